@@ -140,7 +140,8 @@ def can_asan(cc: toolchain.Compiler) -> bool:
     with tools.scratch() as folder:
         source, program = folder / "planted.c", folder / "planted"
         source.write_text(_PLANTED_OVERFLOW, encoding="utf-8")
-        done = toolchain.compile_program([source], program, cc=cc, sanitize=("address",))
+        flags = toolchain.CompileOptions(sanitize=("address",)).flags(cc)
+        done = toolchain.compile_sources([source], program, cc, flags)
         if done.returncode != 0:
             return False
         # Looking for leaks needs ptrace, which containers often forbid.

@@ -12,9 +12,30 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from myoedge.reports.report_json import Report
+from myoedge.reports.report_json import CAUSES, Report
 from myoedge.reports.text import print_report
 
+# Columns of layers.csv, in the order that users' programs may rely on; causes of stalls between.
+COLUMNS = (
+    *[
+        "name",
+        "label",
+        "op",
+        "activation",
+        "function",
+        "origin",
+        "in_shapes",
+        "out_shape",
+        "dtype",
+        "in_dtypes",
+    ],
+    *["weight_dtype", "macs", "cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"],
+    *["energy_uj", "energy_low_uj", "energy_high_uj", "instructions"],
+    *(f"{cause}_percent" for cause in CAUSES),
+    *["l1_bytes", "tile", "tiles", "cycles_modelled", "engine", "weights_in", "weights_bytes"],
+    *["weights_l2_bytes", "weights_l3_bytes", "l3_moved_bytes", "read_bytes", "out_bytes"],
+    *["sqnr_db", "sqnr_local_db"],
+)
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
 

@@ -53,7 +53,9 @@ class Build(BuildFolder):
         Errors: E222 where it has been edited so that it does not compile, else as load_library.
         """
         try:
-            library = host.load_library(self.folder / "src", cc=self.cc, defines=defines)
+            library = host.load_library(
+                self.folder / "src", self.cc, host.CompileOptions(defines=defines)
+            )
             pushes = () if self.stream is None else ("me_push", "me_reset")
             needed = ("me_run", *(("me_trace",) if defines else ()), *pushes)
             return host.with_symbols(library, needed)

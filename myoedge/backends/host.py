@@ -14,8 +14,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.system.library import Library, build_library, load_library, open_library, with_symbols
+from myoedge.system.toolchain import CompileOptions
 
 __all__ = [
+    "CompileOptions",
     "Library",
     "build_library",
     "invoke",

@@ -43,11 +43,6 @@ class Firmware:
         """Symbols, code and source lines of firmware.elf."""
         return read_elf(self.elf, "the firmware")
 
-    @property
-    def code_bytes(self) -> int:
-        """Size of the instructions, constants not included."""
-        return sum(len(code) for _, code in self.program.code)
-
 
 def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
     """Compiled, linked, and free of what chip and simulators disagree on.
@@ -75,11 +70,11 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
             finished = toolchain.compile_firmware(
                 [path for path in written if path.suffix in SOURCES and path not in shared],
                 output,
-                cc=compiler,
-                script=folder / SCRIPT,
-                flags=flags,
-                include=include,
-                objects=objects,
+                folder / SCRIPT,
+                compiler,
+                flags,
+                include,
+                objects,
             )
         if finished.returncode != 0:
             raise _rejected(compiler, finished.stderr.strip())

@@ -152,6 +152,16 @@ class StreamState:
 
 
 @dataclass(frozen=True, slots=True)
+class OperandAxis:
+    """An axis of an operand: attributes and input shapes of the node, index of the operand."""
+
+    attrs: Attrs
+    shapes: Sequence[Shape]
+    operand: int
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamingRule:
     """Frames of an operand that make a frame of the result, along the time axis of a stream.
 
@@ -159,13 +169,14 @@ class StreamingRule:
     taps      number of operand frames of result frame j, from frame j * stride - before on
     before    padded frames in front of the first one that a result frame may read
     behind    padded frames behind the last one, which a stream does not have yet
-    resized   number of result frames -> attributes for their operand frames alone, unpadded
+    resized   number of result frames -> attributes for their operand frames alone, unpadded; None:
+              the node's attributes
     fill      QuantizedNode -> integer of the padded frames
     carries   states between frames
     """
 
     axis: int
-    resized: Callable[[int], Attrs]
+    resized: Callable[[int], Attrs] | None = None
     taps: int = 1
     stride: int = 1
     before: int = 0
@@ -211,8 +222,7 @@ class OpDef:
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
     reads_indices  whether it reads classes as argmax gives them
-    streaming_rule (attrs, input shapes, number of the operand, its axis) -> rule along that axis;
-               None, also as its result: it needs the whole axis at once
+    streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
     """
 
     name: str
@@ -242,9 +252,7 @@ class OpDef:
     int16_inputs: tuple[int, ...] = ()
     int16_weights: Callable[[Array], Array] | None = None
     reads_indices: bool = False
-    streaming_rule: Callable[[Attrs, Sequence[Shape], int, int], StreamingRule | None] = (
-        lambda attrs, shapes, index, axis: None
-    )
+    streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
 
 
 OPS: dict[str, OpDef] = {}

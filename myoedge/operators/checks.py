@@ -55,10 +55,6 @@ def every(holds: NodeCheck) -> Check[Graph]:
     return find
 
 
-def _known_op(graph: Graph, node: Node) -> bool:
-    return node.op in OPS and len(node.outputs) == 1
-
-
 def _written_once(graph: Graph) -> Iterator[str]:
     made = (out for node in graph.nodes for out in node.outputs)
     count = Counter([*graph.inputs, *graph.constants, *made])
@@ -71,24 +67,6 @@ def _written_before_read(graph: Graph) -> Iterator[str]:
         if not known.issuperset(node.inputs):
             yield node.name
         known.update(node.outputs)
-
-
-def _outputs_written(graph: Graph) -> Iterator[str]:
-    made = {*graph.inputs, *graph.producer}
-    return (name for name in graph.outputs if name not in made)
-
-
-def _shape_follows(graph: Graph, node: Node) -> bool:
-    found = output_of(node, [graph.shape(name) for name in node.inputs])
-    return graph.tensors.get(node.name) == found
-
-
-def _inputs_described(graph: Graph) -> Iterator[str]:
-    return (name for name in graph.inputs if name not in graph.tensors)
-
-
-def _not_empty(graph: Graph) -> Iterator[str]:
-    return (name for name, tensor in graph.tensors.items() if 0 in tensor.shape)
 
 
 def _finite(graph: Graph) -> Iterator[str]:
@@ -124,31 +102,14 @@ def _axes_adjacent(graph: Graph, node: Node) -> bool:
     return all(d in axes or shape[d] == 1 for d in range(min(axes), max(axes) + 1))
 
 
-def _not_twice(op: str) -> NodeCheck:
-    def holds(graph: Graph, node: Node) -> bool:
-        before = graph.producer.get(node.inputs[0])
-        return node.op != op or before is None or before.op != op
-
-    return holds
-
-
-def _act_where_requantised(graph: Graph, node: Node) -> bool:
-    return "act" not in node.attrs or (OPS[node.op].epilogue and bool(node.attrs["act"]))
+def _not_twice(graph: Graph, node: Node) -> bool:
+    before = graph.producer.get(node.inputs[0])
+    return node.op not in ("transpose", "reshape") or before is None or before.op != node.op
 
 
 def _weights_constant(graph: Graph, node: Node) -> bool:
     weights = OPS[node.op].weights
     return all(graph.is_const(x) for i, x in enumerate(node.inputs) if i in weights)
-
-
-def _reads_a_tensor(graph: Graph, node: Node) -> bool:
-    return not all(map(graph.is_const, node.inputs))
-
-
-def _all_needed(graph: Graph) -> Iterator[str]:
-    return (
-        n.name for n in graph.nodes if n.name not in graph.outputs and n.name not in graph.users
-    )
 
 
 def _scale_is_free(graph: Graph, node: Node) -> bool:
@@ -161,19 +122,28 @@ def _scale_is_free(graph: Graph, node: Node) -> bool:
 
 
 IMPORTED: Spec[Graph] = (
-    (every(_known_op), "the operator is not in the table, or has not exactly one output"),
+    (
+        every(lambda graph, node: node.op in OPS and len(node.outputs) == 1),
+        "the operator is not in the table, or has not exactly one output",
+    ),
     (_written_once, "a name is written twice"),
     (_written_before_read, "a tensor is read before it is written"),
-    (_inputs_described, "an input has no shape"),
-    (_outputs_written, "an output is written by nothing"),
-    (every(_shape_follows), "shape or type is not what the operator makes of its inputs"),
-    (_not_empty, "a tensor has no elements"),
+    (lambda graph: (x for x in graph.inputs if x not in graph.tensors), "an input has no shape"),
+    (
+        lambda graph: (x for x in graph.outputs if x not in {*graph.inputs, *graph.producer}),
+        "an output is written by nothing",
+    ),
+    (
+        every(lambda g, n: g.tensors.get(n.name) == output_of(n, [*map(g.shape, n.inputs)])),
+        "shape or type is not what the operator makes of its inputs",
+    ),
+    (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
     (_finite, "a constant operand is not finite float32"),
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
     (every(_indices_unread), "an operator reads the indices of argmax"),
     (_borders_fit, "a border's factors do not fit its input"),
     (
-        every(_act_where_requantised),
+        every(lambda _, n: "act" not in n.attrs or (OPS[n.op].epilogue and bool(n.attrs["act"]))),
         "an activation is fused into an operator without a requantisation",
     ),
     (every(_weights_constant), "weights are computed"),
@@ -181,11 +151,16 @@ IMPORTED: Spec[Graph] = (
 
 PREPARED: Spec[Graph] = (
     *IMPORTED,
-    (every(_reads_a_tensor), "an operator on constants was not folded"),
-    (_all_needed, "a tensor is read by nothing"),
+    (
+        every(lambda graph, node: not all(map(graph.is_const, node.inputs))),
+        "an operator on constants was not folded",
+    ),
+    (
+        lambda g: (n.name for n in g.nodes if n.name not in g.outputs and n.name not in g.users),
+        "a tensor is read by nothing",
+    ),
     (every(_axes_adjacent), "reduced axes lie apart"),
-    (every(_not_twice("transpose")), "a transpose follows a transpose"),
-    (every(_not_twice("reshape")), "a reshape follows a reshape"),
+    (every(_not_twice), "a transpose follows a transpose, or a reshape follows a reshape"),
     (every(_scale_is_free), "an operator that fixes its scale must share it"),
 )
 

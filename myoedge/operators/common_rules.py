@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import (
     LoopNest,
+    OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -88,6 +92,17 @@ def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return "act" not in attrs
 
 
+def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
+    """`permute_rule` of operators along the last axis, which must stay the last."""
+    return attrs if perm[-1] == len(perm) - 1 else None
+
+
+def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
+    """The attributes with another entry in one of their tuples."""
+    entries = attrs[name]
+    return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
+
+
 def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
     """`permute_rule` of operators on elements: they do not know axes."""
     return attrs
@@ -98,36 +113,32 @@ def axis_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs:
     return {**attrs, "axis": perm[attrs["axis"]]}
 
 
-def broadcast_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule:
+def broadcast_streaming_rule(at: OperandAxis) -> StreamingRule:
     """`streaming_rule` of operators on elements: frame by frame, broadcast like all axes."""
-    rank = max(map(len, shapes))
-    return StreamingRule(axis + rank - len(shapes[index]), lambda made: attrs)
+    return StreamingRule(at.axis + max(map(len, at.shapes)) - len(at.shapes[at.operand]))
 
 
-def all_beside_axis(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def all_beside_axis(at: OperandAxis) -> StreamingRule | None:
     """`streaming_rule` of operators along attrs["axis"] of all operands: frame by frame along any
     other."""
-    same = axis == attrs["axis"] % len(shapes[0])
-    return None if same else StreamingRule(axis, lambda made: attrs)
+    same = at.axis == at.attrs["axis"] % len(at.shapes[0])
+    return None if same else StreamingRule(at.axis)
 
 
-def beside_axis(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def beside_axis(at: OperandAxis) -> StreamingRule | None:
     """`streaming_rule` of operators along attrs["axis"] of their first operand alone."""
-    return None if index else all_beside_axis(attrs, shapes, index, axis)
+    return None if at.operand else all_beside_axis(at)
 
 
-def beside_last(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def beside_last(at: OperandAxis) -> StreamingRule | None:
     """`streaming_rule` of operators along the last axis: frame by frame along any other."""
-    last = axis == len(shapes[0]) - 1
-    return None if last or index else StreamingRule(axis, lambda made: attrs)
+    last = at.axis == len(at.shapes[0]) - 1
+    return None if last or at.operand else StreamingRule(at.axis)
+
+
+def final_state(op: OpDef, **fields: Any) -> OpDef:
+    """An operator that runs another once more and gives the state behind its last step."""
+    return replace(op, epilogue=False, streaming_rule=lambda at: None, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:

@@ -245,12 +245,8 @@ def _has_params(q: QuantGraph) -> Iterator[str]:
     return (name for name in (*tensors, *q.constants) if name not in q.params)
 
 
-def _zero_is_exact(q: QuantGraph) -> Iterator[str]:
-    return (
-        name
-        for name, p in q.params.items()
-        if not (p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf)
-    )
+def _is_valid(p: QuantParams) -> bool:
+    return p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf
 
 
 def _shared_scales(q: QuantGraph) -> Iterator[str]:
@@ -277,17 +273,18 @@ def _limits(q: QuantGraph) -> Iterator[str]:
             yield step.node.name
 
 
-def _overflows(q: QuantGraph) -> Iterator[str]:
-    steps = (step for step in q.steps if OPS[step.node.op].acc_bound(step) > INT32_MAX)
-    return (step.node.name for step in steps)
-
-
 QUANTIZED: Spec[QuantGraph] = (
     (_nodes_match, "steps and nodes do not go together"),
     (_has_params, "a tensor has no scale"),
-    (_zero_is_exact, "a zero point or scale is out of range"),
+    (
+        lambda q: (name for name, params in q.params.items() if not _is_valid(params)),
+        "a zero point or scale is out of range",
+    ),
     (_shared_scales, "an operator that moves bytes changes their scale"),
     (_integers, "weights, multipliers or shifts are out of range"),
     (_limits, "limits or pre-shift are out of range"),
-    (_overflows, "an accumulator may leave int32"),
+    (
+        lambda q: (x.node.name for x in q.steps if OPS[x.node.op].acc_bound(x) > INT32_MAX),
+        "an accumulator may leave int32",
+    ),
 )

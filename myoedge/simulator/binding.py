@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from myoedge.simulator.result import STALLS
-from myoedge.system.library import CompileOptions, load_library
+from myoedge.system.library import load_library
+from myoedge.system.toolchain import CompileOptions
 
 CORES = 10
 REGISTERS = 32
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
 # -Wconversion would put a cast on every line of a simulator of 32-bit arithmetic.
-FAST = CompileOptions(optimize="-O3", warnings=("-Wall", "-Wextra", "-Werror"))
 
 
 class Counts(ctypes.Structure):
@@ -167,7 +167,8 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
 def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
     """The loaded C core. Errors: E501 without the compiler, E281 without room to compile."""
     folder = Path(__file__).parent / "core"
-    handle = load_library(folder, cc=cc, sanitize=sanitize, options=FAST).handle
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    handle = load_library(folder, cc, CompileOptions(sanitize, (), "-O3", warnings)).handle
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(handle, name)
         function.restype, function.argtypes = result, list(arguments)

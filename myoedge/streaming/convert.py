@@ -28,6 +28,7 @@ from myoedge.streaming.time_axis import (
     ambiguous_axes,
     common_axes,
     follow_time,
+    rule_along,
     stream_error,
 )
 
@@ -63,14 +64,13 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     for step in q.steps:
         rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
         names = {n: operand(n, reads[n], rule.fill(step)) for n, rule in rules.items()}
-        inputs, rule = (
-            [names.get(name, name) for name in step.node.inputs],
-            next(iter(rules.values())),
-        )
+        inputs = [names.get(name, name) for name in step.node.inputs]
+        rule = next(iter(rules.values()))
         if rule.carries:
             add_recurrent(builder, step, inputs, rule, next(iter(reads.values())).begins or 0)
         else:
-            builder.add_step(step, inputs, rule.resized(frames // paths.stride[step.node.name]))
+            count = frames // paths.stride[step.node.name]
+            builder.add_step(step, inputs, rule.resized(count) if rule.resized else step.attrs)
     outputs_of = {name: operand(name, read) for name, read in timing.reads[""].items()}
     return Stream(
         built_network(builder, [outputs_of[name] for name in q.graph.outputs]),
@@ -196,8 +196,8 @@ def _carries(graph: Graph, node: Node) -> tuple[StreamState, ...]:
 
 
 def _rule(graph: Graph, node: Node) -> StreamingRule | None:
-    shapes = [graph.shape(x) for x in node.inputs]
-    return OPS[node.op].streaming_rule(node.attrs, shapes, 0, 0) if shapes and shapes[0] else None
+    has_axes = node.inputs and graph.shape(node.inputs[0])
+    return rule_along(graph, node, 0, 0) if has_axes else None
 
 
 def explicit_state_stream(q: QuantGraph, states: States) -> Stream:

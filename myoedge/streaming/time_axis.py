@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node, Shape
-from myoedge.operators.base import OPS, StreamingRule
+from myoedge.operators.base import OPS, OperandAxis, StreamingRule
 
 Axes = Mapping[str, int]  # of tensors, by name
 
@@ -54,16 +54,23 @@ def _follow(
             title = f"factors of input {name} change from frame to frame"
             raise stream_error(graph, title, "the same ones")
     for node in graph.nodes:
-        rules = {name: _rule(graph, node, name, axis) for name in node.inputs if name in axis}
+        rules = {
+            name: _causal_rule(graph, node, name, axis) for name in node.inputs if name in axis
+        }
         axis[node.name] = _only({rule.axis for rule in rules.values()}, graph, node)
         stride[node.name] = _only({stride[n] * m.stride for n, m in rules.items()}, graph, node)
         _check_constants(graph, node, axis[node.name])
         yield node.name, rules
 
 
-def _rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRule:
+def rule_along(graph: Graph, node: Node, operand: int, axis: int) -> StreamingRule | None:
+    """Streaming rule of a node along an axis of an operand."""
     shapes = [graph.shape(x) for x in node.inputs]
-    rule = OPS[node.op].streaming_rule(node.attrs, shapes, node.inputs.index(name), axes[name])
+    return OPS[node.op].streaming_rule(OperandAxis(node.attrs, shapes, operand, axis))
+
+
+def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRule:
+    rule = rule_along(graph, node, node.inputs.index(name), axes[name])
     if rule is None and node.op == "attention" and axes[name] != 0:
         raise _attention_error(graph, node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
     if rule is None:
@@ -83,12 +90,11 @@ def _only(candidates: Iterable[int], graph: Graph, node: Node) -> int:
 
 def _check_constants(graph: Graph, node: Node, axis: int) -> None:
     """Refuses constant operands with a value for every frame of the exported network."""
-    shapes = [graph.shape(x) for x in node.inputs]
     for index, name in enumerate(node.inputs):
         if name not in graph.constants or index in OPS[node.op].weights:
             continue
-        for axis_of_constant, extent in enumerate(shapes[index]):
-            rule = OPS[node.op].streaming_rule(node.attrs, shapes, index, axis_of_constant)
+        for axis_of_constant, extent in enumerate(graph.shape(name)):
+            rule = rule_along(graph, node, index, axis_of_constant)
             if extent > 1 and rule is not None and rule.axis == axis:
                 raise not_causal(graph, node, "has constants that change from frame to frame")
 
@@ -166,9 +172,8 @@ def _is_batched(graph: Graph) -> bool:
     """Whether every operator handles the entries of the first axis independently."""
     axes = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
-        shapes = [graph.shape(x) for x in node.inputs]
         rules = [
-            OPS[node.op].streaming_rule(node.attrs, shapes, index, axes[name])
+            rule_along(graph, node, index, axes[name])
             for index, name in enumerate(node.inputs)
             if name in axes
         ]

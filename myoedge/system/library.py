@@ -11,12 +11,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
+from myoedge.system.toolchain import CompileOptions, Compiler
 
 MAX_LIBRARIES, MAX_OBJECTS = 64, 2048
 INCLUDED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
@@ -38,24 +38,8 @@ class Library:
     lock: threading.Lock = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CompileOptions:
-    """Optimisation and warnings of a compilation."""
-
-    optimize: str = "-O2"
-    warnings: Sequence[str] = toolchain.WARNINGS
-
-
-DEFAULT_OPTIONS = CompileOptions()
-
-
 def build_library(
-    src_dir: Path,
-    *,
-    cc: str = "zig",
-    sanitize: Sequence[str] = (),
-    defines: Sequence[str] = (),
-    options: CompileOptions = DEFAULT_OPTIONS,
+    src_dir: Path, cc: str = "zig", options: CompileOptions = toolchain.DEFAULT_OPTIONS
 ) -> Path:
     """Compiles the C below a folder, without its programs (main.c, selftest.c), to a shared
     library.
@@ -71,42 +55,37 @@ def build_library(
         raise MyoedgeError("E280", f"no C files in {src_dir}")
     # Headers count too, and a cache in a shared home serves several kinds of machines.
     target = (sys.platform, platform.machine(), compiler.version)
-    macros = [f"-D{name}" for name in defines]
-    flags = toolchain.compile_flags(compiler, sanitize, options.optimize, options.warnings)
-    digest = cache.digest(src_dir, files, (*target, *flags, *macros))
+    digest = cache.digest(src_dir, files, (*target, *options.flags(compiler)))
     library = tools.cache_folder("libraries") / f"{digest}.so"
-    if cache.is_cached(library):
-        return library
-    # Kernels are compiled without `defines` to objects, which builds share.
+    if not cache.is_cached(library):
+        with tools.scratch() as folder:
+            fresh = folder / "library.so"
+            _compile_library(src_dir, files, fresh, compiler, options)
+            cache.store(fresh, library)
+        cache.prune(library.parent.glob("*.so"), MAX_LIBRARIES)
+    return library
+
+
+def _compile_library(
+    src_dir: Path, files: Sequence[Path], output: Path, cc: Compiler, options: CompileOptions
+) -> None:
+    """Kernels are compiled without `defines` to objects, which builds share. Errors: E281, E910."""
     include = sorted({file.parent for file in files if file.suffix == ".h"})
     sources = [file for file in files if file.suffix == ".c"]
     folder_of_kernels = (src_dir / KERNELS).resolve()
     kernels = [file for file in sources if file.resolve().is_relative_to(folder_of_kernels)]
-    recipe = ObjectOptions(src_dir.resolve(), compiler, ("-fPIC", *flags), include)
-    objects, finished = compile_objects([kernel.resolve() for kernel in kernels], recipe)
-    with tools.scratch() as folder:
-        fresh = folder / "library.so"
-        if finished.returncode == 0:
-            finished = toolchain.compile_library(
-                [file for file in sources if file not in kernels],
-                fresh,
-                cc=compiler,
-                sanitize=sanitize,
-                optimize=options.optimize,
-                warnings=options.warnings,
-                include=include,
-                defines=defines,
-                objects=objects,
-            )
-        if finished.returncode != 0:
-            output = finished.stderr.strip()
-            first = "\n".join(output.splitlines()[:20]) or f"exit code {finished.returncode}"
-            facts = {"folder": src_dir, "compiler": compiler.version, "output": first}
-            disk_full = cache.disk_full_error(output)
-            raise disk_full or MyoedgeError("E910", "the C does not compile", facts)
-        cache.store(fresh, library)
-    cache.prune(library.parent.glob("*.so"), MAX_LIBRARIES)
-    return library
+    flags = ("-fPIC", *replace(options, defines=()).flags(cc))
+    shared = ObjectOptions(src_dir.resolve(), cc, flags, include)
+    objects, finished = compile_objects([kernel.resolve() for kernel in kernels], shared)
+    if finished.returncode == 0:
+        others = [file for file in sources if file not in kernels]
+        finished = toolchain.compile_library(others, output, cc, options, include, objects)
+    if finished.returncode != 0:
+        says = finished.stderr.strip()
+        first = "\n".join(says.splitlines()[:20]) or f"exit code {finished.returncode}"
+        facts = {"folder": src_dir, "compiler": cc.version, "output": first}
+        disk_full = cache.disk_full_error(says)
+        raise disk_full or MyoedgeError("E910", "the C does not compile", facts)
 
 
 def open_library(path: Path) -> Library:
@@ -119,23 +98,15 @@ def open_library(path: Path) -> Library:
 
 
 def load_library(
-    src_dir: Path,
-    *,
-    cc: str = "zig",
-    sanitize: Sequence[str] = (),
-    defines: Sequence[str] = (),
-    options: CompileOptions = DEFAULT_OPTIONS,
+    src_dir: Path, cc: str = "zig", options: CompileOptions = toolchain.DEFAULT_OPTIONS
 ) -> Library:
     """build_library and open_library; a cached file that does not load is rebuilt once."""
-    build = partial(
-        build_library, src_dir, cc=cc, sanitize=sanitize, defines=defines, options=options
-    )
-    path = build()
+    path = build_library(src_dir, cc, options)
     try:
         return open_library(path)
     except OSError:
         path.unlink(missing_ok=True)
-        return open_library(build())
+        return open_library(build_library(src_dir, cc, options))
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
@@ -158,7 +129,7 @@ class ObjectOptions:
     """
 
     root: Path
-    cc: toolchain.Compiler
+    cc: Compiler
     flags: Sequence[str]
     include: Sequence[Path]
 
@@ -199,13 +170,9 @@ def _with_headers(source: Path, options: ObjectOptions) -> list[Path]:
 def _compile(source: Path, path: Path, options: ObjectOptions) -> tools.CompletedProcess:
     with tools.scratch() as folder:
         fresh = folder / "fresh.o"
-        finished = toolchain.compile_object(
-            source,
-            fresh,
-            root=options.root,
-            cc=options.cc,
-            flags=options.flags,
-            include=options.include,
+        flags, include = ("-c", *options.flags), options.include
+        finished = toolchain.compile_sources(
+            [source], fresh, options.cc, flags, include, root=options.root
         )
         if finished.returncode == 0:
             cache.store(fresh, path)

@@ -89,41 +89,43 @@ def _first_line(command: tuple[str, ...]) -> str:
     return finished.stdout.strip().splitlines()[0]
 
 
-def compile_flags(
-    cc: Compiler,
-    sanitize: Names = (),
-    optimize: str = "-O2",
-    warnings: Names = WARNINGS,
-    defines: Names = (),
-) -> tuple[str, ...]:
-    """All flags that affect the machine code; none contains a path.
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Options of a compilation for the host.
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
     defines    names of macros that are set
     """
-    if unknown := set(sanitize) - set(SANITIZERS):
-        raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
-    # zig cc enables UBSan by default in some modes: every sanitizer is set explicitly.
-    checks = [f"-f{'' if kind in sanitize else 'no-'}sanitize={kind}" for kind in SANITIZERS]
-    if sanitize:
-        checks += ["-fno-sanitize-recover=all", "-g"]
-    # zig cc compiles for the host's CPU by default; a cache may be shared between machines.
-    cpu = ["-mcpu=baseline"] if cc.is_zig else []
-    prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
-    macros = [f"-D{name}" for name in defines]
-    return ("-std=c11", *warnings, optimize, *cpu, *checks, *prefix, *macros)
+
+    sanitize: Names = ()
+    defines: Names = ()
+    optimize: str = "-O2"
+    warnings: Names = WARNINGS
+
+    def flags(self, cc: Compiler) -> tuple[str, ...]:
+        """All flags that affect the machine code; none contains a path."""
+        if unknown := set(self.sanitize) - set(SANITIZERS):
+            raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
+        # zig cc enables UBSan by default in some modes: every sanitizer is set explicitly.
+        checks = [f"-f{'' if x in self.sanitize else 'no-'}sanitize={x}" for x in SANITIZERS]
+        if self.sanitize:
+            checks += ["-fno-sanitize-recover=all", "-g"]
+        # zig cc compiles for the host's CPU by default; a cache may be shared between machines.
+        cpu = ["-mcpu=baseline"] if cc.is_zig else []
+        prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+        macros = [f"-D{name}" for name in self.defines]
+        return ("-std=c11", *self.warnings, self.optimize, *cpu, *checks, *prefix, *macros)
+
+
+DEFAULT_OPTIONS = CompileOptions()
 
 
 def compile_library(
     sources: Path | Files,
     output: Path,
-    *,
     cc: Compiler,
-    sanitize: Names = (),
-    optimize: str = "-O2",
-    warnings: Names = WARNINGS,
+    options: CompileOptions = DEFAULT_OPTIONS,
     include: Files = (),
-    defines: Names = (),
     objects: Files = (),
 ) -> CompletedProcess:
     """Compiles C files, or all C files below a folder, to a shared library with these objects.
@@ -131,33 +133,23 @@ def compile_library(
     Same sources, same bytes, in any folder (except with sanitizers, whose run-time library holds
     its path). The compiler's messages are in the result.
     """
-    flags = compile_flags(cc, sanitize, optimize, warnings, defines)
-    return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include, objects)
+    flags = ("-shared", "-fPIC", *options.flags(cc))
+    return compile_sources(sources, output, cc, flags, include, objects)
 
 
-def compile_object(
-    source: Path, output: Path, *, root: Path, cc: Compiler, flags: Names, include: Files
-) -> CompletedProcess:
-    """Compiles one file to an object; source names in it are relative to `root`."""
-    return _compile([source], output, cc, ("-c", *flags), include, root=root)
-
-
-def compile_program(
-    sources: Path | Files, output: Path, *, cc: Compiler, sanitize: Names = (), include: Files = ()
-) -> CompletedProcess:
-    """Compiles C files, or all C files below a folder, to a program; else as compile_library."""
-    return _compile(sources, output, cc, compile_flags(cc, sanitize), include)
-
-
-def _compile(
+def compile_sources(
     sources: Path | Files,
     output: Path,
     cc: Compiler,
     flags: Names,
-    include: Files,
+    include: Files = (),
     objects: Files = (),
     root: Path | None = None,
 ) -> CompletedProcess:
+    """Compiles C files, or all C files below a folder, to what the flags ask for.
+
+    root   folder that names of sources in the output are relative to; their common one by default
+    """
     common_root, files = _located(sources)
     root = root or common_root
     includes = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
@@ -210,9 +202,8 @@ def firmware_flags(cc: Compiler, defines: Names = ()) -> tuple[str, ...]:
 def compile_firmware(
     sources: Files,
     output: Path,
-    *,
-    cc: Compiler,
     script: Path,
+    cc: Compiler,
     flags: Names,
     include: Files = (),
     objects: Files = (),
@@ -221,4 +212,4 @@ def compile_firmware(
     compile_library."""
     root = _located([script, *sources])[0]
     link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]
-    return _compile(sources, output, cc, (*flags, *link), include, objects, root)
+    return compile_sources(sources, output, cc, (*flags, *link), include, objects, root)

@@ -162,7 +162,10 @@ def test_make_check_reads_l3_bin(small: myoedge.Build, tmp_path: Path) -> None:
     src, program = small.folder / "src", tmp_path / "src" / "selftest"
     program.parent.mkdir()
     sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
-    done = toolchain.compile_program(sources, program, cc=toolchain.compiler("zig"), include=[src])
+    cc = toolchain.compiler("zig")
+    done = toolchain.compile_sources(
+        sources, program, cc, toolchain.CompileOptions().flags(cc), [src]
+    )
     assert done.returncode == 0, done.stderr
     ran = tools.run([str(program)], cwd=program.parent)
     assert ran.returncode == 2

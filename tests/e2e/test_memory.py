@@ -76,7 +76,7 @@ import numpy as np
 from myoedge.backends import host
 folder, page = Path(sys.argv[1]), mmap.PAGESIZE
 facts = json.loads((folder / "facts.json").read_text())
-library = host.load_library(folder, sanitize=facts["sanitize"])
+library = host.load_library(folder, options=host.CompileOptions(facts["sanitize"]))
 libc = ctypes.CDLL(None, use_errno=True)
 for start in facts["fences"]:
     arena = ctypes.addressof(ctypes.c_int8.in_dll(library.handle, "me_arena"))
@@ -141,10 +141,10 @@ def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
     if not can_asan(cc):
         pytest.skip("the system's compiler does not catch a planted overflow")
     program = tmp_path / "selftest"
-    kinds = ("address", "undefined")
+    flags = toolchain.CompileOptions(sanitize=("address", "undefined")).flags(cc)
     src = mixed.folder / "src"  # firmware/ is for the chip alone
     sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
-    done = toolchain.compile_program(sources, program, cc=cc, sanitize=kinds, include=[src])
+    done = toolchain.compile_sources(sources, program, cc, flags, [src])
     assert done.returncode == 0, done.stderr
     ran = tools.run([str(program)], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -58,10 +58,9 @@ def drawn_on_host(folder: Path, text: str, *others: Path) -> bytes:
     """What programs/intrinsics.c gives, included by `text`, on this machine."""
     source, binary = folder / "host.c", folder / "host"
     source.write_text(text)
-    include = (PROGRAMS, template_dir() / "include")
-    done = toolchain.compile_program(
-        [source, *others], binary, cc=toolchain.compiler(), sanitize=("undefined",), include=include
-    )
+    include, cc = (PROGRAMS, template_dir() / "include"), toolchain.compiler()
+    flags = toolchain.CompileOptions(sanitize=("undefined",)).flags(cc)
+    done = toolchain.compile_sources([source, *others], binary, cc, flags, include)
     assert done.returncode == 0, done.stderr
     with_results = f"{binary} > results.bin"
     assert tools.run(["sh", "-c", with_results], cwd=folder).returncode == 0

@@ -67,7 +67,7 @@ def _struct(fields: Fields, addresses: Mapping[str, int]) -> ctypes.Structure:
 def host_library(optimize: str = "-O1") -> ctypes.CDLL:
     """The kernels with UBSan, compiled once."""
     from myoedge.system import tools
-    from myoedge.system.library import CompileOptions
+    from myoedge.system.toolchain import CompileOptions
 
     with tools.scratch() as folder:
         for file in sorted((template_dir() / "include").iterdir()):
@@ -75,7 +75,8 @@ def host_library(optimize: str = "-O1") -> ctypes.CDLL:
         for name, text in kernel_files(*KERNELS).items():
             if not name.endswith(".S"):
                 (folder / name).write_text(text)
-        library = load_library(folder, sanitize=("undefined",), options=CompileOptions(optimize))
+        options = CompileOptions(sanitize=("undefined",), optimize=optimize)
+        library = load_library(folder, options=options)
     return library.handle
 
 

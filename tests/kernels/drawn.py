@@ -135,11 +135,12 @@ def _on_host(
         (folder / name).write_text(start + text if name.endswith(".c") else text)
     source, binary = folder / f"{program}.c", folder / "host"
     source.write_text(start + (PROGRAMS / source.name).read_text())
-    done = toolchain.compile_program(
+    cc = toolchain.compiler()
+    done = toolchain.compile_sources(
         [source, *folder.glob("me_*.c"), *others],
         binary,
-        cc=toolchain.compiler(),
-        sanitize=("undefined",),
+        cc,
+        toolchain.CompileOptions(sanitize=("undefined",)).flags(cc),
         include=(PROGRAMS, folder, SHIM),
     )
     assert done.returncode == 0, done.stderr

@@ -121,9 +121,8 @@ def run_c(
     finished = toolchain.compile_library(
         [folder / "cases.c", *sorted((folder / "library").glob("*.c"))],
         library,
-        cc=toolchain.compiler("zig"),
-        sanitize=("undefined",),
-        optimize=optimize,
+        toolchain.compiler("zig"),
+        toolchain.CompileOptions(sanitize=("undefined",), optimize=optimize),
         include=[template_dir() / "include", folder],
     )
     assert finished.returncode == 0, finished.stderr[:4000]

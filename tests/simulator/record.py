@@ -49,11 +49,11 @@ def build(name: str) -> bytes:
         ended = toolchain.compile_firmware(
             sorted(folder / file for file in files if file.endswith((".c", ".S"))),
             elf,
-            cc=(zig := toolchain.compiler("zig")),
+            folder / "bench.ld",
+            (zig := toolchain.compiler("zig")),
             # as they were recorded: functions are not aligned
-            flags=(*toolchain.firmware_flags(zig), "-falign-functions=2"),
-            script=folder / "bench.ld",
-            include=(folder,),
+            (*toolchain.firmware_flags(zig), "-falign-functions=2"),
+            (folder,),
         )
         if ended.returncode:
             raise SystemExit(ended.stderr)

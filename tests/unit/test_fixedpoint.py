@@ -353,8 +353,8 @@ def primitives(folder: Path) -> host.Library:
     (folder / "primitives.c").write_text(text)
     library = folder / "primitives.so"
     finished = toolchain.compile_library(
-        [folder / "primitives.c"], library, cc=toolchain.compiler("zig"), sanitize=("undefined",),
-        include=[template_dir() / "include"],
+        [folder / "primitives.c"], library, toolchain.compiler("zig"),
+        toolchain.CompileOptions(sanitize=("undefined",)), include=[template_dir() / "include"],
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     return host.open_library(library)

@@ -58,6 +58,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+UNDEFINED = toolchain.CompileOptions(sanitize=("undefined",))
 FIVE = np.array([-128, -1, 0, 1, 127], np.int8)
 
 
@@ -89,7 +90,7 @@ def test_the_name_follows_sources_headers_names_and_flags(tmp_path: Path, cache:
     names.append(host.build_library(src).name)
     (src / "inc/net.h").rename(src / "inc/net2.h")
     names.append(host.build_library(src).name)
-    names.append(host.build_library(src, sanitize=("undefined",)).name)
+    names.append(host.build_library(src, options=UNDEFINED).name)
     assert len(set(names)) == 5
     (src / "main.c").write_text("int main(void) { return 0; }\n")
     (src / "selftest.c").write_text("no C at all")
@@ -337,7 +338,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from myoedge.backends import host
-library = host.load_library(Path({str(src)!r}), sanitize=("undefined",))
+library = host.load_library(Path({str(src)!r}), options=host.CompileOptions(("undefined",)))
 for one in (0, 1):
     a = np.array([2**31 - 1, one], np.int32)
     print(host.run(library, [a], [((1,), np.int32)])[0].tolist(), flush=True)
@@ -361,7 +362,7 @@ def test_address_sanitizer_of_a_system_compiler_catches_a_static_overflow(
 from pathlib import Path
 import numpy as np
 from myoedge.backends import host
-library = host.load_library(Path({str(src)!r}), cc="cc", sanitize=("address",))
+library = host.load_library(Path({str(src)!r}), "cc", host.CompileOptions(("address",)))
 for index in (0, 4):
     at = np.array([index], np.int32)
     print(host.run(library, [at], [((1,), np.int32)])[0].tolist(), flush=True)

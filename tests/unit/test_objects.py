@@ -54,7 +54,9 @@ def test_the_name_follows_text_headers_and_flags(tmp_path: Path, cache: Path) ->
 
 def test_compiled_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path / "one")
-    monkeypatch.setattr(toolchain, "compile_object", lambda *_, **__: pytest.fail("compiled again"))
+    monkeypatch.setattr(
+        toolchain, "compile_sources", lambda *_, **__: pytest.fail("compiled again")
+    )
     made(tmp_path / "two")
 
 

@@ -33,11 +33,11 @@ from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.function_names import activation
 from myoedge.reports.html import report_html
-from myoedge.reports.layers_csv import COLUMNS, layers_csv
+from myoedge.reports.layers_csv import layers_csv
 from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip
-from tests.pages import summary
+from tests.pages import COLUMNS, summary
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
 VOID = {"meta", "br"}

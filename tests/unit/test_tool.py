@@ -53,10 +53,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def built(folder: Path, text: str = ADD, **options: object) -> Path:
+def built(folder: Path, text: str = ADD, **options: tuple[str, ...]) -> Path:
     library = folder / "net.so"
     cc = toolchain.compiler("zig")
-    finished = toolchain.compile_library([written(folder, text)], library, cc=cc, **options)  # type: ignore[arg-type]
+    given = toolchain.CompileOptions(**options)  # type: ignore[arg-type]
+    finished = toolchain.compile_library([written(folder, text)], library, cc, given)
     assert finished.returncode == 0, finished.stderr
     return library
 
@@ -113,7 +114,8 @@ def test_no_folder_of_this_machine_is_in_a_library(
     # __FILE__ is kept in the library; -g adds the names of folders where nothing maps them.
     text = ADD.replace("return 0;", "return __FILE__[a[2]];")
     source, library = written(tmp_path / "inner", text), tmp_path / "net.so"
-    finished = toolchain.compile_library([source], library, cc=cc, warnings=("-Wall", debug))
+    options = toolchain.CompileOptions(warnings=("-Wall", debug))
+    finished = toolchain.compile_library([source], library, cc, options)
     assert finished == tools.CompletedProcess(0, "", "")
     strings = re.findall(rb"[\x20-\x7e]{4,}", library.read_bytes())
     assert any(b"net.c" in text for text in strings)
@@ -135,7 +137,7 @@ def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
     finished = toolchain.compile_library(
         tmp_path / "src",
         tmp_path / "net.so",
-        cc=toolchain.compiler(),
+        toolchain.compiler(),
         include=[tmp_path / "src/include"],
     )
     assert finished == tools.CompletedProcess(0, "", "")
@@ -151,7 +153,7 @@ def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
 )
 def test_the_compiler_objects(tmp_path: Path, body: str, objection: str) -> None:
     source = written(tmp_path, f"{ENTRY};\n{ENTRY} {{ (void)in; (void)out; {body} }}\n")
-    finished = toolchain.compile_library([source], tmp_path / "net.so", cc=toolchain.compiler())
+    finished = toolchain.compile_library([source], tmp_path / "net.so", toolchain.compiler())
     assert finished.returncode != 0
     assert objection in finished.stderr
     assert not (tmp_path / "net.so").exists()
@@ -162,9 +164,9 @@ def added(
 ) -> tools.CompletedProcess:
     program = tmp_path / "add"
     source = written(tmp_path, ADD_PROGRAM, "main.c")
-    compiled = toolchain.compile_program(
-        [source], program, cc=toolchain.compiler(name), sanitize=sanitize
-    )
+    cc = toolchain.compiler(name)
+    flags = toolchain.CompileOptions(sanitize=sanitize).flags(cc)
+    compiled = toolchain.compile_sources([source], program, cc, flags)
     assert compiled.returncode == 0, compiled.stderr
     return tools.run([program, *numbers], cwd=tmp_path)
 
@@ -200,7 +202,7 @@ exec '{zig}' cc "$@"
 
 def test_unknown_sanitizers_are_refused() -> None:
     with pytest.raises(ValueError, match="adress"):
-        toolchain.compile_flags(toolchain.compiler(), ("adress",))
+        toolchain.CompileOptions(("adress",)).flags(toolchain.compiler())
 
 
 def test_zig_is_found_and_tells_its_version() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,7 +19,13 @@ from myoedge.operators.base import (
     outer_inner,
     register,
 )
-from myoedge.operators.common_rules import axis_permuted, like_first, same_shape, stored_bound
+from myoedge.operators.common_rules import (
+    axis_permuted,
+    last_axis_kept,
+    like_first,
+    same_shape,
+    stored_bound,
+)
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
@@ -96,11 +102,6 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {**places, "outer": outer, "positions": positions}
 
 
-def turned(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """Pairs lie along the last axis, which must stay the last."""
-    return axis_permuted(attrs, perm) if perm[-1] == len(perm) - 1 else None
-
-
 ROTARY = register(
     OpDef(
         name="rotary",
@@ -113,6 +114,6 @@ ROTARY = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1, 2),
-        permute_rule=turned,
+        permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
     )
 )

@@ -16,13 +16,14 @@ from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import limited, not_activated
+from myoedge.operators.common_rules import limited, not_activated, with_entry
 from myoedge.operators.conv.tiling import (
     gathered_once,
     has_wide_windows,
@@ -116,22 +117,20 @@ def emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return accepts_int16(attrs, shapes, out) and limited(attrs, shapes, out)
 
 
-def streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Windows along a spatial axis; images one by one."""
-    x, w, d = shapes[0], shapes[1], axis - 1
-    if index or axis == len(x) - 1:
+    attrs, axis, d = at.attrs, at.axis, at.axis - 1
+    x, w = at.shapes[:2]
+    if at.operand or axis == len(x) - 1:
         return None
     if axis == 0:
-        return StreamingRule(0, lambda made: attrs)
+        return StreamingRule(0)
     taps, stride = (w[axis] - 1) * attrs["dilation"][d] + 1, attrs["stride"][d]
     before, _ = pads = attrs["pads"][d]
     made = _extent(x[axis], w[axis], stride, attrs["dilation"][d], pads)
-    without = {**attrs, "pads": (*attrs["pads"][:d], (0, 0), *attrs["pads"][d + 1 :])}
     return StreamingRule(
         axis,
-        lambda made: without,
+        lambda made: with_entry(attrs, "pads", d, (0, 0)),
         taps=taps,
         stride=stride,
         before=before,

@@ -144,10 +144,6 @@ def _along(attrs: Attrs, values: Array, rank: int) -> Array:
     return values.reshape([-1 if d == attrs["axis"] % rank else 1 for d in range(rank)])
 
 
-def affine_real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
-    return np.asarray(x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim))
-
-
 def affine_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
     scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
@@ -194,7 +190,9 @@ AFFINE = register(
         doc="one factor and one offset per channel: batch norm that could not be folded",
         shape=same_shape,
         nest=elementwise,
-        real=affine_real,
+        real=lambda attrs, x, scale, offset: np.asarray(
+            x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
+        ),
         integer=per_channel_integer,
         quantize=affine_quantize,
         acc_bound=stored_bound,
@@ -205,10 +203,6 @@ AFFINE = register(
         streaming_rule=beside_axis,
     )
 )
-
-
-def prelu_real(attrs: Attrs, x: Array, slope: Array) -> Array:
-    return np.where(x >= 0, x, x * _along(attrs, slope, x.ndim))
 
 
 def prelu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
@@ -222,15 +216,11 @@ PRELU = register(
         AFFINE,
         name="prelu",
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
-        real=prelu_real,
+        real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
         quantize=prelu_quantize,
         weights=(1,),
     )
 )
-
-
-def table_real(attrs: Attrs, x: Array) -> Array:
-    return evaluate(attrs["chain"], x).astype(x.dtype)
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
@@ -257,7 +247,7 @@ TABLE = register(
         doc="any function of one number, 256 entries: activations, abs, square, exp, log, ...",
         shape=same_shape,
         nest=elementwise,
-        real=table_real,
+        real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
         integer=table_integer,
         quantize=table_quantize,
         kernels=on_cluster(flat.lookup),

@@ -19,6 +19,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -30,6 +31,7 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import (
     beside_axis,
     elementwise,
+    final_state,
     like_first,
     same_shape,
     stored_bound,
@@ -257,14 +259,12 @@ def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     return past.astype(np.int32)
 
 
-def biquads_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Along time with what is between samples, along other axes frame by frame."""
-    if index or axis != attrs["axis"]:
-        return beside_axis(attrs, shapes, index, axis)
-    past = StreamState(2, "samples", past_shape(attrs, *shapes), SAMPLES, last="biquads_past")
-    return StreamingRule(axis, lambda made: attrs, carries=(past,))
+    if at.operand or at.axis != at.attrs["axis"]:
+        return beside_axis(at)
+    past = StreamState(2, "samples", past_shape(at.attrs, *at.shapes), SAMPLES, last="biquads_past")
+    return StreamingRule(at.axis, carries=(past,))
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -302,20 +302,14 @@ BIQUADS = register(
 )
 
 BIQUADS_PAST = register(
-    OpDef(
+    final_state(
+        BIQUADS,
         name="biquads_past",
         doc="what biquads keep between samples, behind the last one, by running them once more",
         shape=past_shape,
         nest=kept_nest,
         real=past_real,
         integer=past_integer,
-        quantize=biquads_quantize,
-        acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
-        weights=(1,),
         fixed_params=SAMPLES,
-        products=biquads_products,
-        multiplies=True,
-        int16_inputs=(0,),
     )
 )

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -24,7 +25,13 @@ from myoedge.operators.base import (
     StreamState,
     register,
 )
-from myoedge.operators.common_rules import beside_axis, like_first, same_shape, stored_bound
+from myoedge.operators.common_rules import (
+    beside_axis,
+    final_state,
+    like_first,
+    same_shape,
+    stored_bound,
+)
 from myoedge.operators.filters.definition import (
     factor,
     filter_kernel,
@@ -115,17 +122,15 @@ def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     return np.asarray(_powers(step, x, before)[1][-1])
 
 
-def norm_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Along time with the power, along other axes frame by frame."""
-    if index or axis != attrs["axis"]:
-        return beside_axis(attrs, shapes, index, axis)
+    if at.operand or at.axis != at.attrs["axis"]:
+        return beside_axis(at)
     power = StreamState(
-        1, "power", without_time(attrs, *shapes), POWER,
+        1, "power", without_time(at.attrs, *at.shapes), POWER,
         fill=lambda step: int(step["start"]), last="running_power",
     )  # fmt: skip
-    return StreamingRule(axis, lambda made: attrs, carries=(power,))
+    return StreamingRule(at.axis, carries=(power,))
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -158,17 +163,14 @@ RUNNING_NORM = register(
 )
 
 RUNNING_POWER = register(
-    OpDef(
+    final_state(
+        RUNNING_NORM,
         name="running_power",
         doc="the power that running_norm goes on with, behind the last sample: on streams",
         shape=without_time,
         nest=kept_nest,
         real=power_real,
         integer=power_integer,
-        quantize=quantize,
-        acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
         fixed_params=POWER,
-        int16_inputs=(0,),
     )
 )

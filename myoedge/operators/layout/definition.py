@@ -16,6 +16,7 @@ from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -28,6 +29,7 @@ from myoedge.operators.common_rules import (
     as_in_floats,
     axis_permuted,
     by_output,
+    with_entry,
 )
 from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
@@ -35,42 +37,24 @@ from myoedge.operators.layout.tiling import Along
 from myoedge.targets.chip import Engine
 
 
-def stated_shape(attrs: Attrs, x: Shape) -> Shape:
-    return tuple(attrs["shape"])
-
-
-def reshape_real(attrs: Attrs, x: Array) -> Array:
-    return x.reshape(attrs["shape"])
-
-
-def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
-    """The attributes with another entry in one of their tuples."""
-    entries = attrs[name]
-    return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
-
-
-def _reshape_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Frame by frame where the axis stays one of its own, with as much in front of it."""
-    x, out = shapes[0], attrs["shape"]
-    before = math.prod(x[:axis])
-    found = [d for d, n in enumerate(out) if n == x[axis] and math.prod(out[:d]) == before]
-    return (
-        StreamingRule(found[0], lambda made: with_entry(attrs, "shape", found[0], made))
-        if found
-        else None
-    )
+    x, out = at.shapes[0], at.attrs["shape"]
+    before = math.prod(x[: at.axis])
+    axes = [d for d, n in enumerate(out) if n == x[at.axis] and math.prod(out[:d]) == before]
+    if not axes:
+        return None
+    return StreamingRule(axes[0], lambda made: with_entry(at.attrs, "shape", axes[0], made))
 
 
 RESHAPE = register(
     OpDef(
         name="reshape",
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
-        shape=stated_shape,
+        shape=lambda attrs, x: tuple(attrs["shape"]),
         nest=by_output,
-        real=reshape_real,
-        integer=as_in_floats(reshape_real),
+        real=lambda attrs, x: x.reshape(attrs["shape"]),
+        integer=lambda step, x: x.reshape(step.attrs["shape"]),
         same_scale=True,
         is_data_movement=True,
         view=True,
@@ -81,16 +65,8 @@ RESHAPE = register(
 )
 
 
-def transpose_shape(attrs: Attrs, x: Shape) -> Shape:
-    return tuple(x[axis] for axis in attrs["perm"])
-
-
 def transpose_real(attrs: Attrs, x: Array) -> Array:
     return np.ascontiguousarray(x.transpose(attrs["perm"]))
-
-
-def slice_shape(attrs: Attrs, x: Shape) -> Shape:
-    return tuple(len(range(*cut)) for cut in attrs["cuts"])
 
 
 def slice_real(attrs: Attrs, x: Array) -> Array:
@@ -105,7 +81,7 @@ def expand_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`turned` of operators that treat every axis on its own, as the attribute's entries say."""
+    """`permute_rule` of operators whose attribute has an entry for every axis."""
     order = [perm.index(axis) for axis in range(len(perm))]
     per_axis = {
         name: tuple(attrs[name][i] for i in order) for name in ("cuts", "pads") if name in attrs
@@ -126,10 +102,10 @@ def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
         for axis, (out, n, cut) in enumerate(rows)
     ]
-    found = moves.in_bytes(step, loops)
-    if all(loop.step == 1 for loop in found):
-        return moves.pieces(step, engine, [found])
-    return moves.turned(step, engine, found)
+    byte_loops = moves.in_bytes(step, loops)
+    if all(loop.step == 1 for loop in byte_loops):
+        return moves.pieces(step, engine, [byte_loops])
+    return moves.turned(step, engine, byte_loops)
 
 
 def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -140,45 +116,35 @@ def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return moves.turned(step, engine, moves.in_bytes(step, loops))
 
 
-def _transpose_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule:
-    return StreamingRule(attrs["perm"].index(axis), lambda made: attrs)
-
-
-def _slice_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def _slice_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Frames from a first one on, every one or every few; what is cut off behind is not known."""
-    start, _, step = attrs["cuts"][axis]
+    start, _, step = at.attrs["cuts"][at.axis]
     if step < 1:
         return None
 
     def resized(made: int) -> Attrs:
-        return with_entry(attrs, "cuts", axis, (0, (made - 1) * step + 1, step))
+        return with_entry(at.attrs, "cuts", at.axis, (0, (made - 1) * step + 1, step))
 
-    return StreamingRule(axis, resized, stride=step, before=-start)
+    return StreamingRule(at.axis, resized, stride=step, before=-start)
 
 
-def _expand_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule:
-    at = axis + len(attrs["shape"]) - len(shapes[0])
-    return StreamingRule(at, lambda made: with_entry(attrs, "shape", at, made))
+def _expand_streaming_rule(at: OperandAxis) -> StreamingRule:
+    axis = at.axis + len(at.attrs["shape"]) - len(at.shapes[0])
+    return StreamingRule(axis, lambda made: with_entry(at.attrs, "shape", axis, made))
 
 
 TRANSPOSE = register(
     OpDef(
         name="transpose",
         doc="axes in another order: transpose, permute, movedim",
-        shape=transpose_shape,
+        shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
         nest=by_output,
         real=transpose_real,
         integer=as_in_floats(transpose_real),
         kernels=on_cluster(transpose_in_tiles),
         same_scale=True,
         is_data_movement=True,
-        streaming_rule=_transpose_streaming_rule,
+        streaming_rule=lambda at: StreamingRule(at.attrs["perm"].index(at.axis)),
     )
 )
 
@@ -187,7 +153,7 @@ SLICE = register(
         TRANSPOSE,
         name="slice",
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
-        shape=slice_shape,
+        shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
         real=slice_real,
         integer=as_in_floats(slice_real),
         kernels=on_cluster(slice_in_tiles),
@@ -201,7 +167,7 @@ EXPAND = register(
         TRANSPOSE,
         name="expand",
         doc="copies along axes of extent 1: expand, repeat of such axes",
-        shape=stated_shape,
+        shape=RESHAPE.shape,
         real=expand_real,
         integer=as_in_floats(expand_real),
         kernels=on_cluster(expand_in_tiles),
@@ -210,20 +176,8 @@ EXPAND = register(
 )
 
 
-def pad_shape(attrs: Attrs, x: Shape) -> Shape:
-    return tuple(n + sum(pads) for n, pads in zip(x, attrs["pads"], strict=True))
-
-
-def pad_real(attrs: Attrs, x: Array) -> Array:
-    return np.pad(x, attrs["pads"], constant_values=attrs["value"])
-
-
 def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams({"fill": int(quantize(inputs.attrs["value"], inputs.target))})
-
-
-def pad_integer(step: QuantizedNode, x: Array) -> Array:
-    return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -233,13 +187,11 @@ def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step["fill"])
 
 
-def _pad_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule:
-    before, behind = attrs["pads"][axis]
+def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
+    before, behind = at.attrs["pads"][at.axis]
     return StreamingRule(
-        axis,
-        lambda made: with_entry(attrs, "pads", axis, (0, 0)),
+        at.axis,
+        lambda made: with_entry(at.attrs, "pads", at.axis, (0, 0)),
         before=before,
         behind=behind,
         fill=lambda step: int(step["fill"]),
@@ -251,9 +203,9 @@ PAD = register(
         SLICE,
         name="pad",
         doc="a constant around a tensor, in front and behind on every axis",
-        shape=pad_shape,
-        real=pad_real,
-        integer=pad_integer,
+        shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
+        real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
+        integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step["fill"]),
         quantize=pad_quantize,
         kernels=on_cluster(pad_in_tiles),
         streaming_rule=_pad_streaming_rule,

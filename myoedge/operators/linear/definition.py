@@ -16,6 +16,7 @@ from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -257,15 +258,13 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
     return {**places, "m": m, "n": n, **strides, "packed": packed}
 
 
-def _matmul_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def _matmul_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
-    rank, turned = len(shapes[index]), index == 1 and _turned(attrs)
-    if axis == rank - 1 - (index and not turned):
+    rank, turned = len(at.shapes[at.operand]), at.operand == 1 and _turned(at.attrs)
+    if at.axis == rank - 1 - (at.operand and not turned):
         return None
-    made = axis + turned if axis == rank - 2 else axis
-    return StreamingRule(made + max(map(len, shapes)) - rank, lambda made: attrs)
+    made = at.axis + turned if at.axis == rank - 2 else at.axis
+    return StreamingRule(made + max(map(len, at.shapes)) - rank)
 
 
 MATMUL = register(

@@ -22,7 +22,13 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
+from myoedge.operators.common_rules import (
+    always,
+    beside_last,
+    last_axis_kept,
+    same_shape,
+    stored_bound,
+)
 from myoedge.operators.kernel import (
     OUT,
     Operand,
@@ -175,11 +181,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         ),
         nine_cores=engine.control_core,
     )
-
-
-def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """`turned` of operators along the last axis, which must stay the last."""
-    return attrs if perm[-1] == len(perm) - 1 else None
 
 
 LAYER_NORM = register(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import as_in_floats, stored_bound
+from myoedge.operators.common_rules import as_in_floats, stored_bound, with_entry
 from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.targets.chip import Engine
@@ -108,38 +110,34 @@ def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return tiling.in_tiles(step, engine, "me_max_pool_s8", {"unused": 0}, work)
 
 
-def _streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], axis: int, fill: Callable[[QuantizedNode], int]
-) -> StreamingRule | None:
+def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
     """Windows at one distance, of one size but where the first ones are cut off; images one by one.
 
     A single window is over the whole axis, as far as one can know.
     """
-    if axis == 0 or axis == len(shapes[0]) - 1:
-        return StreamingRule(axis, lambda made: attrs)
-    given = attrs["windows"][axis - 1]
-    size, last = max(high - low for low, high, _ in given), given[0][1]
-    stride = given[1][1] - last if len(given) > 1 else 0
-    regular = [
-        (max(at - size, 0), at) for at in range(last, last + len(given) * stride, stride or 1)
-    ]
-    if stride < 1 or regular != [w[:2] for w in given] or len({w[2] for w in given}) > 1:
+    attrs, axis = at.attrs, at.axis
+    if axis == 0 or axis == len(at.shapes[0]) - 1:
+        return StreamingRule(axis)
+    windows = attrs["windows"][axis - 1]
+    size, last = max(high - low for low, high, _ in windows), windows[0][1]
+    stride = windows[1][1] - last if len(windows) > 1 else 0
+    ends = range(last, last + len(windows) * stride, stride or 1)
+    regular = [(max(end - size, 0), end) for end in ends]
+    if stride < 1 or regular != [w[:2] for w in windows] or len({w[2] for w in windows}) > 1:
         return None
 
     def resized(made: int) -> Attrs:
-        windows = tuple((i * stride, i * stride + size, given[0][2]) for i in range(made))
-        every = (*attrs["windows"][: axis - 1], windows, *attrs["windows"][axis:])
-        return {**attrs, "windows": every}
+        whole = tuple((i * stride, i * stride + size, windows[0][2]) for i in range(made))
+        return with_entry(attrs, "windows", axis - 1, whole)
 
     return StreamingRule(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)
 
 
-def _max_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def _max_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """In front of the first frame is what no maximum is taken of."""
-    alike = {**attrs, "windows": tuple(tuple((*w[:2], 1) for w in a) for a in attrs["windows"])}
-    return _streaming_rule(alike, shapes, axis, lambda step: step.low)
+    windows = tuple(tuple((*w[:2], 1) for w in axis) for axis in at.attrs["windows"])
+    alike = replace(at, attrs={**at.attrs, "windows": windows})
+    return _streaming_rule(alike, lambda step: step.low)
 
 
 MAX_POOL = register(
@@ -210,24 +208,18 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, each, kinds)
 
 
-def _avg_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
-    return _streaming_rule(attrs, shapes, axis, lambda step: int(step["x_zero"]))
-
-
 AVG_POOL = register(
-    OpDef(
+    replace(
+        MAX_POOL,
         name="avg_pool",
         doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
-        shape=shape,
-        nest=nest,
         real=avg_real,
         integer=avg_integer,
         quantize=avg_quantize,
         acc_bound=stored_bound,
         kernels=on_cluster(avg_in_tiles),
+        same_scale=False,
         epilogue=True,
-        streaming_rule=_avg_streaming_rule,
+        streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step["x_zero"])),
     )
 )

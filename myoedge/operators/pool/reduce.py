@@ -16,6 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -109,13 +110,11 @@ def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
     return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50
 
 
-def streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Frame by frame along the axes that stay."""
-    axes = axes_over(attrs)
-    gone = 0 if attrs["keepdim"] else sum(other < axis for other in axes)
-    return None if axis in axes else StreamingRule(axis - gone, lambda made: attrs)
+    axes = axes_over(at.attrs)
+    gone = 0 if at.attrs["keepdim"] else sum(other < at.axis for other in axes)
+    return None if at.axis in axes else StreamingRule(at.axis - gone)
 
 
 MEAN = register(

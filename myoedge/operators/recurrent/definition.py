@@ -8,6 +8,7 @@ LSTM, (reset, update, new) of a GRU. What a step's input adds to them comes from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,11 +19,12 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     StreamingRule,
     StreamState,
     register,
 )
-from myoedge.operators.common_rules import beside_last
+from myoedge.operators.common_rules import beside_last, final_state
 from myoedge.operators.kernel import Dim, on_cluster
 from myoedge.operators.linear.definition import (
     linear_integer,
@@ -139,36 +141,32 @@ CELL = QuantParams(2.0**-CELL_BITS, 0, INT16)
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
 
 
-def lstm_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Forwards, with h and c as one frame leaves them for the next: exact in their own bits."""
-    if index or axis or attrs["reverse"]:
+    if at.operand or at.axis or at.attrs["reverse"]:
         return None
     h = StreamState(
-        1, "h", shapes[1], HIDDEN, lambda step, x: first_state(step, "h", x, (-128, 127)),
+        1, "h", at.shapes[1], HIDDEN, lambda step, x: first_state(step, "h", x, (-128, 127)),
         scalars=from_params(HIDDEN, "h", 7),
     )  # fmt: skip
     cell = {**from_params(CELL, "c", CELL_BITS), **from_params(CELL, "y", CELL_BITS), "wide": 1}
     c = StreamState(
-        2, "c", shapes[2], CELL, lambda step, x: first_state(step, "c", x, (HALF.min, HALF.max)),
+        2, "c", at.shapes[2], CELL, lambda step, x: first_state(step, "c", x, (HALF.min, HALF.max)),
         scalars=cell, last="lstm_cell",
     )  # fmt: skip
-    return StreamingRule(0, lambda made: attrs, carries=(h, c))
+    return StreamingRule(0, carries=(h, c))
 
 
-def gru_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Forwards, with h as one frame leaves it for the next: in all of its bits."""
-    if index or axis or attrs["reverse"]:
+    if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
     h = StreamState(
-        1, "h", shapes[1], WHOLE, lambda step, x: first_state(step, "h", x, STATE),
+        1, "h", at.shapes[1], WHOLE, lambda step, x: first_state(step, "h", x, STATE),
         scalars={**factors, "wide": 1}, last="gru_state",
     )  # fmt: skip
-    return StreamingRule(0, lambda made: attrs, carries=(h,))
+    return StreamingRule(0, carries=(h,))
 
 
 GATES = register(
@@ -209,51 +207,38 @@ LSTM = register(
 )
 
 LSTM_CELL = register(
-    OpDef(
+    final_state(
+        LSTM,
         name="lstm_cell",
         doc="c behind the last step of an LSTM, by running it once more",
         shape=_state_shape,
-        nest=_nest,
         real=_last_state(lstm_floats),
         integer=last_state(lstm_steps),
-        quantize=recurrent_quantize,
-        acc_bound=recurrent_bound,
-        kernels=on_cluster(in_tiles),
-        weights=(3,),
-        multiplies=True,
+        fixed_params=None,
     )
 )
 
 GRU = register(
-    OpDef(
+    replace(
+        LSTM,
         name="gru",
         doc="h of every step of a GRU, one layer and direction; between steps it has 16 bits",
-        shape=_sequence_shape,
-        nest=_nest,
         real=_all_steps(gru_floats),
         integer=all_steps(gru_steps),
-        quantize=recurrent_quantize,
         acc_bound=gru_bound,
-        kernels=on_cluster(in_tiles),
         weights=(2, 3),
-        fixed_params=HIDDEN,
-        multiplies=True,
         streaming_rule=gru_streaming_rule,
     )
 )
 
 GRU_STATE = register(
-    OpDef(
+    final_state(
+        GRU,
         name="gru_state",
         doc="h behind the last step of a GRU in 16 bits, by running it once more: on streams",
         shape=_state_shape,
-        nest=_nest,
         real=_last_state(gru_floats),
         integer=last_state(gru_steps),
-        quantize=recurrent_quantize,
-        acc_bound=gru_bound,
-        kernels=on_cluster(in_tiles),
-        weights=(2, 3),
-        multiplies=True,
+        fixed_params=None,
     )
 )

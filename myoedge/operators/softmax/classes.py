@@ -18,6 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     StreamingRule,
     outer_inner,
@@ -31,11 +32,6 @@ NOTHING = -1  # no symbol: behind the last one, or where there are no frames
 PAIR = 2  # frames that a new symbol is told by
 
 
-def greedy_shape(attrs: Attrs, x: Shape) -> Shape:
-    """[T, N, C] -> [N, 1 + T]: how many symbols there are, and the symbols."""
-    return (x[1], 1 + x[0])
-
-
 def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     (t, n, c), lane = shapes[0], (("n", 1),)
     operands = {"x": ((("t", 1),), lane, (("c", 1),)), "y": (lane, (("s", 1),))}
@@ -43,9 +39,9 @@ def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
-    """x [T, N, C] -> int32 [N, 1 + T]: repetitions and blanks left out, the rest -1.
+    """x [T, N, C] -> int32 [N, 1 + T]: number of symbols, then the symbols, the rest -1.
 
-    The class of a frame is the first of its largest values.
+    Repetitions and blanks are left out. The class of a frame is the first of its largest values.
     """
     best = x.argmax(-1)
     before = np.vstack([np.full_like(best[:1], NOTHING), best[:-1]])
@@ -80,7 +76,7 @@ CTC_GREEDY = register(
     OpDef(
         name="ctc_greedy",
         doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
-        shape=greedy_shape,
+        shape=lambda attrs, x: (x[1], 1 + x[0]),
         nest=greedy_nest,
         real=greedy_real,
         integer=as_in_floats(greedy_real),
@@ -162,14 +158,16 @@ def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def classes_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
-    if axis != attrs["axis"]:
-        return StreamingRule(axis, lambda made: attrs)
-    whole = {**attrs, "before": 0}
-    taps, before = _taps(attrs), attrs["before"]
-    return StreamingRule(axis, lambda made: whole, taps, before=before, fill=lambda step: NOTHING)
+def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    if at.axis != at.attrs["axis"]:
+        return StreamingRule(at.axis)
+    return StreamingRule(
+        at.axis,
+        lambda made: {**at.attrs, "before": 0},
+        taps=_taps(at.attrs),
+        before=at.attrs["before"],
+        fill=lambda step: NOTHING,
+    )
 
 
 CTC_NEW = register(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -233,16 +234,16 @@ def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 LOG_SOFTMAX = register(
-    OpDef(
+    replace(
+        SOFTMAX,
         name="log_softmax",
         doc="log-softmax over one axis of up to 32,768 elements",
-        shape=same_shape,
-        nest=elementwise,
         real=log_softmax_real,
         integer=log_softmax_integer,
         quantize=log_softmax_quantize,
-        acc_bound=stored_bound,
         kernels=on_cluster(log_softmax_in_tiles),
+        fixed_params=None,
+        broadcast_inputs={},
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
     )

@@ -19,6 +19,7 @@ from myoedge.numerics.requant import choose_sum_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
@@ -79,13 +80,11 @@ def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> i
     return int(math.prod(out[:-1])) * (length + 4 * butterflies + 2 * half)
 
 
-def spectrogram_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
+def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """A frame of every hop samples, of as many as the window has."""
-    if index or axis:
+    if at.operand or at.axis:
         return None
-    return StreamingRule(0, lambda made: attrs, taps=shapes[1][0], stride=attrs["hop"])
+    return StreamingRule(0, taps=at.shapes[1][0], stride=at.attrs["hop"])
 
 
 # ---- integers
