@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from myoedge.operators.base import OPS
 from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.products.gemm import block_work
+from myoedge.operators.products.gemm import COPIED, Windows, block_work, gather_work
 from myoedge.plan.cost.timing import Load, TimelineStep
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.targets import find_chip
@@ -73,6 +73,24 @@ def test_blocks_of_a_product_are_shared_by_the_cores(
     assert found <= alone / cores + of_one * (1 + 1e-9)
     if rows % 4 == 0 and rows // 4 * blocks % cores == 0:
         assert found == pytest.approx(alone / cores)
+
+
+@given(*map(st.integers, (1, 1, 1), (60, 60, 9)))
+def test_every_core_copies_the_windows_of_its_blocks(fours: int, blocks: int, cores: int) -> None:
+    """Blocks of 4 windows x 4 channels are numbered window by window and cut into equal parts: of
+    the core with most, windows are counted one by one."""
+    windows = Windows(words=7, copied=True)
+    ends = [fours * blocks * part // cores for part in range(cores + 1)]
+    most = max(len({block // blocks for block in range(*part)}) for part in pairwise(ends))
+
+    def copies(fours: int, blocks: int, cores: int) -> float:
+        return float(gather_work(4 * fours, 4 * fours, blocks, windows, cores)) - COPIED
+
+    found = copies(fours, blocks, cores) / copies(1, 1, 1)
+    assert most - 1e-9 <= found <= most + 1 + 1e-9
+    if fours % cores == 0 or cores % fours == 0:
+        assert found == pytest.approx(most)
+    assert float(gather_work(1, 1, blocks, windows, cores)) - COPIED == copies(1, 1, 1)
 
 
 def test_a_step_lasts_as_long_as_the_longer_of_computation_and_transfers() -> None:

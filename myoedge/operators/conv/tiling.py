@@ -112,8 +112,11 @@ class _Dense:
         rows, columns, words = sizes["t0"] * sizes["t1"], sizes["t1"], self.windows.words
         blocks = dense.shared_windows_work if self.together else dense.block_work
         found = blocks(rows, sizes["k"], words + self.table, self.cores)
-        copied = sizes["k"] if not self.together else 1  # else by all cores together
-        found = found + dense.gather_work(rows, columns, copied, self.windows, self.cores)
+        if self.together:
+            copies = dense.shared_gather_work(rows, columns, self.windows, self.cores)
+        else:
+            copies = dense.gather_work(rows, columns, sizes["k"], self.windows, self.cores)
+        found = found + copies
         if self.has_edges:
             edges = self.conv.edge_share * rows / self.cores
             found = found + edges * (dense.EDGE + dense.EDGE_WORD * words)

@@ -70,15 +70,29 @@ def _row_work(rows: Any, words: int) -> Any:
 
 
 def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
-    """Windows that are copied, four at a time, `columns` of them side by side.
+    """Windows that are copied, `columns` of them side by side: each core copies for itself all
+    windows of fours of rows of which it computes one of the blocks."""
+    fours = up(rows, PIXELS)
+    offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
+    most = up(fours + cores - offset, cores)  # of a core
+    return _copies_work(most / fours * _copies(rows, columns), w)
 
-    A core copies for itself all windows of which it computes one of the blocks.
-    """
-    fours = rows * np.where(columns < PIXELS, 1, up(columns, PIXELS) / columns)
-    fours = np.where(fours % cores == 0, fours, fours + cores * (1 - 1 / blocks))
+
+def shared_gather_work(rows: Any, columns: Any, w: Windows, cores: int) -> Any:
+    """Windows that are copied once: each core copies as many."""
+    most = up(rows, cores)
+    return _copies_work(_copies(most, np.minimum(columns, most)), w)
+
+
+def _copies(rows: Any, columns: Any) -> Any:
+    """Copies of four windows; windows of which fewer than four lie side by side take one each."""
+    return rows * np.where(columns < PIXELS, 1, up(columns, PIXELS) / columns)
+
+
+def _copies_work(copies: Any, w: Windows) -> Any:
     each = WINDOW + WINDOW_WORD * w.words
     each += (WINDOW_RUN + WINDOW_REST * REST_LOOPS[w.rest]) * w.runs
-    return COPIED + PIXELS * up(fours, cores) * each if w.copied else 0
+    return COPIED + PIXELS * copies * each if w.copied else 0
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:

@@ -68,9 +68,11 @@ def _dma_cycles(
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:
-    """Cycles of transfers that fit before a layer starts, rounded: equal layers stay equal."""
-    total = sum(spare[-MOST_TILES:])
-    return float(2 ** (int(total).bit_length() - 1)) if total >= 1 else 0.0
+    """Cycles of transfers that fit before a layer starts, with three binary digits: equal layers
+    stay equal."""
+    total = int(sum(spare[-MOST_TILES:]))
+    dropped = max(total.bit_length() - 3, 0)
+    return float(total >> dropped << dropped)
 
 
 def starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
