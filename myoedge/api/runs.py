@@ -155,18 +155,18 @@ def simulate_elf(
     window           (from, to): every instruction executed between these cycles
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
     """
-    from myoedge.building.simulate import simulate_program
+    from myoedge.backends.build import MOST_CYCLES
+    from myoedge.building.simulate import costs, read_program
+    from myoedge.simulator import RunOptions
+    from myoedge.simulator import simulate as run
 
-    return simulate_program(
-        Path(elf),
-        None if folder is None else Path(folder),
-        dump,
-        max_cycles,
-        bank_conflicts,
-        like,
-        profile,
-        window,
-        progress,
+    return run(
+        read_program(Path(elf)),
+        cycles={**costs(like), **({} if bank_conflicts else {"l1_contention": 0})},
+        folder=None if folder is None else Path(folder),
+        options=RunOptions(dump=dump, profile=profile, window=window),
+        progress=progress,
+        max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
     )
 
 

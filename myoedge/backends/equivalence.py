@@ -283,29 +283,22 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
         yield case, (layers, [zero_padded(y, shape) for y, (shape, _) in pairs])
 
 
-def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
+def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
+    """Outputs, and of the simulator alone what each layer wrote."""
     listed = list(runs)
-    measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
+    if backend == "board":
+        measured = build.run_on_board(board_runs(build.stream, listed))
+    elif backend == "gvsoc":
+        measured = build.run_on_gvsoc(chip_inputs(build.stream, listed))
+    else:
+        measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
     for case, inference in zip(listed, measured.inferences, strict=True):
         yield case, (inference.written, inference.outputs)
 
 
-def _outputs_alone(build: Build, runs: Iterable[Case], *, is_board: bool) -> Pairs:
-    """Outputs without the layers, on a board or on GVSoC."""
-    listed = list(runs)
-    if is_board:
-        measured = build.run_on_board(board_runs(build.stream, listed))
-    else:
-        measured = build.run_on_gvsoc(chip_inputs(build.stream, listed))
-    for case, inference in zip(listed, measured.inferences, strict=True):
-        yield case, ({}, inference.outputs)
-
-
 BACKENDS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "host": _on_host,
-    "simulator": _on_simulator,
-    "gvsoc": partial(_outputs_alone, is_board=False),
-    "board": partial(_outputs_alone, is_board=True),
+    **{name: partial(_on_chip, backend=name) for name in ("simulator", "gvsoc", "board")},
 }
 
 

@@ -21,7 +21,6 @@ from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_e
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 
-PPK2_USB = "1915:c00a"
 PPK2_RATE_HZ = 100_000
 START, STOP, POWER, METADATA, MODE = b"\x06", b"\x07", b"\x0c", b"\x19", b"\x11"
 AMPERE, ON = b"\x01", b"\x01"

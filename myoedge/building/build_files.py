@@ -111,7 +111,7 @@ def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """report.json, report.html and layers.csv, which simulate, validate and energy replace."""
     from myoedge.reports.html import report_html
-    from myoedge.reports.layers_csv import layers_csv
+    from myoedge.reports.report_json import layers_csv
 
     return {
         "report.json": to_json(report).encode(),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from myoedge.errors import MyoedgeError
+from myoedge.passes.condition import Conditioning
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
@@ -111,27 +112,6 @@ class StreamTable:
 
 
 @dataclass(frozen=True, slots=True)
-class ConditioningTable:
-    """[conditioning]: causal filters in front of the network, at so many samples a second.
-
-    band_hz   edges of a Butterworth band-pass of that order      notch_hz   a line, and its Q
-    zscore_s  over how long the running z-score forgets           deviation  what it begins with
-    rectify   whether the network sees magnitudes
-    axis      of time in the input; its longest without it
-    """
-
-    rate_hz: float | None = None
-    band_hz: tuple[float, float] | None = None
-    order: int = 4
-    notch_hz: float | None = None
-    notch_q: float = 30.0
-    zscore_s: float | None = None
-    deviation: float | None = None
-    rectify: bool = False
-    axis: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """All tables, each with its defaults; `folder` is where relative paths start."""
 
@@ -141,7 +121,7 @@ class Config:
     quant: dict[str, LayerTable] = field(default_factory=dict)
     budget: BudgetTable = field(default_factory=BudgetTable)
     stream: StreamTable = field(default_factory=StreamTable)
-    conditioning: ConditioningTable = field(default_factory=ConditioningTable)
+    conditioning: Conditioning = field(default_factory=Conditioning)
 
 
 def find(given: str | Path | None) -> tuple[Config, Path]:

@@ -4,24 +4,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.building.config import ConditioningTable
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import needs_no_factory, refuse
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
+from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
     import torch
-
-    from myoedge.passes.condition import Conditioning
 
 WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
 WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network for
@@ -35,7 +33,7 @@ class ConditioningAndDecoding:
     vote     the last so many frames choose a class together
     """
 
-    filters: Conditioning | None = None
+    filters: Conditioning = field(default_factory=Conditioning)
     ctc: int | None = None
     vote: int | None = None
     framewise: bool = False
@@ -110,13 +108,6 @@ def _program(
     return load_checkpoint(path, factory, batch, otherwise=sample)
 
 
-def filters(table: ConditioningTable) -> Conditioning | None:
-    """Filters of [conditioning]; None without them."""
-    from myoedge.passes.condition import Conditioning
-
-    return None if table == ConditioningTable() else Conditioning(**asdict(table))
-
-
 def check_work(model: Model) -> None:
     """Errors: E122 where every output is an input as it came."""
     if all(OPS[node.op].view for node in model.graph.nodes):
@@ -126,11 +117,10 @@ def check_work(model: Model) -> None:
 
 def _prepared(imported: Graph, stages: ConditioningAndDecoding) -> Graph:
     from myoedge.passes import prepare
-    from myoedge.passes.condition import conditioned
     from myoedge.passes.decode import decoded, voted
 
     graph = imported
-    if stages.filters is not None:
+    if stages.filters != Conditioning():
         graph = conditioned(graph, stages.filters)
     if stages.ctc is not None:
         graph = decoded(graph, stages.ctc, framewise=stages.framewise)

@@ -18,7 +18,6 @@ from myoedge.building.loading import (
     ConditioningAndDecoding,
     Model,
     check_work,
-    filters,
     is_random,
     load_model,
 )
@@ -33,6 +32,7 @@ from myoedge.quantization import samples
 from myoedge.quantization.calibrate import (
     Calibration,
     Observer,
+    Samples,
     calibrate,
     constant_inputs,
 )
@@ -139,29 +139,40 @@ def run_quantize(options: Options) -> Quantized:
         fidelity = measure(network, measured)
         if options.reuse is None:  # else what the older build chose stays
             refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
-            plain, asked = (network, fidelity), settings.budget.sqnr
-            needs_db = -math.inf if asked is None else configuration.decibels(asked)
-            for aim_db in (AIM_DB, needs_db):  # for [budget] sqnr only where it is missed so
-                refined = refine(aim_db)
-                same = refined is plain[0]
-                network, fidelity = plain if same else (refined, measure(refined, measured))
-                if (fidelity.total_db or 0.0) >= needs_db:
-                    break
+            network, fidelity = _refined(network, fidelity, measured, refine, settings)
         judged = _accuracies(network, given)
     reused = None if options.reuse is None else reused_layers(network, options.reuse)
     found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
     noted = [*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged)]
-    if options.reuse is not None and not shares_weights(network, options.reuse):
-        older, newer = options.reuse.digest[:12], network.digest[:12]
-        noted.append(
-            notice(
-                "W203",
-                "no layer of this network has the weights that it has in the older build",
-                {"found": f"the older network is {older}, this one {newer}"},
-                ["--reuse a build of this network, of before it was fine-tuned"],
-            )
+    return found.warned([*noted, *_unlike(network, options.reuse)], options.strict)
+
+
+def _refined(
+    network: QuantGraph,
+    fidelity: Fidelity,
+    inputs: Samples,
+    refine: Callable[[float], QuantGraph],
+    settings: Config,
+) -> tuple[QuantGraph, Fidelity]:
+    """16 bits where they win much, and where [budget] sqnr is missed otherwise."""
+    asked = settings.budget.sqnr
+    needs_db = -math.inf if asked is None else configuration.decibels(asked)
+    for aim_db in (AIM_DB, needs_db):
+        refined = refine(aim_db)
+        reached = fidelity if refined is network else measure(refined, inputs)
+        if (reached.total_db or 0.0) >= needs_db:
+            break
+    return refined, reached
+
+
+def _unlike(network: QuantGraph, older: QuantGraph | None) -> Iterator[Notice]:
+    if older is not None and not shares_weights(network, older):
+        yield notice(
+            "W203",
+            "no layer of this network has the weights that it has in the older build",
+            {"found": f"the older network is {older.digest[:12]}, this one {network.digest[:12]}"},
+            ["--reuse a build of this network, of before it was fine-tuned"],
         )
-    return found.warned(noted, options.strict)
 
 
 def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
@@ -173,7 +184,7 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
     ctc = settings.model.ctc if options.ctc is None else options.ctc
     stages = ConditioningAndDecoding(
-        filters(settings.conditioning), ctc, settings.model.vote, options.stream
+        settings.conditioning, ctc, settings.model.vote, options.stream
     )
     model = load_model(path, factory, calib, stages)
     check_work(model)

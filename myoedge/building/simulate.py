@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.build import MOST_CYCLES
 from myoedge.backends.equivalence import (
     Case,
     board_runs,
@@ -24,7 +23,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
-from myoedge.simulator import RunOptions, Simulation, simulate
+from myoedge.simulator import Program, RunOptions, Simulation, read_elf
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS
 
@@ -123,34 +122,14 @@ def costs(like: str) -> Mapping[str, int]:
     return COSTS[like]
 
 
-def simulate_program(
-    elf: Path,
-    folder: Path | None,
-    dump: Sequence[tuple[int, int]],
-    max_cycles: int | None,
-    bank_conflicts: bool,
-    like: str,
-    profile: bool,
-    window: tuple[int, int] | None,
-    progress: Progress | None,
-) -> Simulation:
-    """api.simulate_elf; the arguments are explained there."""
-    from myoedge.simulator import read_elf
-
+def read_program(path: Path) -> Program:
+    """A program for GAP9's register map. Errors: E241, E242."""
     try:
-        with elf.open("rb") as file:
+        with path.open("rb") as file:
             data = file.read(MOST_FILE + 1)
     except (OSError, ValueError) as error:
         facts = {"reason": getattr(error, "strerror", None) or str(error)}
-        raise MyoedgeError("E241", f"{elf} cannot be read", facts) from None
+        raise MyoedgeError("E241", f"{path} cannot be read", facts) from None
     if len(data) > MOST_FILE:
-        raise MyoedgeError("E241", f"{elf} is too large", {"at most": f"{MOST_FILE:,} bytes"})
-    chosen = {**costs(like), **({} if bank_conflicts else {"l1_contention": 0})}
-    return simulate(
-        read_elf(data, elf.name),
-        cycles=chosen,
-        folder=folder,
-        options=RunOptions(dump=dump, profile=profile, window=window),
-        progress=progress,
-        max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
-    )
+        raise MyoedgeError("E241", f"{path} is too large", {"at most": f"{MOST_FILE:,} bytes"})
+    return read_elf(data, path.name)

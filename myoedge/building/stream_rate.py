@@ -112,11 +112,7 @@ def stream_plans(
     frame_hz = None if table.rate is None else table.rate / table.hop
     window_s = None if table.rate is None else (table.window or table.hop) / table.rate
     if table.states or in_windows(table):
-        if table.states:
-            stream = explicit_state_stream(q, table.states)
-        else:
-            axes = window_axes(q.graph, table.axis)
-            stream = windowed_stream(q, axes, *_overlap(q.graph, axes, table))
+        stream = _whole_stream(q, table)
         yield StreamPlan(stream, plan_stream(stream, chip, budget), frame_hz, window_s)
         return
     axes = find_axes(q.graph, table.axis)
@@ -145,6 +141,14 @@ def stream_plans(
             if error.exit_code != TOO_LARGE:
                 raise
             return
+
+
+def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
+    """The network as it was exported: with states as inputs, or on overlapping windows."""
+    if table.states:
+        return explicit_state_stream(q, table.states)
+    axes = window_axes(q.graph, table.axis)
+    return windowed_stream(q, axes, *_overlap(q.graph, axes, table))
 
 
 def plan_stream(

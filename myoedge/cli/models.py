@@ -106,8 +106,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
 def _rows(quantized: Quantized) -> list[dict[str, Any]]:
     """Rows of the layers with the keys of report.json."""
     from myoedge.operators.base import OPS
-    from myoedge.operators.layer_names import node_rows
-    from myoedge.reports.function_names import activation
+    from myoedge.operators.layer_names import activation, node_rows
     from myoedge.reports.report_json import decibels
 
     nodes = [step.node for step in quantized.network.steps if not OPS[step.node.op].view]

@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import constant_name
-from myoedge.codegen.initializers import designated
-from myoedge.codegen.kernels import function_name
+from myoedge.codegen.constants import constant_name, function_name
 from myoedge.codegen.library import brought, headers
+from myoedge.codegen.render import designated
 from myoedge.codegen.tiled_layer import parts, tiled_layer
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
-from myoedge.plan.plan import IN_L3, Location, Plan, size_bytes
+from myoedge.plan.plan import IN_L3, Location, Plan, scratch_name, size_bytes
 
 FUNCTIONS = ("arguments", "load", "compute", "store", "prefetch")  # of a me_layer, all of them
 
@@ -26,6 +24,11 @@ def network_values(plan: Plan) -> dict[str, Any]:
     """Values of the template of network.c, besides inputs and outputs."""
     calls = [_call(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
+    layers = [
+        layer_fields(call["function"], tiling, bool(call["prefetches"]))
+        for call, tiling in zip(calls, plan.tilings, strict=True)
+    ]
+    layers += [[".tiles = 1, .compute = copy_outputs,"]] if plan.copies else []
     used = sorted({tiling.kernel.function for tiling in plan.tilings})
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
@@ -36,17 +39,8 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
         "map_bytes": plan.map_bytes,
         "limits": list(turns(plan.l3_transfers)),
-        "layer_table": _layer_table(plan, calls),
+        "layer_table": layers,
     }
-
-
-def _layer_table(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Initialisers of each me_layer; copies of outputs are a layer of their own."""
-    rows = [
-        layer_fields(call["function"], tiling, bool(call["prefetches"]))
-        for call, tiling in zip(calls, plan.tilings, strict=True)
-    ]
-    return rows + ([[".tiles = 1, .compute = copy_outputs,"]] if plan.copies else [])
 
 
 def layer_fields(function: str, tiling: Tiling, prefetches: bool) -> list[str]:
@@ -84,7 +78,8 @@ def _layer(plan: Plan, index: int) -> str:
     )
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))
-    scratch = f"me_arena + {plan.l2_scratch(index)}" if tiling.l2_scratch_bytes else ""
+    at = plan.placement.offsets[scratch_name(index)] if tiling.l2_scratch_bytes else None
+    scratch = "" if at is None else f"me_arena + {at}"
     return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand), scratch)
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import alike, array_values, constants
-from myoedge.codegen.kernels import comment
+from myoedge.codegen.constants import alike, array_values, comment, constants
 from myoedge.codegen.library import brought, include_files, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
@@ -67,15 +66,8 @@ def make_sources(
         **library_files({t.kernel.function for t in plan.tilings}, brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         **_weights(plan, common["banner"]),
+        **({} if golden is None else _selftest(golden, common)),
     }
-    if golden is not None:
-        arrays = [
-            array_values(f"golden_{kind}{i}", np.asarray(values))
-            for kind, ports in zip(("input", "output"), golden, strict=True)
-            for i, values in enumerate(ports)
-        ]
-        files["golden.h"] = render("project/golden.h.j2", {**common, "arrays": arrays})
-        files["selftest.c"] = render("project/selftest.c.j2", common)
     if stream is not None:
         files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
     if common["on_chip"]:  # start-up, drivers and main program
@@ -83,9 +75,20 @@ def make_sources(
         main = "stream" if stream is not None else "main"
         files |= runtime()
         files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
-    chip_only = () if common["on_chip"] else CHIP_ONLY
-    files |= include_files(files.values(), chip_only)
+    files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
+
+
+def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:
+    arrays = [
+        array_values(f"golden_{kind}{i}", np.asarray(values))
+        for kind, ports in zip(("input", "output"), golden, strict=True)
+        for i, values in enumerate(ports)
+    ]
+    return {
+        "golden.h": render("project/golden.h.j2", {**common, "arrays": arrays}),
+        "selftest.c": render("project/selftest.c.j2", common),
+    }
 
 
 def _weights(plan: Plan, banner: str) -> dict[str, str]:
@@ -166,18 +169,18 @@ def _meaning(plan: Plan, name: str) -> str:
 def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
     """Values for the templates of stream.c and of a stream's firmware: sizes of frames and states;
     `begins` is the last pass before which a state is filled."""
-    q, states = plan.quant, []
-    for number, state in enumerate(stream.states):
-        states.append(
-            {
-                "number": number,
-                "name": state.input,
-                "type": C_TYPES[q.dtype(state.input)],
-                "count": q.graph.tensors[state.input].size,
-                "fill": state.fill,
-                "begins": state.begins,
-            }
-        )
+    q = plan.quant
+    states = [
+        {
+            "number": number,
+            "name": state.input,
+            "type": C_TYPES[q.dtype(state.input)],
+            "count": q.graph.tensors[state.input].size,
+            "fill": state.fill,
+            "begins": state.begins,
+        }
+        for number, state in enumerate(stream.states)
+    ]
     ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
     early = {port["type"] for port in ports["inputs"]} if stream.early else set()
     return {

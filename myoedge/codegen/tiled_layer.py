@@ -7,9 +7,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from myoedge.codegen.initializers import assignment
-from myoedge.codegen.kernels import function_name, heading
-from myoedge.codegen.render import render
+from myoedge.codegen.constants import function_name, heading
+from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import SCRATCH, Operand
@@ -29,6 +28,7 @@ def tiled_layer(
     l2 |= {SCRATCH: scratch} if SCRATCH in tiling.choice.in_l2 else {}
     op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
+    sent, out = [tile.stores for tile in tiling.tiles], tiling.kernel.out
     values = {
         "fn": fn,
         "index": index,
@@ -41,7 +41,7 @@ def tiled_layer(
         "first": int(tiling.back_to_back),
         "constants": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
-        "stores": list(_stores(tiling, base, tables)),
+        "stores": [*_moves(tables, "me_send", sent, base(out), False)] if any(sent) else [],
         "op": assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op),
         "tile": assignment(f"me_tile[{_slot(tiling)}].{kernel}", f"{kernel}_tile", fields),
     }
@@ -160,13 +160,6 @@ def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
         early = any(map(tiling.early, every[0]))
         if any(every[1:] if early else every):
             yield from _moves(tables, "me_fetch", every, base(operand), early)
-
-
-def _stores(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
-    """Statements that send what tile t has computed."""
-    every = [list(tile.stores) for tile in tiling.tiles]
-    if any(every):
-        yield from _moves(tables, "me_send", every, base(tiling.kernel.out), False)
 
 
 def _moves(tables: Tables, function: str, every: Moved, base: str, early: bool) -> Iterator[str]:

@@ -28,5 +28,22 @@ def exact_matmul(a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), np.int64)
 
 
+def shifted_right(x: Array, bits: Array) -> Array:
+    """Integers shifted to the right, to the left where `bits` is negative."""
+    return np.where(bits >= 0, x >> np.maximum(bits, 0), x << np.maximum(-bits, 0))
+
+
+def inverse_root(x: Array) -> tuple[Array, Array]:
+    """(inverse, half) such that 1 / sqrt(x) = inverse / 2**(30 + half); see me_inverse_root.
+
+    x   int64, 1 .. 2**62
+    """
+    top = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
+    top -= (x >> top) == 0  # where float64 rounded up to the next power of two
+    half = (top - 30) >> 1
+    root = np.sqrt(shifted_right(x, 2 * half).astype(np.float64)).astype(np.int64)  # exact
+    return (2**30 + (root >> 1)) // root, half
+
+
 def _largest(x: Array) -> int:
     return max(int(x.max(initial=0)), -int(x.min(initial=0)))

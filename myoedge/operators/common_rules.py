@@ -30,8 +30,8 @@ HIDDEN_BELOW = 2.0**29  # scores that a mask hides are so much less, in floats
 def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """One loop per output dimension; inputs are broadcast."""
     axes = {f"i{d}": extent for d, extent in enumerate(out)}
-    operands = {f"x{i}": _broadcast(shape, out) for i, shape in enumerate(shapes)}
-    return LoopNest(axes, {**operands, "y": _broadcast(out, out)})
+    operands = {f"x{i}": broadcast_index(shape, out) for i, shape in enumerate(shapes)}
+    return LoopNest(axes, {**operands, "y": broadcast_index(out, out)})
 
 
 def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -44,9 +44,10 @@ def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return elementwise(attrs, [out], out)
 
 
-def _broadcast(shape: Shape, out: Shape) -> tuple[Dim, ...]:
+def broadcast_index(shape: Shape, out: Shape, axis: str = "i") -> tuple[Dim, ...]:
+    """Index of an operand that is broadcast to `out`, along one loop per dimension of `out`."""
     lead = len(out) - len(shape)
-    return tuple(() if n == 1 else ((f"i{lead + d}", 1),) for d, n in enumerate(shape))
+    return tuple(() if n == 1 else ((f"{axis}{lead + d}", 1),) for d, n in enumerate(shape))
 
 
 def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
@@ -57,6 +58,13 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 def stored_bound(step: QuantizedNode) -> int:
     """`acc_bound` of operators that work it out when they are quantised."""
     return int(step["acc_bound"])
+
+
+def product_requant(inputs: QuantizeInputs, bound: int) -> QuantizedParams:
+    """acc = sum (a - a_zero)(b - b_zero), |acc| <= bound, requantised once."""
+    a, b = inputs.params(0), inputs.params(1)
+    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
+    return with_requant(inputs, a.scale * b.scale / inputs.target.scale, bound, zeros)
 
 
 def with_requant(

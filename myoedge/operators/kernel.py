@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Operand:
     itemsize   bytes of an element
     row_stride   field of the tile's struct with the bytes between rows, the second dimension; "":
                  the kernel knows no other rows than a tile's, one behind the other
+    array   values of a packed array, as the kernel reads them
     """
 
     name: str
@@ -68,6 +70,12 @@ class Operand:
     first: Shape = ()
     itemsize: int = 1
     row_stride: str = field(default="", repr=False)
+    array: Array | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def whole(cls, name: str, array: Array) -> Operand:
+        """A packed array that every tile reads from start to end."""
+        return cls(name, name, (array.nbytes,), ((),), array=array)
 
     @property
     def axes(self) -> frozenset[str]:
@@ -141,7 +149,6 @@ class TiledKernel:
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
-    arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
     work      sizes of a tile -> units of work of the core that has most
     sources   C files of a kernel that is not in the library, by name: headers and sources
@@ -155,7 +162,6 @@ class TiledKernel:
     op: Fields
     tile: Callable[[Mapping[str, Region]], Fields]
     work: Callable[[Sizes], Any]
-    arrays: Mapping[str, Array] = field(default_factory=dict)
     scratch: Callable[[Sizes], Any] = lambda sizes: 0
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
@@ -170,6 +176,11 @@ class TiledKernel:
     def cycles(self, sizes: Sizes) -> Any:
         """Estimated, of the computation of a tile."""
         return self.cost.cycles(self.work(sizes))
+
+    @cached_property
+    def arrays(self) -> dict[str, Array]:
+        """The packed arrays by name."""
+        return {o.name: o.array for o in self.operands if o.array is not None}
 
     @property
     def out(self) -> Operand:

@@ -14,7 +14,8 @@ from myoedge.numerics.arrays import Array
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """A Butterworth band-pass and a notch filter, as in scipy.signal, and a running z-score.
+    """[conditioning]: a Butterworth band-pass and a notch filter, as in scipy.signal, and a running
+    z-score.
 
     rate_hz    samples a second      band_hz  its edges, 3 dB down; None: no band-pass
     order      of the low-pass that the band-pass is made of
@@ -25,7 +26,7 @@ class Conditioning:
     axis       of time in the input; None: its longest
     """
 
-    rate_hz: float | None
+    rate_hz: float | None = None
     band_hz: tuple[float, float] | None = None
     order: int = 4
     notch_hz: float | None = None

@@ -37,11 +37,6 @@ def _inside(plan: Plan) -> Iterator[str]:
     return (x.name for x in plan.lives if not 0 <= at[x.name] <= end - x.size_bytes)
 
 
-def _aligned(plan: Plan) -> Iterator[str]:
-    at = plan.placement.offsets
-    return (life.name for life in plan.lives if at[life.name] % 4)
-
-
 def _apart(plan: Plan) -> Iterator[str]:
     """Two buffers that are alive at one step share no byte."""
     at = plan.placement.offsets
@@ -259,7 +254,7 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
             now, windows = (timeline_step, timeline_step), (found.step, found.operand)
             possible = l3_transfers.get(windows, ())
             there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
-            for x in (x for x in (*tile.loads, *tile.stores) if x.operand == found.operand):
+            for x in tile.moved(found.operand):
                 lines = [x.at + k * x.stride for k in range(x.bytes // x.line)]
                 if not all(any(_covers(h, at, at + x.line, *now) for h in there) for at in lines):
                     yield plan.steps[found.step].node.name
@@ -290,7 +285,10 @@ def _tiled(plan: Plan) -> Iterator[tuple[QuantizedNode, Tiling]]:
 PLANNED: Spec[Plan] = (
     (_fits, "there is more than L2 has"),
     (_inside, "a buffer leaves the arena"),
-    (_aligned, "a buffer does not start at a word"),
+    (
+        lambda plan: (name for name, at in plan.placement.offsets.items() if at % 4),
+        "a buffer does not start at a word",
+    ),
     (_apart, "two buffers share bytes while both are alive"),
     (_alive_when_used, "a tensor is used while its buffer is not alive"),
     (_scratch_in_l2, "scratch in L2 has no buffer that is alive"),

@@ -23,7 +23,7 @@ from myoedge.plan.l2.resident_weights import Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life, Placement
-from myoedge.plan.timeline import WORD, Chunk, TimelineSteps
+from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
@@ -138,11 +138,7 @@ class Plan:
     def map_bytes(self) -> int:
         """Bytes of L3 for feature maps, behind l3.bin."""
         sizes = {name: size_bytes(self.quant, name) for name in self.maps}
-        return max((at + -(-sizes[n] // WORD) * WORD for n, at in self.maps.items()), default=0)
-
-    def l2_scratch(self, index: int) -> int:
-        """Offset in the arena of a step's scratch that L1 has no room for."""
-        return self.placement.offsets[scratch_name(index)]
+        return max((at + whole_words(sizes[n]) for n, at in self.maps.items()), default=0)
 
     def windows(self, index: int) -> dict[str, int]:
         """Offsets in the arena of a node's windows on feature maps, by operand."""

@@ -6,11 +6,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
 
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import Life
 
+Bytes = TypeVar("Bytes", int, np.ndarray)
 WORD = 4  # bytes: what L3 and L2 address in transfers between them
+
+
+def whole_words(size_bytes: Bytes) -> Bytes:
+    """Bytes up to whole words."""
+    return -(-size_bytes // WORD) * WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Chunk:
     @property
     def room_bytes(self) -> int:
         """Bytes of L2, filled to words."""
-        return -(-self.size_bytes // WORD) * WORD
+        return whole_words(self.size_bytes)
 
 
 def candidates(

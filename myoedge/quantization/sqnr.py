@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, at_border, every_value, integer_step, run_integer
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.masked_ranges import counted, rows_of
@@ -128,12 +128,8 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
                 noises[name].add(real[name][counts], real_values(q, name, result)[counts])
         for output, noise in outputs.items():
             name = measured_tensor(q, output)
-            integer = values.get(name, np.empty(0))
-            if name.endswith(PRE):  # before a table that is fused into a layer
-                step = steps[name.removesuffix(PRE)]
-                integer = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
-                integer = integer.reshape(step.out)
-            counts, quantized = counted(rows, name, real), real_values(q, name, integer)
+            counts = counted(rows, name, real)
+            quantized = real_values(q, name, _integers_of(name, values, steps))
             noise.add(real[name][counts], quantized[counts])
             total.add(real[name][counts], quantized[counts])
         reals.append(tuple(real[name] for name in q.graph.outputs))
@@ -147,6 +143,17 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         tuple(integers),
         tuple(dict.fromkeys(filter(None, (_final_function(q, x) for x in q.graph.outputs)))),
     )
+
+
+def _integers_of(
+    name: str, values: Mapping[str, Array], steps: Mapping[str, QuantizedNode]
+) -> Array:
+    """Integers of a tensor, or of one before a table that is fused into a layer."""
+    if not name.endswith(PRE):
+        return values[name]
+    step = steps[name.removesuffix(PRE)]
+    integers = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
+    return integers.reshape(step.out)
 
 
 def class_axis(graph: Graph, frames: int | None = None) -> int | None:

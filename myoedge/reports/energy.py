@@ -60,13 +60,12 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         rest = Activity(cycles) if counted(report) else typical(cycles)
         outside = _interval(energy(rest, at, coefficients))
     ordered = [chosen, *(point for point in points if point is not chosen)]
-    layers = []
-    for row in report["layers"]:
-        ends = _interval(energy(layer_activity(row), at, coefficients))
-        value, low, high = ends.values()
-        layers.append(
-            {**row, "energy_uj": value, "energy_low_uj": low, "energy_high_uj": high},
-        )
+    names = ("energy_uj", "energy_low_uj", "energy_high_uj")
+    ends = (_interval(energy(layer_activity(row), at, coefficients)) for row in report["layers"])
+    layers = [
+        {**row, **dict(zip(names, interval.values(), strict=True))}
+        for row, interval in zip(report["layers"], ends, strict=True)
+    ]
     return {
         **report,
         "duty": _duty(report, inference, at, coefficients),

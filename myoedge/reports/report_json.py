@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan + Outcome -> report.json ("myoedge.report/1")."""
+"""Plan + Outcome -> report.json ("myoedge.report/1"); its layers as a table, layers.csv."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from myoedge.codegen.kernels import function_name
+from myoedge.codegen.constants import function_name
 from myoedge.errors import Notice
 from myoedge.graph.ir import plain
-from myoedge.operators.layer_names import origin_rows
+from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import Fidelity
-from myoedge.reports.function_names import activation
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
@@ -228,3 +229,37 @@ def notice_row(notice: Notice) -> dict[str, Any]:
 def dims(shape: Iterable[int]) -> str:
     """Shape as text: "1x8x40"; "scalar" without dimensions."""
     return "x".join(map(str, shape)) or "scalar"
+
+
+# --- layers.csv -----------------------------------------------------------------------------------
+
+NO_COLUMNS = ("activity",)  # counters of a run, which are in report.json alone
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "origin": lambda rows: " + ".join(f"{o['path']} ({o['source']})".strip() for o in rows),
+    "in_dtypes": " ".join,
+    "in_shapes": lambda shapes: " ".join(map(dims, shapes)),
+    "out_shape": dims,
+}
+
+
+def layers_csv(report: Report) -> str:
+    """One line a layer under a header; shapes as 1x8x40, unknown numbers empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    rows = [dict(_columns(row)) for row in report["layers"]]
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow(
+            "" if value is None else FORMATS.get(key, str)(value) for key, value in row.items()
+        )
+    return text.getvalue()
+
+
+def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The entries of a layer in the report, with a column for every cause of stalls."""
+    for key, value in row.items():
+        if key == "stalls":
+            stalls = value or {}
+            yield from ((f"{cause}_percent", stalls.get(cause)) for cause in CAUSES)
+        elif key not in NO_COLUMNS:
+            yield key, value

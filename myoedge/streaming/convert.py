@@ -20,7 +20,7 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS, StreamingRule, StreamState
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.frame_reads import Read, earliest_reads
+from myoedge.streaming.frame_reads import earliest_reads
 from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import (
@@ -46,24 +46,12 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     """
     paths = follow_time(q.graph, axes)
     timing = earliest_reads(q.graph, paths, frames)
-    builder, known = PassBuilder(q, paths.axis), dict[tuple[str, Read, int], str]()
-
-    def operand(name: str, read: Read, fill: int = 0) -> str:
-        """The tensor of the frames that a step reads of another tensor."""
-        key = (name, read, fill)
-        if key not in known:
-            count = builder.shape(name)[builder.axis[name]]
-            with_past = builder.with_past(name, name, read.delay, fill, None)
-            delayed = builder.part(name, with_past, 0, count)
-            with_history = builder.with_past(name, delayed, read.history, fill, read.begins)
-            known[key] = builder.part(name, with_history, 0, read.taken)
-        return known[key]
-
+    builder = PassBuilder(q, paths.axis)
     for name in q.graph.inputs:
         builder.tensor(name, builder.with_frames(name, frames), name)
     for step in q.steps:
         rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
-        names = {n: operand(n, reads[n], rule.fill(step)) for n, rule in rules.items()}
+        names = {n: builder.frames_of(n, reads[n], rule.fill(step)) for n, rule in rules.items()}
         inputs = [names.get(name, name) for name in step.node.inputs]
         rule = next(iter(rules.values()))
         if rule.carries:
@@ -71,7 +59,7 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
         else:
             count = frames // paths.stride[step.node.name]
             builder.add_step(step, inputs, rule.resized(count) if rule.resized else step.attrs)
-    outputs_of = {name: operand(name, read) for name, read in timing.reads[""].items()}
+    outputs_of = {name: builder.frames_of(name, read, 0) for name, read in timing.reads[""].items()}
     return Stream(
         built_network(builder, [outputs_of[name] for name in q.graph.outputs]),
         tuple(builder.port(name, name) for name in q.graph.inputs),

@@ -12,6 +12,7 @@ from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, Streamin
 from myoedge.operators.checks import enforce
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QUANTIZED, QuantGraph
+from myoedge.streaming.frame_reads import Read
 from myoedge.streaming.stream import Port, State
 from myoedge.streaming.time_axis import Axes, not_causal
 
@@ -20,7 +21,7 @@ from myoedge.streaming.time_axis import Axes, not_causal
 class PassBuilder:
     """Steps, tensors and states of the network of one pass, in order.
 
-    axis   of time, of tensors of `q`
+    axis   of time, of tensors of `q`     read   tensors of the frames that steps read
     like   the tensor of `q` whose integers a new one has     params   of those that are like none
     """
 
@@ -29,6 +30,7 @@ class PassBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     steps: list[QuantizedNode] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
+    read: dict[tuple[str, Read, int], str] = field(default_factory=dict)
     like: dict[str, str] = field(default_factory=dict)
     params: dict[str, QuantParams] = field(default_factory=dict)
 
@@ -75,6 +77,17 @@ class PassBuilder:
         kept = self._slice(like, joined, frames, count, f"{like}_kept")
         self.states.append(State(past, kept, fill, begins or 0))
         return joined
+
+    def frames_of(self, name: str, read: Read, fill: int) -> str:
+        """The tensor of the frames that a step reads of another tensor."""
+        key = (name, read, fill)
+        if key not in self.read:
+            count = self.shape(name)[self.axis[name]]
+            with_past = self.with_past(name, name, read.delay, fill, None)
+            delayed = self.part(name, with_past, 0, count)
+            with_history = self.with_past(name, delayed, read.history, fill, read.begins)
+            self.read[key] = self.part(name, with_history, 0, read.taken)
+        return self.read[key]
 
     def part(self, like: str, x: str, first: int, count: int) -> str:
         """Frames first .. first + count of x; x itself if these are all."""

@@ -77,7 +77,8 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         elf = ELFFile(io.BytesIO(data))
         if elf["e_machine"] != _RISCV or elf.elfclass != 32 or not elf.little_endian:
             raise _not_usable(name, f"{elf['e_machine']}, {elf.elfclass} bits")
-        code = [section for section in elf.iter_sections() if _is_code(section)]
+        executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
+        code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
         _check_sizes(elf, code, name, len(data))
         loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
         segments = tuple((segment["p_paddr"], segment.data()) for segment in loaded)
@@ -107,10 +108,6 @@ def _check_sizes(elf: Any, code_sections: Sequence[Any], name: str, size: int) -
     code = sum(section["sh_size"] for section in code_sections)
     if loaded > _MAX_LOADED_BYTES or code > _MAX_LOADED_BYTES:
         raise _not_usable(name, f"{loaded:,} bytes to load, {code:,} of code, in {size:,}")
-
-
-def _is_code(section: Any) -> bool:
-    return bool(section["sh_flags"] & _EXECUTABLE and section["sh_type"] != "SHT_NOBITS")
 
 
 def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]]:

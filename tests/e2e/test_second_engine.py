@@ -75,13 +75,12 @@ def row_tiling(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("row",),
         operands=(
             Operand("x", 0, (rows, c), row),
-            Operand("weights", "weights", (k, c), ((), ())),
-            Operand("channels", "channels", (k, 16), ((), ())),
+            Operand.whole("weights", step["weight"]),
+            Operand.whole("channels", packed_channels(step)),
             Operand("y", OUT, (rows, k), row),
         ),
         op={"c": c, "k": k, "pre": step["pre"], "low": step.low, "high": step.high},
         tile=tile,
-        arrays={"weights": step["weight"], "channels": packed_channels(step)},
         work=lambda sizes: -(-sizes["row"] // engine.cores) * c * k,
         sources={f"{KERNEL}.h": HEADER, f"{KERNEL}.c": SOURCE},
     )

@@ -13,8 +13,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import broadcast
+from myoedge.operators.elementwise.tiling import broadcast_steps, merged
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.loops import broadcast_steps, merged
 from tests.kernels.drawn import RUNS, Case, blob, check
 
 KERNELS = ("me_add_s8", "me_mul_s8", "me_affine_s8", "me_table_s8")

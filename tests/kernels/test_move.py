@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import strides
-from myoedge.operators.loops import merged
+from myoedge.operators.elementwise.tiling import merged
 from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 

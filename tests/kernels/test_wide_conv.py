@@ -14,8 +14,9 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import CONV
 from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.conv.tiling import wide_arrays
+from myoedge.operators.conv.tiling import wide_weights
 from myoedge.operators.interpreter import integer_step
+from myoedge.operators.products.packing import channels_in_blocks
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
 
@@ -54,9 +55,9 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
     step = step_of(rng, number, wide)
-    stored, sizes = wide_arrays(step), Spatial.of(step)
+    sizes = Spatial.of(step)
     x = draw(rng, int(np.prod(step.shapes[0])), "int16" if wide[0] else "int8")
-    data = blob(x, stored["weights"], stored["channels"])
+    data = blob(x, wide_weights(step), channels_in_blocks(step))
     (top, _), (left, _) = sizes.pads
     both = (*sizes.kernel, *sizes.stride, *sizes.dilation)
     numbers = (

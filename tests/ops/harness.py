@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.backends import host
-from myoedge.codegen.kernels import arrays, function_name
+from myoedge.codegen.constants import arrays, function_name
 from myoedge.codegen.library import headers, library_files
 from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir

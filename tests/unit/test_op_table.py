@@ -21,8 +21,8 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
 from myoedge.operators.base import OPS, Dim, OpDef, QuantizedNode, QuantizeInputs
+from myoedge.operators.elementwise.tiling import merged
 from myoedge.operators.import_rows import aten_names, import_rows
-from myoedge.operators.loops import merged
 from myoedge.operators.pool.definition import adaptive, regular
 from tests.conv_attributes import attributes
 

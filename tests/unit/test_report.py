@@ -25,16 +25,15 @@ from myoedge.errors import notice
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators import layer_names as naming
+from myoedge.operators.layer_names import activation
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, difference, print_diff
-from myoedge.reports.function_names import activation
 from myoedge.reports.html import report_html
-from myoedge.reports.layers_csv import layers_csv
-from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
+from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, layers_csv, make_report
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip
 from tests.pages import COLUMNS, summary

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
 NUMBERS = ("x_zero", "mult", "offset", "shift")
@@ -23,8 +22,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     width = step.out[-1] if step.out else 1
     shape = (math.prod(step.out) // width, width)
     dims: tuple[Dim, ...] = ((("row", 1),), (("column", 1),))
-    arrays: dict[str, Array] = {}
-    table = with_table(step, arrays)
+    x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most."""
@@ -34,11 +32,10 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_TEMPLATE_s8",
         axes={"row": shape[0], "column": width},
         split=("row", "column"),
-        operands=(Operand("x", 0, shape, dims), *table, Operand("y", OUT, shape, dims)),
+        operands=(x, *table_operand(step), y),
         op={**{name: step[name] for name in NUMBERS}, **scale_fields(step)},
         tile=_tile_fields,
         work=work,
-        arrays=arrays,
     )
 
 

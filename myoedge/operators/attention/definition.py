@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
@@ -189,10 +189,8 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
     total = e.sum(axis=-1, keepdims=True)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
-    mantissa = np.where(
-        top <= 15, total << np.maximum(15 - top, 0), total >> np.maximum(top - 15, 0)
-    )
-    y = ((acc >> (top - TOP)) * (step["share"] // mantissa) + step["offset"]) >> step["out_shift"]
+    share = step["share"] // shifted_right(total, top - 15)
+    y = ((acc >> (top - TOP)) * share + step["offset"]) >> step["out_shift"]
     return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
 
 
@@ -253,7 +251,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "exp": "@exp",
         },
         tile=_tile_fields,
-        arrays={"exp": step["exp"]},
         # me_attention_scratch_bytes
         scratch=lambda tile: -(-tile["row"] // 4) * 4 * (row_bytes + 8),
         work=lambda tile: _work(step, engine.cores, tile),
@@ -270,7 +267,7 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
     yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
     for name, at in added(step.attrs, shapes).items():
         yield Operand(name, at, shapes[at], (*_once(shapes[at], b, h), row, ()))
-    yield Operand("exp", "exp", (512,), ((),))
+    yield Operand.whole("exp", step["exp"])
     yield Operand("y", OUT, step.out, (b, row, h, ()))
 
 

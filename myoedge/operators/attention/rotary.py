@@ -82,7 +82,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("o", "p"),
         operands=(
             Operand("x", 0, shape, index),
-            Operand("turns", "turns", (period, 8 * pairs), ((("p", 1),), ())),
+            Operand("turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step["turns"]),
             Operand("y", OUT, shape, index),
         ),
         op={
@@ -91,7 +91,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **{name: step[name] for name in ("x_zero", "offset", "shift")},
         },
         tile=_tile_fields,
-        arrays={"turns": step["turns"]},
         work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
     )
 

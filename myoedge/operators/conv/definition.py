@@ -31,7 +31,7 @@ from myoedge.operators.conv.tiling import (
     is_large_pointwise,
 )
 from myoedge.operators.kernel import on_nine_cores, without_scratch
-from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
+from myoedge.operators.products.packing import acc_bound, accepts_int16, quantize
 
 
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:

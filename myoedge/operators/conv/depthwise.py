@@ -12,7 +12,12 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
 from myoedge.operators.kernel import Dim, Operand, TiledKernel
 from myoedge.operators.products.gemm import up
-from myoedge.operators.products.packing import CHANNELS, channel_axes, packed_channels, with_table
+from myoedge.operators.products.packing import (
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    table_operand,
+)
 from myoedge.targets.chip import Engine
 
 TABLE = 1.5  # times the work, where results are looked up
@@ -70,9 +75,7 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
     """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
-    arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
-    table = with_table(step, arrays)
-    cut = c % 4 == 0
+    table, cut = table_operand(step), c % 4 == 0
     plain, words = is_3x3(k_h, k_w) and conv.dilation == (1, 1), tap_words(k_h, k_w)
     way = "any"  # loop of me_depthwise_conv_s8.c that runs
     if plain and (conv.stride == (1, 1) or conv.stride[1] == 2):
@@ -81,8 +84,8 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
     channels: Dim = CHANNELS if cut else ()
     blocks: Dim = (("k", 1),) if cut else ()
     packed = (
-        Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ())),
-        Operand("channels", "channels", (c, 16), (channels, ())),
+        Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ()), array=weights),
+        Operand("channels", "channels", (c, 16), (channels, ()), array=packed_channels(step)),
     )
     return TiledKernel(
         function="me_depthwise_conv_s8",
@@ -92,7 +95,6 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
         operands=(conv.read(channels), *packed, *table, conv.write(channels)),
         op={**conv.fields(1, step), "narrow": 0, "together": 0},
         tile=lambda regions: {**tile_fields(regions), "padded": "@none"},
-        arrays=arrays,
         scratch=lambda sizes: scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"], engine.cores),
         work=lambda sizes: (
             looked_up

@@ -24,8 +24,8 @@ from myoedge.operators.products.packing import (
     packed_channels,
     packed_weights,
     rows_in_blocks,
+    table_operand,
     weight_operands,
-    with_table,
 )
 from myoedge.operators.products.rows import (
     is_int8,
@@ -153,9 +153,9 @@ def _dense_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Spatial, *, once: bool = False
 ) -> TiledKernel:
     c, k = conv.x[-1], conv.y[-1]
-    arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
-    table, how = with_table(step, arrays), _Dense.of(step, conv, engine.cores, once=once)
-    weights = weight_operands(arrays, k, conv.group)
+    table, how = table_operand(step), _Dense.of(step, conv, engine.cores, once=once)
+    packed = _packed(step["weight"], conv)
+    weights = weight_operands(packed, packed_channels(step), k, conv.group)
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
     x = replace(conv.read(()), row_stride="row_stride")
     return TiledKernel(
@@ -167,7 +167,6 @@ def _dense_in_tiles(
         operands=(x, *weights, *table, conv.write(CHANNELS)),
         op={**conv.fields(c, step), **ways},
         tile=how.fields,
-        arrays=arrays,
         scratch=how.scratch,
         work=how.work,
     )
@@ -176,8 +175,7 @@ def _dense_in_tiles(
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Products of 16 bits."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
-    arrays = wide_arrays(step)
-    table = with_table(step, arrays)
+    weights, channels = wide_weights(step), channels_in_blocks(step)
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
     x, y = replace(conv.read(()), itemsize=1 + wide["x_wide"]), conv.write(CHANNELS)
     return TiledKernel(
@@ -187,13 +185,12 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
         unit_axes=("n", "g"),
         operands=(
             x,
-            *weight_operands(arrays, len(arrays["channels"])),
-            *table,
+            *weight_operands(weights, channels, len(channels)),
+            *table_operand(step),
             replace(y, itemsize=step.element_type.size_bytes),
         ),
         op={**conv.fields(c, step), **wide},
         tile=_wide_tile,
-        arrays=arrays,
         # me_conv_s16_row_bytes of every window
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1),
         work=lambda sizes: _wide_work(
@@ -202,15 +199,12 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
     )
 
 
-def wide_arrays(step: QuantizedNode) -> dict[str, Array]:
-    """Weights and channels, with zeros up to whole blocks of channels.
-
-    Of weights for every four channels, for every two taps, a word each.
-    """
+def wide_weights(step: QuantizedNode) -> Array:
+    """int16 weights for every four channels, for every two taps, a word each; zeros up to whole
+    blocks of channels."""
     rows = rows_in_blocks(step["weight"].reshape(len(step["weight"]), -1))
     taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)
-    weights = np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
-    return {"weights": weights, "channels": channels_in_blocks(step)}
+    return np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
 
 
 def _wide_work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) -> Any:

@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.elementwise.tiling import rows_tile
 from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
-from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    arrays: dict[str, Array] = {}
-    table = with_table(step, arrays)
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+    x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most signals."""
@@ -30,7 +28,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_cumsum_s8",
         axes={"o": outer, "i": inner},
         split=("o", "i"),
-        operands=(Operand("x", 0, shape, dims), *table, Operand("y", OUT, shape, dims)),
+        operands=(x, *table_operand(step), y),
         op={
             "n": n,
             **{name: step[name] for name in ("x_zero", "mult", "offset", "shift")},
@@ -38,5 +36,4 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         tile=rows_tile,
         work=work,
-        arrays=arrays,
     )

@@ -30,6 +30,7 @@ from myoedge.operators.common_rules import (
     elementwise,
     limited,
     not_activated,
+    product_requant,
     same_attrs,
     same_shape,
     stored_bound,
@@ -111,13 +112,6 @@ SUB = register(
 )
 
 
-def mul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """acc = (a - a_zero)(b - b_zero), at most 2**16, requantised."""
-    a, b = inputs.params(0), inputs.params(1)
-    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
-    return with_requant(inputs, a.scale * b.scale / inputs.target.scale, 255 * 255, zeros)
-
-
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8."""
     acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
@@ -131,7 +125,7 @@ MUL = register(
         doc="product of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a * b),
         integer=mul_integer,
-        quantize=mul_quantize,
+        quantize=partial(product_requant, bound=255 * 255),
         kernels=on_cluster(
             partial(flat.pair, kernel="me_mul_s8", numbers=("a_zero", "b_zero", *REQUANT))
         ),
@@ -230,12 +224,6 @@ def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
     return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e290, 1e290)), y)
 
 
-def table_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams(
-        {}, {"lut": make_table(inputs.attrs["chain"], inputs.params(0), inputs.target)}
-    )
-
-
 def table_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8 through 256 entries."""
     return lookup(x, step["lut"])
@@ -249,7 +237,9 @@ TABLE = register(
         nest=elementwise,
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
         integer=table_integer,
-        quantize=table_quantize,
+        quantize=lambda inputs: QuantizedParams(
+            {}, {"lut": make_table(inputs.attrs["chain"], inputs.params(0), inputs.target)}
+        ),
         kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,

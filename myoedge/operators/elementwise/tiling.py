@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on elements in tiles: ranges of the innermost loop, turns of the outer ones."""
+"""Operators on elements in tiles: few loops over strided operands, ranges of the innermost one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.kernel import (
     OUT,
@@ -23,14 +23,42 @@ from myoedge.operators.kernel import (
     is_large,
     reach,
 )
-from myoedge.operators.loops import Loop, broadcast_steps, merged
-from myoedge.operators.products.packing import limits, scale_fields, with_table
+from myoedge.operators.products.packing import limits, scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop of a kernel: its extent, and what one turn adds to the index of every operand."""
+
+    extent: int
+    steps: tuple[int, ...]
+
+
+def merged(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
+    """Loops over `out`; neighbours are joined where all operands step alike, extents of 1 go."""
+    loops: list[Loop] = []
+    for axis, extent in enumerate(out):
+        steps = tuple(operand[axis] for operand in operands)
+        if extent == 1:
+            continue
+        if loops and all(o == i * extent for o, i in zip(loops[-1].steps, steps, strict=True)):
+            loops[-1] = Loop(loops[-1].extent * extent, steps)
+        else:
+            loops.append(Loop(extent, steps))
+    return tuple(loops) or (Loop(1, (0,) * len(operands)),)
+
+
+def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
+    """Elements that a turn of every loop over `out` moves in an operand; 0 where it repeats."""
+    lead = len(out) - len(shape)
+    own = [0 if n == 1 else s * unit for n, s in zip(shape, strides(shape), strict=True)]
+    return (0,) * lead + tuple(own)
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
@@ -53,8 +81,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     outer = max(len(loops) - LOOPS, 0)
     axes, dims = axes_of(loops)
-    arrays: dict[str, Array] = {}
-    table = with_table(step, arrays)
+    table = table_operand(step)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
     op: dict[str, int | str] = {name: step[name] for name in numbers}
@@ -70,7 +97,6 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         operands=(*inputs, *table, y),
         op={**op, **limits(step), "scale.pre": step.integers.scalars.get("pre", 0)},
         tile=lambda regions: _pair_tile(regions, loops),
-        arrays=arrays,
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
 
@@ -162,19 +188,17 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_table_s8",
         axes=axes,
         split=("i0",),
-        operands=(x, Operand("table", "table", (256,), ((),)), y),
+        operands=(x, Operand.whole("table", step["lut"]), y),
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
-        arrays={"table": step["lut"]},
         work=lambda sizes: row_work(y, sizes, engine.cores, 4.0),
     )
 
 
 def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Roots of sums of two squares, of all elements."""
-    n, arrays = math.prod(step.out), dict[str, Array]()
+    n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
-    table = with_table(step, arrays)
     reads = tuple(Operand(name, i, (n,), (index,)) for i, name in enumerate("ab"))
     numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
     op = {name: step[name] for name in numbers}
@@ -184,12 +208,11 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("i0",),
         operands=(
             *reads,
-            *table,
+            *table_operand(step),
             Operand("y", OUT, (n,), (index,), itemsize=step.element_type.size_bytes),
         ),
         op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
         tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size},
-        arrays=arrays,
         work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // engine.cores),
     )
 
@@ -199,8 +222,6 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
     x_zero = step.integers.scalars.get("x_zero", 128)  # from here on one factor for all channels
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
-    arrays: dict[str, Array] = {"channels": rows.astype(np.int32)}
-    table = with_table(step, arrays)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
     shape = (outer, channels, inner)
@@ -210,8 +231,8 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("o", "i0"),
         operands=(
             Operand("x", 0, shape, dims),
-            Operand("channels", "channels", (rows.shape[0] * 16,), ((),)),
-            *table,
+            Operand.whole("channels", rows.astype(np.int32)),
+            *table_operand(step),
             Operand("y", OUT, shape, dims),
         ),
         op={
@@ -222,7 +243,6 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **limits(step),
         },
         tile=rows_tile,
-        arrays=arrays,
         work=lambda sizes: (
             -(-sizes["o"] * channels * np.minimum(inner, 1 + reach(inside, sizes)) // engine.cores)
             * (2 if x_zero < 128 else 1)

@@ -37,7 +37,7 @@ from myoedge.operators.common_rules import (
     stored_bound,
 )
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
-from myoedge.operators.products.packing import limits, with_table
+from myoedge.operators.products.packing import limits, table_operand
 from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
@@ -79,27 +79,21 @@ def filter_kernel(
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     keeps, (count, size_bytes) = step.out != step.shapes[0], state
-    arrays = {name: step[name] for name in constants}
-    with_table(step, arrays)
     samples: tuple[Shape, tuple[Dim, ...]] = (outer, steps, inner), ((("o", 1),), (), ())
     kept: tuple[Shape, tuple[Dim, ...]] = (count, outer, inner), ((), (("o", 1),), ())
     written = kept if keeps else samples
-    y = Operand("y", OUT, *written, (), step.element_type.size_bytes)
-    given = [Operand("before", 1, *kept, (), size_bytes)] if len(step.shapes) > 1 else []
-    scale = {**limits(step), **{name: step[name] for name in ("mult", "offset", "shift")}}
-    scale |= {"wide": int(step.element_type == INT16)}
-    places = {
-        x: f"@{x}" for x in ("x", "y", *(o.name for o in given), *["scratch"] * (scratch > 0))
-    }
+    before = [Operand("before", 1, *kept, (), size_bytes)] if len(step.shapes) > 1 else []
+    places = ["x", "y", *(o.name for o in before), *["scratch"] * (scratch > 0)]
     return TiledKernel(
         function=function,
         axes={"o": outer},
         split=("o",),
         operands=(
             Operand("x", 0, *samples, (), 2),
-            *given,
-            *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
-            y,
+            *before,
+            *(Operand.whole(name, step[name]) for name in constants),
+            *table_operand(step),
+            Operand("y", OUT, *written, (), step.element_type.size_bytes),
         ),
         op={
             "steps": steps,
@@ -107,13 +101,19 @@ def filter_kernel(
             "keeps": int(keeps),
             **numbers,
             **{name: f"@{name}" for name in constants},
-            **({} if keeps else {f"samples.{name}": value for name, value in scale.items()}),
+            **({} if keeps else _scale(step)),
         },
-        tile=lambda regions: {**places, "outer": regions["x"].extent[0]},
-        arrays=arrays,
+        tile=lambda regions: {**{x: f"@{x}" for x in places}, "outer": regions["x"].extent[0]},
         scratch=lambda sizes: scratch,
         work=lambda sizes: steps * sample_work(sizes["o"] * inner),
     )
+
+
+def _scale(step: QuantizedNode) -> dict[str, int | str]:
+    """me_filter_scale of the results."""
+    numbers = {name: step[name] for name in ("mult", "offset", "shift")}
+    scale = {**limits(step), **numbers, "wide": int(step.element_type == INT16)}
+    return {f"samples.{name}": value for name, value in scale.items()}
 
 
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
@@ -185,10 +185,6 @@ def _sample(
 
 def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
     return (sections[0] + 1, 2, *without_time(attrs, x))
-
-
-def biquads_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    return 5 * shapes[1][0] * math.prod(shapes[0])
 
 
 def gain(coefficients: Array) -> float:
@@ -294,7 +290,7 @@ BIQUADS = register(
         kernels=on_cluster(in_tiles),
         weights=(1,),
         epilogue=True,
-        products=biquads_products,
+        products=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
         multiplies=True,
         int16_inputs=(0,),
         streaming_rule=biquads_streaming_rule,

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
+from myoedge.numerics.fixed_point import inverse_root
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
@@ -57,11 +58,6 @@ def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
     return np.moveaxis(y, 0, attrs["axis"]).astype(np.float32)
 
 
-def power_real(attrs: Attrs, x: Array, *before: Array) -> Array:
-    """Arguments of norm_real -> power behind the last sample [.., ..]."""
-    return np.asarray(_floats(attrs, x, before)[1][-1], np.float32)
-
-
 def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     """(samples, powers), time first."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
@@ -101,20 +97,10 @@ def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Arr
 def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: result of power_integer."""
     signal, powers = _powers(step, x, before)
-    inverse, half = _inverse(np.maximum(powers, LEAST))
+    inverse, half = inverse_root(np.maximum(powers, LEAST))
     drop = half + 30 - POINT // 2 - Q
     z = (signal * inverse + (np.int64(1) << (drop - 1))) >> drop
     return stored(step, np.clip(z, -MOST << Q, MOST << Q))
-
-
-def _inverse(power: Array) -> tuple[Array, Array]:
-    """(inverse, half) such that 1 / sqrt(power) = inverse / 2**(30 + half); see me_inverse_root."""
-    half = (np.frexp(power.astype(np.float64))[1].astype(np.int64) - 31) >> 1  # of its highest bit
-    mantissa = np.where(
-        half >= 0, power >> (2 * np.maximum(half, 0)), power << (-2 * np.minimum(half, 0))
-    )
-    root = np.sqrt(mantissa.astype(np.float64)).astype(np.int64)  # of 32 bits: exact
-    return ((1 << 30) + (root >> 1)) // root, half
 
 
 def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
@@ -169,7 +155,7 @@ RUNNING_POWER = register(
         doc="the power that running_norm goes on with, behind the last sample: on streams",
         shape=without_time,
         nest=kept_nest,
-        real=power_real,
+        real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
         integer=power_integer,
         fixed_params=POWER,
     )

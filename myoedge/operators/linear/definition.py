@@ -23,9 +23,16 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import beside_last, not_activated, stored_bound, with_requant
+from myoedge.operators.common_rules import (
+    beside_last,
+    broadcast_index,
+    not_activated,
+    product_requant,
+    stored_bound,
+)
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_in_tiles
+from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, merged
 from myoedge.operators.kernel import (
     OUT,
     Dim,
@@ -36,9 +43,17 @@ from myoedge.operators.kernel import (
     on_nine_cores,
     without_scratch,
 )
-from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
+from myoedge.operators.products.packing import (
+    CHANNELS,
+    acc_bound,
+    accepts_int16,
+    channel_axes,
+    quantize,
+    scale_fields,
+    table_operand,
+    up,
+)
 from myoedge.operators.products.rows import (
     is_int8,
     is_large_product,
@@ -47,7 +62,6 @@ from myoedge.operators.products.rows import (
     rows_in_tiles,
     wide_rows,
 )
-from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 from myoedge.targets.chip import Engine
 
 ODD_TAPS = 60.0  # of a tile of a product of two activations, in words of taps of 4 x 4 sums
@@ -80,11 +94,6 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc)
 
 
-def linear_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """Weights of 16 bits where the input has them."""
-    return quantize(inputs, inputs.weight_format.beside(inputs.params(0).element_type))
-
-
 def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
     if step.weight_type == INT16:
@@ -100,7 +109,10 @@ LINEAR = register(
         nest=linear_nest,
         real=linear_real,
         integer=linear_integer,
-        quantize=linear_quantize,
+        # weights of 16 bits where the input has them
+        quantize=lambda inputs: quantize(
+            inputs, inputs.weight_format.beside(inputs.params(0).element_type)
+        ),
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(
@@ -140,25 +152,14 @@ def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
     m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
     inner = (k, c) if _turned(attrs) else (c, k)
-    operands = {"a": (*_batch(a, out), m, c), "b": (*_batch(b, out), *inner)}
-    return LoopNest(axes, {**operands, "y": (*_batch(out, out), m, k)}, frozenset("c"))
-
-
-def _batch(shape: Shape, out: Shape) -> tuple[tuple[tuple[str, int], ...], ...]:
-    lead = len(out) - len(shape)
-    return tuple(() if n == 1 else ((f"b{lead + d}", 1),) for d, n in enumerate(shape[:-2]))
-
-
-def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.asarray(np.matmul(a, _columns(attrs, b)))
+    batch_a, batch_b, batch = (broadcast_index(x[:-2], out[:-2], "b") for x in (a, b, out))
+    operands = {"a": (*batch_a, m, c), "b": (*batch_b, *inner), "y": (*batch, m, k)}
+    return LoopNest(axes, operands, frozenset("c"))
 
 
 def matmul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """acc = sum (a - a_zero)(b - b_zero), requantised once."""
-    a, b = inputs.params(0), inputs.params(1)
-    bound = inputs.shapes[0][-1] * a.reach * b.reach
-    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
-    return with_requant(inputs, a.scale * b.scale / inputs.target.scale, bound, zeros)
+    reach = inputs.params(0).reach * inputs.params(1).reach
+    return product_requant(inputs, inputs.shapes[0][-1] * reach)
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
@@ -175,8 +176,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
     loops = merged(step.out[:-2], steps)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
-    arrays: dict[str, Array] = {}
-    table = with_table(step, arrays)
+    table = table_operand(step)
     a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
     turned = _turned(step.attrs)
     inner: tuple[Dim, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
@@ -207,7 +207,6 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **scale_fields(step),
         },
         tile=_matmul_tile,
-        arrays=arrays,
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + gathered,
         work=lambda sizes: (
             dense.block_work(sizes["m"], sizes["k"], words, cores)
@@ -273,7 +272,7 @@ MATMUL = register(
         doc="product of two activations, batch axes broadcast; the right one as columns or rows",
         shape=matmul_shape,
         nest=matmul_nest,
-        real=matmul_real,
+        real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
         integer=matmul_integer,
         quantize=matmul_quantize,
         acc_bound=stored_bound,

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
 from myoedge.operators.base import (
     LoopNest,
@@ -136,14 +136,7 @@ def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array
     spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
     """
     bits = fraction_bits(length)
-    top = np.frexp(spread.astype(np.float64))[1].astype(np.int64) - 1
-    top -= (spread >> top) == 0  # where float64 rounded up to the next power of two
-    half = (top - 30) >> 1
-    mantissa = np.where(
-        half >= 0, spread >> 2 * np.maximum(half, 0), spread << np.maximum(-2 * half, 0)
-    )
-    root = np.floor(np.sqrt(mantissa.astype(np.float64))).astype(np.int64)
-    inverse = (2**30 + (root >> 1)) // root
+    inverse, half = inverse_root(spread)
     drop = np.maximum(15 + half - bits, 0)
     shift = 30 + half - bits - drop
     slope = length * inverse >> drop
@@ -154,7 +147,6 @@ def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
-    pairs = np.stack([step["gain"], step["offset"]], axis=1)
     row = ((("row", 1),), ())
     x = Operand("x", 0, (rows, length), row, itemsize=1 + step["wide"])
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
@@ -164,7 +156,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("row",),
         operands=(
             x,
-            Operand("pairs", "pairs", (length, 8), ((), ())),
+            Operand.whole("pairs", np.stack([step["gain"], step["offset"]], axis=1)),
             Operand("y", OUT, (rows, length), row),
         ),
         op={
@@ -175,7 +167,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "pairs": "@pairs",
         },
         tile=lambda regions: {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]},
-        arrays={"pairs": pairs},
         work=lambda sizes: (
             -(-sizes["row"] // engine.cores) * (length * (1.4 if step["wide"] else 1.0) + 40)
         ),

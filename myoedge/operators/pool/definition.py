@@ -24,8 +24,9 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import as_in_floats, stored_bound, with_entry
-from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
+from myoedge.operators.kernel import Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
+from myoedge.operators.products.packing import scale_fields
 from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
@@ -201,11 +202,11 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         at = [every.index(r * c) if r * c in every else 0 for r in rows for c in columns]
     numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
     op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
-    op |= {"scale.pre": step["pre"]}
+    op |= scale_fields(step)
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = tiling.Work(taps, average=True, few=taps == 4 and step["pre"] == 0)
-    each = np.stack(numbers, axis=1)
-    return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, each, kinds)
+    each = Operand.whole("each", np.stack(numbers, axis=1))
+    return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, (each,), kinds)
 
 
 AVG_POOL = register(

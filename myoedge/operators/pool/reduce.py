@@ -24,7 +24,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import stored_bound, with_requant
-from myoedge.operators.elementwise.tiling import axes_of, rows_tile
+from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import (
     OUT,
     Dim,
@@ -32,8 +32,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.loops import Loop
-from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
 
@@ -79,9 +78,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
-    numbers = [0, *(step[name] for name in ("mult", "offset", "shift"))]
-    arrays: dict[str, Array] = {"each": np.array(numbers, np.int32)}
-    table = with_table(step, arrays)
+    each = np.array([0, *(step[name] for name in ("mult", "offset", "shift"))], np.int32)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
     x = Operand("x", 0, (outer, reduced, inner), (around, (), inside))
@@ -91,10 +88,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_reduce_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
-        operands=(x, Operand("each", "each", (16,), ((),)), *table, y),
+        operands=(x, Operand.whole("each", each), *table_operand(step), y),
         op={"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)},
         tile=rows_tile,
-        arrays=arrays,
         work=lambda sizes: (
             -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
             if inner == 1

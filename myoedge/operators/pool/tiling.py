@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel
-from myoedge.operators.products.packing import limits, with_table
+from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]
@@ -114,7 +114,7 @@ def in_tiles(
     kernel: str,
     op: Fields,
     work: Work,
-    each: Array | None = None,
+    each: tuple[Operand, ...] = (),
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> TiledKernel:
     """Axes: images n, windows t0 and t1, taps r0 and r1 of the largest, channels c, or their fours.
@@ -122,47 +122,32 @@ def in_tiles(
     each, kinds   of averages: requantisation by pair of divisors, and the divisors along both axes
     """
     (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
-    arrays: dict[str, Array] = {} if each is None else {"each": each}
-    arrays |= {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
-    table = with_table(step, arrays)
+    arrays = {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
     (top, down, height), (left, right, width) = reach(rows), reach(columns)
-    in_fours = c % 4 == 0
-    channels: Dim = (("c", 4), ("c4", 1)) if in_fours else ()
-    index: tuple[Dim, ...] = (
-        (("n", 1),), (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1)), channels,
-    )  # fmt: skip
-    lists = [
-        Operand(name, name, (len(arrays[name]), ENTRY), (((axis, 1),), ()))
-        for name, axis in (("rows", "t0"), ("columns", "t1"))
-    ]
-    if each is not None:
-        lists.append(Operand("each", "each", (each.nbytes,), ((),)))
-        op = {**op, **limits(step)}
-    runs = [_runs(arrays[name]) for name in ("rows", "columns")]
-    even = max(runs) == 1 and in_fours and work.few and not table
-    alike, axes = replace(work, runs=runs[1], even=even), {"c": c // 4, "c4": 4}
+    axes = {"n": n, "t0": len(rows), "t1": len(columns), "r0": height, "r1": width}
+    fours = {"c": c // 4, "c4": 4} if c % 4 == 0 else {}
+    channels: Dim = (("c", 4), ("c4", 1)) if fours else ()
+    image, t0, t1 = (((axis, 1),) for axis in ("n", "t0", "t1"))
+    windows = (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1))
+    x = Operand("x", 0, (n, *(1, *spatial)[-2:], c), (image, *windows, channels), (0, top, left, 0))
+    y = Operand("y", OUT, (n, len(rows), len(columns), c), (image, t0, t1, channels))
+    lists = (
+        Operand(name, name, (len(array), ENTRY), (dim, ()), array=array)
+        for (name, array), dim in zip(arrays.items(), (t0, t1), strict=True)
+    )
+    table, runs = table_operand(step), [_runs(array) for array in arrays.values()]
+    even = max(runs) == 1 and bool(fours) and work.few and not table
+    alike = replace(work, runs=runs[1], even=even)
     return TiledKernel(
         function=kernel,
-        axes={"n": n, "t0": len(rows), "t1": len(columns), "r0": height, "r1": width}
-        | (axes if in_fours else {}),
-        split=("c", "t0", "t1") if in_fours else ("t0", "t1"),
+        axes=axes | fours,
+        split=("c", "t0", "t1") if fours else ("t0", "t1"),
         unit_axes=("n",),
-        operands=(
-            Operand("x", 0, (n, *(1, *spatial)[-2:], c), index, (0, top, left, 0)),
-            *lists,
-            *table,
-            Operand(
-                "y",
-                OUT,
-                (n, len(rows), len(columns), c),
-                (index[0], (("t0", 1),), (("t1", 1),), channels),
-            ),
-        ),
+        operands=(x, *lists, *each, *table, y),
         op=op,
         tile=_fields,
-        arrays=arrays,
         work=lambda tile: _units(
-            alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c, engine.cores
+            alike, tile["t0"], tile["t1"], tile["c"] * 4 if fours else c, engine.cores
         ),
     )
 

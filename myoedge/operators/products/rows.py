@@ -23,8 +23,8 @@ from myoedge.operators.products.packing import (
     packed_weights,
     rows_in_blocks,
     scale_fields,
+    table_operand,
     weight_operands,
-    with_table,
 )
 from myoedge.targets.chip import Engine
 
@@ -49,13 +49,8 @@ def is_large_product(rows: int, c: int, k: int) -> bool:
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
     rows, c, k = row_sizes(step)
-    gather = c % 4 != 0
-    arrays = {
-        "weights": packed_weights(step["weight"].reshape(k, c)),
-        "channels": packed_channels(step),
-    }
-    table = with_table(step, arrays)
-    cores = engine.cores
+    gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
+    weights = packed_weights(step["weight"].reshape(k, c))
     windows = dense.Windows(dense.up(c, 4), copied=gather, rest=c % 4)
     words = windows.words + (dense.TABLE if table else 0)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
@@ -65,10 +60,9 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         kernel_waits=True,
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
-        operands=(x, *weight_operands(arrays, k), *table, y),
+        operands=(x, *weight_operands(weights, packed_channels(step), k), *table, y),
         op={"c": c, **scale_fields(step)},
         tile=_tile,
-        arrays=arrays,
         scratch=lambda sizes: dense.scratch(c, cores) if gather else 0,
         work=lambda sizes: (
             dense.block_work(sizes["row"], sizes["k"], words, cores)
@@ -111,22 +105,19 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """int16 results; axes row, and k in blocks of channels; rows lie one behind the other."""
     rows, c, k = row_sizes(step)
-    arrays = {
-        "weights": packed_weights(rows_in_blocks(step["weight"].reshape(k, c))),
-        "channels": channels_in_blocks(step),
-    }
+    weights = packed_weights(rows_in_blocks(step["weight"].reshape(k, c)))
+    channels = channels_in_blocks(step)
     return TiledKernel(
         function="me_linear_s8_s16",
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=(
             Operand("x", 0, (rows, c), ((("row", 1),), ())),
-            *weight_operands(arrays, len(arrays["channels"])),
+            *weight_operands(weights, channels, len(channels)),
             Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=2),
         ),
         op={"c": c, "pre": step["pre"]},
         tile=_wide_tile,
-        arrays=arrays,
         work=lambda sizes: _wide_work(sizes["row"], sizes["k"], c, engine.cores),
     )
 

@@ -15,7 +15,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
-from myoedge.operators.products.weighted import acc_bound, quantize
+from myoedge.operators.products.packing import acc_bound, quantize
 
 LSTM_GATES = 4
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.

@@ -32,8 +32,8 @@ from myoedge.operators.linear.definition import (
     linear_real,
     linear_shape,
 )
+from myoedge.operators.products.packing import acc_bound, quantize
 from myoedge.operators.products.rows import wide_rows
-from myoedge.operators.products.weighted import acc_bound, quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GATE,
@@ -105,10 +105,6 @@ def _last_state(steps: FloatSteps) -> Callable[..., Array]:
 
 
 # ---- shapes and loops
-
-
-def _sequence_shape(attrs: Attrs, gates: Shape, h: Shape, *_: Shape) -> Shape:
-    return (gates[0], *h)
 
 
 def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *_: Shape) -> Shape:
@@ -192,7 +188,7 @@ LSTM = register(
     OpDef(
         name="lstm",
         doc="h of every step of an LSTM, one layer and direction; c has 16 bits",
-        shape=_sequence_shape,
+        shape=lambda attrs, gates, h, *_: (gates[0], *h),
         nest=_nest,
         real=_all_steps(lstm_floats),
         integer=all_steps(lstm_steps),

@@ -47,7 +47,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "states": "@scratch",
         },
         tile=lambda regions: _tile(regions, t, reverse),
-        arrays=arrays,
         scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
         work=lambda tile: tile["t"] * step_work,
     )
@@ -79,7 +78,7 @@ def _operands(
     return (
         Operand("gates", 0, (t, n * columns), (time, ()), itemsize=2),
         *first,
-        *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
+        *(Operand.whole(name, array) for name, array in arrays.items()),
         Operand(
             "y",
             OUT,

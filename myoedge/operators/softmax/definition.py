@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -32,9 +32,8 @@ from myoedge.operators.common_rules import (
     same_shape,
     stored_bound,
 )
-from myoedge.operators.elementwise.tiling import axes_of, rows_tile
+from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
-from myoedge.operators.loops import Loop
 from myoedge.operators.pool import reduce
 from myoedge.targets.chip import Engine
 
@@ -109,7 +108,7 @@ def _rows_in_tiles(
     engine: Engine,
     kernel: str,
     op: Mapping[str, int | str],
-    arrays: dict[str, Array],
+    arrays: Mapping[str, Array],
 ) -> TiledKernel:
     """Cut around and within the axis."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
@@ -120,7 +119,7 @@ def _rows_in_tiles(
     y = Operand("y", OUT, (outer, length, inner), index)
     if kernel == "me_argmax_s8":
         y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
-    tables = (Operand(n, n, (a.nbytes,), ((),)) for n, a in arrays.items())
+    tables = (Operand.whole(name, array) for name, array in arrays.items())
     return TiledKernel(
         function=kernel,
         axes={"o": outer, **axes},
@@ -128,24 +127,18 @@ def _rows_in_tiles(
         operands=(x, *tables, y),
         op={"length": length, **op},
         tile=rows_tile,
-        arrays=arrays,
         work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (length + 6),
     )
 
 
 def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
+    exp = step["exp"].astype(np.uint16)
     if len(step.shapes) > 1:
-        return _masked_in_tiles(step, engine, arrays)
-    return _rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, arrays)
+        return _masked_in_tiles(step, engine, exp)
+    return _rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, {"exp": exp})
 
 
-def _softmax_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """A mask is alike along leading axes, which a permutation may move."""
-    return None if attrs.get("masked") else axis_permuted(attrs, perm)
-
-
-def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Array]) -> TiledKernel:
+def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
     """Rows by repetition of the mask and by its own rows."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     rows = math.prod(step.shapes[1][: step.attrs["axis"] % len(step.out)])
@@ -160,7 +153,7 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Arra
         operands=(
             x,
             Operand("mask", 1, whole[1:], index[1:]),
-            Operand("exp", "exp", (arrays["exp"].nbytes,), ((),)),
+            Operand.whole("exp", exp),
             Operand("y", OUT, whole, index),
         ),
         op={"length": length, "exp": "@exp", "flat": int(bool(step.attrs.get("flat")))},
@@ -169,7 +162,6 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Arra
             **dict(zip(("repeats", "rows"), regions["x"].extent[:2], strict=True)),
             "inner": regions["x"].extent[3],
         },
-        arrays=arrays,
         work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (2 * length + 6),
     )
 
@@ -187,19 +179,18 @@ SOFTMAX = register(
         kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
         broadcast_inputs={1: None},
-        permute_rule=_softmax_permuted,
+        # a mask is alike along leading axes, which a permutation may move
+        permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
         streaming_rule=all_beside_axis,
     )
 )
 
 
-def log_table() -> Array:
-    """int32 [256]: ln(1 + (i + 1/2) / 256) in Q12."""
-    return np.asarray(np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256)), np.int32)
-
-
 def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
+    """y = (distance * mult + ln(sum) * log_mult + offset) >> shift.
+
+    log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
+    """
     x, y = inputs.params(0), inputs.target
     real = (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale))
     c = choose_sum_requant(real, (255, 16 * LOG_ONE), (0, 0), y.zero_point)
@@ -208,7 +199,8 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]],
         255 * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
     )
-    arrays = {"exp": exp_table(x.scale), "log": log_table()}
+    log_table = np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256))
+    arrays = {"exp": exp_table(x.scale), "log": log_table.astype(np.int32)}
     return QuantizedParams(
         {**scalars, "ln2": round(LOG_ONE * math.log(2.0)), "acc_bound": bound}, arrays
     )
@@ -224,10 +216,7 @@ def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    arrays: dict[str, Array] = {
-        "exp": step["exp"].astype(np.uint16),
-        "log": step["log"].astype(np.int16),
-    }
+    arrays = {"exp": step["exp"].astype(np.uint16), "log": step["log"].astype(np.int16)}
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
     op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
     return _rows_in_tiles(step, engine, "me_log_softmax_s8", op, arrays)

@@ -237,7 +237,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     along: Dim = (("t", step.attrs["hop"]), ("r", 1))
     operands = (
         Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), itemsize=2),
-        *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
+        *(Operand.whole(name, array) for name, array in arrays.items()),
         Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ())),
     )
     transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
@@ -256,7 +256,6 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "scratch": "@scratch",
         },
         tile=_tile,
-        arrays=arrays,
         scratch=lambda _: engine.cores * 4 * length,
         work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * (transforms + 10 * bins),
     )

@@ -53,6 +53,10 @@ class Tile:
     loads: tuple[Transfer, ...]
     stores: tuple[Transfer, ...]
 
+    def moved(self, operand: str) -> list[Transfer]:
+        """Transfers of an operand."""
+        return [x for x in (*self.loads, *self.stores) if x.operand == operand]
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:

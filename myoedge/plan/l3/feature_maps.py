@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tile_search import strips
-from myoedge.plan.l1.tiling import Tile, Tiling, Transfer
+from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
-from myoedge.plan.timeline import WORD, Chunk, TimelineSteps
+from myoedge.plan.timeline import WORD, Chunk, TimelineSteps, whole_words
 
 SLOTS = 2  # of a window: one moves while the other is used
 
@@ -56,8 +56,8 @@ class Access:
 
     @property
     def slot_bytes(self) -> int:
-        ends = (at + _up(size) for n in range(len(self.parts)) for _, size, at in self.chunks(n))
-        return max(ends)
+        chunks = (chunk for n in range(len(self.parts)) for chunk in self.chunks(n))
+        return max(at + whole_words(size) for _, size, at in chunks)
 
     def lead(self, n: int, strip: int) -> int:
         """Bytes from a word to a part of a strip, in L3."""
@@ -89,10 +89,6 @@ class Access:
         return next(n for n, part in enumerate(self.parts) if part.first <= tile <= part.last)
 
 
-def _up(size: int) -> int:
-    return -(-size // WORD) * WORD
-
-
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
@@ -102,17 +98,13 @@ def access(
     """
     count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
     size = math.prod(operand.shape) * operand.itemsize // count
-    if not all(_within(x, size) for tile in tiling.tiles for x in _moved(tile, operand.name)):
+    if not all(_within(x, size) for tile in tiling.tiles for x in tile.moved(operand.name)):
         return None
     groups = _groups(tiling, operand, size, count, most // count)
     parts = tuple(Part(low, high - low, first, last) for low, high, first, last in groups)
     found = Access(step, operand.name, operand.written, tensor, offset, parts, count, size)
     leads = (found.lead(n, strip) for n in range(len(parts)) for strip in range(count))
     return None if operand.written and any(leads) else found
-
-
-def _moved(tile: Tile, operand: str) -> list[Transfer]:
-    return [x for x in (*tile.loads, *tile.stores) if x.operand == operand]
 
 
 def _within(x: Transfer, strip_bytes: int) -> bool:
@@ -128,7 +120,7 @@ def _groups(
     group: tuple[int, int, int] | None = None
     held = last = 0
     for t, tile in enumerate(tiling.tiles):
-        moved = _moved(tile, operand.name)
+        moved = tile.moved(operand.name)
         if not moved:
             continue
         starts = [x.at % strip_bytes for x in moved]
@@ -177,12 +169,8 @@ def _step_spans(
     """First and last timeline step in which transfers between L1 and L2 touch a part."""
     enter, count = timeline_steps.enters[found.step], len(tiling.tiles)
     for part in found.parts:
-        tiles = [
-            t
-            for t in range(part.first, part.last + 1)
-            for x in (*tiling.tiles[t].loads, *tiling.tiles[t].stores)
-            if x.operand == found.operand
-        ]
+        span = range(part.first, part.last + 1)
+        tiles = [t for t in span if tiling.tiles[t].moved(found.operand)]
         first, last = (min(t + 2, count) if found.written else t for t in (tiles[0], tiles[-1]))
         yield enter + first, enter + last
 

@@ -13,7 +13,7 @@ from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
 from myoedge.plan.placement import Place
 from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
-from myoedge.plan.timeline import WORD, TimelineSteps
+from myoedge.plan.timeline import TimelineSteps, whole_words
 
 PART_BYTES = 65536  # of a map, that move as one at most
 PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave room for others
@@ -97,7 +97,7 @@ def _with_maps(
     offsets, end = {}, 0  # of maps, one behind the other
     for name in maps:
         offsets[name] = end
-        end += -(-size_bytes(plan.quant, name) // WORD) * WORD
+        end += whole_words(size_bytes(plan.quant, name))
     steps = TimelineSteps.of(tilings, bool(plan.copies))
     made = replace(plan, tilings=tilings, timeline_steps=steps)
     return _placed(replace(made, accesses=tuple(accesses), maps=offsets), roots, placing)

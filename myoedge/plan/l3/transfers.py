@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.placement import Life
-from myoedge.plan.timeline import Chunk
+from myoedge.plan.timeline import Chunk, whole_words
 from myoedge.targets.chip import Chip
 
 
@@ -177,7 +177,7 @@ def _earliest(
     """(timeline step, offset) of the earliest start that is not before `begin`."""
     rows = np.array([row for row in taken if row[2] <= chunk.last], np.int64).reshape(-1, 4)
     size = chunk.room_bytes
-    places = np.unique([0, *_up(rows[:, 1]), *(rows[:, 0] - size)])
+    places = np.unique([0, *whole_words(rows[:, 1]), *(rows[:, 0] - size)])
     places = places[(places >= 0) & (places + size <= room)]
     if not len(places):
         return None
@@ -185,10 +185,6 @@ def _earliest(
     free = np.where(meets, rows[:, 3] + 1, begin).max(1, initial=begin)
     best = int(free.argmin())
     return None if free[best] > chunk.first else (int(free[best]), int(places[best]))
-
-
-def _up(offsets: np.ndarray) -> np.ndarray:
-    return -(-offsets // 4) * 4
 
 
 def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
