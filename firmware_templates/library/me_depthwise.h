@@ -24,9 +24,18 @@ void me_depthwise_conv_s8(const me_depthwise_conv_s8_params *op, const me_depthw
 /* For tiles of so many channels and ow columns at most. */
 int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels, int32_t ow);
 
-/* Grouped convolution of int8, channels last: op->c input channels a group, groups * op->c bytes from
- * pixel to pixel of x; tile->k output channels, k / groups a group. Weights are not packed:
- * [k][k_h][k_w][c]. No scratch. Groups of 8 channels and more are faster one at a time by me_conv_s8. */
-void me_group_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t groups);
+/* c: input channels of a group; x has groups * c a pixel. Else as me_conv_s8_params. */
+typedef struct {
+    int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
+    me_scale scale;
+    int32_t groups;
+} me_group_conv_s8_params;
+
+typedef me_conv_s8_tile me_group_conv_s8_tile;
+
+/* Grouped convolution of int8, channels last, slower than me_conv_s8 group by group, but without
+ * scratch: tile->k output channels, k / groups a group. Weights: [k][k_h][k_w][c]; where c is less
+ * than 4, [k][c][k_h][k_w]. */
+void me_group_conv_s8(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile);
 
 #endif

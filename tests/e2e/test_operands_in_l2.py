@@ -91,9 +91,10 @@ class Product(nn.Module):
         (Product(), (1, 5, 30_002), "me_matmul_in_place_s8"),
         (nn.Conv2d(3, 4, (12, 533)), (1, 3, 12, 535), "me_conv_s8"),
         (nn.Conv2d(16, 16, 81, groups=16), (1, 16, 81, 81), "me_conv_s8"),
+        (nn.Conv2d(2, 2, (301, 351), groups=2), (1, 2, 301, 351), "me_group_conv_s8"),
         (nn.MaxPool1d(40_000), (1, 2, 40_000), "me_max_pool_s8"),
     ],
-    ids=["linear", "product", "conv", "depthwise", "pool"],
+    ids=["linear", "product", "conv", "depthwise", "two channels", "pool"],
 )
 def test_kernels_of_little_scratch(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], function: str
@@ -102,6 +103,35 @@ def test_kernels_of_little_scratch(
     plan = json.loads((build.folder / "plan.json").read_text())
     assert function in {step["tiles"]["kernel"] for step in plan["steps"]}
     assert exact(build)
+
+
+@pytest.mark.parametrize(
+    ("groups", "options", "shape"),
+    [
+        (2, {"kernel_size": 3, "dilation": (60, 70)}, (16, 131, 145)),
+        (2, {"kernel_size": 3, "dilation": 75, "padding": 7, "stride": (2, 3)}, (12, 171, 165)),
+        (3, {"kernel_size": (2, 5), "dilation": (99, 30), "padding": (0, 64)}, (39, 100, 101)),
+        (2, {"kernel_size": (41, 97), "stride": (1, 2), "padding": (0, 1)}, (64, 42, 99)),
+        (2, {"kernel_size": (241, 250)}, (4, 241, 251)),
+    ],
+    ids=["dilated", "padded", "odd", "strided", "few channels"],
+)  # fmt: skip
+def test_groups_of_an_input_larger_than_l1(
+    tmp_path: Path, groups: int, options: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    """Outputs are those of torch, within int8: a group's channels are no run of bytes in L2."""
+    network = nn.Conv2d(shape[0], 2 * groups, groups=groups, **options)
+    build = built(tmp_path, network, (1, *shape))
+    (operands,) = in_l2(build)
+    assert "x" in operands
+    assert exact(build)
+    given, found = (
+        np.load(build.folder / "golden" / f"{name}.npz") for name in ("input", "output")
+    )
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(given["input"])).numpy()
+    error = wanted - found[next(name for name in found.files if not name.endswith(".q"))]
+    assert 10 * np.log10((wanted**2).mean() / (error**2).mean()) > 30
 
 
 @pytest.mark.parametrize(

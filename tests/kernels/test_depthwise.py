@@ -57,7 +57,11 @@ def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: boo
     step = conv_step(rng, conv)
     step = plain(step) if simple else step
     x = draw_bytes(rng, step.shapes[0])
-    weights = step["weight"] if conv.groups else packed_depthwise(step["weight"][..., 0])
+    weights = step["weight"]  # as me_depthwise.h wants them
+    if not conv.groups:
+        weights = packed_depthwise(weights[..., 0])
+    elif weights.shape[-1] < 4:
+        weights = np.ascontiguousarray(weights.transpose(0, 3, 1, 2))
     each = np.stack([step[n] for n in ("bias", "mult", "offset", "shift")], axis=1)
     table = step.table if step.table is not None else np.zeros(0, np.int8)
     data = blob(weights.view(np.int32) if not conv.groups else weights, each.astype(np.int32))
@@ -107,6 +111,9 @@ SHAPES = (
     Conv(5, 4, 6, groups=6, k=12),
     Conv(4, 5, 16, (1, 1), pads=NONE, groups=2, k=10),
     Conv(5, 5, 10, (3, 2), (2, 1), groups=2, k=4),
+    Conv(4, 9, 3, (2, 7), (1, 2), ((1, 0), (3, 5)), (2, 1), groups=3, k=3),
+    Conv(3, 9, 14, (1, 5), (2, 3), ((0, 0), (4, 6)), (1, 2), groups=2, k=6),
+    Conv(2, 6, 4, (3, 6), (1, 1), ((4, 4), (7, 7)), groups=2, k=2),
 )
 
 

@@ -26,8 +26,10 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import limited, not_activated, with_entry
 from myoedge.operators.conv.tiling import (
     gathered_once,
+    grouped_in_place,
     has_wide_windows,
     in_tiles,
+    is_grouped,
     is_large_pointwise,
 )
 from myoedge.operators.kernel import on_nine_cores, without_scratch
@@ -152,6 +154,7 @@ CONV = register(
         kernels=(
             *on_nine_cores(in_tiles, is_large_pointwise),
             without_scratch(gathered_once, has_wide_windows),
+            without_scratch(grouped_in_place, is_grouped),
         ),
         weights=(1, 2),
         epilogue=True,

@@ -15,9 +15,10 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles
 from myoedge.operators.conv.geometry import Spatial, tile_fields
-from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
+    BLOCK,
     CHANNELS,
     channel_axes,
     channels_in_blocks,
@@ -142,6 +143,37 @@ def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
     if conv.pointwise and conv.groups == 1:
         return rows_in_place(step, engine)
     return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv, once=True)
+
+
+def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """All groups at once, without scratch, of an input that may lie in L2: me_group_conv_s8."""
+    conv = Spatial.of(step)
+    k, c, (k_h, k_w) = conv.y[-1], step["weight"].shape[-1], conv.kernel
+    weights = step["weight"].reshape(k, k_h, k_w, c)
+    if c < BLOCK:
+        weights = np.ascontiguousarray(weights.transpose(0, 3, 1, 2))
+    arrays = {"weights": weights.reshape(k, -1), "channels": packed_channels(step)}
+    constants = (Operand.whole(name, array) for name, array in arrays.items())
+    x = replace(conv.read(()), row_stride="row_stride")
+    # loads of taps and weights, and what takes as long, of a result
+    row_loads = k_w * (1.25 * c if c < BLOCK else 2 * (c // 4 + c % 4) + 1) + 10
+    return TiledKernel(
+        function="me_group_conv_s8",
+        axes=conv.axes(),
+        split=("t0", "t1"),
+        unit_axes=("n",),
+        operands=(x, *constants, *table_operand(step), conv.write(())),
+        op={**conv.fields(c, step), "groups": step.attrs["groups"]},
+        tile=lambda regions: {**tile_fields(regions), "padded": "@none"},
+        work=lambda sizes: (
+            dense.up(sizes["t0"] * sizes["t1"] * k, engine.cores) * (k_h * row_loads + 20)
+        ),
+    )
+
+
+def is_grouped(step: QuantizedNode) -> bool:
+    """Whether a convolution is of int8, in groups."""
+    return is_int8(step) and step.attrs["groups"] > 1
 
 
 def has_wide_windows(step: QuantizedNode) -> bool:

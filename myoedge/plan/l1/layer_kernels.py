@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import FREE, SCRATCH, TiledKernel
+from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
 from myoedge.plan.l1.tile_search import Limits, TileChoice, choose, smallest
 from myoedge.targets.chip import Chip, TransferCost
@@ -40,21 +41,26 @@ class NetworkKernels:
 
 
 def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has.
-
-    Fallbacks where the others' scratch leaves L1 no room for operands.
-    """
+    """Kernels of a layer's operator, of engines that the chip has; fallbacks where the others'
+    scratch leaves L1 no room for operands, or the others read operands neither in L1 nor in L2."""
     engines = {engine.name: engine for engine in chip.engines}
     found: dict[bool, list[TiledKernel]] = {False: [], True: []}
     for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
-        scratch = min((smallest(known)[1].get(SCRATCH, 0) for known in found[False]), default=0)
-        fits = not chip.l1_bytes or scratch <= MOST_SCRATCH * chip.l1_room_bytes
-        if engine and kernel.accepts(step) and not (kernel.fallback and found[False] and fits):
+        fits = kernel.fallback and any(_fits(known, chip) for known in found[False])
+        if engine and kernel.accepts(step) and not fits:
             tiled = kernel.tiling(step, engine)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
             found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
     return found[True] or found[False]
+
+
+def _fits(kernel: TiledKernel, chip: Chip) -> bool:
+    """Whether tiles have their scratch in L1, and their operands there or in L2."""
+    room, parts = chip.l1_room_bytes, smallest(kernel)[1]
+    if not chip.l1_bytes or parts.get(SCRATCH, 0) > MOST_SCRATCH * room:
+        return not chip.l1_bytes
+    return sum(parts.values()) <= room or bool(with_operands_in_l2(kernel, room, chip.transfers))
 
 
 def declared(step: QuantizedNode, chip: Chip) -> TiledKernel:
@@ -69,5 +75,7 @@ def fastest_kernel(
     if len(kernels) < 2:
         return kernels[0]
     found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
+    if not any(found):
+        found = [with_operands_in_l2(slowed(kernel, cost), room, cost) for kernel, _ in kernels]
     cycles = [float("inf") if choice is None else choice.cycles for choice in found]
     return kernels[cycles.index(min(cycles))]

@@ -26,6 +26,8 @@ KERNELS = {
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
     # a word of taps of a sum
     "me_matmul_in_place_s8": KernelCost(14.0, 500, 1000),
+    # a load of taps or weights
+    "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 300),
     # a word of four results

@@ -5,14 +5,15 @@
 
 static me_conv_s8_params conv ME_L1;
 static me_conv_s8_tile tile ME_L1;
-static int32_t groups ME_L1;
+static me_group_conv_s8_params grouped ME_L1;
 
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
-    groups = n[0];
     conv = (me_conv_s8_params){ .c = n[1], .k_h = n[2], .k_w = n[3], .stride_h = n[4], .stride_w = n[5],
                       .dilation_h = n[6], .dilation_w = n[7], .x_zero = n[8] };
     conv.scale = (me_scale){ n[9], n[10], n[11], n[12] < 0 ? 0 : in + n[12] };
+    grouped = (me_group_conv_s8_params){ .c = n[1], .k_h = n[2], .k_w = n[3], .stride_h = n[4], .stride_w = n[5],
+                      .dilation_h = n[6], .dilation_w = n[7], .x_zero = n[8], .scale = conv.scale, .groups = n[0] };
     tile = (me_conv_s8_tile){ .x = in + n[13], .h = n[14], .w = n[15], .pad_top = n[16],
                            .pad_left = n[17], .row_stride = n[18], .weights = in + n[19],
                            .channels = (const me_channel *)(void *)(in + n[20]), .y = out,
@@ -22,8 +23,8 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 
 static void run_case(void)
 {
-    if (groups == 0)
+    if (grouped.groups == 0)
         me_depthwise_conv_s8(&conv, &tile);
     else
-        me_group_conv_s8(&conv, &tile, groups);
+        me_group_conv_s8(&grouped, &tile);
 }
