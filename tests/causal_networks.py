@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from myoedge.numerics.arrays import Array
+from myoedge.streaming.stream import Stream, passes
 
 LEAST = 24  # frames that any layer can take
 
@@ -110,3 +115,15 @@ def causal(rng: np.random.Generator, layers: int, frames: int) -> tuple[nn.Modul
             x = made(x)
         chosen.append(made)
     return nn.Sequential(*chosen).eval(), c
+
+
+def push_all(stream: Stream, frames: Mapping[str, Array]) -> tuple[Array, ...]:
+    """All output frames that are ready after these input frames, by the reference, concatenated."""
+    ready = [run.ready for run in passes(stream, frames)]
+    q = stream.network
+    return tuple(
+        np.concatenate([row[i] for row in ready], port.axis)
+        if ready
+        else np.zeros(q.graph.shape(port.name), q.dtype(port.name)).take([], port.axis)
+        for i, port in enumerate(stream.outputs)
+    )

@@ -12,7 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
-from myoedge.plan.l1.infeasible import least_bytes, tile_facts
+from myoedge.plan.l1.layer_kernels import least_bytes, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
@@ -187,9 +187,9 @@ def check(
         broken_energy(report),
         _broken_sqnr(budget, network, fidelity, reused),
     )
-    found = [one for one in judged if one is not None]
-    if found:
-        raise _over(found, short)
+    broken_limits = [one for one in judged if one is not None]
+    if broken_limits:
+        raise _over(broken_limits, short)
 
 
 def _broken_sqnr(
@@ -201,7 +201,7 @@ def _broken_sqnr(
     steps = [step for step in network.steps if not OPS[step.node.op].view]
     rows = zip((fidelity.local.get(s.node.name) for s in steps), located(steps), strict=True)
     noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
-    found = broken(
+    too_low = broken(
         "sqnr",
         f"{budget.sqnr_db:g} dB",
         f"{sqnr_db:.1f} dB",
@@ -215,7 +215,7 @@ def _broken_sqnr(
         tried = f"not tried: --reuse keeps the older build's choice; {have}"
     elif not wide:
         tried = "tried: win nothing"
-    return replace(found, facts={**found.facts, "16 bits": tried})
+    return replace(too_low, facts={**too_low.facts, "16 bits": tried})
 
 
 def _over(found: Sequence[Broken], short: Broken | None) -> MyoedgeError:

@@ -143,8 +143,7 @@ class Contents:
 def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> Contents:
     """C, firmware, golden samples, and the network and its plan for programs."""
     from myoedge.codegen.firmware import make_firmware
-    from myoedge.codegen.gap_sdk import sdk_application
-    from myoedge.codegen.project import make_sources
+    from myoedge.codegen.project import make_sources, sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
     network = quantized.network

@@ -179,11 +179,11 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 def _reasons(error: Exception) -> dict[str, str]:
     rows: list[dict[str, Any]] = [{"loc": ("value",), "msg": str(error)}]
     rows = error.errors() if hasattr(error, "errors") else rows
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for row in rows:  # one of each type that the key may have: they are one reason
         key = ".".join(str(part) for part in row["loc"] if part not in _TYPES)
-        found[key] = f"{found[key]}; or: {row['msg']}" if key in found else str(row["msg"])
-    return found
+        reasons[key] = f"{reasons[key]}; or: {row['msg']}" if key in reasons else str(row["msg"])
+    return reasons
 
 
 def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
@@ -287,13 +287,13 @@ def _quantity(
 ) -> float:
     """A number and its unit; `bare` stands for a unit that is left out."""
     shown = f"{text:.15g}" if isinstance(text, float) else str(text)
-    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", shown)
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", shown)
     by_name = {unit.upper(): factor for unit, factor in units.items()}
-    factor = by_name.get((found.group(2) or bare).upper()) if found else None
-    if found is None or factor is None:
+    factor = by_name.get((match.group(2) or bare).upper()) if match else None
+    if match is None or factor is None:
         facts = {"units": ", ".join(units)}
-        if found is None or found.group(2):
+        if match is None or match.group(2):
             raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
-        tries = [f'"{found.group(1)} {example.split()[1]}", say']
-        raise MyoedgeError("E232", f"{what} needs a unit: {found.group(1)}", facts, tries)
-    return float(found.group(1)) * factor
+        tries = [f'"{match.group(1)} {example.split()[1]}", say']
+        raise MyoedgeError("E232", f"{what} needs a unit: {match.group(1)}", facts, tries)
+    return float(match.group(1)) * factor

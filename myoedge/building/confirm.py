@@ -214,8 +214,8 @@ def _one_inference(
         frames = first_frames(stream, 1, contents.golden)
         run = next(cases(stream.network, stream, [frames]))
     else:
-        given = [contents.golden[name] for name in q.graph.inputs]
-        run = Case(given, contents.values, [contents.values[name] for name in q.graph.outputs])
+        inputs = [contents.golden[name] for name in q.graph.inputs]
+        run = Case(inputs, contents.values, [contents.values[name] for name in q.graph.outputs])
     specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
     measured, _ = run_firmware(
         firmware.program,

@@ -76,9 +76,9 @@ def consumption(
         if period_s(report) is None:
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
-    found = at_operating_point(report, chip, False, coefficients())
-    build.replace(report_files(found))
-    return found
+    report_at_point = at_operating_point(report, chip, False, coefficients())
+    build.replace(report_files(report_at_point))
+    return report_at_point
 
 
 # --- coefficients ---------------------------------------------------------------------------------
@@ -90,8 +90,8 @@ def coefficients() -> Coefficients:
     if path is None or not path.is_file():
         return PUBLISHED
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return _checked(Coefficients(**found))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return _checked(Coefficients(**stored))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise MyoedgeError(
             "E251",
@@ -101,25 +101,27 @@ def coefficients() -> Coefficients:
         ) from None
 
 
-def _checked(found: Coefficients) -> Coefficients:
+def _checked(stored: Coefficients) -> Coefficients:
     """Numbers as numbers; a ValueError where there are not four, or one cannot be."""
-    values = tuple(float(x) for x in found.values)
-    rows = tuple(tuple(float(x) for x in row) for row in found.covariance)
+    values = tuple(float(x) for x in stored.values)
+    rows = tuple(tuple(float(x) for x in row) for row in stored.covariance)
     if len(values) != 4 or [len(row) for row in rows] != [4] * 4:
         raise ValueError("it does not hold four coefficients")
     variances = [row[n] for n, row in enumerate(rows)]
-    sure = (*values, *variances, float(found.workload), float(found.board))
+    sure = (*values, *variances, float(stored.workload), float(stored.board))
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
         raise ValueError("a number in it is infinite, or below 0")
-    return Coefficients(values, rows, float(found.workload), float(found.board), str(found.source))
+    return Coefficients(
+        values, rows, float(stored.workload), float(stored.board), str(stored.source)
+    )
 
 
-def keep(found: Coefficients) -> Path:
+def keep(fitted: Coefficients) -> Path:
     """Stores a calibration. Errors: E220 where that is not possible."""
     path = place() or _default()
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(found), indent=2) + "\n"
+        text = json.dumps(asdict(fitted), indent=2) + "\n"
         replace_files(path.parent, {path.name: text.encode()})
     return path
 
@@ -146,8 +148,8 @@ def calibration(measurements: Path) -> EnergyCalibration:
     rows = list(_measured(measurements))
     if not rows:
         raise _wrong(measurements, "it has no measurement")
-    found, residuals = calibrate(rows, PUBLISHED)
-    return EnergyCalibration(found, tuple(residuals), PUBLISHED, keep(found))
+    fitted, residuals = calibrate(rows, PUBLISHED)
+    return EnergyCalibration(fitted, tuple(residuals), PUBLISHED, keep(fitted))
 
 
 def _measured(file: Path) -> Iterator[Measured]:
@@ -172,9 +174,9 @@ def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if name == IDLE and power is None:
         raise _wrong(file, f"{where}: what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
-    found = joules * 1e-6 if joules is not None else (power or 0.0) * 1e-3 * seconds
+    energy_j = joules * 1e-6 if joules is not None else (power or 0.0) * 1e-3 * seconds
     sigma = _number(row, "sigma_percent", file, where)
-    return Measured(name, done, point, found, METER if sigma is None else sigma / 100)
+    return Measured(name, done, point, energy_j, METER if sigma is None else sigma / 100)
 
 
 def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:
@@ -182,12 +184,12 @@ def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float |
     if not text:
         return None
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         raise _wrong(file, f"{where}: {key} is not a number: {text}") from None
-    if not 0 < found <= LARGEST:
+    if not 0 < number <= LARGEST:
         raise _wrong(file, f"{where}: {key} must be above 0, and {LARGEST:,.0f} at most: {text}")
-    return found
+    return number
 
 
 def _activity(name: str, file: Path) -> Activity:
@@ -199,8 +201,8 @@ def _activity(name: str, file: Path) -> Activity:
         facts = {"needs": "a build that was simulated, with its counters", "has": name}
         tries = [command("simulate", name)]
         raise MyoedgeError("E250", f"{name} has not been simulated", facts, tries)
-    found = activity(build.report)
-    return replace(found, cycles=float(found.cycles))
+    counters = activity(build.report)
+    return replace(counters, cycles=float(counters.cycles))
 
 
 def _wrong(file: Path, reason: str) -> MyoedgeError:

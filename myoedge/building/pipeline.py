@@ -142,9 +142,9 @@ def run_quantize(options: Options) -> Quantized:
             network, fidelity = _refined(network, fidelity, measured, refine, settings)
         judged = _accuracies(network, given)
     reused = None if options.reuse is None else reused_layers(network, options.reuse)
-    found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
+    quantized = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
     noted = [*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged)]
-    return found.warned([*noted, *_unlike(network, options.reuse)], options.strict)
+    return quantized.warned([*noted, *_unlike(network, options.reuse)], options.strict)
 
 
 def _refined(
@@ -217,9 +217,9 @@ def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
     for node in near:
         if node.op == "max_pool" and {node.name, node.inputs[0]} <= ranges.keys():
-            given, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
-            if high - given > UNUSED * (high - low):
-                yield f"fill with a number just below {low:.3g}, not {given:g}, before a maximum"
+            least, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
+            if high - least > UNUSED * (high - low):
+                yield f"fill with a number just below {low:.3g}, not {least:g}, before a maximum"
     if any(node.op == "softmax" for node in near):
         yield "a softmax over many positions has steps of 1/256: pool before it"
     yield "look at its values: few large and many small ones do not share 256 steps"
@@ -252,10 +252,10 @@ def choose_samples(model: Model, calib: Given | None) -> Data:
     if is_random(calib):
         return samples.at_random(model.graph)
     if calib is not None:
-        found = samples.fit(samples.read(calib), model.graph)
-        if found.labels is not None:
-            samples.check_classes(found.labels, model.graph)
-        return found
+        data = samples.fit(samples.read(calib), model.graph)
+        if data.labels is not None:
+            samples.check_classes(data.labels, model.graph)
+        return data
     if model.examples is None:
         raise samples.none_given(model.graph)
     return samples.from_examples(model.graph, model.examples)
@@ -320,9 +320,10 @@ def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float |
     judged = samples.thin(given, JUDGED_SAMPLES)
     if judged.labels is None:
         return None, None
-    found = measure(network, judged.inputs, layers=False)
+    fidelity = measure(network, judged.inputs, layers=False)
     real, integer = (
-        accuracy(network.graph, outputs, judged.labels) for outputs in (found.real, found.integer)
+        accuracy(network.graph, outputs, judged.labels)
+        for outputs in (fidelity.real, fidelity.integer)
     )
     return real, integer
 

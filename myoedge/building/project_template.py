@@ -8,57 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myoedge.building.config import FILE
+from myoedge.codegen.render import render
 from myoedge.errors import MyoedgeError, command
 from myoedge.system.folder import explained
 
 CALIB_SCRIPT = "make_calib.py"
-
-_TOML = """\
-[model]
-path = {path}
-# factory = "net:make_model"     # for checkpoints and safetensors
-
-[calib]
-data = "calib.npz"               # {arrays}
-# samples = 256                  # at most so many, evenly spread
-# method = "percentile"          # "minmax" (default), "percentile", "mse"
-# percentile = 99.99
-
-[target]
-chip = "gap9"
-
-# [quant]
-# "head.*" = {{ weights = "per_tensor" }}    # by module path
-
-# [budget]                       # more than this is an error
-# latency = "20 ms"              # simulated, at the operating point
-# energy = "1 mJ"                # simulated too
-# l2 = "900 KiB"                 # also l1 and l3
-# sqnr = 25                      # dB, at least
-
-# [conditioning]                 # filters in front of the network (scipy); docs/streaming.md
-# rate_hz = 200
-# band_hz = [20, 90]
-# notch_hz = 50
-# zscore_s = 0.5                 # a running z-score, with this time constant
-# deviation = 8.0                # its initial deviation, in the unit of the input
-# rectify = true
-
-# [stream]                       # with --stream; docs/streaming.md
-# rate = 200                     # samples a second: passes of as few frames as keep up
-"""
-
-_SCRIPT = """\
-\"\"\"Makes calib.npz: real input windows, as the network sees them after your preprocessing.\"\"\"
-
-import numpy as np
-
-# Replace this by your recordings: some hundred windows of every class, from the training set.
-recording = np.load("recording.npy")
-{arrays}
-# With label=, one class number a window, reports say how accurate float and int8 are.
-np.savez("calib.npz", {names})
-"""
 
 
 def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
@@ -68,12 +22,14 @@ def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path
     if model is not None and not Path(model).is_absolute():
         seen = os.path.relpath(model, folder)  # as myoedge.toml in that folder means it
     quoted = '"' + seen.replace("\\", "\\\\").replace('"', '\\"') + '"'  # a TOML basic string
-    files = {
-        FILE: _TOML.format(path=quoted, arrays=_described(shapes)),
-        CALIB_SCRIPT: _SCRIPT.format(
-            arrays=_made(shapes), names=", ".join(f"{n}={n}" for n in shapes or ["input"])
-        ),
+    names = ", ".join(f"{name}={name}" for name in shapes or ["input"])
+    values = {
+        "path": quoted,
+        "arrays": _described(shapes),
+        "lines": _made(shapes),
+        "names": names,
     }
+    files = {name: render(f"init/{name}.j2", values) for name in (FILE, CALIB_SCRIPT)}
     if folder.exists() and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
         tries = [command("init", "--from", folder)]

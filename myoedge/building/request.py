@@ -101,8 +101,8 @@ def build_request(
     E302 limits.
     """
     chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
-    given = possible(chip, budget.given(settings.budget, **sizes))
-    limits = budget.for_app(app, chip, given)
+    asked = possible(chip, budget.given(settings.budget, **sizes))
+    limits = budget.for_app(app, chip, asked)
     request = BuildRequest(chip, limits, operating_point, app, settings.stream if stream else None)
     budget.within(request.chip_at_point, limits)
     return request

@@ -169,10 +169,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     """Runs the command line; every outcome has an exit code, none prints a traceback."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given_arguments
-    codecs.register_error("myoedge.plainer", _substituted)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="myoedge.plainer")
+    _substitute_characters()
     try:
         # SIGTERM raises KeyboardInterrupt, so that a verb cleans up as on Ctrl-C.
         if threading.current_thread() is threading.main_thread():
@@ -206,6 +203,14 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
             _discard(sys.stdout)
             _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
         _exit_with_notice(_bug(error, given_arguments), as_json)
+
+
+def _substitute_characters() -> None:
+    """Makes terminals without µ and the like print others in their place."""
+    codecs.register_error("myoedge.plainer", _substituted)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="myoedge.plainer")
 
 
 def _substituted(error: UnicodeError) -> tuple[str, int]:

@@ -44,12 +44,12 @@ def arrays(index: int, step: QuantizedNode, stored: Mapping[str, Array]) -> dict
 
 def constants(plan: Plan) -> dict[str, Array]:
     """L2-resident constants by C name."""
-    found: dict[str, Array] = {}
+    arrays_of: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
         stored = plan.stored(index)
         near = {key: a for key, a in stored.items() if plan.stays((index, key))}
-        found |= arrays(index, step, near)
-    return found | {
+        arrays_of |= arrays(index, step, near)
+    return arrays_of | {
         constant_name(plan, name): plan.quant.constants[name] for name in plan.constants
     }
 

@@ -45,7 +45,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
 
 def layer_fields(function: str, tiling: Tiling, prefetches: bool) -> list[str]:
     """Initialisers of a me_layer, in lines."""
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "tiles": len(tiling.tiles),
         "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
         "back_to_back": int(tiling.back_to_back),
@@ -53,8 +53,8 @@ def layer_fields(function: str, tiling: Tiling, prefetches: bool) -> list[str]:
         "nine_cores": int(bool(tiling.kernel.nine_cores)),
     }
     known = (*parts(tiling), *(("prefetch",) if prefetches else ()))
-    found |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}
-    return designated([(name, str(value)) for name, value in found.items()])
+    fields |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}
+    return designated([(name, str(value)) for name, value in fields.items()])
 
 
 def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:

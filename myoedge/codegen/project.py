@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Sources: the files of src/, as text."""
+"""Plan -> Sources: the files of src/, as text; those of gap_sdk/, an application of the GAP SDK."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,18 +107,6 @@ def _banner(plan: Plan, model_name: str) -> str:
     return f"{comment(model_name)}, model {plan.quant.digest[:16]}; {made_by}"
 
 
-def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
-    """Values for the templates of an application around the network."""
-    border = _border(plan)
-    return {
-        "banner": _banner(plan, model_name),
-        "l3_bytes": plan.l3_bytes,
-        "copies": plan.copies,
-        "far": any(port["map"] is not None for ports in border.values() for port in ports),
-        **border,
-    }
-
-
 def runtime() -> dict[str, str]:
     """The files that every program for the chip needs, the same for all."""
     paths = sorted((template_dir() / "runtime").iterdir())
@@ -213,3 +202,67 @@ def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+# --- application of the GAP SDK -------------------------------------------------------------------
+
+SDK_FOLDER = "gap_sdk"
+MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
+
+
+def build_digest(sources: Sources, l3: bytes) -> str:
+    """sha256 of all that runs: every file of src/ by name, and l3.bin."""
+    digest = hashlib.sha256()
+    for name, text in sources.files.items():
+        digest.update(f"{name}\0{len(text)}\0{text}".encode())
+    digest.update(l3)
+    return digest.hexdigest()
+
+
+def marker(chip: str, digest: str) -> str:
+    """Identity of the application: chip and build."""
+    return f"{MARKER} {chip} {digest}"
+
+
+def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
+    """Values for the templates of an application around the network."""
+    border = _border(plan)
+    return {
+        "banner": _banner(plan, model_name),
+        "l3_bytes": plan.l3_bytes,
+        "copies": plan.copies,
+        "far": any(port["map"] is not None for ports in border.values() for port in ports),
+        **border,
+    }
+
+
+def sdk_application(
+    plan: Plan, model_name: str, sources: Sources, stream: Stream | None = None
+) -> dict[str, str]:
+    """The files of gap_sdk/: CMake project, program, PMSIS runtime; src/ is used where it lies."""
+    digest = build_digest(sources, plan.l3_image())
+    ports: dict[str, Any] = {}
+    if stream is not None:  # frames that are pushed and that a pass makes ready, without states
+        pushed = stream_values(plan, stream)["inputs"]
+        counts = {
+            "inputs": [port["outer"] * port["piece_bytes"] for port in pushed],
+            "outputs": [size_bytes(plan.quant, port.name) for port in stream.outputs],
+        }
+        row = {"type": "int8_t", "map": None}
+        ports = {
+            name: [{**row, "number": i, "count": count} for i, count in enumerate(sizes)]
+            for name, sizes in counts.items()
+        }
+    values = {
+        **app_values(plan, model_name),
+        "stream": stream is not None,
+        **ports,
+        "marker": marker(plan.chip.name, digest),
+        "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
+    }
+    files = {}
+    for path in sorted((template_dir() / "app_gap_sdk").iterdir()):
+        made = path.suffix == ".j2"
+        text = render(f"app_gap_sdk/{path.name}", values) if made else path.read_text()
+        files[f"{SDK_FOLDER}/{path.name.removesuffix('.j2')}"] = text
+    return files

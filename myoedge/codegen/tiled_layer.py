@@ -85,10 +85,10 @@ def summary(tiling: Tiling) -> str:
 def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the op's struct; `l2`: the C of where starts what stays in L2."""
     first = tiling.tiles[0].l1
-    found = [(name, _value(value, first, l2)) for name, value in tiling.kernel.op.items()]
+    fields = [(name, _value(value, first, l2)) for name, value in tiling.kernel.op.items()]
     if tiling.kernel.nine_cores is not None:
-        found.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
-    return found
+        fields.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
+    return fields
 
 
 def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> str:
@@ -107,23 +107,23 @@ def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple
         for o in tiling.kernel.operands
         if o.row_stride and o.name in tiling.choice.in_l2
     }
-    every = [{**tiling.kernel.tile(tile.regions), **strides} for tile in tiling.tiles]
-    found = []
-    for name, value in every[0].items():
+    rows = [{**tiling.kernel.tile(tile.regions), **strides} for tile in tiling.tiles]
+    fields = []
+    for name, value in rows[0].items():
         if isinstance(value, str):
             places = [
                 _place(str(row[name]), tile.l1)
-                for row, tile in zip(every, tiling.tiles, strict=True)
+                for row, tile in zip(rows, tiling.tiles, strict=True)
             ]
             known = [place for place in places if place is not None]
             start = l2.get(re.findall(r"\w+", value)[0], "me_l1")
             start = start if min(known, default=0) >= 0 else f"(intptr_t){start}"
-            found.append((name, _pointer(start, tables.number(name, known)) if known else "0"))
+            fields.append((name, _pointer(start, tables.number(name, known)) if known else "0"))
         else:
-            found.append((name, tables.number(name, [int(row[name]) for row in every])))
+            fields.append((name, tables.number(name, [int(row[name]) for row in rows])))
     if tiling.kernel.kernel_waits:
-        found.append(("kernel_waits", "t == 0" if tiling.kernel_waits else "0"))
-    return found
+        fields.append(("kernel_waits", "t == 0" if tiling.kernel_waits else "0"))
+    return fields
 
 
 def _pointer(start: str, offset: str) -> str:
@@ -135,9 +135,9 @@ def _pointer(start: str, offset: str) -> str:
 
 def _place(value: str, l1: Mapping[str, int]) -> int | None:
     """Offset in L1 of "@operand", with what is added or taken away; None: it has no place there."""
-    found = re.fullmatch(r"@(\w+)([+-]\d+)?", value)
-    assert found is not None, value
-    name, shift = found.groups()
+    match = re.fullmatch(r"@(\w+)([+-]\d+)?", value)
+    assert match is not None, value
+    name, shift = match.groups()
     return None if name not in l1 else l1[name] + int(shift or 0)
 
 
@@ -156,10 +156,10 @@ def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stri
 def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
     """Statements that fetch what tile t needs."""
     for operand in tiling.kernel.operands:
-        every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
-        early = any(map(tiling.early, every[0]))
-        if any(every[1:] if early else every):
-            yield from _moves(tables, "me_fetch", every, base(operand), early)
+        loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
+        early = any(map(tiling.early, loads[0]))
+        if any(loads[1:] if early else loads):
+            yield from _moves(tables, "me_fetch", loads, base(operand), early)
 
 
 def _moves(tables: Tables, function: str, every: Moved, base: str, early: bool) -> Iterator[str]:

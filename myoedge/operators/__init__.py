@@ -14,14 +14,14 @@ SEPARATE = ("import_rows", "qdq", "cases")  # modules that do not define operato
 
 def families() -> list[str]:
     """Their names, sorted; TEMPLATE, which is to be copied, is none."""
-    found = pkgutil.iter_modules([str(FOLDER)])
-    return sorted(m.name for m in found if m.ispkg and m.name != "TEMPLATE")
+    packages = pkgutil.iter_modules([str(FOLDER)])
+    return sorted(m.name for m in packages if m.ispkg and m.name != "TEMPLATE")
 
 
 def modules(name: str) -> list[ModuleType]:
     """The modules of this name in the folders, in the order of the folders' names."""
-    found = [family for family in families() if (FOLDER / family / f"{name}.py").is_file()]
-    return [import_module(f"{__name__}.{family}.{name}") for family in found]
+    having = [family for family in families() if (FOLDER / family / f"{name}.py").is_file()]
+    return [import_module(f"{__name__}.{family}.{name}") for family in having]
 
 
 for family in families():

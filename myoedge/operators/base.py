@@ -63,14 +63,14 @@ class QuantizeInputs:
     weight_format: WeightFormat = EIGHT_BITS
 
     def params(self, index: int) -> QuantParams:
-        found = self.input_params[index]
-        assert found is not None, "operand without parameters"
-        return found
+        params = self.input_params[index]
+        assert params is not None, "operand without parameters"
+        return params
 
     def constant(self, index: int) -> Array:
-        found = self.constants[index]
-        assert found is not None, "operand is not a constant"
-        return found
+        value = self.constants[index]
+        assert value is not None, "operand is not a constant"
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,10 @@ class OnnxCall:
 
     def operand(self, name: str, what: str) -> str:
         """The builder's name of a tensor, finite where it is constant."""
-        found = self.tensor(name)
+        tensor = self.tensor(name)
         if name in self.arrays:
-            self.finite(name, self.builder.constants[found])
-        return found
+            self.finite(name, self.builder.constants[tensor])
+        return tensor
 
 
 OnnxRow = Callable[[OnnxCall], str | tuple[str, ...]]  # names of the first or of all outputs
@@ -140,22 +140,22 @@ def aten_names(text: str) -> list[str]:
 
 def aten_calls() -> dict[str, dict[str, Row]]:
     """Rows by operator and ATen call; a call has one, whatever operators it is listed under."""
-    found: dict[str, dict[str, Row]] = {}
+    calls: dict[str, dict[str, Row]] = {}
     for entry in import_rows():
         named = dict.fromkeys(aten_names(entry.aten), _aten_row(entry))
         for op in entry.ops.split(" "):
-            found.setdefault(op, {}).update(named)
-    return found
+            calls.setdefault(op, {}).update(named)
+    return calls
 
 
 def onnx_calls() -> dict[str, dict[str, OnnxRow]]:
     """Rows by operator and operator of ONNX."""
-    found: dict[str, dict[str, OnnxRow]] = {}
+    calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in import_rows():
         named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())
         for op in entry.ops.split(" "):
-            found.setdefault(op, {}).update(named)
-    return found
+            calls.setdefault(op, {}).update(named)
+    return calls
 
 
 def _aten_row(entry: ImportRow) -> Row:
@@ -184,22 +184,22 @@ def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
 
 def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     """Inputs and attributes of a node under the names of a signature."""
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for i, argument in enumerate(signature.args):
         name, kind = argument.arg, _annotation(argument, "tensor")
         if kind == "axes" and "axes" in c.attrs:
-            found[name] = tuple(c.attrs["axes"])
+            arguments[name] = tuple(c.attrs["axes"])
         elif not name.startswith("_"):
-            given = i < len(c.inputs) and c.inputs[i]
-            found[name] = KINDS[kind](c, c.inputs[i], name) if given else None
+            is_given = i < len(c.inputs) and c.inputs[i]
+            arguments[name] = KINDS[kind](c, c.inputs[i], name) if is_given else None
     if signature.vararg is not None:
-        found[signature.vararg.arg] = [c.tensor(x) for x in c.inputs[len(signature.args) :]]
+        arguments[signature.vararg.arg] = [c.tensor(x) for x in c.inputs[len(signature.args) :]]
     for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):
         name = _annotation(argument, argument.arg)
         usual = None if default is None else ast.literal_eval(default)
         value = c.attrs[name] if default is None else c.attrs.get(name, usual)
-        found[argument.arg] = value if usual is None else type(usual)(value)
-    return found
+        arguments[argument.arg] = value if usual is None else type(usual)(value)
+    return arguments
 
 
 def _annotation(argument: ast.arg, default: str) -> str:

@@ -65,9 +65,9 @@ def run_real(
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """`run_real`, and what comes before every table as `name.pre`."""
-    found: dict[str, Array] = dict(graph.constants)
-    run_real(graph, inputs, lambda name, value: found.update({name: value}))
-    return found
+    values: dict[str, Array] = dict(graph.constants)
+    run_real(graph, inputs, lambda name, value: values.update({name: value}))
+    return values
 
 
 def at_border(graph: Graph, name: str, x: Array) -> Array:

@@ -62,12 +62,12 @@ def told_apart(
 def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     """`place` of all, the operator beside it; with their number where both are the same."""
     seen = Counter[tuple[str, str]]()
-    found = []
+    numbered = []
     for row in layers:
         key = (str(row["op"]), place(row))
         seen[key] += 1
-        found.append(f"{key[1]} ({seen[key]})" if seen[key] > 1 else key[1])
-    return found
+        numbered.append(f"{key[1]} ({seen[key]})" if seen[key] > 1 else key[1])
+    return numbered
 
 
 def source(row: Mapping[str, Any]) -> str:

@@ -64,9 +64,9 @@ class Writer:
 
     def constant(self, value: Array, name: str = "") -> str:
         """Adds an initialiser."""
-        found = self.free(name or f"{self.label}/constant")
-        self.initializers[found] = np.asarray(value, order="C")
-        return found
+        free_name = self.free(name or f"{self.label}/constant")
+        self.initializers[free_name] = np.asarray(value, order="C")
+        return free_name
 
     def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:
         """Adds an ONNX operator and returns the name of its output, or of number `result`."""

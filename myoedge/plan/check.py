@@ -128,9 +128,9 @@ def _resident(plan: Plan) -> Iterator[str]:
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
-        found = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
-        if found.keys() != places.keys() or not all(
-            _stays(tiling, found[at], places[at], buffers) for at in places
+        operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
+        if operands.keys() != places.keys() or not all(
+            _stays(tiling, operands[at], places[at], buffers) for at in places
         ):
             yield step.node.name
 

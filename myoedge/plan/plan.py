@@ -16,7 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, macs
 from myoedge.operators.layer_names import located
 from myoedge.plan.cost.timing import modelled
-from myoedge.plan.l1.infeasible import too_small
+from myoedge.plan.l1.layer_kernels import too_small
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l1.tiling import describe as describe_tiling
 from myoedge.plan.l2.resident_weights import Key, owners
@@ -118,11 +118,11 @@ class Plan:
     @cached_property
     def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
         """Transfers by step and array, in the order of the array's bytes."""
-        found: dict[tuple[int, str], tuple[L3Transfer, ...]] = {}
+        transfers: dict[tuple[int, str], tuple[L3Transfer, ...]] = {}
         for x in sorted(self.from_l3_bin, key=lambda x: x.chunk.start):
             key = (x.chunk.step, x.chunk.array)
-            found[key] = (*found.get(key, ()), x)
-        return found
+            transfers[key] = (*transfers.get(key, ()), x)
+        return transfers
 
     @property
     def l3_bytes(self) -> int:

@@ -12,8 +12,7 @@ from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
-from myoedge.plan.l1.infeasible import without_room
-from myoedge.plan.l1.layer_kernels import NetworkKernels
+from myoedge.plan.l1.layer_kernels import NetworkKernels, without_room
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
@@ -120,24 +119,24 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
 def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
     """The faster of the tiles that suit L1 and those that suit L2's room too."""
     window = window_bytes(plan)
-    found = []
+    plans = []
     if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
             made = with_l3_transfers(
                 plan if held is None else _tiled(network, held, _resident_candidates(network))
             )
             if made is not None:
-                found.append(made)
-            if len(found) >= ENOUGH:
-                best = min(found, key=modelled_cycles)
+                plans.append(made)
+            if len(plans) >= ENOUGH:
+                best = min(plans, key=modelled_cycles)
                 if modelled_cycles(best) <= WAITS * sum(layer_cycles(best)):
                     break
-    return min(found, key=modelled_cycles, default=None)
+    return min(plans, key=modelled_cycles, default=None)
 
 
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
     """Tensors that are other tensors' bytes: {view: (tensor, offset in bytes)}."""
-    found: dict[str, tuple[str, int]] = {}
+    aliases: dict[str, tuple[str, int]] = {}
     for node in q.graph.nodes:
         first = 0 if OPS[node.op].view else None
         if node.op == "slice":
@@ -145,8 +144,8 @@ def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
         if first is not None:
             offset = first * q.element_type(node.inputs[0]).size_bytes
             if offset % alignment == 0:
-                found[node.name] = (node.inputs[0], offset)
-    return found
+                aliases[node.name] = (node.inputs[0], offset)
+    return aliases
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:

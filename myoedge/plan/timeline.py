@@ -105,12 +105,12 @@ def chunks(
     if operand.name in tiling.choice.in_l2:
         return [Chunk(index, array, 0, size_bytes, enter, timeline_steps.enters[index + 1] - 1)]
     reads = list(reads_of(tiling, operand.name, enter, timeline_steps))
-    found, start = [], 0
+    parts, start = [], 0
     for stop in _cuts(reads, size_bytes, most):
         step_numbers = [m for m, low, high in reads if low < stop and start < high] or [enter]
-        found.append(Chunk(index, array, start, stop - start, min(step_numbers), max(step_numbers)))
+        parts.append(Chunk(index, array, start, stop - start, min(step_numbers), max(step_numbers)))
         start = stop
-    return found
+    return parts
 
 
 def reads_of(

@@ -124,18 +124,6 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
         warmup -= skipped
 
 
-def push_all(stream: Stream, frames: Mapping[str, Array]) -> tuple[Array, ...]:
-    """All output frames that are ready after these input frames, concatenated."""
-    ready = [run.ready for run in passes(stream, frames)]
-    q = stream.network
-    return tuple(
-        np.concatenate([row[i] for row in ready], port.axis)
-        if ready
-        else _frames(np.zeros(q.graph.shape(port.name), q.dtype(port.name)), port.axis, 0, 0)
-        for i, port in enumerate(stream.outputs)
-    )
-
-
 def frame_shapes(stream: Stream) -> dict[str, Shape]:
     """Shapes of a frame of every input, with a time axis of 1."""
     rows = [(p.name, p.axis, stream.network.graph.shape(p.name)) for p in stream.inputs]

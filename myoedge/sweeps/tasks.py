@@ -117,9 +117,18 @@ def read_sweep(path: Path) -> Sweep:
         raise _wrong(path, reasons) from None
     except TypeError as error:  # dates and times
         raise _wrong(path, {"cause": str(error)}) from None
+    for cause in _problems(sweep):
+        raise _wrong(path, cause)
+    for budget in sweep.budget:
+        check_limits(budget)
+    return sweep
+
+
+def _problems(sweep: Sweep) -> Iterator[dict[str, str]]:
+    """Values that types cannot refuse."""
     for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
         if not rows:
-            raise _wrong(path, {"cause": "an empty list: nothing would be built"})
+            yield {"cause": "an empty list: nothing would be built"}
     named = {
         "models": [name_of(model) for model in sweep.model],
         "budgets": [budget.name for budget in sweep.budget],
@@ -128,13 +137,10 @@ def read_sweep(path: Path) -> Sweep:
     }
     for what, names in named.items():
         if twice := [name for name in names if names.count(name) > 1]:
-            raise _wrong(path, {"cause": f"two {what} are named {twice[0]}"})
+            yield {"cause": f"two {what} are named {twice[0]}"}
     for key, bound in asdict(sweep.bounds).items():
         if not (math.isfinite(bound) and bound >= 0):
-            raise _wrong(path, {f"bounds.{key}": "must be a number, 0 or more"})
-    for budget in sweep.budget:
-        check_limits(budget)
-    return sweep
+            yield {f"bounds.{key}": "must be a number, 0 or more"}
 
 
 def name_of(model: SweepModel) -> str:

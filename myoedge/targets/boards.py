@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -185,6 +185,18 @@ SCRIPT = re.compile(rf"{SAFE_WORD.pattern}(/{SAFE_WORD.pattern})*")  # below the
 USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
 
 
+def _flash_problems(name: str, flash: Flash) -> Iterator[tuple[str, str]]:
+    if name not in FLASHES:
+        yield f"flash.{name}", f"is none of {', '.join(FLASHES)}"
+    size = flash.sector_bytes
+    if size > 0 and (size & (size - 1) or flash.bytes % size):
+        text = f"{size:,} does not divide {flash.bytes:,}, or is no 2^n"
+        yield f"flash.{name}.sector_bytes", text
+    if flash.flasher and not SAFE_WORD.fullmatch(flash.flasher):
+        text = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
+        yield f"flash.{name}.flasher", text
+
+
 def _problems(board: Board) -> dict[str, str]:
     """Problems by key that types cannot express."""
     problems = {}
@@ -193,15 +205,7 @@ def _problems(board: Board) -> dict[str, str]:
     if board.chip not in CHIPS:
         problems["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
     for name, flash in board.flash.items():
-        if name not in FLASHES:
-            problems[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
-        sector_bytes = flash.sector_bytes
-        if sector_bytes > 0 and (sector_bytes & (sector_bytes - 1) or flash.bytes % sector_bytes):
-            text = f"{sector_bytes:,} does not divide {flash.bytes:,}, or is no 2^n"
-            problems[f"flash.{name}.sector_bytes"] = text
-        if flash.flasher and not SAFE_WORD.fullmatch(flash.flasher):
-            text = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
-            problems[f"flash.{name}.flasher"] = text
+        problems.update(_flash_problems(name, flash))
     if board.probe is not None and not SAFE_WORD.fullmatch(board.probe.target):
         problems["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
     for script in board.probe.scripts if board.probe else ():

@@ -11,8 +11,7 @@ import torch
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
-from myoedge.codegen.gap_sdk import FOLDER
-from myoedge.codegen.project import runtime
+from myoedge.codegen.project import SDK_FOLDER, runtime
 from myoedge.system import toolchain, tools
 from tests.conftest import save_exported
 
@@ -44,7 +43,7 @@ def _sources(build: Build) -> dict[str, str]:
     """src/ without what is for other programs, and the application beside it."""
     src = build.folder / "src"
     made = {**_texts(src, "*.[chS]"), **_texts(src, "*.inc")}
-    made |= _texts(build.folder / FOLDER, "*.[ch]")
+    made |= _texts(build.folder / SDK_FOLDER, "*.[ch]")
     return {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
 
 

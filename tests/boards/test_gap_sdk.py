@@ -13,8 +13,7 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.codegen.gap_sdk import FOLDER, build_digest, marker
-from myoedge.codegen.project import Sources
+from myoedge.codegen.project import SDK_FOLDER, Sources, build_digest, marker
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
 from myoedge.system import tools
@@ -106,7 +105,7 @@ WRONG = {
 
 def spoilt(build: Build, folder: Path, file: str, text: str, instead: str) -> Build:
     copy = Path(shutil.copytree(build.folder, folder / "spoilt"))
-    source = copy / FOLDER / file
+    source = copy / SDK_FOLDER / file
     before = source.read_text()
     assert text in before
     source.write_text(before.replace(text, instead))
@@ -151,7 +150,7 @@ def configured(build: Build, folder: Path, *options: str) -> str:
     setup = folder / "sdk" / "utils" / "cmake" / "setup.cmake"
     setup.parent.mkdir(parents=True)
     setup.write_text(SETUP)
-    places = ("-S", str(build.folder / FOLDER), "-B", str(folder / "made"))
+    places = ("-S", str(build.folder / SDK_FOLDER), "-B", str(folder / "made"))
     done = tools.run(
         ["cmake", *places, *options], cwd=folder, env={"GAP_SDK_HOME": str(folder / "sdk")}
     )
@@ -182,15 +181,15 @@ def test_the_digest_names_sources_and_l3(two: Build, deep: Build) -> None:
         if p.is_file()
     }
     digest = build_digest(Sources(dict(sorted(files.items())), "", True), b"")
-    text = (two.folder / FOLDER / "ports.c").read_text()
+    text = (two.folder / SDK_FOLDER / "ports.c").read_text()
     assert f'"{marker("gap9", digest)}"' in text
     assert build_digest(Sources(files, "", True), b"\0") != digest
-    assert digest not in (deep.folder / FOLDER / "ports.c").read_text()
+    assert digest not in (deep.folder / SDK_FOLDER / "ports.c").read_text()
 
 
 def test_the_manifest_covers_the_application(two: Build) -> None:
-    names = {name for name in two.manifest["files"] if name.startswith(f"{FOLDER}/")}
-    assert {f"{FOLDER}/{name}" for name in ("CMakeLists.txt", "app.c", "ports.c")} <= names
+    names = {name for name in two.manifest["files"] if name.startswith(f"{SDK_FOLDER}/")}
+    assert {f"{SDK_FOLDER}/{name}" for name in ("CMakeLists.txt", "app.c", "ports.c")} <= names
 
 
 def test_an_application_that_there_is_not(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value
 from myoedge.quantization.sqnr import real_values
 from myoedge.streaming import stream as streams
+from tests.causal_networks import push_all
 from tests.e2e.test_onnx_models import MODELS, PAGE, calibration
 
 NAME = "silero_vad_v6_16k"
@@ -88,7 +89,7 @@ def test_the_state_is_kept_in_its_own_bits(build: myoedge.Build) -> None:
 def test_a_whole_recording_on_this_computer(build: myoedge.Build, recording: Array) -> None:
     """The C's bytes are the reference's, from push to push and after a reset."""
     given = integers(build, recording)
-    (wanted,) = streams.push_all(build.streaming, given)
+    (wanted,) = push_all(build.streaming, given)
     for part in (slice(None), slice(5)):
         build.reset()
         found = [build.push(x, raw=True) for x in given["input"][part]]
@@ -117,7 +118,7 @@ def test_a_file_for_calibration_is_taken_without_its_states(
     states = np.ones((2, 2, 1, 128), np.float32)
     simulated = myoedge.simulate(build, input={"input": recording[:2], "state": states})
     assert simulated.exact
-    wanted = [streams.push_all(build.streaming, integers(build, x[None]))[0] for x in recording[:2]]
+    wanted = [push_all(build.streaming, integers(build, x[None]))[0] for x in recording[:2]]
     found = [run.outputs[0] for run in simulated.measurement.inferences]
     assert np.array_equal(np.array(found).ravel(), np.array(wanted).ravel())
 

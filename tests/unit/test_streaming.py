@@ -36,7 +36,6 @@ from myoedge.streaming.stream import (
     first_frames,
     from_json,
     passes,
-    push_all,
     to_json,
 )
 from myoedge.streaming.time_axis import find_axes, follow_time
@@ -49,6 +48,7 @@ from tests.causal_networks import (
     Pool,
     Recurrent,
     causal,
+    push_all,
 )
 from tests.networks import Function
 

@@ -14,11 +14,14 @@ from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
+    FLOATS,
     MOST_CONSTANT_ELEMENTS,
     Value,
+    as_floats,
     constant,
     evaluated,
     needs_own_graph,
+    plain_attribute,
     results,
 )
 from myoedge.frontend.onnx.names import origin_of, port_names, shown
@@ -30,7 +33,6 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.onnx.tensors import FLOATS, as_floats, plain_attribute
 from myoedge.frontend.operator_table import CONTRIBUTED, FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape

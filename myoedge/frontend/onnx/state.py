@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import Value, value_of
+from myoedge.frontend.onnx.fold import FLOATS, Value, array_of, type_name, value_of
 from myoedge.frontend.onnx.names import origin_of, port_names, shown
-from myoedge.frontend.onnx.tensors import FLOATS, array_of, type_name
 from myoedge.frontend.refusals import damaged, not_floating
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

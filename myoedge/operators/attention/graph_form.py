@@ -73,9 +73,9 @@ def window_of(visible: Array, rows: int, keys: int) -> Window:
     at = np.arange(rows)
     before = at - seen.argmax(axis=1)
     after = keys - 1 - seen[:, ::-1].argmax(axis=1) - at
-    found = int(before.max()), int(after.max())
+    reach = int(before.max()), int(after.max())
     far = rows + keys
     # Where the range ends before the window does, it may reach on as far as it likes.
-    tries = [(b, a) for b in (found[0], far) for a in (found[1], far)]
+    tries = [(b, a) for b in (reach[0], far) for a in (reach[1], far)]
     fit = (w for w in tries if np.array_equal(in_window({"window": w}, rows, keys), seen))
     return next(fit, None)

@@ -30,10 +30,10 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise Unsupported(f"attention of {[list(d.shape(x)) for x in (q, k, v)]}")
     scale = 1.0 / math.sqrt(d.shape(q)[-1]) if a.get("scale") is None else float(a["scale"])
     shape = (*d.shape(q)[:-1], d.shape(k)[-2])
-    given = "" if a.get("attn_mask") is None else str(a["attn_mask"])
-    masked = decide(d, _bias(d, given, shape, causal=a["is_causal"]), shape, -1, bare=True)
+    mask = "" if a.get("attn_mask") is None else str(a["attn_mask"])
+    masked = decide(d, _bias(d, mask, shape, causal=a["is_causal"]), shape, -1, bare=True)
     if masked is None:
-        masked = Masked(given if given not in d.constants or d.constants[given].any() else "")
+        masked = Masked(mask if mask not in d.constants or d.constants[mask].any() else "")
     return masked_attention(d, q, k, v, scale, masked, shape)
 
 

@@ -69,12 +69,12 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     rank, padding = len(sizes), a.get("padding", 0)
     auto = a.get("auto_pad", AUTO_PAD.get(str(padding), "NOTSET"))
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        found = []  # ceil(n / stride) results; the odd element lies behind or in front
+        pads = []  # ceil(n / stride) results; the odd element lies behind or in front
         for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
             both = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
             small, large = both // 2, both - both // 2
-            found.append((small, large) if auto == "SAME_UPPER" else (large, small))
-        return tuple(found)
+            pads.append((small, large) if auto == "SAME_UPPER" else (large, small))
+        return tuple(pads)
     flat = (0,) * 2 * rank
     if auto == "NOTSET":
         flat = tuple(a.get("pads") or as_tuple(padding, rank) * 2)

@@ -26,8 +26,8 @@ def number_of(d: GraphBuilder, value: Any) -> float | None:
     """A number, or the single element of a constant; None for tensors."""
     if isinstance(value, int | float):
         return float(value)
-    found = d.constants.get(value)
-    return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
+    constant = d.constants.get(value)
+    return float(constant.reshape(-1)[0]) if constant is not None and constant.size == 1 else None
 
 
 def binary(op: str) -> Row:
@@ -107,16 +107,16 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
     if len(shape) < 2:
         raise Unsupported("a tensor without a channel axis")
     usual = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
-    found: dict[str, Array] = {}
+    parameters: dict[str, Array] = {}
     for name, value in usual.items():
         given = a.get(name)
         default = np.full(shape[1], value, np.float32)
-        found[name] = default if given is None else weights(d, given, f"a batch norm's {name}")
-        if found[name].shape != shape[1:2]:
-            raise ValueError(f"{name} {list(found[name].shape)}")
-    root = np.sqrt(found["running_var"].astype(np.float64) + a["eps"])
-    scale = found["weight"].astype(np.float64) / root
-    offset = found["bias"] - found["running_mean"] * scale
+        parameters[name] = default if given is None else weights(d, given, f"a batch norm's {name}")
+        if parameters[name].shape != shape[1:2]:
+            raise ValueError(f"{name} {list(parameters[name].shape)}")
+    root = np.sqrt(parameters["running_var"].astype(np.float64) + a["eps"])
+    scale = parameters["weight"].astype(np.float64) / root
+    offset = parameters["bias"] - parameters["running_mean"] * scale
     return d.add("affine", a["input"], d.constant(scale), d.constant(offset), axis=1)
 
 

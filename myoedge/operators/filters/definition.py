@@ -126,9 +126,9 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
     return {"mult": round(math.ldexp(real, shift)), "offset": offset, "shift": shift}
 
 
-def stored(step: QuantizedNode, found: Array) -> Array:
+def stored(step: QuantizedNode, samples: Array) -> Array:
     """int64 [T, ..] requantised with the scalars of `factor`, time axis in its place."""
-    scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
+    scaled = (samples * step["mult"] + step["offset"]) >> step["shift"]
     y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
 
@@ -141,8 +141,8 @@ def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Arr
 
     before   result of past_real for the samples before x
     """
-    found, _ = _floats(attrs, x, sections, before)
-    return np.moveaxis(found, 0, attrs["axis"]).astype(np.float32)
+    samples, _ = _floats(attrs, x, sections, before)
+    return np.moveaxis(samples, 0, attrs["axis"]).astype(np.float32)
 
 
 def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
@@ -208,11 +208,11 @@ def gain(coefficients: Array) -> float:
 
 def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
     """`_sample` of one signal in Python's own numbers, which is ten times faster."""
-    found = []
+    latest = []
     for (b0, b1, b2, a1, a2), (x1, x2), (y1, y2) in zip(rows, past, past[1:], strict=False):
-        found.append((now, x1))
+        latest.append((now, x1))
         now = b0 * now + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2
-    return [*found, (now, past[-1][0])]
+    return [*latest, (now, past[-1][0])]
 
 
 def biquads_quantize(inputs: QuantizeInputs) -> QuantizedParams:
@@ -245,8 +245,8 @@ def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[A
 
 def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: result of past_integer."""
-    found, _ = _integers(step, x, before)
-    return stored(step, found)
+    samples, _ = _integers(step, x, before)
+    return stored(step, samples)
 
 
 def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:

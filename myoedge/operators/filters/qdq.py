@@ -59,8 +59,8 @@ def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, uni
     count = 2 * len(sections) + 2
     before = np.eye(count).reshape(len(sections) + 1, 2, count)
     none = np.zeros((steps, count))
-    found = (past_real if kept else biquads_real)(TIME, none, sections, before)
-    each = unit * found.reshape(-1, count)
+    responses = (past_real if kept else biquads_real)(TIME, none, sections, before)
+    each = unit * responses.reshape(-1, count)
     return w.node("MatMul", rows, w.constant(each.T.astype(np.float32)))
 
 

@@ -62,11 +62,11 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
     """(samples, powers), time first."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     power = before[0] if before else np.full(signal.shape[1:], attrs["start"] ** 2)
-    found = []
+    powers = []
     for now in signal:
         power = power + attrs["share"] * (now**2 - power)
-        found.append(power)
-    return signal, np.stack(found)
+        powers.append(power)
+    return signal, np.stack(powers)
 
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
@@ -87,11 +87,11 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
 def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64)
     power = before[0] if before else np.full(signal.shape[1:], step["start"], np.int64)
-    found, half = [], 1 << (step["bits"] - 1)
+    powers, half = [], 1 << (step["bits"] - 1)
     for now in signal:
         power = power + ((((now * now << POINT) - power) * step["share"] + half) >> step["bits"])
-        found.append(power)
-    return signal, np.stack(found)
+        powers.append(power)
+    return signal, np.stack(powers)
 
 
 def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:

@@ -71,11 +71,11 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def _scales(a: Arguments, shape: Shape, out: Shape) -> list[float]:
     """The factor of each axis; with sizes it follows from them."""
-    given = a["scales"]
-    if given is None or not given.size:
+    scales_given = a["scales"]
+    if scales_given is None or not scales_given.size:
         return [wanted / n for n, wanted in zip(shape, out, strict=True)]
     axes = [axis % len(out) for axis in a["axes"] or range(len(out))]
-    scales = dict(zip(axes, given.tolist(), strict=True))
+    scales = dict(zip(axes, scales_given.tolist(), strict=True))
     return [float(scales.get(axis, 1.0)) for axis in range(len(out))]
 
 

@@ -151,10 +151,10 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
 def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
-    given = [(axis, name) for axis, name in lists if name is not None]
-    if len(given) != 1:
+    picks = [(axis, name) for axis, name in lists if name is not None]
+    if len(picks) != 1:
         raise Unsupported("indexing by lists on several axes")
-    return _picked(d, a["self"], given[0][0], weights(d, given[0][1], "an index"))
+    return _picked(d, a["self"], picks[0][0], weights(d, picks[0][1], "an index"))
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:

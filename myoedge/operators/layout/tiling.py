@@ -122,9 +122,9 @@ def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim]) -> Operand:
     order = _order(loops)
     if not order:
         return Operand(f"x{source}", source, (1,), ((),))
-    every = [loops[d] for d in order]
+    ordered = [loops[d] for d in order]
     index = tuple(tuple((axis, unit * loops[d].step) for axis, unit in dims[d]) for d in order)
-    shape, first = tuple(x.size for x in every), tuple(x.first for x in every)
+    shape, first = tuple(x.size for x in ordered), tuple(x.first for x in ordered)
     return Operand(f"x{source}", source, shape, index, first)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,7 @@ from myoedge.operators.kernel import (
     Fields,
     Operand,
     Region,
+    Sizes,
     TiledKernel,
     on_nine_cores,
     without_scratch,
@@ -176,22 +179,14 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
     loops = merged(step.out[:-2], steps)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
-    table = table_operand(step)
     a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
     turned = _turned(step.attrs)
     inner: tuple[Dim, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
     b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
-    every = tuple(((axis, 1),) for axis in batch)
-    y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
-    zero, gather, cores = step["b_zero"] != 0, c % 4 != 0, engine.cores
-    gathered = dense.scratch(c, cores) if gather else 0
-    # Columns of b are packed, four at a time; taps behind the last word one by one, by code that
-    # the caches do not hold.
-    odd_taps, column_words = (ODD_TAPS if gather else 0.0), -(-c // 4) * (0.5 if turned else 1.0)
-    windows = dense.Windows(-(-c // 4), copied=gather, rest=c % 4)
-    words = windows.words + (dense.TABLE if table else 0)
+    lead = tuple(((axis, 1),) for axis in batch)
+    y = Operand("y", OUT, (*batch.values(), m, n), (*lead, (("m", 1),), CHANNELS))
+    gathered = dense.scratch(c, engine.cores) if c % 4 else 0
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
-
     return TiledKernel(
         function="me_matmul_s8",
         kernel_waits=True,
@@ -199,7 +194,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("k", "m"),
         unit_axes=tuple(batch),
         innermost_axes=("m",),
-        operands=(a, b, *table, y),
+        operands=(a, b, *table_operand(step), y),
         op={
             "c": c,
             **{name: step[name] for name in numbers},
@@ -208,22 +203,33 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         tile=_matmul_tile,
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + gathered,
-        work=lambda sizes: (
-            dense.block_work(sizes["m"], sizes["k"], words, cores)
-            + dense.gather_work(sizes["m"], sizes["m"], sizes["k"], windows, cores)
-            + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
-            + (odd_taps + -(-sizes["k"] // cores) * (column_words + 10)) * sizes["m"] / m
-        ),
+        work=partial(_matmul_work, step, engine.cores),
         nine_cores=engine.control_core,
+    )
+
+
+def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
+    """Blocks of sums, rows of a that are copied, the zero point of b, and columns of b, which are
+    packed four at a time; taps behind the last word one by one, by code that no cache holds."""
+    (*_, m, c), zero = step.shapes[0], step["b_zero"] != 0
+    windows = dense.Windows(-(-c // 4), copied=c % 4 != 0, rest=c % 4)
+    words = windows.words + (dense.TABLE if step.table is not None else 0)
+    column_words = -(-c // 4) * (0.5 if _turned(step.attrs) else 1.0)
+    packed = (ODD_TAPS if c % 4 else 0.0) + -(-sizes["k"] // cores) * (column_words + 10)
+    return (
+        dense.block_work(sizes["m"], sizes["k"], words, cores)
+        + dense.gather_work(sizes["m"], sizes["m"], sizes["k"], windows, cores)
+        + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
+        + packed * sizes["m"] / m
     )
 
 
 def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Uncut but for the batch: operands are read as they lie."""
-    found = matmul_in_tiles(step, engine)
-    m, words = found.axes["m"], -(-step.shapes[0][-1] // 4)
+    tiled = matmul_in_tiles(step, engine)
+    m, words = tiled.axes["m"], -(-step.shapes[0][-1] // 4)
     return replace(
-        found,
+        tiled,
         function="me_matmul_in_place_s8",
         kernel_waits=False,
         split=(),

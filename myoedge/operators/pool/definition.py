@@ -175,9 +175,9 @@ def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
     x, attrs = inputs.params(0), inputs.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
-    every = divisors(attrs)
-    factors = [x.scale / (inputs.target.scale * d) for d in every]
-    r = choose_requant(factors, [taps * 255] * len(every), inputs.target.zero_point)
+    distinct = divisors(attrs)
+    factors = [x.scale / (inputs.target.scale * d) for d in distinct]
+    r = choose_requant(factors, [taps * 255] * len(distinct), inputs.target.zero_point)
     scalars = {"x_zero": x.zero_point, **r.scalars, "acc_bound": taps * 255}
     return QuantizedParams(scalars, r.arrays)
 
@@ -185,21 +185,21 @@ def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [N, *S, C] -> int8 [N, *T, C]."""
     centred, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
-    every, requant = divisors(step.attrs), step.integers.requant
+    distinct, requant = divisors(step.attrs), step.integers.requant
     for position, taps, divisor in _patches(step.attrs, centred):
-        r = requant.channel(every.index(divisor))
+        r = requant.channel(distinct.index(divisor))
         y[at(position)] = r.apply(taps.sum(axis=1), step.low, step.high)
     return y
 
 
 def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """An entry of `each` for every pair of divisors along rows and columns."""
-    every, at = divisors(step.attrs), [0]
+    distinct, at = divisors(step.attrs), [0]
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
-    if len(every) > 1:
+    if len(distinct) > 1:
         rows, columns = (sorted({w[2] for w in axis}) for axis in tiling.windows_of(step))
         kinds = (rows, columns)
-        at = [every.index(r * c) if r * c in every else 0 for r in rows for c in columns]
+        at = [distinct.index(r * c) if r * c in distinct else 0 for r in rows for c in columns]
     numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
     op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
     op |= scale_fields(step)

@@ -68,9 +68,9 @@ def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
 
 def _grids_of(step: QuantizedNode) -> list[PoolWindow] | None:
     spatial = step.shapes[0][1:-1]
-    found = [regular(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
-    grids = [g for g in found if g is not None]
-    return grids if len(grids) == len(found) and 1 <= len(grids) <= 3 else None
+    regular_windows = [regular(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
+    grids = [g for g in regular_windows if g is not None]
+    return grids if len(grids) == len(regular_windows) and 1 <= len(grids) <= 3 else None
 
 
 def _max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -84,14 +84,14 @@ def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     """The mean over each window's own elements where that is what is asked, else with a factor."""
     windows, grids = step.attrs["windows"], _grids_of(step)
     inside = _products(step, [[high - low for low, high, _ in axis] for axis in windows])
-    wanted = _products(step, [[window[2] for window in axis] for axis in windows])
+    divisors = _products(step, [[window[2] for window in axis] for axis in windows])
     if step.attrs.get("divisor"):
-        wanted = np.full(inside.shape, float(step.attrs["divisor"]))
+        divisors = np.full(inside.shape, float(step.attrs["divisor"]))
     if grids is None:
-        y, factor = _one_by_one(w, step, x, "ReduceSum"), 1.0 / wanted
+        y, factor = _one_by_one(w, step, x, "ReduceSum"), 1.0 / divisors
     else:
-        y, factor = _native(w, "AveragePool", grids, x, len(step.out)), inside / wanted
-        if np.array_equal(wanted, inside):
+        y, factor = _native(w, "AveragePool", grids, x, len(step.out)), inside / divisors
+        if np.array_equal(divisors, inside):
             return y
     return w.node("Mul", y, w.constant(factor.astype(np.float32)))
 

@@ -30,8 +30,8 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     weight_format   None: the one that was asked for
     """
     x, y, w = inputs.params(0), inputs.target, inputs.constant(1).astype(np.float64)
-    given = inputs.constants[2] if len(inputs.constants) > 2 else None
-    bias = np.zeros(len(w)) if given is None else given.astype(np.float64)
+    stated_bias = inputs.constants[2] if len(inputs.constants) > 2 else None
+    bias = np.zeros(len(w)) if stated_bias is None else stated_bias.astype(np.float64)
     used = weight_format or inputs.weight_format
     weight, scale = used.quantize(w, bias, x)
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight)

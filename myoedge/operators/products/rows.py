@@ -90,9 +90,9 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Rows of any length, read where they lie."""
-    found, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
+    tiled, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
     return replace(
-        found,
+        tiled,
         function="me_linear_in_place_s8",
         kernel_waits=False,
         tile=lambda regions: {k: v for k, v in _tile(regions).items() if k != "scratch"},

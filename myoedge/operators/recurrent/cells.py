@@ -39,8 +39,8 @@ def time_order(attrs: Attrs, gates: Array) -> Array:
     return gates[::-1] if attrs["reverse"] else gates
 
 
-def in_order(attrs: Attrs, found: Sequence[Array]) -> Array:
-    return np.stack(found[::-1] if attrs["reverse"] else found)
+def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
+    return np.stack(states[::-1] if attrs["reverse"] else states)
 
 
 def table(function: str) -> Array:
@@ -73,8 +73,8 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
     inner = replace(inputs, input_params=(HIDDEN,), constants=(None, *constants), target=GATE)
-    found = quantize(inner)
-    scalars = dict(found.scalars)
+    weights = quantize(inner)
+    scalars = dict(weights.scalars)
     for index, name in enumerate(bits, start=1):
         scalars |= from_params(inputs.params(index), name, bits[name])
     if len(inputs.out) == 2:
@@ -83,7 +83,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
             "y", choose_sum_requant([unit / y.scale], [-HALF.min], [0], y.zero_point)
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
-    return QuantizedParams(scalars, {**found.arrays, **tables})
+    return QuantizedParams(scalars, {**weights.arrays, **tables})
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:

@@ -143,13 +143,13 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
     names = a["params"]
     if len(names) != each * count:
         raise Unsupported("projections of h (proj_size)")
-    found = []
+    learnt = []
     for at in range(0, len(names), each):
         parts = names[at : at + each]
         w, r, *bias = (weights(d, name, "a recurrent layer's weight") for name in parts)
         bias = bias or [np.zeros(len(w), np.float32)] * 2
-        found.append(Weights(w, r, *bias))  # i, f, g, o and r, z, n: the order of the operators
-    return found
+        learnt.append(Weights(w, r, *bias))  # i, f, g, o and r, z, n: the order of the operators
+    return learnt
 
 
 def onnx(kind: str) -> Row:
@@ -179,10 +179,10 @@ def onnx(kind: str) -> Row:
 
 
 def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
-    given = [name.lower() for name in a["activations"] or ()]
+    activations = [name.lower() for name in a["activations"] or ()]
     usual = ACTIVATIONS[kind]
-    if given and given != usual * (len(given) // len(usual)):
-        raise Unsupported(f"activations {', '.join(given)}")
+    if activations and activations != usual * (len(activations) // len(usual)):
+        raise Unsupported(f"activations {', '.join(activations)}")
     for name in ("clip", "input_forget"):
         if a.get(name):
             raise Unsupported(f"{name}={a[name]}")
@@ -199,8 +199,8 @@ def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[We
     rows, units, order = r.shape[1], r.shape[2], list(ORDER[kind])
     b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.constants[a["bias"]]
     columns = d.shape(a["input"])[-1]
-    wanted = ((ways, rows, columns), (ways, GATES[kind] * units, units), (ways, 2 * rows))
-    if (w.shape, r.shape, b.shape) != wanted:
+    expected = ((ways, rows, columns), (ways, GATES[kind] * units, units), (ways, 2 * rows))
+    if (w.shape, r.shape, b.shape) != expected:
         raise ValueError(f"weights {list(w.shape)}, {list(r.shape)}, {list(b.shape)}")
     parts = ((w[i], r[i], b[i, :rows], b[i, rows:]) for i in range(ways))
     return [

@@ -125,7 +125,7 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
 def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around the time axis. Votes of a core are its scratch."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
-    given, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
+    frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
     taps, votes = _taps(step.attrs), step.node.op == "majority"
     around: Dim = (("o", 1),)
     return TiledKernel(
@@ -133,11 +133,11 @@ def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"o": outer},
         split=("o",),
         operands=(
-            Operand("x", 0, (outer, given, inner), (around, (), ()), itemsize=4),
+            Operand("x", 0, (outer, frames, inner), (around, (), ()), itemsize=4),
             Operand("y", OUT, (outer, made, inner), (around, (), ()), itemsize=4),
         ),
         op={
-            "given": given,
+            "given": frames,
             "made": made,
             "inner": inner,
             "before": step.attrs["before"],

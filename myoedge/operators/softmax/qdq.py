@@ -73,11 +73,11 @@ def _ctc_new(w: Writer, step: QuantizedNode, x: str) -> str:
 def _majority(w: Writer, step: QuantizedNode, x: str) -> str:
     """Votes are sums over the frames, the window of a convolution."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
-    given, taps = step.shapes[0][step.attrs["axis"]], step.attrs["frames"]
-    apart = reshaped(w, x, outer, given, inner, 1)
-    every = w.constant(np.arange(step.attrs["classes"], dtype=INT32))
-    ballots = w.cast(w.node("Equal", apart, every), "float32")
-    rows = reshaped(w, transposed(w, ballots, 0, 2, 3, 1), -1, 1, given)
+    frames, taps = step.shapes[0][step.attrs["axis"]], step.attrs["frames"]
+    apart = reshaped(w, x, outer, frames, inner, 1)
+    classes = w.constant(np.arange(step.attrs["classes"], dtype=INT32))
+    ballots = w.cast(w.node("Equal", apart, classes), "float32")
+    rows = reshaped(w, transposed(w, ballots, 0, 2, 3, 1), -1, 1, frames)
     ones = w.constant(np.ones((1, 1, taps), np.float32))
     votes = w.node("Conv", rows, ones, pads=[step.attrs["before"], 0])
     sums = reshaped(w, votes, outer, inner, -1, made)

@@ -101,11 +101,11 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     unit = inputs.params(0).scale * len(window) * largest * 2.0**-15
     curve, middle, step = _curve(inputs, unit, scale, offset)
     y = inputs.target
-    found = [
+    lanes = [
         choose_sum_requant((a * step / y.scale,), (-HALF.min,), (0,), y.zero_point + b / y.scale)
         for a, b in zip(scale.tolist(), (scale * middle + offset).tolist(), strict=True)
     ]
-    bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in found)
+    bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in lanes)
     length = len(window)
     half, bits = length // 2, length.bit_length() - 2
     roots = np.exp(-2j * np.pi * np.arange(half) / length)
@@ -114,9 +114,9 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         "order": np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)], np.int16),
         "roots": np.rint(np.stack([roots.real, roots.imag], 1) * INT31).astype(np.int32),
         "curve": curve,
-        "mult": np.array([c.mult[0] for c in found], np.int32),
-        "offset": np.array([c.offset for c in found], np.int32),
-        "shift": np.array([c.shift for c in found], np.int32),
+        "mult": np.array([c.mult[0] for c in lanes], np.int32),
+        "offset": np.array([c.offset for c in lanes], np.int32),
+        "shift": np.array([c.shift for c in lanes], np.int32),
     }
     return QuantizedParams({"acc_bound": max(bound, WIDEST)}, arrays)
 

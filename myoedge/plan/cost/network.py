@@ -14,16 +14,16 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 def computed(plan: Plan) -> Computed:
     """Estimated cycles of computation of each timeline step."""
-    found = [0.0] * (plan.timeline_steps.count + 1)
+    cycles_of = [0.0] * (plan.timeline_steps.count + 1)
     nine_cores: set[int] = set()
     rows = zip(layer_cycles(plan), plan.tilings, strict=True)
     for index, (cycles, tiling) in enumerate(rows):
         enter, leave = plan.timeline_steps.enters[index : index + 2]
         tiles = leave - enter - 1
-        found[enter + 1 : leave] = [cycles / tiles] * tiles
+        cycles_of[enter + 1 : leave] = [cycles / tiles] * tiles
         if tiling.kernel.nine_cores:
             nine_cores.update(range(enter + 1, leave))
-    return Computed(found, nine_cores)
+    return Computed(cycles_of, nine_cores)
 
 
 def modelled_cycles(plan: Plan) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiles of a layer whose smallest tile does not fit L1: its largest operands stay in L2.
+"""Tiles of layers whose smallest tile does not fit L1: their largest operands stay in L2.
 
 The kernel is the same: it takes pointers, and loads and stores reach L2 as they reach L1, slower.
 """

@@ -177,13 +177,13 @@ def stored_once(
 ) -> list[L3Transfer]:
     """Constants that are the same bytes come from one place in L3; feature maps as they are."""
     known: dict[bytes, int] = {}
-    found, end = [], 0
+    placed, end = [], 0
     for x in l3_transfers:
         if not x.chunk.tensor:
             at = known.setdefault(_digest(content(x.chunk)), end)
             end = max(end, at + x.chunk.room_bytes)
-        found.append(x if x.chunk.tensor else replace(x, l3=at))
-    return found
+        placed.append(x if x.chunk.tensor else replace(x, l3=at))
+    return placed
 
 
 def _digest(content: bytes) -> bytes:

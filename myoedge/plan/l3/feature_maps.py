@@ -102,9 +102,9 @@ def access(
         return None
     groups = _groups(tiling, operand, size, count, most // count)
     parts = tuple(Part(low, high - low, first, last) for low, high, first, last in groups)
-    found = Access(step, operand.name, operand.written, tensor, offset, parts, count, size)
-    leads = (found.lead(n, strip) for n in range(len(parts)) for strip in range(count))
-    return None if operand.written and any(leads) else found
+    in_parts = Access(step, operand.name, operand.written, tensor, offset, parts, count, size)
+    leads = (in_parts.lead(n, strip) for n in range(len(parts)) for strip in range(count))
+    return None if operand.written and any(leads) else in_parts
 
 
 def _within(x: Transfer, strip_bytes: int) -> bool:
@@ -147,42 +147,44 @@ def _groups(
 
 
 def map_transfers(
-    found: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
+    access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
 ) -> list[L3Transfer]:
     """The transfers of all parts: l3 is where the map starts there, l2 the window in the arena."""
-    step_numbers = list(_step_spans(found, tiling, timeline_steps))
+    step_numbers = list(_step_spans(access, tiling, timeline_steps))
     l3_transfers = []
     for n, (first, last) in enumerate(step_numbers):
-        slot = l2 + n % SLOTS * found.slot_bytes
-        begins, end = _turn(found, timeline_steps, step_numbers, n)
-        span = (first, end) if found.written else (first, last)
-        for start, size, at in found.chunks(n):
-            chunk = Chunk(found.step, found.operand, start, size, *span, tensor=found.tensor)
-            l3_at = l3 + found.offset + start
-            l3_transfers.append(L3Transfer(chunk, l3_at, slot + at, begins, out=found.written))
+        slot = l2 + n % SLOTS * access.slot_bytes
+        begins, end = _turn(access, timeline_steps, step_numbers, n)
+        span = (first, end) if access.written else (first, last)
+        for start, size, at in access.chunks(n):
+            chunk = Chunk(access.step, access.operand, start, size, *span, tensor=access.tensor)
+            l3_at = l3 + access.offset + start
+            l3_transfers.append(L3Transfer(chunk, l3_at, slot + at, begins, out=access.written))
     return l3_transfers
 
 
 def _step_spans(
-    found: Access, tiling: Tiling, timeline_steps: TimelineSteps
+    access: Access, tiling: Tiling, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int]]:
     """First and last timeline step in which transfers between L1 and L2 touch a part."""
-    enter, count = timeline_steps.enters[found.step], len(tiling.tiles)
-    for part in found.parts:
+    enter, count = timeline_steps.enters[access.step], len(tiling.tiles)
+    for part in access.parts:
         span = range(part.first, part.last + 1)
-        tiles = [t for t in span if tiling.tiles[t].moved(found.operand)]
-        first, last = (min(t + 2, count) if found.written else t for t in (tiles[0], tiles[-1]))
+        tiles = [t for t in span if tiling.tiles[t].moved(access.operand)]
+        first, last = (min(t + 2, count) if access.written else t for t in (tiles[0], tiles[-1]))
         yield enter + first, enter + last
 
 
 def _turn(
-    found: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
+    access: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
     """Timeline steps: in which a transfer may begin, and the last in which its slot is its own."""
-    if not found.written:
-        begins = step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[found.step]
+    if not access.written:
+        begins = (
+            step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[access.step]
+        )
         return begins, step_numbers[n][1]
-    behind = timeline_steps.enters[min(found.step + 2, len(timeline_steps.enters) - 1)]
+    behind = timeline_steps.enters[min(access.step + 2, len(timeline_steps.enters) - 1)]
     end = step_numbers[n + SLOTS][0] if n + SLOTS < len(step_numbers) else behind
     return step_numbers[n][1] + 1, end - 1
 

@@ -82,9 +82,9 @@ def _with_maps(
     for index, operand, _, _ in uses:
         operands[index] = operands.get(index, frozenset()) | {operand}
     limits = {index: Limits(in_l3=names, part_bytes=part) for index, names in operands.items()}
-    found = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
-    tilings = tuple(tiling for tiling in found if tiling is not None)
-    if len(tilings) < len(found):
+    planned = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    tilings = tuple(tiling for tiling in planned if tiling is not None)
+    if len(tilings) < len(planned):
         return None
     accesses: list[Access] = []
     for index, operand, name, offset in uses:

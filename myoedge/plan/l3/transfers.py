@@ -161,10 +161,10 @@ def place_l3_transfers(
             l3_transfers.append(replace(item, begins=begin))
             continue
         taken = [row for row in taken if row[3] >= begin]
-        found = _earliest(item, taken, begin, room)
-        if found is None:
+        start = _earliest(item, taken, begin, room)
+        if start is None:
             return None
-        begin, at = found
+        begin, at = start
         l3_transfers.append(L3Transfer(item, l3, at, begin))
         taken.append((at, at + item.room_bytes, begin, item.last))
         l3 += item.room_bytes

@@ -53,8 +53,8 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 
 def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
-    found = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
-    return min(found, key=lambda plan: sum(x.chunk.size_bytes for x in plan.l3_transfers))
+    plans = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
+    return min(plans, key=lambda plan: sum(x.chunk.size_bytes for x in plan.l3_transfers))
 
 
 def _filled(plan: Plan, most: int) -> Plan:
@@ -97,12 +97,12 @@ def _with_streamed(
 
 def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
     """Pieces of every constant that can come from L3, those that are alike together."""
-    found: dict[Key, list[Chunk]] = {}
+    chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.tilings):
         own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
-        found.setdefault(plan.owners[index, name], []).extend(own)
-    return found
+        chunks_of.setdefault(plan.owners[index, name], []).extend(own)
+    return chunks_of
 
 
 def least_bytes(plan: Plan) -> int:
