@@ -7,8 +7,8 @@ import difflib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from myoedge.catalogue import model, running, usage
 from myoedge.errors import EXIT_CODES, MyoedgeError, Notice
 
 
@@ -21,8 +21,9 @@ class Entry:
     text: str
 
 
-# One paragraph a code: the code and its meaning, then why it matters and what to do.
-_TEXT = "\n".join(part.PARAGRAPHS for part in (model, usage, running))
+# Codes of exit code 1 (model files), of 2 (arguments, samples, files, folders), and all others. One
+# paragraph a code: the code and its meaning, then why it matters and what to do.
+_TEXTS = ("model.txt", "usage.txt", "running.txt")
 
 _REMARKS = {
     4: """\
@@ -35,8 +36,9 @@ difference is shown by layer and index: please report it with the build folder."
 @functools.cache
 def entries() -> Mapping[str, Entry]:
     """Every code with its meaning."""
+    texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _TEXTS]
     entry_of = {}
-    for paragraph in _TEXT.strip().split("\n\n"):
+    for paragraph in "\n".join(texts).strip().split("\n\n"):
         head, _, text = paragraph.partition("\n")
         code, _, title = head.partition(" ")
         entry_of[code] = Entry(code, title, text)
