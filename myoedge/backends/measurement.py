@@ -58,6 +58,7 @@ class LayerCost:
     stalls: Mapping[str, int] = field(default_factory=dict)
     dma_bytes: int = 0
     dma_busy_cycles: int = 0
+    ne16_busy_cycles: int = 0
     l3_bytes: int = 0
     activity: Activity | None = None
 

@@ -115,6 +115,7 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
         stalls={cause: sum(c.stalls[cause] for c in cores) for cause in causes},
         dma_bytes=dma_bytes,
         dma_busy_cycles=end.dma_busy_cycles - start.dma_busy_cycles,
+        ne16_busy_cycles=end.ne16_busy_cycles - start.ne16_busy_cycles,
         l3_bytes=l3_bytes,
         activity=Activity(
             cycles,

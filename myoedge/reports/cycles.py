@@ -28,12 +28,15 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     as most passes find their code in the caches."""
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
+    ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
+    has_ne16 = ne16_cycles > 0
     layers = [
         {
             **row,
             "cycles": cost.cycles,
             "cycles_compute": cost.cycles,
             "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
+            **({"cycles_ne16": cost.ne16_busy_cycles} if has_ne16 else {}),
             "macs_per_cycle": _rate(row["macs"], cost.cycles),
             "activity": None if cost.activity is None else asdict(cost.activity),
             "instructions": cost.instructions or None,
@@ -56,11 +59,16 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
             "inferences": [run.cycles for run in measured.inferences],
             "macs_per_cycle": _rate(report["model"]["macs"], inference.cycles),
             "stalls": stall_percents(inference.layers) or None,
+            **({"ne16": _busy_and_idle(ne16_cycles, inference.cycles)} if has_ne16 else {}),
         },
         "latency_s": inference.cycles / point.clock_hz,
         "memory": {**report["memory"], **l1},
         "layers": layers,
     }
+
+
+def _busy_and_idle(busy_cycles: int, cycles: int) -> dict[str, int]:
+    return {"busy": busy_cycles, "idle": max(0, cycles - busy_cycles)}
 
 
 def _rate(macs: int, cycles: int) -> float | None:
@@ -112,6 +120,7 @@ def cycles_table(report: Report) -> Lines:
             "energy": joules.one_line(report),
             "start-up": speed.startup(report),
             "repeated": speed.repeats(report),
+            "NE16": speed.ne16(report),
             "measured": speed.measured_on(report) + percent_note,
         }
         yield facts((name, line) for name, line in lines.items() if line)

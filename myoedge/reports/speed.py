@@ -141,6 +141,15 @@ def startup(report: Report) -> str:
     return f"{startup_cycles:,} cycles before the first layer, not counted above"
 
 
+def ne16(report: Report) -> str:
+    """Busy and idle cycles of NE16 in an inference, "" where it has not run."""
+    cycles = report["cycles"].get("ne16")
+    if not cycles:
+        return ""
+    busy, idle = cycles["busy"], cycles["idle"]
+    return f"{busy:,} cycles busy, {idle:,} idle ({100 * idle / max(1, busy + idle):.0f} %)"
+
+
 def repeats(report: Report) -> str:
     """Range over inferences, "100 inferences of 1,234 to 1,240 cycles"; of a stream "the last of 4
     passes; the first, with cold instruction caches, took 1,300 cycles"; "" for a single inference.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from myoedge.operators import layer_names as naming
@@ -15,11 +15,12 @@ from myoedge.simulator import Mark, Simulation
 MAX_BYTES = 50 << 20
 STARTED = -1  # the value of the mark before the first layer
 CORES, CONTROLLER = 9, 9  # tracks 0 .. 8, and that of the fabric controller
-PROCESS, _NETWORK, _DMA, _L3 = 1, 20, 100, 200  # the latter two with a lane for every overlap
+PROCESS, _NETWORK, _NE16 = 1, 20, 21
+_DMA, _L3 = 100, 200  # with a lane for every overlap
 _LANES = {"dma in": (_DMA, "DMA"), "dma out": (_DMA, "DMA")}
 _LANES |= {"l3 read": (_L3, "L3"), "l3 write": (_L3, "L3")}
 # From the finest on; each leaves out the first thing of the one before it. Tiles show as their
-# transfers.
+# transfers, jobs of NE16 beside them.
 DETAILS = (
     "sleeping cores, transfers, layers by core",
     "transfers, layers by core",
@@ -56,7 +57,7 @@ def perfetto(run: Simulation, layers: Sequence[Mapping[str, Any]], clock_hz: int
         lambda: _inferences(run),
         lambda: _layers(run, layers),
         lambda: _by_core(run, layers),
-        lambda: _transfers(run),
+        lambda: chain(_transfers(run), _jobs(run)),
         lambda: _sleeps(run),
     )
     for detail in range(len(DETAILS)):
@@ -120,6 +121,9 @@ def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Sl
             "dma_bytes": end.dma_bytes - start.dma_bytes,
             "l3_bytes": end.l3_bytes - start.l3_bytes,
         }
+        if run.devices.get("ne16_jobs"):
+            busy_cycles = end.ne16_busy_cycles - start.ne16_busy_cycles
+            facts |= {"ne16_busy": busy_cycles, "ne16_idle": facts["cycles"] - busy_cycles}
         yield Slice(_NETWORK, row["shown"], start.cycle, end.cycle, facts)
 
 
@@ -148,11 +152,22 @@ def _transfers(run: Simulation) -> Iterator[Slice]:
         yield Slice(base + lane, span.what, span.start, span.end, facts)
 
 
+def _jobs(run: Simulation) -> Iterator[Slice]:
+    """Jobs of NE16, each with the cycles that the engine was idle before it."""
+    end = 0
+    for span in run.spans:
+        if span.what != "ne16":
+            continue
+        facts = {"cycles": span.end - span.start, "output": f"0x{span.address:08x}"}
+        yield Slice(_NE16, "job", span.start, span.end, {**facts, "idle_before": span.start - end})
+        end = span.end
+
+
 def _sleeps(run: Simulation) -> Iterator[Slice]:
     """Sleeping cores, split at the ends of layers: a core may sleep across them."""
     layer_ends = [mark.cycle for mark in run.marks]
     next_ends: dict[int, int] = {}
-    spans = (span for span in run.spans if span.what not in _LANES)
+    spans = (span for span in run.spans if span.what == "asleep")
     for span in sorted(spans, key=lambda s: s.start):
         next_end = next_ends.get(span.core, 0)
         while next_end < len(layer_ends) and layer_ends[next_end] <= span.start:
@@ -173,6 +188,7 @@ def _tracks(slices: Iterable[Slice]) -> Iterator[Event]:
     yield _metadata("process_name", 0, {"name": "myoedge simulate"})
     used = {item.track for item in slices}
     names = {_NETWORK: "network", CONTROLLER: "fabric controller", _DMA: "DMA", _L3: "L3"}
+    names[_NE16] = "NE16"
     for place, track in enumerate([_NETWORK, *sorted(used - {_NETWORK})]):
         base = _L3 if track > _L3 else _DMA
         numbered = f"core {track}" if track < CORES else f"{names[base]} {track - base + 1}"

@@ -66,6 +66,8 @@ class DeviceCounts(ctypes.Structure):
         "l3_written_bytes",
         "l3_transfers",
         "l3_busy_cycles",
+        "ne16_jobs",
+        "ne16_busy_cycles",
     )
     _fields_ = tuple((name, U64) for name in NUMBERS)
 
@@ -82,6 +84,7 @@ class MarkRecord(ctypes.Structure):
         ("dma_busy_cycles", U64),
         ("l3_bytes", U64),
         ("l3_busy_cycles", U64),
+        ("ne16_busy_cycles", U64),
     )
 
 

@@ -26,6 +26,7 @@ KINDS = {
     10: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
     11: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
     12: ("E712", "less to record"),
+    13: ("E713", "an NE16 job as docs/simulator.md has them"),
 }
 _NAMES = (
     *("zero", "ra", "sp", "gp", "tp"),

@@ -27,7 +27,7 @@ MAX_SPANS = 1_500_000
 MAX_TEXT_CHARS = 16 << 20  # characters recorded of a program's output
 MAX_CYCLE_LIMIT = 1 << 60  # what C can compare with
 _TRUNCATED_NOTE = "\n... the program printed more than is recorded\n"
-SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep")
+SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep", "ne16")
 
 _RUNNING, _EXITED = 0, 1
 _CHUNK = 1 << 16
@@ -43,7 +43,7 @@ class RunOptions:
     snapshots   bytes when the program calls me_mark(value), by value
     profile     cycles by instruction
     window      executed instructions from one cycle to another
-    spans       transfers and sleeping cores
+    spans       transfers, jobs of NE16, sleeping cores
     """
 
     dump: Sequence[Range] = ()
@@ -249,6 +249,7 @@ def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
             dma_busy_cycles=m.dma_busy_cycles,
             l3_bytes=m.l3_bytes,
             l3_busy_cycles=m.l3_busy_cycles,
+            ne16_busy_cycles=m.ne16_busy_cycles,
             snapshots=tuple(snapshots),
         )
 

@@ -65,6 +65,7 @@ class Mark:
     dma_busy_cycles: int
     l3_bytes: int
     l3_busy_cycles: int
+    ne16_busy_cycles: int = 0
     snapshots: tuple[bytes, ...] = ()
 
 

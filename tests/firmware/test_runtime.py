@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from myoedge.codegen.firmware import link
 from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
-from myoedge.simulator import simulate
+from myoedge.simulator import RunOptions, simulate
 from myoedge.system import toolchain, tools
 from tests.conftest import ROOT
 from tests.firmware.programs import PROGRAMS, Platform, platforms, program
@@ -110,3 +111,17 @@ def test_every_body_offers_the_same_and_all_of_it_is_tried() -> None:
     both = {f"{n}_{size}" for n in re.findall(r"BOTH_SIZES\((\w+)", tried) for size in "bh"}
     assert plain <= both | set(re.findall(r"\b(me_\w+)\(", tried))
     assert len(plain) > 60
+
+
+# ---- NE16
+
+
+def test_ten_jobs_of_ne16_run_beside_the_cores() -> None:
+    """Two deep in the queue, with every output right."""
+    ran = simulate(program("ne16").elf, options=RunOptions(spans=True))
+    assert ran.exit_code == 0
+    jobs = [span for span in ran.spans if span.what == "ne16"]
+    assert len(jobs) == ran.devices["ne16_jobs"] == 10
+    assert any(b.start == a.end + 1 for a, b in pairwise(jobs)), "the next one was waiting"
+    assert all(b.start > a.end for a, b in pairwise(jobs))
+    assert ran.devices["ne16_busy_cycles"] == sum(job.end - job.start for job in jobs)

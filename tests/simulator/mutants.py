@@ -19,7 +19,7 @@ DEVICES = (0x10204000, 0x10204800, 0x10201800, 0x10200000, 0x10200400, 0x1020080
 DEVICES += (0x10201400, 0x1A100000, 0x1A102000, 0x1A102480, 0x1A102700, 0x1A102880, 0x1A104000)
 DEVICES += (0x1A107000, 0x1A108800, 0x1A109000, 0x1A109800, 0x1A10B000, 0x1A10B800, 0x1A10F000)
 DMA, DMA_FROM_FC, EVENTS, UDMA, OCTOSPI = 0x10204800, 0x10201800, 0x10204000, 0x1A102000, 0x1A102700
-HYPER, CLUSTER = 0x1A102480, 0x10200000
+HYPER, CLUSTER, ENGINE = 0x1A102480, 0x10200000, 0x10201000
 CONTROL = (0x300, 0x301, 0x304, 0x305, 0x340, 0x341, 0x342, 0x780, 0x79F, 0x7B0, 0x7B1, 0x7B2)
 CONTROL += (0x7B4, 0x7B5, 0x7B6, 0xB00, 0xB02, 0xB80, 0xC00, 0xC10, 0xCC0, 0xCC1, 0xF14, 0x014)
 READ_ONLY = (0x300, 0x301, 0xC00, 0xC10, 0xF14, 0x014)  # or, as mstatus, soon the end of a run
@@ -313,6 +313,32 @@ def _timer(rng: random.Random) -> Words:
     return code + _store(base + rng.choice((0, 4)), wide | rng.getrandbits(6) | 1)
 
 
+def _engine(rng: random.Random) -> Words:
+    """A job of NE16, most often a possible one."""
+    mode = rng.choice((0x00, 0x20, 0x40, 0xC0))
+    side = 5 if mode < 0x40 else 3
+    tiles = [rng.choice((1, 1, 2, 3)) for _ in range(4)]
+    ko = rng.choice((1, 8, 16)) if mode == 0x20 else rng.randrange(33)
+    ki = ko if mode == 0x20 else rng.choice((2, 8, 16))
+    tiles[1] = tiles[0] if mode == 0x20 else tiles[1]
+    words = [0x10000000 + rng.getrandbits(16) for _ in range(6)]
+    words += [rng.choice((0, 16, 64, rng.getrandbits(8), 0xFFFFFFF0)) for _ in range(9)]
+    words += [ko << 16 | ki, rng.randrange(4) << 16 | rng.randrange(4)]
+    words += [rng.randrange(side + 1) << 16 | rng.randrange(side + 1)]
+    words += [tiles[0] << 16 | tiles[1], tiles[2] << 16 | tiles[3]]
+    words += [rng.choice((0, rng.getrandbits(32))), rng.choice((0, 0xFFFFFF80, _value(rng)))]
+    words += [rng.choice((0, rng.getrandbits(32))) if side == 5 else 0]
+    stream = rng.choice((0, 0, 1 << 14 | 2 << 21))
+    words += [
+        mode | stream | rng.getrandbits(5) | rng.getrandbits(4) << 23 | rng.getrandbits(2) << 12
+    ]
+    if rng.random() < 0.1:
+        words[rng.randrange(24)] = _value(rng)
+    code = _store(CLUSTER + 0x18, rng.choice((0x800, 0x800, 0x800, 0)))
+    code += [w for n, value in enumerate(words) for w in _store(ENGINE + 0x20 + 4 * n, value)]
+    return [*code, *_load(ENGINE + 4 * rng.randrange(5)), *_store(ENGINE, rng.choice((0, 0, 1)))]
+
+
 def _sleep(rng: random.Random) -> Words:
     return [*_store(0x1A109000, rng.choice((0, 0xFFFFFFFF, 1 << 10))), 0x10500073]
 
@@ -344,6 +370,7 @@ _ALL: tuple[Piece, ...] = (
     _off_chip,
     _timer,
     _host,
+    _engine,
 )
 _FC: tuple[Piece, ...] = (_dma_of_fc, _sleep)
 _CLUSTER: tuple[Piece, ...] = (_dma_of_core, _dma_of_core, _wait, _wait)

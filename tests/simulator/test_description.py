@@ -34,6 +34,8 @@ from tests.simulator.cores import (
     until,
 )
 from tests.simulator.fixture import load as recorded
+from tests.simulator.ne16_jobs import ACQUIRE, STATUS, TRIGGER, ready, timed, write
+from tests.simulator.ne16_jobs import recorded as recorded_jobs
 
 CORE = Path(myoedge.simulator.__file__).parent / "core"
 
@@ -131,6 +133,24 @@ def many_transfers() -> Code:
     return [*code, *until(DMA + 4, 1 << 16), *note_cycle(20)]
 
 
+def job(name: str) -> bytes:
+    """A recorded job of NE16, and the cycles around it."""
+    taken = recorded_jobs()[name]
+    code = [*ready(), *write(taken.registers), *timed()]
+    return make({0: code}, memory=[(L1, taken.before.tobytes())])
+
+
+def two_jobs() -> bytes:
+    taken = recorded_jobs()["a19_1x1_big"]
+    both = [
+        word
+        for _ in range(2)
+        for word in (*get(ACQUIRE, 1), *write(taken.registers), *put(TRIGGER, 0))
+    ]
+    ends = [*until(STATUS, 0), *note_cycle(0)]
+    return make({0: [*ready(), *both, *ends]}, memory=[(L1, taken.before.tobytes())])
+
+
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
@@ -155,6 +175,15 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "print_bytes": (3, make({}, print_at_once())),
     "dma_core_queue": (1, make({1: many_transfers()})),
     "dma_requests": (1, make({1: many_transfers()})),
+    "ne16_strict": (0, job("e01_norm_bits_reserved")),
+    "ne16_contention": (0, job("a01_1x1_base")),
+    "ne16_start_cycles": (8, job("a01_1x1_base")),
+    "ne16_next_cycles": (200, two_jobs()),
+    "ne16_load_cycles": (7, job("a01_1x1_base")),
+    "ne16_filter_cycles": (7, job("b01_3x3_base")),
+    "ne16_pixel_cycles": (11, job("a01_1x1_base")),
+    "ne16_depthwise_cycles": (23, job("c01_dw_base")),
+    "ne16_drain_cycles": (7, job("a01_1x1_base")),
 }
 
 

@@ -20,7 +20,7 @@ RECORDED = ROOT / "tests/fixtures/gvsoc"
 TIMEOUT_S = 3000.0
 MOST_MIB = 1500  # 100 MiB of a machine and its decoded instructions, sanitizers, what is recorded
 ROW = re.compile(r"\d+ [\d.]+ (E\d+|exit)")
-FAULTS = {"E701", "E702", "E703", "E704", "E705", "E707", "E708"}
+FAULTS = {"E701", "E702", "E703", "E704", "E705", "E707", "E708", "E713"}
 
 
 def attack(

@@ -7,7 +7,7 @@ import copy
 import csv
 import io
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,18 @@ def test_figures_worked_out_by_hand(ran: Report) -> None:
     assert (first["cycles"], first["cycles_dma"], first["instructions"]) == (1_000, 10, 4_000)
     assert [row["macs_per_cycle"] for row in (first, second, last)] == [0.48, 0.4, None]
     assert second["stalls"] == {"busy": 75.0, "outside": 22.5, "sleep": 2.5}
+
+
+def test_busy_and_idle_cycles_of_ne16_where_it_ran(built: Report, ran: Report) -> None:
+    costs = [LayerCost(1_000, ne16_busy_cycles=busy) for busy in (700, 0, 50)]
+    (inference, *_) = SIMULATED.inferences
+    inference = replace(inference, layers=tuple(costs))
+    found = with_cycles(built, replace(SIMULATED, inferences=(inference,)), HIGH)
+    assert found["cycles"]["ne16"] == {"busy": 750, "idle": 3_250}
+    assert [row["cycles_ne16"] for row in found["layers"]] == [700, 0, 50]
+    assert "750 cycles busy, 3,250 idle (81 %)" in speed.ne16(found)
+    assert "ne16" not in ran["cycles"]
+    assert all("cycles_ne16" not in row for row in ran["layers"])
 
 
 def test_the_rest_of_the_report_stays(built: Report, ran: Report) -> None:

@@ -195,6 +195,21 @@ def test_transfers_at_the_same_time_lie_on_lanes_of_their_own() -> None:
     assert first["args"] == {"bytes": 256, "address": "0x10000040"}
 
 
+def test_ne16_has_a_track_with_its_jobs_and_its_idle_time() -> None:
+    jobs = [Span("ne16", 0, *cycles, 0, 0x10000040) for cycles in ((1_100, 1_300), (1_301, 1_900))]
+    marks = [
+        replace(m, ne16_busy_cycles=busy) for m, busy in zip(TWICE, (0, 399, 799) * 2, strict=True)
+    ]
+    found = replace(run(marks, jobs), devices={"ne16_jobs": 2})
+    document, events = written(found)
+    (track,) = [tid for tid, name in names(document).items() if name == "NE16"]
+    shown = [e for e in events if e["tid"] == track]
+    assert [e["args"]["idle_before"] for e in shown] == [1_100, 1]
+    assert [e["args"]["cycles"] for e in shown] == [200, 599]
+    layer = next(e["args"] for e in events if e["name"] == "stem")
+    assert (layer["ne16_busy"], layer["ne16_idle"]) == (399, 101)
+
+
 def test_any_run_is_well_formed() -> None:
     dice = random.Random(3)
     for _ in range(30):

@@ -67,6 +67,14 @@
     X(file_bytes)             /* to read in all, to write in all, and the longest file */        \
     X(print_bytes)            /* to print in all by semihosting */                               \
     X(file_opens) X(output_bytes)                                                                \
+    /* NE16; cycles */                                                                            \
+    X(ne16_strict)            /* 1: what its platform model runs to no good is a fault */         \
+    X(ne16_contention)        /* 1: its accesses wait for banks of L1, and take them */           \
+    X(ne16_start_cycles)      /* from TRIGGER to a job's first cycle */                           \
+    X(ne16_next_cycles)       /* from the end of a job to the next one's first cycle */           \
+    X(ne16_load_cycles)       /* ahead of the inputs of a pass */                                 \
+    X(ne16_filter_cycles) X(ne16_pixel_cycles) X(ne16_depthwise_cycles) /* ahead of its weights */\
+    X(ne16_drain_cycles)      /* behind them */                                                   \
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256)
 

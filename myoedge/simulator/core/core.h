@@ -20,7 +20,7 @@ typedef uint64_t Cycle;
 enum { CORES = 10, REGISTERS = 32, NOWHERE = 32, LOOPS = 2, WHEEL = 64 };
 
 // Who can be scheduled: cores 0..8 of the cluster, the fabric controller, and devices.
-enum { FC = 9, ACTOR_DMA = CORES, ACTOR_L3, ACTOR_EVENTS, ACTORS };
+enum { FC = 9, ACTOR_DMA = CORES, ACTOR_L3, ACTOR_EVENTS, ACTOR_NE16, ACTORS };
 
 typedef struct Machine Machine;
 typedef struct Core Core;
@@ -96,7 +96,7 @@ struct Core {
 
 enum Fault { FAULT_NONE, FAULT_ILLEGAL, FAULT_ACCESS, FAULT_FETCH, FAULT_REGISTER, FAULT_DMA,
              FAULT_STACK, FAULT_DEADLOCK, FAULT_CYCLES, FAULT_EBREAK, FAULT_ECALL,
-             FAULT_INTERRUPT, FAULT_MEMORY };
+             FAULT_INTERRUPT, FAULT_MEMORY, FAULT_NE16 };
 
 typedef struct {
     enum Fault kind;
@@ -128,6 +128,7 @@ struct Machine {
     // schedule
     Cycle now;                  // time of the actor picked last
     Cycle due[ACTORS];          // NEVER when not scheduled
+    uint64_t plans, planned[ACTORS]; // how often anybody was scheduled anew, and the latest of each
     uint8_t rank[ACTORS];       // who goes first within a cycle: see core_to_front
     uint8_t actor_of[ACTORS];   // by rank
     uint32_t slot[WHEEL];       // a bit a rank, for the cycles now .. now + 63
@@ -155,6 +156,7 @@ void unschedule(Machine *m, int actor);
 void core_start(Core *c, uint32_t pc, Cycle when);
 const Insn *core_sleep(Core *c, const Insn *resume); // hands over; STALL_SLEEP counts from c->t
 void core_wake(Core *c, Cycle when);                 // continues at c->at in cycle `when`
+Cycle next_due(const Machine *m);                    // of anybody on the lists
 void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
 int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
@@ -253,8 +255,9 @@ void devices_free(Machine *m);
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
 bool observes(const Machine *m, uint32_t pc);
 const Insn *observe(Core *c, const Insn *i); // Op in front of plain_op where observes() says so
+enum Traced { TRACE_DMA_IN, TRACE_DMA_OUT, TRACE_L3_READ, TRACE_L3_WRITE, TRACE_ASLEEP, TRACE_NE16 };
 void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
-                    uint32_t address);       // what: 0 DMA in, 1 DMA out, 2 L3 read, 3 L3 write
+                    uint32_t address);       // what: enum Traced
 void trace_asleep(Core *c, Cycle from, Cycle to);
 
 // ---- csr.c

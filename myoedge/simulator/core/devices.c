@@ -19,6 +19,7 @@ static const Region REGIONS[] = {
     {0x10200000, 0x400, cluster_control_load, cluster_control_store, false},
     {0x10200400, 0x400, timer_load, timer_store, false},
     {0x10200800, 0x800, event_units_load, event_units_store, false},
+    {0x10201000, 0x400, ne16_load, ne16_store, false},
     {0x10201400, 0x400, cluster_cache_load, cluster_cache_store, false},
     {0x1a100000, 0x1000, fll_load, fll_store, false},
     {0x1a102000, 0x80, udma_load, udma_store, false},
@@ -102,6 +103,7 @@ void actor_due(Machine *m, int actor)
     if (actor == ACTOR_DMA) dma_due(m);
     else if (actor == ACTOR_L3) l3_due(m);
     else if (actor == ACTOR_EVENTS) timers_due(m);
+    else if (actor == ACTOR_NE16) ne16_due(m);
 }
 
 const DeviceCounts *device_counts(const Machine *m) { return &m->devices->counts; }
@@ -118,6 +120,8 @@ static void dma_new(Dma *dma)
     for (int i = 0; i < STEPS; i++) dma->due[i] = NEVER;
     dma->current[0] = dma->current[1] = -1;
 }
+
+enum { MOST_PAUSE = 1 << 12 }; // cycles between two accesses of NE16
 
 static void bound(uint32_t *parameter, uint32_t least, uint32_t most)
 {
@@ -143,6 +147,11 @@ static void bound_parameters(Chip *chip)
     bound(&chip->l3_queue, 1, L3_DEPTH);
     bound(&chip->l3_slots, 0, L3_SLOTS);
     bound(&chip->fc_clock_x256, 1, UINT32_MAX);
+    bound(&chip->ne16_load_cycles, 0, MOST_PAUSE);
+    bound(&chip->ne16_filter_cycles, 0, MOST_PAUSE);
+    bound(&chip->ne16_pixel_cycles, 0, MOST_PAUSE);
+    bound(&chip->ne16_depthwise_cycles, 0, MOST_PAUSE);
+    bound(&chip->ne16_drain_cycles, 0, MOST_PAUSE);
 }
 
 bool devices_new(Machine *m)
@@ -151,10 +160,11 @@ bool devices_new(Machine *m)
     Devices *d = m->devices = calloc(1, sizeof *d);
     if (!d) return false;
     d->watch.transfers = calloc(m->chip.l1_bytes / 64 + 1, sizeof *d->watch.transfers);
+    d->ne16 = ne16_new();
     d->output.bytes = malloc(m->chip.output_bytes + (size_t)1);
     d->files.folder = -1;
     dma_new(&d->dma);
-    return d->watch.transfers && d->output.bytes;
+    return d->watch.transfers && d->ne16 && d->output.bytes;
 }
 
 void devices_free(Machine *m)
@@ -163,6 +173,7 @@ void devices_free(Machine *m)
     if (!d) return;
     files_close(m);
     free(d->watch.transfers);
+    free(d->ne16);
     free(d->output.bytes);
     free(d);
     m->devices = NULL;

@@ -16,6 +16,7 @@ _Noreturn void misused(const Access *a, enum Fault kind, const char *what);
 typedef struct {
     uint64_t dma_in_bytes, dma_out_bytes, dma_transfers, dma_busy_cycles;
     uint64_t l3_read_bytes, l3_written_bytes, l3_transfers, l3_busy_cycles;
+    uint64_t ne16_jobs, ne16_busy_cycles;
 } DeviceCounts;
 const DeviceCounts *device_counts(const Machine *m);
 
@@ -124,6 +125,8 @@ void watch_transfer(const Access *a, const Transfer *t); // before it is live
 void unwatch_transfer(Machine *m, const Transfer *t);
 void watch_l2_transfer(const Access *a, const Transfer *t);
 
+void watch_ne16(Machine *m, uint32_t first, uint32_t bytes, bool is_store);
+
 static inline bool overlap(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
 {
     return a < b + b_bytes && b < a + a_bytes;
@@ -177,11 +180,19 @@ uint32_t hyper_common_load(const Access *a);
 void hyper_common_store(const Access *a, uint32_t value);
 void l3_due(Machine *m);
 
+// ---- ne16.c
+typedef struct Ne16 Ne16; // ne16.h
+Ne16 *ne16_new(void); // NULL: no memory
+uint32_t ne16_load(const Access *a);
+void ne16_store(const Access *a, uint32_t value);
+void ne16_due(Machine *m);
+uint64_t ne16_busy_until(const Machine *m, Cycle t); // cycles of all jobs, the running one included
+
 // ---- soc.c
 enum { FLL_WORDS = 1024 };
 typedef struct {
     uint32_t fll[FLL_WORDS], oscillator, boot, core_status, power[2];
-    uint32_t boot_address[CLUSTER], fetch_enable, clock_gate;
+    uint32_t boot_address[CLUSTER], fetch_enable, clock_gate, cluster_clocks;
 } Soc;
 uint32_t fll_load(const Access *a);
 void fll_store(const Access *a, uint32_t value);
@@ -220,6 +231,7 @@ struct Devices {
     Itc itc;
     Timer timer[TIMERS];
     L3 l3;
+    Ne16 *ne16;
     Soc soc;
     Files files;
     Output output;

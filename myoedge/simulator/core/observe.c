@@ -75,6 +75,7 @@ static void mark(Core *c)
     mark->dma_busy_cycles = device->dma_busy_cycles;
     mark->l3_bytes = device->l3_read_bytes + device->l3_written_bytes;
     mark->l3_busy_cycles = device->l3_busy_cycles;
+    mark->ne16_busy_cycles = ne16_busy_until(m, c->t);
     for (size_t i = 0; i < o->snapshots_used; i++)
         if (o->snapshots[i].value == mark->value) keep(m, &o->snapshots[i]);
 }
@@ -129,5 +130,5 @@ void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes
 
 void trace_asleep(Core *c, Cycle from, Cycle to)
 {
-    span(c->m, (Span){from, to, 4, (uint32_t)c->id, 0, 0});
+    span(c->m, (Span){from, to, TRACE_ASLEEP, (uint32_t)c->id, 0, 0});
 }

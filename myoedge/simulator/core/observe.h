@@ -10,7 +10,7 @@ typedef struct {
     int32_t value;
     uint32_t core;
     Counts counts[CORES];
-    uint64_t dma_bytes, dma_busy_cycles, l3_bytes, l3_busy_cycles;
+    uint64_t dma_bytes, dma_busy_cycles, l3_bytes, l3_busy_cycles, ne16_busy_cycles;
 } Mark;
 
 // Bytes to keep when a mark of that value is passed.
@@ -26,7 +26,7 @@ typedef struct {
 
 typedef struct {
     Cycle start, end;
-    uint32_t what, core, bytes, address; // what: 0..3 as trace_transfer, 4 asleep
+    uint32_t what, core, bytes, address; // what: enum Traced
 } Span;
 
 struct Observer {

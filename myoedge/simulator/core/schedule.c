@@ -53,8 +53,9 @@ void unschedule(Machine *m, int actor)
 
 void schedule(Machine *m, int actor, Cycle when)
 {
-    unschedule(m, actor);
     if (when < m->now) when = m->now;
+    if (when != m->due[actor]) m->planned[actor] = ++m->plans;
+    unschedule(m, actor);
     m->due[actor] = when;
     put(m, m->rank[actor], when);
     // The core that runs just now must not run past it.
@@ -86,6 +87,8 @@ static inline Cycle first_due(const Machine *m)
     return near < m->far_first ? near : m->far_first;
 }
 
+Cycle next_due(const Machine *m) { return first_due(m); }
+
 // Moves the cores due in cycle `when`, in which somebody is due, to the batch, in order.
 static inline void gather(Machine *m, Cycle when)
 {
@@ -114,10 +117,12 @@ static inline Core *next_of_batch(Machine *m)
     return c;
 }
 
-// A device that is due now; cores have gone before it.
+// A device that is due now; cores have gone before it. NE16 goes before a device that was scheduled
+// earlier than it, as in GVSoC: who waits for whose banks depends on it.
 static void run_device(Machine *m)
 {
-    const int actor = m->actor_of[lowest(m->slot[m->now % WHEEL])];
+    int actor = m->actor_of[lowest(m->slot[m->now % WHEEL])];
+    if (m->due[ACTOR_NE16] == m->now && m->planned[ACTOR_NE16] > m->planned[actor]) actor = ACTOR_NE16;
     unschedule(m, actor);
     actor_due(m, actor);
 }

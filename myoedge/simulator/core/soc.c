@@ -56,7 +56,7 @@ uint32_t power_load(const Access *a) { return *power(a); }
 void power_store(const Access *a, uint32_t value) { *power(a) = value; }
 
 // Cluster control: which cores run, and from where.
-enum { FETCH_ENABLE = 0x08, CLOCK_GATE = 0x20, BOOT_ADDRESS = 0x40 };
+enum { FETCH_ENABLE = 0x08, CLUSTER_CLOCKS = 0x18, CLOCK_GATE = 0x20, BOOT_ADDRESS = 0x40 };
 
 static uint32_t *cluster_register(const Access *a)
 {
@@ -64,6 +64,7 @@ static uint32_t *cluster_register(const Access *a)
     if (a->offset >= BOOT_ADDRESS && core < a->c->m->chip.cluster_cores)
         return &soc(a)->boot_address[core];
     if (a->offset == FETCH_ENABLE) return &soc(a)->fetch_enable;
+    if (a->offset == CLUSTER_CLOCKS) return &soc(a)->cluster_clocks;
     if (a->offset == CLOCK_GATE) return &soc(a)->clock_gate;
     no_register(a);
 }

@@ -108,6 +108,16 @@ _GAP9 = {
     "l3_write_word_cycles": 0,
     "l3_queue": 8,
     "l3_slots": 8,
+    # NE16 (platform)
+    "ne16_strict": 1,
+    "ne16_contention": 1,
+    "ne16_start_cycles": 7,
+    "ne16_next_cycles": 1,
+    "ne16_load_cycles": 6,
+    "ne16_filter_cycles": 6,
+    "ne16_pixel_cycles": 10,
+    "ne16_depthwise_cycles": 22,
+    "ne16_drain_cycles": 6,
     # what a program may do to the machine it is simulated on
     "file_bytes": 1 << 30,
     "print_bytes": 1 << 26,
