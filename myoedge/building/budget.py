@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ from myoedge.reports.budget_check import (
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
-    from myoedge.operators.base import QuantizedNode
     from myoedge.plan.plan import Plan
     from myoedge.reports.report_json import Report
 
@@ -122,7 +121,7 @@ def plan_within(
     """
     plan = make_plan(network, within(chip, budget), tile_ranks=tile_ranks)
     room = plan.l1_room_bytes
-    large = [step for step in plan.without_tiles if least_bytes(step, plan.chip) > room]
+    large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
     if _less(budget, "l1", chip) and large:
         raise _no_tile(plan, large, chip)
     return plan
@@ -143,25 +142,26 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
 
 
-def _no_tile(plan: Plan, large: Sequence[QuantizedNode], chip: Chip) -> MyoedgeError:
-    """E304 about the layer that needs most: an L1 that serves it serves the others too."""
-    worst = max(large, key=lambda step: least_bytes(step, plan.chip))
+def _no_tile(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
+    """E304 about the layer that needs most: an L1 that serves it serves the others too.
+
+    large   bytes of L1 that the smallest tiles of layers take, by their names
+    """
+    worst = max(large, key=lambda name: large[name])
     others = len(large) - 1
     taken = plan.chip.l1_bytes - plan.l1_room_bytes
     facts = {
-        **tile_facts(worst, plan.l1_room_bytes, plan.chip),
+        **tile_facts(plan.without_tiles[worst], plan.l1_room_bytes),
         "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
         **({"others": f"{others} that need less"} if others else {}),
     }
-    enough = -(-(taken + least_bytes(worst, plan.chip)) // KIB)
+    enough = -(-(taken + large[worst]) // KIB)
     without = "no --l1: it is computed in L2 then, slowly"
     tries = [
         f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
         "smaller kernels, fewer channels",
     ]
-    return MyoedgeError(
-        NO_TILE, f"{plan.names[worst.node.name]} does not fit the L1 budget", facts, tries
-    )
+    return MyoedgeError(NO_TILE, f"{worst} does not fit the L1 budget", facts, tries)
 
 
 # --- budgets of a finished report -----------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, macs
+from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.layer_names import located
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.layer_kernels import too_small
@@ -180,20 +181,19 @@ class Plan:
         return l1_room_bytes(self.chip, len(self.steps))
 
     @property
-    def without_tiles(self) -> tuple[QuantizedNode, ...]:
-        """Steps that do not fit L1 in any tile: operands stay in L2."""
+    def without_tiles(self) -> Mapping[str, TiledKernel]:
+        """Kernels of layers that do not fit L1 in any tile, by the layers' names: operands stay in
+        L2."""
         if not self.chip.l1_bytes:
-            return ()
+            return {}
         pairs = zip(self.steps, self.tilings, strict=True)
-        return tuple(step for step, tiling in pairs if tiling.choice.in_l2)
+        return {self.names[s.node.name]: t.kernel for s, t in pairs if t.choice.in_l2}
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """Notices of layers that are slower than need be."""
-        room = self.l1_room_bytes
-        return tuple(
-            too_small(self.names[s.node.name], s, room, self.chip) for s in self.without_tiles
-        )
+        room, layers = self.l1_room_bytes, self.without_tiles.items()
+        return tuple(too_small(name, kernel, room) for name, kernel in layers)
 
     @cached_property
     def names(self) -> Mapping[str, str]:

@@ -98,7 +98,8 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
         at = made.index(None)
-        raise without_room(located(n.steps)[at], n.steps[at], room, n.chip)
+        kernel, _ = n.kernels.kernels[at][0]
+        raise without_room(located(n.steps)[at], kernel, room)
     resident = _resident(n.steps, tilings)
     lives = (
         *(life for life in _lives(n) if life.name not in resident),

@@ -64,11 +64,6 @@ def _fits(kernel: TiledKernel, chip: Chip) -> bool:
     return sum(parts.values()) <= room or bool(with_operands_in_l2(kernel, room, chip.transfers))
 
 
-def declared(step: QuantizedNode, chip: Chip) -> TiledKernel:
-    """The first of a layer's kernels."""
-    return candidates(step, chip)[0]
-
-
 def fastest_kernel(
     kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
 ) -> tuple[TiledKernel, str]:
@@ -85,15 +80,13 @@ def fastest_kernel(
 # --- layers without a tile in L1 -----------------------------------------------------------------
 
 
-def least_bytes(step: QuantizedNode, chip: Chip) -> int:
-    """Bytes of L1 that the smallest tile of a node takes."""
-    kernel = declared(step, chip)
+def least_bytes(kernel: TiledKernel) -> int:
+    """Bytes of L1 that the smallest tile of a layer takes."""
     return sum(smallest(kernel)[1].values())
 
 
-def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
-    """The smallest tile of a step, what there is, and the operand that takes most of it."""
-    kernel = declared(step, chip)
+def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
+    """The smallest tile of a layer, what there is, and the operand that takes most of it."""
     sizes, parts = smallest(kernel)
     largest = max(parts, key=lambda name: parts[name])
     tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in kernel.split)
@@ -104,20 +97,20 @@ def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
     }
 
 
-def without_room(name: str, step: QuantizedNode, room: int, chip: Chip) -> MyoedgeError:
+def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
     """E304 where what does not fit L1 is not one run of bytes in L2 either."""
-    facts, tries = tile_facts(step, room, chip), ["smaller kernels, fewer channels"]
+    facts, tries = tile_facts(kernel, room), ["smaller kernels, fewer channels"]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
-def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:
+def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
     """Why a layer stays in L2; `name` is what people know it by."""
     reason = "does not fit L1 in any tile"
-    if least_bytes(step, chip) <= room:
+    if least_bytes(kernel) <= room:
         reason = f"needs more than {MOST_TILES:,} tiles to fit L1"
     return notice(
         "W301",
         f"{name} {reason}: it is computed in L2, slowly",
-        tile_facts(step, room, chip),
+        tile_facts(kernel, room),
         ["fewer channels or smaller kernels in this layer"],
     )

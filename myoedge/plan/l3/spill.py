@@ -40,7 +40,7 @@ def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
     """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
-    yield from (plan.names[step.node.name] for step in plan.without_tiles)
+    yield from plan.without_tiles
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     for index, operand, _, _ in _uses(plan, roots, stay):
         step, limits = plan.steps[index], Limits(in_l3=frozenset({operand}), part_bytes=PART_BYTES)
