@@ -132,8 +132,7 @@ def stream_plans(
     yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest)
     if table.frames or fewest[chip.point.name] is None:
         return
-    frames = first
-    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:  # an eighth more
+    for frames in _more_frames(first, step):
         counts = {**fewest, chip.point.name: frames}
         try:
             yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts)
@@ -141,6 +140,12 @@ def stream_plans(
             if error.exit_code != TOO_LARGE:
                 raise
             return
+
+
+def _more_frames(frames: int, step: int) -> Iterator[int]:
+    """An eighth more each time, in multiples of `step`."""
+    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
+        yield frames
 
 
 def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:

@@ -184,11 +184,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     except MyoedgeError as error:
         _exit_with_notice(error.notice, as_json)
     except click.ClickException as error:
-        if as_json:
-            usage = {"code": "E200", "title": error.format_message(), "exit_code": 2}
-            click.echo(json.dumps({"error": usage}))
-        error.show()
-        sys.exit(2)
+        _exit_with_usage(error, as_json)
     except (KeyboardInterrupt, click.Abort):
         # Python notes an interrupt that leaves a string it executes, as imports do that make
         # classes, and ends by that signal whatever comes later; the next string makes it forget.
@@ -224,6 +220,14 @@ def _substituted(error: UnicodeError) -> tuple[str, int]:
 def _discard(stream: TextIO) -> None:
     """Redirects a closed stream to /dev/null, so that the final flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
+    if as_json:
+        usage = {"code": "E200", "title": error.format_message(), "exit_code": 2}
+        click.echo(json.dumps({"error": usage}))
+    error.show()
+    sys.exit(2)
 
 
 def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,11 @@ from myoedge.numerics.quant_params import QuantParams
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
 PRE = ".pre"  # suffix of the value between an operator and the table fused into it
+
+
+def ranked(shape: Sequence[int], rank: int) -> Shape:
+    """A shape with axes of extent 1 in front, as broadcasting to this rank adds them."""
+    return (1,) * (rank - len(shape)) + tuple(shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph, Node, ranked
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
@@ -71,8 +71,7 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
         value = graph.constants[name]
         if value.ndim > len(perm):
             return None
-        expanded = value.reshape([1] * (len(perm) - value.ndim) + list(value.shape))
-        return patch.constant(expanded.transpose(perm))
+        return patch.constant(value.reshape(ranked(value.shape, len(perm))).transpose(perm))
     if len(graph.shape(name)) != len(perm):
         return None
     producer = made_by(graph, name, "transpose")

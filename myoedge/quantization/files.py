@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor, describe, plain
+from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Shape, Tensor, describe, plain
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -84,14 +84,7 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, constants, names, borders)
     shapes = {name: tuple(c["shape"]) for name, c in document["constants"].items()}
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
-    steps = []
-    for fields in document["steps"]:
-        node, operands = nodes[fields["name"]], tuple(fields["operands"])
-        held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
-        integers = QuantizedParams(fields["scalars"], held)
-        last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
-        read = tuple(shapes[name] for name in operands)
-        steps.append(QuantizedNode(node, operands, read, shapes[node.name], integers, *last))
+    steps = tuple(_step(fields, nodes, shapes, stored) for fields in document["steps"])
     params = {
         name: QuantParams(p["scale"], p["zero_point"], ElementType.of(p["dtype"]))
         for name, p in document["params"].items()
@@ -100,7 +93,21 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     ranges = {name: (low, high) for name, (low, high) in ran["ranges"].items()}
     observer = Observer(ran["observer"])
     calibration = Calibration(ranges, ran["count"], ran["source"], ran["digest"], observer)
-    return QuantGraph(graph, params, tuple(steps), constants, calibration, document["digest"])
+    return QuantGraph(graph, params, steps, constants, calibration, document["digest"])
+
+
+def _step(
+    fields: Mapping[str, Any],
+    nodes: Mapping[str, Node],
+    shapes: Mapping[str, Shape],
+    stored: Mapping[str, Array],
+) -> QuantizedNode:
+    node, operands = nodes[fields["name"]], tuple(fields["operands"])
+    held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
+    integers = QuantizedParams(fields["scalars"], held)
+    last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
+    read = tuple(shapes[name] for name in operands)
+    return QuantizedNode(node, operands, read, shapes[node.name], integers, *last)
 
 
 def _node(fields: Mapping[str, Any]) -> Node:

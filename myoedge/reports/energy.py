@@ -54,11 +54,6 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         is_modelled = report["cycles"]["source"] == "modelled"
         coefficients = (with_modelled_error if is_modelled else with_typical_error)(by)
     inference, at = activity(report), as_point(chosen)
-    cycles_outside, outside = speed.outside_layers(dict(report)), None
-    if cycles_outside is not None:  # so that rows add up; L3 bytes belong to layers
-        _, cycles = cycles_outside
-        rest = Activity(cycles) if counted(report) else typical(cycles)
-        outside = _interval(energy(rest, at, coefficients))
     ordered = [chosen, *(point for point in points if point is not chosen)]
     names = ("energy_uj", "energy_low_uj", "energy_high_uj")
     ends = (_interval(energy(layer_activity(row), at, coefficients)) for row in report["layers"])
@@ -75,11 +70,22 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
             "counted": counted(report),
             "coefficients": by.source,
             "parts": {name: _uj(joules) for name, joules in consumed.parts.items()},
-            "outside_layers": outside,
+            "outside_layers": _outside_layers(report, at, coefficients),
             "points": [_at_point(inference, as_point(p), coefficients) for p in ordered],
         },
         "layers": layers,
     }
+
+
+def _outside_layers(
+    report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
+) -> dict[str, float] | None:
+    """Energy outside all layers, so that rows add up; L3 bytes belong to layers."""
+    outside = speed.outside_layers(dict(report))
+    if outside is None:
+        return None
+    _, cycles = outside
+    return _interval(energy(Activity(cycles) if counted(report) else typical(cycles), point, by))
 
 
 def _duty(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Shape
+from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import KEYS_MAX, in_window
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
@@ -40,20 +40,15 @@ def attend(
     attrs   of the operator where it has a mask: fill, flat
     """
     shape = d.shape(q)
-    q, k, v = (ranked(d, x) for x in (q, k, v))
+    q, k, v = (reshape(d, x, ranked(d.shape(x), 4)) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
     turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
-    full = (ranked(d, x) for x in (bias, mask) if x)
+    full = (reshape(d, x, ranked(d.shape(x), 4)) for x in (bias, mask) if x)
     more = (expand(d, x, (*d.shape(x)[:2], d.shape(q)[2], d.shape(k)[2])) for x in full)
     attrs = {"scale": scale, "window": window, **attrs, **({"masked": True} if mask else {})}
     y = d.add("attention", rows, columns, turned, *more, **attrs)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
     return reshape(d, y, (*shape[:-1], d.shape(v)[-1]))
-
-
-def ranked(d: GraphBuilder, x: str) -> str:
-    """A tensor of four axes, the first of them of extent 1 where it has fewer."""
-    return reshape(d, x, (1,) * (4 - len(d.shape(x))) + tuple(d.shape(x)))
 
 
 def filled(d: GraphBuilder, x: str, axis: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Shape
+from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -206,8 +206,8 @@ def stack(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def repeat(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     counts, shape = a["repeats"] if "repeats" in a else a["dims"], d.shape(a["self"])
-    x = reshape(d, a["self"], (1,) * (len(out) - len(shape)) + shape)
-    return copied(d, x, [1] * (len(out) - len(counts)) + list(counts), whole=True)
+    x = reshape(d, a["self"], ranked(shape, len(out)))
+    return copied(d, x, ranked(counts, len(out)), whole=True)
 
 
 def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:

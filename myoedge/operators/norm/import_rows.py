@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Shape
+from myoedge.graph.ir import Shape, ranked
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape, transpose
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.norm.definition import LENGTH_MAX
@@ -81,9 +81,9 @@ def cosine_similarity(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axis = a["dim"] % len(both)
 
     def unit(x: str) -> str:
-        ranked = (1,) * (len(both) - len(d.shape(x))) + d.shape(x)
-        long = (*ranked[:axis], both[axis], *ranked[axis + 1 :])
-        return normalized(d, expand(d, reshape(d, x, ranked), long), axis, a["eps"])
+        shape = ranked(d.shape(x), len(both))
+        long = (*shape[:axis], both[axis], *shape[axis + 1 :])
+        return normalized(d, expand(d, reshape(d, x, shape), long), axis, a["eps"])
 
     left, right = unit(a["x1"]), unit(a["x2"])
     return d.add("sum", d.add("mul", left, right), axes=(axis,), keepdim=False)

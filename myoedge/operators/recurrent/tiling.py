@@ -26,10 +26,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
     # Whether the state that has 16 bits between steps has them before the first one, too.
     wide = int(step.integers.scalars.get("wide", 0))
-    # Instructions of a step of time on words of h and of weights, by the core with most units.
-    loads = gates + parts - 1
-    unit = up(units) // 4 * (1 + 2 * loads) + 28 * loads
-    step_work = n * (-(-units // engine.cores) * unit + parts * 60) + parts * 125
+    step_work = n * _unit_work(gates + parts - 1, units, engine.cores) + parts * (60 * n + 125)
     return TiledKernel(
         function=kernel,
         axes={"t": t},
@@ -50,6 +47,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
         work=lambda tile: tile["t"] * step_work,
     )
+
+
+def _unit_work(loads: int, units: int, cores: int) -> int:
+    """Instructions of a step of time on words of h and of weights, by the core with most units."""
+    return -(-units // cores) * (up(units) // 4 * (1 + 2 * loads) + 28 * loads)
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:

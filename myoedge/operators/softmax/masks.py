@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Node, Shape
+from myoedge.graph.ir import Node, Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import attend, window_of
 from myoedge.operators.base import OPS
@@ -108,8 +108,7 @@ def _mask_operand(d: GraphBuilder, masked: Masked, shape: Shape) -> str:
 
     visible = masked.visible.astype(np.float32)
     visible = np.broadcast_to(visible, broadcast_shape(visible.shape))
-    shapes = [(1,) * (len(shape) - len(d.shape(x))) + d.shape(x) for x in masked.inputs]
-    masks = [_full(d, x, ranked) for x, ranked in zip(masked.inputs, shapes, strict=True)]
+    masks = [_full(d, x, ranked(d.shape(x), len(shape))) for x in masked.inputs]
     masks += [] if masks and visible.all() else [d.constant(visible)]
     product = functools.reduce(functools.partial(d.add, "mul"), masks)
     return _full(d, product, broadcast_shape(d.shape(product)))
@@ -130,7 +129,7 @@ def decide(
         return None
     with np.errstate(invalid="ignore"):
         most = sum((np.where(m.kept, np.maximum(m.factor, 0.0), 0.0) for m in masks), total.known)
-    most = np.asarray(most).reshape((1,) * (len(shape) - np.ndim(most)) + np.shape(most))
+    most = np.reshape(most, ranked(np.shape(most), len(shape)))
     if np.isnan(most).any() or np.isposinf(most).any():
         return None
     best = most.max(axis=axis, keepdims=True)
@@ -166,7 +165,7 @@ def _split(
     scores: list[Term] = []
     for term in terms:
         shapes = (d.shape(term.tensor), term.factor.shape, term.kept.shape)
-        if any(((1,) * (rank - len(shape)) + tuple(shape))[axis] > 1 for shape in shapes):
+        if any(ranked(shape, rank)[axis] > 1 for shape in shapes):
             is_mask = float(np.abs(term.factor).max()) >= GAP and _is_input(d, term.tensor)
             (masks if is_mask else scores).append(term)
     return masks, scores
@@ -293,9 +292,9 @@ def narrow(value: Array) -> Array:
 
 def _full(d: GraphBuilder, x: str, shape: Shape) -> str:
     """A tensor broadcast to a shape."""
-    ranked = (1,) * (len(shape) - len(d.shape(x))) + d.shape(x)
-    x = x if d.shape(x) == ranked else _once(d, "reshape", x, shape=ranked)
-    return x if ranked == shape else _once(d, "expand", x, shape=shape)
+    full = ranked(d.shape(x), len(shape))
+    x = x if d.shape(x) == full else _once(d, "reshape", x, shape=full)
+    return x if full == shape else _once(d, "expand", x, shape=shape)
 
 
 def _once(d: GraphBuilder, op: str, *inputs: str, **attrs: Any) -> str:
