@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends import host
 from myoedge.backends.build_folder import EDITABLE, BuildFolder, damaged
 from myoedge.backends.inputs import as_argument, integers
+from myoedge.backends.measurement import FirmwareFiles
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
@@ -136,10 +137,7 @@ class Build(BuildFolder):
         chosen = {} if cycles is None else {"cycles": cycles}
         return simulator.run_firmware(
             self.program,
-            inputs,
-            self.given_specs,
-            len(self.layer_names),
-            l3=self.l3_image,
+            self.files(inputs),
             regions=self.regions if keep_layers else None,
             options=options,
             max_cycles=max_cycles * max(1, len(inputs)),
@@ -152,13 +150,11 @@ class Build(BuildFolder):
         from myoedge.backends import gvsoc
 
         self.firmware()
-        return gvsoc.run_firmware(
-            self.folder / "firmware.elf",
-            inputs,
-            self.given_specs,
-            len(self.layer_names),
-            l3=self.l3_image,
-        )
+        return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))
+
+    def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
+        """Files of a run of firmware.elf with these inputs."""
+        return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)
 
     def run_on_board(self, runs: Sequence[BoardRun]) -> Measurement:
         """Runs, from equivalence.board_runs, on the board at `line`.

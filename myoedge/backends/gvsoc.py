@@ -5,22 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.backends.measurement import (
-    Inference,
-    LayerCost,
-    Measurement,
-    Spec,
-    check_exit,
-    layer_cycles,
-    outputs_of,
-    write_inputs,
-)
+from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost, Measurement
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -134,27 +123,17 @@ def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, i
     return config
 
 
-def run_firmware(
-    elf: Path,
-    samples: Sequence[Sequence[Array]],
-    specs: Sequence[Spec],
-    layers: int,
-    *,
-    l3: bytes | None = None,
-    timeout_s: float = 3600.0,
-) -> Measurement:
-    """Runs consecutive inferences on GVSoC; arguments as in backends/simulator.py.
+def run_firmware(elf: Path, files: FirmwareFiles, *, timeout_s: float = 3600.0) -> Measurement:
+    """Runs consecutive inferences on GVSoC.
 
     Errors: E501, E502 as run_elf; E711 where the firmware ended with an error of its own.
     """
     with tools.scratch() as folder:
-        write_inputs(folder, samples, l3)
+        files.write(folder)
         finished = run_elf(elf, folder, timeout_s=timeout_s)
-        check_exit(finished.returncode, finished.stdout + finished.stderr)
-        outputs = outputs_of((folder / "output.bin").read_bytes(), specs, len(samples))
-        counted = layer_cycles((folder / "cycles.bin").read_bytes(), layers, len(samples))
+        counted = files.read(folder, finished.returncode, finished.stdout + finished.stderr)
     rows = [
-        Inference(results, total, tuple(LayerCost(n) for n in cycles))
-        for results, (cycles, total) in zip(outputs, counted, strict=True)
+        Inference(outputs, total, tuple(LayerCost(n) for n in cycles))
+        for outputs, cycles, total in counted
     ]
     return Measurement("gvsoc", tuple(rows), printed=finished.stdout)

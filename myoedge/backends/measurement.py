@@ -19,6 +19,7 @@ from myoedge.numerics.arrays import Array
 MAGIC, VERSION = 0x4359454D, 1
 
 Spec = tuple[Shape, str]  # shape and dtype of an output
+Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles of layers, of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +99,40 @@ def input_bytes(samples: Sequence[Sequence[Array]]) -> bytes:
     return b"".join(np.ascontiguousarray(x).tobytes() for sample in samples for x in sample)
 
 
-def write_inputs(folder: Path, samples: Sequence[Sequence[Array]], l3: bytes | None) -> None:
-    """Writes input.bin and, where the build has one, l3.bin, which firmware reads at start."""
-    (folder / "input.bin").write_bytes(input_bytes(samples))
-    if l3 is not None:
-        (folder / "l3.bin").write_bytes(l3)
+@dataclass(frozen=True, slots=True)
+class FirmwareFiles:
+    """Inputs of a firmware's inferences, and the sizes of its outputs.
 
+    samples   integer inputs of each inference, in the model's order
+    specs     shape and dtype of the outputs
+    layers    how many the network has
+    l3        contents of l3.bin, where the build has one
+    """
 
-def check_exit(code: int, printed: str) -> None:
-    """Checks the firmware's exit code. Errors: E711 not zero."""
-    if code != 0:
-        facts = {"exit code": code, "meaning": "src/firmware/exit_codes.h"}
-        facts |= {"printed": printed.strip()[-400:]}
-        raise MyoedgeError("E711", "the firmware returned an error", facts)
+    samples: Sequence[Sequence[Array]]
+    specs: Sequence[Spec]
+    layers: int
+    l3: bytes | None = None
+
+    def write(self, folder: Path) -> None:
+        """Writes input.bin and l3.bin, which firmware reads at start."""
+        (folder / "input.bin").write_bytes(input_bytes(self.samples))
+        if self.l3 is not None:
+            (folder / "l3.bin").write_bytes(self.l3)
+
+    def read(self, folder: Path, exit_code: int, printed: str) -> list[Counted]:
+        """Outputs, cycles of each layer and total cycles by inference.
+
+        Errors: E710 files of the wrong size, E711 the firmware ended with an error of its own.
+        """
+        if exit_code != 0:
+            facts = {"exit code": exit_code, "meaning": "src/firmware/exit_codes.h"}
+            facts |= {"printed": printed.strip()[-400:]}
+            raise MyoedgeError("E711", "the firmware returned an error", facts)
+        count = len(self.samples)
+        outputs = outputs_of((folder / "output.bin").read_bytes(), self.specs, count)
+        cycles = layer_cycles((folder / "cycles.bin").read_bytes(), self.layers, count)
+        return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
 
 
 def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Array, ...]]:

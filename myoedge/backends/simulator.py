@@ -9,16 +9,12 @@ from itertools import pairwise
 
 from myoedge.backends.measurement import (
     Activity,
+    Counted,
+    FirmwareFiles,
     Inference,
     LayerCost,
     Measurement,
-    Spec,
-    check_exit,
-    layer_cycles,
-    outputs_of,
-    write_inputs,
 )
-from myoedge.numerics.arrays import Array
 from myoedge.simulator import Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.targets.gap9.chip import WORKERS
@@ -36,11 +32,8 @@ Progress = Callable[[int, str], None]
 
 def run_firmware(
     program: Program,
-    samples: Sequence[Sequence[Array]],
-    specs: Sequence[Spec],
-    layers: int,
+    files: FirmwareFiles,
     *,
-    l3: bytes | None = None,
     regions: Mapping[int, Region] | None = None,
     options: RunOptions | None = None,
     cycles: Mapping[str, int] = GAP9_CYCLES,
@@ -49,9 +42,6 @@ def run_firmware(
 ) -> tuple[Measurement, Simulation]:
     """Runs inferences in a row.
 
-    samples   integer inputs of each inference, in the model's order
-    specs     shape and dtype of the outputs
-    layers    how many the network has
     regions   where each layer's result lies in memory when it ends: kept in Inference.written
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
@@ -61,7 +51,7 @@ def run_firmware(
     }
     options = replace(options or RunOptions(), snapshots=snapshots)
     with tools.scratch() as folder:
-        write_inputs(folder, samples, l3)
+        files.write(folder)
         run = simulate(
             program,
             cycles=cycles,
@@ -70,29 +60,24 @@ def run_firmware(
             options=options,
             progress=progress,
         )
-        check_exit(run.exit_code, run.output)
-        outputs = outputs_of((folder / "output.bin").read_bytes(), specs, len(samples))
-        counted = layer_cycles((folder / "cycles.bin").read_bytes(), layers, len(samples))
-    return _measurement(run, outputs, counted, regions or {}), run
+        counted = files.read(folder, run.exit_code, run.output)
+    return _measurement(run, counted, regions or {}), run
 
 
 def _measurement(
-    run: Simulation,
-    outputs: Sequence[tuple[Array, ...]],
-    counted: Sequence[tuple[tuple[int, ...], int]],
-    regions: Mapping[int, Region],
+    run: Simulation, counted: Sequence[Counted], regions: Mapping[int, Region]
 ) -> Measurement:
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     groups = [run.marks[a:b] for a, b in pairwise([*starts, len(run.marks)])]
     rows = []
-    for index, (results, (cycles, total)) in enumerate(zip(outputs, counted, strict=True)):
+    for index, (outputs, cycles, total) in enumerate(counted):
         marks = groups[index] if index < len(groups) else ()
         # A mark more than layers: the outputs that had to be copied are there.
         pairs = list(pairwise(marks))[: len(cycles)]
         costs = [_cost(a, b, _unwrapped(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
         total = _unwrapped(marks[0], marks[-1], total) if marks else total
         written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
-        rows.append(Inference(results, total, tuple(costs), written))
+        rows.append(Inference(outputs, total, tuple(costs), written))
     startup = run.marks[0].cycle if run.marks else None
     return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)
 

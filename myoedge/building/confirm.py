@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from myoedge.backends.build import MOST_CYCLES
 from myoedge.backends.equivalence import Case, cases, chip_inputs, same_outputs
+from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import check
 from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
@@ -217,12 +218,10 @@ def _one_inference(
         inputs = [contents.golden[name] for name in q.graph.inputs]
         run = Case(inputs, contents.values, [contents.values[name] for name in q.graph.outputs])
     specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+    specs, l3 = specs if stream is None else ready_specs(stream), contents.files.get("l3.bin")
     measured, _ = run_firmware(
         firmware.program,
-        chip_inputs(stream, [run]),
-        specs if stream is None else ready_specs(stream),
-        len(plan.steps),
-        l3=contents.files.get("l3.bin"),
+        FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), l3),
         max_cycles=MOST_CYCLES,
         progress=None if progress is None else lambda cycle, _: progress(cycle, estimated),
     )

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.backends import host
+from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import Budget, check, plan_within
 from myoedge.building.request import BuildRequest, planned
@@ -152,8 +153,9 @@ def test_l3_bin_is_the_builds_own(small: myoedge.Build, tmp_path: Path, change: 
 
 
 def test_firmware_without_l3_bin_says_so(small: myoedge.Build) -> None:
+    files = FirmwareFiles([sample()], small.output_specs, len(small.layer_names))
     with pytest.raises(MyoedgeError) as raised:
-        run_firmware(small.program, [sample()], small.output_specs, len(small.layer_names))
+        run_firmware(small.program, files)
     assert raised.value.code == "E711"
     assert dict(raised.value.notice.facts)["exit code"] == "106"
 
@@ -460,7 +462,8 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     sources = make_sources(plan, "random")
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
     l3 = plan.l3_image() if plan.l3_transfers else None
-    measured, _ = run_firmware(make_firmware(sources).program, [[x]], specs, len(plan.steps), l3=l3)
+    files = FirmwareFiles([[x]], specs, len(plan.steps), l3)
+    measured, _ = run_firmware(make_firmware(sources).program, files)
     assert [y.tobytes() for y in measured.inferences[0].outputs] == wanted, seed
     if seed % 4 == 0:
         assert on_host(sources.files, [x], specs, l3, folder) == wanted, seed

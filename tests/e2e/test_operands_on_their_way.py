@@ -85,7 +85,7 @@ def run_changed(build: myoedge.Build, old: str, new: str) -> None:
     files["me_tiles.h"] = files["me_tiles.h"].replace(old, new)
     made = make_firmware(Sources(files, build.network.digest, on_chip=True))
     sample = [np.ones(shape, np.int8) for shape in (LEFT, RIGHT)]
-    run_firmware(made.program, [sample], build.output_specs, len(build.layer_names))
+    run_firmware(made.program, build.files([sample]))
 
 
 def test_the_chip_shows_when_nobody_waits_for_it(tmp_path: Path) -> None:
