@@ -53,11 +53,11 @@ def attack(
 
 
 def test_random_programs() -> None:
-    assert attack("random", 0, 200) >= FAULTS
+    assert attack("random", 0, 80) >= FAULTS
 
 
 def test_damaged_programs() -> None:
-    assert attack("damaged", 1000, 120) >= {"E241", "E242", "E701", "E708", "exit"}
+    assert attack("damaged", 1000, 60) >= {"E241", "E242", "E701", "E708", "exit"}
 
 
 @pytest.mark.slow
