@@ -399,9 +399,7 @@ def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("size", "of_bound", "macs_per_cycle"), [(64, 1.1, 0.0), (128, 2.2, 12.0)]
-)
+@pytest.mark.parametrize(("size", "of_bound", "macs_per_cycle"), [(64, 1.1, 0.0), (128, 2.2, 12.0)])
 def test_resnet_18_from_l3(
     tmp_path: Path, size: int, of_bound: float, macs_per_cycle: float
 ) -> None:

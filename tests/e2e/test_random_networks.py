@@ -41,7 +41,9 @@ def judge(seed: int, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("block", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
+@pytest.mark.parametrize(
+    "block", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))]
+)
 def test_a_few(block: int, tmp_path: Path) -> None:
     for seed in range(5 * block, 5 * block + 5):
         judge(seed, tmp_path)

@@ -20,10 +20,11 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
     """
     parts = smallest(kernel)[1]
     names = sorted((o.name for o in kernel.operands), key=lambda name: -parts[name])
+    grid = Grid.of(kernel, cost)
     scratch = {SCRATCH} if parts.get(SCRATCH, 0) > room else set()
     for count in range(not scratch, len(names) + 1):
         in_l2 = frozenset({*names[:count], *scratch})
-        found = choices(kernel, room, cost, resident=in_l2, in_l2=True)
+        found = choices(grid, room, resident=in_l2, in_l2=True)
         if found:
             return replace(found[0], in_l2=in_l2)
     return None
@@ -31,7 +32,7 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
 
 def in_place(kernel: TiledKernel) -> TileChoice:
     """Uncut tiles, each operand in L2 whose part of a tile is a run of bytes there."""
-    grid = Grid.of(replace(kernel, split=()))
+    grid = Grid.of(replace(kernel, split=()), TransferCost())
     in_l2 = frozenset(o.name for o in kernel.operands if in_one_run(o, grid).all())
     return TileChoice(dict.fromkeys(grid.sizes, 1), tuple(grid.sizes), 0.0, 0, in_l2=in_l2)
 

@@ -11,7 +11,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
-from myoedge.plan.l1.tile_search import MOST_TILES, Limits, TileChoice, choose, smallest
+from myoedge.plan.l1.tile_search import MOST_TILES, Grid, Limits, TileChoice, choose, smallest
 from myoedge.targets.chip import Chip, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
@@ -22,7 +22,7 @@ class NetworkKernels:
     """Kernels that can run the layers of a network, and what was found out about their tiles.
 
     kernels   of each layer, with the keys of their distinct layers
-    chosen, alone   as in TileSearch, for all plans of the network
+    chosen, alone, grids   as in TileSearch, for all plans of the network
     """
 
     kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
@@ -31,6 +31,7 @@ class NetworkKernels:
     ranks: TileRanks = field(default_factory=dict)
     chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
     alone: dict[Hashable, float] = field(default_factory=dict)
+    grids: dict[str | None, Grid] = field(default_factory=dict)
 
     @staticmethod
     def of(

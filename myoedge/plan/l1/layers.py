@@ -90,7 +90,9 @@ def plan_l1(
         for index, known in enumerate(network.kernels)
     ]
     kernels, distinct = [kernel for kernel, _ in fastest], [key for _, key in fastest]
-    search = TileSearch(distinct, cost, limits, network.ranks, network.chosen, network.alone)
+    search = TileSearch(
+        distinct, cost, limits, network.ranks, network.chosen, network.alone, network.grids
+    )
     resident = choose_resident(kernels, tensors, room, search.pick)
     while True:
         placed = _placed_layers(kernels, resident, room, cost, limits, search.pick)

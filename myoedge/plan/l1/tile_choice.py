@@ -16,6 +16,7 @@ from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.prefetch import first_constants, moved_cycles
 from myoedge.plan.l1.tile_search import (
     NO_LIMITS,
+    Grid,
     Limits,
     TileChoice,
     aligned,
@@ -55,6 +56,7 @@ class TileSearch:
 
     distinct   key of each layer; None without tiles
     chosen     tiles by what decides about them     alone   cycles of tiles that were compared
+    grids      of the distinct layers
     """
 
     distinct: Sequence[str | None]
@@ -63,6 +65,7 @@ class TileSearch:
     ranks: TileRanks = field(default_factory=dict)
     chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
     alone: dict[Hashable, float] = field(default_factory=dict)
+    grids: dict[str | None, Grid] = field(default_factory=dict)
 
     def pick(
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: float
@@ -72,12 +75,14 @@ class TileSearch:
         limits = self.limits.get(index, NO_LIMITS)
         key = (self.distinct[index], round(hidden), room, resident, limits)
         if key not in self.chosen:
-            found = choices(kernel, room, self.cost, hidden, limits, resident)
+            grid = self.grids.get(self.distinct[index]) or Grid.of(kernel, self.cost)
+            self.grids[self.distinct[index]] = grid
+            found = choices(grid, room, hidden, limits, resident)
             deep_room = room if limits == NO_LIMITS else 0
             best = self._fastest(index, kernel, found, hidden, resident, deep_room)
             rank = self.ranks.get(self.distinct[index] or "", 0)
             if best is not None and rank:
-                slower = choices(kernel, room, self.cost, hidden, limits, resident, NEAR_RANKED)
+                slower = choices(grid, room, hidden, limits, resident, NEAR_RANKED)
                 others = self._others(index, kernel, slower, hidden, resident, deep_room, best)
                 best = next(iter(others[rank - 1 :]), best)
             self.chosen[key] = best

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -77,13 +77,12 @@ def choose(
     limits  what L2 has no room for
     resident  operands that lie in L1 as a whole, not counted in `room`: tiles are runs of bytes
     """
-    return next(iter(choices(kernel, room, cost, ahead, limits, resident)), None)
+    return next(iter(choices(Grid.of(kernel, cost), room, ahead, limits, resident)), None)
 
 
 def choices(
-    kernel: TiledKernel,
+    grid: Grid,
     room: int,
-    cost: TransferCost,
     ahead: float = 0.0,
     limits: Limits = NO_LIMITS,
     resident: frozenset[str] = frozenset(),
@@ -95,11 +94,10 @@ def choices(
     near   times the fewest estimated cycles
     in_l2  whether `resident` operands lie in L2 instead
     """
-    grid = Grid.of(kernel)
-    orders = list(_orders(kernel))
+    orders = list(_orders(grid.kernel))
     found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if limits.in_l3 else (1,):
-        search = partial(_best, grid, room, cost, ahead, limits, resident, near, in_l2, most_strips)
+        search = partial(_best, grid, room, ahead, limits, resident, near, in_l2, most_strips)
         found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= near * found[0].cycles]
@@ -117,18 +115,19 @@ def _cut(kernel: TiledKernel) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """All combinations of tile sizes, flat.
+    """All combinations of tile sizes, flat, with what each takes in any room and order of loops.
 
     sizes    of every axis that may be cut; the others are whole
     counts   of tiles along every such axis
     """
 
     kernel: TiledKernel
+    cost: TransferCost
     sizes: Mapping[str, Array]
     counts: Mapping[str, Array]
 
     @staticmethod
-    def of(kernel: TiledKernel) -> Grid:
+    def of(kernel: TiledKernel, cost: TransferCost) -> Grid:
         cut = _cut(kernel)
         each = []
         for axis in cut:  # sizes that differ, and each of them filled to the kernel's multiple
@@ -139,20 +138,37 @@ class Grid:
         mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
         flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
         counts = {axis: -(-kernel.axes[axis] // size) for axis, size in flat.items()}
-        return Grid(kernel, flat, counts)
+        return Grid(kernel, cost, flat, counts)
 
-    @property
+    @cached_property
     def all_sizes(self) -> dict[str, Array | int]:
         return {**self.kernel.axes, **self.sizes}
 
-    @property
+    @cached_property
     def tiles(self) -> Array:
         total = np.ones(max((len(x) for x in self.sizes.values()), default=1), np.int64)
         for count in self.counts.values():
             total = total * count
         return total
 
-    def compute(self) -> Array:
+    @cached_property
+    def scratch_bytes(self) -> Array:
+        scratch = np.asarray(self.kernel.scratch(self.all_sizes))
+        return np.asarray(aligned(scratch + np.zeros(len(self.tiles), np.int64)))
+
+    @cached_property
+    def operand_bytes(self) -> dict[str, Array]:
+        """Bytes of a tile's buffer, by operand."""
+        operands = self.kernel.operands
+        return {o.name: np.asarray(aligned(o.footprint(self.all_sizes))) for o in operands}
+
+    @cached_property
+    def transfer_cycles(self) -> dict[str, Array]:
+        """Cycles of a tile's transfer between L2 and L1, by operand."""
+        return {o.name: _transfer_cycles(o, self) for o in self.kernel.operands}
+
+    @cached_property
+    def compute_cycles(self) -> Array:
         """Cycles of all tiles of each combination; the last along an axis may be smaller."""
         axes = list(self.sizes)
         total = np.zeros(len(self.tiles))
@@ -181,7 +197,6 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 def _best(
     grid: Grid,
     room: int,
-    cost: TransferCost,
     ahead: float,
     limits: Limits,
     resident: frozenset[str],
@@ -193,10 +208,10 @@ def _best(
     kernel, n = grid.kernel, len(grid.tiles)
     moved = tuple(o for o in kernel.operands if o.name not in resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
-    scratch = aligned(np.asarray(kernel.scratch(grid.all_sizes)) + np.zeros(n, np.int64))
+    scratch = grid.scratch_bytes
     bytes_ = np.zeros_like(scratch) if SCRATCH in resident else scratch
     for o in moved:
-        bytes_ = bytes_ + aligned(o.footprint(grid.all_sizes)) * np.where(times[o.name] > 1, 2, 1)
+        bytes_ = bytes_ + grid.operand_bytes[o.name] * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
     for o in kernel.operands:
         if limits.held_bytes is not None and o.constant:
@@ -209,7 +224,7 @@ def _best(
         return
     if SCRATCH in resident:  # no more of L2 than L1 would have had room for, or the least
         fits &= scratch <= max(room, scratch[fits].min())
-    cycles = np.where(fits, _cycles(grid, times, ahead, cost), np.inf)
+    cycles = np.where(fits, _cycles(grid, times, ahead), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
@@ -282,11 +297,10 @@ def aligned(size: Any) -> Any:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: TransferCost) -> Array:
+def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
-    kernel, tiles = grid.kernel, grid.tiles
-    move = {o.name: _move(o, grid.all_sizes, cost) for o in kernel.operands if o.name in times}
-    compute = grid.compute() / tiles + cost.barrier_cycles
+    kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
+    compute = grid.compute_cycles / tiles + grid.cost.barrier_cycles
     reads = [o for o in kernel.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
@@ -295,7 +309,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: Transfer
         (np.where(s > 1, move[o.name] * s / rare, 0.0) for o, s in zip(reads, seldom, strict=True)),
         0.0 * tiles,
     )
-    out = move.get(kernel.out.name, np.zeros(1))
+    out = move[kernel.out.name] if kernel.out.name in times else np.zeros(1)
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
@@ -306,9 +320,9 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: Transfer
     return np.asarray(fill + steps + out)
 
 
-def _move(operand: Operand, sizes: Mapping[str, Array | int], cost: TransferCost) -> Array:
-    size, lines = operand.footprint(sizes), operand.lines(sizes)
-    return np.asarray(cost.command_cycles + cost.load_cycles(size, lines))
+def _transfer_cycles(operand: Operand, grid: Grid) -> Array:
+    size, lines = operand.footprint(grid.all_sizes), operand.lines(grid.all_sizes)
+    return np.asarray(grid.cost.command_cycles + grid.cost.load_cycles(size, lines))
 
 
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
