@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,13 +118,10 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     for sample in each_sample(samples):
         real = every_value(q.graph, sample)
         values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
-        # an operator alone: of operands without the errors of the operators before it
-        exact = {x: quantize(real[x], q.params[x]) for x in real if names and x in q.params}
-        exact |= q.constants
+        alone = _alone(q, [steps[name] for name in names], real)
         for name in names:
-            step, counts = steps[name], counted(rows, name, real)
-            alone = integer_step(step, [exact[x] for x in step.operands]).reshape(step.out)
-            for noises, result in ((local, alone), (cumulative, values[name])):
+            counts = counted(rows, name, real)
+            for noises, result in ((local, alone[name]), (cumulative, values[name])):
                 noises[name].add(real[name][counts], real_values(q, name, result)[counts])
         for output, noise in outputs.items():
             name = measured_tensor(q, output)
@@ -143,6 +140,18 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         tuple(integers),
         tuple(dict.fromkeys(filter(None, (_final_function(q, x) for x in q.graph.outputs)))),
     )
+
+
+def _alone(
+    q: QuantGraph, steps: Sequence[QuantizedNode], real: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Integers of each operator alone: of operands without the errors of those before it."""
+    exact = {x: quantize(real[x], q.params[x]) for x in real if steps and x in q.params}
+    exact |= q.constants
+    return {
+        step.node.name: integer_step(step, [exact[x] for x in step.operands]).reshape(step.out)
+        for step in steps
+    }
 
 
 def _integers_of(

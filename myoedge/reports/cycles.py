@@ -31,17 +31,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
     has_ne16 = ne16_cycles > 0
     layers = [
-        {
-            **row,
-            "cycles": cost.cycles,
-            "cycles_compute": cost.cycles,
-            "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
-            **({"cycles_ne16": cost.ne16_busy_cycles} if has_ne16 else {}),
-            "macs_per_cycle": _rate(row["macs"], cost.cycles),
-            "activity": None if cost.activity is None else asdict(cost.activity),
-            "instructions": cost.instructions or None,
-            "stalls": stall_percents([cost]) or None,
-        }
+        {**row, **_layer_counts(cost, row["macs"], has_ne16)}
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
@@ -64,6 +54,19 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
         "latency_s": inference.cycles / point.clock_hz,
         "memory": {**report["memory"], **l1},
         "layers": layers,
+    }
+
+
+def _layer_counts(cost: LayerCost, macs: int, has_ne16: bool) -> dict[str, Any]:
+    return {
+        "cycles": cost.cycles,
+        "cycles_compute": cost.cycles,
+        "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
+        **({"cycles_ne16": cost.ne16_busy_cycles} if has_ne16 else {}),
+        "macs_per_cycle": _rate(macs, cost.cycles),
+        "activity": None if cost.activity is None else asdict(cost.activity),
+        "instructions": cost.instructions or None,
+        "stalls": stall_percents([cost]) or None,
     }
 
 
