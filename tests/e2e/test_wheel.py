@@ -45,6 +45,7 @@ def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
     myoedge = tmp_path / "fresh" / "bin" / "myoedge"
     ran([myoedge, "build", "--target", "gap9", model, "--calib", calib, "-o", "out"], tmp_path)
     assert "exact" in ran([myoedge, "validate", "out"], tmp_path)
+    assert "E213" in ran([myoedge, "explain", "E213"], tmp_path)
 
 
 def _see_dependencies(environment: Path) -> None:

@@ -61,8 +61,8 @@ def test_a_layer_may_take_longer_than_the_chip_s_timer_counts() -> None:
     counts = (CoreCounts(stalls=dict.fromkeys(STALLS, 0)),) * 10
     marks = tuple(Mark(i - 1, end, 8, counts, 0, 0, 0, 0) for i, end in enumerate(ends))
     run = Simulation(0, ends[-1], "", counts, {}, 0, 0, marks=marks)
-    read = tuple(cycles % 2**32 for cycles in lasts), sum(lasts) % 2**32
-    (inference,) = measurement_of(run, [()], [read], {}).inferences
+    read = (), tuple(cycles % 2**32 for cycles in lasts), sum(lasts) % 2**32
+    (inference,) = measurement_of(run, [read], {}).inferences
     assert tuple(layer.cycles for layer in inference.layers) == lasts
     assert inference.cycles == sum(lasts)
 
