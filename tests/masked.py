@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -75,6 +76,12 @@ def quantized(graph: Graph, *samples: Tensor) -> QuantGraph:
     return quantize_graph(graph, found)
 
 
+@cache
+def quantized_model(model: nn.Module, *samples: Tensor) -> QuantGraph:
+    """Calibrated with the first 16 of the samples of each input; made once for all tests of it."""
+    return quantized(prepared(model, *(x[0] for x in samples)), *samples)
+
+
 def integers(q: QuantGraph, *x: Array) -> Array:
     named = dict(zip(q.graph.inputs, x, strict=True))
     values = run_integer(q.steps, q.constants, quantized_inputs(q, named))
@@ -83,8 +90,8 @@ def integers(q: QuantGraph, *x: Array) -> Array:
 
 def kept_db(model: nn.Module, *samples: Tensor) -> float:
     """Of all samples, those after the 16th calibrated by nobody, against torch."""
+    q = quantized_model(model, *samples)
     samples = samples or (WINDOWS,)
-    q = quantized(prepared(model, *(x[0] for x in samples)), *samples)
     with torch.no_grad():
         wanted = np.stack([model(*x).numpy() for x in zip(*samples, strict=True)])
     params = q.params[q.graph.outputs[0]]

@@ -57,7 +57,10 @@ def tiles(build: myoedge.Build) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(layer["tiles"]["sizes"].items()))
 
 
-@pytest.mark.parametrize("kind", ["all", "causal", "added", "holes"])
+@pytest.mark.parametrize(
+    "kind",
+    ["causal", "added", *(pytest.param(k, marks=pytest.mark.slow) for k in ("all", "holes"))],
+)
 def test_bytes_do_not_depend_on_tiles(kind: str, tmp_path: Path) -> None:
     tokens, shape = 98, (1, 2, 98, 16)
     shapes = (shape, shape, shape, *([(1, 2, tokens, tokens)] if kind == "added" else []))

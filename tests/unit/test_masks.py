@@ -32,6 +32,7 @@ from tests.masked import (
     kept_db,
     prepared,
     quantized,
+    quantized_model,
     read_twice,
     written,
 )
@@ -291,7 +292,7 @@ def test_fills_that_take_the_range_are_warned_of(name: str) -> None:
 
 def test_masks_of_a_softmax_are_not_warned_of() -> None:
     for network in (*FUSED.values(), *APART.values()):
-        assert not quantized(prepared(network)).warnings
+        assert not quantized_model(network).warnings
 
 
 @pytest.mark.parametrize("fill", [-1e9, -100.0])

@@ -189,7 +189,9 @@ def same_values(graph: Graph, after: Graph, seed: int) -> None:
         np.testing.assert_allclose(new[b], old[a], rtol=1e-4, atol=1e-4 * largest)
 
 
-@pytest.mark.parametrize("block", range(12))
+@pytest.mark.parametrize(
+    "block", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 12))]
+)
 def test_random_networks_compute_the_same(block: int) -> None:
     for seed in range(block * 50, (block + 1) * 50):
         graph = random_graph(seed)

@@ -102,7 +102,9 @@ def holds(graph: Graph, solver: Place = place, on: Chip = FLAT) -> Plan:
     return plan
 
 
-@pytest.mark.parametrize("block", range(6))
+@pytest.mark.parametrize(
+    "block", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 6))]
+)
 def test_random_networks_run_in_their_bytes(block: int) -> None:
     for seed in range(block * 40, (block + 1) * 40):
         solver = place if seed % 8 == 0 else by_greedy

@@ -80,18 +80,20 @@ def test_steps_are_no_nodes() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))]
+)
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU]) -> None:
+def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU], seed: int) -> None:
     """60 steps in both directions, weights as PyTorch draws them: docs/integer-semantics.md."""
-    for seed in range(5):
-        torch.manual_seed(seed)
-        network = kind(24, 32, bidirectional=True)
-        x = torch.randn(9, 60, 1, 24).cumsum(1) / 4
-        graph = prepare(imported(network, x[0]))
-        samples = {graph.inputs[0]: x.numpy()}
-        found = measure(quantize_graph(graph, calibrate(graph, samples, Observer(), "")), samples)
-        assert found.total_db is not None
-        assert found.total_db > 36.0
+    torch.manual_seed(seed)
+    network = kind(24, 32, bidirectional=True)
+    x = torch.randn(9, 60, 1, 24).cumsum(1) / 4
+    graph = prepare(imported(network, x[0]))
+    samples = {graph.inputs[0]: x.numpy()}
+    found = measure(quantize_graph(graph, calibrate(graph, samples, Observer(), "")), samples)
+    assert found.total_db is not None
+    assert found.total_db > 36.0
 
 
 @pytest.mark.parametrize(
