@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from myoedge.codegen.render import template_dir
@@ -61,11 +62,12 @@ def brought(plan: Plan) -> dict[str, str]:
 
 
 def _text(name: str, brought: Mapping[str, str]) -> str | None:
-    path = _path(name)
-    return brought.get(name) or (path.read_text() if path.is_file() else None)
+    return brought.get(name) or _library_texts().get(name)
 
 
-def _path(name: str) -> Path:
-    """A file of the library or of one operator's folder; not there where neither has it."""
-    in_operators = sorted(template_dir().glob(f"operators/[a-z]*/{name}"))
-    return in_operators[0] if in_operators else template_dir() / "library" / name
+@cache
+def _library_texts() -> dict[str, str]:
+    """Name -> text of the files of the library and of operators' folders."""
+    folders = [template_dir() / "library", *template_dir().glob("operators/[a-z]*")]
+    files = (path for folder in folders for path in folder.iterdir() if path.is_file())
+    return {path.name: path.read_text() for path in files}

@@ -26,6 +26,7 @@ C_TYPES = {
 }
 
 
+@cache
 def template_dir() -> Path:
     """firmware_templates: inside an installed package, else beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -140,8 +141,9 @@ def compile_objects(
     """(objects, result of the first failed compilation, or of none)."""
     build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
     folder, objects = tools.cache_folder("objects"), []
+    included = functools.cache(lambda file: _included(file, options))
     for source in sources:
-        digest = cache.digest(options.root, _with_headers(source, options), build)
+        digest = cache.digest(options.root, _with_headers(source, included), build)
         objects.append((source, folder / f"{digest}.o"))
     missing = [(source, path) for source, path in objects if not cache.is_cached(path)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -152,19 +154,24 @@ def compile_objects(
     return [path for _, path in objects], next(rejected, tools.CompletedProcess(0, "", ""))
 
 
-def _with_headers(source: Path, options: ObjectOptions) -> list[Path]:
+def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[Path]:
     """A source and all our own headers that it includes, directly or through headers."""
     files, pending = [], [source]
     while pending:
         file = pending.pop()
-        if file in files:
-            continue
-        files.append(file)
-        names = INCLUDED.findall(file.read_text(encoding="utf-8"))
-        for name in names:
-            places = (folder / name for folder in (file.parent, *options.include))
-            pending.extend([p.resolve() for p in places if p.is_file()][:1])
+        if file not in files:
+            files.append(file)
+            pending.extend(included(file))
     return files
+
+
+def _included(file: Path, options: ObjectOptions) -> list[Path]:
+    """Our own headers that a file includes."""
+    found = []
+    for name in INCLUDED.findall(file.read_text(encoding="utf-8")):
+        places = (folder / name for folder in (file.parent, *options.include))
+        found += [p.resolve() for p in places if p.is_file()][:1]
+    return found
 
 
 def _compile(source: Path, path: Path, options: ObjectOptions) -> tools.CompletedProcess:
