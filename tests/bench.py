@@ -31,6 +31,7 @@ from tests.firmware.programs import program
 from tests.kernels import speed
 from tests.networks import Small
 from tests.pages import shown
+from tests.simulator.ne16_jobs import recorded, repeated_job
 
 RUNS = 5
 
@@ -133,6 +134,21 @@ def simulator_speed(folder: Path) -> Table:
     return table
 
 
+NE16_JOBS = {"1x1": "a21_1x1_192_192_w8", "3x3": "b16_3x3_64_64_w8", "linear": "d02_lin_w8_rem"}
+
+
+def ne16_speed() -> Table:
+    """Cycles of NE16 that are simulated in a second, one job after the other."""
+    table = Table("mode", "M cycles/s", title="NE16 on the simulator", title_justify="left")
+    for mode, name in NE16_JOBS.items():
+        elf = repeated_job(recorded()[name], 100)
+        since = time.process_time()
+        run = simulate(elf)
+        seconds = time.process_time() - since
+        table.add_row(mode, f"{run.devices['ne16_busy_cycles'] / seconds / 1e6:.0f}")
+    return table
+
+
 def main() -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -148,7 +164,7 @@ def main() -> None:
             calib = rng.random((64, *shape), np.float32)
             columns[name] = stages(model, calib, folder / "out")
         console = Console()
-        console.print(table_of(columns), command_line(), simulator_speed(folder))
+        console.print(table_of(columns), command_line(), simulator_speed(folder), ne16_speed())
         for kind in (speed, network_cycles):
             console.print(shown(kind.COLUMNS, kind.lines(kind.measured())))
 

@@ -330,13 +330,17 @@ def _engine(rng: random.Random) -> Words:
     words += [rng.choice((0, rng.getrandbits(32))) if side == 5 else 0]
     stream = rng.choice((0, 0, 1 << 14 | 2 << 21))
     words += [
-        mode | stream | rng.getrandbits(5) | rng.getrandbits(4) << 23 | rng.getrandbits(2) << 12
+        mode
+        | stream
+        | rng.getrandbits(5) & (23 if mode == 0x20 else 31)
+        | rng.getrandbits(4) << 23
+        | rng.getrandbits(2) << 12
     ]
     if rng.random() < 0.1:
         words[rng.randrange(24)] = _value(rng)
     code = _store(CLUSTER + 0x18, rng.choice((0x800, 0x800, 0x800, 0)))
     code += [w for n, value in enumerate(words) for w in _store(ENGINE + 0x20 + 4 * n, value)]
-    return [*code, *_load(ENGINE + 4 * rng.randrange(5)), *_store(ENGINE, rng.choice((0, 0, 1)))]
+    return [*code, *_load(ENGINE + rng.choice((4, 12, 16))), *_store(ENGINE, rng.choice((0, 0, 1)))]
 
 
 def _sleep(rng: random.Random) -> Words:

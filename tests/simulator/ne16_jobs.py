@@ -35,6 +35,7 @@ from tests.simulator.cores import (
     repeat,
     run,
     store,
+    wait,
 )
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "ne16"
@@ -147,3 +148,11 @@ def run_timed(job: Recorded, **chip: int) -> tuple[int, Array]:
     )
     ran = run(elf, [(L1, L1_BYTES)], chip={**job.chip, **chip})
     return ran.notes[1] - ran.notes[0] - 1, np.frombuffer(ran.memory[0], np.uint8)
+
+
+def repeated_job(job: Recorded, times: int) -> bytes:
+    """An ELF that runs the job from both contexts in turns."""
+    first = [*write(job.registers), *put(TRIGGER, 0), *wait(WAIT_CLEAR), *write(job.registers)]
+    begin = [*load_constant(S2, TRIGGER), *load_constant(S3, WAIT_CLEAR)]
+    code = [*ready(), *first, *begin, *repeat(times - 1, trigger_and_wait())]
+    return make({0: code}, memory=[(L1, job.before.tobytes())])

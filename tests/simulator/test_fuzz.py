@@ -57,7 +57,7 @@ def test_random_programs() -> None:
 
 
 def test_damaged_programs() -> None:
-    assert attack("damaged", 1000, 60) >= {"E241", "E242", "E701", "E708", "exit"}
+    assert attack("damaged", 1000, 120) >= {"E241", "E242", "E701", "E708", "exit"}
 
 
 @pytest.mark.slow

@@ -42,9 +42,11 @@ static void trigger(const Access *a, bool starts)
 {
     Machine *m = a->c->m;
     Ne16 *n = ne16(m);
-    if (n->committed == NE16_CONTEXTS) misused(a, FAULT_NE16, "NE16 register TRIGGER: both contexts are committed already");
+    if (n->committed == NE16_CONTEXTS)
+        misused(a, FAULT_NE16, "NE16 register TRIGGER: both contexts are committed already");
     if (m->chip.ne16_strict && !(m->devices->soc.cluster_clocks & CLOCK_GATE))
-        misused(a, FAULT_NE16, "NE16 register TRIGGER: the engine's clock is off: bit 11 of 0x10200018 is 0");
+        misused(a, FAULT_NE16,
+                "NE16 register TRIGGER: the engine's clock is off: bit 11 of 0x10200018 is 0");
     ne16_decode(n->word[n->writing], &n->job[n->writing]);
     ne16_check(a, n->word[n->writing], &n->job[n->writing]);
     n->held = false;

@@ -8,10 +8,11 @@ enum { NE16_WORDS = 24, NE16_CONTEXTS = 2, NE16_EVENT = 12 };
 enum { KO_TILE = 32, KO_TILE_DEPTHWISE = 16, KI_TILE_BYTES = 16, LINEAR_LANES = 256,
        OUTPUTS = 9, OUTPUT_SIDE = 3, WINDOW = 5, TAPS = 9, LANES = 16, WEIGHT_BITS = 8 };
 
-enum Ne16Register { WEIGHTS_PTR, INFEAT_PTR, OUTFEAT_PTR, SCALE_PTR, SCALE_SHIFT_PTR, SCALE_BIAS_PTR,
-                    INFEAT_D0, INFEAT_D1, INFEAT_D2, OUTFEAT_D0, OUTFEAT_D1, OUTFEAT_D2, WEIGHTS_D0,
-                    WEIGHTS_D1, WEIGHTS_D2, SUBTILE_REM0, SUBTILE_REM1, SUBTILE_REM2, SUBTILE_NB0,
-                    SUBTILE_NB1, PADDING, WEIGHT_OFFSET, FILTER_MASK, CONFIG0 };
+enum Ne16Register { WEIGHTS_PTR, INFEAT_PTR, OUTFEAT_PTR, SCALE_PTR, SCALE_SHIFT_PTR,
+                    SCALE_BIAS_PTR, INFEAT_D0, INFEAT_D1, INFEAT_D2, OUTFEAT_D0, OUTFEAT_D1,
+                    OUTFEAT_D2, WEIGHTS_D0, WEIGHTS_D1, WEIGHTS_D2, SUBTILE_REM0, SUBTILE_REM1,
+                    SUBTILE_REM2, SUBTILE_NB0, SUBTILE_NB1, PADDING, WEIGHT_OFFSET,
+                    FILTER_MASK, CONFIG0 };
 
 enum Ne16Mode { MODE_3X3, MODE_DEPTHWISE, MODE_1X1, MODE_LINEAR };
 
@@ -27,7 +28,8 @@ typedef struct {
     uint32_t ko_tile, ko_last, ko_last_raw;                 // channels; raw: as written
     uint32_t ki_last;                                       // bytes; linear: rows of 16 bytes
     uint32_t height_last, width_last;                       // outputs of the last tiles, 1 .. 3
-    uint32_t in_height_last, in_width_last;                 // inputs, 1 .. 5 or 3
+    uint32_t side, taps;                                    // of a full input window; of the filter
+    uint32_t in_height_last, in_width_last;                 // inputs, 1 .. side
     Sides padding, mask;
     uint32_t padding_value;
     int32_t weight_offset;
@@ -37,7 +39,7 @@ typedef struct {
 } Ne16Job;
 
 // One access to L1: so many cycles after the one before it, and then a cycle.
-enum StepKind { STEP_LOAD, STEP_STORE, STEP_PAUSE, STEP_SKIP }; // a cycle without access; no cycle
+enum StepKind { STEP_LOAD, STEP_STORE, STEP_PAUSE, STEP_SKIP }; // PAUSE: no access; SKIP: no cycle
 typedef struct {
     uint32_t address;
     uint16_t before;
@@ -69,6 +71,7 @@ struct Ne16 {
 // Of the tile that is under way.
 typedef struct { uint32_t in_height, in_width, height, width, channels, ki; } TileSize;
 TileSize tile_size(const Ne16 *n, const Ne16Job *job);
+uint32_t input_base(const Ne16 *n, const Ne16Job *job); // address of the tile's first input
 
 void ne16_decode(const uint32_t word[NE16_WORDS], Ne16Job *job);
 void ne16_check(const Access *a, const uint32_t word[NE16_WORDS], const Ne16Job *job); // faults
@@ -79,7 +82,8 @@ typedef struct { uint32_t base, channel, plane, bytes; } WeightLayout;
 WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job);
 
 // ne16_sums.c: all read L1 as it is now
-void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses, uint32_t loads);
+void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses,
+                    uint32_t loads);
 void ne16_multiply(Machine *m, Ne16 *n, const Ne16Job *job);
 void ne16_normalise(Machine *m, Ne16 *n, const Ne16Job *job);
 void ne16_outputs(Ne16 *n, const Ne16Job *job);
@@ -98,11 +102,13 @@ static inline uint32_t l1_offset_of(const Machine *m, uint32_t address)
 static inline void check_race(Machine *m, uint32_t address, uint32_t bytes, bool is_store)
 {
     const uint32_t first = l1_offset_of(m, address), last = l1_offset_of(m, address + bytes - 1);
-    if (bytes && m->l1_watched[first >> 6] | m->l1_watched[last >> 6]) watch_ne16(m, first, bytes, is_store);
+    if (bytes && m->l1_watched[first >> 6] | m->l1_watched[last >> 6])
+        watch_ne16(m, first, bytes, is_store);
 }
 
 // So many bytes of L1, in place or, where they run over its end, copied.
-static inline const uint8_t *l1_bytes_at(const Machine *m, uint32_t address, uint32_t bytes, uint8_t *copy)
+static inline const uint8_t *l1_bytes_at(const Machine *m, uint32_t address, uint32_t bytes,
+                                         uint8_t *copy)
 {
     const uint32_t offset = l1_offset_of(m, address);
     if (bytes <= m->chip.l1_bytes - offset) return m->l1 + offset;

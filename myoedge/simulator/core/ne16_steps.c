@@ -11,14 +11,13 @@ static bool is_last_ko(const Ne16 *n, const Ne16Job *job) { return n->ko == job-
 
 TileSize tile_size(const Ne16 *n, const Ne16Job *job)
 {
-    const uint32_t side = job->mode == MODE_3X3 || job->mode == MODE_DEPTHWISE ? WINDOW : OUTPUT_SIDE;
     const bool linear = job->mode == MODE_LINEAR;
     const bool last_row = n->row == job->rows - 1, last_column = n->column == job->columns - 1;
     const uint32_t ki = job->mode == MODE_DEPTHWISE ? n->ko : n->ki;
     const uint32_t full = (uint32_t)KI_TILE_BYTES << (linear && job->wide_input);
     return (TileSize){
-        .in_height = last_row ? job->in_height_last : side,
-        .in_width = last_column ? job->in_width_last : side,
+        .in_height = last_row ? job->in_height_last : job->side,
+        .in_width = last_column ? job->in_width_last : job->side,
         .height = linear ? 1 : last_row ? job->height_last : OUTPUT_SIDE,
         .width = linear ? 1 : last_column ? job->width_last : OUTPUT_SIDE,
         .channels = is_last_ko(n, job) ? job->ko_last : job->ko_tile,
@@ -31,7 +30,9 @@ TileSize tile_size(const Ne16 *n, const Ne16Job *job)
 static Ne16Step *plan(Ne16 *n, enum StepKind kind, uint32_t address, uint32_t bytes)
 {
     Ne16Step *step = &n->step[n->steps++];
-    *step = (Ne16Step){.address = address, .before = (uint16_t)n->wait, .kind = (uint8_t)kind, .bytes = (uint8_t)bytes};
+    *step = (Ne16Step){.address = address, .before = (uint16_t)n->wait};
+    step->kind = (uint8_t)kind;
+    step->bytes = (uint8_t)bytes;
     n->wait = 0;
     return step;
 }
@@ -41,6 +42,14 @@ static Ne16Step *plan(Ne16 *n, enum StepKind kind, uint32_t address, uint32_t by
 static uint32_t counted_channels(const Ne16 *n, const Ne16Job *job)
 {
     return is_last_ko(n, job) && job->ko_last_raw ? job->ko_last_raw : KO_TILE;
+}
+
+uint32_t input_base(const Ne16 *n, const Ne16Job *job)
+{
+    // 16-bit inputs of further linear tiles, too, are looked for 256 bytes apart
+    if (job->mode == MODE_LINEAR) return job->input + n->ki * LINEAR_LANES;
+    return job->input + 3 * n->row * job->input_d1 + 3 * n->column * job->input_d0
+        + KI_TILE_BYTES * (job->mode == MODE_DEPTHWISE ? n->ko : n->ki);
 }
 
 static uint32_t output_base(const Ne16 *n, const Ne16Job *job)
@@ -59,8 +68,8 @@ static void plan_stream_in(Machine *m, Ne16 *n, const Ne16Job *job)
     for (uint32_t load = 0; load < loads; load++) {
         const uint32_t pixel = load / of_pixel, group = load % groups;
         const uint32_t used = group == groups - 1 ? channels - group * GROUP : GROUP;
-        addresses[load] = output_base(n, job) + load % of_pixel * job->output_d0 + pixel % 3 * job->output_d1
-            + pixel / 3 * job->output_d2;
+        addresses[load] = output_base(n, job) + load % of_pixel * job->output_d0
+            + pixel % 3 * job->output_d1 + pixel / 3 * job->output_d2;
         plan(n, STEP_LOAD, addresses[load], used * 4);
     }
     ne16_stream_in(m, n, job, addresses, loads);
@@ -69,23 +78,24 @@ static void plan_stream_in(Machine *m, Ne16 *n, const Ne16Job *job)
 static void plan_inputs(const Machine *m, Ne16 *n, const Ne16Job *job)
 {
     const TileSize tile = tile_size(n, job);
-    const uint32_t base = job->input + 3 * n->row * job->input_d1 + 3 * n->column * job->input_d0
-        + KI_TILE_BYTES * (job->mode == MODE_DEPTHWISE ? n->ko : n->ki);
+    const uint32_t base = input_base(n, job);
     n->wait += m->chip.ne16_load_cycles;
     if (job->mode == MODE_LINEAR) {
         for (uint32_t row = 0; row < tile.ki; row++)
-            plan(n, STEP_LOAD, job->input + n->ki * LINEAR_LANES + row * job->input_d0, KI_TILE_BYTES);
+            plan(n, STEP_LOAD, base + row * job->input_d0, KI_TILE_BYTES);
         return;
     }
     for (uint32_t y = 0; y < tile.in_height; y++)
         for (uint32_t x = 0; x < tile.in_width; x++)
             plan(n, STEP_LOAD, base + y * job->input_d1 + x * job->input_d0, tile.ki);
-    if (job->mode == MODE_1X1) n->wait += OUTPUTS - tile.in_height * tile.in_width; // as if all were read
+    // 1x1 takes the time of all pixels
+    if (job->mode == MODE_1X1) n->wait += OUTPUTS - tile.in_height * tile.in_width;
 }
 
 static void plan_planes(Ne16 *n, const Ne16Job *job, uint32_t base, uint32_t stride, uint32_t bytes)
 {
-    for (uint32_t bit = 0; bit < job->weight_bits; bit++) plan(n, STEP_LOAD, base + bit * stride, bytes);
+    for (uint32_t bit = 0; bit < job->weight_bits; bit++)
+        plan(n, STEP_LOAD, base + bit * stride, bytes);
 }
 
 static void plan_weights(const Machine *m, Ne16 *n, const Ne16Job *job)
@@ -95,22 +105,25 @@ static void plan_weights(const Machine *m, Ne16 *n, const Ne16Job *job)
     const TileSize tile = tile_size(n, job);
     if (job->mode == MODE_DEPTHWISE) { // all planes for each channel
         n->wait += chip->ne16_depthwise_cycles;
-        for (uint32_t c = 0; c < (tile.ki ? tile.ki : KO_TILE_DEPTHWISE); c++) plan_planes(n, job, w.base, w.plane, 2 * TAPS);
+        for (uint32_t c = 0; c < (tile.ki ? tile.ki : KO_TILE_DEPTHWISE); c++)
+            plan_planes(n, job, w.base, w.plane, 2 * TAPS);
         return;
     }
+    const uint32_t bytes = job->mode == MODE_LINEAR ? LINEAR_LANES / 8 : 2 * TAPS;
     n->wait += job->mode == MODE_3X3 ? chip->ne16_filter_cycles : chip->ne16_pixel_cycles;
     for (uint32_t c = 0; c < tile.channels; c++) {
         const uint32_t base = w.base + c * w.channel;
         if (job->mode == MODE_1X1) plan(n, STEP_LOAD, base, 2 * job->weight_bits);
-        else plan_planes(n, job, base, w.plane, job->mode == MODE_LINEAR ? LINEAR_LANES / 8 : 2 * TAPS);
+        else plan_planes(n, job, base, w.plane, bytes);
     }
     n->wait += chip->ne16_drain_cycles;
 }
 
 static uint32_t scale_loads(const Ne16 *n, const Ne16Job *job)
 {
-    const uint32_t channels = counted_channels(n, job), a_load = job->scale_bits > 32 ? 4 : 32 / job->scale_bits;
-    if (channels == KO_TILE) return job->scale_bits; // right for 32 outputs, and taken for 16 as well
+    const uint32_t channels = counted_channels(n, job);
+    const uint32_t a_load = job->scale_bits > 32 ? 4 : 32 / job->scale_bits;
+    if (channels == KO_TILE) return job->scale_bits; // a load has 32 bits
     return (channels + a_load - 1) / a_load;
 }
 
@@ -118,20 +131,30 @@ static void plan_normalisation(Ne16 *n, const Ne16Job *job)
 {
     const uint32_t first = n->ko * job->ko_tile, loads = scale_loads(n, job);
     if (job->has_shifts) plan(n, STEP_LOAD, job->shift + first, KO_TILE);
-    for (uint32_t i = 0; i < loads; i++) plan(n, STEP_LOAD, job->scale + first * (job->scale_bits / 8) + 4 * i, 4);
+    for (uint32_t i = 0; i < loads; i++)
+        plan(n, STEP_LOAD, job->scale + first * (job->scale_bits / 8) + 4 * i, 4);
     for (uint32_t i = 0; i < 4 && job->has_bias; i++)
         plan(n, STEP_LOAD, job->bias + 4 * first + i % (job->ko_tile / GROUP) * 32, 32);
 }
 
-static void plan_store(Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x, uint32_t group, bool enabled)
+static enum StepKind store_kind(const Ne16Job *job, const TileSize *tile, uint32_t y, uint32_t x)
 {
-    const bool words = job->output_bits == 32;
-    const uint32_t channels = tile_size(n, job).channels, left = channels - group * GROUP;
-    const uint32_t bytes = words ? (left < GROUP ? left : GROUP) * 4 : channels;
-    const uint32_t at = output_base(n, job) + group * job->output_d0 + x * job->output_d1 + y * job->output_d2;
-    const bool stores = words || job->output_bits == 8;
-    Ne16Step *step = plan(n, !stores ? STEP_SKIP : enabled ? STEP_STORE : STEP_PAUSE, at, bytes);
-    step->data = (uint16_t)((y * 3 + x) * sizeof n->outputs[0] + group * GROUP * 4);
+    if (job->output_bits != 8 && job->output_bits != 32) return STEP_SKIP;
+    const bool is_left_out = job->strided && (y == 1 || x == 1);
+    return x < tile->width && !is_left_out ? STEP_STORE : STEP_PAUSE;
+}
+
+// All bytes of a pixel, or the words of 8 channels of it.
+static void plan_store(Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t pixel,
+                       uint32_t group)
+{
+    const uint32_t left = tile->channels - group * GROUP, y = pixel / 3, x = pixel % 3;
+    const uint32_t words = left < GROUP ? left : GROUP;
+    const uint32_t bytes = job->output_bits == 32 ? 4 * words : tile->channels;
+    const uint32_t address = output_base(n, job) + group * job->output_d0 + x * job->output_d1
+        + y * job->output_d2;
+    Ne16Step *step = plan(n, store_kind(job, tile, y, x), address, bytes);
+    step->data = (uint16_t)(pixel * sizeof n->outputs[0] + group * GROUP * 4);
 }
 
 // Rows are gone through to their ends, but for the last.
@@ -140,10 +163,7 @@ static void plan_stores(Ne16 *n, const Ne16Job *job)
     const TileSize tile = tile_size(n, job);
     const uint32_t groups = job->output_bits == 32 ? (tile.channels + GROUP - 1) / GROUP : 1;
     for (uint32_t pixel = 0; pixel < (tile.height - 1) * 3 + tile.width; pixel++)
-        for (uint32_t group = 0; group < groups; group++) {
-            const uint32_t y = pixel / 3, x = pixel % 3;
-            plan_store(n, job, y, x, group, x < tile.width && !(job->strided && (y == 1 || x == 1)));
-        }
+        for (uint32_t group = 0; group < groups; group++) plan_store(n, job, &tile, pixel, group);
     if (job->mode != MODE_1X1) return;
     const uint32_t bytes = job->normalises ? job->output_bits / 8 : 4;
     n->step[n->steps - 1].after = (int16_t)(OUTPUTS - (int32_t)(tile.height * tile.width * bytes));

@@ -25,23 +25,27 @@ static uint64_t transposed(uint64_t x)
 WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job)
 {
     const uint32_t bits = job->weight_bits, group = job->wide_input ? 1 : 2;
-    const uint32_t taps = job->mode == MODE_1X1 ? 1 : TAPS;
-    const uint32_t tile = (n->ko * KO_TILE * job->ki + n->ki) * bits * taps * group;
+    const uint32_t plane = job->taps * job->taps * group; // of a group of input channels
+    const uint32_t tile = job->weights + (n->ko * KO_TILE * job->ki + n->ki) * bits * plane;
+    const uint32_t channel = bits * job->plane_bytes, row = LINEAR_LANES / 8;
     switch (job->mode) {
     case MODE_LINEAR:
-        return (WeightLayout){job->weights + n->ko * KO_TILE * bits * job->plane_bytes + n->ki * (LINEAR_LANES / 8),
-                              bits * job->plane_bytes, job->plane_bytes, LINEAR_LANES / 8};
-    case MODE_DEPTHWISE: return (WeightLayout){job->weights + n->ko * bits * 18, 0, job->weights_d0, 18};
-    case MODE_1X1: return (WeightLayout){job->weights + tile, job->weights_d1, group, group};
-    default: return (WeightLayout){job->weights + tile, job->weights_d1, job->weights_d0, TAPS * group};
+        return (WeightLayout){job->weights + n->ko * KO_TILE * channel + n->ki * row, channel,
+                              job->plane_bytes, row};
+    case MODE_DEPTHWISE:
+        return (WeightLayout){job->weights + n->ko * bits * plane, 0, job->weights_d0, plane};
+    case MODE_1X1: return (WeightLayout){tile, job->weights_d1, plane, plane};
+    default: return (WeightLayout){tile, job->weights_d1, job->weights_d0, plane};
     }
 }
 
 // Unsigned weights of one output channel: lanes of each tap, 8 a byte of a plane.
-static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint32_t channel, uint8_t *lanes)
+static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint32_t channel,
+                         uint8_t *lanes)
 {
     uint8_t copies[WEIGHT_BITS][LINEAR_LANES / 8];
     const uint8_t *plane[WEIGHT_BITS];
+    bits = least(bits, WEIGHT_BITS); // as it is anyway; compilers cannot know
     for (uint32_t bit = 0; bit < bits; bit++) {
         const uint32_t at = w->base + channel * w->channel + bit * w->plane;
         check_race(m, at, w->bytes, false);
@@ -59,7 +63,8 @@ static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint3
 typedef struct { int16_t byte[2][WINDOW * WINDOW][LANES]; } Window;
 typedef struct { int16_t byte[2][LINEAR_LANES]; } Row;
 
-static void put_pixel(const Ne16Job *job, Window *window, uint32_t pixel, const uint8_t *bytes, uint32_t used)
+static void put_pixel(const Ne16Job *job, Window *window, uint32_t pixel, const uint8_t *bytes,
+                      uint32_t used)
 {
     for (uint32_t i = 0; i < used; i++)
         if (job->wide_input) window->byte[i & 1][pixel][i >> 1] = bytes[i];
@@ -75,42 +80,41 @@ static bool is_padded(const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x)
 }
 
 // Behind the inputs that are read, only padding from the top and the left takes place.
-static bool is_there(const Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t y, uint32_t x)
+static bool is_there(const Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t y,
+                     uint32_t x)
 {
     const bool in_rows = y < tile->in_height || (n->row == 0 && y < job->padding.top);
     const bool in_columns = x < tile->in_width || (n->column == 0 && x < job->padding.left);
     return in_rows && in_columns;
 }
 
+static void load_pixel(Machine *m, const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x,
+                       Window *window)
+{
+    const TileSize tile = tile_size(n, job);
+    const uint32_t at = input_base(n, job) + y * job->input_d1 + x * job->input_d0;
+    const bool is_used = y < tile.height + job->taps - 1 && x < tile.width + job->taps - 1;
+    uint8_t copy[KI_TILE_BYTES];
+    if (is_used) check_race(m, at, tile.ki, false);
+    put_pixel(job, window, y * WINDOW + x, l1_bytes_at(m, at, KI_TILE_BYTES, copy), tile.ki);
+}
+
 static void load_window(Machine *m, const Ne16 *n, const Ne16Job *job, Window *window)
 {
     const TileSize tile = tile_size(n, job);
-    const uint32_t taps = job->mode == MODE_1X1 ? 1 : 3;
-    const uint32_t base = job->input + 3 * n->row * job->input_d1 + 3 * n->column * job->input_d0
-        + KI_TILE_BYTES * (job->mode == MODE_DEPTHWISE ? n->ko : n->ki);
-    uint8_t padding[KI_TILE_BYTES], copy[KI_TILE_BYTES];
-    for (uint32_t i = 0; i < KI_TILE_BYTES; i++)
-        padding[i] = (uint8_t)(job->wide_input && i & 1 ? job->padding_value >> 8 : job->padding_value);
+    const uint8_t low = (uint8_t)job->padding_value, high = (uint8_t)(job->padding_value >> 8);
+    uint8_t padding[KI_TILE_BYTES];
+    for (uint32_t i = 0; i < KI_TILE_BYTES; i++) padding[i] = job->wide_input && i & 1 ? high : low;
     memset(window, 0, sizeof *window);
     for (uint32_t y = 0; y < WINDOW; y++)
         for (uint32_t x = 0; x < WINDOW; x++) {
             if (!is_there(n, job, &tile, y, x)) continue;
-            const uint32_t at = base + y * job->input_d1 + x * job->input_d0;
-            const bool padded = is_padded(n, job, y, x), used = y < tile.height + taps - 1 && x < tile.width + taps - 1;
-            if (used && !padded) check_race(m, at, tile.ki, false);
-            const uint8_t *bytes = padded ? padding : l1_bytes_at(m, at, KI_TILE_BYTES, copy);
-            put_pixel(job, window, y * WINDOW + x, bytes, tile.ki);
+            if (is_padded(n, job, y, x)) put_pixel(job, window, y * WINDOW + x, padding, tile.ki);
+            else load_pixel(m, n, job, y, x, window);
         }
 }
 
 // ---- sums
-
-static int32_t dot(const int16_t *a, const int16_t *b, uint32_t lanes)
-{
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < lanes; i++) sum += a[i] * b[i];
-    return sum;
-}
 
 static int32_t dot_16(const int16_t *a, const int16_t *b)
 {
@@ -119,18 +123,23 @@ static int32_t dot_16(const int16_t *a, const int16_t *b)
     return sum;
 }
 
+static int32_t dot_256(const int16_t *a, const int16_t *b)
+{
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < LINEAR_LANES; i++) sum += a[i] * b[i];
+    return sum;
+}
+
 // Taps of the filter that no mask takes out, by number. Returns how many.
 static uint32_t taps_of(const Ne16Job *job, uint32_t taps[TAPS])
 {
     uint32_t count = 0;
-    if (job->mode == MODE_1X1) {
-        taps[0] = 0;
-        return 1;
-    }
-    for (uint32_t tap = 0; tap < TAPS; tap++) {
+    const Sides *mask = &job->mask;
+    for (uint32_t tap = 0; tap < job->taps * job->taps; tap++) {
         const uint32_t y = tap / 3, x = tap % 3;
-        if (y < job->mask.top || y + job->mask.bottom >= 3 || x < job->mask.left || x + job->mask.right >= 3) continue;
-        taps[count++] = tap;
+        const bool in_rows = y >= mask->top && y + mask->bottom < job->taps;
+        const bool in_columns = x >= mask->left && x + mask->right < job->taps;
+        if (in_rows && in_columns) taps[count++] = tap;
     }
     return count;
 }
@@ -141,8 +150,8 @@ static uint32_t pixel_of(uint32_t output, uint32_t tap)
 }
 
 // Sums of an output channel: its unsigned weights, and their offset times the sum of the inputs.
-static void add_channel(int64_t *sum, const Window *window, int16_t weight[TAPS][LANES], const uint32_t *taps,
-                        uint32_t used, uint32_t halves)
+static void add_channel(int64_t *sum, const Window *window, int16_t weight[TAPS][LANES],
+                        const uint32_t *taps, uint32_t used, uint32_t halves)
 {
     for (uint32_t output = 0; output < OUTPUTS; output++)
         for (uint32_t half = 0; half < halves; half++) {
@@ -153,7 +162,8 @@ static void add_channel(int64_t *sum, const Window *window, int16_t weight[TAPS]
         }
 }
 
-static void sum_inputs(const Window *window, const uint32_t *taps, uint32_t used, uint32_t halves, int64_t *sum)
+static void sum_inputs(const Window *window, const uint32_t *taps, uint32_t used, uint32_t halves,
+                       int64_t *sum)
 {
     int16_t ones[TAPS][LANES];
     for (uint32_t i = 0; i < TAPS * LANES; i++) ones[i / LANES][i % LANES] = 1;
@@ -196,8 +206,10 @@ static void multiply_depthwise(Machine *m, Ne16 *n, const Ne16Job *job)
     for (uint32_t output = 0; output < OUTPUTS; output++)
         for (uint32_t t = 0; t < used; t++) {
             const int16_t *pixel = window.byte[0][pixel_of(output, taps[t])];
-            for (uint32_t c = 0; c < channels; c++)
-                add(&n->sum[c][output], pixel[c] * ((int64_t)weights[taps[t] * LANES + c] + job->weight_offset));
+            for (uint32_t c = 0; c < channels; c++) {
+                const int64_t weight = (int64_t)weights[taps[t] * LANES + c] + job->weight_offset;
+                add(&n->sum[c][output], pixel[c] * weight);
+            }
         }
 }
 
@@ -207,8 +219,7 @@ static void load_row(Machine *m, const Ne16 *n, const Ne16Job *job, Row *row)
     uint8_t copy[KI_TILE_BYTES];
     memset(row, 0, sizeof *row);
     for (uint32_t r = 0; r < rows; r++) {
-        // 16-bit inputs of further tiles, too, are looked for 256 bytes apart
-        const uint32_t at = job->input + n->ki * LINEAR_LANES + r * job->input_d0;
+        const uint32_t at = input_base(n, job) + r * job->input_d0;
         check_race(m, at, KI_TILE_BYTES, false);
         const uint8_t *bytes = l1_bytes_at(m, at, KI_TILE_BYTES, copy);
         for (uint32_t i = 0; i < KI_TILE_BYTES; i++) {
@@ -229,12 +240,13 @@ static void multiply_linear(Machine *m, Ne16 *n, const Ne16Job *job)
     int64_t inputs = 0;
     load_row(m, n, job, &row);
     for (uint32_t half = 0; half < halves; half++)
-        for (uint32_t i = 0; i < LINEAR_LANES; i++) inputs += (int64_t)row.byte[half][i] << 8 * half;
+        for (uint32_t i = 0; i < LINEAR_LANES; i++)
+            inputs += (int64_t)row.byte[half][i] << 8 * half;
     for (uint32_t channel = 0; channel < channels; channel++) {
         load_weights(m, &layout, job->weight_bits, channel, unsigned_weights);
         for (uint32_t i = 0; i < LINEAR_LANES; i++) weight[i] = unsigned_weights[i];
         for (uint32_t half = 0; half < halves; half++)
-            add(&n->sum[channel][0], (int64_t)dot(row.byte[half], weight, LINEAR_LANES) << 8 * half);
+            add(&n->sum[channel][0], (int64_t)dot_256(row.byte[half], weight) << 8 * half);
         add(&n->sum[channel][0], job->weight_offset * inputs);
     }
 }
@@ -255,17 +267,19 @@ static int32_t signed_word(const uint8_t *bytes)
     return word;
 }
 
-void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses, uint32_t loads)
+void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses,
+                    uint32_t loads)
 {
-    const uint32_t outputs = job->mode == MODE_LINEAR ? 1 : OUTPUTS, groups = loads / outputs;
     const TileSize tile = tile_size(n, job);
+    const uint32_t groups = loads / (job->mode == MODE_LINEAR ? 1 : OUTPUTS);
     uint8_t copy[32];
     for (uint32_t load = 0; load < loads; load++) {
-        const uint32_t pixel = load / groups, group = load % groups;
-        if (pixel / 3 < tile.height && pixel % 3 < tile.width)
-            check_race(m, addresses[load], least(tile.channels - least(group * 8, tile.channels), 8) * 4, false);
+        const uint32_t output = load / groups, first = load % groups * 8;
+        const uint32_t used = first < tile.channels ? least(tile.channels - first, 8) : 0;
+        if (output / 3 < tile.height && output % 3 < tile.width)
+            check_race(m, addresses[load], used * 4, false);
         const uint8_t *bytes = l1_bytes_at(m, addresses[load], sizeof copy, copy);
-        for (uint32_t i = 0; i < 8; i++) n->sum[group * 8 + i][pixel] = signed_word(bytes + 4 * i);
+        for (uint32_t i = 0; i < 8; i++) n->sum[first + i][output] = signed_word(bytes + 4 * i);
     }
 }
 
@@ -285,20 +299,30 @@ static int64_t shifted(int64_t value, bool has_bias, int32_t bias, uint32_t shif
     return (int32_t)((uint32_t)value + (uint32_t)bias) >> (shift & 31);
 }
 
-void ne16_normalise(Machine *m, Ne16 *n, const Ne16Job *job)
+static void check_parameter_races(Machine *m, const Ne16 *n, const Ne16Job *job)
 {
     const uint32_t first = n->ko * job->ko_tile, channels = tile_size(n, job).channels;
-    uint8_t copies[3][KO_TILE * 4];
-    if (job->scale_bits <= 32) check_race(m, job->scale + first * (job->scale_bits / 8), channels * job->scale_bits / 8, false);
+    const uint32_t bytes = job->scale_bits / 8;
+    if (bytes <= 4) check_race(m, job->scale + first * bytes, channels * bytes, false);
     if (job->has_shifts) check_race(m, job->shift + first, channels, false);
     if (job->has_bias) check_race(m, job->bias + first * 4, channels * 4, false);
-    const uint8_t *scales = l1_bytes_at(m, job->scale + first * (job->scale_bits / 8), sizeof copies[0], copies[0]);
+}
+
+void ne16_normalise(Machine *m, Ne16 *n, const Ne16Job *job)
+{
+    const uint32_t first = n->ko * job->ko_tile, scale = job->scale + first * (job->scale_bits / 8);
+    uint8_t copies[3][KO_TILE * 4];
+    check_parameter_races(m, n, job);
+    const uint8_t *scales = l1_bytes_at(m, scale, sizeof copies[0], copies[0]);
     const uint8_t *shifts = l1_bytes_at(m, job->shift + first, KO_TILE, copies[1]);
     const uint8_t *biases = l1_bytes_at(m, job->bias + first * 4, sizeof copies[2], copies[2]);
-    for (uint32_t c = 0; c < channels; c++) {
+    for (uint32_t c = 0; c < tile_size(n, job).channels; c++) {
         const uint32_t shift = job->has_shifts ? shifts[c] : job->right_shift;
-        for (uint32_t output = 0; output < OUTPUTS; output++)
-            n->sum[c][output] = shifted(scaled(job, n->sum[c][output], scales, c), job->has_bias, signed_word(biases + 4 * c), shift);
+        const int32_t bias = signed_word(biases + 4 * c);
+        for (uint32_t output = 0; output < OUTPUTS; output++) {
+            const int64_t value = scaled(job, n->sum[c][output], scales, c);
+            n->sum[c][output] = shifted(value, job->has_bias, bias, shift);
+        }
     }
 }
 
@@ -307,17 +331,20 @@ static int64_t clip(int64_t value, int64_t lowest, int64_t highest)
     return value < lowest ? lowest : value > highest ? highest : value;
 }
 
+static uint32_t stored(const Ne16Job *job, int64_t sum)
+{
+    const bool is_byte = job->output_bits == 8;
+    if (is_byte && job->is_signed) return (uint32_t)clip(sum, -128, 127);
+    if (is_byte) return (uint32_t)clip(sum, 0, 255);
+    return (uint32_t)(job->normalises && !job->is_signed ? clip(sum, 0, UINT32_MAX) : sum);
+}
+
 void ne16_outputs(Ne16 *n, const Ne16Job *job)
 {
-    const bool bytes = job->output_bits == 8, rectifies = job->normalises && !job->is_signed;
+    const uint32_t bytes = job->output_bits == 8 ? 1 : 4;
     for (uint32_t c = 0; c < tile_size(n, job).channels; c++)
         for (uint32_t output = 0; output < OUTPUTS; output++) {
-            const int64_t sum = n->sum[c][output];
-            if (bytes) {
-                n->outputs[output][c] = (uint8_t)(job->is_signed ? clip(sum, -128, 127) : clip(sum, 0, 255));
-                continue;
-            }
-            const uint32_t word = (uint32_t)(rectifies ? clip(sum, 0, UINT32_MAX) : sum);
-            memcpy(n->outputs[output] + 4 * c, &word, sizeof word);
+            const uint32_t value = stored(job, n->sum[c][output]);
+            memcpy(n->outputs[output] + bytes * c, &value, bytes);
         }
 }

@@ -97,9 +97,11 @@ void watch_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool 
 void watch_ne16(Machine *m, uint32_t first, uint32_t bytes, bool is_store)
 {
     const uint32_t address = m->chip.l1_base + first;
-    if (is_store && guard_at(m, first, bytes)) fault(m, -1, FAULT_STACK, 0, address, "NE16 stores to the end of a stack");
+    if (is_store && guard_at(m, first, bytes))
+        fault(m, -1, FAULT_STACK, 0, address, "NE16 stores to the end of a stack");
     const Transfer *t = under_way(m, first, bytes, true, is_store);
     if (t)
-        fault(m, -1, FAULT_DMA, 0, address, "NE16 %s bytes at 0x%08x that a DMA transfer of %u bytes has yet to %s",
+        fault(m, -1, FAULT_DMA, 0, address,
+              "NE16 %s bytes at 0x%08x that a DMA transfer of %u bytes has yet to %s",
               is_store ? "stores to" : "loads", address, t->bytes, t->out ? "read" : "write");
 }
