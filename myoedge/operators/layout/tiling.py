@@ -175,7 +175,7 @@ def _copy_work(
 
 def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
     """Bytes of one core that move alone, and what takes as long: rows that lie side by side, 4 x 4
-    blocks, the start of every line and of every plane of two loops."""
+    blocks, the start of every line, of four rows of blocks and of every plane of two loops."""
     inner = len(loops) - 1
     if inner == 0:
         return -(-extents[0] // cores)
@@ -184,12 +184,13 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
     planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
     parts = np.where(planes * groups >= 2 * cores, 1, np.minimum(cores, -(-rows // 4)))
     share = -(-planes * groups * parts // cores)
-    starts = np.ceil(share / groups) * inner
-    rows = rows / parts
+    planes_begun = np.ceil(share / groups)
+    starts, rows = planes_begun * inner, np.minimum(-(-rows // (4 * parts)) * 4, rows)
     if _steps_by_1(loops, inner):
         return starts * 40 + share * 4 * (0.26 * rows + 17)
     if _steps_by_1(loops, column):
-        return starts * 100 + share * (2.8 * rows + 4 * rows + 4 * (rows % 4))
+        calls = planes_begun * (rows // 4 + (rows % 4 > 0))
+        return starts * 100 + calls * 20 + share * (14.7 * (rows // 4) + 4 * (rows % 4))
     return starts * 100 + share * 4 * (rows + 15)
 
 
