@@ -13,7 +13,7 @@ import pytest
 
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
-from myoedge.plan.l1.layer_kernels import NetworkKernels, declared
+from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
@@ -29,7 +29,7 @@ ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
 
 def in_rooms(case: Case, number: int) -> Tiling:
     """The case in tiles that fit a room, which differs from case to case."""
-    kernel = declared(case.step, GAP9)
+    kernel = candidates(case.step, GAP9)[0]
     room = int(sum(smallest(kernel)[1].values()) * ROOMS[number % len(ROOMS)])
     (tiling,) = plan_l1(NetworkKernels.of([case.step], GAP9), room)
     assert tiling is not None, f"{room} bytes are enough for the smallest tile"
@@ -57,7 +57,7 @@ def test_kernels_of_little_scratch_equal_numpy(tmp_path: Path) -> None:
     small = replace(GAP9, l1_bytes=GAP9.l1_reserved_bytes + 8)
     cases, tilings = [], []
     for case in (case for op in ("conv", "linear", "matmul") for case in drawn(op, COUNT)):
-        usual, fallback = declared(case.step, GAP9), declared(case.step, small)
+        usual, fallback = candidates(case.step, GAP9)[0], candidates(case.step, small)[0]
         room = smallest(fallback)[1].get("scratch", 0)
         (tiling,) = plan_l1(NetworkKernels.of([case.step], small), room)
         if tiling is not None and fallback.scratch(fallback.axes) != usual.scratch(usual.axes):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.codegen import kernels
+from myoedge.codegen.constants import comment
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.numerics.quant_params import QuantParams
@@ -245,7 +245,7 @@ def test_loops_are_merged_where_every_operand_goes_on(
     "text", ["a */ b", "tail\\", "trigraph ??/", "more ????/", "日本語/", "new\nline", "naïve"]
 )
 def test_a_user_s_text_stays_inside_its_comment(text: str) -> None:
-    shown = kernels.comment(text)
+    shown = comment(text)
     assert "*/" not in shown
     assert "??" not in shown
     assert "\n" not in shown
