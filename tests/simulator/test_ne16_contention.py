@@ -199,6 +199,26 @@ def test_it_slows_the_cores_as_recorded(
     assert 1.01 < slowed / free < 1.11, "recorded: 1.5 to 7.2 %"
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "lost"),
+    [
+        ("g01_1x1_64_64_9x9", 1, 2276 - 2108),
+        ("g02_3x3_32_32_9x9", 1, 2232 - 2108),
+        ("g01_1x1_64_64_9x9", 4, 8730 - 8224),
+        ("g02_3x3_32_32_9x9", 4, 8672 - 8224),
+    ],
+)
+def test_it_slows_transfers_as_recorded(name: str, count: int, lost: int) -> None:
+    """Cycles more than without conflicts, from the first start to the last end."""
+    elf = program(recorded()[name], transfers(count), None)
+    taken = []
+    for contention in (0, 1):
+        spans = run(elf, spans=True, chip={"ne16_contention": contention}).run.spans
+        last = [span for span in spans if span.what == "dma in"][-count:]
+        taken.append(last[-1].end - last[0].start)
+    assert abs(taken[1] - taken[0] - lost) <= 10
+
+
 def test_without_bank_conflicts_nobody_slows_it() -> None:
     job = recorded()["g01_1x1_64_64_9x9"]
     for chip in ({"ne16_contention": 0}, {"l1_contention": 0}):
