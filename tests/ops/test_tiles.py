@@ -64,7 +64,7 @@ def test_kernels_of_little_scratch_equal_numpy(tmp_path: Path) -> None:
             cases.append(case)
             tilings.append(tiling)
     assert {tiling.kernel.function for tiling in tilings} == {
-        "me_conv_s8", "me_linear_in_place_s8", "me_matmul_in_place_s8"
+        "me_conv_s8", "me_group_conv_s8", "me_linear_in_place_s8", "me_matmul_in_place_s8"
     }  # fmt: skip
     found = run_c(cases, tmp_path, "-O0", tilings)
     wanted = [integer_step(case.step, case.data) for case in cases]
@@ -74,7 +74,7 @@ def test_kernels_of_little_scratch_equal_numpy(tmp_path: Path) -> None:
 def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
     """In every order of its tiles that the search looks at."""
     packed = 0
-    for number, case in enumerate(drawn("matmul", COUNT, 0)):
+    for number, case in enumerate(drawn("matmul", SLOW_COUNT, 0)):
         tiling = in_rooms(case, number)
         for order in _orders(tiling.kernel):
             tiles = unplaced(tiling.kernel, replace(tiling.choice, order=order), frozenset()).tiles
