@@ -15,7 +15,7 @@ static void fill(int16_t **to, int32_t n, int32_t value)
         *(*to)++ = (int16_t)value;
 }
 
-static void copy(const me_conv_s16_params *op, const void *x, ptrdiff_t at, int32_t n, int16_t **to)
+static void copy(const me_conv_s16_params *op, const void *x, int32_t at, int32_t n, int16_t **to)
 {
     if (n > 0 && op->x_wide)
         me_copy_halves((const int16_t *)x + at, n, *to);
@@ -28,11 +28,11 @@ static void copy(const me_conv_s16_params *op, const void *x, ptrdiff_t at, int3
 static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t row, int32_t left, int16_t *to)
 {
     const int32_t c = op->c, step = op->dilation_w;
-    const ptrdiff_t start = (ptrdiff_t)row * tile->w;
+    const void *x = (const int8_t *)tile->x + (ptrdiff_t)row * tile->row_stride;
     if (step > 1) {
         for (int32_t s = 0, column = left; s < op->k_w; s++, column += step) {
             if (column >= 0 && column < tile->w)
-                copy(op, tile->x, (start + column) * c, c, &to);
+                copy(op, x, column * c, c, &to);
             else
                 fill(&to, c, op->x_zero);
         }
@@ -41,7 +41,7 @@ static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *til
     const int32_t from = at_most(left < 0 ? -left : 0, op->k_w), end = at_most(tile->w - left, op->k_w);
     const int32_t behind = end > from ? end : from;
     fill(&to, from * c, op->x_zero);
-    copy(op, tile->x, (start + left + from) * c, (behind - from) * c, &to);
+    copy(op, x, (left + from) * c, (behind - from) * c, &to);
     fill(&to, (op->k_w - behind) * c, op->x_zero);
 }
 

@@ -19,7 +19,7 @@ typedef struct {
     me_scale scale;
 } me_conv_s16_params;
 
-/* x        h x w x c that exist
+/* x        h x w x c that exist, row_stride bytes between rows
  * pad_*    how far the first output's window starts above and left of x; what windows reach beyond
  *          x on any side is padding
  * weights  and channels packed for k channels, up to whole fours
@@ -27,7 +27,7 @@ typedef struct {
  * scratch  me_conv_s16_row_bytes of all taps for each of the oh * ow windows; aligned to 4, like weights */
 typedef struct {
     const void *x;
-    int32_t h, w, pad_top, pad_left;
+    int32_t h, w, pad_top, pad_left, row_stride;
     const int16_t *weights;
     const me_channel *channels;
     void *y;

@@ -54,6 +54,17 @@ def exact(build: myoedge.Build) -> bool:
     return myoedge.validate(build, on=("host", "simulator")).difference is None
 
 
+def against_torch_db(build: myoedge.Build, network: nn.Module) -> float:
+    """SQNR of the build's golden output against torch's."""
+    given, found = (
+        np.load(build.folder / "golden" / f"{name}.npz") for name in ("input", "output")
+    )
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(given["input"])).numpy()
+    error = wanted - found[next(name for name in found.files if not name.endswith(".q"))]
+    return float(10 * np.log10((wanted**2).mean() / (error**2).mean()))
+
+
 def test_weights_of_a_large_lstm_stay_in_l2(tmp_path: Path) -> None:
     build = built(tmp_path, Outputs(nn.LSTM, (180,)), SHAPE)
     assert in_l2(build) == [["weights"]]
@@ -125,13 +136,26 @@ def test_groups_of_an_input_larger_than_l1(
     (operands,) = in_l2(build)
     assert "x" in operands
     assert exact(build)
-    given, found = (
-        np.load(build.folder / "golden" / f"{name}.npz") for name in ("input", "output")
+    assert against_torch_db(build, network) > 30
+
+
+def test_windows_of_16_bits_are_read_by_rows_of_an_image_in_l2(tmp_path: Path) -> None:
+    """Scratch of all windows of a row of results would be larger than L1: rows are cut."""
+    layers = (
+        nn.Conv2d(1, 16, 1),
+        nn.Conv2d(16, 3, (3, 7), padding=(1, 0), dilation=(30, 11)),
+        nn.Conv2d(3, 3, 1),
     )
-    with torch.no_grad():
-        wanted = network(torch.from_numpy(given["input"])).numpy()
-    error = wanted - found[next(name for name in found.files if not name.endswith(".q"))]
-    assert 10 * np.log10((wanted**2).mean() / (error**2).mean()) > 30
+    network, config = nn.Sequential(*layers), tmp_path / "sqnr.toml"
+    config.write_text("[budget]\nsqnr = 46\n")
+    build = built(tmp_path, network, (1, 1, 59, 247), config=str(config))
+    row = build.layers[1]
+    assert (row["in_dtypes"], row["weight_dtype"]) == (["int16"], "int16")
+    assert row["out_shape"] == [1, 1, 181, 3]
+    assert 1 < row["tiles"] < 181
+    assert in_l2(build) == [["x"]]
+    assert exact(build)
+    assert against_torch_db(build, network) > 44
 
 
 @pytest.mark.parametrize(

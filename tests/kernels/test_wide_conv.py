@@ -56,14 +56,17 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
     step = step_of(rng, number, wide)
     sizes = Spatial.of(step)
-    x = draw(rng, int(np.prod(step.shapes[0])), "int16" if wide[0] else "int8")
-    data = blob(x, wide_weights(step), channels_in_blocks(step))
+    _, h, w, c = sizes.x
+    row = (w + 3 * (number % 2)) * c  # where the kernel reads columns of wider rows too
+    image = draw(rng, h * row, "int16" if wide[0] else "int8")
+    x = image.reshape(h, row)[:, : w * c]
+    data = blob(image, wide_weights(step), channels_in_blocks(step))
     (top, _), (left, _) = sizes.pads
     both = (*sizes.kernel, *sizes.stride, *sizes.dilation)
     numbers = (
-        *(sizes.x[3], *both, step["x_zero"], int(wide[0]), int(wide[1])),
+        *(c, *both, step["x_zero"], int(wide[0]), int(wide[1])),
         *(step["pre"], step.low, step.high, -1),
-        *(data.starts[0], *sizes.x[1:3], top, left, *data.starts[1:]),
+        *(data.starts[0], h, w, top, left, row * x.itemsize, *data.starts[1:]),
         *sizes.y[1:],
     )
     expected = integer_step(step, [x.reshape(step.shapes[0])])

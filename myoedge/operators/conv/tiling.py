@@ -209,7 +209,8 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
     weights, channels = wide_weights(step), channels_in_blocks(step)
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
-    x, y = replace(conv.read(()), itemsize=1 + wide["x_wide"]), conv.write(CHANNELS)
+    x = replace(conv.read(()), itemsize=1 + wide["x_wide"], row_stride="row_stride")
+    y = replace(conv.write(CHANNELS), itemsize=step.element_type.size_bytes)
     return TiledKernel(
         function="me_conv_s16",
         axes={**conv.axes(), **channel_axes(k)},
@@ -219,10 +220,10 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
             x,
             *weight_operands(weights, channels, len(channels)),
             *table_operand(step),
-            replace(y, itemsize=step.element_type.size_bytes),
+            y,
         ),
         op={**conv.fields(c, step), **wide},
-        tile=_wide_tile,
+        tile=lambda regions: _wide_tile(regions, x.itemsize),
         # me_conv_s16_row_bytes of every window
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1),
         work=lambda sizes: _wide_work(
@@ -249,9 +250,10 @@ def _wide_work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) ->
     return sums + -(-windows * rows // cores) * (0.13 * in_row + 8)
 
 
-def _wide_tile(regions: Mapping[str, Region]) -> Fields:
-    fields = tile_fields(regions)
-    return {name: fields[name] for name in fields if name not in ("row_stride", "y_stride")}
+def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
+    row_stride = x_itemsize * math.prod(regions["x"].extent[2:])
+    fields = {**tile_fields(regions), "row_stride": row_stride}
+    return {name: fields[name] for name in fields if name != "y_stride"}
 
 
 def _packed(weight: Array, conv: Spatial) -> Array:
