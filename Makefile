@@ -12,6 +12,8 @@ DEV_STAMP := $(VENV)/installed-dev
 JOBS ?= auto
 test test-all: export OMP_NUM_THREADS = 1
 test test-all: export OPENBLAS_NUM_THREADS = 1
+# Tests start hundreds of processes: none of them compiles the package anew.
+test test-all: export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-all check bench docs wheel clean
 

@@ -34,6 +34,7 @@ def decibel(real: np.ndarray, found: np.ndarray) -> float:
     return float(10 * np.log10(np.sum(real**2) / np.sum((real - found) ** 2)))
 
 
+@pytest.mark.slow
 def test_int8_keeps_what_float_learnt(demo: Path, tmp_path: Path) -> None:
     build = myoedge.build(demo / "model.pt2", calib=demo / "calib.npz", output=tmp_path / "out")
     assert myoedge.validate(build, input=demo / "test.npz").exact["host"] is True

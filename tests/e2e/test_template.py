@@ -82,6 +82,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_template_is_an_operator(copied: Path) -> None:
     done = run(copied, "-c", CHECK)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -41,6 +41,7 @@ def built(model: Path, folder: Path, **options: Any) -> myoedge.Build:
     return myoedge.build(model, calib=calib, output=folder, l1="40KiB", **options)
 
 
+@pytest.mark.slow
 def test_tuned_builds_are_faster_exact_and_the_same_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from myoedge.targets import find_chip
 from tests.ops.case import Case
 from tests.ops.harness import drawn, mismatches, run_c
 
-COUNT, SLOW_COUNT = 40, 120
+COUNT, SLOW_COUNT = 30, 120
 TILED = sorted(name for name in OPS if OPS[name].kernels)
 GAP9 = find_chip("gap9")
 ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
