@@ -72,10 +72,13 @@ typedef struct {
 /* x   1 .. 2**62 */
 static inline me_inverse_root me_inverse_of_root(uint64_t x)
 {
-    const uint32_t high = (uint32_t)(x >> 32);
-    const int32_t top = high ? 32 + me_fl1(high) : me_fl1((uint32_t)x);
-    const int32_t half = (top - 30) >> 1;
-    const uint32_t mantissa = half >= 0 ? (uint32_t)(x >> (2 * half)) : (uint32_t)x << (-2 * half);
+    const uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x;
+    const int32_t half = high ? (me_fl1(high) + 2) >> 1 : (me_fl1(low) - 30) >> 1;
+    uint32_t mantissa; /* x >> (2 * half), 31 or 32 bits */
+    if (high) /* by half twice: 32 at once are too many */
+        mantissa = low >> half >> half | high << (16 - half) << (16 - half);
+    else
+        mantissa = low << (-2 * half);
     const uint32_t root = me_root(mantissa);
     return (me_inverse_root){ (int32_t)(((1u << 30) + (root >> 1)) / root), half };
 }

@@ -9,11 +9,11 @@
 
 #include "me_scale.h"
 
-/* From samples to results: q = (x * mult + offset) >> shift, limited to int16 where `wide`, else by
- * `scale`, without its pre. */
+/* From samples to results: q = (x * mult + offset) >> shift, limited by `scale`, without its pre; int16
+ * where `wide`. */
 typedef struct {
-    int64_t mult, offset;
-    int32_t shift, wide;
+    int64_t offset;
+    int32_t mult, shift, wide;
     me_scale scale;
 } me_samples_scale;
 
@@ -47,7 +47,7 @@ static inline int32_t me_biquads_scratch_bytes(int32_t count)
     return 8 * (2 * count + 2) * (int32_t)sizeof(int32_t);
 }
 
-/* share, bits   part of a sample's square in the power behind it: share / 2**bits
+/* share, bits   part of a sample's square in the power behind it: share / 2**bits, bits 1 .. 31
  * start         power before the first sample, where there is no `before`
  * keeps         y is the power behind the last sample */
 typedef struct {

@@ -41,8 +41,8 @@ KERNELS = {
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
     # a sample of a signal: of a section, of all
-    "me_biquads_s16": KernelCost(85, 500, 900),
-    "me_running_norm_s16": KernelCost(260, 400, 900),
+    "me_biquads_s16": KernelCost(78, 500, 900),
+    "me_running_norm_s16": KernelCost(216, 400, 900),
     # a frame: a class of it, as it is, a vote
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_new_s32": KernelCost(35, 250, 300),
