@@ -21,7 +21,7 @@ VERBS = {
     "flash": "write the application to a board, verify and start it",
     "run": "run the application on a board: outputs and cycles",
     "bench": "energy of an inference on a board, by a power meter",
-    "report": "show a build's report, or its differences from another build",
+    "report": "show a build's report, or with --against its differences from another build",
     "sweep": "many builds: models, budgets, options, operating points; regressions",
     "ops": "list the supported operators",
     "boards": "list the known boards",

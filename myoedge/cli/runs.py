@@ -93,7 +93,7 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
 @click.option("--open", "show", is_flag=True, help="Open report.html in a browser.")
 @common
 def report(terminal: Terminal, folder: str | None, against: str | None, show: bool) -> None:
-    """Show a build's report, or its differences from another build.
+    """Show a build's report, or with --against its differences from another build.
 
     FOLDER is a build; default: the newest below build/.
     """

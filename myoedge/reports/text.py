@@ -197,7 +197,9 @@ def _equivalence(report: Report) -> Text:
     text, missing = _text("NumPy int8"), []
     for backend, is_exact in report["exact"].items():
         name = wording.BACKEND_NAMES[backend]
-        if is_exact is None:
+        if speed.outputs_compared(report, backend):
+            text.append(f" = {name} (outputs)", COMPARISON_STYLES[True])
+        elif is_exact is None:
             missing.append(name)
         else:
             text.append(f" {'=' if is_exact else '≠'} {name}", COMPARISON_STYLES[is_exact])
