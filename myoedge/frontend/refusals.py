@@ -201,7 +201,7 @@ def unsupported(
     tries = (by_reason.get(r.reason) or advice(r.target) for r in refusals)
     return MyoedgeError(
         "E111",
-        f"{first.origin or 'the network'} {title}{more}",
+        f"{str(first.origin or '') or 'the network'} {title}{more}",
         {"found": "\n".join(lines)},
         [*dict.fromkeys(tries), "myoedge ops  lists what there is"],
     )

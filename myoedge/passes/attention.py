@@ -22,11 +22,12 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     soft = made_by(graph, node.inputs[0], "softmax", reader=node)
     if soft is None or soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
         return None
-    terms = [*_terms(graph, soft.inputs[0], soft)]
+    patch = GraphBuilder(graph, node)
+    terms = [*_terms(patch, soft.inputs[0], soft)]
     scaled = [(x, s) for x in terms if (s := _scores(graph, x)) is not None]
     if len(scaled) != 1:
         return None
-    (main, (product, scale)), patch = scaled[0], GraphBuilder(graph, node)
+    main, (product, scale) = scaled[0]
     q, k, v = product.inputs[0], product.inputs[1], node.inputs[1]
     turned = (*graph.shape(k)[:-2], graph.shape(k)[-1], graph.shape(k)[-2])
     if not fits(graph.shape(q), turned, graph.shape(v)):
@@ -53,15 +54,22 @@ def _mask(patch: GraphBuilder, soft: Node) -> tuple[Window, str]:
     return (None, mask) if window is None else (window, given)
 
 
-def _terms(graph: Graph, name: str, reader: Node) -> Iterator[str]:
-    """Addends of a sum that has no other reader, one of which has its shape."""
-    total = made_by(graph, name, "add", reader=reader)
-    shapes = [] if total is None else [graph.shape(x) for x in total.inputs]
-    if total is None or "act" in total.attrs or graph.shape(name) not in shapes:
+def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
+    """Addends of a sum that has no other reader, one of which has its shape; a constant that is
+    taken away is one, negated."""
+    graph = patch.graph
+    total = made_by(graph, name, "add", reader=reader) or made_by(graph, name, "sub", reader=reader)
+    parts = [] if total is None else [*total.inputs]
+    taken_away = total is not None and total.op == "sub"
+    if taken_away and parts[1] in graph.constants:
+        parts[1] = patch.constant(-graph.constants[parts[1]])
+    elif taken_away:
+        parts = []
+    if total is None or "act" in total.attrs or graph.shape(name) not in map(patch.shape, parts):
         yield name
         return
-    for part in total.inputs:
-        yield from _terms(graph, part, total)
+    for part in parts:
+        yield from _terms(patch, part, total)
 
 
 def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:

@@ -221,6 +221,12 @@ def test_unsupported_operators_come_with_what_to_use_instead(name: str) -> None:
     assert advice in "\n".join(error.notice.tries)
 
 
+def test_a_network_that_is_one_layer_is_called_so() -> None:
+    program = torch.export.export(torch.nn.Conv3d(1, 1, 2).eval(), (torch.zeros(1, 1, 4, 4, 4),))
+    with pytest.raises(MyoedgeError, match="the network cannot be built: convolution 3-D"):
+        from_exported(program)
+
+
 REASONS: dict[str, tuple[Callable[[], MyoedgeError], str]] = {
     "computed weight": (lambda: of(lambda x: F.conv1d(x, x[:, :, :3]), X1), "weight must be"),
     "computed bias": (

@@ -60,6 +60,10 @@ FUSED = {
     "slopes of causal heads": given(SLOPES.masked_fill(LATER, -INF)),
     "slopes and -1e4": given(SLOPES.masked_fill(LATER, -1e4)),
     "slopes plus -1e4": given(SLOPES + -1e4 * LATER),
+    "steep slopes that are taken away": written(lambda s: s - 10.0 * SLOPES.abs()),
+    "slopes that are taken away, causal": written(
+        lambda s: (s - SLOPES.abs()).masked_fill(LATER, -INF)
+    ),
     "a bias with holes": given(MIXED),
     "a bias with holes of -1e9": given(BIAS.masked_fill(HOLES, -1e9)),
     "a bias with holes of float16": given(BIAS.masked_fill(HOLES, -65504.0)),
