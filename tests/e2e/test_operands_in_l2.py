@@ -116,16 +116,24 @@ def test_kernels_of_little_scratch(
     assert exact(build)
 
 
+LONG_GROUPS: tuple[tuple[int, dict[str, Any], tuple[int, ...]], ...] = (
+    (2, {"kernel_size": 3, "dilation": 75, "padding": 7, "stride": (2, 3)}, (12, 171, 165)),
+    (2, {"kernel_size": (41, 97), "stride": (1, 2), "padding": (0, 1)}, (64, 42, 99)),
+    (2, {"kernel_size": (241, 250)}, (4, 241, 251)),
+)
+
+
 @pytest.mark.parametrize(
     ("groups", "options", "shape"),
     [
         (2, {"kernel_size": 3, "dilation": (60, 70)}, (16, 131, 145)),
-        (2, {"kernel_size": 3, "dilation": 75, "padding": 7, "stride": (2, 3)}, (12, 171, 165)),
         (3, {"kernel_size": (2, 5), "dilation": (99, 30), "padding": (0, 64)}, (39, 100, 101)),
-        (2, {"kernel_size": (41, 97), "stride": (1, 2), "padding": (0, 1)}, (64, 42, 99)),
-        (2, {"kernel_size": (241, 250)}, (4, 241, 251)),
+        *(
+            pytest.param(groups, options, shape, marks=pytest.mark.slow)
+            for groups, options, shape in LONG_GROUPS
+        ),
     ],
-    ids=["dilated", "padded", "odd", "strided", "few channels"],
+    ids=["dilated", "odd", "padded", "strided", "few channels"],
 )  # fmt: skip
 def test_groups_of_an_input_larger_than_l1(
     tmp_path: Path, groups: int, options: dict[str, Any], shape: tuple[int, ...]

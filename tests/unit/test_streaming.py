@@ -53,6 +53,7 @@ from tests.causal_networks import (
 from tests.networks import Function
 
 FRAMES = 60
+PASS_FRAMES = [1, 3, pytest.param(16, marks=pytest.mark.slow)]
 
 
 def prepared(network: nn.Module, *shape: int) -> Graph:
@@ -106,7 +107,7 @@ def test_more_random_networks_in_passes_are_the_whole(case: tuple[int, int, int]
     judge(*case)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_frames_that_meet_late_and_anchors_behind_valid_convolutions(frames: int) -> None:
     """Frame 0 of a padded layer is the first one of a pass, though it comes 12 frames late."""
     network = nn.Sequential(
@@ -124,7 +125,7 @@ def test_spectra_of_samples_that_come(hops: int) -> None:
     check(q, sample, 0, 16 * hops, 9 - hops)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_lstms_go_on_where_they_were(frames: int) -> None:
     """h and c from pass to pass, exact; behind frames that there never were they begin at 0."""
     network = nn.Sequential(CropAdd(4, 6), Recurrent(4), PerFrame(4), Recurrent(4), CropAdd(4, 3))
@@ -144,7 +145,7 @@ def test_c_of_an_lstm_is_kept_in_16_bits() -> None:
     assert max(np.abs(c).max() for c in values) > 127
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_grus_go_on_where_they_were(frames: int) -> None:
     """The state between steps has 16 bits, as between passes: with 8 the streams would part."""
     network = nn.Sequential(
@@ -170,7 +171,7 @@ def filtered(network: nn.Module, given: Conditioning) -> tuple[QuantGraph, dict[
     return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_filters_go_on_where_they_were(frames: int) -> None:
     """Between passes there are the last two samples of every section, with their guard bits."""
     q, sample = filtered(nn.Sequential(CropAdd(4, 6), PerFrame(4)), BAND)
@@ -181,7 +182,7 @@ def test_filters_go_on_where_they_were(frames: int) -> None:
     assert stream.network.graph.shape(state.input) == (6, 2, 1, 4)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 @pytest.mark.parametrize("band_hz", [(20.0, 90.0), None])
 def test_running_deviations_go_on_where_they_were(
     frames: int, band_hz: tuple[float, float] | None
@@ -220,7 +221,7 @@ def around(put: Callable[[Graph], Graph]) -> tuple[QuantGraph, dict[str, Array]]
     return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_symbols_come_as_those_of_the_whole(frames: int) -> None:
     """The symbol of the frame before goes from pass to pass: nothing is told twice."""
     q, sample = around(lambda graph: decoded(graph, 0, framewise=True))
@@ -234,7 +235,7 @@ def test_symbols_come_as_those_of_the_whole(frames: int) -> None:
     np.testing.assert_array_equal(symbols, listed[1 : 1 + len(symbols)])
 
 
-@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_votes_are_those_of_the_frames_that_there_are(frames: int) -> None:
     q, sample = around(lambda graph: voted(graph, 5))
     check(q, sample, 2, frames, FRAMES - 3 - 2 * frames)
