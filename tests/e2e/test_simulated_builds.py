@@ -47,6 +47,7 @@ def test_cycles_of_build_are_those_of_simulate(small: Path, tmp_path: Path) -> N
     report = build.report
     assert report["cycles"]["source"] == report["energy_uj"]["source"] == "simulated"
     assert report["exact"]["simulator"] is None, "null until validate"
+    assert "same outputs" in (build.folder / "report.html").read_text()
     assert len(report["cycles"]["inferences"]) == 1
     assert not build.warnings
     assert seen[-1][0] >= report["cycles"]["total"]

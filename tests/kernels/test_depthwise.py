@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.depthwise import packed_depthwise
+from myoedge.operators.conv.depthwise import depthwise_in_tiles, packed_depthwise
+from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.interpreter import integer_step
+from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
@@ -150,3 +152,12 @@ def measured() -> list[Case]:
 def test_channels_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
     check(cases, run("depthwise", KERNELS, cases, tmp_path))
+
+
+def test_channels_that_are_no_multiple_of_four_take_scratch_as_the_next_one_does() -> None:
+    rng = np.random.default_rng(3)
+    odd, next_four = (
+        depthwise_in_tiles(step, find_chip("gap9").engines[0], Spatial.of(step))
+        for step in (conv_step(rng, Conv(1, 3, c, (1, 3), pads=((0, 0), (1, 1)))) for c in (13, 16))
+    )
+    assert odd.scratch(odd.axes) == next_four.scratch(next_four.axes)

@@ -82,7 +82,7 @@ def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
                 if tiling.kernel.tile(now)["packed"]:
                     packed += 1
                     assert now["b"] == before["b"]
-    assert packed > COUNT
+    assert packed > SLOW_COUNT // 2
 
 
 @pytest.mark.parametrize("op", TILED)

@@ -237,6 +237,14 @@ def test_where_figures_come_from(ran: Report, on_gvsoc: Report) -> None:
     assert "NOT bit for bit" in speed.exactness(wrong)
 
 
+def test_outputs_that_build_has_compared_are_told_from_layers(ran: Report, built: Report) -> None:
+    exact = {**ran["exact"], "simulator": None}
+    assert speed.outputs_compared({**ran, "exact": exact}, "simulator")
+    assert not speed.outputs_compared({**ran, "exact": exact}, "gvsoc")
+    assert not speed.outputs_compared(ran, "simulator"), "validate has compared every layer"
+    assert not speed.outputs_compared({**built, "exact": exact}, "simulator"), "it has not run"
+
+
 def test_most_time_names_the_longest_layer_and_the_worst_cause(
     ran: Report, on_gvsoc: Report
 ) -> None:

@@ -95,7 +95,9 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
         operands=(conv.read(channels), *packed, *table, conv.write(channels)),
         op={**conv.fields(1, step), "narrow": 0, "together": 0},
         tile=lambda regions: {**tile_fields(regions), "padded": "@none"},
-        scratch=lambda sizes: scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"], engine.cores),
+        scratch=lambda sizes: scratch(
+            k_h, k_w, 4 * sizes.get("k", whole), sizes["t1"], engine.cores
+        ),
         work=lambda sizes: (
             looked_up
             * _work(way, words, sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)

@@ -60,8 +60,10 @@ def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
 def _fits(kernel: TiledKernel, chip: Chip) -> bool:
     """Whether tiles have their scratch in L1, and their operands there or in L2."""
     room, parts = chip.l1_room_bytes, smallest(kernel)[1]
-    if not chip.l1_bytes or parts.get(SCRATCH, 0) > MOST_SCRATCH * room:
-        return not chip.l1_bytes
+    if not chip.l1_bytes:  # a host: operands and scratch lie where they are
+        return True
+    if parts.get(SCRATCH, 0) > MOST_SCRATCH * room:
+        return False
     return sum(parts.values()) <= room or bool(with_operands_in_l2(kernel, room, chip.transfers))
 
 
