@@ -79,35 +79,38 @@ def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.pair(step, engine, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
 
 
+pairwise = partial(  # OpDef of an operator on elements of two tensors, broadcast
+    OpDef,
+    shape=broadcast,
+    nest=elementwise,
+    acc_bound=stored_bound,
+    epilogue=True,
+    permute_rule=same_attrs,
+    broadcast_inputs={0: None, 1: None},
+    streaming_rule=broadcast_streaming_rule,
+)
+
 ADD = register(
-    OpDef(
+    pairwise(
         name="add",
         doc="sum of two tensors, broadcast; residual additions",
-        shape=broadcast,
-        nest=elementwise,
         real=lambda attrs, a, b: np.asarray(a + b),
         integer=sum_integer,
         quantize=partial(_quantize_sum, sign=1),
-        acc_bound=stored_bound,
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
-        epilogue=True,
-        permute_rule=same_attrs,
         accepts_int16=limited,
         emits_int16=not_activated,
-        broadcast_inputs={0: None, 1: None},
-        streaming_rule=broadcast_streaming_rule,
     )
 )
 
 SUB = register(
-    replace(
-        ADD,
+    pairwise(
         name="sub",
         doc="difference of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a - b),
+        integer=sum_integer,
         quantize=partial(_quantize_sum, sign=-1),
-        accepts_int16=None,
-        emits_int16=None,
+        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
     )
 )
 
@@ -119,8 +122,7 @@ def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 MUL = register(
-    replace(
-        SUB,
+    pairwise(
         name="mul",
         doc="product of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a * b),
@@ -276,8 +278,7 @@ def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 MAGNITUDE = register(
-    replace(
-        ADD,
+    pairwise(
         name="magnitude",
         doc="sqrt(a^2 + b^2) of two tensors of one shape: magnitudes of spectra",
         shape=magnitude_shape,
@@ -285,7 +286,7 @@ MAGNITUDE = register(
         integer=magnitude_integer,
         quantize=magnitude_quantize,
         kernels=on_cluster(flat.magnitude),
-        accepts_int16=None,
+        emits_int16=not_activated,
         broadcast_inputs={},
     )
 )

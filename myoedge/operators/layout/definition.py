@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -47,16 +47,17 @@ def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(axes[0], lambda made: with_entry(at.attrs, "shape", axes[0], made))
 
 
+data_movement = partial(  # OpDef of an operator whose results are input elements, unchanged
+    OpDef, nest=by_output, same_scale=True, is_data_movement=True
+)
+
 RESHAPE = register(
-    OpDef(
+    data_movement(
         name="reshape",
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
         shape=lambda attrs, x: tuple(attrs["shape"]),
-        nest=by_output,
         real=lambda attrs, x: x.reshape(attrs["shape"]),
         integer=lambda step, x: x.reshape(step.attrs["shape"]),
-        same_scale=True,
-        is_data_movement=True,
         view=True,
         streaming_rule=_reshape_streaming_rule,
         accepts_int16=always,
@@ -134,23 +135,19 @@ def _expand_streaming_rule(at: OperandAxis) -> StreamingRule:
 
 
 TRANSPOSE = register(
-    OpDef(
+    data_movement(
         name="transpose",
         doc="axes in another order: transpose, permute, movedim",
         shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
-        nest=by_output,
         real=transpose_real,
         integer=as_in_floats(transpose_real),
         kernels=on_cluster(transpose_in_tiles),
-        same_scale=True,
-        is_data_movement=True,
         streaming_rule=lambda at: StreamingRule(at.attrs["perm"].index(at.axis)),
     )
 )
 
 SLICE = register(
-    replace(
-        TRANSPOSE,
+    data_movement(
         name="slice",
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
         shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
@@ -163,8 +160,7 @@ SLICE = register(
 )
 
 EXPAND = register(
-    replace(
-        TRANSPOSE,
+    data_movement(
         name="expand",
         doc="copies along axes of extent 1: expand, repeat of such axes",
         shape=RESHAPE.shape,
@@ -199,8 +195,7 @@ def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
 
 
 PAD = register(
-    replace(
-        SLICE,
+    data_movement(
         name="pad",
         doc="a constant around a tensor, in front and behind on every axis",
         shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
@@ -208,6 +203,7 @@ PAD = register(
         integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step["fill"]),
         quantize=pad_quantize,
         kernels=on_cluster(pad_in_tiles),
+        permute_rule=cuts_turned,
         streaming_rule=_pad_streaming_rule,
     )
 )
@@ -244,8 +240,7 @@ def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 CONCAT = register(
-    replace(
-        TRANSPOSE,
+    data_movement(
         name="concat",
         doc="tensors behind each other along one axis: cat, stack",
         shape=concat_shape,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.elementwise.definition import MUL
+from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.elementwise.tiling import pair
 from myoedge.operators.kernel import on_cluster
 
@@ -40,8 +39,7 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 MAXIMUM = register(
-    replace(
-        MUL,
+    pairwise(
         name="maximum",
         doc="the larger of two tensors, broadcast",
         real=lambda attrs, a, b: np.maximum(a, b),
