@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.api.models import silent
+from myoedge.api.models import as_build, silent
 from myoedge.api.runs import line_of, simulate
-from myoedge.backends.build import Build, load_build
+from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
@@ -59,7 +59,7 @@ def flash(
     from myoedge.backends.flashing import flash_build
     from myoedge.targets.boards import find_board
 
-    chosen = build if isinstance(build, Build) else load_build(build)
+    chosen = as_build(build)
     if elf is None:
         chosen.check_application()
     asked = partial(line_of, board, port) if console and to == "ram" else None
@@ -87,7 +87,7 @@ def bench(
     from myoedge.backends.meter import energy_of, open_ppk2
     from myoedge.targets.boards import find_board
 
-    chosen = build if isinstance(build, Build) else load_build(build)
+    chosen = as_build(build)
     described = find_board(board)
     if described.power is None:
         raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")

@@ -28,6 +28,11 @@ def silent(_: str) -> None:
     """For callers that do not watch the stages go by."""
 
 
+def as_build(build: Build | StrPath) -> Build:
+    """The build itself, or the one of a folder. Errors: E222 no build."""
+    return build if isinstance(build, Build) else load_build(build)
+
+
 def load(model: StrPath, *, factory: str | None = None, calib: Given | None = None) -> Model:
     """Loads a torch.export archive, an ONNX model, or a checkpoint through its factory.
 
@@ -69,9 +74,7 @@ def quantize(
 
 
 def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
-    if build is None:
-        return None
-    return (build if isinstance(build, Build) else load_build(build)).network
+    return None if build is None else as_build(build).network
 
 
 def build(

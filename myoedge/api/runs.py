@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.api.models import silent
-from myoedge.backends.build import Build, load_build
+from myoedge.api.models import as_build, silent
+from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
 from myoedge.quantization.samples import Given
 
@@ -65,38 +65,44 @@ def validate(
     The reports in the folder are replaced. It stops at the first backend that differs.
     Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends.equivalence import (
-        all_samples,
-        check_backends,
-        first_difference,
-        onnx_agreement_db,
-        real_inputs,
-    )
+    from myoedge.backends.equivalence import check_backends, onnx_agreement_db, real_inputs
     from myoedge.building.build_files import report_files
 
     on = on.split(",") if isinstance(on, str) else on
     check_backends(on)
-    chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
+    chosen = replace(as_build(build), cc=cc)
     if "board" in on:
-        chosen.check_application()
-        chosen = replace(chosen, line=line_of(board, port))
+        chosen = with_serial_line(chosen, board, port)
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
-    counts: dict[str, int] = {}
-    same: dict[str, bool | None] = {}
-    difference: Difference | None = None
-    for name in dict.fromkeys(on):
-        say(f"compare with {name}")
-        random = RANDOM_CHECKS if name == "host" else RANDOM_CHECKS_ON_CHIP
-        samples = all_samples(chosen, random, input, short=name != "host")
-        counts[name], difference = first_difference(chosen, samples, name)
-        same[name] = difference is None
-        if difference is not None:
-            break
+    counts, same, difference = _compare(chosen, on, input, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
     report = chosen.report  # as it is now: a simulate may have written there meanwhile
     exact = {**report["exact"], **same}
     chosen.replace(report_files({**report, "exact": exact}))
     return Validation(exact, counts, difference, onnx_db, chosen.stream is not None)
+
+
+def _compare(
+    build: Build, backends: Sequence[str], given: Given | None, say: Progress
+) -> tuple[dict[str, int], dict[str, bool | None], Difference | None]:
+    """(samples by backend, equal by backend, first difference), up to the first backend with one.
+
+    given   float samples besides the golden one and random ones
+    """
+    from myoedge.backends.equivalence import all_samples, first_difference
+
+    counts: dict[str, int] = {}
+    same: dict[str, bool | None] = {}
+    difference: Difference | None = None
+    for name in dict.fromkeys(backends):
+        say(f"compare with {name}")
+        random = RANDOM_CHECKS if name == "host" else RANDOM_CHECKS_ON_CHIP
+        samples = all_samples(build, random, given, short=name != "host")
+        counts[name], difference = first_difference(build, samples, name)
+        same[name] = difference is None
+        if difference is not None:
+            break
+    return counts, same, difference
 
 
 def simulate(
@@ -127,10 +133,9 @@ def simulate(
     """
     from myoedge.building.simulate import simulate_build
 
-    chosen = build if isinstance(build, Build) else load_build(build)
+    chosen = as_build(build)
     if on == "board":
-        chosen.check_application()
-        chosen = replace(chosen, line=line_of(board, port))
+        chosen = with_serial_line(chosen, board, port)
     return simulate_build(chosen, on, input, operating_point, like, trace, progress)
 
 
@@ -189,7 +194,7 @@ def energy(
     """
     from myoedge.building.energy import consumption, duty_cycle
 
-    chosen = build if isinstance(build, Build) else load_build(build)
+    chosen = as_build(build)
     return consumption(chosen, operating_point, duty_cycle(every, battery_mah, battery_volts))
 
 
@@ -210,19 +215,25 @@ def peaks(build: Build | StrPath) -> tuple[Peak, ...]:
     """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
     from myoedge.reports.peaks import peaks as peaks_of
 
-    chosen = build if isinstance(build, Build) else load_build(build)
+    chosen = as_build(build)
     return peaks_of(chosen.mapped_report)
 
 
 def report(build: Build | StrPath, *, against: Build | StrPath | None = None) -> Any:
     """report.json of a build; with `against`, the rows of what changed since that build."""
-    new = build if isinstance(build, Build) else load_build(build)
+    new = as_build(build)
     if against is None:
         return new.report
     from myoedge.reports.diff import compare
 
-    old = against if isinstance(against, Build) else load_build(against)
+    old = as_build(against)
     return compare(old.report, new.report)
+
+
+def with_serial_line(build: Build, board: str | None, port: str | None) -> Build:
+    """A build with the serial line of its board. Errors: E240 no application, else as line_of."""
+    build.check_application()
+    return replace(build, line=line_of(board, port))
 
 
 def line_of(board: str | None, port: str | None) -> SerialLine:

@@ -67,7 +67,7 @@ def filter_kernel(
     state: tuple[int, int],
     *,
     constants: Sequence[str] = (),
-    scratch: int = 0,
+    scratch_bytes: int = 0,
     sample_work: Callable[[Any], Any],
 ) -> TiledKernel:
     """Kernel of me_filters.h; signals are cut around their time axis.
@@ -78,34 +78,44 @@ def filter_kernel(
     sample_work  signals -> units of a sample of the core with most of them
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    keeps, (count, size_bytes) = step.out != step.shapes[0], state
-    samples: tuple[Shape, tuple[Dim, ...]] = (outer, steps, inner), ((("o", 1),), (), ())
-    kept: tuple[Shape, tuple[Dim, ...]] = (count, outer, inner), ((), (("o", 1),), ())
-    written = kept if keeps else samples
-    before = [Operand("before", 1, *kept, (), size_bytes)] if len(step.shapes) > 1 else []
-    places = ["x", "y", *(o.name for o in before), *["scratch"] * (scratch > 0)]
+    scale = {} if _gives_state(step) else _scale(step)
+    fields = {"steps": steps, "inner": inner, "keeps": int(_gives_state(step)), **numbers}
+    pointers = ["x", "y", *["before"] * (len(step.shapes) > 1), *["scratch"] * (scratch_bytes > 0)]
     return TiledKernel(
         function=function,
         axes={"o": outer},
         split=("o",),
-        operands=(
-            Operand("x", 0, *samples, (), 2),
-            *before,
-            *(Operand.whole(name, step[name]) for name in constants),
-            *table_operand(step),
-            Operand("y", OUT, *written, (), step.element_type.size_bytes),
-        ),
-        op={
-            "steps": steps,
-            "inner": inner,
-            "keeps": int(keeps),
-            **numbers,
-            **{name: f"@{name}" for name in constants},
-            **({} if keeps else _scale(step)),
+        operands=_operands(step, state, constants),
+        op={**fields, **{name: f"@{name}" for name in constants}, **scale},
+        tile=lambda regions: {
+            **{name: f"@{name}" for name in pointers},
+            "outer": regions["x"].extent[0],
         },
-        tile=lambda regions: {**{x: f"@{x}" for x in places}, "outer": regions["x"].extent[0]},
-        scratch=lambda sizes: scratch,
+        scratch=lambda sizes: scratch_bytes,
         work=lambda sizes: steps * sample_work(sizes["o"] * inner),
+    )
+
+
+def _gives_state(step: QuantizedNode) -> bool:
+    """Whether the output is the state behind the last sample, not the filtered samples."""
+    return step.out != step.shapes[0]
+
+
+def _operands(
+    step: QuantizedNode, state: tuple[int, int], constants: Sequence[str]
+) -> tuple[Operand, ...]:
+    """Samples [outer, time, inner] and, where the step has it, the state [count, outer, inner]."""
+    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    (count, size_bytes), signal = state, (("o", 1),)
+    samples: tuple[Shape, tuple[Dim, ...]] = (outer, steps, inner), (signal, (), ())
+    states: tuple[Shape, tuple[Dim, ...]] = (count, outer, inner), ((), signal, ())
+    written = states if _gives_state(step) else samples
+    return (
+        Operand("x", 0, *samples, (), 2),
+        *([Operand("before", 1, *states, (), size_bytes)] if len(step.shapes) > 1 else []),
+        *(Operand.whole(name, step[name]) for name in constants),
+        *table_operand(step),
+        Operand("y", OUT, *written, (), step.element_type.size_bytes),
     )
 
 
@@ -272,7 +282,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         {"count": count, "guard": step["guard"], "fraction": step["fraction"]},
         (2 * count + 2, 4),
         constants=("sections",),
-        scratch=engine.cores * (2 * count + 2) * 4,
+        scratch_bytes=engine.cores * (2 * count + 2) * 4,
         sample_work=lambda signals: -(-signals // engine.cores) * (count + 0.3),
     )
 

@@ -210,16 +210,16 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 AVG_POOL = register(
-    replace(
-        MAX_POOL,
+    OpDef(
         name="avg_pool",
         doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
+        shape=shape,
+        nest=nest,
         real=avg_real,
         integer=avg_integer,
         quantize=avg_quantize,
         acc_bound=stored_bound,
         kernels=on_cluster(avg_in_tiles),
-        same_scale=False,
         epilogue=True,
         streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step["x_zero"])),
     )

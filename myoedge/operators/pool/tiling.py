@@ -121,35 +121,42 @@ def in_tiles(
 
     each, kinds   of averages: requantisation by pair of divisors, and the divisors along both axes
     """
-    (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
+    (rows, columns), (n, *_, c) = windows_of(step), step.shapes[0]
     arrays = {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
-    (top, down, height), (left, right, width) = reach(rows), reach(columns)
-    axes = {"n": n, "t0": len(rows), "t1": len(columns), "r0": height, "r1": width}
-    fours = {"c": c // 4, "c4": 4} if c % 4 == 0 else {}
-    channels: Dim = (("c", 4), ("c4", 1)) if fours else ()
-    image, t0, t1 = (((axis, 1),) for axis in ("n", "t0", "t1"))
-    windows = (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1))
-    x = Operand("x", 0, (n, *(1, *spatial)[-2:], c), (image, *windows, channels), (0, top, left, 0))
-    y = Operand("y", OUT, (n, len(rows), len(columns), c), (image, t0, t1, channels))
     lists = (
-        Operand(name, name, (len(array), ENTRY), (dim, ()), array=array)
-        for (name, array), dim in zip(arrays.items(), (t0, t1), strict=True)
+        Operand(name, name, (len(array), ENTRY), (((axis, 1),), ()), array=array)
+        for (name, array), axis in zip(arrays.items(), ("t0", "t1"), strict=True)
     )
+    axes = {"n": n, "t0": len(rows), "t1": len(columns), "r0": reach(rows)[2]}
+    axes |= {"r1": reach(columns)[2], **({"c": c // 4, "c4": 4} if c % 4 == 0 else {})}
     table, runs = table_operand(step), [_runs(array) for array in arrays.values()]
-    even = max(runs) == 1 and bool(fours) and work.few and not table
-    alike = replace(work, runs=runs[1], even=even)
+    even = max(runs) == 1 and "c" in axes and work.few and not table
+    repeated = replace(work, runs=runs[1], even=even)
+    x, y = _images(step)
     return TiledKernel(
         function=kernel,
-        axes=axes | fours,
-        split=("c", "t0", "t1") if fours else ("t0", "t1"),
+        axes=axes,
+        split=("c", "t0", "t1") if "c" in axes else ("t0", "t1"),
         unit_axes=("n",),
         operands=(x, *lists, *each, *table, y),
         op=op,
         tile=_fields,
         work=lambda tile: _units(
-            alike, tile["t0"], tile["t1"], tile["c"] * 4 if fours else c, engine.cores
+            repeated, tile["t0"], tile["t1"], tile["c"] * 4 if "c" in axes else c, engine.cores
         ),
     )
+
+
+def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
+    """Input and output [images, rows, columns, channels]; a signal is one row."""
+    (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
+    (top, down, _), (left, right, _) = reach(rows), reach(columns)
+    channels: Dim = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
+    image, t0, t1 = (((axis, 1),) for axis in ("n", "t0", "t1"))
+    windows = (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1))
+    x = Operand("x", 0, (n, *(1, *spatial)[-2:], c), (image, *windows, channels), (0, top, left, 0))
+    y = Operand("y", OUT, (n, len(rows), len(columns), c), (image, t0, t1, channels))
+    return x, y
 
 
 def _fields(regions: Mapping[str, Region]) -> Fields:

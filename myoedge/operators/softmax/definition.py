@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -223,16 +222,16 @@ def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 LOG_SOFTMAX = register(
-    replace(
-        SOFTMAX,
+    OpDef(
         name="log_softmax",
         doc="log-softmax over one axis of up to 32,768 elements",
+        shape=same_shape,
+        nest=elementwise,
         real=log_softmax_real,
         integer=log_softmax_integer,
         quantize=log_softmax_quantize,
+        acc_bound=stored_bound,
         kernels=on_cluster(log_softmax_in_tiles),
-        fixed_params=None,
-        broadcast_inputs={},
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
     )
