@@ -69,11 +69,16 @@ class GraphBuilder:
         name: str = "",
         **attrs: Any,
     ) -> str:
-        """Appends a node and returns its output's name; integer constants become floats."""
+        """Appends a node and returns its output's name; integer constants become floats.
+
+        Errors: Unsupported for a result without elements, windows that reach nothing say.
+        """
         name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
         names = tuple(map(self._as_float, inputs))
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
         self.tensors[name] = output_of(node, [self.shape(x) for x in names])
+        if 0 in self.tensors[name].shape:
+            raise Unsupported("a tensor without elements")
         self.nodes.append(node)
         return name
 

@@ -300,6 +300,9 @@ USES: dict[str, Callable[[], ModelProto]] = {
     "Conv in no groups": lambda: _conv(group=0),
     "MaxPool of stride 0": lambda: _pool(kernel_shape=[2], strides=[0]),
     "MaxPool of kernel 0": lambda: _pool(kernel_shape=[0]),
+    "AveragePool of 9 in 8": lambda: model(
+        [node("AveragePool", "x", "y", kernel_shape=[9], strides=[3])], {"x": (1, 2, 8)}
+    ),
     "MaxPool in its padding": lambda: _pool(kernel_shape=[1], pads=[3, 3]),
     "DepthToSpace by 0": lambda: model(
         [node("DepthToSpace", "x", "y", blocksize=0)], {"x": (1, 4, 2, 2)}
