@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.plan.l1.tile_search import Grid, TileChoice, choices
+from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
 from myoedge.plan.placement import Life, Placement, lower_bound, place
 from myoedge.plan.plan import l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
@@ -179,9 +179,9 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
     """A deeper network takes no more searches for tiles, though every layer has its own scales."""
     searched: list[str] = []
 
-    def counting(grid: Grid, *rest: Any, **options: Any) -> list[TileChoice]:
-        searched.append(grid.kernel.function)
-        return choices(grid, *rest, **options)
+    def counting(problem: TilingProblem, *rest: Any) -> list[TileChoice]:
+        searched.append(problem.kernel.function)
+        return choices(problem, *rest)
 
     def searches(blocks: int) -> int:
         searched.clear()

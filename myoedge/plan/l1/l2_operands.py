@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.operators.kernel import SCRATCH, TiledKernel
-from myoedge.plan.l1.tile_search import Grid, TileChoice, choices, in_one_run, smallest
+from myoedge.plan.l1.tile_search import (
+    Grid,
+    TileChoice,
+    TilingProblem,
+    choices,
+    in_one_run,
+    smallest,
+)
 from myoedge.targets.chip import TransferCost
 
 
@@ -24,7 +31,7 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
     scratch = {SCRATCH} if parts.get(SCRATCH, 0) > room else set()
     for count in range(not scratch, len(names) + 1):
         in_l2 = frozenset({*names[:count], *scratch})
-        found = choices(grid, room, resident=in_l2, in_l2=True)
+        found = choices(TilingProblem(grid, room, resident=in_l2, in_l2=True))
         if found:
             return replace(found[0], in_l2=in_l2)
     return None

@@ -68,6 +68,21 @@ class PlacedLayer:
     resident: Mapping[str, int]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class PlacementProblem:
+    """Layers whose buffers are to be placed in L1.
+
+    kernels    of all layers, in the order in which they run
+    l1_bytes   of L1 for operands
+    limits     what L2 has no room for, by step
+    """
+
+    kernels: Sequence[TiledKernel]
+    l1_bytes: int
+    cost: TransferCost
+    limits: Mapping[int, Limits]
+
+
 def plan_l1(
     network: NetworkKernels,
     room: int,
@@ -94,8 +109,9 @@ def plan_l1(
         distinct, cost, limits, network.ranks, network.chosen, network.alone, network.grids
     )
     resident = choose_resident(kernels, tensors, room, search.pick)
+    problem = PlacementProblem(kernels, room, cost, limits)
     while True:
-        placed = _placed_layers(kernels, resident, room, cost, limits, search.pick)
+        placed = _placed_layers(problem, resident, search.pick)
         if not isinstance(placed, int):
             break
         there_too = [tensor for tensor in resident if placed in tensor.steps]
@@ -103,7 +119,7 @@ def plan_l1(
         resident.remove(max(there_too, key=lambda tensor: tensor.size_bytes))
         while end_bytes(resident) > room:  # fewer tensors may leave another hole
             resident.remove(max(resident, key=lambda tensor: tensor.size_bytes))
-    prefetched = _prefetched(kernels, placed, resident, room, cost, limits)
+    prefetched = _prefetched(problem, placed, resident)
     return tuple(_tilings(prefetched or placed, resident))
 
 
@@ -119,12 +135,9 @@ def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
 
 
 def _prefetched(
-    kernels: Sequence[TiledKernel],
+    problem: PlacementProblem,
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
-    room: int,
-    cost: TransferCost,
-    limits: Mapping[int, Limits],
 ) -> Sequence[PlacedLayer | None] | None:
     """Layers in these tiles with prefetch as late as all allow; None where L1 has no place so."""
     spare: list[float] = []
@@ -132,14 +145,14 @@ def _prefetched(
     for index, layer in enumerate(placed):
         if layer is not None and layer.first > 0:
             fetches[index] = (layer.first, layer.fetch_cycles)
-        spare += [0.0] if layer is None else _spare_cycles(layer, cost)
+        spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
     earliest = dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
 
     def as_before(index: int, *_: object) -> TileChoice | None:
         layer = placed[index]
         return None if layer is None else layer.choice
 
-    again = _placed_layers(kernels, resident, room, cost, limits, as_before, earliest)
+    again = _placed_layers(problem, resident, as_before, earliest)
     return None if isinstance(again, int) else again
 
 
@@ -148,11 +161,8 @@ def _spare_cycles(layer: PlacedLayer, cost: TransferCost) -> list[float]:
 
 
 def _placed_layers(
-    kernels: Sequence[TiledKernel],
+    problem: PlacementProblem,
     resident: Sequence[ResidentTensor],
-    room: int,
-    cost: TransferCost,
-    limits: Mapping[int, Limits],
     pick: Pick,
     earliest: Mapping[int, int] | None = None,
 ) -> list[PlacedLayer | None] | int:
@@ -164,27 +174,34 @@ def _placed_layers(
     spare: list[float] = []
     enters = [0]
     offsets = resident_offsets(resident)
-    for index, kernel in enumerate(kernels):
+    for index, kernel in enumerate(problem.kernels):
         layer = None
         operands = resident_operands(index, kernel, resident)
-        left = room_left(index, resident, room)
+        left = room_left(index, resident, problem.l1_bytes)
         choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
-        if choice is None and not operands and not limits.get(index, NO_LIMITS).in_l3:
-            # constants are in L2 as a whole where tiles want more of them at a time than is held
-            choice = choose(kernel, left, cost) or with_operands_in_l2(kernel, left, cost)
+        if choice is None and not operands:
+            choice = _with_more_in_l2(problem, index, left)
         if choice is not None:
-            used = slowed(kernel, cost) if choice.in_l2 else kernel
+            used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
             at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
             held = _held(index, resident, offsets, enters)
             begin = None if earliest is None else earliest.get(index)
             recent = [x for x in placed[-MOST_TILES:] if x is not None]
-            layer = _placed(index, used, choice, spare, recent, room, cost, at, held, begin)
+            layer = _placed(problem, index, used, choice, spare, recent, at, held, begin)
         if layer is None and (choice is not None or operands):
             return index
         placed.append(layer)
-        spare += [0.0] if layer is None else _spare_cycles(layer, cost)
+        spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
         enters.append(len(spare))
     return placed
+
+
+def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
+    """Tiles with constants in L2 as a whole or operands in L2; None beside a map in L3."""
+    kernel, cost = problem.kernels[index], problem.cost
+    if problem.limits.get(index, NO_LIMITS).in_l3:
+        return None
+    return choose(kernel, l1_bytes, cost) or with_operands_in_l2(kernel, l1_bytes, cost)
 
 
 def _held(
@@ -204,13 +221,12 @@ def _held(
 
 
 def _placed(
+    problem: PlacementProblem,
     index: int,
     kernel: TiledKernel,
     choice: TileChoice,
     spare: list[float],
     recent: Sequence[PlacedLayer],
-    room: int,
-    cost: TransferCost,
     resident: Mapping[str, int],
     held: Iterable[tuple[int, Life]],
     earliest: int | None,
@@ -221,20 +237,17 @@ def _placed(
     """
     first = len(spare)
     fetched = first_constants(kernel, choice)
-    cycles = moved_cycles(fetched, cost)
+    cycles = moved_cycles(fetched, problem.cost)
     taken = [*held, *((at, life) for layer in recent for _, _, life, at in layer.buffers)]
     possible = starts(spare, cycles) if earliest is None else range(earliest, first)
     for prefetch_tile in (*_starts(possible, fetched, recent), None):
-        buffers = _offsets(
-            lives(index, kernel, choice, first, prefetch_tile, resident), first, taken
-        )
-        if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= room:
+        found = lives(index, kernel, choice, first, prefetch_tile, resident)
+        buffers = _offsets(found, first, taken)
+        if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:
             if prefetch_tile is not None:
                 spent(spare, prefetch_tile, cycles)
-            number = len(fetched)
-            return PlacedLayer(
-                kernel, choice, first, prefetch_tile, number, cycles, buffers, resident
-            )
+            fetch = prefetch_tile, len(fetched), cycles
+            return PlacedLayer(kernel, choice, first, *fetch, buffers, resident)
     return None
 
 

@@ -8,7 +8,7 @@ waits for the cores, and later they for it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.operators.kernel import TiledKernel
@@ -19,6 +19,7 @@ from myoedge.plan.l1.tile_search import (
     Grid,
     Limits,
     TileChoice,
+    TilingProblem,
     aligned,
     choices,
     loaded,
@@ -77,47 +78,29 @@ class TileSearch:
         if key not in self.chosen:
             grid = self.grids.get(self.distinct[index]) or Grid.of(kernel, self.cost)
             self.grids[self.distinct[index]] = grid
-            found = choices(grid, room, hidden, limits, resident)
-            deep_room = room if limits == NO_LIMITS else 0
-            best = self._fastest(index, kernel, found, hidden, resident, deep_room)
+            problem = TilingProblem(grid, room, hidden, limits, resident)
+            best = self._fastest(index, problem)
             rank = self.ranks.get(self.distinct[index] or "", 0)
             if best is not None and rank:
-                slower = choices(grid, room, hidden, limits, resident, NEAR_RANKED)
-                others = self._others(index, kernel, slower, hidden, resident, deep_room, best)
-                best = next(iter(others[rank - 1 :]), best)
+                best = next(iter(self._others(index, problem, best)[rank - 1 :]), best)
             self.chosen[key] = best
         return self.chosen[key]
 
-    def _fastest(
-        self,
-        index: int,
-        kernel: TiledKernel,
-        found: Sequence[TileChoice],
-        hidden: float,
-        resident: frozenset[str],
-        room: int,
-    ) -> TileChoice | None:
-        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
+    def _fastest(self, index: int, problem: TilingProblem) -> TileChoice | None:
+        found = choices(problem)
+        few = [choice for choice in found if tile_count(problem.kernel, choice) <= MOST_COMPARED]
         if not few or few[0] is not found[0]:
             return found[0] if found else None
-        best = _least(kernel, self._compared(index, kernel, few, hidden, resident), resident)
-        deep = list(_multi_buffered(kernel, few, resident, room, self.cost))
+        best = _least(problem, self._compared(index, problem, few))
+        deep = list(_multi_buffered(problem, few))
         if not deep:
             return best
-        deepest = _least(kernel, self._compared(index, kernel, deep, hidden, resident), resident)
+        deepest = _least(problem, self._compared(index, problem, deep))
         return deepest if deepest.cycles < MULTI_BUFFERED * best.cycles else best
 
-    def _others(
-        self,
-        index: int,
-        kernel: TiledKernel,
-        found: Sequence[TileChoice],
-        hidden: float,
-        resident: frozenset[str],
-        room: int,
-        best: TileChoice,
-    ) -> list[TileChoice]:
+    def _others(self, index: int, problem: TilingProblem, best: TileChoice) -> list[TileChoice]:
         """Tiles besides the fastest, in the order of their estimated cycles."""
+        kernel, found = problem.kernel, choices(problem, NEAR_RANKED)
 
         def iteration(choice: TileChoice) -> Hashable:  # equal for the same tiles in one order
             cut = {axis: size for axis, size in choice.sizes.items() if size < kernel.axes[axis]}
@@ -125,23 +108,18 @@ class TileSearch:
             return tuple(sorted(cut.items())), order, choice.depth
 
         few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
-        deep = _multi_buffered(kernel, few, resident, room, self.cost)
+        deep = _multi_buffered(problem, few)
         different = {iteration(choice): choice for choice in reversed([*few, *deep])}
         different.pop(iteration(best), None)
-        estimated = self._compared(index, kernel, different.values(), hidden, resident)
+        estimated = self._compared(index, problem, different.values())
         return sorted(estimated, key=lambda choice: (choice.cycles, choice.order))
 
     def _compared(
-        self,
-        index: int,
-        kernel: TiledKernel,
-        few: Iterable[TileChoice],
-        hidden: float,
-        resident: frozenset[str],
+        self, index: int, problem: TilingProblem, few: Iterable[TileChoice]
     ) -> list[TileChoice]:
         """Choices with the cycles of a layer that nothing is fetched beside, and of its wait for
         constants, less those hidden behind earlier layers."""
-        compared = []
+        kernel, resident, compared = problem.kernel, problem.resident, []
         for choice in few:
             sizes = tuple(choice.sizes.items())
             key = (self.distinct[index], resident, sizes, choice.order, choice.depth)
@@ -149,32 +127,29 @@ class TileSearch:
                 tiling = unplaced(kernel, choice, resident, BEFORE)
                 self.alone[key] = modelled([tiling], self.cost)[0] or 0.0
             fetch_cycles = moved_cycles(first_constants(kernel, choice), self.cost)
-            cycles = self.alone[key] + max(fetch_cycles - hidden, 0.0)
+            cycles = self.alone[key] + max(fetch_cycles - problem.hidden_cycles, 0.0)
             compared.append(replace(choice, cycles=cycles))
         return compared
 
 
-def _least(
-    kernel: TiledKernel, compared: Sequence[TileChoice], resident: Container[str]
-) -> TileChoice:
+def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice:
     """The choice with fewest tiles, in least of L1, with fewest loads, among those about as fast
     as the fastest: the control core runs code for every load, beside what is estimated of it."""
     most = NEAR_FASTEST * min(choice.cycles for choice in compared)
     near = [choice for choice in compared if choice.cycles <= most]
-    return min(
-        near,
-        key=lambda c: (tile_count(kernel, c), c.l1_bytes, loaded(kernel, c, resident), c.cycles),
-    )
+    kernel = problem.kernel
+
+    def tiles_bytes_loads(choice: TileChoice) -> tuple[float, ...]:
+        count, loads = tile_count(kernel, choice), loaded(kernel, choice, problem.resident)
+        return count, choice.l1_bytes, loads, choice.cycles
+
+    return min(near, key=tiles_bytes_loads)
 
 
-def _multi_buffered(
-    kernel: TiledKernel,
-    few: Iterable[TileChoice],
-    resident: Container[str],
-    room: int,
-    cost: TransferCost,
-) -> Iterator[TileChoice]:
-    """Choices with three buffers where cores may wait for the DMA, in `room` bytes of L1."""
+def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterator[TileChoice]:
+    """Choices with three buffers where cores may wait for the DMA and L2 holds all operands."""
+    kernel, resident, cost = problem.kernel, problem.resident, problem.grid.cost
+    room = problem.l1_bytes if problem.limits == NO_LIMITS else 0
     for choice in few:
         if tile_count(kernel, choice) <= 2 or choice.l1_bytes > room:
             continue

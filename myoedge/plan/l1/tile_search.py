@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,41 +64,24 @@ def distinct(extent: int) -> list[int]:
 
 
 def choose(
-    kernel: TiledKernel,
-    room: int,
-    cost: TransferCost,
-    ahead: float = 0.0,
-    limits: Limits = NO_LIMITS,
-    resident: frozenset[str] = frozenset(),
+    kernel: TiledKernel, l1_bytes: int, cost: TransferCost, limits: Limits = NO_LIMITS
 ) -> TileChoice | None:
-    """The fastest tiles whose buffers take at most `room` bytes; None where none do.
-
-    ahead   cycles before the layer starts in which constants may be fetched already
-    limits  what L2 has no room for
-    resident  operands that lie in L1 as a whole, not counted in `room`: tiles are runs of bytes
-    """
-    return next(iter(choices(Grid.of(kernel, cost), room, ahead, limits, resident)), None)
+    """The fastest tiles whose buffers take at most so many bytes of L1; None where none do."""
+    problem = TilingProblem(Grid.of(kernel, cost), l1_bytes, limits=limits)
+    return next(iter(choices(problem)), None)
 
 
-def choices(
-    grid: Grid,
-    room: int,
-    ahead: float = 0.0,
-    limits: Limits = NO_LIMITS,
-    resident: frozenset[str] = frozenset(),
-    near: float = NEAR,
-    in_l2: bool = False,
-) -> list[TileChoice]:
+def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
     """Tiles about as fast as the fastest, the best of each number of tiles.
 
     near   times the fewest estimated cycles
-    in_l2  whether `resident` operands lie in L2 instead
     """
-    orders = list(_orders(grid.kernel))
+    orders = list(_orders(problem.kernel))
     found: list[TileChoice] = []
-    for most_strips in (1, MOST_STRIPS) if limits.in_l3 else (1,):
-        search = partial(_best, grid, room, ahead, limits, resident, near, in_l2, most_strips)
-        found = found or [choice for order in orders for choice in search(order)]
+    for most_strips in (1, MOST_STRIPS) if problem.limits.in_l3 else (1,):
+        found = found or [
+            choice for order in orders for choice in _best(problem, order, most_strips, near)
+        ]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= near * found[0].cycles]
 
@@ -184,6 +167,28 @@ class Grid:
         return total
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class TilingProblem:
+    """A layer whose tiles are to be chosen, and the memory that they may take.
+
+    l1_bytes        of L1 for buffers and scratch
+    hidden_cycles   before the layer starts, in which constants may be fetched already
+    resident        operands that lie in L1 as a whole, beside `l1_bytes`: tiles are runs of bytes
+    in_l2           whether the operands of `resident`, and SCRATCH, lie in L2 instead
+    """
+
+    grid: Grid
+    l1_bytes: int
+    hidden_cycles: float = 0.0
+    limits: Limits = NO_LIMITS
+    resident: frozenset[str] = frozenset()
+    in_l2: bool = False
+
+    @property
+    def kernel(self) -> TiledKernel:
+        return self.grid.kernel
+
+
 def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
     """Number of different tiles of an operand in turn, its first included."""
     prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
@@ -195,43 +200,44 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 
 
 def _best(
-    grid: Grid,
-    room: int,
-    ahead: float,
-    limits: Limits,
-    resident: frozenset[str],
-    near: float,
-    in_l2: bool,
-    most_strips: int,
-    order: tuple[str, ...],
+    problem: TilingProblem, order: tuple[str, ...], most_strips: int, near: float
 ) -> Iterator[TileChoice]:
-    kernel, n = grid.kernel, len(grid.tiles)
-    moved = tuple(o for o in kernel.operands if o.name not in resident)
+    """The fastest tiles of each number of tiles, in one order of loops."""
+    grid, n = problem.grid, len(problem.grid.tiles)
+    moved = tuple(o for o in grid.kernel.operands if o.name not in problem.resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
-    scratch = grid.scratch_bytes
-    bytes_ = np.zeros_like(scratch) if SCRATCH in resident else scratch
+    l1_bytes = np.zeros(n, np.int64) if SCRATCH in problem.resident else grid.scratch_bytes
     for o in moved:
-        bytes_ = bytes_ + grid.operand_bytes[o.name] * np.where(times[o.name] > 1, 2, 1)
-    fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
-    for o in kernel.operands:
-        if limits.held_bytes is not None and o.constant:
-            fits &= _streams(grid, o, times[o.name], limits.held_bytes)
-        if o.name in limits.in_l3:
-            fits &= _in_rows(grid, o, order, limits, most_strips)
-        if o.name in resident:
-            fits &= in_one_run(o, grid) | (in_l2 and in_rows(o, grid))
+        l1_bytes = l1_bytes + grid.operand_bytes[o.name] * np.where(times[o.name] > 1, 2, 1)
+    fits = (l1_bytes <= problem.l1_bytes) & _possible(problem, order, times, most_strips)
     if not fits.any():
         return
-    if SCRATCH in resident:  # no more of L2 than L1 would have had room for, or the least
-        fits &= scratch <= max(room, scratch[fits].min())
-    cycles = np.where(fits, _cycles(grid, times, ahead), np.inf)
+    if SCRATCH in problem.resident:  # no more of L2 than L1 would have room for, or the least
+        fits &= grid.scratch_bytes <= max(problem.l1_bytes, grid.scratch_bytes[fits].min())
+    cycles = np.where(fits, _cycles(grid, times, problem.hidden_cycles), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
     for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
         at = int(ranked[first])
         sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
-        yield TileChoice(sizes, order, float(cycles[at]), int(bytes_[at]))
+        yield TileChoice(sizes, order, float(cycles[at]), int(l1_bytes[at]))
+
+
+def _possible(
+    problem: TilingProblem, order: Sequence[str], times: Mapping[str, Array], most_strips: int
+) -> Array:
+    """Whether tiles are few enough, and operands outside of L1's buffers can be cut like this."""
+    grid, limits = problem.grid, problem.limits
+    possible = grid.tiles <= MOST_TILES
+    for o in grid.kernel.operands:
+        if limits.held_bytes is not None and o.constant:
+            possible &= _streams(grid, o, times[o.name], limits.held_bytes)
+        if o.name in limits.in_l3:
+            possible &= _in_rows(grid, o, order, limits, most_strips)
+        if o.name in problem.resident:
+            possible &= in_one_run(o, grid) | (problem.in_l2 and in_rows(o, grid))
+    return possible
 
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
@@ -297,7 +303,7 @@ def aligned(size: Any) -> Any:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float) -> Array:
+def _cycles(grid: Grid, times: Mapping[str, Array], hidden_cycles: float) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
     compute = grid.compute_cycles / tiles + grid.cost.barrier_cycles
@@ -314,7 +320,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float) -> Array:
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
     constant = sum((move[o.name] for o in reads if o.constant), 0.0 * tiles)
-    fill = first + np.maximum(0.0, constant - ahead)
+    fill = first + np.maximum(0.0, constant - hidden_cycles)
     # The last step has nothing to load; the first one is counted in fill.
     steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
     return np.asarray(fill + steps + out)

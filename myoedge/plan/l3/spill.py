@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
-from myoedge.plan.l1.tile_search import Grid, Limits, choices
+from myoedge.plan.l1.tile_search import Limits, choose
 from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
 from myoedge.plan.placement import Place
@@ -47,8 +47,7 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
         rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
         first = [kernel for kernel, _ in kernels.kernels[index][:1]]
         fits = [
-            any(choices(Grid.of(kernel, kernels.cost), room, limits=limits) for kernel in first)
-            for room in rooms
+            any(choose(kernel, room, kernels.cost, limits) for kernel in first) for room in rooms
         ]
         if fits == [False, True]:
             yield plan.names[step.node.name]
