@@ -153,7 +153,7 @@ def _built(
 ) -> Build:
     """All stages; errors of the folder come before the long part."""
     from myoedge.building.build_files import build_files
-    from myoedge.building.confirm import finish
+    from myoedge.building.confirm import BuildInputs, finish
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize, timed
     from myoedge.system.folder import check_output, write_folder
@@ -163,7 +163,7 @@ def _built(
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     stage = partial(timed, times_s=times_s, say=options.say)
-    finished = finish(quantized, request, coefficients(), confirmation, stage)
+    finished = finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     folder = output or Path("build") / f"{quantized.model.name}-{request.chip.name}"
     write_folder(folder, build_files(finished.contents, finished.reported(warnings)))

@@ -84,14 +84,19 @@ def flash_build(
             openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
             size = sum(len(data) for _, data in program.segments)
         else:
-            image = boot_image(program.entry, program.segments)
-            if len(image) > flash.bytes:
-                facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
-                title = "the program does not fit the flash"
-                raise MyoedgeError("E613", title, facts, ["--to octospi"])
-            size = write(flash, image)
+            size = write(flash, _fitting_image(program, flash))
         banner = None if line is None or flash is not None else _banner(line, build, progress)
     return FlashResult(board.id, to, size, 0 if files is None else len(files[1]), banner, warnings)
+
+
+def _fitting_image(program: Program, flash: Flash) -> bytes:
+    """Boot image of a program. Errors: E613 larger than the flash."""
+    image = boot_image(program.entry, program.segments)
+    if len(image) > flash.bytes:
+        facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
+        title = "the program does not fit the flash"
+        raise MyoedgeError("E613", title, facts, ["--to octospi"])
+    return image
 
 
 def _flash(board: Board, to: str) -> Flash | None:

@@ -63,6 +63,20 @@ class Confirmation:
 
 
 @dataclass(frozen=True)
+class BuildInputs:
+    """Inputs of the stages plan, emit and simulate.
+
+    energy   coefficients of the energy that is reported
+    """
+
+    quantized: Quantized
+    request: BuildRequest
+    energy: Coefficients
+    confirmation: Confirmation
+    stage: Stage
+
+
+@dataclass(frozen=True)
 class Finished:
     """A build that may be written: its plan, its files and their report.
 
@@ -107,19 +121,14 @@ def first_that_holds(
     return result
 
 
-def finish(
-    quantized: Quantized,
-    request: BuildRequest,
-    by: Coefficients,
-    confirmation: Confirmation,
-    stage: Stage,
-) -> Finished:
+def finish(inputs: BuildInputs) -> Finished:
     """Plan, C and report of a build that keeps to its limits.
 
     Errors: those of planned; E302 over budget: every one that is; E401 the simulated outputs are
     not the reference's; E701 .. E711 the firmware fails.
     """
-    with stage("plan"):
+    quantized, request = inputs.quantized, inputs.request
+    with inputs.stage("plan"):
         plans = planned(quantized.network, request)
     judge = partial(
         check,
@@ -129,13 +138,11 @@ def finish(
         reused=quantized.reused is not None,
     )
     if plans.short is not None:
-        judge(estimated_report(next(plans.candidates), quantized, request, by), short=plans.short)
-
-    def evaluate(plan: BuildPlan) -> Finished:
-        return _finished(plan, quantized, request, by, confirmation, stage)
-
+        report = estimated_report(next(plans.candidates), quantized, request, inputs.energy)
+        judge(report, short=plans.short)
+    evaluate = partial(_finished, inputs)
     finished = first_that_holds(plans.candidates, evaluate, lambda result: keeps_up(result.report))
-    if confirmation.tune and finished.contents.firmware is not None:
+    if inputs.confirmation.tune and finished.contents.firmware is not None:
         finished = _tuned(finished, request, evaluate)
     judge(finished.report)
     return finished
@@ -158,27 +165,21 @@ def _tuned(
     return tuned if sum(tuned.cycles) < sum(finished.cycles) else finished
 
 
-def _finished(
-    build_plan: BuildPlan,
-    quantized: Quantized,
-    request: BuildRequest,
-    by: Coefficients,
-    confirmation: Confirmation,
-    stage: Stage,
-) -> Finished:
+def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     """A candidate with simulated cycles, or with estimated ones and a notice."""
-    plan = build_plan.plan
-    report = estimated_report(build_plan, quantized, request, by)
-    with stage("emit"):
+    plan, confirmation = build_plan.plan, inputs.confirmation
+    quantized, request = inputs.quantized, inputs.request
+    report = estimated_report(build_plan, quantized, request, inputs.energy)
+    with inputs.stage("emit"):
         contents = make_contents(build_plan, quantized, request.app)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated
     if reason := _not_simulated(plan, bool(confirmation.tune or confirmation.simulate)):
         return replace(estimated, notices=(reason,))
-    with stage("simulate"), one_blas_thread():
+    with inputs.stage("simulate"), one_blas_thread():
         measured = _one_inference(build_plan, contents, confirmation.progress)
-    report = with_run(report, measured, plan.chip, request.point == AUTO, by)
+    report = with_run(report, measured, plan.chip, request.point == AUTO, inputs.energy)
     return replace(estimated, report=report)
 
 

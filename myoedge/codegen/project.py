@@ -46,14 +46,7 @@ def make_sources(
 
     For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
     """
-    common = {  # values for the templates of all files
-        "banner": _banner(plan, model_name),
-        "on_chip": plan.chip.name in ON_CHIP,
-        "l3_bytes": plan.l3_bytes,
-        "in_l3": bool(plan.l3_transfers),
-        **_border(plan),
-        "stream": None if stream is None else stream_values(plan, stream),
-    }
+    common = _common_values(plan, model_name, stream)
     sized = {
         **common,
         "layers": len(plan.steps),
@@ -78,6 +71,18 @@ def make_sources(
         files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
+
+
+def _common_values(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
+    """Values for the templates of all files."""
+    return {
+        "banner": _banner(plan, model_name),
+        "on_chip": plan.chip.name in ON_CHIP,
+        "l3_bytes": plan.l3_bytes,
+        "in_l3": bool(plan.l3_transfers),
+        **_border(plan),
+        "stream": None if stream is None else stream_values(plan, stream),
+    }
 
 
 def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:

@@ -110,17 +110,25 @@ def plan_l1(
     )
     resident = choose_resident(kernels, tensors, room, search.pick)
     problem = PlacementProblem(kernels, room, cost, limits)
-    while True:
+    placed = _placed_layers(problem, resident, search.pick)
+    while isinstance(placed, int):
+        resident = _with_fewer_tensors(resident, placed, room)
         placed = _placed_layers(problem, resident, search.pick)
-        if not isinstance(placed, int):
-            break
-        there_too = [tensor for tensor in resident if placed in tensor.steps]
-        assert there_too, "tiles that were chosen to fit do not"
-        resident.remove(max(there_too, key=lambda tensor: tensor.size_bytes))
-        while end_bytes(resident) > room:  # fewer tensors may leave another hole
-            resident.remove(max(resident, key=lambda tensor: tensor.size_bytes))
     prefetched = _prefetched(problem, placed, resident)
     return tuple(_tilings(prefetched or placed, resident))
+
+
+def _with_fewer_tensors(
+    resident: Sequence[ResidentTensor], index: int, l1_bytes: int
+) -> list[ResidentTensor]:
+    """Resident tensors without the largest of those beside which a step has no place in L1."""
+    beside = [tensor for tensor in resident if index in tensor.steps]
+    assert beside, "tiles that were chosen to fit do not"
+    fewer = [*resident]
+    fewer.remove(max(beside, key=lambda tensor: tensor.size_bytes))
+    while end_bytes(fewer) > l1_bytes:  # fewer tensors may leave another hole
+        fewer.remove(max(fewer, key=lambda tensor: tensor.size_bytes))
+    return fewer
 
 
 def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:

@@ -123,13 +123,6 @@ def too_large(
     l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
     title = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
     layers = [title, *names[:3]]
-    # All of it where L3 is what is too small, or is not there.
-    needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
-    if least is not None and (total := least_bytes(least)) > l2_bytes:
-        at_once = total - least.arena_bytes - least.border_bytes
-        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
-        needed = least
-    activations, border = needed.arena_bytes, needed.border_bytes
     sizes = [
         (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
         for index, step in enumerate(plan.steps)
@@ -140,7 +133,7 @@ def too_large(
         "E301",
         f"the network does not fit {chip.name}'s L2 memory",
         {
-            "needs": f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B",
+            "needs": _needed_l2(plan, least, l2_bytes),
             "has": f"{l2_bytes:,} B",
             "stays in L2": "everything: there is no L3" if least is None else _stays(least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
@@ -148,6 +141,18 @@ def too_large(
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
     )
+
+
+def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
+    """Bytes of L2 by use: of all weights where L3 is too small or absent, else of those read at
+    once."""
+    needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
+    if least is not None and (total := least_bytes(least)) > l2_bytes:
+        at_once = total - least.arena_bytes - least.border_bytes
+        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
+        needed = least
+    activations, border = needed.arena_bytes, needed.border_bytes
+    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
 
 
 def _stays(least: Plan) -> str:
