@@ -16,6 +16,7 @@ from myoedge.backends.board import check_identity
 from myoedge.backends.build import Build
 from myoedge.backends.console import SerialLine, open_line
 from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.numerics.arrays import round_up
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
@@ -206,7 +207,7 @@ def _banner(line: SerialLine, build: Build, progress: Progress) -> str:
 
 def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
     """A program as the ROM boots it; (address, bytes) begin at multiples of 16 behind the table."""
-    start = _aligned(TABLE + len(segments) * _SEGMENT.size, 16)
+    start = round_up(TABLE + len(segments) * _SEGMENT.size, 16)
     rows, body = b"", b""
     for address, data in segments:
         rows += _SEGMENT.pack(start + len(body), address, len(data), zlib.crc32(data))
@@ -223,7 +224,7 @@ def file_system(files: Mapping[str, bytes]) -> bytes:
     rows, at = b"", header
     places: list[int] = []
     for name, content in zip(names, files.values(), strict=True):
-        at = _aligned(at, 4)
+        at = round_up(at, 4)
         places.append(at)
         rows += _FILE.pack(at, len(content), len(name)) + name
         at += len(content)
@@ -231,7 +232,3 @@ def file_system(files: Mapping[str, bytes]) -> bytes:
     for place, content in zip(places, files.values(), strict=True):
         image = image.ljust(place, b"\0") + content
     return image
-
-
-def _aligned(at: int, to: int) -> int:
-    return -(-at // to) * to

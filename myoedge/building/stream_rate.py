@@ -12,6 +12,7 @@ from myoedge.building.budget import Budget, plan_within
 from myoedge.building.config import StreamTable, seconds
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import round_up
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.plan import IN_L3
@@ -208,7 +209,7 @@ def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}
-        tries = [f"[stream] frames = {-(-table.frames // most) * most}"]
+        tries = [f"[stream] frames = {round_up(table.frames, most)}"]
         raise MyoedgeError("E236", "a pass is not a whole number of frames", facts, tries)
     return table.frames or most
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from myoedge.numerics.arrays import round_up
+
 # CP-SAT's own measure of work, the same on every machine; 150 buffers need about 0.02.
 DETERMINISTIC_TIME = 4.0
 
@@ -40,15 +42,11 @@ def lower_bound(lives: Sequence[Life], alignment: int) -> int:
     """The most bytes that are alive at one step."""
     return max(
         (
-            sum(_up(x.size_bytes, alignment) for x in lives if x.first <= step <= x.last)
+            sum(round_up(x.size_bytes, alignment) for x in lives if x.first <= step <= x.last)
             for step in sorted({life.first for life in lives})
         ),
         default=0,
     )
-
-
-def _up(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
 
 
 def greedy(lives: Sequence[Life], alignment: int) -> dict[str, int]:
@@ -68,7 +66,7 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
     for start, length in taken:
         if offset + size <= start:
             break
-        offset = max(offset, _up(start + length, alignment))
+        offset = max(offset, round_up(start + length, alignment))
     return offset
 
 
@@ -84,7 +82,7 @@ def place(lives: Sequence[Life], alignment: int) -> Placement:
 
 def height(lives: Sequence[Life], offsets: dict[str, int], alignment: int) -> int:
     """Bytes of the arena that these offsets need."""
-    return max((_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
+    return max((round_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
 
 
 def _solve(
@@ -99,7 +97,7 @@ def _solve(
     top = model.new_int_var(bound // alignment, most // alignment, "top")
     offsets, times, spans = {}, [], []
     for life in lives:
-        units = _up(life.size_bytes, alignment) // alignment
+        units = round_up(life.size_bytes, alignment) // alignment
         offsets[life.name] = at = model.new_int_var(0, most // alignment - units, life.name)
         model.add_hint(at, hint[life.name] // alignment)
         spans.append(model.new_fixed_size_interval_var(at, units, life.name))

@@ -6,20 +6,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-import numpy as np
-
+from myoedge.numerics.arrays import Count, round_up
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import Life
 
-Bytes = TypeVar("Bytes", int, np.ndarray)
 WORD = 4  # bytes: what L3 and L2 address in transfers between them
 
 
-def whole_words(size_bytes: Bytes) -> Bytes:
+def whole_words(size_bytes: Count) -> Count:
     """Bytes up to whole words."""
-    return -(-size_bytes // WORD) * WORD
+    return round_up(size_bytes, WORD)
 
 
 @dataclass(frozen=True, slots=True)

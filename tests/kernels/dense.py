@@ -18,8 +18,7 @@ import numpy as np
 from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
-from myoedge.numerics.arrays import Array
-from myoedge.operators.products.packing import up
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.simulator.machine import simulate
 from myoedge.system.library import load_library
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -149,11 +148,11 @@ def _image(case: Case) -> tuple[Array, dict[str, int]]:
     sizes = {**case.operands, "y": case.expected, "scratch": np.empty(case.scratch, np.int8)}
     sizes["padded"] = np.empty(case.padded, np.int8)
     for name, values in sizes.items():
-        start = up(at) + 8 + case.shift.get(name, 0)
+        start = round_up(at, 4) + 8 + case.shift.get(name, 0)
         parts.append((start, values if name in case.operands else None))
         places[name] = start
         at = start + values.nbytes
-    image = np.full(up(at) + 16, GAP, np.int8)
+    image = np.full(round_up(at, 4) + 16, GAP, np.int8)
     assert image.size <= ARENA_BYTES, case.name
     for start, values in parts:
         if values is not None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from myoedge.graph.ir import Node
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.products.packing import packed_channels, packed_weights, up
+from myoedge.operators.products.packing import packed_channels, packed_weights
 
 KERNELS = ("me_conv_s8", "me_linear_s8", "me_matmul_s8")
 
@@ -110,14 +110,14 @@ def _after(y: Array, table: Array | None) -> Array:
 
 def scratch_bytes(taps: int) -> int:
     """me_gemm_scratch_bytes of me_gemm.h."""
-    groups = max(1, min(4, 512 // up(taps)), min(8, 256 // up(taps)))
-    return 8 * 4 * groups * 4 * (up(taps) // 4 | 1)
+    groups = max(1, min(4, 512 // round_up(taps, 4)), min(8, 256 // round_up(taps, 4)))
+    return 8 * 4 * groups * 4 * (round_up(taps, 4) // 4 | 1)
 
 
 def gathered_bytes(a: Asked, taps: int, windows: int) -> int:
     """What a tile's scratch has to hold."""
     if a.together:
-        return windows * 4 * (up(taps) // 4 | 1)
+        return windows * 4 * (round_up(taps, 4) // 4 | 1)
     return 0 if a.in_place else scratch_bytes(taps)
 
 
@@ -125,7 +125,7 @@ def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
     """me_conv_padded_bytes of me_gemm.h; 0 where it is not wanted."""
     sizes = zip(out[1:3], a.kernel, a.stride, a.dilation, strict=True)
     rows, columns = ((n - 1) * s + (k - 1) * d + 1 for n, k, s, d in sizes)
-    return up(rows * columns * a.c) + 4 if a.padded else 0
+    return round_up(rows * columns * a.c, 4) + 4 if a.padded else 0
 
 
 def packed(a: Asked, weight: Array) -> Array:
@@ -259,7 +259,7 @@ def matmul_case(
         {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "packed": 0, "kernel_waits": 0},
         operands,
         _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),
-        n * (up(c) + 16) + scratch_bytes(c),
+        n * (round_up(c, 4) + 16) + scratch_bytes(c),
         0,
         m * c * n,
         dict(zip("aby", shift, strict=True)),

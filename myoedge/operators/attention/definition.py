@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
@@ -33,7 +33,6 @@ from myoedge.operators.kernel import (
     is_large,
     on_nine_cores,
 )
-from myoedge.operators.products.packing import up
 from myoedge.targets.chip import Engine
 
 EXP_MAX = 255  # the exponential of the largest score of a row
@@ -229,7 +228,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     sizes = literals(step)
     assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
     keys, out_width = sizes["keys"], sizes["out_width"]
-    row_bytes = max(4 * up(keys), up(keys) + 4 * out_width)  # scores; exponentials and sums there
+    # scores, then exponentials and sums in their place
+    row_bytes = max(4 * round_up(keys, 4), round_up(keys, 4) + 4 * out_width)
     kept = ("keys", "width", "out_width", "before", "after", "flat")
     return TiledKernel(
         function="me_attention_s8",
@@ -237,7 +237,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "b": sizes["batch"],
             "h": sizes["heads"],
             "row": sizes["rows"],
-            "keys": up(keys) // 2,
+            "keys": round_up(keys, 4) // 2,
             "lane": 4,
         },
         split=("row", "keys"),
@@ -252,14 +252,14 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         tile=_tile_fields,
         # me_attention_scratch_bytes
-        scratch=lambda tile: -(-tile["row"] // 4) * 4 * (row_bytes + 8),
+        scratch=lambda tile: round_up(tile["row"], 4) * (row_bytes + 8),
         work=lambda tile: _work(step, engine.cores, tile),
         nine_cores=engine.control_core,
     )
 
 
 def _operands(step: QuantizedNode) -> Iterator[Operand]:
-    shapes, filled = step.shapes, up(step.shapes[1][1])
+    shapes, filled = step.shapes, round_up(step.shapes[1][1], 4)
     b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
     keys: Dim = (("keys", 4), ("lane", 1))
     yield Operand("q", 0, shapes[0], (b, row, h, ()))
@@ -284,7 +284,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     numbers = literals(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))
-    rows, part = tile["row"], tile["keys"] / (up(numbers["keys"]) // 2)
+    rows, part = tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
     groups, across = -(-rows // 4), numbers["out_width"] // 4
     scores = np.maximum(groups * words / cores, 1) * (numbers["width"] / 4)
     values = -(-groups * across // cores) * words

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
 from myoedge.operators.kernel import Dim, Operand, TiledKernel
-from myoedge.operators.products.gemm import up
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
@@ -64,10 +63,10 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
     words   of taps     groups  of four channels
     """
     if way == "strips":
-        return up(groups * up(rows, 2), cores) * (columns + 7)
+        return ceil_div(groups * ceil_div(rows, 2), cores) * (columns + 7)
     if way == "rows":
-        return up(groups * rows, cores) * (1.2 * columns + 5)
-    results, windows = up(rows * columns * groups, cores), up(rows * columns, cores)
+        return ceil_div(groups * rows, cores) * (1.2 * columns + 5)
+    results, windows = ceil_div(rows * columns * groups, cores), ceil_div(rows * columns, cores)
     return 0.6 * results * (words + 1) + 13 * windows
 
 

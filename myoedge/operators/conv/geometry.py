@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes
 from myoedge.operators.products import gemm as dense
@@ -77,7 +78,7 @@ class Spatial:
     def padded_bytes(self, sizes: Sizes) -> Any:
         """me_conv_padded_bytes: the input of a tile with its padding."""
         rows, columns = self.reach(sizes)
-        return -(-rows * columns * self.x[-1] // 4) * 4 + 4
+        return round_up(rows * columns * self.x[-1], 4) + 4
 
     def windows(self) -> dense.Windows:
         """Windows as me_conv reads them; narrow ones lie anywhere, a word for every row."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles
@@ -166,7 +166,7 @@ def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={**conv.fields(c, step), "groups": step.attrs["groups"]},
         tile=lambda regions: {**tile_fields(regions), "padded": "@none"},
         work=lambda sizes: (
-            dense.up(sizes["t0"] * sizes["t1"] * k, engine.cores) * (k_h * row_loads + 20)
+            ceil_div(sizes["t0"] * sizes["t1"] * k, engine.cores) * (k_h * row_loads + 20)
         ),
     )
 

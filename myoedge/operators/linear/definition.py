@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
 from myoedge.numerics.weight_format import EIGHT_BITS
@@ -55,7 +55,6 @@ from myoedge.operators.products.packing import (
     quantize,
     scale_fields,
     table_operand,
-    up,
 )
 from myoedge.operators.products.rows import (
     is_int8,
@@ -202,7 +201,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **scale_fields(step),
         },
         tile=_matmul_tile,
-        scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + gathered,
+        scratch=lambda sizes: 4 * sizes["k"] * (round_up(c, 4) + 16) + gathered,
         work=partial(_matmul_work, step, engine.cores),
         nine_cores=engine.control_core,
     )
@@ -219,7 +218,7 @@ def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
     return (
         dense.block_work(sizes["m"], sizes["k"], words, cores)
         + dense.gather_work(sizes["m"], sizes["m"], sizes["k"], windows, cores)
-        + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
+        + (round_up(sizes["m"], 4) / cores * (10 + 0.1 * windows.words) if zero else 0)
         + packed * sizes["m"] / m
     )
 

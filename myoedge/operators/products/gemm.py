@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics.arrays import ceil_div, round_up
+
 PIXELS = 4  # rows of a block
 REST_LOOPS = (0, 1, 1, 2)  # of me_copy_windows, by bytes behind the last word
 
@@ -23,7 +25,7 @@ SEVERAL_ROWS, COPIED = 18.0, 50.0
 
 def scratch(taps: int, cores: int) -> int:
     """me_gemm_scratch_bytes: what the cores gather at a time, rows filled to words."""
-    row = -(-taps // 4) * 4
+    row = round_up(taps, 4)
     at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in fours
     return cores * PIXELS * at_a_time * (row + 4)
 
@@ -50,17 +52,13 @@ class Windows:
     crossing: bool = False
 
 
-def up(a: Any, b: Any) -> Any:
-    return -(-a // b)
-
-
 def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
     """Work of `rows` times `blocks` of four channels: words of taps of 4 x 4 sums, on the core with
     most; the last rows may be fewer than four."""
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
     even = np.ceil((whole + thin * blocks) / cores)  # a block is of one core
-    share = np.where(whole > 0, even, up(blocks, cores) * thin)
+    share = np.where(whole > 0, even, ceil_div(blocks, cores) * thin)
     return share * _row_work(PIXELS, words)
 
 
@@ -72,21 +70,21 @@ def _row_work(rows: Any, words: int) -> Any:
 def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
     """Windows that are copied, `columns` of them side by side: each core copies for itself all
     windows of fours of rows of which it computes one of the blocks."""
-    fours = up(rows, PIXELS)
+    fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
-    most = up(fours + cores - offset, cores)  # of a core
+    most = ceil_div(fours + cores - offset, cores)  # of a core
     return _copies_work(most / fours * _copies(rows, columns), w)
 
 
 def shared_gather_work(rows: Any, columns: Any, w: Windows, cores: int) -> Any:
     """Windows that are copied once: each core copies as many."""
-    most = up(rows, cores)
+    most = ceil_div(rows, cores)
     return _copies_work(_copies(most, np.minimum(columns, most)), w)
 
 
 def _copies(rows: Any, columns: Any) -> Any:
     """Copies of four windows; windows of which fewer than four lie side by side take one each."""
-    return rows * np.where(columns < PIXELS, 1, up(columns, PIXELS) / columns)
+    return rows * np.where(columns < PIXELS, 1, ceil_div(columns, PIXELS) / columns)
 
 
 def _copies_work(copies: Any, w: Windows) -> Any:
@@ -98,7 +96,7 @@ def _copies_work(copies: Any, w: Windows) -> Any:
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
     """Work on windows that all cores gathered: four, two or one at a time, as keeps most busy."""
     each = [
-        np.where(rows % high == 0, up(up(rows, high) * blocks, cores), np.inf)
+        np.where(rows % high == 0, ceil_div(ceil_div(rows, high) * blocks, cores), np.inf)
         * _row_work(high, words)
         for high in (2, 1)
     ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.requant import choose_requant
 from myoedge.numerics.weight_format import WeightFormat
@@ -64,11 +64,6 @@ def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return attrs.get("groups", 1) == 1 and math.prod(shapes[1][1:]) <= INT16_TAPS_MAX
 
 
-def up(n: int) -> int:
-    """The next multiple of 4."""
-    return -(-n // 4) * 4
-
-
 def channel_axes(k: int) -> dict[str, int]:
     """Extents of the axes of CHANNELS."""
     return {"k": -(-k // BLOCK), "k4": BLOCK}
@@ -79,9 +74,9 @@ def packed_weights(weight: Array) -> Array:
     word a channel; zeros fill the last word of taps."""
     rows = weight.reshape(weight.shape[0], -1)
     k, taps = rows.shape
-    padded = np.zeros((k, up(taps)), np.int8)
+    padded = np.zeros((k, round_up(taps, 4)), np.int8)
     padded[:, :taps] = rows
-    words = padded.reshape(k, up(taps) // 4, 4)
+    words = padded.reshape(k, round_up(taps, 4) // 4, 4)
     blocks = [words[i : i + BLOCK].transpose(1, 0, 2).reshape(-1) for i in range(0, k, BLOCK)]
     return np.concatenate(blocks)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics.arrays import ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, is_large
@@ -51,7 +52,7 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     rows, c, k = row_sizes(step)
     gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
     weights = packed_weights(step["weight"].reshape(k, c))
-    windows = dense.Windows(dense.up(c, 4), copied=gather, rest=c % 4)
+    windows = dense.Windows(ceil_div(c, 4), copied=gather, rest=c % 4)
     words = windows.words + (dense.TABLE if table else 0)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
-from myoedge.operators.products.packing import packed_channels, up
+from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
 
 
@@ -44,14 +44,14 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "states": "@scratch",
         },
         tile=lambda regions: _tile(regions, t, reverse),
-        scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
+        scratch=lambda _: n * (2 * round_up(units, 4) + round_up(2 * units, 4)) * parts,
         work=lambda tile: tile["t"] * step_work,
     )
 
 
 def _unit_work(loads: int, units: int, cores: int) -> int:
     """Instructions of a step of time on words of h and of weights, by the core with most units."""
-    return -(-units // cores) * (up(units) // 4 * (1 + 2 * loads) + 28 * loads)
+    return -(-units // cores) * (round_up(units, 4) // 4 * (1 + 2 * loads) + 28 * loads)
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:

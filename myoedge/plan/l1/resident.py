@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from myoedge.numerics.arrays import round_up
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_search import ALIGNMENT, TileChoice
@@ -68,7 +69,7 @@ def resident_operands(
 def room_left(index: int, resident: Iterable[ResidentTensor], room: int) -> int:
     """Bytes of L1 that resident tensors leave to a step."""
     sizes = (tensor.size_bytes for tensor in resident if index in tensor.steps)
-    return room - sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+    return room - sum(round_up(size, ALIGNMENT) for size in sizes)
 
 
 def choose_resident(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
 from myoedge.targets.chip import TransferCost
 
@@ -116,7 +116,7 @@ class Grid:
         for axis in cut:  # sizes that differ, and each of them filled to the kernel's multiple
             extent, multiple = kernel.axes[axis], kernel.multiples.get(axis, 1)
             sizes = distinct(extent)
-            full = (min(-(-size // multiple) * multiple, extent) for size in sizes)
+            full = (min(round_up(size, multiple), extent) for size in sizes)
             each.append([1] if axis in kernel.unit_axes else sorted({*sizes, *full}))
         mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
         flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
@@ -300,7 +300,7 @@ def _whole(operand: Operand, d: int, grid: Grid) -> Array:
 
 def aligned(size: Any) -> Any:
     """Bytes of L1 that buffers of these sizes take."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return round_up(size, ALIGNMENT)
 
 
 def _cycles(grid: Grid, times: Mapping[str, Array], hidden_cycles: float) -> Array:
