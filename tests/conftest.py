@@ -11,7 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ def estimated_cycles() -> Iterator[None]:
             Confirmation, "is_wanted", property(lambda self: bool(self.simulate or self.tune))
         )
         yield
+
+
+def thinned(cases: Iterable[Any], step: int = 2) -> list[Any]:
+    """Parameters of a test: every `step`-th case runs in make test, the others in make test-all."""
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)),
+            marks=[pytest.mark.slow] if index % step else [],
+        )
+        for index, case in enumerate(cases)
+    ]
 
 
 @dataclass(frozen=True)

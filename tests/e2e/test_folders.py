@@ -15,7 +15,7 @@ import pytest
 
 from myoedge.backends.build import load_build
 from myoedge.system.folder import replace_files
-from tests.conftest import Ran, myoedge
+from tests.conftest import Ran, myoedge, thinned
 from tests.e2e.test_bad_input import refused, whole
 
 Run = Callable[..., Ran]
@@ -167,7 +167,7 @@ def test_an_interrupt_does_not_leave_reports_of_two_runs(
     assert {(folder / name).read_bytes() for name in REPORTS} == {b"new"}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", thinned(DAMAGES))
 def test_damaged_build(run: Run, build: Path, tmp_path: Path, damage: str) -> None:
     """Every file in turn; what a verb does not read may be as it likes."""
     names = json.loads((build / "manifest.json").read_text())["files"]

@@ -171,7 +171,7 @@ def test_windows_of_16_bits_are_read_by_rows_of_an_image_in_l2(tmp_path: Path) -
     [
         (*WIDE, ["scratch", "weights", "x"], 4 * 30_000),
         (*LSTM, ["gates", "scratch", "y"], 500 * 64 * 4),
-        (*GRU, ["gates", "scratch"], 500 * 64 * 4),
+        pytest.param(*GRU, ["gates", "scratch"], 500 * 64 * 4, marks=pytest.mark.slow),
     ],
     ids=["conv", "lstm", "gru"],
 )

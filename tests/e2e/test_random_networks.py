@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import myoedge
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 from tests.random_networks import Random, windows
 
 LEAST_DB = 15.0  # SQNR of each output over the calibration samples
@@ -41,12 +41,9 @@ def judge(seed: int, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "block", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))]
-)
-def test_a_few(block: int, tmp_path: Path) -> None:
-    for seed in range(5 * block, 5 * block + 5):
-        judge(seed, tmp_path)
+@pytest.mark.parametrize("seed", thinned(range(25), 12))
+def test_a_few(seed: int, tmp_path: Path) -> None:
+    judge(seed, tmp_path)
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ HEADS: dict[str, tuple[Make, int, tuple[int, ...]]] = {
 SPEECH = ("production", "recognition")
 VERSIONED = ("epn", "db5", "db8", "pretraining")
 # Built in every run; the others take longer: make test-all.
-QUICK = (("epn", 1), ("production", 0))
+QUICK = (("epn", 1),)
 BUILDS = [
     pytest.param(name, version, marks=[] if (name, version) in QUICK else [pytest.mark.slow])
     for name in HEADS

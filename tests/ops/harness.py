@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.system import toolchain
+from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets import find_chip
 from tests.guard import run_guarded
 from tests.ops.case import Case
@@ -117,14 +119,14 @@ def run_c(
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     (folder / "cases.c").write_text(c_text(cases, tilings))
-    library = folder / "cases.so"
-    finished = toolchain.compile_library(
-        [folder / "cases.c", *sorted((folder / "library").glob("*.c"))],
-        library,
-        toolchain.compiler("zig"),
-        toolchain.CompileOptions(sanitize=("undefined",), optimize=optimize),
-        include=[template_dir() / "include", folder],
-    )
+    shutil.copytree(template_dir() / "include", folder / "include", dirs_exist_ok=True)
+    root, library, cc = folder.resolve(), folder / "cases.so", toolchain.compiler("zig")
+    include = [root / "include", root]
+    options = toolchain.CompileOptions(sanitize=("undefined",), optimize=optimize)
+    kernels = ObjectOptions(root, cc, ("-fPIC", *options.flags(cc)), include)
+    objects, finished = compile_objects(sorted((root / "library").glob("*.c")), kernels)
+    assert finished.returncode == 0, finished.stderr[:4000]
+    finished = toolchain.compile_library([root / "cases.c"], library, cc, options, include, objects)
     assert finished.returncode == 0, finished.stderr[:4000]
     return _in_child(cases, library, folder)
 

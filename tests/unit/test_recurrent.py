@@ -28,6 +28,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
+from tests.conftest import thinned
 
 WAYS = [*itertools.product((nn.LSTM, nn.GRU), (1, 2), (False, True), (False, True), (False, True))]
 
@@ -56,7 +57,7 @@ def values(graph: Graph, *inputs: Tensor) -> list[Array]:
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
-@pytest.mark.parametrize(("kind", "layers", "both", "batch_first", "given"), WAYS)
+@pytest.mark.parametrize(("kind", "layers", "both", "batch_first", "given"), thinned(WAYS, 3))
 def test_it_means_what_torch_says(
     kind: type[nn.LSTM | nn.GRU], layers: int, both: bool, batch_first: bool, given: bool
 ) -> None:

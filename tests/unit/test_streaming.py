@@ -94,7 +94,7 @@ def judge(seed: int, layers: int, times: int) -> None:
 drawn = st.tuples(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 6))
 
 
-@settings(max_examples=12, derandomize=True, database=None, deadline=None)
+@settings(max_examples=6, derandomize=True, database=None, deadline=None)
 @given(drawn)
 def test_random_networks_in_passes_are_the_whole(case: tuple[int, int, int]) -> None:
     judge(*case)
