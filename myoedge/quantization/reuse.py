@@ -17,7 +17,11 @@ from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Layers with the integers of an older build (`kept`) and the others, by label; its digest."""
+    """Layers whose integers are those of an older build, and the others.
+
+    digest              of the older build's network
+    kept, requantised   labels of layers
+    """
 
     digest: str
     kept: tuple[str, ...]

@@ -11,7 +11,7 @@ import pytest
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention.definition import ATTENTION, literals
+from myoedge.operators.attention.definition import ATTENTION, sizes_of
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -58,7 +58,7 @@ def case_of(
     operands = [draw_bytes(rng, shape) for shape in shapes]
     held = [np.concatenate([cut.ravel() for cut in _parts(operands[2], part or filled)])]
     data = blob(step["exp"], *operands[:2], *held, *operands[3:])
-    sizes = literals(step)
+    sizes = sizes_of(step)
     keys_ = ("keys", "width", "out_width", "before", "after")
     more = list(data.starts[4:])
     places = (more.pop(0) if biased else -1, more.pop() if masked else -1)

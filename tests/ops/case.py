@@ -21,7 +21,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.recurrent.cells import GATE
+from myoedge.operators.recurrent.cells import GATE_PARAMS
 from myoedge.quantization.calibrate import Calibration, Range
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 
@@ -153,7 +153,7 @@ class Case(DrawnUse):
         if index in self.wide:
             return np.asarray(x * (max(-low, high) / 32767))
         if x.dtype == np.int16:
-            return np.asarray(x * GATE.scale)
+            return np.asarray(x * GATE_PARAMS.scale)
         return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
 
     @property
@@ -185,7 +185,7 @@ class Case(DrawnUse):
     def dequantized(self) -> list[Array]:
         """What the integer inputs stand for, in float64."""
         pairs = zip(self.names, self.data, strict=True)
-        params = ((x, self.quant.params.get(n, GATE)) for n, x in pairs)
+        params = ((x, self.quant.params.get(n, GATE_PARAMS)) for n, x in pairs)
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from myoedge.plan.l1.prefetch import MOST_TILES, latest
+from myoedge.plan.l1.prefetch import MOST_TILES, latest_starts
 
 SPARE, FETCH = (0.0, 10.0, 1e3), (0.0, 10.0, 1e3, 1e5)
 
@@ -23,7 +23,7 @@ def test_a_fetch_starts_within_reach_of_its_layer_and_in_turn(seed: int) -> None
     spare = rng.choice(SPARE, tiles).tolist()
     firsts = np.unique(rng.integers(1, tiles + 1, 6)).tolist()
     fetches = [(first, float(rng.choice(FETCH))) for first in firsts]
-    found = latest(fetches, spare)
+    found = latest_starts(fetches, spare)
     assert found == sorted(found)
     for first, tile in zip(firsts, found, strict=True):
         assert max(first - MOST_TILES, 0) <= tile < first
@@ -61,7 +61,7 @@ def test_fetches_are_over_in_time_where_that_can_be(
 ) -> None:
     fetches, spare = drawn
     earliest = [max(first - MOST_TILES, 0) for first, _ in fetches]
-    begins = latest(fetches, spare)
+    begins = latest_starts(fetches, spare)
     ends = over(fetches, earliest, spare)
     if all(end < first for end, (first, _) in zip(ends, fetches, strict=True)):
         found = over(fetches, begins, spare)
@@ -78,4 +78,4 @@ def test_fetches_are_over_in_time_where_that_can_be(
     ],
 )
 def test_a_fetch_starts_as_late_as_may_be(spare: list[float], begin: int) -> None:
-    assert latest([(6, 9.0)], [*spare, 0.0]) == [begin]
+    assert latest_starts([(6, 9.0)], [*spare, 0.0]) == [begin]

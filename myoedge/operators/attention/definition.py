@@ -59,11 +59,14 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
     operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
-    more = {name: (*_once(shapes[at], b, h), n, m) for name, at in added(attrs, shapes).items()}
+    more = {
+        name: (*_broadcast_dims(shapes[at], b, h), n, m)
+        for name, at in added(attrs, shapes).items()
+    }
     return LoopNest(axes, {**operands, **more, "y": (b, n, h, e)}, frozenset("md"))
 
 
-def _once(shape: Shape, *lead: Dim) -> tuple[Dim, ...]:
+def _broadcast_dims(shape: Shape, *lead: Dim) -> tuple[Dim, ...]:
     """Indices along batch and heads, along which one bias or mask may be for all."""
     return tuple(dim if n > 1 else () for n, dim in zip(shape, lead, strict=False))
 
@@ -181,10 +184,10 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     if "mask" in at:
         below = (0 if step.attrs.get("flat") else scores) - BELOW
         scores = np.where(more[-1] < 0, below, scores)
-    open_ = in_window(step.attrs, q.shape[1], keys)
-    most = np.where(open_, scores, -(2**40)).max(axis=-1, keepdims=True)
-    distance = np.minimum(most + step["half"] - np.where(open_, scores, most), step["most"])
-    e = np.where(open_, step["exp"].astype(np.int64)[distance * step["mult"] >> step["shift"]], 0)
+    visible = in_window(step.attrs, q.shape[1], keys)
+    most = np.where(visible, scores, -(2**40)).max(axis=-1, keepdims=True)
+    distance = np.minimum(most + step["half"] - np.where(visible, scores, most), step["most"])
+    e = np.where(visible, step["exp"].astype(np.int64)[distance * step["mult"] >> step["shift"]], 0)
     acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
     total = e.sum(axis=-1, keepdims=True)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
@@ -193,7 +196,8 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
 
 
-def literals(step: QuantizedNode) -> dict[str, Any]:
+def sizes_of(step: QuantizedNode) -> dict[str, Any]:
+    """Sizes of an attention, by the names of fields of the op's struct."""
     (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
     before, after = step.attrs["window"] or (n + m, n + m)
     sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
@@ -225,7 +229,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     Words of keys are counted twice, once for scores and once behind these for values: where they
     are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
     """
-    sizes = literals(step)
+    sizes = sizes_of(step)
     assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
     keys, out_width = sizes["keys"], sizes["out_width"]
     # scores, then exponentials and sums in their place
@@ -266,7 +270,7 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
     yield Operand("k", 1, shapes[1], (b, keys, h, ()))
     yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
     for name, at in added(step.attrs, shapes).items():
-        yield Operand(name, at, shapes[at], (*_once(shapes[at], b, h), row, ()))
+        yield Operand(name, at, shapes[at], (*_broadcast_dims(shapes[at], b, h), row, ()))
     yield Operand.whole("exp", step["exp"])
     yield Operand("y", OUT, step.out, (b, row, h, ()))
 
@@ -281,7 +285,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     """Words of 4 x 4 sums of scores and values, and exponentials, of the keys that rows see."""
-    numbers = literals(step)
+    numbers = sizes_of(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))
     rows, part = tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)

@@ -23,7 +23,7 @@ from myoedge.operators.kernel import (
     is_large,
     reach,
 )
-from myoedge.operators.products.packing import limits, scale_fields, table_operand
+from myoedge.operators.products.packing import limit_fields, scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
@@ -95,7 +95,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         split=tuple(name for name in axes if name.startswith("i"))[outer : outer + CUT],
         unit_axes=tuple(f"i{d}" for d in range(outer)),
         operands=(*inputs, *table, y),
-        op={**op, **limits(step), "scale.pre": step.integers.scalars.get("pre", 0)},
+        op={**op, **limit_fields(step), "scale.pre": step.integers.scalars.get("pre", 0)},
         tile=lambda regions: _pair_tile(regions, loops),
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
@@ -240,7 +240,7 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "x_zero": x_zero,
             "each": "@channels",
             "scale.pre": 0,
-            **limits(step),
+            **limit_fields(step),
         },
         tile=rows_tile,
         work=lambda sizes: (

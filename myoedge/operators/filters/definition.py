@@ -37,7 +37,7 @@ from myoedge.operators.common_rules import (
     stored_bound,
 )
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
-from myoedge.operators.products.packing import limits, table_operand
+from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
@@ -122,7 +122,7 @@ def _operands(
 def _scale(step: QuantizedNode) -> dict[str, int | str]:
     """me_filter_scale of the results."""
     numbers = {name: step[name] for name in ("mult", "offset", "shift")}
-    scale = {**limits(step), **numbers, "wide": int(step.element_type == INT16)}
+    scale = {**limit_fields(step), **numbers, "wide": int(step.element_type == INT16)}
     return {f"samples.{name}": value for name, value in scale.items()}
 
 

@@ -113,7 +113,7 @@ def table_operand(step: QuantizedNode) -> tuple[Operand, ...]:
     return () if step.table is None else (Operand.whole("table", step.table),)
 
 
-def limits(step: QuantizedNode) -> dict[str, int | str]:
+def limit_fields(step: QuantizedNode) -> dict[str, int | str]:
     """me_scale without its pre-shift."""
     table = "0" if step.table is None else "@table"
     return {"scale.low": step.low, "scale.high": step.high, "scale.table": table}
@@ -121,4 +121,4 @@ def limits(step: QuantizedNode) -> dict[str, int | str]:
 
 def scale_fields(step: QuantizedNode) -> dict[str, int | str]:
     """me_scale: what all channels share of the requantisation."""
-    return {"scale.pre": step["pre"], **limits(step)}
+    return {"scale.pre": step["pre"], **limit_fields(step)}

@@ -19,15 +19,15 @@ from myoedge.operators.products.packing import acc_bound, quantize
 
 LSTM_GATES = 4
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
-GATE = QuantParams(2.0**-10, 0, INT16)
-HIDDEN = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
+GATE_PARAMS = QuantParams(2.0**-10, 0, INT16)
+HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
 CELL_BITS = 11  # fraction of an LSTM's c: int16, +-16
 STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
 CELL_REACH, STATE_REACH = 16.0, 1.0
-TABLE = 512  # intervals of a table, between which values are interpolated
+TABLE_INTERVALS = 512  # between entries; values between are interpolated
 SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # beyond them the functions do not change
-HALF = np.iinfo(np.int16)
-STATE = (-(1 << STATE_BITS), (1 << STATE_BITS) - 1)
+INT16_LIMITS = (-(1 << 15), (1 << 15) - 1)
+STATE_LIMITS = (-(1 << STATE_BITS), (1 << STATE_BITS) - 1)
 IntegerSteps = Callable[..., Iterator[tuple[Array, Array]]]  # h and the state kept, step by step
 
 
@@ -46,14 +46,14 @@ def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
 def table(function: str) -> Array:
     """int16 [513]: the function in Q15 at equal distances over its reach."""
     reach = SIGMOID_REACH if function == "sigmoid" else TANH_REACH
-    x = np.linspace(-reach, reach, TABLE + 1)
+    x = np.linspace(-reach, reach, TABLE_INTERVALS + 1)
     y = sigmoid(x) if function == "sigmoid" else np.tanh(x)
-    return np.asarray(np.minimum(np.rint(2.0**15 * y), HALF.max), np.int16)
+    return np.asarray(np.minimum(np.rint(2.0**15 * y), INT16_LIMITS[1]), np.int16)
 
 
 def interpolated(values: Array, x: Array, bits: int) -> Array:
     """Q15 of the function: a step of the table is 2**bits of x."""
-    limit = TABLE // 2 << bits
+    limit = TABLE_INTERVALS // 2 << bits
     at = np.clip(x, -limit, limit - 1) + limit
     low, points = at >> bits, values.astype(np.int64)
     part = (points[low + 1] - points[low]) * (at & ((1 << bits) - 1))
@@ -72,7 +72,9 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     lstm = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1]
     bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
-    inner = replace(inputs, input_params=(HIDDEN,), constants=(None, *constants), target=GATE)
+    inner = replace(
+        inputs, input_params=(HIDDEN_PARAMS,), constants=(None, *constants), target=GATE_PARAMS
+    )
     weights = quantize(inner)
     scalars = dict(weights.scalars)
     for index, name in enumerate(bits, start=1):
@@ -80,7 +82,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     if len(inputs.out) == 2:
         y, unit = inputs.target, 2.0 ** -(CELL_BITS if lstm else STATE_BITS)
         scalars |= _factor(
-            "y", choose_sum_requant([unit / y.scale], [-HALF.min], [0], y.zero_point)
+            "y", choose_sum_requant([unit / y.scale], [-INT16_LIMITS[0]], [0], y.zero_point)
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return QuantizedParams(scalars, {**weights.arrays, **tables})
@@ -110,20 +112,21 @@ def _recurrent(step: QuantizedNode, h: Array) -> Array:
     """Contribution of h to every gate [gates, N, H]."""
     acc = exact_matmul(h, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return _by_gate(np.clip(step.integers.requant.rescale(acc), HALF.min, HALF.max), h)
+    return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS), h)
 
 
 def lstm_steps(
     step: QuantizedNode, gates: Array, h: Array, c: Array
 ) -> Iterator[tuple[Array, Array]]:
     """gates int16 [T, N, 4H], h int8 and c int8 or int16 [N, H] -> (h, c) of every step."""
-    h, c = first_state(step, "h", h, (-128, 127)), first_state(step, "c", c, (HALF.min, HALF.max))
+    h = first_state(step, "h", h, (-128, 127))
+    c = first_state(step, "c", c, INT16_LIMITS)
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     for now in time_order(step.attrs, gates):
         i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
         i, f, o = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
         added = i * interpolated(tanh, g, TANH_STEP) >> (15 - CELL_BITS)
-        c = np.clip((f * c + added + (1 << 14)) >> 15, HALF.min, HALF.max)
+        c = np.clip((f * c + added + (1 << 14)) >> 15, *INT16_LIMITS)
         out = o * interpolated(tanh, c, CELL_STEP)
         h = np.clip((out + (1 << 22)) >> 23, -128, 127)
         yield h, c
@@ -131,7 +134,7 @@ def lstm_steps(
 
 def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
     """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> (h, h in 16 bits) of every step."""
-    state = first_state(step, "h", h, STATE)
+    state = first_state(step, "h", h, STATE_LIMITS)
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     small = _rounded(state)
     for now in time_order(step.attrs, gates):
@@ -143,7 +146,7 @@ def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Arr
         else:
             h_n = (r * h_n + (1 << 14)) >> 15
         n = (interpolated(tanh, x_n + h_n, TANH_STEP) + 1) >> 1
-        state = np.clip(n + ((z * (state - n) + (1 << 14)) >> 15), *STATE)
+        state = np.clip(n + ((z * (state - n) + (1 << 14)) >> 15), *STATE_LIMITS)
         small = _rounded(state)
         yield small, state
 

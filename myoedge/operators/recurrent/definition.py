@@ -36,12 +36,12 @@ from myoedge.operators.products.packing import acc_bound, quantize
 from myoedge.operators.products.rows import wide_rows
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
-    GATE,
-    HALF,
-    HIDDEN,
+    GATE_PARAMS,
+    HIDDEN_PARAMS,
+    INT16_LIMITS,
     LSTM_GATES,
-    STATE,
     STATE_BITS,
+    STATE_LIMITS,
     all_steps,
     first_state,
     from_params,
@@ -142,12 +142,12 @@ def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     h = StreamState(
-        1, "h", at.shapes[1], HIDDEN, lambda step, x: first_state(step, "h", x, (-128, 127)),
-        scalars=from_params(HIDDEN, "h", 7),
+        1, "h", at.shapes[1], HIDDEN_PARAMS, lambda step, x: first_state(step, "h", x, (-128, 127)),
+        scalars=from_params(HIDDEN_PARAMS, "h", 7),
     )  # fmt: skip
     cell = {**from_params(CELL, "c", CELL_BITS), **from_params(CELL, "y", CELL_BITS), "wide": 1}
     c = StreamState(
-        2, "c", at.shapes[2], CELL, lambda step, x: first_state(step, "c", x, (HALF.min, HALF.max)),
+        2, "c", at.shapes[2], CELL, lambda step, x: first_state(step, "c", x, INT16_LIMITS),
         scalars=cell, last="lstm_cell",
     )  # fmt: skip
     return StreamingRule(0, carries=(h, c))
@@ -159,7 +159,7 @@ def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
         return None
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
     h = StreamState(
-        1, "h", at.shapes[1], WHOLE, lambda step, x: first_state(step, "h", x, STATE),
+        1, "h", at.shapes[1], WHOLE, lambda step, x: first_state(step, "h", x, STATE_LIMITS),
         scalars={**factors, "wide": 1}, last="gru_state",
     )  # fmt: skip
     return StreamingRule(0, carries=(h,))
@@ -178,7 +178,7 @@ GATES = register(
         kernels=on_cluster(wide_rows),
         weights=(1, 2),
         out_dtype="int16",
-        fixed_params=GATE,
+        fixed_params=GATE_PARAMS,
         multiplies=True,
         streaming_rule=beside_last,
     )
@@ -196,7 +196,7 @@ LSTM = register(
         acc_bound=recurrent_bound,
         kernels=on_cluster(in_tiles),
         weights=(3,),
-        fixed_params=HIDDEN,
+        fixed_params=HIDDEN_PARAMS,
         multiplies=True,
         streaming_rule=lstm_streaming_rule,
     )

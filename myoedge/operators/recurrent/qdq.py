@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, weight_scale, whole
-from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN, STATE_REACH
+from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN_PARAMS, STATE_REACH
 
 ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 
@@ -26,14 +26,14 @@ def write(op: str, *, result: int) -> Write:
         by_gate = w.node("Gather", transposed(w, by_unit, 0, 1, 3, 2), whole(w, *order), axis=2)
         x = reshaped(w, by_gate, *step.shapes[0][:2], size)
         eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, size, size)))
-        scale = weight_scale(w, step, HIDDEN, step["bias"])
+        scale = weight_scale(w, step, HIDDEN_PARAMS, step["bias"])
         integers = w.constant(_sorted(step["weight"], order), f"{w.label}/weight")
         scales = w.constant(_sorted(scale, order).astype(np.float32), f"{w.label}/weight.scale")
         r = reshaped(w, w.node("DequantizeLinear", integers, scales, axis=0), 1, size, units)
-        own = np.stack([np.zeros(size), _sorted(step["bias"] * scale * HIDDEN.scale, order)])
+        own = np.stack([np.zeros(size), _sorted(step["bias"] * scale * HIDDEN_PARAMS.scale, order)])
         bias = w.constant(own.astype(np.float32).reshape(1, -1), f"{w.label}/bias")
         if op == "LSTM":  # the first h with as many bits as it is kept with
-            w.store(f"{w.label}/first", h, HIDDEN)
+            w.store(f"{w.label}/first", h, HIDDEN_PARAMS)
             first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, CELL_REACH) for x in c)]
         else:
             first = [_clipped(w, h, STATE_REACH)]

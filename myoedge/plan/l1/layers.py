@@ -16,11 +16,11 @@ from myoedge.plan.l1.prefetch import (
     MOST_TRANSFERS,
     first_constants,
     hidden_cycles,
-    latest,
+    latest_starts,
     moved_cycles,
+    possible_starts,
     spare_cycles,
-    spent,
-    starts,
+    take_spare,
 )
 from myoedge.plan.l1.resident import (
     Pick,
@@ -154,7 +154,7 @@ def _prefetched(
         if layer is not None and layer.first > 0:
             fetches[index] = (layer.first, layer.fetch_cycles)
         spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
-    earliest = dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
+    earliest = dict(zip(fetches, latest_starts(list(fetches.values()), spare), strict=True))
 
     def as_before(index: int, *_: object) -> TileChoice | None:
         layer = placed[index]
@@ -247,13 +247,13 @@ def _placed(
     fetched = first_constants(kernel, choice)
     cycles = moved_cycles(fetched, problem.cost)
     taken = [*held, *((at, life) for layer in recent for _, _, life, at in layer.buffers)]
-    possible = starts(spare, cycles) if earliest is None else range(earliest, first)
+    possible = possible_starts(spare, cycles) if earliest is None else range(earliest, first)
     for prefetch_tile in (*_starts(possible, fetched, recent), None):
         found = lives(index, kernel, choice, first, prefetch_tile, resident)
         buffers = _offsets(found, first, taken)
         if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:
             if prefetch_tile is not None:
-                spent(spare, prefetch_tile, cycles)
+                take_spare(spare, prefetch_tile, cycles)
             fetch = prefetch_tile, len(fetched), cycles
             return PlacedLayer(kernel, choice, first, *fetch, buffers, resident)
     return None

@@ -75,7 +75,7 @@ def hidden_cycles(spare: Sequence[float]) -> float:
     return float(total >> dropped << dropped)
 
 
-def starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
+def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
     """Tiles of the network in which a fetch of so many cycles may start, the best first."""
     last = len(spare) - 1
     oldest, best = max(last + 1 - MOST_TILES, 0), last
@@ -88,15 +88,15 @@ def starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
     yield from range(max(best, 0), last + 1)
 
 
-def spent(spare: list[float], prefetch_tile: int, cycles: float) -> None:
-    """Takes what a fetch needs from the tiles it runs beside."""
+def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
+    """Subtracts the cycles of a fetch from the spare cycles of the tiles beside it, last first."""
     for tile in range(len(spare) - 1, prefetch_tile - 1, -1):
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
         cycles -= taken
 
 
-def latest(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
+def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
     """The tile of the network in which each fetch must start to cost nothing.
 
     fetches   (first tile of the layer that needs it, cycles), in turn

@@ -35,7 +35,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Residence:
-    """One choice: the arrays that stream, and the cycles of a run."""
+    """Choice of the arrays that stream from L3, bytes of those that stay in L2, cycles of a run."""
 
     streamed: frozenset[Key]
     stays_bytes: int

@@ -92,9 +92,10 @@ class Access:
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
-    """In parts of at most so many bytes, where tiles are small; None where no parts can be moved.
+    """Access in parts of at most `most` bytes, where tiles are small; None where no parts can be
+    moved.
 
-    Pieces start at words; what is written in one is all of its bytes.
+    Written parts start at words, and tiles write all of their bytes.
     """
     count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
     size = math.prod(operand.shape) * operand.itemsize // count
@@ -116,7 +117,7 @@ def _within(x: Transfer, strip_bytes: int) -> bool:
 def _groups(
     tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """(first byte, byte behind the last, first tile, last tile); of every strip"""
+    """(first byte, byte behind the last, first tile, last tile) of each part of a strip."""
     group: tuple[int, int, int] | None = None
     held = last = 0
     for t, tile in enumerate(tiling.tiles):
