@@ -96,6 +96,7 @@ def build(
     l3: str | int | None = None,
     operating_point: str | None = None,
     app: str | None = None,
+    engine: str = "cores",
     stream: bool = False,
     simulate: bool | None = None,
     tune: bool = False,
@@ -113,6 +114,7 @@ def build(
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
+    engine   "cores", or "auto": layers run on NE16 too, where that is faster (docs/ne16.md)
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
     simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond
              300 M estimated cycles
@@ -132,7 +134,7 @@ def build(
         raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
     settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
-    request = build_request(settings, target, sizes, operating_point, app, stream)
+    request = build_request(settings, target, sizes, operating_point, app, stream, engine)
     if (tune or simulate) and not request.chip.point.clock_hz:
         tries = ["--target gap9", "without --tune and --simulate"]
         raise MyoedgeError("E204", f"target {request.chip.name} is not simulated", tries=tries)
@@ -143,6 +145,7 @@ def build(
         examine=request.check_graph,
         stream=stream,
         say=say,
+        engines=tuple(engine.name for engine in request.chip.engines),
     )
     folder = Path(os.path.normpath(output)) if output else None
     return _built(options, request, Confirmation(simulate, tune, progress), folder)

@@ -36,6 +36,7 @@ from myoedge.quantization.calibrate import (
     calibrate,
     constant_inputs,
 )
+from myoedge.quantization.engines import with_engines
 from myoedge.quantization.mixed_precision import AIM_DB, refine_precision
 from myoedge.quantization.reuse import Reuse, reused_layers, shares_weights, with_params_of
 from myoedge.quantization.samples import Data, Given
@@ -67,6 +68,7 @@ class Options:
     ctc         class that is the blank: symbols by greedy CTC take the place of the output
     reuse       network of an older build, whose choices unchanged layers keep
     stream      whether frames are pushed: what is decoded comes frame by frame
+    engines     of the chip, by name: layers are quantised as one of them computes
     """
 
     model: StrPath | None = None
@@ -82,6 +84,7 @@ class Options:
     ctc: int | None = None
     reuse: QuantGraph | None = None
     stream: bool = False
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def run_quantize(options: Options) -> Quantized:
         graph = model.graph
         if options.reuse is not None:
             graph = with_params_of(graph, options.reuse, rules)
-        network = quantize_graph(graph, calibrated(graph), rules)
+        on_engines = partial(with_engines, engines=options.engines, rules=rules)
+        network = on_engines(quantize_graph(graph, calibrated(graph), rules))
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
@@ -139,7 +143,7 @@ def run_quantize(options: Options) -> Quantized:
         fidelity = measure(network, measured)
         if options.reuse is None:  # else what the older build chose stays
             refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
-            network, fidelity = _refined(network, fidelity, measured, refine, settings)
+            network, fidelity = _refined(network, fidelity, measured, refine, on_engines, settings)
         judged = _accuracies(network, given)
     reused = None if options.reuse is None else reused_layers(network, options.reuse)
     quantized = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
@@ -152,6 +156,7 @@ def _refined(
     fidelity: Fidelity,
     inputs: Samples,
     refine: Callable[[float], QuantGraph],
+    on_engines: Callable[[QuantGraph], QuantGraph],
     settings: Config,
 ) -> tuple[QuantGraph, Fidelity]:
     """16 bits where they win much, and where [budget] sqnr is missed otherwise."""
@@ -159,6 +164,7 @@ def _refined(
     needs_db = -math.inf if asked is None else configuration.decibels(asked)
     for aim_db in (AIM_DB, needs_db):
         refined = refine(aim_db)
+        refined = refined if refined is network else on_engines(refined)
         reached = fidelity if refined is network else measure(refined, inputs)
         if (reached.total_db or 0.0) >= needs_db:
             break

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 DEFAULT_CHIP = "gap9"
+ENGINES = ("auto", "cores")  # auto: whatever the chip has, layer by layer as is fastest
+DEFAULT_ENGINE = "cores"
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
@@ -94,18 +96,28 @@ def build_request(
     operating_point: str | None,
     app: str | None,
     stream: bool,
+    engine: str = DEFAULT_ENGINE,
 ) -> BuildRequest:
     """The request of arguments and myoedge.toml together; `sizes` of l1, l2 and l3.
 
-    Errors, before the long part: E201 target, E204 operating point or application, E232, E234,
-    E302 limits.
+    Errors, before the long part: E201 target, E204 operating point, application or engine, E232,
+    E234, E302 limits.
     """
     chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
+    chip = _with_engines(chip, engine, app)
     asked = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(app, chip, asked)
     request = BuildRequest(chip, limits, operating_point, app, settings.stream if stream else None)
     budget.within(request.chip_at_point, limits)
     return request
+
+
+def _with_engines(chip: Chip, engine: str, app: str | None) -> Chip:
+    """The chip with the engines that layers may run on. Errors: E204 no such choice."""
+    if engine not in ENGINES:
+        raise MyoedgeError("E204", f"there is no engine {engine}", {"has": ", ".join(ENGINES)})
+    # the application of the GAP SDK has no driver of an accelerator
+    return chip if engine == "auto" and app != "gap-sdk" else chip.cores_alone()
 
 
 def possible(chip: Chip, limits: Budget) -> Budget:

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 @click.option("--l3", metavar="SIZE", help="No more of L3.")
 @click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
 @click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")
+@click.option(
+    "--engine",
+    default="cores",
+    metavar="NAME",
+    help="cores (default), or auto: NE16 too, where a layer is faster there.",
+)
 @click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
 @click.option(
     "--simulate/--no-simulate",

@@ -86,19 +86,22 @@ def choose_requant(
     acc_bound: Array | Sequence[int] | int,
     zero_point: int,
     element_type: ElementType = INT8,
+    *,
+    pre_max: int = PRE_MAX,
 ) -> Requant:
     """The Requant nearest to acc * real + zero_point that cannot overflow int32.
 
     real          wanted factor, > 0, per channel or one for all
     acc_bound     largest |acc| that the operator can produce, per channel or one for all
     element_type  of the results
+    pre_max       largest pre-shift
     Among the common pre-shifts the one with the smallest mean square error in the worst channel is
     taken: a larger one drops bits of the accumulator, a smaller one leaves the multiplier fewer.
     """
     bound, finer = np.asarray(acc_bound, np.int64), 1 << (element_type.bits - 8)
     # A channel that is always 0 has no say in the pre-shift.
     wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), finer * FACTOR_MAX), 0.0)
-    candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(PRE_MAX + 1)]
+    candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(pre_max + 1)]
     return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
 
 

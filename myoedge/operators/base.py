@@ -52,6 +52,7 @@ class QuantizeInputs:
     target     parameters of its requantised values (before a fused table, if there is one)
     constants  float value of constant inputs, else None
     weight_format   asked for by the layer's rule
+    unsigned_sums   whether an engine may sum products of the inputs plus 128, without a pre-shift
     """
 
     attrs: Attrs
@@ -61,6 +62,7 @@ class QuantizeInputs:
     target: QuantParams
     constants: tuple[Array | None, ...]
     weight_format: WeightFormat = EIGHT_BITS
+    unsigned_sums: bool = False
 
     def params(self, index: int) -> QuantParams:
         params = self.input_params[index]

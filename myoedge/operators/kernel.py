@@ -151,6 +151,7 @@ class TiledKernel:
     tile      regions by operand -> fields of the tile's struct
     scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
     work      sizes of a tile -> units of work of the core that has most
+    l1_only   the engine does not reach L2
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs
     """
@@ -169,6 +170,7 @@ class TiledKernel:
     kernel_waits: bool = False
     multiples: Mapping[str, int] = field(default_factory=dict)
     nine_cores: bool | None = None
+    l1_only: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
     cost: KernelCost = FREE
@@ -196,12 +198,15 @@ class Kernel:
              the C function and so the row of the engine's costs
     accepts  layers that it runs
     fallback   slower with little scratch: taken where L1 has no room for that of the other kernels
+    unsigned_sums   the engine sums products of the inputs plus 128 and has no pre-shift: layers are
+               requantised accordingly, where it then accepts them
     """
 
     engine: str
     tiling: Callable[[QuantizedNode, Engine], TiledKernel]
     accepts: Callable[[QuantizedNode], bool] = lambda node: True
     fallback: bool = False
+    unsigned_sums: bool = False
 
 
 def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[Kernel, ...]:

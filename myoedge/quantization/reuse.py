@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -49,7 +50,8 @@ def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) 
         if not OPS[node.op].weights:
             stays = unchanged.issuperset(x for x in node.inputs if not graph.is_const(x))
         else:
-            stays = equal(quantize_node(graph, node, old.params, rules), before)
+            ways = (partial(quantize_node, unsigned_sums=unsigned) for unsigned in (False, True))
+            stays = any(equal(way(graph, node, old.params, rules), before) for way in ways)
         if stays:
             unchanged.add(node.name)
             names = (*operands, node.name, node.name + PRE)

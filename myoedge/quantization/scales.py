@@ -163,9 +163,17 @@ def _int8_params(graph: Graph, names: Sequence[str], low: float, high: float) ->
 
 
 def quantize_node(
-    graph: Graph, node: Node, params: Mapping[str, QuantParams], rules: tuple[LayerRule, ...]
+    graph: Graph,
+    node: Node,
+    params: Mapping[str, QuantParams],
+    rules: tuple[LayerRule, ...],
+    *,
+    unsigned_sums: bool = False,
 ) -> QuantizedNode:
-    """Weights, multipliers and tables of one node, for these parameters."""
+    """Weights, multipliers and tables of one node, for these parameters.
+
+    unsigned_sums   as QuantizeInputs has it
+    """
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
@@ -178,6 +186,7 @@ def quantize_node(
         target=target,
         constants=tuple(graph.constants.get(name) for name in node.inputs),
         weight_format=WeightFormat(per_channel=not per_tensor),
+        unsigned_sums=unsigned_sums,
     )
     low, high = limits(node, target)
     integers = op.quantize(inputs)

@@ -87,6 +87,7 @@ class Engine:
     macs_per_cycle   int8 multiply-accumulates at the very best
     kernels          cycles of each kernel that it runs, by C function; {}: they are not known
     control_core     whether the core that moves data is one of its cores
+    accelerator      whether it is hardware beside the cores, which prepare and finish its layers
     """
 
     name: str
@@ -94,6 +95,7 @@ class Engine:
     macs_per_cycle: int
     kernels: Mapping[str, KernelCost] = field(default_factory=dict)
     control_core: bool = False
+    accelerator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,10 @@ class Chip:
         share = (clock_hz - low.clock_hz) / (high.clock_hz - low.clock_hz)
         volts = round(low.volts + share * (high.volts - low.volts), 4)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
+
+    def cores_alone(self) -> Chip:
+        """Without its accelerators."""
+        return replace(self, engines=tuple(e for e in self.engines if not e.accelerator))
 
     @property
     def l1_room_bytes(self) -> int:

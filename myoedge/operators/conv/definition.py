@@ -24,6 +24,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import limited, not_activated, with_entry
+from myoedge.operators.conv.ne16 import conv_on_ne16, is_dense
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,
@@ -33,6 +34,7 @@ from myoedge.operators.conv.tiling import (
     is_large_pointwise,
 )
 from myoedge.operators.kernel import on_nine_cores, without_scratch
+from myoedge.operators.products.ne16 import on_ne16
 from myoedge.operators.products.packing import acc_bound, accepts_int16, quantize
 
 
@@ -155,6 +157,7 @@ CONV = register(
             *on_nine_cores(in_tiles, is_large_pointwise),
             without_scratch(gathered_once, has_wide_windows),
             without_scratch(grouped_in_place, is_grouped),
+            on_ne16(is_dense, conv_on_ne16),
         ),
         weights=(1, 2),
         epilogue=True,

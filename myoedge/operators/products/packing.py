@@ -34,23 +34,36 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     bias = np.zeros(len(w)) if stated_bias is None else stated_bias.astype(np.float64)
     used = weight_format or inputs.weight_format
     weight, scale = used.quantize(w, bias, x)
-    folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight)
+    folded = np.rint(bias / (x.scale * scale)) - x.zero_point * row_sums(weight)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
-    bound = _bound(weight, folded, -x.low)
-    r = choose_requant(x.scale * scale / y.scale, bound, y.zero_point, y.element_type)
+    real = x.scale * scale / y.scale
+    if inputs.unsigned_sums:
+        bound = unsigned_bound(weight, folded)
+        r = choose_requant(real, bound, y.zero_point, y.element_type, pre_max=0)
+    else:
+        bound = _bound(weight, folded, -x.low)
+        r = choose_requant(real, bound, y.zero_point, y.element_type)
     int16 = {"x_wide": int(x.element_type == INT16)} if used.element_type == INT16 else {}
     arrays = {"weight": weight, "bias": folded.astype(np.int32), **r.arrays}
     return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
 
 
-def _row_sums(weight: Array) -> Array:
+def row_sums(weight: Array) -> Array:
     return np.asarray(weight.reshape(weight.shape[0], -1).astype(np.int64).sum(axis=1))
 
 
 def _bound(weight: Array, bias: Array, reach: int) -> Array:
     """Largest |acc| per channel over all inputs, at every point of the summation."""
-    sums = _row_sums(np.abs(weight.astype(np.int64)))
+    sums = row_sums(np.abs(weight.astype(np.int64)))
     return np.asarray(np.abs(bias.astype(np.int64)) + reach * sums)
+
+
+def unsigned_bound(weight: Array, bias: Array) -> Array:
+    """Largest |sum of x * weight| plus what is added to it, per channel, over all x of 0 .. 255:
+    x plus 128 and a bias less 128 times the weights' sum are what an int8 sum was."""
+    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
+    sums = np.maximum(np.maximum(rows, 0).sum(axis=1), -np.minimum(rows, 0).sum(axis=1))
+    return np.asarray(255 * sums + np.abs(bias.astype(np.int64) - 128 * row_sums(weight)))
 
 
 def acc_bound(step: QuantizedNode) -> int:

@@ -25,6 +25,8 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
 
     Scratch is in L2 too where L1 has no room for it; None where no operands in L2 will do.
     """
+    if kernel.l1_only:
+        return None
     parts = smallest(kernel)[1]
     names = sorted((o.name for o in kernel.operands), key=lambda name: -parts[name])
     grid = Grid.of(kernel, cost)

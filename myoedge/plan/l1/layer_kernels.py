@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
@@ -11,15 +11,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
-from myoedge.plan.l1.tile_search import (
-    MOST_TILES,
-    NO_LIMITS,
-    Grid,
-    Limits,
-    TileChoice,
-    choose,
-    smallest,
-)
+from myoedge.plan.l1.tile_search import MOST_TILES, Grid, Limits, TileChoice, choose, smallest
 from myoedge.targets.chip import Chip, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
@@ -51,40 +43,28 @@ class NetworkKernels:
 
 
 def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has; fallbacks too where the others
-    have no tile in L1, and fallbacks alone where the others' scratch leaves L1 no room for operands
-    or the others read operands neither in L1 nor in L2."""
+    """Kernels of a layer's operator, of engines that the chip has; fallbacks where the others'
+    scratch leaves L1 no room for operands, or the others read operands neither in L1 nor in L2."""
     engines = {engine.name: engine for engine in chip.engines}
     found: dict[bool, list[TiledKernel]] = {False: [], True: []}
     for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
-        fits = kernel.fallback and any(_fits_l1(known, chip) for known in found[False])
+        fits = kernel.fallback and any(_fits(known, chip) for known in found[False])
         if engine and kernel.accepts(step) and not fits:
             tiled = kernel.tiling(step, engine)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
             found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
-    if not found[True]:
-        return found[False]
-    return [*(known for known in found[False] if _fits_l2(known, chip)), *found[True]]
+    return found[True] or found[False]
 
 
-def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
-    """Whether tiles have scratch and operands in L1; on a host both lie where they are."""
-    parts = smallest(kernel)[1]
-    return not chip.l1_bytes or (
-        sum(parts.values()) <= chip.l1_room_bytes and _has_scratch(parts, chip)
-    )
-
-
-def _fits_l2(kernel: TiledKernel, chip: Chip) -> bool:
-    """Whether tiles have scratch in L1, and operands there or in L2."""
-    return _has_scratch(smallest(kernel)[1], chip) and bool(
-        with_operands_in_l2(kernel, chip.l1_room_bytes, chip.transfers)
-    )
-
-
-def _has_scratch(parts: Mapping[str, int], chip: Chip) -> bool:
-    return parts.get(SCRATCH, 0) <= MOST_SCRATCH * chip.l1_room_bytes
+def _fits(kernel: TiledKernel, chip: Chip) -> bool:
+    """Whether tiles have their scratch in L1, and their operands there or in L2."""
+    room, parts = chip.l1_room_bytes, smallest(kernel)[1]
+    if not chip.l1_bytes:  # a host: operands and scratch lie where they are
+        return True
+    if parts.get(SCRATCH, 0) > MOST_SCRATCH * room:
+        return False
+    return sum(parts.values()) <= room or bool(with_operands_in_l2(kernel, room, chip.transfers))
 
 
 def fastest_kernel(
@@ -94,11 +74,8 @@ def fastest_kernel(
     if len(kernels) < 2:
         return kernels[0]
     found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
-    if limits == NO_LIMITS or not any(found):
-        found = [
-            choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
-            for choice, (kernel, _) in zip(found, kernels, strict=True)
-        ]
+    if not any(found):
+        found = [with_operands_in_l2(slowed(kernel, cost), room, cost) for kernel, _ in kernels]
     cycles = [float("inf") if choice is None else choice.cycles for choice in found]
     return kernels[cycles.index(min(cycles))]
 

@@ -17,6 +17,8 @@ RECURRENT = KernelCost(1.15, 700, 300)
 KERNELS = {
     # a word of taps of 4 x 4 sums
     "me_linear_s8": KernelCost(25.8, 740, 1200),
+    "me_ne16_linear_s8": KernelCost(1.0, 900, 1500),  # cycles of the engine by its formula
+    "me_ne16_conv_s8": KernelCost(1.0, 1000, 2000),
     "me_conv_s8": KernelCost(25.5, 1300, 1400),
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),

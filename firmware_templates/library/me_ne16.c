@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_ne16.h"
+
+#ifdef ME_GAP9
+
+#include "me_runtime.h"
+
+#define NE16(offset) ME_REG(0x10201000u + (offset))
+#define CLOCKS ME_REG(0x10200018u)
+
+enum { TRIGGER = 0x00, ACQUIRE = 0x04, STATUS = 0x0C, JOB = 0x20, CLOCK_GATE = 1 << 11 };
+enum { WORDS = sizeof(me_ne16_job) / 4 };
+#define ENDED (1u << 12) /* event at the end of each job */
+
+/* Sleeps until a job ends. The barrier's event leaves the mask meanwhile: it would end the wait. */
+static void wait_for_end(void)
+{
+    ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_BARRIER;
+    ME_REG(ME_EVENT_MASK_SET) = ENDED;
+    me_event_wait(ME_EVENT_WAIT_CLEAR);
+    ME_REG(ME_EVENT_MASK_CLEAR) = ENDED;
+    ME_REG(ME_EVENT_MASK_SET) = ME_EVENT_BARRIER;
+}
+
+int32_t me_ne16_start(const me_ne16_job *job)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)job;
+    CLOCKS = CLOCK_GATE;
+    uint32_t number = NE16(ACQUIRE);
+    for (; number > 255; number = NE16(ACQUIRE))
+        wait_for_end();
+    for (uint32_t i = 0; i < WORDS; i++)
+        NE16(JOB + 4 * i) = words[i];
+    __asm__ volatile("" ::: "memory"); /* what the job reads has been stored */
+    NE16(TRIGGER) = 0;
+    return (int32_t)number;
+}
+
+/* Jobs take the two contexts in turns; a context's byte of STATUS is not 0 until its job has ended. */
+void me_ne16_wait(int32_t number)
+{
+    const uint32_t context = 1u << (8 * (number & 1));
+    while (NE16(STATUS) & context)
+        wait_for_end();
+    __asm__ volatile("" ::: "memory");
+}
+
+#else
+
+static int32_t extent(uint32_t tiles, uint32_t last, int32_t whole)
+{
+    return ((int32_t)(tiles & 0xFFFF) - 1) * whole + (last & 0xFFFF ? (int32_t)(last & 0xFFFF) : whole);
+}
+
+/* Weight of an input channel at a tap: 16 inputs are a group of `bits` planes, two bytes a tap. */
+static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
+{
+    const int32_t bits = (int32_t)(job->config & 7) + 1;
+    const uint8_t *group = job->weights + (uint32_t)k * job->weight_channel + c / 16 * bits * 2 * taps;
+    int32_t value = job->weight_offset;
+    for (int32_t bit = 0; bit < bits; bit++)
+        value += (group[2 * (bit * taps + tap) + c % 16 / 8] >> c % 8 & 1) << bit;
+    return value;
+}
+
+static uint32_t scale(const me_ne16_job *job, int32_t k)
+{
+    const int32_t bytes = 1 << (job->config >> 12 & 3);
+    uint32_t value = 0;
+    for (int32_t i = 0; i < bytes; i++)
+        value |= (uint32_t)job->scales[k * bytes + i] << (8 * i);
+    return value;
+}
+
+static int8_t normalised(const me_ne16_job *job, int32_t k, int32_t sum)
+{
+    const int32_t low = job->config & ME_NE16_SIGNED ? -128 : 0;
+    const int64_t scaled = (int64_t)sum * scale(job, k) + job->biases[k];
+    const int32_t y = (int32_t)(scaled >> job->shifts[k]);
+    return (int8_t)(y < low ? low : y > low + 255 ? low + 255 : y);
+}
+
+static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t channels, int32_t inputs)
+{
+    const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
+    for (int32_t k = 0; k < channels; k++) {
+        int32_t sum = 0;
+        for (int32_t tap = 0; tap < side * side; tap++) {
+            const uint8_t *from = x + (uint32_t)(tap / side) * job->x_row + (uint32_t)(tap % side) * job->x_pixel;
+            for (int32_t c = 0; c < inputs; c++)
+                sum += from[c] * weight(job, k, tap, side * side, c);
+        }
+        y[k] = normalised(job, k, sum);
+    }
+}
+
+int32_t me_ne16_start(const me_ne16_job *job)
+{
+    const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, 32);
+    const int32_t inputs = extent(job->tiles_channels, job->last_channels, 16);
+    const int32_t rows = extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
+    const int32_t columns = extent(job->tiles_pixels, job->last_outputs, 3);
+    for (int32_t row = 0; row < rows; row++)
+        for (int32_t column = 0; column < columns; column++)
+            pixel(job, job->x + (uint32_t)row * job->x_row + (uint32_t)column * job->x_pixel,
+                  job->y + (uint32_t)row * job->y_row + (uint32_t)column * job->y_pixel, channels, inputs);
+    return 0;
+}
+
+void me_ne16_wait(int32_t number)
+{
+    (void)number;
+}
+
+#endif

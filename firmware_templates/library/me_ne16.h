@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * NE16, the convolution engine of GAP9's cluster: a job is its 24 registers, in their order
+ * (docs/ne16.md). Operands lie in L1. Off the chip the same jobs run in C.
+ */
+#ifndef ME_NE16_H
+#define ME_NE16_H
+
+#include <stdint.h>
+
+/* Fields of `config`. Activations are unsigned bytes, weights signed bytes plus 128 in bit planes. */
+#define ME_NE16_WEIGHT_BITS(bits) ((uint32_t)(bits) - 1u)
+#define ME_NE16_NORMALISE (1u << 4)
+#define ME_NE16_1X1 (2u << 5)
+#define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* 1, 2 or 4 */
+#define ME_NE16_SIGNED (1u << 23)
+#define ME_NE16_SHIFTS (1u << 24)
+#define ME_NE16_BIAS (1u << 25)
+
+/* x_pixel, x_row, y_pixel, y_row: bytes from pixel to pixel, row to row. A channel's parameters: the sum
+ * is multiplied by its scale, its bias is added, and the result is shifted right by its shift.
+ * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
+ * tiles_*  numbers of tiles: of 32 outputs and 16 inputs, of 3 rows and 3 columns, packed likewise */
+typedef struct {
+    const uint8_t *weights, *x;
+    int8_t *y;
+    const uint8_t *scales, *shifts;
+    const int32_t *biases;
+    uint32_t x_pixel, x_row, x_unused, y_group, y_pixel, y_row, weight_plane, weight_channel, weight_unused;
+    uint32_t last_channels, last_outputs, last_inputs, tiles_channels, tiles_pixels, padding;
+    int32_t weight_offset;
+    uint32_t filter_mask, config;
+} me_ne16_job;
+
+/* One core calls these. Starts a job, or queues it behind the one that runs; a third waits for the first
+ * to end. Returns the number of the job to wait for. */
+int32_t me_ne16_start(const me_ne16_job *job);
+
+/* Returns when that job has ended. */
+void me_ne16_wait(int32_t number);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution on NE16, of int8 operands in L1, in one group. Cores 0 .. 7 call it together: they write
+ * the input with its padding, or its windows, to scratch as unsigned bytes, and core 0 starts jobs on it.
+ */
+#ifndef ME_NE16_CONV_S8_H
+#define ME_NE16_CONV_S8_H
+
+#include "me_gemm.h"
+
+/* How a job reads scratch:
+ *   ME_NE16_FILTER   3x3 filters over the padded input: stride and dilation 1
+ *   ME_NE16_PIXELS   the padded input as overlapping pixels of k_w * c channels: kernels of one row,
+ *                    dilation_w 1
+ *   ME_NE16_WINDOWS  windows that were copied one behind the other: all other convolutions */
+enum { ME_NE16_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS };
+
+/* conv: scale.pre and all that belongs to scratch of me_conv_s8 is unused
+ * k: outputs of the whole layer; parameters: me_ne16_layer.h */
+typedef struct {
+    me_conv_s8_params conv;
+    int32_t way, k, scale_bytes;
+    const uint8_t *parameters;
+} me_ne16_conv_s8_params;
+
+/* conv: weights are bit planes of outputs first_k .. first_k + conv.k - 1; channels, scratch unused
+ * units_at_a_time: rows of results in a job; pixels where they are of one row or windows are copied
+ * scratch: conv.padded; has_scratch: the tile before wrote it */
+typedef struct {
+    me_conv_s8_tile conv;
+    int32_t first_k, units_at_a_time, has_scratch;
+} me_ne16_conv_s8_tile;
+
+void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
+
+#endif

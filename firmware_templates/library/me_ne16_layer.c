@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_ne16_layer.h"
+
+#include "me_broadcast.h"
+#include "me_share.h"
+#include "me_table.h"
+
+static uint32_t tiles_of(int32_t n, int32_t size)
+{
+    return (uint32_t)((n + size - 1) / size);
+}
+
+/* What is in the last tile; 0 for a whole one. */
+static uint32_t last_of(int32_t n, int32_t size)
+{
+    return (uint32_t)(n % size);
+}
+
+me_ne16_job me_ne16_job_of(const me_ne16_outputs *out, uint32_t config)
+{
+    const uint8_t *scales = out->parameters + 4 * out->all_k;
+    const uint32_t inputs = tiles_of(out->inputs, 16);
+    const uint32_t last_inputs = (uint32_t)(out->inputs - 16 * ((int32_t)inputs - 1));
+    return (me_ne16_job){
+        .weights = out->weights,
+        .scales = scales + out->first_k * out->scale_bytes,
+        .shifts = scales + out->all_k * out->scale_bytes + out->first_k,
+        .biases = (const int32_t *)(const void *)out->parameters + out->first_k,
+        .weight_plane = 18, .weight_channel = (uint32_t)out->weight_bytes * inputs,
+        .last_channels = last_of(out->k, 32) << 16 | last_inputs,
+        .tiles_channels = tiles_of(out->k, 32) << 16 | inputs,
+        .weight_offset = -128,
+        .config = config | ME_NE16_WEIGHT_BITS(8) | ME_NE16_NORMALISE | ME_NE16_SCALE_BYTES(out->scale_bytes) |
+                  ME_NE16_SIGNED | ME_NE16_SHIFTS | ME_NE16_BIAS,
+    };
+}
+
+void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach)
+{
+    const uint32_t last_rows = last_of(rows, 3), last_columns = last_of(columns, 3), more = (uint32_t)reach;
+    job->last_outputs = last_rows << 16 | last_columns;
+    job->last_inputs = (last_rows ? last_rows + more : 0) << 16 | (last_columns ? last_columns + more : 0);
+    job->tiles_pixels = tiles_of(rows, 3) << 16 | tiles_of(columns, 3);
+}
+
+void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step)
+{
+    const int32_t third = (n + 2) / 3, run = third + ((n - third) & 1), apart = (n - run) / 2;
+    job->x_pixel = (uint32_t)step;
+    job->x_row = (uint32_t)(apart * step);
+    job->y_pixel = (uint32_t)y_step;
+    job->y_row = (uint32_t)(apart * y_step);
+    me_ne16_set_image(job, 3, run, 0);
+}
+
+static void look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    int8_t *y = layer->y + first * layer->unit_bytes;
+    const me_part part = me_part_of((end - first) * layer->unit_bytes);
+    me_table_row(layer->table, y + part.first, y + part.first, part.last - part.first);
+}
+
+void me_ne16_run(const me_ne16_layer *layer)
+{
+    int32_t running = 0, before = 0;
+    for (int32_t first = 0, last; first < layer->units; before = first, first = last) {
+        const int32_t end = first + layer->at_a_time, ended = running;
+        last = end < layer->units ? end : layer->units;
+        if (layer->prepare)
+            layer->prepare(layer, first, last);
+        ME_SYNC();
+        if (ME_CORE() == 0) {
+            running = layer->start(layer, first, last);
+            if (first > 0)
+                me_ne16_wait(ended);
+        }
+        if (layer->table && first > 0) {
+            ME_SYNC();
+            look_up(layer, before, first);
+        }
+    }
+    if (ME_CORE() == 0)
+        me_ne16_wait(running);
+    if (layer->table) {
+        ME_SYNC();
+        look_up(layer, before, layer->units);
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Linear layer on NE16, of int8 operands in L1. Cores 0 .. 7 call it together: core 0 starts the jobs,
+ * all cores turn x into unsigned bytes before them, and look results up in a table behind them, while
+ * the engine computes other rows.
+ */
+#ifndef ME_NE16_LINEAR_S8_H
+#define ME_NE16_LINEAR_S8_H
+
+#include <stdint.h>
+
+/* c: inputs, k: outputs of the whole layer; scale_bytes: 1, 2 or 4
+ * parameters: k biases of 4 bytes, k scales, k shifts of a byte (me_ne16.h)
+ * table: 256 entries, the first for -128, or 0 */
+typedef struct {
+    int32_t c, k, scale_bytes;
+    const uint8_t *parameters;
+    const int8_t *table;
+} me_ne16_linear_s8_params;
+
+/* x: rows of c bytes; y: rows of k bytes, outputs first_k .. first_k + k - 1 of the layer
+ * weights: of these outputs, in bit planes   rows_at_a_time: of a job
+ * scratch: rows * c bytes; has_scratch: x is there already, unsigned, from the tile before */
+typedef struct {
+    const int8_t *x;
+    int32_t rows, rows_at_a_time, first_k, k;
+    const uint8_t *weights;
+    int8_t *y;
+    uint8_t *scratch;
+    int32_t has_scratch;
+} me_ne16_linear_s8_tile;
+
+/* y = clip((sum of (x + 128) * weights * scale + bias) >> shift), then the table. */
+void me_ne16_linear_s8(const me_ne16_linear_s8_params *linear, const me_ne16_linear_s8_tile *tile);
+
+#endif

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers on NE16, GAP9's convolution engine: what it can compute, weights in bit planes, cycles.
+
+Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; docs/ne16.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, ceil_div
+from myoedge.numerics.element_type import INT8
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, TiledKernel
+from myoedge.operators.products.packing import row_sums, table_operand, unsigned_bound
+from myoedge.operators.products.rows import is_int8, row_sizes
+from myoedge.targets.chip import Engine
+
+NE16 = "ne16"  # engine, as chips name it
+INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made, rows and columns
+WEIGHT_BITS = 8
+WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
+MULTIPLIER_MIN = 64  # fewer bits lose more than the cores' pre-shift does
+JOBS_A_TILE, JOB_ROWS = 4, 9  # of a tile, where the cores work on other rows meanwhile
+
+
+def on_ne16(accepts: Any, tiling: Any) -> Kernel:
+    """A kernel on NE16, of layers whose sums it holds."""
+    return Kernel(NE16, tiling, lambda step: accepts(step) and fits(step), unsigned_sums=True)
+
+
+def fits(step: QuantizedNode) -> bool:
+    """Whether int8 weights, multipliers and limits are such as NE16 has: no pre-shift, products of
+    unsigned inputs within int32, all of int8 as the result."""
+    if not is_int8(step) or step["pre"] != 0 or step.integers.scalars.get("x_wide"):
+        return False
+    bound = unsigned_bound(step["weight"], step["bias"])
+    largest = bound * step["mult"].astype(np.int64) + np.abs(step["offset"].astype(np.int64))
+    live = row_sums(np.abs(step["weight"].astype(np.int64))) > 0
+    whole = (step.low, step.high) == (INT8.low, INT8.high)
+    precise = bool((step["mult"][live] >= MULTIPLIER_MIN).all())
+    return whole and precise and int(largest.max()) <= INT32_MAX
+
+
+# --- constants -----------------------------------------------------------------------------------
+
+
+def bit_planes(weight: Array) -> Array:
+    """int8 [K, C] -> uint8 [K, C' / 16 * 16] in the layout of 1x1 jobs: for every 16 inputs, for
+    every bit, lowest first, two bytes; bit c % 8 of byte c // 8 is of input c."""
+    return filter_planes(weight[:, None])
+
+
+def filter_planes(weight: Array) -> Array:
+    """int8 [K, *taps, C] -> uint8 [K, bytes] in the layout of 3x3 jobs: for every 16 inputs, for
+    every bit, for every tap, two bytes as `bit_planes` has them."""
+    k, c = len(weight), weight.shape[-1]
+    stored = (weight.astype(np.int16) + WEIGHT_OFFSET).astype(np.uint8).reshape(k, -1, c)
+    padded = np.pad(stored, ((0, 0), (0, 0), (0, -c % INPUTS)))
+    groups = padded.reshape(k, stored.shape[1], -1, INPUTS).swapaxes(1, 2)
+    planes = groups[:, :, None] >> np.arange(WEIGHT_BITS, dtype=np.uint8)[:, None, None] & 1
+    return np.packbits(planes, axis=-1, bitorder="little").reshape(k, -1)
+
+
+def scale_bytes(step: QuantizedNode) -> int:
+    """Bytes of a multiplier: the fewest for all channels."""
+    return 1 if int(step["mult"].max()) < 256 else 2
+
+
+def parameters(step: QuantizedNode) -> Array:
+    """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels. A bias has what
+    (sum + bias) * multiplier + offset adds to the product of the sum of unsigned inputs."""
+    mult = step["mult"].astype(np.int64)
+    sums = step["bias"].astype(np.int64) - WEIGHT_OFFSET * row_sums(step["weight"])
+    biases = (sums * mult + step["offset"]).astype("<i4")
+    scales = mult.astype(f"<u{scale_bytes(step)}")
+    parts = (biases, scales, step["shift"].astype(np.uint8))
+    return np.concatenate([part.view(np.uint8) for part in parts])
+
+
+# --- cycles --------------------------------------------------------------------------------------
+
+
+def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
+    """Cycles of 1x1 jobs over `pixels` rows of c inputs and k outputs, alone in L1."""
+    groups, tiles = ceil_div(c, INPUTS), ceil_div(pixels, SIDE * SIDE)
+    return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
+
+
+def filter_cycles(rows: Any, columns: Any, c: int, k: Any, scale: int) -> Any:
+    """Cycles of 3x3 jobs over an image of so many results, of c inputs and k outputs."""
+    groups, down, across = ceil_div(c, INPUTS), ceil_div(rows, SIDE), ceil_div(columns, SIDE)
+    read = (rows + 2 * down) * (columns + 2 * across)  # pixels of the tiles' inputs
+    tiles = down * across
+    return _by_outputs(
+        k,
+        lambda n: (
+            groups * (read + tiles * (18 + n * WEIGHT_BITS)) + tiles * _results_cycles(n, scale)
+        ),
+    )
+
+
+def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
+    """Sum of the cycles of tiles of outputs: whole ones, and the last."""
+    whole, rest = k // OUTPUTS, k % OUTPUTS
+    return whole * cycles(OUTPUTS) + np.where(rest > 0, cycles(rest), 0)
+
+
+def _results_cycles(outputs: Any, scale: int) -> Any:
+    """Cycles of scaling and storing so many channels of a tile of 3 x 3 pixels."""
+    return outputs / 4 * (1 if scale == 1 else 2) + 1 + 4 + SIDE * SIDE
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Axes row and k; rows are pixels of an image of three rows."""
+    rows, c, k = row_sizes(step)
+    table, scale = table_operand(step), scale_bytes(step)
+    planes = bit_planes(step["weight"].reshape(k, c))
+    x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)))
+    return TiledKernel(
+        function="me_ne16_linear_s8",
+        axes={"row": rows, "k": k},
+        split=("k", "row"),
+        innermost_axes=("k",),
+        multiples={"k": OUTPUTS},
+        operands=(
+            x,
+            Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
+            Operand.whole("parameters", parameters(step)),
+            *table,
+            y,
+        ),
+        op={
+            "c": c,
+            "k": k,
+            "scale_bytes": scale,
+            "parameters": "@parameters",
+            "table": "@table" if table else "0",
+        },
+        tile=_tile,
+        scratch=lambda sizes: sizes["row"] * c,
+        work=lambda sizes: pointwise_cycles(sizes["row"], c, sizes["k"], scale),
+        l1_only=True,
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    rows, k = regions["y"].extent
+    at_a_time = ceil_div(rows, JOBS_A_TILE * JOB_ROWS) * JOB_ROWS
+    return {
+        "x": "@x",
+        "rows": rows,
+        "rows_at_a_time": at_a_time,
+        "first_k": regions["y"].start[1],
+        "k": k,
+        "weights": "@weights",
+        "y": "@y",
+        "scratch": "@scratch",
+        "has_scratch": int(regions["y"].start[1] > 0),
+    }

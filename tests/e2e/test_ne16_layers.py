@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers on NE16: equal integers on the host and on the simulated chip, whatever their shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from tests.conftest import save_exported
+
+L1_SIZES = (None, "24KiB", "40KiB")
+LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "3x3 with a table behind it": (
+        nn.Sequential(nn.Conv2d(17, 37, 3, padding=1), nn.GELU()),
+        (1, 17, 13, 14),
+    ),
+    "windows that are copied": (nn.Conv2d(16, 70, 3, stride=2, padding=1), (1, 16, 19, 23)),
+    "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
+    "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),
+    "rows in many tiles": (nn.Sequential(nn.Linear(96, 200), nn.GELU()), (151, 96)),
+}
+
+
+def built(
+    network: nn.Module, shape: tuple[int, ...], folder: Path, l1: str | None = None
+) -> myoedge.Build:
+    model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    return myoedge.build(
+        model, calib=calib, output=folder / "out", engine="auto", l1=l1, simulate=False
+    )
+
+
+def engines(build: myoedge.Build) -> set[str]:
+    return {row["engine"] for row in build.report["layers"] if row["macs"]}
+
+
+def assert_exact(build: myoedge.Build) -> None:
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build = built(*LAYERS[name], tmp_path)
+    assert engines(build) == {"ne16"}
+    assert_exact(build)
+
+
+def drawn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
+    """A linear layer or a convolution, with an activation or without."""
+    c, k = (int(n) for n in rng.integers(1, 80, 2))
+    kind, act = rng.integers(3), (nn.ReLU(), nn.GELU(), nn.Identity())[rng.integers(3)]
+    if kind == 0:
+        return nn.Sequential(nn.Linear(c, k), act), (int(rng.integers(1, 90)), c)
+    rank = int(kind)
+    kernel, stride, dilation = (
+        tuple(int(n) for n in rng.integers(1, most, rank)) for most in (6, 4, 3)
+    )
+    padding = tuple(int(rng.integers(0, n)) for n in kernel)
+    if rng.integers(3) == 0:
+        kernel, stride, dilation, padding = ((n,) * rank for n in (3, 1, 1, 1))
+    least = [(n - 1) * d + 1 for n, d in zip(kernel, dilation, strict=True)]
+    size = tuple(n + int(rng.integers(0, 40 if rank == 1 else 14)) for n in least)
+    layer = (nn.Conv1d, nn.Conv2d)[rank - 1]
+    conv = layer(c, k, kernel, stride, padding, dilation)  # type: ignore[arg-type]
+    return nn.Sequential(conv, act), (1, c, *size)
+
+
+def assert_drawn_exact(seed: int, folder: Path) -> bool:
+    """Whether a layer ran on the engine."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    network, shape = drawn(rng)
+    build = built(network, shape, folder, L1_SIZES[rng.integers(3)])
+    assert_exact(build)
+    return "ne16" in engines(build)
+
+
+@pytest.mark.slow
+def test_sixty_drawn_layers_are_exact(tmp_path: Path) -> None:
+    ran = 0
+    for seed in range(60):
+        (tmp_path / str(seed)).mkdir()
+        ran += assert_drawn_exact(seed, tmp_path / str(seed))
+    assert ran > 30
+
+
+def test_the_cores_alone_have_no_driver_of_the_engine(tmp_path: Path) -> None:
+    network, shape = LAYERS["overlapping pixels"]
+    model = save_exported(network.eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    build = myoedge.build(
+        model, calib=calib, output=tmp_path / "out", engine="cores", simulate=False
+    )
+    assert "ne16" not in engines(build)
+    texts = (path.read_text() for path in (build.folder / "src").rglob("*.[chS]"))
+    assert not any("ne16" in text for text in texts)
+
+
+def test_an_engine_that_no_chip_has(tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError) as error:
+        myoedge.build(tmp_path / "model.pt2", engine="gpu")
+    assert error.value.code == "E204"

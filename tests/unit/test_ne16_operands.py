@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights in NE16's bit planes, its parameters, and the cycles that are expected of its jobs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from myoedge.numerics.requant import choose_requant
+from myoedge.operators.products.ne16 import (
+    bit_planes,
+    filter_cycles,
+    filter_planes,
+    pointwise_cycles,
+)
+from myoedge.operators.products.packing import unsigned_bound
+from tests.simulator.ne16_jobs import recorded_cycles
+from tests.simulator.ne16_meaning import Shape, packed_weights
+
+NONE = (0, 0, 0, 0)
+START = 12  # cycles of a recorded job from TRIGGER to the core that waited
+
+
+@pytest.mark.parametrize(("k", "c"), [(1, 1), (5, 16), (33, 40), (7, 129)])
+def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int) -> None:
+    rng = np.random.default_rng(c)
+    for kind, side in (("1x1", 1), ("3x3", 3)):
+        weights = rng.integers(-127, 128, (k, c, side, side))
+        shape = Shape(kind, k, c, 3, 3, NONE, NONE, wide=False, strided=False)
+        expected = packed_weights(shape, weights + 128, 8)
+        last = np.ascontiguousarray(np.moveaxis(weights, 1, -1)).astype(np.int8)
+        found = bit_planes(last.reshape(k, c)) if side == 1 else filter_planes(last)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_cycles_are_those_of_recorded_jobs() -> None:
+    """A shift for all channels was recorded: one for each takes a cycle a tile more."""
+    cycles = recorded_cycles()
+    tiles = 2 * 4  # 64 outputs, 6 x 6 pixels
+    expected = cycles["a02_1x1_w8_bias_shiftreg"]["cycles"] - START + tiles
+    assert pointwise_cycles(36, 64, 64, 1) == expected
+
+
+def test_sums_of_unsigned_inputs_stay_in_32_bits() -> None:
+    """Each product and each result of the engine, at the inputs that make them largest."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        c = int(rng.integers(1, 3000))
+        weight = rng.integers(-127, 128, (4, c)).astype(np.int8)
+        bias = rng.integers(-(2**22), 2**22, 4)
+        bound = unsigned_bound(weight, bias)
+        real = 10.0 ** rng.uniform(-6, 0, 4)
+        r = choose_requant(real, bound, int(rng.integers(-128, 128)), pre_max=0)
+        assert r.pre == 0
+        for k in range(4):
+            least = sum(int(w) for w in weight[k] if w < 0) * 255
+            most = sum(int(w) for w in weight[k] if w > 0) * 255
+            added = int(bias[k]) - 128 * int(weight[k].astype(np.int64).sum())
+            for total in (least, most):
+                product, scaled = total * int(r.mult[k]), (total + added) * int(r.mult[k])
+                assert abs(product) < 2**31
+                assert abs(scaled + int(r.offset[k])) < 2**31
+                wanted = Fraction(total + added) * Fraction(float(real[k]))
+                found = Fraction(scaled, 1 << int(r.shift[k]))
+                assert abs(found - wanted) <= abs(wanted) / max(int(r.mult[k]), 1) + 1
+
+
+def test_cycles_of_filters_by_hand() -> None:
+    """One tile of 3 x 3 pixels, 16 inputs, 32 outputs: 25 loads, 256 weights, 18 of waits, results
+    with 8 scales, a shift, 4 biases and 9 stores."""
+    assert filter_cycles(3, 3, 16, 32, 1) == 25 + 256 + 18 + 8 + 1 + 4 + 9
