@@ -164,7 +164,7 @@ INPUTS: dict[str, Hide] = {
 
 
 @pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("name", thinned(INPUTS))
+@pytest.mark.parametrize("name", thinned(INPUTS, 4))
 def test_masks_that_are_inputs_cost_nothing(name: str, fused: bool) -> None:
     model = Masked(INPUTS[name], fused=fused)
     ops = [node.op for node in prepared(model, WINDOWS[0], KEPT[0]).nodes]
@@ -183,7 +183,7 @@ BESIDES: dict[str, Hide] = {
 
 
 @pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("name", thinned(BESIDES))
+@pytest.mark.parametrize("name", thinned(BESIDES, 4))
 def test_what_is_done_besides_masks_that_are_inputs_costs_nothing(name: str, fused: bool) -> None:
     model = Masked(BESIDES[name], fused=fused)
     agrees(model, WINDOWS[0], KEPT[0])
@@ -225,7 +225,7 @@ JOINED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("name", thinned(JOINED))
+@pytest.mark.parametrize("name", thinned(JOINED, 4))
 def test_masks_that_are_joined_hide_exactly(name: str, fused: bool) -> None:
     class Joined(Masked):
         def forward(self, x: Tensor, kept: Tensor, other: Tensor) -> Tensor:
