@@ -32,7 +32,16 @@ COLUMNS = (
     *["weight_dtype", "macs", "cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"],
     *["energy_uj", "energy_low_uj", "energy_high_uj", "instructions"],
     *(f"{cause}_percent" for cause in CAUSES),
-    *["l1_bytes", "tile", "tiles", "cycles_modelled", "engine", "weights_in", "weights_bytes"],
+    *[
+        "l1_bytes",
+        "tile",
+        "tiles",
+        "cycles_modelled",
+        "engine",
+        "other_engine",
+        "weights_in",
+        "weights_bytes",
+    ],
     *["weights_l2_bytes", "weights_l3_bytes", "l3_moved_bytes", "read_bytes", "out_bytes"],
     *["sqnr_db", "sqnr_local_db"],
 )

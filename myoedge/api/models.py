@@ -114,7 +114,8 @@ def build(
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
-    engine   "cores", or "auto": layers run on NE16 too, where that is faster (docs/ne16.md)
+    engine   "cores"; "auto": layers run on NE16 where that is faster by the estimate; "ne16":
+             wherever it can run them (docs/ne16.md). [engine] counts before it, layer by layer
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
     simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond
              300 M estimated cycles
@@ -122,8 +123,8 @@ def build(
              faster is kept, and measurements are cached
     progress called now and then while it simulates, with cycles so far and estimated cycles
     Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
-    E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder; E401 simulated
-    outputs are not the reference's; E501, E701 .. E711 the simulation failed.
+    E234, E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401
+    simulated outputs are not the reference's; E501, E701 .. E711 the simulation failed.
     """
     from myoedge.building.config import find
     from myoedge.building.confirm import Confirmation
@@ -145,7 +146,8 @@ def build(
         examine=request.check_graph,
         stream=stream,
         say=say,
-        engines=tuple(engine.name for engine in request.chip.engines),
+        engine=engine,
+        accelerators=frozenset(e.name for e in request.chip.engines if e.accelerator),
     )
     folder = Path(os.path.normpath(output)) if output else None
     return _built(options, request, Confirmation(simulate, tune, progress), folder)

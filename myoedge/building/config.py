@@ -18,6 +18,7 @@ from myoedge.passes.condition import Conditioning
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
+EngineName = Literal["auto", "cores", "ne16"]  # [engine] "pattern": of matching layers
 _SIZES = {
     "B": 1.0,
     "KiB": 1024.0,
@@ -119,6 +120,7 @@ class Config:
     calib: CalibTable = field(default_factory=CalibTable)
     target: TargetTable = field(default_factory=TargetTable)
     quant: dict[str, LayerTable] = field(default_factory=dict)
+    engine: dict[str, EngineName] = field(default_factory=dict)
     budget: BudgetTable = field(default_factory=BudgetTable)
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
@@ -192,7 +194,7 @@ def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[
     for name, table in tables.items():
         if name not in kinds:
             yield (name,), list(kinds)
-        elif isinstance(table, Mapping):
+        elif isinstance(table, Mapping) and name != "engine":  # whose keys are patterns
             is_quant = name == "quant"  # a table by pattern
             rows: dict[tuple[str, ...], Any] = {(name,): table}
             rows = {(name, p): row for p, row in table.items()} if is_quant else rows

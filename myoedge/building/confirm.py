@@ -23,6 +23,7 @@ from myoedge.building.tune import tuned_plan
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.engine_rules import check_forced
 from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
@@ -166,8 +167,9 @@ def _tuned(
 
 
 def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
-    """A candidate with simulated cycles, or with estimated ones and a notice."""
+    """A candidate with simulated cycles, or with estimated ones and a notice. Errors: E308."""
     plan, confirmation = build_plan.plan, inputs.confirmation
+    check_forced(plan)
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):

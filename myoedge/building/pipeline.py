@@ -13,6 +13,7 @@ from pathlib import Path
 
 from myoedge.building import config as configuration
 from myoedge.building.config import Config
+from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import (
     WHOLE,
     ConditioningAndDecoding,
@@ -27,6 +28,7 @@ from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import one_blas_thread
+from myoedge.operators.kernel import AUTO, EngineChoice
 from myoedge.operators.layer_names import located
 from myoedge.quantization import samples
 from myoedge.quantization.calibrate import (
@@ -68,7 +70,8 @@ class Options:
     ctc         class that is the blank: symbols by greedy CTC take the place of the output
     reuse       network of an older build, whose choices unchanged layers keep
     stream      whether frames are pushed: what is decoded comes frame by frame
-    engines     of the chip, by name: layers are quantised as one of them computes
+    engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
+    accelerators   of the chip, by name: layers are quantised as one of them computes
     """
 
     model: StrPath | None = None
@@ -84,7 +87,8 @@ class Options:
     ctc: int | None = None
     reuse: QuantGraph | None = None
     stream: bool = False
-    engines: tuple[str, ...] = ()
+    engine: str = AUTO
+    accelerators: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -128,13 +132,15 @@ def run_quantize(options: Options) -> Quantized:
     with timed("load", times_s, options.say):
         model, given = _loaded(options, settings, base)
     with timed("quantise", times_s, options.say), one_blas_thread():
-        rules = _rules(model.graph, settings)
+        rules = layer_rules(model.graph, settings)
         data = samples.thin(given, options.samples or settings.calib.samples)
         calibrated = partial(_calibrated, data=data, observer=observer, rules=rules)
         graph = model.graph
         if options.reuse is not None:
             graph = with_params_of(graph, options.reuse, rules)
-        on_engines = partial(with_engines, engines=options.engines, rules=rules)
+        usual = EngineChoice(options.engine, f"--engine {options.engine}")
+        engines = engine_rules(model.graph, settings, options.accelerators, usual)
+        on_engines = partial(with_engines, engines=engines, rules=rules)
         network = on_engines(quantize_graph(graph, calibrated(graph), rules))
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options.strict, warnings)
@@ -281,19 +287,6 @@ def _observer(options: Options, settings: Config) -> Observer:
     if options.samples is not None and options.samples < 1:
         raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
     return Observer(method, percentile)
-
-
-def _rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
-    """[quant] of myoedge.toml. Errors: E233 a pattern that matches no layer."""
-    rules = []
-    for pattern, table in settings.quant.items():
-        observer = Observer(table.method, table.percentile) if table.method else None
-        rules.append(LayerRule(pattern, table.weights, observer))
-        if not any(rules[-1].matches(node) for node in graph.nodes):
-            paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
-            facts = {"has": ", ".join(paths)}
-            raise MyoedgeError("E233", f'[quant] "{pattern}" matches no layer', facts)
-    return tuple(rules)
 
 
 def _calibrated(

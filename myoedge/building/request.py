@@ -16,6 +16,7 @@ from myoedge.building.config import Config, StreamTable
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.operators.kernel import CORES
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget_check import Broken
 from myoedge.targets import Chip, find_chip
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 DEFAULT_CHIP = "gap9"
-ENGINES = ("auto", "cores")  # auto: whatever the chip has, layer by layer as is fastest
-DEFAULT_ENGINE = "cores"
+DEFAULT_ENGINE = CORES
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
@@ -104,7 +104,8 @@ def build_request(
     E234, E302 limits.
     """
     chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
-    chip = _with_engines(chip, engine, app)
+    engines = {engine, *settings.engine.values()}
+    chip = _with_engines(chip, engine, is_used=engines != {CORES} and app != "gap-sdk")
     asked = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(app, chip, asked)
     request = BuildRequest(chip, limits, operating_point, app, settings.stream if stream else None)
@@ -112,12 +113,16 @@ def build_request(
     return request
 
 
-def _with_engines(chip: Chip, engine: str, app: str | None) -> Chip:
-    """The chip with the engines that layers may run on. Errors: E204 no such choice."""
-    if engine not in ENGINES:
-        raise MyoedgeError("E204", f"there is no engine {engine}", {"has": ", ".join(ENGINES)})
-    # the application of the GAP SDK has no driver of an accelerator
-    return chip if engine == "auto" and app != "gap-sdk" else chip.cores_alone()
+def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
+    """The chip with the engines that layers may run on. Errors: E204 no such choice.
+
+    is_used   whether layers may run on accelerators, which the application has a driver of
+    """
+    names = (AUTO, CORES, *(e.name for e in chip.engines if e.accelerator))
+    if engine not in names:
+        title = f"there is no engine {engine} for {chip.name}"
+        raise MyoedgeError("E204", title, {"has": ", ".join(names)})
+    return chip if is_used else chip.cores_alone()
 
 
 def possible(chip: Chip, limits: Budget) -> Budget:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--engine",
     default="cores",
     metavar="NAME",
-    help="cores (default), or auto: NE16 too, where a layer is faster there.",
+    help="cores (default); auto: NE16 where layers are faster; ne16: where it can.",
 )
 @click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
 @click.option(

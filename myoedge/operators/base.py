@@ -14,7 +14,7 @@ from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
-from myoedge.operators.kernel import Dim, Kernel
+from myoedge.operators.kernel import FASTEST, Dim, EngineChoice, Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class QuantizedNode:
     operands   names of the inputs that are read as integers (weights are in `integers`)
     low, high  where requantised values saturate
     element_type   of the result
+    engine     asked for
     """
 
     node: Node
@@ -105,6 +106,7 @@ class QuantizedNode:
     low: int = -128
     high: int = 127
     element_type: ElementType = INT8
+    engine: EngineChoice = FASTEST
 
     @property
     def attrs(self) -> Attrs:

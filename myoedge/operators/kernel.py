@@ -26,6 +26,7 @@ OUT = "out"  # the source of what is written
 SCRATCH = "scratch"  # name of a kernel's scratch, beside those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
+AUTO, CORES = "auto", "cores"  # choices of an engine, beside the names of accelerators
 
 # The ninth core of the cluster, the control core that moves data, comes some hundred cycles late to
 # every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
@@ -154,6 +155,8 @@ class TiledKernel:
     l1_only   the engine does not reach L2
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs
+    preferred   the layer takes this engine wherever it can, whatever the estimate
+    estimates   cycles of the layer by engine, of the kernels that it was chosen from; inf: no tile
     """
 
     function: str
@@ -174,6 +177,8 @@ class TiledKernel:
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
     cost: KernelCost = FREE
+    preferred: bool = False
+    estimates: Mapping[str, float] = field(default_factory=dict)
 
     def cycles(self, sizes: Sizes) -> Any:
         """Estimated, of the computation of a tile."""
@@ -189,6 +194,38 @@ class TiledKernel:
         return next(operand for operand in self.operands if operand.written)
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """Rule of an accelerator that a layer breaks.
+
+    needs    what the rule asks of a layer     has   what the layer has
+    change   of the network, so that the layer keeps to the rule
+    """
+
+    needs: str
+    has: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Engine that a layer is to run on.
+
+    name     AUTO: of fewest estimated cycles; CORES; or an accelerator
+    source   option or pattern with that name, for people
+    forced   whether a layer that cannot run there is an error
+    broken_rule   of the accelerator, where the layer breaks one
+    """
+
+    name: str = AUTO
+    source: str = ""
+    forced: bool = False
+    broken_rule: BrokenRule | None = None
+
+
+FASTEST = EngineChoice()
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One way to run an operator's layers in tiles: an engine, and how a layer is tiled on it.
@@ -197,6 +234,7 @@ class Kernel:
     tiling   layer, engine -> loops, operands, packed constants, scratch and work of the layer, with
              the C function and so the row of the engine's costs
     accepts  layers that it runs
+    broken_rule   of an accelerator: the rule that a layer breaks which it does not accept
     fallback   slower with little scratch: taken where L1 has no room for that of the other kernels
     unsigned_sums   the engine sums products of the inputs plus 128 and has no pre-shift: layers are
                requantised accordingly, where it then accepts them
@@ -207,6 +245,7 @@ class Kernel:
     accepts: Callable[[QuantizedNode], bool] = lambda node: True
     fallback: bool = False
     unsigned_sums: bool = False
+    broken_rule: Callable[[QuantizedNode], BrokenRule | None] = lambda node: None
 
 
 def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[Kernel, ...]:

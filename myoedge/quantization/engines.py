@@ -1,19 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of a quantised network that engines beside the cores may run."""
+"""Engines of the layers of a quantised network: choices, and integers that accelerators compute."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
+from myoedge.operators.kernel import CORES, FASTEST, EngineChoice
+from myoedge.quantization.scales import LayerRule, QuantGraph, matches, quantize_node
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRules:
+    """Choice of an engine for every layer.
+
+    accelerators   of the chip, by name
+    usual          of layers that no pattern matches
+    patterns       of module paths, with the engine's name; of several the last counts
+    """
+
+    accelerators: frozenset[str] = frozenset()
+    usual: EngineChoice = FASTEST
+    patterns: tuple[tuple[str, str], ...] = ()
+
+    def choice(self, node: Node) -> EngineChoice:
+        """Engine that a layer is to run on."""
+        found = [(p, name) for p, name in self.patterns if matches(p, node)]
+        if not found:
+            return self.usual
+        pattern, name = found[-1]
+        moves = OPS[node.op].same_scale  # between layers: no pattern means them
+        return EngineChoice(name, f'[engine] "{pattern}" = "{name}"', forced=not moves)
 
 
 def with_engines(
-    network: QuantGraph, engines: Collection[str], rules: Sequence[LayerRule] = ()
+    network: QuantGraph, engines: EngineRules, rules: Sequence[LayerRule] = ()
 ) -> QuantGraph:
-    """The network, requantised without a pre-shift where one of the engines then runs a layer.
+    """The network, requantised without a pre-shift where an accelerator that a layer's choice
+    allows then runs the layer.
 
     Cores compute the same integers, so that the planner may still choose them.
     """
@@ -22,17 +48,18 @@ def with_engines(
 
 
 def _with_engine(
-    network: QuantGraph,
-    step: QuantizedNode,
-    engines: Collection[str],
-    rules: tuple[LayerRule, ...],
+    network: QuantGraph, step: QuantizedNode, engines: EngineRules, rules: tuple[LayerRule, ...]
 ) -> QuantizedNode:
+    choice = engines.choice(step.node)
     kernels = [
         kernel
         for kernel in OPS[step.node.op].kernels
-        if kernel.unsigned_sums and kernel.engine in engines
+        if kernel.unsigned_sums and kernel.engine in engines.accelerators
     ]
-    if not kernels:
-        return step
+    if not kernels or choice.name == CORES:
+        return replace(step, engine=choice)
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
-    return again if any(kernel.accepts(again) for kernel in kernels) else step
+    broken = [kernel.broken_rule(again) for kernel in kernels]
+    if None in broken:
+        return replace(again, engine=choice)
+    return replace(step, engine=replace(choice, broken_rule=broken[0]))

@@ -47,7 +47,12 @@ class LayerRule:
     observer: Observer | None = None
 
     def matches(self, node: Node) -> bool:
-        return any(fnmatch.fnmatchcase(o.path, self.pattern) for o in node.origin)
+        return matches(self.pattern, node)
+
+
+def matches(pattern: str, node: Node) -> bool:
+    """Whether a pattern of module paths matches one of a layer's."""
+    return any(fnmatch.fnmatchcase(origin.path, pattern) for origin in node.origin)
 
 
 @dataclass(frozen=True)

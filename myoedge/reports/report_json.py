@@ -15,6 +15,7 @@ from myoedge.errors import Notice
 from myoedge.graph.ir import plain
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
+from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import Fidelity
@@ -210,6 +211,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "tiles": None if tiling is None else len(tiling.tiles),
         "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
         "engine": first_engine if tiling is None else tiling.kernel.engine,
+        "other_engine": None if tiling is None else other_engine(plan, index),
         **layer_bytes(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),

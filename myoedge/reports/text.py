@@ -51,6 +51,9 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
         omitted = len(report["layers"]) - len(shown_layers(report["layers"]))
         if omitted:
             console.print(_text(f"{omitted} smaller layers are in layers.csv", "dim"))
+        engines = [*_engine_rows(report)]
+        if engines and len(report["layers"]) + len(engines) <= MAX_LAYERS:
+            show(Padding(_engines(engines), (1, 0, 0, 0)), console)
     for line in _notices(report):
         show(line, console)
     if html:
@@ -249,6 +252,22 @@ def _layers(report: Report, width: int) -> Table:
         percent = wording.rough_percent(outside[1], report["cycles"]["total"])
         cells = {"layer": outside[0], "cycles": f"{outside[1]:,}", "share": percent}
         table.add_row(*(_text(cells.get(column, ""), "dim") for column in titles))
+    return table
+
+
+def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
+    """(layer, its engine, why not the other) of shown layers that multiply, where there are two."""
+    places = wording.layer_places(report)
+    for row in shown_layers(report["layers"]):
+        if row["macs"] and row.get("other_engine"):
+            yield places[row["name"]], row["engine"], row["other_engine"]
+
+
+def _engines(rows: Iterable[tuple[str, str, str]]) -> Table:
+    titles = ("layer", "engine", "why not the other")
+    table = columns(titles, left=titles, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*map(_text, row))
     return table
 
 

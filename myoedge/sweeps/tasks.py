@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myoedge.building.config import BudgetTable, LayerTable, Method, check_limits
+from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method, check_limits
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import check_file
 from myoedge.quantization.samples import RANDOM, check_there
@@ -47,7 +47,7 @@ class SweepBudget(BudgetTable):
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """[[options]]: how ranges are taken; `quant` as [quant] of myoedge.toml."""
+    """[[options]]: how ranges are taken; `quant` and `engine` as in myoedge.toml."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str = "default"
@@ -55,6 +55,7 @@ class SweepOptions:
     percentile: float | None = None
     samples: int | None = None
     quant: dict[str, LayerTable] = field(default_factory=dict)
+    engine: dict[str, EngineName] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,8 @@ def _task(
         "samples": options.samples,
     }
     limits = {f.name: getattr(budget, f.name) for f in fields(BudgetTable)}
-    toml = {"budget": limits, "quant": {k: asdict(rule) for k, rule in options.quant.items()}}
+    quant = {pattern: asdict(rule) for pattern, rule in options.quant.items()}
+    toml = {"budget": limits, "quant": quant, "engine": options.engine}
     is_random = model.calib == RANDOM
     given = None if is_random else model.calib
     calib = None if given is None else _source(base, given, known, check_there)

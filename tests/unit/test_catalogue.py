@@ -40,6 +40,7 @@ SHARED = {
         "building.budget",
         "backends.flashing",
         "backends.equivalence",
+        "building.request",
         "building.simulate",
         "targets.chip",
     },  # a choice that there is not

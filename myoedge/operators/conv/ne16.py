@@ -10,7 +10,7 @@ from typing import Any
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
-from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import BrokenRule, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import (
     JOB_ROWS,
     JOBS_A_TILE,
@@ -122,6 +122,8 @@ def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def is_dense(step: QuantizedNode) -> bool:
-    """Whether a convolution has one group."""
-    return bool(step.attrs["groups"] == 1)
+def one_group(step: QuantizedNode) -> BrokenRule | None:
+    """Rule of NE16 about groups of channels."""
+    groups = step.attrs["groups"]
+    change = "a convolution with groups=1"
+    return BrokenRule("one group of channels", str(groups), change) if groups > 1 else None

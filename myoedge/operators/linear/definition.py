@@ -122,7 +122,7 @@ LINEAR = register(
                 linear_in_tiles, lambda step: is_int8(step) and is_large_product(*row_sizes(step))
             ),
             without_scratch(rows_in_place, is_int8),
-            on_ne16(lambda step: True, rows_on_ne16),
+            on_ne16(rows_on_ne16),
         ),
         weights=(1, 2),
         epilogue=True,

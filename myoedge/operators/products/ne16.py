@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, TiledKernel
+from myoedge.operators.kernel import OUT, BrokenRule, Fields, Kernel, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import row_sums, table_operand, unsigned_bound
 from myoedge.operators.products.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
@@ -24,26 +24,57 @@ NE16 = "ne16"  # engine, as chips name it
 INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made, rows and columns
 WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
-MULTIPLIER_MIN = 64  # fewer bits lose more than the cores' pre-shift does
+MULTIPLIER_BITS = 7  # fewer lose more than the cores' pre-shift does
 JOBS_A_TILE, JOB_ROWS = 4, 9  # of a tile, where the cores work on other rows meanwhile
 
 
-def on_ne16(accepts: Any, tiling: Any) -> Kernel:
-    """A kernel on NE16, of layers whose sums it holds."""
-    return Kernel(NE16, tiling, lambda step: accepts(step) and fits(step), unsigned_sums=True)
+Rule = Callable[[QuantizedNode], BrokenRule | None]  # of layers: None where they keep to it
 
 
-def fits(step: QuantizedNode) -> bool:
-    """Whether int8 weights, multipliers and limits are such as NE16 has: no pre-shift, products of
-    unsigned inputs within int32, all of int8 as the result."""
-    if not is_int8(step) or step["pre"] != 0 or step.integers.scalars.get("x_wide"):
-        return False
-    bound = unsigned_bound(step["weight"], step["bias"])
-    largest = bound * step["mult"].astype(np.int64) + np.abs(step["offset"].astype(np.int64))
-    live = row_sums(np.abs(step["weight"].astype(np.int64))) > 0
-    whole = (step.low, step.high) == (INT8.low, INT8.high)
-    precise = bool((step["mult"][live] >= MULTIPLIER_MIN).all())
-    return whole and precise and int(largest.max()) <= INT32_MAX
+def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
+    """A kernel on NE16, of layers that keep to the engine's rules and to these."""
+
+    def broken_rule(step: QuantizedNode) -> BrokenRule | None:
+        found = (rule(step) for rule in (*rules, _eight_bits, _no_clamp, _multipliers))
+        return next((rule for rule in found if rule), None)
+
+    return Kernel(
+        NE16,
+        tiling,
+        lambda step: broken_rule(step) is None,
+        unsigned_sums=True,
+        broken_rule=broken_rule,
+    )
+
+
+def _eight_bits(step: QuantizedNode) -> BrokenRule | None:
+    wide = step.integers.scalars.get("x_wide")
+    if is_int8(step) and not wide:
+        return None
+    has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
+    change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
+    return BrokenRule("inputs, weights and results of 8 bits", has, change)
+
+
+def _no_clamp(step: QuantizedNode) -> BrokenRule | None:
+    if (step.low, step.high) == (INT8.low, INT8.high):
+        return None
+    change = "calibration samples that reach the clamp's ends, or an activation without a clamp"
+    return BrokenRule("results over all of int8", f"a clamp to {step.low} .. {step.high}", change)
+
+
+def _multipliers(step: QuantizedNode) -> BrokenRule | None:
+    """Multipliers without a pre-shift, products of unsigned inputs within int32."""
+    mult, weight = step["mult"].astype(np.int64), step["weight"]
+    bound = unsigned_bound(weight, step["bias"])
+    largest = bound * mult + np.abs(step["offset"].astype(np.int64))
+    live = row_sums(np.abs(weight.astype(np.int64))) > 0
+    bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
+    if step["pre"] == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
+        return None
+    needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"
+    has = f"{bits} bits" if bits < MULTIPLIER_BITS else "sums of more than 32 bits"
+    return BrokenRule(needs, has, "fewer products per output: smaller kernels, fewer channels")
 
 
 # --- constants -----------------------------------------------------------------------------------

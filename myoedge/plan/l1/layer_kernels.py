@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import FREE, SCRATCH, TiledKernel
+from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
 from myoedge.plan.l1.tile_search import MOST_TILES, Grid, Limits, TileChoice, choose, smallest
@@ -43,15 +44,18 @@ class NetworkKernels:
 
 
 def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has; fallbacks where the others'
-    scratch leaves L1 no room for operands, or the others read operands neither in L1 nor in L2."""
-    engines = {engine.name: engine for engine in chip.engines}
+    """Kernels of a layer's operator, of engines that the chip has and the layer's choice allows;
+    fallbacks where the others' scratch leaves L1 no room for operands, or the others read operands
+    neither in L1 nor in L2."""
+    chosen = step.engine.name
+    allowed = chip.cores_alone() if chosen == CORES else chip
+    engines = {engine.name: engine for engine in allowed.engines}
     found: dict[bool, list[TiledKernel]] = {False: [], True: []}
     for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
         fits = kernel.fallback and any(_fits(known, chip) for known in found[False])
         if engine and kernel.accepts(step) and not fits:
-            tiled = kernel.tiling(step, engine)
+            tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
             found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
     return found[True] or found[False]
@@ -70,14 +74,21 @@ def _fits(kernel: TiledKernel, chip: Chip) -> bool:
 def fastest_kernel(
     kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
 ) -> tuple[TiledKernel, str]:
-    """The kernel of fewest cycles by itself among those that fit, and its distinct layer."""
+    """The kernel of fewest cycles by itself among those that fit, and its distinct layer; a
+    preferred kernel comes before all others."""
     if len(kernels) < 2:
         return kernels[0]
     found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
     if not any(found):
         found = [with_operands_in_l2(slowed(kernel, cost), room, cost) for kernel, _ in kernels]
     cycles = [float("inf") if choice is None else choice.cycles for choice in found]
-    return kernels[cycles.index(min(cycles))]
+    estimates: dict[str, float] = {}
+    for (kernel, _), estimate in zip(kernels, cycles, strict=True):
+        estimates[kernel.engine] = min(estimate, estimates.get(kernel.engine, estimate))
+    fitting = [i for i, estimate in enumerate(cycles) if math.isfinite(estimate)]
+    preferred = [i for i in fitting if kernels[i][0].preferred]
+    best = min(preferred or range(len(kernels)), key=cycles.__getitem__)
+    return replace(kernels[best][0], estimates=estimates), kernels[best][1]
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

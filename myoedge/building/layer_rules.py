@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of layers by patterns of module paths: [quant] and [engine] of myoedge.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from myoedge.building.config import Config
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.operators.kernel import EngineChoice
+from myoedge.quantization.calibrate import Observer
+from myoedge.quantization.engines import EngineRules
+from myoedge.quantization.scales import LayerRule, matches
+
+
+def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
+    """[quant]. Errors: E233 a pattern that matches no layer."""
+    _check_patterns(graph, "quant", settings.quant)
+    rules = []
+    for pattern, table in settings.quant.items():
+        observer = Observer(table.method, table.percentile) if table.method else None
+        rules.append(LayerRule(pattern, table.weights, observer))
+    return tuple(rules)
+
+
+def engine_rules(
+    graph: Graph, settings: Config, accelerators: frozenset[str], usual: EngineChoice
+) -> EngineRules:
+    """[engine]. Errors: E233 a pattern that matches no layer.
+
+    accelerators, usual   as EngineRules has them
+    """
+    _check_patterns(graph, "engine", settings.engine)
+    return EngineRules(accelerators, usual, tuple(settings.engine.items()))
+
+
+def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
+    """Errors: E233 a pattern that matches no layer."""
+    for pattern in patterns:
+        if not any(matches(pattern, node) for node in graph.nodes):
+            paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
+            facts = {"has": ", ".join(paths)}
+            raise MyoedgeError("E233", f'[{table}] "{pattern}" matches no layer', facts)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines of the layers of a plan: why a layer does not run on the other one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from myoedge.errors import MyoedgeError
+from myoedge.operators.base import OPS
+from myoedge.operators.kernel import AUTO, CORES, BrokenRule
+from myoedge.plan.l1.layer_kernels import least_bytes
+from myoedge.plan.plan import Plan
+
+
+def other_engine(plan: Plan, index: int) -> str | None:
+    """Why the cores, or else the accelerator, do not run a layer; None without an accelerator."""
+    engine = next((e.name for e in plan.chip.engines if e.accelerator), None)
+    choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
+    if engine is None or choice.name == CORES:
+        return None if engine is None else choice.source
+    is_accelerated = kernel.engine == engine
+    rule = None if is_accelerated else broken_rule(plan, index, engine)
+    if rule is not None:
+        return f"{engine} needs {rule.needs}, not {rule.has}"
+    others = [cycles for name, cycles in kernel.estimates.items() if name != engine]
+    more = min(others, default=math.inf) - kernel.estimates[engine]
+    if math.isinf(more):
+        return "cores: no tile in L1"
+    name, more = (CORES, more) if is_accelerated else (engine, -more)
+    asked = f", but {choice.source}" if more < 0 else ""
+    return f"{name}: {abs(more):,.0f} estimated cycles {'fewer' if asked else 'more'}{asked}"
+
+
+def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
+    """Rule for which a layer cannot run on an accelerator; None where it can."""
+    step, chip = plan.steps[index], plan.chip
+    known = {e.name: e for e in chip.engines}
+    kernels = [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
+    if engine not in known:
+        return BrokenRule(f"a target with {engine}", chip.name, "--target gap9")
+    if not kernels:
+        change = "linear layers and convolutions run there"
+        return BrokenRule("an operator that it has a kernel for", step.node.op, change)
+    if step.engine.broken_rule is not None:
+        return step.engine.broken_rule
+    estimates = plan.tilings[index].kernel.estimates
+    if math.isfinite(estimates.get(engine, math.inf)):
+        return None
+    bytes_ = least_bytes(kernels[0].tiling(step, known[engine]))
+    needs, has = f"a tile in L1, of {bytes_:,} B at least", f"{plan.l1_room_bytes:,} B"
+    return BrokenRule(needs, has, "smaller kernels, fewer channels, or a larger --l1")
+
+
+def check_forced(plan: Plan) -> None:
+    """Errors: E308 layers that [engine] forces onto an accelerator and that cannot run there."""
+    found = [*_not_there(plan)]
+    if not found:
+        return
+    index, *others = found
+    step = plan.steps[index]
+    engine, name = step.engine.name, plan.names[step.node.name]
+    rule = broken_rule(plan, index, engine)
+    assert rule is not None, "a layer that its engine can run does not run there"
+    names = ", ".join(plan.names[plan.steps[other].node.name] for other in others)
+    facts = {
+        "asked": step.engine.source,
+        "needs": rule.needs,
+        "has": rule.has,
+        **({"others": names} if others else {}),
+    }
+    tries = [rule.change, '[engine] with a pattern that leaves the layer out, or = "auto"']
+    raise MyoedgeError("E308", f"{name} cannot run on {engine}", facts, tries)
+
+
+def _not_there(plan: Plan) -> Iterator[int]:
+    """Layers that do not run on the accelerator that they are forced onto."""
+    for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
+        is_forced = step.engine.forced and step.engine.name not in (AUTO, CORES)
+        if is_forced and tiling.kernel.engine != step.engine.name:
+            yield index

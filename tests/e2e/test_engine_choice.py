@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines of layers as --engine and [engine] say: where they run, why not elsewhere, refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.reports.text import print_report
+from tests.conftest import save_exported
+
+SHAPE = (1, 16, 12, 12)
+
+
+class Layers(nn.Module):
+    """A layer that is faster on NE16, one that is slower there, and two that cannot run there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Conv2d(16, 64, 3, padding=1)
+        self.grouped = nn.Conv2d(64, 64, 3, groups=32)
+        self.head = nn.Linear(64, 5)
+        self.scores = nn.Softmax(-1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.grouped(self.dense(x).relu()).relu()
+        return self.scores(self.head(x.mean((2, 3))))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("layers")
+    return save_exported(Layers().eval(), (torch.zeros(SHAPE),), folder / "model.pt2")
+
+
+def built(model: Path, folder: Path, table: str = "", **options: Any) -> myoedge.Build:
+    calib = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype(np.float32)
+    config = folder / "my.toml"
+    config.write_text(table)
+    options = {"simulate": False, "target": "gap9", **options}
+    return myoedge.build(model, calib=calib, output=folder / "out", config=config, **options)
+
+
+def rows(build: myoedge.Build) -> dict[str, dict[str, Any]]:
+    """Layers of the report by their first module path."""
+    return {row["origin"][0]["path"]: row for row in build.report["layers"]}
+
+
+def on_ne16(build: myoedge.Build) -> set[str]:
+    return {label for label, row in rows(build).items() if row["engine"] == "ne16"}
+
+
+def test_auto_takes_the_faster_engine_and_says_why_not_the_other(
+    model: Path, tmp_path: Path
+) -> None:
+    build = built(model, tmp_path, engine="auto")
+    assert on_ne16(build) == {"dense"}
+    reason = {label: row["other_engine"] for label, row in rows(build).items()}
+    assert reason["grouped"] == "ne16 needs one group of channels, not 32"
+    assert reason["scores"] == "ne16 needs an operator that it has a kernel for, not softmax"
+    for label, other in (("dense", "cores"), ("head", "ne16")):
+        name, _, rest = reason[label].partition(": ")
+        cycles, _, words = rest.partition(" ")
+        assert (name, words) == (other, "estimated cycles more")
+        assert int(cycles.replace(",", "")) > 0
+
+
+def test_ne16_runs_what_it_can_whatever_the_estimate(model: Path, tmp_path: Path) -> None:
+    build = built(model, tmp_path, engine="ne16")
+    assert on_ne16(build) == {"dense", "head"}
+    reason = rows(build)["head"]["other_engine"]
+    assert reason.startswith("cores: ")
+    assert reason.endswith(" estimated cycles fewer, but --engine ne16")
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+def test_patterns_come_before_the_option(model: Path, tmp_path: Path) -> None:
+    table = '[engine]\n"h*" = "auto"\n"head" = "ne16"\n"dense" = "cores"\n'
+    build = built(model, tmp_path, table, engine="cores")
+    assert on_ne16(build) == {"head"}
+    assert rows(build)["dense"]["other_engine"] == '[engine] "dense" = "cores"'
+
+
+def test_a_layer_on_the_cores_keeps_their_multipliers(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").mkdir()
+    cores, auto = (built(model, tmp_path / n, engine=e) for n, e in (("a", "cores"), ("b", "auto")))
+    table = '[engine]\n"dense" = "cores"\n"head" = "cores"\n'
+    kept = built(model, tmp_path / "c", table, engine="auto")
+
+    def integers(build: myoedge.Build) -> list[dict[str, Any]]:
+        return [{**s.integers.scalars, **s.integers.arrays} for s in build.network.steps]
+
+    def same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
+        pairs = zip(a, b, strict=True)
+        return all(
+            x.keys() == y.keys() and all(np.array_equal(x[k], y[k]) for k in x) for x, y in pairs
+        )
+
+    assert same(integers(kept), integers(cores))
+    assert not same(integers(auto), integers(cores))
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "layer", "needs", "has"),
+    [
+        ('"grouped" = "ne16"', {}, "grouped", "one group of channels", "32"),
+        (
+            '"scores" = "ne16"',
+            {"engine": "cores"},
+            "scores",
+            "an operator that it has a kernel for",
+            "softmax",
+        ),
+        ('"dense" = "ne16"', {"target": "host"}, "dense", "a target with ne16", "host"),
+    ],
+)
+def test_a_layer_that_cannot_run_where_it_is_forced_to(
+    model: Path,
+    tmp_path: Path,
+    table: str,
+    options: dict[str, Any],
+    layer: str,
+    needs: str,
+    has: str,
+) -> None:
+    with pytest.raises(MyoedgeError) as error:
+        built(model, tmp_path, f"[engine]\n{table}\n", **options)
+    notice = error.value.notice
+    assert (notice.code, error.value.exit_code) == ("E308", 3)
+    assert layer in notice.title
+    assert "test_engine_choice.py:" in notice.title
+    facts = dict(notice.facts)
+    assert (facts["asked"], facts["needs"], facts["has"]) == (f"[engine] {table}", needs, has)
+    assert len(notice.tries) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pattern_without_layer_and_an_engine_without_name(model: Path, tmp_path: Path) -> None:
+    for table, code in (('"nowhere.*" = "ne16"', "E233"), ('"dense" = "gpu"', "E232")):
+        with pytest.raises(MyoedgeError) as error:
+            built(model, tmp_path, f"[engine]\n{table}\n")
+        assert error.value.code == code
+    with pytest.raises(MyoedgeError) as error:
+        built(model, tmp_path, engine="ne16", target="host")
+    assert error.value.code == "E204"
+
+
+def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> None:
+    build = built(model, tmp_path, engine="auto")
+    console = Console(file=io.StringIO(), width=80, no_color=True)
+    print_report(build.report, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "ne16 needs one group of channels, not 32" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "ne16 needs one group of channels, not 32" in (build.folder / "report.html").read_text()
+    stored = json.loads((build.folder / "report.json").read_text())
+    assert stored["layers"] == build.report["layers"]
