@@ -12,13 +12,14 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
 from myoedge.operators.kernel import BrokenRule, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import (
-    JOB_ROWS,
+    JOB_PIXELS,
     JOBS_A_TILE,
     OUTPUTS,
     SIDE,
     bit_planes,
     filter_cycles,
     filter_planes,
+    image_cycles,
     parameters,
     pointwise_cycles,
     rows_on_ne16,
@@ -53,8 +54,8 @@ class _Way:
         if self.number == FILTER:
             jobs = filter_cycles(rows, columns, self.conv.x[-1], k, self.scale)
         elif self.number == PIXELS and self.conv.y[1] > 1:
-            pixels = ceil_div(rows, SIDE) * ceil_div(columns, SIDE) * SIDE * SIDE
-            jobs = pointwise_cycles(pixels, self.conv.taps, k, self.scale)
+            tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
+            jobs = image_cycles(tiles, self.conv.taps, k, self.scale)
         else:
             jobs = pointwise_cycles(rows * columns, self.conv.taps, k, self.scale)
         return jobs + self._prepared(sizes)
@@ -73,7 +74,7 @@ class _Way:
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
-        units, least = rows * columns, JOB_ROWS
+        units, least = rows * columns, JOB_PIXELS
         if self.number == FILTER or (self.number == PIXELS and rows > 1):
             units, least = rows, SIDE
         known = tile_fields(regions)

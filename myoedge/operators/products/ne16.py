@@ -25,7 +25,7 @@ INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made,
 WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 MULTIPLIER_BITS = 7  # fewer lose more than the cores' pre-shift does
-JOBS_A_TILE, JOB_ROWS = 4, 9  # of a tile, where the cores work on other rows meanwhile
+JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
 
 
 Rule = Callable[[QuantizedNode], BrokenRule | None]  # of layers: None where they keep to it
@@ -116,9 +116,28 @@ def parameters(step: QuantizedNode) -> Array:
 # --- cycles --------------------------------------------------------------------------------------
 
 
+def job_pixels(pixels: Any) -> Any:
+    """Pixels of each job of a tile but the last: whole tiles of 3x3."""
+    return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
+
+
 def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
-    """Cycles of 1x1 jobs over `pixels` rows of c inputs and k outputs, alone in L1."""
-    groups, tiles = ceil_div(c, INPUTS), ceil_div(pixels, SIDE * SIDE)
+    """Cycles of 1x1 jobs over so many pixels of c inputs and k outputs, alone in L1."""
+    at_a_time = job_pixels(pixels)
+    whole, rest = pixels // at_a_time, pixels % at_a_time
+    tiles = whole * (at_a_time // JOB_PIXELS) + _run_tiles(rest)
+    return image_cycles(tiles, c, k, scale)
+
+
+def _run_tiles(pixels: Any) -> Any:
+    """Tiles of 3x3 pixels that me_ne16_set_run makes of so many."""
+    third = ceil_div(pixels, SIDE)
+    return ceil_div(third + (pixels - third) % 2, SIDE)
+
+
+def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
+    """Cycles of 1x1 jobs over so many tiles of 3x3 pixels."""
+    groups = ceil_div(c, INPUTS)
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
 
 
@@ -161,7 +180,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"row": rows, "k": k},
         split=("k", "row"),
         innermost_axes=("k",),
-        multiples={"k": OUTPUTS},
+        multiples={"k": OUTPUTS, "row": JOB_PIXELS},
         operands=(
             x,
             Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
@@ -185,11 +204,10 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def _tile(regions: Mapping[str, Region]) -> Fields:
     rows, k = regions["y"].extent
-    at_a_time = ceil_div(rows, JOBS_A_TILE * JOB_ROWS) * JOB_ROWS
     return {
         "x": "@x",
         "rows": rows,
-        "rows_at_a_time": at_a_time,
+        "rows_at_a_time": job_pixels(rows),
         "first_k": regions["y"].start[1],
         "k": k,
         "weights": "@weights",
