@@ -80,6 +80,14 @@ static int8_t normalised(const me_ne16_job *job, int32_t k, int32_t sum)
     return (int8_t)(y < low ? low : y > low + 255 ? low + 255 : y);
 }
 
+static void store(const me_ne16_job *job, int32_t k, int32_t sum, int8_t *y)
+{
+    if (job->config & ME_NE16_INT32)
+        *(int32_t *)(void *)(y + (uint32_t)(k / 8) * job->y_group + k % 8 * 4) = sum;
+    else
+        y[k] = normalised(job, k, sum);
+}
+
 static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t channels, int32_t inputs)
 {
     const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
@@ -90,7 +98,7 @@ static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t c
             for (int32_t c = 0; c < inputs; c++)
                 sum += from[c] * weight(job, k, tap, side * side, c);
         }
-        y[k] = normalised(job, k, sum);
+        store(job, k, sum, y);
     }
 }
 

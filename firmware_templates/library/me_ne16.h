@@ -12,11 +12,13 @@
 #define ME_NE16_NORMALISE (1u << 4)
 #define ME_NE16_1X1 (2u << 5)
 #define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* 1, 2 or 4 */
+#define ME_NE16_INT32 (2u << 21) /* results of four bytes, sums where they are not normalised */
 #define ME_NE16_SIGNED (1u << 23)
 #define ME_NE16_SHIFTS (1u << 24)
 #define ME_NE16_BIAS (1u << 25)
 
-/* x_pixel, x_row, y_pixel, y_row: bytes from pixel to pixel, row to row. A channel's parameters: the sum
+/* x_pixel, x_row, y_pixel, y_row: bytes from pixel to pixel, row to row; y_group: from 8 results of four
+ * bytes to the next. A channel's parameters: the sum
  * is multiplied by its scale, its bias is added, and the result is shifted right by its shift.
  * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
  * tiles_*  numbers of tiles: of 32 outputs and 16 inputs, of 3 rows and 3 columns, packed likewise */

@@ -83,7 +83,8 @@ void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_til
     const me_ne16_layer layer = {
         .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .y = conv->y, .table = op->conv.scale.table,
-        .prepare = 0, .start = in_run ? start_windows : start_rows, .op = op, .tile = tile,
+        .prepare = 0, .start = in_run ? start_windows : start_rows,
+        .finish = op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,
             .scale_bytes = op->scale_bytes, .all_k = op->k, .first_k = tile->first_k, .k = conv->k,

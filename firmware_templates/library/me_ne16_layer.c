@@ -4,6 +4,7 @@
 #include "me_broadcast.h"
 #include "me_share.h"
 #include "me_table.h"
+#include "me_unsigned.h"
 
 static uint32_t tiles_of(int32_t n, int32_t size)
 {
@@ -16,23 +17,30 @@ static uint32_t last_of(int32_t n, int32_t size)
     return (uint32_t)(n % size);
 }
 
-me_ne16_job me_ne16_job_of(const me_ne16_outputs *out, uint32_t config)
+me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
 {
-    const uint8_t *scales = out->parameters + 4 * out->all_k;
     const uint32_t inputs = tiles_of(out->inputs, 16);
     const uint32_t last_inputs = (uint32_t)(out->inputs - 16 * ((int32_t)inputs - 1));
     return (me_ne16_job){
-        .weights = out->weights,
-        .scales = scales + out->first_k * out->scale_bytes,
-        .shifts = scales + out->all_k * out->scale_bytes + out->first_k,
-        .biases = (const int32_t *)(const void *)out->parameters + out->first_k,
+        .weights = out->weights, .y_group = 32,
         .weight_plane = 18, .weight_channel = (uint32_t)out->weight_bytes * inputs,
         .last_channels = last_of(out->k, 32) << 16 | last_inputs,
         .tiles_channels = tiles_of(out->k, 32) << 16 | inputs,
         .weight_offset = -128,
-        .config = config | ME_NE16_WEIGHT_BITS(8) | ME_NE16_NORMALISE | ME_NE16_SCALE_BYTES(out->scale_bytes) |
-                  ME_NE16_SIGNED | ME_NE16_SHIFTS | ME_NE16_BIAS,
+        .config = config | ME_NE16_WEIGHT_BITS(8) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
+}
+
+me_ne16_job me_ne16_job_of(const me_ne16_outputs *out, uint32_t config)
+{
+    const uint8_t *scales = out->parameters + 4 * out->all_k;
+    me_ne16_job job = me_ne16_sums_job_of(out, config);
+    job.scales = scales + out->first_k * out->scale_bytes;
+    job.shifts = scales + out->all_k * out->scale_bytes + out->first_k;
+    job.biases = (const int32_t *)(const void *)out->parameters + out->first_k;
+    job.config &= ~ME_NE16_INT32;
+    job.config |= ME_NE16_NORMALISE | ME_NE16_SCALE_BYTES(out->scale_bytes) | ME_NE16_SHIFTS | ME_NE16_BIAS;
+    return job;
 }
 
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach)
@@ -53,7 +61,14 @@ void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step)
     me_ne16_set_image(job, 3, run, 0);
 }
 
-static void look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end)
+{
+    const int32_t from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
+    const int32_t at = from + ME_FIRST(words), n = ME_LAST(words) - ME_FIRST(words);
+    me_unsigned_words(x + 4 * at, to + 4 * at, n);
+}
+
+void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     int8_t *y = layer->y + first * layer->unit_bytes;
     const me_part part = me_part_of((end - first) * layer->unit_bytes);
@@ -74,15 +89,15 @@ void me_ne16_run(const me_ne16_layer *layer)
             if (first > 0)
                 me_ne16_wait(ended);
         }
-        if (layer->table && first > 0) {
+        if (layer->finish && first > 0) {
             ME_SYNC();
-            look_up(layer, before, first);
+            layer->finish(layer, before, first);
         }
     }
     if (ME_CORE() == 0)
         me_ne16_wait(running);
-    if (layer->table) {
+    if (layer->finish) {
         ME_SYNC();
-        look_up(layer, before, layer->units);
+        layer->finish(layer, before, layer->units);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A layer's tile on NE16 as several jobs: while the engine runs one, the cores prepare the operands of
- * the next, and look the results of the one before up in a table.
+ * the next, and finish the results of the one before.
  */
 #ifndef ME_NE16_LAYER_H
 #define ME_NE16_LAYER_H
@@ -8,7 +8,8 @@
 #include "me_ne16.h"
 
 /* Constants of the outputs first_k .. first_k + k - 1 of a layer of all_k outputs.
- * parameters: all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of a byte
+ * parameters: all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of a byte; unused where
+ *             results are sums
  * inputs: channels that are read   weight_bytes: of an output and 16 inputs */
 typedef struct {
     const uint8_t *weights, *parameters;
@@ -18,19 +19,20 @@ typedef struct {
 typedef struct me_ne16_layer me_ne16_layer;
 
 /* Of units `first` to before `end` of a layer: rows, or pixels. */
-typedef void me_ne16_prepare(const me_ne16_layer *layer, int32_t first, int32_t end);
+typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
 /* units of unit_bytes results from y on, at_a_time in a job
  * prepare  called by all cores before a job of these units; 0: nothing is to be prepared
  * start    called by core 0; returns the number of the job
- * table    256 entries, the first for -128, or 0
+ * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
+ * table    of me_ne16_look_up: 256 entries, the first for -128
  * op, tile for these functions */
 struct me_ne16_layer {
     int32_t units, at_a_time, unit_bytes;
     int8_t *y;
     const int8_t *table;
-    me_ne16_prepare *prepare;
+    me_ne16_units *prepare, *finish;
     me_ne16_start_units *start;
     const void *op, *tile;
     me_ne16_outputs outputs;
@@ -39,10 +41,18 @@ struct me_ne16_layer {
 /* Cores 0 .. 7 call it together. */
 void me_ne16_run(const me_ne16_layer *layer);
 
-/* A 1x1 or 3x3 job of these outputs, without its pixels. config: ME_NE16_1X1, or 0 */
-me_ne16_job me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config);
+/* Rows first .. end - 1 of c bytes as unsigned ones; a word of two rows belongs to the earlier one. */
+void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);
 
-/* Gives a 1x1 job n pixels in a row, `step` bytes apart, of y_step results: three runs of them, which
+/* Results in the layer's table. */
+void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);
+
+/* A 1x1 or 3x3 job of these outputs, without its pixels: int8 results, or sums of 32 bits.
+ * config: ME_NE16_1X1, or 0 */
+me_ne16_job me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config);
+me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config);
+
+/* Gives a 1x1 job n pixels in a row, `step` bytes apart, of y_step bytes of results: three runs of them, which
  * overlap where n is no multiple of three. */
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);
 

@@ -2,17 +2,12 @@
 #include "me_ne16_linear_s8.h"
 
 #include "me_ne16_layer.h"
-#include "me_share.h"
-#include "me_unsigned.h"
 
-/* Words of the rows, shared; a word of two rows belongs to the earlier one. */
 static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_linear_s8_params *op = layer->op;
     const me_ne16_linear_s8_tile *tile = layer->tile;
-    const int32_t from = (first * op->c + 3) / 4, words = (end * op->c + 3) / 4 - from;
-    const int32_t at = from + ME_FIRST(words), n = ME_LAST(words) - ME_FIRST(words);
-    me_unsigned_words(tile->x + 4 * at, tile->scratch + 4 * at, n);
+    me_ne16_unsigned_rows(tile->x, tile->scratch, op->c, first, end);
 }
 
 static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -30,7 +25,8 @@ void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_
 {
     const me_ne16_layer layer = {
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .y = tile->y,
-        .table = op->table, .prepare = tile->has_scratch ? 0 : prepare, .start = start, .op = op, .tile = tile,
+        .table = op->table, .prepare = tile->has_scratch ? 0 : prepare, .start = start,
+        .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,
             .all_k = op->k, .first_k = tile->first_k, .k = tile->k, .inputs = op->c, .weight_bytes = 16,

@@ -40,10 +40,11 @@ def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
     if engine not in known:
         return BrokenRule(f"a target with {engine}", chip.name, "--target gap9")
     if not kernels:
-        change = "linear layers and convolutions run there"
+        change = "linear layers, convolutions and gates run there"
         return BrokenRule("an operator that it has a kernel for", step.node.op, change)
-    if step.engine.broken_rule is not None:
-        return step.engine.broken_rule
+    rule = step.engine.broken_rule or kernels[0].broken_rule(step)
+    if rule is not None:
+        return rule
     estimates = plan.tilings[index].kernel.estimates
     if math.isfinite(estimates.get(engine, math.inf)):
         return None

@@ -55,6 +55,18 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     assert_exact(build)
 
 
+@pytest.mark.parametrize("l1", L1_SIZES)
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
+    name: str, l1: str | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network = {"lstm": nn.LSTM(72, 30, bidirectional=True), "gru": nn.GRU(85, 37)}[name]
+    build = built(network, (61, 1, network.input_size), tmp_path, l1)
+    assert {row["engine"] for row in build.report["layers"] if row["op"] == "gates"} == {"ne16"}
+    assert_exact(build)
+
+
 def drawn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
     """A linear layer or a convolution, with an activation or without."""
     c, k = (int(n) for n in rng.integers(1, 80, 2))

@@ -38,7 +38,7 @@ def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
     w, b = rng.normal(size=(k, c)) / c, rng.normal(size=k)
     step = plain(step_of(rng, "gates", ((rows, c), w.shape, b.shape), (w, b)))
     step = _wide(step)
-    x, (kernel,) = draw_bytes(rng, (rows, c)), candidates(step, find_chip("gap9"))
+    x, (kernel,) = draw_bytes(rng, (rows, c)), candidates(step, find_chip("gap9").cores_alone())
     arrays = kernel.arrays
     data = blob(x, arrays["weights"], arrays["channels"].astype(np.int32))
     y = np.ascontiguousarray(integer_step(step, [x])).view(np.int8)

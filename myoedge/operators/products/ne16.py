@@ -11,21 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array, ceil_div
+from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, BrokenRule, Fields, Kernel, Operand, Region, TiledKernel
-from myoedge.operators.products.packing import row_sums, table_operand, unsigned_bound
+from myoedge.operators.products.packing import (
+    packed_channels,
+    row_sums,
+    table_operand,
+    unsigned_bound,
+)
 from myoedge.operators.products.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
 
 NE16 = "ne16"  # engine, as chips name it
 INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made, rows and columns
+SUMS_AT_A_TIME = 8  # that are stored in a cycle
 WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 MULTIPLIER_BITS = 7  # fewer lose more than the cores' pre-shift does
 JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
+SUMS = 0  # bytes of a multiplier, where results are sums
 
 
 Rule = Callable[[QuantizedNode], BrokenRule | None]  # of layers: None where they keep to it
@@ -33,16 +40,25 @@ Rule = Callable[[QuantizedNode], BrokenRule | None]  # of layers: None where the
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
     """A kernel on NE16, of layers that keep to the engine's rules and to these."""
+    return _kernel(tiling, *rules, _eight_bits, _no_clamp, _multipliers, unsigned_sums=True)
 
+
+def sums_on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
+    """A kernel of cores that take sums from NE16, of layers that keep to these rules."""
+    return _kernel(tiling, *rules, unsigned_sums=False)
+
+
+def _kernel(
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule, unsigned_sums: bool
+) -> Kernel:
     def broken_rule(step: QuantizedNode) -> BrokenRule | None:
-        found = (rule(step) for rule in (*rules, _eight_bits, _no_clamp, _multipliers))
-        return next((rule for rule in found if rule), None)
+        return next((broken for rule in rules if (broken := rule(step))), None)
 
     return Kernel(
         NE16,
         tiling,
         lambda step: broken_rule(step) is None,
-        unsigned_sums=True,
+        unsigned_sums=unsigned_sums,
         broken_rule=broken_rule,
     )
 
@@ -75,6 +91,16 @@ def _multipliers(step: QuantizedNode) -> BrokenRule | None:
     needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"
     has = f"{bits} bits" if bits < MULTIPLIER_BITS else "sums of more than 32 bits"
     return BrokenRule(needs, has, "fewer products per output: smaller kernels, fewer channels")
+
+
+def has_int8_products(step: QuantizedNode) -> BrokenRule | None:
+    """Inputs and weights of 8 bits; sums of unsigned inputs within int32."""
+    if step.weight_type == INT16 or step.integers.scalars.get("x_wide"):
+        change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
+        return BrokenRule("inputs and weights of 8 bits", "16 bits", change)
+    if int(unsigned_bound(step["weight"], step["bias"]).max()) <= INT32_MAX:
+        return None
+    return BrokenRule("sums of 32 bits", "sums of more", "fewer inputs")
 
 
 # --- constants -----------------------------------------------------------------------------------
@@ -162,6 +188,8 @@ def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
 
 def _results_cycles(outputs: Any, scale: int) -> Any:
     """Cycles of scaling and storing so many channels of a tile of 3 x 3 pixels."""
+    if scale == SUMS:
+        return SIDE * SIDE * ceil_div(outputs, SUMS_AT_A_TIME) + 5
     return outputs / 4 * (1 if scale == 1 else 2) + 1 + 4 + SIDE * SIDE
 
 
@@ -213,5 +241,49 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
         "weights": "@weights",
         "y": "@y",
         "scratch": "@scratch",
+        "has_scratch": int(regions["y"].start[1] > 0),
+    }
+
+
+# --- results of 16 bits --------------------------------------------------------------------------
+
+
+def wide_rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """int16 results; axes row and k. The engine's results are sums, which the cores requantise."""
+    rows, c, k = row_sizes(step)
+    planes, channels = bit_planes(step["weight"].reshape(k, c)), packed_channels(step)
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
+    return TiledKernel(
+        function="me_ne16_linear_s8_s16",
+        axes={"row": rows, "k": k},
+        split=("k", "row"),
+        innermost_axes=("k",),
+        multiples={"k": OUTPUTS, "row": JOB_PIXELS},
+        operands=(
+            Operand("x", 0, (rows, c), ((("row", 1),), ())),
+            Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
+            Operand(
+                "channels", "channels", (k, channels[0].nbytes), ((("k", 1),), ()), array=channels
+            ),
+            Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=2),
+        ),
+        op={"c": c, "pre": step["pre"]},
+        tile=_wide_tile,
+        scratch=lambda sizes: (
+            round_up(sizes["row"] * c, 4) + 2 * job_pixels(sizes["row"]) * 4 * sizes["k"]
+        ),
+        work=lambda sizes: pointwise_cycles(sizes["row"], c, sizes["k"], SUMS),
+        l1_only=True,
+    )
+
+
+def _wide_tile(regions: Mapping[str, Region]) -> Fields:
+    pointers = {name: f"@{name}" for name in ("x", "weights", "channels", "y", "scratch")}
+    rows, k = regions["y"].extent
+    return {
+        **pointers,
+        "rows": rows,
+        "rows_at_a_time": job_pixels(rows),
+        "k": k,
         "has_scratch": int(regions["y"].start[1] > 0),
     }

@@ -32,6 +32,7 @@ from myoedge.operators.linear.definition import (
     linear_real,
     linear_shape,
 )
+from myoedge.operators.products.ne16 import has_int8_products, sums_on_ne16, wide_rows_on_ne16
 from myoedge.operators.products.packing import acc_bound, quantize
 from myoedge.operators.products.rows import wide_rows
 from myoedge.operators.recurrent.cells import (
@@ -175,7 +176,7 @@ GATES = register(
         integer=linear_integer,
         quantize=quantize,
         acc_bound=acc_bound,
-        kernels=on_cluster(wide_rows),
+        kernels=(*on_cluster(wide_rows), sums_on_ne16(wide_rows_on_ne16, has_int8_products)),
         weights=(1, 2),
         out_dtype="int16",
         fixed_params=GATE_PARAMS,

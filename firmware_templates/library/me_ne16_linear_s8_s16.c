@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_ne16_linear_s8_s16.h"
+
+#include "me_ne16_layer.h"
+#include "me_share.h"
+#include "me_sums_s16.h"
+
+/* Sums of the job of these rows: jobs take two places in turns. */
+static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
+{
+    const me_ne16_linear_s8_s16_params *op = layer->op;
+    const me_ne16_linear_s8_s16_tile *tile = layer->tile;
+    const int32_t place = first / layer->at_a_time & 1, x_bytes = (tile->rows * op->c + 3) / 4 * 4;
+    return (int8_t *)tile->scratch + x_bytes + place * layer->at_a_time * 4 * tile->k;
+}
+
+static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_linear_s8_s16_params *op = layer->op;
+    const me_ne16_linear_s8_s16_tile *tile = layer->tile;
+    me_ne16_unsigned_rows(tile->x, tile->scratch, op->c, first, end);
+}
+
+static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_linear_s8_s16_params *op = layer->op;
+    const me_ne16_linear_s8_s16_tile *tile = layer->tile;
+    me_ne16_job job = me_ne16_sums_job_of(&layer->outputs, ME_NE16_1X1);
+    job.x = tile->scratch + first * op->c;
+    job.y = sums_of(layer, first);
+    me_ne16_set_run(&job, end - first, op->c, 4 * tile->k);
+    return me_ne16_start(&job);
+}
+
+/* Channels in turns: cores that are at neighbouring ones use different banks. */
+static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_linear_s8_s16_params *op = layer->op;
+    const me_ne16_linear_s8_s16_tile *tile = layer->tile;
+    const int32_t *sums = (const int32_t *)(const void *)sums_of(layer, first);
+    int16_t *y = tile->y + first * tile->k;
+    const int32_t cores = ME_KERNEL_CORES(0), last = ME_END_PART(cores);
+    for (int32_t part = ME_FIRST_PART(cores); part < last; part++)
+        for (int32_t k = part; k < tile->k; k += cores)
+            me_sums_s16(sums + k, end - first, tile->k, tile->channels + k, op->pre, y + k);
+}
+
+void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
+{
+    const me_ne16_layer layer = {
+        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .prepare = tile->has_scratch ? 0 : prepare,
+        .start = start, .finish = finish, .op = op, .tile = tile,
+        .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
+    };
+    me_ne16_run(&layer);
+}

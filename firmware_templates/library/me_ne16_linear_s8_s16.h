@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Linear layer with results of 16 bits on NE16, of int8 operands in L1. Cores 0 .. 7 call it together:
+ * core 0 starts jobs whose results are sums, all cores turn x into unsigned bytes before them, and
+ * requantise the sums of the job before while the engine computes other rows.
+ */
+#ifndef ME_NE16_LINEAR_S8_S16_H
+#define ME_NE16_LINEAR_S8_S16_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* c: inputs; pre: shift of sums before they are requantised */
+typedef struct {
+    int32_t c, pre;
+} me_ne16_linear_s8_s16_params;
+
+/* x: rows of c bytes; y: rows of k results   rows_at_a_time: of a job
+ * weights, channels: of these outputs; weights in bit planes, biases less 128 times a row of weights
+ * scratch: rows * c bytes up to whole words, behind them the sums of two jobs
+ * has_scratch: x is there already, unsigned, from the tile before */
+typedef struct {
+    const int8_t *x;
+    int32_t rows, rows_at_a_time, k;
+    const uint8_t *weights;
+    const me_channel *channels;
+    int16_t *y;
+    uint8_t *scratch;
+    int32_t has_scratch;
+} me_ne16_linear_s8_s16_tile;
+
+/* y = clip((((sum of (x + 128) * weights + bias) >> pre) * mult + offset) >> shift) */
+void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *linear, const me_ne16_linear_s8_s16_tile *tile);
+
+#endif
