@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16.h"
 
-#ifdef ME_GAP9
+#if defined(ME_GAP9) && !defined(ME_NE16_IN_C)
 
-#include "me_runtime.h"
+#include "me_event_unit.h"
 
 #define NE16(offset) ME_REG(0x10201000u + (offset))
 #define CLOCKS ME_REG(0x10200018u)
@@ -12,23 +12,13 @@ enum { TRIGGER = 0x00, ACQUIRE = 0x04, STATUS = 0x0C, JOB = 0x20, CLOCK_GATE = 1
 enum { WORDS = sizeof(me_ne16_job) / 4 };
 #define ENDED (1u << 12) /* event at the end of each job */
 
-/* Sleeps until a job ends. The barrier's event leaves the mask meanwhile: it would end the wait. */
-static void wait_for_end(void)
-{
-    ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_BARRIER;
-    ME_REG(ME_EVENT_MASK_SET) = ENDED;
-    me_event_wait(ME_EVENT_WAIT_CLEAR);
-    ME_REG(ME_EVENT_MASK_CLEAR) = ENDED;
-    ME_REG(ME_EVENT_MASK_SET) = ME_EVENT_BARRIER;
-}
-
 int32_t me_ne16_start(const me_ne16_job *job)
 {
     const uint32_t *words = (const uint32_t *)(const void *)job;
     CLOCKS = CLOCK_GATE;
     uint32_t number = NE16(ACQUIRE);
     for (; number > 255; number = NE16(ACQUIRE))
-        wait_for_end();
+        me_wait_for_events(ENDED);
     for (uint32_t i = 0; i < WORDS; i++)
         NE16(JOB + 4 * i) = words[i];
     __asm__ volatile("" ::: "memory"); /* what the job reads has been stored */
@@ -41,7 +31,7 @@ void me_ne16_wait(int32_t number)
 {
     const uint32_t context = 1u << (8 * (number & 1));
     while (NE16(STATUS) & context)
-        wait_for_end();
+        me_wait_for_events(ENDED);
     __asm__ volatile("" ::: "memory");
 }
 

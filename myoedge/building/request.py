@@ -105,7 +105,7 @@ def build_request(
     """
     chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
     engines = {engine, *settings.engine.values()}
-    chip = _with_engines(chip, engine, is_used=engines != {CORES} and app != "gap-sdk")
+    chip = _with_engines(chip, engine, is_used=engines != {CORES})
     asked = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(app, chip, asked)
     request = BuildRequest(chip, limits, operating_point, app, settings.stream if stream else None)
@@ -116,7 +116,7 @@ def build_request(
 def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
     """The chip with the engines that layers may run on. Errors: E204 no such choice.
 
-    is_used   whether layers may run on accelerators, which the application has a driver of
+    is_used   whether layers may run on accelerators
     """
     names = (AUTO, CORES, *(e.name for e in chip.engines if e.accelerator))
     if engine not in names:

@@ -22,11 +22,17 @@ UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
 
 
 def made(
-    folder: Path, network: torch.nn.Module, *shapes: tuple[int, ...], l2: str = "1MiB"
+    folder: Path,
+    network: torch.nn.Module,
+    *shapes: tuple[int, ...],
+    l2: str = "1MiB",
+    engine: str = "auto",
 ) -> Build:
     torch.manual_seed(0)
     model = save_exported(network, tuple(torch.zeros(s) for s in shapes), folder / "model.pt2")
-    return myoedge.build(model, calib="random", output=folder / "out", app="gap-sdk", l2=l2)
+    return myoedge.build(
+        model, calib="random", output=folder / "out", app="gap-sdk", l2=l2, engine=engine
+    )
 
 
 def _texts(folder: Path, pattern: str) -> dict[str, str]:
@@ -81,7 +87,7 @@ def for_host(build: Build, folder: Path, *defines: str) -> Path:
     ]
     flags += ["-fno-pie", "-no-pie", "-pthread", "-mcpu=baseline", "-fsanitize=undefined"]
     flags += ["-fno-sanitize-recover=all"]
-    flags += [f"-D{define}" for define in ("ME_GAP9", "ME_SDK", *DEFINES, *defines)]
+    flags += [f"-D{define}" for define in ("ME_GAP9", "ME_SDK", "ME_NE16_IN_C", *DEFINES, *defines)]
     places = [f"-I{place}" for place in (folder, BUILTINS, build.folder / "src")]
     program = folder / "app"
     cc = toolchain.compiler()

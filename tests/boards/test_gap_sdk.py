@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
@@ -24,6 +25,7 @@ from tests.conftest import save_exported, small_network
 from tests.e2e.test_less_l2 import SHAPE, Deep
 
 CLOSE, LARGE_CYCLES = 0.02, 20_000
+CLOSE_WITH_CHECKS = 0.2  # every PMSIS call is looked at
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +71,47 @@ def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_
 
 def test_cycles_are_those_of_the_bare_metal_program(tmp_path: Path) -> None:
     """Layers of some size; what a small layer differs by is where its code happens to lie."""
-    build = sdk.made(tmp_path, hd(), (1, 1, 16, 8))
+    build = sdk.made(tmp_path, hd(), (1, 1, 16, 8), engine="cores")
     found = cycles(golden_run(build, tmp_path))
     (bare,) = myoedge.simulate(build).measurement.inferences
     wanted = [*(layer.cycles for layer in bare.layers), bare.cycles]
     large = [(f, w) for f, w in zip(found, wanted, strict=True) if w >= LARGE_CYCLES]
     assert len(large) >= 6
     assert all(abs(f - w) <= CLOSE * w for f, w in large), (found, wanted)
+
+
+# ---- NE16
+
+
+@pytest.fixture(scope="module")
+def accelerated(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A convolution and a linear layer on NE16, each with a table behind it."""
+    network = nn.Sequential(nn.Conv1d(16, 64, 5), nn.GELU(), nn.Flatten(), nn.Linear(64 * 36, 32))
+    build = sdk.made(tmp_path_factory.mktemp("ne16"), network.eval(), (1, 16, 40))
+    assert "ne16" in {row["engine"] for row in build.report["layers"]}
+    return build
+
+
+@pytest.mark.parametrize("version", [(), ("ME_SDK_4",)])
+def test_layers_on_ne16_are_exact_on_the_chip(
+    accelerated: Build, tmp_path: Path, version: tuple[str, ...]
+) -> None:
+    printed = golden_run(accelerated, tmp_path, "SHIM_CHECKS", *version)
+    assert "outputs as expected" in printed
+    (bare,) = myoedge.simulate(accelerated).measurement.inferences
+    assert abs(cycles(printed)[-1] - bare.cycles) <= CLOSE_WITH_CHECKS * bare.cycles
+
+
+def test_layers_on_ne16_are_exact_on_this_machine(accelerated: Build, tmp_path: Path) -> None:
+    ran = tools.run([sdk.for_host(accelerated, tmp_path, "SHIM_CHECKS")], cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "outputs as expected" in ran.stdout
+
+
+def test_without_ne16_nothing_of_it_is_there(tmp_path: Path) -> None:
+    build = sdk.made(tmp_path, nn.Conv1d(16, 64, 5).eval(), (1, 16, 40), engine="cores")
+    files = [*(build.folder / "src").rglob("*.[chS]"), *(build.folder / SDK_FOLDER).iterdir()]
+    assert not [file.name for file in files if "ne16" in file.read_text().lower()]
 
 
 # ---- the shim sees what the SDK would not take

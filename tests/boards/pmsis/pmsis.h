@@ -68,6 +68,7 @@ void *pi_l2_malloc(uint32_t size);
 uint32_t pi_core_id(void);
 void pi_cl_team_barrier(void);
 void pi_cl_team_barrier_wait(uint32_t barrier);
+uint32_t eu_evt_maskWaitAndClr(uint32_t events);
 #endif
 void pi_cl_team_fork_cc(int cores, void (*entry)(void *), void *arg);
 uint32_t pi_cl_team_barrier_alloc(void);

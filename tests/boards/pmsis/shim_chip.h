@@ -4,6 +4,10 @@
 
 #define SHIM_BARRIER(b) (0x1020421Cu + 0x20u * (b))
 
+#define SHIM_EVENT_MASK_CLEAR 0x10204004u
+#define SHIM_EVENT_MASK_SET 0x10204008u
+#define SHIM_EVENT_WAIT_CLEAR 0x1020403Cu
+
 #define SHIM_REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 #define SHIM_DMA 0x10204800u
 #define SHIM_DMA_STATUS (SHIM_DMA + 4u)
@@ -31,6 +35,16 @@ static inline void pi_cl_team_barrier_wait(uint32_t barrier)
 {
     uint32_t events;
     __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(events) : "r"(SHIM_BARRIER(barrier)) : "memory");
+}
+
+/* The events come into the mask beside those that the runtime has there, as in the SDK. */
+static inline uint32_t eu_evt_maskWaitAndClr(uint32_t events)
+{
+    uint32_t come;
+    SHIM_REG(SHIM_EVENT_MASK_SET) = events;
+    __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(come) : "r"(SHIM_EVENT_WAIT_CLEAR) : "memory");
+    SHIM_REG(SHIM_EVENT_MASK_CLEAR) = events;
+    return come;
 }
 
 static inline void pi_cl_team_barrier(void)
