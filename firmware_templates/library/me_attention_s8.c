@@ -1,55 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_attention.h"
 
-#include "me_attention_rows.h"
-#include "me_math.h"
+#include "me_attention_softmax.h"
 #include "me_share.h"
 
-/* What divides a row's sums. */
-typedef struct {
-    int32_t down, factor;
-} divisor;
-
-/* The keys that some rows see, whole words of exponentials. */
-typedef struct {
-    int32_t first, end;
-} span;
-
-typedef struct {
-    const me_attention_s8_params *op;
-    const me_attention_s8_tile *tile;
-    divisor *divisors;
-    int32_t row; /* bytes */
-    int32_t filled; /* keys, whole words */
-    int32_t cores;  /* that share the work */
-} work;
-
-static int32_t first_of(const work *w, int32_t row)
-{
-    return me_max(w->tile->first_row + row - w->op->before, 0);
-}
-
-static int32_t end_of(const work *w, int32_t row)
-{
-    return me_min(w->tile->first_row + row + w->op->after + 1, w->op->keys);
-}
-
-static span seen(const work *w, int32_t group)
-{
-    const int32_t last = me_min(4 * group + 3, w->tile->rows - 1);
-    return (span){ first_of(w, 4 * group) & ~3, (end_of(w, last) + 3) & ~3 };
-}
-
 /* What of `keys` is among n of them from `first` on, in whole words; nothing: end is first. */
-static span within(span keys, int32_t first, int32_t n)
+static me_key_span within(me_key_span keys, int32_t first, int32_t n)
 {
     const int32_t from = me_max(keys.first, first);
-    return (span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
-}
-
-static int8_t *row_of(const work *w, int32_t row)
-{
-    return w->tile->scratch + row * w->row;
+    return (me_key_span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
 }
 
 /* Four rows from here on; the last one again where there are fewer. */
@@ -61,7 +20,7 @@ static void four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int
 
 /* ---- scores: blocks of four rows and four keys, in the order of groups of rows */
 
-static void score_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+static void score_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
     const me_attention_s8_params *op = w->op;
     const int32_t start = w->tile->first_key, keys = w->tile->keys, whole = me_min(last, (start + keys) / 4);
@@ -74,7 +33,7 @@ static void score_blocks(const work *w, int32_t group, int32_t first, int32_t la
     of.words = words;
     of.turn = turn;
     of.add = 0;
-    of.y = (int32_t *)(void *)row_of(w, 4 * group) + 4 * first;
+    of.y = (int32_t *)(void *)me_scores_row(w, 4 * group) + 4 * first;
     of.blocks = whole - first;
     if (of.blocks > 0) {
         four_rows(of.b, k, 4 * first - start, keys - 1, op->width);
@@ -89,12 +48,12 @@ static void score_blocks(const work *w, int32_t group, int32_t first, int32_t la
 }
 
 /* Keys at hand that a group of rows sees. */
-static span scored(const work *w, int32_t group)
+static me_key_span scored(const me_attention_work *w, int32_t group)
 {
-    return within(seen(w, group), w->tile->first_key, w->tile->keys);
+    return within(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
 }
 
-static void scores(const work *w)
+static void scores(const me_attention_work *w)
 {
     const int32_t groups = (w->tile->rows + 3) / 4;
     int32_t total = 0;
@@ -102,7 +61,7 @@ static void scores(const work *w)
         total += (scored(w, group).end - scored(w, group).first) / 4;
     int32_t first = ME_FIRST_OF(w->cores, total), last = ME_LAST_OF(w->cores, total);
     for (int32_t group = 0; group < groups && last > 0; group++) {
-        const span keys = scored(w, group);
+        const me_key_span keys = scored(w, group);
         const int32_t blocks = (keys.end - keys.first) / 4;
         const int32_t from = me_max(first, 0), to = me_min(last, blocks);
         if (from < to)
@@ -112,54 +71,12 @@ static void scores(const work *w)
     }
 }
 
-/* ---- exponentials, row by row, in the place of the scores */
-
-/* Hidden keys 2^29 below the others; scores of a row that sees nothing stay, or become 0. */
-static __attribute__((noinline)) void hide(const me_attention_s8_params *op, int32_t *x, const int8_t *mask, int32_t n)
-{
-    me_row_hidden(x, mask, n);
-    if (op->flat && me_row_most(x, n) < -(1 << 28))
-        for (int32_t i = 0; i < n; i++)
-            x[i] = 0;
-}
-
-static void exponentials(const work *w, int32_t row)
-{
-    const me_attention_s8_params *op = w->op;
-    const span keys = seen(w, row / 4);
-    const int32_t first = first_of(w, row), end = end_of(w, row);
-    int32_t *x = (int32_t *)(void *)row_of(w, row);
-    uint8_t *to = (uint8_t *)row_of(w, row);
-    const int8_t *bias = w->tile->bias ? w->tile->bias + row * op->keys + first : 0;
-    if (bias && op->bias_mult)
-        me_row_biased(x + first, bias, end - first, op->bias_mult, op->bias_shift);
-    if (w->tile->mask)
-        hide(op, x + first, w->tile->mask + row * op->keys + first, end - first);
-    const int32_t top = me_row_most(x + first, end - first) + op->half;
-    int32_t at = first;
-    uint32_t sum = 0;
-    for (; at < end && at & 3; at++)
-        sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
-    if (end - at >= 4)
-        sum += me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
-    at += (end - at) & ~3;
-    for (; at < end; at++)
-        sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
-    for (int32_t i = keys.first; i < first; i++)
-        to[i] = 0;
-    for (int32_t i = end; i < keys.end; i++)
-        to[i] = 0;
-    const int32_t high = me_fl1(sum);
-    const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
-    w->divisors[row] = (divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
-}
-
 /* ---- values: blocks of four rows and four columns, scaled by who has summed the last of them */
 
-static void sum_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+static void sum_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
     const me_attention_s8_tile *tile = w->tile;
-    const span all = seen(w, group), keys = within(all, tile->first_value, tile->values);
+    const me_key_span all = me_seen_keys(w, group), keys = within(all, tile->first_value, tile->values);
     me_products of;
     of.words = (keys.end - keys.first) / 4;
     if (of.words == 0)
@@ -171,23 +88,18 @@ static void sum_blocks(const work *w, int32_t group, int32_t first, int32_t last
     of.blocks = last - first;
     of.add = keys.first > all.first;
     of.turn = 0;
-    of.y = (int32_t *)(void *)(row_of(w, 4 * group) + w->filled) + 4 * first;
+    of.y = (int32_t *)(void *)(me_scores_row(w, 4 * group) + w->filled) + 4 * first;
     me_products_unsigned(&of);
 }
 
-static void scale_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+static void scale_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
-    const me_attention_s8_params *op = w->op;
     const int32_t end = me_min(4 * group + 4, w->tile->rows);
-    for (int32_t row = 4 * group; row < end; row++) {
-        const divisor by = w->divisors[row];
-        const int32_t *sums = (const int32_t *)(const void *)(row_of(w, row) + w->filled) + 4 * first;
-        int8_t *y = w->tile->y + row * op->out_width + 4 * first;
-        me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
-    }
+    for (int32_t row = 4 * group; row < end; row++)
+        me_scale_row(w, row, first, last);
 }
 
-static void values(const work *w)
+static void values(const me_attention_work *w)
 {
     const int32_t blocks = w->op->out_width / 4, total = (w->tile->rows + 3) / 4 * blocks;
     int32_t first = ME_FIRST_OF(w->cores, total);
@@ -205,15 +117,15 @@ static void values(const work *w)
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
 {
     const int32_t filled = (op->keys + 3) / 4 * 4, cores = ME_KERNEL_CORES(op->nine_cores);
-    work w = { op, tile, 0, me_attention_row_bytes(op->keys, op->out_width), filled, cores };
-    w.divisors = (divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * w.row);
+    me_attention_work w = { op, tile, 0, me_attention_row_bytes(op->keys, op->out_width), filled, cores };
+    w.divisors = (me_row_divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * w.row);
     if (tile->keys > 0)
         scores(&w);
     if (tile->keys > 0 && tile->first_key + tile->keys == op->keys) {
         const int32_t end = ME_LAST_OF(cores, tile->rows);
         ME_SYNC_OF(cores);
         for (int32_t row = ME_FIRST_OF(cores, tile->rows); row < end; row++)
-            exponentials(&w, row);
+            me_exponentials(&w, row);
         ME_SYNC_OF(cores);
     }
     if (tile->values > 0)

@@ -62,33 +62,39 @@ static uint32_t scale(const me_ne16_job *job, int32_t k)
     return value;
 }
 
-static int8_t normalised(const me_ne16_job *job, int32_t k, int32_t sum)
+static int32_t normalised(const me_ne16_job *job, int32_t k, int32_t sum)
+{
+    const int64_t scaled = (int64_t)sum * scale(job, k) + job->biases[k];
+    return (int32_t)(scaled >> (job->config & ME_NE16_SHIFTS ? job->shifts[k] : 0));
+}
+
+static int8_t clipped(const me_ne16_job *job, int32_t y)
 {
     const int32_t low = job->config & ME_NE16_SIGNED ? -128 : 0;
-    const int64_t scaled = (int64_t)sum * scale(job, k) + job->biases[k];
-    const int32_t y = (int32_t)(scaled >> job->shifts[k]);
     return (int8_t)(y < low ? low : y > low + 255 ? low + 255 : y);
 }
 
-static void store(const me_ne16_job *job, int32_t k, int32_t sum, int8_t *y)
+/* Place of a result of four bytes. */
+static int32_t *word_of(const me_ne16_job *job, int32_t k, int8_t *y)
 {
-    if (job->config & ME_NE16_INT32)
-        *(int32_t *)(void *)(y + (uint32_t)(k / 8) * job->y_group + k % 8 * 4) = sum;
-    else
-        y[k] = normalised(job, k, sum);
+    return (int32_t *)(void *)(y + (uint32_t)(k / 8) * job->y_group + k % 8 * 4);
 }
 
 static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t channels, int32_t inputs)
 {
     const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
     for (int32_t k = 0; k < channels; k++) {
-        int32_t sum = 0;
+        int32_t sum = job->config & ME_NE16_STREAM_IN ? *word_of(job, k, y) : 0;
         for (int32_t tap = 0; tap < side * side; tap++) {
             const uint8_t *from = x + (uint32_t)(tap / side) * job->x_row + (uint32_t)(tap % side) * job->x_pixel;
             for (int32_t c = 0; c < inputs; c++)
                 sum += from[c] * weight(job, k, tap, side * side, c);
         }
-        store(job, k, sum, y);
+        const int32_t result = job->config & ME_NE16_NORMALISE ? normalised(job, k, sum) : sum;
+        if (job->config & ME_NE16_INT32)
+            *word_of(job, k, y) = result;
+        else
+            y[k] = clipped(job, result);
     }
 }
 

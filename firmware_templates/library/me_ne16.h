@@ -13,6 +13,7 @@
 #define ME_NE16_NORMALISE (1u << 4)
 #define ME_NE16_1X1 (2u << 5)
 #define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* 1, 2 or 4 */
+#define ME_NE16_STREAM_IN (1u << 14) /* sums begin with what is at y: with ME_NE16_INT32 */
 #define ME_NE16_INT32 (2u << 21) /* results of four bytes, sums where they are not normalised */
 #define ME_NE16_SIGNED (1u << 23)
 #define ME_NE16_SHIFTS (1u << 24)

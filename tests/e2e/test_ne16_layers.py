@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,16 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 
 
 def built(
-    network: nn.Module, shape: tuple[int, ...], folder: Path, l1: str | None = None
+    network: nn.Module,
+    shape: tuple[int, ...],
+    folder: Path,
+    l1: str | None = None,
+    engine: str = "auto",
 ) -> myoedge.Build:
     model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
     return myoedge.build(
-        model, calib=calib, output=folder / "out", engine="auto", l1=l1, simulate=False
+        model, calib=calib, output=folder / "out", engine=engine, l1=l1, simulate=False
     )
 
 
@@ -65,6 +70,51 @@ def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
     build = built(network, (61, 1, network.input_size), tmp_path, l1)
     assert {row["engine"] for row in build.report["layers"] if row["op"] == "gates"} == {"ne16"}
     assert_exact(build)
+
+
+class Attention(nn.Module):
+    """Of x to itself; `biased`: with what is added to scores, for a third of the keys -inf."""
+
+    def __init__(self, tokens: int, heads: int, width: int, *, biased: bool) -> None:
+        super().__init__()
+        self.heads, self.width = heads, width
+        bias = torch.randn(heads, tokens, tokens, generator=torch.Generator().manual_seed(0))
+        kept = torch.eye(tokens, dtype=torch.bool) | (bias[:1] > -0.4)
+        self.register_buffer("bias", bias.masked_fill(~kept, -torch.inf) if biased else None)
+        self.qkv = nn.Linear(heads * width, 3 * heads * width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = self.qkv(x).unflatten(-1, (3, self.heads, self.width)).transpose(1, 3)
+        q, k, v = parts.unbind(2)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, self.bias)
+        return y.transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "heads", "width", "biased", "l1"),
+    [
+        (61, 2, 20, True, None),
+        (61, 2, 20, True, "19KiB"),
+        (150, 1, 40, False, None),
+        (150, 1, 40, False, "30KiB"),
+    ],
+)
+def test_products_of_attention_are_exact(
+    tokens: int, heads: int, width: int, biased: bool, l1: str | None, tmp_path: Path
+) -> None:
+    """Whole heads, and keys and values in parts, whose sums the engine adds to earlier ones."""
+    torch.manual_seed(0)
+    network = Attention(tokens, heads, width, biased=biased)
+    build = built(network, (1, tokens, heads * width), tmp_path, l1, "ne16")
+    assert {row["engine"] for row in build.report["layers"] if row["op"] == "attention"} == {"ne16"}
+    assert (_words_of_keys(build) < 2 * -(-tokens // 4)) == (l1 is not None)
+    assert_exact(build)
+
+
+def _words_of_keys(build: myoedge.Build) -> int:
+    """Words of four keys and of four values in a tile of the attention."""
+    steps = json.loads((build.folder / "plan.json").read_text())["steps"]
+    return sum(step["tiles"]["sizes"]["keys"] for step in steps if step["op"] == "attention")
 
 
 def drawn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -33,6 +34,7 @@ from myoedge.operators.kernel import (
     is_large,
     on_nine_cores,
 )
+from myoedge.operators.products.ne16 import sums_on_ne16
 from myoedge.targets.chip import Engine
 
 EXP_MAX = 255  # the exponential of the largest score of a row
@@ -307,8 +309,13 @@ ATTENTION = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        kernels=on_nine_cores(
-            in_tiles, lambda step: is_large(products(step.attrs, step.shapes, step.out))
+        kernels=(
+            *on_nine_cores(
+                in_tiles, lambda step: is_large(products(step.attrs, step.shapes, step.out))
+            ),
+            sums_on_ne16(
+                lambda step, engine: on_ne16(in_tiles(step, engine), sizes_of(step)), sees_all_keys
+            ),
         ),
         symmetric=(0,),
         broadcast_inputs={3: 2, 4: 2},

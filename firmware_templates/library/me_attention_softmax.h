@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention between its two products: exponentials in the place of a row's scores, and sums of values
+ * as int8. Work of one core, in kernels that share the rows.
+ */
+#ifndef ME_ATTENTION_SOFTMAX_H
+#define ME_ATTENTION_SOFTMAX_H
+
+#include "me_attention.h"
+#include "me_attention_rows.h"
+#include "me_math.h"
+
+/* What divides a row's sums. */
+typedef struct {
+    int32_t down, factor;
+} me_row_divisor;
+
+/* The keys that some rows see, whole words of exponentials. */
+typedef struct {
+    int32_t first, end;
+} me_key_span;
+
+/* Rows of a tile, as a kernel's cores share them.
+ * divisors: of rows; row: bytes of one in scratch; filled: keys, up to whole words; cores: that share */
+typedef struct {
+    const me_attention_s8_params *op;
+    const me_attention_s8_tile *tile;
+    me_row_divisor *divisors;
+    int32_t row, filled, cores;
+} me_attention_work;
+
+static inline int32_t me_first_key(const me_attention_work *w, int32_t row)
+{
+    return me_max(w->tile->first_row + row - w->op->before, 0);
+}
+
+static inline int32_t me_end_key(const me_attention_work *w, int32_t row)
+{
+    return me_min(w->tile->first_row + row + w->op->after + 1, w->op->keys);
+}
+
+static inline me_key_span me_seen_keys(const me_attention_work *w, int32_t group)
+{
+    const int32_t last = me_min(4 * group + 3, w->tile->rows - 1);
+    return (me_key_span){ me_first_key(w, 4 * group) & ~3, (me_end_key(w, last) + 3) & ~3 };
+}
+
+static inline int8_t *me_scores_row(const me_attention_work *w, int32_t row)
+{
+    return w->tile->scratch + row * w->row;
+}
+
+/* Hidden keys 2^29 below the others; scores of a row that sees nothing stay, or become 0. */
+static inline __attribute__((noinline)) void me_hide_keys(const me_attention_s8_params *op, int32_t *x,
+                                                           const int8_t *mask, int32_t n)
+{
+    me_row_hidden(x, mask, n);
+    if (op->flat && me_row_most(x, n) < -(1 << 28))
+        for (int32_t i = 0; i < n; i++)
+            x[i] = 0;
+}
+
+static inline void me_exponentials(const me_attention_work *w, int32_t row)
+{
+    const me_attention_s8_params *op = w->op;
+    const me_key_span keys = me_seen_keys(w, row / 4);
+    const int32_t first = me_first_key(w, row), end = me_end_key(w, row);
+    int32_t *x = (int32_t *)(void *)me_scores_row(w, row);
+    uint8_t *to = (uint8_t *)me_scores_row(w, row);
+    const int8_t *bias = w->tile->bias ? w->tile->bias + row * op->keys + first : 0;
+    if (bias && op->bias_mult)
+        me_row_biased(x + first, bias, end - first, op->bias_mult, op->bias_shift);
+    if (w->tile->mask)
+        me_hide_keys(op, x + first, w->tile->mask + row * op->keys + first, end - first);
+    const int32_t top = me_row_most(x + first, end - first) + op->half;
+    int32_t at = first;
+    uint32_t sum = 0;
+    for (; at < end && at & 3; at++)
+        sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
+    if (end - at >= 4)
+        sum += me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
+    at += (end - at) & ~3;
+    for (; at < end; at++)
+        sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
+    for (int32_t i = keys.first; i < first; i++)
+        to[i] = 0;
+    for (int32_t i = end; i < keys.end; i++)
+        to[i] = 0;
+    const int32_t high = me_fl1(sum);
+    const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
+    w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
+}
+
+/* Columns 4 * first .. 4 * last - 1 of a row. */
+static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t first, int32_t last)
+{
+    const me_attention_s8_params *op = w->op;
+    const me_row_divisor by = w->divisors[row];
+    const int32_t *sums = (const int32_t *)(const void *)(me_scores_row(w, row) + w->filled) + 4 * first;
+    int8_t *y = w->tile->y + row * op->out_width + 4 * first;
+    me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
+}
+
+#endif

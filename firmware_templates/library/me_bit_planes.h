@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of bytes as weights of NE16's 1x1 jobs: bit planes of bytes plus 128 (docs/ne16.md). Two bodies:
+ * me_bit_planes.S for GAP9's cores, me_bit_planes.c in C.
+ */
+#ifndef ME_BIT_PLANES_H
+#define ME_BIT_PLANES_H
+
+#include <stdint.h>
+
+/* groups >= 1 of 16 bytes. For each group, for every bit, lowest first, two bytes; bit i % 8 of byte
+ * i / 8 is of byte i. x, planes at multiples of 4. Returns the sum of x. */
+int32_t me_bit_planes(const int8_t *x, int32_t groups, uint8_t *planes);
+
+/* A row of n bytes, a multiple of 4, of which zeros fill the last group. */
+static inline int32_t me_bit_planes_row(const int8_t *x, int32_t n, uint8_t *planes)
+{
+    const int32_t whole = n & ~15;
+    int32_t sum = whole > 0 ? me_bit_planes(x, n / 16, planes) : 0;
+    if (n > whole) {
+        int8_t last[16] __attribute__((aligned(4))) = { 0 };
+        for (int32_t i = whole; i < n; i++)
+            last[i - whole] = x[i];
+        sum += me_bit_planes(last, 1, planes + whole);
+    }
+    return sum;
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention on NE16, of one head with operands in L1, or of a part of its keys and values at a time, as
+ * me_attention_s8 has it. Cores 0 .. 7 call it together: they pack keys and values into bit planes while
+ * the engine multiplies the rows by those before, and compute exponentials and results.
+ */
+#ifndef ME_NE16_ATTENTION_S8_H
+#define ME_NE16_ATTENTION_S8_H
+
+#include "me_attention.h"
+
+/* before and after reach over all keys; nine_cores is 0 */
+typedef me_attention_s8_params me_ne16_attention_s8_params;
+
+/* scratch   rows, a multiple of 12: scores, then exponentials and sums; a divisor of 8 bytes for each
+ *           32 multipliers; rows of q, unsigned, up to whole words; a term of 4 bytes for each of `keys`
+ *           bit planes of `keys` rows of width, or out_width rows of `values`, each up to 16 bytes */
+typedef me_attention_s8_tile me_ne16_attention_s8_tile;
+
+/* y = softmax(q k^T + bias) v, the integers of me_attention_s8. */
+void me_ne16_attention_s8(const me_ne16_attention_s8_params *op, const me_ne16_attention_s8_tile *tile);
+
+#endif

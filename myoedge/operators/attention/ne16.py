@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention with both products on NE16: the cores pack keys and values into bit planes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import round_up
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
+from myoedge.operators.products.ne16 import INPUTS, OUTPUTS, SUMS, pointwise_cycles
+
+ROWS = 12  # that scratch has a multiple of, as me_ne16_attention_s8.c
+PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.3, 30.0  # cycles of eight cores
+BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
+
+
+def sees_all_keys(step: QuantizedNode) -> BrokenRule | None:
+    if step.attrs["window"] is None:
+        return None
+    return BrokenRule("attention to all keys", "a window of keys", "attention without a window")
+
+
+def on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
+    """The kernel of the cores with its products on NE16, of an attention of these sizes."""
+    return replace(
+        tiled,
+        function="me_ne16_attention_s8",
+        multiples={"row": ROWS, "keys": OUTPUTS // 4},
+        scratch=lambda sizes: _scratch(sizes, numbers),
+        work=lambda sizes: _cycles(sizes, numbers),
+        nine_cores=None,
+        l1_only=True,
+    )
+
+
+def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
+    """Bytes of scratch, laid out in me_ne16_attention_s8.h."""
+    keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
+    filled, part = round_up(keys, 4), 4 * sizes["keys"]
+    row = max(4 * filled, filled + 4 * columns) + 8
+    planes = np.maximum(part * round_up(width, INPUTS), columns * round_up(part, INPUTS))
+    return round_up(sizes["row"], ROWS) * row + OUTPUTS + sizes["row"] * width + 4 * part + planes
+
+
+def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
+    """Products of a part of the keys and values beside the cores' packing, exponentials behind."""
+    keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
+    rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
+    products = pointwise_cycles(rows, width, keys, SUMS)
+    products += pointwise_cycles(rows, keys, columns, SUMS)
+    packed = PACKED_BYTE * keys * (width + columns)
+    return part * (np.maximum(BESIDE_CORES * products, packed) + rows * (ROW + EXPONENTIAL * keys))
