@@ -42,11 +42,17 @@ static int32_t extent(uint32_t tiles, uint32_t last, int32_t whole)
     return ((int32_t)(tiles & 0xFFFF) - 1) * whole + (last & 0xFFFF ? (int32_t)(last & 0xFFFF) : whole);
 }
 
+static int is_depthwise(const me_ne16_job *job)
+{
+    return (job->config & ME_NE16_MODE) == ME_NE16_DEPTHWISE;
+}
+
 /* Weight of an input channel at a tap: 16 inputs are a group of `bits` planes, two bytes a tap. */
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
     const int32_t bits = (int32_t)(job->config & 7) + 1;
-    const uint8_t *group = job->weights + (uint32_t)k * job->weight_channel + c / 16 * bits * 2 * taps;
+    const uint8_t *output = is_depthwise(job) ? job->weights : job->weights + (uint32_t)k * job->weight_channel;
+    const uint8_t *group = output + c / 16 * bits * 2 * taps;
     int32_t value = job->weight_offset;
     for (int32_t bit = 0; bit < bits; bit++)
         value += (group[2 * (bit * taps + tap) + c % 16 / 8] >> c % 8 & 1) << bit;
@@ -84,10 +90,11 @@ static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t c
 {
     const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
     for (int32_t k = 0; k < channels; k++) {
+        const int32_t first = is_depthwise(job) ? k : 0, end = is_depthwise(job) ? k + 1 : inputs;
         int32_t sum = job->config & ME_NE16_STREAM_IN ? *word_of(job, k, y) : 0;
         for (int32_t tap = 0; tap < side * side; tap++) {
             const uint8_t *from = x + (uint32_t)(tap / side) * job->x_row + (uint32_t)(tap % side) * job->x_pixel;
-            for (int32_t c = 0; c < inputs; c++)
+            for (int32_t c = first; c < end; c++)
                 sum += from[c] * weight(job, k, tap, side * side, c);
         }
         const int32_t result = job->config & ME_NE16_NORMALISE ? normalised(job, k, sum) : sum;
@@ -100,7 +107,7 @@ static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t c
 
 int32_t me_ne16_start(const me_ne16_job *job)
 {
-    const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, 32);
+    const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, is_depthwise(job) ? 16 : 32);
     const int32_t inputs = extent(job->tiles_channels, job->last_channels, 16);
     const int32_t rows = extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
     const int32_t columns = extent(job->tiles_pixels, job->last_outputs, 3);

@@ -11,6 +11,8 @@
 /* Fields of `config`. Activations are unsigned bytes, weights signed bytes plus 128 in bit planes. */
 #define ME_NE16_WEIGHT_BITS(bits) ((uint32_t)(bits) - 1u)
 #define ME_NE16_NORMALISE (1u << 4)
+#define ME_NE16_MODE (3u << 5)
+#define ME_NE16_DEPTHWISE (1u << 5) /* else 3x3, or: */
 #define ME_NE16_1X1 (2u << 5)
 #define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* 1, 2 or 4 */
 #define ME_NE16_STREAM_IN (1u << 14) /* sums begin with what is at y: with ME_NE16_INT32 */
@@ -23,7 +25,8 @@
  * bytes to the next. A channel's parameters: the sum
  * is multiplied by its scale, its bias is added, and the result is shifted right by its shift.
  * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
- * tiles_*  numbers of tiles: of 32 outputs and 16 inputs, of 3 rows and 3 columns, packed likewise */
+ * tiles_*  numbers of tiles: of 32 outputs and 16 inputs, of 3 rows and 3 columns, packed likewise; depthwise
+ *          jobs have as many outputs as inputs, 16 in a tile */
 typedef struct {
     const uint8_t *weights, *x;
     int8_t *y;

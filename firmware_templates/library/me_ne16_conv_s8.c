@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16_conv_s8.h"
 
-#include "me_conv_s8_padding.h"
 #include "me_ne16_layer.h"
+#include "me_ne16_operands.h"
 #include "me_share.h"
 #include "me_unsigned.h"
 
-static const uint8_t *scratch_of(const me_ne16_conv_s8_tile *tile)
+static uint8_t *scratch_of(const me_ne16_conv_s8_tile *tile)
 {
-    return (const uint8_t *)tile->conv.padded;
+    return (uint8_t *)tile->conv.padded;
 }
 
 static int32_t taps_of(const me_conv_s8_params *conv)
@@ -21,30 +21,66 @@ static int32_t columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s
     return me_conv_span(tile->conv.ow, op->conv.k_w, op->conv.stride_w, op->conv.dilation_w);
 }
 
-/* Windows of this core's share of the results, one behind the other. */
-static void copy_windows(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile, int32_t n)
+/* Rows or columns of the input that the first n rows or columns of results reach over. */
+static int32_t span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
 {
-    const me_gemm_windows windows = { .op = &op->conv, .tile = &tile->conv, .columns = tile->conv.ow };
-    for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++) {
-        const me_pixel at = me_pixel_of(&windows, i);
-        me_copy_padded_window(&windows, at.row, at.column, tile->conv.padded + i * taps_of(&op->conv));
-    }
-    ME_SYNC();
+    return n > 0 ? me_conv_span(n, kernel, stride, dilation) : 0;
 }
 
-/* Scratch of the whole tile, unsigned. */
-static void prepare(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
+/* Rows of results that the first n results are of. */
+static int32_t rows_of(int32_t n, int32_t ow)
 {
-    const int32_t n = tile->conv.oh * tile->conv.ow, columns = columns_of(op, tile);
-    const int32_t rows = me_conv_span(tile->conv.oh, op->conv.k_h, op->conv.stride_h, op->conv.dilation_h);
-    const int32_t bytes = op->way == ME_NE16_WINDOWS ? n * taps_of(&op->conv) : rows * columns * op->conv.c;
-    if (op->way == ME_NE16_WINDOWS)
-        copy_windows(op, tile, n);
-    else
-        me_copy_padded_rows(&op->conv, &tile->conv, rows, columns);
-    const int32_t words = (bytes + 3) / 4, first = ME_FIRST(words);
-    int8_t *from = tile->conv.padded + 4 * first;
-    me_unsigned_words(from, (uint8_t *)from, ME_LAST(words) - first);
+    return (n + ow - 1) / ow;
+}
+
+/* Rows of the padded input, behind the windows, that windows of `end` results but not of the first `first`
+ * reach over. */
+static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first, int32_t end,
+                              int32_t columns)
+{
+    uint8_t *image = (uint8_t *)tile->padded + me_gemm_row_bytes(tile->oh * tile->ow * taps_of(op));
+    const int32_t k_h = op->k_h, stride = op->stride_h, dilation = op->dilation_h;
+    const me_ne16_area area = {
+        span(rows_of(first, tile->ow), k_h, stride, dilation), span(rows_of(end, tile->ow), k_h, stride, dilation),
+        0, columns,
+    };
+    me_ne16_write_area(op, tile, &area, columns * op->c, image);
+    ME_SYNC();
+    return image;
+}
+
+static void prepare_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_conv_s8_params *op = layer->op;
+    const me_ne16_conv_s8_tile *tile = layer->tile;
+    const me_conv_s8_tile *conv = &tile->conv;
+    const int32_t columns = columns_of(op, tile);
+    const int32_t rows = span(conv->oh, op->conv.k_h, op->conv.stride_h, op->conv.dilation_h);
+    me_ne16_image image = { conv->x, conv->row_stride, ME_TO_UNSIGNED };
+    if (conv->pad_top > 0 || conv->pad_left > 0 || rows > conv->h || columns > conv->w) {
+        const uint8_t *padded = prepare_image(&op->conv, conv, first, end, columns);
+        image = (me_ne16_image){ padded, columns * op->conv.c, 0 };
+    }
+    me_ne16_write_windows(&op->conv, &image, conv->ow, first, end, scratch_of(tile));
+}
+
+/* Those of a job that the jobs before have not. */
+static void prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_conv_s8_params *op = layer->op;
+    const me_ne16_conv_s8_tile *tile = layer->tile;
+    const int32_t columns = columns_of(op, tile), k_h = op->conv.k_h, stride = op->conv.stride_h;
+    const me_ne16_area area = { span(first, k_h, stride, 1), span(end, k_h, stride, 1), 0, columns };
+    me_ne16_write_area(&op->conv, &tile->conv, &area, columns * op->conv.c, scratch_of(tile));
+}
+
+static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_conv_s8_params *op = layer->op;
+    const me_ne16_conv_s8_tile *tile = layer->tile;
+    const int32_t k_w = op->conv.k_w, stride = op->conv.stride_w;
+    const me_ne16_area area = { 0, 1, span(first, k_w, stride, 1), span(end, k_w, stride, 1) };
+    me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
 static int32_t start_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -59,40 +95,59 @@ static int32_t start_windows(const me_ne16_layer *layer, int32_t first, int32_t 
     return me_ne16_start(&job);
 }
 
+/* Registers of a way: filter mode, bytes of an output and 16 inputs (of 16 channels), reach of a filter. */
+typedef struct {
+    uint32_t config;
+    int32_t weight_bytes, reach;
+} filter_mode;
+
+static filter_mode mode_of(int32_t way)
+{
+    if (way == ME_NE16_FILTER)
+        return (filter_mode){ 0, 144, 2 };
+    if (way == ME_NE16_DEPTHWISE_FILTER)
+        return (filter_mode){ ME_NE16_DEPTHWISE, 144, 2 };
+    return (filter_mode){ ME_NE16_1X1, 16, 0 };
+}
+
 static int32_t start_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t row = columns_of(op, tile) * op->conv.c * op->conv.stride_h;
     const int32_t y_row = tile->conv.ow * tile->conv.y_stride;
-    me_ne16_job job = me_ne16_job_of(&layer->outputs, op->way == ME_NE16_FILTER ? 0 : ME_NE16_1X1);
+    const filter_mode registers = mode_of(op->way);
+    me_ne16_job job = me_ne16_job_of(&layer->outputs, registers.config);
     job.x = scratch_of(tile) + first * row;
     job.y = tile->conv.y + first * y_row;
     job.x_pixel = (uint32_t)(op->conv.stride_w * op->conv.c);
     job.x_row = (uint32_t)row;
     job.y_pixel = (uint32_t)tile->conv.y_stride;
     job.y_row = (uint32_t)y_row;
-    me_ne16_set_image(&job, end - first, tile->conv.ow, op->way == ME_NE16_FILTER ? 2 : 0);
+    me_ne16_set_image(&job, end - first, tile->conv.ow, registers.reach);
     return me_ne16_start(&job);
+}
+
+static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
+{
+    return op->way == ME_NE16_WINDOWS ? prepare_windows : in_run ? prepare_columns : prepare_rows;
 }
 
 void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
 {
     const me_conv_s8_tile *conv = &tile->conv;
     const int in_run = op->way == ME_NE16_WINDOWS || (op->way == ME_NE16_PIXELS && conv->oh == 1);
+    const filter_mode registers = mode_of(op->way);
     const me_ne16_layer layer = {
         .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .y = conv->y, .table = op->conv.scale.table,
-        .prepare = 0, .start = in_run ? start_windows : start_rows,
+        .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run), .start = in_run ? start_windows : start_rows,
         .finish = op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,
             .scale_bytes = op->scale_bytes, .all_k = op->k, .first_k = tile->first_k, .k = conv->k,
-            .inputs = op->way == ME_NE16_FILTER ? op->conv.c : taps_of(&op->conv),
-            .weight_bytes = op->way == ME_NE16_FILTER ? 144 : 16,
+            .inputs = registers.reach ? op->conv.c : taps_of(&op->conv), .weight_bytes = registers.weight_bytes,
         },
     };
-    if (!tile->has_scratch)
-        prepare(op, tile);
     me_ne16_run(&layer);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution on NE16, of int8 operands in L1, in one group. Cores 0 .. 7 call it together: they write
- * the input with its padding, or its windows, to scratch as unsigned bytes, and core 0 starts jobs on it.
+ * Convolution on NE16, of int8 operands in L1, in one group or depthwise. Cores 0 .. 7 call it together:
+ * they write the input with its padding, or its windows, to scratch as unsigned bytes, those of a job
+ * while the engine runs the job before, and core 0 starts the jobs.
  */
 #ifndef ME_NE16_CONV_S8_H
 #define ME_NE16_CONV_S8_H
@@ -9,10 +10,11 @@
 
 /* How a job reads scratch:
  *   ME_NE16_FILTER   3x3 filters over the padded input: stride and dilation 1
+ *   ME_NE16_DEPTHWISE_FILTER a 3x3 filter for each channel of the padded input: depthwise, stride and dilation 1
  *   ME_NE16_PIXELS   the padded input as overlapping pixels of k_w * c channels: kernels of one row,
  *                    dilation_w 1
  *   ME_NE16_WINDOWS  windows that were copied one behind the other: all other convolutions */
-enum { ME_NE16_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS };
+enum { ME_NE16_FILTER, ME_NE16_DEPTHWISE_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS };
 
 /* conv: scale.pre and all that belongs to scratch of me_conv_s8 is unused
  * k: outputs of the whole layer; parameters: me_ne16_layer.h */

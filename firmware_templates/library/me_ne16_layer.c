@@ -21,11 +21,14 @@ me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
 {
     const uint32_t inputs = tiles_of(out->inputs, 16);
     const uint32_t last_inputs = (uint32_t)(out->inputs - 16 * ((int32_t)inputs - 1));
+    const int each = config == ME_NE16_DEPTHWISE; /* tiles have as many outputs as inputs */
+    const uint32_t outputs = each ? inputs : tiles_of(out->k, 32);
+    const uint32_t last_outputs = each ? last_inputs : last_of(out->k, 32);
     return (me_ne16_job){
         .weights = out->weights, .y_group = 32,
         .weight_plane = 18, .weight_channel = (uint32_t)out->weight_bytes * inputs,
-        .last_channels = last_of(out->k, 32) << 16 | last_inputs,
-        .tiles_channels = tiles_of(out->k, 32) << 16 | inputs,
+        .last_channels = last_outputs << 16 | last_inputs,
+        .tiles_channels = outputs << 16 | inputs,
         .weight_offset = -128,
         .config = config | ME_NE16_WEIGHT_BITS(8) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
@@ -86,7 +89,7 @@ void me_ne16_run(const me_ne16_layer *layer)
         ME_SYNC();
         if (ME_CORE() == 0) {
             running = layer->start(layer, first, last);
-            if (first > 0)
+            if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }
         if (layer->finish && first > 0) {

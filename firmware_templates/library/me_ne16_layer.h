@@ -10,7 +10,7 @@
 /* Constants of the outputs first_k .. first_k + k - 1 of a layer of all_k outputs.
  * parameters: all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of a byte; unused where
  *             results are sums
- * inputs: channels that are read   weight_bytes: of an output and 16 inputs */
+ * inputs: channels that are read   weight_bytes: of an output and 16 inputs, of 16 channels if depthwise */
 typedef struct {
     const uint8_t *weights, *parameters;
     int32_t scale_bytes, all_k, first_k, k, inputs, weight_bytes;
@@ -47,8 +47,8 @@ void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t firs
 /* Results in the layer's table. */
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* A 1x1 or 3x3 job of these outputs, without its pixels: int8 results, or sums of 32 bits.
- * config: ME_NE16_1X1, or 0 */
+/* A job of these outputs, without its pixels: int8 results, or sums of 32 bits.
+ * config: ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 */
 me_ne16_job me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config);
 me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config);
 

@@ -30,4 +30,77 @@ me_function me_unsigned_words
     ret
 me_end me_unsigned_words
 
+/* a0 x, a1 y, a2 pieces, a3 bytes, a4 x_step, a5 y_step, a6 word; the last words of a piece overlap those before
+ * where its bytes are no whole words */
+me_function me_xor_pieces
+    addi t0, a3, -4
+    bltz t0, .Lpieces_bytes
+    sub a4, a4, t0
+    sub a5, a5, t0
+    li t1, 12
+    bgt a3, t1, .Lpieces_long
+    li t1, 8
+    bgt a3, t1, .Lpieces_three
+    lp_setup 1, a2, .Lpieces_two_last
+    p_lw_r t3, t0, a0
+    p_lw_r t4, a4, a0
+    xor t3, t3, a6
+    xor t4, t4, a6
+    p_sw_r t3, t0, a1
+.Lpieces_two_last:
+    p_sw_r t4, a5, a1
+    ret
+.Lpieces_three:
+    lp_setup 1, a2, .Lpieces_three_last
+    lw t5, 4(a0)
+    p_lw_r t3, t0, a0
+    p_lw_r t4, a4, a0
+    xor t5, t5, a6
+    xor t3, t3, a6
+    xor t4, t4, a6
+    sw t5, 4(a1)
+    p_sw_r t3, t0, a1
+.Lpieces_three_last:
+    p_sw_r t4, a5, a1
+    ret
+.Lpieces_long:
+    addi t2, a3, -1
+    srli t1, t2, 3
+    andi t2, t2, 7
+    addi t2, t2, -7
+    lp_setup 1, a2, .Lpieces_long_last
+    lp_setup 0, t1, .Lpieces_words_last
+    p_lw t3, 4, a0
+    p_lw t4, 4, a0
+    xor t3, t3, a6
+    xor t4, t4, a6
+    p_sw t3, 4, a1
+.Lpieces_words_last:
+    p_sw t4, 4, a1
+    add a0, a0, t2
+    add a1, a1, t2
+    p_lw t3, 4, a0
+    p_lw_r t4, a4, a0
+    xor t3, t3, a6
+    xor t4, t4, a6
+    p_sw t3, 4, a1
+.Lpieces_long_last:
+    p_sw_r t4, a5, a1
+    ret
+.Lpieces_bytes:
+    sub a4, a4, a3
+    sub a5, a5, a3
+    lp_setup 1, a2, .Lpieces_bytes_last
+    lp_setup 0, a3, .Lpieces_byte_last
+    p_lb t3, 1, a0
+    nop
+    xor t3, t3, a6
+.Lpieces_byte_last:
+    p_sb t3, 1, a1
+    add a0, a0, a4
+.Lpieces_bytes_last:
+    add a1, a1, a5
+    ret
+me_end me_xor_pieces
+
 #endif

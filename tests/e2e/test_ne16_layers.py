@@ -21,6 +21,14 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         nn.Sequential(nn.Conv2d(17, 37, 3, padding=1), nn.GELU()),
         (1, 17, 13, 14),
     ),
+    "depthwise": (nn.Conv2d(120, 120, 3, padding=1, groups=120), (1, 120, 5, 7)),
+    "depthwise without padding": (
+        nn.Sequential(nn.Conv2d(192, 192, 3, groups=192), nn.GELU()),
+        (1, 192, 6, 5),
+    ),
+    "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
+    "windows of pieces": (nn.Conv2d(12, 65, 3, padding=2, dilation=2), (1, 12, 11, 17)),
+    "windows without padding": (nn.Conv2d(4, 64, 5, stride=5), (1, 4, 30, 45)),
     "windows that are copied": (nn.Conv2d(16, 70, 3, stride=2, padding=1), (1, 16, 19, 23)),
     "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
     "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),
@@ -118,11 +126,15 @@ def _words_of_keys(build: myoedge.Build) -> int:
 
 
 def drawn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
-    """A linear layer or a convolution, with an activation or without."""
+    """A linear layer or a convolution, in one group or depthwise, with an activation or without."""
     c, k = (int(n) for n in rng.integers(1, 80, 2))
-    kind, act = rng.integers(3), (nn.ReLU(), nn.GELU(), nn.Identity())[rng.integers(3)]
+    kind, act = rng.integers(4), (nn.ReLU(), nn.GELU(), nn.Identity())[rng.integers(3)]
     if kind == 0:
         return nn.Sequential(nn.Linear(c, k), act), (int(rng.integers(1, 90)), c)
+    if kind == 3:
+        c = int(rng.integers(60, 260))
+        each = nn.Conv2d(c, c, 3, padding=int(rng.integers(0, 3)), groups=c)
+        return nn.Sequential(each, act), (1, c, *(int(n) for n in rng.integers(3, 14, 2)))
     rank = int(kind)
     kernel, stride, dilation = (
         tuple(int(n) for n in rng.integers(1, most, rank)) for most in (6, 4, 3)

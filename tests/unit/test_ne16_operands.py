@@ -11,6 +11,8 @@ import pytest
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.products.ne16 import (
     bit_planes,
+    depthwise_cycles,
+    depthwise_planes,
     filter_cycles,
     filter_planes,
     pointwise_cycles,
@@ -35,12 +37,28 @@ def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("c", [1, 16, 37])
+def test_weights_of_single_channels_lie_as_recorded_jobs_have_them(c: int) -> None:
+    weights = np.random.default_rng(c).integers(-127, 128, (c, 1, 3, 3))
+    shape = Shape("depthwise", c, c, 3, 3, NONE, NONE, wide=False, strided=False)
+    expected = packed_weights(shape, weights + 128, 8)
+    found = depthwise_planes(weights[:, 0].astype(np.int8))
+    used = found.reshape(-1, 8, 9, 2).copy()
+    lanes = np.packbits(np.arange(-(-c // 16) * 16) < c, bitorder="little").reshape(-1, 1, 1, 2)
+    np.testing.assert_array_equal(used & lanes, expected.reshape(used.shape) & lanes)
+
+
 def test_cycles_are_those_of_recorded_jobs() -> None:
     """A shift for all channels was recorded: one for each takes a cycle a tile more."""
     cycles = recorded_cycles()
     tiles = 2 * 4  # 64 outputs, 6 x 6 pixels
     expected = cycles["a02_1x1_w8_bias_shiftreg"]["cycles"] - START + tiles
     assert pointwise_cycles(36, 64, 64, 1) == expected
+
+
+def test_cycles_of_a_recorded_depthwise_job() -> None:
+    expected = recorded_cycles()["c01_dw_base"]["cycles"] - START + 1
+    assert depthwise_cycles(3, 3, 16, 1) == expected
 
 
 def test_sums_of_unsigned_inputs_stay_in_32_bits() -> None:

@@ -24,7 +24,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import limited, not_activated, with_entry
-from myoedge.operators.conv.ne16 import conv_on_ne16, one_group
+from myoedge.operators.conv.ne16 import conv_on_ne16, one_group_or_depthwise
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,
@@ -157,7 +157,7 @@ CONV = register(
             *on_nine_cores(in_tiles, is_large_pointwise),
             without_scratch(gathered_once, has_wide_windows),
             without_scratch(grouped_in_place, is_grouped),
-            on_ne16(conv_on_ne16, one_group),
+            on_ne16(conv_on_ne16, one_group_or_depthwise),
         ),
         weights=(1, 2),
         epilogue=True,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions on NE16: 3x3 filters, kernels of one row as overlapping pixels, copied windows."""
+"""Convolutions on NE16: 3x3 filters, depthwise ones too, kernels of one row as overlapping pixels,
+copied windows."""
 
 from __future__ import annotations
 
@@ -7,16 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.numerics.arrays import ceil_div
+import numpy as np
+
+from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
-from myoedge.operators.kernel import BrokenRule, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import BrokenRule, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import (
     JOB_PIXELS,
     JOBS_A_TILE,
     OUTPUTS,
     SIDE,
     bit_planes,
+    depthwise_cycles,
+    depthwise_planes,
     filter_cycles,
     filter_planes,
     image_cycles,
@@ -28,9 +33,11 @@ from myoedge.operators.products.ne16 import (
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
-FILTER, PIXELS, WINDOWS = range(3)  # ways of me_ne16_conv_s8.h
-PADDED_BYTE = 0.3  # cycles of eight cores: a byte of the padded input
-WINDOW, WINDOW_ROW, WINDOW_BYTE = 20.0, 12.0, 0.25  # of a window, each of its rows, a byte of it
+FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
+PADDED_BYTE = 0.14  # cycles of eight cores: a byte of the padded input
+WINDOW_ROW, WINDOW_BYTE = 2.0, 0.14  # of each row of a window, a byte of it
+
+JOB_CYCLES = 1500  # of the cores for a job, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +49,59 @@ class _Way:
     scale: int
 
     @staticmethod
-    def of(conv: Spatial, scale: int) -> _Way:
-        if conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1):
-            return _Way(conv, FILTER, scale)
+    def of(conv: Spatial, scale: int, groups: int) -> _Way:
+        """Way of a convolution: for 3x3 filters in one group the one of fewer cycles."""
+        if groups > 1:
+            return _Way(conv, DEPTHWISE, scale)
+        if _is_filter(conv):
+            _, rows, columns, k = conv.y
+            ways = (_Way(conv, number, scale) for number in (FILTER, WINDOWS))
+            return min(ways, key=lambda way: way.cycles({"t0": rows, "t1": columns, "k": k}))
         one_row = conv.kernel[0] == 1 and conv.dilation[1] == 1
         return _Way(conv, PIXELS if one_row else WINDOWS, scale)
 
+    @property
+    def in_rows(self) -> bool:
+        """Whether jobs are of rows of results, not of a run of them."""
+        rows = self.number == PIXELS and self.conv.y[1] > 1
+        return rows or self.number in (FILTER, DEPTHWISE)
+
     def cycles(self, sizes: Sizes) -> Any:
-        """Cycles of a tile: the cores write scratch, then the engine computes."""
-        rows, columns, k = sizes["t0"], sizes["t1"], sizes["k"]
+        """Cycles of a tile: the cores write scratch for the first job, then for the next one while
+        the engine computes."""
+        jobs, prepared = self._jobs(sizes), self._prepared(sizes)
+        return prepared / _job_count(prepared) + np.maximum(jobs, prepared)
+
+    def _jobs(self, sizes: Sizes) -> Any:
+        rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
         if self.number == FILTER:
-            jobs = filter_cycles(rows, columns, self.conv.x[-1], k, self.scale)
-        elif self.number == PIXELS and self.conv.y[1] > 1:
+            return filter_cycles(rows, columns, self.conv.x[-1], k, self.scale)
+        if self.number == DEPTHWISE:
+            return depthwise_cycles(rows, columns, self.conv.x[-1], self.scale)
+        if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
-            jobs = image_cycles(tiles, self.conv.taps, k, self.scale)
-        else:
-            jobs = pointwise_cycles(rows * columns, self.conv.taps, k, self.scale)
-        return jobs + self._prepared(sizes)
+            return image_cycles(tiles, self.conv.taps, k, self.scale)
+        return pointwise_cycles(rows * columns, self.conv.taps, k, self.scale)
 
     def _prepared(self, sizes: Sizes) -> Any:
+        image = PADDED_BYTE * self.conv.padded_bytes(sizes)
         if self.number != WINDOWS:
-            return PADDED_BYTE * self.conv.padded_bytes(sizes)
-        window = WINDOW + WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
-        return sizes["t0"] * sizes["t1"] * window
+            return image
+        window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
+        return image + sizes["t0"] * sizes["t1"] * window
 
     def scratch(self, sizes: Sizes) -> Any:
-        if self.number == WINDOWS:
-            return sizes["t0"] * sizes["t1"] * self.conv.taps + 4
-        return self.conv.padded_bytes(sizes)
+        """The padded input, and windows in front of it."""
+        windows = sizes["t0"] * sizes["t1"] * self.conv.taps if self.number == WINDOWS else 0
+        return round_up(windows, 4) + self.conv.padded_bytes(sizes)
 
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
         units, least = rows * columns, JOB_PIXELS
-        if self.number == FILTER or (self.number == PIXELS and rows > 1):
+        if self.in_rows:
             units, least = rows, SIDE
+        count = int(_job_count(self._prepared({"t0": rows, "t1": columns})))
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -85,35 +110,44 @@ class _Way:
             **conv,
             "conv.padded": "@scratch",
             "first_k": y.start[4],
-            "units_at_a_time": ceil_div(units, JOBS_A_TILE * least) * least,
+            "units_at_a_time": ceil_div(units, count * least) * least,
             "has_scratch": int(y.start[4] > 0),
         }
 
 
+def _job_count(prepared: Any) -> Any:
+    """Jobs of a tile for which the cores prepare operands for so many cycles."""
+    return np.clip(prepared // JOB_CYCLES, 1, JOBS_A_TILE)
+
+
+def _is_filter(conv: Spatial) -> bool:
+    return conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1)
+
+
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes t0 and t1 of the results, k in blocks of 32 channels."""
+    """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together where each
+    has a filter of its own."""
     conv, table, scale = Spatial.of(step), table_operand(step), scale_bytes(step)
-    if conv.pointwise:
+    groups, (k, *_) = step.attrs["groups"], step["weight"].shape
+    if conv.pointwise and groups == 1:
         return rows_on_ne16(step, engine)
-    way, (k, *_) = _Way.of(conv, scale), step["weight"].shape
-    is_filter = way.number == FILTER
-    planes = (
-        filter_planes(step["weight"]) if is_filter else bit_planes(step["weight"].reshape(k, -1))
-    )
+    way = _Way.of(conv, scale, groups)
+    cut: Dim = (("k", 1),) if groups == 1 else ()
+    planes = _planes(step["weight"], way.number)
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
         function="me_ne16_conv_s8",
-        axes={**conv.axes(), "k": k},
-        split=("k", "t0", "t1"),
+        axes={**conv.axes(), **({"k": k} if cut else {})},
+        split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n",),
-        innermost_axes=("k",),
-        multiples={"k": OUTPUTS},
+        innermost_axes=("k",) if cut else (),
+        multiples={"k": OUTPUTS} if cut else {},
         operands=(
             conv.read(()),
-            Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
+            Operand("weights", "weights", planes.shape, (cut, ()), array=planes),
             Operand.whole("parameters", parameters(step)),
             *table,
-            conv.write((("k", 1),)),
+            conv.write(cut),
         ),
         op={**op, "way": way.number, "k": k, "scale_bytes": scale, "parameters": "@parameters"},
         tile=way.fields,
@@ -123,8 +157,19 @@ def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def one_group(step: QuantizedNode) -> BrokenRule | None:
-    """Rule of NE16 about groups of channels."""
+def _planes(weight: Array, way: int) -> Array:
+    if way == FILTER:
+        return filter_planes(weight)
+    if way == DEPTHWISE:
+        return depthwise_planes(weight[..., 0])
+    return bit_planes(weight.reshape(len(weight), -1))
+
+
+def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
+    """Rule of NE16 about groups of channels: one, or a 3x3 filter for each channel."""
     groups = step.attrs["groups"]
-    change = "a convolution with groups=1"
-    return BrokenRule("one group of channels", str(groups), change) if groups > 1 else None
+    each = groups == step.shapes[0][-1] == step.out[-1]
+    if groups == 1 or (each and _is_filter(Spatial.of(step))):
+        return None
+    change = "a convolution with groups=1, or a depthwise one of 3x3 with stride 1"
+    return BrokenRule("one group of channels", str(groups), change)

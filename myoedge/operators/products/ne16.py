@@ -123,6 +123,14 @@ def filter_planes(weight: Array) -> Array:
     return np.packbits(planes, axis=-1, bitorder="little").reshape(k, -1)
 
 
+def depthwise_planes(weight: Array) -> Array:
+    """int8 [C, 3, 3] -> uint8 [C' / 16, bytes] in the layout of depthwise jobs: for every 16
+    channels those of `filter_planes`, a bit for each channel."""
+    c = len(weight)
+    taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
+    return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2))
+
+
 def scale_bytes(step: QuantizedNode) -> int:
     """Bytes of a multiplier: the fewest for all channels."""
     return 1 if int(step["mult"].max()) < 256 else 2
@@ -169,15 +177,28 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
 
 def filter_cycles(rows: Any, columns: Any, c: int, k: Any, scale: int) -> Any:
     """Cycles of 3x3 jobs over an image of so many results, of c inputs and k outputs."""
-    groups, down, across = ceil_div(c, INPUTS), ceil_div(rows, SIDE), ceil_div(columns, SIDE)
-    read = (rows + 2 * down) * (columns + 2 * across)  # pixels of the tiles' inputs
-    tiles = down * across
+    groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     return _by_outputs(
         k,
         lambda n: (
             groups * (read + tiles * (18 + n * WEIGHT_BITS)) + tiles * _results_cycles(n, scale)
         ),
     )
+
+
+def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int) -> Any:
+    """Cycles of depthwise 3x3 jobs over an image of so many results of c channels; all but the last
+    16 channels take the cycles of 32 scales."""
+    groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
+    last = c - INPUTS * (groups - 1)
+    results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)
+    return groups * (read + tiles * 28) + tiles * (c * WEIGHT_BITS + results)
+
+
+def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
+    """Pixels that tiles of 3x3 jobs read for an image of so many results, and their number."""
+    down, across = ceil_div(rows, SIDE), ceil_div(columns, SIDE)
+    return (rows + 2 * down) * (columns + 2 * across), down * across
 
 
 def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_ne16_operands.h"
+
+#include <stddef.h>
+
+#include "me_layout_rows.h"
+#include "me_share.h"
+#include "me_unsigned.h"
+
+static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
+
+static uint8_t *fill(uint8_t *to, int32_t bytes, int32_t x_zero)
+{
+    const uint32_t byte = (uint8_t)(x_zero + 128);
+    if (bytes >= 4)
+        me_fill_words((int8_t *)to, byte * 0x01010101u, bytes / 4);
+    for (int32_t i = bytes & ~3; i < bytes; i++)
+        to[i] = (uint8_t)byte;
+    return to + bytes;
+}
+
+/* Columns `first` to before `end` of a row; of x, or of the padding around it. */
+static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t first,
+                          int32_t end, uint8_t *to)
+{
+    const int32_t c = op->c, from = first < 0 ? 0 : first, inside = at_most(end, tile->w) - from;
+    if (row < 0 || row >= tile->h || inside <= 0) {
+        fill(to, (end - first) * c, op->x_zero);
+        return;
+    }
+    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * c;
+    to = fill(to, (from - first) * c, op->x_zero);
+    me_xor_pieces(x, to, 1, inside * c, 0, 0, ME_TO_UNSIGNED);
+    fill(to + inside * c, (end - from - inside) * c, op->x_zero);
+}
+
+void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
+                        int32_t row_bytes, uint8_t *image)
+{
+    const int32_t columns = area->end_column - area->first_column;
+    const int32_t n = (area->end_row - area->first_row) * columns, last = ME_LAST(n);
+    int32_t i = ME_FIRST(n), row = i / columns, column = i - row * columns;
+    for (int32_t count; i < last; i += count, row++, column = 0) {
+        const int32_t at_row = area->first_row + row, at = area->first_column + column;
+        count = at_most(columns - column, last - i);
+        write_columns(op, tile, at_row - tile->pad_top, at - tile->pad_left, at - tile->pad_left + count,
+                      image + (ptrdiff_t)at_row * row_bytes + at * op->c);
+    }
+}
+
+/* n windows of a row of results, from where the first begins. */
+static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, const uint8_t *from, int32_t n,
+                      uint8_t *to)
+{
+    const int32_t in_one = op->dilation_w == 1, runs = in_one ? 1 : op->k_w, taps = op->k_h * op->k_w * op->c;
+    const int32_t run = in_one ? op->k_w * op->c : op->c;
+    for (int32_t r = 0; r < op->k_h; r++, from += op->dilation_h * image->row_bytes)
+        for (int32_t s = 0; s < runs; s++, to += run)
+            me_xor_pieces(from + s * op->dilation_w * op->c, to, n, run, op->stride_w * op->c, taps, image->word);
+}
+
+void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,
+                           int32_t end, uint8_t *windows)
+{
+    const uint8_t *bytes = image->bytes;
+    const int32_t last = first + ME_LAST(end - first), taps = op->k_h * op->k_w * op->c;
+    int32_t i = first + ME_FIRST(end - first), row = i / ow, column = i - row * ow;
+    for (int32_t n; i < last; i += n, row++, column = 0) {
+        const int32_t at = row * op->stride_h * image->row_bytes + column * op->stride_w * op->c;
+        n = at_most(ow - column, last - i);
+        write_row(op, image, bytes + at, n, windows + (ptrdiff_t)i * taps);
+    }
+}

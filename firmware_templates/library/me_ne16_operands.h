@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Operands of NE16's jobs in scratch: an input between its padding, or windows one behind the other, as
+ * unsigned bytes. Cores 0 .. 7 call it together and share the work; no barrier is inside.
+ */
+#ifndef ME_NE16_OPERANDS_H
+#define ME_NE16_OPERANDS_H
+
+#include "me_gemm.h"
+
+/* Rows first_row to before end_row, and likewise columns, of the input with its padding. */
+typedef struct {
+    int32_t first_row, end_row, first_column, end_column;
+} me_ne16_area;
+
+/* Writes an area of the padded input to where it lies in `image`, whose rows are row_bytes apart. */
+void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
+                        int32_t row_bytes, uint8_t *image);
+
+/* Input with its padding; word: ME_TO_UNSIGNED, or 0 where bytes are unsigned already. */
+typedef struct {
+    const void *bytes;
+    int32_t row_bytes;
+    uint32_t word;
+} me_ne16_image;
+
+/* Writes the windows of results `first` to before `end`, of ow in a row, to where they lie in `windows`. */
+void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,
+                           int32_t end, uint8_t *windows);
+
+#endif
