@@ -24,6 +24,12 @@ static const me_attention_s8_tile *tile_of(const me_ne16_layer *layer)
     return ((const attention *)layer->op)->work.tile;
 }
 
+/* Rows up to a multiple of three, so that none comes twice where sums are added to earlier ones. */
+static int32_t pixels_of(const me_ne16_layer *layer)
+{
+    return (tile_of(layer)->rows + 2) / 3 * 3;
+}
+
 /* ---- scores: (sum of (q + 128) * k) - 128 * (sum of k) */
 
 static void pack_keys(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -48,7 +54,7 @@ static int32_t start_scores(const me_ne16_layer *layer, int32_t first, int32_t e
     job.y = me_scores_row(&a->work, 0) + 4 * (tile_of(layer)->first_key + first);
     job.scales = a->multipliers;
     job.biases = a->terms + first;
-    me_ne16_set_run(&job, tile_of(layer)->rows, width, a->work.row);
+    me_ne16_set_run(&job, pixels_of(layer), width, a->work.row);
     return me_ne16_start(&job);
 }
 
@@ -75,7 +81,6 @@ static void pack_values(const me_ne16_layer *layer, int32_t first, int32_t end)
         me_bit_planes_row(tile_of(layer)->v + k * values, values, a->planes + k * groups_of(values));
 }
 
-/* Where sums are added to earlier ones, no pixel may come twice: their number is a multiple of three. */
 static int32_t start_values(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const attention *a = layer->op;
@@ -88,7 +93,7 @@ static int32_t start_values(const me_ne16_layer *layer, int32_t first, int32_t e
     me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1 | add);
     job.x = (const uint8_t *)me_scores_row(&a->work, 0) + tile->first_value;
     job.y = me_scores_row(&a->work, 0) + a->work.filled + 4 * first;
-    me_ne16_set_run(&job, (tile->rows + 2) / 3 * 3, a->work.row, a->work.row);
+    me_ne16_set_run(&job, pixels_of(layer), a->work.row, a->work.row);
     return me_ne16_start(&job);
 }
 

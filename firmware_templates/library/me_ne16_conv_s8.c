@@ -140,8 +140,9 @@ void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_til
     const filter_mode registers = mode_of(op->way);
     const me_ne16_layer layer = {
         .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
-        .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .y = conv->y, .table = op->conv.scale.table,
-        .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run), .start = in_run ? start_windows : start_rows,
+        .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
+        .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
+        .start = in_run ? start_windows : start_rows,
         .finish = op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,

@@ -78,24 +78,33 @@ void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
     me_table_row(layer->table, y + part.first, y + part.first, part.last - part.first);
 }
 
+/* A run of 8 pixels more than whole tiles of 3x3 takes two tiles more (me_ne16_set_run), one of 9 more a
+ * single one: such a job computes the pixel before it again. */
+static int32_t start_of(const me_ne16_layer *layer, int32_t first, int32_t last)
+{
+    return first > 0 && layer->in_run && (last - first) % 9 == 8 ? first - 1 : first;
+}
+
 void me_ne16_run(const me_ne16_layer *layer)
 {
     int32_t running = 0, before = 0;
-    for (int32_t first = 0, last; first < layer->units; before = first, first = last) {
+    for (int32_t first = 0, last; first < layer->units; first = last) {
         const int32_t end = first + layer->at_a_time, ended = running;
         last = end < layer->units ? end : layer->units;
         if (layer->prepare)
             layer->prepare(layer, first, last);
         ME_SYNC();
+        const int32_t from = start_of(layer, first, last);
         if (ME_CORE() == 0) {
-            running = layer->start(layer, first, last);
+            running = layer->start(layer, from, last);
             if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }
         if (layer->finish && first > 0) {
             ME_SYNC();
-            layer->finish(layer, before, first);
+            layer->finish(layer, before, from);
         }
+        before = from;
     }
     if (ME_CORE() == 0)
         me_ne16_wait(running);

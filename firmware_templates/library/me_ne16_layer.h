@@ -23,13 +23,14 @@ typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t en
 typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
 /* units of unit_bytes results from y on, at_a_time in a job
+ * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); at_a_time is whole tiles then
  * prepare  called by all cores before a job of these units; 0: nothing is to be prepared
  * start    called by core 0; returns the number of the job
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
  * table    of me_ne16_look_up: 256 entries, the first for -128
  * op, tile for these functions */
 struct me_ne16_layer {
-    int32_t units, at_a_time, unit_bytes;
+    int32_t units, at_a_time, unit_bytes, in_run;
     int8_t *y;
     const int8_t *table;
     me_ne16_units *prepare, *finish;

@@ -24,8 +24,8 @@ static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
 void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
 {
     const me_ne16_layer layer = {
-        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .y = tile->y,
-        .table = op->table, .prepare = tile->has_scratch ? 0 : prepare, .start = start,
+        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .in_run = 1,
+        .y = tile->y, .table = op->table, .prepare = tile->has_scratch ? 0 : prepare, .start = start,
         .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,

@@ -5,13 +5,13 @@
 #include "me_share.h"
 #include "me_sums_s16.h"
 
-/* Sums of the job of these rows: jobs take two places in turns. */
+/* Sums of the job from this row on, or from the one before: jobs take two places in turns. */
 static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;
     const me_ne16_linear_s8_s16_tile *tile = layer->tile;
-    const int32_t place = first / layer->at_a_time & 1, x_bytes = (tile->rows * op->c + 3) / 4 * 4;
-    return (int8_t *)tile->scratch + x_bytes + place * layer->at_a_time * 4 * tile->k;
+    const int32_t job = (first + layer->at_a_time - 1) / layer->at_a_time, x_bytes = (tile->rows * op->c + 3) / 4 * 4;
+    return (int8_t *)tile->scratch + x_bytes + (job & 1) * layer->at_a_time * 4 * tile->k;
 }
 
 static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -48,8 +48,8 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
 {
     const me_ne16_layer layer = {
-        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .prepare = tile->has_scratch ? 0 : prepare,
-        .start = start, .finish = finish, .op = op, .tile = tile,
+        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1,
+        .prepare = tile->has_scratch ? 0 : prepare, .start = start, .finish = finish, .op = op, .tile = tile,
         .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
     };
     me_ne16_run(&layer);

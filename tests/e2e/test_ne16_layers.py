@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "windows that are copied": (nn.Conv2d(16, 70, 3, stride=2, padding=1), (1, 16, 19, 23)),
     "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
     "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),
+    "a row that two jobs compute": (nn.Sequential(nn.Linear(64, 96), nn.GELU()), (80, 64)),
     "rows in many tiles": (nn.Sequential(nn.Linear(96, 200), nn.GELU()), (151, 96)),
 }
 
@@ -75,7 +76,7 @@ def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
 ) -> None:
     torch.manual_seed(0)
     network = {"lstm": nn.LSTM(72, 30, bidirectional=True), "gru": nn.GRU(85, 37)}[name]
-    build = built(network, (61, 1, network.input_size), tmp_path, l1)
+    build = built(network, (62, 1, network.input_size), tmp_path, l1)
     assert {row["engine"] for row in build.report["layers"] if row["op"] == "gates"} == {"ne16"}
     assert_exact(build)
 

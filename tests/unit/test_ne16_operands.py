@@ -61,6 +61,11 @@ def test_cycles_of_a_recorded_depthwise_job() -> None:
     assert depthwise_cycles(3, 3, 16, 1) == expected
 
 
+def test_a_job_of_eight_pixels_behind_others_takes_a_tile() -> None:
+    assert pointwise_cycles(80, 64, 64, 1) == pointwise_cycles(81, 64, 64, 1)
+    assert pointwise_cycles(8, 64, 64, 1) == 2 * pointwise_cycles(9, 64, 64, 1)
+
+
 def test_sums_of_unsigned_inputs_stay_in_32_bits() -> None:
     """Each product and each result of the engine, at the inputs that make them largest."""
     rng = np.random.default_rng(0)

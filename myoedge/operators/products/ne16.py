@@ -159,7 +159,8 @@ def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
     """Cycles of 1x1 jobs over so many pixels of c inputs and k outputs, alone in L1."""
     at_a_time = job_pixels(pixels)
     whole, rest = pixels // at_a_time, pixels % at_a_time
-    tiles = whole * (at_a_time // JOB_PIXELS) + _run_tiles(rest)
+    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
+    tiles = whole * (at_a_time // JOB_PIXELS) + _run_tiles(rest + more)
     return image_cycles(tiles, c, k, scale)
 
 
