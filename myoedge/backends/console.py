@@ -100,6 +100,13 @@ def decode(data: bytes) -> tuple[list[Message], bytes]:
     return messages, data[-len(MAGIC) + 1 :]
 
 
+def _refusal(request: str, answer: Message) -> MyoedgeError:
+    reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
+    facts = {"request": request, "answer": f"{answer.kind}: {reason}"}
+    tries = ["reset the board", "myoedge flash  writes the application of this build to it"]
+    return MyoedgeError("E608", "the board refuses the request", facts, tries)
+
+
 class Conversation:
     """Requests and answers over a port; numbers the requests, buffers partial messages."""
 
@@ -123,13 +130,7 @@ class Conversation:
             elif answer.kind == kind.upper():
                 return answer.payload
             elif answer.payload[:1] != DAMAGED:
-                reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
-                facts = {"request": kind, "answer": f"{answer.kind}: {reason}"}
-                tries = [
-                    "reset the board",
-                    "myoedge flash  writes the application of this build to it",
-                ]
-                raise MyoedgeError("E608", "the board refuses the request", facts, tries)
+                raise _refusal(kind, answer)
         if self.received:
             facts = {"received": f"{self.received:,} bytes, no complete message"}
             same = "-DME_BAUD_RATE of the application and baud_rate of the board must be the same"

@@ -111,6 +111,16 @@ class StreamTable:
     future: int | str | None = None
     states: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def frame_hz(self) -> float | None:
+        """Frames a second; None without a rate."""
+        return None if self.rate is None else self.rate / self.hop
+
+    @property
+    def window_s(self) -> float | None:
+        """Length of the signal that a frame is made of; None without a rate."""
+        return None if self.rate is None else (self.window or self.hop) / self.rate
+
 
 @dataclass(frozen=True, slots=True)
 class Config:

@@ -110,8 +110,7 @@ def stream_plans(
     One, where the frames of a pass are given; else the first has the fewest that keep up by the
     estimate, and each one after it more. Errors: as check_stream, plan_within; E306.
     """
-    frame_hz = None if table.rate is None else table.rate / table.hop
-    window_s = None if table.rate is None else (table.window or table.hop) / table.rate
+    frame_hz, window_s = table.frame_hz, table.window_s
     if table.states or in_windows(table):
         stream = _whole_stream(q, table)
         yield StreamPlan(stream, plan_stream(stream, chip, budget), frame_hz, window_s)
@@ -216,8 +215,7 @@ def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
 
 def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
     """Frames of past and of future. Errors: E236 nothing is left between them."""
-    frame_hz = None if table.rate is None else table.rate / table.hop
-    past, future = (_context(x, frame_hz) for x in (table.past, table.future))
+    past, future = (_context(x, table.frame_hz) for x in (table.past, table.future))
     window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]
     if past + future >= window:
         facts = {"needs": f"past + future < {window}", "has": f"{past} + {future}"}

@@ -17,7 +17,8 @@ from myoedge.operators.base import QuantizedNode, macs
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.layer_names import located
 from myoedge.plan.cost.timing import modelled
-from myoedge.plan.l1.layer_kernels import too_small
+from myoedge.plan.l1.layer_kernels import candidates, too_small
+from myoedge.plan.l1.tile_search import choose
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l1.tiling import describe as describe_tiling
 from myoedge.plan.l2.resident_weights import Key, owners
@@ -182,12 +183,18 @@ class Plan:
 
     @property
     def without_tiles(self) -> Mapping[str, TiledKernel]:
-        """Kernels of layers that do not fit L1 in any tile, by the layers' names: operands stay in
-        L2."""
-        if not self.chip.l1_bytes:
+        """Kernels of layers that fit L1 in no tile of any kernel, by the layers' names: operands
+        stay in L2."""
+        chip, room = self.chip, self.l1_room_bytes
+        if not chip.l1_bytes:
             return {}
         pairs = zip(self.steps, self.tilings, strict=True)
-        return {self.names[s.node.name]: t.kernel for s, t in pairs if t.choice.in_l2}
+        in_l2 = ((step, tiling.kernel) for step, tiling in pairs if tiling.choice.in_l2)
+        return {
+            self.names[step.node.name]: kernel
+            for step, kernel in in_l2
+            if not any(choose(known, room, chip.transfers) for known in candidates(step, chip))
+        }
 
     @property
     def warnings(self) -> tuple[Notice, ...]:

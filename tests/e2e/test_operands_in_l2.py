@@ -101,11 +101,12 @@ class Product(nn.Module):
         (nn.Linear(39_359, 4), (3, 39_359), "me_linear_in_place_s8"),
         (Product(), (1, 5, 30_002), "me_matmul_in_place_s8"),
         (nn.Conv2d(3, 4, (12, 533)), (1, 3, 12, 535), "me_conv_s8"),
-        (nn.Conv2d(16, 16, 81, groups=16), (1, 16, 81, 81), "me_conv_s8"),
+        (nn.Conv2d(16, 16, 81, groups=16), (1, 16, 81, 81), "me_group_conv_s8"),
         (nn.Conv2d(2, 2, (301, 351), groups=2), (1, 2, 301, 351), "me_group_conv_s8"),
+        (nn.Conv2d(2, 2, 3, groups=2, dilation=(150, 175)), (1, 2, 301, 351), "me_group_conv_s8"),
         (nn.MaxPool1d(40_000), (1, 2, 40_000), "me_max_pool_s8"),
     ],
-    ids=["linear", "product", "conv", "depthwise", "two channels", "pool"],
+    ids=["linear", "product", "conv", "depthwise", "two channels", "dilated", "pool"],
 )
 def test_kernels_of_little_scratch(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], function: str

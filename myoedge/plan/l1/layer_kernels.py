@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
@@ -12,10 +12,19 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
-from myoedge.plan.l1.tile_search import MOST_TILES, Grid, Limits, TileChoice, choose, smallest
+from myoedge.plan.l1.tile_search import (
+    MOST_TILES,
+    NO_LIMITS,
+    Grid,
+    Limits,
+    TileChoice,
+    choose,
+    smallest,
+)
 from myoedge.targets.chip import Chip, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
+SMALLEST_TILE = 0.5  # of L1: where the smallest tile takes more, tiles are small and many
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,31 +53,48 @@ class NetworkKernels:
 
 
 def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has and the layer's choice allows;
-    fallbacks where the others' scratch leaves L1 no room for operands, or the others read operands
-    neither in L1 nor in L2."""
+    """Kernels of a layer's operator, of engines that the chip has and the layer's choice allows.
+
+    Fallbacks are among them where the cores' other kernels have hardly a tile in L1; these are left
+    out then where their scratch leaves L1 no room for operands, or they read operands neither in L1
+    nor in L2.
+    """
     chosen = step.engine.name
     allowed = chip.cores_alone() if chosen == CORES else chip
     engines = {engine.name: engine for engine in allowed.engines}
-    found: dict[bool, list[TiledKernel]] = {False: [], True: []}
+    usual: list[TiledKernel] = []
+    fallbacks: list[TiledKernel] = []
+    accelerated: list[TiledKernel] = []
     for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
-        fits = kernel.fallback and any(_fits(known, chip) for known in found[False])
+        fits = kernel.fallback and any(_fits_l1(known, chip) for known in usual)
         if engine and kernel.accepts(step) and not fits:
             tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
-            found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
-    return found[True] or found[False]
+            kind = fallbacks if kernel.fallback else usual
+            kind = accelerated if engine.accelerator else kind
+            kind.append(replace(tiled, engine=engine.name, cost=cost))
+    if fallbacks:
+        usual = [known for known in usual if _fits_l2(known, chip)]
+    return [*usual, *fallbacks, *accelerated]
 
 
-def _fits(kernel: TiledKernel, chip: Chip) -> bool:
-    """Whether tiles have their scratch in L1, and their operands there or in L2."""
-    room, parts = chip.l1_room_bytes, smallest(kernel)[1]
-    if not chip.l1_bytes:  # a host: operands and scratch lie where they are
-        return True
-    if parts.get(SCRATCH, 0) > MOST_SCRATCH * room:
-        return False
-    return sum(parts.values()) <= room or bool(with_operands_in_l2(kernel, room, chip.transfers))
+def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
+    """Whether the smallest tile takes a part of L1 that leaves larger ones room; a host has all
+    room."""
+    parts = smallest(kernel)[1]
+    return sum(parts.values()) <= SMALLEST_TILE * chip.l1_room_bytes or not chip.l1_bytes
+
+
+def _fits_l2(kernel: TiledKernel, chip: Chip) -> bool:
+    """Whether tiles have scratch in L1, and operands there or in L2."""
+    return _has_scratch(smallest(kernel)[1], chip) and bool(
+        with_operands_in_l2(kernel, chip.l1_room_bytes, chip.transfers)
+    )
+
+
+def _has_scratch(parts: Mapping[str, int], chip: Chip) -> bool:
+    return parts.get(SCRATCH, 0) <= MOST_SCRATCH * chip.l1_room_bytes
 
 
 def fastest_kernel(
@@ -79,8 +105,11 @@ def fastest_kernel(
     if len(kernels) < 2:
         return kernels[0]
     found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
-    if not any(found):
-        found = [with_operands_in_l2(slowed(kernel, cost), room, cost) for kernel, _ in kernels]
+    if limits == NO_LIMITS or not any(found):
+        found = [
+            choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
+            for choice, (kernel, _) in zip(found, kernels, strict=True)
+        ]
     cycles = [float("inf") if choice is None else choice.cycles for choice in found]
     estimates: dict[str, float] = {}
     for (kernel, _), estimate in zip(kernels, cycles, strict=True):
