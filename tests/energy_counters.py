@@ -41,7 +41,7 @@ def counted(name: str, folder: Path) -> Activity:
     torch.manual_seed(0)
     model = save_exported(make().eval(), (torch.zeros(shape),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, output=folder / "out")
+    build = myoedge.build(model, calib=calib, output=folder / "out", engine="cores")
     layers = myoedge.simulate(build).measurement.inferences[0].layers
     return sum((layer.activity for layer in layers if layer.activity), Activity(0))
 

@@ -79,7 +79,7 @@ def ran(row: Row, folder: Path) -> Found:
     torch.manual_seed(0)
     model = save_exported(row.make().eval(), (torch.zeros(row.shape),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((2, *row.shape)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, l2=row.l2, output=folder / "out")
+    build = myoedge.build(model, calib=calib, l2=row.l2, output=folder / "out", engine="cores")
     simulated = myoedge.simulate(build)
     assert simulated.exact
     (inference,) = simulated.measurement.inferences

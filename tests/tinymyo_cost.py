@@ -96,7 +96,9 @@ def built(full: Full, folder: Path, samples: int = 16) -> Build:
     torch.manual_seed(3)
     network = full.make(**({"version": full.version} if full.version else {})).eval()
     model = save_exported(network, (torch.zeros(full.shape),), folder / "model.pt2")
-    return myoedge.build(model, calib=windows(full.shape, samples, 1), output=folder / "out")
+    return myoedge.build(
+        model, calib=windows(full.shape, samples, 1), output=folder / "out", engine="cores"
+    )
 
 
 def held_back(full: Full) -> Any:

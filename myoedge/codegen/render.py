@@ -130,8 +130,16 @@ def designated(fields: Fields, indent: int = 8) -> list[str]:
             assert isinstance(inside, dict), name
             struct = inside
         struct[last] = value
-    made = [f".{name} = {_text(value)}," for name, value in nested.items() if value != "0"]
+    made = [x for item in nested.items() for x in _initialisers(*item, WIDTH - indent)]
     return wrapped(made or ["0"], indent)
+
+
+def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
+    """One, or of a struct that is wider those of its fields; none of a field that is 0."""
+    text = f".{name} = {_text(value)},"
+    if isinstance(value, str) or len(text) <= width or all(key.isdigit() for key in value):
+        return [text] if value != "0" else []
+    return [x for key in value for x in _initialisers(f"{name}.{key}", value[key], width)]
 
 
 def _text(value: str | Nested) -> str:

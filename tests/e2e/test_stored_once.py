@@ -42,7 +42,7 @@ def test_shared_weights_are_stored_once(l2: str | None, tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = save_exported(Again().eval(), (torch.zeros(8, WIDTH),), tmp_path / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((4, 8, WIDTH)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2=l2)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2=l2, engine="cores")
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"]
     assert checked.exact["simulator"]

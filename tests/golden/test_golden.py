@@ -67,6 +67,7 @@ def build(
         output=folder / name,
         config=folder / "myoedge.toml",
         stream=bool(golden.config),
+        engine="cores",
     )
 
 

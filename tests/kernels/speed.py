@@ -284,7 +284,7 @@ def _inference(layer: Layer, folder: Path) -> int:
         name: rng.standard_normal((2, *shape)).astype(np.float32)
         for name, shape in zip(names, layer.shapes, strict=True)
     }
-    build = myoedge.build(model, calib=calib, output=folder / "out")
+    build = myoedge.build(model, calib=calib, output=folder / "out", engine="cores")
     return int(myoedge.simulate(build).report["cycles"]["total"])
 
 

@@ -94,8 +94,9 @@ def _built(entry: Entry, models: Path, folder: Path) -> Any:
     if entry.config:
         options["config"] = folder / "myoedge.toml"
         options["config"].write_text(entry.config)
-    if "simulate" in inspect.signature(myoedge.build).parameters:  # not yet where the record is of
-        options["simulate"] = False  # `described` is of estimates
+    known = inspect.signature(myoedge.build).parameters  # not all of them where the record is of
+    # `described` is of estimates, and of the cores alone
+    options |= {k: v for k, v in (("simulate", False), ("engine", "cores")) if k in known}
     return myoedge.build(model, calib=calib, output=folder / "out", **options)
 
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that NE16 may run are quantised without a pre-shift, which costs no network much SQNR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from myoedge.building.pipeline import Options, Quantized, run_quantize
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.zoo import emg2qwerty, tinymyo
+from myoedge.zoo.all_convnet import hd
+from tests.conftest import save_exported
+from tests.networks import autoencoder, keywords, mobilenet, resnet8
+
+MOST_LOST_DB = 0.5
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "All-ConvNet": (hd, (1, 1, 16, 8)),
+    "auto-encoder": (autoencoder, (1, 640)),
+    "ResNet-8": (resnet8, (1, 3, 32, 32)),
+    "DS-CNN": (keywords, (1, 1, 49, 10)),
+    "TinyMyo small": (tinymyo.small_epn, (1, 8, 200)),
+}
+LARGE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "MobileNetV1 0.25": (mobilenet, (1, 3, 96, 96)),
+    "emg2qwerty for 6 keys": (emg2qwerty.kao, (59, 1, 2, 16, 33)),
+}
+
+
+def quantized(model: Path, shape: tuple[int, ...], *accelerators: str) -> Quantized:
+    calib = np.random.default_rng(0).standard_normal((8, *shape)).astype(np.float32)
+    return run_quantize(Options(model, calib, accelerators=frozenset(accelerators)))
+
+
+def runs_on_ne16(step: QuantizedNode) -> bool:
+    kernels = OPS[step.node.op].kernels
+    return any(kernel.engine == "ne16" and kernel.accepts(step) for kernel in kernels)
+
+
+@pytest.mark.parametrize(
+    "name", [*NETWORKS, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+)
+def test_a_network_on_ne16_keeps_its_sqnr(name: str, tmp_path: Path) -> None:
+    make, shape = {**NETWORKS, **LARGE}[name]
+    torch.manual_seed(0)
+    model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
+    cores, auto = quantized(model, shape), quantized(model, shape, "ne16")
+    assert any(map(runs_on_ne16, auto.network.steps))
+    before, after = cores.fidelity.total_db, auto.fidelity.total_db
+    assert before is not None
+    assert after is not None
+    assert after >= before - MOST_LOST_DB
