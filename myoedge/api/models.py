@@ -56,7 +56,8 @@ def quantize(
     reuse: Build | StrPath | None = None,
     say: Progress = silent,
 ) -> Quantized:
-    """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing.
+    """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing. Integers
+    are those of a build with engine="cores".
 
     The arguments are those of pipeline.Options; `reuse` is a build or its folder.
     Errors: those of load; E202 .. E219, E222, E230 .. E233.

@@ -87,7 +87,8 @@ def _progress_bar(terminal: Terminal) -> Iterator[CycleProgress | None]:
 def quantize(terminal: Terminal, **options: Any) -> None:
     """Show int8 accuracy and SQNR layer by layer, without writing anything.
 
-    MODEL is a model file as for build; default: the one in myoedge.toml.
+    MODEL is a model file as for build; default: the one in myoedge.toml. Integers are those of
+    build --engine cores.
     """
     from myoedge import api
     from myoedge.reports.report_json import decibels

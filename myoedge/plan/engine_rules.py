@@ -40,7 +40,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
     if engine not in known:
         return BrokenRule(f"a target with {engine}", chip.name, "--target gap9")
     if not kernels:
-        change = "linear layers, convolutions and gates run there"
+        change = "linear layers, convolutions, gates and attention run there"
         return BrokenRule("an operator that it has a kernel for", step.node.op, change)
     rule = step.engine.broken_rule or kernels[0].broken_rule(step)
     if rule is not None:

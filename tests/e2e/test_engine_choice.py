@@ -87,6 +87,13 @@ def test_ne16_runs_what_it_can_whatever_the_estimate(model: Path, tmp_path: Path
     assert checked.exact["simulator"], checked.difference
 
 
+def test_gvsoc_runs_no_build_with_layers_on_ne16(model: Path, tmp_path: Path) -> None:
+    build = built(model, tmp_path, engine="auto")
+    with pytest.raises(MyoedgeError) as error:
+        build.run_on_gvsoc([])
+    assert error.value.code == "E504"
+
+
 def test_patterns_come_before_the_option(model: Path, tmp_path: Path) -> None:
     table = '[engine]\n"h*" = "auto"\n"head" = "ne16"\n"dense" = "cores"\n'
     build = built(model, tmp_path, table, engine="cores")
