@@ -21,7 +21,7 @@ import myoedge
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
-from tests.networks import autoencoder, mobilenet, resnet8, resnet18
+from tests.networks import autoencoder, keywords, mobilenet, resnet8, resnet18
 from tests.pages import head, show
 
 RECORDED = Path(__file__).resolve().parent / "fixtures" / "network_cycles.json"
@@ -61,6 +61,7 @@ ROWS = {
     "the same in 100 KiB of L2": Row(hd, (1, 1, 16, 8), "100KiB", 1_150_000),
     "MobileNetV1 0.25, 96 x 96": Row(mobilenet, (1, 3, 96, 96), None, 900_000),
     "ResNet-8, 32 x 32": Row(resnet8, (1, 3, 32, 32), None, 900_000),
+    "DS-CNN, 49 x 10": Row(keywords, (1, 1, 49, 10)),
     "auto-encoder, 640 numbers": Row(autoencoder, (1, 640), None, 50_000),
     "ResNet-18, 64 x 64": Row(resnet18, (1, 3, 64, 64), of_l3=1.1),
     "ResNet-18, 128 x 128": Row(resnet18, (1, 3, 128, 128), macs_per_cycle=12),

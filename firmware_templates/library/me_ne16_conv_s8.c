@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16_conv_s8.h"
 
+#include "me_broadcast.h"
 #include "me_ne16_layer.h"
 #include "me_ne16_operands.h"
 #include "me_share.h"
+#include "me_table.h"
 #include "me_unsigned.h"
 
 static uint8_t *scratch_of(const me_ne16_conv_s8_tile *tile)
@@ -33,12 +35,17 @@ static int32_t rows_of(int32_t n, int32_t ow)
     return (n + ow - 1) / ow;
 }
 
+static uint8_t *behind_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
+{
+    return (uint8_t *)tile->padded + me_gemm_row_bytes(tile->oh * tile->ow * taps_of(op));
+}
+
 /* Rows of the padded input, behind the windows, that windows of `end` results but not of the first `first`
  * reach over. */
 static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first, int32_t end,
                               int32_t columns)
 {
-    uint8_t *image = (uint8_t *)tile->padded + me_gemm_row_bytes(tile->oh * tile->ow * taps_of(op));
+    uint8_t *image = behind_windows(op, tile);
     const int32_t k_h = op->k_h, stride = op->stride_h, dilation = op->dilation_h;
     const me_ne16_area area = {
         span(rows_of(first, tile->ow), k_h, stride, dilation), span(rows_of(end, tile->ow), k_h, stride, dilation),
@@ -83,6 +90,26 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
+/* Three runs of 3 pixels hold nine; for eight, two tiles of 3x3 would be needed. The engine computes a ninth
+ * pixel and stores all nine where the padded input was. */
+static int is_nine(const me_ne16_conv_s8_params *op, const me_conv_s8_tile *tile)
+{
+    return op->way == ME_NE16_WINDOWS && tile->oh * tile->ow == 8;
+}
+
+static void finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_conv_s8_params *op = layer->op;
+    const me_ne16_conv_s8_tile *tile = layer->tile;
+    const int8_t *results = (const int8_t *)behind_windows(&op->conv, &tile->conv);
+    const me_part part = me_part_of((end - first) * layer->unit_bytes);
+    const int32_t n = part.last - part.first;
+    if (n > 0 && layer->table)
+        me_table_row(layer->table, results + part.first, layer->y + part.first, n);
+    else if (n > 0)
+        me_xor_pieces(results + part.first, layer->y + part.first, 1, n, 0, 0, 0);
+}
+
 static int32_t start_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_s8_params *op = layer->op;
@@ -91,7 +118,9 @@ static int32_t start_windows(const me_ne16_layer *layer, int32_t first, int32_t 
     me_ne16_job job = me_ne16_job_of(&layer->outputs, ME_NE16_1X1);
     job.x = scratch_of(tile) + first * step;
     job.y = tile->conv.y + first * tile->conv.y_stride;
-    me_ne16_set_run(&job, end - first, step, tile->conv.y_stride);
+    if (is_nine(op, &tile->conv))
+        job.y = (int8_t *)behind_windows(&op->conv, &tile->conv);
+    me_ne16_set_run(&job, is_nine(op, &tile->conv) ? 9 : end - first, step, tile->conv.y_stride);
     return me_ne16_start(&job);
 }
 
@@ -143,7 +172,7 @@ void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_til
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
         .start = in_run ? start_windows : start_rows,
-        .finish = op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
+        .finish = is_nine(op, conv) ? finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,
             .scale_bytes = op->scale_bytes, .all_k = op->k, .first_k = tile->first_k, .k = conv->k,

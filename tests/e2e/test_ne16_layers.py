@@ -29,6 +29,12 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
     "windows of pieces": (nn.Conv2d(12, 65, 3, padding=2, dilation=2), (1, 12, 11, 17)),
     "windows without padding": (nn.Conv2d(4, 64, 5, stride=5), (1, 4, 30, 45)),
+    "eight windows": (nn.Conv2d(64, 130, 3, stride=2, padding=1), (1, 64, 8, 4)),
+    "eight windows with a table behind them": (
+        nn.Sequential(nn.Conv2d(64, 40, 3, stride=2, padding=1), nn.GELU()),
+        (1, 64, 7, 4),
+    ),
+    "single pixels of every second row": (nn.Conv2d(32, 96, 1, stride=2), (1, 32, 16, 17)),
     "windows that are copied": (nn.Conv2d(16, 70, 3, stride=2, padding=1), (1, 16, 19, 23)),
     "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
     "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),

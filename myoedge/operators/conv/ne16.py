@@ -35,9 +35,10 @@ from myoedge.targets.chip import Engine
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
 PADDED_BYTE = 0.14  # cycles of eight cores: a byte of the padded input
-WINDOW_ROW, WINDOW_BYTE = 2.0, 0.14  # of each row of a window, a byte of it
+WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # of each row of a window, a byte of it
 
-JOB_CYCLES = 1500  # of the cores for a job, at least
+DEPTHWISE_CONFLICTS = 1.15  # of the engine's stores with its own loads
+JOB_CYCLES = 1000  # of the cores for a job, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,14 @@ class _Way:
 
     @staticmethod
     def of(conv: Spatial, scale: int, groups: int) -> _Way:
-        """Way of a convolution: for 3x3 filters in one group the one of fewer cycles."""
+        """Way of fewest cycles for the layer: a depthwise one, or one in one group."""
         if groups > 1:
             return _Way(conv, DEPTHWISE, scale)
-        if _is_filter(conv):
-            _, rows, columns, k = conv.y
-            ways = (_Way(conv, number, scale) for number in (FILTER, WINDOWS))
-            return min(ways, key=lambda way: way.cycles({"t0": rows, "t1": columns, "k": k}))
         one_row = conv.kernel[0] == 1 and conv.dilation[1] == 1
-        return _Way(conv, PIXELS if one_row else WINDOWS, scale)
+        possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
+        _, rows, columns, k = conv.y
+        ways = (_Way(conv, number, scale) for number in possible if possible[number])
+        return min(ways, key=lambda way: way.cycles({"t0": rows, "t1": columns, "k": k}))
 
     @property
     def in_rows(self) -> bool:
@@ -77,23 +77,33 @@ class _Way:
         if self.number == FILTER:
             return filter_cycles(rows, columns, self.conv.x[-1], k, self.scale)
         if self.number == DEPTHWISE:
-            return depthwise_cycles(rows, columns, self.conv.x[-1], self.scale)
+            alone = depthwise_cycles(rows, columns, self.conv.x[-1], self.scale)
+            return DEPTHWISE_CONFLICTS * alone
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
             return image_cycles(tiles, self.conv.taps, k, self.scale)
-        return pointwise_cycles(rows * columns, self.conv.taps, k, self.scale)
+        pixels = rows * columns
+        if self.number == WINDOWS:
+            pixels = np.where(pixels == JOB_PIXELS - 1, JOB_PIXELS, pixels)
+        return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
 
     def _prepared(self, sizes: Sizes) -> Any:
         image = PADDED_BYTE * self.conv.padded_bytes(sizes)
         if self.number != WINDOWS:
             return image
+        if self.conv.pads == ((0, 0), (0, 0)):
+            image = 0.0
         window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
         return image + sizes["t0"] * sizes["t1"] * window
 
     def scratch(self, sizes: Sizes) -> Any:
-        """The padded input, and windows in front of it."""
-        windows = sizes["t0"] * sizes["t1"] * self.conv.taps if self.number == WINDOWS else 0
-        return round_up(windows, 4) + self.conv.padded_bytes(sizes)
+        """The padded input, and windows in front of it; nine results take its place where there are
+        eight."""
+        image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
+        if self.number != WINDOWS:
+            return image
+        nine = np.where(pixels == JOB_PIXELS - 1, JOB_PIXELS * sizes["k"], 0)
+        return round_up(pixels * self.conv.taps, 4) + np.maximum(image, nine)
 
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         y = regions["y"]

@@ -20,7 +20,7 @@ KERNELS = {
     "me_ne16_linear_s8": KernelCost(1.0, 900, 1500),  # cycles of the engine by its formula
     "me_ne16_linear_s8_s16": KernelCost(1.0, 1300, 1500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 1500),
-    "me_ne16_conv_s8": KernelCost(1.0, 1000, 2000),
+    "me_ne16_conv_s8": KernelCost(1.0, 800, 1800),
     "me_conv_s8": KernelCost(25.5, 1300, 1400),
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
