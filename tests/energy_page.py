@@ -23,39 +23,42 @@ from myoedge.power.calibrate import Measured, non_negative, relative_contributio
 from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy
 from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
-from tests.energy_counters import recorded
+from tests.energy_counters import ON_CORES, recorded
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "energy.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 IDLE = "idle"
 POINTS = {point.name: point for point in find_chip("gap9").points}
-OFTEN = 6  # digits that are kept
+DIGITS = 6  # that are kept
+FREE, L3 = [0, 1, 2, 4], 3  # coefficients that are fitted, and the one that is not
 
 
 def published(counters: Mapping[str, Activity] | None = None) -> dict[tuple[str, str], Measured]:
-    """Every published power, with the counters of our own firmware for that workload."""
+    """Every published energy, or power, with the counters of our own firmware for that workload:
+    those of MLPerf Tiny with NE16 and the published cycles, TinyMyo's of the cores."""
     known = {**(recorded() if counters is None else counters), IDLE: Activity(1e6)}
     found = {}
     for (name, at), milliwatts in gap9_energy.PUBLISHED.items():
-        activity, point = known[name], POINTS[at]
+        activity, point = known[name if name in known else name + ON_CORES], POINTS[at]
+        cycles = gap9_energy.PUBLISHED_CYCLES.get(name, activity.cycles)
+        activity = replace(activity, cycles=cycles)
         joules = milliwatts * 1e-3 * activity.cycles / point.clock_hz
         found[name, at] = Measured(name, activity, point, joules)
     return found
 
 
 def free_fit(rows: Sequence[Measured], fixed: Coefficients) -> Coefficients:
-    """The first three coefficients fitted to these rows without a prior, L3 fixed; errors are
-    relative."""
+    """All coefficients but that of L3 fitted to these rows without a prior; errors are relative."""
     a, b = relative_contributions(rows)
-    remainder = b - a[:, 3] * fixed.values[3]
-    values = non_negative(a[:, :3], remainder)
-    residuals = a[:, :3] @ values - remainder
-    spread = float(residuals @ residuals) / max(len(rows) - 3, 1)
-    covariance = np.zeros((4, 4))
-    covariance[:3, :3] = spread * np.linalg.pinv(a[:, :3].T @ a[:, :3])
-    covariance[3, 3] = fixed.covariance[3][3]
-    values_of = (*rounded(values), fixed.values[3])
-    return replace(fixed, values=values_of, covariance=tuple(map(rounded, covariance)))
+    remainder, used = b - a[:, L3] * fixed.values[L3], a[:, FREE]
+    found = non_negative(used, remainder)
+    residuals = used @ found - remainder
+    spread = float(residuals @ residuals) / max(len(rows) - len(FREE), 1)
+    values, covariance = np.array(fixed.values), np.zeros((5, 5))
+    values[FREE] = found
+    covariance[np.ix_(FREE, FREE)] = spread * np.linalg.pinv(used.T @ used)
+    covariance[L3, L3] = fixed.covariance[L3][L3]
+    return replace(fixed, values=rounded(values), covariance=tuple(map(rounded, covariance)))
 
 
 def power_mw(activity: Activity, point: OperatingPoint, by: Coefficients) -> float:
@@ -88,6 +91,11 @@ def fitted() -> Coefficients:
     return replace(found, workload=round(scatter, 3))
 
 
+def on_cores() -> list[Activity]:
+    """Recorded networks that run on the cores alone."""
+    return [activity for name, activity in recorded().items() if name.endswith(ON_CORES)]
+
+
 def typical(counters: Iterable[Activity]) -> tuple[float, ...]:
     """Instructions, accesses and bytes of DMA in a cycle: means over networks."""
     rows = [
@@ -104,7 +112,7 @@ def typical(counters: Iterable[Activity]) -> tuple[float, ...]:
 def typical_error(by: Coefficients, rates: tuple[float, ...] = gap9_energy.TYPICAL) -> float:
     """Root mean square over the recorded networks: typical activity against the counted one."""
     point, errors = POINTS["high"], []
-    for activity in recorded().values():
+    for activity in on_cores():
         instructions, accesses, dma_bytes = (rate * activity.cycles for rate in rates)
         rough = replace(
             activity,
@@ -119,12 +127,15 @@ def typical_error(by: Coefficients, rates: tuple[float, ...] = gap9_energy.TYPIC
 
 def write_fit() -> None:
     """What is fitted, in gap9_energy.py."""
-    by, path, rates = fitted(), Path(gap9_energy.__file__), typical(recorded().values())
-    shown = ", ".join(f"{value:.{OFTEN}g}" for value in by.values[:3])
-    rows = "".join(f"    {_row(row)},\n" for row in by.covariance[:3])
+    by, path, rates = fitted(), Path(gap9_energy.__file__), typical(on_cores())
+    shown = [f"{value:.{DIGITS}g}" for value in by.values]
+    shown[L3] = "L3_BYTE_PJ"
+    lines = [_row(row) for row in by.covariance]
+    lines[L3] = "(0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2, 0.0)"
+    rows = "".join(f"    {line},\n" for line in lines)
     new = {
-        r"VALUES = \(.*?\)": f"VALUES = ({shown}, L3_BYTE_PJ)",
-        r"COVARIANCE = \(\n.*?    (?=\(0\.0, 0\.0, 0\.0, \(L3)": f"COVARIANCE = (\n{rows}    ",
+        r"VALUES = \(.*?\)": f"VALUES = ({', '.join(shown)})",
+        r"COVARIANCE = \(\n.*?\n\)\n": f"COVARIANCE = (\n{rows})\n",
         r"WORKLOAD = [0-9.]+": f"WORKLOAD = {by.workload}",
         r"TYPICAL = \(.*?\)": f"TYPICAL = {rates}",
         r"TYPICAL_ERROR = [0-9.]+": f"TYPICAL_ERROR = {typical_error(by, rates)}",
@@ -154,9 +165,11 @@ def tables() -> Iterator[str]:
 
 def _coefficients() -> Iterator[str]:
     names = ("leakage, mW", "clocks, pJ a cycle", "factor of the weights", "L3, pJ a byte")
+    names = (*names, "NE16, pJ a busy cycle")
     yield "| coefficient at 0.80 V | value | 2 sigma | from |"
     yield "|---|---|---|---|"
-    sources = ("fitted", "fitted", "fitted", "a data sheet, and a guess at the chip's side")
+    guess = "a data sheet, and a guess at the chip's side"
+    sources = ("fitted", "fitted", "fitted", guess, "fitted")
     for i, (name, source) in enumerate(zip(names, sources, strict=True)):
         sigma = SIGMAS * math.sqrt(PUBLISHED.covariance[i][i])
         yield f"| {name} | {PUBLISHED.values[i]:.3g} | {sigma:.3g} | {source} |"

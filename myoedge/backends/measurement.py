@@ -31,6 +31,7 @@ class Activity:
     fc_instructions  of the fabric controller
     accesses         loads and stores of the cluster's cores to L1
     dma_bytes        between L2 and L1       l3_bytes   from and to L3
+    ne16_cycles      in which NE16 ran a job
     """
 
     cycles: float
@@ -39,6 +40,7 @@ class Activity:
     accesses: float = 0
     dma_bytes: float = 0
     l3_bytes: float = 0
+    ne16_cycles: float = 0
 
     def __add__(self, other: Activity) -> Activity:
         return Activity(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))

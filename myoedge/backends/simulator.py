@@ -94,13 +94,14 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
     causes = cores[0].stalls
     dma_bytes = end.dma_bytes - start.dma_bytes
     l3_bytes = end.l3_bytes - start.l3_bytes
+    ne16_cycles = end.ne16_busy_cycles - start.ne16_busy_cycles
     return LayerCost(
         cycles=cycles,
         instructions=sum(c.instructions for c in cores),
         stalls={cause: sum(c.stalls[cause] for c in cores) for cause in causes},
         dma_bytes=dma_bytes,
         dma_busy_cycles=end.dma_busy_cycles - start.dma_busy_cycles,
-        ne16_busy_cycles=end.ne16_busy_cycles - start.ne16_busy_cycles,
+        ne16_busy_cycles=ne16_cycles,
         l3_bytes=l3_bytes,
         activity=Activity(
             cycles,
@@ -109,5 +110,6 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
             accesses=sum(l1_accesses),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,
+            ne16_cycles=ne16_cycles,
         ),
     )

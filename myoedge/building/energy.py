@@ -102,11 +102,15 @@ def coefficients() -> Coefficients:
 
 
 def _checked(stored: Coefficients) -> Coefficients:
-    """Numbers as numbers; a ValueError where there are not four, or one cannot be."""
+    """Numbers as numbers; a ValueError where there are not five, or one cannot be. A calibration of
+    four, of before NE16 was one of them, takes the published one."""
     values = tuple(float(x) for x in stored.values)
     rows = tuple(tuple(float(x) for x in row) for row in stored.covariance)
-    if len(values) != 4 or [len(row) for row in rows] != [4] * 4:
-        raise ValueError("it does not hold four coefficients")
+    if len(values) == len(rows) == 4:
+        values, added = (*values, PUBLISHED.values[4]), PUBLISHED.covariance[4][4]
+        rows = (*((*row, 0.0) for row in rows), (0.0, 0.0, 0.0, 0.0, added))
+    if len(values) != 5 or [len(row) for row in rows] != [5] * 5:
+        raise ValueError("it does not hold five coefficients")
     variances = [row[n] for n, row in enumerate(rows)]
     sure = (*values, *variances, float(stored.workload), float(stored.board))
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:

@@ -2,6 +2,7 @@
 """Activity at an operating point -> Energy; duty cycle of a periodic inference.
 
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
+        + V^2 * NE16 * (cycles in which it is busy)
 
 V is relative to 0.80 V, where the coefficients hold. targets/gap9/energy.py says where they come
 from, docs/energy.md how well that agrees with what is published.
@@ -29,14 +30,15 @@ from myoedge.targets.gap9.energy import (
 Vector = tuple[float, ...]
 SIGMAS = 2.0  # an interval is so many standard deviations to either side: 95 %
 WEIGHTED = ("cores", "fc", "l1", "dma")
-PARTS = ("leakage", "clocks", *WEIGHTED, "l3")
+PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16")
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
     """Coefficients of the energy model, at 0.80 V.
 
-    values      leakage in mW, clocks in pJ a cycle, factor of the weights, pJ for a byte of L3
+    values      leakage in mW, clocks in pJ a cycle, factor of the weights, pJ for a byte of L3, pJ
+                for a busy cycle of NE16
     covariance  of the values
     workload    relative standard deviation of what they leave out, on the same board
     board       the same between boards and chips
@@ -82,10 +84,10 @@ class Energy:
 def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energy:
     """Energy of an activity: an inference, a layer, or a part of either."""
     row = joules_per_unit(activity, point)
-    leakage, clocks, work, l3 = (a * c for a, c in zip(row, by.values, strict=True))
+    leakage, clocks, work, *rest = (a * c for a, c in zip(row, by.values, strict=True))
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0
-    parts = (leakage, clocks, *(unit * weight for weight in weights), l3)
+    parts = (leakage, clocks, *(unit * weight for weight in weights), *rest)
     lines = zip(row, by.covariance, strict=True)
     fitted = sum(a * b * c for a, line in lines for b, c in zip(row, line, strict=True))
     left_out = (by.workload**2 + by.board**2) * math.fsum(parts) ** 2
@@ -103,6 +105,7 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
         dynamic * activity.cycles,
         dynamic * sum(_weights_pj(activity)),
         1e-12 * activity.l3_bytes,  # a supply of its own
+        dynamic * activity.ne16_cycles,
     )
 
 

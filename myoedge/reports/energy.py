@@ -39,6 +39,7 @@ PART_NAMES = {
     "l1": "L1 memory",
     "dma": "DMA",
     "l3": "L3 memory",
+    "ne16": "NE16",
 }
 
 

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +158,11 @@ def measurements(folder: Path, *rows: str) -> Path:
 
 
 def test_calibrated_from_a_file(build: Build, tmp_path: Path, own_coefficients: Path) -> None:
+    def at_high(energy: dict[str, Any]) -> dict[str, Any]:
+        return next(point for point in energy["points"] if point["name"] == "high")
+
     before = myoedge.simulate(build).report["energy_uj"]
-    wanted = 1.2 * before["value"]
+    wanted = 1.2 * at_high(before)["value"]
     rows = ("idle,high,,17.5,", f"{build.folder},high,{wanted},,1", "idle,low,,9.1,")
     ran = command("energy", "calibrate", measurements(tmp_path, *rows), cwd=tmp_path)
     assert ran.code == 0, ran.err
@@ -171,8 +174,9 @@ def test_calibrated_from_a_file(build: Build, tmp_path: Path, own_coefficients: 
     assert own_coefficients.is_file()
     after = myoedge.energy(build)["energy_uj"]
     assert after["coefficients"] == "calibrated with 3 measurements"
-    assert abs(after["value"] - wanted) < abs(before["value"] - wanted)
-    widths = [(e["high"] - e["low"]) / e["value"] for e in (before, after)]
+    old, new = at_high(before), at_high(after)
+    assert abs(new["value"] - wanted) < abs(old["value"] - wanted)
+    widths = [(e["high"] - e["low"]) / e["value"] for e in (old, new)]
     assert widths[1] < widths[0]
     own_coefficients.unlink()
     assert myoedge.energy(build)["energy_uj"] == before
@@ -230,8 +234,9 @@ def test_a_damaged_calibration_is_told(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("values", [math.inf, 1, 1, 1]), ("values", [1, math.nan, 1, 1]), ("values", [-1, 1, 1, 1]),
-     ("workload", -0.1), ("board", math.inf), ("covariance", [[-1.0] * 4] * 4)],
+    [("values", [math.inf, 1, 1, 1, 1]), ("values", [1, math.nan, 1, 1, 1]),
+     ("values", [-1, 1, 1, 1, 1]), ("workload", -0.1), ("board", math.inf),
+     ("covariance", [[-1.0] * 5] * 5)],
 )  # fmt: skip
 def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: Any) -> None:
     sound = asdict(PUBLISHED)
@@ -241,6 +246,18 @@ def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: An
     with pytest.raises(MyoedgeError) as raised:
         coefficients()
     assert raised.value.code == "E251"
+
+
+def test_a_calibration_of_before_ne16_takes_the_published_one_for_the_engine(
+    own_coefficients: Path,
+) -> None:
+    older = asdict(replace(PUBLISHED, values=(4.0, 30.0, 2.0, 500.0), source="a board"))
+    older["covariance"] = [[1.0 if i == k else 0.0 for i in range(4)] for k in range(4)]
+    own_coefficients.write_text(json.dumps(older))
+    found = coefficients()
+    assert found.values == (4.0, 30.0, 2.0, 500.0, PUBLISHED.values[4])
+    assert found.covariance[4] == (0.0, 0.0, 0.0, 0.0, PUBLISHED.covariance[4][4])
+    assert found.source == "a board"
 
 
 def test_a_power_that_nobody_measures(tmp_path: Path) -> None:

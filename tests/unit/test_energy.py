@@ -31,9 +31,9 @@ from tests.least_squares import non_negative
 
 GAP9 = find_chip("gap9")
 HIGH, LOW = GAP9.points
-NONE = ((0.0,) * 4,) * 4
-PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0), NONE, 0.1, 0.0, "made up")
-BUSY = Activity(370e6, 9e8, 1e8, 2e8, 4e7, 1e6)  # a second at 370 MHz
+NONE = ((0.0,) * 5,) * 5
+PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0, 130.0), NONE, 0.1, 0.0, "made up")
+BUSY = Activity(370e6, 9e8, 1e8, 2e8, 4e7, 1e6, 3e7)  # a second at 370 MHz
 
 
 # --- one energy -----------------------------------------------------------------------------------
@@ -49,6 +49,7 @@ def test_by_hand_at_the_voltage_of_the_coefficients() -> None:
         "l1": 2 * 2.124e-12 * 2e8,
         "dma": 2 * 2.124e-12 * 1e7,
         "l3": 500e-12 * 1e6,
+        "ne16": 130e-12 * 3e7,
     }
     assert found.parts == pytest.approx(wanted)
     assert found.joules == pytest.approx(sum(wanted.values()))
@@ -66,13 +67,13 @@ def test_voltage_and_clock() -> None:
 
 
 def test_the_dynamic_power_of_both_points_is_as_physics_says() -> None:
-    dynamic = replace(PLAIN, values=(0.0, 30.0, 2.0, 0.0))
+    dynamic = replace(PLAIN, values=(0.0, 30.0, 2.0, 0.0, 130.0))
     ratio = energy_page.power_mw(BUSY, HIGH, dynamic) / energy_page.power_mw(BUSY, LOW, dynamic)
     assert ratio == pytest.approx((0.80 / 0.65) ** 2 * 370 / 240)
 
 
 def test_uncertainty_is_that_of_the_coefficients_and_of_the_rest() -> None:
-    one = replace(PLAIN, covariance=((1.0, 0, 0, 0), *NONE[1:]), workload=0.0)
+    one = replace(PLAIN, covariance=((1.0, 0, 0, 0, 0), *NONE[1:]), workload=0.0)
     assert energy(BUSY, HIGH, one).sigma_j == pytest.approx(1e-3), "1 mW for a second"
     both = replace(one, board=0.1)
     joules = energy(BUSY, HIGH, both).joules
@@ -123,25 +124,35 @@ def test_the_cheapest_streaming_rule() -> None:
 
 def test_the_coefficients_are_the_least_squares_of_the_published_powers() -> None:
     """By another solver (Lawson and Hanson), rows made here from counters and the formula."""
-    counters = {**energy_page.recorded(), "idle": Activity(1)}
+    counters = {**NETWORKS, "idle": Activity(1)}
     rows, rest = [], []
     for (name, at), watts in gap9_energy.PUBLISHED.items():
         a, point = counters[name], GAP9.at(at).point
+        a = replace(a, cycles=gap9_energy.PUBLISHED_CYCLES.get(name, a.cycles))
         square, rate = (point.volts / 0.8) ** 2, point.clock_hz / a.cycles * 1e-9
         words = a.accesses + a.dma_bytes / 4
         weights = 4.98 * (a.instructions + a.fc_instructions) + 2.124 * words
         l3 = 600.0 * a.l3_bytes * rate
         row = [point.volts / 0.8, square * a.cycles * rate, square * weights * rate]
+        row += [square * a.ne16_cycles * rate]
         rows.append(np.array(row) / watts)
         rest.append((watts - l3) / watts)
     wanted = non_negative(np.array(rows), np.array(rest))
-    np.testing.assert_allclose(PUBLISHED.values[:3], wanted, rtol=2e-5)
+    np.testing.assert_allclose(np.delete(PUBLISHED.values, 3), wanted, rtol=2e-5)
+
+
+def test_published_energies_are_met() -> None:
+    """Within 12 % fitted, and 25 % where the workload is left out of the fit."""
+    left_out = energy_page.left_out()
+    for (name, at), row in energy_page.published().items():
+        if name != "idle":
+            assert abs(energy_page.error(row, PUBLISHED)) < 0.12, (name, at)
+            assert abs(left_out[name, at]) < 0.25, (name, at)
 
 
 def test_workloads_left_out_are_within_the_interval() -> None:
     errors = energy_page.left_out()
     work = [error for (name, _), error in errors.items() if name != "idle"]
-    assert max(map(abs, work)) < 0.20
     assert math.sqrt(np.mean(np.square(work))) == pytest.approx(PUBLISHED.workload, abs=1e-3)
     for key, row in energy_page.published().items():
         found = energy(row.activity, row.point, PUBLISHED)
@@ -159,8 +170,7 @@ def test_the_page_is_as_generated() -> None:
 
 
 def test_typical_activity_is_that_of_the_recorded_networks() -> None:
-    recorded = energy_page.recorded().values()
-    assert energy_page.typical(recorded) == gap9_energy.TYPICAL
+    assert energy_page.typical(energy_page.on_cores()) == gap9_energy.TYPICAL
     assert energy_page.typical_error(PUBLISHED) == gap9_energy.TYPICAL_ERROR
 
 
@@ -178,8 +188,13 @@ def test_what_is_modelled_is_less_sure_than_what_is_counted() -> None:
 
 # --- calibration ----------------------------------------------------------------------------------
 
-BOARD = (3.0, 40.0, 3.1, 420.0)  # of a board that is made up, within the priors
-NETWORKS = {"idle": Activity(1e6), **energy_page.recorded()}
+BOARD = (3.0, 42.0, 2.9, 420.0, 150.0)  # of a board that is made up, within the priors
+# MLPerf Tiny with NE16, TinyMyo on the cores
+NETWORKS = {
+    "idle": Activity(1e6),
+    **{name: energy_page.recorded()[name] for name in ("AD", "IC", "KWS", "VWW")},
+    **{name: energy_page.recorded()[f"{name}, cores"] for name in ("TinyMyo small", "TinyMyo")},
+}
 
 
 def measured(values: tuple[float, ...], noise: float = 0.0, seed: int = 0) -> list[Measured]:
