@@ -86,15 +86,26 @@ def _chosen_point(report: Report) -> Mapping[str, Any] | None:
 def check_stream(graph: Graph, table: StreamTable) -> Graph:
     """The part of the network that runs on the stream, before anything takes time.
 
-    Errors: E131 not causal, E235 which axis, E236 frames, E239 states.
+    Errors: E131 not causal, E232 no such axis, E235 which axis, E236 frames, E239 states.
     """
     if table.states:
         return without_states(graph, table.states)
+    _check_axis(graph, table.axis)
     if in_windows(table):
         _overlap(graph, window_axes(graph, table.axis), table)
     else:
         _asked(graph, find_axes(graph, table.axis), table)
     return graph
+
+
+def _check_axis(graph: Graph, axis: int | None) -> None:
+    """Errors: E232 an axis that an input does not have."""
+    for name in graph.inputs:
+        rank = len(graph.shape(name))
+        if axis is not None and rank and not -rank <= axis < rank:
+            title = f"[stream] axis = {axis}: input {name} has no such axis"
+            facts = {"needs": f"{-rank} .. {rank - 1}", "has": str(list(graph.shape(name)))}
+            raise MyoedgeError("E232", title, facts, ["without axis it is found"])
 
 
 def in_windows(table: StreamTable) -> bool:

@@ -393,6 +393,15 @@ def test_the_axis_that_gets_farthest_is_the_one_that_is_told_of() -> None:
         find_axes(prepared(network, 1, 4, FRAMES))
 
 
+@pytest.mark.parametrize("axis", [3, 11, -4])
+@pytest.mark.parametrize("past", [None, 4])
+def test_an_axis_that_no_input_has(axis: int, past: int | None) -> None:
+    graph = prepared(nn.Conv1d(4, 3, 3), 1, 4, FRAMES)
+    with pytest.raises(MyoedgeError, match=rf"axis = {axis}: .* no such axis") as caught:
+        stream_rate.check_stream(graph, StreamTable(axis=axis, past=past))
+    assert caught.value.code == "E232"
+
+
 def test_several_axes_are_asked_about() -> None:
     graph = prepared(nn.Sequential(nn.Linear(5, 3), nn.ReLU()), 1, 20, 8, 5)
     with pytest.raises(MyoedgeError) as caught:
