@@ -49,6 +49,7 @@ SHARED = {
         "building.config",
         "building.energy",
         "building.request",
+        "building.stream_rate",
     },  # a quantity that is none, missing, too large
     "E240": {
         "backends.build_folder",
