@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TILES_TRIED = 4  # of each distinct layer, besides the fastest by the estimate
 MOST_CHANGES = 12  # that are tried one by one
-MEASUREMENTS_KEPT = 4096
 SOURCES = (".py", ".c", ".h", ".S", ".def", ".inc", ".j2", ".ld")
 
 Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and outside of layers
@@ -126,7 +125,7 @@ def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
         fresh = folder / "cycles.json"
         fresh.write_text(json.dumps(cycles))
         store(fresh, path)
-    prune(path.parent.glob("*.json"), MEASUREMENTS_KEPT)
+    prune(path.parent)
     return cycles
 
 

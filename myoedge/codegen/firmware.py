@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.errors import MyoedgeError
-from myoedge.system import toolchain, tools
-from myoedge.system.cache import disk_full_error
+from myoedge.system import cache, toolchain, tools
 from myoedge.system.elf import Program, read_elf
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
 from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
@@ -38,7 +37,7 @@ class Firmware:
     elf: bytes
     compiler: str = ""
 
-    @cached_property
+    @functools.cached_property
     def program(self) -> Program:
         """Symbols, code and source lines of firmware.elf."""
         return read_elf(self.elf, "the firmware")
@@ -57,28 +56,37 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 
 
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
-    """The program that these files are, SCRIPT among them. Errors: as make_firmware, and E281."""
+    """The program that these files are, SCRIPT among them; linked once for the same files, compiler
+    and flags, then taken from the cache. Errors: as make_firmware, and E281."""
     compiler = toolchain.compiler(cc)
-    with tools.scratch() as folder:
-        written = _written(folder, files)
-        include = (folder, folder / FOLDER)
-        flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
-        shared = [path for path in written if _shared(path.relative_to(folder))]
-        objects, finished = compile_objects(shared, ObjectOptions(folder, compiler, flags, include))
-        output = folder / "firmware.elf"
-        if finished.returncode == 0:
-            finished = toolchain.compile_firmware(
-                [path for path in written if path.suffix in SOURCES and path not in shared],
-                output,
-                folder / SCRIPT,
-                compiler,
-                flags,
-                include,
-                objects,
-            )
-        if finished.returncode != 0:
-            raise _rejected(compiler, finished.stderr.strip())
-        return Firmware(output.read_bytes(), compiler.version)
+    flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
+    contents = ((name, text.encode()) for name, text in sorted(files.items()))
+    digest = cache.digest_of_contents(contents, (compiler.version, *flags))
+    path = tools.cache_folder("programs") / f"{digest}.elf"
+    if not cache.is_cached(path):
+        with tools.scratch() as folder:
+            cache.store(_linked(folder, files, compiler, flags), path)
+        cache.prune(path.parent)
+    return Firmware(path.read_bytes()[: -cache.SEAL_BYTES], compiler.version)
+
+
+def _linked(
+    folder: Path, files: Mapping[str, str], compiler: toolchain.Compiler, flags: tuple[str, ...]
+) -> Path:
+    """The program, linked in a folder."""
+    written = _written(folder, files)
+    include = (folder, folder / FOLDER)
+    shared = [path for path in written if _shared(path.relative_to(folder))]
+    objects, finished = compile_objects(shared, ObjectOptions(folder, compiler, flags, include))
+    output = folder / "firmware.elf"
+    if finished.returncode == 0:
+        own = [path for path in written if path.suffix in SOURCES and path not in shared]
+        finished = toolchain.compile_firmware(
+            own, output, folder / SCRIPT, compiler, flags, include, objects
+        )
+    if finished.returncode != 0:
+        raise _rejected(compiler, finished.stderr.strip())
+    return output
 
 
 def _shared(path: Path) -> bool:
@@ -93,7 +101,7 @@ def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise disk_full_error(error.strerror or "") or error from None
+        raise cache.disk_full_error(error.strerror or "") or error from None
     return [*texts]
 
 
@@ -102,7 +110,7 @@ def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
     if not overflows:
         facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}
         title = "the generated C does not compile for the chip"
-        return disk_full_error(says) or MyoedgeError("E912", title, facts)
+        return cache.disk_full_error(says) or MyoedgeError("E912", title, facts)
     over, region = max((int(size), name) for name, size in overflows)
     has = MEMORY_BYTES.get(region, 0)
     facts = {"needs": f"{has + over:,} B: code, weights, activations, buffers", "has": f"{has:,} B"}
@@ -136,7 +144,7 @@ def check_instructions(firmware: Firmware) -> None:
                 raise MyoedgeError("E930", f"the program holds {erratum.name}", facts)
 
 
-@cache
+@functools.cache
 def _suspects(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
     """(mask, match, erratum) of those that an instruction with these lowest 7 bits can be."""
     rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]

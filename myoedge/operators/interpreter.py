@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate
 from myoedge.operators.base import OPS, QuantizedNode
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 Watch = Callable[[str, Array], None]
 
 
@@ -24,10 +29,16 @@ def one_blas_thread() -> Iterator[None]:
 
     For products as small as ours more threads cost time, and much of it on a busy machine.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with _blas_libraries().limit(limits=1):
         yield
+
+
+@functools.cache
+def _blas_libraries() -> ThreadpoolController:
+    """NumPy's libraries of products; searched for once, which takes longer than a small product."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:

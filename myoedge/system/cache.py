@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cache of compiled files: complete or absent; only the newest are kept."""
+"""Cache of compiled files: complete or absent; only the newest are kept, in bounded size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 
 SEAL_BYTES = 32
+MAX_FILES, MAX_BYTES = 4096, 256 << 20  # of one folder of the cache
 LIBRARY_BYTES = 4 << 20  # the largest file: a library with zig's UBSan in it
 SCRATCH_MAX_AGE_S = 24 * 3600
 
@@ -50,10 +51,15 @@ def store(fresh: Path, path: Path) -> None:
 
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
     """Digest of the names and contents of files below a folder, and of the build options."""
+    contents = ((file.relative_to(root).as_posix(), file.read_bytes()) for file in files)
+    return digest_of_contents(contents, build)
+
+
+def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[str]) -> str:
+    """Digest of (name, content) of files and of the build options."""
     sha = hashlib.sha256("\n".join(build).encode())
-    for file in files:
-        data = file.read_bytes()
-        sha.update(f"\n{file.relative_to(root).as_posix()} {len(data)}\n".encode())
+    for name, data in contents:
+        sha.update(f"\n{name} {len(data)}\n".encode())
         sha.update(data)
     return sha.hexdigest()
 
@@ -70,17 +76,23 @@ def disk_full_error(message: str) -> MyoedgeError | None:
     return MyoedgeError("E281", "no disk space left to compile", facts, tries)
 
 
-def prune(files: Iterable[Path], max_files: int) -> None:
-    """Removes all but the newest files, and scratch folders that are older than a day."""
-    dated = sorted((_age_s(path), path) for path in files)
-    for _, path in dated[max_files:]:
-        path.unlink(missing_ok=True)
-    for folder in tools.cache_folder("scratch").iterdir():
-        if _age_s(folder) > SCRATCH_MAX_AGE_S:
-            shutil.rmtree(folder, ignore_errors=True)
+def prune(folder: Path) -> None:
+    """Removes the oldest files of a folder beyond MAX_FILES and MAX_BYTES, and scratch folders
+    older than a day."""
+    total_bytes = 0
+    for number, (_, size_bytes, path) in enumerate(sorted(_dated(folder), reverse=True)):
+        total_bytes += size_bytes
+        if number >= MAX_FILES or total_bytes > MAX_BYTES:
+            path.unlink(missing_ok=True)
+    for modified_s, _, path in _dated(tools.cache_folder("scratch")):
+        if time.time() - modified_s > SCRATCH_MAX_AGE_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _age_s(path: Path) -> float:
-    with suppress(FileNotFoundError):
-        return time.time() - path.stat().st_mtime
-    return 0.0  # removed by another process
+def _dated(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """(time of the last use in s, size in bytes, path) of what lies in a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # removed by another process
+                status = entry.stat()
+                yield status.st_mtime, status.st_size, Path(entry.path)

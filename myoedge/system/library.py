@@ -19,7 +19,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.toolchain import CompileOptions, Compiler
 
-MAX_LIBRARIES, MAX_OBJECTS = 64, 2048
 INCLUDED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 PROGRAMS = ("main.c", "selftest.c")
 KINDS = (".c", ".h", ".def")  # .def: tables included by C files
@@ -63,7 +62,7 @@ def build_library(
             fresh = folder / "library.so"
             _compile_library(src_dir, files, fresh, compiler, options)
             cache.store(fresh, library)
-        cache.prune(library.parent.glob("*.so"), MAX_LIBRARIES)
+        cache.prune(library.parent)
     return library
 
 
@@ -71,7 +70,7 @@ def _compile_library(
     src_dir: Path, files: Sequence[Path], output: Path, cc: Compiler, options: CompileOptions
 ) -> None:
     """Kernels are compiled without `defines` to objects, which builds share. Errors: E281, E910."""
-    include = sorted({file.parent for file in files if file.suffix == ".h"})
+    include = sorted({file.parent.resolve() for file in files if file.suffix == ".h"})
     sources = [file for file in files if file.suffix == ".c"]
     folder_of_kernels = (src_dir / KERNELS).resolve()
     kernels = [file for file in sources if file.resolve().is_relative_to(folder_of_kernels)]
@@ -149,7 +148,7 @@ def compile_objects(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = [*pool.map(lambda pair: _compile(pair[0], pair[1], options), missing)]
     if missing:
-        cache.prune(folder.glob("*.o"), MAX_OBJECTS)
+        cache.prune(folder)
     rejected = (finished for finished in results if finished.returncode != 0)
     return [path for _, path in objects], next(rejected, tools.CompletedProcess(0, "", ""))
 
@@ -169,8 +168,8 @@ def _included(file: Path, options: ObjectOptions) -> list[Path]:
     """Our own headers that a file includes."""
     found = []
     for name in INCLUDED.findall(file.read_text(encoding="utf-8")):
-        places = (folder / name for folder in (file.parent, *options.include))
-        found += [p.resolve() for p in places if p.is_file()][:1]
+        places = (os.path.normpath(folder / name) for folder in (file.parent, *options.include))
+        found += [Path(place) for place in places if os.path.isfile(place)][:1]
     return found
 
 

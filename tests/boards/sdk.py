@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -12,12 +13,19 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.project import SDK_FOLDER, runtime
-from myoedge.system import toolchain, tools
+from myoedge.system import toolchain
+from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
 from tests.conftest import save_exported
 
 SHIM = Path(__file__).parent / "pmsis"
 BUILTINS = Path(__file__).parents[1] / "firmware" / "programs"
 DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_MILLIVOLTS=800", "ME_CLOCK_HZ=370000000")
+# Kernels do not depend on where the program lies: compiled once for every build.
+FOR_HOST = (
+    *("-std=c11", "-D_DEFAULT_SOURCE=1", "-O1", "-g", "-Wall", "-Wextra", "-Werror"),
+    *("-Wno-unknown-pragmas", "-fno-pie", "-no-pie", "-pthread", "-mcpu=baseline"),
+    *("-fsanitize=undefined", "-fno-sanitize-recover=all", "-fdebug-compilation-dir=."),
+)
 UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
 
 
@@ -73,26 +81,18 @@ def for_host(build: Build, folder: Path, *defines: str) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    sources = [folder / name for name in files if name.endswith(".c")]
-    sources += [folder / "shim.c", folder / "shim_host.c", BUILTINS / "sdk_shim.c"]
-    flags = [
-        "-std=c11",
-        "-D_DEFAULT_SOURCE=1",
-        "-O1",
-        "-g",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-Wno-unknown-pragmas",
-    ]
-    flags += ["-fno-pie", "-no-pie", "-pthread", "-mcpu=baseline", "-fsanitize=undefined"]
-    flags += ["-fno-sanitize-recover=all"]
-    flags += [f"-D{define}" for define in ("ME_GAP9", "ME_SDK", "ME_NE16_IN_C", *DEFINES, *defines)]
-    places = [f"-I{place}" for place in (folder, BUILTINS, build.folder / "src")]
-    program = folder / "app"
+    own = [name for name in files if name.endswith(".c") and not name.startswith(f"{KERNELS}/")]
+    sources = [*(folder / name for name in own), folder / "shim.c", folder / "shim_host.c"]
+    sources += [BUILTINS / "sdk_shim.c"]
     cc = toolchain.compiler()
-    command = [*cc.command, *flags, *places, "-include", "sdk_shim.h", *sources, "-o", program]
-    env = {"ZIG_GLOBAL_CACHE_DIR": str(tools.cache_folder("zig"))}
-    done = tools.run([str(part) for part in command], cwd=folder, env=env)
+    shim = hashlib.sha256((BUILTINS / "sdk_shim.h").read_bytes()).hexdigest()  # no include names it
+    macros = ("ME_GAP9", "ME_SDK", "ME_NE16_IN_C", f"SHIM=0x{shim}", *DEFINES, *defines)
+    flags = [*FOR_HOST, *(f"-D{define}" for define in macros), "-include", "sdk_shim.h"]
+    include = [folder, folder / KERNELS, BUILTINS]
+    kernels = ObjectOptions(folder, cc, flags, include)
+    objects, done = compile_objects(sorted((folder / KERNELS).glob("*.c")), kernels)
+    assert done.returncode == 0, done.stderr
+    program = folder / "app"
+    done = toolchain.compile_sources(sources, program, cc, flags, include, objects, root=folder)
     assert done.returncode == 0, done.stderr
     return program

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,11 @@ def test_folder_holds_what_the_contract_says(built: tuple[Path, Ran]) -> None:
     assert not (folder / "l3.bin").exists(), "no empty stand-ins"
 
 
-def test_same_input_same_bytes(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:
+def test_same_input_same_bytes(
+    built: tuple[Path, Ran], small: Path, tmp_path: Path, another_cache: Callable[..., Path]
+) -> None:
+    """Linked anew too: this cache has no programs."""
+    another_cache("objects")
     copy = tmp_path / "elsewhere" / "deeper"
     copy.mkdir(parents=True)
     shutil.copy(small / "model.pt2", copy)
@@ -133,21 +138,28 @@ def test_python_runs_the_generated_c(built: tuple[Path, Ran], small: Path) -> No
     np.testing.assert_allclose(golden_out["output"][0], real[0], atol=1e-5)
 
 
-def test_c_builds_with_plain_make_and_checks_itself(
-    built: tuple[Path, Ran], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def src(built: tuple[Path, Ran], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """src/ of the build with libnetwork.a, compiled by plain make."""
     if shutil.which("make") is None or shutil.which("cc") is None:
         pytest.skip("needs make and cc")
-    shutil.copytree(built[0] / "src", tmp_path / "src")
-    done = subprocess.run(["make", "check"], cwd=tmp_path / "src", capture_output=True, text=True)
+    folder = shutil.copytree(built[0] / "src", tmp_path_factory.mktemp("made") / "src")
+    subprocess.run(["make", "-s"], cwd=folder, check=True)
+    return Path(folder)
+
+
+def test_c_builds_with_plain_make_and_checks_itself(src: Path) -> None:
+    done = subprocess.run(["make", "check"], cwd=src, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "bit for bit" in done.stdout
-    golden = tmp_path / "src" / "golden.h"
+    golden = src / "golden.h"
     text = golden.read_text()
     at = text.index("golden_output0")
     value = text[at:].split("{", 1)[1].split(",", 1)[0].strip()
     golden.write_text(text[:at] + text[at:].replace(value, str(int(value) ^ 1), 1))
-    assert subprocess.run(["make", "check"], cwd=tmp_path / "src", capture_output=True).returncode
+    changed = subprocess.run(["make", "check"], cwd=src, capture_output=True, text=True)
+    assert changed.returncode
+    assert "network.c" not in changed.stdout, "the library holds nothing of the sample"
 
 
 def test_run_says_what_it_cannot_take(built: tuple[Path, Ran], small: Path) -> None:
@@ -182,16 +194,9 @@ int main(void)
 """
 
 
-def test_header_is_enough_for_a_caller(
-    built: tuple[Path, Ran], small: Path, tmp_path: Path
-) -> None:
-    if shutil.which("make") is None or shutil.which("cc") is None:
-        pytest.skip("needs make and cc")
-    src = tmp_path / "src"
-    shutil.copytree(built[0] / "src", src)
+def test_header_is_enough_for_a_caller(built: tuple[Path, Ran], small: Path, src: Path) -> None:
     (src / "caller.c").write_text(CALLER)
     strict = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion")
-    subprocess.run(["make", "-s"], cwd=src, check=True)
     subprocess.run(["cc", *strict, "caller.c", "libnetwork.a", "-lm"], cwd=src, check=True)
     window = np.load(small / "calib.npz")["input"][0]
     text = "\n".join(str(value) for value in window.ravel())

@@ -36,6 +36,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.system import toolchain, tools
+from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, started, thinned
@@ -164,11 +165,12 @@ def test_firmware_without_l3_bin_says_so(small: myoedge.Build) -> None:
 def test_make_check_reads_l3_bin(small: myoedge.Build, tmp_path: Path) -> None:
     src, program = small.folder / "src", tmp_path / "src" / "selftest"
     program.parent.mkdir()
-    sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
     cc = toolchain.compiler("zig")
-    done = toolchain.compile_sources(
-        sources, program, cc, toolchain.CompileOptions().flags(cc), [src]
-    )
+    flags = ("-fPIC", *toolchain.CompileOptions().flags(cc))  # kernels as in libraries
+    include = [src, src / "library"]
+    kernels = sorted(src.glob("library/*.c"))
+    objects, _ = compile_objects(kernels, ObjectOptions(src, cc, flags, include))
+    done = toolchain.compile_sources(sorted(src.glob("*.c")), program, cc, flags, include, objects)
     assert done.returncode == 0, done.stderr
     ran = tools.run([str(program)], cwd=program.parent)
     assert ran.returncode == 2

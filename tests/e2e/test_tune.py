@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def built(model: Path, folder: Path, **options: Any) -> myoedge.Build:
 
 @pytest.mark.slow
 def test_tuned_builds_are_faster_exact_and_the_same_again(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    another_cache: Callable[..., Path],
 ) -> None:
     """The estimate is made wrong: it takes the slowest of the tiles that it knows."""
     from myoedge.plan.l1.tile_choice import TileSearch
@@ -52,7 +56,7 @@ def test_tuned_builds_are_faster_exact_and_the_same_again(
         found = given[2]
         return max(found, key=lambda choice: choice.cycles, default=None)
 
-    monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "cache"))
+    another_cache("objects", "programs", "libraries")
     monkeypatch.setattr(TileSearch, "_fastest", slowest)
     plain = built(model, tmp_path / "plain", simulate=True).report
     tuned = built(model, tmp_path / "tuned", tune=True)
@@ -75,10 +79,13 @@ def test_tuned_builds_are_faster_exact_and_the_same_again(
 
 
 def test_a_build_is_never_slower_tuned(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    another_cache: Callable[..., Path],
 ) -> None:
     """Also where what the cache says of other tiles is wrong: the whole network is simulated."""
-    monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "cache"))
+    another_cache("objects", "programs", "libraries")
     plain = built(model, tmp_path / "plain", simulate=True).report
     monkeypatch.setattr(tune, "_cached", lambda plan, measure: [1] * (len(plan.plan.steps) + 1))
     tuned = built(model, tmp_path / "tuned", tune=True).report

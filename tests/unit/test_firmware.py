@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,22 @@ def test_same_bytes_from_another_folder_and_no_place_inside(
     assert again.elf == empty.elf
     for place in (str(tmp_path), sys.prefix, str(Path(myoedge.__file__).parents[1]), "/home/"):
         assert place.encode() not in empty.elf, place
+
+
+def test_a_program_is_linked_once_and_again_where_its_file_is_damaged(
+    another_cache: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = another_cache("objects")
+    first = link(files(EMPTY))
+    (path,) = (cache / "programs").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    assert link(files(EMPTY)) == first
+    monkeypatch.setattr(toolchain, "compile_firmware", lambda *_: pytest.fail("linked again"))
+    assert link(files(EMPTY)) == first
+    with pytest.raises(pytest.fail.Exception, match="linked again"):
+        link(files(EMPTY), defines=("ME_OTHER",))
+    with pytest.raises(pytest.fail.Exception, match="linked again"):
+        link({**files(EMPTY), "more.h": ""})
 
 
 def test_what_a_program_says_of_itself(empty: Firmware) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import graphlib
 import importlib
 import pkgutil
@@ -36,12 +37,16 @@ def test_no_import_cycle() -> None:
     assert len([*graphlib.TopologicalSorter(imported).static_order()]) == len(graph.modules)
 
 
-TREES = {p: ast.parse(p.read_text(encoding="utf-8")) for p in sorted(PACKAGE.rglob("*.py"))}
 PRONOUN = re.compile(
     r"(what|the same|the ones?|those|these|that|this|it|its|they|them|of|how|as|where|whose|which"
     r"|who|all that|everything|one that)\b",
     re.IGNORECASE,
 )
+
+
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    return {p: ast.parse(p.read_text(encoding="utf-8")) for p in sorted(PACKAGE.rglob("*.py"))}
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -54,7 +59,7 @@ def test_docstrings_name_the_thing() -> None:
     """No docstring begins with a pronoun in the place of the noun that it describes."""
     pronouns = [
         f"{path.relative_to(PACKAGE)} {name}: {text.splitlines()[0]}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for name, text in docstrings(tree)
         if PRONOUN.match(text)
     ]
@@ -64,7 +69,7 @@ def test_docstrings_name_the_thing() -> None:
 def test_classes_have_names_of_their_own() -> None:
     names = collections.Counter(
         node.name
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     )
