@@ -40,11 +40,13 @@ class Region:
 
     start, extent  along every dimension, inside the operand
     before         how far the loops reach in front of its start, along every dimension: padding
+    after          how far they reach behind the operand's end
     """
 
     start: Shape
     extent: Shape
     before: Shape
+    after: Shape = field(compare=False)
 
     @property
     def size(self) -> int:
@@ -96,14 +98,14 @@ class Operand:
         spans = [self._along(d, tile) for d in range(len(self.shape))]
         return Region(*(tuple(part) for part in zip(*spans, strict=True)))
 
-    def _along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int]:
+    def _along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int, int]:
         if not self.dims[d]:
-            return 0, self.shape[d], 0
+            return 0, self.shape[d], 0, 0
         at = (self.first[d] if self.first else 0) + sum(tile[a][0] * s for a, s in self.dims[d])
         reach = [(tile[a][1] - 1) * s for a, s in self.dims[d]]
         low, high = at + sum(min(n, 0) for n in reach), at + sum(max(n, 0) for n in reach)
         start, stop = min(max(low, 0), self.shape[d]), max(min(high + 1, self.shape[d]), 0)
-        return start, max(stop - start, 0), max(-low, 0)
+        return start, max(stop - start, 0), max(-low, 0), max(high + 1 - self.shape[d], 0)
 
     def footprint(self, sizes: Sizes) -> Any:
         """Bytes that a tile of these sizes touches at most; sizes may be arrays."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,31 +106,68 @@ class Attention(nn.Module):
         return y.transpose(1, 2).flatten(2)
 
 
+RESIDENT, IN_PARTS = "me_ne16_attention_resident_s8", "me_ne16_attention_s8"
+
+
 @pytest.mark.parametrize(
-    ("tokens", "heads", "width", "biased", "l1"),
+    ("tokens", "heads", "width", "biased", "l1", "kernel"),
     [
-        (61, 2, 20, True, None),
-        (61, 2, 20, True, "19KiB"),
-        (150, 1, 40, False, None),
-        (150, 1, 40, False, "30KiB"),
+        (61, 2, 20, True, None, IN_PARTS),
+        (61, 2, 20, True, "19KiB", IN_PARTS),
+        (150, 1, 40, False, "30KiB", IN_PARTS),
+        (150, 1, 40, False, None, RESIDENT),
+        (131, 2, 20, True, None, RESIDENT),
     ],
 )
 def test_products_of_attention_are_exact(
-    tokens: int, heads: int, width: int, biased: bool, l1: str | None, tmp_path: Path
+    tokens: int, heads: int, width: int, biased: bool, l1: str | None, kernel: str, tmp_path: Path
 ) -> None:
-    """Whole heads, and keys and values in parts, whose sums the engine adds to earlier ones."""
+    """Whole heads, whose bit planes stay in L1 or not, and keys and values in parts, whose sums the
+    engine adds to earlier ones."""
     torch.manual_seed(0)
     network = Attention(tokens, heads, width, biased=biased)
     build = built(network, (1, tokens, heads * width), tmp_path, l1, "ne16")
     assert {row["engine"] for row in build.report["layers"] if row["op"] == "attention"} == {"ne16"}
-    assert (_words_of_keys(build) < 2 * -(-tokens // 4)) == (l1 is not None)
+    tiles = _tiles_of_attention(build)
+    assert tiles["kernel"] == kernel
+    if kernel == IN_PARTS:
+        assert (tiles["sizes"]["keys"] < 2 * -(-tokens // 4)) == (l1 is not None)
     assert_exact(build)
 
 
-def _words_of_keys(build: myoedge.Build) -> int:
-    """Words of four keys and of four values in a tile of the attention."""
+def _tiles_of_attention(build: myoedge.Build) -> dict[str, Any]:
     steps = json.loads((build.folder / "plan.json").read_text())["steps"]
-    return sum(step["tiles"]["sizes"]["keys"] for step in steps if step["op"] == "attention")
+    (tiles,) = (step["tiles"] for step in steps if step["op"] == "attention")
+    return dict(tiles)
+
+
+class CrossAttention(nn.Module):
+    """Of learned queries to x, of two batches."""
+
+    def __init__(self, queries: int, width: int, out_width: int) -> None:
+        super().__init__()
+        self.q = nn.Parameter(torch.randn(1, queries, width))
+        self.k, self.v = nn.Linear(24, width), nn.Linear(24, out_width)
+        self.x_to_q = nn.Linear(24, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q = self.q + self.x_to_q(x[:, :1])
+        return nn.functional.scaled_dot_product_attention(q, self.k(x), self.v(x))
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "width", "out_width"),
+    [(64, 133, 32, 24), (100, 37, 18, 9), (9, 16, 16, 16)],
+)
+def test_attention_to_another_number_of_keys_is_exact(
+    queries: int, keys: int, width: int, out_width: int, tmp_path: Path
+) -> None:
+    """Rows that fill no part, keys that end within a word, heads that zeros fill."""
+    torch.manual_seed(0)
+    network = CrossAttention(queries, width, out_width)
+    build = built(network, (2, keys, 24), tmp_path, engine="ne16")
+    assert _tiles_of_attention(build)["kernel"] == RESIDENT
+    assert_exact(build)
 
 
 def drawn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:

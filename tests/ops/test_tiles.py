@@ -13,8 +13,10 @@ import pytest
 
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.tile_choice import distinct_layer
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
@@ -30,8 +32,13 @@ ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
 def in_rooms(case: Case, number: int) -> Tiling:
     """The case in tiles that fit a room, which differs from case to case."""
     kernel = candidates(case.step, GAP9)[0]
+    return in_room(kernel, NetworkKernels.of([case.step], GAP9), number)
+
+
+def in_room(kernel: TiledKernel, kernels: NetworkKernels, number: int) -> Tiling:
+    """A layer in tiles that fit a room: a multiple of what the smallest tile of a kernel needs."""
     room = int(sum(smallest(kernel)[1].values()) * ROOMS[number % len(ROOMS)])
-    (tiling,) = plan_l1(NetworkKernels.of([case.step], GAP9), room)
+    (tiling,) = plan_l1(kernels, room)
     assert tiling is not None, f"{room} bytes are enough for the smallest tile"
     assert max(b.offset + b.size_bytes for b in tiling.buffers) <= room
     return tiling
@@ -69,6 +76,23 @@ def test_kernels_of_little_scratch_equal_numpy(tmp_path: Path) -> None:
     found = run_c(cases, tmp_path, "-O0", tilings)
     wanted = [integer_step(case.step, case.data) for case in cases]
     assert not mismatches(cases, wanted, found)
+
+
+def test_attention_on_ne16_equals_numpy(tmp_path: Path) -> None:
+    """In rooms of every size: heads of any width, biases, masks, more keys than rows or fewer."""
+    cases, tilings = [], []
+    for number, case in enumerate(drawn("attention", COUNT)):
+        for kernel in candidates(case.step, GAP9):
+            if kernel.engine == "ne16":
+                alone = NetworkKernels([[(kernel, distinct_layer(kernel))]], True, GAP9.transfers)
+                cases.append(case)
+                tilings.append(in_room(kernel, alone, number))
+    assert {tiling.kernel.function for tiling in tilings} == {
+        "me_ne16_attention_s8", "me_ne16_attention_resident_s8"
+    }  # fmt: skip
+    assert any(len(tiling.tiles) > 1 for tiling in tilings)
+    wanted = [integer_step(case.step, case.data) for case in cases]
+    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O0", tilings))
 
 
 def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:

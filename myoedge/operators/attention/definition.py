@@ -14,6 +14,7 @@ from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
+from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -315,6 +316,10 @@ ATTENTION = register(
             ),
             sums_on_ne16(
                 lambda step, engine: on_ne16(in_tiles(step, engine), sizes_of(step)), sees_all_keys
+            ),
+            sums_on_ne16(
+                lambda step, engine: resident_on_ne16(in_tiles(step, engine), sizes_of(step)),
+                sees_all_keys,
             ),
         ),
         symmetric=(0,),

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention with both products on NE16: the cores pack keys and values into bit planes."""
+"""Attention with both products on NE16: the cores pack keys and values into bit planes.
+
+A part of the keys at a time, again for each tile of rows: bit planes that L1 holds for all rows are
+those of ne16_resident.py.
+"""
 
 from __future__ import annotations
 

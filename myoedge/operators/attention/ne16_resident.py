@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention on NE16 with the bit planes of a head's keys and values in L1, packed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.operators.kernel import Dim, Fields, Operand, Region, TiledKernel
+from myoedge.operators.products.ne16 import INPUTS, JOB_PIXELS, SUMS, image_cycles
+
+# Steps behind that in which a part of q is read; me_ne16_attention_resident_s8.h
+EXPONENTIALS, RESULTS = 2, 4
+FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
+PACKED_BYTE = 0.6  # cycles of nine cores
+EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 200.0, 600.0  # of a core, beside the engine
+STORED, CONFLICTS = 1.5, 5.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
+
+
+def resident_on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
+    """The kernel of the cores as a loop of steps, of an attention of these sizes.
+
+    The first steps pack keys and values; each of the others takes a part of the rows and has the
+    results of an earlier one.
+    """
+    part_rows = _part_rows(numbers)
+    axes = {"step": _packings(numbers) + RESULTS - 1 + ceil_div(numbers["rows"], part_rows)}
+    return replace(
+        tiled,
+        function="me_ne16_attention_resident_s8",
+        axes={
+            "b": numbers["batch"],
+            "h": numbers["heads"],
+            **axes,
+            "key": INPUTS,
+            "row": part_rows,
+        },
+        split=("step",),
+        innermost_axes=("step",),
+        multiples={},
+        operands=tuple(_in_steps(operand, numbers) for operand in tiled.operands),
+        tile=lambda regions: _tile(regions, numbers),
+        scratch=lambda sizes: _scratch(numbers),
+        work=lambda sizes: sizes["step"] * _head_cycles(numbers) / axes["step"],
+        nine_cores=True,
+        l1_only=True,
+    )
+
+
+def _part_rows(numbers: Mapping[str, int]) -> int:
+    """Rows of a job: one for each of nine cores, or two."""
+    return JOB_PIXELS * (2 if numbers["keys"] <= FEW_KEYS else 1)
+
+
+def _packings(numbers: Mapping[str, int]) -> int:
+    """Steps that pack keys."""
+    return ceil_div(numbers["keys"], INPUTS)
+
+
+def _in_steps(operand: Operand, numbers: Mapping[str, int]) -> Operand:
+    """The operand with its rows or keys along the axis of steps."""
+    of_row, of_key = (("row", 1),), (("keys", 4), ("lane", 1))
+    n = _part_rows(numbers)
+    later = {"bias": EXPONENTIALS, "mask": EXPONENTIALS, "y": RESULTS}.get(operand.name, 0)
+    along: dict[Dim, Dim] = {
+        of_row: (("step", n), ("row", 1)),
+        of_key: (("step", INPUTS), ("key", 1)),
+    }
+    steps = _packings(numbers) - 1 + later
+    first = tuple(-n * steps if dim == of_row else 0 for dim in operand.dims)
+    return replace(operand, dims=tuple(along.get(d, d) for d in operand.dims), first=first)
+
+
+def _tile(regions: Mapping[str, Region], numbers: Mapping[str, int]) -> Fields:
+    names = ("q", "k", "v", "bias", "mask", "y", "scratch")
+    n, k, y = _part_rows(numbers), regions["k"], regions["y"]
+    first = (y.start[1] - y.before[1]) // n + _packings(numbers) - 1 + RESULTS
+    end = (k.start[1] + k.extent[1] + k.after[1]) // INPUTS
+    steps = {"first": first, "end": end, "rows": numbers["rows"], "part_rows": n}
+    return {**{name: f"@{name}" for name in names}, **steps}
+
+
+def _scratch(numbers: Mapping[str, int]) -> int:
+    """Bytes of scratch, laid out in me_ne16_attention_resident_s8.h."""
+    keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
+    filled = round_up(keys, 4)
+    row = 4 * (filled + columns) + 8 + width
+    planes = keys * round_up(width, INPUTS) + columns * round_up(filled, INPUTS)
+    return 2 * _part_rows(numbers) * row + 5 * filled + 4 + planes
+
+
+def _head_cycles(numbers: Mapping[str, int]) -> Any:
+    """Products of a part beside exponentials of another one; packing in front, results behind."""
+    rows, keys, width, columns = (numbers[n] for n in ("rows", "keys", "width", "out_width"))
+    tiles = _part_rows(numbers) // JOB_PIXELS
+    products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)
+    products += tiles * (STORED * (keys + columns) + CONFLICTS * keys)
+    cores = tiles * (ROW + EXPONENTIAL * keys + RESULT * columns) + JOBS
+    parts = ceil_div(rows, _part_rows(numbers))
+    packed = PACKED_BYTE * keys * (width + columns)
+    return packed + parts * np.maximum(products, cores) + products + cores
