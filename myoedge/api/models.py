@@ -148,7 +148,7 @@ def build(
         stream=stream,
         say=say,
         engine=engine,
-        accelerators=frozenset(e.name for e in request.chip.engines if e.accelerator),
+        chip=request.chip_in_limits,
     )
     folder = Path(os.path.normpath(output)) if output else None
     return _built(options, request, Confirmation(simulate, tune, progress), folder)

@@ -9,9 +9,11 @@ from myoedge.building.config import Config
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.kernel import EngineChoice
+from myoedge.plan.l1.layer_kernels import accelerator_gain
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.engines import EngineRules
 from myoedge.quantization.scales import LayerRule, matches
+from myoedge.targets.chip import Chip
 
 
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
@@ -25,14 +27,18 @@ def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
 
 
 def engine_rules(
-    graph: Graph, settings: Config, accelerators: frozenset[str], usual: EngineChoice
+    graph: Graph, settings: Config, chip: Chip | None, usual: EngineChoice
 ) -> EngineRules:
     """[engine]. Errors: E233 a pattern that matches no layer.
 
-    accelerators, usual   as EngineRules has them
+    chip    None: the cores alone     usual   as EngineRules has it
     """
     _check_patterns(graph, "engine", settings.engine)
-    return EngineRules(accelerators, usual, tuple(settings.engine.items()))
+    patterns = tuple(settings.engine.items())
+    if chip is None:
+        return EngineRules(usual=usual, patterns=patterns)
+    accelerators = frozenset(e.name for e in chip.engines if e.accelerator)
+    return EngineRules(accelerators, usual, patterns, accelerator_gain(chip))
 
 
 def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:

@@ -38,12 +38,13 @@ from myoedge.quantization.calibrate import (
     calibrate,
     constant_inputs,
 )
-from myoedge.quantization.engines import with_engines
+from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.mixed_precision import AIM_DB, refine_precision
 from myoedge.quantization.reuse import Reuse, reused_layers, shares_weights, with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, accuracy, judges, measure
+from myoedge.targets.chip import Chip
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
@@ -71,7 +72,7 @@ class Options:
     reuse       network of an older build, whose choices unchanged layers keep
     stream      whether frames are pushed: what is decoded comes frame by frame
     engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
-    accelerators   of the chip, by name: layers are quantised as one of them computes
+    chip        whose accelerators layers may run on: these are quantised as one of them computes
     """
 
     model: StrPath | None = None
@@ -88,7 +89,7 @@ class Options:
     reuse: QuantGraph | None = None
     stream: bool = False
     engine: str = AUTO
-    accelerators: frozenset[str] = frozenset()
+    chip: Chip | None = None
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,15 @@ def run_quantize(options: Options) -> Quantized:
         if options.reuse is not None:
             graph = with_params_of(graph, options.reuse, rules)
         usual = EngineChoice(options.engine, f"--engine {options.engine}")
-        engines = engine_rules(model.graph, settings, options.accelerators, usual)
-        on_engines = partial(with_engines, engines=engines, rules=rules)
-        network = on_engines(quantize_graph(graph, calibrated(graph), rules))
+        engines = engine_rules(model.graph, settings, options.chip, usual)
+        on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
+        cores = quantize_graph(graph, calibrated(graph), rules)
+        network = on_engines(cores)
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
-        fidelity = measure(network, measured)
+        network, fidelity = within_sqnr(cores, network, measured)
         if options.reuse is None:  # else what the older build chose stays
             refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
             network, fidelity = _refined(network, fidelity, measured, refine, on_engines, settings)
@@ -169,9 +171,9 @@ def _refined(
     asked = settings.budget.sqnr
     needs_db = -math.inf if asked is None else configuration.decibels(asked)
     for aim_db in (AIM_DB, needs_db):
-        refined = refine(aim_db)
-        refined = refined if refined is network else on_engines(refined)
-        reached = fidelity if refined is network else measure(refined, inputs)
+        refined, reached = refine(aim_db), fidelity
+        if refined is not network:
+            refined, reached = within_sqnr(refined, on_engines(refined), inputs)
         if (reached.total_db or 0.0) >= needs_db:
             break
     return refined, reached

@@ -54,6 +54,12 @@ class BuildRequest:
         """The chip at the operating point, where one is named. Errors: E204 no such point."""
         return self.chip if self.point in (None, AUTO) else self.chip.at(str(self.point))
 
+    @property
+    def chip_in_limits(self) -> Chip:
+        """The chip at the operating point, with no more memory than the limits. Errors: E204 no
+        such point."""
+        return budget.within(self.chip_at_point, self.limits)
+
     def check_graph(self, graph: Graph) -> Graph:
         """The part of the network that is built, before anything takes time.
 

@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import CORES, FASTEST, EngineChoice
+from myoedge.operators.kernel import AUTO, CORES, FASTEST, EngineChoice
+from myoedge.quantization.calibrate import Samples
+from myoedge.quantization.reuse import equal
 from myoedge.quantization.scales import LayerRule, QuantGraph, matches, quantize_node
+from myoedge.quantization.sqnr import Fidelity, measure
+
+MOST_LOST_DB = 0.5  # of a network's SQNR, for layers on accelerators
+
+# Layer -> estimated cycles on the cores less those on the accelerator that accepts it.
+Gain = Callable[[QuantizedNode], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +28,13 @@ class EngineRules:
     accelerators   of the chip, by name
     usual          of layers that no pattern matches
     patterns       of module paths, with the engine's name; of several the last counts
+    gain           of layers that an accelerator accepts
     """
 
     accelerators: frozenset[str] = frozenset()
     usual: EngineChoice = FASTEST
     patterns: tuple[tuple[str, str], ...] = ()
+    gain: Gain = lambda step: math.inf
 
     def choice(self, node: Node) -> EngineChoice:
         """Engine that a layer is to run on."""
@@ -36,19 +47,31 @@ class EngineRules:
 
 
 def with_engines(
-    network: QuantGraph, engines: EngineRules, rules: Sequence[LayerRule] = ()
+    network: QuantGraph,
+    engines: EngineRules,
+    rules: Sequence[LayerRule] = (),
+    older: QuantGraph | None = None,
 ) -> QuantGraph:
     """The network, requantised without a pre-shift where an accelerator that a layer's choice
-    allows then runs the layer.
+    allows then runs the layer in fewer estimated cycles.
 
     Cores compute the same integers, so that the planner may still choose them.
+    older   network of another build, whose integers layers keep that have them already
     """
-    steps = tuple(_with_engine(network, step, engines, tuple(rules)) for step in network.steps)
-    return replace(network, steps=steps)
+    before = {} if older is None else {step.node.name: step for step in older.steps}
+    steps = (
+        _with_engine(network, step, engines, tuple(rules), before.get(step.node.name))
+        for step in network.steps
+    )
+    return replace(network, steps=tuple(steps))
 
 
 def _with_engine(
-    network: QuantGraph, step: QuantizedNode, engines: EngineRules, rules: tuple[LayerRule, ...]
+    network: QuantGraph,
+    step: QuantizedNode,
+    engines: EngineRules,
+    rules: tuple[LayerRule, ...],
+    before: QuantizedNode | None,
 ) -> QuantizedNode:
     choice = engines.choice(step.node)
     kernels = [
@@ -58,8 +81,72 @@ def _with_engine(
     ]
     if not kernels or choice.name == CORES:
         return replace(step, engine=choice)
+    if choice.name == AUTO and before is not None and equal(step, before):
+        return _on_cores(step, "the older build's integers, which are the cores'")
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
     broken = [kernel.broken_rule(again) for kernel in kernels]
-    if None in broken:
-        return replace(again, engine=choice)
-    return replace(step, engine=replace(choice, broken_rule=broken[0]))
+    if None not in broken:
+        return replace(step, engine=replace(choice, broken_rule=broken[0]))
+    again = replace(again, engine=choice)
+    gain = engines.gain(again) if choice.name == AUTO else math.inf
+    if gain > 0:
+        return again
+    engine = kernels[broken.index(None)].engine
+    more = f"{-gain:,.0f} estimated cycles more" if math.isfinite(gain) else "no tile in L1"
+    return _on_cores(step, f"{engine}: {more}")
+
+
+def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
+    return replace(step, engine=EngineChoice(CORES, reason))
+
+
+def within_sqnr(
+    cores: QuantGraph, network: QuantGraph, samples: Samples
+) -> tuple[QuantGraph, Fidelity]:
+    """The network, with the cores' integers again for layers that were free to have others where
+    its SQNR is more than MOST_LOST_DB below the cores'; and its SQNR.
+
+    cores     the network with the cores' integers in all layers
+    Of the layers those return first whose own SQNR fell most: half of them at a time.
+    """
+    reached = measure(network, samples)
+    names = [step.node.name for step in _requantised(cores, network)]
+    least_db = _total_db(measure(cores, samples, layers=False)) - MOST_LOST_DB if names else 0.0
+    if not names or _total_db(reached) >= least_db:
+        return network, reached
+    own, other = measure(cores, samples).local, reached.local
+    names.sort(key=lambda name: (own[name] or 0.0) - (other[name] or 0.0))
+    while names and _total_db(reached) < least_db:
+        names = names[: len(names) // 2]
+        network = _with_cores_integers(cores, network, frozenset(names))
+        reached = measure(network, samples)
+    return network, reached
+
+
+def _total_db(fidelity: Fidelity) -> float:
+    """SQNR; infinite without a signal."""
+    return math.inf if fidelity.total_db is None else fidelity.total_db
+
+
+def _requantised(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
+    """Layers without a stated engine whose integers are not the cores'."""
+    return [
+        step
+        for step, before in zip(network.steps, cores.steps, strict=True)
+        if step.engine.name == AUTO and not equal(step, before)
+    ]
+
+
+def _with_cores_integers(
+    cores: QuantGraph, network: QuantGraph, kept: frozenset[str]
+) -> QuantGraph:
+    """The network with the cores' integers in all requantised layers but those that are kept."""
+    again = {step.node.name for step in _requantised(cores, network)} - kept
+    reason = f"the network's SQNR was more than {MOST_LOST_DB} dB lower"
+    return replace(
+        network,
+        steps=tuple(
+            _on_cores(before, reason) if step.node.name in again else step
+            for step, before in zip(network.steps, cores.steps, strict=True)
+        ),
+    )

@@ -16,6 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.quantization import engines
 from myoedge.reports.text import print_report
 from tests.conftest import save_exported
 
@@ -101,25 +102,60 @@ def test_patterns_come_before_the_option(model: Path, tmp_path: Path) -> None:
     assert rows(build)["dense"]["other_engine"] == '[engine] "dense" = "cores"'
 
 
-def test_a_layer_on_the_cores_keeps_their_multipliers(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    (tmp_path / "c").mkdir()
-    cores, auto = (built(model, tmp_path / n, engine=e) for n, e in (("a", "cores"), ("b", "auto")))
+Integers = list[dict[str, Any]]
+
+
+def integers(build: myoedge.Build) -> Integers:
+    return [{**s.integers.scalars, **s.integers.arrays} for s in build.network.steps]
+
+
+def equal(a: Integers, b: Integers) -> list[bool]:
+    """Of every layer, whether its integers are equal."""
+    return [
+        x.keys() == y.keys() and all(np.array_equal(x[k], y[k]) for k in x)
+        for x, y in zip(a, b, strict=True)
+    ]
+
+
+def builds(model: Path, tmp_path: Path, **tables: str) -> list[myoedge.Build]:
+    """The cores' build, and with --engine auto one for each [engine] table."""
+    for name in ("cores", *tables):
+        (tmp_path / name).mkdir()
+    autos = (built(model, tmp_path / n, text, engine="auto") for n, text in tables.items())
+    return [built(model, tmp_path / "cores", engine="cores"), *autos]
+
+
+def test_layers_on_the_cores_have_the_integers_of_a_build_for_the_cores(
+    model: Path, tmp_path: Path
+) -> None:
     table = '[engine]\n"dense" = "cores"\n"head" = "cores"\n'
-    kept = built(model, tmp_path / "c", table, engine="auto")
+    cores, auto, kept = builds(model, tmp_path, auto="", kept=table)
+    assert all(equal(integers(kept), integers(cores)))
+    same = equal(integers(auto), integers(cores))
+    steps = [s for s, is_same in zip(auto.network.steps, same, strict=True) if not is_same]
+    assert [(s.node.op, s.node.origin[0].path) for s in steps] == [("conv", "dense")]
+    assert on_ne16(auto) == {"dense"}
 
-    def integers(build: myoedge.Build) -> list[dict[str, Any]]:
-        return [{**s.integers.scalars, **s.integers.arrays} for s in build.network.steps]
 
-    def same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
-        pairs = zip(a, b, strict=True)
-        return all(
-            x.keys() == y.keys() and all(np.array_equal(x[k], y[k]) for k in x) for x, y in pairs
-        )
+def test_a_network_that_loses_too_much_has_the_cores_integers(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "MOST_LOST_DB", -300.0)  # nobody gains so much
+    cores, auto = builds(model, tmp_path, auto="")
+    assert all(equal(integers(auto), integers(cores)))
+    assert rows(auto)["dense"]["other_engine"] == "the network's SQNR was more than -300.0 dB lower"
+    (tmp_path / "forced").mkdir()
+    forced = built(model, tmp_path / "forced", '[engine]\n"dense" = "ne16"\n', engine="auto")
+    assert on_ne16(forced) == {"dense"}
 
-    assert same(integers(kept), integers(cores))
-    assert not same(integers(auto), integers(cores))
+
+def test_reused_layers_keep_the_integers_that_they_have(model: Path, tmp_path: Path) -> None:
+    cores, auto = builds(model, tmp_path, auto="")
+    for name, older in (("again", cores), ("anew", auto)):
+        (tmp_path / name).mkdir()
+        build = built(model, tmp_path / name, engine="auto", reuse=older)
+        assert all(equal(integers(build), integers(older)))
+        assert not build.report["reused"]["requantised"]
 
 
 @pytest.mark.parametrize(

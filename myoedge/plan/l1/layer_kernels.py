@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
@@ -32,6 +32,7 @@ class NetworkKernels:
     """Kernels that can run the layers of a network, and what was found out about their tiles.
 
     kernels   of each layer, with the keys of their distinct layers
+    known     as fastest_kernel has it, and
     chosen, alone, grids   as in TileSearch, for all plans of the network
     """
 
@@ -39,6 +40,7 @@ class NetworkKernels:
     has_l1: bool
     cost: TransferCost
     ranks: TileRanks = field(default_factory=dict)
+    known: dict[Hashable, list[float]] = field(default_factory=dict)
     chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
     alone: dict[Hashable, float] = field(default_factory=dict)
     grids: dict[str | None, Grid] = field(default_factory=dict)
@@ -98,19 +100,23 @@ def _has_scratch(parts: Mapping[str, int], chip: Chip) -> bool:
 
 
 def fastest_kernel(
-    kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
+    kernels: Sequence[tuple[TiledKernel, str]],
+    room: int,
+    cost: TransferCost,
+    limits: Limits,
+    known: dict[Hashable, list[float]],
 ) -> tuple[TiledKernel, str]:
     """The kernel of fewest cycles by itself among those that fit, and its distinct layer; a
-    preferred kernel comes before all others."""
+    preferred kernel comes before all others.
+
+    known   cycles of kernels, of equal layers before
+    """
     if len(kernels) < 2:
         return kernels[0]
-    found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
-    if limits == NO_LIMITS or not any(found):
-        found = [
-            choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
-            for choice, (kernel, _) in zip(found, kernels, strict=True)
-        ]
-    cycles = [float("inf") if choice is None else choice.cycles for choice in found]
+    key = (*(layer for _, layer in kernels), room, limits)
+    if key not in known:
+        known[key] = _cycles_alone([kernel for kernel, _ in kernels], room, cost, limits)
+    cycles = known[key]
     estimates: dict[str, float] = {}
     for (kernel, _), estimate in zip(kernels, cycles, strict=True):
         estimates[kernel.engine] = min(estimate, estimates.get(kernel.engine, estimate))
@@ -118,6 +124,45 @@ def fastest_kernel(
     preferred = [i for i in fitting if kernels[i][0].preferred]
     best = min(preferred or range(len(kernels)), key=cycles.__getitem__)
     return replace(kernels[best][0], estimates=estimates), kernels[best][1]
+
+
+def _cycles_alone(
+    kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
+) -> list[float]:
+    """Estimated cycles of each kernel by itself; infinite without a tile."""
+    found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
+    if limits == NO_LIMITS or not any(found):
+        found = [
+            choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
+            for choice, kernel in zip(found, kernels, strict=True)
+        ]
+    return [math.inf if choice is None else choice.cycles for choice in found]
+
+
+def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
+    """Estimated cycles of a layer by itself on the cores less those on an accelerator, for layers
+    that one accepts; minus infinity where that has no tile in L1."""
+    names = {engine.name for engine in chip.engines if engine.accelerator}
+    known: dict[Hashable, list[float]] = {}
+
+    def gain(step: QuantizedNode) -> float:
+        kernels = [(kernel, distinct_layer(kernel)) for kernel in candidates(step, chip)]
+        room, cost = chip.l1_room_bytes, chip.transfers
+        fastest, _ = fastest_kernel(kernels, room, cost, NO_LIMITS, known)
+        return _gain(fastest.estimates, names)
+
+    return gain
+
+
+def _gain(estimates: Mapping[str, float], accelerators: Set[str]) -> float:
+    on_cores, there = (
+        min(
+            (n for name, n in estimates.items() if (name in accelerators) == is_there),
+            default=math.inf,
+        )
+        for is_there in (False, True)
+    )
+    return -math.inf if math.isinf(there) else on_cores - there
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

@@ -101,8 +101,8 @@ def plan_l1(
         return tuple(_without_l1(network))
     cost, limits = network.cost, limits or {}
     fastest = [
-        fastest_kernel(known, room, cost, limits.get(index, NO_LIMITS))
-        for index, known in enumerate(network.kernels)
+        fastest_kernel(kernels, room, cost, limits.get(index, NO_LIMITS), network.known)
+        for index, kernels in enumerate(network.kernels)
     ]
     kernels, distinct = [kernel for kernel, _ in fastest], [key for _, key in fastest]
     search = TileSearch(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,14 +97,16 @@ def timeline(
     pauses: list[bool] = []  # whether L3 stood still before it
     waited = [False] * len(costs)
     by_need = sorted(range(len(costs)), key=lambda n: needed[n])
+    # With an end that no step reaches: this loop is the hottest of a plan with transfers.
+    first, wanted = [*begins, math.inf], [*(needed[n] for n in by_need), math.inf]
     read = 0
     for timeline_step, duration in enumerate(computed.cycles):
-        while len(ends) < len(costs) and begins[len(ends)] <= timeline_step:
+        while first[len(ends)] <= timeline_step:
             pauses.append(now > free)
             free = max(free, now) + costs[len(ends)]
             ends.append(free)
         then = now + duration
-        while read < len(by_need) and needed[by_need[read]] <= timeline_step:
+        while wanted[read] <= timeline_step:
             end = ends[by_need[read]] + (duration if timeline_step in computed.nine_cores else 0.0)
             waited[by_need[read]] = end > then
             then = max(then, end)
