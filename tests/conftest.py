@@ -7,6 +7,7 @@ import contextlib
 import gc
 import io
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -107,21 +108,42 @@ def myoedge(*arguments: object, cwd: Path) -> Ran:
     return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
-def started(*arguments: object, cwd: Path, limit: int | None = None) -> subprocess.Popen[str]:
-    """`python -m myoedge` as a process of its own; `limit` bounds the size of a file, in bytes."""
+def started(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    """`python -m myoedge` as a process of its own."""
 
-    def limited() -> None:
+    def listening() -> None:
         # A shell's background job ignores Ctrl-C, and so would all that it starts.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     command = [sys.executable, "-m", "myoedge", *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        command, cwd=cwd, env=env, text=True, stdout=pipe, stderr=pipe, preexec_fn=limited
+        command, cwd=cwd, env=env, text=True, stdout=pipe, stderr=pipe, preexec_fn=listening
     )
+
+
+class Forked:
+    """The command line in a fork of this process, which has torch: a new one imports it for five
+    seconds. `limit` bounds the size of a file, in bytes."""
+
+    def __init__(self, *arguments: object, cwd: Path, limit: int | None = None) -> None:
+        context = multiprocessing.get_context("fork")
+        self._ran, sends = context.Pipe(duplex=False)
+
+        def call() -> None:
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            sends.send(myoedge(*arguments, cwd=cwd))
+
+        self.process = context.Process(target=call)
+        self.process.start()
+
+    def ran(self, timeout_s: float) -> Ran:
+        assert self._ran.poll(timeout_s)
+        ran: Ran = self._ran.recv()
+        self.process.join()
+        return ran
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from torch import nn
 
 import myoedge
-from tests.conftest import ROOT, Ran, save_exported, started
+from tests.conftest import ROOT, Forked, Ran, save_exported, started
 from tests.networks import Small, Unsupported
 
 Run = Callable[..., Ran]
@@ -345,9 +346,7 @@ def test_full_disk(run: Run, small: Path, tmp_path: Path) -> None:
     build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
     assert run(*build).code == 0
     before = sorted(p.name for p in tmp_path.iterdir())
-    process = started(*build, cwd=tmp_path, limit=4096)
-    out, err = process.communicate(timeout=120)
-    refused(Ran(process.returncode, out, err), 2, "E281")
+    refused(Forked(*build, cwd=tmp_path, limit=4096).ran(timeout_s=120), 2, "E281")
     assert sorted(p.name for p in tmp_path.iterdir()) == before, "nothing is left behind"
     assert whole(tmp_path / "out"), "the earlier build is still there"
 
@@ -356,18 +355,18 @@ def test_killed_in_the_middle(run: Run, small: Path, tmp_path: Path) -> None:
     build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
     assert run(*build).code == 0
     for _ in range(3):
-        process = started(*build, cwd=tmp_path)
+        process = Forked(*build, cwd=tmp_path).process
         _wait_for_temporary(process, tmp_path)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.join()
         assert whole(tmp_path / "out")
     assert run(*build).code == 0
     assert [p.name for p in tmp_path.iterdir()] == ["out"], "what killed builds left is gone"
 
 
-def _wait_for_temporary(process: subprocess.Popen[str], folder: Path) -> None:
+def _wait_for_temporary(process: BaseProcess, folder: Path) -> None:
     """Until the build has started to write, or is done."""
-    while process.poll() is None and not any(folder.glob(".out.myoedge-*/*")):
+    while process.is_alive() and not any(folder.glob(".out.myoedge-*/*")):
         time.sleep(0.0005)
 
 

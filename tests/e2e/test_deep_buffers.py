@@ -16,7 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.plan.l1 import tile_choice
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 from tests.networks import autoencoder
 
 
@@ -43,7 +43,7 @@ def depths(folder: Path) -> list[int]:
     return [step["tiles"]["depth"] for step in steps if step["tiles"]]
 
 
-@pytest.mark.parametrize("most", [3, 4])
+@pytest.mark.parametrize("most", thinned([3, 4]))
 def test_whatever_has_more_buffers_is_exact(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,9 +27,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "auto-encoder": (autoencoder, (1, 640)),
     "ResNet-8": (resnet8, (1, 3, 32, 32)),
     "DS-CNN": (keywords, (1, 1, 49, 10)),
-    "TinyMyo small": (tinymyo.small_epn, (1, 8, 200)),
 }
 LARGE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "TinyMyo small": (tinymyo.small_epn, (1, 8, 200)),
     "MobileNetV1 0.25": (mobilenet, (1, 3, 96, 96)),
     "emg2qwerty for 6 keys": (emg2qwerty.kao, (59, 1, 2, 16, 33)),
 }

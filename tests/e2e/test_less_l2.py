@@ -39,7 +39,7 @@ from myoedge.system import toolchain, tools
 from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
-from tests.conftest import save_exported, started, thinned
+from tests.conftest import save_exported, thinned
 from tests.networks import resnet18
 from tests.random_networks import Random, windows
 
@@ -147,11 +147,9 @@ def test_l3_bin_is_the_builds_own(small: myoedge.Build, tmp_path: Path, change: 
     else:
         file.write_bytes(whole[:-4] if change == "short" else whole[::-1])
     for verb in ("validate", "simulate"):
-        ran = started(verb, tmp_path / "moved", cwd=tmp_path)
-        _, said = ran.communicate()
-        assert ran.returncode == 2, said
-        assert "E222" in said
-        assert "Traceback" not in said
+        ran = command(verb, tmp_path / "moved", cwd=tmp_path)
+        assert ran.code == 2, ran.err
+        assert "E222" in ran.err
 
 
 def test_firmware_without_l3_bin_says_so(small: myoedge.Build) -> None:
@@ -255,21 +253,23 @@ class Maps(nn.Module):
         return self.e(nn.functional.max_pool2d(z, 2)).mean((2, 3))
 
 
-def test_feature_maps_leave_l2_and_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", thinned([["256KiB", "40KiB"], ["256KiB", "100KiB", "40KiB"]]))
+def test_feature_maps_leave_l2_and_come_back(tmp_path: Path, sizes: list[str]) -> None:
     """More of them with less room; bit for bit on every rung, layers that stay in L2 one by one."""
     torch.manual_seed(0)
     shape = (1, 2, 60, 50)
     model = save_exported(Maps().eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
     calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
     counts, found = [], []
-    for l2 in ("256KiB", "100KiB", "40KiB"):
+    for l2 in sizes:
         build = myoedge.build(model, calib=calib, output=tmp_path / "out", l1=L1, l2=l2)
         assert myoedge.validate(build, on=("host", "simulator")).difference is None, l2
         given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
         found.append([y.tobytes() for y in build.run_raw(given)])
         counts.append(len(json.loads(build.written("plan.json"))["maps_in_l3"]))
     assert found[1:] == found[:-1]
-    assert counts[0] == 0 < counts[1] < counts[2]
+    assert counts[0] == 0
+    assert all(a < b for a, b in pairwise(counts))
 
 
 def test_inputs_and_outputs_larger_than_l2(tmp_path: Path) -> None:
@@ -429,7 +429,7 @@ def budget_of(plan: Plan, rng: np.random.Generator) -> int:
 
 @pytest.mark.filterwarnings("ignore")
 def test_random_networks_in_little_memory(tmp_path: Path) -> None:
-    assert sum(in_little_memory(seed, tmp_path / str(seed)) for seed in range(1000, 1008)) >= 3
+    assert sum(in_little_memory(seed, tmp_path / str(seed)) for seed in range(1000, 1004)) >= 2
 
 
 @pytest.mark.slow

@@ -76,8 +76,17 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     assert_exact(build)
 
 
-@pytest.mark.parametrize("l1", L1_SIZES)
-@pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("name", "l1"),
+    [
+        ("lstm", None),
+        ("gru", "24KiB"),
+        *(
+            pytest.param(name, l1, marks=pytest.mark.slow)
+            for name, l1 in (("lstm", "24KiB"), ("lstm", "40KiB"), ("gru", None), ("gru", "40KiB"))
+        ),
+    ],
+)
 def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
     name: str, l1: str | None, tmp_path: Path
 ) -> None:

@@ -30,7 +30,10 @@ CALIBRATION = 32
 OF_FEATURES = ("sleepecg_bigru",)
 STREAMS = ("silero_vad_v6_16k",)
 STREAM_CHUNKS = 8
-LONG = ("rxn_albert_embeds", "mp_blazeface_128", "fer_minixception", "crepe_tiny")  # to build
+LONG = (
+    *("rxn_albert_embeds", "mp_blazeface_128", "fer_minixception", "crepe_tiny"),
+    "sleepecg_bigru",
+)  # to build
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 # SQNR in dB by output, with min-max ranges: docs/real-networks.md, less what another NumPy's
 # rounding may move.

@@ -18,6 +18,7 @@ from myoedge.codegen.render import template_dir
 from myoedge.numerics.arrays import Array
 from myoedge.simulator.machine import simulate
 from myoedge.system import toolchain, tools
+from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -120,7 +121,9 @@ def on_host_as_sdk(
 ) -> list[tuple[Array, int]]:
     """The C bodies with the builtins of the SDK's compiler, which a shim stands in for."""
     start = '#define ME_SDK\n#include "sdk_shim.h"\n'
-    return _on_host(program, kernels, cases, folder, start, (SHIM / "sdk_shim.c",))
+    return _on_host(
+        program, kernels, cases, folder, start, (SHIM / "sdk_shim.h", SHIM / "sdk_shim.c")
+    )
 
 
 def _on_host(
@@ -129,20 +132,22 @@ def _on_host(
     cases: Sequence[Case],
     folder: Path,
     start: str,
-    others: tuple[Path, ...],
+    shim: tuple[Path, ...],
 ) -> list[tuple[Array, int]]:
-    for name, text in {**_includes(), **kernel_files(*kernels)}.items():
-        (folder / name).write_text(start + text if name.endswith(".c") else text)
+    headers = {path.name: path.read_text() for path in (PROGRAMS / "drawn.h", *shim)}
+    for name, text in {**_includes(), **kernel_files(*kernels), **headers}.items():
+        (folder / name).write_text(
+            start + text if name.endswith(".c") and name.startswith("me_") else text
+        )
     source, binary = folder / f"{program}.c", folder / "host"
     source.write_text(start + (PROGRAMS / source.name).read_text())
     cc = toolchain.compiler()
-    done = toolchain.compile_sources(
-        [source, *folder.glob("me_*.c"), *others],
-        binary,
-        cc,
-        toolchain.CompileOptions(sanitize=("undefined",)).flags(cc),
-        include=(PROGRAMS, folder, SHIM),
-    )
+    flags = toolchain.CompileOptions(sanitize=("undefined",)).flags(cc)
+    others = sorted(file for file in folder.glob("*.c") if file != source)
+    shared = ObjectOptions(folder, cc, flags, (folder,))
+    objects, done = compile_objects(others, shared)
+    assert done.returncode == 0, done.stderr
+    done = toolchain.compile_sources([source], binary, cc, flags, (folder,), objects)
     assert done.returncode == 0, done.stderr
     (folder / "cases.bin").write_bytes(_packed(cases))
     ran = tools.run([str(binary)], cwd=folder)

@@ -18,7 +18,7 @@ from myoedge.operators.interpreter import integer_step, real_node
 from tests.ops.case import Case, activated
 from tests.ops.harness import USES, drawn, mismatches, run_c
 
-COUNT = 30
+COUNT = 12
 SLOW_BATCHES, SLOW_COUNT = 20, 250  # 5,000 cases an operator
 ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors lose
 EVERY = sorted(OPS)
