@@ -71,6 +71,11 @@ void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t firs
     me_unsigned_words(x + 4 * at, to + 4 * at, n);
 }
 
+void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    me_ne16_unsigned_rows(layer->x, layer->scratch, layer->outputs.inputs, first, end);
+}
+
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     int8_t *y = layer->y + first * layer->unit_bytes;

@@ -27,10 +27,13 @@ typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, i
  * prepare  called by all cores before a job of these units; 0: nothing is to be prepared
  * start    called by core 0; returns the number of the job
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
+ * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
  * op, tile for these functions */
 struct me_ne16_layer {
     int32_t units, at_a_time, unit_bytes, in_run;
+    const int8_t *x;
+    uint8_t *scratch;
     int8_t *y;
     const int8_t *table;
     me_ne16_units *prepare, *finish;
@@ -44,6 +47,9 @@ void me_ne16_run(const me_ne16_layer *layer);
 
 /* Rows first .. end - 1 of c bytes as unsigned ones; a word of two rows belongs to the earlier one. */
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);
+
+/* Units are rows: those of x as unsigned ones. */
+void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end);
 
 /* Results in the layer's table. */
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);

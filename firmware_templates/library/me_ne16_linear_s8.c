@@ -3,13 +3,6 @@
 
 #include "me_ne16_layer.h"
 
-static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    const me_ne16_linear_s8_params *op = layer->op;
-    const me_ne16_linear_s8_tile *tile = layer->tile;
-    me_ne16_unsigned_rows(tile->x, tile->scratch, op->c, first, end);
-}
-
 static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_linear_s8_params *op = layer->op;
@@ -25,7 +18,7 @@ void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_
 {
     const me_ne16_layer layer = {
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .in_run = 1,
-        .y = tile->y, .table = op->table, .prepare = tile->has_scratch ? 0 : prepare, .start = start,
+        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table, .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .start = start,
         .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,

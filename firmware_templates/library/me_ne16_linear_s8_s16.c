@@ -14,13 +14,6 @@ static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
     return (int8_t *)tile->scratch + x_bytes + (job & 1) * layer->at_a_time * 4 * tile->k;
 }
 
-static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    const me_ne16_linear_s8_s16_params *op = layer->op;
-    const me_ne16_linear_s8_s16_tile *tile = layer->tile;
-    me_ne16_unsigned_rows(tile->x, tile->scratch, op->c, first, end);
-}
-
 static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;
@@ -48,8 +41,8 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
 {
     const me_ne16_layer layer = {
-        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1,
-        .prepare = tile->has_scratch ? 0 : prepare, .start = start, .finish = finish, .op = op, .tile = tile,
+        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = tile->scratch,
+        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .start = start, .finish = finish, .op = op, .tile = tile,
         .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
     };
     me_ne16_run(&layer);

@@ -154,6 +154,7 @@ def test_workloads_left_out_are_within_the_interval() -> None:
     errors = energy_page.left_out()
     work = [error for (name, _), error in errors.items() if name != "idle"]
     assert math.sqrt(np.mean(np.square(work))) == pytest.approx(PUBLISHED.workload, abs=1e-3)
+    assert max(map(abs, work)) < 0.21
     for key, row in energy_page.published().items():
         found = energy(row.activity, row.point, PUBLISHED)
         assert found.low_j <= row.joules <= found.high_j, key

@@ -15,7 +15,16 @@ from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, BrokenRule, Fields, Kernel, Operand, Region, TiledKernel
+from myoedge.operators.kernel import (
+    OUT,
+    BrokenRule,
+    Fields,
+    Kernel,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+)
 from myoedge.operators.products.packing import (
     packed_channels,
     row_sums,
@@ -234,34 +243,69 @@ def _results_cycles(outputs: Any, scale: int) -> Any:
 
 
 def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes row and k; rows are pixels of an image of three rows."""
-    rows, c, k = row_sizes(step)
+    """int8 results."""
+    _, c, k = row_sizes(step)
     table, scale = table_operand(step), scale_bytes(step)
-    planes = bit_planes(step["weight"].reshape(k, c))
-    x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
-    y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)))
+    op: Fields = {
+        "c": c,
+        "k": k,
+        "scale_bytes": scale,
+        "parameters": "@parameters",
+        "table": "@table" if table else "0",
+    }
+    return _rows(
+        *(step, "me_ne16_linear_s8", scale, op),
+        constants=(Operand.whole("parameters", parameters(step)), *table),
+        tile=lambda regions: {**_tile(regions), "first_k": regions["y"].start[1]},
+        sums=lambda sizes: 0,
+    )
+
+
+def wide_rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """int16 results. The engine's results are sums, which the cores requantise."""
+    _, c, k = row_sizes(step)
+    channels = packed_channels(step)
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
+    size = channels[0].nbytes
+    return _rows(
+        *(step, "me_ne16_linear_s8_s16", SUMS, {"c": c, "pre": step["pre"]}),
+        constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
+        tile=lambda regions: {**_tile(regions), "channels": "@channels"},
+        sums=lambda sizes: 2 * job_pixels(sizes["row"]) * 4 * sizes["k"],
+    )
+
+
+def _rows(
+    step: QuantizedNode,
+    function: str,
+    scale: int,
+    op: Fields,
+    *,
+    constants: tuple[Operand, ...],
+    tile: Callable[[Mapping[str, Region]], Fields],
+    sums: Callable[[Sizes], Any],
+) -> TiledKernel:
+    """Axes row and k; rows are pixels of an image of three rows.
+
+    scale   bytes of a multiplier, or SUMS     sums   bytes of scratch for them
+    """
+    rows, c, k = row_sizes(step)
+    planes, size_bytes = bit_planes(step["weight"].reshape(k, c)), step.element_type.size_bytes
     return TiledKernel(
-        function="me_ne16_linear_s8",
+        function=function,
         axes={"row": rows, "k": k},
         split=("k", "row"),
         innermost_axes=("k",),
         multiples={"k": OUTPUTS, "row": JOB_PIXELS},
         operands=(
-            x,
+            Operand("x", 0, (rows, c), ((("row", 1),), ())),
             Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
-            Operand.whole("parameters", parameters(step)),
-            *table,
-            y,
+            *constants,
+            Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes),
         ),
-        op={
-            "c": c,
-            "k": k,
-            "scale_bytes": scale,
-            "parameters": "@parameters",
-            "table": "@table" if table else "0",
-        },
-        tile=_tile,
-        scratch=lambda sizes: sizes["row"] * c,
+        op=op,
+        tile=tile,
+        scratch=lambda sizes: round_up(sizes["row"] * c, 4) + sums(sizes),
         work=lambda sizes: pointwise_cycles(sizes["row"], c, sizes["k"], scale),
         l1_only=True,
     )
@@ -270,55 +314,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _tile(regions: Mapping[str, Region]) -> Fields:
     rows, k = regions["y"].extent
     return {
-        "x": "@x",
-        "rows": rows,
-        "rows_at_a_time": job_pixels(rows),
-        "first_k": regions["y"].start[1],
-        "k": k,
-        "weights": "@weights",
-        "y": "@y",
-        "scratch": "@scratch",
-        "has_scratch": int(regions["y"].start[1] > 0),
-    }
-
-
-# --- results of 16 bits --------------------------------------------------------------------------
-
-
-def wide_rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """int16 results; axes row and k. The engine's results are sums, which the cores requantise."""
-    rows, c, k = row_sizes(step)
-    planes, channels = bit_planes(step["weight"].reshape(k, c)), packed_channels(step)
-    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
-    return TiledKernel(
-        function="me_ne16_linear_s8_s16",
-        axes={"row": rows, "k": k},
-        split=("k", "row"),
-        innermost_axes=("k",),
-        multiples={"k": OUTPUTS, "row": JOB_PIXELS},
-        operands=(
-            Operand("x", 0, (rows, c), ((("row", 1),), ())),
-            Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
-            Operand(
-                "channels", "channels", (k, channels[0].nbytes), ((("k", 1),), ()), array=channels
-            ),
-            Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=2),
-        ),
-        op={"c": c, "pre": step["pre"]},
-        tile=_wide_tile,
-        scratch=lambda sizes: (
-            round_up(sizes["row"] * c, 4) + 2 * job_pixels(sizes["row"]) * 4 * sizes["k"]
-        ),
-        work=lambda sizes: pointwise_cycles(sizes["row"], c, sizes["k"], SUMS),
-        l1_only=True,
-    )
-
-
-def _wide_tile(regions: Mapping[str, Region]) -> Fields:
-    pointers = {name: f"@{name}" for name in ("x", "weights", "channels", "y", "scratch")}
-    rows, k = regions["y"].extent
-    return {
-        **pointers,
+        **{name: f"@{name}" for name in ("x", "weights", "y", "scratch")},
         "rows": rows,
         "rows_at_a_time": job_pixels(rows),
         "k": k,
