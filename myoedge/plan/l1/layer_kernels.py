@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
@@ -141,28 +141,25 @@ def _cycles_alone(
 
 def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Estimated cycles of a layer by itself on the cores less those on an accelerator, for layers
-    that one accepts; minus infinity where that has no tile in L1."""
+    that one accepts: infinity where only the accelerator has a tile in L1, minus infinity where it
+    has none."""
     names = {engine.name for engine in chip.engines if engine.accelerator}
-    known: dict[Hashable, list[float]] = {}
+    known: dict[Hashable, tuple[float, float]] = {}
+
+    def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
+        there = (kernel for kernel in kernels if (kernel.engine in names) == accelerated)
+        found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in there)
+        return min((choice.cycles for choice in found if choice), default=math.inf)
 
     def gain(step: QuantizedNode) -> float:
-        kernels = [(kernel, distinct_layer(kernel)) for kernel in candidates(step, chip)]
-        room, cost = chip.l1_room_bytes, chip.transfers
-        fastest, _ = fastest_kernel(kernels, room, cost, NO_LIMITS, known)
-        return _gain(fastest.estimates, names)
+        kernels = candidates(step, chip)
+        key = tuple(map(distinct_layer, kernels))
+        if key not in known:
+            known[key] = cycles(kernels, accelerated=False), cycles(kernels, accelerated=True)
+        on_cores, there = known[key]
+        return -math.inf if math.isinf(there) else on_cores - there
 
     return gain
-
-
-def _gain(estimates: Mapping[str, float], accelerators: Set[str]) -> float:
-    on_cores, there = (
-        min(
-            (n for name, n in estimates.items() if (name in accelerators) == is_there),
-            default=math.inf,
-        )
-        for is_there in (False, True)
-    )
-    return -math.inf if math.isinf(there) else on_cores - there
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------
