@@ -36,7 +36,7 @@ NETWORKS = {
     "resnet_8": Bench(resnet8, (1, 3, 32, 32), 12_501_632, 900_000),
     "autoencoder": Bench(autoencoder, (1, 640), 264_192, 50_000),
 }
-LONG = ("mobilenet_96",)  # to plan: make test-all
+LONG = ("mobilenet_96", "resnet_8")  # to plan: make test-all
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in NETWORKS]
 
 

@@ -307,13 +307,17 @@ def test_memories_of_the_table_limit_the_planner(model: Path, tmp_path: Path) ->
     assert given.report["memory"]["l1_peak_bytes"] == wide, "the command line comes first"
 
 
-def test_l2_that_is_too_small(model: Path, tmp_path: Path) -> None:
-    for table, options in (('l2 = "2 KiB"', {}), ("", {"l2": "2KiB"})):
-        told = refusal(model, tmp_path, table, **options)
-        facts = dict(told.facts)
-        assert (told.code, told.title) == ("E302", "over budget: l2")
-        assert facts["has"] == "2,048 B"
-        assert len(facts["largest"].splitlines()) == 3
+@pytest.mark.parametrize(
+    ("table", "options"), thinned([('l2 = "2 KiB"', {}), ("", {"l2": "2KiB"})])
+)
+def test_l2_that_is_too_small(
+    model: Path, tmp_path: Path, table: str, options: dict[str, str]
+) -> None:
+    told = refusal(model, tmp_path, table, **options)
+    facts = dict(told.facts)
+    assert (told.code, told.title) == ("E302", "over budget: l2")
+    assert facts["has"] == "2,048 B"
+    assert len(facts["largest"].splitlines()) == 3
     option, size = told.tries[0].split()
     assert option == "--l2"
     assert with_table(model, tmp_path, "", l2=size).layers, "what is advised does"

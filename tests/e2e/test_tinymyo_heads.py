@@ -129,6 +129,7 @@ def test_gvsoc_agrees(name: str, version: int, tmp_path: Path) -> None:
     assert checked.exact["gvsoc"]
 
 
+@pytest.mark.slow
 def test_outputs_differ_as_those_of_floats_do(tmp_path: Path) -> None:
     """The distances between the logits of two windows, and on a host as in tiles."""
     network = model("epn", 2, layers=2)

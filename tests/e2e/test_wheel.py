@@ -9,6 +9,8 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 
 
@@ -20,11 +22,15 @@ def ran(command: list[object], cwd: Path) -> str:
     return done.stdout
 
 
-def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
-    ran(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT], tmp_path
-    )
-    (wheel,) = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    ran([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, ROOT], folder)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "myoedge/_data/firmware_templates/library/me_conv_s8.c" in names
     assert "myoedge/_data/gvsoc/gap9like.py" in names
@@ -34,6 +40,10 @@ def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
     assert not [n for n in names if n.startswith("myoedge/operators/TEMPLATE")]
     assert "myoedge/_data/firmware_templates/operators/maximum/me_maximum_s8.c" in names
     assert not [n for n in names if n.startswith(("tests", "examples"))]
+
+
+@pytest.mark.slow
+def test_wheel_builds_a_model(wheel: Path, small: Path, tmp_path: Path) -> None:
     ran([sys.executable, "-m", "venv", "--without-pip", "fresh"], tmp_path)
     python = tmp_path / "fresh" / "bin" / "python"
     options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check"]
