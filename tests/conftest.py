@@ -157,21 +157,20 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def another_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """`another_cache("objects")` is a new cache that shares these folders, and zig's, with the
-    machine's."""
+    machine's; on its file system, as files are moved into a cache."""
+    from myoedge.system.tools import cache_folder, scratch
 
-    def made(*shared: str) -> Path:
-        from myoedge.system.tools import cache_folder
+    with scratch() as folder:
 
-        folder = tmp_path / "cache"
-        folder.mkdir()
-        for name in ("zig", *shared):
-            (folder / name).symlink_to(cache_folder(name))
-        monkeypatch.setenv("MYOEDGE_CACHE", str(folder))
-        return folder
+        def made(*shared: str) -> Path:
+            for name in ("zig", *shared):
+                (folder / name).symlink_to(cache_folder(name))
+            monkeypatch.setenv("MYOEDGE_CACHE", str(folder))
+            return folder
 
-    return made
+        yield made
 
 
 def save_exported(model: Any, examples: tuple[Any, ...], path: Path) -> Path:

@@ -171,7 +171,7 @@ def test_windows_of_16_bits_are_read_by_rows_of_an_image_in_l2(tmp_path: Path) -
     ("network", "shape", "operands", "least"),
     [
         (*WIDE, ["scratch", "weights", "x"], 4 * 30_000),
-        (*LSTM, ["gates", "scratch", "y"], 500 * 64 * 4),
+        pytest.param(*LSTM, ["gates", "scratch", "y"], 500 * 64 * 4, marks=pytest.mark.slow),
         pytest.param(*GRU, ["gates", "scratch"], 500 * 64 * 4, marks=pytest.mark.slow),
     ],
     ids=["conv", "lstm", "gru"],
@@ -193,7 +193,9 @@ def test_scratch_larger_than_l1_lies_in_l2(
         (nn.Conv1d(12, 8, 1900), (1, 12, 1902), ["weights"]),
         (nn.Linear(33_000, 4), (1, 33_000), ["weights"]),
         (nn.Conv1d(32, 8, 5, dilation=1100), (1, 32, 4402), ["x"]),
-        (nn.Conv2d(8, 4, 100, 7), (1, 8, 138, 138), ["weights", "x"]),  # 3 columns are not read
+        pytest.param(  # 3 columns are not read
+            *(nn.Conv2d(8, 4, 100, 7), (1, 8, 138, 138), ["weights", "x"]), marks=pytest.mark.slow
+        ),
     ],
     ids=["sequence", "linear", "dilated", "strided"],
 )

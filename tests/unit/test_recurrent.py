@@ -84,7 +84,7 @@ def test_steps_are_no_nodes() -> None:
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))]
 )
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("kind", thinned([nn.LSTM, nn.GRU]))
 def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU], seed: int) -> None:
     """60 steps in both directions, weights as PyTorch draws them: docs/integer-semantics.md."""
     torch.manual_seed(seed)
