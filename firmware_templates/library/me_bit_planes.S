@@ -15,17 +15,25 @@
     xor \a, \a, \t
 .endm
 
-/* Bytes 0 and 2 of a and of b to y, bytes 1 and 3 of both to b; a is lost. t2: order */
-.macro halves a, b, y
-    pv_shuffle_b \a, \a, t2
-    pv_shuffle_b \b, \b, t2
+/* Low halves of a and b to y, high ones to b; a is lost. */
+.macro exchange_halves a, b, y
     pv_pack_h \y, \b, \a
     srli \a, \a, 16
     p_insert_low \b, \a
 .endm
 
-/* a0 x, a1 groups, a2 planes. Word j of a group's bytes j, j + 4, j + 8, j + 12 first: then bits 0 and
- * 1 of a byte's number and of a bit's change places, then bits 2. */
+/* Bytes 0 and 2 of a and of b, in turns, to y, bytes 1 and 3 to b; a is lost. t2: order */
+.macro exchange_bytes a, b, y
+    pv_shuffle_b \a, \a, t2
+    pv_shuffle_b \b, \b, t2
+    exchange_halves \a, \b, \y
+    pv_shuffle_b \y, \y, t2
+    pv_shuffle_b \b, \b, t2
+.endm
+
+/* a0 x, a1 groups, a2 planes. A byte's number has four bits, a bit's three: number bit 2 and bit 2 change
+ * places between words that differ in number bit 2; then, between words that differ in number bit 3, number
+ * bit 3 and 0, 0 and bit 0, bit 0 and number bit 1, number bit 1 and bit 1. */
 me_function me_bit_planes
     li a7, 0
     li t2, 0x03010200
@@ -42,20 +50,21 @@ me_function me_bit_planes
     pv_sdotsp_b a7, a4, t6
     pv_sdotsp_b a7, a5, t6
     pv_sdotsp_b a7, a6, t6
-    me_transpose_4x4 a3, a4, a5, a6, t0, t1, t2
-    exchange a3, t1, 1, t3, t0
-    exchange a5, a6, 1, t3, t0
-    exchange a3, a5, 2, t4, t0
-    exchange t1, a6, 2, t4, t0
-    halves a3, t1, t0
-    halves a5, a6, a4
-    exchange t0, t1, 4, t5, a3
-    exchange a4, a6, 4, t5, a3
-    lui a3, 0xFFFF0
-    xor a6, a6, a3
-    p_sw t0, 4, a2
-    p_sw a4, 4, a2
+    exchange a3, a4, 4, t5, t0
+    exchange a5, a6, 4, t5, t0
+    exchange_bytes a3, a5, t0
+    exchange_bytes a4, a6, a3
+    exchange t0, a5, 1, t3, t1
+    exchange a3, a6, 1, t3, t1
+    exchange_halves t0, a5, t1
+    exchange_halves a3, a6, a4
+    exchange t1, a5, 2, t4, t0
+    exchange a4, a6, 2, t4, t0
+    lui t0, 0xFFFF0
+    xor a6, a6, t0
     p_sw t1, 4, a2
+    p_sw a5, 4, a2
+    p_sw a4, 4, a2
 .Lplanes_last:
     p_sw a6, 4, a2
     mv a0, a7

@@ -15,10 +15,11 @@ from myoedge.operators.products.ne16 import INPUTS, JOB_PIXELS, SUMS, image_cycl
 
 # Steps behind that in which a part of q is read; me_ne16_attention_resident_s8.h
 EXPONENTIALS, RESULTS = 2, 4
+TABLES = 9 * 516  # bytes: a copy of the table of exponentials for each core
 FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
 PACKED_BYTE = 0.6  # cycles of nine cores
-EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 200.0, 600.0  # of a core, beside the engine
-STORED, CONFLICTS = 1.5, 5.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
+EXPONENTIAL, RESULT, ROW, JOBS = 9.5, 2.2, 200.0, 600.0  # of a core, beside the engine
+STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
 
 
 def resident_on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
@@ -90,7 +91,7 @@ def _scratch(numbers: Mapping[str, int]) -> int:
     filled = round_up(keys, 4)
     row = 4 * (filled + columns) + 8 + width
     planes = keys * round_up(width, INPUTS) + columns * round_up(filled, INPUTS)
-    return 2 * _part_rows(numbers) * row + 5 * filled + 4 + planes
+    return 2 * _part_rows(numbers) * row + 5 * filled + 4 + TABLES + planes
 
 
 def _head_cycles(numbers: Mapping[str, int]) -> Any:
