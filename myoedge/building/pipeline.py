@@ -202,8 +202,16 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     )
     model = load_model(path, factory, calib, stages)
     check_work(model)
-    model = replace(model, graph=options.examine(model.graph))
+    model = replace(model, graph=_on_chip(options.examine(model.graph), options.chip))
     return model, choose_samples(model, calib)
+
+
+def _on_chip(graph: Graph, chip: Chip | None) -> Graph:
+    """The graph in the form for the chip's accelerators, where it has some."""
+    from myoedge.passes import prepare_for_accelerator
+
+    has_some = chip is not None and any(engine.accelerator for engine in chip.engines)
+    return prepare_for_accelerator(graph) if has_some else graph
 
 
 def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:

@@ -15,6 +15,7 @@ from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER, SPECTRAL, check_samples
+from myoedge.passes.rotations import rotations_as_windows
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
@@ -39,6 +40,16 @@ def prepare(graph: Graph) -> Graph:
     check_samples(graph)
     check(graph, "prepared")
     return graph
+
+
+def prepare_for_accelerator(graph: Graph) -> Graph:
+    """A prepared graph in the form that is calibrated for a chip with an accelerator."""
+    changed = apply((rotations_as_windows,), graph)
+    if changed is graph:
+        return graph
+    changed = _rename_tensors(changed)
+    check(changed, "prepared")
+    return changed
 
 
 def _rename_tensors(graph: Graph) -> Graph:
