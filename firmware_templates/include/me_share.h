@@ -11,6 +11,8 @@
 #include "me_runtime.h"
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
+#define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has no part */
+#define ME_LAST_OF_7(n) me_share_of_7(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
 #define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
 #define ME_IS_CONTROL_CORE() (me_core() == ME_CONTROL_CORE) /* core 8 */
@@ -28,6 +30,8 @@
 #define ME_L1
 #define ME_FIRST(n) 0
 #define ME_LAST(n) (n)
+#define ME_FIRST_OF_7(n) 0
+#define ME_LAST_OF_7(n) (n)
 #define ME_CORE() 0
 #define ME_SYNC() ((void)0)
 #define ME_IS_CONTROL_CORE() 0
@@ -45,6 +49,12 @@ static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
 {
     const uint32_t all = (uint32_t)core * (uint32_t)n;
     return (int32_t)(cores == 8 ? all / 8 : all / 9);
+}
+
+/* The same among cores 1 .. 7. */
+static inline int32_t me_share_of_7(int32_t core, int32_t n)
+{
+    return (int32_t)((uint32_t)(core > 0 ? core - 1 : 0) * (uint32_t)n / 7);
 }
 
 static inline void me_copy(void *restrict to, const void *restrict from, int32_t bytes)

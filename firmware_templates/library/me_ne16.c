@@ -12,7 +12,7 @@ enum { TRIGGER = 0x00, ACQUIRE = 0x04, STATUS = 0x0C, JOB = 0x20, CLOCK_GATE = 1
 enum { WORDS = sizeof(me_ne16_job) / 4 };
 #define ENDED (1u << 12) /* event at the end of each job */
 
-int32_t me_ne16_start(const me_ne16_job *job)
+int32_t me_ne16_program(const me_ne16_job *job)
 {
     const uint32_t *words = (const uint32_t *)(const void *)job;
     CLOCKS = CLOCK_GATE;
@@ -21,9 +21,13 @@ int32_t me_ne16_start(const me_ne16_job *job)
         me_wait_for_events(ENDED);
     for (uint32_t i = 0; i < WORDS; i++)
         NE16(JOB + 4 * i) = words[i];
+    return (int32_t)number;
+}
+
+void me_ne16_trigger(void)
+{
     __asm__ volatile("" ::: "memory"); /* what the job reads has been stored */
     NE16(TRIGGER) = 0;
-    return (int32_t)number;
 }
 
 /* Jobs take the two contexts in turns; a context's byte of STATUS is not 0 until its job has ended. */
@@ -105,8 +109,17 @@ static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t c
     }
 }
 
-int32_t me_ne16_start(const me_ne16_job *job)
+static me_ne16_job programmed;
+
+int32_t me_ne16_program(const me_ne16_job *job)
 {
+    programmed = *job;
+    return 0;
+}
+
+void me_ne16_trigger(void)
+{
+    const me_ne16_job *job = &programmed;
     const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, is_depthwise(job) ? 16 : 32);
     const int32_t inputs = extent(job->tiles_channels, job->last_channels, 16);
     const int32_t rows = extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
@@ -115,7 +128,6 @@ int32_t me_ne16_start(const me_ne16_job *job)
         for (int32_t column = 0; column < columns; column++)
             pixel(job, job->x + (uint32_t)row * job->x_row + (uint32_t)column * job->x_pixel,
                   job->y + (uint32_t)row * job->y_row + (uint32_t)column * job->y_pixel, channels, inputs);
-    return 0;
 }
 
 void me_ne16_wait(int32_t number)

@@ -38,9 +38,20 @@ typedef struct {
     uint32_t filter_mask, config;
 } me_ne16_job;
 
-/* One core calls these. Starts a job, or queues it behind the one that runs; a third waits for the first
- * to end. Returns the number of the job to wait for. */
-int32_t me_ne16_start(const me_ne16_job *job);
+/* One core calls these. Writes a job's registers; a third job waits for the first to end. Returns the number
+ * of the job to wait for. */
+int32_t me_ne16_program(const me_ne16_job *job);
+
+/* Starts the job whose registers were written, or queues it behind the one that runs. */
+void me_ne16_trigger(void);
+
+/* Both. */
+static inline int32_t me_ne16_start(const me_ne16_job *job)
+{
+    const int32_t number = me_ne16_program(job);
+    me_ne16_trigger();
+    return number;
+}
 
 /* Returns when that job has ended. */
 void me_ne16_wait(int32_t number);

@@ -55,14 +55,14 @@ static int32_t start_scores(const me_ne16_layer *layer, int32_t first, int32_t e
     job.scales = a->multipliers;
     job.biases = a->terms + first;
     me_ne16_set_run(&job, pixels_of(layer), width, a->work.row);
-    return me_ne16_start(&job);
+    return me_ne16_program(&job);
 }
 
 static void scores(const attention *a)
 {
     const me_attention_s8_tile *tile = a->work.tile;
     const me_ne16_layer layer = {
-        .units = tile->keys, .at_a_time = OUTPUTS, .prepare = pack_keys, .start = start_scores, .op = a,
+        .units = tile->keys, .at_a_time = OUTPUTS, .prepare = pack_keys, .program = start_scores, .op = a,
     };
     for (int32_t i = ME_FIRST(OUTPUTS); i < ME_LAST(OUTPUTS); i++)
         a->multipliers[i] = 1;
@@ -94,7 +94,7 @@ static int32_t start_values(const me_ne16_layer *layer, int32_t first, int32_t e
     job.x = (const uint8_t *)me_scores_row(&a->work, 0) + tile->first_value;
     job.y = me_scores_row(&a->work, 0) + a->work.filled + 4 * first;
     me_ne16_set_run(&job, pixels_of(layer), a->work.row, a->work.row);
-    return me_ne16_start(&job);
+    return me_ne16_program(&job);
 }
 
 static void scale(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -109,7 +109,7 @@ static void values(const attention *a)
     const me_attention_s8_tile *tile = a->work.tile;
     const int whole = tile->first_value + tile->values == a->work.filled;
     const me_ne16_layer layer = {
-        .units = a->work.op->out_width, .at_a_time = OUTPUTS, .prepare = pack_values, .start = start_values,
+        .units = a->work.op->out_width, .at_a_time = OUTPUTS, .prepare = pack_values, .program = start_values,
         .finish = whole ? scale : 0, .op = a,
     };
     me_ne16_run(&layer);

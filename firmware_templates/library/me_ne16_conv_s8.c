@@ -110,7 +110,7 @@ static void finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
         me_xor_pieces(results + part.first, layer->y + part.first, 1, n, 0, 0, 0);
 }
 
-static int32_t start_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
+static int32_t program_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
@@ -121,7 +121,7 @@ static int32_t start_windows(const me_ne16_layer *layer, int32_t first, int32_t 
     if (is_nine(op, &tile->conv))
         job.y = (int8_t *)behind_windows(&op->conv, &tile->conv);
     me_ne16_set_run(&job, is_nine(op, &tile->conv) ? 9 : end - first, step, tile->conv.y_stride);
-    return me_ne16_start(&job);
+    return me_ne16_program(&job);
 }
 
 /* Registers of a way: filter mode, bytes of an output and 16 inputs (of 16 channels), reach of a filter. */
@@ -139,7 +139,7 @@ static filter_mode mode_of(int32_t way)
     return (filter_mode){ ME_NE16_1X1, 16, 0 };
 }
 
-static int32_t start_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
+static int32_t program_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
@@ -154,7 +154,7 @@ static int32_t start_rows(const me_ne16_layer *layer, int32_t first, int32_t end
     job.y_pixel = (uint32_t)tile->conv.y_stride;
     job.y_row = (uint32_t)y_row;
     me_ne16_set_image(&job, end - first, tile->conv.ow, registers.reach);
-    return me_ne16_start(&job);
+    return me_ne16_program(&job);
 }
 
 static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
@@ -171,7 +171,7 @@ void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_til
         .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
-        .start = in_run ? start_windows : start_rows,
+        .program = in_run ? program_windows : program_rows,
         .finish = is_nine(op, conv) ? finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,

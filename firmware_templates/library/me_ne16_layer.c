@@ -73,7 +73,9 @@ void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t firs
 
 void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
-    me_ne16_unsigned_rows(layer->x, layer->scratch, layer->outputs.inputs, first, end);
+    const int32_t c = layer->outputs.inputs, from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
+    const int32_t at = from + ME_FIRST_OF_7(words), n = from + ME_LAST_OF_7(words) - at;
+    me_unsigned_words(layer->x + 4 * at, layer->scratch + 4 * at, n);
 }
 
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -96,12 +98,14 @@ void me_ne16_run(const me_ne16_layer *layer)
     for (int32_t first = 0, last; first < layer->units; first = last) {
         const int32_t end = first + layer->at_a_time, ended = running;
         last = end < layer->units ? end : layer->units;
+        const int32_t from = start_of(layer, first, last);
+        if (ME_CORE() == 0)
+            running = layer->program(layer, from, last);
         if (layer->prepare)
             layer->prepare(layer, first, last);
         ME_SYNC();
-        const int32_t from = start_of(layer, first, last);
         if (ME_CORE() == 0) {
-            running = layer->start(layer, from, last);
+            me_ne16_trigger();
             if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }

@@ -20,12 +20,12 @@ typedef struct me_ne16_layer me_ne16_layer;
 
 /* Of units `first` to before `end` of a layer: rows, or pixels. */
 typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
-typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
+typedef int32_t me_ne16_program_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
 /* units of unit_bytes results from y on, at_a_time in a job
  * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); at_a_time is whole tiles then
- * prepare  called by all cores before a job of these units; 0: nothing is to be prepared
- * start    called by core 0; returns the number of the job
+ * program  called by core 0 before a job of these units: me_ne16_program; returns the number of the job
+ * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
@@ -37,7 +37,7 @@ struct me_ne16_layer {
     int8_t *y;
     const int8_t *table;
     me_ne16_units *prepare, *finish;
-    me_ne16_start_units *start;
+    me_ne16_program_units *program;
     const void *op, *tile;
     me_ne16_outputs outputs;
 };

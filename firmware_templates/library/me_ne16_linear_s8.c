@@ -3,7 +3,7 @@
 
 #include "me_ne16_layer.h"
 
-static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
+static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_linear_s8_params *op = layer->op;
     const me_ne16_linear_s8_tile *tile = layer->tile;
@@ -11,14 +11,14 @@ static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
     job.x = tile->scratch + first * op->c;
     job.y = tile->y + first * tile->k;
     me_ne16_set_run(&job, end - first, op->c, tile->k);
-    return me_ne16_start(&job);
+    return me_ne16_program(&job);
 }
 
 void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
 {
     const me_ne16_layer layer = {
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .in_run = 1,
-        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table, .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .start = start,
+        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table, .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program,
         .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,

@@ -14,7 +14,7 @@ static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
     return (int8_t *)tile->scratch + x_bytes + (job & 1) * layer->at_a_time * 4 * tile->k;
 }
 
-static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
+static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;
     const me_ne16_linear_s8_s16_tile *tile = layer->tile;
@@ -22,7 +22,7 @@ static int32_t start(const me_ne16_layer *layer, int32_t first, int32_t end)
     job.x = tile->scratch + first * op->c;
     job.y = sums_of(layer, first);
     me_ne16_set_run(&job, end - first, op->c, 4 * tile->k);
-    return me_ne16_start(&job);
+    return me_ne16_program(&job);
 }
 
 /* Channels in turns: cores that are at neighbouring ones use different banks. */
@@ -42,7 +42,7 @@ void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16
 {
     const me_ne16_layer layer = {
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = tile->scratch,
-        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .start = start, .finish = finish, .op = op, .tile = tile,
+        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program, .finish = finish, .op = op, .tile = tile,
         .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
     };
     me_ne16_run(&layer);

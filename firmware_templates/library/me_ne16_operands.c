@@ -38,8 +38,8 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
                         int32_t row_bytes, uint8_t *image)
 {
     const int32_t columns = area->end_column - area->first_column;
-    const int32_t n = (area->end_row - area->first_row) * columns, last = ME_LAST(n);
-    int32_t i = ME_FIRST(n), row = i / columns, column = i - row * columns;
+    const int32_t n = (area->end_row - area->first_row) * columns, last = ME_LAST_OF_7(n);
+    int32_t i = ME_FIRST_OF_7(n), row = i / columns, column = i - row * columns;
     for (int32_t count; i < last; i += count, row++, column = 0) {
         const int32_t at_row = area->first_row + row, at = area->first_column + column;
         count = at_most(columns - column, last - i);
@@ -63,8 +63,8 @@ void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *ima
                            int32_t end, uint8_t *windows)
 {
     const uint8_t *bytes = image->bytes;
-    const int32_t last = first + ME_LAST(end - first), taps = op->k_h * op->k_w * op->c;
-    int32_t i = first + ME_FIRST(end - first), row = i / ow, column = i - row * ow;
+    const int32_t last = first + ME_LAST_OF_7(end - first), taps = op->k_h * op->k_w * op->c;
+    int32_t i = first + ME_FIRST_OF_7(end - first), row = i / ow, column = i - row * ow;
     for (int32_t n; i < last; i += n, row++, column = 0) {
         const int32_t at = row * op->stride_h * image->row_bytes + column * op->stride_w * op->c;
         n = at_most(ow - column, last - i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Operands of NE16's jobs in scratch: an input between its padding, or windows one behind the other, as
- * unsigned bytes. Cores 0 .. 7 call it together and share the work; no barrier is inside.
+ * unsigned bytes. Cores 1 .. 7 share the work; no barrier is inside.
  */
 #ifndef ME_NE16_OPERANDS_H
 #define ME_NE16_OPERANDS_H

@@ -28,6 +28,11 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (1, 192, 6, 5),
     ),
     "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
+    "two results of a row at a time": (nn.Conv2d(3, 8, 3, stride=2, padding=1), (1, 3, 26, 44)),
+    "four results of a row at a time, with a table": (
+        nn.Sequential(nn.Conv1d(4, 7, 5, padding=2), nn.GELU()),
+        (1, 4, 244),
+    ),
     "windows of pieces": (nn.Conv2d(12, 65, 3, padding=2, dilation=2), (1, 12, 11, 17)),
     "windows without padding": (nn.Conv2d(4, 64, 5, stride=5), (1, 4, 30, 45)),
     "eight windows": (nn.Conv2d(64, 130, 3, stride=2, padding=1), (1, 64, 8, 4)),

@@ -79,21 +79,34 @@ def test_kernels_of_little_scratch_equal_numpy(tmp_path: Path) -> None:
     assert not mismatches(cases, wanted, found)
 
 
-def test_attention_on_ne16_equals_numpy(tmp_path: Path) -> None:
-    """In rooms of every size: heads of any width, biases, masks, more keys than rows or fewer."""
+def ne16_functions(op: str, count: int, folder: Path) -> list[tuple[str, ...]]:
+    """Kernel and order of loops of each drawn layer on NE16, whose tiles equal NumPy."""
     cases, tilings = [], []
-    for number, case in enumerate(drawn("attention", COUNT)):
+    for number, case in enumerate(drawn(op, count)):
         for kernel in candidates(case.step, GAP9):
             if kernel.engine == "ne16":
                 alone = NetworkKernels([[(kernel, distinct_layer(kernel))]], True, GAP9.transfers)
                 cases.append(case)
                 tilings.append(in_room(kernel, alone, number))
-    assert {tiling.kernel.function for tiling in tilings} == {
-        "me_ne16_attention_s8", "me_ne16_attention_resident_s8"
-    }  # fmt: skip
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     wanted = [integer_step(case.step, case.data) for case in cases]
-    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O0", tilings))
+    assert not mismatches(cases, wanted, run_c(cases, folder, "-O0", tilings))
+    return [(tiling.kernel.function, *tiling.choice.order) for tiling in tilings]
+
+
+def test_attention_on_ne16_equals_numpy(tmp_path: Path) -> None:
+    """In rooms of every size: heads of any width, biases, masks, more keys than rows or fewer."""
+    assert {function for function, *_ in ne16_functions("attention", COUNT, tmp_path)} == {
+        "me_ne16_attention_s8", "me_ne16_attention_resident_s8"
+    }  # fmt: skip
+
+
+def test_convolutions_on_ne16_equal_numpy(tmp_path: Path) -> None:
+    """With channels cut in the innermost loop, where scratch is kept, and in others."""
+    found = ne16_functions("conv", SLOW_COUNT, tmp_path)
+    orders = {tuple(order) for function, *order in found if function == "me_ne16_conv_s8"}
+    assert any(order[-1:] == ("k",) for order in orders)
+    assert any("k" in order[:-1] for order in orders)
 
 
 def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:

@@ -24,7 +24,11 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import limited, not_activated, with_entry
-from myoedge.operators.conv.ne16 import conv_on_ne16, one_group_or_depthwise
+from myoedge.operators.conv.ne16 import (
+    conv_by_channels_on_ne16,
+    conv_on_ne16,
+    one_group_or_depthwise,
+)
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,
@@ -158,6 +162,7 @@ CONV = register(
             without_scratch(gathered_once, has_wide_windows),
             without_scratch(grouped_in_place, is_grouped),
             on_ne16(conv_on_ne16, one_group_or_depthwise),
+            on_ne16(conv_by_channels_on_ne16, one_group_or_depthwise),
         ),
         weights=(1, 2),
         epilogue=True,

@@ -5,7 +5,7 @@ copied windows."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ PADDED_BYTE = 0.14  # cycles of eight cores: a byte of the padded input
 WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # of each row of a window, a byte of it
 
 DEPTHWISE_CONFLICTS = 1.15  # of the engine's stores with its own loads
-JOB_CYCLES = 1000  # of the cores for a job, at least
+CORES_CYCLES, JOB_CYCLES = 400, 2000  # of the cores and of the engine for a job, at least
+JOINED = (2, 4)  # results of a row that are computed as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,27 @@ class _Way:
     conv: Spatial
     number: int
     scale: int
+    joined: int = 1
+    keeps_scratch: bool = True
 
     @staticmethod
     def of(conv: Spatial, scale: int, groups: int) -> _Way:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group."""
         if groups > 1:
             return _Way(conv, DEPTHWISE, scale)
-        one_row = conv.kernel[0] == 1 and conv.dilation[1] == 1
+        one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
-        _, rows, columns, k = conv.y
-        ways = (_Way(conv, number, scale) for number in possible if possible[number])
-        return min(ways, key=lambda way: way.cycles({"t0": rows, "t1": columns, "k": k}))
+        ways = [_Way(conv, number, scale) for number in possible if possible[number]]
+        for n in JOINED:
+            if conv.dilation[1] == 1 and conv.y[2] % n == 0:
+                number = PIXELS if one_row else WINDOWS
+                ways.append(_Way(_joined(conv, n), number, scale, n))
+        return min(ways, key=_Way.layer_cycles)
+
+    def layer_cycles(self) -> float:
+        """Cycles of the layer as one tile."""
+        _, rows, columns, k = self.conv.y
+        return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
 
     @property
     def in_rows(self) -> bool:
@@ -70,7 +81,7 @@ class _Way:
         """Cycles of a tile: the cores write scratch for the first job, then for the next one while
         the engine computes."""
         jobs, prepared = self._jobs(sizes), self._prepared(sizes)
-        return prepared / _job_count(prepared) + np.maximum(jobs, prepared)
+        return prepared / _job_count(prepared, jobs) + np.maximum(jobs, prepared)
 
     def _jobs(self, sizes: Sizes) -> Any:
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
@@ -111,7 +122,8 @@ class _Way:
         units, least = rows * columns, JOB_PIXELS
         if self.in_rows:
             units, least = rows, SIDE
-        count = int(_job_count(self._prepared({"t0": rows, "t1": columns})))
+        sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
+        count = int(_job_count(self._prepared(sizes), self._jobs(sizes)))
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -121,13 +133,33 @@ class _Way:
             "conv.padded": "@scratch",
             "first_k": y.start[4],
             "units_at_a_time": ceil_div(units, count * least) * least,
-            "has_scratch": int(y.start[4] > 0),
+            "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
 
 
-def _job_count(prepared: Any) -> Any:
-    """Jobs of a tile for which the cores prepare operands for so many cycles."""
-    return np.clip(prepared // JOB_CYCLES, 1, JOBS_A_TILE)
+def _job_count(prepared: Any, jobs: Any) -> Any:
+    """Jobs of a tile for which the cores prepare operands and the engine computes for so many
+    cycles."""
+    return np.clip(np.minimum(prepared // CORES_CYCLES, jobs // JOB_CYCLES), 1, JOBS_A_TILE)
+
+
+def _joined(conv: Spatial, n: int) -> Spatial:
+    """The convolution with n results of a row as one of n times the channels, of a kernel that
+    covers theirs: more of the engine's 32 outputs are used, and windows overlap less."""
+    (*outer, columns, k), stride = conv.y, conv.stride[1]
+    kernel = (conv.kernel[0], conv.kernel[1] + (n - 1) * stride)
+    y = (*outer, columns // n, n * k)
+    return replace(conv, y=y, kernel=kernel, stride=(conv.stride[0], n * stride))
+
+
+def _joined_weight(weight: Array, way: _Way, stride: int) -> Array:
+    """[K, *kernel, C] -> [K of the way, *its kernel, C]."""
+    weight, n = weight if weight.ndim == 4 else weight[:, None], way.joined
+    k, rows, columns, c = weight.shape
+    wide = np.zeros((n, k, rows, columns + (n - 1) * stride, c), weight.dtype)
+    for i in range(n):
+        wide[i, :, :, i * stride : i * stride + columns] = weight
+    return wide.reshape(n * k, *wide.shape[2:])
 
 
 def _is_filter(conv: Spatial) -> bool:
@@ -136,26 +168,38 @@ def _is_filter(conv: Spatial) -> bool:
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together where each
-    has a filter of its own."""
+    has a filter of its own. Tiles of other channels of the same results follow each other: the
+    input is prepared once."""
+    return _on_ne16(step, engine, keeps_scratch=True)
+
+
+def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """The input is prepared for every tile, so that tiles may follow each other in any order:
+    weights that are streamed from L3 come once."""
+    return _on_ne16(step, engine, keeps_scratch=False)
+
+
+def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
     conv, table, scale = Spatial.of(step), table_operand(step), scale_bytes(step)
-    groups, (k, *_) = step.attrs["groups"], step["weight"].shape
+    groups = step.attrs["groups"]
     if conv.pointwise and groups == 1:
         return rows_on_ne16(step, engine)
-    way = _Way.of(conv, scale, groups)
+    way = replace(_Way.of(conv, scale, groups), keeps_scratch=keeps_scratch)
+    planes = _planes(_joined_weight(step["weight"], way, conv.stride[1]), way.number)
+    conv, k = way.conv, way.conv.y[-1]
     cut: Dim = (("k", 1),) if groups == 1 else ()
-    planes = _planes(step["weight"], way.number)
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
         function="me_ne16_conv_s8",
         axes={**conv.axes(), **({"k": k} if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n",),
-        innermost_axes=("k",) if cut else (),
+        innermost_axes=("k",) if cut and keeps_scratch else (),
         multiples={"k": OUTPUTS} if cut else {},
         operands=(
             conv.read(()),
             Operand("weights", "weights", planes.shape, (cut, ()), array=planes),
-            Operand.whole("parameters", parameters(step)),
+            Operand.whole("parameters", parameters(step, way.joined)),
             *table,
             conv.write(cut),
         ),
