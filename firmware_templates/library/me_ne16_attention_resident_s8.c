@@ -64,10 +64,11 @@ static void pack_keys(const attention *a, int32_t first, int32_t n)
     }
 }
 
+/* By cores 0 .. 7: core 8 comes late to each tile. */
 static void pack_values(const attention *a, int32_t first, int32_t n)
 {
-    const int32_t columns = a->op.out_width;
-    for (int32_t i = ME_FIRST_OF(CORES, columns); i < ME_LAST_OF(CORES, columns); i++)
+    const int32_t columns = ME_IS_CONTROL_CORE() ? 0 : a->op.out_width;
+    for (int32_t i = ME_FIRST(columns); i < ME_LAST(columns); i++)
         me_bit_planes_row(a->tile->v + i * n, n, a->v_planes + i * groups_of(a->filled) + first);
 }
 
