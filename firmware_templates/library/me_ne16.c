@@ -12,16 +12,31 @@ enum { TRIGGER = 0x00, ACQUIRE = 0x04, STATUS = 0x0C, JOB = 0x20, CLOCK_GATE = 1
 enum { WORDS = sizeof(me_ne16_job) / 4 };
 #define ENDED (1u << 12) /* event at the end of each job */
 
+static int32_t acquired(void)
+{
+    uint32_t number = NE16(ACQUIRE);
+    for (; number > 255; number = NE16(ACQUIRE))
+        me_wait_for_events(ENDED);
+    return (int32_t)number;
+}
+
 int32_t me_ne16_program(const me_ne16_job *job)
 {
     const uint32_t *words = (const uint32_t *)(const void *)job;
     CLOCKS = CLOCK_GATE;
-    uint32_t number = NE16(ACQUIRE);
-    for (; number > 255; number = NE16(ACQUIRE))
-        me_wait_for_events(ENDED);
+    const int32_t number = acquired();
     for (uint32_t i = 0; i < WORDS; i++)
         NE16(JOB + 4 * i) = words[i];
-    return (int32_t)number;
+    return number;
+}
+
+/* A context keeps its registers, and the two take turns. */
+int32_t me_ne16_start_again(const me_ne16_job *job)
+{
+    (void)job;
+    const int32_t number = acquired();
+    me_ne16_trigger();
+    return number;
 }
 
 void me_ne16_trigger(void)
@@ -51,13 +66,43 @@ static int is_depthwise(const me_ne16_job *job)
     return (job->config & ME_NE16_MODE) == ME_NE16_DEPTHWISE;
 }
 
+static int is_linear(const me_ne16_job *job)
+{
+    return (job->config & ME_NE16_LINEAR) == ME_NE16_LINEAR;
+}
+
+static int32_t inputs_of(const me_ne16_job *job)
+{
+    const int32_t last = (int32_t)(job->last_channels & 0xFFFF), tiles = (int32_t)(job->tiles_channels & 0xFFFF);
+    if (is_linear(job))
+        return 256 * (tiles - 1) + 16 * (last ? last : 16);
+    return extent(job->tiles_channels, job->last_channels, 16);
+}
+
+static int32_t bits_of(const me_ne16_job *job)
+{
+    return (int32_t)(job->config & 7) + 1;
+}
+
+static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
+{
+    const int32_t bits = bits_of(job), plane_bytes = inputs_of(job) / 8;
+    const uint8_t *planes = job->weights + k * bits * plane_bytes;
+    int32_t value = job->weight_offset;
+    for (int32_t bit = 0; bit < bits; bit++)
+        value += (planes[bit * plane_bytes + c / 8] >> c % 8 & 1) << bit;
+    return value;
+}
+
 /* Weight of an input channel at a tap: 16 inputs are a group of `bits` planes, two bytes a tap. */
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
-    const int32_t bits = (int32_t)(job->config & 7) + 1;
+    const int32_t bits = bits_of(job);
     const uint8_t *output = is_depthwise(job) ? job->weights : job->weights + (uint32_t)k * job->weight_channel;
     const uint8_t *group = output + c / 16 * bits * 2 * taps;
     int32_t value = job->weight_offset;
+    if (is_linear(job))
+        return linear_weight(job, k, c);
     for (int32_t bit = 0; bit < bits; bit++)
         value += (group[2 * (bit * taps + tap) + c % 16 / 8] >> c % 8 & 1) << bit;
     return value;
@@ -121,13 +166,18 @@ void me_ne16_trigger(void)
 {
     const me_ne16_job *job = &programmed;
     const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, is_depthwise(job) ? 16 : 32);
-    const int32_t inputs = extent(job->tiles_channels, job->last_channels, 16);
+    const int32_t inputs = inputs_of(job);
     const int32_t rows = extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
     const int32_t columns = extent(job->tiles_pixels, job->last_outputs, 3);
     for (int32_t row = 0; row < rows; row++)
         for (int32_t column = 0; column < columns; column++)
             pixel(job, job->x + (uint32_t)row * job->x_row + (uint32_t)column * job->x_pixel,
                   job->y + (uint32_t)row * job->y_row + (uint32_t)column * job->y_pixel, channels, inputs);
+}
+
+int32_t me_ne16_start_again(const me_ne16_job *job)
+{
+    return me_ne16_start(job);
 }
 
 void me_ne16_wait(int32_t number)

@@ -14,6 +14,7 @@
 #define ME_NE16_MODE (3u << 5)
 #define ME_NE16_DEPTHWISE (1u << 5) /* else 3x3, or: */
 #define ME_NE16_1X1 (2u << 5)
+#define ME_NE16_LINEAR (6u << 5) /* 1x1 of a pixel: below */
 #define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* 1, 2 or 4 */
 #define ME_NE16_STREAM_IN (1u << 14) /* sums begin with what is at y: with ME_NE16_INT32 */
 #define ME_NE16_INT32 (2u << 21) /* results of four bytes, sums where they are not normalised */
@@ -26,7 +27,9 @@
  * is multiplied by its scale, its bias is added, and the result is shifted right by its shift.
  * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
  * tiles_*  numbers of tiles: of 32 outputs and 16 inputs, of 3 rows and 3 columns, packed likewise; depthwise
- *          jobs have as many outputs as inputs, 16 in a tile */
+ *          jobs have as many outputs as inputs, 16 in a tile
+ * Linear jobs have one pixel, x_pixel is 16; 256 inputs in a tile, of the last one multiples of 16, counted in
+ * 16; weights are planes of all inputs, lowest bit first, output by output. */
 typedef struct {
     const uint8_t *weights, *x;
     int8_t *y;
@@ -52,6 +55,9 @@ static inline int32_t me_ne16_start(const me_ne16_job *job)
     me_ne16_trigger();
     return number;
 }
+
+/* Starts the job before the last one once more, whose registers the engine still has. */
+int32_t me_ne16_start_again(const me_ne16_job *job);
 
 /* Returns when that job has ended. */
 void me_ne16_wait(int32_t number);

@@ -72,6 +72,11 @@ me_end me_four_sums
 /* t0 .., a sum a row: what h adds to \count of a unit's \rows gates, from \first on; a1 is at the
  * first row's weights of the unit, and moves to those of the next one */
 .macro products name, first, count, rows
+    sums_from \first, \count
+    added_products \name, \count, \rows, pv_sdotsp_b
+    requantised_gates \first, \count, \rows
+.endm
+.macro sums_from first, count
     lw t0, 16 * \first(a3)
 .if \count > 1
     lw t1, 16 * \first + 16(a3)
@@ -82,6 +87,8 @@ me_end me_four_sums
 .if \count > 3
     lw t3, 16 * \first + 48(a3)
 .endif
+.endm
+.macro added_products name, count, rows, dot
     mv s3, a0
     lp_setup 0, a2, .L\name\()_products
     p_lw t4, 4, s3
@@ -91,32 +98,34 @@ me_end me_four_sums
 .elseif \count == 2
     p_lw t5, 4, a1
     p_lw t6, 4 * \rows - 4, a1
-    pv_sdotsp_b t0, t4, t5
+    \dot t0, t4, t5
 .elseif \count == 3
     p_lw t5, 4, a1
     p_lw t6, 4, a1
     p_lw s4, 4 * \rows - 8, a1
-    pv_sdotsp_b t0, t4, t5
-    pv_sdotsp_b t1, t4, t6
+    \dot t0, t4, t5
+    \dot t1, t4, t6
 .else
     p_lw t5, 4, a1
     p_lw t6, 4, a1
     p_lw s4, 4, a1
     p_lw s5, 4, a1
-    pv_sdotsp_b t0, t4, t5
-    pv_sdotsp_b t1, t4, t6
-    pv_sdotsp_b t2, t4, s4
+    \dot t0, t4, t5
+    \dot t1, t4, t6
+    \dot t2, t4, s4
 .endif
 .L\name\()_products:
 .if \count == 1
-    pv_sdotsp_b t0, t4, t5
+    \dot t0, t4, t5
 .elseif \count == 2
-    pv_sdotsp_b t1, t4, t6
+    \dot t1, t4, t6
 .elseif \count == 3
-    pv_sdotsp_b t2, t4, s4
+    \dot t2, t4, s4
 .else
-    pv_sdotsp_b t3, t4, s5
+    \dot t3, t4, s5
 .endif
+.endm
+.macro requantised_gates first, count, rows
 .if \count == 1
     requantised t0, 16 * \first
 .else
@@ -171,10 +180,8 @@ me_end me_four_sums
     p_round \x, \x, \bits
 .endm
 
-me_function me_lstm_units
-    begin_units
-    lp_setup 1, t0, .Llstm_last
-    products lstm, 0, 4, 4
+/* t0 .. t3 what h adds to the gates -> t0 the new h; c is renewed */
+.macro lstm_cell
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
@@ -199,11 +206,44 @@ me_function me_lstm_units
     nop
     p_round t0, t0, 23
     p_clip8 t0, t0
+.endm
+
+me_function me_lstm_units
+    begin_units
+    lp_setup 1, t0, .Llstm_last
+    products lstm, 0, 4, 4
+    lstm_cell
     p_sb t0, 1, s0
 .Llstm_last:
     p_sb t0, 1, s1
     end_units
 me_end me_lstm_units
+
+me_function me_lstm_unsigned_units
+    begin_units
+    lp_setup 1, t0, .Lunsigned_last
+    sums_from 0, 4
+    beqz a2, .Lunsigned_summed
+    added_products unsigned, 4, 4, pv_sdotusp_b
+    j .Lunsigned_cell
+.Lunsigned_summed:
+    p_lw t4, 4, a0
+    p_lw t5, 4, a0
+    p_lw t6, 4, a0
+    p_lw s3, 4, a0
+    add t0, t0, t4
+    add t1, t1, t5
+    add t2, t2, t6
+    add t3, t3, s3
+.Lunsigned_cell:
+    requantised_gates 0, 4, 4
+    lstm_cell
+    p_sb t0, 1, s1
+    xori t0, t0, -128
+.Lunsigned_last:
+    p_sb t0, 1, s0
+    end_units
+me_end me_lstm_unsigned_units
 
 /* t0 what the new gate sees, t1 the update gate, t3 the state */
 .macro renewed

@@ -14,20 +14,38 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
     }
 }
 
-/* What h adds to the gates of a unit. */
-static void add_products(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
+typedef int32_t dot(int32_t sum, uint32_t h, uint32_t weights);
+
+static int32_t signed_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotsp_b(sum, h, weights); }
+
+static int32_t unsigned_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotusp_b(sum, h, weights); }
+
+static void multiply(const me_units *some, int32_t unit, int32_t gates, dot *add, int32_t *sum)
 {
-    const me_channel *to = some->channels + gates * unit;
     const int8_t *h = some->h, *weights = some->weights + 4 * gates * some->words * unit;
     for (int32_t row = 0; row < gates; row++)
-        sum[row] = to[row].bias;
+        sum[row] = 0;
     for (int32_t word = 0; word < some->words; word++) {
         const uint32_t taps = me_next_w(&h);
         for (int32_t row = 0; row < gates; row++)
-            sum[row] = me_sdotsp_b(sum[row], taps, me_next_w(&weights));
+            sum[row] = add(sum[row], taps, me_next_w(&weights));
     }
-    for (int32_t row = 0; row < gates; row++)
-        sum[row] = me_clips(me_requant(sum[row], some->pre, to[row].mult, to[row].offset, to[row].shift), 16);
+}
+
+static void requantise(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
+{
+    const me_channel *to = some->channels + gates * unit;
+    for (int32_t row = 0; row < gates; row++) {
+        const int32_t x = sum[row] + to[row].bias;
+        sum[row] = me_clips(me_requant(x, some->pre, to[row].mult, to[row].offset, to[row].shift), 16);
+    }
+}
+
+/* What h adds to the gates of a unit. */
+static void add_products(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
+{
+    multiply(some, unit, gates, signed_dot, sum);
+    requantise(some, unit, gates, sum);
 }
 
 static int32_t sigmoid(const me_units *some, int32_t x) { return me_between(some->sigmoid - 256, x, 6); }
@@ -89,6 +107,20 @@ void me_lstm_units(const me_units *some)
         int32_t sum[4];
         add_products(some, unit, 4, sum);
         some->to[unit] = some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
+    }
+}
+
+void me_lstm_unsigned_units(const me_units *some)
+{
+    const int32_t *sums = (const int32_t *)(const void *)some->h;
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        multiply(some, unit, 4, unsigned_dot, sum);
+        for (int32_t row = 0; some->words == 0 && row < 4; row++)
+            sum[row] = sums[4 * unit + row];
+        requantise(some, unit, 4, sum);
+        some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
+        some->to[unit] = (int8_t)(some->y[unit] ^ -128);
     }
 }
 

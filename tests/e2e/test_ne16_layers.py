@@ -102,6 +102,26 @@ def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
     assert_exact(build)
 
 
+@pytest.mark.parametrize(
+    ("units", "l1", "reverse"),
+    [
+        (84, None, True),
+        pytest.param(12, None, False, marks=pytest.mark.slow),
+        pytest.param(150, None, False, marks=pytest.mark.slow),
+        pytest.param(84, "62KiB", False, marks=pytest.mark.slow),
+    ],
+)
+def test_steps_of_an_lstm_are_shared_with_the_cores(
+    units: int, l1: str | None, reverse: bool, tmp_path: Path
+) -> None:
+    """Units that fill no word of 16 inputs; steps backwards; tiles of a few steps."""
+    torch.manual_seed(0)
+    network = nn.LSTM(16, units, bidirectional=reverse)
+    build = built(network, (21, 1, 16), tmp_path, l1, "ne16")
+    assert {row["engine"] for row in build.report["layers"] if row["op"] == "lstm"} == {"ne16"}
+    assert_exact(build)
+
+
 class Attention(nn.Module):
     """Of x to itself; `biased`: with what is added to scores, for a third of the keys -inf."""
 

@@ -15,6 +15,8 @@ from myoedge.operators.products.ne16 import (
     depthwise_planes,
     filter_cycles,
     filter_planes,
+    linear_cycles,
+    linear_planes,
     pointwise_cycles,
 )
 from myoedge.operators.products.packing import unsigned_bound
@@ -35,6 +37,14 @@ def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int) -> None:
         last = np.ascontiguousarray(np.moveaxis(weights, 1, -1)).astype(np.int8)
         found = bit_planes(last.reshape(k, c)) if side == 1 else filter_planes(last)
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("k", "c"), [(1, 16), (40, 96), (7, 272)])
+def test_weights_of_a_row_lie_as_recorded_jobs_have_them(k: int, c: int) -> None:
+    weights = np.random.default_rng(c).integers(-127, 128, (k, c, 1, 1))
+    shape = Shape("linear", k, c, 1, 1, NONE, NONE, wide=False, strided=False)
+    expected = packed_weights(shape, weights + 128, 8)
+    np.testing.assert_array_equal(linear_planes(weights.reshape(k, c).astype(np.int8)), expected)
 
 
 @pytest.mark.parametrize("c", [1, 16, 37])
@@ -59,6 +69,15 @@ def test_cycles_are_those_of_recorded_jobs() -> None:
 def test_cycles_of_a_recorded_depthwise_job() -> None:
     expected = recorded_cycles()["c01_dw_base"]["cycles"] - START + 1
     assert depthwise_cycles(3, 3, 16, 1) == expected
+
+
+def test_cycles_of_recorded_linear_jobs() -> None:
+    """The one reads 5 times 8 sums before; the other requantises 32 and 8 outputs in 12 cycles and
+    6, and stores them in 2, where sums take 5."""
+    cycles = recorded_cycles()
+    assert linear_cycles(256, 40) == cycles["d05_lin_streamin_raw"]["cycles"] - START - 5
+    expected = cycles["d02_lin_w8_rem"]["cycles"] - START - (12 + 6 + 2) + 5
+    assert linear_cycles(320, 40) == expected
 
 
 def test_a_job_of_eight_pixels_behind_others_takes_a_tile() -> None:

@@ -134,6 +134,15 @@ def filter_planes(weight: Array) -> Array:
     return np.ascontiguousarray(halves.transpose(0, 2, 4, 1, 3)).reshape(k, -1)
 
 
+def linear_planes(weight: Array) -> Array:
+    """int8 [K, C] -> uint8 [K, C' / 16 * 16] in the layout of linear jobs: for every bit, lowest
+    first, bit c % 8 of byte c // 8 of input c; inputs up to whole groups have weights of 0."""
+    padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
+    stored = (padded + WEIGHT_OFFSET).astype(np.uint8)
+    planes = stored[:, None] >> np.arange(WEIGHT_BITS, dtype=np.uint8)[:, None] & 1
+    return np.packbits(planes, axis=-1, bitorder="little").reshape(len(weight), -1)
+
+
 def _transposed_bits(words: Array) -> Array:
     """uint64, each eight bytes of eight bits: bit i of byte j becomes bit j of byte i. Warren,
     Hacker's Delight, 7-3."""
@@ -199,6 +208,16 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
     """Cycles of 1x1 jobs over so many tiles of 3x3 pixels."""
     groups = ceil_div(c, INPUTS)
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
+
+
+def linear_cycles(c: int, k: int) -> float:
+    """Cycles of a linear job of c inputs and k outputs that are sums, up to 256 inputs a tile."""
+    rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
+    return float(
+        _by_outputs(
+            k, lambda n: rows + tiles * (22 + n * WEIGHT_BITS) + ceil_div(n, SUMS_AT_A_TIME)
+        )
+    )
 
 
 def filter_cycles(rows: Any, columns: Any, c: int, k: Any, scale: int) -> Any:

@@ -56,6 +56,7 @@ from myoedge.operators.recurrent.cells import (
     sigmoid,
     time_order,
 )
+from myoedge.operators.recurrent.ne16 import lstm_on_ne16, one_sequence_of_many_units
 from myoedge.operators.recurrent.tiling import in_tiles
 
 FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
@@ -195,7 +196,10 @@ LSTM = register(
         integer=all_steps(lstm_steps),
         quantize=recurrent_quantize,
         acc_bound=recurrent_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=(
+            *on_cluster(in_tiles),
+            sums_on_ne16(lstm_on_ne16, has_int8_products, one_sequence_of_many_units),
+        ),
         weights=(3,),
         fixed_params=HIDDEN_PARAMS,
         multiplies=True,
@@ -207,6 +211,7 @@ LSTM_CELL = register(
     final_state(
         LSTM,
         name="lstm_cell",
+        kernels=on_cluster(in_tiles),
         doc="c behind the last step of an LSTM, by running it once more",
         shape=_state_shape,
         real=_last_state(lstm_floats),
@@ -219,6 +224,7 @@ GRU = register(
     replace(
         LSTM,
         name="gru",
+        kernels=on_cluster(in_tiles),
         doc="h of every step of a GRU, one layer and direction; between steps it has 16 bits",
         real=_all_steps(gru_floats),
         integer=all_steps(gru_steps),

@@ -55,16 +55,20 @@ def _unit_work(loads: int, units: int, cores: int) -> int:
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:
-    """Constants as me_recurrent.h has them: a row for every gate of a unit."""
-    units = step.out[-1]
-    rows = np.pad(step["weight"], ((0, 0), (0, -units % 4)))
-    rows = rows.reshape(units, len(rows) // units, -1, 4)
+    """Constants as me_recurrent.h has them."""
     return {
-        "weights": rows.transpose(0, 2, 1, 3).reshape(-1),
+        "weights": packed_rows(step["weight"], step.out[-1]),
         "channels": packed_channels(step),
         "sigmoid": step["sigmoid"],
         "tanh": step["tanh"],
     }
+
+
+def packed_rows(rows: Array, units: int) -> Array:
+    """int8 [gates of so many units, C] -> for every unit, for every four columns, a word a gate."""
+    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    words = words.reshape(units, len(rows) // units, -1, 4)
+    return np.asarray(words.transpose(0, 2, 1, 3).reshape(-1))
 
 
 def _operands(

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LSTM on NE16 and the cores, of one sequence, on operands in L1. Cores 0 .. 7 call it together: in each step the
+ * engine multiplies h with the weights of some units, a job of a single row, while the cores compute the
+ * others.
+ */
+#ifndef ME_NE16_LSTM_S8_H
+#define ME_NE16_LSTM_S8_H
+
+#include <stdint.h>
+
+#include "me_recurrent.h"
+
+/* lstm     as of me_lstm_s8, batch 1; weights of the units behind the engine's, biases of all units less 128 times a
+ *          row of weights; states: me_states_bytes, behind them four sums of 4 bytes for each of the engine's units
+ * engine_units   a multiple of 8, fewer than all
+ * planes   their weights: for each gate, for each bit, lowest first, a bit of every 8 inputs a byte, units up to a
+ *          multiple of 16 */
+typedef struct {
+    me_recurrent_params lstm;
+    int32_t engine_units;
+    const uint8_t *planes;
+} me_ne16_lstm_s8_params;
+typedef me_recurrent_tile me_ne16_lstm_s8_tile;
+
+/* Hidden states of all steps. */
+void me_ne16_lstm_s8(const me_ne16_lstm_s8_params *op, const me_ne16_lstm_s8_tile *tile);
+
+#endif

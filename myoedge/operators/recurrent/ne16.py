@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSTM on NE16 and the cores: in each step the engine multiplies h for some units, the cores for
+the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myoedge.numerics.arrays import ceil_div
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import BrokenRule, Operand, TiledKernel
+from myoedge.operators.products.ne16 import OUTPUTS, WEIGHT_OFFSET, linear_cycles, linear_planes
+from myoedge.operators.products.packing import packed_channels, row_sums
+from myoedge.operators.recurrent.cells import LSTM_GATES
+from myoedge.operators.recurrent.tiling import in_tiles, packed_rows
+from myoedge.targets.chip import Engine
+
+SUM_BYTES = 4
+UNITS_A_TILE = OUTPUTS // LSTM_GATES  # of the engine's outputs
+CONFLICTS = 1.8  # of the engine's loads with those of eight cores
+INSTRUCTION_CYCLES = 1.15  # of a core beside seven
+CELL_INSTRUCTIONS = 120  # of a unit, behind its products
+STEP_CYCLES = 450  # of barriers, code that comes anew, and of the engine's start and end
+
+
+def lstm_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Tiles of `in_tiles`, in L1 alone."""
+    on_cores, units = in_tiles(step, engine), step.out[-1]
+    of_engine, cycles = _split(units, engine.cores)
+    first = LSTM_GATES * of_engine
+    channels = packed_channels(step)
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
+    arrays = {
+        "weights": packed_rows(step["weight"][first:], units - of_engine),
+        "channels": channels,
+        "planes": linear_planes(step["weight"][:first]),
+    }
+    kept = (operand for operand in on_cores.operands if operand.name not in arrays)
+    return replace(
+        on_cores,
+        function="me_ne16_lstm_s8",
+        operands=(*kept, *(Operand.whole(name, array) for name, array in arrays.items())),
+        op={
+            **{f"lstm.{name}": value for name, value in on_cores.op.items()},
+            "engine_units": of_engine,
+            "planes": "@planes",
+        },
+        scratch=lambda sizes: on_cores.scratch(sizes) + SUM_BYTES * first,
+        work=lambda sizes: sizes["t"] * cycles,
+        l1_only=True,
+    )
+
+
+def _split(units: int, cores: int) -> tuple[int, float]:
+    """Units that the engine multiplies h for, so that a step takes fewest cycles; and these."""
+
+    def cycles(of_engine: int) -> float:
+        own, behind = ceil_div(units - of_engine, cores), ceil_div(of_engine, cores)
+        products = own * (ceil_div(units, 4) * (1 + 2 * LSTM_GATES) + CELL_INSTRUCTIONS)
+        engine = CONFLICTS * linear_cycles(units, LSTM_GATES * of_engine)
+        on_cores = INSTRUCTION_CYCLES * products
+        return max(engine, on_cores) + INSTRUCTION_CYCLES * behind * CELL_INSTRUCTIONS + STEP_CYCLES
+
+    best = min(range(UNITS_A_TILE, units, UNITS_A_TILE), key=cycles)
+    return best, cycles(best)
+
+
+def one_sequence_of_many_units(step: QuantizedNode) -> BrokenRule | None:
+    """Rule of NE16 about steps: one row, more than one tile of units."""
+    batch, units = step.shapes[0][1], step.out[-1]
+    if batch == 1 and units > UNITS_A_TILE:
+        return None
+    needs = f"one sequence and more than {UNITS_A_TILE} units"
+    return BrokenRule(needs, f"{batch} and {units}", "a batch of 1")
