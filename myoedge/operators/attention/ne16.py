@@ -19,7 +19,7 @@ from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import INPUTS, OUTPUTS, SUMS, pointwise_cycles
 
 ROWS = 12  # that scratch has a multiple of, as me_ne16_attention_s8.c
-PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.3, 30.0  # cycles of eight cores
+PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores
 BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
 
 

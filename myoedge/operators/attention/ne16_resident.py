@@ -101,6 +101,6 @@ def _head_cycles(numbers: Mapping[str, int]) -> Any:
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)
     products += tiles * (STORED * (keys + columns) + CONFLICTS * keys)
     cores = tiles * (ROW + EXPONENTIAL * keys + RESULT * columns) + JOBS
-    parts = ceil_div(rows, _part_rows(numbers))
+    parts = rows / _part_rows(numbers)
     packed = PACKED_BYTE * keys * (width + columns)
     return packed + parts * np.maximum(products, cores) + products + cores
