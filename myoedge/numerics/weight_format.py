@@ -57,8 +57,12 @@ class WeightFormat:
         if self.bits > INT8.bits and not self.per_channel:
             scale = np.full(len(scale), float(scale.max()))
         scale = np.where(scale > 0, scale, 1.0)
+        return self.at_scale(w, scale), scale
+
+    def at_scale(self, w: Array, scale: Array) -> Array:
+        """Integer weights [K, ...] of float64 weights, for scales [K]."""
         integers = np.clip(np.rint(w / _per_row(scale, w)), -self.high, self.high)
-        return np.asarray(integers, self.element_type.dtype), scale
+        return np.asarray(integers, self.element_type.dtype)
 
     def rounded(self, w: Array) -> Array:
         """Float weights [K, ...] at the nearest values of this format."""

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.ir import PRE
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators import modules
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.interpreter import has_table
+from myoedge.operators.products.packing import exact_scale
 
 TYPES = {"float32": 1, "int32": 6, "int64": 7}  # onnx.proto, TensorProto.DataType
 
@@ -169,20 +172,31 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
 
 
 def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) -> Array:
-    """float64 scale per output channel: of the two ways to choose it, the one that was taken.
+    """float64 scale per output channel: of the ways to choose it, the one that was taken.
 
     x, bias   parameters of what the weights multiply, and the integers of the bias
     """
     names = step.node.inputs[len(step.operands) :]
     weight, *given = (w.floats[name].astype(np.float64) for name in names)
     real = given[0] if given else np.zeros(len(weight))
-    for per_channel in (True, False):
-        made = WeightFormat(step.weight_type.bits, per_channel)
-        integers, scale = made.quantize(weight, real, x)
-        same_bias = np.array_equal(np.rint(real / (x.scale * scale)), bias)
-        if same_bias and np.array_equal(integers, step["weight"]):
+    usual, per_tensor = (
+        WeightFormat(step.weight_type.bits, per_channel).quantize(weight, real, x)[1]
+        for per_channel in (True, False)
+    )
+
+    def differs(scale: Array) -> Array:
+        integers = WeightFormat(step.weight_type.bits).at_scale(weight, scale)
+        wrong = (integers != step["weight"]).reshape(len(weight), -1).any(axis=1)
+        return np.asarray(wrong | (np.rint(real / (x.scale * scale)) != bias))
+
+    for scale in (usual, per_tensor):
+        if not differs(scale).any():
             return scale
-    raise AssertionError(f"{step.node.where}: integers do not come from its weights")
+    target = w.params[step.node.name + PRE if has_table(step.node) else step.node.name]
+    exact = exact_scale(step["mult"], step["shift"], x, target)
+    scale = np.where(differs(usual), exact, usual)
+    assert not differs(scale).any(), f"{step.node.where}: integers do not come from its weights"
+    return scale
 
 
 def operator_writers() -> dict[str, Write]:

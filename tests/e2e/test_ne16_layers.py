@@ -42,6 +42,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     ),
     "single pixels of every second row": (nn.Conv2d(32, 96, 1, stride=2), (1, 32, 16, 17)),
     "windows that are copied": (nn.Conv2d(16, 70, 3, stride=2, padding=1), (1, 16, 19, 23)),
+    "multipliers of six bits": (nn.Conv2d(480, 9, 3, padding=1), (1, 480, 4, 4)),
     "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
     "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),
     "a row that two jobs compute": (nn.Sequential(nn.Linear(64, 96), nn.GELU()), (80, 64)),

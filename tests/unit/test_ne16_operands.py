@@ -8,7 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
+from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.products.ne16 import (
     bit_planes,
     depthwise_cycles,
@@ -19,7 +21,7 @@ from myoedge.operators.products.ne16 import (
     linear_planes,
     pointwise_cycles,
 )
-from myoedge.operators.products.packing import unsigned_bound
+from myoedge.operators.products.packing import quantize, unsigned_bound
 from tests.simulator.ne16_jobs import recorded_cycles
 from tests.simulator.ne16_meaning import Shape, packed_weights
 
@@ -107,6 +109,34 @@ def test_sums_of_unsigned_inputs_stay_in_32_bits() -> None:
                 wanted = Fraction(total + added) * Fraction(float(real[k]))
                 found = Fraction(scaled, 1 << int(r.shift[k]))
                 assert abs(found - wanted) <= abs(wanted) / max(int(r.mult[k]), 1) + 1
+
+
+def test_weights_of_multipliers_of_few_bits_are_half_a_step_off_at_most() -> None:
+    """With the step that the multiplier itself says: its rounding costs nothing."""
+    rng, x, y = np.random.default_rng(1), QuantParams(0.021, -7), QuantParams(0.37, 11)
+    weight = rng.standard_normal((40, 3000)).clip(-2, 2)
+    weight *= rng.uniform(0.5, 2.0, (40, 1))
+    made = quantize(
+        QuantizeInputs(
+            attrs={},
+            shapes=((1, 3000), weight.shape),
+            out=(1, 40),
+            input_params=(x, None),
+            target=y,
+            constants=(None, weight),
+            unsigned_sums=True,
+        )
+    )
+    mult, shift = made.arrays["mult"], made.arrays["shift"]
+    few = np.flatnonzero(mult < 64)
+    assert len(few) > 5
+    for k in few:
+        row, integers, m, s = weight[k], made.arrays["weight"][k], mult[k], shift[k]
+        step = Fraction(int(m), 1 << int(s)) * Fraction(y.scale) / Fraction(x.scale)
+        off = max(
+            abs(Fraction(float(w)) / step - int(q)) for w, q in zip(row, integers, strict=True)
+        )
+        assert off <= Fraction(1, 2) + Fraction(1, 10**9)
 
 
 def test_cycles_of_filters_by_hand() -> None:

@@ -53,10 +53,12 @@ class _Way:
     keeps_scratch: bool = True
 
     @staticmethod
-    def of(conv: Spatial, scale: int, groups: int) -> _Way:
-        """Way of fewest cycles for the layer: a depthwise one, or one in one group."""
-        if groups > 1:
-            return _Way(conv, DEPTHWISE, scale)
+    def of(conv: Spatial, scale: int, groups: int, *, keeps_scratch: bool) -> _Way:
+        """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
+        to keep, one of little scratch where there is one."""
+        if groups > 1 or (_is_filter(conv) and not keeps_scratch):
+            number = DEPTHWISE if groups > 1 else FILTER
+            return _Way(conv, number, scale, keeps_scratch=keeps_scratch)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
         ways = [_Way(conv, number, scale) for number in possible if possible[number]]
@@ -64,7 +66,7 @@ class _Way:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
                 ways.append(_Way(_joined(conv, n), number, scale, n))
-        return min(ways, key=_Way.layer_cycles)
+        return replace(min(ways, key=_Way.layer_cycles), keeps_scratch=keeps_scratch)
 
     def layer_cycles(self) -> float:
         """Cycles of the layer as one tile."""
@@ -174,8 +176,9 @@ def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The input is prepared for every tile, so that tiles may follow each other in any order:
-    weights that are streamed from L3 come once."""
+    """The input is prepared for every tile, so that tiles may follow each other in any order and
+    weights that are streamed from L3 come once; 3x3 filters have no scratch for windows, which
+    leaves weights more of L1."""
     return _on_ne16(step, engine, keeps_scratch=False)
 
 
@@ -184,7 +187,7 @@ def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> Til
     groups = step.attrs["groups"]
     if conv.pointwise and groups == 1:
         return rows_on_ne16(step, engine)
-    way = replace(_Way.of(conv, scale, groups), keeps_scratch=keeps_scratch)
+    way = _Way.of(conv, scale, groups, keeps_scratch=keeps_scratch)
     planes = _planes(_joined_weight(step["weight"], way, conv.stride[1]), way.number)
     conv, k = way.conv, way.conv.y[-1]
     cut: Dim = (("k", 1),) if groups == 1 else ()

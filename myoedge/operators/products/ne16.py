@@ -39,7 +39,7 @@ INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made,
 SUMS_AT_A_TIME = 8  # that are stored in a cycle
 WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
-MULTIPLIER_BITS = 7  # fewer lose more than the cores' pre-shift does
+MULTIPLIER_BITS = 6  # of fewer, weights that make them exact lose more than a pre-shift does
 JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
 SUMS = 0  # bytes of a multiplier, where results are sums
 

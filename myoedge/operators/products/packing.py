@@ -12,12 +12,14 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.requant import choose_requant
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.kernel import Dim, Operand
 
 BLOCK = 4  # channels that are computed together, and bytes of a word
+FEW_BITS = 1 << 6  # multipliers below are exact: their weights have a scale up to 1/32 larger
 INT16_TAPS_MAX = 2**14  # int16 products in a sum: the more there are, the fewer bits each has
 
 # Axis "k" counts blocks of channels, "k4" the channels in one.
@@ -34,18 +36,36 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     bias = np.zeros(len(w)) if stated_bias is None else stated_bias.astype(np.float64)
     used = weight_format or inputs.weight_format
     weight, scale = used.quantize(w, bias, x)
+    folded, r = _requantised(inputs, weight, scale, bias)
+    few = (r.mult > 0) & (r.mult < FEW_BITS)
+    if inputs.unsigned_sums and used.per_channel and few.any():
+        next_one = np.ceil(np.ldexp(x.scale * scale / y.scale, r.shift))
+        scale = np.where(few, exact_scale(next_one, r.shift, x, y), scale)
+        weight = used.at_scale(w, scale)
+        folded, r = _requantised(inputs, weight, scale, bias)
+    int16 = {"x_wide": int(x.element_type == INT16)} if used.element_type == INT16 else {}
+    arrays = {"weight": weight, "bias": folded.astype(np.int32), **r.arrays}
+    return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
+
+
+def _requantised(
+    inputs: QuantizeInputs, weight: Array, scale: Array, bias: Array
+) -> tuple[Array, Requant]:
+    """The bias with the input's zero point folded in, and the factors of all channels."""
+    x, y = inputs.params(0), inputs.target
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * row_sums(weight)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
     real = x.scale * scale / y.scale
     if inputs.unsigned_sums:
         bound = unsigned_bound(weight, folded)
-        r = choose_requant(real, bound, y.zero_point, y.element_type, pre_max=0)
-    else:
-        bound = _bound(weight, folded, -x.low)
-        r = choose_requant(real, bound, y.zero_point, y.element_type)
-    int16 = {"x_wide": int(x.element_type == INT16)} if used.element_type == INT16 else {}
-    arrays = {"weight": weight, "bias": folded.astype(np.int32), **r.arrays}
-    return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
+        return folded, choose_requant(real, bound, y.zero_point, y.element_type, pre_max=0)
+    bound = _bound(weight, folded, -x.low)
+    return folded, choose_requant(real, bound, y.zero_point, y.element_type)
+
+
+def exact_scale(mult: Array, shift: Array, x: QuantParams, y: QuantParams) -> Array:
+    """Scale of weights [K] with which mult / 2**shift is exactly the factor of sums."""
+    return np.asarray(np.ldexp(mult.astype(np.float64), -shift) * y.scale / x.scale)
 
 
 def row_sums(weight: Array) -> Array:
