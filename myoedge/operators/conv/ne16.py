@@ -34,11 +34,14 @@ from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
-PADDED_BYTE = 0.14  # cycles of eight cores: a byte of the padded input
-WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # of each row of a window, a byte of it
+# cycles of seven cores
+PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
+WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
+WINDOWS_ROW = 8.0  # each row of the windows of a row of results
+JOB = 800  # a job, beside its operands
+SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
 
 DEPTHWISE_CONFLICTS = 1.15  # of the engine's stores with its own loads
-CORES_CYCLES, JOB_CYCLES = 400, 2000  # of the cores and of the engine for a job, at least
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -82,8 +85,7 @@ class _Way:
     def cycles(self, sizes: Sizes) -> Any:
         """Cycles of a tile: the cores write scratch for the first job, then for the next one while
         the engine computes."""
-        jobs, prepared = self._jobs(sizes), self._prepared(sizes)
-        return prepared / _job_count(prepared, jobs) + np.maximum(jobs, prepared)
+        return np.minimum.reduce(_cycles_by_jobs(self._prepared(sizes), self._jobs(sizes)))
 
     def _jobs(self, sizes: Sizes) -> Any:
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
@@ -101,13 +103,14 @@ class _Way:
         return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
 
     def _prepared(self, sizes: Sizes) -> Any:
-        image = PADDED_BYTE * self.conv.padded_bytes(sizes)
+        image = PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
         if self.number != WINDOWS:
             return image
         if self.conv.pads == ((0, 0), (0, 0)):
             image = 0.0
         window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
-        return image + sizes["t0"] * sizes["t1"] * window
+        rows = WINDOWS_ROW * self.conv.kernel[0] * sizes["t0"]
+        return image + sizes["t0"] * sizes["t1"] * window + rows
 
     def scratch(self, sizes: Sizes) -> Any:
         """The padded input, and windows in front of it; nine results take its place where there are
@@ -125,7 +128,7 @@ class _Way:
         if self.in_rows:
             units, least = rows, SIDE
         sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
-        count = int(_job_count(self._prepared(sizes), self._jobs(sizes)))
+        count = 1 + int(np.argmin(_cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))))
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -139,10 +142,18 @@ class _Way:
         }
 
 
-def _job_count(prepared: Any, jobs: Any) -> Any:
-    """Jobs of a tile for which the cores prepare operands and the engine computes for so many
-    cycles."""
-    return np.clip(np.minimum(prepared // CORES_CYCLES, jobs // JOB_CYCLES), 1, JOBS_A_TILE)
+def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
+    """Cycles of a tile as one job, as two and so on: the engine begins behind the first job's
+    operands and waits for those of the others where they take longer.
+
+    prepared, computed   cycles of the cores and of the engine for the tile
+    """
+    found = []
+    for n in range(1, JOBS_A_TILE + 1):
+        first, others = prepared / n, (n - 1) * (prepared / n + JOB)
+        beside = np.maximum(computed + SLOWED * others, others + computed / n)
+        found.append(first + beside)
+    return found
 
 
 def _joined(conv: Spatial, n: int) -> Spatial:
