@@ -5,12 +5,18 @@
 #include "me_share.h"
 #include "me_sums_s16.h"
 
+static uint8_t *unsigned_x(const me_ne16_linear_s8_s16_tile *tile)
+{
+    return tile->in_place ? (uint8_t *)tile->x : tile->scratch;
+}
+
 /* Sums of the job from this row on, or from the one before: jobs take two places in turns. */
 static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;
     const me_ne16_linear_s8_s16_tile *tile = layer->tile;
-    const int32_t job = (first + layer->at_a_time - 1) / layer->at_a_time, x_bytes = (tile->rows * op->c + 3) / 4 * 4;
+    const int32_t job = (first + layer->at_a_time - 1) / layer->at_a_time;
+    const int32_t x_bytes = tile->in_place ? 0 : (tile->rows * op->c + 3) / 4 * 4;
     return (int8_t *)tile->scratch + x_bytes + (job & 1) * layer->at_a_time * 4 * tile->k;
 }
 
@@ -19,7 +25,7 @@ static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
     const me_ne16_linear_s8_s16_params *op = layer->op;
     const me_ne16_linear_s8_s16_tile *tile = layer->tile;
     me_ne16_job job = me_ne16_sums_job_of(&layer->outputs, ME_NE16_1X1);
-    job.x = tile->scratch + first * op->c;
+    job.x = unsigned_x(tile) + first * op->c;
     job.y = sums_of(layer, first);
     me_ne16_set_run(&job, end - first, op->c, 4 * tile->k);
     return me_ne16_program(&job);
@@ -41,9 +47,13 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
 {
     const me_ne16_layer layer = {
-        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = tile->scratch,
+        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = unsigned_x(tile),
         .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program, .finish = finish, .op = op, .tile = tile,
         .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
     };
     me_ne16_run(&layer);
+    if (tile->restores) {
+        ME_SYNC();
+        me_ne16_unsigned_rows(tile->x, unsigned_x(tile), op->c, 0, tile->rows);
+    }
 }

@@ -18,15 +18,17 @@ typedef struct {
 /* x: rows of c bytes; y: rows of k results   rows_at_a_time: of a job
  * weights, channels: of these outputs; weights in bit planes, biases less 128 times a row of weights
  * scratch: rows * c bytes up to whole words, behind them the sums of two jobs
- * has_scratch: x is there already, unsigned, from the tile before */
+ * has_scratch: x is there already, unsigned, from the tile before
+ * in_place: x becomes unsigned where it lies, scratch begins with the sums; restores: it is int8 again behind this
+ * tile */
 typedef struct {
-    const int8_t *x;
+    int8_t *x;
     int32_t rows, rows_at_a_time, k;
     const uint8_t *weights;
     const me_channel *channels;
     int16_t *y;
     uint8_t *scratch;
-    int32_t has_scratch;
+    int32_t has_scratch, in_place, restores;
 } me_ne16_linear_s8_s16_tile;
 
 /* y = clip((((sum of (x + 128) * weights + bias) >> pre) * mult + offset) >> shift) */

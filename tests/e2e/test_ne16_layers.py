@@ -103,6 +103,14 @@ def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
     assert_exact(build)
 
 
+def test_gates_of_many_inputs_turn_them_in_their_place(tmp_path: Path) -> None:
+    """Both directions read x, which is int8 again behind the first."""
+    torch.manual_seed(0)
+    build = built(nn.LSTM(600, 40, bidirectional=True), (59, 1, 600), tmp_path, "80KiB")
+    assert (build.folder / "src" / "network.c").read_text().count(".in_place = 1") > 1
+    assert_exact(build)
+
+
 @pytest.mark.parametrize(
     ("units", "l1", "reverse"),
     [

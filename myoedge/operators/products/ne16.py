@@ -41,6 +41,7 @@ WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 MULTIPLIER_BITS = 6  # of fewer, weights that make them exact lose more than a pre-shift does
 JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
+RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
 SUMS = 0  # bytes of a multiplier, where results are sums
 
 
@@ -276,12 +277,15 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return _rows(
         *(step, "me_ne16_linear_s8", scale, op),
         constants=(Operand.whole("parameters", parameters(step)), *table),
-        tile=lambda regions: {**_tile(regions), "first_k": regions["y"].start[1]},
+        tile=lambda regions: {"scratch": "@scratch", "first_k": regions["y"].start[1]},
         sums=lambda sizes: 0,
+        in_place=False,
     )
 
 
-def wide_rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def wide_rows_on_ne16(
+    step: QuantizedNode, engine: Engine, *, in_place: bool = False
+) -> TiledKernel:
     """int16 results. The engine's results are sums, which the cores requantise."""
     _, c, k = row_sizes(step)
     channels = packed_channels(step)
@@ -290,8 +294,14 @@ def wide_rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return _rows(
         *(step, "me_ne16_linear_s8_s16", SUMS, {"c": c, "pre": step["pre"]}),
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
-        tile=lambda regions: {**_tile(regions), "channels": "@channels"},
+        tile=lambda regions: {
+            "channels": "@channels",
+            "scratch": "@scratch",
+            "in_place": int(in_place),
+            "restores": int(in_place and sum(_along_k(regions)) == k),
+        },
         sums=lambda sizes: 2 * job_pixels(sizes["row"]) * 4 * sizes["k"],
+        in_place=in_place,
     )
 
 
@@ -304,10 +314,12 @@ def _rows(
     constants: tuple[Operand, ...],
     tile: Callable[[Mapping[str, Region]], Fields],
     sums: Callable[[Sizes], Any],
+    in_place: bool,
 ) -> TiledKernel:
     """Axes row and k; rows are pixels of an image of three rows.
 
     scale   bytes of a multiplier, or SUMS     sums   bytes of scratch for them
+    in_place   whether x becomes unsigned where it lies in L1, and int8 again in the last tile of k
     """
     rows, c, k = row_sizes(step)
     planes, size_bytes = bit_planes(step["weight"].reshape(k, c)), step.element_type.size_bytes
@@ -324,17 +336,31 @@ def _rows(
             Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes),
         ),
         op=op,
-        tile=tile,
-        scratch=lambda sizes: round_up(sizes["row"] * c, 4) + sums(sizes),
-        work=lambda sizes: pointwise_cycles(sizes["row"], c, sizes["k"], scale),
+        tile=lambda regions: {**_tile(regions), **tile(regions)},
+        scratch=lambda sizes: sums(sizes) + (0 if in_place else round_up(sizes["row"] * c, 4)),
+        work=lambda sizes: (
+            pointwise_cycles(sizes["row"], c, sizes["k"], scale)
+            + (RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k if in_place else 0)
+        ),
         l1_only=True,
     )
+
+
+def is_in_words(step: QuantizedNode) -> BrokenRule | None:
+    """Rows of whole words: those that become unsigned in their place."""
+    has = row_sizes(step)[1]
+    return BrokenRule("inputs in multiples of 4", str(has), "more inputs") if has % 4 else None
+
+
+def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:
+    """First output of a tile, and how many."""
+    return regions["y"].start[1], regions["y"].extent[1]
 
 
 def _tile(regions: Mapping[str, Region]) -> Fields:
     rows, k = regions["y"].extent
     return {
-        **{name: f"@{name}" for name in ("x", "weights", "y", "scratch")},
+        **{name: f"@{name}" for name in ("x", "weights", "y")},
         "rows": rows,
         "rows_at_a_time": job_pixels(rows),
         "k": k,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +33,12 @@ from myoedge.operators.linear.definition import (
     linear_real,
     linear_shape,
 )
-from myoedge.operators.products.ne16 import has_int8_products, sums_on_ne16, wide_rows_on_ne16
+from myoedge.operators.products.ne16 import (
+    has_int8_products,
+    is_in_words,
+    sums_on_ne16,
+    wide_rows_on_ne16,
+)
 from myoedge.operators.products.packing import acc_bound, quantize
 from myoedge.operators.products.rows import wide_rows
 from myoedge.operators.recurrent.cells import (
@@ -177,7 +183,11 @@ GATES = register(
         integer=linear_integer,
         quantize=quantize,
         acc_bound=acc_bound,
-        kernels=(*on_cluster(wide_rows), sums_on_ne16(wide_rows_on_ne16, has_int8_products)),
+        kernels=(
+            *on_cluster(wide_rows),
+            sums_on_ne16(wide_rows_on_ne16, has_int8_products),
+            sums_on_ne16(partial(wide_rows_on_ne16, in_place=True), has_int8_products, is_in_words),
+        ),
         weights=(1, 2),
         out_dtype="int16",
         fixed_params=GATE_PARAMS,
