@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GAP9-like system for an installed public GVSoC: target `gap9like`, with two options.
+"""A GAP9-like system for an installed public GVSoC: target `gap9like`, with three options.
 
 frequency   of SoC and cluster in Hz: 370000000 (default) or 240000000, GAP9's operating points
 fc_hart     mhartid of the fabric controller: 992 (0x3e0, public GVSoC's own) or 9 (GAP9's). With 9
             the peripheral clock equals the others, as on the platform the timing programs were
             recorded on; else it is half of them.
+ne16        1 with NE16, whose model the target pulp-open does not build; 0 (default) without it
 """
 
 import gvsoc.runner
@@ -34,10 +35,11 @@ class Board(gvsoc.systree.Component):
         self.set_target_name("gap9like")
         frequency = self._option("frequency", 370_000_000, "SoC and cluster clock in Hz")
         fc_hart = self._option("fc_hart", 0x3E0, "mhartid of the fabric controller")
+        has_ne16 = bool(self._option("ne16", 0, "1 with the engine NE16"))
         periph_frequency = frequency if fc_hart == 9 else slower(frequency, 2)
         [arguments, _] = parser.parse_known_args()
 
-        cluster = Cluster(self, "cluster")
+        cluster = Cluster(self, "cluster", has_ne16)
         soc = Soc(self, "soc", fc_hart, arguments.binary)
         ram = Hyperram(self, "ram", size=L3_BYTES)
         soc_clock = Clock_domain(self, "soc_clock", frequency=frequency)

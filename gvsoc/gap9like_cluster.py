@@ -12,6 +12,7 @@ from pulp.cpu.iss.pulp_cores import ClusterCore
 from pulp.event_unit.event_unit_v3 import Event_unit
 from pulp.icache_ctrl.icache_ctrl_v2 import Icache_ctrl
 from pulp.mchan.mchan_v7 import Mchan
+from pulp.ne16.ne16 import Ne16
 from pulp.timer.timer_v2 import Timer
 
 CORES = 9
@@ -34,6 +35,7 @@ REGISTERS = (
     ("icache_ctrl", 0x201400, 0x400),
     ("dma", 0x201800, 0x400),
 )
+NE16_REGISTERS = ("ne16", 0x201000, 0x400)
 # Every core has its own way to these. mchan lies at 0x204400 on pulp-open, at 0x204800 on GAP9.
 CORE_REGISTERS = (
     ("event_unit", 0x204000, 0x400),
@@ -42,7 +44,7 @@ CORE_REGISTERS = (
 )
 CORE_REGISTER_MODELS = {"event_unit": "event_unit", "dma": "dma", "dma_gap9": "dma"}
 
-EVENT_DMA, EVENT_DMA_IRQ, EVENT_TIMER, EVENT_DMA_OUTSIDE = 8, 9, 10, 22
+EVENT_DMA, EVENT_DMA_IRQ, EVENT_TIMER, EVENT_NE16, EVENT_DMA_OUTSIDE = 8, 9, 10, 12, 22
 EVENT_UNIT = {
     "nb_core": CORES,
     "properties": {
@@ -86,7 +88,7 @@ class L1(gvsoc.systree.Component):
             self,
             "crossbar",
             nb_slaves=BANKS,
-            nb_masters=CORES + DMA_PORTS + 1,
+            nb_masters=CORES + DMA_PORTS + 2,
             interleaving_bits=2,
         )
         for i in range(BANKS):
@@ -100,6 +102,7 @@ class L1(gvsoc.systree.Component):
             words = Converter(self, f"outside_{port}", output_width=4, output_align=4)
             self.bind(self, f"outside_{port}", words, "input")
             self.bind(words, "out", crossbar, f"{port}_{CORES + DMA_PORTS}")
+        self.bind(self, "ne16_in", crossbar, f"in_{CORES + DMA_PORTS + 1}")
 
     def _core(self, i, crossbar):
         router = Router(self, f"core{i}")
@@ -122,7 +125,7 @@ class L1(gvsoc.systree.Component):
 class Cluster(gvsoc.systree.Component):
     """Ports: `input` from and `soc` to the SoC, `dma_irq` to its interrupt controller."""
 
-    def __init__(self, parent, name):
+    def __init__(self, parent, name, has_ne16):
         super().__init__(parent, name)
         cores = [ClusterCore(self, f"pe{i}", 0, i, pulpnn=False) for i in range(CORES)]
         l1 = L1(self, "l1")
@@ -134,11 +137,17 @@ class Cluster(gvsoc.systree.Component):
             "icache_ctrl": Icache_ctrl(self, "icache_ctrl"),
             "dma": Mchan(self, "dma", nb_channels=CORES + 1),
         }
+        if has_ne16:
+            blocks["ne16"] = Ne16(self, "ne16")
+            # Without it xtensor 0.24 leaves weights of zero where the model unpacks bit planes.
+            blocks["ne16"].add_c_flags(["-DXTENSOR_USE_XSIMD"])
         crossbar = Router(self, "crossbar", latency=ROUTER_LATENCY)
         self._route(crossbar, l1, blocks)
         self.bind(icache, "refill", crossbar, "input")
         for i, core in enumerate(cores):
             self._core(i, core, l1, icache, blocks)
+        if has_ne16:
+            self._ne16(blocks["ne16"], l1, blocks["event_unit"])
         self._dma(blocks["dma"], l1, crossbar)
         for signal in ("enable", "flush", "flush_line", "flush_line_addr"):
             self.bind(blocks["icache_ctrl"], signal, icache, signal)
@@ -158,7 +167,8 @@ class Cluster(gvsoc.systree.Component):
         crossbar.add_mapping("bus_alias", base=PERIPHERALS, add_offset=BASE, **space)
         self.bind(crossbar, "bus", bus, "input")
         self.bind(crossbar, "bus_alias", bus, "input")
-        for block, offset, size in REGISTERS:
+        ne16 = (NE16_REGISTERS,) if "ne16" in blocks else ()
+        for block, offset, size in (*REGISTERS, *ne16):
             bus.add_mapping(block, base=BASE + offset, size=size, remove_offset=BASE + offset)
             self.bind(bus, block, blocks[block], f"in_{CORES}" if block == "dma" else "input")
 
@@ -187,3 +197,8 @@ class Cluster(gvsoc.systree.Component):
         self.bind(dma, "ext_irq_itf", self, "dma_irq")
         for i in range(DMA_PORTS):
             self.bind(dma, f"loc_itf_{i}", l1, f"dma_in_{i}")
+
+    def _ne16(self, ne16, l1, events):
+        self.bind(ne16, "out", l1, "ne16_in")
+        for i in range(CORES):
+            self.bind(ne16, "irq", events, f"in_event_{EVENT_NE16}_pe_{i}")

@@ -146,16 +146,13 @@ class Build(BuildFolder):
         )
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Runs firmware.elf on GVSoC. Errors: E501 none installed, E502 too slow, E504 the build
-        uses NE16, E240, E711."""
+        """Runs firmware.elf on GVSoC. Errors: E501 none installed, E502 too slow, E504 layers
+        on NE16 that the installation has no model of, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
         on_ne16 = [row["label"] for row in self.report["layers"] if row.get("engine") == "ne16"]
-        if on_ne16:
-            facts = {"found": f"{len(on_ne16)} layers on NE16, the first {on_ne16[0]}"}
-            tries = ["build with --engine cores", "--on simulator"]
-            raise MyoedgeError("E504", "GVSoC's chip has no NE16", facts, tries)
+        gvsoc.require_ne16(on_ne16)
         return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ PREPARE_S = 120.0
 # Required by our target; an installation built for other chips only lacks them.
 _REQUIRED_FILES = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
 _CORES = "models/gen_isa_pulp_cluster_*.so"
+_NE16 = "models/pulp/ne16/ne16.so"
 _LEFTOVERS = ("power_report.csv", "trace_file.txt")
 INSTALL_HINT = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
 # The revision that this package is tested with; later ones import a package that is not public.
@@ -38,6 +40,11 @@ class Gvsoc:
     """A GVSoC installation; `home` holds bin, lib, generators and models."""
 
     home: Path
+
+    @property
+    def has_ne16(self) -> bool:
+        """Whether the model of NE16 was compiled, which the target pulp-open leaves out."""
+        return (self.home / _NE16).is_file()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -89,7 +96,7 @@ def run_elf(
     Raises E501 where GVSoC is missing or does not start, E502 after `timeout_s`.
     """
     installation = find()
-    options = {"frequency": frequency, "fc_hart": fc_hart}
+    options = {"frequency": frequency, "fc_hart": fc_hart, "ne16": int(installation.has_ne16)}
     with tools.scratch() as scratch:
         config = _prepare(installation, elf.absolute(), scratch, options)
         # Not `gvsoc run`: that turns every exit code of the firmware into 1.
@@ -121,6 +128,25 @@ def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, i
         tries = ("put a Python with GVSoC's requirements.txt first on PATH",)
         raise MyoedgeError("E501", "GVSoC rejects our system description", facts, tries)
     return config
+
+
+def require_ne16(layers: Sequence[str]) -> None:
+    """Raises E504 where the installation has no model of the engine that these layers run on."""
+    installation = find()
+    if not layers or installation.has_ne16:
+        return
+    facts = {
+        "layers on NE16": len(layers),
+        "the first": layers[0],
+        "folder": installation.home,
+        "lacks": _NE16,
+    }
+    tries = (
+        "build with --engine cores",
+        "--on simulator",
+        f"build GVSoC with the target {TARGET}:ne16=1 of {DESCRIPTION} instead of pulp-open",
+    )
+    raise MyoedgeError("E504", "this GVSoC has no model of NE16", facts, tries)
 
 
 def run_firmware(elf: Path, files: FirmwareFiles, *, timeout_s: float = 3600.0) -> Measurement:

@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.quantization import engines
 from myoedge.reports.text import print_report
 from tests.conftest import save_exported
+from tests.unit.test_gvsoc import stand_in
 
 SHAPE = (1, 16, 12, 12)
 
@@ -88,7 +89,10 @@ def test_ne16_runs_what_it_can_whatever_the_estimate(model: Path, tmp_path: Path
     assert checked.exact["simulator"], checked.difference
 
 
-def test_gvsoc_runs_no_build_with_layers_on_ne16(model: Path, tmp_path: Path) -> None:
+def test_a_gvsoc_without_ne16_runs_no_build_with_layers_there(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GVSOC_HOME", str(stand_in(tmp_path / "gvsoc")))
     build = built(model, tmp_path, engine="auto")
     with pytest.raises(MyoedgeError) as error:
         build.run_on_gvsoc([])

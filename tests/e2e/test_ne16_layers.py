@@ -15,6 +15,7 @@ from torch import nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
+from tests.e2e.test_on_chip import has_gvsoc
 
 L1_SIZES = (None, "24KiB", "40KiB")
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -80,6 +81,18 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     build = built(*LAYERS[name], tmp_path)
     assert engines(build) == {"ne16"}
     assert_exact(build)
+
+
+@pytest.mark.skipif(bool(has_gvsoc(["layer"])), reason="GVSoC with NE16 is not here: GVSOC_HOME")
+@pytest.mark.parametrize("name", LAYERS)
+def test_gvsoc_agrees_to_the_bit_and_within_four_percent(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build = built(*LAYERS[name], tmp_path)
+    judged = myoedge.simulate(build, on="gvsoc")
+    ours = myoedge.simulate(build, like="public-gvsoc")
+    assert judged.exact
+    cycles = [ran.report["cycles"]["total"] for ran in (ours, judged)]
+    assert cycles[0] == pytest.approx(cycles[1], rel=0.04)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -268,9 +269,11 @@ def test_choices_that_there_are_not(
     assert says in ran.err
 
 
-def has_gvsoc() -> str:
+def has_gvsoc(layers_on_ne16: Sequence[str] = ()) -> str:
+    """Why GVSoC cannot run a build with these layers on NE16, or nothing."""
     try:
         gvsoc.find()
+        gvsoc.require_ne16(layers_on_ne16)
     except MyoedgeError as error:
         return str(error)
     return ""

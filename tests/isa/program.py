@@ -81,8 +81,8 @@ _SEMIHOSTING = [0x01F01013, 0x00100073, 0x40705013]
 SAVED = "results.bin"
 
 
-def save(name: int, length: int) -> list[int]:
-    """Writes `length` bytes at RESULTS to SAVED by semihosting; `name`: where its name lies.
+def save(name: int, *areas: tuple[int, int]) -> list[int]:
+    """Writes (address, bytes) of memory to SAVED by semihosting; `name`: where its name lies.
 
     For simulators whose memory cannot be read from outside. Arguments lie before the name.
     """
@@ -98,7 +98,7 @@ def save(name: int, length: int) -> list[int]:
     return [
         *call(1, [name, 5, len(SAVED)]),
         addi(handle, A0, 0),
-        *call(5, [None, RESULTS, length]),
+        *(word for area in areas for word in call(5, [None, *area])),
         *call(2, [None]),
     ]
 
@@ -107,7 +107,7 @@ def make_program(code: list[int], data: bytes, results: int, *, for_gvsoc: bool 
     """Code at ENTRY and data at DATA, ending the run; for GVSoC it saves its results to a file."""
     name = DATA + len(data) + 31 & ~15
     if for_gvsoc:
-        code = code + save(name, results) + leave(address=EXIT_PULP_OPEN) + leave()
+        code = code + save(name, (RESULTS, results)) + leave(address=EXIT_PULP_OPEN) + leave()
         data = data.ljust(name - DATA, b"\0") + SAVED.encode() + b"\0"
     else:
         code = code + leave()

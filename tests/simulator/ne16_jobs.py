@@ -11,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from myoedge.backends import gvsoc
 from myoedge.numerics.arrays import Array
-from tests.isa.program import load_constant, sw
+from myoedge.system import tools
+from tests.isa.program import DATA, RESULTS, SAVED, leave, load_constant, save, sw
 from tests.simulator.cores import (
+    DONE,
     EVENTS,
+    FC,
     L1,
     L1_BYTES,
     MASK,
@@ -35,14 +39,17 @@ from tests.simulator.cores import (
     repeat,
     run,
     store,
+    until,
     wait,
 )
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "ne16"
+CYCLES = FOLDER / "cycles.csv"
 BASE, CLOCKS, CLOCK_GATE = 0x10201000, 0x10200018, 1 << 11
 TRIGGER, ACQUIRE, STATUS, RUNNING_JOB, SOFT_CLEAR = (BASE + n for n in (0, 4, 12, 16, 20))
 FIRST = BASE + 0x20
 EVENT = 1 << 12
+TIMEOUT_S = 300.0
 SOFTWARE_EVENT = EVENTS + 0x100
 NAMES = (
     *("WEIGHTS_PTR", "INFEAT_PTR", "OUTFEAT_PTR", "SCALE_PTR", "SCALE_SHIFT_PTR"),
@@ -103,12 +110,23 @@ def recorded_cycles() -> Mapping[str, Mapping[str, int]]:
 
     cycles   alone, without bank conflicts      banked   alone, with them
     readers, matmul   with eight busy cores     dma1, dma4   with transfers of 16 KiB
+    public   as banked, on public GVSoC's model of the engine
     """
-    with (FOLDER / "cycles.csv").open(encoding="utf-8") as file:
+    with CYCLES.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {
         row["job"]: {name: int(n) for name, n in row.items() if name != "job" and n} for row in rows
     }
+
+
+def keep_public_cycles(cycles: Mapping[str, int]) -> None:
+    """Writes the column `public` of the fixture."""
+    with CYCLES.open(encoding="utf-8") as file:
+        rows = [row | {"public": cycles[row["job"]]} for row in csv.DictReader(file)]
+    with CYCLES.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 # ---- code
@@ -143,11 +161,30 @@ def timed(number: int = 0) -> Code:
 
 def run_timed(job: Recorded, **chip: int) -> tuple[int, Array]:
     """Cycles from TRIGGER to the core behind its wait, and all of L1 afterwards."""
-    elf = make(
-        {0: [*ready(), *write(job.registers), *timed()]}, memory=[(L1, job.before.tobytes())]
-    )
-    ran = run(elf, [(L1, L1_BYTES)], chip={**job.chip, **chip})
+    ran = run(_timed_elf(job), [(L1, L1_BYTES)], chip={**job.chip, **chip})
     return ran.notes[1] - ran.notes[0] - 1, np.frombuffer(ran.memory[0], np.uint8)
+
+
+def run_timed_on_gvsoc(job: Recorded) -> tuple[int, Array]:
+    """As run_timed, on an installed public GVSoC."""
+    name = DATA + 16
+    ending = [*until(DONE, 1), *save(name, (RESULTS, 8), (L1, L1_BYTES)), *leave()]
+    with tools.scratch() as folder:
+        elf = folder / "job.elf"
+        elf.write_bytes(_timed_elf(job, [(name, SAVED.encode() + b"\0")], ending))
+        ended = gvsoc.run_elf(elf, folder, timeout_s=TIMEOUT_S, fc_hart=FC)
+        if ended.returncode:
+            raise RuntimeError(f"{job.name}: {ended.returncode}\n{ended.stdout}{ended.stderr}")
+        saved = np.fromfile(folder / SAVED, np.uint8)
+    begin, end = saved[:8].view("<u4").tolist()
+    return end - begin - 1, saved[8:]
+
+
+def _timed_elf(
+    job: Recorded, memory: Sequence[tuple[int, bytes]] = (), ending: Code | None = None
+) -> bytes:
+    code = [*ready(), *write(job.registers), *timed()]
+    return make({0: code}, memory=[(L1, job.before.tobytes()), *memory], ending=ending)
 
 
 def repeated_job(job: Recorded, times: int) -> bytes:

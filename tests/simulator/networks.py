@@ -25,6 +25,11 @@ WHAT = {
     "attention": "one head of attention over 24 x 32 with softmax, and a layer of two with GELU",
     "signal": "three convolutions over time, one of them dilated, with pooling; 100 samples of 8",
 }
+WITH_NE16 = {
+    "ne16_layers": "convolutions 3x3, 1x1, depthwise and of stride 2, a linear layer; 24 x 24 x 3",
+    "ne16_sequence": "overlapping pixels, two directions of an LSTM, two heads; 64 x 8",
+    "resnet8": "ResNet-8 of MLPerf Tiny with random weights, `--engine auto`; 32 x 32 x 3",
+}
 FILES = ("output.bin", "cycles.bin")
 TIMEOUT_S = 300.0
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records on an installed public GVSoC what judge `pulp_open_like` says of the programs.
 
-`python -m tests.simulator.record [--build] [PROGRAM or NETWORK...]` runs them (all: a minute),
-writes the fixture and says what changed. With --build, our own programs are first compiled from
-tests/fixtures/gvsoc/src. GVSoC is found as `myoedge doctor` finds it; it is never built here.
+`python -m tests.simulator.record [--build] [PROGRAM, NETWORK or ne16_jobs...]` runs them (all: some
+minutes), writes the fixtures and says what changed. With --build, our own programs are first
+compiled from tests/fixtures/gvsoc/src. GVSoC is found as `myoedge doctor` finds it; it is never
+built here.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from myoedge.backends.gvsoc import run_elf
 from myoedge.system import toolchain, tools
 from tests.simulator import networks, random_code
 from tests.simulator.fixture import COUNTERS, FOLDER, Recorded, Row, load, save
+from tests.simulator.ne16_jobs import keep_public_cycles, recorded_cycles, run_timed_on_gvsoc
+from tests.simulator.ne16_jobs import recorded as recorded_jobs
 
 JUDGE = "pulp_open_like"
 GAP9_HART = 9  # all clocks equal, as the programs were recorded
@@ -27,6 +32,7 @@ TIMEOUT_S = 300.0
 SOURCES = FOLDER / "src"
 SHARED = ("bench.c", "bench.h", "bench.ld", "code.h", "start.S")
 RANDOM = "m07_random"  # its code is drawn
+NE16 = "ne16_jobs"
 
 
 # ---- compiling
@@ -137,12 +143,28 @@ def changes(old: Recorded, new: Recorded) -> Iterator[str]:
             yield f"{where}: {a.wall.get(JUDGE)} cycles before, {b.wall[JUDGE]} now"
 
 
+def record_ne16_jobs() -> str:
+    """Runs the recorded jobs of NE16, keeps their cycles, and says what changed."""
+    before, now = recorded_cycles(), {}
+    for name in before:
+        job = recorded_jobs()[name]
+        now[name], memory = run_timed_on_gvsoc(job)
+        if not np.array_equal(memory, job.after):
+            raise SystemExit(f"{name}: other bytes in L1 than recorded")
+    keep_public_cycles(now)
+    other = [name for name, cycles in now.items() if cycles != before[name].get("public")]
+    return f"NE16: {len(now)} jobs, {', '.join(other) or 'all as before'}"
+
+
 def main(arguments: Sequence[str]) -> None:
     names = [a for a in arguments if a != "--build"]
-    for name in networks.WHAT:
+    for name in (*networks.WHAT, *networks.WITH_NE16):
         if name in names or not names:
             print(networks.record(name))
-    names = [name for name in names if name not in networks.WHAT]
+    if NE16 in names or not names:
+        print(record_ne16_jobs())
+    others = (*networks.WHAT, *networks.WITH_NE16, NE16)
+    names = [name for name in names if name not in others]
     if arguments and not names and "--build" not in arguments:
         return
     for name in own_programs() if "--build" in arguments else ():

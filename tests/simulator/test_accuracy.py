@@ -91,6 +91,14 @@ def test_a_whole_network_gives_the_same_with_either_description(name: str) -> No
     assert abs(ours.total / theirs.total - 1) <= 0.05
 
 
+@pytest.mark.parametrize("name", networks.WITH_NE16)
+def test_a_network_on_ne16_takes_the_cycles_of_public_gvsoc(name: str) -> None:
+    ours, theirs = networks.run(name, PUBLIC), networks.recorded(name)
+    assert ours.output == theirs.output
+    assert abs(ours.total / theirs.total - 1) <= 0.01
+    assert ours.worst(theirs) <= 0.1
+
+
 def test_single_precision_is_refused() -> None:
     with pytest.raises(MyoedgeError) as refused:
         run(NO_FLOATS, SILICON)

@@ -127,6 +127,23 @@ def test_a_run_in_a_folder(home: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(os.listdir(folder)) == ["input.bin", "output.bin", "trace_file.txt"]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_ne16_is_attached_where_its_model_was_compiled(
+    home: Path, tmp_path: Path, compiled: bool
+) -> None:
+    if compiled:
+        script(home / "models/pulp/ne16/ne16.so", "")
+        gvsoc.require_ne16(["dense"])
+    else:
+        with pytest.raises(MyoedgeError) as caught:
+            gvsoc.require_ne16(["dense"])
+        assert caught.value.code == "E504"
+        assert ("lacks", "models/pulp/ne16/ne16.so") in caught.value.notice.facts
+    gvsoc.require_ne16([])
+    ended = gvsoc.run_elf(Path("f.elf"), tmp_path, timeout_s=60)
+    assert f"--target-property=ne16={int(compiled)}" in ended.stdout.splitlines()
+
+
 def test_a_hung_run_ends(home: Path, tmp_path: Path) -> None:
     stand_in(home, launches="#!/bin/sh\nsleep 1000\n")
     error = error_of(Path("f.elf"), tmp_path, timeout_s=0.2)
