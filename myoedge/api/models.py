@@ -97,7 +97,7 @@ def build(
     l3: str | int | None = None,
     operating_point: str | None = None,
     app: str | None = None,
-    engine: str = "cores",
+    engine: str = "auto",
     stream: bool = False,
     simulate: bool | None = None,
     tune: bool = False,
@@ -115,7 +115,7 @@ def build(
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
-    engine   "cores"; "auto": layers run on NE16 where that is faster by the estimate; "ne16":
+    engine   "auto": layers run on NE16 where that is faster by the estimate; "cores": none; "ne16":
              wherever it can run them (docs/ne16.md). [engine] counts before it, layer by layer
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
     simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond

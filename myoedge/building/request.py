@@ -16,7 +16,7 @@ from myoedge.building.config import Config, StreamTable
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
-from myoedge.operators.kernel import CORES
+from myoedge.operators.kernel import CORES, FASTEST
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget_check import Broken
 from myoedge.targets import Chip, find_chip
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 DEFAULT_CHIP = "gap9"
-DEFAULT_ENGINE = CORES
+DEFAULT_ENGINE = FASTEST.name
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
@@ -124,7 +124,7 @@ def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
 
     is_used   whether layers may run on accelerators
     """
-    names = (AUTO, CORES, *(e.name for e in chip.engines if e.accelerator))
+    names = (FASTEST.name, CORES, *(e.name for e in chip.engines if e.accelerator))
     if engine not in names:
         title = f"there is no engine {engine} for {chip.name}"
         raise MyoedgeError("E204", title, {"has": ", ".join(names)})

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")
 @click.option(
     "--engine",
-    default="cores",
+    default="auto",
     metavar="NAME",
-    help="cores (default); auto: NE16 where layers are faster; ne16: where it can.",
+    help="auto (default): NE16 where layers are faster; cores; ne16: where it can.",
 )
 @click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
 @click.option(

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
@@ -68,7 +69,13 @@ def make_plan(
     owned, copies = _outputs(q, roots)
     kernels = NetworkKernels.of(steps, chip, tile_ranks)
     network = Network(q, chip, steps, roots, owned, copies, placing, kernels)
-    plan = _fitting(network)
+    try:
+        plan = _fitting(network)
+    except MyoedgeError:  # tiles of accelerators may leave L2 less room
+        alone = chip.cores_alone()
+        if alone == chip:
+            raise
+        plan = _fitting(replace(network, kernels=NetworkKernels.of(steps, alone, tile_ranks)))
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
 

@@ -104,28 +104,32 @@ def within_sqnr(
     cores: QuantGraph, network: QuantGraph, samples: Samples
 ) -> tuple[QuantGraph, Fidelity]:
     """The network, with the cores' integers again for layers that were free to have others where
-    its SQNR is more than MOST_LOST_DB below the cores'; and its SQNR.
+    an output's SQNR is more than MOST_LOST_DB below the cores'; and its SQNR.
 
     cores     the network with the cores' integers in all layers
     Of the layers those return first whose own SQNR fell most: half of them at a time.
     """
     reached = measure(network, samples)
     names = [step.node.name for step in _requantised(cores, network)]
-    least_db = _total_db(measure(cores, samples, layers=False)) - MOST_LOST_DB if names else 0.0
-    if not names or _total_db(reached) >= least_db:
+    if not names:
+        return network, reached
+    before = measure(cores, samples, layers=False)
+    if _lost_db(before, reached) <= MOST_LOST_DB:
         return network, reached
     own, other = measure(cores, samples).local, reached.local
     names.sort(key=lambda name: (own[name] or 0.0) - (other[name] or 0.0))
-    while names and _total_db(reached) < least_db:
+    while names and _lost_db(before, reached) > MOST_LOST_DB:
         names = names[: len(names) // 2]
         network = _with_cores_integers(cores, network, frozenset(names))
         reached = measure(network, samples)
     return network, reached
 
 
-def _total_db(fidelity: Fidelity) -> float:
-    """SQNR; infinite without a signal."""
-    return math.inf if fidelity.total_db is None else fidelity.total_db
+def _lost_db(before: Fidelity, after: Fidelity) -> float:
+    """SQNR that the worst output has lost; outputs without a signal have none."""
+    pairs = ((db, after.outputs_db[name]) for name, db in before.outputs_db.items())
+    lost = (old - new for old, new in pairs if old is not None and new is not None and old != new)
+    return max(lost, default=0.0)
 
 
 def _requantised(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
@@ -142,7 +146,7 @@ def _with_cores_integers(
 ) -> QuantGraph:
     """The network with the cores' integers in all requantised layers but those that are kept."""
     again = {step.node.name for step in _requantised(cores, network)} - kept
-    reason = f"the network's SQNR was more than {MOST_LOST_DB} dB lower"
+    reason = f"an output's SQNR was more than {MOST_LOST_DB} dB lower"
     return replace(
         network,
         steps=tuple(

@@ -110,6 +110,7 @@ def cycles_table(report: Report) -> Lines:
     def blocks(width: int) -> Iterator[Table | Text]:
         fixed = ["operator"] if width >= OPERATOR_MIN_WIDTH else []
         fixed += ["MACs", "cycles", "MAC/cycle"]
+        fixed += ["NE16"] if "ne16" in report["cycles"] else []
         rows = _rows(report, "operator" in fixed)
         fixed_chars = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
         free, longest_name = width - fixed_chars, max(len(row["layer"]) for row in rows)
@@ -117,14 +118,15 @@ def cycles_table(report: Report) -> Lines:
         causes = causes or _fitting(report, free - MIN_LAYER_CHARS)
         yield _table(rows, fixed, causes, free)
         yield Text("")
-        percent_note = f"; percentages are parts of the {WORKERS} cores' time" if causes else ""
+        others = " but NE16's" if "NE16" in fixed else ""
+        percent_note = f"; percentages{others} are parts of the {WORKERS} cores' time"
         lines = {
             "latency": speed.latency(report),
             "energy": joules.one_line(report),
             "start-up": speed.startup(report),
             "repeated": speed.repeats(report),
             "NE16": speed.ne16(report),
-            "measured": speed.measured_on(report) + percent_note,
+            "measured": speed.measured_on(report) + (percent_note if causes else ""),
         }
         yield facts((name, line) for name, line in lines.items() if line)
 
@@ -158,7 +160,8 @@ def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
     if outside := speed.outside_layers(report):
         name, cycles = outside
         rows.append(_row(name, "", 0, {"cycles": cycles, "stalls": None}))
-    total = {"cycles": counts["total"], "stalls": counts.get("stalls")}
+    ne16 = counts.get("ne16", {}).get("busy", 0)
+    total = {"cycles": counts["total"], "cycles_ne16": ne16, "stalls": counts.get("stalls")}
     last = _row("total", "", report["model"]["macs"], total)
     return [*rows, {**last, "total": True}]
 
@@ -170,6 +173,7 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
         "MACs": wording.count(macs) if macs else "",
         "cycles": f"{row['cycles']:,}",
         "MAC/cycle": speed.rate(macs, row["cycles"]),
+        "NE16": wording.rough_percent(row.get("cycles_ne16", 0), row["cycles"]),
         "stalls": row["stalls"] or {},
         "total": False,
     }

@@ -147,7 +147,7 @@ def test_a_network_that_loses_too_much_has_the_cores_integers(
     monkeypatch.setattr(engines, "MOST_LOST_DB", -300.0)  # nobody gains so much
     cores, auto = builds(model, tmp_path, auto="")
     assert all(equal(integers(auto), integers(cores)))
-    assert rows(auto)["dense"]["other_engine"] == "the network's SQNR was more than -300.0 dB lower"
+    assert rows(auto)["dense"]["other_engine"] == "an output's SQNR was more than -300.0 dB lower"
     (tmp_path / "forced").mkdir()
     forced = built(model, tmp_path / "forced", '[engine]\n"dense" = "ne16"\n', engine="auto")
     assert on_ne16(forced) == {"dense"}

@@ -97,7 +97,7 @@ def built(folder: Path, unit_cycles: float, monkeypatch: pytest.MonkeyPatch) -> 
     network = nn.Sequential(nn.Linear(32, 24), nn.ReLU(), nn.Linear(24, 10)).eval()
     model = save_exported(network, (torch.zeros(12, 32),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((4, 12, 32)).astype(np.float32)
-    return myoedge.build(model, calib=calib, output=folder / "out")
+    return myoedge.build(model, calib=calib, output=folder / "out", engine="cores")
 
 
 def test_plan_and_c_and_reports_take_up_a_faster_engine(
