@@ -148,7 +148,7 @@ def run_quantize(options: Options) -> Quantized:
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
-        network, fidelity = within_sqnr(cores, network, measured)
+        network, fidelity = within_sqnr(cores, network, measured, options.reuse)
         if options.reuse is None:  # else what the older build chose stays
             refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
             network, fidelity = _refined(network, fidelity, measured, refine, on_engines, settings)

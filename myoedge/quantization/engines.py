@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.calibrate import Samples
@@ -58,7 +59,7 @@ def with_engines(
     Cores compute the same integers, so that the planner may still choose them.
     older   network of another build, whose integers layers keep that have them already
     """
-    before = {} if older is None else {step.node.name: step for step in older.steps}
+    before = _by_name(older)
     steps = (
         _with_engine(network, step, engines, tuple(rules), before.get(step.node.name))
         for step in network.steps
@@ -81,14 +82,15 @@ def _with_engine(
     ]
     if not kernels or choice.name == CORES:
         return replace(step, engine=choice)
-    if choice.name == AUTO and before is not None and equal(step, before):
+    if choice.name == AUTO and _is_older(step, before):
         return _on_cores(step, "the older build's integers, which are the cores'")
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
     broken = [kernel.broken_rule(again) for kernel in kernels]
     if None not in broken:
         return replace(step, engine=replace(choice, broken_rule=broken[0]))
     again = replace(again, engine=choice)
-    gain = engines.gain(again) if choice.name == AUTO else math.inf
+    is_free = choice.name == AUTO and not _is_older(again, before)
+    gain = engines.gain(again) if is_free else math.inf
     if gain > 0:
         return again
     engine = kernels[broken.index(None)].engine
@@ -96,32 +98,45 @@ def _with_engine(
     return _on_cores(step, f"{engine}: {more}")
 
 
+def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:
+    """Whether a layer has the integers that it had in the older build."""
+    return before is not None and equal(step, before)
+
+
 def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
     return replace(step, engine=EngineChoice(CORES, reason))
 
 
 def within_sqnr(
-    cores: QuantGraph, network: QuantGraph, samples: Samples
+    cores: QuantGraph, network: QuantGraph, samples: Samples, older: QuantGraph | None = None
 ) -> tuple[QuantGraph, Fidelity]:
     """The network, with the cores' integers again for layers that were free to have others where
     an output's SQNR is more than MOST_LOST_DB below the cores'; and its SQNR.
 
     cores     the network with the cores' integers in all layers
+    older     as with_engines has it
     Of the layers those return first whose own SQNR fell most: half of them at a time.
     """
     reached = measure(network, samples)
-    names = [step.node.name for step in _requantised(cores, network)]
-    if not names:
+    kept = _by_name(older)
+    free = [
+        step.node.name
+        for step, old in zip(network.steps, cores.steps, strict=True)
+        if step.engine.name == AUTO
+        and not equal(step, old)
+        and not _is_older(step, kept.get(step.node.name))
+    ]
+    if not free:
         return network, reached
     before = measure(cores, samples, layers=False)
     if _lost_db(before, reached) <= MOST_LOST_DB:
         return network, reached
     own, other = measure(cores, samples).local, reached.local
-    names.sort(key=lambda name: (own[name] or 0.0) - (other[name] or 0.0))
-    while names and _lost_db(before, reached) > MOST_LOST_DB:
-        names = names[: len(names) // 2]
-        network = _with_cores_integers(cores, network, frozenset(names))
-        reached = measure(network, samples)
+    free.sort(key=lambda name: (other[name] or 0.0) - (own[name] or 0.0))
+    while free and _lost_db(before, reached) > MOST_LOST_DB:
+        half = ceil_div(len(free), 2)
+        network = _with_cores_integers(cores, network, free[:half])
+        free, reached = free[half:], measure(network, samples)
     return network, reached
 
 
@@ -132,25 +147,15 @@ def _lost_db(before: Fidelity, after: Fidelity) -> float:
     return max(lost, default=0.0)
 
 
-def _requantised(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Layers without a stated engine whose integers are not the cores'."""
-    return [
-        step
-        for step, before in zip(network.steps, cores.steps, strict=True)
-        if step.engine.name == AUTO and not equal(step, before)
-    ]
-
-
 def _with_cores_integers(
-    cores: QuantGraph, network: QuantGraph, kept: frozenset[str]
+    cores: QuantGraph, network: QuantGraph, names: Sequence[str]
 ) -> QuantGraph:
-    """The network with the cores' integers in all requantised layers but those that are kept."""
-    again = {step.node.name for step in _requantised(cores, network)} - kept
+    """The network with the cores' integers in these layers."""
     reason = f"an output's SQNR was more than {MOST_LOST_DB} dB lower"
-    return replace(
-        network,
-        steps=tuple(
-            _on_cores(before, reason) if step.node.name in again else step
-            for step, before in zip(network.steps, cores.steps, strict=True)
-        ),
-    )
+    pairs = zip(network.steps, cores.steps, strict=True)
+    steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)
+    return replace(network, steps=tuple(steps))
+
+
+def _by_name(network: QuantGraph | None) -> dict[str, QuantizedNode]:
+    return {} if network is None else {step.node.name: step for step in network.steps}
