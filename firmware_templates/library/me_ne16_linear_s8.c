@@ -18,7 +18,8 @@ void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_
 {
     const me_ne16_layer layer = {
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .in_run = 1,
-        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table, .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program,
+        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table,
+        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program,
         .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,

@@ -48,7 +48,8 @@ void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16
 {
     const me_ne16_layer layer = {
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = unsigned_x(tile),
-        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program, .finish = finish, .op = op, .tile = tile,
+        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program, .finish = finish,
+        .op = op, .tile = tile,
         .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
     };
     me_ne16_run(&layer);

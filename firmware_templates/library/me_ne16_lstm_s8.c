@@ -63,7 +63,8 @@ void me_ne16_lstm_s8(const me_ne16_lstm_s8_params *op, const me_ne16_lstm_s8_til
     const int32_t own_first = engine + ME_FIRST(units - engine), engine_first = ME_FIRST(engine);
     me_units own = share(op, engine, units), summed = share(op, 0, engine);
     summed.words = 0;
-    const me_ne16_job jobs[2] = { job_of(op, states_of(lstm, tile->done).from), job_of(op, states_of(lstm, tile->done).to) };
+    const states at_first = states_of(lstm, tile->done);
+    const me_ne16_job jobs[2] = { job_of(op, at_first.from), job_of(op, at_first.to) };
     if (tile->done == 0)
         start_unsigned(lstm);
     for (int32_t step = 0; step < tile->steps; step++) {
