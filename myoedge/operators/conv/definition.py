@@ -27,6 +27,7 @@ from myoedge.operators.common_rules import limited, not_activated, with_entry
 from myoedge.operators.conv.ne16 import (
     conv_by_channels_on_ne16,
     conv_on_ne16,
+    has_windows_in_one_group,
     one_group_or_depthwise,
 )
 from myoedge.operators.conv.tiling import (
@@ -162,7 +163,7 @@ CONV = register(
             without_scratch(gathered_once, has_wide_windows),
             without_scratch(grouped_in_place, is_grouped),
             on_ne16(conv_on_ne16, one_group_or_depthwise),
-            on_ne16(conv_by_channels_on_ne16, one_group_or_depthwise),
+            on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
         ),
         weights=(1, 2),
         epilogue=True,

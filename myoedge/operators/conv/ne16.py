@@ -241,3 +241,12 @@ def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
         return None
     change = "a convolution with groups=1, or a depthwise one of 3x3 with stride 1"
     return BrokenRule("one group of channels", str(groups), change)
+
+
+def has_windows_in_one_group(step: QuantizedNode) -> BrokenRule | None:
+    """Rule of conv_by_channels_on_ne16: others have the tiles of conv_on_ne16."""
+    groups, conv = step.attrs["groups"], Spatial.of(step)
+    if groups == 1 and not conv.pointwise:
+        return None
+    has = "a kernel of 1x1" if conv.pointwise else str(groups)
+    return BrokenRule("windows in one group of channels", has, "a convolution with groups=1")
