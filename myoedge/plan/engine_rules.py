@@ -47,8 +47,8 @@ def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
         return rule
     estimates = plan.tilings[index].kernel.estimates
     if engine not in estimates:  # make_plan has left it out
-        change = "a larger --l2, or smaller feature maps"
-        return BrokenRule("tiles for which L2 has room", "a plan without room for them", change)
+        needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
+        return BrokenRule(needs, f"{chip.l2_bytes:,} B", change)
     if math.isfinite(estimates.get(engine, math.inf)):
         return None
     bytes_ = least_bytes(kernels[0].tiling(step, known[engine]))

@@ -282,6 +282,8 @@ def test_inputs_and_outputs_larger_than_l2(tmp_path: Path) -> None:
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2="20KiB")
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
     assert len(json.loads(build.written("plan.json"))["maps_in_l3"]) == 3
+    reasons = {row["other_engine"] for row in build.report["layers"] if row["op"] == "conv"}
+    assert "ne16 needs room in L2 for its tiles, not 20,480 B" in reasons
     shown = command("inspect", build.folder, "--memory", cwd=tmp_path)
     assert (shown.code, "L3" in shown.out) == (0, True), shown.err
     rng = np.random.default_rng(1)
@@ -415,7 +417,7 @@ def test_resnet_18_from_l3(
     (inference,) = simulated.measurement.inferences
     moved = sum(row.l3_bytes for row in inference.layers)
     assert simulated.exact
-    assert moved > 11_000_000
+    assert moved > 10_500_000  # of 11.2 M weights of 8 bits, what L2 keeps left out
     assert inference.cycles <= of_bound * 2 * moved
     macs = sum(row["macs"] for row in simulated.report["layers"])
     assert macs >= macs_per_cycle * inference.cycles
