@@ -13,7 +13,6 @@ import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.backends.build import Build, load_build
 from myoedge.building.loading import Model, load_model
 from myoedge.building.pipeline import Options, Progress, Quantized, StrPath
-from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
@@ -129,17 +128,12 @@ def build(
     """
     from myoedge.building.config import find
     from myoedge.building.confirm import Confirmation
-    from myoedge.building.request import build_request
+    from myoedge.building.request import build_request, check_simulation
 
-    if tune and simulate is False:
-        tries = ["--tune without --no-simulate"]
-        raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
     settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
     request = build_request(settings, target, sizes, operating_point, app, stream, engine)
-    if (tune or simulate) and not request.chip.point.clock_hz:
-        tries = ["--target gap9", "without --tune and --simulate"]
-        raise MyoedgeError("E204", f"target {request.chip.name} is not simulated", tries=tries)
+    check_simulation(request.chip, simulate, tune)
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),
         ctc=ctc,

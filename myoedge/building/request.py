@@ -131,6 +131,16 @@ def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
     return chip if is_used else chip.cores_alone()
 
 
+def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
+    """Errors: E204 tiles are tuned without the simulator, or the chip is not simulated."""
+    if tune and simulate is False:
+        tries = ["--tune without --no-simulate"]
+        raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
+    if (tune or simulate) and not chip.point.clock_hz:
+        tries = ["--target gap9", "without --tune and --simulate"]
+        raise MyoedgeError("E204", f"target {chip.name} is not simulated", tries=tries)
+
+
 def possible(chip: Chip, limits: Budget) -> Budget:
     """The limits. Errors: E232 more of a memory than the chip has, where it has any."""
     for name in budget.MEMORIES:
