@@ -37,15 +37,21 @@ LONG = (
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 # SQNR in dB by output, with min-max ranges: docs/real-networks.md, less what another NumPy's
 # rounding may move.
-LEAST: Mapping[str, Mapping[str, float]] = {
+LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
     "crepe_tiny": {"output": 38.0},
     "fer_minixception": {"output": 32.0},
-    "metadrive_ppo": {"output": 42.0},
-    "mtcnn_rnet": {"output0": 30.0, "output1": 35.0},
-    "mp_blazeface_128": {"output0": 26.5, "output1": 20.0},
+    "metadrive_ppo": {"output": 44.0},
+    "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
+    "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
     "silero_vad_v6_16k": {"output": 37.5, "stateN": 28.0},
     "sleepecg_bigru": {"output": 47.5},
     "rxn_albert_embeds": {"output": 27.5},
+}
+LEAST_ON_NE16 = {  # dB of the integers of --engine auto, on the same single pair
+    **LEAST,
+    "metadrive_ppo": {"output": 42.0},
+    "mtcnn_rnet": {"output0": 30.0, "output1": 35.0},
+    "mp_blazeface_128": {"output0": 26.5, "output1": 20.0},
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
 ON_SIMULATOR = (
@@ -167,8 +173,20 @@ def test_built_exact_and_close(name: str, folder: Path) -> None:
     assert checked.difference is None
     assert all(checked.exact[rung] for rung in rungs)
     found = fidelity(build.network, stored)
-    assert {shown for shown, db in found.items() if db < LEAST[name][shown]} == set(), found
+    assert below(LEAST_ON_NE16[name], found) == set(), found
     assert found == pytest.approx(on_page(name), abs=1.0)
+
+
+def below(least: Mapping[str, float], found: Mapping[str, float]) -> set[str]:
+    """Outputs that lose more than they may."""
+    return {shown for shown, db in found.items() if db < least[shown]}
+
+
+@pytest.mark.parametrize("name", [name for name in LEAST if LEAST[name] != LEAST_ON_NE16[name]])
+def test_close_on_the_cores(name: str) -> None:
+    cores = myoedge.quantize(MODELS / f"{name}.onnx", calib=calibration(name))
+    found = fidelity(cores.network, pairs(name))
+    assert below(LEAST[name], found) == set(), found
 
 
 def on_page(name: str) -> dict[str, float]:
