@@ -36,7 +36,6 @@ SHARED = {
     "E110": {"frontend.torch.traced", "frontend.torch.preflight", "frontend.onnx.refusals"},
     "E111": {"frontend.refusals", "passes.lower"},  # no way to build it
     "E204": {
-        "api.models",
         "building.budget",
         "backends.flashing",
         "backends.equivalence",
