@@ -15,7 +15,16 @@
 
 /* A pad as an output that starts low, and its level. */
 #ifdef ME_SDK_4
+#include "pmsis/chips/gap9/pmu.h" /* pi_pmu_voltage_set; pmsis.h of 4.12 does not include it */
+
 static struct pi_device me_gpio;
+
+/* PI_GPIO_A00 .. PI_GPIO_A95 are equally spaced: the number of the pad twice, and a flag. */
+static inline pi_gpio_e me_gpio_of(uint32_t pad)
+{
+    const uint32_t first = (uint32_t)PI_GPIO_A00;
+    return (pi_gpio_e)(first + pad * ((uint32_t)PI_GPIO_A01 - first));
+}
 
 static inline void me_pad_open(uint32_t pad)
 {
@@ -23,14 +32,14 @@ static inline void me_pad_open(uint32_t pad)
     pi_gpio_conf_init(&conf);
     pi_open_from_conf(&me_gpio, &conf);
     pi_gpio_open(&me_gpio);
-    pi_pad_set_function((pi_pad_e)pad, PI_PAD_FUNC1);
-    pi_gpio_pin_configure(&me_gpio, (pi_gpio_e)pad, PI_GPIO_OUTPUT);
-    pi_gpio_pin_write(&me_gpio, pad, 0);
+    pi_pad_set_function((pi_pad_e)((uint32_t)PI_PAD_000 + pad), PI_PAD_FUNC1);
+    pi_gpio_pin_configure(&me_gpio, me_gpio_of(pad), PI_GPIO_OUTPUT);
+    pi_gpio_pin_write(&me_gpio, (uint32_t)me_gpio_of(pad), 0);
 }
 
 static inline void me_pad_set(uint32_t pad, uint32_t level)
 {
-    pi_gpio_pin_write(&me_gpio, pad, level);
+    pi_gpio_pin_write(&me_gpio, (uint32_t)me_gpio_of(pad), level);
 }
 #else
 static inline void me_pad_set(uint32_t pad, uint32_t level)

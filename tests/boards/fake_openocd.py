@@ -179,14 +179,22 @@ def serve(port):
             connection.sendall(answer.encode() + b"\x1a")
 
 
+def sourced(script):
+    """Whether a script is there, and every other one that it finds from the current folder."""
+    if not script.is_file():
+        return False
+    found = re.findall(r"source \[find (\S+)\]", script.read_text())
+    return all(sourced(Path(name)) for name in found)
+
+
 def main():
     options = sys.argv[1:]
     if "--version" in options:
         print("Open On-Chip Debugger 0.12.0-fake", file=sys.stderr)
         return 0
-    missing = [f for f in options if f.endswith((".cfg", ".tcl")) and not Path(f).is_file()]
+    missing = [f for f in options if f.endswith((".cfg", ".tcl")) and not sourced(Path(f))]
     if missing:
-        print(f"Error: can't find {missing[0]}", file=sys.stderr)
+        print(f"Error: can't find what {missing[0]} sources", file=sys.stderr)
         return 1
     if TROUBLE == "no probe":
         print("Error: unable to open ftdi device with vid 0403, pid 6010", file=sys.stderr)

@@ -27,7 +27,7 @@ from tests.conftest import myoedge as command
 from tests.networks import Two
 
 FAKE = Path(__file__).parent / "fake_openocd.py"
-FLASHER = 0x1C010080
+SCRIPT = "source [find openocd_tools/tcl/chip.tcl]\n"  # from the folder around openocd_tools
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,13 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Build:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elf: Path) -> Path:
     """A fake OpenOCD with its scripts and flashers; what the file says goes wrong."""
-    tools, program, plan = tmp_path / "tools", tmp_path / "openocd", tmp_path / "plan.json"
+    tools, program, plan = tmp_path / "openocd_tools", tmp_path / "openocd", tmp_path / "plan.json"
     probe = find_board("gap9_evk").probe
     assert probe is not None
+    (tools / "tcl").mkdir(parents=True)
     for script in probe.scripts:
-        (tools / script).parent.mkdir(parents=True, exist_ok=True)
-        (tools / script).touch()
+        (tools / script).write_text(SCRIPT)
+    (tools / "tcl" / "chip.tcl").write_text("jtag newtap gap9 riscv -irlen 5\n")
     (tools / "gap_bins").mkdir()
     for flash in find_board("gap9_evk").flash.values():
         (tools / "gap_bins" / flash.flasher).write_bytes(elf.read_bytes())

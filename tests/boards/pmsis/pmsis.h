@@ -20,16 +20,21 @@ struct pi_device {
 };
 void pi_open_from_conf(struct pi_device *device, void *conf);
 
-/* power and clocks */
-typedef enum { PI_PMU_VOLTAGE_DOMAIN_CHIP = 1 } pi_pmu_domain_e;
+/* power and clocks; 4.12 declares the voltage in a header of its own */
+#ifndef ME_SDK_4
+#include "pmsis/chips/gap9/pmu.h"
+#endif
 typedef enum { PI_FREQ_DOMAIN_FC, PI_FREQ_DOMAIN_CL, PI_FREQ_DOMAIN_PERIPH } pi_freq_domain_e;
-int pi_pmu_voltage_set(pi_pmu_domain_e domain, uint32_t millivolts);
 int32_t pi_freq_set(pi_freq_domain_e domain, uint32_t hz);
 
 /* pads */
 #ifdef ME_SDK_4
-typedef uint32_t pi_pad_e;
-typedef uint32_t pi_gpio_e;
+typedef enum { PI_PAD_000, PI_PAD_089 = 89, PI_PAD_095 = 95 } pi_pad_e;
+typedef enum { /* flag, pad, number */
+    PI_GPIO_A00 = INT32_MIN,
+    PI_GPIO_A01 = INT32_MIN | 1 << 8 | 1,
+    PI_GPIO_A89 = INT32_MIN | 89 << 8 | 89,
+} pi_gpio_e;
 enum { PI_PAD_FUNC1 = 1, PI_GPIO_OUTPUT = 1 };
 struct pi_gpio_conf {
     int port;

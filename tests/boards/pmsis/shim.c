@@ -1,4 +1,5 @@
 /* PMSIS calls as the SDK's documents have them, and what they want of their caller. */
+#include "pmsis/chips/gap9/pmu.h"
 #include "shim.h"
 
 #define LOW_HZ 240000000u
@@ -65,8 +66,9 @@ void pi_pad_set_function(pi_pad_e which, int function) { pad = function == PI_PA
 
 int pi_gpio_pin_configure(struct pi_device *device, pi_gpio_e gpio, int flags)
 {
-    shim_check(device->opened && flags == PI_GPIO_OUTPUT && gpio == pad, "a pad's direction");
-    pad_configured(gpio);
+    shim_check(gpio == PI_GPIO_A89, "a pin without its enumerated name");
+    shim_check(device->opened && flags == PI_GPIO_OUTPUT && pad == PI_PAD_089, "a pad's direction");
+    pad_configured((uint32_t)gpio);
     return 0;
 }
 

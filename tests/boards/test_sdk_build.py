@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gap_sdk/ built by stand-ins of the SDK's macros and make rules: sources, gapy and l3.bin."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from myoedge.backends.build import Build
+from myoedge.codegen.project import SDK_FOLDER
+from myoedge.system import tools
+from tests.boards import sdk
+
+# setupos as utils/cmake/macros.cmake of gap_sdk 3c2f102b: GAPY_RUNNER_ARGS becomes $runner_args as
+# of building, whatever it was.
+SETUP = """
+set(CMAKE_C_COMPILER {folder}/compiler)
+set(CMAKE_ASM_COMPILER {folder}/compiler)
+set(CMAKE_C_COMPILER_FORCED TRUE)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+macro(setupos TARGET)
+  if(${{CMAKE_GENERATOR}} STREQUAL "Ninja")
+    set(GAPY_RUNNER_ARGS $$runner_args)
+  else()
+    set(GAPY_RUNNER_ARGS $(runner_args))
+  endif()
+  add_custom_target(image DEPENDS ${{TARGET}}
+    COMMAND gapy --work-dir=${{CMAKE_BINARY_DIR}} image --binary=x ${{GAPY_RUNNER_ARGS}})
+  add_custom_target(flash DEPENDS image
+    COMMAND gapy --work-dir=${{CMAKE_BINARY_DIR}} flash --binary=x ${{GAPY_RUNNER_ARGS}})
+endmacro()
+"""
+COMPILER = """#!/bin/sh
+while [ "$1" != -o ]; do shift; done
+: > "$2"
+"""
+GAPY = f"""#!{sys.executable}
+import json, pathlib, sys
+with pathlib.Path(__file__).with_name("called").open("a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+"""
+LAYOUT = Path("utils/layouts/default_layout_multi_readfs.json")
+GENERATORS = [
+    name
+    for name, tool in (("Unix Makefiles", "make"), ("Ninja", "ninja"))
+    if shutil.which(tool) and shutil.which("cmake")
+]
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A build whose weights come from L3."""
+    layers = (nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64))
+    folder = tmp_path_factory.mktemp("far")
+    return sdk.made(folder, nn.Sequential(*layers), (1, 64), l2="24KiB")
+
+
+@pytest.fixture
+def gap_sdk(tmp_path: Path) -> Path:
+    """Folder of an SDK: macros, a compiler that writes empty files, a gapy that records."""
+    folder = tmp_path / "sdk"
+    setup = folder / "utils" / "cmake" / "setup.cmake"
+    setup.parent.mkdir(parents=True)
+    setup.write_text(SETUP.format(folder=folder))
+    for name, text in (("compiler", COMPILER), ("gapy", GAPY)):
+        program = folder / name
+        program.write_text(text)
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def path(monkeypatch: pytest.MonkeyPatch) -> str:
+    """$PATH, without options of a make around this test and runner_args of the user."""
+    for name in ("MAKEFLAGS", "runner_args"):
+        monkeypatch.delenv(name, raising=False)
+    return os.environ["PATH"]
+
+
+def gapy_calls(
+    build: Build, gap_sdk: Path, path: str, generator: str, *targets: str
+) -> list[list[str]]:
+    """Arguments of each call of gapy, as the targets are built one after another."""
+    folder, env = gap_sdk / "build", {"GAP_SDK_HOME": str(gap_sdk), "PATH": f"{gap_sdk}:{path}"}
+    commands = [("-G", generator, "-S", str(build.folder / SDK_FOLDER), "-B", str(folder))]
+    commands += [("--build", str(folder), "--target", target) for target in targets]
+    for options in commands:
+        done = tools.run(["cmake", *options], cwd=gap_sdk, env=env, timeout_s=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in (gap_sdk / "called").read_text().splitlines()]
+
+
+def l3_files(arguments: list[str]) -> list[bytes]:
+    """Contents of the files that go into the octal flash's file system."""
+    names = [text.removeprefix("--flash-property=") for text in arguments]
+    end = "@flash:readfs_flash:files"
+    return [Path(text.removesuffix(end)).read_bytes() for text in names if text.endswith(end)]
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_l3_bin_is_in_the_images_of_5_21(
+    far: Build, gap_sdk: Path, path: str, generator: str
+) -> None:
+    """By a layout of both flashes, with the program and what boots it in MRAM."""
+    (gap_sdk / LAYOUT).parent.mkdir()
+    (gap_sdk / LAYOUT).write_text("{}")
+    image, flash = gapy_calls(far, gap_sdk, path, generator, "image_with_l3", "flash_with_l3")
+    program = gap_sdk / "build" / "myoedge_app"
+    for call in (image, flash):
+        assert l3_files(call) == [far.l3_image]
+        assert f"--multi-flash-content={gap_sdk / LAYOUT}" in call
+        assert f"--flash-property={program}@mram:app:binary" in call
+        in_mram = [text.split("@mram:")[1] for text in call if "@mram:" in text]
+        assert in_mram == ["fsbl:binary", "ssbl:binary", "app:binary"]
+    assert [text for text in image if not text.startswith("--")] == ["image"]
+    assert [text for text in flash if not text.startswith("--")] == ["image", "flash"]
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
+    far: Build, gap_sdk: Path, path: str, generator: str
+) -> None:
+    without, image = gapy_calls(far, gap_sdk, path, generator, "image", "image_with_l3")
+    assert l3_files(without) == [], "the macros replace it, so image_with_l3 is needed"
+    assert l3_files(image) == [far.l3_image]
+
+
+# ---- make, for SDK 4.x
+
+RULES = """
+ifneq ($(words $(APP)),1)
+$(error APP names no program)
+endif
+$(foreach f,$(APP_SRCS) $(READFS_FILES),$(if $(wildcard $f),,$(error $f is missing)))
+$(foreach d,$(APP_INC),$(if $(wildcard $d/.),,$(error $d is no folder)))
+all:
+\t@$(foreach f,$(APP_SRCS),echo SOURCE $f;)
+\t@$(foreach f,$(READFS_FILES),echo FILE $f;)
+\t@echo FLAGS '$(APP_CFLAGS)'
+"""
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_of_4_takes_the_project(far: Build, gap_sdk: Path) -> None:
+    """Variables that utils/rules/pmsis_rules.mk reads: sources that there are, l3.bin, flags."""
+    rules = gap_sdk / "utils" / "rules" / "pmsis_rules.mk"
+    rules.parent.mkdir()
+    rules.write_text(RULES)
+    project = far.folder / SDK_FOLDER
+    command = ["make", "-C", project, "ME_POINT=low", "ME_BAUD_RATE=1000000"]
+    done = tools.run(command, cwd=gap_sdk, env={"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""})
+    assert done.returncode == 0, done.stderr
+    said = [line.split(" ", 1) for line in done.stdout.splitlines() if " " in line]
+    sources = {Path(value) for key, value in said if key == "SOURCE"}
+    src = far.folder.resolve() / "src"
+    wanted = {src / "network.c", src / "weights.c", *(src / "library").glob("*.c")}
+    assert sources == wanted | set(project.resolve().glob("*.c"))
+    assert [Path(value) for key, value in said if key == "FILE"] == [src.parent / "l3.bin"]
+    (flags,) = (value.split() for key, value in said if key == "FLAGS")
+    defines = {"ME_PMSIS", "ME_SDK_4", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
+    assert {f"-D{define}" for define in defines} <= {*flags}
