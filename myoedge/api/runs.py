@@ -182,20 +182,25 @@ def energy(
     every: str | None = None,
     battery_mah: float | None = None,
     battery_volts: float | None = None,
+    latency: str | None = None,
 ) -> dict[str, Any]:
     """report.json with the energy of an inference, by the coefficients of today.
 
-    operating_point   "high", "low", or a clock between them as "300MHz"
+    operating_point   "high", "low", a clock between them as "300MHz", or "auto": the point of least
+                      energy that keeps `latency`, [budget] latency, and up with the stream
+    latency           "20ms", for "auto", which is then the default
     every             "50 ms": a window so often, for duty cycle and average power
     battery_mah       with `every`, or a stream whose rate is known: hours on it
     battery_volts     of the battery, 3.7 without it
     The reports in the folder are replaced, and remember `every`.
-    Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
+    Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
+    no point keeps the latency.
     """
-    from myoedge.building.energy import consumption, duty_cycle
+    from myoedge.building.energy import consumption, duty_cycle, given_latency_s
 
-    chosen = as_build(build)
-    return consumption(chosen, operating_point, duty_cycle(every, battery_mah, battery_volts))
+    chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
+    periodic = duty_cycle(every, battery_mah, battery_volts)
+    return consumption(chosen, operating_point, periodic, latency_s)
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:

@@ -72,20 +72,28 @@ def with_run(
 def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients) -> Report:
     """Latency, energy and stream figures at the chip's first operating point.
 
-    auto   at the cheapest point that keeps [budget] latency and keeps up with the stream instead;
-           where none does, the fastest
+    auto   at cheapest_point instead
     """
     if not report["cycles"] or not chip.point.clock_hz:
         return report
+    if auto:
+        chip = chip.at(cheapest_point(report, chip, by))
     latency_s = report["cycles"]["total"] / chip.point.clock_hz
-    judged = with_real_time(with_energy({**at_points(report, chip), "latency_s": latency_s}, by))
-    if not auto:
-        return judged
-    limits_s = [(report.get("budget") or {}).get("latency_s")]
+    return with_real_time(with_energy({**at_points(report, chip), "latency_s": latency_s}, by))
+
+
+def cheapest_point(
+    report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
+) -> str:
+    """Name of the point with the least energy, of the chip's points and the highest clock of each
+    voltage, that keeps `latency_s` and [budget] latency and keeps up with the stream; where none
+    does, the fastest."""
+    judged = at_operating_point(report, chip.at_every_voltage(), False, by)
+    limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
     limits_s += [point["period_s"] for point in (judged.get("stream") or {}).get("points", ())[:1]]
     limit_s = min((limit for limit in limits_s if limit is not None), default=None)
     points = [(p["name"], p["latency_s"], p["value"]) for p in judged["energy_uj"]["points"]]
-    return at_operating_point(report, chip.at(cheapest(points, limit_s)), False, by)
+    return cheapest(points, limit_s)
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:

@@ -15,14 +15,16 @@ from typing import Any
 
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
-from myoedge.building.build_files import at_operating_point, report_files
+from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
 from myoedge.building.config import positive, seconds
 from myoedge.errors import MyoedgeError, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
+from myoedge.reports.budget_check import SMALLER
 from myoedge.reports.energy import activity, counted, period_s
+from myoedge.reports.speed import duration
 from myoedge.system.folder import explained, replace_files
-from myoedge.targets import find_chip
+from myoedge.targets import Chip, find_chip
 
 FILE = "energy-gap9.json"
 VARIABLE = "MYOEDGE_ENERGY"  # names another file; empty: the published coefficients
@@ -58,27 +60,57 @@ def duty_cycle(
     return {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
 
 
+def given_latency_s(text: str | None, point_name: str | None) -> float | None:
+    """`energy --latency`. Errors: E232 no time, or another point than auto."""
+    if text is None:
+        return None
+    if point_name not in (None, AUTO):
+        title = f"--latency chooses the operating point, and {point_name} is given"
+        raise MyoedgeError("E232", title, tries=[f"--operating-point auto --latency {text}"])
+    return positive(seconds(text), "--latency")
+
+
 def consumption(
-    build: Build, point_name: str | None, every: Mapping[str, float | None] | None
+    build: Build,
+    point_name: str | None,
+    every: Mapping[str, float | None] | None,
+    latency_s: float | None = None,
 ) -> dict[str, Any]:
     """api.energy; the arguments are explained there.
 
-    every   period_s, battery_mah, battery_volts; without it as the report has it
+    every       period_s, battery_mah, battery_volts; without it as the report has it
+    latency_s   at the cheapest point that keeps it
     """
     report = build.report
     chip = find_chip(str(build.manifest.get("target")))
     if not chip.point.clock_hz:
         facts = {"target": chip.name}
         raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
+    coefficients_now = coefficients()
+    if latency_s is not None or point_name == AUTO:
+        point_name = _in_time(report, chip, coefficients_now, latency_s)
     chip = chip.at(point_name or report["target"]["operating_point"])
     if every is not None:
         report = {**report, "every": every}
         if period_s(report) is None:
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
-    report_at_point = at_operating_point(report, chip, False, coefficients())
+    report_at_point = at_operating_point(report, chip, False, coefficients_now)
     build.replace(report_files(report_at_point))
     return report_at_point
+
+
+def _in_time(
+    report: Mapping[str, Any], chip: Chip, by: Coefficients, latency_s: float | None
+) -> str:
+    """The cheapest point. Errors: E302 where not even the fastest keeps the latency."""
+    name = cheapest_point(dict(report), chip, by, latency_s)
+    taken_s = report["cycles"]["total"] / chip.at(name).point.clock_hz
+    if latency_s is not None and taken_s > latency_s:
+        facts = {"needs": duration(latency_s), "has": f"{duration(taken_s)} at {name}, the fastest"}
+        tries = [f"--latency {1.005e3 * taken_s:.3g}ms", SMALLER]
+        raise MyoedgeError("E302", "no operating point keeps the latency", facts, tries)
+    return name
 
 
 # --- coefficients ---------------------------------------------------------------------------------

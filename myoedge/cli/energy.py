@@ -34,7 +34,8 @@ def energy() -> None:
 
 @energy.command("show")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--operating-point", metavar="NAME", help="high, low, or a clock as 300MHz.")
+@click.option("--operating-point", metavar="NAME", help="high, low, auto, or a clock as 300MHz.")
+@click.option("--latency", metavar="TIME", help='"20 ms", which the point of least energy keeps.')
 @click.option("--every", metavar="TIME", help='Period, "50 ms": duty cycle, average power.')
 @click.option(
     "--battery", type=float, metavar="MAH", help="Capacity of a battery: operating hours."
@@ -58,6 +59,7 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
         every=options["every"],
         battery_mah=options["battery"],
         battery_volts=options["volts"],
+        latency=options["latency"],
     )
     energies = ("energy_uj", "energy_low_uj", "energy_high_uj")
     keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)

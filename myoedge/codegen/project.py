@@ -264,6 +264,8 @@ def sdk_application(
         **ports,
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
+        "points": plan.chip.points,
+        "voltages": plan.chip.voltages,
     }
     files = {}
     for path in sorted((template_dir() / "app_gap_sdk").iterdir()):

@@ -108,6 +108,7 @@ class Chip:
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
     l2_reserved_bytes  of L2: code, where L3 makes room for it
     transfers        cycles of transfers between the memories and of what is around kernels
+    voltages         supply voltages and the highest clock in Hz of each, ascending
     """
 
     name: str
@@ -123,6 +124,7 @@ class Chip:
     l2_reserved_bytes: int = 0
     sources: tuple[str, ...] = ()
     transfers: TransferCost = field(default_factory=TransferCost)
+    voltages: tuple[tuple[float, int], ...] = ()
 
     @property
     def point(self) -> OperatingPoint:
@@ -131,7 +133,7 @@ class Chip:
     def at(self, name: str) -> Chip:
         """With this operating point as the default; L3 is clocked in step with the rest.
 
-        name   of a point, or a clock between them ("300 MHz"), its voltage taken from a line
+        name   of a point, or a clock between them ("300 MHz") at the lowest voltage that allows it
         Errors: E204 neither.
         """
         if not self.point.clock_hz:
@@ -151,9 +153,17 @@ class Chip:
             span = f"{low.clock_hz / 1e6:g} to {high.clock_hz / 1e6:g} MHz"
             facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
-        share = (clock_hz - low.clock_hz) / (high.clock_hz - low.clock_hz)
-        volts = round(low.volts + share * (high.volts - low.volts), 4)
+        return self._at_clock(clock_hz)
+
+    def _at_clock(self, clock_hz: int) -> OperatingPoint:
+        volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
+
+    def at_every_voltage(self) -> Chip:
+        """With the highest clock of every voltage among its operating points."""
+        known = {point.clock_hz for point in self.points}
+        clocks_hz = (clock_hz for _, clock_hz in self.voltages if clock_hz not in known)
+        return replace(self, points=(*self.points, *map(self._at_clock, clocks_hz)))
 
     def cores_alone(self) -> Chip:
         """Without its accelerators."""

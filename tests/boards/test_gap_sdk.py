@@ -183,15 +183,20 @@ endfunction()
 
 def configured(build: Build, folder: Path, *options: str) -> str:
     """What CMake says of the project, with an SDK that does nothing but look."""
+    done = configuring(build, folder, *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def configuring(build: Build, folder: Path, *options: str) -> tools.CompletedProcess:
+    """CMake's run."""
     setup = folder / "sdk" / "utils" / "cmake" / "setup.cmake"
     setup.parent.mkdir(parents=True)
     setup.write_text(SETUP)
     places = ("-S", str(build.folder / SDK_FOLDER), "-B", str(folder / "made"))
-    done = tools.run(
+    return tools.run(
         ["cmake", *places, *options], cwd=folder, env={"GAP_SDK_HOME": str(folder / "sdk")}
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.skipif(
@@ -208,6 +213,26 @@ def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
     wanted = {"ME_GAP9", "ME_PMSIS", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
     assert wanted <= {*macros.group(1).split(";")}
     assert "l3.bin@flash:readfs_flash:files" in said
+
+
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("cc")), reason="cmake or cc is not installed"
+)
+@pytest.mark.parametrize(
+    ("point", "said"),
+    [
+        ("241MHz", "ME_MILLIVOLTS=700;ME_CLOCK_HZ=241000000"),
+        ("280 MHz", "ME_MILLIVOLTS=700;ME_CLOCK_HZ=280000000"),
+        ("325MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=325000000"),
+        ("high", "ME_MILLIVOLTS=800;ME_CLOCK_HZ=370000000"),
+        ("371MHz", "ME_POINT=371MHz: more than 370 MHz"),
+        ("fast", "ME_POINT=fast: no operating point, and no clock as 300MHz"),
+    ],
+)
+def test_voltage_of_a_clock(two: Build, tmp_path: Path, point: str, said: str) -> None:
+    done = configuring(two, tmp_path, f"-DME_POINT={point}")
+    assert said in " ".join((done.stdout + done.stderr).split())
+    assert (done.returncode == 0) == said.startswith("ME_MILLIVOLTS")
 
 
 def test_the_digest_names_sources_and_l3(two: Build, deep: Build) -> None:

@@ -53,6 +53,40 @@ def test_modelled_then_counted(build: Build) -> None:
     assert width[1] < width[0], "counters say more than cycles"
 
 
+def test_the_cheapest_point_that_keeps_a_latency(build: Build) -> None:
+    """Half way between the latencies of 240 and 370 MHz: 325 MHz, as 280 MHz are too slow."""
+    myoedge.simulate(build)
+    low, high = (myoedge.energy(build, operating_point=name) for name in ("low", "high"))
+    between = f"{5e5 * (low['latency_s'] + high['latency_s']):.3f} us"
+    found = myoedge.energy(build, operating_point="auto", latency=between)
+    assert found["target"]["operating_point"] == "325 MHz"
+    assert found["energy_uj"]["points"][0]["volts"] == 0.75
+    assert low["energy_uj"]["value"] < found["energy_uj"]["value"] < high["energy_uj"]["value"]
+    assert myoedge.energy(build, latency="1 s")["target"]["operating_point"] == "low"
+    assert myoedge.energy(build, operating_point="auto")["target"]["operating_point"] == "low"
+    shown = command("energy", build.folder, "--latency", between, "--json", cwd=build.folder)
+    assert json.loads(shown.out)["target"]["operating_point"] == "325 MHz"
+    myoedge.energy(build, operating_point="high")
+
+
+def test_latencies_that_no_point_keeps(build: Build) -> None:
+    for latency, code in (("1 us", "E302"), ("soon", "E232")):
+        with pytest.raises(MyoedgeError) as raised:
+            myoedge.energy(build, latency=latency)
+        assert raised.value.code == code
+    with pytest.raises(MyoedgeError, match="--latency chooses the operating point") as raised:
+        myoedge.energy(build, operating_point="high", latency="1 s")
+    assert raised.value.code == "E232"
+
+
+def test_the_latency_of_the_advice_is_kept(build: Build) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.energy(build, latency="1 us")
+    option, latency = raised.value.notice.tries[0].split(" ", 1)
+    assert option == "--latency"
+    assert myoedge.energy(build, latency=latency)["target"]["operating_point"] == "high"
+
+
 def test_what_is_counted_is_what_the_cores_did(build: Build) -> None:
     """Between the marks of layers, so nearly all of the run but its start; DMA in the layers."""
     found = myoedge.simulate(build)

@@ -71,7 +71,7 @@ SHARED = {
         "backends.equivalence",
     },  # no whole build
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
-    "E302": {"building.budget", "reports.budget_check"},  # over budget
+    "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "E501": {

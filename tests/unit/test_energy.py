@@ -92,9 +92,22 @@ def test_parts_of_an_inference_add_up() -> None:
 def test_a_clock_between_the_points() -> None:
     found = GAP9.at("305 MHz")
     assert found.point.clock_hz == 305_000_000
-    assert found.point.volts == pytest.approx(0.725)
+    assert found.point.volts == 0.75
     assert [p.name for p in found.points] == ["305 MHz", "high", "low"]
     assert GAP9.at("240MHz").point.volts == 0.65
+
+
+@pytest.mark.parametrize(
+    ("mhz", "volts"), [(240, 0.65), (241, 0.70), (280, 0.70), (325, 0.75), (326, 0.80), (370, 0.80)]
+)
+def test_the_lowest_voltage_at_which_the_sdk_allows_a_clock(mhz: int, volts: float) -> None:
+    """Limits of pi_freq_set by voltage: GreenWaves' SDK 5."""
+    assert GAP9.at(f"{mhz} MHz").point.volts == volts
+
+
+def test_the_highest_clock_of_every_voltage() -> None:
+    points = [(p.name, p.volts) for p in GAP9.at_every_voltage().points]
+    assert points == [("high", 0.80), ("low", 0.65), ("280 MHz", 0.70), ("325 MHz", 0.75)]
 
 
 @pytest.mark.parametrize("name", ["fast", "", "239 MHz", "371MHz", "auto", "300", "-300 MHz"])

@@ -31,9 +31,11 @@ GAP9 = Chip(
         OperatingPoint("high", volts=0.80, clock_hz=370_000_000),
         OperatingPoint("low", volts=0.65, clock_hz=240_000_000),
     ),
+    voltages=((0.65, 240_000_000), (0.70, 280_000_000), (0.75, 325_000_000), (0.80, 370_000_000)),
     sources=(
         "memory sizes and cores: GreenWaves gap_sdk 4.12, GAP9 platform description",
         "operating points: MLPerf Tiny v1.0, GreenWaves submission (closed division)",
+        "voltages and their highest clocks: pi_pmu_voltage_set and pi_freq_set of GreenWaves SDK 5",
     ),
 )
 
