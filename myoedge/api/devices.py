@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from myoedge.api.models import as_build, silent
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
@@ -43,28 +44,33 @@ def flash(
     *,
     board: str | None = None,
     to: str = "ram",
+    table: str | None = None,
     elf: StrPath | None = None,
     port: str | None = None,
     console: bool = True,
     say: Progress = silent,
+    warn: Callable[[Notice], None] = silent,
 ) -> FlashResult:
     """Brings a build's application to a board through OpenOCD.
 
     board     id or board.toml, "gap9_evk" without it
-    to        "ram" (and start it there), "mram", "octospi"
+    to        "ram" (and start it there), "mram", "octospi"; l3.bin goes to the octal flash, and
+              a partition table by which the application finds it to `table`
+    table     "mram", as SDK 5.x looks it up (default), or "octospi", as 4.x does; none was tried
     elf       the application compiled by the SDK; default gap_sdk/build/myoedge_app of the build
     console   ask the started program which build it is, over `port` or the probe's
+    warn      called with each warning before anything is written: W602 what is overwritten
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
-    from myoedge.backends.flashing import flash_build
+    from myoedge.backends.flashing import FlashRequest, flash_build
     from myoedge.targets.boards import find_board
 
     chosen = as_build(build)
     if elf is None:
         chosen.check_application()
     asked = partial(line_of, board, port) if console and to == "ram" else None
-    described = find_board(board)
-    return flash_build(chosen, described, to, None if elf is None else Path(elf), asked, say)
+    request = FlashRequest(find_board(board), to, table)
+    return flash_build(chosen, request, None if elf is None else Path(elf), asked, say, warn)
 
 
 def bench(

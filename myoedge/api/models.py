@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from myoedge.sweeps.sweep import Swept
 
 
-def silent(_: str) -> None:
-    """For callers that do not watch the stages go by."""
+def silent(_: object) -> None:
+    """For callers that do not watch the stages go by, nor warnings."""
 
 
 def as_build(build: Build | StrPath) -> Build:

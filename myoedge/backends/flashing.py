@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from myoedge.backends import openocd
 from myoedge.backends.board import check_identity
 from myoedge.backends.build import Build
 from myoedge.backends.console import SerialLine, open_line
+from myoedge.backends.flash_image import boot_image, file_system, flash_images
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import round_up
 from myoedge.system import tools
@@ -27,17 +25,21 @@ MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
 L3_FILE, FILES_IN = "l3.bin", "octospi"  # as app_gap_sdk/app.c opens it
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
 
-# Layouts are decoded from images of the vendor's tools; every CRC is zlib.crc32. Head of a boot
-# image: next image, segments, entry, 0, fields for execution in place, which is not used (device,
-# address, page command, flash base, pages, L2 of the pages, pages there), sizes of two keys.
-_HEAD = struct.Struct("<13I")
-_XIP = (2, 0x20000000, 0, 0, 0, 0x1C18E000, 16)
-_SEGMENT = struct.Struct("<4I")  # offset, address, size, crc32
-_FILE = struct.Struct("<3I")  # offset, size, length of the name with its end
-_READFS = struct.Struct("<3I")  # bytes of the header, 0, files
-TABLE = 0x534  # behind the head and the room for keys: 1024 + 256 bytes
-
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FlashRequest:
+    """A board and the memories of it that are to be written.
+
+    to      "ram", "mram" or "octospi"
+    table   "mram" or "octospi": where the partition table is by which the application finds
+            l3.bin; None: the default, "mram", or that there is no l3.bin
+    """
+
+    board: Board
+    to: str = "ram"
+    table: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class FlashResult:
     to        "ram", "mram" or "octospi"
     bytes     of the program; files_bytes: of the file system with l3.bin, 0 without one
     says      identity that the started program reports; None where not asked
+    table     flash with the partition table of l3.bin, "mram" or "octospi"; None without l3.bin
     """
 
     board: str
@@ -55,60 +58,109 @@ class FlashResult:
     files_bytes: int
     says: str | None
     warnings: tuple[Notice, ...] = ()
+    table: str | None = None
 
 
 def flash_build(
     build: Build,
-    board: Board,
-    to: str,
+    request: FlashRequest,
     elf: Path | None,
     find_serial_line: Callable[[], SerialLine] | None,
     progress: Progress,
+    warn: Callable[[Notice], None],
 ) -> FlashResult:
     """Implements api.flash, which documents the arguments. The serial line is opened last."""
+    board, to = request.board, request.to
     if board.probe is None:
         raise _unknown(board, "probe")
-    flash = _flash(board, to)
+    if to != "ram":
+        _flash(board, to)
     path = elf or build.folder / SDK_ELF
     program = _read(path)
     warnings = check_program(program, path, board, build)
-    files = _files(build, program, board, to)
+    files = _files(build, program)
+    table = _table(request, files)
+    image = boot_image(program.entry, program.segments)
+    images = _images(request, image, files, table)
+    warnings += _overwritten(board, images)
     line = None if find_serial_line is None else find_serial_line()
     installation = openocd.find()
+    for warning in warnings:
+        warn(warning)
     progress(f"OpenOCD {openocd.version(installation.program) or 'of no version'}")
-    with tools.scratch() as folder, openocd.session(installation, board.probe) as link:
+    with openocd.session(installation, board.probe) as link:
         openocd.check_chain(link, board, board.probe)
-        write = partial(_write, link, installation, board.probe, folder / "image.bin", progress)
-        if files is not None:
-            write(*files)
-        if flash is None:
+        for memory, data in images.items():
+            _write(link, installation, board.probe, board.flash[memory], data, progress)
+        if to == "ram":
             openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
             size = sum(len(data) for _, data in program.segments)
         else:
-            size = write(flash, _fitting_image(program, flash))
-        banner = None if line is None or flash is not None else _banner(line, build, progress)
-    return FlashResult(board.id, to, size, 0 if files is None else len(files[1]), banner, warnings)
+            size = len(image)
+        banner = None if line is None or to != "ram" else _banner(line, build, progress)
+    return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
 
 
-def _fitting_image(program: Program, flash: Flash) -> bytes:
-    """Boot image of a program. Errors: E613 larger than the flash."""
-    image = boot_image(program.entry, program.segments)
-    if len(image) > flash.bytes:
-        facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
-        title = "the program does not fit the flash"
-        raise MyoedgeError("E613", title, facts, ["--to octospi"])
-    return image
+def _table(request: FlashRequest, files: bytes | None) -> str | None:
+    """Flash that gets the partition table; None without files. Errors: E204 no such flash."""
+    if request.table is None:
+        return None if files is None else "mram"
+    if request.table not in FLASHES:
+        has = ", ".join(FLASHES)
+        raise MyoedgeError("E204", f"there is no flash {request.table}", {"has": has})
+    if files is None:
+        raise MyoedgeError("E204", "a partition table is for l3.bin, which this build lacks")
+    return request.table
 
 
-def _flash(board: Board, to: str) -> Flash | None:
-    """The flash of that name; None for RAM. Errors: E204 no such memory, E602 unknown flash."""
-    if to == "ram":
-        return None
-    if to not in FLASHES:
-        raise MyoedgeError("E204", f"there is no memory {to}", {"has": "ram, mram, octospi"})
-    flash = board.flash.get(to)
+def _images(
+    request: FlashRequest, program: bytes, files: bytes | None, table: str | None
+) -> dict[str, bytes]:
+    """Image of each flash that is written, the octal one first.
+
+    Errors: E602 nothing known of a flash, E613 larger than the flash.
+    """
+    board, to = request.board, request.to
+    in_flash = None if to == "ram" else program
+    if files is not None and table is not None:
+        sector_bytes = _flash(board, FILES_IN).sector_bytes
+        images = flash_images(in_flash, to, files, table, sector_bytes)
+    else:
+        images = {} if in_flash is None else {to: in_flash}
+    for memory, image in images.items():
+        _check_size(memory, _flash(board, memory), image, files is not None)
+    return {memory: images[memory] for memory in sorted(images, reverse=True)}
+
+
+def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> None:
+    if len(image) <= flash.bytes:
+        return
+    facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
+    if memory == FILES_IN and has_files:
+        raise MyoedgeError("E613", "l3.bin does not fit the flash", facts)
+    raise MyoedgeError("E613", "the program does not fit the flash", facts, ["--to octospi"])
+
+
+def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...]:
+    """Warning of the bytes that are lost in each flash; empty where none is written."""
+    if not images:
+        return ()
+    facts = {}
+    for memory, image in images.items():
+        flash = board.flash[memory]
+        last = min(round_up(len(image), flash.sector_bytes), flash.bytes) - 1
+        facts[memory] = f"bytes 0 to {last:,} of {flash.bytes:,}, {flash.part}"
+    untried = "" if board.tried else "; no chip has booted or read such images of myoedge yet"
+    return (notice("W602", f"flash memory is overwritten{untried}", facts),)
+
+
+def _flash(board: Board, memory: str) -> Flash:
+    """The flash of that name. Errors: E204 no such memory, E602 unknown flash."""
+    if memory not in FLASHES:
+        raise MyoedgeError("E204", f"there is no memory {memory}", {"has": "ram, mram, octospi"})
+    flash = board.flash.get(memory)
     if flash is None or not flash.flasher:
-        raise _unknown(board, f"flasher for {to}")
+        raise _unknown(board, f"flasher for {memory}")
     return flash
 
 
@@ -156,42 +208,30 @@ def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
     return MyoedgeError("E613", title, facts, tries)
 
 
-def _files(build: Build, program: Program, board: Board, to: str) -> tuple[Flash, bytes] | None:
-    """Flash and image of the file system with l3.bin; None for an application without files.
-
-    The image begins with the flash's first byte, as flash.bin_0 of the vendor's tools does.
-    Errors: E602 nothing known of the flash, E613 no room.
-    """
+def _files(build: Build, program: Program) -> bytes | None:
+    """File system with l3.bin; None for an application without files."""
     if not build.l3_image or SIMULATOR_SYMBOL in program.symbols:
         return None
-    if to == FILES_IN:
-        title = f"l3.bin and the program both begin at the first byte of {to}"
-        raise MyoedgeError("E613", title, tries=["--to mram", "--to ram"])
-    flash, image = _flash(board, FILES_IN), file_system({L3_FILE: build.l3_image})
-    if flash is None or len(image) > flash.bytes:
-        has = "nothing" if flash is None else f"{flash.bytes:,}, {flash.part}"
-        facts = {"needs": f"{len(image):,} bytes", "has": has}
-        raise MyoedgeError("E613", "l3.bin does not fit the flash", facts)
-    return flash, image
+    return file_system({L3_FILE: build.l3_image})
 
 
 def _write(
     link: openocd.Session,
     installation: openocd.OpenOcd,
     probe: Probe,
-    path: Path,
-    progress: Progress,
     flash: Flash,
     data: bytes,
-) -> int:
-    """Writes data to the start of a flash, by way of a file at `path`; returns its size."""
+    progress: Progress,
+) -> None:
+    """Writes data to the start of a flash. Errors: E501 no flasher, else as write_flash."""
     flasher = installation.tools / "gap_bins" / flash.flasher
     if not flasher.is_file():
         title = f"the flasher {flash.flasher} is missing"
         raise MyoedgeError("E501", title, {"looked in": flasher.parent}, [openocd.TOOLS])
-    path.write_bytes(data)
-    openocd.write_flash(link, probe, flash, flasher, probe.flasher_entry, path, progress)
-    return len(data)
+    with tools.scratch() as folder:
+        path = folder / "image.bin"
+        path.write_bytes(data)
+        openocd.write_flash(link, probe, flash, flasher, probe.flasher_entry, path, progress)
 
 
 def _banner(line: SerialLine, build: Build, progress: Progress) -> str:
@@ -200,35 +240,3 @@ def _banner(line: SerialLine, build: Build, progress: Progress) -> str:
         identity = link.identity()
     check_identity(identity, build.application)
     return identity.marker
-
-
-# --- flash images ---------------------------------------------------------------------------------
-
-
-def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
-    """A program as the ROM boots it; (address, bytes) begin at multiples of 16 behind the table."""
-    start = round_up(TABLE + len(segments) * _SEGMENT.size, 16)
-    rows, body = b"", b""
-    for address, data in segments:
-        rows += _SEGMENT.pack(start + len(body), address, len(data), zlib.crc32(data))
-        body += data + bytes(-len(data) % 16)
-    head = _HEAD.pack(0, len(segments), entry, 0, *_XIP, 0, 0)
-    return (head.ljust(TABLE, b"\0") + rows).ljust(start, b"\0") + body
-
-
-def file_system(files: Mapping[str, bytes]) -> bytes:
-    """A read-only file system; files begin at multiples of 4, as in gap_sdk 4.12
-    (utils/gapy/gen_readfs.py)."""
-    names = [name.encode() + b"\0" for name in files]
-    header = _READFS.size + sum(_FILE.size + len(name) for name in names)
-    rows, at = b"", header
-    places: list[int] = []
-    for name, content in zip(names, files.values(), strict=True):
-        at = round_up(at, 4)
-        places.append(at)
-        rows += _FILE.pack(at, len(content), len(name)) + name
-        at += len(content)
-    image = _READFS.pack(header, 0, len(files)) + rows
-    for place, content in zip(places, files.values(), strict=True):
-        image = image.ljust(place, b"\0") + content
-    return image

@@ -40,6 +40,11 @@ def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
 @click.command("flash")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--to", default="ram", metavar="MEMORY", help="ram (default), mram or octospi.")
+@click.option(
+    "--table",
+    metavar="FLASH",
+    help="Partition table of l3.bin: mram (default, SDK 5.x) or octospi (4.x, untried).",
+)
 @click.option("--elf", type=click.Path(), metavar="FILE", help="Else gap_sdk/build/myoedge_app.")
 @click.option("--no-console", is_flag=True, help="Do not identify the started program.")
 @board_options
@@ -53,14 +58,14 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     from myoedge import api
 
     build = chosen_build(terminal, folder)
-    flashed = api.flash(build, console=not no_console, **options, say=terminal.stage)
-    warn(flashed.warnings)
+    heard: dict[str, Any] = {"say": terminal.stage, "warn": lambda warning: warn((warning,))}
+    flashed = api.flash(build, console=not no_console, **options, **heard)
     if terminal.json_printed({k: v for k, v in asdict(flashed).items() if k != "warnings"}):
         return
     started = "started" if flashed.to == "ram" else "set the boot jumper and reset the board"
     terminal.text(f"{flashed.bytes:,} bytes in {flashed.to} of {flashed.board}; {started}")
     if flashed.files_bytes:
-        terminal.text(f"{flashed.files_bytes:,} bytes in octospi: l3.bin")
+        terminal.text(f"{flashed.files_bytes:,} bytes in octospi: l3.bin; table in {flashed.table}")
     if flashed.says is not None:
         terminal.text(f"identity: {flashed.says}", soft_wrap=True)
 

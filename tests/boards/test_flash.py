@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-import struct
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.elf import read_elf
 from myoedge.targets.boards import boards_dir, find_board
 from tests.boards import sdk
-from tests.boards.flash_images import read_boot
+from tests.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
 from tests.boards.peers import Firmware, at_the_line
 from tests.conftest import Ran
 from tests.conftest import myoedge as command
@@ -108,37 +108,66 @@ def test_to_flash_sector_by_sector(two: Build, elf: Path, state: Path, to: str) 
     assert len(ended(state)["flashes"]) == 1, "no l3.bin"
 
 
-@pytest.mark.parametrize("to", ["ram", "mram"])
-def test_l3_bin_goes_to_the_file_system(far: Build, state: Path, tmp_path: Path, to: str) -> None:
-    """Found by the layout that was decoded from an image of the vendor's, not by our reader."""
-    app = tmp_path / "app"
-    app.write_bytes(sdk.for_chip(far, *sdk.UART).elf)
-    ran = flash(far, app, "--to", to)
-    assert ran.code == 0, ran.err
-    assert "l3.bin" in ran.out
-    image = flashed(state, "octospi")
-    header, zero, count, at, size, length = struct.unpack_from("<6I", image)
-    assert (header, zero, count, length) == (24 + 7, 0, 1, 7)
-    assert image[24:31] == b"l3.bin\0"
-    assert image[at : at + size] == far.l3_image
-    entry = read_elf(app.read_bytes()).entry
-    if to == "ram":
-        assert ended(state)["running"] == entry, "the program starts behind the file system"
-    else:
-        assert read_boot(flashed(state, "mram"))[0] == entry
+@pytest.fixture(scope="module")
+def reader(far: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The application that reads l3.bin."""
+    path = tmp_path_factory.mktemp("reader") / "app"
+    path.write_bytes(sdk.for_chip(far, *sdk.UART).elf)
+    return path
 
 
-def test_l3_bin_and_the_program_do_not_share_a_flash(
-    far: Build, state: Path, tmp_path: Path
+@pytest.mark.parametrize("table", ["mram", "octospi"])
+@pytest.mark.parametrize("to", ["ram", "mram", "octospi"])
+def test_the_application_finds_l3_bin(
+    far: Build, reader: Path, state: Path, to: str, table: str
 ) -> None:
-    app = tmp_path / "app"
-    app.write_bytes(sdk.for_chip(far, *sdk.UART).elf)
-    ran = flash(far, app, "--to", "octospi")
-    refused(ran, state, "E613")
-    assert "--to mram" in ran.err
+    """By the steps of the mount of SDK 5.x, with a table in MRAM, or of 4.x."""
+    ran = flash(far, reader, "--to", to, *(() if table == "mram" else ("--table", table)))
+    assert ran.code == 0, ran.err
+    assert f"l3.bin; table in {table}" in ran.out
+    flashes = {flash: flashed(state, flash) for flash in {"octospi", table, to} - {"ram"}}
+    found = mounted_by_5(flashes) if table == "mram" else mounted_by_4(flashes["octospi"])
+    assert found == {"l3.bin": far.l3_image}
+    program = read_elf(reader.read_bytes())
+    if to == "ram":
+        assert ended(state)["running"] == program.entry, "the program starts behind the tables"
+    else:
+        assert read_boot(flashes[to]) == (program.entry, list(program.segments))
+
+
+def test_what_is_overwritten_is_said_before(far: Build, reader: Path, state: Path) -> None:
+    ran = flash(far, reader)
+    said = ran.err.index("warning[W602]")
+    assert said < ran.err.index("OpenOCD 0.12.0-fake"), "before the probe is touched"
+    assert "no chip has booted" in ran.err
+    for memory in ("mram", "octospi"):
+        (last,) = re.findall(rf"{memory} +bytes 0 to ([\d,]+) of", ran.err)
+        size = int(last.replace(",", "")) + 1
+        assert size % 8192 == 0
+        assert size - 8192 < len(flashed(state, memory)) <= size
+
+
+def test_nothing_is_overwritten_for_a_program_in_ram(two: Build, elf: Path, state: Path) -> None:
+    ran = flash(two, elf)
+    assert (ran.code, "W602" in ran.err, ended(state)["flashes"]) == (0, False, {})
+
+
+def test_what_is_missing_for_l3_bin(far: Build, reader: Path, state: Path) -> None:
     text = (boards_dir() / "gap9_evk" / "board.toml").read_text()
-    (tmp_path / "board.toml").write_text(text.replace("bytes = 67_108_864", "bytes = 8192"))
-    refused(flash(far, app, "--board", "./board.toml"), state, "E613")
+    own = reader.parent / "board.toml"
+    own.write_text(text.replace("bytes = 67_108_864", "bytes = 8192"))
+    refused(flash(far, reader, "--board", "./board.toml"), state, "E613")
+    own.write_text(text.replace('flasher = "gap_flasher-gap9_evk-mram.elf"', ""))
+    refused(flash(far, reader, "--board", "./board.toml"), state, "E602")
+    ran = flash(far, reader, "--board", "./board.toml", "--table", "octospi")
+    assert ran.code == 0, "MRAM is not needed then"
+
+
+def test_tables_that_there_are_not(
+    two: Build, elf: Path, far: Build, reader: Path, state: Path
+) -> None:
+    for ran in (flash(two, elf, "--table", "mram"), flash(far, reader, "--table", "ram")):
+        assert (ran.code, "E204" in ran.err) == (2, True), ran.err
 
 
 TROUBLE = {

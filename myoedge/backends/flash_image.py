@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of GAP9's flashes: a program for the ROM, a read-only file system, partition tables.
+
+Layouts are decoded from images of the vendor's tools (gap_utils a4f3579) and from the debug
+information of its test_elf/mobilenet, a program of SDK 5.x. The table of SDK 4.x is that of
+gap_sdk 3c2f102b, bsp/flash_partition.h. CRCs are zlib.crc32; numbers are little endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from myoedge.numerics.arrays import round_up
+
+# Head of a boot image: offset of what follows (the next image, or a table; 0: nothing), segments,
+# entry, 0, fields for execution in place, which is not used (device, address, page command, flash
+# base, pages, L2 of the pages, pages there), sizes of two keys.
+_HEAD = struct.Struct("<13I")
+_XIP = (2, 0x20000000, 0, 0, 0, 0x1C18E000, 16)
+_SEGMENT = struct.Struct("<4I")  # offset, address, size, crc32
+SEGMENTS_AT = 0x534  # behind the head and the room for keys: 1024 + 256 bytes
+_FILE = struct.Struct("<3I")  # offset, size, length of the name with its end
+_READFS = struct.Struct("<3I")  # bytes of the header, 0, files
+ALIGNMENT = 16
+
+
+def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
+    """A program as the ROM boots it; (address, bytes) begin at multiples of 16 behind the table."""
+    start = round_up(SEGMENTS_AT + len(segments) * _SEGMENT.size, ALIGNMENT)
+    rows, body = b"", b""
+    for address, data in segments:
+        rows += _SEGMENT.pack(start + len(body), address, len(data), zlib.crc32(data))
+        body += data + bytes(-len(data) % ALIGNMENT)
+    head = _HEAD.pack(0, len(segments), entry, 0, *_XIP, 0, 0)
+    return (head.ljust(SEGMENTS_AT, b"\0") + rows).ljust(start, b"\0") + body
+
+
+def file_system(files: Mapping[str, bytes]) -> bytes:
+    """A read-only file system; files begin at multiples of 4, as in gap_sdk 4.12
+    (utils/gapy/gen_readfs.py)."""
+    names = [name.encode() + b"\0" for name in files]
+    header = _READFS.size + sum(_FILE.size + len(name) for name in names)
+    rows, at = b"", header
+    places: list[int] = []
+    for name, content in zip(names, files.values(), strict=True):
+        at = round_up(at, 4)
+        places.append(at)
+        rows += _FILE.pack(at, len(content), len(name)) + name
+        at += len(content)
+    image = _READFS.pack(header, 0, len(files)) + rows
+    for place, content in zip(places, files.values(), strict=True):
+        image = image.ljust(place, b"\0") + content
+    return image
+
+
+# --- partition tables -----------------------------------------------------------------------------
+
+DEVICES = {"mram": 0, "octospi": 1}  # their interface and chip select are 0 both
+
+
+class PartitionType(NamedTuple):
+    """Type and subtype of a partition, as the SDK numbers them."""
+
+    type: int
+    subtype: int
+
+
+APPLICATION, READFS = PartitionType(0, 0x71), PartitionType(1, 0x81)
+META_TABLE, PARTITION_TABLE = PartitionType(2, 0xE4), PartitionType(2, 0xE0)
+VOLUME_TABLE = PartitionType(2, 0xE1)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A part of a flash; `offset` and `size_bytes` are bytes, labels have at most 16 letters."""
+
+    label: str
+    type: PartitionType
+    memory: str
+    offset: int
+    size_bytes: int
+
+
+def flash_images(
+    program: bytes | None, to: str, files: bytes, table: str, sector_bytes: int
+) -> dict[str, bytes]:
+    """Image of each flash ("mram", "octospi") that an application with files needs.
+
+    program        boot image for the flash `to`; None: it is in RAM
+    files          file system, at the first whole sector of the octal flash that is free
+    table          "mram": as SDK 5.x looks it up; "octospi": as 4.x does
+    """
+    programs = {} if program is None else {to: program}
+    with_table = {"mram": with_table_of_5, "octospi": with_table_of_4}[table]
+
+    def without_files(at: int) -> dict[str, bytes]:
+        partitions = [Partition("readfs_flash", READFS, "octospi", at, len(files))]
+        partitions += [
+            Partition("app", APPLICATION, memory, 0, len(image))
+            for memory, image in programs.items()
+        ]
+        first = programs.get(table, boot_image(0, ()))
+        return {**programs, table: with_table(first, partitions)}
+
+    at = round_up(len(without_files(0).get("octospi", b"")), sector_bytes)
+    images = without_files(at)
+    images["octospi"] = images.get("octospi", b"").ljust(at, b"\0") + files
+    return images
+
+
+def _leading_to(offset: int, image: bytes) -> bytes:
+    """A boot image, filled up to `offset`, whose first word is that offset."""
+    return struct.pack("<I", offset) + image[4:].ljust(offset - 4, b"\0")
+
+
+# Magic number, version, entries, whether the MD5 counts, MD5 of the entries.
+_HEADER_OF_4 = struct.Struct("<HBBB11x16s")
+_ENTRY_OF_4 = struct.Struct("<HBBII16sI")  # magic, type, subtype, offset, bytes, label, flags
+
+
+def with_table_of_4(image: bytes, partitions: Sequence[Partition]) -> bytes:
+    """A boot image with a table of its own flash behind it, format 1; only one flash is known."""
+    entries = b"".join(
+        _ENTRY_OF_4.pack(0x01BA, *row.type, row.offset, row.size_bytes, row.label.encode(), 0)
+        for row in partitions
+        if row.memory == "octospi"
+    )
+    count = len(entries) // _ENTRY_OF_4.size
+    header = _HEADER_OF_4.pack(0x02BA, 1, count, 1, hashlib.md5(entries).digest())
+    return _leading_to(round_up(len(image), ALIGNMENT), image) + header + entries
+
+
+# Each header ends with the CRC of itself, which is not part of the struct.
+_HEADER = struct.Struct("<HBBBHI")  # magic, version, entries, room for entries, flags, their CRC
+_ENTRY = struct.Struct("<HBBHBBBIII11x")  # uuid, type, subtype, flags, device, place, room, 0
+_VOLUMES = struct.Struct("<HBII")  # magic, volumes, bytes, CRC
+_VOLUME = struct.Struct("<HH16sBBBB")  # flags, uuid, label, partitions, room, order, boots
+_MEMBER = struct.Struct("<HH16s")  # flags, uuid of the partition, label
+_ACTIVE = 1  # flag of the volume whose application runs
+_META_WORDS, _TABLE_WORD = 24, 17
+_NONE = 0xDEADBEEF
+_NONE_WORDS = (9, 13, 21)  # second-stage boot loaders a and b, partition table b: there is none
+
+
+def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
+    """A boot image with the tables of all flashes behind it, format 2, as MRAM has them.
+
+    The first word leads to 96 bytes of offsets, one of them to the partition table. The volume
+    table in one of its partitions has the labels.
+    """
+    meta_at, count = round_up(len(image), ALIGNMENT), len(partitions) + 3
+    table_at = meta_at + 4 * _META_WORDS
+    table_bytes = ALIGNMENT + count * _ENTRY.size
+    volumes_bytes = _VOLUMES.size + 4 + 2 * _VOLUME.size + count * _MEMBER.size
+    own = (
+        Partition("meta_table", META_TABLE, "mram", meta_at, 4 * _META_WORDS),
+        Partition("partition_table", PARTITION_TABLE, "mram", table_at, table_bytes),
+        Partition("volume_table", VOLUME_TABLE, "mram", table_at + table_bytes, volumes_bytes),
+    )
+    words = {_TABLE_WORD: table_at} | dict.fromkeys(_NONE_WORDS, _NONE)
+    meta = struct.pack(f"<{_META_WORDS}I", *(words.get(i, 0) for i in range(_META_WORDS)))
+    volumes = _volume("app", _ACTIVE, 0, partitions, 0)
+    volumes += _volume("factory", 0, 1, own, len(partitions))
+    behind = _table([*partitions, *own]) + _checked(
+        _VOLUMES.pack(0x01BA, 2, len(volumes), zlib.crc32(volumes))
+    )
+    return _leading_to(meta_at, image) + meta + behind + volumes
+
+
+def _table(partitions: Sequence[Partition]) -> bytes:
+    entries = b"".join(
+        _ENTRY.pack(
+            *(uuid, *row.type, 0, DEVICES[row.memory], 0, 0),
+            *(row.offset, row.size_bytes, row.size_bytes),
+        )
+        for uuid, row in enumerate(partitions)
+    )
+    count = len(partitions)
+    header = _checked(_HEADER.pack(0x02BA, 2, count, count, 0, zlib.crc32(entries)))
+    return header.ljust(ALIGNMENT, b"\0") + entries
+
+
+def _volume(
+    label: str, flags: int, uuid: int, partitions: Sequence[Partition], first: int
+) -> bytes:
+    """A volume of the volume table; `first` is the uuid of its first partition."""
+    count = len(partitions)
+    members = (
+        _MEMBER.pack(0, number, row.label.encode()) for number, row in enumerate(partitions, first)
+    )
+    return _VOLUME.pack(flags, uuid, label.encode(), count, count, 0, 0) + b"".join(members)
+
+
+def _checked(data: bytes) -> bytes:
+    """Data and their CRC."""
+    return data + struct.pack("<I", zlib.crc32(data))
