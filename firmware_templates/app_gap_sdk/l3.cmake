@@ -8,7 +8,7 @@
 set(LAYOUT $ENV{GAP_SDK_HOME}/utils/layouts/default_layout_multi_readfs.json)
 set(OPENOCD_TOOLS $ENV{GAP_SDK_HOME}/utils/openocd_tools)
 set(BOOT $ENV{GAP_SDK_HOME}/install/target/bin)
-find_program(ME_GAPY gapy PATHS $ENV{GAP_SDK_HOME}/utils/gapy_v2/bin)
+find_program(ME_GAPY gapy HINTS $ENV{GAP_SDK_HOME}/utils/gapy_v2/bin)
 
 set(FLASHES
     --target=gap9.evk

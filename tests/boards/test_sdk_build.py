@@ -46,6 +46,7 @@ with pathlib.Path(__file__).with_name("called").open("a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 """
 LAYOUT = Path("utils/layouts/default_layout_multi_readfs.json")
+GAPY_2 = Path("utils/gapy_v2/bin")
 GENERATORS = [
     name
     for name, tool in (("Unix Makefiles", "make"), ("Ninja", "ninja"))
@@ -93,7 +94,8 @@ def gapy_calls(
     for options in commands:
         done = tools.run(["cmake", *options], cwd=gap_sdk, env=env, timeout_s=120)
         assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads(line) for line in (gap_sdk / "called").read_text().splitlines()]
+    (called,) = gap_sdk.rglob("called")
+    return [json.loads(line) for line in called.read_text().splitlines()]
 
 
 def l3_files(arguments: list[str]) -> list[bytes]:
@@ -110,8 +112,11 @@ def test_l3_bin_is_in_the_images_of_5_21(
     """By a layout of both flashes, with the program and what boots it in MRAM."""
     (gap_sdk / LAYOUT).parent.mkdir()
     (gap_sdk / LAYOUT).write_text("{}")
+    (gap_sdk / GAPY_2).mkdir(parents=True)
+    shutil.copy(gap_sdk / "gapy", gap_sdk / GAPY_2)
     image, flash = gapy_calls(far, gap_sdk, path, generator, "image_with_l3", "flash_with_l3")
     program = gap_sdk / "build" / "myoedge_app"
+    assert (gap_sdk / GAPY_2 / "called").exists(), "gapy_v2, not the one of $PATH"
     for call in (image, flash):
         assert l3_files(call) == [far.l3_image]
         assert f"--multi-flash-content={gap_sdk / LAYOUT}" in call
@@ -153,7 +158,7 @@ def test_make_of_4_takes_the_project(far: Build, gap_sdk: Path) -> None:
     rules.parent.mkdir()
     rules.write_text(RULES)
     project = far.folder / SDK_FOLDER
-    command = ["make", "-C", project, "ME_POINT=low", "ME_BAUD_RATE=1000000"]
+    command = ["make", "-C", project, "ME_MILLIVOLTS=650", "ME_BAUD_RATE=1000000"]
     done = tools.run(command, cwd=gap_sdk, env={"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""})
     assert done.returncode == 0, done.stderr
     said = [line.split(" ", 1) for line in done.stdout.splitlines() if " " in line]
