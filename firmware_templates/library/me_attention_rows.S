@@ -107,7 +107,7 @@ me_function \name
     lw tp, 24(a0)
     lw a5, 28(a0)
     lw a0, 12(a0)
-    .balign 16
+    me_cache_line
 1:  lw a1, AT_ADD(sp)
     lw t0, AT_FIRST(sp)
     bnez a1, 4f

@@ -170,7 +170,7 @@ me_function \name
     p_lw t1, 4, t5
     beqz t6, .Lrest\@
     .option norvc
-    .balign 4
+    me_word_start
     lp_setup 0, t6, .Lthirds_last\@
     two_results t0, t1, t2, \pre, \limits, \table
     p_sb_r t4, a3, a2
@@ -185,7 +185,7 @@ me_function \name
 .Lrest\@:
     lw t6, OF_REST(a0)
     beqz t6, .Lnext\@
-    .balign 4
+    me_word_start
     lp_setup 0, t6, .Lrest_last\@
     two_results t0, t1, t2, \pre, \limits, \table
     p_sb_r t4, a3, a2

@@ -68,7 +68,7 @@ me_function me_add_words
     begin_add
     pv_pack_h t0, t0, t0
     pv_pack_h t1, t1, t1
-    .balign 16
+    me_cache_line
     lp_setup 0, a4, .Ladd_last
     p_lw_r t5, a5, a1           /* a: t5 bytes 0 and 2, s0 bytes 1 and 3 */
     p_lw_r t6, a6, a2           /* b: t6, s1 */
@@ -97,7 +97,7 @@ me_function me_add_words_8
     andi t1, t1, 255
     pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
     slli t1, t0, 8              /* for bytes 1 */
-    .balign 16
+    me_cache_line
     lp_setup 0, a4, .Ladd_8_last
     p_lw_r t5, a5, a1
     p_lw_r t6, a6, a2
@@ -134,7 +134,7 @@ me_function me_mul_words
     lw a7, AT_SHIFT(a0)
     lw s2, AT_MULT(a0)
     lw s3, AT_PRE(a0)
-    .balign 16
+    me_cache_line
     lp_setup 0, a4, .Lmul_last
     p_lw_r t5, a5, a1
     p_lw_r t6, a6, a2
@@ -173,7 +173,7 @@ me_function me_affine_row
     lw a6, AT_SCALE_HIGH(a1)
     srli a7, a4, 1
     beqz a7, .Laffine_one
-    .balign 16
+    me_cache_line
     lp_setup 0, a7, .Laffine_last
     lw t0, AT_EACH_MULT(a0)
     lw t1, AT_EACH_MULT + 16(a0)
@@ -223,7 +223,7 @@ me_end me_affine_row
     p_max t2, t2, a5
     p_min t2, t2, a6
     .else
-    .insn r 0x33, 1, 0x0a, t2, t2, x\bits
+    p_clip\bits t2, t2
     .endif
 .Lwide_last\@:
     \y_store t2, \y_size, a3

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * me_gemm_s8_block.h for GAP9's cores. Instructions are encodings, so that any RISC-V assembler takes
- * them and registers can be computed: sum (p, c) of a block is x16+4p+c. A 4x4 block with all it
- * needs is about as large as a core's instruction cache (512 B), hence the compressed ones.
+ * me_gemm_s8_block.h for GAP9's cores. Registers of blocks are numbers that are computed:
+ * sum (p, c) is x16+4p+c. A 4x4 block with all it needs is about as large as a core's instruction
+ * cache (512 B), hence the compressed instructions.
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "xpulp_codes.inc"
+#include "xpulp.inc"
 
 /* registers of a block */
     .set WEIGHTS, 1             /* ra */
@@ -58,17 +58,17 @@
     .set OF_LIMITS, 48
     .set OF_X_STEP, 52
 
-    .macro r_type opcode, f3, f7, rd, rs1, rs2
-    .4byte (\opcode) | (\f3) << 12 | (\f7) << 25 | (\rd) << 7 | (\rs1) << 15 | (\rs2) << 20
-    .endm
     .macro load_word rd, offset, base
     .4byte 0x2003 | (\rd) << 7 | (\base) << 15 | (\offset) << 20
     .endm
-    .macro next_weight rd
-    .4byte 0x0040200b | (\rd) << 7 | WEIGHTS << 15              /* p.lw, 4 further */
+    .macro next_word rd, at
+    p_lw \rd, 4, \at
+    .endm
+    .macro next_weight rd, weights=WEIGHTS
+    by_number next_word, \rd, \weights
     .endm
     .macro next_taps rd, pixel
-    xpulp p_lw_postr, \rd, PIXEL+\pixel, STEP
+    by_number p_lw_r, \rd, STEP, PIXEL+\pixel
     .endm
     .macro c_lwsp rd, offset                    /* offset below 64 */
     .2byte 0x4002 | (\rd) << 7 | ((\offset) >> 5) << 12 | (((\offset) >> 2) & 7) << 4
@@ -95,7 +95,7 @@
     .option pop
     .endm
     .macro sdot p, c, x
-    xpulp pv_sdotsp_b, SUM+4*(\p)+\c, \x, WEIGHT+\c
+    by_number pv_sdotsp_b, SUM+4*(\p)+\c, \x, WEIGHT+\c
     .endm
 
     .macro each_register what
@@ -122,7 +122,7 @@
     .if \p < \np
     .irp c, 0, 1, 2, 3, 4, 5, 6, 7
     .if \c < \nc
-    r_type 0x33, 5, 0x20, SUM+4*\p+\c, SUM+4*\p+\c, PRE         /* sra */
+    by_number sra, SUM+4*\p+\c, SUM+4*\p+\c, PRE
     .endif
     .endr
     .endif
@@ -134,7 +134,7 @@
     .macro requantised np, nc, c, mult, offset, shift, next_mult, next_offset, next_shift
     .irp p, 0, 1, 2, 3
     .if \p < \np
-    r_type 0x33, 0, 0x01, SUM+4*\p+\c, SUM+4*\p+\c, \mult       /* mul */
+    by_number mul, SUM+4*\p+\c, SUM+4*\p+\c, \mult
     .endif
     .endr
     .if \c+1 < \nc
@@ -145,7 +145,7 @@
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
-    xpulp p_addNr, SUM+4*\p+\c, \offset, \shift
+    by_number p_addN_r, SUM+4*\p+\c, \offset, \shift
     .endif
     .endr
     .if \c+1 < \nc
@@ -153,7 +153,7 @@
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
-    xpulp p_clip, SUM+4*\p+\c, SUM+4*\p+\c, 8
+    by_number p_clip8, SUM+4*\p+\c, SUM+4*\p+\c
     .endif
     .endr
     .endm
@@ -161,30 +161,30 @@
 /* The bytes of pixel p in one word. */
     .macro packed nc, p
     .if \nc > 1
-    xpulp pv_packlo_b, SUM+4*\p, SUM+4*\p+1, SUM+4*\p
+    by_number pv_packlo_b, SUM+4*\p, SUM+4*\p+1, SUM+4*\p
     .endif
     .if \nc == 3
-    xpulp pv_packhi_b, SUM+4*\p, SUM+4*\p+2, SUM+4*\p+2
+    by_number pv_packhi_b, SUM+4*\p, SUM+4*\p+2, SUM+4*\p+2
     .elseif \nc == 4
-    xpulp pv_packhi_b, SUM+4*\p, SUM+4*\p+3, SUM+4*\p+2
+    by_number pv_packhi_b, SUM+4*\p, SUM+4*\p+3, SUM+4*\p+2
     .endif
     .endm
 
     .macro limited p
-    xpulp pv_max_b, SUM+4*\p, SUM+4*\p, LOW
-    xpulp pv_min_b, SUM+4*\p, SUM+4*\p, HIGH
+    by_number pv_max_b, SUM+4*\p, SUM+4*\p, LOW
+    by_number pv_min_b, SUM+4*\p, SUM+4*\p, HIGH
     .endm
 
     .macro stored nc, p
     .if \nc == 4
-    xpulp p_sw_postr, STRIDE, Y, SUM+4*\p
+    by_number p_sw_r, SUM+4*\p, STRIDE, Y
     .elseif \nc == 2
-    xpulp p_sh_postr, STRIDE, Y, SUM+4*\p
+    by_number p_sh_r, SUM+4*\p, STRIDE, Y
     .elseif \nc == 1
-    xpulp p_sb_postr, STRIDE, Y, SUM+4*\p
+    by_number p_sb_r, SUM+4*\p, STRIDE, Y
     .else
     .4byte 0x1023 | Y << 15 | (SUM+4*\p) << 20                  /* sh */
-    r_type 0x13, 5, 0, SUM+4*\p, SUM+4*\p, 16                   /* srli */
+    .4byte 0x01005013 | (SUM+4*\p) << 7 | (SUM+4*\p) << 15       /* srli by 16 */
     .4byte 0x0123 | Y << 15 | (SUM+4*\p) << 20                  /* sb at 2 */
     c_add Y, STRIDE
     .endif
@@ -245,15 +245,11 @@
     .endm
 
     .macro block np, nc
-    .section .text.me_block_\np\()x\nc, "ax"
-    .balign 16
-    .globl me_block_\np\()x\nc
-    .type me_block_\np\()x\nc, @function
-me_block_\np\()x\nc:
+    me_function me_block_\np\()x\nc
     entered
     j 1f
 
-    .balign 16
+    me_cache_line
 1:  /* a group of pixels: one line of the cache */
     c_lwsp XA, AT_BLOCKS
     c_lwsp 10, AT_Y_GROUP
@@ -261,7 +257,7 @@ me_block_\np\()x\nc:
     c_lwsp CHANNEL, AT_CHANNELS
     c_swsp 10, AT_Y
     .2byte 1                                                    /* c.nop */
-2:  .4byte 0x40fb | XA << 15 | ((6f - 2b) / 2) << 20            /* lp.setup 1 */
+2:  lp_setup 1, t0, 6f
 
     c_lwsp 8, AT_X
     c_lwsp XB, AT_ROWS
@@ -294,7 +290,7 @@ me_block_\np\()x\nc:
     .if (\np + (\np-1)*\nc) & 1 == 1
     .2byte 1
     .endif
-3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
+3:  lp_setup 0, t0, 4f
     .if \np == 4 && \nc == 4
     next_taps XA, 0
     next_weight WEIGHT+0
@@ -420,30 +416,26 @@ me_block_\np\()x\nc:
     .if \p < \np
     .irp c, 0, 1, 2, 3
     .if \c < \nc
-    r_type 0x33, 0, 0, SUM+4*\p+\c, SUM+\c, WEIGHT+\p           /* add */
+    by_number add, SUM+4*\p+\c, SUM+\c, WEIGHT+\p
     .endif
     .endr
     .endif
     .endr
     j 3b
-    .size me_block_\np\()x\nc, . - me_block_\np\()x\nc
+    me_end me_block_\np\()x\nc
     .endm
 
 /* One pixel and two blocks of four channels at a time. The second four sums are stored like those
  * of a second pixel, 4 bytes further. */
     .macro pair_of_blocks
-    .section .text.me_block_1x8, "ax"
-    .balign 16
-    .globl me_block_1x8
-    .type me_block_1x8, @function
-me_block_1x8:
+    me_function me_block_1x8
     entered
     lw t0, AT_BLOCKS(sp)
     lw t1, AT_Y_GROUP(sp)
     lw ra, AT_WEIGHTS(sp)
     lw a5, AT_CHANNELS(sp)
     sw t1, AT_Y(sp)
-2:  .4byte 0x40fb | XA << 15 | ((6f - 2b) / 2) << 20            /* lp.setup 1 */
+2:  lp_setup 1, t0, 6f
     lw s0, AT_X(sp)
     lw t0, AT_STEPS(sp)
     .irp c, 0, 1, 2, 3, 4, 5, 6, 7
@@ -454,7 +446,7 @@ me_block_1x8:
     slli s1, t0, 4
     add s1, s1, ra                                              /* the second block */
     bnez t1, 8f
-3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
+3:  lp_setup 0, t0, 4f
     next_taps XA, 0
     .irp c, 0, 1, 2, 3
     next_weight WEIGHT+\c
@@ -463,7 +455,7 @@ me_block_1x8:
     sdot 0, \c, XA
     .endr
     .irp c, 0, 1, 2, 3
-    .4byte 0x0040200b | (WEIGHT+\c) << 7 | 9 << 15              /* p.lw from s1 */
+    next_weight WEIGHT+\c, 9                                    /* from s1 */
     .endr
     sdot 1, 0, XA
     sdot 1, 1, XA
@@ -501,12 +493,9 @@ me_block_1x8:
     .endr
     j 3b
     within_limits 2, 4
-    .size me_block_1x8, . - me_block_1x8
+    me_end me_block_1x8
     .endm
 
-    .option push
-    .option norvc
-    .option norelax
     .irp np, 1, 2, 3, 4
     .irp nc, 1, 2, 3, 4
     block \np, \nc
@@ -514,27 +503,17 @@ me_block_1x8:
     .endr
     pair_of_blocks
 
-    .macro p_load f3, size, rd, base
-    .4byte 0x0b | (\f3) << 12 | (\rd) << 7 | (\base) << 15 | (\size) << 20
-    .endm
-    .macro p_store f3, size, rs, base
-    .4byte 0x2b | (\f3) << 12 | (\base) << 15 | (\rs) << 20 | (\size) << 7
-    .endm
-    .macro four f3, size                        /* from a1 .. a4 to a5, a6, a7, t0 (x15 .. 17, x5) */
-    p_load \f3, \size, 6, 11
-    p_load \f3, \size, 7, 12
-    p_load \f3, \size, 28, 13
-    p_load \f3, \size, 29, 14
-    p_store \f3, \size, 6, 15
-    p_store \f3, \size, 7, 16
-    p_store \f3, \size, 28, 17
+    .macro three load, store, size              /* from a1 .. a4, of which t4 is left, to a5, a6, a7 */
+    \load t1, \size, a1
+    \load t2, \size, a2
+    \load t3, \size, a3
+    \load t4, \size, a4
+    \store t1, \size, a5
+    \store t2, \size, a6
+    \store t3, \size, a7
     .endm
 
-    .section .text.me_copy_windows, "ax"
-    .balign 16
-    .globl me_copy_windows
-    .type me_copy_windows, @function
-me_copy_windows:
+me_function me_copy_windows
     addi sp, sp, -16
     sw s0, 0(sp)
     sw s1, 4(sp)
@@ -555,16 +534,16 @@ me_copy_windows:
     add t0, a7, t1
 8:  lw t1, 16(s0)
     nop
-1:  .4byte 0x40fb | 6 << 15 | ((7f - 1b) / 2) << 20             /* lp.setup 1, t1 */
+1:  lp_setup 1, t1, 7f
     beqz t5, 3f
-2:  .4byte 0x407b | 30 << 15 | ((9f - 2b) / 2) << 20            /* lp.setup 0, t5 */
-    four 2, 4
-9:  p_store 2, 4, 29, 5
+2:  lp_setup 0, t5, 9f
+    three p_lw, p_sw, 4
+9:  p_sw t4, 4, t0
 3:  beqz a0, 6f
     andi t1, a0, 2
     bnez t1, 5f
-4:  four 0, 1
-    p_store 0, 1, 29, 5
+4:  three p_lb, p_sb, 1
+    p_sb t4, 1, t0
 6:  add a1, a1, t6
     add a2, a2, t6
     add a3, a3, t6
@@ -586,23 +565,19 @@ me_copy_windows:
     lw s1, 4(sp)
     addi sp, sp, 16
     ret
-5:  four 1, 2
-    p_store 1, 2, 29, 5
+5:  three p_lh, p_sh, 2
+    p_sh t4, 2, t0
     andi t1, a0, 1
     bnez t1, 4b
     j 6b
-    .size me_copy_windows, . - me_copy_windows
+me_end me_copy_windows
 
     .macro add_up sum, word                     /* all bytes of a word; a5 holds ones */
-    xpulp pv_sdotsp_b, \sum, \word, 15
+    pv_sdotsp_b \sum, \word, a5
     .endm
 
 /* int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum) */
-    .section .text.me_interleave_rows, "ax"
-    .balign 16
-    .globl me_interleave_rows
-    .type me_interleave_rows, @function
-me_interleave_rows:
+me_function me_interleave_rows
     li a5, 0x01010101
     add a6, a0, a1
     add a7, a6, a1
@@ -612,33 +587,29 @@ me_interleave_rows:
     li t2, 0
     li a2, 0
     li t3, 0
-1:  .4byte 0x407b | 5 << 15 | ((2f - 1b) / 2) << 20             /* lp.setup 0, t0 */
-    p_load 2, 4, 28+1, 10                                       /* t4 .. t6, t0 */
-    p_load 2, 4, 28+2, 16
-    add_up 6, 29
-    p_load 2, 4, 28+3, 17
-    add_up 7, 30
-    p_store 2, 4, 29, 13
-    p_load 2, 4, 5, 11
-    p_store 2, 4, 30, 13
-    add_up 12, 31
-    add_up 28, 5
-    p_store 2, 4, 31, 13
-2:  p_store 2, 4, 5, 13
+1:  lp_setup 0, t0, 2f
+    p_lw t4, 4, a0
+    p_lw t5, 4, a6
+    add_up t1, t4
+    p_lw t6, 4, a7
+    add_up t2, t5
+    p_sw t4, 4, a3
+    p_lw t0, 4, a1
+    p_sw t5, 4, a3
+    add_up a2, t6
+    add_up t3, t0
+    p_sw t6, 4, a3
+2:  p_sw t0, 4, a3
     sw t1, 0(a4)
     sw t2, 16(a4)
     sw a2, 32(a4)
     sw t3, 48(a4)
     mv a0, a3
     ret
-    .size me_interleave_rows, . - me_interleave_rows
+me_end me_interleave_rows
 
 /* void me_sum_rows(const int8_t *const *x, int32_t words, int32_t *sum) */
-    .section .text.me_sum_rows, "ax"
-    .balign 16
-    .globl me_sum_rows
-    .type me_sum_rows, @function
-me_sum_rows:
+me_function me_sum_rows
     li a5, 0x01010101
     lw a3, 0(a0)
     lw a4, 4(a0)
@@ -648,43 +619,29 @@ me_sum_rows:
     li t2, 0
     li t3, 0
     li t4, 0
-1:  .4byte 0x407b | 11 << 15 | ((2f - 1b) / 2) << 20            /* lp.setup 0, a1 */
-    p_load 2, 4, 5, 13
-    p_load 2, 4, 10, 14
-    p_load 2, 4, 30, 16
-    p_load 2, 4, 31, 17
-    add_up 6, 5
-    add_up 7, 10
-    add_up 28, 30
-2:  add_up 29, 31
+1:  lp_setup 0, a1, 2f
+    p_lw t0, 4, a3
+    p_lw a0, 4, a4
+    p_lw t5, 4, a6
+    p_lw t6, 4, a7
+    add_up t1, t0
+    add_up t2, a0
+    add_up t3, t5
+2:  add_up t4, t6
     sw t1, 0(a2)
     sw t2, 4(a2)
     sw t3, 8(a2)
     sw t4, 12(a2)
     ret
-    .size me_sum_rows, . - me_sum_rows
-
-    .macro pack_halves rd, low, high            /* pv.pack.h */
-    xpulp pv_pack_h, \rd, \high, \low
-    .endm
-    .macro next_row rd
-    xpulp p_lw_postr, \rd, 10, 11
-    .endm
-    .macro of_both rd, rs, order                /* pv.shuffle2.b: bytes of rd and of rs */
-    xpulp pv_shuffle2_b, \rd, \rs, \order
-    .endm
+me_end me_sum_rows
 
 /* The same as me_interleave_rows, where four taps of a column lie in four rows: 4x4 bytes change
- * places. t0 .. t3 (5, 6, 7, 28) hold four rows a, b, c, d; t4, t5 (29, 30) halves of them.
+ * places. t0 .. t3 hold four rows a, b, c, d; t4, t5 halves of them.
  *
  * In an order of bytes 0 .. 3 are rd's and 4 .. 7 are rs's, or the other way round: GVSoC and the chip
  * differ. So every call finds out: with 4s in rd and 0s in rs it asks for number 4 four times, and
  * what it gets, 0s or 4s, is what has to change in its orders. */
-    .section .text.me_interleave_columns, "ax"
-    .balign 16
-    .globl me_interleave_columns
-    .type me_interleave_columns, @function
-me_interleave_columns:
+me_function me_interleave_columns
     addi sp, sp, -16
     sw s0, 0(sp)
     sw s1, 4(sp)
@@ -692,7 +649,7 @@ me_interleave_columns:
     li a5, 0x01010101
     slli t1, a5, 2                              /* 0x04040404 */
     mv t2, t1
-    of_both 7, 0, 6                             /* 0s or 4s */
+    pv_shuffle2_b t2, zero, t1                  /* 0s or 4s */
     li a6, 0x03020706                           /* the upper halves of rs, rd */
     li s1, 0x06040200                           /* bytes 0 and 2 of rd, rs */
     xor a6, a6, t2
@@ -704,29 +661,29 @@ me_interleave_columns:
     li a7, 0
     li t6, 0
     li s0, 0
-1:  .4byte 0x407b | 5 << 15 | ((2f - 1b) / 2) << 20             /* lp.setup 0, t0 */
-    next_row 5
-    next_row 6
-    next_row 7
-    next_row 28
-    pack_halves 29, 5, 6                                        /* a0 a1 b0 b1 */
-    of_both 6, 5, 16                                            /* a2 a3 b2 b3 */
-    pack_halves 30, 7, 28                                       /* c0 c1 d0 d1 */
-    of_both 28, 7, 16                                           /* c2 c3 d2 d3 */
+1:  lp_setup 0, t0, 2f
+    p_lw_r t0, a1, a0
+    p_lw_r t1, a1, a0
+    p_lw_r t2, a1, a0
+    p_lw_r t3, a1, a0
+    pv_pack_h t4, t1, t0                        /* a0 a1 b0 b1 */
+    pv_shuffle2_b t1, t0, a6                    /* a2 a3 b2 b3 */
+    pv_pack_h t5, t3, t2                        /* c0 c1 d0 d1 */
+    pv_shuffle2_b t3, t2, a6                    /* c2 c3 d2 d3 */
     mv t0, t4
-    of_both 5, 30, 9                                            /* a0 b0 c0 d0 */
-    of_both 29, 30, 14                                          /* a1 b1 c1 d1 */
+    pv_shuffle2_b t0, t5, s1                    /* a0 b0 c0 d0 */
+    pv_shuffle2_b t4, t5, a4                    /* a1 b1 c1 d1 */
     mv t2, t1
-    of_both 7, 28, 9                                            /* a2 b2 c2 d2 */
-    of_both 6, 28, 14                                           /* a3 b3 c3 d3 */
-    p_store 2, 4, 5, 13
-    p_store 2, 4, 29, 13
-    p_store 2, 4, 7, 13
-    p_store 2, 4, 6, 13
-    add_up 12, 5
-    add_up 17, 29
-    add_up 31, 7
-2:  add_up 8, 6
+    pv_shuffle2_b t2, t3, s1                    /* a2 b2 c2 d2 */
+    pv_shuffle2_b t1, t3, a4                    /* a3 b3 c3 d3 */
+    p_sw t0, 4, a3
+    p_sw t4, 4, a3
+    p_sw t2, 4, a3
+    p_sw t1, 4, a3
+    add_up a2, t0
+    add_up a7, t4
+    add_up t6, t2
+2:  add_up s0, t1
     lw a4, 8(sp)
     sw a2, 0(a4)
     sw a7, 16(a4)
@@ -737,7 +694,6 @@ me_interleave_columns:
     lw s1, 4(sp)
     addi sp, sp, 16
     ret
-    .size me_interleave_columns, . - me_interleave_columns
-    .option pop
+me_end me_interleave_columns
 
 #endif

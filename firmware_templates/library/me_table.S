@@ -20,7 +20,7 @@
 me_function me_table_words
     srli a4, a3, 1
     beqz a4, .Ltable_one
-    .balign 16
+    me_cache_line
     lp_setup 0, a4, .Ltable_last
     p_lw t0, 4, a1
     p_lw t4, 4, a1

@@ -10,7 +10,7 @@ me_function me_unsigned_words
     li a4, 0x80808080
     srli a3, a2, 1
     beqz a3, .Lunsigned_one
-    .balign 16
+    me_cache_line
     lp_setup 0, a3, .Lunsigned_last
     p_lw t0, 4, a0
     p_lw t1, 4, a0

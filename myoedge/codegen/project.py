@@ -22,7 +22,12 @@ from myoedge.streaming.stream import Port, Stream
 from myoedge.version import __version__
 
 ON_CHIP = ("gap9",)  # chips that runtime/ is for
-CHIP_ONLY = ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h", "me_runtime.h")
+CHIP_ONLY = (
+    "me_intrinsics_gap9.h",
+    "me_intrinsics_sdk.h",
+    "me_register_numbers.h",
+    "me_runtime.h",
+)
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 

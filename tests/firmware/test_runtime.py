@@ -95,12 +95,12 @@ def names(header: str) -> set[str]:
     found |= {
         "_".join(pair) for pair in re.findall(r"^ME_LANES_[12]\((\w+), (\w)", text, re.MULTILINE)
     }
-    for base in re.findall(r"^ME_BOTH\(\w+, (\w+)", text, re.MULTILINE):
+    for base in re.findall(r'^ME_BOTH\(\w+, "[\w.]+", (\w+)', text, re.MULTILINE):
         found |= {f"{base}_b", f"{base}_h"}
     for kind in re.findall(r"^ME_(?:BUILTIN_)?DOT\((\w+), b", text, re.MULTILINE):
         found |= {f"me_{sum_}{kind}_{size}" for sum_ in ("dot", "sdot") for size in "bh"}
     return found | set(
-        re.findall(r"^ME_(?:ONE|TWO|THREE|NEXT|STEP|PUT)\((\w+)", text, re.MULTILINE)
+        re.findall(r'^ME_(?:ONE|TWO|THREE|NEXT|STEP|PUT)\("[\w.]+", (\w+)', text, re.MULTILINE)
     )
 
 

@@ -10,8 +10,10 @@ from tests.isa.encoding import FORMS, INSTRUCTIONS, Instruction
 from tests.isa.meaning import Operands
 from tests.isa.platforms import run_simulator
 from tests.isa.trials import Size, draw_trials, expected, make_pulp_program
+from tests.isa.xpulp_macros import encoded_macros
+from tests.isa.xpulp_table import codes, table
 
-TABLE = xpulp.table()
+TABLE = table()
 MEANT = {
     *TABLE["scalar"],
     *TABLE["words"],
@@ -22,7 +24,7 @@ MEANT = {
 def computed(made: Instruction, seen: Operands) -> int:
     """The table's meaning, where it has one; that of the manuals for all other instructions."""
     name = made.name
-    if name not in xpulp.codes(TABLE) or name in TABLE["memory"]:
+    if name not in codes(TABLE) or name in TABLE["memory"]:
         return meaning.result(made, seen)
     registers = {"a": seen.rs1, "b": seen.rs2, "d": seen.rd}
     return xpulp.result(
@@ -30,9 +32,9 @@ def computed(made: Instruction, seen: Operands) -> int:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in xpulp.codes(TABLE) if name in INSTRUCTIONS])
+@pytest.mark.parametrize("name", [name for name in codes(TABLE) if name in INSTRUCTIONS])
 def test_encodings_are_those_of_the_manuals(name: str) -> None:
-    opcode, funct3, *funct7 = xpulp.codes(TABLE)[name]
+    opcode, funct3, *funct7 = codes(TABLE)[name]
     made = INSTRUCTIONS[name]
     assert made.match == opcode | funct3 << 12 | (funct7[0] if funct7 else 0) << 25
     assert "rd" in FORMS[made.form] or made.form.startswith("store")
@@ -40,7 +42,7 @@ def test_encodings_are_those_of_the_manuals(name: str) -> None:
 
 def test_every_instruction_of_the_table_and_its_macros_is_one() -> None:
     assert MEANT | {*TABLE["memory"]} <= {*INSTRUCTIONS}
-    assert {row["of"] for row in TABLE["macros"].values()} <= {*xpulp.codes(TABLE)}
+    assert {row["of"] for row in TABLE["macros"].values()} <= {*codes(TABLE)}
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -59,8 +61,8 @@ def test_headers_are_as_the_table_says(name: str) -> None:
 def test_a_changed_encoding_or_meaning_is_seen() -> None:
     row = {**TABLE["scalar"]["p.mac"], "code": [0x33, 1, 0x21], "meaning": "d - a * b"}
     changed = {**TABLE, "scalar": {**TABLE["scalar"], "p.mac": row}}
-    assert "ME_THREE(me_mac, int32_t, int32_t, 0x33, 1, 0x21)" in "".join(
-        xpulp.encoded_bodies(changed)
-    )
+    bodies = "".join(xpulp.encoded_bodies(changed))
+    assert 'ME_THREE("p.mac", me_mac, int32_t, int32_t, 0x33, 1, 0x21)' in bodies
     assert xpulp.result(changed, "p.mac", {"a": 2, "b": 3, "d": 10}) == 4
-    assert ".insn r 0x33, 1, 0x21" in next(m for m in xpulp.macros(changed) if "macro p_mac " in m)
+    macros = "".join(encoded_macros(changed))
+    assert ".macro p_mac rd, a, b\n    xpulp_r 0x33, 1, 0x21, \\rd, \\a, \\b" in macros

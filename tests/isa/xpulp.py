@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of Xpulpv2 instructions that kernels use, and the headers that are generated from it.
 
-python -m tests.isa.xpulp            writes library/xpulp.inc and include/me_intrinsics_*.h anew
+python -m tests.isa.xpulp            writes library/xpulp*.inc and include/me_intrinsics_*.h anew
 python -m tests.isa.xpulp --check    fails where one of them is not as the table says
 """
 
@@ -9,40 +9,16 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from myoedge.codegen.render import template_dir
+from tests.isa.xpulp_macros import encoded_macros, native_macros
+from tests.isa.xpulp_table import SIZES, Row, Table, table
 
-Row = Mapping[str, Any]
-Table = Mapping[str, Mapping[str, Row]]
-
-SIZES = {"h": (0, 16), "b": (1, 8)}  # funct3, bits of a lane
 BEGIN = "/* generated from xpulp/instructions.toml by tests/isa/xpulp.py */\n"
 END = "/* end of what is generated */\n"
 FORMS = {"one": "ME_ONE", "two": "ME_TWO", "accumulate": "ME_THREE"}
 FUNCTIONS = ("min", "max", "abs", "power", "word", "half", "byte", "lowest", "highest", "ones")
-
-
-def table() -> Table:
-    return tomllib.loads((template_dir() / "xpulp" / "instructions.toml").read_text())
-
-
-# ---- encodings
-
-
-def codes(rows: Table) -> dict[str, tuple[int, ...]]:
-    """Instruction -> opcode, funct3, funct7 (memory with a constant has no funct7)."""
-    found = {
-        n: tuple(r["code"]) for part in ("scalar", "memory", "words") for n, r in rows[part].items()
-    }
-    for name, row in [*rows["lanes"].items(), *rows["dot"].items()]:
-        for size, (funct3, _) in SIZES.items():
-            found[f"{name}.{size}"] = (0x57, funct3, row["code"])
-            found[f"{name}.sc.{size}"] = (0x57, funct3 | 4, row["code"])
-            found[f"{name}.sci.{size}"] = (0x57, funct3 | 6, row["code"])
-    return found
 
 
 # ---- meaning
@@ -121,75 +97,6 @@ def _lanes(value: int, bits: int, sign: str) -> list[int]:
     return [_signed(lane, bits) if sign == "s" else lane for lane in found]
 
 
-# ---- constants and macros of the assembler
-
-
-def constants(rows: Table) -> Iterator[str]:
-    """Words without their registers, for registers that are computed."""
-    for name, code in codes(rows).items():
-        if len(code) == 3 and ".sc" not in name:
-            word = code[0] | code[1] << 12 | code[2] << 25
-            yield f"    .set CODE_{name.replace('.', '_')}, 0x{word:08x}\n"
-
-
-def macros(rows: Table) -> Iterator[str]:
-    for row in rows["memory"].values():
-        if "macro" in row:
-            yield _memory_macro(row)
-    known = codes(rows)
-    for name, row in rows["macros"].items():
-        says = f"/* {row['says']} */\n" if "says" in row else ""
-        takes = row["takes"].split()
-        operands = ", ".join((f"\\{takes[0]}", f"\\{takes[1]}", _second(rows, row, takes)))
-        opcode, funct3, _ = known[row["of"]]
-        first = f".insn r 0x{opcode:02x}, {funct3}, {_funct7(rows, row, known)}"
-        yield f"{says}.macro {name} {', '.join(takes)}\n    {first}, {operands}\n.endm\n"
-
-
-def _memory_macro(row: Row) -> str:
-    opcode, funct3, *more = row["code"]
-    form, head = row["form"], f"0x{opcode:02x}, {funct3}"
-    if form == "load":
-        takes, body = "rd, step, at", f"i {head}, \\rd, \\at, \\step"
-    elif form == "store":
-        takes, body = "rs, step, at", f"s {head}, \\rs, \\step(\\at)"
-    elif form == "store_r":
-        takes, body = "rs, step, at", f"r {head}, 0x{more[0]:02x}, \\step, \\at, \\rs"
-    else:
-        offset = "step" if form == "load_r" else "offset"
-        takes, body = f"rd, {offset}, at", f"r {head}, 0x{more[0]:02x}, \\rd, \\at, \\{offset}"
-    return f".macro {row['macro']} {takes}\n    .insn {body}\n.endm\n"
-
-
-def _form(rows: Table, name: str) -> str:
-    return str({**rows["scalar"], **rows["words"]}.get(name, {"form": "two"})["form"])
-
-
-def _funct7(rows: Table, row: Row, known: Mapping[str, tuple[int, ...]]) -> str:
-    """The upper seven bits, constants of the operands among them."""
-    name, base = row["of"], known[row["of"]][2]
-    if _form(rows, name) == "round":
-        return f"0x{base | row['n']:02x}" if "n" in row else "\\n"
-    if _form(rows, name) == "field":
-        base |= row["size"] - 1
-    return f"0x{base | (row['n'] & 1 if '.sci.' in name else 0):02x}"
-
-
-def _second(rows: Table, row: Row, takes: list[str]) -> str:
-    name = row["of"]
-    if ".sci." in name:
-        return f"x{row['n'] >> 1}"
-    if _form(rows, name) == "clip":
-        return f"x{row['n']}"
-    if _form(rows, name) == "field":
-        return f"x{row['at']}"
-    return (
-        "x0"
-        if len(takes) < 3 or (takes[2] == "n" and _form(rows, name) == "round")
-        else f"\\{takes[2]}"
-    )
-
-
 # ---- the bodies of the intrinsics
 
 
@@ -205,42 +112,40 @@ def _types(row: Row) -> tuple[str, str]:
 
 
 def encoded_bodies(rows: Table) -> Iterator[str]:
-    for row in rows["scalar"].values():
+    for name, row in rows["scalar"].items():
         if "intrinsic" in row:
-            yield _encoded(row)
-    for row in [*rows["lanes"].values(), *rows["dot"].values()]:
+            yield _encoded(name, row)
+    for name, row in [*rows["lanes"].items(), *rows["dot"].items()]:
         if "intrinsic" in row:
             accumulates = row["intrinsic"].startswith("me_sdot")
             shape = "ME_ONE" if len(row["signs"]) == 1 else "ME_THREE" if accumulates else "ME_TWO"
             kind = "int32_t" if "dot" in row["intrinsic"] else "uint32_t"
-            yield f"ME_BOTH({shape}, {row['intrinsic']}, {kind}, 0x{row['code']:02x})\n"
+            yield f'ME_BOTH({shape}, "{name}", {row["intrinsic"]}, {kind}, 0x{row["code"]:02x})\n'
     for name, row in rows["words"].items():
         opcode, funct3, funct7 = row["code"]
-        macro = name.upper().replace(".", "_")
-        yield f'#define ME_{macro} ".insn r 0x{opcode:02x},{funct3},0x{funct7:02x},%0,%1,%2"\n'
-    for row in rows["memory"].values():
+        macro = f"#define ME_{name.upper().replace('.', '_')}"
+        code = f'"0x{opcode:02x}", "{funct3}", "0x{funct7:02x}", "%0", "%1", "%2"'
+        yield f'{macro} ME_XPULP_R("{name} %0,%1,%2", {code})\n'
+    for name, row in rows["memory"].items():
         if "intrinsic" in row:
             shape = {"load": "ME_NEXT", "load_r": "ME_STEP", "store": "ME_PUT"}[row["form"]]
             code = f"0x{row['code'][2]:02x}" if row["form"] == "load_r" else row["code"][1]
-            yield f"{shape}({row['intrinsic']}, {row['type']}, {code}, {row['bytes']})\n"
+            native = f'"{name.rsplit(".", 1)[0]}", {row["intrinsic"]}'
+            yield f"{shape}({native}, {row['type']}, {code}, {row['bytes']})\n"
 
 
-def _encoded(row: Row) -> str:
+def _encoded(native: str, row: Row) -> str:
     name, parameters = _intrinsic(row)
     kind, taken = _types(row)
     opcode, funct3, funct7 = row["code"]
+    code = f"0x{opcode:02x}, {funct3}, 0x{funct7:02x}"
     if row["form"] in FORMS:
-        code = f"0x{opcode:02x}, {funct3}, 0x{funct7:02x}"
-        return f"{FORMS[row['form']]}({name}, {kind}, {taken}, {code})\n"
-    head = f"#define {name}({', '.join(parameters)})"
-    if row["form"] == "clip":
-        code = f"0x{opcode:02x},{funct3},0x{funct7:02x}"
-        number = row.get("n", parameters[1])
-        return f'{head} ME_IMMEDIATE("{code}", {kind}, {parameters[0]}, {number})\n'
-    shape = {"round": "ME_ROUNDED", "field": "ME_FIELD"}[row["form"]]
+        return f'{FORMS[row["form"]]}("{native}", {name}, {kind}, {taken}, {code})\n'
+    shape = {"clip": "ME_IMMEDIATE", "round": "ME_ROUNDED", "field": "ME_FIELD"}[row["form"]]
     shape += "_INTO" if row.get("accumulates") else ""
-    code = f'"0x{opcode:02x},{funct3}", 0x{funct7:02x}'
-    return f"{head} {shape}({code}, {kind}, {', '.join(parameters)})\n"
+    given = [*parameters[:-1], row.get("n", parameters[-1])]
+    head = f"#define {name}({', '.join(parameters)})"
+    return f'{head} {shape}("{native}", {code}, {kind}, {", ".join(given)})\n'
 
 
 def plain_bodies(rows: Table) -> Iterator[str]:
@@ -299,8 +204,8 @@ def builtin_bodies(rows: Table) -> Iterator[str]:
 # ---- files
 
 FILES: Mapping[str, Callable[[Table], Iterator[str]]] = {
-    "library/xpulp.inc": macros,
-    "library/xpulp_codes.inc": constants,
+    "library/xpulp.inc": encoded_macros,
+    "library/xpulp_native.inc": native_macros,
     "include/me_intrinsics_gap9.h": encoded_bodies,
     "include/me_intrinsics_c.h": plain_bodies,
     "include/me_intrinsics_sdk.h": builtin_bodies,
