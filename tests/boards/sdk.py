@@ -61,15 +61,16 @@ def _sources(build: Build) -> dict[str, str]:
     return {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
 
 
-def for_chip(build: Build, *defines: str) -> Firmware:
-    """An ELF for the simulated chip; SHIM_CHECKS among the defines: with every argument checked."""
+def for_chip(build: Build, *defines: str, cc: str = "zig") -> Firmware:
+    """An ELF for the simulated chip, kernels as words; SHIM_CHECKS among the defines: with every
+    argument checked."""
     shim = {
         name.removeprefix("chip/"): text
         for name, text in _texts(SHIM, "*.[ch]").items()
         if not name.endswith("host.c")
     }
     files = {**_sources(build), **_renamed_runtime(), **shim}
-    made = link(files, defines=(*DEFINES, "SHIM_CHIP", *defines))
+    made = link(files, cc=cc, defines=(*DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", *defines))
     check_instructions(made)
     return made
 

@@ -17,15 +17,17 @@ from myoedge.backends.build import Build
 from myoedge.codegen.project import SDK_FOLDER, Sources, build_digest, marker
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
-from myoedge.system import tools
+from myoedge.system import toolchain, tools
 from myoedge.zoo.all_convnet import hd
 from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, small_network
 from tests.e2e.test_less_l2 import SHAPE, Deep
+from tests.firmware.programs import riscv_gcc
 
 CLOSE, LARGE_CYCLES = 0.02, 20_000
 CLOSE_WITH_CHECKS = 0.2  # every PMSIS call is looked at
+CLOSE_WITH_ANOTHER_COMPILER = 0.15
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +71,33 @@ def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_
     assert "outputs as expected" in ran.stdout
 
 
-def test_cycles_are_those_of_the_bare_metal_program(tmp_path: Path) -> None:
-    """Layers of some size; what a small layer differs by is where its code happens to lie."""
-    build = sdk.made(tmp_path, hd(), (1, 1, 16, 8), engine="cores")
-    found = cycles(golden_run(build, tmp_path))
+@pytest.fixture(scope="module")
+def convnet(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return sdk.made(tmp_path_factory.mktemp("convnet"), hd(), (1, 1, 16, 8), engine="cores")
+
+
+def large_layers(build: Build, printed: str) -> list[tuple[int, int]]:
+    """Cycles as printed and in the bare-metal program, of layers of LARGE_CYCLES and of all; what
+    a small layer differs by is where its code happens to lie."""
     (bare,) = myoedge.simulate(build).measurement.inferences
     wanted = [*(layer.cycles for layer in bare.layers), bare.cycles]
-    large = [(f, w) for f, w in zip(found, wanted, strict=True) if w >= LARGE_CYCLES]
+    pairs = zip(cycles(printed), wanted, strict=True)
+    return [(found, cycles) for found, cycles in pairs if cycles >= LARGE_CYCLES]
+
+
+def test_cycles_are_those_of_the_bare_metal_program(convnet: Build, tmp_path: Path) -> None:
+    large = large_layers(convnet, golden_run(convnet, tmp_path))
     assert len(large) >= 6
-    assert all(abs(f - w) <= CLOSE * w for f, w in large), (found, wanted)
+    assert all(abs(f - w) <= CLOSE * w for f, w in large), large
+
+
+@pytest.mark.skipif(riscv_gcc() is None, reason="riscv64-unknown-elf-gcc is not installed")
+def test_cycles_with_c_of_another_compiler_are_close(convnet: Build, tmp_path: Path) -> None:
+    printed = simulate(sdk.for_chip(convnet, cc=str(riscv_gcc())).elf, folder=tmp_path).output
+    assert "outputs as expected" in printed
+    large = large_layers(convnet, printed)
+    assert len(large) >= 6
+    assert all(abs(f - w) <= CLOSE_WITH_ANOTHER_COMPILER * w for f, w in large), large
 
 
 # ---- NE16
@@ -170,7 +190,6 @@ def test_l3_that_is_read_as_memory_is_a_fault(deep: Build, tmp_path: Path) -> No
 SETUP = """
 set(CMAKE_C_COMPILER_WORKS 1)
 set(CMAKE_ASM_COMPILER_WORKS 1)
-set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 function(setupos target)
   get_target_property(sources ${target} SOURCES)
   get_target_property(macros ${target} COMPILE_DEFINITIONS)
@@ -181,43 +200,55 @@ endfunction()
 """
 
 
-def configured(build: Build, folder: Path, *options: str) -> str:
+COMPILER = """\
+#!/bin/sh
+case "$*" in {refuses}) echo "Error: unknown pseudo-op: .insn" >&2; exit 1 ;; esac
+exec {zig} cc -target riscv32-freestanding-none -mcpu=generic_rv32+m+c "$@"
+"""
+WITH_CMAKE = pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+
+
+def configured(build: Build, folder: Path, *options: str, refuses: str = "nothing") -> str:
     """What CMake says of the project, with an SDK that does nothing but look."""
-    done = configuring(build, folder, *options)
+    done = configuring(build, folder, *options, refuses=refuses)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
-def configuring(build: Build, folder: Path, *options: str) -> tools.CompletedProcess:
-    """CMake's run."""
+def configuring(
+    build: Build, folder: Path, *options: str, refuses: str = "nothing"
+) -> tools.CompletedProcess:
+    """CMake's run; the compiler refuses what fits a pattern of the shell."""
     setup = folder / "sdk" / "utils" / "cmake" / "setup.cmake"
     setup.parent.mkdir(parents=True)
     setup.write_text(SETUP)
+    compiler = folder / "compiler"
+    compiler.write_text(COMPILER.format(refuses=refuses, zig=toolchain.compiler().command[0]))
+    compiler.chmod(0o755)
     places = ("-S", str(build.folder / SDK_FOLDER), "-B", str(folder / "made"))
-    return tools.run(
-        ["cmake", *places, *options], cwd=folder, env={"GAP_SDK_HOME": str(folder / "sdk")}
-    )
+    compilers = (f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_ASM_COMPILER={compiler}")
+    env = {"GAP_SDK_HOME": str(folder / "sdk")}
+    return tools.run(["cmake", *places, *compilers, *options], cwd=folder, env=env)
 
 
-@pytest.mark.skipif(
-    not (shutil.which("cmake") and shutil.which("cc")), reason="cmake or cc is not installed"
-)
+def macros(said: str) -> set[str]:
+    (found,) = re.findall("MACROS (.*)", said)
+    return {*found.split(";")}
+
+
+@WITH_CMAKE
 def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
     said = configured(deep, tmp_path, "-DME_POINT=low", "-DME_BAUD_RATE=1000000")
     for name in ("network.c", "weights.c", "me_gemm_s8.c", "app.c", "serve.c", "ports.c"):
         assert f"/{name}" in said
     assert "selftest.c" not in said
     assert "firmware/main.c" not in said
-    macros = re.search("MACROS (.*)", said)
-    assert macros is not None
     wanted = {"ME_GAP9", "ME_PMSIS", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
-    assert wanted <= {*macros.group(1).split(";")}
+    assert wanted <= macros(said)
     assert "l3.bin@flash:readfs_flash:files" in said
 
 
-@pytest.mark.skipif(
-    not (shutil.which("cmake") and shutil.which("cc")), reason="cmake or cc is not installed"
-)
+@WITH_CMAKE
 @pytest.mark.parametrize(
     ("point", "said"),
     [
@@ -233,6 +264,29 @@ def test_voltage_of_a_clock(two: Build, tmp_path: Path, point: str, said: str) -
     done = configuring(two, tmp_path, f"-DME_POINT={point}")
     assert said in " ".join((done.stdout + done.stderr).split())
     assert (done.returncode == 0) == said.startswith("ME_MILLIVOLTS")
+
+
+@WITH_CMAKE
+@pytest.mark.parametrize(
+    ("asked", "refuses", "form"),
+    [
+        ("word", "*ME_XPULP_INSN*|*ME_XPULP_NATIVE*", "ME_XPULP_WORD"),
+        ("insn", "nothing", "ME_XPULP_INSN"),
+        ("insn", "*ME_XPULP_INSN*", "ME_XPULP_WORD"),
+        ("native", "nothing", "ME_XPULP_WORD"),
+        ("word", "*ME_XPULP_*", "ME_SDK"),
+        ("c", "nothing", "ME_SDK"),
+    ],
+)
+def test_kernels_are_in_assembly_where_there_is_an_assembler(
+    two: Build, tmp_path: Path, asked: str, refuses: str, form: str
+) -> None:
+    """The SDK's assembler has no .insn, the compiler of this package no mnemonics of Xpulpv2."""
+    said = configured(two, tmp_path, f"-DME_ASSEMBLY={asked}", refuses=refuses)
+    forms = {m for m in macros(said) if m == "ME_SDK" or m.startswith("ME_XPULP_")}
+    assert forms == {form}
+    warning = re.search(r"CMake Warning.*?kernels in C.*?2\.6 to 3\.7 times", said, re.DOTALL)
+    assert bool(warning) == (form == "ME_SDK")
 
 
 def test_the_digest_names_sources_and_l3(two: Build, deep: Build) -> None:
