@@ -56,7 +56,7 @@ def validate(
 ) -> Validation:
     """Compares the generated C with the NumPy reference, bit for bit, on one backend after another.
 
-    on      backends: "host", "simulator" (every layer), "gvsoc", "board" (the outputs);
+    on      backends: "host", "simulator" (every layer), "gvsoc", "gvsoc-sdk", "board" (outputs);
             "host,simulator" too
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
@@ -119,7 +119,8 @@ def simulate(
 ) -> Simulated:
     """Runs the firmware of a build: outputs, and cycles of every layer.
 
-    on                "simulator", "gvsoc" where one is installed, "board" (see `run`)
+    on                "simulator", "gvsoc" where one is installed, "gvsoc-sdk" where
+                      GAP_SDK_HOME names a GAP SDK, "board" (see `run`)
     input             float samples as for calibration, one inference each; without them the golden
     operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
                       "300MHz", or "auto": the cheapest within the build's [budget] latency; without

@@ -155,6 +155,18 @@ class Build(BuildFolder):
         gvsoc.require_ne16(on_ne16)
         return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))
 
+    def run_on_gvsoc_sdk(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
+        """Builds the GAP SDK application for the SDK's GVSoC and runs it there.
+
+        Errors: E204 a stream, E240 no application, E501 no SDK, E502 too slow, E710, E711.
+        """
+        from myoedge.backends import gvsoc_sdk
+
+        if self.stream is not None:
+            title = f"frames of {self.folder.name} come over the serial line alone"
+            raise MyoedgeError("E204", title, tries=["--on gvsoc", "--on simulator"])
+        return gvsoc_sdk.run_application(self.folder, self.application, self.files(inputs))
+
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Files of a run of firmware.elf with these inputs."""
         return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import platform
 import re
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +52,7 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("onnxruntime", "onnxruntime>=1.20", ("validate --onnx",), False),
 )
 ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
+ON_GVSOC_SDK = ("validate --on gvsoc-sdk", "simulate --on gvsoc-sdk")
 CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
 
 
@@ -71,7 +73,8 @@ def tool_rows() -> tuple[ToolRow, ...]:
             *("openocd_tools", "", ("flash",), openocd.GET_TOOLS),
             _folder_place("GAP_OPENOCD_TOOLS", "tcl"),
         ),
-        _row("gap_sdk", "", ("flash",), source, sdk),
+        _row("gap_sdk", "", ("flash", *ON_GVSOC_SDK), source, sdk),
+        _row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
         _row("probe", "", BOARD_VERBS, connect, _probe_place()),
     )
     packages = (
@@ -96,6 +99,12 @@ def _openocd_place() -> tuple[str, str] | None:
         return None
     version = openocd.version(program)
     return None if version is None else (version, program)
+
+
+def _program_place(name: str) -> tuple[str, str] | None:
+    """A program on PATH."""
+    place = shutil.which(name)
+    return None if place is None else ("", place)
 
 
 def _folder_place(variable: str, part: str) -> tuple[str, str] | None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from myoedge.backends import gvsoc_sdk
 from myoedge.backends.equivalence import (
+    ON_GVSOC,
     Case,
     board_runs,
     cases,
@@ -35,7 +37,12 @@ if TYPE_CHECKING:
 
 SILICON = "silicon"
 TRACE = "trace.json"
-BACKENDS = {"simulator": "the simulator", "gvsoc": "GVSoC", "board": "a board"}
+BACKENDS = {
+    "simulator": "the simulator",
+    "gvsoc": "GVSoC",
+    gvsoc_sdk.NAME: "the GAP SDK's GVSoC",
+    "board": "a board",
+}
 MOST_FILE = 256 << 20  # bytes of a program, by far
 
 Progress = Callable[[int, str], None]
@@ -109,8 +116,8 @@ def _measured(
     if on == "board":
         return build.run_on_board(board_runs(build.stream, runs)), None
     inputs = chip_inputs(build.stream, runs)
-    if on == "gvsoc":
-        return build.run_on_gvsoc(inputs), None
+    if on in ON_GVSOC:
+        return ON_GVSOC[on](build, inputs), None
     options = RunOptions(spans=trace)
     return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
 

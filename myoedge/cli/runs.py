@@ -18,6 +18,7 @@ BACKENDS = {
     "host": "host C, every layer",
     "simulator": "simulated GAP9, every layer",
     "gvsoc": "GVSoC, outputs",
+    "gvsoc-sdk": "GVSoC of the GAP SDK, outputs",
     "board": "board, outputs",
 }
 
@@ -28,7 +29,7 @@ BACKENDS = {
     "--on",
     default="host",
     metavar="BACKENDS",
-    help="Backends, separated by commas: host, simulator, gvsoc, board.",
+    help="Backends, separated by commas: host, simulator, gvsoc, gvsoc-sdk, board.",
 )
 @click.option("--input", metavar="FILE", help="npz/npy with further samples.")
 @click.option(

@@ -38,6 +38,7 @@ MEASURED_ON = {
     "modelled": "cost model of {}",
     "simulated": "simulated {}",
     "gvsoc": "GVSoC",
+    "gvsoc-sdk": "GVSoC of the GAP SDK",
     "board": "{} board",
 }
 
@@ -79,10 +80,10 @@ def measured_on(report: Report) -> str:
 def the_place(report: Report) -> str:
     """Source of the cycles inside a sentence: "the simulated GAP9", "GVSoC"."""
     name = measured_on(report)
-    return name if name == MEASURED_ON["gvsoc"] else f"the {name}"
+    return name if name.startswith(MEASURED_ON["gvsoc"]) else f"the {name}"
 
 
-BACKENDS = {"simulated": "simulator", "gvsoc": "gvsoc", "board": "board"}
+BACKENDS = {"simulated": "simulator", **{x: x for x in ("gvsoc", "gvsoc-sdk", "board")}}
 
 
 def outputs_compared(report: Report, backend: str) -> bool:

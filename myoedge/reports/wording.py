@@ -78,6 +78,7 @@ BACKEND_NAMES = {
     "host": "C on the host",
     "simulator": "simulator",
     "gvsoc": "GVSoC",
+    "gvsoc-sdk": "GVSoC of the GAP SDK",
     "board": "board",
 }
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}

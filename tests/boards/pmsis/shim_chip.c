@@ -143,7 +143,14 @@ void shim_line_write(const void *from, uint32_t bytes)
     shim_check(bm_write(line_out, from, bytes) == bytes, "the line does not take it");
 }
 
-/* %s, %ld and %lu */
+static void print_byte(uint32_t value)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char text[] = { digits[value >> 4 & 15], digits[value & 15], 0 };
+    bm_print(text);
+}
+
+/* %s, %02x, %ld and %lu */
 int printf(const char *format, ...)
 {
     char one[2] = { 0, 0 };
@@ -155,6 +162,9 @@ int printf(const char *format, ...)
             bm_print(one);
         } else if (*++format == 's') {
             bm_print(va_arg(values, const char *));
+        } else if (*format == '0') {
+            print_byte(va_arg(values, unsigned));
+            format += 2;
         } else {
             bm_print_number((int32_t)va_arg(values, unsigned long));
             format++;

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backend gvsoc-sdk: the application of a build on the GVSoC of the GAP SDK (5.x).
+
+Never run with a real SDK: configuration, targets and options are those of public applications.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.backends.measurement import (
+    FirmwareFiles,
+    Inference,
+    LayerCost,
+    Measurement,
+    outputs_of,
+)
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.system import tools
+
+NAME = "gvsoc-sdk"
+SETUP = "utils/cmake/setup.cmake"  # of an SDK
+SOURCE = "source GAP9_SDK/configs/gap9_evk_audio.sh, which sets GAP_SDK_HOME"
+PLATFORMS = ("CONFIG_PLATFORM_BOARD=y", "CONFIG_PLATFORM_GVSOC=y")  # written by build; run here
+OPTIONS = ("-DME_UART=OFF", "-DME_PRINT_OUTPUTS=ON")
+TIMEOUT_S = 3600.0
+PARTS = ("src", "gap_sdk", "l3.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """A GAP SDK in the environment, and the cmake that builds with it."""
+
+    home: Path
+    cmake: str
+
+
+def find() -> Sdk:
+    """The SDK of $GAP_SDK_HOME. Errors: E501 none, or no cmake."""
+    home, cmake = os.environ.get("GAP_SDK_HOME", ""), shutil.which("cmake")
+    if not home or not Path(home, SETUP).is_file():
+        facts = {"GAP_SDK_HOME": home or "not set", "needs": SETUP}
+        raise MyoedgeError("E501", "there is no GAP SDK", facts, (SOURCE, "--on simulator"))
+    if cmake is None:
+        tries = ("install cmake", "--on simulator")
+        raise MyoedgeError("E501", "cmake is missing, with which the GAP SDK builds", tries=tries)
+    return Sdk(Path(home), cmake)
+
+
+def run_application(
+    build: Path, marker: str, files: FirmwareFiles, *, timeout_s: float = TIMEOUT_S
+) -> Measurement:
+    """Builds the application for the SDK's GVSoC and runs an inference for each sample.
+
+    marker      identity that the program prints
+    timeout_s   of each run
+    The build folder stays as it is.
+    Errors: E501 no SDK, or one that does not build it; E502 too slow; E710, E711 no whole output.
+    """
+    sdk = find()
+    with tools.scratch() as folder:
+        for part in PARTS:
+            _copy(build / part, folder / part)
+        config = folder / "gap_sdk" / "sdk.config"
+        config.write_text(config.read_text(encoding="utf-8").replace(*PLATFORMS), encoding="utf-8")
+        made = folder / "made"
+        _cmake(sdk, folder, "-S", str(folder / "gap_sdk"), "-B", str(made), *OPTIONS)
+        rows, printed = [], ""
+        for sample in files.samples:
+            _set_inputs(folder / "src" / "golden.h", sample)
+            _cmake(sdk, folder, "--build", str(made))
+            command = (sdk.cmake, "--build", str(made), "--target", "run")
+            done = tools.run(command, cwd=folder, env=_environment(folder), timeout_s=timeout_s)
+            rows.append(_inference(done, marker, files))
+            printed += done.stdout
+    return Measurement(NAME, tuple(rows), printed=printed)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("build"))
+    elif source.is_file():
+        shutil.copyfile(source, target)
+
+
+def _environment(folder: Path) -> Mapping[str, str]:
+    """What the SDK's macros read where they build and run: l3.bin in the flash's file system."""
+    file = folder / "l3.bin"
+    if not file.is_file():
+        return {}
+    return {"runner_args": f"--flash-property={file}@flash:readfs_flash:files"}
+
+
+def _cmake(sdk: Sdk, folder: Path, *arguments: str) -> None:
+    command = (sdk.cmake, *arguments)
+    done = tools.run(command, cwd=folder, env=_environment(folder), timeout_s=TIMEOUT_S)
+    if done.returncode != 0:
+        facts = {"SDK": sdk.home, "output": _end(done)}
+        tries = ("--on simulator", "cmake -S DIR/gap_sdk -B DIR/gap_sdk/build, to see all of it")
+        raise MyoedgeError("E501", "the GAP SDK does not build the application", facts, tries)
+
+
+def _end(done: tools.CompletedProcess) -> str:
+    return (done.stdout + done.stderr).strip()[-600:]
+
+
+def _set_inputs(header: Path, sample: Sequence[Array]) -> None:
+    """Other inputs in golden.h, of which the application runs the golden sample."""
+    text = header.read_text(encoding="utf-8")
+    for number, values in enumerate(sample):
+        array = ", ".join(str(int(x)) for x in np.ravel(values))
+        text = re.sub(
+            rf"(golden_input{number}\[\d+\] = \{{)[^}}]*\}}", rf"\g<1>\n{array}\n}}", text, count=1
+        )
+    header.write_text(text, encoding="utf-8")
+
+
+def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
+    """The run that the application printed. Errors: E710 outputs of another size, E711 no run."""
+    text = done.stdout
+    layers = {
+        int(i): int(n) for i, n in re.findall(r"^layer (\d+): (\d+) cycles", text, re.MULTILINE)
+    }
+    total = re.search(r"^all: (\d+) cycles", text, re.MULTILINE)
+    is_whole = marker in text and sorted(layers) == list(range(files.layers))
+    if done.returncode != 0 or total is None or not is_whole:
+        facts = {"exit code": done.returncode, "output": _end(done)}
+        raise MyoedgeError("E711", "the application did not run to its end", facts)
+    rows = re.findall(r"^output \d+: ([0-9a-f]*)\r?$", text, re.MULTILINE)
+    (outputs,) = outputs_of(bytes.fromhex("".join(rows)), files.specs, 1)
+    costs = tuple(LayerCost(layers[i]) for i in range(files.layers))
+    return Inference(outputs, int(total.group(1)), costs)

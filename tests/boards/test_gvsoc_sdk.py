@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--on gvsoc-sdk: the application is built and run with an SDK that our simulated chip plays."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.backends import gvsoc_sdk
+from myoedge.backends.build import Build
+from myoedge.backends.equivalence import golden_sample
+from myoedge.errors import MyoedgeError
+from tests.boards import sdk
+from tests.conftest import myoedge as command
+from tests.e2e.test_less_l2 import SHAPE, Deep
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An SDK's folder, and its cmake first on PATH."""
+    setup = tmp_path / "sdk" / gvsoc_sdk.SETUP
+    setup.parent.mkdir(parents=True)
+    setup.touch()
+    program = tmp_path / "bin" / "cmake"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.boards.fake_cmake "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GAP_SDK_HOME", str(tmp_path / "sdk"))
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Its weights have no room in L2."""
+    return sdk.made(tmp_path_factory.mktemp("deep"), Deep(), SHAPE, l2="23KiB")
+
+
+def test_outputs_and_cycles_of_samples(two: Build, played: pytest.MonkeyPatch) -> None:
+    shapes = [port["shape"] for port in two.report["inputs"]]
+    rng = np.random.default_rng(3)
+    samples = {
+        port["name"]: rng.standard_normal((2, *shape)).astype(np.float32)
+        for port, shape in zip(two.report["inputs"], shapes, strict=True)
+    }
+    before = {path: path.read_bytes() for path in (two.folder / "src").glob("*") if path.is_file()}
+    ran = myoedge.simulate(two, on="gvsoc-sdk", input=samples)
+    bare = myoedge.simulate(two, input=samples).measurement
+    assert ran.exact
+    assert ran.report["cycles"]["source"] == "gvsoc-sdk"
+    assert ran.report["exact"]["gvsoc-sdk"] is True
+    assert len(ran.measurement.inferences) == 2
+    for found, wanted in zip(ran.measurement.inferences, bare.inferences, strict=True):
+        assert len(found.layers) == len(wanted.layers)
+        assert sum(layer.cycles for layer in found.layers) <= found.cycles
+        for y, z in zip(found.outputs, wanted.outputs, strict=True):
+            np.testing.assert_array_equal(y, z)
+    assert before == {path: path.read_bytes() for path in before}, "the folder is as it was"
+
+
+def test_weights_from_l3_and_the_texts(deep: Build, played: pytest.MonkeyPatch) -> None:
+    checked = myoedge.validate(deep, on="gvsoc-sdk")
+    assert (checked.difference, checked.exact["gvsoc-sdk"]) == (None, True)
+    shown = command("simulate", deep.folder, "--on", "gvsoc-sdk", cwd=deep.folder)
+    assert (shown.code, "GVSoC of the GAP SDK" in shown.out) == (0, True), shown.err
+    report = command("report", deep.folder, cwd=deep.folder)
+    assert "GVSoC of the GAP SDK" in report.out
+    assert "GVSoC of the GAP SDK" in deep.written("report.html").decode()
+    told = command("validate", deep.folder, "--on", "gvsoc-sdk", cwd=deep.folder)
+    assert "exact: reference = GVSoC of the GAP SDK, outputs" in told.out
+
+
+def test_a_wrong_byte_is_a_difference(two: Build, played: pytest.MonkeyPatch) -> None:
+    first = two.run_raw([*golden_sample(two).values()])[0]
+    played.setenv("FAKE_BYTE", f"{int(np.ravel(first).view(np.uint8)[-1]) ^ 1:02x}")
+    found = myoedge.validate(two, on="gvsoc-sdk").difference
+    assert found is not None
+    assert (found.backend, abs(found.expected - found.got)) == ("gvsoc-sdk", 1)
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "says"),
+    [
+        ("configure", "E501", "the GAP SDK does not build the application"),
+        ("build", "E501", "no such call"),
+        ("silent", "E711", "the application did not run to its end"),
+    ],
+)
+def test_what_fails(
+    two: Build, played: pytest.MonkeyPatch, fails: str, code: str, says: str
+) -> None:
+    played.setenv("FAKE_FAILS", fails)
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.simulate(two, on="gvsoc-sdk")
+    assert raised.value.code == code
+    assert says in str(raised.value.notice)
+
+
+def test_a_run_that_hangs(two: Build, played: pytest.MonkeyPatch) -> None:
+    played.setenv("FAKE_FAILS", "hang")
+    inputs = [[*golden_sample(two).values()]]
+    with pytest.raises(MyoedgeError) as raised:
+        gvsoc_sdk.run_application(two.folder, two.application, two.files(inputs), timeout_s=0.2)
+    assert raised.value.code == "E502"
+
+
+def test_without_an_sdk(two: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for home in ("", str(tmp_path)):
+        monkeypatch.setenv("GAP_SDK_HOME", home)
+        with pytest.raises(MyoedgeError, match="there is no GAP SDK") as raised:
+            myoedge.validate(two, on=("host", "gvsoc-sdk"))
+        assert raised.value.code == "E501"
+
+
+def test_without_an_application(small: Path, tmp_path: Path, played: pytest.MonkeyPatch) -> None:
+    files = {"calib": small / "calib.npz", "output": tmp_path / "out"}
+    build = myoedge.build(small / "model.pt2", **files)
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.simulate(build, on="gvsoc-sdk")
+    assert raised.value.code == "E240"
