@@ -126,15 +126,14 @@ def _set_inputs(header: Path, sample: Sequence[Array]) -> None:
 def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
     """The run that the application printed. Errors: E710 outputs of another size, E711 no run."""
     text = done.stdout
-    layers = {
-        int(i): int(n) for i, n in re.findall(r"^layer (\d+): (\d+) cycles", text, re.MULTILINE)
-    }
-    total = re.search(r"^all: (\d+) cycles", text, re.MULTILINE)
+    counts = re.findall(r"(?m)^layer (\d+): (\d+) cycles", text)
+    layers = {int(number): int(cycles) for number, cycles in counts}
+    total = re.search(r"(?m)^all: (\d+) cycles", text)
     is_whole = marker in text and sorted(layers) == list(range(files.layers))
     if done.returncode != 0 or total is None or not is_whole:
         facts = {"exit code": done.returncode, "output": _end(done)}
         raise MyoedgeError("E711", "the application did not run to its end", facts)
-    rows = re.findall(r"^output \d+: ([0-9a-f]*)\r?$", text, re.MULTILINE)
+    rows = re.findall(r"(?m)^output \d+: ([0-9a-f]*)\r?$", text)
     (outputs,) = outputs_of(bytes.fromhex("".join(rows)), files.specs, 1)
     costs = tuple(LayerCost(layers[i]) for i in range(files.layers))
     return Inference(outputs, int(total.group(1)), costs)

@@ -37,6 +37,7 @@ SHARED = {
     "E111": {"frontend.refusals", "passes.lower"},  # no way to build it
     "E204": {
         "building.budget",
+        "backends.build",
         "backends.flashing",
         "backends.equivalence",
         "building.request",
@@ -75,6 +76,7 @@ SHARED = {
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "E501": {
+        "backends.gvsoc_sdk",
         "system.tools",
         "system.toolchain",
         "frontend.torch.preflight",
@@ -101,6 +103,7 @@ SHARED = {
     "E604": {"backends.console", "backends.meter"},  # nothing comes over the line
     "E605": {"backends.console", "backends.meter"},  # what comes makes no sense
     "E606": {"backends.board", "backends.console"},  # the board runs something else
+    "E711": {"backends.gvsoc_sdk", "backends.measurement"},  # a run that did not end well
 }
 
 
