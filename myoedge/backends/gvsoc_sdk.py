@@ -92,7 +92,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _environment(folder: Path) -> Mapping[str, str]:
-    """What the SDK's macros read where they build and run: l3.bin in the flash's file system."""
+    """Variables for the SDK's macros: l3.bin in the flash's file system."""
     file = folder / "l3.bin"
     if not file.is_file():
         return {}
