@@ -7,8 +7,8 @@
 /* ---- GAP9 */
 
 #define V4_CHANNEL (1u << 13)
-#define V4_CLOCK_GATE (ME_UDMA + 0x04u)
-#define V4_RESET (ME_UDMA + 0x10u)
+#define V4_CLOCK_SET (ME_UDMA + 0x04u)  /* write-only: sets bits, clocks on */
+#define V4_RESET_SET (ME_UDMA + 0x10u)  /* write-only: sets bits, resets off */
 #define V4_RX_GENERATOR (ME_L3_V4 + 0x00u)
 #define V4_TX_GENERATOR (ME_L3_V4 + 0x04u)
 #define V4_L2 (ME_L3_V4 + 0x0Cu)
@@ -24,8 +24,8 @@
 
 void me_l3_v4_open(void)
 {
-    ME_REG(V4_CLOCK_GATE) = ME_REG(V4_CLOCK_GATE) | V4_CHANNEL;
-    ME_REG(V4_RESET) = ME_REG(V4_RESET) | V4_CHANNEL;
+    ME_REG(V4_RESET_SET) = V4_CHANNEL;
+    ME_REG(V4_CLOCK_SET) = V4_CHANNEL;
     ME_REG(V4_RX_GENERATOR) = 0;
     ME_REG(V4_TX_GENERATOR) = 1;
     ME_REG(V4_RAM_FROM) = 0;

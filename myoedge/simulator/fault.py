@@ -17,7 +17,7 @@ KINDS = {
     1: ("E701", "an instruction of this chip's cores: RV32IMC and Xpulpv2, no floating point"),
     2: ("E702", "addresses of L1, L2 or a register"),
     3: ("E703", "code in L2, at even addresses"),
-    4: ("E704", "a register that exists, with an access of its size"),
+    4: ("E704", "a register that exists, with an access of its size and direction"),
     5: ("E705", "transfers of 1 byte to 128 KiB between L1 and L2, 2D on the L2 side, waited for"),
     6: ("E706", "larger stacks"),
     7: ("E707", "an event that wakes one of the cores"),

@@ -157,7 +157,9 @@ def _start(rng: random.Random, tame: bool) -> Words:
         entry = _value(rng) if odd else CLUSTER_ENTRY + rng.choice((0, 0, 0, 4, 8, 0x100))
         code += _store(CLUSTER + 0x40 + 4 * core, entry)
     code += _store(0x10201400, rng.randrange(2)) + _store(0x1A108800, rng.randrange(2))
-    code += _store(UDMA + 4, 1 << 13) + _store(UDMA + 0x10, 1 << 13) + _store(UDMA, 1 << 8)
+    code += (
+        _store(UDMA + 4, 1 << 13) + _store(UDMA + 0x10, 1 << 13) + _store(UDMA, 1 << 13 | 1 << 8)
+    )
     return code + _registers(rng) + _store(CLUSTER + 8, rng.choice((0, 0x1FF, rng.getrandbits(9))))
 
 

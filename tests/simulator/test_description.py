@@ -99,9 +99,14 @@ WHERE_OTHERS_ARE = {
 }
 
 
+def switched_on() -> Code:
+    """Clock and reset of the controller of L3."""
+    return [*put(0x1A102010, 1 << 13), *put(0x1A102004, 1 << 13)]
+
+
 def queued_writes() -> Code:
     """Transfers into L3, with something in L2's way."""
-    ready = [*put(0x1A102004, 1 << 13), *put(0x1A102010, 1 << 13), *put(0x1A102764, 1)]
+    ready = [*switched_on(), *put(0x1A102764, 1)]
     begin = [*put(0x1A10270C, 0x1C110000), *put(0x1A102710, 4096), *put(0x1A102714, 2)]
     return [*ready, *put(0x1A102760, 1), *put(ITC_MASK, 1 << 30), *begin, WFI]
 
@@ -154,10 +159,11 @@ def two_jobs() -> bytes:
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
-    "l3_bytes": (0x1000, make({}, [*put(0x1A102720, 0x1000), *queued_writes()])),
+    "l3_bytes": (0x1000, make({}, [*switched_on(), *put(0x1A102720, 0x1000), *queued_writes()])),
     "fc_alias_bytes": (0x1000, make({}, get(0x2000, 0))),
     "cluster_alias_bytes": (0x100000, make({1: get(0x204000, 0)})),
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
+    "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),
     "mutexes": (4, make({1: put(EVENTS + 0xDC, 0)})),
     "dma_ids": (8, make({1: [*get(DMA, 0)] * 9})),

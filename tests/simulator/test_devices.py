@@ -102,9 +102,9 @@ def test_interrupts_wake_the_controller_when_they_are_not_masked() -> None:
 
 
 def test_clock_and_power_registers_take_what_is_written_and_are_ready() -> None:
-    addresses = [0x1A100004 + 4 * n for n in range(20)] + [0x1A104110, 0x1A107004, 0x1A107008]
+    addresses = [0x1A100004 + 4 * n for n in range(12)] + [0x1A104110, 0x1A107004, 0x1A107008]
     values = random.Random(0).sample(range(1 << 32), len(addresses))
-    fc = [*put(0x1A100000, 0), *get(0x1A100000, 0)]
+    fc = get(0x1A100000, 0)
     for address, value in zip(addresses, values, strict=True):
         fc += put(address, value)
     for n, address in enumerate(addresses):

@@ -52,7 +52,7 @@ V4_AWAIT = [WFI, *put(ITC_STATUS_CLEAR, L3_END)]
 
 
 def v3_open() -> Code:
-    return [*put(UDMA, 1 << 8), *put(V3_COMMON + 4, 6), *put(V3_COMMON + 0x20, 0)]
+    return [*put(UDMA, 1 << 13 | 1 << 8), *put(V3_COMMON + 4, 6), *put(V3_COMMON + 0x20, 0)]
 
 
 def v3_begin(l3: int, l2: int, size: int, read: bool) -> Code:

@@ -33,6 +33,8 @@
     X(outer_bytes_per_cycle)  /* of the cluster's connection to L2, each way; 0: no limit */     \
     X(outer_reach_cycles)     /* of an access until it gets there */                             \
     X(demux_cycles)           /* event unit and DMA of the own core */                           \
+    X(register_strict)        /* 1: accesses that registers.def excludes are faults; 0: loads of      */\
+                              /* write-only registers give 0, stores to read-only ones do nothing   */\
     X(cluster_register_cycles) X(cluster_register_cycles_fc) X(soc_register_cycles_cluster) X(soc_register_cycles_fc)          \
     /* instruction caches */                                                                     \
     X(line_bytes) X(l0_sets) X(l0_ways) X(l1_cache_banks) X(l1_cache_sets) X(l1_cache_ways)      \

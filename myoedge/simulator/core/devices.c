@@ -6,35 +6,36 @@
 
 typedef struct {
     uint32_t base, size;
-    uint32_t (*load)(const Access *a);
+    enum Device device;
+    uint32_t (*load)(const Access *a); // NULL: all its registers are write-only
     void (*store)(const Access *a, uint32_t value);
     bool bytes; // takes accesses of any size
 } Region;
 
 // Addresses of GAP9 and, where they differ and do not collide, of pulp-open.
 static const Region REGIONS[] = {
-    {0x10204000, 0x800, event_unit_load, event_unit_store, false},
-    {0x10204800, 0x400, dma_load, dma_store, false},
-    {0x10201800, 0x400, dma_outer_load, dma_outer_store, false},
-    {0x10200000, 0x400, cluster_control_load, cluster_control_store, false},
-    {0x10200400, 0x400, timer_load, timer_store, false},
-    {0x10200800, 0x800, event_units_load, event_units_store, false},
-    {0x10201000, 0x400, ne16_load, ne16_store, false},
-    {0x10201400, 0x400, cluster_cache_load, cluster_cache_store, false},
-    {0x1a100000, 0x1000, fll_load, fll_store, false},
-    {0x1a102000, 0x80, udma_load, udma_store, false},
-    {0x1a102480, 0x280, hyper_load, hyper_store, false},
-    {0x1a102700, 0x80, octospi_load, octospi_store, false},
-    {0x1a102880, 0x80, hyper_common_load, hyper_common_store, false},
-    {0x1a104000, 0x1000, chip_control_load, chip_control_store, false},
-    {0x1a107000, 0x1000, power_load, power_store, false},
-    {0x1a108800, 0x800, fc_cache_load, fc_cache_store, false},
-    {0x1a109000, 0x40, itc_load, itc_store, false},
-    {0x1a109800, 0x40, itc_load, itc_store, false},
-    {0x1a10b000, 0x40, timer_load, timer_store, false},
-    {0x1a10b800, 0x40, timer_load, timer_store, false},
-    {0x1a10f000, 0x1000, stdout_load, stdout_store, true},
-    {0x1a120000, 0x1000, stdout_load, stdout_store, true},
+    {0x10204000, 0x800, DEVICE_EVENT_UNIT, event_unit_load, event_unit_store, false},
+    {0x10204800, 0x400, DEVICE_MCHAN, dma_load, dma_store, false},
+    {0x10201800, 0x400, DEVICE_MCHAN, dma_outer_load, dma_outer_store, false},
+    {0x10200000, 0x400, DEVICE_CLUSTER_CONTROL, cluster_control_load, cluster_control_store, false},
+    {0x10200400, 0x400, DEVICE_TIMER, timer_load, timer_store, false},
+    {0x10200800, 0x800, DEVICE_EVENT_UNITS, event_units_load, event_units_store, false},
+    {0x10201000, 0x400, DEVICE_NE16, ne16_load, ne16_store, false},
+    {0x10201400, 0x400, DEVICE_CLUSTER_CACHE, NULL, cluster_cache_store, false},
+    {0x1a100000, 0x1000, DEVICE_FLL, fll_load, fll_store, false},
+    {0x1a102000, 0x80, DEVICE_UDMA, udma_load, udma_store, false},
+    {0x1a102480, 0x280, DEVICE_HYPER, hyper_load, hyper_store, false},
+    {0x1a102700, 0x80, DEVICE_OCTOSPI, octospi_load, octospi_store, false},
+    {0x1a102880, 0x80, DEVICE_HYPER_COMMON, hyper_common_load, hyper_common_store, false},
+    {0x1a104000, 0x1000, DEVICE_CHIP_CONTROL, chip_control_load, chip_control_store, false},
+    {0x1a107000, 0x1000, DEVICE_POWER, power_load, power_store, false},
+    {0x1a108800, 0x800, DEVICE_FC_CACHE, NULL, fc_cache_store, false},
+    {0x1a109000, 0x40, DEVICE_ITC, itc_load, itc_store, false},
+    {0x1a109800, 0x40, DEVICE_ITC, itc_load, itc_store, false},
+    {0x1a10b000, 0x40, DEVICE_TIMER, timer_load, timer_store, false},
+    {0x1a10b800, 0x40, DEVICE_TIMER, timer_load, timer_store, false},
+    {0x1a10f000, 0x1000, DEVICE_STDOUT, NULL, stdout_store, true},
+    {0x1a120000, 0x1000, DEVICE_STDOUT, NULL, stdout_store, true},
 };
 enum { REGION_COUNT = sizeof REGIONS / sizeof REGIONS[0] };
 
@@ -77,25 +78,28 @@ static const Region *seen_region(const Machine *m, uint32_t address)
     return region;
 }
 
-static const Region *reach(Access *a, uint32_t size)
+// NULL: the access does nothing.
+static const Region *reach(Access *a, uint32_t size, bool is_store)
 {
     const Region *region = seen_region(a->c->m, a->address);
     if (!region) no_register(a);
-    a->offset = a->address - region->base;
+    a->offset = (a->address - region->base) % region->size;
     check_size(a, region, size);
-    return region;
+    return takes_access(a, region->device, is_store) ? region : NULL;
 }
 
 uint32_t register_load(Core *c, const Insn *i, uint32_t address, uint32_t size)
 {
     Access a = {c, i, address, 0};
-    return reach(&a, size)->load(&a);
+    const Region *region = reach(&a, size, false);
+    return region ? region->load(&a) : 0;
 }
 
 void register_store(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_t value)
 {
     Access a = {c, i, address, 0};
-    reach(&a, size)->store(&a, value);
+    const Region *region = reach(&a, size, true);
+    if (region) region->store(&a, value);
 }
 
 void actor_due(Machine *m, int actor)

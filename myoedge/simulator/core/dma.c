@@ -5,7 +5,7 @@
 
 #include "devices.h"
 
-enum { COMMAND = 0x0, STATUS = 0x4, WINDOW = 0x3ff };
+enum { COMMAND = 0x0, STATUS = 0x4 };
 // The first word of a command.
 enum { LENGTH_MASK = 0x1ffff, TO_L1 = 1 << 17, INCREMENT = 1 << 18, LINES_OUTSIDE = 1 << 19,
        EVENT = 1 << 20, INTERRUPT = 1 << 21, BROADCAST = 1 << 22, LINES_IN_L1 = 1 << 23 };
@@ -192,7 +192,7 @@ void dma_moved(Machine *m, uint32_t channel, Cycle at)
 
 static uint32_t channel_load(const Access *a, uint32_t channel)
 {
-    switch (a->offset & WINDOW) {
+    switch (a->offset) {
     case COMMAND: return allocate(a, channel);
     case STATUS: return status(dma(a));
     default: no_register(a);
@@ -201,7 +201,7 @@ static uint32_t channel_load(const Access *a, uint32_t channel)
 
 static void channel_store(const Access *a, uint32_t channel, uint32_t value)
 {
-    switch (a->offset & WINDOW) {
+    switch (a->offset) {
     case COMMAND: write_word(a, channel, value); break;
     case STATUS: release(a, value & ((1u << DMA_IDS) - 1)); break;
     default: no_register(a);

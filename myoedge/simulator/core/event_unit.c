@@ -64,6 +64,11 @@ void raise_everywhere(Machine *m, int event, Cycle at)
         raise_event(m, (int)core, event, at);
 }
 
+static _Noreturn void only_elw(const Access *a)
+{
+    misused(a, FAULT_REGISTER, "only p.elw can wait for an event");
+}
+
 static uint32_t core_load(const Access *a, const CoreEvents *e, uint32_t offset)
 {
     switch (offset) {
@@ -75,7 +80,7 @@ static uint32_t core_load(const Access *a, const CoreEvents *e, uint32_t offset)
     case BUFFER_IRQ_MASKED: return e->buffer & e->interrupt_mask;
     case TARGETS: return e->targets;
     case WAIT:
-    case WAIT_CLEAR: misused(a, FAULT_REGISTER, "only p.elw can wait for an event");
+    case WAIT_CLEAR: only_elw(a);
     default: no_register(a);
     }
 }
@@ -110,6 +115,7 @@ uint32_t event_unit_load(const Access *a)
     if (a->c->id == FC) no_register(a);
     if (at < CORE_END) return core_load(a, &unit(a->c->m)->core[a->c->id], at);
     if (within(at, MUTEX_BASE, MUTEX_END)) return mutex_load(a, at - MUTEX_BASE);
+    if (within(at, TRIGGER_WAIT_BASE, TRIGGER_WAIT_END)) only_elw(a);
     if (within(at, BARRIER_BASE, BARRIER_END)) return barrier_load(a, at - BARRIER_BASE);
     no_register(a);
 }
@@ -196,6 +202,7 @@ bool event_wait(Core *c, const Insn *i, uint32_t address, uint32_t *value)
     const Access a = {c, i, address, address - chip->demux_base};
     if (c->id == FC || a.offset >= chip->event_unit_bytes || (address & 3))
         misused(&a, FAULT_REGISTER, "p.elw of an address that is not in the core's event unit");
+    takes_access(&a, DEVICE_EVENT_UNIT, false);
     const CoreEvents *e = &unit(c->m)->core[c->id];
     c->wait_rd = i->rd;
     if (a.offset == WAIT || a.offset == WAIT_CLEAR)

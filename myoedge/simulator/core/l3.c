@@ -73,9 +73,9 @@ enum { V4_RX = 0x00, V4_TX = 0x04, V4_MODE = 0x08, V4_ADDRESS = 0x0c, V4_SIZE = 
        V4_START = 0x14, V4_OUTSIDE = 0x20, V4_TIMING = 0x24, V4_MBA0 = 0x28, V4_MBA1 = 0x2c,
        V4_BURST = 0x5c, V4_IRQ = 0x60, V4_CLOCK = 0x64 };
 enum { START_READ = 1, START_VALID = 2, LINEAR = 64, CLOCK_MASK = 0xff };
-// The uDMA's own registers: clocks and resets by peripheral.
-enum { CLOCK_V3 = 0x00, CLOCK_V4 = 0x04, RESET_V4 = 0x10, PERIPHERAL_V3 = 1 << 8,
-       PERIPHERAL_V4 = 1 << 13, UDMA_END = 0x20 };
+// The uDMA's own registers: clocks and (low: in) resets by peripheral, some by setting bits.
+enum { CLOCK = 0x00, CLOCK_SET = 0x04, CLOCK_CLEAR = 0x08, RESET = 0x0c, RESET_SET = 0x10,
+       RESET_CLEAR = 0x14, PERIPHERAL_V3 = 1 << 8, PERIPHERAL_V4 = 1 << 13 };
 
 static uint32_t v4(const Access *a, uint32_t offset) { return l3(a->c->m)->v4[offset / 4]; }
 
@@ -92,33 +92,37 @@ void l3_due(Machine *m)
 
 uint32_t udma_load(const Access *a)
 {
-    if (a->offset >= UDMA_END) no_register(a);
     return l3(a->c->m)->control[a->offset / 4];
 }
 
 void udma_store(const Access *a, uint32_t value)
 {
-    if (a->offset >= UDMA_END) no_register(a);
-    l3(a->c->m)->control[a->offset / 4] = value;
+    uint32_t *control = l3(a->c->m)->control;
+    switch (a->offset) {
+    case CLOCK_SET: control[CLOCK / 4] |= value; break;
+    case CLOCK_CLEAR: control[CLOCK / 4] &= ~value; break;
+    case RESET_SET: control[RESET / 4] |= value; break;
+    case RESET_CLEAR: control[RESET / 4] &= ~value; break;
+    default: control[a->offset / 4] = value; break;
+    }
 }
 
-static bool v4_known(uint32_t offset)
+static void check_running(const Access *a)
 {
-    return offset <= V4_START || (offset >= V4_OUTSIDE && offset <= V4_MBA1) || offset == V4_BURST
-        || offset == V4_IRQ || offset == V4_CLOCK;
+    const uint32_t *control = l3(a->c->m)->control;
+    if (!(control[CLOCK / 4] & control[RESET / 4] & PERIPHERAL_V4))
+        misused(a, FAULT_REGISTER, "a register of the L3 controller, which has no clock or is in reset");
 }
 
 uint32_t octospi_load(const Access *a)
 {
-    if (!v4_known(a->offset)) no_register(a);
-    return v4(a, a->offset);
+    check_running(a);
+    return a->offset == V4_START ? v4(a, V4_START) & START_READ : v4(a, a->offset);
 }
 
 static void v4_start(const Access *a, uint32_t value)
 {
-    const uint32_t *control = l3(a->c->m)->control, divider = v4(a, V4_CLOCK) & CLOCK_MASK;
-    if (!(control[CLOCK_V4 / 4] & PERIPHERAL_V4) || !(control[RESET_V4 / 4] & PERIPHERAL_V4))
-        misused(a, FAULT_DMA, "an L3 transfer while its controller has no clock or is in reset");
+    const uint32_t divider = v4(a, V4_CLOCK) & CLOCK_MASK;
     const bool read = value & START_READ;
     if (v4(a, read ? V4_RX : V4_TX) >= LINEAR)
         misused(a, FAULT_DMA, "an L3 transfer by an address generator of two dimensions");
@@ -130,7 +134,7 @@ static void v4_start(const Access *a, uint32_t value)
 
 void octospi_store(const Access *a, uint32_t value)
 {
-    if (!v4_known(a->offset)) no_register(a);
+    check_running(a);
     l3(a->c->m)->v4[a->offset / 4] = value;
     if (a->offset == V4_START && value & START_VALID) v4_start(a, value);
 }
@@ -138,14 +142,14 @@ void octospi_store(const Access *a, uint32_t value)
 // ---- hyper, uDMA v3
 
 enum { RX_ADDRESS = 0x00, RX_SIZE = 0x04, RX_START = 0x08, TX_ADDRESS = 0x0c, TX_SIZE = 0x10,
-       TX_START = 0x14, COMMAND = 0x18, OUTSIDE = 0x1c, BUSY = 0x24, LINES = 0x28, LINES_END = 0x40,
+       TX_START = 0x14, COMMAND = 0x18, OUTSIDE = 0x1c, BUSY = 0x24, LINES = 0x28,
        SLOT_BYTES = 0x80, START_ENABLE = 1 << 4 };
 enum { LATENCY = 0x04, LATENCY_ADD = 0x08, MEMORY_SELECT = 0x20, ALLOCATE = 0x24 };
 
 static uint32_t *slot_of(const Access *a)
 {
     const uint32_t slot = a->offset / SLOT_BYTES;
-    if (slot >= a->c->m->chip.l3_slots || a->offset % SLOT_BYTES >= LINES_END) no_register(a);
+    if (slot >= a->c->m->chip.l3_slots) no_register(a);
     return l3(a->c->m)->slot[slot];
 }
 
@@ -172,7 +176,7 @@ static Cycle access_cycles(const L3 *l)
 static void v3_start(const Access *a, const uint32_t *registers, bool read)
 {
     const L3 *l = l3(a->c->m);
-    if (!(l->control[CLOCK_V3 / 4] & PERIPHERAL_V3))
+    if (!(l->control[CLOCK / 4] & PERIPHERAL_V3))
         misused(a, FAULT_DMA, "an L3 transfer while its controller has no clock");
     if (l->common[MEMORY_SELECT / 4])
         misused(a, FAULT_DMA, "an L3 transfer with a memory other than the RAM");
@@ -195,12 +199,10 @@ void hyper_store(const Access *a, uint32_t value)
 
 uint32_t hyper_common_load(const Access *a)
 {
-    if (a->offset > ALLOCATE) no_register(a);
     return a->offset == ALLOCATE ? 0 : l3(a->c->m)->common[a->offset / 4];
 }
 
 void hyper_common_store(const Access *a, uint32_t value)
 {
-    if (a->offset > ALLOCATE) no_register(a);
     l3(a->c->m)->common[a->offset / 4] = value;
 }

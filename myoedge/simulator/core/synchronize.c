@@ -52,12 +52,13 @@ static uint32_t summary(const Machine *m)
 
 uint32_t barrier_load(const Access *a, uint32_t offset)
 {
-    const Barrier *barrier = barrier_at(a, offset);
+    Barrier *barrier = barrier_at(a, offset);
     switch (offset % BARRIER_BYTES) {
     case TRIGGER_MASK: return barrier->trigger;
     case STATUS: return barrier->arrived;
     case SUMMARY: return summary(a->c->m);
     case TARGET_MASK: return barrier->target;
+    case TRIGGER_SELF: arrive(a, barrier); return 0;
     case TRIGGER_WAIT:
     case TRIGGER_WAIT_CLEAR: misused(a, FAULT_REGISTER, "only p.elw can wait at a barrier");
     default: no_register(a);

@@ -55,6 +55,7 @@ _GAP9 = {
     "outer_bytes_per_cycle": 0,  # platform; public 8
     "outer_reach_cycles": 2,
     "demux_cycles": 1,
+    "register_strict": 1,
     "cluster_register_cycles": 3,
     "cluster_register_cycles_fc": 15,
     "soc_register_cycles_cluster": 23,
