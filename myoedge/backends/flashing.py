@@ -69,7 +69,7 @@ def flash_build(
     progress: Progress,
     warn: Callable[[Notice], None],
 ) -> FlashResult:
-    """Implements api.flash, which documents the arguments. The serial line is opened last."""
+    """Implements api.flash, which documents the arguments; the serial line is opened last."""
     board, to = request.board, request.to
     if board.probe is None:
         raise _unknown(board, "probe")
@@ -94,10 +94,8 @@ def flash_build(
             _write(link, installation, board.probe, board.flash[memory], data, progress)
         if to == "ram":
             openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
-            size = sum(len(data) for _, data in program.segments)
-        else:
-            size = len(image)
-        banner = None if line is None or to != "ram" else _banner(line, build, progress)
+        banner = None if line is None else _banner(line, build, progress)
+    size = sum(len(data) for _, data in program.segments) if to == "ram" else len(image)
     return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
 
 
