@@ -138,35 +138,53 @@ def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
 
 # ---- make, for SDK 4.x
 
+# As freeRTOS_rules.mk of gap_sdk 3c2f102b: an object for each source, named without its ending.
 RULES = """
 ifneq ($(words $(APP)),1)
 $(error APP names no program)
 endif
+OBJECTS = $(APP_SRCS:%.c=%.o) $(APP_ASM_SRCS:%.S=%.o)
+ifneq ($(words $(OBJECTS)),$(words $(sort $(OBJECTS))))
+$(error two sources have one object)
+endif
 $(foreach f,$(APP_SRCS) $(READFS_FILES),$(if $(wildcard $f),,$(error $f is missing)))
 $(foreach d,$(APP_INC),$(if $(wildcard $d/.),,$(error $d is no folder)))
-all:
+all: $(APP_ASM_SRCS)
 \t@$(foreach f,$(APP_SRCS),echo SOURCE $f;)
+\t@$(foreach f,$(APP_ASM_SRCS),echo ASSEMBLY $f;)
 \t@$(foreach f,$(READFS_FILES),echo FILE $f;)
 \t@echo FLAGS '$(APP_CFLAGS)'
 """
 
 
+@pytest.fixture
+def project(far: Build, tmp_path: Path) -> Path:
+    """Copy of a build; make writes into gap_sdk/."""
+    return Path(shutil.copytree(far.folder, tmp_path / "copy")).resolve()
+
+
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
-def test_make_of_4_takes_the_project(far: Build, gap_sdk: Path) -> None:
+def test_make_of_4_takes_the_project(project: Path, gap_sdk: Path) -> None:
     """Variables that utils/rules/pmsis_rules.mk reads: sources that there are, l3.bin, flags."""
     rules = gap_sdk / "utils" / "rules" / "pmsis_rules.mk"
     rules.parent.mkdir()
     rules.write_text(RULES)
-    project = far.folder / SDK_FOLDER
-    command = ["make", "-C", project, "ME_MILLIVOLTS=650", "ME_BAUD_RATE=1000000"]
-    done = tools.run(command, cwd=gap_sdk, env={"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""})
+    options = ("ME_MILLIVOLTS=650", "ME_BAUD_RATE=1000000")
+    env = {"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""}
+    done = tools.run(["make", "-C", project / SDK_FOLDER, *options], cwd=gap_sdk, env=env)
     assert done.returncode == 0, done.stderr
     said = [line.split(" ", 1) for line in done.stdout.splitlines() if " " in line]
-    sources = {Path(value) for key, value in said if key == "SOURCE"}
-    src = far.folder.resolve() / "src"
+
+    def named(kind: str) -> list[Path]:
+        return [Path(value) for key, value in said if key == kind]
+
+    src = project / "src"
     wanted = {src / "network.c", src / "weights.c", *(src / "library").glob("*.c")}
-    assert sources == wanted | set(project.resolve().glob("*.c"))
-    assert [Path(value) for key, value in said if key == "FILE"] == [src.parent / "l3.bin"]
+    assert {*named("SOURCE")} == wanted | {*(project / SDK_FOLDER).glob("*.c")}
+    texts = sorted(path.read_text() for path in named("ASSEMBLY"))
+    assert texts == sorted(path.read_text() for path in (src / "library").glob("*.S"))
+    assert texts, "there are kernels in assembly"
+    assert named("FILE") == [project / "l3.bin"]
     (flags,) = (value.split() for key, value in said if key == "FLAGS")
     defines = {"ME_PMSIS", "ME_SDK_4", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
-    assert {f"-D{define}" for define in defines} <= {*flags}
+    assert {f"-D{define}" for define in (*defines, "ME_XPULP_WORD")} <= {*flags}
