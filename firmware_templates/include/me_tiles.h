@@ -17,6 +17,12 @@
 #define me_timeline_step() ((void)0)
 #endif
 
+/* A network whose kernels start the next tile includes me_next_tile.h before this file. */
+#ifndef ME_NEXT_TILE_H
+#define me_no_tile_is_loaded() ((void)0)
+#define me_next_tile_is_loaded() ((void)0)
+#endif
+
 /* A function of a layer for its tile t. */
 typedef void (*me_tile_function)(int32_t t, const void *const in[], void *const out[]);
 
@@ -115,6 +121,7 @@ static inline void me_tiles_begin(const me_layer *first, const void *const in[],
         return;
     me_started = &me_of_next;
     me_pending = me_of_next = 0;
+    me_no_tile_is_loaded();
     me_l3_begin();
 }
 
@@ -184,6 +191,7 @@ static void me_move_layer(const me_layer *layer, int32_t number, const void *con
         me_wait_for(&me_of_next);
         if (layer->buffers > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);
+        me_next_tile_is_loaded();
     }
     if (next->back_to_back)
         me_wait_for(&me_of_layer[(number + 1) & 15]);

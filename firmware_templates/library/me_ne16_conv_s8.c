@@ -2,7 +2,6 @@
 #include "me_ne16_conv_s8.h"
 
 #include "me_broadcast.h"
-#include "me_ne16_layer.h"
 #include "me_ne16_operands.h"
 #include "me_share.h"
 #include "me_table.h"
@@ -162,22 +161,30 @@ static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
     return op->way == ME_NE16_WINDOWS ? prepare_windows : in_run ? prepare_columns : prepare_rows;
 }
 
-void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
+me_ne16_layer me_ne16_conv_layer(const void *params, const void *arguments)
 {
+    const me_ne16_conv_s8_params *op = params;
+    const me_ne16_conv_s8_tile *tile = arguments;
     const me_conv_s8_tile *conv = &tile->conv;
     const int in_run = op->way == ME_NE16_WINDOWS || (op->way == ME_NE16_PIXELS && conv->oh == 1);
     const filter_mode registers = mode_of(op->way);
-    const me_ne16_layer layer = {
+    return (me_ne16_layer){
         .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
         .program = in_run ? program_windows : program_rows,
         .finish = is_nine(op, conv) ? finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
+        .of = me_ne16_conv_layer, .next = &tile->next,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,
             .scale_bytes = op->scale_bytes, .all_k = op->k, .first_k = tile->first_k, .k = conv->k,
             .inputs = registers.reach ? op->conv.c : taps_of(&op->conv), .weight_bytes = registers.weight_bytes,
         },
     };
+}
+
+void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
+{
+    const me_ne16_layer layer = me_ne16_conv_layer(op, tile);
     me_ne16_run(&layer);
 }

@@ -7,6 +7,7 @@
 #define ME_NE16_CONV_S8_H
 
 #include "me_gemm.h"
+#include "me_ne16_layer.h"
 
 /* How a job reads scratch:
  *   ME_NE16_FILTER   3x3 filters over the padded input: stride and dilation 1
@@ -30,7 +31,11 @@ typedef struct {
 typedef struct {
     me_conv_s8_tile conv;
     int32_t first_k, units_at_a_time, has_scratch;
+    me_next_tile next;
 } me_ne16_conv_s8_tile;
+
+/* The tile as jobs; units are rows of results, or pixels of one row and of copied windows. */
+me_ne16_layer me_ne16_conv_layer(const void *params, const void *tile);
 
 void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
 

@@ -92,20 +92,62 @@ static int32_t start_of(const me_ne16_layer *layer, int32_t first, int32_t last)
     return first > 0 && layer->in_run && (last - first) % 9 == 8 ? first - 1 : first;
 }
 
+#ifdef ME_GAP9
+volatile int32_t me_tiles_loaded ME_L1;
+#endif
+
+/* Number of the first job of a tile, which the tile before has started; NONE: it has not. */
+enum { NONE = -1 };
+static int32_t started ME_L1;
+
+static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
+{
+    const int32_t end = first + layer->at_a_time;
+    return end < layer->units ? end : layer->units;
+}
+
+/* The engine has a job when the last one of this tile ends. */
+static int32_t start_next(const me_ne16_layer *layer)
+{
+    if (!layer->next || !me_is_loaded(layer->next))
+        return NONE;
+    const me_ne16_layer next = layer->of(layer->op, layer->next->tile);
+    const int32_t number = next.program(&next, 0, end_of_job(&next, 0));
+    me_ne16_trigger();
+    return number;
+}
+
+/* The last job `running`, of units from `before` on, while the next tile's first waits behind it. */
+static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before)
+{
+    if (layer->finish && layer->next)
+        ME_SYNC(); /* results whose place the next job takes are finished */
+    if (ME_CORE() == 0) {
+        started = start_next(layer);
+        me_ne16_wait(running);
+    }
+    if (layer->finish) {
+        ME_SYNC();
+        layer->finish(layer, before, layer->units);
+    }
+}
+
 void me_ne16_run(const me_ne16_layer *layer)
 {
+    const int32_t first_job = layer->prepare || !layer->next ? NONE : started;
     int32_t running = 0, before = 0;
     for (int32_t first = 0, last; first < layer->units; first = last) {
-        const int32_t end = first + layer->at_a_time, ended = running;
-        last = end < layer->units ? end : layer->units;
+        const int32_t ended = running, is_started = first == 0 && first_job != NONE;
+        last = end_of_job(layer, first);
         const int32_t from = start_of(layer, first, last);
         if (ME_CORE() == 0)
-            running = layer->program(layer, from, last);
+            running = is_started ? first_job : layer->program(layer, from, last);
         if (layer->prepare)
             layer->prepare(layer, first, last);
         ME_SYNC();
         if (ME_CORE() == 0) {
-            me_ne16_trigger();
+            if (!is_started)
+                me_ne16_trigger();
             if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }
@@ -115,10 +157,5 @@ void me_ne16_run(const me_ne16_layer *layer)
         }
         before = from;
     }
-    if (ME_CORE() == 0)
-        me_ne16_wait(running);
-    if (layer->finish) {
-        ME_SYNC();
-        layer->finish(layer, before, layer->units);
-    }
+    end_tile(layer, running, before);
 }

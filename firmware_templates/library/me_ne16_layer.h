@@ -6,6 +6,7 @@
 #define ME_NE16_LAYER_H
 
 #include "me_ne16.h"
+#include "me_next_tile.h"
 
 /* Constants of the outputs first_k .. first_k + k - 1 of a layer of all_k outputs.
  * parameters: all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of a byte; unused where
@@ -22,6 +23,9 @@ typedef struct me_ne16_layer me_ne16_layer;
 typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 typedef int32_t me_ne16_program_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
+/* A tile of a layer, from the arguments of its kernel. */
+typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
+
 /* units of unit_bytes results from y on, at_a_time in a job
  * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); at_a_time is whole tiles then
  * program  called by core 0 before a job of these units: me_ne16_program; returns the number of the job
@@ -29,7 +33,9 @@ typedef int32_t me_ne16_program_units(const me_ne16_layer *layer, int32_t first,
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
- * op, tile for these functions */
+ * op, tile for these functions
+ * of, next the tile behind this one, whose first job may start before this one ends: it has the same operands
+ *          prepared; 0: none of the layer does */
 struct me_ne16_layer {
     int32_t units, at_a_time, unit_bytes, in_run;
     const int8_t *x;
@@ -39,6 +45,8 @@ struct me_ne16_layer {
     me_ne16_units *prepare, *finish;
     me_ne16_program_units *program;
     const void *op, *tile;
+    me_ne16_layer_of *of;
+    const me_next_tile *next;
     me_ne16_outputs outputs;
 };
 

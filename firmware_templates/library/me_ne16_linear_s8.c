@@ -14,17 +14,25 @@ static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
     return me_ne16_program(&job);
 }
 
-void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
+static me_ne16_layer layer_of(const void *params, const void *arguments)
 {
-    const me_ne16_layer layer = {
+    const me_ne16_linear_s8_params *op = params;
+    const me_ne16_linear_s8_tile *tile = arguments;
+    return (me_ne16_layer){
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .in_run = 1,
         .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table,
         .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program,
         .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
+        .of = layer_of, .next = &tile->next,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,
             .all_k = op->k, .first_k = tile->first_k, .k = tile->k, .inputs = op->c, .weight_bytes = 16,
         },
     };
+}
+
+void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
+{
+    const me_ne16_layer layer = layer_of(op, tile);
     me_ne16_run(&layer);
 }

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "me_next_tile.h"
+
 /* c: inputs, k: outputs of the whole layer; scale_bytes: 1, 2 or 4
  * parameters: k biases of 4 bytes, k scales, k shifts of a byte (me_ne16.h)
  * table: 256 entries, the first for -128, or 0 */
@@ -27,6 +29,7 @@ typedef struct {
     int8_t *y;
     uint8_t *scratch;
     int32_t has_scratch;
+    me_next_tile next;
 } me_ne16_linear_s8_tile;
 
 /* y = clip((sum of (x + 128) * weights * scale + bias) >> shift), then the table. */

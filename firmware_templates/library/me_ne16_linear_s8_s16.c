@@ -44,14 +44,21 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
             me_sums_s16(sums + k, end - first, tile->k, tile->channels + k, op->pre, y + k);
 }
 
-void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
+static me_ne16_layer layer_of(const void *params, const void *arguments)
 {
-    const me_ne16_layer layer = {
+    const me_ne16_linear_s8_s16_params *op = params;
+    const me_ne16_linear_s8_s16_tile *tile = arguments;
+    return (me_ne16_layer){
         .units = tile->rows, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = unsigned_x(tile),
         .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program, .finish = finish,
-        .op = op, .tile = tile,
+        .op = op, .tile = tile, .of = layer_of, .next = &tile->next,
         .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 16 },
     };
+}
+
+void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
+{
+    const me_ne16_layer layer = layer_of(op, tile);
     me_ne16_run(&layer);
     if (tile->restores) {
         ME_SYNC();

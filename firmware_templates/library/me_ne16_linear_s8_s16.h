@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "me_next_tile.h"
 #include "me_scale.h"
 
 /* c: inputs; pre: shift of sums before they are requantised */
@@ -29,6 +30,7 @@ typedef struct {
     int16_t *y;
     uint8_t *scratch;
     int32_t has_scratch, in_place, restores;
+    me_next_tile next;
 } me_ne16_linear_s8_s16_tile;
 
 /* y = clip((((sum of (x + 128) * weights + bias) >> pre) * mult + offset) >> shift) */

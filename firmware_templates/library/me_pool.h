@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Maximum and average over windows, mean and sum over axes; operands in L1, channels last. Cores
- * 0 .. 7 call together, each computes its share, and no barrier is inside.
+ * Maximum and average over windows; operands in L1, channels last. Cores 0 .. 7 call together, each
+ * computes its share, and no barrier is inside.
  */
 #ifndef ME_POOL_H
 #define ME_POOL_H
@@ -54,21 +54,5 @@ typedef struct {
 /* Average of every window and channel, int8 [h][w][c] -> [oh][ow][c]: acc = sum of x - x_zero, in
  * int32, requantised. */
 void me_avg_pool_s8(const me_avg_pool_s8_params *op, const me_avg_pool_s8_tile *tile);
-
-typedef struct {
-    int32_t reduced, x_zero;
-    const me_channel *each;
-    me_scale scale;
-} me_reduce_s8_params;
-
-/* x int8 [outer][reduced][inner], y int8 [outer][inner] */
-typedef struct {
-    const int8_t *x;
-    int8_t *y;
-    int32_t outer, inner;
-} me_reduce_s8_tile;
-
-/* Sum or mean over an axis of int8: acc = sum of x - x_zero, in int32, requantised by *each. */
-void me_reduce_s8(const me_reduce_s8_params *op, const me_reduce_s8_tile *tile);
 
 #endif

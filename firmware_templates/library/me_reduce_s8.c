@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_pool.h"
+#include "me_reduce_s8.h"
 
 #include "me_math.h"
+#include "me_pool.h"
 #include "me_pool_rows.h"
 #include "me_pool_windows.h"
 #include "me_share.h"

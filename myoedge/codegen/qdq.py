@@ -89,10 +89,11 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
 
 def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
     """Metadata of a node for viewers: origin, location of its output, SQNR."""
-    name, where = step.node.name, plan.where[step.node.name]
+    name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}
-    notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
+    if where is not None:  # None: the layer behind it is computed with it
+        notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
     if fidelity is not None:
         for key, sqnr in (("local", fidelity.local), ("cumulative", fidelity.cumulative)):
             value = sqnr.get(name)

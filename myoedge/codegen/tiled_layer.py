@@ -6,12 +6,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from myoedge.codegen.constants import function_name, heading
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import SCRATCH, Operand
+from myoedge.operators.kernel import SCRATCH, Fields, Operand
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
 Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
@@ -121,9 +122,21 @@ def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple
             fields.append((name, _pointer(start, tables.number(name, known)) if known else "0"))
         else:
             fields.append((name, tables.number(name, [int(row[name]) for row in rows])))
+    fields += _next_tile(tiling, rows, tables)
     if tiling.kernel.kernel_waits:
         fields.append(("kernel_waits", "t == 0" if tiling.kernel_waits else "0"))
     return fields
+
+
+def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterator[tuple[str, str]]:
+    """Fields of me_next_tile, of a kernel that starts some tiles before they are called for."""
+    starts = tiling.kernel.starts_next
+    follows = [int(starts(*pair)) for pair in pairwise(rows)] if starts else []
+    if any(follows):
+        kernel, slot = tiling.kernel.function, "t % 2" if tiling.first % 2 else "(t + 1) % 2"
+        follows_now = tables.number("starts_next", [*follows, 0])
+        yield "next.tile", f"{follows_now} ? &me_tile[{slot}].{kernel} : 0"
+        yield "next.number", f"t + {tiling.first + 1}"
 
 
 def _pointer(start: str, offset: str) -> str:

@@ -96,6 +96,8 @@ class QuantizedNode:
     low, high  where requantised values saturate
     element_type   of the result
     engine     asked for
+    behind     a layer that alone reads these results, where a kernel computes both: the node's
+               name is that of its results
     """
 
     node: Node
@@ -107,6 +109,7 @@ class QuantizedNode:
     high: int = 127
     element_type: ElementType = INT8
     engine: EngineChoice = FASTEST
+    behind: QuantizedNode | None = None
 
     @property
     def attrs(self) -> Attrs:
@@ -205,6 +208,7 @@ class OpDef:
     integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
     acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
     kernels    ways to run it; () where no code is emitted
+    kernels_before   by an operator behind it: ways to run both as one layer
     weights    positions of the inputs that `quantize` turns into QuantizedParams
     same_scale inputs and output share one pair of parameters
     is_data_movement   results are elements of the operands unchanged, or a constant around them
@@ -238,6 +242,7 @@ class OpDef:
     quantize: Callable[[QuantizeInputs], QuantizedParams] = lambda inputs: QuantizedParams()
     acc_bound: Callable[[QuantizedNode], int] = lambda step: 0
     kernels: tuple[Kernel, ...] = ()
+    kernels_before: Mapping[str, tuple[Kernel, ...]] = field(default_factory=dict)
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     is_data_movement: bool = False
@@ -268,6 +273,12 @@ def register(op: OpDef) -> OpDef:
     if op.name != "TEMPLATE":  # is imported by checks of all modules, and no operator
         OPS[op.name] = op
     return op
+
+
+def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
+    """Ways to run a layer, with the layer behind it where it has one."""
+    op = OPS[step.node.op]
+    return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:

@@ -152,6 +152,8 @@ class TiledKernel:
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
+    starts_next     fields of a tile and of the next one -> whether the kernel starts an accelerator
+                    on the next as soon as its operands have come; None: on none
     scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
     work      sizes of a tile -> units of work of the core that has most
     l1_only   the engine does not reach L2
@@ -169,6 +171,7 @@ class TiledKernel:
     tile: Callable[[Mapping[str, Region]], Fields]
     work: Callable[[Sizes], Any]
     scratch: Callable[[Sizes], Any] = lambda sizes: 0
+    starts_next: Callable[[Fields, Fields], bool] | None = None
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
     reversed_axes: tuple[str, ...] = ()

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS
 from myoedge.operators.kernel import AUTO, CORES, BrokenRule
+from myoedge.plan.fused_layers import cycles_apart
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.plan import Plan
 
@@ -23,13 +24,24 @@ def other_engine(plan: Plan, index: int) -> str | None:
     rule = None if is_accelerated else broken_rule(plan, index, engine)
     if rule is not None:
         return f"{engine} needs {rule.needs}, not {rule.has}"
-    others = [cycles for name, cycles in kernel.estimates.items() if name != engine]
-    more = min(others, default=math.inf) - kernel.estimates[engine]
+    estimates = _estimates(plan, index)
+    others = [cycles for name, cycles in estimates.items() if name != engine]
+    more = min(others, default=math.inf) - estimates[engine]
     if math.isinf(more):
         return "cores: no tile in L1"
     name, more = (CORES, more) if is_accelerated else (engine, -more)
     asked = f", but {choice.source}" if more < 0 else ""
     return f"{name}: {abs(more):,.0f} estimated cycles {'fewer' if asked else 'more'}{asked}"
+
+
+def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
+    """Estimated cycles of a layer by engine; two layers that one kernel computes are apart on the
+    cores."""
+    step, tiling = plan.steps[index], plan.tilings[index]
+    if step.behind is None:
+        return tiling.kernel.estimates
+    apart = cycles_apart(step, plan.chip.cores_alone())
+    return {tiling.kernel.engine: tiling.choice.cycles, CORES: apart}
 
 
 def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
@@ -13,6 +13,7 @@ from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
+from myoedge.plan.fused_layers import fused
 from myoedge.plan.l1.layer_kernels import NetworkKernels, without_room
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.resident import ResidentTensor
@@ -63,21 +64,29 @@ def make_plan(
 
     tile_ranks   layers that take other tiles than the fastest by the estimate
     """
-    alias = _aliases(q, chip.alignment_bytes)
-    steps = tuple(step for step in q.steps if step.node.name not in alias)
-    roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
-    owned, copies = _outputs(q, roots)
-    kernels = NetworkKernels.of(steps, chip, tile_ranks)
-    network = Network(q, chip, steps, roots, owned, copies, placing, kernels)
+    network = _network(q, chip, chip, placing, tile_ranks)
     try:
         plan = _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
         alone = chip.cores_alone()
         if alone == chip:
             raise
-        plan = _fitting(replace(network, kernels=NetworkKernels.of(steps, alone, tile_ranks)))
+        plan = _fitting(_network(q, chip, alone, placing, tile_ranks))
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
+
+
+def _network(q: QuantGraph, chip: Chip, used: Chip, placing: Place, ranks: TileRanks) -> Network:
+    """Decisions about layers on the engines of `used`."""
+    alias = _aliases(q, chip.alignment_bytes)
+    steps = tuple(step for step in q.steps if step.node.name not in alias)
+    roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
+    steps = fused(steps, q.graph.outputs, roots, used)
+    stored = {*q.graph.inputs, *q.constants, *(step.node.name for step in steps)}
+    roots = {name: root for name, root in roots.items() if root[0] in stored}
+    owned, copies = _outputs(q, roots)
+    kernels = NetworkKernels.of(steps, used, ranks)
+    return Network(q, chip, steps, roots, owned, copies, placing, kernels)
 
 
 def _fitting(network: Network) -> Plan:

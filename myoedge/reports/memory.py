@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-from myoedge.graph.ir import Node
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import SCRATCH
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
@@ -179,7 +178,7 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
 def layer_bytes(plan: Plan, index: int) -> Row:
     """Location of a layer's weights, and the bytes that the layer reads and writes; constants that
     earlier layers have too are excluded from L2 and L3."""
-    node = plan.steps[index].node
+    step = plan.steps[index]
     sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
     weights = sum(sizes.values())
     streamed = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
@@ -194,16 +193,17 @@ def layer_bytes(plan: Plan, index: int) -> Row:
         "weights_l2_bytes": sum(n for name, n in sizes.items() if plan.stays((index, name))),
         "weights_l3_bytes": sum(end - at for at, end in chunks if first_steps[at] == index),
         "l3_moved_bytes": sum(chunk.size_bytes for chunk in moved if chunk.step == index),
-        "read_bytes": _read_bytes(plan, node) + weights,
-        "out_bytes": size_bytes(plan.quant, node.name),
+        "read_bytes": _read_bytes(plan, step) + weights,
+        "out_bytes": size_bytes(plan.quant, step.node.name),
     }
 
 
-def _read_bytes(plan: Plan, node: Node) -> int:
+def _read_bytes(plan: Plan, step: QuantizedNode) -> int:
     """Bytes of the operands that the loop nest reads, without padding and weights."""
-    q, op = plan.quant, OPS[node.op]
+    q, node = plan.quant, step.node
+    op = OPS[node.op]
     shapes = [q.graph.shape(name) for name in node.inputs]
-    nest = op.nest(node.attrs, shapes, q.graph.shape(node.name))
+    nest = op.nest(node.attrs, shapes, step.out)
     keys = [key for key in nest.operands if key != "y"]
     operands = enumerate(zip(node.inputs, keys, strict=False))
     return sum(

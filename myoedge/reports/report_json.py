@@ -200,7 +200,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "function": function_name(index, step),
         "origin": origin_rows(node.origin),
         "in_shapes": [list(shape) for shape in step.shapes],
-        "out_shape": list(step.out),
+        "out_shape": list(plan.quant.graph.shape(node.name)),
         "dtype": plan.quant.dtype(node.name),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "weight_dtype": None if weight is None else str(weight.dtype),

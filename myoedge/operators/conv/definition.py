@@ -27,9 +27,11 @@ from myoedge.operators.common_rules import limited, not_activated, with_entry
 from myoedge.operators.conv.ne16 import (
     conv_by_channels_on_ne16,
     conv_on_ne16,
+    has_rows,
     has_windows_in_one_group,
     one_group_or_depthwise,
 )
+from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,
@@ -165,6 +167,11 @@ CONV = register(
             on_ne16(conv_on_ne16, one_group_or_depthwise),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
         ),
+        kernels_before={
+            "mean": (
+                on_ne16(conv_with_mean_on_ne16, one_group_or_depthwise, has_rows, is_over_rows),
+            )
+        },
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

@@ -46,30 +46,40 @@ JOINED = (2, 4)  # results of a row that are computed as one
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """Jobs of a convolution: what of its input lies in scratch, and their cycles."""
+class Way:
+    """Jobs of a convolution: what of its input lies in scratch, and their cycles.
+
+    jobs   of a tile; 0: as many as are estimated best
+    """
 
     conv: Spatial
     number: int
     scale: int
     joined: int = 1
     keeps_scratch: bool = True
+    jobs: int = 0
 
     @staticmethod
-    def of(conv: Spatial, scale: int, groups: int, *, keeps_scratch: bool) -> _Way:
+    def of(conv: Spatial, scale: int, groups: int, *, keeps_scratch: bool) -> Way:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
         to keep, one of little scratch where there is one."""
         if groups > 1 or (_is_filter(conv) and not keeps_scratch):
             number = DEPTHWISE if groups > 1 else FILTER
-            return _Way(conv, number, scale, keeps_scratch=keeps_scratch)
+            return Way(conv, number, scale, keeps_scratch=keeps_scratch)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
-        ways = [_Way(conv, number, scale) for number in possible if possible[number]]
+        ways = [Way(conv, number, scale) for number in possible if possible[number]]
         for n in JOINED:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
-                ways.append(_Way(_joined(conv, n), number, scale, n))
-        return replace(min(ways, key=_Way.layer_cycles), keeps_scratch=keeps_scratch)
+                ways.append(Way(_joined(conv, n), number, scale, n))
+        return replace(min(ways, key=Way.layer_cycles), keeps_scratch=keeps_scratch)
+
+    @staticmethod
+    def by_rows(conv: Spatial, scale: int, groups: int) -> Way:
+        """Way of as many jobs of rows as may be, for a layer that keeps to `has_rows`."""
+        number = FILTER if _is_filter(conv) else PIXELS
+        return Way(conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE)
 
     def layer_cycles(self) -> float:
         """Cycles of the layer as one tile."""
@@ -85,7 +95,8 @@ class _Way:
     def cycles(self, sizes: Sizes) -> Any:
         """Cycles of a tile: the cores write scratch for the first job, then for the next one while
         the engine computes."""
-        return np.minimum.reduce(_cycles_by_jobs(self._prepared(sizes), self._jobs(sizes)))
+        found = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
+        return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
 
     def _jobs(self, sizes: Sizes) -> Any:
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
@@ -128,7 +139,8 @@ class _Way:
         if self.in_rows:
             units, least = rows, SIDE
         sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
-        count = 1 + int(np.argmin(_cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))))
+        cycles = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
+        count = self.jobs or 1 + int(np.argmin(cycles))
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -140,6 +152,13 @@ class _Way:
             "units_at_a_time": ceil_div(units, count * least) * least,
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
+
+    def starts_next(self, here: Fields, behind: Fields) -> bool:
+        """Whether the first job of a tile may start before the cores have finished the one before:
+        not where they copy eight results out of scratch."""
+        pixels = int(here["conv.oh"]) * int(here["conv.ow"])
+        is_copied = self.number == WINDOWS and pixels == JOB_PIXELS - 1
+        return bool(behind["has_scratch"]) and not is_copied
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
@@ -165,7 +184,7 @@ def _joined(conv: Spatial, n: int) -> Spatial:
     return replace(conv, y=y, kernel=kernel, stride=(conv.stride[0], n * stride))
 
 
-def _joined_weight(weight: Array, way: _Way, stride: int) -> Array:
+def _joined_weight(weight: Array, way: Way, stride: int) -> Array:
     """[K, *kernel, C] -> [K of the way, *its kernel, C]."""
     weight, n = weight if weight.ndim == 4 else weight[:, None], way.joined
     k, rows, columns, c = weight.shape
@@ -194,12 +213,17 @@ def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel
 
 
 def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-    conv, table, scale = Spatial.of(step), table_operand(step), scale_bytes(step)
-    groups = step.attrs["groups"]
+    conv, groups = Spatial.of(step), step.attrs["groups"]
     if conv.pointwise and groups == 1:
         return rows_on_ne16(step, engine)
-    way = _Way.of(conv, scale, groups, keeps_scratch=keeps_scratch)
-    planes = _planes(_joined_weight(step["weight"], way, conv.stride[1]), way.number)
+    return jobs_in_tiles(step, Way.of(conv, scale_bytes(step), groups, keeps_scratch=keeps_scratch))
+
+
+def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
+    """Tiles of jobs that read the input in this way."""
+    table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
+    stride = Spatial.of(step).stride[1]
+    planes = _planes(_joined_weight(step["weight"], way, stride), way.number)
     conv, k = way.conv, way.conv.y[-1]
     cut: Dim = (("k", 1),) if groups == 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
@@ -208,7 +232,7 @@ def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> Til
         axes={**conv.axes(), **({"k": k} if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n",),
-        innermost_axes=("k",) if cut and keeps_scratch else (),
+        innermost_axes=("k",) if cut and way.keeps_scratch else (),
         multiples={"k": OUTPUTS} if cut else {},
         operands=(
             conv.read(()),
@@ -219,6 +243,7 @@ def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> Til
         ),
         op={**op, "way": way.number, "k": k, "scale_bytes": scale, "parameters": "@parameters"},
         tile=way.fields,
+        starts_next=way.starts_next,
         scratch=way.scratch,
         work=way.cycles,
         l1_only=True,
@@ -250,3 +275,12 @@ def has_windows_in_one_group(step: QuantizedNode) -> BrokenRule | None:
         return None
     has = "a kernel of 1x1" if conv.pointwise else str(groups)
     return BrokenRule("windows in one group of channels", has, "a convolution with groups=1")
+
+
+def has_rows(step: QuantizedNode) -> BrokenRule | None:
+    """Rule of jobs of rows of results: a filter of 3x3, or a kernel of one row over several."""
+    conv = Spatial.of(step)
+    if _is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
+        return None
+    has = "x".join(map(str, conv.kernel))
+    return BrokenRule("a kernel of 3x3, or of one row", has, "such a kernel, of stride 1")

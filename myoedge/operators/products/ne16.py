@@ -337,6 +337,12 @@ def _rows(
         ),
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
+        starts_next=lambda here, behind: (
+            bool(behind["has_scratch"])
+            and (
+                scale != SUMS or _job_count(here) % 2 == 0  # sums take two places in turns
+            )
+        ),
         scratch=lambda sizes: sums(sizes) + (0 if in_place else round_up(sizes["row"] * c, 4)),
         work=lambda sizes: (
             pointwise_cycles(sizes["row"], c, sizes["k"], scale)
@@ -355,6 +361,10 @@ def is_in_words(step: QuantizedNode) -> BrokenRule | None:
 def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:
     """First output of a tile, and how many."""
     return regions["y"].start[1], regions["y"].extent[1]
+
+
+def _job_count(fields: Fields) -> int:
+    return ceil_div(int(fields["rows"]), int(fields["rows_at_a_time"]))
 
 
 def _tile(regions: Mapping[str, Region]) -> Fields:

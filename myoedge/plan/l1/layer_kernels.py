@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.base import QuantizedNode, kernels_of
 from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
@@ -67,7 +67,7 @@ def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
     usual: list[TiledKernel] = []
     fallbacks: list[TiledKernel] = []
     accelerated: list[TiledKernel] = []
-    for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
+    for kernel in sorted(kernels_of(step), key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
         fits = kernel.fallback and any(_fits_l1(known, chip) for known in usual)
         if engine and kernel.accepts(step) and not fits:

@@ -1,5 +1,6 @@
 /* Pooling and reductions; see test_pool.py for the numbers. */
 #include "me_pool.h"
+#include "me_reduce_s8.h"
 
 #include "drawn.h"
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tile behind the one that is computed, for kernels that start an accelerator on it before they end:
+ * the control core counts the tiles of a run whose operands have come.
+ */
+#ifndef ME_NEXT_TILE_H
+#define ME_NEXT_TILE_H
+
+#include <stdint.h>
+
+/* tile: arguments of the kernel for it; 0: the kernel does not start it   number: of it in the run */
+typedef struct {
+    const void *tile;
+    int32_t number;
+} me_next_tile;
+
+#ifdef ME_GAP9
+
+extern volatile int32_t me_tiles_loaded; /* number of the last tile whose operands have come */
+
+static inline int32_t me_is_loaded(const me_next_tile *next)
+{
+    return next->tile && me_tiles_loaded == next->number;
+}
+
+#define me_no_tile_is_loaded() ((void)(me_tiles_loaded = 0))
+#define me_next_tile_is_loaded() ((void)me_tiles_loaded++)
+
+#else
+
+static inline int32_t me_is_loaded(const me_next_tile *next)
+{
+    return next->tile != 0;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions on NE16 and the mean over each row of their results as one layer: the cores take the
+mean of some rows while the engine computes the next ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.conv.ne16 import Way, jobs_in_tiles
+from myoedge.operators.kernel import FREE, BrokenRule, Fields, Region, Sizes, TiledKernel
+from myoedge.operators.products.ne16 import JOBS_A_TILE, scale_bytes
+from myoedge.targets.chip import Engine
+
+MEAN = "mean_"  # in front of the names of its constants, beside those of the convolution
+
+
+def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Tiles of whole rows, whose results lie in scratch until their mean is taken."""
+    mean = _mean(step, engine)
+    way = Way.by_rows(Spatial.of(step), scale_bytes(step), step.attrs["groups"])
+    conv, (_, _, columns, k) = jobs_in_tiles(step, way), way.conv.y
+    image, row, _, *channels = conv.out.dims
+    y = replace(conv.out, shape=(*way.conv.y[:2], 1, 1, k), dims=(image, row, (), *channels))
+    constants = (
+        replace(operand, name=MEAN + operand.name, source=MEAN + operand.name)
+        for operand in mean.operands
+        if operand.constant
+    )
+    op = {
+        name: value.replace("@", f"@{MEAN}") if isinstance(value, str) else value
+        for name, value in mean.op.items()
+    }
+
+    each = engine.kernels.get(mean.function, FREE).cycles(mean.work(mean.axes)) / math.prod(
+        mean.out.shape
+    )
+
+    def work(sizes: Sizes) -> Any:
+        return way.cycles(sizes) + each * sizes["t0"] * sizes.get("k", k) / JOBS_A_TILE
+
+    return replace(
+        conv,
+        function="me_ne16_conv_mean_s8",
+        split=tuple(axis for axis in conv.split if axis != "t1"),
+        operands=(*(o for o in conv.operands if not o.written), *constants, y),
+        op=_of_member("conv", conv.op) | _of_member("mean", op),
+        tile=lambda regions: _tile(regions, way),
+        starts_next=_starts_next,
+        scratch=lambda sizes: way.scratch(sizes) + sizes["t0"] * columns * sizes.get("k", k),
+        work=work,
+    )
+
+
+def _mean(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """The mean behind a convolution, as the cores' kernel of that operator has it."""
+    assert step.behind is not None, "a layer without a mean behind it"
+    return OPS[step.behind.node.op].kernels[0].tiling(step.behind, engine)
+
+
+def _of_member(member: str, fields: Fields) -> dict[str, int | str]:
+    """Fields of a struct in one that has it as a member."""
+    return {f"{member}.{name}": value for name, value in fields.items()}
+
+
+def _tile(regions: Mapping[str, Region], way: Way) -> Fields:
+    y, columns = regions["y"], way.conv.y[2]
+    _, rows, _, _, k = y.extent
+    results = replace(y, extent=(1, rows, columns, 1, k))
+    image = way.scratch({"t0": rows, "t1": columns, "k": k})
+    conv = {**way.fields({**regions, "y": results}), "conv.y": f"@scratch+{image}"}
+    return {**_of_member("conv", conv), "y": "@y"}
+
+
+def _starts_next(here: Fields, behind: Fields) -> bool:
+    """Whether the first job of a tile may start before the cores have finished the one before: its
+    results take the place of the other tile's first."""
+    several = int(here["conv.units_at_a_time"]) < int(here["conv.conv.oh"])
+    return several and bool(behind["conv.has_scratch"])
+
+
+def is_over_rows(step: QuantizedNode) -> BrokenRule | None:
+    """Rule about the mean behind a convolution: over all results of each row."""
+    assert step.behind is not None, "a layer without a mean behind it"
+    x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
+    before, behind = x[: min(axes)], x[max(axes) + 1 :]
+    n, rows, columns, k = Spatial.of(step).y
+    has = math.prod(before), math.prod(x) // math.prod((*before, *behind)), math.prod(behind)
+    if has == (n * rows, columns, k):
+        return None
+    return BrokenRule("a mean over rows of results", "a mean over others", "a mean over columns")

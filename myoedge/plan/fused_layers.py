@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that one kernel computes with the layer behind them: a convolution on an accelerator and
+the mean of its results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.kernel import CORES
+from myoedge.plan.l1.layer_kernels import candidates
+from myoedge.plan.l1.tile_search import choose
+from myoedge.targets.chip import Chip
+
+Roots = Mapping[str, tuple[str, int]]
+
+
+def fused(
+    steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
+) -> tuple[QuantizedNode, ...]:
+    """Steps, of which two are one where a kernel computes both in fewer estimated cycles.
+
+    outputs   tensors that are handed out     roots   tensors whose bytes tensors are
+    """
+    joined = {
+        step.node.name: both
+        for step, behind in _pairs(steps, {roots[name][0] for name in outputs}, roots)
+        if (both := _as_one(step, behind, chip)) is not None
+    }
+    taken = {both.node.name for both in joined.values()}
+    kept = (step for step in steps if step.node.name not in taken)
+    return tuple(joined.get(step.node.name, step) for step in kept)
+
+
+def cycles_apart(step: QuantizedNode, chip: Chip) -> float:
+    """Estimated cycles of a layer and of the layer behind it, each by itself."""
+    assert step.behind is not None, "a layer without another one behind it"
+    return _cycles(replace(step, behind=None), chip) + _cycles(step.behind, chip)
+
+
+def _pairs(
+    steps: Sequence[QuantizedNode], leaving: set[str], roots: Roots
+) -> Iterator[tuple[QuantizedNode, QuantizedNode]]:
+    """Layers with the layer that alone reads their results, in operators that have such kernels."""
+    readers: dict[str, list[QuantizedNode]] = {}
+    for step in steps:
+        for name in step.operands:
+            readers.setdefault(roots[name][0], []).append(step)
+    for step in steps:
+        kernels, found = OPS[step.node.op].kernels_before, readers.get(step.node.name, [])
+        if len(found) == 1 and found[0].node.op in kernels and step.node.name not in leaving:
+            yield step, found[0]
+
+
+def _as_one(step: QuantizedNode, behind: QuantizedNode, chip: Chip) -> QuantizedNode | None:
+    """Both layers as one; None where none of its kernels is faster."""
+    if CORES in (step.engine.name, behind.engine.name):
+        return None
+    origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))
+    node = step.node.but(outputs=behind.node.outputs, origin=origin)
+    both = replace(step, node=node, behind=behind)
+    cycles = _cycles(both, chip)
+    return both if math.isfinite(cycles) and cycles < cycles_apart(both, chip) else None
+
+
+def _cycles(step: QuantizedNode, chip: Chip) -> float:
+    """Estimated cycles of a layer by itself; infinite without a tile in L1."""
+    found = (choose(k, chip.l1_room_bytes, chip.transfers) for k in candidates(step, chip))
+    return min((choice.cycles for choice in found if choice), default=math.inf)
