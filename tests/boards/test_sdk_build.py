@@ -136,6 +136,25 @@ def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
     assert l3_files(image) == [far.l3_image]
 
 
+# Spellings of a driver in the configurations of 5.x that are public: Deeploy's, gap_utils' flasher.
+DRIVERS = {"UART": "UDMAUART", "CLUSTER": "CLUSTERTEAM"}
+
+
+def test_the_configuration_of_5_has_the_board_and_both_spellings(two: Build, far: Build) -> None:
+    def settings(build: Build) -> dict[str, str]:
+        lines = (build.folder / SDK_FOLDER / "sdk.config").read_text().splitlines()
+        pairs = [line.split("=") for line in lines if not line.startswith("#")]
+        assert len({key for key, _ in pairs}) == len(pairs)
+        return {key.removeprefix("CONFIG_"): value for key, value in pairs}
+
+    for build in (two, far):
+        assert settings(build)["PLATFORM_BOARD"] == "y"
+        drivers = {f"DRIVER_{name}" for name in (*DRIVERS, *DRIVERS.values())}
+        assert drivers <= settings(build).keys()
+    memories = {"DRIVER_APS256XXN", "DRIVER_MX25U51245G", "DRIVER_MRAM", "DRIVER_READFS"}
+    assert settings(far).keys() - settings(two).keys() >= memories, "MRAM has the table of l3.bin"
+
+
 # ---- make, for SDK 4.x
 
 # As freeRTOS_rules.mk of gap_sdk 3c2f102b: an object for each source, named without its ending.
