@@ -30,11 +30,13 @@ def run(
     board: str | None = None,
     port: str | None = None,
 ) -> Simulated:
-    """Runs a build's application on a board, over its serial line: outputs, cycles of every layer.
+    """Runs a build on a board: outputs, cycles of every layer.
 
+    on      "board": the application, over its serial line; "jtag": firmware.elf, which OpenOCD
+            loads into RAM and serves, without an SDK (not tried on silicon)
     board   id or board.toml, "gap9_evk" without it; port: its serial port, else looked for by the
             USB ids of the board's probe
-    Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E608; else as simulate.
+    Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E611; else as simulate.
     """
     return simulate(build, on=on, input=input, board=board, port=port)
 

@@ -56,7 +56,8 @@ def validate(
 ) -> Validation:
     """Compares the generated C with the NumPy reference, bit for bit, on one backend after another.
 
-    on      backends: "host", "simulator" (every layer), "gvsoc", "gvsoc-sdk", "board" (outputs);
+    on      backends: "host", "simulator" (every layer), "gvsoc", "gvsoc-sdk", "board", "jtag"
+            (outputs);
             "host,simulator" too
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
@@ -73,6 +74,8 @@ def validate(
     chosen = replace(as_build(build), cc=cc)
     if "board" in on:
         chosen = with_serial_line(chosen, board, port)
+    if "jtag" in on:
+        chosen = with_board(chosen, board)
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
     counts, same, difference = _compare(chosen, on, input, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
@@ -120,7 +123,7 @@ def simulate(
     """Runs the firmware of a build: outputs, and cycles of every layer.
 
     on                "simulator", "gvsoc" where one is installed, "gvsoc-sdk" where
-                      GAP_SDK_HOME names a GAP SDK, "board" (see `run`)
+                      GAP_SDK_HOME names a GAP SDK, "board" and "jtag" (see `run`)
     input             float samples as for calibration, one inference each; without them the golden
     operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
                       "300MHz", or "auto": the cheapest within the build's [budget] latency; without
@@ -137,6 +140,8 @@ def simulate(
     chosen = as_build(build)
     if on == "board":
         chosen = with_serial_line(chosen, board, port)
+    if on == "jtag":
+        chosen = with_board(chosen, board)
     return simulate_build(chosen, on, input, operating_point, like, trace, progress)
 
 
@@ -240,6 +245,13 @@ def with_serial_line(build: Build, board: str | None, port: str | None) -> Build
     """A build with the serial line of its board. Errors: E240 no application, else as line_of."""
     build.check_application()
     return replace(build, line=line_of(board, port))
+
+
+def with_board(build: Build, board: str | None) -> Build:
+    """A build with the board at whose probe it runs. Errors: E252, E253."""
+    from myoedge.targets.boards import find_board
+
+    return replace(build, board=find_board(board))
 
 
 def line_of(board: str | None, port: str | None) -> SerialLine:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
     from myoedge.backends.simulator import Progress
     from myoedge.simulator import RunOptions, Simulation
+    from myoedge.targets.boards import Board
 
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
 
@@ -35,12 +36,14 @@ class Build(BuildFolder):
 
     cc        the compiler its C is run with: "zig", "cc", or a path
     line      where a board with its application is
+    board     board at whose probe firmware.elf is run
     times_s   seconds of each stage of `build`; empty for a build that was loaded
     warnings  of `build`; empty for a build that was loaded
     """
 
     cc: str = "zig"
     line: SerialLine | None = None
+    board: Board | None = None
     times_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
@@ -166,6 +169,18 @@ class Build(BuildFolder):
             title = f"frames of {self.folder.name} come over the serial line alone"
             raise MyoedgeError("E204", title, tries=["--on gvsoc", "--on simulator"])
         return gvsoc_sdk.run_application(self.folder, self.application, self.files(inputs))
+
+    def run_over_jtag(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
+        """Runs firmware.elf on `board`, through OpenOCD.
+
+        Errors: E240 no firmware, E501, E502, E601, E602, E609 .. E611, E710, E711.
+        """
+        from myoedge.backends import jtag
+        from myoedge.targets.boards import find_board
+
+        self.firmware()
+        board = self.board or find_board(None)
+        return jtag.run_firmware(board, self.folder / "firmware.elf", self.files(inputs))
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Files of a run of firmware.elf with these inputs."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.backends import gvsoc, gvsoc_sdk, host
+from myoedge.backends import gvsoc, gvsoc_sdk, host, jtag, openocd
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.errors import MyoedgeError
@@ -307,22 +307,23 @@ def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
     listed = list(runs)
     if backend == "board":
         measured = build.run_on_board(board_runs(build.stream, listed))
-    elif backend in ON_GVSOC:
-        measured = ON_GVSOC[backend](build, chip_inputs(build.stream, listed))
+    elif backend in RUN_ON:
+        measured = RUN_ON[backend](build, chip_inputs(build.stream, listed))
     else:
         measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
     for case, inference in zip(listed, measured.inferences, strict=True):
         yield case, (inference.written, inference.outputs)
 
 
-ON_GVSOC: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] = {
+RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] = {
     "gvsoc": Build.run_on_gvsoc,
     gvsoc_sdk.NAME: Build.run_on_gvsoc_sdk,
+    jtag.NAME: Build.run_over_jtag,
 }
 
 BACKENDS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "host": _on_host,
-    **{name: partial(_on_chip, backend=name) for name in ("simulator", *ON_GVSOC, "board")},
+    **{name: partial(_on_chip, backend=name) for name in ("simulator", *RUN_ON, "board")},
 }
 
 
@@ -336,3 +337,5 @@ def check_backends(names: Sequence[str]) -> None:
         gvsoc.find()
     if gvsoc_sdk.NAME in names:
         gvsoc_sdk.find()
+    if jtag.NAME in names:
+        openocd.find()

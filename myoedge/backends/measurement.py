@@ -84,7 +84,7 @@ class Inference:
 class Measurement:
     """Consecutive inferences of a firmware.
 
-    source          "simulated", "gvsoc", "gvsoc-sdk" or "board"
+    source          "simulated", "gvsoc", "gvsoc-sdk", "board" or "jtag"
     startup_cycles  from reset to the start of the first layer
     l1_bytes        bytes of L1 that were written; None where unknown
     """

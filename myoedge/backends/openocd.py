@@ -108,20 +108,22 @@ class Session:
 
 
 @contextmanager
-def session(installation: OpenOcd, probe: Probe) -> Iterator[Session]:
+def session(installation: OpenOcd, probe: Probe, folder: Path | None = None) -> Iterator[Session]:
     """Context manager: OpenOCD with the board's scripts. Errors: E601 no probe, E609 it ends.
 
-    It runs in the folder that holds openocd_tools, as the scripts of gap_utils a4f3579 and of the
-    SDK find each other from there (`find openocd_tools/tcl/gap9revb_common.tcl`).
+    folder   that it runs in and serves files of; else the one that holds openocd_tools
+    Scripts of gap_utils a4f3579 and of the SDK find each other from the folder that holds
+    openocd_tools (`find openocd_tools/tcl/gap9revb_common.tcl`), wherever it runs.
     """
+    home = installation.tools.parent
     scripts = [option for script in probe.scripts for option in ("-f", installation.tools / script)]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])  # free, as the server closes
     ports = f"gdb_port disabled; telnet_port disabled; tcl_port {port}"
     speed = f"adapter speed {probe.speed_khz}"
-    command = [installation.program, "-c", ports, *scripts, "-c", speed]
+    command = [installation.program, "-s", home, "-c", ports, *scripts, "-c", speed]
     with (
-        tools.background(command, cwd=installation.tools.parent) as running,
+        tools.background(command, cwd=folder or home) as running,
         _connected(running, port) as connection,
     ):
         connection.settimeout(COMMAND_S)

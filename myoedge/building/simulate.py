@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends import gvsoc_sdk
+from myoedge.backends import gvsoc_sdk, jtag
 from myoedge.backends.equivalence import (
-    ON_GVSOC,
+    RUN_ON,
     Case,
     board_runs,
     cases,
@@ -42,6 +42,7 @@ BACKENDS = {
     "gvsoc": "GVSoC",
     gvsoc_sdk.NAME: "the GAP SDK's GVSoC",
     "board": "a board",
+    jtag.NAME: "a board over JTAG",
 }
 MOST_FILE = 256 << 20  # bytes of a program, by far
 
@@ -116,8 +117,8 @@ def _measured(
     if on == "board":
         return build.run_on_board(board_runs(build.stream, runs)), None
     inputs = chip_inputs(build.stream, runs)
-    if on in ON_GVSOC:
-        return ON_GVSOC[on](build, inputs), None
+    if on in RUN_ON:
+        return RUN_ON[on](build, inputs), None
     options = RunOptions(spans=trace)
     return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
 

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--on", default="board", metavar="WHERE", help="board; or simulator, gvsoc.")
+@click.option("--on", default="board", metavar="WHERE", help="board; jtag, without SDK; simulator.")
 @click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
 @board_options
 @common
 def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
-    """Run a build's application on a board: outputs and cycles, layer by layer.
+    """Run a build on a board: outputs and cycles, layer by layer.
 
     FOLDER is the output of build --app gap-sdk; default: the newest below build/. The application
-    must run on the board and serve its serial line.
+    must run on the board and serve its serial line. With --on jtag OpenOCD loads firmware.elf into
+    RAM instead, which needs no SDK (not tried on silicon).
     """
     from myoedge import api
     from myoedge.cli.simulate import as_json, show

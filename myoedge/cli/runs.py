@@ -20,6 +20,7 @@ BACKENDS = {
     "gvsoc": "GVSoC, outputs",
     "gvsoc-sdk": "GVSoC of the GAP SDK, outputs",
     "board": "board, outputs",
+    "jtag": "board over JTAG, outputs",
 }
 
 
@@ -29,7 +30,7 @@ BACKENDS = {
     "--on",
     default="host",
     metavar="BACKENDS",
-    help="Backends, separated by commas: host, simulator, gvsoc, gvsoc-sdk, board.",
+    help="Backends, separated by commas: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
 )
 @click.option("--input", metavar="FILE", help="npz/npy with further samples.")
 @click.option(

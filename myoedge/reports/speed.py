@@ -40,6 +40,7 @@ MEASURED_ON = {
     "gvsoc": "GVSoC",
     "gvsoc-sdk": "GVSoC of the GAP SDK",
     "board": "{} board",
+    "jtag": "{} board over JTAG",
 }
 
 
@@ -83,7 +84,7 @@ def the_place(report: Report) -> str:
     return name if name.startswith(MEASURED_ON["gvsoc"]) else f"the {name}"
 
 
-BACKENDS = {"simulated": "simulator", **{x: x for x in ("gvsoc", "gvsoc-sdk", "board")}}
+BACKENDS = {"simulated": "simulator", **{x: x for x in ("gvsoc", "gvsoc-sdk", "board", "jtag")}}
 
 
 def outputs_compared(report: Report, backend: str) -> bool:

@@ -80,6 +80,7 @@ BACKEND_NAMES = {
     "gvsoc": "GVSoC",
     "gvsoc-sdk": "GVSoC of the GAP SDK",
     "board": "board",
+    "jtag": "board over JTAG",
 }
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 

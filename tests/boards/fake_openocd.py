@@ -6,6 +6,7 @@ $FAKE_OPENOCD is a JSON file that says what goes wrong ("trouble", "after": so m
 that the state at the end is written to.
 """
 
+import itertools
 import json
 import os
 import re
@@ -21,7 +22,12 @@ POINTER, STRUCT, BUFFER, FLASHER = 0x1C010090, 0x1C030000, 0x1C040000, 0x1C01008
 HOST_READY, BOARD_READY, BUF, BUF_BYTES, RUN, ADDRESS, SIZE = range(0, 28, 4)
 
 
+EXIT = 0x1A1040C0
+
+
 class Chip:
+    semihosting = False
+
     def __init__(self):
         self.memory, self.flashes, self.commands = {}, {}, []
         self.pc, self.halted, self.running, self.loaded, self.target = 0, False, None, "", ""
@@ -57,9 +63,23 @@ class Chip:
 
     def resume(self):
         self.running, self.halted = self.pc, False
+        if self.loaded == "firmware.elf" and self.semihosting and TROUBLE != "hangs":
+            self.simulate()
         if self.pc == FLASHER:
             self.put(POINTER, STRUCT)
             self.put(STRUCT + BUF, BUFFER)
+
+    def simulate(self):
+        """The program's run on the simulated chip, which has the files of the current folder."""
+        from myoedge.simulator import simulate
+
+        ran = simulate(self.elf, folder=Path.cwd())
+        print(ran.output, flush=True)
+        if TROUBLE == "wrong byte":
+            data = bytearray(Path("output.bin").read_bytes())
+            data[0] ^= 1
+            Path("output.bin").write_bytes(data)
+        self.put(EXIT, 0x80000000 | (103 if TROUBLE == "fails" else ran.exit_code))
 
 
 def segments(data):
@@ -98,6 +118,12 @@ def mww(chip, at, value):
     return ""
 
 
+def arm(chip, *words):
+    assert words == ("semihosting", "enable")
+    chip.semihosting = True
+    return "semihosting is enabled"
+
+
 def reg(chip, _, value):
     if not chip.halted:
         raise ValueError("target not halted")
@@ -127,7 +153,7 @@ def load_image(chip, file, first, kind, least="0", most="0"):
 
 
 def load_elf(chip, name, data):
-    chip.loaded = name
+    chip.loaded, chip.elf = name, data
     for at, part in segments(data):
         chip.write(at, part)
     if TROUBLE == "bad cable":
@@ -143,7 +169,7 @@ def verify_image(chip, file, *_):
 
 
 LIKE_THEIR_FUNCTIONS = (
-    *(halt, capture, scan_chain, mdw, mww, reg, resume),
+    *(halt, capture, scan_chain, mdw, mww, arm, reg, resume),
     *(dump_image, load_image, verify_image),
 )
 COMMANDS = {"targets": set_target, **{f.__name__: f for f in LIKE_THEIR_FUNCTIONS}}
@@ -179,12 +205,13 @@ def serve(port):
             connection.sendall(answer.encode() + b"\x1a")
 
 
-def sourced(script):
-    """Whether a script is there, and every other one that it finds from the current folder."""
-    if not script.is_file():
+def sourced(script, folders):
+    """Whether a script is there, and every other one that it finds in these folders."""
+    places = [folder / script for folder in folders if (folder / script).is_file()]
+    if not places:
         return False
-    found = re.findall(r"source \[find (\S+)\]", script.read_text())
-    return all(sourced(Path(name)) for name in found)
+    found = re.findall(r"source \[find (\S+)\]", places[0].read_text())
+    return all(sourced(Path(name), folders) for name in found)
 
 
 def main():
@@ -192,7 +219,10 @@ def main():
     if "--version" in options:
         print("Open On-Chip Debugger 0.12.0-fake", file=sys.stderr)
         return 0
-    missing = [f for f in options if f.endswith((".cfg", ".tcl")) and not sourced(Path(f))]
+    pairs = list(itertools.pairwise(options))
+    folders = [Path(), *(Path(value) for option, value in pairs if option == "-s")]
+    scripts = [value for option, value in pairs if option == "-f"]
+    missing = [script for script in scripts if not sourced(Path(script), folders)]
     if missing:
         print(f"Error: can't find what {missing[0]} sources", file=sys.stderr)
         return 1

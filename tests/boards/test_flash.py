@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
 import myoedge
-from myoedge.backends import console, openocd
+from myoedge.backends import console, jtag, openocd
 from myoedge.backends.build import Build
+from myoedge.backends.equivalence import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.system.elf import read_elf
 from myoedge.targets.boards import boards_dir, find_board
@@ -262,3 +264,60 @@ def _is_ours(path: Path, state: Path) -> bool:
         return os.fsencode(state.parent / "openocd") in path.read_bytes()
     except OSError:
         return False
+
+
+# ---- firmware.elf without an SDK
+
+
+def test_firmware_over_jtag(two: Build, state: Path, tmp_path: Path) -> None:
+    """Outputs and cycles of two samples; OpenOCD serves the files in a folder of its own."""
+    rng = np.random.default_rng(4)
+    samples = {
+        port["name"]: rng.standard_normal((2, *port["shape"])).astype(np.float32)
+        for port in two.report["inputs"]
+    }
+    wanted = myoedge.simulate(two, input=samples).measurement.inferences
+    ran = myoedge.run(two, on="jtag", input=samples)
+    assert (ran.exact, ran.report["exact"]["jtag"]) == (True, True)
+    assert ran.report["cycles"]["source"] == "jtag"
+    assert [x.cycles for x in ran.measurement.inferences] == [x.cycles for x in wanted]
+    for found, given in zip(ran.measurement.inferences, wanted, strict=True):
+        for y, z in zip(found.outputs, given.outputs, strict=True):
+            np.testing.assert_array_equal(y, z)
+    commands = ended(state)["commands"]
+    assert commands.index("arm semihosting enable") < commands.index("resume")
+    shown = command("run", two.folder, "--on", "jtag", cwd=tmp_path)
+    assert (shown.code, "GAP9 board over JTAG" in shown.out) == (0, True), shown.err
+
+
+def test_weights_from_l3_over_jtag(far: Build, state: Path) -> None:
+    checked = myoedge.validate(far, on=("host", "jtag"))
+    assert (checked.difference, checked.exact["jtag"]) == (None, True)
+
+
+def test_a_wrong_output_over_jtag(two: Build, state: Path) -> None:
+    state.write_text(json.dumps({"trouble": "wrong byte"}))
+    found = myoedge.validate(two, on="jtag").difference
+    assert found is not None
+    assert (found.backend, found.layer) == ("jtag", len(two.layer_names))
+    assert not myoedge.run(two, on="jtag").exact
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [("fails", "E711"), ("other chip", "E610"), ("bad cable", "E611"), ("no probe", "E601")],
+)
+def test_troubles_over_jtag(two: Build, state: Path, trouble: str, code: str) -> None:
+    state.write_text(json.dumps({"trouble": trouble}))
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.run(two, on="jtag")
+    assert raised.value.code == code
+
+
+def test_firmware_that_runs_on(two: Build, state: Path) -> None:
+    state.write_text(json.dumps({"trouble": "hangs"}))
+    board = find_board("gap9_evk")
+    inputs = two.files([[*golden_sample(two).values()]])
+    with pytest.raises(MyoedgeError, match="the firmware did not finish") as raised:
+        jtag.run_firmware(board, two.folder / "firmware.elf", inputs, run_s=0.2)
+    assert raised.value.code == "E502"

@@ -90,6 +90,7 @@ SHARED = {
         "backends.flashing",
     },  # not installed
     "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
+    "E502": {"backends.jtag", "system.tools"},  # too slow
     "E601": {
         "backends.build",
         "backends.board",
@@ -97,6 +98,7 @@ SHARED = {
     },  # no board is known, or plugged in
     "E602": {
         "api.devices",
+        "backends.jtag",
         "backends.flashing",
         "backends.board",
     },  # nothing is known of a part of the board
