@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages over a serial line: requests to the application on a board, and its answers.
 
-docs/boards.md has the layout. A request has a number and one answer of the same number; a lost one
+docs/gap-sdk.md has the layout. A request has a number and one answer of the same number; a lost one
 is sent again, so every request must be safe to repeat.
 """
 
