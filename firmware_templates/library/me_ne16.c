@@ -25,8 +25,14 @@ int32_t me_ne16_program(const me_ne16_job *job)
     const uint32_t *words = (const uint32_t *)(const void *)job;
     CLOCKS = CLOCK_GATE;
     const int32_t number = acquired();
-    for (uint32_t i = 0; i < WORDS; i++)
-        NE16(JOB + 4 * i) = words[i];
+    const uint32_t *end = words + WORDS;
+    __asm__("" : "+r"(end)); /* a short loop: 24 pairs of instructions would come from L2 for most jobs */
+    for (uint32_t at = JOB; words < end; words += 4, at += 16) {
+        NE16(at) = words[0];
+        NE16(at + 4) = words[1];
+        NE16(at + 8) = words[2];
+        NE16(at + 12) = words[3];
+    }
     return number;
 }
 

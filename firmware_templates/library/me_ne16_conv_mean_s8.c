@@ -17,7 +17,7 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
     me_reduce_s8(&op->mean, &rows);
 }
 
-static me_ne16_layer layer_of(const void *op, const void *arguments)
+static __attribute__((noinline)) me_ne16_layer layer_of(const void *op, const void *arguments)
 {
     const me_ne16_conv_mean_s8_tile *tile = arguments;
     me_ne16_layer layer = me_ne16_conv_layer(op, tile);

@@ -161,7 +161,7 @@ static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
     return op->way == ME_NE16_WINDOWS ? prepare_windows : in_run ? prepare_columns : prepare_rows;
 }
 
-me_ne16_layer me_ne16_conv_layer(const void *params, const void *arguments)
+__attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, const void *arguments)
 {
     const me_ne16_conv_s8_params *op = params;
     const me_ne16_conv_s8_tile *tile = arguments;

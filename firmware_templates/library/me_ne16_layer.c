@@ -96,9 +96,10 @@ static int32_t start_of(const me_ne16_layer *layer, int32_t first, int32_t last)
 volatile int32_t me_tiles_loaded ME_L1;
 #endif
 
-/* Number of the first job of a tile, which the tile before has started; NONE: it has not. */
+/* Numbers of the first jobs of two tiles in turns, which the tile before has started; NONE: it has not. Core 0
+ * writes that of the next tile while others may still read that of their own. */
 enum { NONE = -1 };
-static int32_t started ME_L1;
+static int32_t started[2] ME_L1;
 
 static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
 {
@@ -106,10 +107,10 @@ static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
     return end < layer->units ? end : layer->units;
 }
 
-/* The engine has a job when the last one of this tile ends. */
-static int32_t start_next(const me_ne16_layer *layer)
+/* The engine has a job when the last one of this tile ends. Apart from the code that all tiles run. */
+static __attribute__((noinline)) int32_t start_next(const me_ne16_layer *layer)
 {
-    if (!layer->next || !me_is_loaded(layer->next))
+    if (!me_is_loaded(layer->next))
         return NONE;
     const me_ne16_layer next = layer->of(layer->op, layer->next->tile);
     const int32_t number = next.program(&next, 0, end_of_job(&next, 0));
@@ -120,10 +121,12 @@ static int32_t start_next(const me_ne16_layer *layer)
 /* The last job `running`, of units from `before` on, while the next tile's first waits behind it. */
 static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before)
 {
-    if (layer->finish && layer->next)
+    const int has_next = layer->next && layer->next->tile;
+    if (layer->finish && has_next)
         ME_SYNC(); /* results whose place the next job takes are finished */
     if (ME_CORE() == 0) {
-        started = start_next(layer);
+        if (layer->next)
+            started[layer->next->number & 1] = has_next ? start_next(layer) : NONE;
         me_ne16_wait(running);
     }
     if (layer->finish) {
@@ -134,20 +137,22 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
 
 void me_ne16_run(const me_ne16_layer *layer)
 {
-    const int32_t first_job = layer->prepare || !layer->next ? NONE : started;
-    int32_t running = 0, before = 0;
-    for (int32_t first = 0, last; first < layer->units; first = last) {
-        const int32_t ended = running, is_started = first == 0 && first_job != NONE;
+    int32_t first = 0, running = 0, before = 0;
+    if (layer->next && !layer->prepare && started[~layer->next->number & 1] != NONE) {
+        running = started[~layer->next->number & 1];
+        first = end_of_job(layer, 0);
+    }
+    for (int32_t last; first < layer->units; first = last) {
+        const int32_t ended = running;
         last = end_of_job(layer, first);
         const int32_t from = start_of(layer, first, last);
         if (ME_CORE() == 0)
-            running = is_started ? first_job : layer->program(layer, from, last);
+            running = layer->program(layer, from, last);
         if (layer->prepare)
             layer->prepare(layer, first, last);
         ME_SYNC();
         if (ME_CORE() == 0) {
-            if (!is_started)
-                me_ne16_trigger();
+            me_ne16_trigger();
             if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }

@@ -14,7 +14,7 @@ static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
     return me_ne16_program(&job);
 }
 
-static me_ne16_layer layer_of(const void *params, const void *arguments)
+static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, const void *arguments)
 {
     const me_ne16_linear_s8_params *op = params;
     const me_ne16_linear_s8_tile *tile = arguments;

@@ -44,7 +44,7 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
             me_sums_s16(sums + k, end - first, tile->k, tile->channels + k, op->pre, y + k);
 }
 
-static me_ne16_layer layer_of(const void *params, const void *arguments)
+static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, const void *arguments)
 {
     const me_ne16_linear_s8_s16_params *op = params;
     const me_ne16_linear_s8_s16_tile *tile = arguments;
