@@ -66,7 +66,7 @@ def tool_rows() -> tuple[ToolRow, ...]:
     serial = _package_place("pyserial", "serial")
     optional = (
         _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
-        _row("gvsoc", "", ON_GVSOC, gvsoc.GET, _gvsoc_place()),
+        _gvsoc_row(),
         _row("pyserial", PYSERIAL, BOARD_VERBS, f'pip install "{PYSERIAL}"', serial),
         _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
         _row(
@@ -139,12 +139,14 @@ def _compiler_place(name: str) -> tuple[str, str] | None:
     return cc.version.removeprefix("zig "), cc.command[0]
 
 
-def _gvsoc_place() -> tuple[str, str] | None:
-    """Folder of GVSoC, which reports no version."""
+def _gvsoc_row() -> ToolRow:
+    """GVSoC, which reports no version; missing too where its Python does not start it."""
     try:
-        return "", str(gvsoc.find().home)
+        installation = gvsoc.find()
     except MyoedgeError:
-        return None
+        return _row("gvsoc", "", ON_GVSOC, gvsoc.GET, None)
+    place = ("", str(installation.home)) if gvsoc.starts(installation) else None
+    return _row("gvsoc", "", ON_GVSOC, gvsoc.GET_PYTHON, place)
 
 
 def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:

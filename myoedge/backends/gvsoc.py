@@ -34,6 +34,8 @@ GET = (
     'make -C gvsoc all TARGETS=pulp-open && export GVSOC_HOME="$PWD/gvsoc/install"'
 )
 
+GET_PYTHON = "pip install -r gvsoc/requirements.txt  (GVSoC's; for the first python3 on PATH)"
+
 
 @dataclass(frozen=True, slots=True)
 class Gvsoc:
@@ -98,7 +100,7 @@ def run_elf(
     installation = find()
     options = {"frequency": frequency, "fc_hart": fc_hart, "ne16": int(installation.has_ne16)}
     with tools.scratch() as scratch:
-        config = _prepare(installation, elf.absolute(), scratch, options)
+        config = _prepare(installation, scratch, [f"--binary={elf.absolute()}"], options)
         # Not `gvsoc run`: that turns every exit code of the firmware into 1.
         launcher = installation.home / "bin" / "gvsoc_launcher"
         command = (str(launcher), f"--config={config}")
@@ -110,14 +112,26 @@ def run_elf(
                 file.unlink(missing_ok=True)
 
 
-def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, int]) -> Path:
-    """GVSoC's configuration file of the system with this firmware."""
+def starts(installation: Gvsoc) -> bool:
+    """Whether GVSoC describes our system: the first Python on PATH has the packages it imports."""
+    with tools.scratch() as scratch:
+        try:
+            _prepare(installation, scratch, [], {})
+        except MyoedgeError:
+            return False
+    return True
+
+
+def _prepare(
+    installation: Gvsoc, scratch: Path, firmware: Sequence[str], options: dict[str, int]
+) -> Path:
+    """GVSoC's configuration file of the system with the option that names its firmware."""
     command = [
         str(installation.home / "bin" / "gvsoc"),
         f"--target-dir={DESCRIPTION}",
         f"--target={TARGET}",
         *(f"--target-property={name}={value}" for name, value in options.items()),
-        f"--binary={elf}",
+        *firmware,
         f"--work-dir={scratch}",
         "prepare",
     ]

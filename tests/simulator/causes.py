@@ -27,14 +27,13 @@ SLEEP = (
     "lines out of L2 come as on `gap9`: no judge has both"
 )
 HALVES = (
-    "the second half of a misaligned access reaches its bank with the first, not a cycle later: "
-    "another core's access in between waits a cycle too long"
+    "which core goes first where one's second half of a misaligned access and another's access "
+    "come to a bank in the same cycle"
 )
 POLLING = "the FC asks in a loop of 14 cycles whether the transfer is over: one round more or less"
 UNEXPLAINED = "not explained"
 
 _BY_PROGRAM = {
-    "m05_bytes": HALVES,
     "p11_misaligned": HALVES,
     "p23_barrier": SLEEP,
     "p24_events": SLEEP,

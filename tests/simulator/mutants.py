@@ -267,7 +267,7 @@ def _transfer(base: int, rng: random.Random) -> Words:
     outside = rng.choice((0x1C100000 + rng.getrandbits(16), 0x1C190000 - size))
     words = [size | flags << 16 | rng.choice((0, 1)) << 17, l1, outside]
     if words[0] >> 19 & 1:
-        line = rng.choice((1, 3, 64, size // 2 + 1, size))
+        line = rng.choice((1, size, *(n for n in (3, 64, 100) if size % n == 0)))
         words += [line, rng.choice((0, 1, line, 64, line - line // 8))]
     code = _load(base, Y) if rng.random() < 0.95 else []
     code += [word for value in words for word in _store(base, value & 0xFFFFFFFF)]

@@ -7,7 +7,9 @@ first four also load two write-only registers as they start GAP9's drivers.
 
 from __future__ import annotations
 
+import shutil
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +21,7 @@ from myoedge.system import tools
 from myoedge.targets.gap9.simulator_costs import COSTS
 from tests.simulator.fixture import FOLDER
 
-NETWORKS = FOLDER / "networks"
+NETWORKS, GAP9_NETWORKS = FOLDER / "networks", FOLDER / "gap9"
 WHAT = {
     "small": "two convolutions over time, a residual sum, a head; 12 samples of 2 channels",
     "image": "a stem and three depthwise separable blocks with a residual sum; 48 x 48 x 3",
@@ -31,6 +33,14 @@ WITH_NE16 = {
     "ne16_sequence": "overlapping pixels, two directions of an LSTM, two heads; 64 x 8",
     "resnet8": "ResNet-8 of MLPerf Tiny with random weights, `--engine auto`; 32 x 32 x 3",
 }
+# on GAP9's own platform, in a folder each with output.bin and cycles_PLATFORM.bin
+ON_GAP9 = {
+    "allconv": "All-ConvNet, 16 samples of 8 channels",
+    "allconv_l3": "the same with its weights in L3",
+    "tinymyo": "TinyMyo of two blocks, 200 samples of 8 channels",
+}
+PLATFORMS = {"gap9": {"l1_contention": 0}, "gap9_banked": {"l1_contention": 1}}
+LARGE_CYCLES = 20_000  # of layers whose cycles are compared one by one
 FILES = ("output.bin", "cycles.bin")
 TIMEOUT_S = 300.0
 
@@ -43,14 +53,17 @@ class Ran:
     layers: tuple[int, ...]
     total: int
 
-    def worst(self, other: Ran) -> float:
-        """The largest relative difference of a layer, or of the whole, from `other`."""
+    def worst(self, other: Ran, least: int = 0) -> float:
+        """The largest relative difference of a layer, or of the whole, from `other`.
+
+        least   cycles in `other` of the layers that are compared
+        """
         pairs = zip((*self.layers, self.total), (*other.layers, other.total), strict=True)
-        return max(abs(a - b) / max(b, 1) for a, b in pairs)
+        return max(abs(a - b) / max(b, 1) for a, b in pairs if b >= least)
 
 
-def _read(folder: Path) -> Ran:
-    output, cycles = ((folder / file).read_bytes() for file in FILES)
+def _read(folder: Path, cycles_file: str = FILES[1]) -> Ran:
+    output, cycles = ((folder / file).read_bytes() for file in (FILES[0], cycles_file))
     layers = struct.unpack_from("<4I", cycles)[3]
     [(of_layer, total)] = layer_cycles(cycles, layers, 1)
     return Ran(output, of_layer, total)
@@ -61,18 +74,34 @@ def recorded(name: str) -> Ran:
     return _read(NETWORKS / name)
 
 
+def _simulated(source: Path, cycles: Mapping[str, int]) -> Ran:
+    with tools.scratch() as folder:
+        for file in ("input.bin", "l3.bin"):
+            if (source / file).exists():
+                shutil.copy(source / file, folder)
+        elf = (source / "firmware.elf").read_bytes()
+        cycles = {**cycles, "register_strict": 0}
+        ended = simulate(elf, cycles=cycles, folder=folder, max_cycles=1 << 32)
+        if ended.exit_code:
+            raise ValueError(f"{source.name} ended with {ended.exit_code}: {ended.output}")
+        return _read(folder)
+
+
 @cache
 def run(name: str, like: str) -> Ran:
     """What the simulator gives with a chip description of COSTS."""
-    source = NETWORKS / name
-    with tools.scratch() as folder:
-        (folder / "input.bin").write_bytes((source / "input.bin").read_bytes())
-        elf = (source / "firmware.elf").read_bytes()
-        cycles = {**COSTS[like], "register_strict": 0}
-        ended = simulate(elf, cycles=cycles, folder=folder, max_cycles=1 << 32)
-        if ended.exit_code:
-            raise ValueError(f"{name} ended with {ended.exit_code}: {ended.output}")
-        return _read(folder)
+    return _simulated(NETWORKS / name, COSTS[like])
+
+
+def recorded_on_gap9(name: str, platform: str) -> Ran:
+    """Output and cycles on a configuration of GAP9's platform."""
+    return _read(GAP9_NETWORKS / name, f"cycles_{platform}.bin")
+
+
+@cache
+def run_as_gap9(name: str, platform: str) -> Ran:
+    """Output and cycles of the simulator, with the platform's banks of L1."""
+    return _simulated(GAP9_NETWORKS / name, {**COSTS["silicon"], **PLATFORMS[platform]})
 
 
 def record(name: str) -> str:

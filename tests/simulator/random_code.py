@@ -17,18 +17,30 @@ VALUES = ("t1", "t2", "t3", "t4", "t5", "t6", "a6", "a7")
 SHORT = ("a4", "a5")  # what compressed instructions reach
 READ, OWN = "a2", "a3"
 
-Draw = random.Random
+
+class Draw(random.Random):
+    """Numbers of a seed; aligned: whether addresses are multiples of the bytes accessed."""
+
+    def __init__(self, seed: int, aligned: bool) -> None:
+        super().__init__(seed)
+        self.aligned = aligned
+
+    def offset(self, size: int, end: int) -> int:
+        """The first of `size` bytes before `end`."""
+        return size * self.randrange(end // size) if self.aligned else self.randrange(end - size)
 
 
-def code(seed: int = SEED, bodies: int = BODIES) -> str:
+def code(seed: int = SEED, bodies: int = BODIES, aligned: bool = True) -> str:
     """The assembly of the bodies random_0, random_1, ..."""
-    draw = Draw(seed)
+    draw = Draw(seed, aligned)
     head = '#include "code.h"\n    .text\n    .option rvc\n    .option norelax\n'
     return head + "".join(_body(draw, n) for n in range(bodies))
 
 
 def _body(draw: Draw, number: int) -> str:
     lines = [f"    body random_{number}, 16, {draw.randrange(8)}", *START]
+    if not draw.aligned:
+        lines += ["    addi a1, a1, 1024"]  # nobody reads what core 0 writes
     inner = draw.choice((_hard, _soft))
     if draw.random() < 0.5:
         lines += _nested(draw, number, inner)
@@ -132,13 +144,13 @@ def _short(draw: Draw) -> str:
 
 def _load(draw: Draw) -> str:
     how, size = draw.choice((("lw", 4), ("lw", 4), ("lh", 2), ("lbu", 1), ("lhu", 2)))
-    offset = size * draw.randrange(256 // size)
+    offset = draw.offset(size, 256)
     return f"{how} {_value(draw)}, {offset}({draw.choice((READ, OWN))})"
 
 
 def _store(draw: Draw) -> str:
     how, size = draw.choice((("sw", 4), ("sh", 2), ("sb", 1)))
-    return f"{how} {_value(draw)}, {size * draw.randrange(48 // size)}({OWN})"
+    return f"{how} {_value(draw)}, {draw.offset(size, 48)}({OWN})"
 
 
 def _product(draw: Draw) -> str:
@@ -151,7 +163,8 @@ def _moving(draw: Draw) -> str:
     if draw.random() < 0.3:
         return f"sw_post {_value(draw)}, {OWN}, 0"
     pointer = draw.choice((READ, OWN))
-    return f"lw_post {_value(draw)}, {pointer}, {4 * draw.randrange(3)}"
+    step = 4 * draw.randrange(3) if draw.aligned else draw.randrange(9)
+    return f"lw_post {_value(draw)}, {pointer}, {step}"
 
 
 def _multiply(draw: Draw) -> str:

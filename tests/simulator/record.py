@@ -31,7 +31,11 @@ GAP9_HART = 9  # all clocks equal, as the programs were recorded
 TIMEOUT_S = 300.0
 SOURCES = FOLDER / "src"
 SHARED = ("bench.c", "bench.h", "bench.ld", "code.h", "start.S")
-RANDOM = "m07_random"  # its code is drawn
+# programs whose code is drawn, and how
+DRAWN: dict[str, dict[str, int]] = {
+    "m07_random": {},
+    "drawn_misaligned": {"bodies": 25, "aligned": False},
+}
 NE16 = "ne16_jobs"
 
 
@@ -43,12 +47,15 @@ def own_programs() -> list[str]:
     return sorted(path.stem for path in SOURCES.glob("m*.c"))
 
 
-def build(name: str) -> bytes:
-    """A program of our own, by the package's compiler: the same bytes for the same source."""
+def build(name: str, **drawn: int) -> bytes:
+    """A program of our own, by the package's compiler: the same bytes for the same source.
+
+    drawn   arguments of random_code.code beside those of DRAWN
+    """
     with tools.scratch() as folder:
         files = {path.name: path.read_text(encoding="utf-8") for path in _sources(name)}
-        if name == RANDOM:
-            files["random.S"] = random_code.code()
+        if name in DRAWN:
+            files["random.S"] = random_code.code(**DRAWN[name], **drawn)
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
         elf = folder / "program.elf"

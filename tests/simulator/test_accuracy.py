@@ -8,11 +8,11 @@ from statistics import median
 import pytest
 
 from myoedge.errors import MyoedgeError
-from tests.simulator import fixture, networks
+from tests.simulator import fixture, misaligned, networks
 from tests.simulator.accuracy_page import PAGE, PUBLIC, SILICON, page, share
 from tests.simulator.causes import UNEXPLAINED, cause
 from tests.simulator.record import build, own_programs
-from tests.simulator.recorded import JUDGES, NO_FLOATS, compare_all, line, run
+from tests.simulator.recorded import JUDGES, NO_FLOATS, compare, compare_all, line, run
 
 LIKE = pytest.mark.parametrize("like", JUDGES)
 
@@ -89,6 +89,32 @@ def test_a_whole_network_gives_the_same_with_either_description(name: str) -> No
     ours, theirs = networks.run(name, SILICON), networks.recorded(name)
     assert ours.output == theirs.output
     assert abs(ours.total / theirs.total - 1) <= 0.05
+
+
+@pytest.mark.parametrize("platform", networks.PLATFORMS)
+@pytest.mark.parametrize("name", networks.ON_GAP9)
+def test_a_network_takes_the_cycles_of_gap9s_own_platform(name: str, platform: str) -> None:
+    ours, theirs = networks.run_as_gap9(name, platform), networks.recorded_on_gap9(name, platform)
+    assert ours.output == theirs.output
+    assert abs(ours.total / theirs.total - 1) <= 0.01
+    assert ours.worst(theirs, networks.LARGE_CYCLES) <= 0.025
+
+
+def test_no_row_of_misaligned_accesses_is_off_by_more_than_5_percent() -> None:
+    for like in JUDGES:
+        assert all(c.best.error <= 0.05 for c in compare("p11_misaligned", like))
+
+
+@pytest.mark.parametrize("seed", misaligned.SEEDS)
+def test_drawn_misaligned_accesses_of_several_cores_take_the_cycles_of_public_gvsoc(
+    seed: int,
+) -> None:
+    """The second half of an access takes its bank when it gets there, not ahead of others."""
+    theirs, ours = misaligned.recorded()[seed], misaligned.simulated(seed)
+    errors = [abs(a - b) / b for a, b in zip(ours, theirs, strict=True)]
+    assert len(errors) == 100
+    assert max(errors) <= 0.05
+    assert median(errors) == 0
 
 
 @pytest.mark.parametrize("name", networks.WITH_NE16)

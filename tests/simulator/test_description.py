@@ -23,6 +23,8 @@ from tests.simulator.cores import (
     ITC_MASK,
     L1,
     NOTES,
+    T0,
+    T1,
     WFI,
     Code,
     get,
@@ -31,6 +33,7 @@ from tests.simulator.cores import (
     note_cycle,
     put,
     repeat,
+    store,
     until,
 )
 from tests.simulator.fixture import load as recorded
@@ -111,6 +114,15 @@ def queued_writes() -> Code:
     return [*ready, *put(0x1A102760, 1), *put(ITC_MASK, 1 << 30), *begin, WFI]
 
 
+def misaligned_stores(core: int) -> Code:
+    """Words across two banks, of core 0, or in the second one; and the cycle behind them."""
+    return [
+        *put(L1 + (4 if core else 2), 7),
+        *repeat(20, [store(T0, T1, 4)] * 4),
+        *note_cycle(core),
+    ]
+
+
 def open_and_write() -> Code:
     """A file by semihosting; its handle and what was not written are noted."""
     block, name = 0x1C0F0000, 0x1C0F0100
@@ -163,6 +175,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "fc_alias_bytes": (0x1000, make({}, get(0x2000, 0))),
     "cluster_alias_bytes": (0x100000, make({1: get(0x204000, 0)})),
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
+    "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),
     "mutexes": (4, make({1: put(EVENTS + 0xDC, 0)})),

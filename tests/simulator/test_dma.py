@@ -48,10 +48,8 @@ class Transfer:
         self.to_l1 = rng.random() < 0.5
         self.is_2d = rng.random() < 0.5
         self.bytes = rng.choice((1, 2, 3, 4, 7, rng.randint(1, 64), rng.randint(1, room)))
-        self.line = rng.randint(1, self.bytes) if self.is_2d else self.bytes
-        if self.is_2d and rng.random() < 0.3:
-            self.line += rng.randint(0, 8)  # a line may be longer than the transfer
-        lines = -(-self.bytes // self.line)
+        lines = rng.choice([n for n in range(1, self.bytes + 1) if self.bytes % n == 0])
+        self.line = self.bytes // lines if self.is_2d else self.bytes
         self.stride = rng.randint(self.line, self.line + 2 * room // lines) if self.is_2d else 0
         self.l1, self.l2 = l1 + rng.randint(0, 7), l2 + rng.randint(0, 7)
 

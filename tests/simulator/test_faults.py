@@ -63,6 +63,7 @@ COMPILED = {
     16: ("E705", "freed that nobody holds"),
     17: ("E705", "freed while its transfer is under way"),
     18: ("E705", "shares bytes of L1 with one the other way"),
+    19: ("E705", "length is no multiple of its lines"),
     20: ("E705", "load of L1 bytes that a DMA transfer of 4096 bytes has yet to write"),
     21: ("E705", "store of L1 bytes that a DMA transfer of 4096 bytes has yet to write"),
     22: ("E705", "store of L1 bytes that a DMA transfer of 4096 bytes has yet to read"),

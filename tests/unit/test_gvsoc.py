@@ -109,6 +109,15 @@ def test_doctor_shows_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "GVSOC_HOME" in rows["gvsoc"].fix
 
 
+def test_doctor_does_not_say_ok_where_the_first_python_on_path_does_not_start_it(
+    home: Path,
+) -> None:
+    script(home / "bin" / "gvsoc", "#!/bin/sh\necho No module named prettytable >&2\nexit 1\n")
+    row = next(row for row in doctor.tool_rows() if row.name == "gvsoc")
+    assert row.state == "missing"
+    assert row.fix.startswith("pip install -r gvsoc/requirements.txt")
+
+
 def test_a_run_in_a_folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "elsewhere")
     folder = tmp_path / "a folder"

@@ -85,6 +85,7 @@ struct Core {
     int id;              // 0..8, FC = 9
     enum CoreState state;
     uint8_t wait_rd;     // where p.elw puts its result
+    bool half_done;      // of a misaligned access: its second half is to come
     Cycle slept_at;
     Counts counts;
     // control and status registers
@@ -166,6 +167,7 @@ const Insn *hand_over(Core *c, const Insn *i);       // the same as the end of a
 // called. So load_slow and store_slow change and count nothing before they ask the device, and the
 // device takes back what load() and store() have counted.
 _Noreturn void core_hold(Core *c, const Insn *i);
+_Noreturn void core_repeat(Core *c, const Insn *i); // the same, where only its turn is missing
 void count_retired(Core *c);
 
 #if defined(__clang__) && !defined(NO_TAIL_CALLS)

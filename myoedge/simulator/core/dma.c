@@ -91,14 +91,11 @@ static Transfer *new_transfer(const Access *a, uint16_t *index)
     misused(a, FAULT_DMA, "more DMA transfers under way than this simulator keeps");
 }
 
-// One past the last byte outside. The last line holds what is left: where lines overlap, the one
-// before it can reach further.
+// One past the last byte outside.
 static uint64_t outer_end(const Transfer *t)
 {
-    const uint64_t last = (t->bytes - 1) / t->line_bytes;
-    const uint64_t end = last * t->stride + (t->bytes - last * t->line_bytes);
-    const uint64_t before = last ? (last - 1) * t->stride + t->line_bytes : 0;
-    return t->outer + (end > before ? end : before);
+    const uint64_t last = t->bytes / t->line_bytes - 1;
+    return t->outer + last * t->stride + t->line_bytes;
 }
 
 static void check_command(const Access *a, uint32_t command, const Channel *channel)
@@ -125,6 +122,8 @@ static void check_lines(const Access *a, const Transfer *t)
 {
     const Chip *chip = &a->c->m->chip;
     if (!t->line_bytes) misused(a, FAULT_DMA, "a DMA transfer in lines of no bytes");
+    if (t->bytes % t->line_bytes)
+        misused(a, FAULT_DMA, "a DMA transfer whose length is no multiple of its lines");
     if (t->outer < chip->l2_base || outer_end(t) > (uint64_t)chip->l2_base + chip->l2_bytes)
         misused(a, FAULT_DMA, "a DMA transfer that is not all inside L2 on its outer side");
 }

@@ -96,15 +96,10 @@ static _Noreturn void nothing_there(Core *c, const Insn *i, uint32_t address, ui
           is_store ? "store" : "load", size, address);
 }
 
-// The bytes of an access to L1 or L2 once its time has passed, NULL for registers.
-static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)
+// The whole of an aligned access, or the first half of a misaligned one.
+static void first_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)
 {
-    Machine *m = c->m;
-    uint8_t *bytes = memory_at(m, address, size);
-    if (!bytes) {
-        if (!is_register(m, address)) nothing_there(c, i, address, size, is_store);
-        return NULL;
-    }
+    const Machine *m = c->m;
     if (is_l1(m, address)) {
         const uint32_t first = address - m->chip.l1_base;
         if (m->l1_watched[first >> 6] | m->l1_watched[(first + size - 1) >> 6])
@@ -115,11 +110,38 @@ static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, b
         else c->counts.outside_loads++;
     }
     hold_for_memory(c, address, size, is_store);
-    if ((address & 3) + size > 4) {
+}
+
+// The second half of a misaligned access, a cycle later: others that are due before it go first.
+static void second_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)
+{
+    if (!c->half_done) {
         c->tally.misaligned++;
-        hold(c, 2 + c->m->chip.misaligned_stall, STALL_MISALIGNED); // the second access is a cycle later
-        hold_for_memory(c, (address | 3) + 1, size, is_store);
+        hold(c, 2 + c->m->chip.misaligned_stall, STALL_MISALIGNED);
+        c->half_done = c->t >= c->turn;
+        if (c->half_done) {
+            if (is_store) c->counts.stores--;
+            else c->counts.loads--;
+            core_repeat(c, i);
+        }
     }
+    c->half_done = false;
+    const uint32_t second = (address | 3) + 1;
+    if (is_store && !c->m->chip.misaligned_store_waits && is_l1(c->m, second)) bank_access(c->m, second, c->t);
+    else hold_for_memory(c, second, size, is_store);
+}
+
+// The bytes of an access to L1 or L2 once its time has passed, NULL for registers.
+static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)
+{
+    Machine *m = c->m;
+    uint8_t *bytes = memory_at(m, address, size);
+    if (!bytes) {
+        if (!is_register(m, address)) nothing_there(c, i, address, size, is_store);
+        return NULL;
+    }
+    if (!c->half_done) first_access(c, i, address, size, is_store);
+    if ((address & 3) + size > 4) second_access(c, i, address, size, is_store);
     return bytes;
 }
 

@@ -214,6 +214,12 @@ _Noreturn void core_hold(Core *c, const Insn *i)
     longjmp(c->m->escape, 1);
 }
 
+_Noreturn void core_repeat(Core *c, const Insn *i)
+{
+    yield(c, i);
+    longjmp(c->m->escape, 1);
+}
+
 static void run_core(Machine *m)
 {
     Core *c = next_of_batch(m);

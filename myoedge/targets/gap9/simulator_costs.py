@@ -45,6 +45,7 @@ _GAP9 = {
     "jump_stall": 1,
     "misaligned_stall": 0,
     "misaligned_load_use_stall": 1,
+    "misaligned_store_waits": 1,  # platform; public 0
     "address_use_stall": 1,  # manual and public; platform 0
     "elw_cycles": 5,  # public; platform 11, manual 4
     "wake_cycles": 5,  # public; platform 7
@@ -131,6 +132,7 @@ GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
 PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
     {
         **_GAP9,
+        "misaligned_store_waits": 0,
         "mul_cycles": 2,
         "mulh_use_stall": 1,
         "mul_counted": 1,

@@ -84,6 +84,11 @@ static void transfers(int32_t which)
         command(BYTES | INTO_L1, l1, l2);
         command(64 | 1u << 18, l1 + 2048, l2);
     }
+    if (which == 19) {
+        command(100 | INTO_L1 | 1u << 19, l1, l2);
+        ME_REG(COMMANDS) = 64;
+        ME_REG(COMMANDS) = 64; /* 19 */
+    }
 }
 
 static __attribute__((noinline)) void look(volatile uint8_t *at)
