@@ -8,10 +8,14 @@
 
 PI_L1 uint32_t me_workers_barrier;
 
+/* Of the DMA commands and L3 requests below; bit n of writes: request n goes to L3. */
+static PI_L1 uint32_t under_way, writes, asked, done;
+
 /* ---- the team */
 
 void me_team_run(void (*work)(void *argument), void *argument)
 {
+    under_way = writes = asked = done = 0; /* nobody has set L1 */
     me_workers_barrier = pi_cl_team_barrier_alloc();
     pi_cl_team_barrier_set(me_workers_barrier, (1u << ME_WORKERS) - 1);
     pi_perf_conf(1u << PI_PERF_CYCLES);
@@ -25,7 +29,6 @@ void me_team_run(void (*work)(void *argument), void *argument)
 /* ---- L2 and L1. Bit n: command n is under way. By core 8 alone. */
 
 static PI_L1 pi_cl_dma_cmd_t commands[DMA_COMMANDS];
-static PI_L1 uint32_t under_way;
 
 static uint32_t address(const void *pointer)
 {
@@ -73,7 +76,6 @@ struct pi_device me_ram;
 uint32_t me_l3_base;
 
 static PI_L1 pi_cl_ram_req_t requests[ME_L3_IN_FLIGHT];
-static PI_L1 uint32_t writes, asked, done; /* bit n of writes: request n goes to L3 */
 
 bool me_l3_full(void)
 {

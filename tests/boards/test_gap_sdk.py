@@ -155,6 +155,11 @@ WRONG = {
         "pi_cl_dma_cmd(address(l2), address(l1)",
         "pi_cl_dma_cmd(address(l2), address(l1) - 0x10000000u",
     ),
+    "a command behind the last one": (
+        "pmsis_runtime.c",
+        "under_way = writes = asked = done = 0;",
+        "under_way = 0xFFFE, writes = asked = done = 0;",
+    ),
     "L3 outside of what was allocated": ("pmsis_runtime.c", "me_l3_base + l3, l2", "l3, l2"),
 }
 

@@ -98,12 +98,17 @@ void pi_cl_team_barrier_set(uint32_t barrier, uint32_t mask)
 
 /* ---- transfers */
 
+#define SHIM_COMMANDS 16 /* that the application has */
+static const pi_cl_dma_cmd_t *lowest;
+
 void shim_dma_check(uint32_t ext, uint32_t loc, uint32_t size, uint32_t reach, pi_cl_dma_cmd_t *cmd)
 {
     shim_check(pi_core_id() == 8, "a transfer by a core that computes");
     shim_check(size > 0 && size < 1u << 17, "a transfer of no size, or too large");
     shim_check(shim_in_l1(loc, size), "a transfer to or from elsewhere than L1");
     shim_check(shim_in_l2(ext, reach), "a transfer to or from elsewhere than L2");
+    lowest = !lowest || cmd < lowest ? cmd : lowest;
+    shim_check(cmd - lowest < SHIM_COMMANDS, "a command behind the last one");
     shim_check(cmd->under_way != 1, "a command that is in flight already");
     cmd->under_way = 1;
 }
