@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* tile: arguments of the kernel for it; 0: the kernel does not start it   number: of it in the run */
+/* tile: arguments of the kernel for it; 0: the kernel does not start it   number: of it in the run;
+ * 0: no tile of the layer starts the next */
 typedef struct {
     const void *tile;
     int32_t number;

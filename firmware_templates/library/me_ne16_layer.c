@@ -101,6 +101,11 @@ volatile int32_t me_tiles_loaded ME_L1;
 enum { NONE = -1 };
 static int32_t started[2] ME_L1;
 
+static int starts_tiles(const me_ne16_layer *layer)
+{
+    return layer->next && layer->next->number;
+}
+
 static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
 {
     const int32_t end = first + layer->at_a_time;
@@ -125,7 +130,7 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
     if (layer->finish && has_next)
         ME_SYNC(); /* results whose place the next job takes are finished */
     if (ME_CORE() == 0) {
-        if (layer->next)
+        if (starts_tiles(layer))
             started[layer->next->number & 1] = has_next ? start_next(layer) : NONE;
         me_ne16_wait(running);
     }
@@ -138,7 +143,7 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
 void me_ne16_run(const me_ne16_layer *layer)
 {
     int32_t first = 0, running = 0, before = 0;
-    if (layer->next && !layer->prepare && started[~layer->next->number & 1] != NONE) {
+    if (starts_tiles(layer) && !layer->prepare && started[~layer->next->number & 1] != NONE) {
         running = started[~layer->next->number & 1];
         first = end_of_job(layer, 0);
     }

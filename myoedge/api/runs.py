@@ -70,8 +70,10 @@ def validate(
     from myoedge.building.build_files import report_files
 
     on = on.split(",") if isinstance(on, str) else on
-    check_backends(on)
     chosen = replace(as_build(build), cc=cc)
+    if "gvsoc-sdk" in on:
+        chosen.check_application()
+    check_backends(on)
     if "board" in on:
         chosen = with_serial_line(chosen, board, port)
     if "jtag" in on:

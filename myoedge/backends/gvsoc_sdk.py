@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from myoedge.backends.build_folder import damaged
 from myoedge.backends.measurement import (
     FirmwareFiles,
     Inference,
@@ -63,25 +65,34 @@ def run_application(
     marker      identity that the program prints
     timeout_s   of each run
     The build folder stays as it is.
-    Errors: E501 no SDK, or one that does not build it; E502 too slow; E710, E711 no whole output.
+    Errors: E222 files are gone; E501 no SDK, or one that does not build it; E502 too slow; E710,
+    E711 no whole output.
     """
     sdk = find()
     with tools.scratch() as folder:
         for part in PARTS:
             _copy(build / part, folder / part)
-        config = folder / "gap_sdk" / "sdk.config"
-        config.write_text(config.read_text(encoding="utf-8").replace(*PLATFORMS), encoding="utf-8")
+        _rewrite(build, folder, "gap_sdk/sdk.config", lambda text: text.replace(*PLATFORMS))
         made = folder / "made"
         _cmake(sdk, folder, "-S", str(folder / "gap_sdk"), "-B", str(made), *OPTIONS)
         rows, printed = [], ""
         for sample in files.samples:
-            _set_inputs(folder / "src" / "golden.h", sample)
+            _rewrite(build, folder, "src/golden.h", partial(_with_inputs, sample))
             _cmake(sdk, folder, "--build", str(made))
             command = (sdk.cmake, "--build", str(made), "--target", "run")
             done = tools.run(command, cwd=folder, env=_environment(folder), timeout_s=timeout_s)
             rows.append(_inference(done, marker, files))
             printed += done.stdout
     return Measurement(NAME, tuple(rows), printed=printed)
+
+
+def _rewrite(build: Path, folder: Path, name: str, change: Callable[[str], str]) -> None:
+    """Another text of a file in the copy of a build folder. Errors: E222 no such file there."""
+    file = folder / name
+    try:
+        file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(build, error, name) from None
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -112,15 +123,14 @@ def _end(done: tools.CompletedProcess) -> str:
     return (done.stdout + done.stderr).strip()[-600:]
 
 
-def _set_inputs(header: Path, sample: Sequence[Array]) -> None:
-    """Other inputs in golden.h, of which the application runs the golden sample."""
-    text = header.read_text(encoding="utf-8")
+def _with_inputs(sample: Sequence[Array], text: str) -> str:
+    """golden.h, whose golden sample the application runs, with other inputs."""
     for number, values in enumerate(sample):
         array = ", ".join(str(int(x)) for x in np.ravel(values))
         text = re.sub(
             rf"(golden_input{number}\[\d+\] = \{{)[^}}]*\}}", rf"\g<1>\n{array}\n}}", text, count=1
         )
-    header.write_text(text, encoding="utf-8")
+    return text
 
 
 def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
@@ -133,7 +143,7 @@ def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) 
     if done.returncode != 0 or total is None or not is_whole:
         facts = {"exit code": done.returncode, "output": _end(done)}
         raise MyoedgeError("E711", "the application did not run to its end", facts)
-    rows = re.findall(r"(?m)^output \d+: ([0-9a-f]*)\r?$", text)
+    rows = re.findall(r"(?m)^output \d+: ((?:[0-9a-f]{2})*)\r?$", text)
     (outputs,) = outputs_of(bytes.fromhex("".join(rows)), files.specs, 1)
     costs = tuple(LayerCost(layers[i]) for i in range(files.layers))
     return Inference(outputs, int(total.group(1)), costs)

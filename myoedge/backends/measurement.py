@@ -132,9 +132,15 @@ class FirmwareFiles:
             facts |= {"printed": printed.strip()[-400:]}
             raise MyoedgeError("E711", "the firmware returned an error", facts)
         count = len(self.samples)
-        outputs = outputs_of((folder / "output.bin").read_bytes(), self.specs, count)
-        cycles = layer_cycles((folder / "cycles.bin").read_bytes(), self.layers, count)
+        outputs = outputs_of(_content(folder, "output.bin"), self.specs, count)
+        cycles = layer_cycles(_content(folder, "cycles.bin"), self.layers, count)
         return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """A file that firmware writes; empty where it has not written any."""
+    file = folder / name
+    return file.read_bytes() if file.is_file() else b""
 
 
 def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Array, ...]]:

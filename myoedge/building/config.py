@@ -279,7 +279,7 @@ def size_bytes(text: str | float) -> int:
 
 def seconds(text: str | float) -> float:
     """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
-    return _quantity(text, _TIMES, "a latency", "20 ms")
+    return _quantity(text, _TIMES, "a time", "20 ms")
 
 
 def joules(text: str | float) -> float:
@@ -288,9 +288,10 @@ def joules(text: str | float) -> float:
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
-    """Errors: E232 where it is not above 0."""
-    if not (math.isfinite(number) and number > 0):
-        raise MyoedgeError("E232", f"{name} must be above 0", {"has": f"{number:g}"}, tries)
+    """Errors: E232 where it is not above 0, or beyond LARGEST."""
+    if not 0 < number <= LARGEST:
+        limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
+        raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)
     return number
 
 

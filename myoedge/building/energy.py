@@ -20,7 +20,6 @@ from myoedge.building.config import positive, seconds
 from myoedge.errors import MyoedgeError, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
-from myoedge.reports.budget_check import SMALLER
 from myoedge.reports.energy import activity, counted, period_s
 from myoedge.reports.speed import duration
 from myoedge.system.folder import explained, replace_files
@@ -108,7 +107,9 @@ def _in_time(
     taken_s = report["cycles"]["total"] / chip.at(name).point.clock_hz
     if latency_s is not None and taken_s > latency_s:
         facts = {"needs": duration(latency_s), "has": f"{duration(taken_s)} at {name}, the fastest"}
-        tries = [f"--latency {1.005e3 * taken_s:.3g}ms", SMALLER]
+        more_ms = 1.005e3 * taken_s
+        shown = f"{more_ms:.3g}" if more_ms < 100 else f"{more_ms:.0f}"
+        tries = [f"--latency {shown}ms"]
         raise MyoedgeError("E302", "no operating point keeps the latency", facts, tries)
     return name
 

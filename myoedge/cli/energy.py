@@ -68,7 +68,11 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     if terminal.json_printed({**result, "duty": report["duty"]}):
         return
     points = joules.by_point(report)
+    chosen = report["target"]["operating_point"]
+    within = f" within {options['latency']}" if options["latency"] else ""
+    is_chosen = within or options["operating_point"] == "auto"
     rows = [
+        *([("cheapest", f"{chosen}{within}: the point of the reports now")] if is_chosen else []),
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),

@@ -147,15 +147,17 @@ class Chip:
         points = sorted(self.points, key=lambda point: point.clock_hz)
         low, high = points[0], points[-1]
         found = re.fullmatch(r"\s*([0-9]{1,4}(?:\.[0-9]+)?)\s*MHz\s*", name, re.IGNORECASE)
-        clock_hz = round(float(found.group(1)) * 1e6) if found else 0
+        clock_hz = round(float(found.group(1)) * 1e3) * 1000 if found else 0
         if not low.clock_hz <= clock_hz <= high.clock_hz:
             names = ", ".join(point.name for point in self.points)
             span = f"{low.clock_hz / 1e6:g} to {high.clock_hz / 1e6:g} MHz"
             facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
-        return self._at_clock(clock_hz)
+        known = (point for point in points if point.clock_hz == clock_hz)
+        return next(known, None) or self._at_clock(clock_hz)
 
     def _at_clock(self, clock_hz: int) -> OperatingPoint:
+        """The point of a clock in whole kHz, by which its name finds it again."""
         volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 

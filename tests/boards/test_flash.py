@@ -305,7 +305,13 @@ def test_a_wrong_output_over_jtag(two: Build, state: Path) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "code"),
-    [("fails", "E711"), ("other chip", "E610"), ("bad cable", "E611"), ("no probe", "E601")],
+    [
+        ("fails", "E711"),
+        ("no files", "E710"),
+        ("other chip", "E610"),
+        ("bad cable", "E611"),
+        ("no probe", "E601"),
+    ],
 )
 def test_troubles_over_jtag(two: Build, state: Path, trouble: str, code: str) -> None:
     state.write_text(json.dumps({"trouble": trouble}))

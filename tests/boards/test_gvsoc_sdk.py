@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def test_a_wrong_byte_is_a_difference(two: Build, played: pytest.MonkeyPatch) ->
         ("configure", "E501", "the GAP SDK does not build the application"),
         ("build", "E501", "no such call"),
         ("silent", "E711", "the application did not run to its end"),
+        ("cut", "E710", "output.bin has the wrong size"),
     ],
 )
 def test_what_fails(
@@ -109,6 +111,18 @@ def test_a_run_that_hangs(two: Build, played: pytest.MonkeyPatch) -> None:
     with pytest.raises(MyoedgeError) as raised:
         gvsoc_sdk.run_application(two.folder, two.application, two.files(inputs), timeout_s=0.2)
     assert raised.value.code == "E502"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_damaged_golden_sample(
+    two: Build, tmp_path: Path, played: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    copy = Build(Path(shutil.copytree(two.folder, tmp_path / "copy")))
+    header = copy.folder / "src" / "golden.h"
+    header.unlink() if content is None else header.write_bytes(content)
+    with pytest.raises(MyoedgeError, match=r"golden\.h") as raised:
+        copy.run_on_gvsoc_sdk([[*golden_sample(two).values()]])
+    assert raised.value.code == "E222"
 
 
 def test_without_an_sdk(two: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

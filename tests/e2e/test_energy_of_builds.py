@@ -41,6 +41,11 @@ def test_volts_without_a_battery(build: Build) -> None:
     assert caught.value.code == "E232"
 
 
+def test_a_battery_beyond_all_measure(build: Build) -> None:
+    with pytest.raises(myoedge.MyoedgeError, match="--battery must be 1,000,000,000 at most"):
+        myoedge.energy(build, every="1 s", battery_mah=1e308, battery_volts=1e308)
+
+
 def test_modelled_then_counted(build: Build) -> None:
     before = myoedge.energy(build)["energy_uj"]
     found = myoedge.simulate(build).report["energy_uj"]
@@ -64,6 +69,8 @@ def test_the_cheapest_point_that_keeps_a_latency(build: Build) -> None:
     assert low["energy_uj"]["value"] < found["energy_uj"]["value"] < high["energy_uj"]["value"]
     assert myoedge.energy(build, latency="1 s")["target"]["operating_point"] == "low"
     assert myoedge.energy(build, operating_point="auto")["target"]["operating_point"] == "low"
+    told = command("energy", build.folder, "--latency", between, cwd=build.folder).out
+    assert f"325 MHz within {between}: the point of the reports now" in " ".join(told.split())
     shown = command("energy", build.folder, "--latency", between, "--json", cwd=build.folder)
     assert json.loads(shown.out)["target"]["operating_point"] == "325 MHz"
     myoedge.energy(build, operating_point="high")

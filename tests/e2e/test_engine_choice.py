@@ -69,7 +69,7 @@ def test_auto_takes_the_faster_engine_and_says_why_not_the_other(
     build = built(model, tmp_path, engine="auto")
     assert on_ne16(build) == {"dense"}
     reason = {label: row["other_engine"] for label, row in rows(build).items()}
-    assert reason["grouped"] == "ne16 needs one group of channels, not 32"
+    assert reason["grouped"] == "ne16 needs one group, or depthwise 3x3, not 32 groups"
     assert reason["scores"] == "ne16 needs an operator that it has a kernel for, not softmax"
     for label, other in (("dense", "cores"), ("head", "ne16")):
         name, _, rest = reason[label].partition(": ")
@@ -170,7 +170,7 @@ def test_reused_layers_keep_the_integers_that_they_have(
 @pytest.mark.parametrize(
     ("table", "options", "layer", "needs", "has"),
     [
-        ('"grouped" = "ne16"', {}, "grouped", "one group of channels", "32"),
+        ('"grouped" = "ne16"', {}, "grouped", "one group, or depthwise 3x3", "32 groups"),
         (
             '"scores" = "ne16"',
             {"engine": "cores"},
@@ -217,8 +217,11 @@ def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> N
     console = Console(file=io.StringIO(), width=80, no_color=True)
     print_report(build.report, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "ne16 needs one group of channels, not 32" in text
+    assert "ne16 needs one group, or depthwise 3x3, not 32 groups" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert "ne16 needs one group of channels, not 32" in (build.folder / "report.html").read_text()
+    assert (
+        "ne16 needs one group, or depthwise 3x3, not 32 groups"
+        in (build.folder / "report.html").read_text()
+    )
     stored = json.loads((build.folder / "report.json").read_text())
     assert stored["layers"] == build.report["layers"]

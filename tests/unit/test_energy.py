@@ -105,6 +105,13 @@ def test_the_lowest_voltage_at_which_the_sdk_allows_a_clock(mhz: int, volts: flo
     assert GAP9.at(f"{mhz} MHz").point.volts == volts
 
 
+def test_points_are_found_again_by_their_names() -> None:
+    for name in ("240.00049 MHz", "369.9999999 MHz", "305.1237MHz", "280 MHz"):
+        point = GAP9.at(name).point
+        assert GAP9.at(point.name).point == point
+    assert [p.name for p in GAP9.at("369.9999999 MHz").points] == ["high", "low"]
+
+
 def test_the_highest_clock_of_every_voltage() -> None:
     points = [(p.name, p.volts) for p in GAP9.at_every_voltage().points]
     assert points == [("high", 0.80), ("low", 0.65), ("280 MHz", 0.70), ("325 MHz", 0.75)]

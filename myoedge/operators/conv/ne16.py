@@ -265,7 +265,7 @@ def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
     if groups == 1 or (each and _is_filter(Spatial.of(step))):
         return None
     change = "a convolution with groups=1, or a depthwise one of 3x3 with stride 1"
-    return BrokenRule("one group of channels", str(groups), change)
+    return BrokenRule("one group, or depthwise 3x3", f"{groups} groups", change)
 
 
 def has_windows_in_one_group(step: QuantizedNode) -> BrokenRule | None:
