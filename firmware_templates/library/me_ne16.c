@@ -52,10 +52,14 @@ void me_ne16_trigger(void)
 }
 
 /* Jobs take the two contexts in turns; a context's byte of STATUS is not 0 until its job has ended. */
+int32_t me_ne16_has_ended(int32_t number)
+{
+    return !(NE16(STATUS) & 1u << (8 * (number & 1)));
+}
+
 void me_ne16_wait(int32_t number)
 {
-    const uint32_t context = 1u << (8 * (number & 1));
-    while (NE16(STATUS) & context)
+    while (!me_ne16_has_ended(number))
         me_wait_for_events(ENDED);
     __asm__ volatile("" ::: "memory");
 }
@@ -189,6 +193,12 @@ int32_t me_ne16_start_again(const me_ne16_job *job)
 void me_ne16_wait(int32_t number)
 {
     (void)number;
+}
+
+int32_t me_ne16_has_ended(int32_t number)
+{
+    (void)number;
+    return 1;
 }
 
 #endif

@@ -62,4 +62,7 @@ int32_t me_ne16_start_again(const me_ne16_job *job);
 /* Returns when that job has ended. */
 void me_ne16_wait(int32_t number);
 
+/* Whether it has, for a core that waits for something else too. */
+int32_t me_ne16_has_ended(int32_t number);
+
 #endif

@@ -62,10 +62,15 @@ static void prepare_windows(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_conv_s8_tile *conv = &tile->conv;
     const int32_t columns = columns_of(op, tile);
     const int32_t rows = span(conv->oh, op->conv.k_h, op->conv.stride_h, op->conv.dilation_h);
+    const int padded = conv->pad_top > 0 || conv->pad_left > 0 || rows > conv->h || columns > conv->w;
     me_ne16_image image = { conv->x, conv->row_stride, ME_TO_UNSIGNED };
-    if (conv->pad_top > 0 || conv->pad_left > 0 || rows > conv->h || columns > conv->w) {
-        const uint8_t *padded = prepare_image(&op->conv, conv, first, end, columns);
-        image = (me_ne16_image){ padded, columns * op->conv.c, 0 };
+    if (padded && !op->copies_padding) {
+        me_ne16_write_padded_windows(&op->conv, conv, first, end, scratch_of(tile));
+        return;
+    }
+    if (padded) {
+        const uint8_t *copy = prepare_image(&op->conv, conv, first, end, columns);
+        image = (me_ne16_image){ copy, columns * op->conv.c, 0 };
     }
     me_ne16_write_windows(&op->conv, &image, conv->ow, first, end, scratch_of(tile));
 }
@@ -89,26 +94,6 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
-/* Three runs of 3 pixels hold nine; for eight, two tiles of 3x3 would be needed. The engine computes a ninth
- * pixel and stores all nine where the padded input was. */
-static int is_nine(const me_ne16_conv_s8_params *op, const me_conv_s8_tile *tile)
-{
-    return op->way == ME_NE16_WINDOWS && tile->oh * tile->ow == 8;
-}
-
-static void finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    const me_ne16_conv_s8_params *op = layer->op;
-    const me_ne16_conv_s8_tile *tile = layer->tile;
-    const int8_t *results = (const int8_t *)behind_windows(&op->conv, &tile->conv);
-    const me_part part = me_part_of((end - first) * layer->unit_bytes);
-    const int32_t n = part.last - part.first;
-    if (n > 0 && layer->table)
-        me_table_row(layer->table, results + part.first, layer->y + part.first, n);
-    else if (n > 0)
-        me_xor_pieces(results + part.first, layer->y + part.first, 1, n, 0, 0, 0);
-}
-
 static int32_t program_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_s8_params *op = layer->op;
@@ -116,10 +101,7 @@ static int32_t program_windows(const me_ne16_layer *layer, int32_t first, int32_
     const int32_t step = op->way == ME_NE16_WINDOWS ? taps_of(&op->conv) : op->conv.stride_w * op->conv.c;
     me_ne16_job job = me_ne16_job_of(&layer->outputs, ME_NE16_1X1);
     job.x = scratch_of(tile) + first * step;
-    job.y = tile->conv.y + first * tile->conv.y_stride;
-    if (is_nine(op, &tile->conv))
-        job.y = (int8_t *)behind_windows(&op->conv, &tile->conv);
-    me_ne16_set_run(&job, is_nine(op, &tile->conv) ? 9 : end - first, step, tile->conv.y_stride);
+    me_ne16_set_results(&job, layer, first, end, step);
     return me_ne16_program(&job);
 }
 
@@ -171,9 +153,9 @@ __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, c
     return (me_ne16_layer){
         .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
-        .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
+        .nine = tile->ninth ? (int8_t *)behind_windows(&op->conv, conv) + 9 * tile->first_k : 0, .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
         .program = in_run ? program_windows : program_rows,
-        .finish = is_nine(op, conv) ? finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
+        .finish = tile->ninth ? me_ne16_finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .of = me_ne16_conv_layer, .next = &tile->next,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,

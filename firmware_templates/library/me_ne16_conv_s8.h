@@ -18,19 +18,21 @@
 enum { ME_NE16_FILTER, ME_NE16_DEPTHWISE_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS };
 
 /* conv: scale.pre and all that belongs to scratch of me_conv_s8 is unused
+ * copies_padding: windows are copied from a copy of the input with its padding
  * k: outputs of the whole layer; parameters: me_ne16_layer.h */
 typedef struct {
     me_conv_s8_params conv;
-    int32_t way, k, scale_bytes;
+    int32_t way, copies_padding, k, scale_bytes;
     const uint8_t *parameters;
 } me_ne16_conv_s8_params;
 
 /* conv: weights are bit planes of outputs first_k .. first_k + conv.k - 1; channels, scratch unused
  * units_at_a_time: rows of results in a job; pixels where they are of one row or windows are copied
+ * ninth: eight windows are computed as nine, in scratch
  * scratch: conv.padded; has_scratch: the tile before wrote it */
 typedef struct {
     me_conv_s8_tile conv;
-    int32_t first_k, units_at_a_time, has_scratch;
+    int32_t first_k, units_at_a_time, ninth, has_scratch;
     me_next_tile next;
 } me_ne16_conv_s8_tile;
 

@@ -64,6 +64,15 @@ void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step)
     me_ne16_set_image(job, 3, run, 0);
 }
 
+void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end, int32_t step)
+{
+    job->y = layer->nine ? layer->nine : layer->y + first * layer->unit_bytes;
+    if (layer->nine)
+        me_ne16_set_run(job, 9, step, layer->outputs.k);
+    else
+        me_ne16_set_run(job, end - first, step, layer->unit_bytes);
+}
+
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end)
 {
     const int32_t from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
@@ -83,6 +92,17 @@ void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
     int8_t *y = layer->y + first * layer->unit_bytes;
     const me_part part = me_part_of((end - first) * layer->unit_bytes);
     me_table_row(layer->table, y + part.first, y + part.first, part.last - part.first);
+}
+
+void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const int32_t k = layer->outputs.k, from = first + ME_FIRST(end - first), n = first + ME_LAST(end - first) - from;
+    const int8_t *results = layer->nine + from * k;
+    int8_t *y = layer->y + from * layer->unit_bytes;
+    if (n > 0 && layer->table)
+        me_table_row(layer->table, results, y, n * k);
+    else if (n > 0)
+        me_xor_pieces(results, y, n, k, k, layer->unit_bytes, 0);
 }
 
 /* A run of 8 pixels more than whole tiles of 3x3 takes two tiles more (me_ne16_set_run), one of 9 more a
@@ -112,11 +132,12 @@ static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
     return end < layer->units ? end : layer->units;
 }
 
-/* The engine has a job when the last one of this tile ends. Apart from the code that all tiles run. */
-static __attribute__((noinline)) int32_t start_next(const me_ne16_layer *layer)
+/* The engine has a job when the last one of this tile, `running`, ends. Apart from the code that all tiles run. */
+static __attribute__((noinline)) int32_t start_next(const me_ne16_layer *layer, int32_t running)
 {
-    if (!me_is_loaded(layer->next))
-        return NONE;
+    while (!me_is_loaded(layer->next))
+        if (me_ne16_has_ended(running))
+            return NONE;
     const me_ne16_layer next = layer->of(layer->op, layer->next->tile);
     const int32_t number = next.program(&next, 0, end_of_job(&next, 0));
     me_ne16_trigger();
@@ -131,7 +152,7 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
         ME_SYNC(); /* results whose place the next job takes are finished */
     if (ME_CORE() == 0) {
         if (starts_tiles(layer))
-            started[layer->next->number & 1] = has_next ? start_next(layer) : NONE;
+            started[layer->next->number & 1] = has_next ? start_next(layer, running) : NONE;
         me_ne16_wait(running);
     }
     if (layer->finish) {

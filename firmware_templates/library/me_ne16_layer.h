@@ -31,6 +31,7 @@ typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
  * program  called by core 0 before a job of these units: me_ne16_program; returns the number of the job
  * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
+ * nine     results of nine pixels, where units are eight of them in a run; else 0
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
  * op, tile for these functions
@@ -40,7 +41,7 @@ struct me_ne16_layer {
     int32_t units, at_a_time, unit_bytes, in_run;
     const int8_t *x;
     uint8_t *scratch;
-    int8_t *y;
+    int8_t *y, *nine;
     const int8_t *table;
     me_ne16_units *prepare, *finish;
     me_ne16_program_units *program;
@@ -62,6 +63,9 @@ void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end
 /* Results in the layer's table. */
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);
 
+/* Copies eight results of `nine`, or what the table has for them. */
+void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end);
+
 /* A job of these outputs, without its pixels: int8 results, or sums of 32 bits.
  * config: ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 */
 me_ne16_job me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config);
@@ -70,6 +74,11 @@ me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config)
 /* Gives a 1x1 job n pixels in a row, `step` bytes apart, of y_step bytes of results: three runs of them, which
  * overlap where n is no multiple of three. */
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);
+
+/* Gives a 1x1 job pixels first .. end - 1 of a layer in a run, `step` bytes apart, and places for their results.
+ * Three runs of 3 pixels hold nine; for eight, two tiles of 3x3 would be needed: the engine computes a ninth pixel
+ * and stores all nine in layer->nine. */
+void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end, int32_t step);
 
 /* Gives a job an image of rows x columns results. reach: 2 for 3x3 jobs, 0 for 1x1 */
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach);

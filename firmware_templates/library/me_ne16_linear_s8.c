@@ -9,8 +9,7 @@ static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
     const me_ne16_linear_s8_tile *tile = layer->tile;
     me_ne16_job job = me_ne16_job_of(&layer->outputs, ME_NE16_1X1);
     job.x = tile->scratch + first * op->c;
-    job.y = tile->y + first * tile->k;
-    me_ne16_set_run(&job, end - first, op->c, tile->k);
+    me_ne16_set_results(&job, layer, first, end, op->c);
     return me_ne16_program(&job);
 }
 
@@ -18,11 +17,12 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
 {
     const me_ne16_linear_s8_params *op = params;
     const me_ne16_linear_s8_tile *tile = arguments;
+    int8_t *nine = tile->ninth ? (int8_t *)tile->scratch + (9 * op->c + 3) / 4 * 4 + 9 * tile->first_k : 0;
     return (me_ne16_layer){
-        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->k, .in_run = 1,
-        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .table = op->table,
+        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->y_stride, .in_run = 1,
+        .x = tile->x, .scratch = tile->scratch, .y = tile->y, .nine = nine, .table = op->table,
         .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program,
-        .finish = op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
+        .finish = nine ? me_ne16_finish_nine : op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .of = layer_of, .next = &tile->next,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,

@@ -19,16 +19,18 @@ typedef struct {
     const int8_t *table;
 } me_ne16_linear_s8_params;
 
-/* x: rows of c bytes; y: rows of k bytes, outputs first_k .. first_k + k - 1 of the layer
+/* x: rows of c bytes; y: rows of k bytes, y_stride apart, outputs first_k .. first_k + k - 1 of the layer;
+ * with a table y_stride is k
  * weights: of these outputs, in bit planes   rows_at_a_time: of a job
- * scratch: rows * c bytes; has_scratch: x is there already, unsigned, from the tile before */
+ * ninth: eight rows are computed as nine, in scratch
+ * scratch: rows * c bytes, for nine 9 * c up to words and 9 * k of the whole layer; has_scratch: x is there already, unsigned, from the tile before */
 typedef struct {
     const int8_t *x;
-    int32_t rows, rows_at_a_time, first_k, k;
+    int32_t rows, rows_at_a_time, first_k, k, y_stride;
     const uint8_t *weights;
     int8_t *y;
     uint8_t *scratch;
-    int32_t has_scratch;
+    int32_t ninth, has_scratch;
     me_next_tile next;
 } me_ne16_linear_s8_tile;
 

@@ -48,6 +48,52 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
     }
 }
 
+/* n runs of `columns` columns of a row or of the padding around it, stride_w columns apart: a tap, or a row of
+ * taps, of n windows. Those without padding are copied at once. */
+static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t column,
+                       int32_t columns, int32_t n, uint8_t *to)
+{
+    const int32_t c = op->c, step = op->stride_w, window = op->k_h * op->k_w * c;
+    int32_t before = 0, inside = row >= 0 && row < tile->h ? n : 0;
+    for (; inside > 0 && column + before * step < 0; inside--)
+        before++;
+    while (inside > 0 && column + (before + inside - 1) * step + columns > tile->w)
+        inside--;
+    if (inside > 0)
+        me_xor_pieces(tile->x + (ptrdiff_t)row * tile->row_stride + (column + before * step) * c,
+                      to + before * window, inside, columns * c, step * c, window, ME_TO_UNSIGNED);
+    for (int32_t i = before > 0 ? 0 : inside; i < n; i = i + 1 == before ? before + inside : i + 1)
+        write_columns(op, tile, row, column + i * step, column + i * step + columns, to + i * window);
+}
+
+/* Row r of the taps of n windows of a row of results. */
+static void write_taps(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t column,
+                       int32_t r, int32_t n, uint8_t *to)
+{
+    const int32_t in_one = op->dilation_w == 1, runs = in_one ? 1 : op->k_w, columns = in_one ? op->k_w : 1;
+    const int32_t x_row = row * op->stride_h + r * op->dilation_h - tile->pad_top;
+    const int32_t x_column = column * op->stride_w - tile->pad_left;
+    for (int32_t s = 0; s < runs; s++)
+        write_runs(op, tile, x_row, x_column + s * op->dilation_w, columns, n, to + (r * op->k_w + s) * op->c);
+}
+
+/* A core has rows of taps of some windows: there may be fewer windows than cores. */
+void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
+                                  int32_t end, uint8_t *windows)
+{
+    const int32_t count = end - first, window = op->k_h * op->k_w * op->c, last = ME_LAST_OF_7(op->k_h * count);
+    int32_t i = ME_FIRST_OF_7(op->k_h * count), r = i / count, at = first + i - r * count;
+    for (int32_t n; i < last; i += n, at += n) {
+        if (at == end) {
+            at = first;
+            r++;
+        }
+        const int32_t row = at / tile->ow, column = at - row * tile->ow;
+        n = at_most(at_most(tile->ow - column, last - i), end - at);
+        write_taps(op, tile, row, column, r, n, windows + (ptrdiff_t)at * window);
+    }
+}
+
 /* n windows of a row of results, from where the first begins. */
 static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, const uint8_t *from, int32_t n,
                       uint8_t *to)

@@ -23,6 +23,10 @@ typedef struct {
     uint32_t word;
 } me_ne16_image;
 
+/* Writes windows of the input with its padding, where no image has both: of results `first` to before `end`. */
+void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
+                                  int32_t end, uint8_t *windows);
+
 /* Writes the windows of results `first` to before `end`, of ow in a row, to where they lie in `windows`. */
 void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,
                            int32_t end, uint8_t *windows);

@@ -103,11 +103,7 @@ def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> st
 
 def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the tile's struct as C of the tile's number."""
-    strides = {
-        o.row_stride: o.itemsize * math.prod(o.shape[2:])
-        for o in tiling.kernel.operands
-        if o.row_stride and o.name in tiling.choice.in_l2
-    }
+    strides = dict(_strides(tiling))
     rows = [{**tiling.kernel.tile(tile.regions), **strides} for tile in tiling.tiles]
     fields = []
     for name, value in rows[0].items():
@@ -137,6 +133,15 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
         follows_now = tables.number("starts_next", [*follows, 0])
         yield "next.tile", f"{follows_now} ? &me_tile[{slot}].{kernel} : 0"
         yield "next.number", f"t + {tiling.first + 1}"
+
+
+def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
+    """Strides of operands that lie in L2 or L1 as a whole, by the field of the tile's struct."""
+    for o in tiling.kernel.operands:
+        if o.row_stride and o.name in tiling.choice.in_l2:
+            yield o.row_stride, o.itemsize * math.prod(o.shape[2:])
+        if o.position_stride and o.name in tiling.resident:
+            yield o.position_stride, o.itemsize * o.shape[-1]
 
 
 def _pointer(start: str, offset: str) -> str:

@@ -63,6 +63,9 @@ class Operand:
     itemsize   bytes of an element
     row_stride   field of the tile's struct with the bytes between rows, the second dimension; "":
                  the kernel knows no other rows than a tile's, one behind the other
+    position_stride   field of the tile's struct with the bytes between positions, all dimensions
+                 but the last: tiles with a part of the channels may lie among the others' in L1;
+                 "": the kernel writes positions one behind the other
     array   values of a packed array, as the kernel reads them
     """
 
@@ -73,6 +76,7 @@ class Operand:
     first: Shape = ()
     itemsize: int = 1
     row_stride: str = field(default="", repr=False)
+    position_stride: str = field(default="", repr=False)
     array: Array | None = field(default=None, repr=False, compare=False)
 
     @classmethod

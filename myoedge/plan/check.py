@@ -117,7 +117,9 @@ def _covered(plan: Plan) -> Iterator[str]:
                     counts[at : at + x.line] += 1
             if out.name in tiling.resident or out.name in tiling.choice.in_l2:
                 for x in transfers(out, tile.regions[out.name], 0):
-                    counts[x.at : x.at + x.bytes] = 1
+                    for line in range(x.bytes // x.line):
+                        at = x.at + line * x.stride
+                        counts[at : at + x.line] = 1
         if not (counts == 1).all():
             yield step.node.name
 
@@ -139,6 +141,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
     """Whether every tile has its part of a tensor that starts at an offset of L1."""
     last = tiling.first + len(tiling.tiles) - 1
     end = offset + math.prod(operand.shape) * operand.itemsize
+    strides = {0, operand.itemsize * operand.shape[-1] if operand.position_stride else 0}
     alive = any(
         b.offset <= offset
         and end <= b.offset + b.size_bytes
@@ -149,7 +152,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
         region = tile.regions[operand.name]
         runs = list(transfers(operand, region, 0))
         at = offset + start_bytes(operand, region)
-        alive &= len(runs) <= 1 and all(x.stride == 0 for x in runs)
+        alive &= len(runs) <= 1 and all(x.stride in strides for x in runs)
         alive &= tile.l1[operand.name] == at
     return alive
 

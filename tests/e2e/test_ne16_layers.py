@@ -35,6 +35,10 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (1, 4, 244),
     ),
     "windows of pieces": (nn.Conv2d(12, 65, 3, padding=2, dilation=2), (1, 12, 11, 17)),
+    "windows of pieces, those over an edge by themselves": (
+        nn.Conv2d(96, 65, 3, padding=2, dilation=2),
+        (1, 96, 20, 24),
+    ),
     "windows without padding": (nn.Conv2d(4, 64, 5, stride=5), (1, 4, 30, 45)),
     "eight windows": (nn.Conv2d(64, 130, 3, stride=2, padding=1), (1, 64, 8, 4)),
     "eight windows with a table behind them": (
@@ -47,6 +51,11 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
     "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),
     "a row that two jobs compute": (nn.Sequential(nn.Linear(64, 96), nn.GELU()), (80, 64)),
+    "eight rows": (nn.Linear(509, 133), (8, 509)),
+    "eight rows with a table behind them": (
+        nn.Sequential(nn.Linear(512, 130), nn.GELU()),
+        (8, 512),
+    ),
     "rows in many tiles": (nn.Sequential(nn.Linear(96, 200), nn.GELU()), (151, 96)),
 }
 
@@ -80,6 +89,25 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     build = built(*LAYERS[name], tmp_path)
     assert engines(build) == {"ne16"}
+    assert_exact(build)
+
+
+def test_results_in_tiles_of_channels_stay_in_l1(tmp_path: Path) -> None:
+    """Tiles write their channels between those of others; weights of each layer's first tile come
+    while the layer before computes."""
+    torch.manual_seed(0)
+    channels, strides = (64, 64, 128, 128, 128), (2, 1, 1, 2)
+    convs = (
+        nn.Conv2d(c, k, 3, stride, padding=1)
+        for c, k, stride in zip(channels, channels[1:], strides, strict=False)
+    )
+    network = nn.Sequential(*(nn.Sequential(conv, nn.ReLU()) for conv in convs))
+    build = built(network, (1, 64, 16, 8), tmp_path)
+    plan = json.loads((build.folder / "plan.json").read_text())
+    tiles = [step["tiles"] for step in plan["steps"] if step["op"] == "conv"]
+    assert [found["count"] > 1 for found in tiles] == [False, True, True, True]
+    assert all("y" in found["kept_in_l1"] for found in tiles[:-1])
+    assert all(found["fetched_since_tile"] is not None for found in tiles[1:])
     assert_exact(build)
 
 

@@ -29,6 +29,7 @@ from myoedge.operators.products.ne16 import (
     pointwise_cycles,
     rows_on_ne16,
     scale_bytes,
+    takes_ninth,
 )
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
@@ -38,6 +39,7 @@ FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
 WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
 WINDOWS_ROW = 8.0  # each row of the windows of a row of results
+EDGE_ROW = 14.0  # each row of a window that reaches over an edge
 JOB = 800  # a job, beside its operands
 SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
 
@@ -92,6 +94,28 @@ class Way:
         rows = self.number == PIXELS and self.conv.y[1] > 1
         return rows or self.number in (FILTER, DEPTHWISE)
 
+    @property
+    def copies_padding(self) -> bool:
+        """Whether windows are copied from a copy of the input with its padding, where that takes
+        less time than to write each window that reaches over an edge by itself."""
+        _, rows, columns, _ = self.conv.y
+        sizes = {"t0": rows, "t1": columns}
+        return self.number == WINDOWS and self._image(sizes) < self._edges(sizes)
+
+    def _image(self, sizes: Sizes) -> Any:
+        """Cycles of the copy of a tile's input with its padding."""
+        return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
+
+    def _edges(self, sizes: Sizes) -> Any:
+        """Cycles of windows over an edge, beside those of others."""
+        windows = self.conv.edge_share * sizes["t0"] * sizes["t1"]
+        return EDGE_ROW * self.conv.kernel[0] * windows
+
+    def _ninth(self, sizes: Sizes) -> Any:
+        """Whether the windows of a tile, all of the layer's, are eight, computed as nine."""
+        pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
+        return self.number == WINDOWS and takes_ninth(pixels, rows * columns)
+
     def cycles(self, sizes: Sizes) -> Any:
         """Cycles of a tile: the cores write scratch for the first job, then for the next one while
         the engine computes."""
@@ -108,20 +132,16 @@ class Way:
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
             return image_cycles(tiles, self.conv.taps, k, self.scale)
-        pixels = rows * columns
-        if self.number == WINDOWS:
-            pixels = np.where(pixels == JOB_PIXELS - 1, JOB_PIXELS, pixels)
+        pixels = rows * columns + self._ninth(sizes)
         return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
 
     def _prepared(self, sizes: Sizes) -> Any:
-        image = PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
         if self.number != WINDOWS:
-            return image
-        if self.conv.pads == ((0, 0), (0, 0)):
-            image = 0.0
+            return self._image(sizes)
+        padding = self._image(sizes) if self.copies_padding else self._edges(sizes)
         window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
         rows = WINDOWS_ROW * self.conv.kernel[0] * sizes["t0"]
-        return image + sizes["t0"] * sizes["t1"] * window + rows
+        return padding + sizes["t0"] * sizes["t1"] * window + rows
 
     def scratch(self, sizes: Sizes) -> Any:
         """The padded input, and windows in front of it; nine results take its place where there are
@@ -129,7 +149,8 @@ class Way:
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
         if self.number != WINDOWS:
             return image
-        nine = np.where(pixels == JOB_PIXELS - 1, JOB_PIXELS * sizes["k"], 0)
+        nine = np.where(self._ninth(sizes), JOB_PIXELS * self.conv.y[3], 0)
+        image = image if self.copies_padding else 0
         return round_up(pixels * self.conv.taps, 4) + np.maximum(image, nine)
 
     def fields(self, regions: Mapping[str, Region]) -> Fields:
@@ -150,15 +171,13 @@ class Way:
             "conv.padded": "@scratch",
             "first_k": y.start[4],
             "units_at_a_time": ceil_div(units, count * least) * least,
+            "ninth": int(self._ninth(sizes)),
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
 
     def starts_next(self, here: Fields, behind: Fields) -> bool:
-        """Whether the first job of a tile may start before the cores have finished the one before:
-        not where they copy eight results out of scratch."""
-        pixels = int(here["conv.oh"]) * int(here["conv.ow"])
-        is_copied = self.number == WINDOWS and pixels == JOB_PIXELS - 1
-        return bool(behind["has_scratch"]) and not is_copied
+        """Whether a tile's first job may start before the cores have finished the tile before."""
+        return bool(behind["has_scratch"])
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
@@ -239,9 +258,16 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
             Operand("weights", "weights", planes.shape, (cut, ()), array=planes),
             Operand.whole("parameters", parameters(step, way.joined)),
             *table,
-            conv.write(cut),
+            replace(conv.write(cut), position_stride="" if table else "conv.y_stride"),
         ),
-        op={**op, "way": way.number, "k": k, "scale_bytes": scale, "parameters": "@parameters"},
+        op={
+            **op,
+            "way": way.number,
+            "copies_padding": int(way.copies_padding),
+            "k": k,
+            "scale_bytes": scale,
+            "parameters": "@parameters",
+        },
         tile=way.fields,
         starts_next=way.starts_next,
         scratch=way.scratch,

@@ -25,7 +25,8 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     way = Way.by_rows(Spatial.of(step), scale_bytes(step), step.attrs["groups"])
     conv, (_, _, columns, k) = jobs_in_tiles(step, way), way.conv.y
     image, row, _, *channels = conv.out.dims
-    y = replace(conv.out, shape=(*way.conv.y[:2], 1, 1, k), dims=(image, row, (), *channels))
+    shape, dims = (*way.conv.y[:2], 1, 1, k), (image, row, (), *channels)
+    y = replace(conv.out, shape=shape, dims=dims, position_stride="")
     constants = (
         replace(operand, name=MEAN + operand.name, source=MEAN + operand.name)
         for operand in mean.operands

@@ -7,6 +7,7 @@ Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,12 @@ def job_pixels(pixels: Any) -> Any:
     return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
 
 
+def takes_ninth(pixels: Any, of_layer: int) -> Any:
+    """Whether eight pixels are a layer's only tile: nine, one of them unused, are one tile of 3x3,
+    eight are two."""
+    return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)
+
+
 def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
     """Cycles of 1x1 jobs over so many pixels of c inputs and k outputs, alone in L1."""
     at_a_time = job_pixels(pixels)
@@ -265,7 +272,7 @@ def _results_cycles(outputs: Any, scale: int) -> Any:
 
 def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """int8 results."""
-    _, c, k = row_sizes(step)
+    rows, c, k = row_sizes(step)
     table, scale = table_operand(step), scale_bytes(step)
     op: Fields = {
         "c": c,
@@ -274,25 +281,54 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         "parameters": "@parameters",
         "table": "@table" if table else "0",
     }
+
+    def tile(regions: Mapping[str, Region]) -> Fields:
+        height, width = regions["y"].extent
+        ninth = int(takes_ninth(height, rows))
+        first_k = regions["y"].start[1]
+        return {"scratch": "@scratch", "first_k": first_k, "y_stride": width, "ninth": ninth}
+
+    def scratch(sizes: Sizes) -> Any:
+        nine = round_up(JOB_PIXELS * c, 4) + JOB_PIXELS * k
+        return np.where(takes_ninth(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4))
+
+    def work(sizes: Sizes) -> Any:
+        pixels = sizes["row"] + takes_ninth(sizes["row"], rows)
+        return pointwise_cycles(pixels, c, sizes["k"], scale)
+
     return _rows(
-        *(step, "me_ne16_linear_s8", scale, op),
+        *(step, "me_ne16_linear_s8", op),
         constants=(Operand.whole("parameters", parameters(step)), *table),
-        tile=lambda regions: {"scratch": "@scratch", "first_k": regions["y"].start[1]},
-        sums=lambda sizes: 0,
-        in_place=False,
+        position_stride="" if table else "y_stride",
+        tile=tile,
+        scratch=scratch,
+        starts_next=lambda here, behind: bool(behind["has_scratch"]),
+        work=work,
     )
 
 
 def wide_rows_on_ne16(
     step: QuantizedNode, engine: Engine, *, in_place: bool = False
 ) -> TiledKernel:
-    """int16 results. The engine's results are sums, which the cores requantise."""
+    """int16 results. The engine's results are sums, which the cores requantise.
+
+    in_place   whether x becomes unsigned where it lies in L1, and int8 again in the last tile of k
+    """
     _, c, k = row_sizes(step)
     channels = packed_channels(step)
     channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
     size = channels[0].nbytes
+
+    def scratch(sizes: Sizes) -> Any:
+        sums = 2 * job_pixels(sizes["row"]) * 4 * sizes["k"]
+        return sums + (0 if in_place else round_up(sizes["row"] * c, 4))
+
+    def work(sizes: Sizes) -> Any:
+        restored = RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k if in_place else 0
+        return pointwise_cycles(sizes["row"], c, sizes["k"], SUMS) + restored
+
     return _rows(
-        *(step, "me_ne16_linear_s8_s16", SUMS, {"c": c, "pre": step["pre"]}),
+        *(step, "me_ne16_linear_s8_s16", {"c": c, "pre": step["pre"]}),
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
         tile=lambda regions: {
             "channels": "@channels",
@@ -300,29 +336,29 @@ def wide_rows_on_ne16(
             "in_place": int(in_place),
             "restores": int(in_place and sum(_along_k(regions)) == k),
         },
-        sums=lambda sizes: 2 * job_pixels(sizes["row"]) * 4 * sizes["k"],
-        in_place=in_place,
+        # sums take two places in turns
+        starts_next=lambda here, behind: bool(behind["has_scratch"]) and _job_count(here) % 2 == 0,
+        scratch=scratch,
+        work=work,
     )
 
 
 def _rows(
     step: QuantizedNode,
     function: str,
-    scale: int,
     op: Fields,
     *,
     constants: tuple[Operand, ...],
+    position_stride: str = "",
     tile: Callable[[Mapping[str, Region]], Fields],
-    sums: Callable[[Sizes], Any],
-    in_place: bool,
+    starts_next: Callable[[Fields, Fields], bool],
+    scratch: Callable[[Sizes], Any],
+    work: Callable[[Sizes], Any],
 ) -> TiledKernel:
-    """Axes row and k; rows are pixels of an image of three rows.
-
-    scale   bytes of a multiplier, or SUMS     sums   bytes of scratch for them
-    in_place   whether x becomes unsigned where it lies in L1, and int8 again in the last tile of k
-    """
+    """Axes row and k; rows are pixels of an image of three rows."""
     rows, c, k = row_sizes(step)
     planes, size_bytes = bit_planes(step["weight"].reshape(k, c)), step.element_type.size_bytes
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes)
     return TiledKernel(
         function=function,
         axes={"row": rows, "k": k},
@@ -333,21 +369,13 @@ def _rows(
             Operand("x", 0, (rows, c), ((("row", 1),), ())),
             Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
             *constants,
-            Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes),
+            replace(y, position_stride=position_stride),
         ),
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
-        starts_next=lambda here, behind: (
-            bool(behind["has_scratch"])
-            and (
-                scale != SUMS or _job_count(here) % 2 == 0  # sums take two places in turns
-            )
-        ),
-        scratch=lambda sizes: sums(sizes) + (0 if in_place else round_up(sizes["row"] * c, 4)),
-        work=lambda sizes: (
-            pointwise_cycles(sizes["row"], c, sizes["k"], scale)
-            + (RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k if in_place else 0)
-        ),
+        starts_next=starts_next,
+        scratch=scratch,
+        work=work,
         l1_only=True,
     )
 

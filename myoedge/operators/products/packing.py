@@ -136,7 +136,11 @@ def weight_operands(
     groups, size, index = len(channels) // k, weights.size // len(channels), (group, CHANNELS, ())
     shape = (groups, k, channels.nbytes // len(channels))
     return (
-        Operand("weights", "weights", (groups, k, size), index, (), weights.itemsize, "", weights),
+        Operand(
+            *("weights", "weights", (groups, k, size), index),
+            itemsize=weights.itemsize,
+            array=weights,
+        ),
         Operand("channels", "channels", shape, index, array=channels),
     )
 

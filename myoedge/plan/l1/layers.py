@@ -35,6 +35,7 @@ from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
 from myoedge.plan.l1.tile_search import (
     ALIGNMENT,
     NO_LIMITS,
+    Hidden,
     Limits,
     TileChoice,
     choose,
@@ -43,6 +44,8 @@ from myoedge.plan.l1.tile_search import (
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.placement import Life, first_gap
 from myoedge.targets.chip import TransferCost
+
+PREFETCHED = 0.95  # of a layer's cycles with its wait for constants, at most, in tiles without it
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,6 +69,42 @@ class PlacedLayer:
     fetch_cycles: float
     buffers: Sequence[tuple[str, int, Life, int]]
     resident: Mapping[str, int]
+
+    @property
+    def waits(self) -> bool:
+        """Whether constants of the first tile are fetched when the layer before is over."""
+        return self.prefetch_tile is None and self.constants > 0 and self.first > 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class L1State:
+    """L1 in front of a layer.
+
+    spare      cycles in which the DMA is idle beside each tile of the layers before
+    recent     the last of these
+    resident, held   where resident operands lie; what all resident tensors take
+    earliest   tile from which on the layer's constants are fetched; None: not known yet
+    """
+
+    spare: list[float]
+    recent: Sequence[PlacedLayer]
+    resident: Mapping[str, int]
+    held: Sequence[tuple[int, Life]]
+    earliest: int | None
+
+    @property
+    def taken(self) -> list[tuple[int, Life]]:
+        buffers = ((at, life) for layer in self.recent for _, _, life, at in layer.buffers)
+        return [*self.held, *buffers]
+
+    def largest_gap(self, l1_bytes: int) -> int:
+        """Bytes in a row that no buffer has beside the last tile."""
+        last = len(self.spare) - 1
+        there = [(at, x.size_bytes) for at, x in self.taken if x.first <= last <= x.last]
+        gap = end = 0
+        for at, size_bytes in (*sorted(there), (l1_bytes, 0)):
+            gap, end = max(gap, at - end), max(end, at + size_bytes)
+        return gap
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -186,7 +225,8 @@ def _placed_layers(
         layer = None
         operands = resident_operands(index, kernel, resident)
         left = room_left(index, resident, problem.l1_bytes)
-        choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
+        hidden = Hidden(hidden_cycles(spare))
+        choice = pick(index, kernel, left, frozenset(operands), hidden)
         if choice is None and not operands:
             choice = _with_more_in_l2(problem, index, left)
         if choice is not None:
@@ -195,13 +235,34 @@ def _placed_layers(
             held = _held(index, resident, offsets, enters)
             begin = None if earliest is None else earliest.get(index)
             recent = [x for x in placed[-MOST_TILES:] if x is not None]
-            layer = _placed(problem, index, used, choice, spare, recent, at, held, begin)
+            state = L1State(spare, recent, at, held, begin)
+            layer = _placed(problem, index, used, choice, state)
+            if layer is not None and layer.waits and not choice.in_l2:
+                fitting = replace(hidden, size_bytes=state.largest_gap(problem.l1_bytes))
+                other = pick(index, kernel, left, frozenset(operands), fitting)
+                layer = _with_prefetch(problem, index, layer, other, state)
         if layer is None and (choice is not None or operands):
             return index
         placed.append(layer)
         spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
         enters.append(len(spare))
     return placed
+
+
+def _with_prefetch(
+    problem: PlacementProblem,
+    index: int,
+    layer: PlacedLayer,
+    other: TileChoice | None,
+    state: L1State,
+) -> PlacedLayer:
+    """The layer in other tiles, whose constants have a place in L1 beside the layer before, where
+    these are estimated faster than those that wait for theirs."""
+    waiting = layer.choice.cycles + layer.fetch_cycles
+    if other is None or other.cycles >= PREFETCHED * waiting:
+        return layer
+    found = _placed(problem, index, layer.kernel, other, state)
+    return layer if found is None or found.waits else found
 
 
 def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
@@ -233,21 +294,15 @@ def _placed(
     index: int,
     kernel: TiledKernel,
     choice: TileChoice,
-    spare: list[float],
-    recent: Sequence[PlacedLayer],
-    resident: Mapping[str, int],
-    held: Iterable[tuple[int, Life]],
-    earliest: int | None,
+    state: L1State,
 ) -> PlacedLayer | None:
-    """Buffers at the lowest offsets, constants since the best tile for which that finds room.
-
-    resident, held   where resident operands lie in L1; what all resident tensors take of it
-    """
+    """Buffers at the lowest offsets, constants since the best tile for which that finds room."""
+    spare, recent, resident = state.spare, state.recent, state.resident
     first = len(spare)
     fetched = first_constants(kernel, choice)
     cycles = moved_cycles(fetched, problem.cost)
-    taken = [*held, *((at, life) for layer in recent for _, _, life, at in layer.buffers)]
-    possible = possible_starts(spare, cycles) if earliest is None else range(earliest, first)
+    early, taken = state.earliest, state.taken
+    possible = possible_starts(spare, cycles) if early is None else range(early, first)
     for prefetch_tile in (*_starts(possible, fetched, recent), None):
         found = lives(index, kernel, choice, first, prefetch_tile, resident)
         buffers = _offsets(found, first, taken)

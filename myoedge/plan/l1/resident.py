@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from myoedge.numerics.arrays import round_up
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
-from myoedge.plan.l1.tile_search import ALIGNMENT, TileChoice
+from myoedge.plan.l1.tile_search import ALIGNMENT, Hidden, TileChoice
 from myoedge.plan.placement import Life, greedy
 
 LONGEST = 8  # layers that a tensor may stay for
@@ -47,8 +47,8 @@ class ResidentTensor:
         return Life(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
 
 
-# step, tiling, room, resident operands, cycles of prefetch that are hidden -> the best tiles
-Pick = Callable[[int, TiledKernel, int, frozenset[str], float], TileChoice | None]
+# step, tiling, room, resident operands, what is spare for a prefetch -> the best tiles
+Pick = Callable[[int, TiledKernel, int, frozenset[str], Hidden], TileChoice | None]
 
 
 def resident_operands(
@@ -79,7 +79,7 @@ def choose_resident(
     constants of the next are estimated to be loaded."""
     # of the layer before, as one tile
     computed = [0.0, *(0.0 if k is None else float(k.cycles(k.axes)) for k in kernels)]
-    hidden = [hidden_cycles([cycles]) for cycles in computed]
+    hidden = [Hidden(hidden_cycles([cycles])) for cycles in computed]
 
     def total_cycles(steps: Iterable[int], resident: Sequence[ResidentTensor]) -> float:
         """Cycles of these nodes; infinite where one of them has no feasible tile any more."""

@@ -17,6 +17,7 @@ from myoedge.plan.l1.prefetch import first_constants, moved_cycles
 from myoedge.plan.l1.tile_search import (
     NO_LIMITS,
     Grid,
+    Hidden,
     Limits,
     TileChoice,
     TilingProblem,
@@ -69,12 +70,12 @@ class TileSearch:
     grids: dict[str | None, Grid] = field(default_factory=dict)
 
     def pick(
-        self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: float
+        self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: Hidden
     ) -> TileChoice | None:
         """The fastest tiles of a layer, or those of its rank; None where none fit."""
-        hidden = max(hidden, HIDDEN_CYCLES) if index else hidden
+        hidden = replace(hidden, cycles=max(hidden.cycles, HIDDEN_CYCLES)) if index else hidden
         limits = self.limits.get(index, NO_LIMITS)
-        key = (self.distinct[index], round(hidden), room, resident, limits)
+        key = (self.distinct[index], hidden, room, resident, limits)
         if key not in self.chosen:
             grid = self.grids.get(self.distinct[index]) or Grid.of(kernel, self.cost)
             self.grids[self.distinct[index]] = grid
@@ -126,9 +127,10 @@ class TileSearch:
             if key not in self.alone:
                 tiling = unplaced(kernel, choice, resident, BEFORE)
                 self.alone[key] = modelled([tiling], self.cost)[0] or 0.0
-            fetch_cycles = moved_cycles(first_constants(kernel, choice), self.cost)
-            cycles = self.alone[key] + max(fetch_cycles - problem.hidden_cycles, 0.0)
-            compared.append(replace(choice, cycles=cycles))
+            fetched = first_constants(kernel, choice)
+            size_bytes = sum(aligned(x.bytes) for x in fetched)
+            waiting = problem.hidden.waiting(moved_cycles(fetched, self.cost), size_bytes)
+            compared.append(replace(choice, cycles=self.alone[key] + float(waiting)))
         return compared
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,6 +56,25 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Cycles and bytes that are spare before a layer, for a prefetch of its constants.
+
+    cycles  of the DMA    size_bytes  of L1
+    """
+
+    cycles: float
+    size_bytes: float = math.inf
+
+    def waiting(self, cycles: Any, size_bytes: Any) -> Any:
+        """Cycles that the layer waits for a prefetch of so many cycles and bytes."""
+        hidden = np.where(size_bytes <= self.size_bytes, self.cycles, 0.0)
+        return np.maximum(cycles - hidden, 0.0)
+
+
+NOTHING_HIDDEN = Hidden(0.0)
 
 
 def distinct(extent: int) -> list[int]:
@@ -172,14 +191,14 @@ class TilingProblem:
     """A layer whose tiles are to be chosen, and the memory that they may take.
 
     l1_bytes        of L1 for buffers and scratch
-    hidden_cycles   before the layer starts, in which constants may be fetched already
+    hidden          cycles and bytes spare before the layer, for a prefetch of constants
     resident        operands that lie in L1 as a whole, beside `l1_bytes`: tiles are runs of bytes
     in_l2           whether the operands of `resident`, and SCRATCH, lie in L2 instead
     """
 
     grid: Grid
     l1_bytes: int
-    hidden_cycles: float = 0.0
+    hidden: Hidden = NOTHING_HIDDEN
     limits: Limits = NO_LIMITS
     resident: frozenset[str] = frozenset()
     in_l2: bool = False
@@ -214,7 +233,7 @@ def _best(
         return
     if SCRATCH in problem.resident:  # no more of L2 than L1 would have room for, or the least
         fits &= grid.scratch_bytes <= max(problem.l1_bytes, grid.scratch_bytes[fits].min())
-    cycles = np.where(fits, _cycles(grid, times, problem.hidden_cycles), np.inf)
+    cycles = np.where(fits, _cycles(grid, times, problem.hidden), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
@@ -236,7 +255,8 @@ def _possible(
         if o.name in limits.in_l3:
             possible &= _in_rows(grid, o, order, limits, most_strips)
         if o.name in problem.resident:
-            possible &= in_one_run(o, grid) | (problem.in_l2 and in_rows(o, grid))
+            in_runs = in_one_run(o, grid) | in_positions(o, grid)
+            possible &= in_runs | (problem.in_l2 and in_rows(o, grid))
     return possible
 
 
@@ -281,6 +301,13 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
     return found
 
 
+def in_positions(operand: Operand, grid: Grid) -> Array:
+    """Whether all tiles are channels of a run of positions, and the kernel knows their stride."""
+    if not operand.position_stride:
+        return np.zeros(len(grid.tiles), bool)
+    return in_one_run(replace(operand, shape=operand.shape[:-1], dims=operand.dims[:-1]), grid)
+
+
 def in_rows(operand: Operand, grid: Grid) -> Array:
     """Whether all tiles are rows of an image, each a run, for a kernel that knows their stride."""
     found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
@@ -303,7 +330,7 @@ def aligned(size: Any) -> Any:
     return round_up(size, ALIGNMENT)
 
 
-def _cycles(grid: Grid, times: Mapping[str, Array], hidden_cycles: float) -> Array:
+def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
     compute = grid.compute_cycles / tiles + grid.cost.barrier_cycles
@@ -319,8 +346,10 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden_cycles: float) -> Arr
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
-    constant = sum((move[o.name] for o in reads if o.constant), 0.0 * tiles)
-    fill = first + np.maximum(0.0, constant - hidden_cycles)
+    constants = [o.name for o in reads if o.constant]
+    constant = sum((move[name] for name in constants), 0.0 * tiles)
+    size_bytes = sum((grid.operand_bytes[name] for name in constants), 0 * tiles)
+    fill = first + hidden.waiting(constant, size_bytes)
     # The last step has nothing to load; the first one is counted in fill.
     steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
     return np.asarray(fill + steps + out)
