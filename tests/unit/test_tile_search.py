@@ -14,7 +14,14 @@ from myoedge.codegen.tile_numbers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
 from myoedge.plan.l1.tile_iteration import cut, spans
-from myoedge.plan.l1.tile_search import TileChoice, choose, distinct, loaded, tile_count
+from myoedge.plan.l1.tile_search import (
+    NOTHING_HIDDEN,
+    TileChoice,
+    choose,
+    distinct,
+    loaded,
+    tile_count,
+)
 from myoedge.plan.l1.tiling import transfers
 from myoedge.targets.chip import KernelCost, TransferCost
 
@@ -56,7 +63,9 @@ def test_of_equally_fast_orders_of_loops_the_one_with_fewest_loads(
 ) -> None:
     """Operands of the inner loop are loaded for every tile, those of the outer loop once each."""
     kernel = grouped(images, groups)
-    found = TileSearch(["layer"], TransferCost(), {}).pick(0, kernel, 4096, frozenset(), 0.0)
+    found = TileSearch(["layer"], TransferCost(), {}).pick(
+        0, kernel, 4096, frozenset(), NOTHING_HIDDEN
+    )
     assert found is not None
     assert found.order[0] == outer
     assert loaded(kernel, found) == images * groups + min(images, groups)
