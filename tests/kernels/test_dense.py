@@ -147,8 +147,8 @@ def test_the_chip_does_the_same(tmp_path: Path) -> None:
 
 
 # pv.shuffle2.b that counts the bytes of its two registers the other way round; x4 is free
-SHUFFLE = "    xpulp pv_shuffle2_b, \\rd, \\rs, \\order\n"
-ASKED_OTHERWISE = "    r_type 0x33, 4, 0, \\order, \\order, 4\n"  # xor
+SHUFFLE = "    xpulp_r 0x57, 1, 0x64, \\rd, \\a, \\order\n"
+ASKED_OTHERWISE = "    xor \\order, \\order, tp\n"
 REVERSED = f"    li tp, 0x04040404\n{ASKED_OTHERWISE}{SHUFFLE}{ASKED_OTHERWISE}"
 
 

@@ -163,7 +163,9 @@ def _moving(draw: Draw) -> str:
     if draw.random() < 0.3:
         return f"sw_post {_value(draw)}, {OWN}, 0"
     pointer = draw.choice((READ, OWN))
-    step = 4 * draw.randrange(3) if draw.aligned else draw.randrange(9)
+    if draw.aligned:
+        return f"lw_post {_value(draw)}, {pointer}, {4 * draw.randrange(3)}"
+    step = draw.randrange(9)
     return f"lw_post {_value(draw)}, {pointer}, {step}"
 
 

@@ -11,7 +11,7 @@ from myoedge.errors import MyoedgeError
 from tests.simulator.cores import DMA, L1, L2, Code, get, make, put, run, spin, until
 
 SIZE = 8192
-LINES = [(SIZE, 0), (512, 600), (64, 100), (64, 64), (48, 2000), (128, 96)]
+LINES = [(SIZE, 0), (512, 600), (64, 100), (64, 64), (32, 2000), (128, 96)]
 RACE = "E705"
 
 

@@ -260,9 +260,9 @@ def test_a_long_text_is_passed_on_whole() -> None:
 
 @pytest.mark.parametrize("out", [0, 1])
 def test_lines_of_a_transfer_do_not_reach_behind_l2(out: int) -> None:
-    """The last line is one byte; the one before it overlaps it, and ends 4095 bytes further."""
-    line, stride, size = 0xC000, 0xB000, 0x18001
-    words = (size | (0 if out else 1) << 17 | 3 << 18, 0x10000000, L2_END - 2 * stride - 1)
+    """The last line begins inside, and ends a byte behind it."""
+    line, stride, size = 0xC000, 0xB000, 0x18000
+    words = (size | (0 if out else 1) << 17 | 3 << 18, 0x10000000, L2_END - stride - line + 1)
     code = get(OUTER_DMA, 0)
     for word in (*words, line, stride):
         code += put(OUTER_DMA, word)
