@@ -290,6 +290,7 @@ def test_firmware_over_jtag(two: Build, state: Path, tmp_path: Path) -> None:
     assert (shown.code, "GAP9 board over JTAG" in shown.out) == (0, True), shown.err
 
 
+@pytest.mark.slow
 def test_weights_from_l3_over_jtag(far: Build, state: Path) -> None:
     checked = myoedge.validate(far, on=("host", "jtag"))
     assert (checked.difference, checked.exact["jtag"]) == (None, True)

@@ -66,6 +66,7 @@ def test_outputs_and_cycles_of_samples(two: Build, played: pytest.MonkeyPatch) -
     assert before == {path: path.read_bytes() for path in before}, "the folder is as it was"
 
 
+@pytest.mark.slow
 def test_weights_from_l3_and_the_texts(deep: Build, played: pytest.MonkeyPatch) -> None:
     checked = myoedge.validate(deep, on="gvsoc-sdk")
     assert (checked.difference, checked.exact["gvsoc-sdk"]) == (None, True)
@@ -91,8 +92,10 @@ def test_a_wrong_byte_is_a_difference(two: Build, played: pytest.MonkeyPatch) ->
     [
         ("configure", "E501", "the GAP SDK does not build the application"),
         ("build", "E501", "no such call"),
-        ("silent", "E711", "the application did not run to its end"),
-        ("cut", "E710", "output.bin has the wrong size"),
+        pytest.param(
+            *("silent", "E711", "the application did not run to its end"), marks=pytest.mark.slow
+        ),
+        pytest.param("cut", "E710", "output.bin has the wrong size", marks=pytest.mark.slow),
     ],
 )
 def test_what_fails(
@@ -105,6 +108,7 @@ def test_what_fails(
     assert says in str(raised.value.notice)
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs(two: Build, played: pytest.MonkeyPatch) -> None:
     played.setenv("FAKE_FAILS", "hang")
     inputs = [[*golden_sample(two).values()]]
