@@ -21,8 +21,8 @@ TROUBLE, AFTER = PLAN.get("trouble", ""), PLAN.get("after", 0)
 POINTER, STRUCT, BUFFER, FLASHER = 0x1C010090, 0x1C030000, 0x1C040000, 0x1C010080
 HOST_READY, BOARD_READY, BUF, BUF_BYTES, RUN, ADDRESS, SIZE = range(0, 28, 4)
 
-
 EXIT = 0x1A1040C0
+EXITED_BEFORE = 0x80000007  # an earlier program's exit code
 
 
 class Chip:
@@ -31,6 +31,7 @@ class Chip:
     def __init__(self):
         self.memory, self.flashes, self.commands = {}, {}, []
         self.pc, self.halted, self.running, self.loaded, self.target = 0, False, None, "", ""
+        self.write(EXIT, EXITED_BEFORE.to_bytes(4, "little"))
 
     def write(self, at, data):
         for i, byte in enumerate(data):

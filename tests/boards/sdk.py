@@ -6,8 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 import myoedge
 from myoedge.backends.build import Build
@@ -15,7 +14,9 @@ from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.project import SDK_FOLDER, runtime
 from myoedge.system import toolchain
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
-from tests.conftest import save_exported
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SHIM = Path(__file__).parent / "pmsis"
 BUILTINS = Path(__file__).parents[1] / "firmware" / "programs"
@@ -31,11 +32,15 @@ UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
 
 def made(
     folder: Path,
-    network: torch.nn.Module,
+    network: nn.Module,
     *shapes: tuple[int, ...],
     l2: str = "1MiB",
     engine: str = "auto",
 ) -> Build:
+    import torch  # here, as stand-ins for programs of an SDK import this module in each process
+
+    from tests.conftest import save_exported
+
     torch.manual_seed(0)
     model = save_exported(network, tuple(torch.zeros(s) for s in shapes), folder / "model.pt2")
     return myoedge.build(

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import nn
 
 import myoedge
 from myoedge.backends import console, jtag, openocd
@@ -37,14 +36,6 @@ def elf(served: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("elf") / "app"
     path.write_bytes(served)
     return path
-
-
-@pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """A build whose weights come from L3."""
-    layers = (nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64))
-    folder = tmp_path_factory.mktemp("far")
-    return sdk.made(folder, nn.Sequential(*layers), (1, 64), l2="24KiB")
 
 
 @pytest.fixture
@@ -111,25 +102,25 @@ def test_to_flash_sector_by_sector(two: Build, elf: Path, state: Path, to: str) 
 
 
 @pytest.fixture(scope="module")
-def reader(far: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reader(weights_in_l3: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The application that reads l3.bin."""
     path = tmp_path_factory.mktemp("reader") / "app"
-    path.write_bytes(sdk.for_chip(far, *sdk.UART).elf)
+    path.write_bytes(sdk.for_chip(weights_in_l3, *sdk.UART).elf)
     return path
 
 
 @pytest.mark.parametrize("table", ["mram", "octospi"])
 @pytest.mark.parametrize("to", ["ram", "mram", "octospi"])
 def test_the_application_finds_l3_bin(
-    far: Build, reader: Path, state: Path, to: str, table: str
+    weights_in_l3: Build, reader: Path, state: Path, to: str, table: str
 ) -> None:
     """By the steps of the mount of SDK 5.x, with a table in MRAM, or of 4.x."""
-    ran = flash(far, reader, "--to", to, *(() if table == "mram" else ("--table", table)))
+    ran = flash(weights_in_l3, reader, "--to", to, *(() if table == "mram" else ("--table", table)))
     assert ran.code == 0, ran.err
     assert f"l3.bin; table in {table}" in ran.out
     flashes = {flash: flashed(state, flash) for flash in {"octospi", table, to} - {"ram"}}
     found = mounted_by_5(flashes) if table == "mram" else mounted_by_4(flashes["octospi"])
-    assert found == {"l3.bin": far.l3_image}
+    assert found == {"l3.bin": weights_in_l3.l3_image}
     program = read_elf(reader.read_bytes())
     if to == "ram":
         assert ended(state)["running"] == program.entry, "the program starts behind the tables"
@@ -137,8 +128,10 @@ def test_the_application_finds_l3_bin(
         assert read_boot(flashes[to]) == (program.entry, list(program.segments))
 
 
-def test_what_is_overwritten_is_said_before(far: Build, reader: Path, state: Path) -> None:
-    ran = flash(far, reader)
+def test_what_is_overwritten_is_said_before(
+    weights_in_l3: Build, reader: Path, state: Path
+) -> None:
+    ran = flash(weights_in_l3, reader)
     said = ran.err.index("warning[W602]")
     assert said < ran.err.index("OpenOCD 0.12.0-fake"), "before the probe is touched"
     assert "no chip has booted" in ran.err
@@ -154,21 +147,21 @@ def test_nothing_is_overwritten_for_a_program_in_ram(two: Build, elf: Path, stat
     assert (ran.code, "W602" in ran.err, ended(state)["flashes"]) == (0, False, {})
 
 
-def test_what_is_missing_for_l3_bin(far: Build, reader: Path, state: Path) -> None:
+def test_what_is_missing_for_l3_bin(weights_in_l3: Build, reader: Path, state: Path) -> None:
     text = (boards_dir() / "gap9_evk" / "board.toml").read_text()
     own = reader.parent / "board.toml"
     own.write_text(text.replace("bytes = 67_108_864", "bytes = 8192"))
-    refused(flash(far, reader, "--board", "./board.toml"), state, "E613")
+    refused(flash(weights_in_l3, reader, "--board", "./board.toml"), state, "E613")
     own.write_text(text.replace('flasher = "gap_flasher-gap9_evk-mram.elf"', ""))
-    refused(flash(far, reader, "--board", "./board.toml"), state, "E602")
-    ran = flash(far, reader, "--board", "./board.toml", "--table", "octospi")
+    refused(flash(weights_in_l3, reader, "--board", "./board.toml"), state, "E602")
+    ran = flash(weights_in_l3, reader, "--board", "./board.toml", "--table", "octospi")
     assert ran.code == 0, "MRAM is not needed then"
 
 
 def test_tables_that_there_are_not(
-    two: Build, elf: Path, far: Build, reader: Path, state: Path
+    two: Build, elf: Path, weights_in_l3: Build, reader: Path, state: Path
 ) -> None:
-    for ran in (flash(two, elf, "--table", "mram"), flash(far, reader, "--table", "ram")):
+    for ran in (flash(two, elf, "--table", "mram"), flash(weights_in_l3, reader, "--table", "ram")):
         assert (ran.code, "E204" in ran.err) == (2, True), ran.err
 
 
@@ -291,8 +284,8 @@ def test_firmware_over_jtag(two: Build, state: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_weights_from_l3_over_jtag(far: Build, state: Path) -> None:
-    checked = myoedge.validate(far, on=("host", "jtag"))
+def test_weights_from_l3_over_jtag(weights_in_l3: Build, state: Path) -> None:
+    checked = myoedge.validate(weights_in_l3, on=("host", "jtag"))
     assert (checked.difference, checked.exact["jtag"]) == (None, True)
 
 
@@ -328,3 +321,9 @@ def test_firmware_that_runs_on(two: Build, state: Path) -> None:
     with pytest.raises(MyoedgeError, match="the firmware did not finish") as raised:
         jtag.run_firmware(board, two.folder / "firmware.elf", inputs, run_s=0.2)
     assert raised.value.code == "E502"
+
+
+def test_no_board_over_jtag(two: Build) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        two.run_over_jtag([])
+    assert raised.value.code == "E601"

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 import myoedge
+from myoedge.api import runs
 from myoedge.backends import gvsoc_sdk
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import golden_sample
 from myoedge.errors import MyoedgeError
-from tests.boards import sdk
 from tests.conftest import myoedge as command
-from tests.e2e.test_less_l2 import SHAPE, Deep
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,10 +37,10 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatc
     return monkeypatch
 
 
-@pytest.fixture(scope="module")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Its weights have no room in L2."""
-    return sdk.made(tmp_path_factory.mktemp("deep"), Deep(), SHAPE, l2="23KiB")
+@pytest.fixture
+def golden_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`validate` adds no random samples, each of which would be linked anew."""
+    monkeypatch.setattr(runs, "RANDOM_CHECKS_ON_CHIP", 0)
 
 
 def test_outputs_and_cycles_of_samples(two: Build, played: pytest.MonkeyPatch) -> None:
@@ -58,6 +57,7 @@ def test_outputs_and_cycles_of_samples(two: Build, played: pytest.MonkeyPatch) -
     assert ran.report["cycles"]["source"] == "gvsoc-sdk"
     assert ran.report["exact"]["gvsoc-sdk"] is True
     assert len(ran.measurement.inferences) == 2
+    assert "outputs printed" in ran.measurement.printed, "nothing is compared on the chip"
     for found, wanted in zip(ran.measurement.inferences, bare.inferences, strict=True):
         assert len(found.layers) == len(wanted.layers)
         assert sum(layer.cycles for layer in found.layers) <= found.cycles
@@ -66,20 +66,24 @@ def test_outputs_and_cycles_of_samples(two: Build, played: pytest.MonkeyPatch) -
     assert before == {path: path.read_bytes() for path in before}, "the folder is as it was"
 
 
-@pytest.mark.slow
-def test_weights_from_l3_and_the_texts(deep: Build, played: pytest.MonkeyPatch) -> None:
-    checked = myoedge.validate(deep, on="gvsoc-sdk")
-    assert (checked.difference, checked.exact["gvsoc-sdk"]) == (None, True)
-    shown = command("simulate", deep.folder, "--on", "gvsoc-sdk", cwd=deep.folder)
+def test_weights_from_l3(weights_in_l3: Build, played: pytest.MonkeyPatch) -> None:
+    folder = weights_in_l3.folder
+    shown = command("simulate", folder, "--on", "gvsoc-sdk", cwd=folder)
     assert (shown.code, "GVSoC of the GAP SDK" in shown.out) == (0, True), shown.err
-    report = command("report", deep.folder, cwd=deep.folder)
-    assert "GVSoC of the GAP SDK" in report.out
-    assert "GVSoC of the GAP SDK" in (deep.folder / "report.html").read_text()
-    told = command("validate", deep.folder, "--on", "gvsoc-sdk", cwd=deep.folder)
+
+
+@pytest.mark.slow
+def test_texts(two: Build, golden_alone: None, played: pytest.MonkeyPatch) -> None:
+    told = command("validate", two.folder, "--on", "gvsoc-sdk", cwd=two.folder)
     assert "exact: reference = GVSoC of the GAP SDK, outputs" in told.out
+    report = command("report", two.folder, cwd=two.folder)
+    assert "GVSoC of the GAP SDK" in report.out
+    assert "GVSoC of the GAP SDK" in (two.folder / "report.html").read_text()
 
 
-def test_a_wrong_byte_is_a_difference(two: Build, played: pytest.MonkeyPatch) -> None:
+def test_a_wrong_byte_is_a_difference(
+    two: Build, golden_alone: None, played: pytest.MonkeyPatch
+) -> None:
     first = two.run_raw([*golden_sample(two).values()])[0]
     played.setenv("FAKE_BYTE", f"{int(np.ravel(first).view(np.uint8)[-1]) ^ 1:02x}")
     found = myoedge.validate(two, on="gvsoc-sdk").difference

@@ -10,12 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from myoedge.backends.build import Build
 from myoedge.codegen.project import SDK_FOLDER
 from myoedge.system import tools
-from tests.boards import sdk
 
 # setupos as utils/cmake/macros.cmake of gap_sdk 3c2f102b: GAPY_RUNNER_ARGS becomes $runner_args as
 # of building, whatever it was.
@@ -52,14 +50,6 @@ GENERATORS = [
     for name, tool in (("Unix Makefiles", "make"), ("Ninja", "ninja"))
     if shutil.which(tool) and shutil.which("cmake")
 ]
-
-
-@pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """A build whose weights come from L3."""
-    layers = (nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64))
-    folder = tmp_path_factory.mktemp("far")
-    return sdk.made(folder, nn.Sequential(*layers), (1, 64), l2="24KiB")
 
 
 @pytest.fixture
@@ -107,18 +97,20 @@ def l3_files(arguments: list[str]) -> list[bytes]:
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_l3_bin_is_in_the_images_of_5_21(
-    far: Build, gap_sdk: Path, path: str, generator: str
+    weights_in_l3: Build, gap_sdk: Path, path: str, generator: str
 ) -> None:
     """By a layout of both flashes, with the program and what boots it in MRAM."""
     (gap_sdk / LAYOUT).parent.mkdir()
     (gap_sdk / LAYOUT).write_text("{}")
     (gap_sdk / GAPY_2).mkdir(parents=True)
     shutil.copy(gap_sdk / "gapy", gap_sdk / GAPY_2)
-    image, flash = gapy_calls(far, gap_sdk, path, generator, "image_with_l3", "flash_with_l3")
+    image, flash = gapy_calls(
+        weights_in_l3, gap_sdk, path, generator, "image_with_l3", "flash_with_l3"
+    )
     program = gap_sdk / "build" / "myoedge_app"
     assert (gap_sdk / GAPY_2 / "called").exists(), "gapy_v2, not the one of $PATH"
     for call in (image, flash):
-        assert l3_files(call) == [far.l3_image]
+        assert l3_files(call) == [weights_in_l3.l3_image]
         assert f"--multi-flash-content={gap_sdk / LAYOUT}" in call
         assert f"--flash-property={program}@mram:app:binary" in call
         in_mram = [text.split("@mram:")[1] for text in call if "@mram:" in text]
@@ -129,30 +121,34 @@ def test_l3_bin_is_in_the_images_of_5_21(
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
-    far: Build, gap_sdk: Path, path: str, generator: str
+    weights_in_l3: Build, gap_sdk: Path, path: str, generator: str
 ) -> None:
-    without, image = gapy_calls(far, gap_sdk, path, generator, "image", "image_with_l3")
+    without, image = gapy_calls(weights_in_l3, gap_sdk, path, generator, "image", "image_with_l3")
     assert l3_files(without) == [], "the macros replace it, so image_with_l3 is needed"
-    assert l3_files(image) == [far.l3_image]
+    assert l3_files(image) == [weights_in_l3.l3_image]
 
 
 # Spellings of a driver in the configurations of 5.x that are public: Deeploy's, gap_utils' flasher.
 DRIVERS = {"UART": "UDMAUART", "CLUSTER": "CLUSTERTEAM"}
 
 
-def test_the_configuration_of_5_has_the_board_and_both_spellings(two: Build, far: Build) -> None:
+def test_the_configuration_of_5_has_the_board_and_both_spellings(
+    two: Build, weights_in_l3: Build
+) -> None:
     def settings(build: Build) -> dict[str, str]:
         lines = (build.folder / SDK_FOLDER / "sdk.config").read_text().splitlines()
         pairs = [line.split("=") for line in lines if not line.startswith("#")]
         assert len({key for key, _ in pairs}) == len(pairs)
         return {key.removeprefix("CONFIG_"): value for key, value in pairs}
 
-    for build in (two, far):
+    for build in (two, weights_in_l3):
         assert settings(build)["PLATFORM_BOARD"] == "y"
         drivers = {f"DRIVER_{name}" for name in (*DRIVERS, *DRIVERS.values())}
         assert drivers <= settings(build).keys()
     memories = {"DRIVER_APS256XXN", "DRIVER_MX25U51245G", "DRIVER_MRAM", "DRIVER_READFS"}
-    assert settings(far).keys() - settings(two).keys() >= memories, "MRAM has the table of l3.bin"
+    assert settings(weights_in_l3).keys() - settings(two).keys() >= memories, (
+        "MRAM has the table of l3.bin"
+    )
 
 
 # ---- make, for SDK 4.x
@@ -177,9 +173,9 @@ all: $(APP_ASM_SRCS)
 
 
 @pytest.fixture
-def project(far: Build, tmp_path: Path) -> Path:
+def project(weights_in_l3: Build, tmp_path: Path) -> Path:
     """Copy of a build; make writes into gap_sdk/."""
-    return Path(shutil.copytree(far.folder, tmp_path / "copy")).resolve()
+    return Path(shutil.copytree(weights_in_l3.folder, tmp_path / "copy")).resolve()
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
