@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost, Measurement
+from myoedge.backends.measurement import FirmwareFiles, Measurement
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 
@@ -171,9 +171,6 @@ def run_firmware(elf: Path, files: FirmwareFiles, *, timeout_s: float = 3600.0) 
     with tools.scratch() as folder:
         files.write(folder)
         finished = run_elf(elf, folder, timeout_s=timeout_s)
-        counted = files.read(folder, finished.returncode, finished.stdout + finished.stderr)
-    rows = [
-        Inference(outputs, total, tuple(LayerCost(n) for n in cycles))
-        for outputs, cycles, total in counted
-    ]
-    return Measurement("gvsoc", tuple(rows), printed=finished.stdout)
+        printed = finished.stdout + finished.stderr
+        rows = files.inferences(folder, finished.returncode, printed)
+    return Measurement("gvsoc", rows, printed=finished.stdout)

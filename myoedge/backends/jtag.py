@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from myoedge.backends import openocd
-from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost, Measurement
+from myoedge.backends.measurement import FirmwareFiles, Measurement
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 from myoedge.system.elf import read_elf
@@ -43,12 +43,7 @@ def run_firmware(
             _start(link, board.probe, elf)
             code = _exit_code(link, run_s * len(files.samples))
             printed = link.running.says
-        counted = files.read(folder, code, printed)
-    rows = (
-        Inference(outputs, total, tuple(map(LayerCost, cycles)))
-        for outputs, cycles, total in counted
-    )
-    return Measurement(NAME, tuple(rows), printed=printed)
+        return Measurement(NAME, files.inferences(folder, code, printed), printed=printed)
 
 
 def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:

@@ -136,6 +136,13 @@ class FirmwareFiles:
         cycles = layer_cycles(_content(folder, "cycles.bin"), self.layers, count)
         return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
 
+    def inferences(self, folder: Path, exit_code: int, printed: str) -> tuple[Inference, ...]:
+        """Inferences with cycles alone, without stalls. Errors: as `read`."""
+        return tuple(
+            Inference(outputs, total, tuple(map(LayerCost, cycles)))
+            for outputs, cycles, total in self.read(folder, exit_code, printed)
+        )
+
 
 def _content(folder: Path, name: str) -> bytes:
     """A file that firmware writes; empty where it has not written any."""
