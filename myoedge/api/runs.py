@@ -57,8 +57,7 @@ def validate(
     """Compares the generated C with the NumPy reference, bit for bit, on one backend after another.
 
     on      backends: "host", "simulator" (every layer), "gvsoc", "gvsoc-sdk", "board", "jtag"
-            (outputs);
-            "host,simulator" too
+            (outputs); "host,simulator" too
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
@@ -69,17 +68,11 @@ def validate(
     from myoedge.backends.equivalence import check_backends, onnx_agreement_db, real_inputs
     from myoedge.building.build_files import report_files
 
-    on = on.split(",") if isinstance(on, str) else on
-    chosen = replace(as_build(build), cc=cc)
-    if "gvsoc-sdk" in on:
-        chosen.check_application()
-    check_backends(on)
-    if "board" in on:
-        chosen = with_serial_line(chosen, board, port)
-    if "jtag" in on:
-        chosen = with_board(chosen, board)
+    backends = on.split(",") if isinstance(on, str) else on
+    check_backends(backends)
+    chosen = prepared(replace(as_build(build), cc=cc), backends, board, port)
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
-    counts, same, difference = _compare(chosen, on, input, say)
+    counts, same, difference = _compare(chosen, backends, input, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
     report = chosen.report  # as it is now: a simulate may have written there meanwhile
     exact = {**report["exact"], **same}
@@ -139,11 +132,7 @@ def simulate(
     """
     from myoedge.building.simulate import simulate_build
 
-    chosen = as_build(build)
-    if on == "board":
-        chosen = with_serial_line(chosen, board, port)
-    if on == "jtag":
-        chosen = with_board(chosen, board)
+    chosen = prepared(as_build(build), [on], board, port)
     return simulate_build(chosen, on, input, operating_point, like, trace, progress)
 
 
@@ -243,17 +232,18 @@ def report(build: Build | StrPath, *, against: Build | StrPath | None = None) ->
     return compare(old.report, new.report)
 
 
-def with_serial_line(build: Build, board: str | None, port: str | None) -> Build:
-    """A build with the serial line of its board. Errors: E240 no application, else as line_of."""
-    build.check_application()
-    return replace(build, line=line_of(board, port))
+def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
+    """A build with what its backends need: an application, its board, the board's serial line.
 
-
-def with_board(build: Build, board: str | None) -> Build:
-    """A build with the board at whose probe it runs. Errors: E252, E253."""
+    Errors: E240 no application, E252, E253, E601, E602.
+    """
     from myoedge.targets.boards import find_board
 
-    return replace(build, board=find_board(board))
+    if not {"gvsoc-sdk", "board"}.isdisjoint(backends):
+        build.check_application()
+    if "board" in backends:
+        build = replace(build, line=line_of(board, port))
+    return replace(build, board=find_board(board)) if "jtag" in backends else build
 
 
 def line_of(board: str | None, port: str | None) -> SerialLine:

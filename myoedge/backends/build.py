@@ -176,11 +176,11 @@ class Build(BuildFolder):
         Errors: E240 no firmware, E501, E502, E601, E602, E609 .. E611, E710, E711.
         """
         from myoedge.backends import jtag
-        from myoedge.targets.boards import find_board
 
+        if self.board is None:
+            raise MyoedgeError("E601", "no board is named", tries=["--board gap9_evk"])
         self.firmware()
-        board = self.board or find_board(None)
-        return jtag.run_firmware(board, self.folder / "firmware.elf", self.files(inputs))
+        return jtag.run_firmware(self.board, self.folder / "firmware.elf", self.files(inputs))
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Files of a run of firmware.elf with these inputs."""

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.backends import gvsoc, gvsoc_sdk, host, jtag, openocd
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
+from myoedge.backends.names import BACKENDS
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread, run_integer
@@ -232,7 +233,8 @@ def first_difference(
     count = 0
     with one_blas_thread():
         runs = cases(build.network, build.stream, samples)
-        for case, written in BACKENDS[backend](build, runs):
+        run = _on_host if backend == "host" else partial(_on_chip, backend=backend)
+        for case, written in run(build, runs):
             difference = _compare(build, backend, case, written, count)
             count += 1
             if difference is not None:
@@ -305,12 +307,10 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
 def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
     """Outputs, and of the simulator alone what each layer wrote."""
     listed = list(runs)
-    if backend == "board":
-        measured = build.run_on_board(board_runs(build.stream, listed))
-    elif backend in RUN_ON:
-        measured = RUN_ON[backend](build, chip_inputs(build.stream, listed))
-    else:
+    if backend == "simulator":
         measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
+    else:
+        measured = run_elsewhere(build, backend, listed)
     for case, inference in zip(listed, measured.inferences, strict=True):
         yield case, (inference.written, inference.outputs)
 
@@ -321,21 +321,33 @@ RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] 
     jtag.NAME: Build.run_over_jtag,
 }
 
-BACKENDS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
-    "host": _on_host,
-    **{name: partial(_on_chip, backend=name) for name in ("simulator", *RUN_ON, "board")},
+
+def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measurement:
+    """Inferences on GVSoC or on a board. Errors: those of Build's method."""
+    if backend == "board":
+        return build.run_on_board(board_runs(build.stream, runs))
+    return RUN_ON[backend](build, chip_inputs(build.stream, runs))
+
+
+# Programs that a backend needs, looked for before anything takes time.
+FIND: Mapping[str, Callable[[], object]] = {
+    "gvsoc": gvsoc.find,
+    gvsoc_sdk.NAME: gvsoc_sdk.find,
+    jtag.NAME: openocd.find,
 }
 
 
 def check_backends(names: Sequence[str]) -> None:
     """Errors, before anything takes time: E204 no such backend, E501 a tool it needs is missing."""
-    unknown = [name for name in names if name not in BACKENDS]
+    check_known(names, [*BACKENDS])
+    for name in names:
+        if name in FIND:
+            FIND[name]()
+
+
+def check_known(names: Sequence[str], known: Sequence[str]) -> None:
+    """Errors: E204 no backend is given, or an unknown one."""
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         title = f"there is no backend {', '.join(unknown) or '(none given)'}"
-        raise MyoedgeError("E204", title, {"has": ", ".join(BACKENDS)}, ["--on host,simulator"])
-    if "gvsoc" in names:
-        gvsoc.find()
-    if gvsoc_sdk.NAME in names:
-        gvsoc_sdk.find()
-    if jtag.NAME in names:
-        openocd.find()
+        raise MyoedgeError("E204", title, {"has": ", ".join(known)}, [f"--on {known[0]}"])

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends import gvsoc_sdk, jtag
 from myoedge.backends.equivalence import (
-    RUN_ON,
     Case,
-    board_runs,
     cases,
+    check_known,
     chip_inputs,
     given_samples,
     golden_sample,
+    run_elsewhere,
     same_outputs,
 )
+from myoedge.backends.names import BACKENDS, BY_SOURCE
 from myoedge.building.build_files import AUTO, report_files, with_run
 from myoedge.building.energy import coefficients
 from myoedge.errors import MyoedgeError
@@ -37,13 +37,6 @@ if TYPE_CHECKING:
 
 SILICON = "silicon"
 TRACE = "trace.json"
-BACKENDS = {
-    "simulator": "the simulator",
-    "gvsoc": "GVSoC",
-    gvsoc_sdk.NAME: "the GAP SDK's GVSoC",
-    "board": "a board",
-    jtag.NAME: "a board over JTAG",
-}
 MOST_FILE = 256 << 20  # bytes of a program, by far
 
 Progress = Callable[[int, str], None]
@@ -110,16 +103,13 @@ def _measured(
 
     Errors: E204 no backend, or a trace of one that records none.
     """
-    if on not in BACKENDS:
-        raise MyoedgeError("E204", f"there is no backend {on}", {"has": ", ".join(BACKENDS)})
+    check_known([on], [*BY_SOURCE.values()])
     if trace and on != "simulator":
-        raise MyoedgeError("E204", f"{BACKENDS[on]} records no trace here", {"has": "simulator"})
-    if on == "board":
-        return build.run_on_board(board_runs(build.stream, runs)), None
-    inputs = chip_inputs(build.stream, runs)
-    if on in RUN_ON:
-        return RUN_ON[on](build, inputs), None
-    options = RunOptions(spans=trace)
+        title = f"{BACKENDS[on].text} records no trace here"
+        raise MyoedgeError("E204", title, {"has": "simulator"})
+    if on != "simulator":
+        return run_elsewhere(build, on, runs), None
+    inputs, options = chip_inputs(build.stream, runs), RunOptions(spans=trace)
     return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
 
 

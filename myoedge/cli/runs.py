@@ -14,15 +14,6 @@ from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, 
 if TYPE_CHECKING:
     from myoedge.api import Validation
 
-BACKENDS = {
-    "host": "host C, every layer",
-    "simulator": "simulated GAP9, every layer",
-    "gvsoc": "GVSoC, outputs",
-    "gvsoc-sdk": "GVSoC of the GAP SDK, outputs",
-    "board": "board, outputs",
-    "jtag": "board over JTAG, outputs",
-}
-
 
 @click.command("validate")
 @click.argument("folder", type=click.Path(), required=False)
@@ -66,11 +57,14 @@ def validate(terminal: Terminal, folder: str | None, on: str, **options: Any) ->
 
 
 def _show_validation(terminal: Terminal, validation: Validation) -> None:
+    from myoedge.backends.names import BACKENDS
+
     for backend, count in validation.samples.items():
         if validation.exact[backend]:
             singular, plural = ("pass", "passes") if validation.in_passes else ("sample", "samples")
             runs = f"{count:,} {singular if count == 1 else plural}"
-            terminal.text(f"exact: reference = {BACKENDS[backend]}, {runs}")
+            compared = "every layer" if BACKENDS[backend].shows_layers else "outputs"
+            terminal.text(f"exact: reference = {BACKENDS[backend].text}, {compared}, {runs}")
     if validation.onnx_db is not None:
         is_exact = validation.onnx_db == float("inf")
         text = "the same integers" if is_exact else f"{validation.onnx_db:.1f} dB to the reference"

@@ -8,6 +8,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
+from myoedge.backends.names import BACKENDS
 from myoedge.codegen.render import new_environment
 from myoedge.operators import layer_names as naming
 from myoedge.reports import charts, energy, memory_maps, speed, streams, wording
@@ -47,7 +48,14 @@ def report_html(report: Report) -> str:
 def environment() -> Environment:
     """The jinja2 environment of the pages: code generation's, with HTML escaping."""
     env = new_environment(escape=True)
-    env.globals.update(wording=wording, naming=naming, speed=speed, energy=energy, verdict=verdict)
+    env.globals.update(
+        backends=BACKENDS,
+        wording=wording,
+        naming=naming,
+        speed=speed,
+        energy=energy,
+        verdict=verdict,
+    )
     env.globals.update(streams=streams, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,
@@ -68,9 +76,9 @@ def verdict(report: Report) -> str:
     space = f"It takes {wording.size(peak)}{limit} of L2 memory."
     parts = [_fidelity(report), space, _speed(report)]
     exact, same, wrong = report["exact"], "", ""
-    if names := [wording.BACKEND_NAMES[name] for name, is_exact in exact.items() if is_exact]:
+    if names := [BACKENDS[name].text for name, is_exact in exact.items() if is_exact]:
         same = f"Bit for bit the same as the reference: {', '.join(names)}."
-    if names := [wording.BACKEND_NAMES[name] for name in exact if exact[name] is False]:
+    if names := [BACKENDS[name].text for name in exact if exact[name] is False]:
         wrong = f"Wrong integers: {', '.join(names)}."
     return " ".join(filter(None, [wrong, *parts] if wrong else [*parts, same]))
 

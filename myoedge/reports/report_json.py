@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from myoedge.backends.names import BACKENDS
 from myoedge.codegen.constants import function_name
 from myoedge.errors import Notice
 from myoedge.graph.ir import plain
@@ -23,7 +24,6 @@ from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
-BACKENDS = ("host", "simulator", "gvsoc", "board")
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
@@ -75,7 +75,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         },
         "target": _target(plan),
         "quantization": _quantization(plan, outcome, layers),
-        "exact": {backend: outcome.exact.get(backend) for backend in BACKENDS},
+        "exact": {n: outcome.exact.get(n) for n, backend in BACKENDS.items() if backend.is_listed},
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,

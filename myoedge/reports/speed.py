@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from myoedge.backends.names import BACKENDS, BY_SOURCE
 from myoedge.numerics import element_type
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
@@ -33,14 +34,6 @@ CAUSE_MEANINGS = {
     "jump": "A jump, or a branch that is taken, fetches from another place.",
     "arithmetic": "A multiplication's upper half, or a division, takes several cycles.",
     "misaligned": "A load or store that crosses a word takes two accesses.",
-}
-MEASURED_ON = {
-    "modelled": "cost model of {}",
-    "simulated": "simulated {}",
-    "gvsoc": "GVSoC",
-    "gvsoc-sdk": "GVSoC of the GAP SDK",
-    "board": "{} board",
-    "jtag": "{} board over JTAG",
 }
 
 
@@ -75,16 +68,16 @@ def outside_layers(report: Report) -> tuple[str, int] | None:
 
 def measured_on(report: Report) -> str:
     """Source of the cycles: "simulated GAP9", "GVSoC"."""
-    return MEASURED_ON[report["cycles"]["source"]].format(report["target"]["chip"].upper())
+    chip = report["target"]["chip"].upper()
+    if is_modelled(report):
+        return f"cost model of {chip}"
+    return BACKENDS[BY_SOURCE[report["cycles"]["source"]]].chip.format(chip)
 
 
 def the_place(report: Report) -> str:
     """Source of the cycles inside a sentence: "the simulated GAP9", "GVSoC"."""
     name = measured_on(report)
-    return name if name.startswith(MEASURED_ON["gvsoc"]) else f"the {name}"
-
-
-BACKENDS = {"simulated": "simulator", **{x: x for x in ("gvsoc", "gvsoc-sdk", "board", "jtag")}}
+    return name if name.startswith(BACKENDS["gvsoc"].chip) else f"the {name}"
 
 
 def outputs_compared(report: Report, backend: str) -> bool:
@@ -96,7 +89,7 @@ def outputs_compared(report: Report, backend: str) -> bool:
 
 def exactness(report: Report) -> str:
     """Result of the bit-exact comparison on the backend that counted the cycles; "" if not run."""
-    backend = BACKENDS.get(report["cycles"]["source"], "")
+    backend = BY_SOURCE.get(report["cycles"]["source"], "")
     is_exact = outputs_compared(report, backend) or report["exact"].get(backend)
     if is_exact is None:
         return ""

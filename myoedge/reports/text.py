@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, streams, wording
@@ -199,7 +200,7 @@ def _l2(report: Report) -> Text:
 def _equivalence(report: Report) -> Text:
     text, missing = _text("NumPy int8"), []
     for backend, is_exact in report["exact"].items():
-        name = wording.BACKEND_NAMES[backend]
+        name = BACKENDS[backend].text
         if speed.outputs_compared(report, backend):
             text.append(f" = {name} (outputs)", COMPARISON_STYLES[True])
         elif is_exact is None:

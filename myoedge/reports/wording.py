@@ -74,14 +74,6 @@ def points(report: Report) -> str:
     return "no change" if change == 0 else f"{change:+.1f} points"
 
 
-BACKEND_NAMES = {
-    "host": "C on the host",
-    "simulator": "simulator",
-    "gvsoc": "GVSoC",
-    "gvsoc-sdk": "GVSoC of the GAP SDK",
-    "board": "board",
-    "jtag": "board over JTAG",
-}
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends by name, as reports and texts show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A backend in reports and texts.
+
+    text           "C on the host"
+    chip           text of what counts cycles, {} for the chip's name; "" counts none
+    source         of these cycles in report.json
+    shows_layers   `validate` compares every layer, not outputs alone
+    is_listed      report.json has it before it has run
+    """
+
+    text: str
+    chip: str = ""
+    source: str = ""
+    shows_layers: bool = False
+    is_listed: bool = True
+
+
+BACKENDS: Mapping[str, Backend] = {
+    "host": Backend("C on the host", shows_layers=True),
+    "simulator": Backend("simulator", "simulated {}", "simulated", shows_layers=True),
+    "gvsoc": Backend("GVSoC", "GVSoC", "gvsoc"),
+    "gvsoc-sdk": Backend(
+        "GVSoC of the GAP SDK", "GVSoC of the GAP SDK", "gvsoc-sdk", is_listed=False
+    ),
+    "board": Backend("board", "{} board", "board"),
+    "jtag": Backend("board over JTAG", "{} board over JTAG", "jtag", is_listed=False),
+}
+
+BY_SOURCE = {backend.source: name for name, backend in BACKENDS.items() if backend.source}
