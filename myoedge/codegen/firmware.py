@@ -23,6 +23,7 @@ FOLDER = "firmware"  # of src/: what is for the chip alone
 SCRIPT = f"{FOLDER}/link.ld"
 MAIN = "main.c"  # of FOLDER: what is made for one network
 SOURCES = (".c", ".S")
+FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # of FOLDER: runs there
 DEFINES = ("ME_GAP9",)
 MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
 
@@ -60,7 +61,8 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
     and flags, then taken from the cache. Errors: as make_firmware, and E281."""
     compiler = toolchain.compiler(cc)
     flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
-    contents = ((name, text.encode()) for name, text in sorted(files.items()))
+    files = {name: files[name] for name in sorted(files, key=_place)}
+    contents = ((name, text.encode()) for name, text in files.items())
     digest = cache.digest_of_contents(contents, (compiler.version, *flags))
     path = tools.cache_folder("programs") / f"{digest}.elf"
     if not cache.is_cached(path):
@@ -89,13 +91,23 @@ def _linked(
     return output
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Order of code in memory: the network and kernels, what else the cluster's cores execute, and
+    the fabric controller's code: its length then moves no line of the cluster's instruction caches.
+    """
+    path = Path(name)
+    if path.parts[0] != FOLDER or path.name == MAIN:
+        return 0, name
+    return 2 if path.stem in FABRIC_CONTROLLER else 1, name
+
+
 def _shared(path: Path) -> bool:
     """Whether programs have a file in common: kernels and runtime, which are compiled once."""
     return path.suffix in SOURCES and path.parts[0] in (KERNELS, FOLDER) and path.name != MAIN
 
 
 def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
-    texts = {folder / name: text for name, text in sorted(files.items())}
+    texts = {folder / name: text for name, text in files.items()}
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
