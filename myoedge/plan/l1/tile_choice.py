@@ -73,7 +73,8 @@ class TileSearch:
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: Hidden
     ) -> TileChoice | None:
         """The fastest tiles of a layer, or those of its rank; None where none fit."""
-        hidden = replace(hidden, cycles=max(hidden.cycles, HIDDEN_CYCLES)) if index else hidden
+        cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
+        hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search
         limits = self.limits.get(index, NO_LIMITS)
         key = (self.distinct[index], hidden, room, resident, limits)
         if key not in self.chosen:
