@@ -62,7 +62,7 @@ static void scores(const attention *a)
 {
     const me_attention_s8_tile *tile = a->work.tile;
     const me_ne16_layer layer = {
-        .units = tile->keys, .at_a_time = OUTPUTS, .prepare = pack_keys, .program = start_scores, .op = a,
+        .units = tile->keys, .first_units = OUTPUTS, .at_a_time = OUTPUTS, .prepare = pack_keys, .program = start_scores, .op = a,
     };
     for (int32_t i = ME_FIRST(OUTPUTS); i < ME_LAST(OUTPUTS); i++)
         a->multipliers[i] = 1;
@@ -109,7 +109,7 @@ static void values(const attention *a)
     const me_attention_s8_tile *tile = a->work.tile;
     const int whole = tile->first_value + tile->values == a->work.filled;
     const me_ne16_layer layer = {
-        .units = a->work.op->out_width, .at_a_time = OUTPUTS, .prepare = pack_values, .program = start_values,
+        .units = a->work.op->out_width, .first_units = OUTPUTS, .at_a_time = OUTPUTS, .prepare = pack_values, .program = start_values,
         .finish = whole ? scale : 0, .op = a,
     };
     me_ne16_run(&layer);

@@ -151,7 +151,8 @@ __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, c
     const int in_run = op->way == ME_NE16_WINDOWS || (op->way == ME_NE16_PIXELS && conv->oh == 1);
     const filter_mode registers = mode_of(op->way);
     return (me_ne16_layer){
-        .units = in_run ? conv->oh * conv->ow : conv->oh, .at_a_time = tile->units_at_a_time,
+        .units = in_run ? conv->oh * conv->ow : conv->oh, .first_units = tile->first_units,
+        .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .nine = tile->ninth ? (int8_t *)behind_windows(&op->conv, conv) + 9 * tile->first_k : 0, .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
         .program = in_run ? program_windows : program_rows,

@@ -27,12 +27,13 @@ typedef struct {
 } me_ne16_conv_s8_params;
 
 /* conv: weights are bit planes of outputs first_k .. first_k + conv.k - 1; channels, scratch unused
- * units_at_a_time: rows of results in a job; pixels where they are of one row or windows are copied
+ * first_units, units_at_a_time: rows of results in the first job, in each of the others; pixels where they are of
+ *                  one row or windows are copied
  * ninth: eight windows are computed as nine, in scratch
  * scratch: conv.padded; has_scratch: the tile before wrote it */
 typedef struct {
     me_conv_s8_tile conv;
-    int32_t first_k, units_at_a_time, ninth, has_scratch;
+    int32_t first_k, first_units, units_at_a_time, ninth, has_scratch;
     me_next_tile next;
 } me_ne16_conv_s8_tile;
 

@@ -128,7 +128,7 @@ static int starts_tiles(const me_ne16_layer *layer)
 
 static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
 {
-    const int32_t end = first + layer->at_a_time;
+    const int32_t end = first + (first ? layer->at_a_time : layer->first_units);
     return end < layer->units ? end : layer->units;
 }
 

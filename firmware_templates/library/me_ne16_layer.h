@@ -26,8 +26,8 @@ typedef int32_t me_ne16_program_units(const me_ne16_layer *layer, int32_t first,
 /* A tile of a layer, from the arguments of its kernel. */
 typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
 
-/* units of unit_bytes results from y on, at_a_time in a job
- * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); at_a_time is whole tiles then
+/* units of unit_bytes results from y on, first_units in the first job, at_a_time in each of the others
+ * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); jobs but the last are whole tiles then
  * program  called by core 0 before a job of these units: me_ne16_program; returns the number of the job
  * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
@@ -38,7 +38,7 @@ typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
  * of, next the tile behind this one, whose first job may start before this one ends: it has the same operands
  *          prepared; 0: none of the layer does */
 struct me_ne16_layer {
-    int32_t units, at_a_time, unit_bytes, in_run;
+    int32_t units, first_units, at_a_time, unit_bytes, in_run;
     const int8_t *x;
     uint8_t *scratch;
     int8_t *y, *nine;

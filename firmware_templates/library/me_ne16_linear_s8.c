@@ -19,7 +19,7 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
     const me_ne16_linear_s8_tile *tile = arguments;
     int8_t *nine = tile->ninth ? (int8_t *)tile->scratch + (9 * op->c + 3) / 4 * 4 + 9 * tile->first_k : 0;
     return (me_ne16_layer){
-        .units = tile->rows, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->y_stride, .in_run = 1,
+        .units = tile->rows, .first_units = tile->rows_at_a_time, .at_a_time = tile->rows_at_a_time, .unit_bytes = tile->y_stride, .in_run = 1,
         .x = tile->x, .scratch = tile->scratch, .y = tile->y, .nine = nine, .table = op->table,
         .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program,
         .finish = nine ? me_ne16_finish_nine : op->table ? me_ne16_look_up : 0, .op = op, .tile = tile,

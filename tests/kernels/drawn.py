@@ -90,7 +90,12 @@ def _results(raw: bytes, cases: Sequence[Case]) -> list[tuple[Array, int]]:
 @functools.cache
 def firmware(program: str, *kernels: str) -> bytes:
     """programs/<program>.c with the library on the runtime, as an ELF."""
-    own = {p.name: p.read_text() for p in (PROGRAMS / "drawn.h", PROGRAMS / f"{program}.c")}
+    return firmware_of((PROGRAMS / f"{program}.c").read_text(), *kernels)
+
+
+def firmware_of(text: str, *kernels: str) -> bytes:
+    """A program that includes drawn.h with the library on the runtime, as an ELF."""
+    own = {"drawn.h": (PROGRAMS / "drawn.h").read_text(), "program.c": text}
     made = link({**_includes(), **runtime(), **kernel_files(*kernels), **own})
     check_instructions(made)
     return made.elf
@@ -104,8 +109,15 @@ def on_simulator(
     costs: Mapping[str, int] = GAP9_CYCLES,
 ) -> list[tuple[Array, int]]:
     """(bytes with guards, cycles) of every case."""
+    return simulated(firmware(program, *kernels), cases, folder, costs)
+
+
+def simulated(
+    elf: bytes, cases: Sequence[Case], folder: Path, costs: Mapping[str, int] = GAP9_CYCLES
+) -> list[tuple[Array, int]]:
+    """As on_simulator, of a program's ELF."""
     (folder / "cases.bin").write_bytes(_packed(cases))
-    assert simulate(firmware(program, *kernels), folder=folder, cycles=costs).exit_code == 0
+    assert simulate(elf, folder=folder, cycles=costs).exit_code == 0
     return _results((folder / "results.bin").read_bytes(), cases)
 
 

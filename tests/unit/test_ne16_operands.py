@@ -20,6 +20,7 @@ from myoedge.operators.products.ne16 import (
     linear_cycles,
     linear_planes,
     pointwise_cycles,
+    units_of_jobs,
 )
 from myoedge.operators.products.packing import quantize, unsigned_bound
 from tests.simulator.ne16_jobs import recorded_cycles
@@ -137,6 +138,25 @@ def test_weights_of_multipliers_of_few_bits_are_half_a_step_off_at_most() -> Non
             abs(Fraction(float(w)) / step - int(q)) for w, q in zip(row, integers, strict=True)
         )
         assert off <= Fraction(1, 2) + Fraction(1, 10**9)
+
+
+@pytest.mark.parametrize("least", [3, 9])
+def test_jobs_of_a_tile_are_whole_tiles_of_the_engine_but_for_the_last(least: int) -> None:
+    """No more jobs than asked for."""
+    rng = np.random.default_rng(least)
+    for _ in range(500):
+        units, count = int(rng.integers(1, 200)), int(rng.integers(1, 5))
+        first, others = units_of_jobs(units, least, count, *rng.uniform(100, 50_000, 2))
+        assert 0 < first <= units
+        assert first == units or first % least == others % least == 0
+        assert first + (count - 1) * others >= units
+
+
+def test_the_first_job_covers_the_operands_of_the_second() -> None:
+    """Of 30 rows in 3 jobs: operands of 12 take 400 cycles and 800 around them, the engine 100 a
+    row."""
+    assert units_of_jobs(30, 3, 3, 1000.0, 3000.0) == (12, 9)
+    assert units_of_jobs(30, 3, 3, 1000.0, 30_000.0) == (3, 15)
 
 
 def test_cycles_of_filters_by_hand() -> None:

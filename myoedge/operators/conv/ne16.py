@@ -15,6 +15,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
 from myoedge.operators.kernel import BrokenRule, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import (
+    JOB,
     JOB_PIXELS,
     JOBS_A_TILE,
     OUTPUTS,
@@ -30,6 +31,7 @@ from myoedge.operators.products.ne16 import (
     rows_on_ne16,
     scale_bytes,
     takes_ninth,
+    units_of_jobs,
 )
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
@@ -40,7 +42,6 @@ PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
 WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
 WINDOWS_ROW = 8.0  # each row of the windows of a row of results
 EDGE_ROW = 14.0  # each row of a window that reaches over an edge
-JOB = 800  # a job, beside its operands
 SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
 
 DEPTHWISE_CONFLICTS = 1.15  # of the engine's stores with its own loads
@@ -160,8 +161,9 @@ class Way:
         if self.in_rows:
             units, least = rows, SIDE
         sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
-        cycles = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
-        count = self.jobs or 1 + int(np.argmin(cycles))
+        prepared, computed = self._prepared(sizes), self._jobs(sizes)
+        count = self.jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
+        first, others = units_of_jobs(units, least, count, prepared, computed)
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -170,7 +172,8 @@ class Way:
             **conv,
             "conv.padded": "@scratch",
             "first_k": y.start[4],
-            "units_at_a_time": ceil_div(units, count * least) * least,
+            "first_units": first,
+            "units_at_a_time": others,
             "ninth": int(self._ninth(sizes)),
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }

@@ -6,6 +6,7 @@ Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,7 @@ WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 MULTIPLIER_BITS = 6  # of fewer, weights that make them exact lose more than a pre-shift does
 JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
+JOB = 800  # cycles of a job, beside its operands
 RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
 SUMS = 0  # bytes of a multiplier, where results are sums
 
@@ -189,6 +191,23 @@ def parameters(step: QuantizedNode, times: int = 1) -> Array:
 def job_pixels(pixels: Any) -> Any:
     """Pixels of each job of a tile but the last: whole tiles of 3x3."""
     return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
+
+
+def units_of_jobs(
+    units: int, least: int, count: int, prepared: float, computed: float
+) -> tuple[int, int]:
+    """Units of the first of so many jobs of a tile, and of each of the others but the last, in
+    multiples of `least`. The first, which the engine waits for, is only as long as the cores need
+    for the operands of the second.
+
+    prepared, computed   cycles of the cores and of the engine for all units
+    """
+    equal = ceil_div(units, count * least) * least
+    covering = (prepared * equal + JOB * units) / computed
+    first = min(math.ceil(covering / least) * least, equal)
+    if count == 1 or first >= units:
+        return units, units
+    return first, ceil_div(units - first, (count - 1) * least) * least
 
 
 def takes_ninth(pixels: Any, of_layer: int) -> Any:
