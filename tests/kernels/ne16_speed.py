@@ -248,7 +248,7 @@ def _inference(row: Row) -> int:
     with tempfile.TemporaryDirectory() as folder:
         model, calib = saved(row.layer(), Path(folder))
         build = myoedge.build(model, calib=calib, output=Path(folder) / "out", engine="ne16")
-        report = build.report
+        report = myoedge.simulate(build).report
     layers = {layer["op"]: layer["cycles"] for layer in report["layers"]}
     return int(layers[row.op] if row.op else report["cycles"]["total"])
 
