@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ FOR_HOST = (
     *("-Wno-unknown-pragmas", "-fno-pie", "-no-pie", "-pthread", "-mcpu=baseline"),
     *("-fsanitize=undefined", "-fno-sanitize-recover=all", "-fdebug-compilation-dir=."),
 )
+SEEN_BY_KERNELS = {"ME_SDK_4"}
 UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
 
 
@@ -58,31 +60,42 @@ def _renamed_runtime() -> dict[str, str]:
     return {name: re.sub(r"\bme_", "bm_", text) for name, text in files.items()}
 
 
-def _sources(build: Build) -> dict[str, str]:
-    """src/ without what is for other programs, and the application beside it."""
+def _network(build: Build) -> dict[str, str]:
+    """src/ without what is for other programs."""
     src = build.folder / "src"
     made = {**_texts(src, "*.[chS]"), **_texts(src, "*.inc")}
-    made |= _texts(build.folder / SDK_FOLDER, "*.[ch]")
     return {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
+
+
+def _application(build: Build) -> dict[str, str]:
+    return _texts(build.folder / SDK_FOLDER, "*.[ch]")
+
+
+def _defined(files: dict[str, str], defines: Iterable[str]) -> dict[str, str]:
+    """Files with macros defined at the top of each C file."""
+    lines = "".join(f"#define {define.replace('=', ' ')}\n" for define in defines)
+    return {name: lines * name.endswith(".c") + text for name, text in files.items()}
 
 
 def for_chip(build: Build, *defines: str, cc: str = "zig") -> Firmware:
     """An ELF for the simulated chip, kernels as words; SHIM_CHECKS among the defines: with every
-    argument checked."""
+    argument checked. Of the defines, kernels see SEEN_BY_KERNELS alone: programs share objects."""
     shim = {
         name.removeprefix("chip/"): text
         for name, text in _texts(SHIM, "*.[ch]").items()
         if not name.endswith("host.c")
     }
-    files = {**_sources(build), **_renamed_runtime(), **shim}
-    made = link(files, cc=cc, defines=(*DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", *defines))
+    seen = SEEN_BY_KERNELS.intersection(defines)
+    own = _defined({**_application(build), **shim}, sorted({*defines} - seen))
+    files = {**_network(build), **_renamed_runtime(), **own}
+    made = link(files, cc=cc, defines=(*DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", *seen))
     check_instructions(made)
     return made
 
 
 def for_host(build: Build, folder: Path, *defines: str) -> Path:
     """A program for this machine: nine threads are the cluster's cores."""
-    files = _sources(build)
+    files = {**_network(build), **_application(build)}
     for name, text in {**files, **_texts(SHIM, "*.[ch]")}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

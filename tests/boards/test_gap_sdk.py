@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
+from myoedge.backends.equivalence import golden_sample
+from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import SDK_FOLDER, Sources, build_digest, marker
 from myoedge.errors import MyoedgeError
-from myoedge.simulator import simulate
+from myoedge.simulator import Program, read_elf, simulate
 from myoedge.system import toolchain, tools
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from myoedge.zoo.all_convnet import hd
 from tests.boards import sdk
 from tests.conftest import myoedge as command
@@ -26,6 +30,7 @@ from tests.e2e.test_less_l2 import SHAPE, Deep
 from tests.firmware.programs import riscv_gcc
 
 CLOSE, LARGE_CYCLES = 0.02, 20_000
+MOST_CYCLES = 10_000_000
 CLOSE_WITH_CHECKS = 0.2  # every PMSIS call is looked at
 CLOSE_WITH_ANOTHER_COMPILER = 0.15
 
@@ -36,11 +41,18 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return sdk.made(tmp_path_factory.mktemp("deep"), Deep(), SHAPE, l2="23KiB")
 
 
+def with_full_l1(program: Program) -> Program:
+    """A program that finds no zeros in L1, which neither chip nor SDK promises."""
+    content = np.random.default_rng(5).bytes(GAP9_CYCLES["l1_bytes"])
+    return replace(program, segments=((GAP9_CYCLES["l1_base"], content), *program.segments))
+
+
 def golden_run(build: Build, folder: Path, *defines: str) -> str:
-    """What the program prints on the simulated chip."""
+    """Text that the program prints on the simulated chip."""
     if build.l3_image is not None:
         (folder / "l3.bin").write_bytes(build.l3_image)
-    ran = simulate(sdk.for_chip(build, *defines).elf, folder=folder)
+    program = read_elf(sdk.for_chip(build, *defines).elf, "application")
+    ran = simulate(with_full_l1(program), folder=folder, max_cycles=MOST_CYCLES)
     assert ran.exit_code == 0, ran.output
     return ran.output
 
@@ -122,6 +134,14 @@ def test_layers_on_ne16_are_exact_on_the_chip(
     assert abs(cycles(printed)[-1] - bare.cycles) <= CLOSE_WITH_CHECKS * bare.cycles
 
 
+def test_firmware_without_an_sdk_needs_no_zeros_in_l1_either(accelerated: Build) -> None:
+    inputs = [[*golden_sample(accelerated).values()]]
+    ran, _ = run_firmware(with_full_l1(accelerated.program), accelerated.files(inputs))
+    found, wanted = ran.inferences[0], accelerated.simulate(inputs)[0].inferences[0]
+    assert found.cycles == wanted.cycles
+    np.testing.assert_array_equal(found.outputs, wanted.outputs)
+
+
 def test_layers_on_ne16_are_exact_on_this_machine(accelerated: Build, tmp_path: Path) -> None:
     ran = tools.run([sdk.for_host(accelerated, tmp_path, "SHIM_CHECKS")], cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -193,8 +213,8 @@ def test_l3_that_is_read_as_memory_is_a_fault(deep: Build, tmp_path: Path) -> No
 
 
 SETUP = """
-set(CMAKE_C_COMPILER_WORKS 1)
-set(CMAKE_ASM_COMPILER_WORKS 1)
+set(CMAKE_C_COMPILER_FORCED 1)
+set(CMAKE_ASM_COMPILER_FORCED 1)
 function(setupos target)
   get_target_property(sources ${target} SOURCES)
   get_target_property(macros ${target} COMPILE_DEFINITIONS)
