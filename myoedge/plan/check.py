@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.operators.checks import Spec
-from myoedge.operators.kernel import OUT, Operand
+from myoedge.operators.kernel import OUT, Operand, Span
 from myoedge.plan.l1.prefetch import MOST_TILES, prefetched
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.l3.transfers import L3Transfer
@@ -86,6 +86,32 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
         if any(x.offset < end and at < x.offset + x.size_bytes for x in alive):
             yield name
         alive.append(buffer)
+
+
+def _started_apart(plan: Plan) -> Iterator[str]:
+    """An accelerator that a tile starts on the next one writes where nothing is alive yet."""
+    buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
+    for step, tiling in _tiled(plan):
+        out, last = tiling.kernel.out, tiling.first + len(tiling.tiles) - 1
+        beside = [b for b in buffers if b.first <= last and tiling.first <= b.last]
+        for now, (at, size_bytes) in _started_early(tiling):
+            others = [b for b in beside if b.first <= now <= b.last]
+            others = [b for b in others if b not in tiling.buffers or b.operand != out.name]
+            if any(at < b.offset + b.size_bytes and b.offset < at + size_bytes for b in others):
+                yield step.node.name
+
+
+def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
+    """(tile of the network that starts the next one, bytes of L1 which that one writes)."""
+    starts, out, kernel = tiling.kernel.starts_next, tiling.kernel.out, tiling.kernel
+    rows = [kernel.tile(tile.regions) for tile in tiling.tiles] if starts else []
+    for t, (here, behind) in enumerate(pairwise(rows)):
+        tile = tiling.tiles[t + 1]
+        if starts and starts(here, behind) and out.name in tile.l1:
+            moved = list(transfers(out, tile.regions[out.name], 0))
+            stays = out.name in tiling.resident
+            size_bytes = moved[-1].end - moved[0].at if stays else sum(x.bytes for x in moved)
+            yield tiling.first + t, (tile.l1[out.name], size_bytes)
 
 
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
@@ -298,6 +324,7 @@ PLANNED: Spec[Plan] = (
     (_l1_inside, "a buffer leaves L1"),
     (_l1_aligned, "a buffer of L1 does not start at a word"),
     (_l1_apart, "two buffers of L1 share bytes while both are alive"),
+    (_started_apart, "the next tile's results, which begin early, share bytes with what is alive"),
     (_fetched_ahead, "what is fetched ahead has no buffer yet, or is too much"),
     (_covered, "a byte of a layer's results is not stored once"),
     (_l3_transfers_inside, "a transfer leaves the arena, or is not where L3 has it"),

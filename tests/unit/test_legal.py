@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from myoedge.building.pipeline import Options, run_quantize
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.quant_params import QuantParams
@@ -27,6 +29,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QUANTIZED, QuantGraph, quantize_graph
 from myoedge.targets import find_chip
+from tests.conftest import save_exported
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +268,20 @@ def test_broken_tiles_are_refused(sound: QuantGraph, message: str) -> None:
     plan = make_plan(sound, find_chip("gap9"))
     with pytest.raises(MyoedgeError, match=message):
         enforce(PLANNED, TILED[message](plan), sound.graph, "planned")
+
+
+def test_results_of_tiles_that_begin_early_are_apart(tmp_path: Path) -> None:
+    """NE16 goes on to the next tile of outputs beside the cores: its results would lie on bytes
+    that a buffer has until then."""
+    model = save_exported(nn.Linear(96, 400).eval(), (torch.zeros(151, 96),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 151, 96)).astype(np.float32)
+    q = run_quantize(Options(model, calib, chip=find_chip("gap9"), engine="ne16")).network
+    plan = make_plan(q, replace(find_chip("gap9"), l1_bytes=64 * 1024))
+    enforce(PLANNED, plan, q.graph, "planned")
+    (tiling,) = plan.tilings
+    assert len(tiling.tiles) > 2
+    second = next(b for b in tiling.buffers if b.operand == "y" and b.first == tiling.first + 1)
+    until_then = replace(second, operand="weights", first=0, last=tiling.first)
+    broken = replace(tiling, buffers=(*tiling.buffers, until_then))
+    with pytest.raises(MyoedgeError, match="which begin early"):
+        enforce(PLANNED, replace(plan, tilings=(broken,)), q.graph, "planned")
