@@ -15,30 +15,32 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.folding import ONNX_FOLDED, SHAPES
 from myoedge.frontend.onnx.model import load_onnx
-from myoedge.frontend.operator_table import FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.frontend.operator_table import ONNX_IMPORT
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 
 OLDEST = 13
 FLOATS = ("float16", "float32", "float64", "bfloat16")
-KNOWN = {*ONNX_IMPORT, *FOLDED, *SHAPES}
+KNOWN = {*ONNX_IMPORT, *ONNX_FOLDED, *SHAPES}
 
 
 @functools.cache
-def cases() -> dict[str, Any]:
-    """The cases of the onnx package whose operators are all known, at least one of them a row.
-
-    Cases of single operators, and those that expand an operator into others.
-    """
+def all_cases() -> list[Any]:
+    """The cases of the onnx package: of single operators, and of operators that others expand."""
     from onnx.backend.test.loader import load_model_tests
     from onnx.reference.ops import op_pool_common
 
     with warnings.catch_warnings(action="ignore"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(op_pool_common, "pool", _pool_of_images(op_pool_common.pool))
-        found = load_model_tests(kind="node")
-    return {case.name: case for case in found if _concerns_us(case)}
+        return [*load_model_tests(kind="node")]
+
+
+def cases() -> dict[str, Any]:
+    """Cases whose operators are all known, at least one of them a row."""
+    return {case.name: case for case in all_cases() if _concerns_us(case)}
 
 
 def _pool_of_images(pool: Callable[..., Array]) -> Callable[..., Array]:
@@ -78,14 +80,14 @@ def variants(case: Any) -> Iterator[tuple[ModelProto, list[Array], list[Array]]]
     floats = [i for i, x in enumerate(inputs) if _is_float(x) and x.size]
     chosen: list[Sequence[int]] = [floats, *([i] for i in floats if len(floats) > 1)]
     for kept in chosen:
-        yield _baked(case.model, inputs, kept), [np.asarray(inputs[i]) for i in kept], outputs
+        yield baked(case.model, inputs, kept), [np.asarray(inputs[i]) for i in kept], outputs
 
 
 def _is_float(x: Any) -> bool:
     return isinstance(x, np.ndarray) and str(x.dtype) in FLOATS
 
 
-def _baked(model: ModelProto, inputs: Sequence[Any], kept: Sequence[int]) -> ModelProto:
+def baked(model: ModelProto, inputs: Sequence[Any], kept: Sequence[int]) -> ModelProto:
     baked = ModelProto()
     baked.CopyFrom(model)
     given = list(baked.graph.input)

@@ -34,20 +34,6 @@ CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
     "com.microsoft.Attention": packed_attention_shape,
 }
 
-# Computed once, by the onnx package, where all they read is constant.
-SHAPES = ("Constant", "Shape", "Size")  # constant whatever they read
-FOLDED = frozenset((
-    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos",
-    "CumSum", "DequantizeLinear", "Div", "Dropout", "Equal", "Erf", "Exp", "Expand", "EyeLike",
-    "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Greater",
-    "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Mean", "Min",
-    "Mod", "Mul", "Neg", "Not", "OneHot", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceL1",
-    "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
-    "ReduceSumSquare", "Relu", "Reshape", "Round", "ScatterElements", "ScatterND", "Sigmoid",
-    "Sign", "Sin", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile",
-    "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
-))  # fmt: skip
-
 
 def calls_of(op: str) -> tuple[str, ...]:
     """Names of the calls that this operator does the work of, without overloads, sorted.
@@ -61,8 +47,3 @@ def calls_of(op: str) -> tuple[str, ...]:
 def onnx_of(op: str) -> tuple[str, ...]:
     """ONNX's operators that this operator does the work of, sorted; "" as for `calls_of`."""
     return tuple(sorted(ONNX_CALLS.get(op, ())))
-
-
-def onnx_folded() -> tuple[str, ...]:
-    """ONNX's operators that are worked out beforehand, where what they read is constant."""
-    return tuple(sorted({*FOLDED, *SHAPES}))

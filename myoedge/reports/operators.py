@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.render import render
+from myoedge.frontend.folding import aten_folded, onnx_folded
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
-from myoedge.frontend.operator_table import calls_of, onnx_folded, onnx_of
+from myoedge.frontend.operator_table import calls_of, onnx_of
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.numerics.pointwise import FUNCTIONS
 
@@ -23,6 +24,7 @@ def markdown(operators: Sequence[Operator]) -> str:
         "operators": operators,
         "no_operator": calls_of(""),
         "onnx_no_operator": onnx_of(""),
+        "folded": aten_folded(),
         "onnx_folded": onnx_folded(),
         "functions": {name: _parameters(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},
         "missing": INSTEAD,

@@ -19,9 +19,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 import myoedge
 from myoedge.building.loading import Model, load_model
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.folding import onnx_folded
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.onnx.names import port_names
-from myoedge.frontend.operator_table import onnx_folded, onnx_of
+from myoedge.frontend.operator_table import onnx_of
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS

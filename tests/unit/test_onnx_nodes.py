@@ -17,8 +17,9 @@ import onnx.helper
 import pytest
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.folding import ONNX_FOLDED, SHAPES
 from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
-from myoedge.frontend.operator_table import CONTRIBUTED, FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
 from myoedge.operators.import_rows import import_rows
@@ -141,7 +142,7 @@ def test_changed_cases_are_read_or_refused(seed: int, tmp_path: Path) -> None:
 def test_every_operator_of_onnx_is_supported_or_refused_with_advice() -> None:
     newest = max(s.since_version for s in onnx.defs.get_all_schemas() if s.domain == "")
     there = {s.name for s in onnx.defs.get_all_schemas() if s.domain == ""}
-    known = {*ONNX_IMPORT, *FOLDED, *SHAPES, *ADVICE}
+    known = {*ONNX_IMPORT, *ONNX_FOLDED, *SHAPES, *ADVICE}
     later = {name for name in there if onnx.defs.get_schema(name, newest, "").since_version > 28}
     assert there - later <= known
     assert not set(ADVICE) & set(ONNX_IMPORT)

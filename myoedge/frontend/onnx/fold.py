@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from myoedge.frontend.folding import check_einsum, check_elements
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
@@ -16,7 +17,6 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
 
-MOST_CONSTANT_ELEMENTS = 2**26  # in all: 256 MiB of floats
 # onnx 1.23 believes their axis: the process ends where there is no such one
 DEADLY = ("LayerNormalization", "RMSNormalization")
 IMPLEMENTED = {"DequantizeLinear": 19}  # the reference has no older one; the meaning is the same
@@ -108,12 +108,13 @@ def evaluated(
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
-    for name, value in outs.items():
+    for value in outs.values():
         if value.shape is None:
             raise Unsupported("a constant whose shape depends on values")
-        if math.prod(value.shape) > MOST_CONSTANT_ELEMENTS:
-            raise Unsupported(f"the constant {name} of {math.prod(value.shape):,} elements")
+        check_elements(math.prod(value.shape))
     given = {name: arrays[name] for name in node.input if name}
+    if node.op_type == "Einsum":
+        check_einsum([value.shape for value in given.values()])
     try:
         kinds = {n: helper.np_dtype_to_tensor_dtype(value.dtype) for n, value in given.items()}
         ins = [helper.make_tensor_value_info(n, kinds[n], given[n].shape) for n in given]

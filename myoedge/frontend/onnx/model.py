@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
     FLOATS,
-    MOST_CONSTANT_ELEMENTS,
     Value,
     as_floats,
     constant,
@@ -33,7 +33,7 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.operator_table import CONTRIBUTED, FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
+from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_CALLS, ONNX_IMPORT
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
@@ -125,7 +125,7 @@ def _import(state: Importing, node: NodeProto) -> None:
     if node.op_type in SHAPES or casts_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
         return
-    folded = node.op_type in FOLDED and all(n in state.arrays for n in node.input if n)
+    folded = node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n)
     if not folded and node.op_type not in ONNX_IMPORT:
         raise Unsupported("")
     outs = _results(state, node)
@@ -135,8 +135,7 @@ def _import(state: Importing, node: NodeProto) -> None:
         return
     for name, array in evaluated(node, state.opset, state.arrays, outs).items():
         state.folded += array.size
-        if state.folded > MOST_CONSTANT_ELEMENTS:
-            raise Unsupported(f"more than {MOST_CONSTANT_ELEMENTS:,} elements of constants")
+        check_elements(state.folded)
         keep(state, name, array)
 
 

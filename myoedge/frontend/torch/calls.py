@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS
 from myoedge.frontend.refusals import Refusal, short
 from myoedge.frontend.torch.traced import (
@@ -27,23 +28,8 @@ from myoedge.graph.ir import Origin
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.norm.import_rows import normalized
 
-# Run by torch here, once, where nothing but constants goes in, as are all that IMPORT names and
-# what works element by element: what a file can ask for besides could crash torch, or open files.
-_FACTORIES = frozenset(
-    f"aten.{name}"
-    for name in (
-        "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m",
-        "full.default", "linspace.default", "ones.default", "scalar_tensor.default",
-        "zeros.default", "tril.default", "triu.default", "cumsum.default", "any.default",
-        "any.dim", "all.default", "all.dim",
-        "fill.Scalar", "outer.default", "min.default", "linalg_vector_norm.default",
-        "norm.ScalarOpt_dim", "var.dim", "var.correction", "std.dim", "std.correction",
-        "expand_as.default", "_weight_norm.default", "_weight_norm_interface.default",
-    )
-)  # fmt: skip
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
 MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
-MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
 
 
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
@@ -137,8 +123,14 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
 
 def is_known(node: Any) -> bool:
     """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
-    target = str(node.target)
-    return target in IMPORT or target in _FACTORIES or _by_element(node.target)
+    return str(node.target) in IMPORT or _is_folded(node.target) or _by_element(node.target)
+
+
+def _is_folded(target: Any) -> bool:
+    """Whether a call is computed beforehand, in any overload that writes into nothing it reads."""
+    schema = getattr(target, "_schema", None)
+    name = str(target).rpartition(".")[0] or str(target)
+    return schema is not None and not schema.is_mutable and name in ATEN_FOLDED
 
 
 def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
@@ -174,11 +166,9 @@ def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
 
     value = node.meta.get("val")
     results = value if isinstance(value, list | tuple) else [value]
-    elements = sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape"))
-    if elements > MOST_CONSTANT_ELEMENTS:
-        raise Unsupported(
-            f"a constant of {elements:,} elements, at most {MOST_CONSTANT_ELEMENTS:,}"
-        )
+    check_elements(sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape")))
+    if "aten.einsum" in str(node.target):
+        check_einsum([builder.constants[values[n.name]].shape for n in node.all_input_nodes])
 
     def tensor(value: Any) -> Any:
         if isinstance(value, list | tuple):

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constant folding: calls that torch and the onnx package compute at import where all that they
+read is constant, and bounds of their size. Needs neither package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from myoedge.operators.graph_builder import Unsupported
+
+MOST_ELEMENTS = 2**26  # of constants: 256 MiB of floats
+MOST_EINSUM = 2**28  # elements of all operands, multiplied: its products are no more
+
+# By torch, besides what IMPORT names and what works element by element: other calls that a file can
+# ask for could crash torch, or open files.
+ATEN_FOLDED = frozenset(
+    f"aten.{name}"
+    for name in (
+        "_weight_norm", "_weight_norm_interface", "all", "amin", "any", "arange", "argmin",
+        "argsort", "bartlett_window", "blackman_window", "block_diag", "bucketize",
+        "cartesian_prod", "cdist", "count_nonzero", "cross", "cummax", "cummin", "cumprod",
+        "cumsum", "diag", "diag_embed", "diagonal", "diff", "dot", "einsum", "embedding",
+        "expand_as", "eye", "fft_fft", "fft_fftfreq", "fft_fftshift", "fft_ifft", "fft_ifftshift",
+        "fft_irfft", "fft_rfft", "fft_rfftfreq", "fill", "full", "full_like", "gather", "ger",
+        "hamming_window", "hann_window", "imag", "index", "index_add", "index_copy", "index_fill",
+        "index_put", "index_select", "isin", "kaiser_window", "kron", "linalg_cross",
+        "linalg_diagonal", "linalg_householder_product", "linalg_matrix_exp", "linalg_norm",
+        "linalg_vector_norm", "linspace", "logcumsumexp", "logspace", "mH", "mT", "masked_fill",
+        "masked_scatter", "matrix_H", "matrix_exp", "max", "median", "meshgrid", "min", "mv",
+        "nanmean", "nansum", "new_full", "new_ones", "new_zeros", "norm", "numpy_T", "one_hot",
+        "ones", "ones_like", "outer", "prod", "real", "renorm", "repeat_interleave", "roll",
+        "rot90", "scalar_tensor", "scatter", "scatter_add", "searchsorted", "select_scatter",
+        "slice_scatter", "sort", "std", "std_mean", "take", "take_along_dim", "tensordot", "tile",
+        "topk", "trace", "trapezoid", "tril", "tril_indices", "triu", "triu_indices", "vander",
+        "var", "var_mean", "vdot", "view_as_complex", "view_as_real", "zeros", "zeros_like",
+    )
+)  # fmt: skip
+# By the onnx package.
+SHAPES = ("Constant", "Shape", "Size")  # constant whatever they read
+ONNX_FOLDED = frozenset((
+    "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh",
+    "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "Cast",
+    "CastLike", "Ceil", "Celu", "Clip", "Concat", "ConstantOfShape", "Cos", "Cosh", "CumSum",
+    "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout", "Einsum", "Elu", "Equal", "Erf",
+    "Exp", "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "GatherND",
+    "Gelu", "Gemm", "Greater", "GreaterOrEqual", "HammingWindow", "HannWindow", "HardSigmoid",
+    "HardSwish", "Hardmax", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual",
+    "Log", "LogSoftmax", "LpNormalization", "MatMul", "Max", "Mean", "Min", "Mish", "Mod", "Mul",
+    "Neg", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow", "Range", "Reciprocal", "ReduceL1",
+    "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "ReverseSequence", "Round",
+    "ScatterElements", "ScatterND", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Slice",
+    "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum",
+    "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where",
+    "Xor",
+))  # fmt: skip
+
+
+def aten_folded() -> tuple[str, ...]:
+    """Names of torch's calls, without overloads."""
+    names = (name.removeprefix("aten.") for name in ATEN_FOLDED)
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+def onnx_folded() -> tuple[str, ...]:
+    """ONNX's operators, those of shapes among them."""
+    return tuple(sorted({*ONNX_FOLDED, *SHAPES}))
+
+
+def check_elements(count: int) -> None:
+    """Errors: Unsupported beyond MOST_ELEMENTS."""
+    if count > MOST_ELEMENTS:
+        raise Unsupported(f"constants of {count:,} elements, at most {MOST_ELEMENTS:,}")
+
+
+def check_einsum(shapes: Sequence[Sequence[int]]) -> None:
+    """Errors: Unsupported where constants of these shapes may make too many products."""
+    if math.prod(math.prod(shape) for shape in shapes) > MOST_EINSUM:
+        raise Unsupported("an einsum of constants that large")
