@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from myoedge.graph.ir import Attrs, Node, Shape, Tensor
+from myoedge.graph.ir import Attrs, Graph, Node, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -304,3 +304,11 @@ def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:
     """Description of a node's output tensor from the shapes of its inputs."""
     op = OPS[node.op]
     return Tensor(node.name, op.shape(node.attrs, *shapes), op.out_dtype)
+
+
+def fixed_params(graph: Graph, name: str) -> QuantParams | None:
+    """Fixed quantisation parameters of a tensor's producer, through operators that keep them."""
+    node = graph.producer.get(name)
+    while node is not None and OPS[node.op].same_scale:
+        node = graph.producer.get(node.inputs[0])
+    return None if node is None else OPS[node.op].fixed_params

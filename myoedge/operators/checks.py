@@ -15,7 +15,7 @@ import numpy as np
 import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.base import OPS, output_of
+from myoedge.operators.base import OPS, fixed_params, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
 
 T = TypeVar("T")
@@ -116,8 +116,7 @@ def _scale_is_free(graph: Graph, node: Node) -> bool:
     """concat and pad share one scale with their inputs, so that none may have its own."""
     if node.op not in ("concat", "pad"):
         return True
-    made = [graph.producer.get(name) for name in node.inputs]
-    fixed = {None if before is None else OPS[before.op].fixed_params for before in made}
+    fixed = {fixed_params(graph, name) for name in node.inputs}
     return fixed == {None} or (node.op == "concat" and len(fixed) == 1)
 
 

@@ -14,9 +14,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.graph_form import WORD, filled
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, fixed_params
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
 from myoedge.operators.spectral.definition import CURVES
@@ -84,14 +83,6 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
 
 
 IDENTITY = (("affine", 1.0, 0.0),)
-
-
-def fixed_params(graph: Graph, name: str) -> QuantParams | None:
-    """Fixed quantisation parameters of a tensor's producer, through operators that keep them."""
-    node = graph.producer.get(name)
-    while node is not None and OPS[node.op].same_scale:
-        node = graph.producer.get(node.inputs[0])
-    return None if node is None else OPS[node.op].fixed_params
 
 
 LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, pad_heads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -102,6 +103,43 @@ def test_last_bits_of_a_float_sum_do_not_show(joined: tuple[nn.Module, Graph, Ar
     nudged = np.nextafter(windows, np.float32(0.0))
     a, b = (calibrate(graph, {x: w}, Observer(), "test").ranges[x] for w in (windows, nudged))
     assert a == b
+
+
+class Rejoined(nn.Module):
+    """A result with a scale of its own, joined with a part of itself."""
+
+    def __init__(self, fixed: str, circular: bool) -> None:
+        super().__init__()
+        kinds: dict[str, Callable[[], nn.Module]] = {
+            "softmax": lambda: nn.Softmax(-1),
+            "LSTM": lambda: nn.LSTM(8, 8, batch_first=True),
+            "GRU": lambda: nn.GRU(8, 8, batch_first=True),
+        }
+        self.fixed = kinds[fixed]()
+        padding = {"padding": 1, "padding_mode": "circular"} if circular else {}
+        self.conv = nn.Conv1d(5, 3, 3, **padding)
+        self.circular = circular
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fixed(x)
+        y = y[0] if isinstance(y, tuple) else y
+        return self.conv(y if self.circular else torch.cat([y, y[:, :, :2]], 2))
+
+
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize("fixed", ["softmax", "LSTM", "GRU"])
+def test_a_fixed_scale_is_joined_with_a_part_of_itself(fixed: str, circular: bool) -> None:
+    torch.manual_seed(0)
+    model, x = Rejoined(fixed, circular).eval(), torch.randn(16, 1, 5, 8)
+    graph = graph_of(model, 1, 5, 8)
+    q = quantized(graph, x.numpy())
+    (name,), (y,) = graph.inputs, graph.outputs
+    given = [quantized_inputs(q, {name: window}) for window in x.numpy()]
+    found = np.stack([run_integer(q.steps, q.constants, window)[y] for window in given])
+    with torch.no_grad():
+        wanted = np.stack([model(window).numpy() for window in x])
+    noise = wanted - (found.astype(float) - q.params[y].zero_point) * q.params[y].scale
+    assert 10 * np.log10((wanted**2).sum() / (noise**2).sum()) >= 30.0
 
 
 def test_concatenated_tensors_share_a_scale(joined: tuple[nn.Module, Graph, Array]) -> None:
