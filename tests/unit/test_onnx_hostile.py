@@ -93,12 +93,12 @@ def with_opset(version: int | None, domain: str = "") -> ModelProto:
     return made
 
 
-@pytest.mark.parametrize("version", [None, 0, 1, 12, -3])
-def test_old_opsets_come_with_the_lines_that_convert(version: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [None, 0, 1, 6, -3])
+def test_opsets_that_are_too_old(version: int | None, tmp_path: Path) -> None:
     error = refused(with_opset(version), tmp_path)
     assert error.code in ("E120", "E103")  # without any opset it is not told as ONNX
     if error.code == "E120":
-        assert "convert_version(onnx.load" in str(error)
+        assert "opset_version=17" in str(error)
 
 
 def test_an_opset_of_the_future(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_constants_that_grow_a_little_many_times(tmp_path: Path) -> None:
     constants = {"o": np.ones(1), "n": np.array([2**11, 2**12])}
     made = model([*nodes, *total], outputs=("s19",), constants=constants, inputs={"x": (1, 1)})
     error = refused(made, tmp_path)
-    assert "elements of constants" in str(error)
+    assert "constants of" in str(error)
 
 
 USES: dict[str, Callable[[], ModelProto]] = {

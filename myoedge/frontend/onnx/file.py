@@ -14,14 +14,17 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx import convert
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
 from myoedge.frontend.refusals import damaged
+from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
 
 MAX_BYTES = 1 << 30  # of the file and of all its external data; a chip has a thousandth of it
-OLDEST = 13  # with it axes became inputs and softmax lost its two-dimensional form
+OLDEST = 13  # with it axes became inputs and softmax lost its two-dimensional form; older ones
+# are converted
 EXTERNAL = 1  # TensorProto.EXTERNAL
 ONE_FILE = (
     "make it one file, where it came from:\n"
@@ -31,7 +34,7 @@ OWN = ("", "ai.onnx")  # two names of ONNX's own operators
 
 
 def read_onnx(path: Path) -> ModelProto:
-    """A checked model, its external data inside.
+    """A checked model of opset OLDEST or later, its external data inside.
 
     Errors: E101 unreadable, E104 damaged, E119 not as the format demands, E120 opset, E121
     external data.
@@ -48,9 +51,16 @@ def read_onnx(path: Path) -> ModelProto:
     if not plain:
         raise damaged(path, "a name in it is not UTF-8")
     opset, newest = opset_of(model), int(defs.onnx_opset_version())
-    if not OLDEST <= opset <= newest:
-        raise wrong_opset(path, opset, OLDEST, newest)
+    if not convert.OLDEST <= opset <= newest:
+        raise wrong_opset(path, opset, newest)
     load_external(model, path, MAX_BYTES)
+    _run_checker(model, path)
+    if opset >= OLDEST:
+        return model
+    try:
+        model = convert.converted(model, OLDEST)
+    except Unsupported as reason:
+        raise wrong_opset(path, opset, newest, str(reason)) from None
     _run_checker(model, path)
     return model
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx.convert import OLDEST
 
 # What to use instead -> the operators of ONNX that it is for. Together with the import table these
 # are all there are; "" is for those that leave no choice but another network.
@@ -94,18 +95,20 @@ def instead(target: str) -> str:
     return f"rewrite {target} with supported operators, or move it to the host"
 
 
-def wrong_opset(path: Path, opset: int, oldest: int, newest: int) -> MyoedgeError:
-    """E120: older than what is read, or newer than what the installed onnx package knows."""
-    facts = {"needs": f"opset {oldest} to {newest}", "has": f"opset {opset}" if opset else "none"}
-    convert = (
-        "convert it, or export it again with opset_version=17:\n"
-        "import onnx, onnx.version_converter\n"
-        'model = onnx.version_converter.convert_version(onnx.load("model.onnx"), 17)\n'
-        'onnx.save(model, "model17.onnx")'
-    )
+def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> MyoedgeError:
+    """E120: too old, not to be converted, or newer than what the installed onnx package knows.
+
+    cause   text of the converter
+    """
+    facts = {
+        "needs": f"opset {OLDEST} to {newest}",
+        "has": f"opset {opset}" if opset else "none",
+        **({"the onnx package's converter says": cause} if cause else {}),
+    }
+    again = "export it again with opset_version=17"
     newer = "pip install --upgrade onnx, or export it again with an older opset_version"
     title = f"{path} is of an ONNX opset that is not read"
-    return MyoedgeError("E120", title, facts, [newer if opset > newest else convert])
+    return MyoedgeError("E120", title, facts, [newer if opset > newest else again])
 
 
 def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
