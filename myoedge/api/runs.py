@@ -110,6 +110,7 @@ def simulate(
     input: Given | None = None,
     operating_point: str | None = None,
     like: str = "silicon",
+    fc_hart: int | None = None,
     trace: bool = False,
     board: str | None = None,
     port: str | None = None,
@@ -124,16 +125,19 @@ def simulate(
                       "300MHz", or "auto": the cheapest within the build's [budget] latency; without
                       it the one that was built for
     like              "silicon", or "public-gvsoc": the costs that platform is documented to have
+    fc_hart           mhartid of the simulated fabric controller, by which firmware chooses drivers:
+                      9 GAP9's, 0x3e0 pulp-open's; without it that of `like`, 9 or 0x3e0
     trace             also writes trace.json for ui.perfetto.dev
     progress          called about once a second with the cycle and the new text printed
-    The reports in the folder are replaced, except with a `like` of your own; `over` of the result
+    The reports in the folder are replaced, unless another chip was simulated; `over` of the result
     says where the run takes longer than the build's [budget] latency.
     Errors: E204, E222, E240, E501, E701 .. E711.
     """
-    from myoedge.building.simulate import simulate_build
+    from myoedge.building.simulate import costs, simulate_build
 
     chosen = prepared(as_build(build), [on], board, port)
-    return simulate_build(chosen, on, input, operating_point, like, trace, progress)
+    cycles = costs(like, fc_hart, on)
+    return simulate_build(chosen, on, input, operating_point, cycles, trace, progress)
 
 
 def simulate_elf(
@@ -144,6 +148,7 @@ def simulate_elf(
     max_cycles: int | None = None,
     bank_conflicts: bool = True,
     like: str = "silicon",
+    fc_hart: int | None = None,
     profile: bool = False,
     window: tuple[int, int] | None = None,
     progress: Callable[[int, str], None] | None = None,
@@ -153,6 +158,7 @@ def simulate_elf(
     folder           where it may read and write files by plain name; without it nowhere
     dump             (address, size in bytes) of L1 or L2 to keep at the end
     bank_conflicts   False: any number of accesses to a bank of L1 in a cycle
+    like, fc_hart    as for `simulate`
     profile          cycles by address of the instruction
     window           (from, to): every instruction executed between these cycles
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
@@ -164,7 +170,7 @@ def simulate_elf(
 
     return run(
         read_program(Path(elf)),
-        cycles={**costs(like), **({} if bank_conflicts else {"l1_contention": 0})},
+        cycles={**costs(like, fc_hart), **({} if bank_conflicts else {"l1_contention": 0})},
         folder=None if folder is None else Path(folder),
         options=RunOptions(dump=dump, profile=profile, window=window),
         progress=progress,

@@ -27,7 +27,7 @@ from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
 from myoedge.simulator import Program, RunOptions, Simulation, read_elf
 from myoedge.targets import find_chip
-from myoedge.targets.gap9.simulator_costs import COSTS
+from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from myoedge.errors import Notice
     from myoedge.quantization.samples import Given
 
-SILICON = "silicon"
 TRACE = "trace.json"
 MOST_FILE = 256 << 20  # bytes of a program, by far
 
@@ -65,11 +64,14 @@ def simulate_build(
     on: str,
     given: Given | None,
     point_name: str | None,
-    like: str,
+    cycles: Mapping[str, int],
     trace: bool,
     progress: Progress | None,
 ) -> Simulated:
-    """api.simulate; the arguments are explained there."""
+    """api.simulate; the arguments are explained there.
+
+    cycles   description of the simulated chip, from `costs`
+    """
     chip = find_chip(str(build.manifest.get("target")))
     built_for = build.report["target"].get("operating_point")
     point = built_for if point_name in (None, AUTO) else point_name
@@ -78,16 +80,17 @@ def simulate_build(
     samples = short if given is None else given_samples(build, given)
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
-    measured, run = _measured(build, on, runs, like, trace, progress)
+    measured, run = _measured(build, on, runs, cycles, trace, progress)
     exact = same_outputs(runs, measured)
     report = with_run(build.report, measured, chip, point_name == AUTO, coefficients())
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
-    files = report_files(report) if like == SILICON else {}
+    is_silicon = cycles == GAP9_CYCLES
+    files = report_files(report) if is_silicon else {}
     if trace and run is not None:
         files[TRACE] = perfetto(run, report["layers"], report["target"]["clock_hz"])
     build.replace(files)
-    over = over_latency(report) if like == SILICON else None
+    over = over_latency(report) if is_silicon else None
     return Simulated(measured, exact, report, run, over)
 
 
@@ -95,7 +98,7 @@ def _measured(
     build: Build,
     on: str,
     runs: Sequence[Case],
-    like: str,
+    cycles: Mapping[str, int],
     trace: bool,
     progress: Progress | None,
 ) -> tuple[Measurement, Simulation | None]:
@@ -110,14 +113,19 @@ def _measured(
     if on != "simulator":
         return run_elsewhere(build, on, runs), None
     inputs, options = chip_inputs(build.stream, runs), RunOptions(spans=trace)
-    return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
+    return build.simulate(inputs, options=options, cycles=cycles, progress=progress)
 
 
-def costs(like: str) -> Mapping[str, int]:
-    """Cost table of the simulated platform, by name. Errors: E204 unknown."""
+def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mapping[str, int]:
+    """Cost table of the simulated platform, by name, with another number of the fabric controller.
+
+    Errors: E204 unknown, or a number for another backend.
+    """
+    if fc_hart is not None and on != "simulator":
+        raise MyoedgeError("E204", f"{on} has a first core of its own", {"has": "simulator"})
     if like not in COSTS:
         raise MyoedgeError("E204", f"there is no chip like {like}", {"has": ", ".join(COSTS)})
-    return COSTS[like]
+    return COSTS[like] if fc_hart is None else {**COSTS[like], "fc_hart": fc_hart}
 
 
 def read_program(path: Path) -> Program:

@@ -30,6 +30,12 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
 @click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
 @click.option("--operating-point", metavar="NAME", help="high (0.80 V), low, auto, or 300MHz.")
 @click.option("--like", default="silicon", metavar="CHIP", help="Costs: silicon, public-gvsoc.")
+@click.option(
+    "--fc-hart",
+    metavar="N",
+    callback=lambda context, parameter, text: _core_number(text),
+    help="First core's number, which chooses drivers: 9 (GAP9), 0x3e0 (pulp-open). By --like.",
+)
 @click.option("--trace", is_flag=True, help="Also write trace.json, for ui.perfetto.dev.")
 @click.option("--elf", type=click.Path(), metavar="FILE", help="Any bare-metal program instead.")
 @click.option("--dump", nargs=2, metavar="ADDRESS:SIZE FILE", help="With --elf: memory at its end.")
@@ -57,7 +63,7 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     from myoedge import api
     from myoedge.building.simulate import TRACE
 
-    build_options = ("on", "input", "operating_point", "like", "trace")
+    build_options = ("on", "input", "operating_point", "like", "fc_hart", "trace")
     chosen = {name: options[name] for name in build_options}
     build = chosen_build(terminal, folder)
     simulated = api.simulate(build, **chosen, progress=_progress(terminal))
@@ -142,6 +148,7 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
             max_cycles=options["max_cycles"],
             bank_conflicts=options["bank_conflicts"] == "on",
             like=options["like"],
+            fc_hart=options["fc_hart"],
             profile=options["profile"],
             window=_window(options["window"]),
             progress=lambda _, text: None if terminal.as_json else click.echo(text, nl=False),
@@ -167,6 +174,16 @@ def _range(text: str) -> tuple[int, int]:
         return int(address, 0), int(digits, 0) * UNITS[size[len(digits) :].lower()]
     except (ValueError, KeyError):
         raise click.BadParameter(f"{text}: needs ADDRESS:SIZE, as 0x1C170000:64KiB") from None
+
+
+def _core_number(text: str | None) -> int | None:
+    try:
+        number = None if text is None else int(text, 0)
+    except ValueError:
+        raise click.BadParameter(f"{text}: needs a number, as 9 or 0x3e0") from None
+    if number is not None and not 0 <= number < 1 << 32:
+        raise click.BadParameter(f"{text}: needs 0 .. 0xffffffff")
+    return number
 
 
 def _window(text: str | None) -> tuple[int, int] | None:

@@ -279,6 +279,11 @@ def has_gvsoc(layers_on_ne16: Sequence[str] = ()) -> str:
     return ""
 
 
+def test_gvsoc_has_a_first_core_of_its_own(folder: Path, tmp_path: Path) -> None:
+    ran = command("simulate", folder, "--on", "gvsoc", "--fc-hart", "9", cwd=tmp_path)
+    assert (ran.code, "E204" in ran.err) == (2, True), ran.err
+
+
 @pytest.mark.skipif(bool(has_gvsoc()), reason="GVSoC is not here: set GVSOC_HOME to judge by it")
 def test_gvsoc_agrees_to_the_bit_and_within_three_percent(folder: Path, tmp_path: Path) -> None:
     ran = command("validate", folder, "--on", "gvsoc", "--json", cwd=tmp_path)

@@ -70,7 +70,7 @@ the fabric controller is hart 0x3e0 with the peripherals at half its clock, and 
 equal byte by byte. `silicon` is what `myoedge simulate` runs unless it is told otherwise: it has no
 common limit on what DMA and cores move between cluster and L2, shorter multiplications and faster
 lines of instructions (docs/simulator.md), as GAP9's own platform. `public-gvsoc` takes these from
-`public`; on it the firmware here ran the same instructions.
+`public`, with the same number of the fabric controller and so the same drivers in the firmware.
 """
 
 GAP9_NETWORKS = """\

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole networks as myoedge built them once, and what public GVSoC gave for their firmware.
 
-The fabric controller is hart 0x3e0 there, 9 here: the firmware chooses its drivers by that. The
-first four also load two write-only registers as they start GAP9's drivers.
+The fabric controller is hart 0x3e0 there and with `public-gvsoc` here, 9 with `silicon`: firmware
+chooses its drivers by that. The first four also load two write-only registers as they start GAP9's.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from myoedge.simulator import RunOptions, simulate
-from myoedge.targets.gap9.simulator_costs import COSTS
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES, PUBLIC_GVSOC_CYCLES
 from tests.simulator.fixture import CLUSTER_TIMER, COUNTERS, FLUSHED, Recorded, Row, load
 
 TABLE_ADDRESS, TABLE_BYTES = 0x1C17_0000, 0x2_0000
@@ -29,6 +29,7 @@ JUDGES = {
     "silicon": ("gap9", "gap9_banked", "pulp_open_like"),
     "public-gvsoc": ("pulp_open_like",),
 }
+CYCLES = {"silicon": GAP9_CYCLES, "public-gvsoc": PUBLIC_GVSOC_CYCLES}
 EMPTY = ("empty", "empty_flush")
 NO_FLOATS = "p31_float"  # single precision in integer registers: no generated code has it
 
@@ -56,11 +57,11 @@ def _row(words: Sequence[Any], run: str) -> Row:
 
 @cache
 def run(name: str, like: str) -> tuple[Row, ...]:
-    """The rows of a recorded program on the simulator, with a chip description of COSTS."""
+    """The rows of a recorded program on the simulator, with a chip description of CYCLES."""
     options = RunOptions(dump=[(TABLE_ADDRESS, TABLE_BYTES)])
     elf = load()[name].elf
     return read_table(
-        simulate(elf, cycles=COSTS[like], max_cycles=MAX_CYCLES, options=options).dumps[0]
+        simulate(elf, cycles=CYCLES[like], max_cycles=MAX_CYCLES, options=options).dumps[0]
     )
 
 

@@ -19,7 +19,20 @@ from myoedge.simulator import simulate
 from tests.conftest import ROOT, Ran
 from tests.firmware.programs import program
 from tests.isa.program import addi, jal, leave, load_constant, lw
-from tests.simulator.cores import L1, T0, T1, T2, ZERO, Code, make, put, repeat
+from tests.simulator.cores import (
+    L1,
+    MHARTID,
+    T0,
+    T1,
+    T2,
+    ZERO,
+    Code,
+    csrr,
+    make,
+    put,
+    repeat,
+    store,
+)
 
 Run = Callable[..., Ran]
 HELLO = "Grüße\nzwei 100 %\n"
@@ -119,6 +132,30 @@ def test_a_dump_that_finds_no_room_leaves_nothing(elf: Path) -> None:
     assert ended.returncode == 2
     assert "E281" in ended.stderr
     assert [p.name for p in elf.parent.iterdir()] == [elf.name]
+
+
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        ((), 9),
+        (("--like", "public-gvsoc"), 0x3E0),
+        (("--like", "public-gvsoc", "--fc-hart", "9"), 9),
+        (("--fc-hart", "0x3e0"), 0x3E0),
+    ],
+)
+def test_number_of_the_first_core(
+    options: tuple[str, ...], number: int, run: Run, tmp_path: Path
+) -> None:
+    code = [csrr(T0, MHARTID), *load_constant(T1, DATA), store(T0, T1, 4)]
+    (tmp_path / "p.elf").write_bytes(make({}, code))
+    ran = run("simulate", "--elf", "p.elf", *options, "--dump", f"{DATA:#x}:4", "OUT.bin")
+    assert ran.code == 0, ran.err
+    assert int.from_bytes((tmp_path / "OUT.bin").read_bytes(), "little") == number
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "0x100000000"])
+def test_a_number_that_no_core_has(number: str, run: Run, elf: Path) -> None:
+    assert run("simulate", "--elf", elf, "--fc-hart", number).code == 2
 
 
 def test_most_cycles(run: Run, elf: Path) -> None:

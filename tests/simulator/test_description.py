@@ -74,7 +74,8 @@ def test_sizes_are_those_of_the_chip() -> None:
 # ---- every number changes something
 
 SECOND = 0x10204400  # where a shorter event unit ends
-V3_SLOT_4 = 0x1A102480 + 4 * 0x80
+HYPER = 0x1A102480
+V3_SLOT_4 = HYPER + 4 * 0x80
 TABLE = (0x1C170000, 0x20000)  # what recorded programs leave: cycles and counters
 MAX_CYCLES = 20_000_000
 
@@ -112,6 +113,12 @@ def queued_writes() -> Code:
     ready = [*switched_on(), *put(0x1A102764, 1)]
     begin = [*put(0x1A10270C, 0x1C110000), *put(0x1A102710, 4096), *put(0x1A102714, 2)]
     return [*ready, *put(0x1A102760, 1), *put(ITC_MASK, 1 << 30), *begin, WFI]
+
+
+def hyper_read() -> Code:
+    """A transfer out of L3 by pulp-open's controller, and the cycle of its end."""
+    begin = [*put(HYPER, 0x1C110000), *put(HYPER + 4, 64), *put(HYPER + 8, 1 << 4)]
+    return [*put(0x1A102000, 1 << 8), *begin, *until(HYPER + 0x24, 0), *note_cycle(0)]
 
 
 def misaligned_stores(core: int) -> Code:
@@ -186,6 +193,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     ),
     "l0_master_sets": (1, make({8: repeat(9, [addi(0, 0, 0)] * 100)})),
     "l3_queue": (1, make({}, [*queued_writes()[:-1], *put(0x1A102714, 2), WFI])),
+    "l3_hyper_bus_cycles": (2, make({}, hyper_read())),
     "l3_slots": (4, make({}, get(V3_SLOT_4, 0))),
     "l3_write_word_cycles": (100, make({}, queued_writes())),
     "file_bytes": (899, make({}, open_and_write())),

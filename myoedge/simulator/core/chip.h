@@ -65,6 +65,7 @@
     X(l3_octospi_latency_cycles) /* of the RAM, likewise; pulp-open's controller is told it */   \
     X(l3_write_start_cycles)  /* until the first word has come from L2 */                        \
     X(l3_write_word_cycles)   /* from a word to the next; 0: no limit */                         \
+    X(l3_hyper_bus_cycles)    /* of a cycle of pulp-open's controller, without a divider */      \
     X(l3_queue) X(l3_slots)                                                                      \
     /* what a program may do to the machine it is simulated on */                                \
     X(file_bytes)             /* to read in all, to write in all, and the longest file */        \

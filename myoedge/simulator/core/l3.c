@@ -182,7 +182,8 @@ static void v3_start(const Access *a, const uint32_t *registers, bool read)
         misused(a, FAULT_DMA, "an L3 transfer with a memory other than the RAM");
     const uint32_t bytes = registers[(read ? RX_SIZE : TX_SIZE) / 4];
     const uint32_t l2 = registers[(read ? RX_ADDRESS : TX_ADDRESS) / 4];
-    const Cycle cycles = cycles_of(a->c->m, read, bytes, 1, access_cycles(l));
+    const uint32_t factor = a->c->m->chip.l3_hyper_bus_cycles;
+    const Cycle cycles = cycles_of(a->c->m, read, bytes, factor, access_cycles(l));
     const int slot = (int)(a->offset / SLOT_BYTES);
     submit(a, (L3Job){read, slot, l2, registers[OUTSIDE / 4], bytes, cycles, 0});
 }

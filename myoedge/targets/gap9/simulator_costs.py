@@ -108,6 +108,7 @@ _GAP9 = {
     "l3_octospi_latency_cycles": 0,  # in the number above
     "l3_write_start_cycles": 12,
     "l3_write_word_cycles": 0,
+    "l3_hyper_bus_cycles": 1,
     "l3_queue": 8,
     "l3_slots": 8,
     # NE16 (platform)
@@ -129,6 +130,7 @@ _GAP9 = {
 }
 
 GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
+# As the programs were recorded: the fabric controller's number is GAP9's, all clocks are equal.
 PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
     {
         **_GAP9,
@@ -149,5 +151,14 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
     }
 )
 
-# What `--like` chooses from.
-COSTS = MappingProxyType({"silicon": GAP9_CYCLES, "public-gvsoc": PUBLIC_GVSOC_CYCLES})
+# As backends/gvsoc.py runs it: drivers of pulp-open, which firmware chooses by the number, and
+# peripherals at half the clock of the others.
+PULP_OPEN = {"fc_hart": 0x3E0, "l3_hyper_bus_cycles": 2}
+
+# Descriptions by the name that `--like` takes.
+COSTS = MappingProxyType(
+    {
+        "silicon": GAP9_CYCLES,
+        "public-gvsoc": MappingProxyType({**PUBLIC_GVSOC_CYCLES, **PULP_OPEN}),
+    }
+)
