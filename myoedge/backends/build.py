@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends import host
-from myoedge.backends.build_folder import EDITABLE, BuildFolder, damaged
+from myoedge.backends.build_folder import REPLACED, BuildFolder, damaged
 from myoedge.backends.inputs import as_argument, integers
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
 from myoedge.streaming.stream import frame_shapes, ready_specs
-from myoedge.system.folder import MANIFEST, is_build
+from myoedge.system.folder import EDITABLE, MANIFEST, is_build
 
 if TYPE_CHECKING:
     from myoedge.backends.board import BoardRun
@@ -214,6 +214,6 @@ def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
         )
     build = Build(path, cc)
     for name in build.digests:
-        if not name.startswith(EDITABLE):
+        if not name.startswith(EDITABLE + REPLACED):
             build.written(name)
     return build

@@ -34,7 +34,7 @@ REPORT_KEYS = frozenset(
     ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
 )
 
-EDITABLE = ("src/", "report.", "layers.csv")  # by people; by validate and simulate
+REPLACED = ("report.", "layers.csv")  # by validate, simulate and others
 
 MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", "l3_maps"))
 

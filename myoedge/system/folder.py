@@ -28,6 +28,7 @@ _OTHER_FILES = re.compile(
     r"manifest\.json|trace\.json|gap_sdk/build/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|firmware\.elf)"
     rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
+EDITABLE = ("src/", "gap_sdk/")  # by people; a build never overwrites an edit
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
 
@@ -86,11 +87,11 @@ def _check_replaceable(target: Path) -> None:
     edited = sorted(
         name
         for name, digest in files.items()
-        if name[:4] == "src/" and (path := target / name).is_file()
+        if name.startswith(EDITABLE) and (path := target / name).is_file()
         if sha256(path.read_bytes()) != digest
     )
     if edited:
-        raise _blocked(target, f"holds C that was edited: {', '.join(edited[:5])}")
+        raise _blocked(target, f"holds edited files: {', '.join(edited[:5])}")
 
 
 def _blocked(target: Path, reason: str) -> MyoedgeError:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.backends.build import Build
+from myoedge.backends.build import Build, load_build
 from myoedge.codegen.project import SDK_FOLDER
+from myoedge.errors import MyoedgeError
 from myoedge.system import tools
+from myoedge.system.folder import check_output
 
 # setupos as utils/cmake/macros.cmake of gap_sdk 3c2f102b: GAPY_RUNNER_ARGS becomes $runner_args as
 # of building, whatever it was.
@@ -64,6 +66,12 @@ def gap_sdk(tmp_path: Path) -> Path:
         program.write_text(text)
         program.chmod(0o755)
     return folder
+
+
+@pytest.fixture
+def project(weights_in_l3: Build, tmp_path: Path) -> Path:
+    """Copy of a build; make writes into gap_sdk/."""
+    return Path(shutil.copytree(weights_in_l3.folder, tmp_path / "copy")).resolve()
 
 
 @pytest.fixture
@@ -151,6 +159,16 @@ def test_the_configuration_of_5_has_the_board_and_both_spellings(
     )
 
 
+def test_an_edited_configuration_is_taken_and_kept(project: Path) -> None:
+    """A build folder with it loads, and no later build overwrites it."""
+    with (project / SDK_FOLDER / "sdk.config").open("a") as file:
+        file.write("CONFIG_DRIVER_MINE=y\n")
+    assert load_build(project).application
+    with pytest.raises(MyoedgeError, match="gap_sdk/sdk.config") as caught:
+        check_output(project)
+    assert caught.value.code == "E221"
+
+
 # ---- make, for SDK 4.x
 
 # As freeRTOS_rules.mk of gap_sdk 3c2f102b: an object for each source, named without its ending.
@@ -170,12 +188,6 @@ all: $(APP_ASM_SRCS)
 \t@$(foreach f,$(READFS_FILES),echo FILE $f;)
 \t@echo FLAGS '$(APP_CFLAGS)'
 """
-
-
-@pytest.fixture
-def project(weights_in_l3: Build, tmp_path: Path) -> Path:
-    """Copy of a build; make writes into gap_sdk/."""
-    return Path(shutil.copytree(weights_in_l3.folder, tmp_path / "copy")).resolve()
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
