@@ -60,7 +60,8 @@ def find_serial_line(
             "looked for": f"USB {', '.join(sorted(ids)) or '?'}",
             "found": ", ".join(devices) or "none",
         }
-        tries = ["connect the board and switch it on", "--port /dev/ttyUSB1"]
+        tries = [f"--port {device}" for device in devices]
+        tries = tries or ["connect the board and switch it on", "--port /dev/ttyUSB1"]
         raise MyoedgeError("E601", title, facts, tries)
     return SerialLine(devices[0], board.console.baud_rate)
 

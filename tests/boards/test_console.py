@@ -201,6 +201,7 @@ def test_the_port_of_the_probe_is_found() -> None:
         with pytest.raises(MyoedgeError) as caught:
             find_serial_line(evk, None, ports)
         assert caught.value.code == "E601"
+    assert caught.value.notice.tries == ("--port /dev/ttyUSB3", "--port /dev/ttyUSB4")
     with pytest.raises(MyoedgeError) as caught:
         find_serial_line(find_board("biogap"), "/dev/mine")
     assert caught.value.code == "E602"
