@@ -97,7 +97,7 @@ def _rewrite(build: Path, folder: Path, name: str, change: Callable[[str], str])
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("build"))
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("build", "BUILD"))
     elif source.is_file():
         shutil.copyfile(source, target)
 

@@ -31,6 +31,8 @@ def configure(source: Path, made: Path, options: list[str]) -> int:
     on = [option.removeprefix("-D").removesuffix("=ON") for option in options if "=ON" in option]
     (made / "settings").write_text("\n".join([str(source), *on]))
     assert "-DME_UART=OFF" in options
+    if FAILS == "configure":
+        print("folders:", [path.name for path in source.iterdir() if path.is_dir()])
     return 1 if FAILS == "configure" else 0
 
 

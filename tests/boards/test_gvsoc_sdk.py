@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_what_fails(
         myoedge.simulate(two, on="gvsoc-sdk")
     assert raised.value.code == code
     assert says in str(raised.value.notice)
+
+
+def test_folders_that_an_sdk_has_built_are_not_copied(
+    two: Build, played: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(two.folder, tmp_path / "copy"))
+    for name in ("build", "BUILD"):  # by CMake with 5.x, by make with 4.x
+        (folder / "gap_sdk" / name).mkdir()
+    played.setenv("FAKE_FAILS", "configure")
+    with pytest.raises(MyoedgeError, match=re.escape("folders: []")):
+        myoedge.simulate(folder, on="gvsoc-sdk")
 
 
 @pytest.mark.slow

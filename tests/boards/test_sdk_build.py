@@ -164,7 +164,7 @@ def test_an_edited_configuration_is_taken_and_kept(project: Path) -> None:
     with (project / SDK_FOLDER / "sdk.config").open("a") as file:
         file.write("CONFIG_DRIVER_MINE=y\n")
     assert load_build(project).application
-    with pytest.raises(MyoedgeError, match="gap_sdk/sdk.config") as caught:
+    with pytest.raises(MyoedgeError, match=r"gap_sdk/sdk\.config") as caught:
         check_output(project)
     assert caught.value.code == "E221"
 

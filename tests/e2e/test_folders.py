@@ -31,10 +31,17 @@ def test_a_person_s_own_files_in_a_build_are_kept(run: Run, small: Path, tmp_pat
     for path in own:
         assert path.read_text() == "mine"
         path.unlink()
-    built = ("src/library/me_gemm_s8.o", "src/firmware.elf")
+    built = (
+        "src/library/me_gemm_s8.o",
+        "src/firmware.elf",
+        "gap_sdk/build/app",
+        "gap_sdk/BUILD/app",
+    )
     left = (".report.json.123", "trace.json", ".trace.json.123")
     for made in ("src/network.o", "src/libnetwork.a", "src/selftest", *built, *left):
-        (tmp_path / "out" / made).touch()
+        path = tmp_path / "out" / made
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     assert run(*build, "out").code == 0, "what make and killed runs leave is no reason to refuse"
     assert not (tmp_path / "out" / "src" / "network.o").exists()
 
