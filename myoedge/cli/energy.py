@@ -45,8 +45,8 @@ def energy() -> None:
 def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.
 
-    FOLDER is a build; default: the newest below build/. Counters are from the last `simulate`;
-    before any, modelled cycles and typical activity.
+    FOLDER is a build; default: the newest below build/. Counters are from the last `simulate`,
+    cycles from the last run; before any, modelled cycles and typical activity.
     """
     from myoedge import api
     from myoedge.reports import energy as joules

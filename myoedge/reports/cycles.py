@@ -31,7 +31,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
     has_ne16 = ne16_cycles > 0
     layers = [
-        {**row, **_layer_counts(cost, row["macs"], has_ne16)}
+        {**row, **_layer_counts(cost, row["macs"], has_ne16), "activity": _activity(row, cost)}
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
@@ -64,10 +64,17 @@ def _layer_counts(cost: LayerCost, macs: int, has_ne16: bool) -> dict[str, Any]:
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
         **({"cycles_ne16": cost.ne16_busy_cycles} if has_ne16 else {}),
         "macs_per_cycle": _rate(macs, cost.cycles),
-        "activity": None if cost.activity is None else asdict(cost.activity),
         "instructions": cost.instructions or None,
         "stalls": stall_percents([cost]) or None,
     }
+
+
+def _activity(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
+    """Counters of the layer in this run, else those of an earlier simulation with its cycles."""
+    if cost.activity is not None:
+        return asdict(cost.activity)
+    simulated = row.get("activity")
+    return {**simulated, "cycles": cost.cycles} if simulated else None
 
 
 def _busy_and_idle(busy_cycles: int, cycles: int) -> dict[str, int]:

@@ -219,7 +219,8 @@ def source(report: Mapping[str, Any]) -> str:
     row = energy_row(report)
     if row is None:
         return ""
-    counts = "counters" if row["counted"] else "cycles, typical activity"
+    counts = "counters" if row["source"] == "simulated" else "simulated counters, cycles"
+    counts = counts if row["counted"] else "cycles, typical activity"
     return f"{counts} of the {speed.measured_on(dict(report))}; {row['coefficients']}"
 
 

@@ -23,7 +23,7 @@ from myoedge.reports import speed, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import compare, difference
-from myoedge.reports.energy import costliest, with_energy
+from myoedge.reports.energy import costliest, source, with_energy
 from myoedge.reports.html import report_html, verdict
 from myoedge.reports.peaks import peaks
 from myoedge.reports.report_json import CAUSES, Outcome, Report, layers_csv, make_report
@@ -166,6 +166,26 @@ def test_what_was_not_counted_is_unknown(on_gvsoc: Report) -> None:
     assert on_gvsoc["cycles"]["stalls"] is None
     for row in on_gvsoc["layers"]:
         assert (row["stalls"], row["instructions"], row["cycles_dma"]) == (None, None, None)
+
+
+def test_counters_of_a_simulation_stay_with_the_cycles_of_a_later_run(built: Report) -> None:
+    def run(source: str, *costs: LayerCost) -> Measurement:
+        return Measurement(source, (Inference((), sum(cost.cycles for cost in costs), costs),))
+
+    counters = Activity(1_000, 4_000, 300, 900, 256, 64, 120)
+    costs = [replace(cost, activity=replace(counters, cycles=cost.cycles)) for cost in BARE]
+    ran = with_energy(with_cycles(built, run("simulated", *costs), HIGH), PUBLISHED)
+    slower = tuple(LayerCost(2 * cost.cycles) for cost in BARE)
+    later = with_energy(with_cycles(ran, run("jtag", *slower), HIGH), PUBLISHED)
+    for row, cost in zip(later["layers"], slower, strict=True):
+        assert row["activity"] == asdict(replace(counters, cycles=cost.cycles))
+    first, then = (found["energy_uj"]["parts"] for found in (ran, later))
+    for part in first:  # leakage and clock trees go with the cycles
+        assert then[part] == pytest.approx(first[part] * (1 + (part in ("leakage", "clocks"))))
+    assert source(ran).startswith("counters of the simulated GAP9;")
+    assert source(later).startswith("simulated counters, cycles of the ")
+    alone = with_energy(with_cycles(built, run("jtag", *slower), HIGH), PUBLISHED)
+    assert not alone["energy_uj"]["counted"]
 
 
 def test_a_second_run_replaces_the_first(ran: Report, on_gvsoc: Report) -> None:
