@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,8 +55,9 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge.reports.text import facts
     from myoedge.reports.text import show as print_block
 
+    chosen_folder = chosen_build(terminal, folder)
     report = api.energy(
-        chosen_build(terminal, folder),
+        chosen_folder,
         operating_point=options["operating_point"],
         every=options["every"],
         battery_mah=options["battery"],
@@ -73,6 +76,7 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     is_chosen = within or options["operating_point"] == "auto"
     rows = [
         *([("cheapest", f"{chosen}{within}: the point of the reports now")] if is_chosen else []),
+        *(_application(chosen_folder, chosen) if is_chosen else ()),
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
@@ -80,6 +84,14 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
         ("from", joules.source(report)),
     ]
     print_block(facts(rows), terminal.out)
+
+
+def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:
+    """A row with CMake's option for an operating point, where a build has an application."""
+    from myoedge.backends.build_folder import APPLICATION
+
+    if (folder / APPLICATION).is_file():
+        yield "application", f"cmake -DME_POINT={point.replace(' ', '')} compiles it for this point"
 
 
 @energy.command("calibrate")

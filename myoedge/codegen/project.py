@@ -270,6 +270,7 @@ def sdk_application(
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
         "points": plan.chip.points,
+        "lowest_hz": min(point.clock_hz for point in plan.chip.points),
         "voltages": plan.chip.voltages,
     }
     files = {}

@@ -281,7 +281,11 @@ def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
         ("280 MHz", "ME_MILLIVOLTS=700;ME_CLOCK_HZ=280000000"),
         ("325MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=325000000"),
         ("high", "ME_MILLIVOLTS=800;ME_CLOCK_HZ=370000000"),
+        ("300.5MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=300500000"),
+        ("280.001 MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=280001000"),
         ("371MHz", "ME_POINT=371MHz: more than 370 MHz"),
+        ("239.999MHz", "ME_POINT=239.999MHz: less than 240 MHz"),
+        ("300.MHz", "ME_POINT=300.MHz: no operating point, and no clock as 300MHz"),
         ("fast", "ME_POINT=fast: no operating point, and no clock as 300MHz"),
     ],
 )
@@ -289,6 +293,14 @@ def test_voltage_of_a_clock(two: Build, tmp_path: Path, point: str, said: str) -
     done = configuring(two, tmp_path, f"-DME_POINT={point}")
     assert said in " ".join((done.stdout + done.stderr).split())
     assert (done.returncode == 0) == said.startswith("ME_MILLIVOLTS")
+
+
+def test_energy_names_the_option_for_the_point_that_it_chose(two: Build, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(two.folder, tmp_path / "copy"))
+    for options in (("--operating-point", "auto"), ("--latency", "1s")):
+        told = command("energy", folder, *options, cwd=tmp_path)
+        assert "cmake -DME_POINT=low " in told.out, told.err
+    assert "ME_POINT" not in command("energy", folder, cwd=tmp_path).out
 
 
 @WITH_CMAKE
