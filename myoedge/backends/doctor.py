@@ -69,10 +69,7 @@ def tool_rows() -> tuple[ToolRow, ...]:
         _gvsoc_row(),
         _row("pyserial", PYSERIAL, BOARD_VERBS, f'pip install "{PYSERIAL}"', serial),
         _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
-        _row(
-            *("openocd_tools", "", ("flash",), openocd.GET_TOOLS),
-            _folder_place("GAP_OPENOCD_TOOLS", "tcl"),
-        ),
+        _row("openocd_tools", "", ("flash",), openocd.GET_TOOLS, _openocd_tools_place()),
         _row("gap_sdk", "", ("flash", *ON_GVSOC_SDK), source, sdk),
         _row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
         _row("probe", "", BOARD_VERBS, connect, _probe_place()),
@@ -99,6 +96,13 @@ def _openocd_place() -> tuple[str, str] | None:
         return None
     version = openocd.version(program)
     return None if version is None else (version, program)
+
+
+def _openocd_tools_place() -> tuple[str, str] | None:
+    try:
+        return "", str(openocd.find_tools())
+    except MyoedgeError:
+        return None
 
 
 def _program_place(name: str) -> tuple[str, str] | None:

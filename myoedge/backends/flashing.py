@@ -87,7 +87,7 @@ def flash_build(
     installation = openocd.find()
     for warning in warnings:
         warn(warning)
-    progress(f"OpenOCD {openocd.version(installation.program) or 'of no version'}")
+    progress(f"OpenOCD {installation.version}")
     with openocd.session(installation, board.probe) as link:
         openocd.check_chain(link, board, board.probe)
         for memory, data in images.items():

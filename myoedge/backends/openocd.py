@@ -24,7 +24,8 @@ FLASHER_S = 20.0
 NO_PROBE = re.compile(r"(?i)unable to open \w+ device|no device found|could not be opened")
 TAP = re.compile(r"^\s*\d+\s+\S+\s+[YN]\s+(0x[0-9a-fA-F]+)", re.MULTILINE)  # found, not expected
 INSTALL_HINT = "the OpenOCD of GreenWaves' gap_utils or SDK: MYOEDGE_OPENOCD=its path, or on PATH"
-TOOLS = "GAP_OPENOCD_TOOLS=the folder openocd_tools of gap_utils or SDK"
+TOOLS_FOLDER = "openocd_tools"  # by this name the vendor's scripts find each other
+TOOLS = f"GAP_OPENOCD_TOOLS=the folder {TOOLS_FOLDER} of gap_utils or SDK"
 _CLONE = "git clone https://github.com/GreenWaves-Technologies/gap_utils && export "
 GET = f'{_CLONE}MYOEDGE_OPENOCD="$PWD/gap_utils/openocd_ubuntu2204/bin/openocd"'
 GET_TOOLS = f'{_CLONE}GAP_OPENOCD_TOOLS="$PWD/gap_utils/openocd_tools"'
@@ -37,10 +38,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class OpenOcd:
-    """The program, and the folder of its scripts (tcl/) and flashers (gap_bins/)."""
+    """The program, the folder of its scripts (tcl/) and flashers (gap_bins/), its version."""
 
     program: str
     tools: Path
+    version: str
 
 
 def find_program() -> str:
@@ -48,8 +50,18 @@ def find_program() -> str:
     name = os.environ.get("MYOEDGE_OPENOCD", "openocd")
     program = shutil.which(name)
     if program is None:
-        raise MyoedgeError("E501", "OpenOCD is missing", {"looked for": name}, [INSTALL_HINT])
+        raise MyoedgeError("E501", "OpenOCD is missing", {"looked for": name}, [INSTALL_HINT, GET])
     return program
+
+
+def find_tools() -> Path:
+    """$GAP_OPENOCD_TOOLS. Errors: E501 not set, or no folder of that name with scripts."""
+    folder = os.environ.get("GAP_OPENOCD_TOOLS", "")
+    place = Path(folder).absolute()
+    if not folder or place.name != TOOLS_FOLDER or not (place / "tcl").is_dir():
+        facts = {"GAP_OPENOCD_TOOLS": folder or "not set", "needs": f"{TOOLS_FOLDER}/tcl"}
+        raise MyoedgeError("E501", "the scripts for OpenOCD are missing", facts, [TOOLS, GET_TOOLS])
+    return place
 
 
 def version(program: str) -> str | None:
@@ -63,12 +75,13 @@ def version(program: str) -> str | None:
 
 
 def find() -> OpenOcd:
-    """OpenOCD and the vendor's scripts. Errors: E501 either is missing."""
-    vendor_tools = Path(os.environ.get("GAP_OPENOCD_TOOLS", "")).absolute()
-    program = find_program()
-    if not (vendor_tools / "tcl").is_dir():
-        raise MyoedgeError("E501", "the scripts for OpenOCD are missing", tries=[TOOLS])
-    return OpenOcd(program, vendor_tools)
+    """OpenOCD and the vendor's scripts. Errors: E501 either is missing, or OpenOCD does not run."""
+    program, vendor_tools = find_program(), find_tools()
+    printed = version(program)
+    if printed is None:
+        tries = [f"ldd {program}  names libraries that it lacks", INSTALL_HINT, GET]
+        raise MyoedgeError("E501", "OpenOCD does not start", {"program": program}, tries)
+    return OpenOcd(program, vendor_tools, printed)
 
 
 class Session:

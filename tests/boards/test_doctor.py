@@ -53,12 +53,13 @@ def test_versions_come_from_running(
     program = tmp_path / "openocd"
     program.write_text(OPENOCD)
     program.chmod(0o755)
-    (tmp_path / "tcl").mkdir()
+    tools = tmp_path / "openocd_tools"
+    (tools / "tcl").mkdir(parents=True)
     setup = tmp_path / "utils" / "cmake" / "setup.cmake"
     setup.parent.mkdir(parents=True)
     setup.touch()
     monkeypatch.setenv("MYOEDGE_OPENOCD", str(program))
-    monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(tmp_path))
+    monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(tools))
     monkeypatch.setenv("GAP_SDK_HOME", str(tmp_path))
     monkeypatch.setattr(survey, "plugged_in", lambda: [("/dev/ttyUSB1", "0403:6010")])
     rows = rows_of(run("doctor", "--json"))
@@ -76,6 +77,17 @@ def test_an_openocd_that_does_not_run_is_missing(
     program.chmod(0o755)
     monkeypatch.setenv("MYOEDGE_OPENOCD", str(program))
     assert rows_of(run("doctor", "--json"))["openocd"]["state"] == "missing"
+
+
+@pytest.mark.usefixtures("bare")
+def test_scripts_under_another_name_are_missing(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor's scripts find each other as openocd_tools/tcl/..."""
+    for name, state in (("openocd_tools", "ok"), ("openocd_tools.copy", "missing")):
+        (tmp_path / name / "tcl").mkdir(parents=True)
+        monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(tmp_path / name))
+        assert rows_of(run("doctor", "--json"))["openocd_tools"]["state"] == state
 
 
 def test_what_is_needed_fails(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:

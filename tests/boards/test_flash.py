@@ -235,13 +235,25 @@ def test_a_board_of_which_too_little_is_known(two: Build, elf: Path, state: Path
 
 
 def test_tools_that_are_missing(
-    two: Build, elf: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    two: Build, elf: Path, state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("GAP_OPENOCD_TOOLS", "")
-    assert flash(two, elf).code == 5
+    (elf.parent / "tcl").mkdir()  # in the current folder, where nothing is looked for
+    renamed = tmp_path / "tools"
+    (renamed / "tcl").mkdir(parents=True)
+    for folder in ("", str(renamed)):
+        monkeypatch.setenv("GAP_OPENOCD_TOOLS", folder)
+        ran = flash(two, elf)
+        assert (ran.code, "gap_utils/openocd_tools" in ran.err) == (5, True), ran.err
     monkeypatch.setenv("MYOEDGE_OPENOCD", "no-such-openocd")
     ran = flash(two, elf)
-    assert (ran.code, "MYOEDGE_OPENOCD" in ran.err) == (5, True)
+    assert (ran.code, "MYOEDGE_OPENOCD" in ran.err, "git clone" in ran.err) == (5, True, True)
+
+
+def test_an_openocd_that_does_not_start(two: Build, elf: Path, state: Path, tmp_path: Path) -> None:
+    (tmp_path / "openocd").write_text("#!/bin/sh\nexit 127\n")
+    ran = flash(two, elf)
+    assert (ran.code, "OpenOCD does not start" in ran.err) == (5, True), ran.err
+    assert "ldd" in ran.err
 
 
 def test_no_process_is_left(two: Build, elf: Path, state: Path) -> None:
