@@ -114,7 +114,7 @@ def _program_place(name: str) -> tuple[str, str] | None:
 def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
     """The folder that an environment variable names, where it holds this file or folder."""
     folder = os.environ.get(variable, "")
-    return ("", folder) if folder and Path(folder, part).exists() else None
+    return ("", folder) if folder and os.path.exists(Path(folder, part)) else None
 
 
 def _probe_place() -> tuple[str, str] | None:

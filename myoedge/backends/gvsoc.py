@@ -73,8 +73,8 @@ def find() -> Gvsoc:
 
 
 def _checked(home: Path, source: str) -> Gvsoc:
-    missing = [part for part in _REQUIRED_FILES if not (home / part).is_file()]
-    missing += [] if any(home.glob(_CORES)) else [_CORES]
+    missing = [part for part in _REQUIRED_FILES if not os.path.isfile(home / part)]
+    missing += [] if os.path.isdir(home) and any(home.glob(_CORES)) else [_CORES]
     if missing:
         facts = {"found by": source, "folder": home, "lacks": ", ".join(missing)}
         raise MyoedgeError("E501", "the GVSoC installation is incomplete", facts, (INSTALL_HINT,))

@@ -48,13 +48,13 @@ class Sdk:
 def find() -> Sdk:
     """The SDK of $GAP_SDK_HOME. Errors: E501 none, or no cmake."""
     home, cmake = os.environ.get("GAP_SDK_HOME", ""), shutil.which("cmake")
-    if not home or not Path(home, SETUP).is_file():
+    if not home or not os.path.isfile(Path(home, SETUP)):
         facts = {"GAP_SDK_HOME": home or "not set", "needs": SETUP}
         raise MyoedgeError("E501", "there is no GAP SDK", facts, (SOURCE, "--on simulator"))
     if cmake is None:
         tries = ("install cmake", "--on simulator")
         raise MyoedgeError("E501", "cmake is missing, with which the GAP SDK builds", tries=tries)
-    return Sdk(Path(home), cmake)
+    return Sdk(Path(home).absolute(), os.path.abspath(cmake))
 
 
 def run_application(
@@ -80,7 +80,8 @@ def run_application(
             _rewrite(build, folder, "src/golden.h", partial(_with_inputs, sample))
             _cmake(sdk, folder, "--build", str(made))
             command = (sdk.cmake, "--build", str(made), "--target", "run")
-            done = tools.run(command, cwd=folder, env=_environment(folder), timeout_s=timeout_s)
+            environment = _environment(sdk, folder)
+            done = tools.run(command, cwd=folder, env=environment, timeout_s=timeout_s)
             rows.append(_inference(done, marker, files))
             printed += done.stdout
     return Measurement(NAME, tuple(rows), printed=printed)
@@ -102,17 +103,17 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
-    """Variables for the SDK's macros: l3.bin in the flash's file system."""
-    file = folder / "l3.bin"
+def _environment(sdk: Sdk, folder: Path) -> Mapping[str, str]:
+    """Variables for the SDK's macros: its folder, and l3.bin in the flash's file system."""
+    home, file = {"GAP_SDK_HOME": str(sdk.home)}, folder / "l3.bin"
     if not file.is_file():
-        return {}
-    return {"runner_args": f"--flash-property={file}@flash:readfs_flash:files"}
+        return home
+    return {**home, "runner_args": f"--flash-property={file}@flash:readfs_flash:files"}
 
 
 def _cmake(sdk: Sdk, folder: Path, *arguments: str) -> None:
     command = (sdk.cmake, *arguments)
-    done = tools.run(command, cwd=folder, env=_environment(folder), timeout_s=TIMEOUT_S)
+    done = tools.run(command, cwd=folder, env=_environment(sdk, folder), timeout_s=TIMEOUT_S)
     if done.returncode != 0:
         facts = {"SDK": sdk.home, "output": _end(done)}
         tries = ("--on simulator", "cmake -S DIR/gap_sdk -B DIR/gap_sdk/build, to see all of it")

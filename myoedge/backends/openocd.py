@@ -51,14 +51,14 @@ def find_program() -> str:
     program = shutil.which(name)
     if program is None:
         raise MyoedgeError("E501", "OpenOCD is missing", {"looked for": name}, [INSTALL_HINT, GET])
-    return program
+    return str(Path(program).absolute())  # OpenOCD runs in a folder of its own
 
 
 def find_tools() -> Path:
     """$GAP_OPENOCD_TOOLS. Errors: E501 not set, or no folder of that name with scripts."""
     folder = os.environ.get("GAP_OPENOCD_TOOLS", "")
     place = Path(folder).absolute()
-    if not folder or place.name != TOOLS_FOLDER or not (place / "tcl").is_dir():
+    if not folder or place.name != TOOLS_FOLDER or not os.path.isdir(place / "tcl"):
         facts = {"GAP_OPENOCD_TOOLS": folder or "not set", "needs": f"{TOOLS_FOLDER}/tcl"}
         raise MyoedgeError("E501", "the scripts for OpenOCD are missing", facts, [TOOLS, GET_TOOLS])
     return place

@@ -90,6 +90,17 @@ def test_scripts_under_another_name_are_missing(
         assert rows_of(run("doctor", "--json"))["openocd_tools"]["state"] == state
 
 
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("name", ["GAP_SDK_HOME", "GAP_OPENOCD_TOOLS", "GVSOC_HOME"])
+def test_a_folder_of_which_no_name_is_so_long(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, f"{300 * 'x'}/openocd_tools")
+    shown = run("doctor", "--json")
+    row = {"GAP_SDK_HOME": "gap_sdk", "GVSOC_HOME": "gvsoc"}.get(name, "openocd_tools")
+    assert (shown.code, rows_of(shown)[row]["state"]) == (0, "missing")
+
+
 def test_what_is_needed_fails(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ziglang", None)
     shown = run("doctor", "--json")

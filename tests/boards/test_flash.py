@@ -249,6 +249,18 @@ def test_tools_that_are_missing(
     assert (ran.code, "MYOEDGE_OPENOCD" in ran.err, "git clone" in ran.err) == (5, True, True)
 
 
+def test_an_openocd_below_the_current_folder(
+    two: Build, elf: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenOCD runs in a folder of its own, where a relative path leads nowhere."""
+    for name in ("openocd", "openocd_tools"):
+        (elf.parent / name).symlink_to(state.parent / name)
+    monkeypatch.setenv("MYOEDGE_OPENOCD", "./openocd")
+    monkeypatch.setenv("GAP_OPENOCD_TOOLS", "openocd_tools")
+    ran = flash(two, elf)
+    assert ran.code == 0, ran.err
+
+
 def test_an_openocd_that_does_not_start(two: Build, elf: Path, state: Path, tmp_path: Path) -> None:
     (tmp_path / "openocd").write_text("#!/bin/sh\nexit 127\n")
     ran = flash(two, elf)
