@@ -88,12 +88,15 @@ def flash_build(
     for warning in warnings:
         warn(warning)
     progress(f"OpenOCD {installation.version}")
-    with openocd.session(installation, board.probe) as link:
+    with (
+        tools.scratch() as folder,
+        openocd.session(installation, board.probe, folder) as link,
+    ):
         openocd.check_chain(link, board, board.probe)
         for memory, data in images.items():
             _write(link, installation, board.probe, board.flash[memory], data, progress)
         if to == "ram":
-            openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
+            openocd.start_in_memory(link, board.probe, program.data, program.entry, progress)
         banner = None if line is None else _banner(line, build, progress)
     size = sum(len(data) for _, data in program.segments) if to == "ram" else len(image)
     return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
@@ -226,10 +229,7 @@ def _write(
     if not flasher.is_file():
         title = f"the flasher {flash.flasher} is missing"
         raise MyoedgeError("E501", title, {"looked in": flasher.parent}, [openocd.TOOLS])
-    with tools.scratch() as folder:
-        path = folder / "image.bin"
-        path.write_bytes(data)
-        openocd.write_flash(link, probe, flash, flasher, probe.flasher_entry, path, progress)
+    openocd.write_flash(link, probe, flash, flasher.read_bytes(), data, progress)
 
 
 def _banner(line: SerialLine, build: Build, progress: Progress) -> str:

@@ -50,8 +50,9 @@ def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
     link.ask(f"targets {probe.target}")
     link.ask("arm semihosting enable")
     link.put_word(EXIT_REGISTER, 0)  # an earlier program's code
-    entry = read_elf(elf.read_bytes(), elf.name).entry
-    openocd.start_in_memory(link, probe, elf.absolute(), entry, lambda _: None)
+    data = elf.read_bytes()
+    entry = read_elf(data, elf.name).entry
+    openocd.start_in_memory(link, probe, data, entry, lambda _: None)
 
 
 def _exit_code(link: openocd.Session, limit_s: float) -> int:

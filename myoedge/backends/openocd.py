@@ -85,10 +85,10 @@ def find() -> OpenOcd:
 
 
 class Session:
-    """A connection to a running OpenOCD."""
+    """A connection to a running OpenOCD; commands name files in its folder, so no path is Tcl."""
 
-    def __init__(self, connection: socket.socket, running: tools.Background) -> None:
-        self.connection, self.running = connection, running
+    def __init__(self, connection: socket.socket, running: tools.Background, folder: Path) -> None:
+        self.connection, self.running, self.folder = connection, running, folder
 
     def ask(self, command: str) -> str:
         """Result of a Tcl command. Errors: E609 the command fails, or OpenOCD has ended."""
@@ -121,26 +121,35 @@ class Session:
 
 
 @contextmanager
-def session(installation: OpenOcd, probe: Probe, folder: Path | None = None) -> Iterator[Session]:
+def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Session]:
     """Context manager: OpenOCD with the board's scripts. Errors: E601 no probe, E609 it ends.
 
-    folder   that it runs in and serves files of; else the one that holds openocd_tools
+    folder   that OpenOCD runs in, reads programs from and serves files of
     Scripts of gap_utils a4f3579 and of the SDK find each other from the folder that holds
-    openocd_tools (`find openocd_tools/tcl/gap9revb_common.tcl`), wherever it runs.
+    openocd_tools (`find openocd_tools/tcl/gap9revb_common.tcl`), wherever OpenOCD runs.
     """
-    home = installation.tools.parent
-    scripts = [option for script in probe.scripts for option in ("-f", installation.tools / script)]
+    scripts = [option for x in probe.scripts for option in ("-f", f"{TOOLS_FOLDER}/{x}")]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])  # free, as the server closes
     ports = f"gdb_port disabled; telnet_port disabled; tcl_port {port}"
     speed = f"adapter speed {probe.speed_khz}"
-    command = [installation.program, "-s", home, "-c", ports, *scripts, "-c", speed]
+    home = installation.tools.parent
+    command: list[str | Path] = [
+        installation.program,
+        "-s",
+        home,
+        "-c",
+        ports,
+        *scripts,
+        "-c",
+        speed,
+    ]
     with (
-        tools.background(command, cwd=folder or home) as running,
+        tools.background(command, cwd=folder) as running,
         _connected(running, port) as connection,
     ):
         connection.settimeout(COMMAND_S)
-        yield Session(connection, running)
+        yield Session(connection, running, folder)
 
 
 def _connected(running: tools.Background, port: int) -> socket.socket:
@@ -182,15 +191,18 @@ def check_chain(link: Session, board: Board, probe: Probe) -> None:
     raise MyoedgeError("E610", f"the connected chip is not of a {board.name}", facts, ["--board"])
 
 
-def start_in_memory(link: Session, probe: Probe, elf: Path, entry: int, progress: Progress) -> None:
+def start_in_memory(
+    link: Session, probe: Probe, elf: bytes, entry: int, progress: Progress
+) -> None:
     """Loads a program into RAM, verifies and starts it. Errors: E609, E611 differs."""
+    (link.folder / "program.elf").write_bytes(elf)
     link.ask(f"targets {probe.target}")
     link.ask("halt")
     progress("load")
-    link.ask(f"load_image {{{elf}}} 0x0 elf")
+    link.ask("load_image program.elf 0x0 elf")
     progress("verify")
     try:
-        link.ask(f"verify_image {{{elf}}} 0x0 elf")
+        link.ask("verify_image program.elf 0x0 elf")
     except MyoedgeError as error:
         if link.running.has_ended:
             raise
@@ -204,34 +216,33 @@ def write_flash(
     link: Session,
     probe: Probe,
     flash: Flash,
-    flasher: Path,
-    entry: int,
-    image: Path,
+    flasher: bytes,
+    image: bytes,
     progress: Progress,
 ) -> None:
-    """Writes an image to the start of a flash, sector by sector, through the flasher.
+    """Writes an image to the start of a flash, sector by sector, through the flasher, an ELF file.
 
     The flasher's buffer is read back; the flash cannot be: the flasher has no read command.
     Errors: E609, E611 a sector in memory differs, E612 the flasher does not answer.
     """
-    data = image.read_bytes()
-    start_in_memory(link, probe, flasher, entry, lambda _: None)
+    (link.folder / "image.bin").write_bytes(image)
+    start_in_memory(link, probe, flasher, probe.flasher_entry, lambda _: None)
     base = _wait_for(link, probe.flasher_struct, lambda word: word not in (0, 0xDEADBEEF))
     for field, value in ((BOARD_READY, 0), (TYPE, 0), (RUN, 1), (HOST_READY, 1)):
         link.put_word(base + field, value)
-    for at in range(0, len(data), flash.sector_bytes):
-        sector = data[at : at + flash.sector_bytes]
+    for at in range(0, len(image), flash.sector_bytes):
+        sector = image[at : at + flash.sector_bytes]
         end, size = at + len(sector), len(sector)
-        progress(f"flash {end:,} of {len(data):,} bytes")
+        progress(f"flash {end:,} of {len(image):,} bytes")
         _wait_for(link, base + BOARD_READY, lambda word: word == 1)
         buffer = link.word(base + BUFFER)
         link.put_word(base + HOST_READY, 0)
-        if end == len(data):
+        if end == len(image):
             link.put_word(base + RUN, 0)
         link.put_word(base + ADDRESS, at)
         link.put_word(base + SIZE, size)
-        link.ask(f"load_image {{{image}}} {(buffer - at) % 2**32:#x} bin {buffer:#x} {size}")
-        _check_sector(link, buffer, sector, at, image.with_suffix(".back"))
+        link.ask(f"load_image image.bin {(buffer - at) % 2**32:#x} bin {buffer:#x} {size}")
+        _check_sector(link, buffer, sector, at)
         link.put_word(base + BOARD_READY, 0)
         link.put_word(base + HOST_READY, 1)
     _wait_for(link, base + RUN, lambda word: word == 1)
@@ -249,9 +260,9 @@ def _wait_for(link: Session, address: int, condition: Callable[[int], bool]) -> 
     raise MyoedgeError("E612", "the flasher does not answer", facts, ["reset the board, try again"])
 
 
-def _check_sector(link: Session, buffer: int, sector: bytes, at: int, back: Path) -> None:
-    link.ask(f"dump_image {{{back}}} {buffer:#x} {len(sector)}")
-    readback = back.read_bytes()
+def _check_sector(link: Session, buffer: int, sector: bytes, at: int) -> None:
+    link.ask(f"dump_image sector.bin {buffer:#x} {len(sector)}")
+    readback = (link.folder / "sector.bin").read_bytes()
     if readback != sector:
         pairs = enumerate(zip(readback, sector, strict=False))
         offset = next((i for i, (a, b) in pairs if a != b), 0)

@@ -64,7 +64,7 @@ class Chip:
 
     def resume(self):
         self.running, self.halted = self.pc, False
-        if self.loaded == "firmware.elf" and self.semihosting and TROUBLE != "hangs":
+        if not self.loaded and self.semihosting and TROUBLE != "hangs":
             self.simulate()
         if self.pc == FLASHER:
             self.put(POINTER, STRUCT)
@@ -147,7 +147,7 @@ def dump_image(chip, file, at, size):
 def load_image(chip, file, first, kind, least="0", most="0"):
     data = Path(file).read_bytes()
     if kind == "elf":
-        return load_elf(chip, Path(file).name, data)
+        return load_elf(chip, data)
     shift = (int(least, 0) - int(first, 0)) % 2**32
     chip.write(int(least, 0), data[shift : shift + int(most, 0)])
     if TROUBLE == "bad cable in flash":
@@ -155,8 +155,10 @@ def load_image(chip, file, first, kind, least="0", most="0"):
     return "loaded"
 
 
-def load_elf(chip, name, data):
-    chip.loaded, chip.elf = name, data
+def load_elf(chip, data):
+    flashers = Path(os.environ["GAP_OPENOCD_TOOLS"], "gap_bins").iterdir()
+    chip.loaded = next((file.name for file in flashers if file.read_bytes() == data), "")
+    chip.elf = data
     for at, part in segments(data):
         chip.write(at, part)
     if TROUBLE == "bad cable":
@@ -204,6 +206,7 @@ def serve(port):
                 answer = f"error {error}"
             flashes = {name: flash.hex() for name, flash in chip.flashes.items()}
             state = {"flashes": flashes, "running": chip.running, "commands": chip.commands}
+            state["options"] = sys.argv[1:]
             STATE.with_suffix(".end").write_text(json.dumps(state))
             connection.sendall(answer.encode() + b"\x1a")
 

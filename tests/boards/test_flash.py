@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elf: Path) -> Path:
     (tools / "tcl" / "chip.tcl").write_text("jtag newtap gap9 riscv -irlen 5\n")
     (tools / "gap_bins").mkdir()
     for flash in find_board("gap9_evk").flash.values():
-        (tools / "gap_bins" / flash.flasher).write_bytes(elf.read_bytes())
+        (tools / "gap_bins" / flash.flasher).write_bytes(elf.read_bytes() + flash.part.encode())
     program.write_text(f"#!{sys.executable}\n" + FAKE.read_text().split("\n", 1)[1])
     program.chmod(0o755)
     plan.write_text("{}")
@@ -140,6 +143,32 @@ def test_what_is_overwritten_is_said_before(
         size = int(last.replace(",", "")) + 1
         assert size % 8192 == 0
         assert size - 8192 < len(flashed(state, memory)) <= size
+
+
+@pytest.mark.parametrize("to", ["ram", "mram"])
+def test_no_path_is_tcl(
+    two: Build,
+    elf: Path,
+    state: Path,
+    to: str,
+    tmp_path: Path,
+    another_cache: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Names of folders that end Tcl's braces and begin a command."""
+    hostile = tmp_path / "a} 0x0 elf; exec touch owned; list {b"
+    hostile.mkdir()
+    shutil.copy(elf, hostile / "app\\")
+    (tmp_path / "openocd_tools").rename(hostile / "openocd_tools")
+    (hostile / "cache").symlink_to(another_cache())
+    monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(hostile / "openocd_tools"))
+    monkeypatch.setenv("MYOEDGE_CACHE", str(hostile / "cache"))
+    ran = flash(two, hostile / "app\\", "--to", to)
+    assert ran.code == 0, ran.err
+    options = ended(state)["options"]
+    scripts = [value for option, value in itertools.pairwise(options) if option != "-s"]
+    assert [text for text in (*ended(state)["commands"], *scripts) if "owned" in text] == []
+    assert options[options.index("-s") + 1] == str(hostile), "which OpenOCD takes as it is"
 
 
 def test_nothing_is_overwritten_for_a_program_in_ram(two: Build, elf: Path, state: Path) -> None:

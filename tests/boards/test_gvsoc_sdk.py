@@ -68,9 +68,7 @@ def test_outputs_and_cycles_of_samples(two: Build, played: pytest.MonkeyPatch) -
     assert before == {path: path.read_bytes() for path in before}, "the folder is as it was"
 
 
-def test_weights_from_l3(
-    weights_in_l3: Build, played: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_weights_from_l3(weights_in_l3: Build, played: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """GAP_SDK_HOME is relative to the current folder, not to that of cmake."""
     folder = weights_in_l3.folder
     played.setenv("GAP_SDK_HOME", os.path.relpath(tmp_path / "sdk", folder))
