@@ -171,9 +171,8 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     as_json = "--json" in given_arguments
     _substitute_characters()
     try:
-        # SIGTERM raises KeyboardInterrupt, so that a verb cleans up as on Ctrl-C.
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            _interrupt_on_end()
         # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given_arguments)) as context:
             group.invoke(context)
@@ -199,6 +198,14 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
             _discard(sys.stdout)
             _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
         _exit_with_notice(_bug(error, given_arguments), as_json)
+
+
+def _interrupt_on_end() -> None:
+    """SIGTERM and a closed terminal raise KeyboardInterrupt, so that a verb cleans up as on Ctrl-C;
+    not where they are ignored, as below nohup."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _substitute_characters() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +15,6 @@ from myoedge.system import tools
 SEAL_BYTES = 32
 MAX_FILES, MAX_BYTES = 4096, 256 << 20  # of one folder of the cache
 LIBRARY_BYTES = 4 << 20  # the largest file: a library with zig's UBSan in it
-SCRATCH_MAX_AGE_S = 24 * 3600
 
 _DISK_FULL = (
     "No space left",
@@ -77,16 +74,14 @@ def disk_full_error(message: str) -> MyoedgeError | None:
 
 
 def prune(folder: Path) -> None:
-    """Removes the oldest files of a folder beyond MAX_FILES and MAX_BYTES, and scratch folders
-    older than a day."""
+    """Removes the oldest files of a folder beyond MAX_FILES and MAX_BYTES, and scratch folders of
+    processes that were killed."""
     total_bytes = 0
     for number, (_, size_bytes, path) in enumerate(sorted(_dated(folder), reverse=True)):
         total_bytes += size_bytes
         if number >= MAX_FILES or total_bytes > MAX_BYTES:
             path.unlink(missing_ok=True)
-    for modified_s, _, path in _dated(tools.cache_folder("scratch")):
-        if time.time() - modified_s > SCRATCH_MAX_AGE_S:
-            shutil.rmtree(path, ignore_errors=True)
+    tools.remove_abandoned()
 
 
 def _dated(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import functools
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import IO
 
 from myoedge.errors import MyoedgeError
+
+NEW_S = 60.0  # age up to which a scratch folder may not be locked yet
+_LOCKED = "locked-"  # begins the names of scratch folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +45,16 @@ def run(
     Raises E501 where it cannot be started, E502 where it takes longer than `timeout_s`.
     """
     process = _started([str(part) for part in command], cwd, {**os.environ, **(env or {})})
-    try:
-        stdout, stderr = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        raise MyoedgeError(
-            "E502", f"{command[0]} did not finish", {"limit": f"{timeout_s} s"}
-        ) from None
-    except BaseException:
-        _kill(process)
-        raise
+    with _guarded(process.pid):
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            facts = {"limit": f"{timeout_s} s"}
+            raise MyoedgeError("E502", f"{command[0]} did not finish", facts) from None
+        except BaseException:
+            _kill(process)
+            raise
     return CompletedProcess(process.returncode, stdout, stderr)
 
 
@@ -76,10 +81,11 @@ def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Backgrou
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
         arguments = [str(part) for part in command]
         process = _started(arguments, cwd, os.environ, output=log)
-        try:
-            yield Background(process, folder / "log")
-        finally:
-            _kill(process)
+        with _guarded(process.pid):
+            try:
+                yield Background(process, folder / "log")
+            finally:
+                _kill(process)
 
 
 def _started(
@@ -102,6 +108,27 @@ def _started(
     except OSError as error:
         reason = error.strerror or str(error)
         raise MyoedgeError("E501", f"cannot start {command[0]}", {"reason": reason}) from error
+
+
+@contextmanager
+def _guarded(process_group: int) -> Iterator[None]:
+    """Context manager: a shell that kills a process group where this process is killed before.
+
+    The shell waits for the end of a pipe whose other end only this process holds.
+    """
+    script = f"read -r _; kill -9 -- -{process_group}"
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # so that a closed terminal does not end it
+    )
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.communicate()
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -140,9 +167,33 @@ def _writable_root(folder: str) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Context manager of an empty folder beside the cache (programs in it may be executed)."""
-    folder = tempfile.mkdtemp(dir=cache_folder("scratch"))
+    """Context manager of an empty folder beside the cache (programs in it may be executed).
+
+    It is locked as long as its process lives: `remove_abandoned` removes others.
+    """
+    folder = tempfile.mkdtemp(prefix=_LOCKED, dir=cache_folder("scratch"))
+    lock = os.open(folder, os.O_RDONLY)
     try:
+        with suppress(OSError):  # a file system without locks: the folder is never abandoned
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_abandoned() -> None:
+    """Removes scratch folders whose process has ended without removing them."""
+    for folder in cache_folder("scratch").glob(f"{_LOCKED}*"):
+        with suppress(OSError):  # removed or in use; a folder of this minute may not be locked yet
+            if time.time() - folder.stat().st_mtime > NEW_S:
+                _remove_unlocked(folder)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)

@@ -6,10 +6,12 @@ $FAKE_OPENOCD is a JSON file that says what goes wrong ("trouble", "after": so m
 that the state at the end is written to.
 """
 
+import contextlib
 import itertools
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import sys
@@ -235,7 +237,9 @@ def main():
     if TROUBLE == "no probe":
         print("Error: unable to open ftdi device with vid 0403, pid 6010", file=sys.stderr)
         return 1
-    serve(int(re.search(r"tcl_port (\d+)", " ".join(options)).group(1)))
+    with contextlib.suppress(ConnectionError):
+        serve(int(re.search(r"tcl_port (\d+)", " ".join(options)).group(1)))
+    signal.pause()  # OpenOCD waits for the next connection
     return 0
 
 

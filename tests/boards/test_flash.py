@@ -8,7 +8,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,13 @@ from myoedge.backends import console, jtag, openocd
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import golden_sample
 from myoedge.errors import MyoedgeError
+from myoedge.system import tools
 from myoedge.system.elf import read_elf
 from myoedge.targets.boards import boards_dir, find_board
 from tests.boards import sdk
 from tests.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
 from tests.boards.peers import Firmware, at_the_line
-from tests.conftest import Ran
+from tests.conftest import Ran, started
 from tests.conftest import myoedge as command
 from tests.networks import Two
 
@@ -303,6 +306,35 @@ def test_no_process_is_left(two: Build, elf: Path, state: Path) -> None:
         myoedge.flash(two, elf=elf, console=False)
     mine = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _is_ours(p, state)]
     assert mine == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGHUP, signal.SIGKILL])
+def test_openocd_ends_with_a_closed_terminal_and_a_killed_process(
+    two: Build,
+    state: Path,
+    by: signal.Signals,
+    tmp_path: Path,
+    another_cache: Callable[..., Path],
+) -> None:
+    scratch = another_cache() / "scratch"
+    state.write_text(json.dumps({"trouble": "hangs"}))
+    process = started("run", two.folder, "--on", "jtag", cwd=tmp_path)
+    while not state.with_suffix(".end").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(by)
+    process.communicate()
+    assert process.returncode == (130 if by == signal.SIGHUP else -by)
+    gone_by = time.monotonic() + 20
+    while any(_is_ours(p, state) for p in Path("/proc").glob("[0-9]*/cmdline")):
+        assert time.monotonic() < gone_by, "OpenOCD holds the probe"
+        time.sleep(0.02)
+    left = [*scratch.iterdir()]
+    assert bool(left) == (by == signal.SIGKILL)
+    for folder in left:
+        os.utime(folder, (1e9, 1e9))
+    tools.remove_abandoned()
+    assert [*scratch.iterdir()] == []
 
 
 def _is_ours(path: Path, state: Path) -> bool:

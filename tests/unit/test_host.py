@@ -131,10 +131,11 @@ def test_the_newest_libraries_are_kept(tmp_path: Path, cache: Path) -> None:
         (folder / f"{age:02}.so").touch()
         os.truncate(folder / f"{age:02}.so", MAX_BYTES // 64)  # takes no space on the disk
         os.utime(folder / f"{age:02}.so", (1e9 - age, 1e9 - age))
-    left = tools.cache_folder("scratch") / "left by a killed compilation"
+    left = tools.cache_folder("scratch") / "locked-by a killed compilation"
     left.mkdir()
-    os.utime(left, (1e9, 1e9))
     with tools.scratch() as busy:
+        for place in (left, busy):
+            os.utime(place, (1e9, 1e9))
         library = host.build_library(sources(tmp_path / "src", *scaling(2)))
         assert busy.is_dir()
     assert not left.exists()

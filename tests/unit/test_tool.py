@@ -17,6 +17,7 @@ import pytest
 from myoedge.backends import doctor
 from myoedge.errors import MyoedgeError
 from myoedge.system import toolchain, tools
+from tests.conftest import myoedge as command
 from tests.guard import can_asan
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,6 +88,15 @@ def test_a_hung_program_ends_with_its_children(tmp_path: Path) -> None:
         tools.run([sys.executable, "-c", script], cwd=tmp_path, timeout_s=1.0)
     assert caught.value.code == "E502"
     assert not (tmp_path / "survived").exists()
+
+
+def test_below_nohup_a_closed_terminal_is_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert command("explain", "E101", cwd=tmp_path).code == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_two_builds_in_two_folders_are_the_same_bytes(tmp_path: Path) -> None:
