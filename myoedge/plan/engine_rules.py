@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Mapping
 
 from myoedge.errors import MyoedgeError
-from myoedge.operators.base import OPS
-from myoedge.operators.kernel import AUTO, CORES, BrokenRule
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.kernel import AUTO, CORES, BrokenRule, Kernel
 from myoedge.plan.fused_layers import cycles_apart
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.plan import Plan
@@ -48,7 +48,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
     """Rule for which a layer cannot run on an accelerator; None where it can."""
     step, chip = plan.steps[index], plan.chip
     known = {e.name: e for e in chip.engines}
-    kernels = [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
+    kernels = _kernels(step, engine)
     if engine not in known:
         return BrokenRule(f"a target with {engine}", chip.name, "--target gap9")
     if not kernels:
@@ -90,8 +90,34 @@ def check_forced(plan: Plan) -> None:
 
 
 def _not_there(plan: Plan) -> Iterator[int]:
-    """Layers that do not run on the accelerator that they are forced onto."""
-    for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
-        is_forced = step.engine.forced and step.engine.name not in (AUTO, CORES)
-        if is_forced and tiling.kernel.engine != step.engine.name:
+    """Layers that do not run on the accelerator that a pattern forces them onto, where no other
+    layer of a module path of theirs does.
+
+    Layers without a kernel there are among them where their pattern matches no others.
+    """
+    forced = {
+        index: step.engine
+        for index, step in enumerate(plan.steps)
+        if step.engine.forced and step.engine.name not in (AUTO, CORES)
+    }
+    has_kernel = {index: bool(_kernels(plan.steps[index], forced[index].name)) for index in forced}
+    patterns = {forced[index].source for index in forced if has_kernel[index]}
+    there = {
+        (choice.name, path)
+        for index, choice in forced.items()
+        if plan.tilings[index].kernel.engine == choice.name
+        for path in _paths(plan.steps[index])
+    }
+    for index, choice in forced.items():
+        asked = has_kernel[index] or choice.source not in patterns
+        if asked and not any((choice.name, path) in there for path in _paths(plan.steps[index])):
             yield index
+
+
+def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
+    """Kernels of a layer's operator on an engine."""
+    return [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
+
+
+def _paths(step: QuantizedNode) -> set[str]:
+    return {origin.path for origin in step.node.origin}

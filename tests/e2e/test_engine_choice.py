@@ -6,7 +6,8 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from torch import nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units
 from myoedge.quantization import engines
 from myoedge.reports.text import print_report
 from tests.conftest import save_exported
@@ -200,6 +203,63 @@ def test_a_layer_that_cannot_run_where_it_is_forced_to(
     assert (facts["asked"], facts["needs"], facts["has"]) == (f"[engine] {table}", needs, has)
     assert len(notice.tries) == 2
     assert not (tmp_path / "out").exists()
+
+
+class Block(nn.Module):
+    """Layers with and without a kernel on NE16; modules of several layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(16)
+        self.ff = nn.Linear(16, 16)
+        self.gru = nn.GRU(16, 16, batch_first=True)
+        self.lstm = nn.LSTM(16, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.ff(self.norm(x))
+        return self.lstm(self.gru(x)[0])[0]  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Block()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.encoder(x)  # type: ignore[no-any-return]
+
+
+def test_a_pattern_forces_what_has_a_kernel_there_and_one_layer_of_a_path(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = save_exported(Encoder().eval(), (torch.zeros(1, 6, 16),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, 1, 6, 16)).astype(np.float32)
+    (tmp_path / "my.toml").write_text('[engine]\n"encoder.*" = "ne16"\n')
+    options: dict[str, Any] = {"target": "gap9", "simulate": False, "config": tmp_path / "my.toml"}
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", **options)
+    found = {(row["origin"][0]["path"], row["op"]): row for row in build.report["layers"]}
+    there = {path for (path, _), row in found.items() if row["engine"] == "ne16"}
+    assert there == {"encoder.ff", "encoder.gru", "encoder.lstm"}
+    reasons = {row["other_engine"] for row in found.values() if row["engine"] != "ne16"}
+    assert "ne16 needs more than 8 units, not 8 units" in reasons
+    (tmp_path / "my.toml").write_text('[engine]\n"encoder.norm" = "ne16"\n')
+    with pytest.raises(MyoedgeError) as error:
+        myoedge.build(model, calib=calib, output=tmp_path / "out", **options)
+    assert error.value.code == "E308"
+    assert "encoder.norm" in error.value.notice.title
+
+
+@pytest.mark.parametrize(
+    ("batch", "units", "change"),
+    [(2, 16, "a batch of 1"), (1, 8, "more units"), (2, 8, "a batch of 1")],
+)
+def test_advice_on_steps_follows_the_half_of_the_rule_that_is_broken(
+    batch: int, units: int, change: str
+) -> None:
+    gates, state = (5, batch, 4 * units), (batch, units)
+    step = SimpleNamespace(shapes=(gates, state), out=(5, batch, units))
+    rule = one_sequence_of_many_units(cast("QuantizedNode", step))
+    assert rule is not None
+    assert rule.change == change
 
 
 def test_a_pattern_without_layer_and_an_engine_without_name(model: Path, tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def _split(units: int, cores: int) -> tuple[int, float]:
 def one_sequence_of_many_units(step: QuantizedNode) -> BrokenRule | None:
     """Rule of NE16 about steps: one row, more than one tile of units."""
     batch, units = step.shapes[0][1], step.out[-1]
-    if batch == 1 and units > UNITS_A_TILE:
+    if batch > 1:
+        return BrokenRule("one sequence", f"{batch} sequences", "a batch of 1")
+    if units > UNITS_A_TILE:
         return None
-    needs = f"one sequence and more than {UNITS_A_TILE} units"
-    return BrokenRule(needs, f"{batch} and {units}", "a batch of 1")
+    return BrokenRule(f"more than {UNITS_A_TILE} units", f"{units} units", "more units")
