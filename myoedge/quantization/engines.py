@@ -57,7 +57,8 @@ def with_engines(
     allows then runs the layer in fewer estimated cycles.
 
     Cores compute the same integers, so that the planner may still choose them.
-    older   network of another build, whose integers layers keep that have them already
+    older   network of another build, whose integers layers keep that have them already; not those
+            that are to run on an accelerator and can only with other integers
     """
     before = _by_name(older)
     steps = (
@@ -81,7 +82,7 @@ def _with_engine(
         if kernel.unsigned_sums and kernel.engine in engines.accelerators
     ]
     if not kernels or choice.name == CORES:
-        return replace(step, engine=choice)
+        return replace(_as_before(network, step, rules, before), engine=choice)
     if choice.name == AUTO and _is_older(step, before):
         return _on_cores(step, "the older build's integers, which are the cores'")
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
@@ -96,6 +97,21 @@ def _with_engine(
     engine = kernels[broken.index(None)].engine
     more = f"{-gain:,.0f} estimated cycles more" if math.isfinite(gain) else "no tile in L1"
     return _on_cores(step, f"{engine}: {more}")
+
+
+def _as_before(
+    network: QuantGraph,
+    step: QuantizedNode,
+    rules: tuple[LayerRule, ...],
+    before: QuantizedNode | None,
+) -> QuantizedNode:
+    """A layer for the cores, with the integers for an accelerator where the older build had them:
+    the cores compute these too."""
+    has_others = any(kernel.unsigned_sums for kernel in OPS[step.node.op].kernels)
+    if before is None or not has_others or equal(step, before):
+        return step
+    again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
+    return again if equal(again, before) else step
 
 
 def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:

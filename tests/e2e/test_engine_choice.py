@@ -170,6 +170,22 @@ def test_reused_layers_keep_the_integers_that_they_have(
         assert not build.report["reused"]["requantised"]
 
 
+def test_reused_layers_on_the_cores_keep_integers_for_ne16_and_ne16_requantises(
+    model: Path, tmp_path: Path
+) -> None:
+    cores, auto = builds(model, tmp_path, auto="")
+    for name, older in (("cores", auto), ("ne16", cores)):
+        (tmp_path / f"again {name}").mkdir()
+        build = built(model, tmp_path / f"again {name}", engine=name, reuse=older)
+        kept = equal(integers(build), integers(older))
+        labels = {
+            s.node.origin[0].path for s, k in zip(build.network.steps, kept, strict=True) if not k
+        }
+        assert labels == (set() if name == "cores" else {"dense", "head"})
+        checked = myoedge.validate(build, on=("host",))
+        assert checked.exact["host"], checked.difference
+
+
 @pytest.mark.parametrize(
     ("table", "options", "layer", "needs", "has"),
     [
