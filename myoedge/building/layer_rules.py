@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 
 from myoedge.building.config import Config
 from myoedge.errors import MyoedgeError
@@ -46,5 +47,14 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
     for pattern in patterns:
         if not any(matches(pattern, node) for node in graph.nodes):
             paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
-            facts = {"has": ", ".join(paths)}
-            raise MyoedgeError("E233", f'[{table}] "{pattern}" matches no layer', facts)
+            facts, near = {"has": ", ".join(paths)}, _nearest(pattern, paths)
+            tries = [f'[{table}] "{path}" = ...' for path in near]
+            raise MyoedgeError("E233", f'[{table}] "{pattern}" matches no layer', facts, tries)
+
+
+def _nearest(pattern: str, paths: Sequence[str]) -> list[str]:
+    """The pattern that is spelt most like this one and matches a layer, where one is like it."""
+    if not pattern.endswith(".*"):
+        return difflib.get_close_matches(pattern, paths, 1, 0.5)
+    modules = sorted({path[:i] for path in paths for i, char in enumerate(path) if char == "."})
+    return [f"{near}.*" for near in difflib.get_close_matches(pattern[:-2], modules, 1, 0.5)]

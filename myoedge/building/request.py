@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -127,7 +128,8 @@ def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
     names = (FASTEST.name, CORES, *(e.name for e in chip.engines if e.accelerator))
     if engine not in names:
         title = f"there is no engine {engine} for {chip.name}"
-        raise MyoedgeError("E204", title, {"has": ", ".join(names)})
+        near = difflib.get_close_matches(engine.lower(), names, 1, 0.5) or [DEFAULT_ENGINE]
+        raise MyoedgeError("E204", title, {"has": ", ".join(names)}, [f"--engine {near[0]}"])
     return chip if is_used else chip.cores_alone()
 
 

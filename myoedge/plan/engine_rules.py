@@ -21,6 +21,8 @@ def other_engine(plan: Plan, index: int) -> str | None:
     if engine is None or choice.name == CORES:
         return None if engine is None else choice.source
     is_accelerated = kernel.engine == engine
+    if not _kernels(plan.steps[index], engine):
+        return f"{engine} has no kernel for {plan.steps[index].node.op}"
     rule = None if is_accelerated else broken_rule(plan, index, engine)
     if rule is not None:
         return f"{engine} needs {rule.needs}, not {rule.has}"
@@ -53,7 +55,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
         return BrokenRule(f"a target with {engine}", chip.name, "--target gap9")
     if not kernels:
         change = "linear layers, convolutions, gates and attention run there"
-        return BrokenRule("an operator that it has a kernel for", step.node.op, change)
+        return BrokenRule(f"an operator with a kernel on {engine}", step.node.op, change)
     rule = step.engine.broken_rule or kernels[0].broken_rule(step)
     if rule is not None:
         return rule

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-MAX_LAYERS = 16  # rows of the table, so that the whole fits a screen
+MAX_LAYERS = 15  # rows of the table, so that the whole fits a screen
 COMPARISON_STYLES = {True: "green", False: "bold red"}
 # the width of the terminal from which on a column is shown: without cycles, modelled, measured
 NEVER = 1 << 30
@@ -137,6 +137,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     if report.get("reused"):
         yield "reused", _text(wording.reused(report["reused"]))
     yield from _time(report)
+    if engines := wording.engines(report):
+        yield "engines", _text(engines)
     if "stream" in report:
         yield "stream", _text("\n".join([streams.one_line(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from myoedge.operators.kernel import CLUSTER, NINE_CORES
 from myoedge.operators.layer_names import places, told_apart
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 
@@ -109,6 +111,20 @@ def reused(reused_layers: Mapping[str, Any]) -> str:
     layers = several(len(unchanged) + len(others), "layer")
     text = f"{len(unchanged)} of {layers} as in the older build"
     return f"{text}; requantised: {', '.join(others)}" if others else text
+
+
+def engines(report: Report) -> str:
+    """Engines of the layers that multiply: "ne16: 6 of 8 layers that multiply; the cores: 2"; ""
+    for a chip with cores alone."""
+    rows = [row for row in report["layers"] if row["macs"]]
+    if not any(row.get("other_engine") for row in rows):
+        return ""
+    others = Counter(row["engine"] for row in rows if row["engine"] not in (CLUSTER, NINE_CORES))
+    on_cores = len(rows) - others.total()
+    counts = [*others.items(), *[("the cores", on_cores)] * (on_cores > 0)]
+    (first, number), *rest = counts
+    parts = [f"{first}: {number} of {several(len(rows), 'layer')} that multiply"]
+    return "; ".join([*parts, *(f"{name}: {count}" for name, count in rest)])
 
 
 def quantise(port: dict[str, Any]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +17,6 @@ from torch import nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
-from myoedge.operators.base import QuantizedNode
-from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units
 from myoedge.quantization import engines
 from myoedge.reports.text import print_report
 from tests.conftest import save_exported
@@ -72,8 +70,8 @@ def test_auto_takes_the_faster_engine_and_says_why_not_the_other(
     build = built(model, tmp_path, engine="auto")
     assert on_ne16(build) == {"dense"}
     reason = {label: row["other_engine"] for label, row in rows(build).items()}
-    assert reason["grouped"] == "ne16 needs one group, or depthwise 3x3, not 32 groups"
-    assert reason["scores"] == "ne16 needs an operator that it has a kernel for, not softmax"
+    assert reason["grouped"] == "ne16 needs one group, or one for each input, not 32 groups"
+    assert reason["scores"] == "ne16 has no kernel for softmax"
     for label, other in (("dense", "cores"), ("head", "ne16")):
         name, _, rest = reason[label].partition(": ")
         cycles, _, words = rest.partition(" ")
@@ -189,12 +187,12 @@ def test_reused_layers_on_the_cores_keep_integers_for_ne16_and_ne16_requantises(
 @pytest.mark.parametrize(
     ("table", "options", "layer", "needs", "has"),
     [
-        ('"grouped" = "ne16"', {}, "grouped", "one group, or depthwise 3x3", "32 groups"),
+        ('"grouped" = "ne16"', {}, "grouped", "one group, or one for each input", "32 groups"),
         (
             '"scores" = "ne16"',
             {"engine": "cores"},
             "scores",
-            "an operator that it has a kernel for",
+            "an operator with a kernel on ne16",
             "softmax",
         ),
         ('"dense" = "ne16"', {"target": "host"}, "dense", "a target with ne16", "host"),
@@ -257,35 +255,29 @@ def test_a_pattern_forces_what_has_a_kernel_there_and_one_layer_of_a_path(tmp_pa
     assert there == {"encoder.ff", "encoder.gru", "encoder.lstm"}
     reasons = {row["other_engine"] for row in found.values() if row["engine"] != "ne16"}
     assert "ne16 needs more than 8 units, not 8 units" in reasons
-    (tmp_path / "my.toml").write_text('[engine]\n"encoder.norm" = "ne16"\n')
-    with pytest.raises(MyoedgeError) as error:
-        myoedge.build(model, calib=calib, output=tmp_path / "out", **options)
-    assert error.value.code == "E308"
-    assert "encoder.norm" in error.value.notice.title
-
-
-@pytest.mark.parametrize(
-    ("batch", "units", "change"),
-    [(2, 16, "a batch of 1"), (1, 8, "more units"), (2, 8, "a batch of 1")],
-)
-def test_advice_on_steps_follows_the_half_of_the_rule_that_is_broken(
-    batch: int, units: int, change: str
-) -> None:
-    gates, state = (5, batch, 4 * units), (batch, units)
-    step = SimpleNamespace(shapes=(gates, state), out=(5, batch, units))
-    rule = one_sequence_of_many_units(cast("QuantizedNode", step))
-    assert rule is not None
-    assert rule.change == change
+    for pattern, code, text in (
+        ("encoder.norm", "E308", "encoder.norm"),
+        ("encodr.*", "E233", '[engine] "encoder.*" = ...'),
+    ):
+        (tmp_path / "my.toml").write_text(f'[engine]\n"{pattern}" = "ne16"\n')
+        with pytest.raises(MyoedgeError, match=re.escape(text)) as error:
+            myoedge.build(model, calib=calib, output=tmp_path / "out", **options)
+        assert error.value.code == code
 
 
 def test_a_pattern_without_layer_and_an_engine_without_name(model: Path, tmp_path: Path) -> None:
-    for table, code in (('"nowhere.*" = "ne16"', "E233"), ('"dense" = "gpu"', "E232")):
+    for table, code, tries in (
+        ('"nowhere.*" = "ne16"', "E233", ()),
+        ('"dens" = "ne16"', "E233", ('[engine] "dense" = ...',)),
+        ('"dense" = "gpu"', "E232", ()),
+    ):
         with pytest.raises(MyoedgeError) as error:
             built(model, tmp_path, f"[engine]\n{table}\n")
-        assert error.value.code == code
-    with pytest.raises(MyoedgeError) as error:
-        built(model, tmp_path, engine="ne16", target="host")
-    assert error.value.code == "E204"
+        assert (error.value.code, error.value.notice.tries) == (code, tries)
+    for engine, target, nearest in (("ne16", "host", "auto"), ("NE16", "gap9", "ne16")):
+        with pytest.raises(MyoedgeError) as error:
+            built(model, tmp_path, engine=engine, target=target)
+        assert (error.value.code, error.value.notice.tries) == ("E204", (f"--engine {nearest}",))
 
 
 def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> None:
@@ -293,11 +285,11 @@ def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> N
     console = Console(file=io.StringIO(), width=80, no_color=True)
     print_report(build.report, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "ne16 needs one group, or depthwise 3x3, not 32 groups" in text
+    assert "ne16 needs one group, or one for each input, not 32 groups" in text
+    assert "engines      ne16: 1 of 3 layers that multiply; the cores: 2" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert (
-        "ne16 needs one group, or depthwise 3x3, not 32 groups"
-        in (build.folder / "report.html").read_text()
-    )
+    page, _, _ = (build.folder / "report.html").read_text().partition("<script")
+    shown = re.sub(r"<[^>]*>", " ", page)  # neither titles nor the report in JSON
+    assert "cluster (ne16 needs one group, or one for each input, not 32 groups)" in shown
     stored = json.loads((build.folder / "report.json").read_text())
     assert stored["layers"] == build.report["layers"]

@@ -289,12 +289,25 @@ def _planes(weight: Array, way: int) -> Array:
 
 def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
     """Rule of NE16 about groups of channels: one, or a 3x3 filter for each channel."""
-    groups = step.attrs["groups"]
-    each = groups == step.shapes[0][-1] == step.out[-1]
-    if groups == 1 or (each and _is_filter(Spatial.of(step))):
+    groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
+    conv = Spatial.of(step)
+    if groups == 1 or (groups == inputs == outputs and _is_filter(conv)):
         return None
-    change = "a convolution with groups=1, or a depthwise one of 3x3 with stride 1"
-    return BrokenRule("one group, or depthwise 3x3", f"{groups} groups", change)
+    rules = (
+        (groups == inputs, "one group, or one for each input", f"{groups} groups"),
+        (outputs == inputs, "as many outputs as inputs, or one group", f"{outputs} of {inputs}"),
+        (conv.kernel == (3, 3), "a kernel of 3x3, or one group", _sizes(conv.kernel)),
+        (conv.stride == (1, 1), "stride 1, or one group", _sizes(conv.stride)),
+        (conv.dilation == (1, 1), "dilation 1, or one group", _sizes(conv.dilation)),
+    )
+    needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
+    depthwise = "a depthwise one of 3x3 with stride 1, dilation 1 and as many outputs as inputs"
+    return BrokenRule(needs, has, f"a convolution with groups=1, or {depthwise}")
+
+
+def _sizes(numbers: tuple[int, int]) -> str:
+    """Numbers along two axes as text: "3x3"."""
+    return "x".join(map(str, numbers))
 
 
 def has_windows_in_one_group(step: QuantizedNode) -> BrokenRule | None:
@@ -311,5 +324,5 @@ def has_rows(step: QuantizedNode) -> BrokenRule | None:
     conv = Spatial.of(step)
     if _is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None
-    has = "x".join(map(str, conv.kernel))
+    has = _sizes(conv.kernel)
     return BrokenRule("a kernel of 3x3, or of one row", has, "such a kernel, of stride 1")

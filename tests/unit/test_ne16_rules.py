@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of NE16 about convolutions in groups and steps of an LSTM: the property that breaks one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from myoedge.graph.ir import Node
+from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.conv.ne16 import one_group_or_depthwise
+from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units
+
+
+def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> QuantizedNode:
+    """A convolution of 16 channels and 12 x 12 pixels."""
+    weight = torch.zeros(outputs, 16 // groups, kernel, kernel)
+    x = torch.zeros(1, 16, 12, 12)
+    y = functional.conv2d(x, weight, None, stride, 1, dilation, groups)
+    stored = weight.permute(0, 2, 3, 1).numpy().astype(np.int8)
+    attrs = {
+        "stride": (stride, stride),
+        "dilation": (dilation, dilation),
+        "pads": ((1, 1), (1, 1)),
+        "groups": groups,
+    }
+    shapes = [tuple(t.permute(0, 2, 3, 1).shape) for t in (x, y)]
+    node = Node("conv", ("x",), ("y",), attrs)
+    integers = QuantizedParams(arrays={"weight": stored})
+    return QuantizedNode(node, ("x",), (shapes[0],), shapes[1], integers)
+
+
+@pytest.mark.parametrize(
+    ("layer", "needs", "has"),
+    [
+        ((4, 16, 3, 1, 1), "one group, or one for each input", "4 groups"),
+        ((16, 32, 3, 1, 1), "as many outputs as inputs, or one group", "32 of 16"),
+        ((16, 16, 5, 1, 1), "a kernel of 3x3, or one group", "5x5"),
+        ((16, 16, 3, 2, 1), "stride 1, or one group", "2x2"),
+        ((16, 16, 3, 1, 2), "dilation 1, or one group", "2x2"),
+    ],
+)
+def test_a_convolution_in_groups_is_told_the_property_that_breaks_the_rule(
+    layer: tuple[int, int, int, int, int], needs: str, has: str
+) -> None:
+    rule = one_group_or_depthwise(conv(*layer))
+    assert rule is not None
+    assert (rule.needs, rule.has) == (needs, has)
+
+
+@pytest.mark.parametrize("layer", [(16, 16, 3, 1, 1), (1, 32, 5, 2, 2)])
+def test_depthwise_filters_and_convolutions_in_one_group_keep_the_rule(
+    layer: tuple[int, int, int, int, int],
+) -> None:
+    assert one_group_or_depthwise(conv(*layer)) is None
+
+
+@pytest.mark.parametrize(
+    ("batch", "units", "change"),
+    [(2, 16, "a batch of 1"), (1, 8, "more units"), (2, 8, "a batch of 1"), (1, 16, None)],
+)
+def test_advice_on_steps_follows_the_half_of_the_rule_that_is_broken(
+    batch: int, units: int, change: str | None
+) -> None:
+    shapes = ((5, batch, 4 * units), (batch, units))
+    node = Node("lstm", ("gates", "h"), ("y",))
+    step = QuantizedNode(node, ("gates", "h"), shapes, (5, batch, units), QuantizedParams())
+    rule = one_sequence_of_many_units(step)
+    assert (rule and rule.change) == change
