@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def flash_build(
     if to != "ram":
         _flash(board, to)
     path = elf or build.folder / SDK_ELF
-    program = _read(path)
+    program = _read(path, build.folder / "gap_sdk")
     warnings = check_program(program, path, board, build)
     files = _files(build, program)
     table = _table(request, files)
@@ -170,12 +171,15 @@ def _unknown(board: Board, missing: str) -> MyoedgeError:
     return MyoedgeError("E602", f"{board.name} has no {missing} in its board.toml", tries=tries)
 
 
-def _read(path: Path) -> Program:
+def _read(path: Path, project: Path) -> Program:
+    """An application by its file; `project` is that of CMake. Errors: E613 no such file."""
     try:
         return read_elf(path.read_bytes(), path.name)
     except OSError as error:
+        source, made = shlex.quote(str(project)), shlex.quote(str(project / "build"))
         tries = [
-            "build it with the SDK: cmake -S DIR/gap_sdk -B DIR/gap_sdk/build, and --build",
+            "source GAP9_SDK/configs/gap9_evk_audio.sh",
+            f"cmake -S {source} -B {made} && cmake --build {made}",
             "--elf FILE",
         ]
         facts = {"looked for": path, "cause": error.strerror}

@@ -250,7 +250,8 @@ def test_a_program_that_is_not_there(two: Build, elf: Path, state: Path) -> None
     for options in (("--no-console",), ()):  # nor is a board looked for
         ran = command("flash", two.folder, *options, cwd=elf.parent)
         refused(ran, state, "E613")
-        assert "cmake" in ran.err
+        assert "source GAP9_SDK/configs/" in ran.err
+        assert f"cmake -S {two.folder / 'gap_sdk'} -B {two.folder / 'gap_sdk/build'} " in ran.err
 
 
 def test_the_program_for_simulators_is_marked(two: Build, state: Path) -> None:

@@ -190,7 +190,41 @@ all: $(APP_ASM_SRCS)
 """
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+WITH_MAKE = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+@WITH_MAKE
+@pytest.mark.parametrize(
+    "name",
+    ["a blank", "dollar$(touch made)", "dollar$(touch${IFS}made)", "tick`id`", "a;id", "a#b"],
+)
+def test_make_of_4_refuses_a_path_that_it_would_split_or_execute(
+    project: Path, gap_sdk: Path, name: str
+) -> None:
+    rules = gap_sdk / "utils" / "rules" / "pmsis_rules.mk"
+    rules.parent.mkdir()
+    rules.write_text(RULES)
+    folder = project.rename(project.with_name(name)) / SDK_FOLDER
+    env = {"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""}
+    for options in (("-C", folder), ("-f", folder / "Makefile")):
+        done = tools.run(["make", *options], cwd=gap_sdk, env=env)
+        assert (done.returncode, "move the build folder" in done.stderr) == (2, True), done.stdout
+    assert not [*gap_sdk.parent.rglob("made")]
+
+
+def test_an_sdk_that_is_not_set_is_named(
+    project: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GAP_SDK_HOME", raising=False)
+    folder = project / SDK_FOLDER
+    programs = {"make": ("-C", folder), "cmake": ("-S", folder, "-B", folder / "build")}
+    for program in filter(shutil.which, programs):
+        done = tools.run([program, *programs[program]], cwd=project)
+        assert done.returncode != 0
+        assert "GAP_SDK_HOME is not set: source configs/" in " ".join(done.stderr.split())
+
+
+@WITH_MAKE
 def test_make_of_4_takes_the_project(project: Path, gap_sdk: Path) -> None:
     """Variables that utils/rules/pmsis_rules.mk reads: sources that there are, l3.bin, flags."""
     rules = gap_sdk / "utils" / "rules" / "pmsis_rules.mk"
