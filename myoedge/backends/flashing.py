@@ -98,7 +98,7 @@ def flash_build(
             _write(link, installation, board.probe, board.flash[memory], data, progress)
         if to == "ram":
             openocd.start_in_memory(link, board.probe, program.data, program.entry, progress)
-        banner = None if line is None else _banner(line, build, progress)
+        banner = None if line is None else _banner(line, build, link, progress)
     size = sum(len(data) for _, data in program.segments) if to == "ram" else len(image)
     return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
 
@@ -236,9 +236,15 @@ def _write(
     openocd.write_flash(link, probe, flash, flasher.read_bytes(), data, progress)
 
 
-def _banner(line: SerialLine, build: Build, progress: Progress) -> str:
+def _banner(line: SerialLine, build: Build, link: openocd.Session, progress: Progress) -> str:
+    """Identity of the started program. Errors: E603 .. E608, with what OpenOCD has printed."""
     progress("identify")
-    with open_line(line) as link:
-        identity = link.identity()
+    try:
+        with open_line(line) as conversation:
+            identity = conversation.identity()
+    except MyoedgeError as error:
+        found, printed = error.notice, link.running.says.strip()[-400:]
+        facts = {**dict(found.facts), "OpenOCD says": printed or "nothing"}
+        raise MyoedgeError(found.code, found.title, facts, found.tries) from None
     check_identity(identity, build.application)
     return identity.marker

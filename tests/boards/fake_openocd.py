@@ -66,6 +66,8 @@ class Chip:
 
     def resume(self):
         self.running, self.halted = self.pc, False
+        if TROUBLE == "cannot start":  # printed over semihosting
+            print("myoedge gap-sdk gap9 00: cannot start, code 5 of app.c", flush=True)
         if not self.loaded and self.semihosting and TROUBLE != "hangs":
             self.simulate()
         if self.pc == FLASHER:

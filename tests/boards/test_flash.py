@@ -219,6 +219,17 @@ def test_trouble_is_exit_code_6_and_says_what_to_do(
         assert ended(state)["running"] is None, "started although it is wrong"
 
 
+def test_what_a_program_prints_is_shown_where_it_gives_no_identity(
+    two: Build, elf: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 0.4)
+    state.write_text(json.dumps({"trouble": "cannot start"}))
+    with at_the_line(lambda _: b"") as port:
+        ran = command("flash", two.folder, "--elf", elf, "--port", port, cwd=elf.parent)
+    assert (ran.code, "E604" in ran.err) == (6, True), ran.err
+    assert re.search(r"OpenOCD says\s.*cannot start, code 5 of app\.c", ran.err), ran.err
+
+
 @pytest.mark.parametrize("after", [0, 12, 25])
 def test_unplugging_while_flash_is_written(two: Build, elf: Path, state: Path, after: int) -> None:
     state.write_text(json.dumps({"trouble": "unplugged", "after": after}))
