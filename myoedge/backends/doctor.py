@@ -20,7 +20,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.toolchain import ZIG, compiler
 from myoedge.targets.boards import all_boards
 
-BOARD_VERBS = ("flash", "run")  # to a board
+BOARD_VERBS = ("flash", "run", "validate --on board", "bench")
+ON_JTAG = ("run --on jtag", "validate --on jtag")
 PYSERIAL = "pyserial>=3.5"
 State = Literal["ok", "missing", "wrong version"]
 
@@ -68,11 +69,14 @@ def tool_rows() -> tuple[ToolRow, ...]:
         _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _gvsoc_row(),
         _row("pyserial", PYSERIAL, BOARD_VERBS, f'pip install "{PYSERIAL}"', serial),
-        _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
-        _row("openocd_tools", "", ("flash",), openocd.GET_TOOLS, _openocd_tools_place()),
-        _row("gap_sdk", "", ("flash", *ON_GVSOC_SDK), source, sdk),
+        _row("openocd", "", ("flash", *ON_JTAG), openocd.GET, _openocd_place()),
+        _row(
+            *("openocd_tools", "", ("flash", *ON_JTAG), openocd.GET_TOOLS),
+            _openocd_tools_place(),
+        ),
+        _row("gap_sdk", "", ON_GVSOC_SDK, source, sdk),
         _row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
-        _row("probe", "", BOARD_VERBS, connect, _probe_place()),
+        _row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _probe_place()),
     )
     packages = (
         replace(

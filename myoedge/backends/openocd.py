@@ -26,7 +26,8 @@ TAP = re.compile(r"^\s*\d+\s+\S+\s+[YN]\s+(0x[0-9a-fA-F]+)", re.MULTILINE)  # fo
 INSTALL_HINT = "the OpenOCD of GreenWaves' gap_utils or SDK: MYOEDGE_OPENOCD=its path, or on PATH"
 TOOLS_FOLDER = "openocd_tools"  # by this name the vendor's scripts find each other
 TOOLS = f"GAP_OPENOCD_TOOLS=the folder {TOOLS_FOLDER} of gap_utils or SDK"
-_CLONE = "git clone https://github.com/GreenWaves-Technologies/gap_utils && export "
+_URL = "https://github.com/GreenWaves-Technologies/gap_utils"
+_CLONE = f"[ -d gap_utils ] || git clone {_URL} && export "
 GET = f'{_CLONE}MYOEDGE_OPENOCD="$PWD/gap_utils/openocd_ubuntu2204/bin/openocd"'
 GET_TOOLS = f'{_CLONE}GAP_OPENOCD_TOOLS="$PWD/gap_utils/openocd_tools"'
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from myoedge.backends import doctor as survey
+from myoedge.backends import openocd
+from myoedge.system import tools
 from tests.conftest import Ran
 
 OPENOCD = """#!/bin/sh
@@ -37,9 +40,16 @@ def test_what_only_boards_need_is_no_failure(run: Callable[..., Ran]) -> None:
     shown = run("doctor", "--json")
     rows = rows_of(shown)
     assert shown.code == 0
-    for name in ("openocd", "openocd_tools", "gap_sdk", "probe"):
+    blocked = {
+        "openocd": {"flash", "run --on jtag", "validate --on jtag"},
+        "openocd_tools": {"flash", "run --on jtag", "validate --on jtag"},
+        "gap_sdk": {"simulate --on gvsoc-sdk", "validate --on gvsoc-sdk"},
+        "probe": {"flash", "run", "bench", "validate --on board"}
+        | {"run --on jtag", "validate --on jtag"},
+    }
+    for name, verbs in blocked.items():
         assert (rows[name]["state"], rows[name]["needed"]) == ("missing", False)
-        assert "flash" in rows[name]["blocks"]
+        assert {*rows[name]["blocks"]} == verbs
         assert rows[name]["fix"]
     text = run("doctor").out
     assert "missing (optional)   openocd" in text
@@ -101,6 +111,20 @@ def test_a_folder_of_which_no_name_is_so_long(
     assert (shown.code, rows_of(shown)[row]["state"]) == (0, "missing")
 
 
+def test_the_lines_for_openocd_clone_once(tmp_path: Path) -> None:
+    """By a git that fails where the folder is, as git does."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nmkdir gap_utils && echo cloned\n")
+    program.chmod(0o755)
+    lines = (openocd.GET, openocd.GET_TOOLS, "echo $MYOEDGE_OPENOCD $GAP_OPENOCD_TOOLS")
+    env = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = tools.run(["sh", "-ec", "\n".join(lines)], cwd=tmp_path, env=env)
+    home = tmp_path / "gap_utils"
+    wanted = f"cloned\n{home}/openocd_ubuntu2204/bin/openocd {home}/openocd_tools\n"
+    assert (done.returncode, done.stdout) == (0, wanted), done.stderr
+
+
 def test_what_is_needed_fails(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ziglang", None)
     shown = run("doctor", "--json")
@@ -120,7 +144,16 @@ def test_every_row_says_what_it_blocks_and_a_command(
     missing = {name: row for name, row in rows_of(shown).items() if row["state"] == "missing"}
     assert {"cc", "gvsoc", "openocd", "openocd_tools", "gap_sdk", "probe"} <= missing.keys()
     assert shown.code == 0
-    commands = ("git clone", "sudo apt-get", "xcode-select", "pip install", "source", "myoedge")
+    gap_utils = "[ -d gap_utils ] || git clone"
+    commands = (
+        "git clone",
+        gap_utils,
+        "sudo apt-get",
+        "xcode-select",
+        "pip install",
+        "source",
+        "myoedge",
+    )
     for name, row in missing.items():
         assert row["blocks"] or name == "ortools", name
         assert row["fix"].startswith(commands), name
