@@ -139,7 +139,7 @@ def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
 ) -> None:
     torch.manual_seed(0)
     network = {"lstm": nn.LSTM(72, 30, bidirectional=True), "gru": nn.GRU(85, 37)}[name]
-    build = built(network, (62, 1, network.input_size), tmp_path, l1)
+    build = built(network, (62, 1, network.input_size), tmp_path, l1, "ne16")
     assert {row["engine"] for row in build.report["layers"] if row["op"] == "gates"} == {"ne16"}
     assert_exact(build)
 

@@ -46,6 +46,7 @@ JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows 
 JOB = 800  # cycles of a job, beside its operands
 RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
 SUMS = 0  # bytes of a multiplier, where results are sums
+CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a job, a sum of it
 
 
 Rule = Callable[[QuantizedNode], BrokenRule | None]  # of layers: None where they keep to it
@@ -344,7 +345,7 @@ def wide_rows_on_ne16(
 
     def work(sizes: Sizes) -> Any:
         restored = RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k if in_place else 0
-        return pointwise_cycles(sizes["row"], c, sizes["k"], SUMS) + restored
+        return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
 
     return _rows(
         *(step, "me_ne16_linear_s8_s16", {"c": c, "pre": step["pre"]}),
@@ -397,6 +398,16 @@ def _rows(
         work=work,
         l1_only=True,
     )
+
+
+def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
+    """Cycles of a tile whose sums the cores requantise, those of a job beside the job behind it."""
+    at_a_time = job_pixels(rows)
+    jobs = ceil_div(rows, at_a_time)
+    engine = pointwise_cycles(rows, c, k, SUMS) / jobs
+    cores = JOB + k * (CHANNEL + SUM * at_a_time)
+    last = k * (CHANNEL + SUM * (rows - (jobs - 1) * at_a_time))
+    return engine + (jobs - 1) * np.maximum(engine, cores) + last
 
 
 def is_in_words(step: QuantizedNode) -> BrokenRule | None:

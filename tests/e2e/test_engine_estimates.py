@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--engine auto` beside `--engine cores` on the simulated chip, for layers near to the choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from tests.conftest import save_exported
+
+MOST_SLOWER = 1.03
+MOST_ERROR = 0.15  # of a layer on NE16
+
+
+class Sequences(nn.Module):
+    """Results of a recurrent layer, of all steps."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)[0]  # type: ignore[no-any-return]
+
+
+def built(network: nn.Module, shape: tuple[int, ...], folder: Path, engine: str) -> myoedge.Build:
+    torch.manual_seed(0)
+    folder.mkdir()
+    model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    return myoedge.build(model, calib=calib, output=folder / "out", engine=engine, simulate=True)
+
+
+def compare(network: nn.Module, shape: tuple[int, ...], op: str, folder: Path) -> None:
+    """`auto` is hardly slower than the cores, and the estimate on NE16 is near to what it takes."""
+    found = {e: built(network, shape, folder / e, e) for e in ("cores", "auto", "ne16")}
+    cycles = {engine: build.report["cycles"]["total"] for engine, build in found.items()}
+    assert cycles["auto"] <= MOST_SLOWER * cycles["cores"]
+    row = next(row for row in found["ne16"].report["layers"] if row["op"] == op)
+    assert row["engine"] == "ne16"
+    assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=MOST_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "inputs", "units"),
+    [(nn.LSTM, 20, 8, 40), (nn.GRU, 20, 8, 24), (nn.GRU, 5, 64, 16), (nn.LSTM, 60, 128, 40)],
+)
+def test_gates(kind: type[nn.RNNBase], steps: int, inputs: int, units: int, tmp_path: Path) -> None:
+    network = Sequences(kind(inputs, units, batch_first=True))  # type: ignore[call-arg, arg-type]
+    compare(network, (1, steps, inputs), "gates", tmp_path)
