@@ -164,9 +164,10 @@ def simulate_elf(
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
     """
     from myoedge.backends.build import MOST_CYCLES
-    from myoedge.building.simulate import costs, read_program
+    from myoedge.building.simulate import costs
     from myoedge.simulator import RunOptions
     from myoedge.simulator import simulate as run
+    from myoedge.system.elf import read_program
 
     return run(
         read_program(Path(elf)),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -17,11 +18,12 @@ from myoedge.backends.flash_image import boot_image, file_system, flash_images
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import round_up
 from myoedge.system import tools
-from myoedge.system.elf import Program, read_elf
+from myoedge.system.elf import Program, read_program
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
 
 SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
 SIMULATOR_SYMBOL = "me_fabric_controller"  # a symbol of the simulators' program
+ON_JTAG = "myoedge run --on jtag  loads it, serves its files and compares its outputs"
 MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
 L3_FILE, FILES_IN = "l3.bin", "octospi"  # as app_gap_sdk/app.c opens it
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
@@ -79,12 +81,14 @@ def flash_build(
     path = elf or build.folder / SDK_ELF
     program = _read(path, build.folder / "gap_sdk")
     warnings = check_program(program, path, board, build)
+    _check_memory(program, path, to)
     files = _files(build, program)
     table = _table(request, files)
     image = boot_image(program.entry, program.segments)
     images = _images(request, image, files, table)
     warnings += _overwritten(board, images)
-    line = None if find_serial_line is None else find_serial_line()
+    find_line = None if _is_simulators(program) else find_serial_line
+    line = None if find_line is None else find_line()
     installation = openocd.find()
     for warning in warnings:
         warn(warning)
@@ -172,18 +176,16 @@ def _unknown(board: Board, missing: str) -> MyoedgeError:
 
 
 def _read(path: Path, project: Path) -> Program:
-    """An application by its file; `project` is that of CMake. Errors: E613 no such file."""
-    try:
-        return read_elf(path.read_bytes(), path.name)
-    except OSError as error:
-        source, made = shlex.quote(str(project)), shlex.quote(str(project / "build"))
-        tries = [
-            "source GAP9_SDK/configs/gap9_evk_audio.sh",
-            f"cmake -S {source} -B {made} && cmake --build {made}",
-            "--elf FILE",
-        ]
-        facts = {"looked for": path, "cause": error.strerror}
-        raise MyoedgeError("E613", "the application is missing", facts, tries) from None
+    """An application by its file; `project` is that of CMake. Errors: E613 missing, E241."""
+    if os.path.lexists(path):
+        return read_program(path)
+    source, made = shlex.quote(str(project)), shlex.quote(str(project / "build"))
+    tries = [
+        "source GAP9_SDK/configs/gap9_evk_audio.sh",
+        f"cmake -S {source} -B {made} && cmake --build {made}",
+        "--elf FILE",
+    ]
+    raise MyoedgeError("E613", "the application is missing", {"looked for": path}, tries)
 
 
 def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
@@ -195,8 +197,14 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
     ]
     if outside_memory:
         raise _not_for(path, board, {"outside memory": ", ".join(outside_memory)})
-    if SIMULATOR_SYMBOL in program.symbols:
-        return (notice("W601", f"{path.name} is the simulators' program", {"board": board.name}),)
+    if program.entry % 2 or not any(
+        at <= program.entry < at + len(data) for at, data in program.segments
+    ):
+        needs = "an even address of the program"
+        raise _not_for(path, board, {"entry": f"{program.entry:#x}", "needs": needs})
+    if _is_simulators(program):
+        title = f"{path.name} is the simulators' program: it is started, without files and console"
+        return (notice("W601", title, {"board": board.name}, [ON_JTAG]),)
     marker = MARKER.search(b"\0".join(data for _, data in program.segments))
     if marker is None:
         raise _not_for(path, board, {"has": "no build marker"})
@@ -207,6 +215,19 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
     return ()
 
 
+def _is_simulators(program: Program) -> bool:
+    return SIMULATOR_SYMBOL in program.symbols
+
+
+def _check_memory(program: Program, path: Path, to: str) -> None:
+    """Checks that a program runs from a memory, "ram", "mram" or "octospi". Errors: E613."""
+    if to == "ram" or not _is_simulators(program):
+        return
+    facts = {"needs": "files of its debugger", "has": "none where the ROM starts a program"}
+    tries = [ON_JTAG, "the SDK's application: myoedge flash without --elf"]
+    raise MyoedgeError("E613", f"{path.name}, the simulators' program, runs in RAM", facts, tries)
+
+
 def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
     tries = ["build gap_sdk/ again: cmake --build DIR/gap_sdk/build"]
     title = f"{path.name} is not this build's application for {board.name}"
@@ -215,7 +236,7 @@ def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
 
 def _files(build: Build, program: Program) -> bytes | None:
     """File system with l3.bin; None for an application without files."""
-    if not build.l3_image or SIMULATOR_SYMBOL in program.symbols:
+    if not build.l3_image or _is_simulators(program):
         return None
     return file_system({L3_FILE: build.l3_image})
 

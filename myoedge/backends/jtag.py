@@ -14,7 +14,7 @@ from myoedge.backends import openocd
 from myoedge.backends.measurement import FirmwareFiles, Measurement
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
-from myoedge.system.elf import read_elf
+from myoedge.system.elf import read_program
 from myoedge.targets.boards import Board, Probe
 
 NAME = "jtag"
@@ -50,9 +50,8 @@ def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
     link.ask(f"targets {probe.target}")
     link.ask("arm semihosting enable")
     link.put_word(EXIT_REGISTER, 0)  # an earlier program's code
-    data = elf.read_bytes()
-    entry = read_elf(data, elf.name).entry
-    openocd.start_in_memory(link, probe, data, entry, lambda _: None)
+    program = read_program(elf)
+    openocd.start_in_memory(link, probe, program.data, program.entry, lambda _: None)
 
 
 def _exit_code(link: openocd.Session, limit_s: float) -> int:

@@ -134,17 +134,8 @@ def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Sessi
         port = int(server.getsockname()[1])  # free, as the server closes
     ports = f"gdb_port disabled; telnet_port disabled; tcl_port {port}"
     speed = f"adapter speed {probe.speed_khz}"
-    home = installation.tools.parent
-    command: list[str | Path] = [
-        installation.program,
-        "-s",
-        home,
-        "-c",
-        ports,
-        *scripts,
-        "-c",
-        speed,
-    ]
+    home = str(installation.tools.parent)
+    command = [installation.program, "-s", home, "-c", ports, *scripts, "-c", speed]
     with (
         tools.background(command, cwd=folder) as running,
         _connected(running, port) as connection,

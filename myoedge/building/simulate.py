@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.equivalence import (
@@ -25,7 +24,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
-from myoedge.simulator import Program, RunOptions, Simulation, read_elf
+from myoedge.simulator import RunOptions, Simulation
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from myoedge.quantization.samples import Given
 
 TRACE = "trace.json"
-MOST_FILE = 256 << 20  # bytes of a program, by far
 
 Progress = Callable[[int, str], None]
 
@@ -126,16 +124,3 @@ def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mappi
     if like not in COSTS:
         raise MyoedgeError("E204", f"there is no chip like {like}", {"has": ", ".join(COSTS)})
     return COSTS[like] if fc_hart is None else {**COSTS[like], "fc_hart": fc_hart}
-
-
-def read_program(path: Path) -> Program:
-    """A program for GAP9's register map. Errors: E241, E242."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_FILE + 1)
-    except (OSError, ValueError) as error:
-        facts = {"reason": getattr(error, "strerror", None) or str(error)}
-        raise MyoedgeError("E241", f"{path} cannot be read", facts) from None
-    if len(data) > MOST_FILE:
-        raise MyoedgeError("E241", f"{path} is too large", {"at most": f"{MOST_FILE:,} bytes"})
-    return read_elf(data, path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ class Entry:
 # Codes of exit code 1 (model files), of 2 (arguments, samples, files, folders), and all others. One
 # paragraph a code: the code and its meaning, then why it matters and what to do.
 _TEXTS = ("model.txt", "usage.txt", "running.txt")
+
+# W303 and W304 say why cycles are estimated; `flash` warns of W601 and W602 before it writes.
+_NEVER_ERROR = re.compile("W303|W304|W601|W602")
 
 _REMARKS = {
     4: """\
@@ -72,7 +76,12 @@ def explanation(code: str) -> str:
         similar.sort(key=lambda candidate: not candidate.startswith(name[:3]))
         tries = [f"myoedge explain {c}  {entries()[c].title}" for c in similar[:3]]
         raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries or [_BY_EXIT_CODE])
+    return f"{entry.code}  {entry.title}\n\n{entry.text}\n\n{_exit_line(entry)}"
+
+
+def _exit_line(entry: Entry) -> str:
+    if _NEVER_ERROR.fullmatch(entry.code):
+        return "A warning, never an error."
     exit_code = Notice(entry.code, entry.title).exit_code
     start = "A warning. With --strict an error, exit code" if entry.code[0] == "W" else "Exit code"
-    exit_line = f"{start} {exit_code}: {EXIT_CODES[exit_code]}."
-    return f"{entry.code}  {entry.title}\n\n{entry.text}\n\n{exit_line}"
+    return f"{start} {exit_code}: {EXIT_CODES[exit_code]}."

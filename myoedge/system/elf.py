@@ -9,12 +9,14 @@ import io
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
 
 _RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
+MAX_FILE_BYTES = 256 << 20  # of a program, by far
 # Limits against damaged files, which may have any size fields.
 _MAX_SEGMENTS = 256
 _MAX_LOADED_BYTES = 64 << 20
@@ -66,6 +68,22 @@ class Program:
         # the last of several rows for an address wins, but an end of sequence never does
         rows = sorted(_source_lines(self.data), key=lambda row: (row[0], row[1] != ""))
         return [address for address, _ in rows], [line for _, line in rows]
+
+
+def read_program(path: Path) -> Program:
+    """A program from a regular file. Errors: E241 not readable, too large, else as read_elf."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            raise OSError(0, "no regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        facts = {"reason": getattr(error, "strerror", None) or str(error)}
+        raise MyoedgeError("E241", f"{path} cannot be read", facts) from None
+    if len(data) > MAX_FILE_BYTES:
+        facts = {"at most": f"{MAX_FILE_BYTES:,} bytes"}
+        raise MyoedgeError("E241", f"{path} is too large", facts)
+    return read_elf(data, path.name)
 
 
 def read_elf(data: bytes, name: str = "the program") -> Program:

@@ -160,7 +160,8 @@ def load_image(chip, file, first, kind, least="0", most="0"):
 
 
 def load_elf(chip, data):
-    flashers = Path(os.environ["GAP_OPENOCD_TOOLS"], "gap_bins").iterdir()
+    home = sys.argv[sys.argv.index("-s") + 1]
+    flashers = Path(home, "openocd_tools", "gap_bins").iterdir()
     chip.loaded = next((file.name for file in flashers if file.read_bytes() == data), "")
     chip.elf = data
     for at, part in segments(data):

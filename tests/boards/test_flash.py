@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -174,6 +175,11 @@ def test_no_path_is_tcl(
     assert options[options.index("-s") + 1] == str(hostile), "which OpenOCD takes as it is"
 
 
+def test_help_says_what_is_overwritten_by_default(tmp_path: Path) -> None:
+    told = " ".join(command("flash", "--help", cwd=tmp_path).out.split())
+    assert "l3.bin overwrites the start of the octal flash and of MRAM, with --to ram too" in told
+
+
 def test_nothing_is_overwritten_for_a_program_in_ram(two: Build, elf: Path, state: Path) -> None:
     ran = flash(two, elf)
     assert (ran.code, "W602" in ran.err, ended(state)["flashes"]) == (0, False, {})
@@ -257,6 +263,18 @@ def test_the_program_of_another_chip(two: Build, elf: Path, state: Path, tmp_pat
     refused(flash(two, changed), state, "E613")
 
 
+@pytest.mark.parametrize("entry", [0x1C010081, 0x1C0FFFFE, 0x20000000])
+def test_a_program_that_starts_elsewhere(
+    two: Build, elf: Path, state: Path, tmp_path: Path, entry: int
+) -> None:
+    data = bytearray(elf.read_bytes())
+    struct.pack_into("<I", data, 24, entry)  # e_entry
+    (tmp_path / "app").write_bytes(data)
+    ran = flash(two, tmp_path / "app")
+    refused(ran, state, "E613")
+    assert f"{entry:#x}" in ran.err
+
+
 def test_a_program_that_is_not_there(two: Build, elf: Path, state: Path) -> None:
     for options in (("--no-console",), ()):  # nor is a board looked for
         ran = command("flash", two.folder, *options, cwd=elf.parent)
@@ -265,9 +283,25 @@ def test_a_program_that_is_not_there(two: Build, elf: Path, state: Path) -> None
         assert f"cmake -S {two.folder / 'gap_sdk'} -B {two.folder / 'gap_sdk/build'} " in ran.err
 
 
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "."])
+def test_what_is_no_program(two: Build, state: Path, name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ran = command("flash", two.folder, "--elf", name, cwd=tmp_path)
+    assert (ran.code, "E241" in ran.err, "no regular file" in ran.err) == (2, True, True), ran.err
+
+
 def test_the_program_for_simulators_is_marked(two: Build, state: Path) -> None:
-    ran = flash(two, two.folder / "firmware.elf")
-    assert (ran.code, "warning[W601]" in ran.err) == (0, True)
+    ran = command("flash", two.folder, "--elf", two.folder / "firmware.elf", cwd=state.parent)
+    assert (ran.code, "warning[W601]" in ran.err) == (0, True), "it has no console to ask"
+    assert "run --on jtag" in ran.err
+    assert ended(state)["running"] == two.program.entry
+
+
+@pytest.mark.parametrize("to", ["mram", "octospi"])
+def test_the_program_for_simulators_is_not_for_flash(two: Build, state: Path, to: str) -> None:
+    ran = flash(two, two.folder / "firmware.elf", "--to", to)
+    refused(ran, state, "E613")
+    assert "run --on jtag" in ran.err
 
 
 def test_a_board_of_which_too_little_is_known(two: Build, elf: Path, state: Path) -> None:

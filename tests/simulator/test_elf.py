@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
+from myoedge.system import elf
 from myoedge.system.elf import read_elf
 from tests.conftest import Ran
 from tests.isa.program import DATA, ENTRY, L2_END, leave, make_elf
@@ -98,10 +100,23 @@ def test_a_file_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
     assert "cannot be read" in said.err
 
 
-def test_a_file_without_an_end(run: Run) -> None:
-    said = run("simulate", "--elf", "/dev/zero")
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "."])
+def test_what_is_no_regular_file(run: Run, tmp_path: Path, name: str) -> None:
+    """A pipe without a writer would be waited for, a device read without an end."""
+    os.mkfifo(tmp_path / "pipe")
+    said = run("simulate", "--elf", name)
     assert said.code == 2
-    assert "too large" in said.err
+    assert "no regular file" in said.err
+
+
+def test_a_file_of_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elf, "MAX_FILE_BYTES", len(GOOD))
+    (tmp_path / "app").write_bytes(GOOD)
+    assert elf.read_program(tmp_path / "app").data == GOOD
+    (tmp_path / "app").write_bytes(GOOD + b"\0")
+    with pytest.raises(MyoedgeError, match="too large") as caught:
+        elf.read_program(tmp_path / "app")
+    assert caught.value.code == "E241"
 
 
 def test_the_file_that_the_others_are_made_of_is_a_program() -> None:
