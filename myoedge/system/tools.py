@@ -116,7 +116,7 @@ def _guarded(process_group: int) -> Iterator[None]:
 
     The shell waits for the end of a pipe whose other end only this process holds.
     """
-    script = f"read -r _; kill -9 -- -{process_group}"
+    script = f"read -r _; kill -s KILL -- -{process_group}"
     guard = subprocess.Popen(
         ["/bin/sh", "-c", script],
         stdin=subprocess.PIPE,
