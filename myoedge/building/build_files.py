@@ -11,6 +11,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_integer
 from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.files import to_safetensors
+from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
 from myoedge.reports.energy import with_energy
@@ -47,11 +48,12 @@ def estimated_report(
         quantized.accuracy_int8,
         params=quantized.model.params,
     )
-    reused, stream_plan = quantized.reused, build_plan.stream_plan
+    older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
+    reused = older and asdict(reused_layers(plan.steps, quantized.network, older))
     report = {
-        **make_report(build_plan.plan, outcome),
+        **make_report(plan, outcome),
         "budget": asdict(request.limits),
-        "reused": None if reused is None else asdict(reused),
+        "reused": reused,
     }
     if stream_plan is not None:
         report["stream"] = stream_report(

@@ -136,7 +136,7 @@ def finish(inputs: BuildInputs) -> Finished:
         request.limits,
         network=quantized.network,
         fidelity=quantized.fidelity,
-        reused=quantized.reused is not None,
+        reused=quantized.older is not None,
     )
     if plans.short is not None:
         report = estimated_report(next(plans.candidates), quantized, request, inputs.energy)

@@ -40,7 +40,7 @@ from myoedge.quantization.calibrate import (
 )
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.mixed_precision import AIM_DB, refine_precision
-from myoedge.quantization.reuse import Reuse, reused_layers, shares_weights, with_params_of
+from myoedge.quantization.reuse import shares_weights, with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, accuracy, judges, measure
@@ -97,7 +97,7 @@ class Quantized:
     """A network in integers, and what that costs.
 
     warnings   dead layers, flat calibration inputs     times_s   seconds by stage
-    reused     which layers are as in an older build, where one was given
+    older      the network of an older build whose integers layers keep, where one was given
     """
 
     model: Model
@@ -108,7 +108,7 @@ class Quantized:
     accuracy_int8: float | None
     warnings: tuple[Notice, ...]
     times_s: Mapping[str, float]
-    reused: Reuse | None = None
+    older: QuantGraph | None = None
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
         """With more warnings. Errors: the first of them, where warnings are errors."""
@@ -153,8 +153,9 @@ def run_quantize(options: Options) -> Quantized:
             refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
             network, fidelity = _refined(network, fidelity, measured, refine, on_engines, settings)
         judged = _accuracies(network, given)
-    reused = None if options.reuse is None else reused_layers(network, options.reuse)
-    quantized = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
+    quantized = Quantized(
+        model, given, network, fidelity, *judged, warnings, times_s, options.reuse
+    )
     noted = [*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged)]
     return quantized.warned([*noted, *_unlike(network, options.reuse)], options.strict)
 

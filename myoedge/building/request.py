@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
+NO_L2 = "E301"  # of a plan that does not fit L2
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
@@ -214,7 +215,10 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     l3_bytes = request.limits.l3_bytes
     l3 = {} if l3_bytes is None else {"l3": f"{l3_bytes:,} B at most for what L2 has no room for"}
     name = " or ".join(cures) or " and ".join(names)
-    return Broken(name, {**dict(notice.facts), **l3}, [*tries, *notice.tries[:1]])
+    short_of_l2 = notice.code == NO_L2 and "l2" not in (cures or names)
+    title = f"over budget: {name}, with which the network does not fit L2" if short_of_l2 else ""
+    facts = {**dict(notice.facts), **l3}
+    return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
 
 
 def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +22,7 @@ class Reuse:
     """Layers whose integers are those of an older build, and the others.
 
     digest              of the older build's network
-    kept, requantised   labels of layers
+    kept, requantised   labels of layers of the plan
     """
 
     digest: str
@@ -73,17 +74,32 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
     )
 
 
-def reused_layers(network: QuantGraph, old: QuantGraph) -> Reuse:
-    """Layers of the network that have the integers of the old one; views are no layers."""
-    steps = {step.node.name: step for step in old.steps}
+def reused_layers(layers: Iterable[QuantizedNode], network: QuantGraph, old: QuantGraph) -> Reuse:
+    """Layers that have the integers of the old network, and the others.
+
+    layers   of a plan of the network; those that the network lacks, of states say, are left out
+    """
+    steps, before = ({step.node.name: step for step in q.steps} for q in (network, old))
     kept: list[str] = []
     others: list[str] = []
-    for step in network.steps:
-        if not OPS[step.node.op].view:
-            before = steps.get(step.node.name)
-            is_kept = before is not None and equal(step, before)
-            (kept if is_kept else others).append(step.node.label)
+    for layer in layers:
+        if parts := [*_parts(layer, steps)]:
+            olds = [before.get(step.node.name) for step in parts]
+            pairs = zip(parts, olds, strict=True)
+            is_kept = all(older is not None and equal(step, older) for step, older in pairs)
+            (kept if is_kept else others).append(layer.node.label)
     return Reuse(old.digest, tuple(kept), tuple(others))
+
+
+def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator[QuantizedNode]:
+    """Steps of the network that a layer computes: two where it has one behind it."""
+    if layer.node.name not in steps:
+        return
+    step = steps[layer.node.name]
+    yield step
+    while layer.behind is not None and step.node.op != layer.node.op:
+        step = steps[step.node.inputs[0]]  # before views, or the layer itself
+        yield step
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:

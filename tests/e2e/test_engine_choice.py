@@ -180,6 +180,9 @@ def test_reused_layers_on_the_cores_keep_integers_for_ne16_and_ne16_requantises(
             s.node.origin[0].path for s, k in zip(build.network.steps, kept, strict=True) if not k
         }
         assert labels == (set() if name == "cores" else {"dense", "head"})
+        reused = build.report["reused"]
+        assert len(reused["kept"] + reused["requantised"]) == len(build.report["layers"])
+        assert len(reused["requantised"]) == len(labels)
         checked = myoedge.validate(build, on=("host",))
         assert checked.exact["host"], checked.difference
 

@@ -101,6 +101,23 @@ def test_the_same_network_is_kept_whole(tmp_path: Path) -> None:
     ).read_bytes()
 
 
+class FirstFrames(Typing):
+    """Its result is the first half of another tensor: no layer of the plan computes it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[: FRAMES // 2]
+
+
+def test_the_report_counts_the_layers_that_it_lists(tmp_path: Path) -> None:
+    network = FirstFrames()
+    old = built(network, samples(), tmp_path / "old")
+    new = built(network, samples(), tmp_path / "new", reuse=old)
+    assert "slice" in [step.node.op for step in new.network.steps]
+    reused = new.report["reused"]
+    assert [*reused["kept"]] == [row["label"] for row in new.report["layers"]]
+    assert not reused["requantised"]
+
+
 def test_another_network_shares_nothing(tmp_path: Path) -> None:
     torch.manual_seed(3)
     old = built(Typing(), samples(), tmp_path / "old")
