@@ -12,12 +12,15 @@ import pytest
 import torch
 
 import myoedge
+from myoedge.building import budget
 from myoedge.building.budget import Budget, within
 from myoedge.building.config import from_tables, seconds, size_bytes
 from myoedge.building.request import possible
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.operators import layer_names as naming
-from myoedge.targets import find_chip
+from myoedge.plan.plan import Plan
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import Chip, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, thinned
 from tests.e2e.test_memory import Mixed
@@ -298,6 +301,23 @@ def test_a_memory_that_is_too_small_hides_no_other_budget(model: Path, tmp_path:
     assert facts["judged"] == "latency, sqnr: with all memory"
     narrow = refusal(model, tmp_path, 'l1 = "12800"\nsqnr = 90')
     assert (narrow.code, narrow.title) == ("E302", "over budget: l1, sqnr")
+
+
+def test_an_l1_with_which_l2_is_too_small_is_told_as_that(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = budget.plan_within
+
+    def plan_within(network: QuantGraph, chip: Chip, limits: Budget) -> Plan:
+        if limits.l1_bytes is not None:
+            raise MyoedgeError("E301", "no place in L2", {"needs": "2,000 B", "has": "1,000 B"})
+        return whole(network, chip, limits)
+
+    monkeypatch.setattr(budget, "plan_within", plan_within)
+    told = refusal(model, tmp_path, 'l1 = "64 KiB"')
+    assert told.code == "E302"
+    assert told.title == "over budget: l1, with which the network does not fit L2"
+    assert told.tries[0] == "a larger --l1 or [budget] l1"
 
 
 def test_memories_of_the_table_limit_the_planner(model: Path, tmp_path: Path) -> None:
