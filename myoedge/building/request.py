@@ -18,6 +18,7 @@ from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.kernel import CORES, FASTEST
+from myoedge.plan.l3.weight_streaming import NO_L2
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget_check import Broken
 from myoedge.targets import Chip, find_chip
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
-NO_L2 = "E301"  # of a plan that does not fit L2
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 

@@ -24,6 +24,7 @@ from myoedge.plan.timeline import Chunk, candidates, chunks
 PIECE_BYTES = 32768  # of a transfer, at most: its own cost is then 0.4 % of its bytes'
 PIECES = 8  # that the room for transfers holds at least, where tiles are small enough
 CHOICES = 8  # of what stays in L2 that are tried
+NO_L2 = "E301"  # code of a network that does not fit L2
 SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
 
 
@@ -130,7 +131,7 @@ def too_large(
     made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
     sizes += [(life.size_bytes, _shown(plan, life.name)) for life in made]
     return MyoedgeError(
-        "E301",
+        NO_L2,
         f"the network does not fit {chip.name}'s L2 memory",
         {
             "needs": _needed_l2(plan, least, l2_bytes),
