@@ -75,12 +75,12 @@ ROWS = {
 Found = Mapping[str, int]  # macs, cycles, l3_bytes
 
 
-def ran(row: Row, folder: Path) -> Found:
+def ran(row: Row, folder: Path, engine: str = "cores", samples: int = 2) -> Found:
     """One inference. Errors: AssertionError where it is not exact."""
     torch.manual_seed(0)
     model = save_exported(row.make().eval(), (torch.zeros(row.shape),), folder / "model.pt2")
-    calib = np.random.default_rng(0).standard_normal((2, *row.shape)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, l2=row.l2, output=folder / "out", engine="cores")
+    calib = np.random.default_rng(0).standard_normal((samples, *row.shape)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, l2=row.l2, output=folder / "out", engine=engine)
     simulated = myoedge.simulate(build)
     assert simulated.exact
     (inference,) = simulated.measurement.inferences

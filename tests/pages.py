@@ -77,13 +77,17 @@ def shown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def show(
-    found: object, columns: Sequence[str], rows: Sequence[Sequence[str]], recorded: Path
+    found: object,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    recorded: Path,
+    page: Path = PAGE,
 ) -> None:
-    """The table of what was found; kept in a file and in the page where --record is asked for."""
+    """The table of what was found; kept in a file and in a page where --record is asked for."""
     Console().print(shown(columns, rows))
     if "--record" in sys.argv[1:]:
         recorded.write_text(json.dumps(found, indent=1) + "\n")
-        put(head(*columns), rows)
+        put(head(*columns), rows, page)
 
 
 def summary(report: Report, *, width: int = 80, html: str = "") -> str:

@@ -91,13 +91,13 @@ TITLES = {
 }
 
 
-def built(full: Full, folder: Path, samples: int = 16) -> Build:
+def built(full: Full, folder: Path, samples: int = 16, engine: str = "cores") -> Build:
     """With random weights, and ranges from windows of a real recording."""
     torch.manual_seed(3)
     network = full.make(**({"version": full.version} if full.version else {})).eval()
     model = save_exported(network, (torch.zeros(full.shape),), folder / "model.pt2")
     return myoedge.build(
-        model, calib=windows(full.shape, samples, 1), output=folder / "out", engine="cores"
+        model, calib=windows(full.shape, samples, 1), output=folder / "out", engine=engine
     )
 
 

@@ -51,10 +51,10 @@ def test_tuned_builds_are_faster_exact_and_the_same_again(
 ) -> None:
     """The estimate is made wrong: it takes the slowest of the tiles that it knows."""
     from myoedge.plan.l1.tile_choice import TileSearch
+    from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
 
-    def slowest(self: Any, *given: Any) -> Any:
-        found = given[2]
-        return max(found, key=lambda choice: choice.cycles, default=None)
+    def slowest(self: TileSearch, index: int, problem: TilingProblem) -> TileChoice | None:
+        return max(choices(problem), key=lambda choice: choice.cycles, default=None)
 
     another_cache("objects", "programs", "libraries")
     monkeypatch.setattr(TileSearch, "_fastest", slowest)
