@@ -88,7 +88,8 @@ def test_the_ladders_last_rung(two: Build, served: bytes, tmp_path: Path) -> Non
         found = command("validate", two.folder, "--on", "host,board", "--port", port, cwd=tmp_path)
     assert found.code == 0, found.err
     assert "exact: reference = board, outputs, 3 samples" in found.out
-    assert two.report["exact"] == {"host": True, "simulator": None, "gvsoc": None, "board": True}
+    exact = two.report["exact"]  # other tests of this build run it elsewhere
+    assert (exact["host"], exact["board"]) == (True, True)
 
 
 def test_a_run_gives_outputs_and_cycles(two: Build, served: bytes, tmp_path: Path) -> None:
