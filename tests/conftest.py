@@ -112,8 +112,10 @@ def started(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     """`python -m myoedge` as a process of its own."""
 
     def listening() -> None:
-        # A shell's background job ignores Ctrl-C, and so would all that it starts.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # A shell's background job ignores Ctrl-C, one below nohup a closed terminal, and so would
+        # all that they start.
+        for ignored in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_DFL)
 
     command = [sys.executable, "-m", "myoedge", *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
