@@ -309,6 +309,7 @@ def test_inputs_and_outputs_whose_axes_are_turned_stream(tmp_path: Path) -> None
     assert len(turning) == 2
 
 
+@pytest.mark.slow
 def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     """What is needed is what the best plan leaves in L2; who is to blame: what more of alone is
     enough."""
@@ -344,6 +345,7 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     assert plan.l2_bytes <= 8192
 
 
+@pytest.mark.slow
 def test_a_feature_map_of_three_megabytes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = (1, 2, 900, 120)
