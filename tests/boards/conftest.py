@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from myoedge.backends.build import Build
@@ -14,6 +15,7 @@ from tests.networks import Two
 
 @pytest.fixture(scope="session")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    torch.manual_seed(0)
     return sdk.made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
 
 
