@@ -17,8 +17,9 @@ from myoedge.operators.products.ne16 import INPUTS, JOB_PIXELS, SUMS, image_cycl
 EXPONENTIALS, RESULTS = 2, 4
 TABLES = 9 * 516  # bytes: a copy of the table of exponentials for each core
 FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
-PACKED_BYTE = 0.6  # cycles of nine cores
-EXPONENTIAL, RESULT, ROW, JOBS = 9.5, 2.2, 200.0, 600.0  # of a core, beside the engine
+HEAD = 250.0  # cycles of the loop around the parts
+PACKED_BYTE = 0.54  # of nine cores; the bytes of a row as the whole groups that planes have
+EXPONENTIAL, RESULT, ROW, JOBS = 9.5, 2.2, 514.0, 291.0  # of a core, beside the engine
 STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
 
 
@@ -101,6 +102,6 @@ def _head_cycles(numbers: Mapping[str, int]) -> Any:
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)
     products += tiles * (STORED * (keys + columns) + CONFLICTS * keys)
     cores = tiles * (ROW + EXPONENTIAL * keys + RESULT * columns) + JOBS
-    parts = rows / _part_rows(numbers)
-    packed = PACKED_BYTE * keys * (width + columns)
-    return packed + parts * np.maximum(products, cores) + products + cores
+    parts = ceil_div(rows, _part_rows(numbers))
+    packed = PACKED_BYTE * keys * (round_up(width, INPUTS) + round_up(columns, INPUTS))
+    return HEAD + packed + parts * np.maximum(products, cores) + products + cores
