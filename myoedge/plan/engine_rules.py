@@ -10,7 +10,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import AUTO, CORES, BrokenRule, Kernel
 from myoedge.plan.fused_layers import cycles_apart
-from myoedge.plan.l1.layer_kernels import least_bytes
+from myoedge.plan.l1.layer_kernels import cycles_with_code, least_bytes
 from myoedge.plan.plan import Plan
 
 
@@ -43,7 +43,7 @@ def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
     if step.behind is None:
         return tiling.kernel.estimates
     apart = cycles_apart(step, plan.chip.cores_alone())
-    return {tiling.kernel.engine: tiling.choice.cycles, CORES: apart}
+    return {tiling.kernel.engine: cycles_with_code(tiling.kernel, tiling.choice), CORES: apart}
 
 
 def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import CORES
-from myoedge.plan.l1.layer_kernels import candidates
+from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
 from myoedge.plan.l1.tile_search import choose
 from myoedge.targets.chip import Chip
 
@@ -67,5 +67,6 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, chip: Chip) -> Quantized
 
 def _cycles(step: QuantizedNode, chip: Chip) -> float:
     """Estimated cycles of a layer by itself; infinite without a tile in L1."""
-    found = (choose(k, chip.l1_room_bytes, chip.transfers) for k in candidates(step, chip))
-    return min((choice.cycles for choice in found if choice), default=math.inf)
+    kernels = candidates(step, chip)
+    found = (choose(k, chip.l1_room_bytes, chip.transfers) for k in kernels)
+    return min(map(cycles_with_code, kernels, found), default=math.inf)

@@ -12,6 +12,7 @@ from torch import nn
 
 import myoedge
 from tests.conftest import save_exported
+from tests.e2e.test_ne16_layers import Attention
 
 MOST_SLOWER = 1.03
 MOST_ERROR = 0.15  # of a layer on NE16
@@ -53,3 +54,12 @@ def compare(network: nn.Module, shape: tuple[int, ...], op: str, folder: Path) -
 def test_gates(kind: type[nn.RNNBase], steps: int, inputs: int, units: int, tmp_path: Path) -> None:
     network = Sequences(kind(inputs, units, batch_first=True))  # type: ignore[call-arg, arg-type]
     compare(network, (1, steps, inputs), "gates", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "heads", "width"),
+    [(26, 4, 4), (16, 8, 8), (16, 4, 32), (64, 2, 64)],
+)
+def test_attention(tokens: int, heads: int, width: int, tmp_path: Path) -> None:
+    network = Attention(tokens, heads, width, biased=False)
+    compare(network, (1, tokens, heads * width), "attention", tmp_path)

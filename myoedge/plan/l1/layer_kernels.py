@@ -129,14 +129,20 @@ def fastest_kernel(
 def _cycles_alone(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[float]:
-    """Estimated cycles of each kernel by itself; infinite without a tile."""
+    """Estimated cycles of each kernel by itself, with its code from L2; infinite without a tile."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
     if limits == NO_LIMITS or not any(found):
         found = [
             choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
             for choice, kernel in zip(found, kernels, strict=True)
         ]
-    return [math.inf if choice is None else choice.cycles for choice in found]
+    pairs = zip(kernels, found, strict=True)
+    return [cycles_with_code(kernel, choice) for kernel, choice in pairs]
+
+
+def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
+    """Estimated cycles of a layer behind one of another kernel; infinite without a tile."""
+    return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 
 def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
@@ -147,9 +153,9 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
     known: dict[Hashable, tuple[float, float]] = {}
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
-        there = (kernel for kernel in kernels if (kernel.engine in names) == accelerated)
+        there = [kernel for kernel in kernels if (kernel.engine in names) == accelerated]
         found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in there)
-        return min((choice.cycles for choice in found if choice), default=math.inf)
+        return min(map(cycles_with_code, there, found), default=math.inf)
 
     def gain(step: QuantizedNode) -> float:
         kernels = candidates(step, chip)
