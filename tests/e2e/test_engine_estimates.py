@@ -15,7 +15,7 @@ from tests.conftest import save_exported
 from tests.e2e.test_ne16_layers import Attention
 
 MOST_SLOWER = 1.03
-MOST_ERROR = 0.15  # of a layer on NE16
+MOST_ERROR = 0.15  # of a layer, on either engine
 
 
 class Sequences(nn.Module):
@@ -38,13 +38,14 @@ def built(network: nn.Module, shape: tuple[int, ...], folder: Path, engine: str)
 
 
 def compare(network: nn.Module, shape: tuple[int, ...], op: str, folder: Path) -> None:
-    """`auto` is hardly slower than the cores, and the estimate on NE16 is near to what it takes."""
+    """`auto` is hardly slower than the cores, and estimates of both are near to what they take."""
     found = {e: built(network, shape, folder / e, e) for e in ("cores", "auto", "ne16")}
     cycles = {engine: build.report["cycles"]["total"] for engine, build in found.items()}
     assert cycles["auto"] <= MOST_SLOWER * cycles["cores"]
-    row = next(row for row in found["ne16"].report["layers"] if row["op"] == op)
-    assert row["engine"] == "ne16"
-    assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=MOST_ERROR)
+    for engine in ("cores", "ne16"):
+        row = next(row for row in found[engine].report["layers"] if row["op"] == op)
+        assert (row["engine"] == "ne16") == (engine == "ne16")
+        assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=MOST_ERROR)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_gates(kind: type[nn.RNNBase], steps: int, inputs: int, units: int, tmp_
 
 @pytest.mark.parametrize(
     ("tokens", "heads", "width"),
-    [(26, 4, 4), (16, 8, 8), (16, 4, 32), (64, 2, 64)],
+    [(26, 4, 4), (16, 8, 8), (16, 4, 32), (64, 2, 64), (12, 12, 4), (10, 2, 16), (100, 8, 4)],
 )
 def test_attention(tokens: int, heads: int, width: int, tmp_path: Path) -> None:
     network = Attention(tokens, heads, width, biased=False)

@@ -42,7 +42,8 @@ EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
 BELOW = 2**29  # a hidden key's score is so much less
-EXPONENTIAL = 0.4  # of a word of 4 x 4 sums
+# Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
+EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
 
@@ -293,10 +294,10 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     words = float(np.mean(-(-end // 4) - first // 4))
     rows, part = tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
     groups, across = -(-rows // 4), numbers["out_width"] // 4
-    scores = np.maximum(groups * words / cores, 1) * (numbers["width"] / 4)
-    values = -(-groups * across // cores) * words
+    scores = np.ceil(groups * words / cores) * (numbers["width"] / 4 + SCORES)
+    values = -(-groups * across // cores) * (words + VALUES)
     item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * (bool(step.attrs.get("masked")))
-    exponentials = -(-rows // cores) * (words * 4 * item + 85) * EXPONENTIAL
+    exponentials = -(-rows // cores) * (words * 4 * item * EXPONENTIAL + ROW)
     return (scores + values + exponentials) * part
 
 

@@ -28,7 +28,7 @@ KERNELS = {
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
     "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
-    "me_attention_s8": KernelCost(25.0, 2600, 900),
+    "me_attention_s8": KernelCost(25.0, 1400, 4300),
     # a word of taps of four sums
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
     # a word of taps of a sum
