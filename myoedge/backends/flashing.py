@@ -196,22 +196,24 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
         if not any(start <= at and at + len(data) <= start + size for start, size in MEMORIES)
     ]
     if outside_memory:
-        raise _not_for(path, board, {"outside memory": ", ".join(outside_memory)})
+        raise _not_for(path, board, build, {"outside memory": ", ".join(outside_memory)})
     if program.entry % 2 or not any(
         at <= program.entry < at + len(data) for at, data in program.segments
     ):
         needs = "an even address of the program"
-        raise _not_for(path, board, {"entry": f"{program.entry:#x}", "needs": needs})
+        raise _not_for(path, board, build, {"entry": f"{program.entry:#x}", "needs": needs})
     if _is_simulators(program):
         title = f"{path.name} is the simulators' program: it is started, without files and console"
         return (notice("W601", title, {"board": board.name}, [ON_JTAG]),)
     marker = MARKER.search(b"\0".join(data for _, data in program.segments))
     if marker is None:
-        raise _not_for(path, board, {"has": "no build marker"})
+        raise _not_for(path, board, build, {"has": "no build marker"})
     if marker.group(1).decode() != board.chip:
-        raise _not_for(path, board, {"needs": board.chip, "has": marker.group(1).decode()})
+        raise _not_for(path, board, build, {"needs": board.chip, "has": marker.group(1).decode()})
     if marker.group().decode() != build.application:
-        raise _not_for(path, board, {"needs": build.application, "has": marker.group().decode()})
+        raise _not_for(
+            path, board, build, {"needs": build.application, "has": marker.group().decode()}
+        )
     return ()
 
 
@@ -228,8 +230,9 @@ def _check_memory(program: Program, path: Path, to: str) -> None:
     raise MyoedgeError("E613", f"{path.name}, the simulators' program, runs in RAM", facts, tries)
 
 
-def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
-    tries = ["build gap_sdk/ again: cmake --build DIR/gap_sdk/build"]
+def _not_for(path: Path, board: Board, build: Build, facts: dict[str, str]) -> MyoedgeError:
+    made = shlex.quote(str((build.folder / SDK_ELF).parent))
+    tries = [f"build gap_sdk/ again: cmake --build {made}"]
     title = f"{path.name} is not this build's application for {board.name}"
     return MyoedgeError("E613", title, facts, tries)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,11 +75,11 @@ def run_application(
             _copy(build / part, folder / part)
         _rewrite(build, folder, "gap_sdk/sdk.config", lambda text: text.replace(*PLATFORMS))
         made = folder / "made"
-        _cmake(sdk, folder, "-S", str(folder / "gap_sdk"), "-B", str(made), *OPTIONS)
+        _cmake(sdk, build, folder, "-S", str(folder / "gap_sdk"), "-B", str(made), *OPTIONS)
         rows, printed = [], ""
         for sample in files.samples:
             _rewrite(build, folder, "src/golden.h", partial(_with_inputs, sample))
-            _cmake(sdk, folder, "--build", str(made))
+            _cmake(sdk, build, folder, "--build", str(made))
             command = (sdk.cmake, "--build", str(made), "--target", "run")
             environment = _environment(sdk, folder)
             done = tools.run(command, cwd=folder, env=environment, timeout_s=timeout_s)
@@ -111,12 +112,15 @@ def _environment(sdk: Sdk, folder: Path) -> Mapping[str, str]:
     return {**home, "runner_args": f"--flash-property={file}@flash:readfs_flash:files"}
 
 
-def _cmake(sdk: Sdk, folder: Path, *arguments: str) -> None:
+def _cmake(sdk: Sdk, build: Path, folder: Path, *arguments: str) -> None:
+    """Runs cmake in the copy `folder` of a build folder. Errors: E501 it fails."""
     command = (sdk.cmake, *arguments)
     done = tools.run(command, cwd=folder, env=_environment(sdk, folder), timeout_s=TIMEOUT_S)
     if done.returncode != 0:
         facts = {"SDK": sdk.home, "output": _end(done)}
-        tries = ("--on simulator", "cmake -S DIR/gap_sdk -B DIR/gap_sdk/build, to see all of it")
+        source = build / "gap_sdk"
+        places = f"-S {shlex.quote(str(source))} -B {shlex.quote(str(source / 'build'))}"
+        tries = ("--on simulator", f"cmake {places}, to see all of it")
         raise MyoedgeError("E501", "the GAP SDK does not build the application", facts, tries)
 
 

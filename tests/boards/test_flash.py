@@ -255,7 +255,9 @@ def refused(ran: Ran, state: Path, code: str) -> None:
 def test_the_program_of_another_build(two: Build, elf: Path, state: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)  # weights of its own, whatever tests ran before
     other = sdk.made(tmp_path, Two(), (1, 5), (1, 7))
-    refused(flash(other, elf), state, "E613")
+    ran = flash(other, elf)
+    refused(ran, state, "E613")
+    assert f"cmake --build {other.folder / 'gap_sdk' / 'build'}" in ran.err
     assert flash(two, elf).code == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import golden_sample
+from myoedge.backends.measurement import Inference
 from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import SDK_FOLDER, Sources, build_digest, marker
 from myoedge.errors import MyoedgeError
@@ -23,6 +25,7 @@ from myoedge.simulator import Program, read_elf, simulate
 from myoedge.system import toolchain, tools
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from myoedge.zoo.all_convnet import hd
+from myoedge.zoo.emg2qwerty import kao
 from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, small_network
@@ -30,7 +33,7 @@ from tests.e2e.test_less_l2 import SHAPE, Deep
 from tests.firmware.programs import riscv_gcc
 
 CLOSE, LARGE_CYCLES = 0.02, 20_000
-MOST_CYCLES = 10_000_000
+MOST_CYCLES = 20_000_000
 CLOSE_WITH_CHECKS = 0.2  # every PMSIS call is looked at
 CLOSE_WITH_ANOTHER_COMPILER = 0.15
 
@@ -47,11 +50,11 @@ def with_full_l1(program: Program) -> Program:
     return replace(program, segments=((GAP9_CYCLES["l1_base"], content), *program.segments))
 
 
-def golden_run(build: Build, folder: Path, *defines: str) -> str:
+def golden_run(build: Build, folder: Path, *defines: str, cc: str = "zig") -> str:
     """Text that the program prints on the simulated chip."""
     if build.l3_image is not None:
         (folder / "l3.bin").write_bytes(build.l3_image)
-    program = read_elf(sdk.for_chip(build, *defines).elf, "application")
+    program = read_elf(sdk.for_chip(build, *defines, cc=cc).elf, "application")
     ran = simulate(with_full_l1(program), folder=folder, max_cycles=MOST_CYCLES)
     assert ran.exit_code == 0, ran.output
     return ran.output
@@ -83,33 +86,55 @@ def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_
     assert "outputs as expected" in ran.stdout
 
 
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "All-ConvNet": (hd, (1, 1, 16, 8)),
+    "emg2qwerty": (kao, (59, 1, 2, 16, 33)),  # its weights come from L3
+}
+
+
+@pytest.fixture(
+    scope="module", params=["All-ConvNet", pytest.param("emg2qwerty", marks=pytest.mark.slow)]
+)
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    make, shape = NETWORKS[request.param]
+    return sdk.made(tmp_path_factory.mktemp("network"), make(), shape, engine="cores")
+
+
 @pytest.fixture(scope="module")
-def convnet(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return sdk.made(tmp_path_factory.mktemp("convnet"), hd(), (1, 1, 16, 8), engine="cores")
+def bare_metal(network: Build) -> Inference:
+    """What its firmware.elf takes."""
+    (inference,) = myoedge.simulate(network).measurement.inferences
+    return inference
 
 
-def large_layers(build: Build, printed: str) -> list[tuple[int, int]]:
+def large_layers(bare: Inference, printed: str) -> list[tuple[int, int]]:
     """Cycles as printed and in the bare-metal program, of layers of LARGE_CYCLES and of all; what
     a small layer differs by is where its code happens to lie."""
-    (bare,) = myoedge.simulate(build).measurement.inferences
+    assert "outputs as expected" in printed
     wanted = [*(layer.cycles for layer in bare.layers), bare.cycles]
     pairs = zip(cycles(printed), wanted, strict=True)
     return [(found, cycles) for found, cycles in pairs if cycles >= LARGE_CYCLES]
 
 
-def test_cycles_are_those_of_the_bare_metal_program(convnet: Build, tmp_path: Path) -> None:
-    large = large_layers(convnet, golden_run(convnet, tmp_path))
-    assert len(large) >= 6
-    assert all(abs(f - w) <= CLOSE * w for f, w in large), large
+WITH_GCC = pytest.mark.skipif(
+    riscv_gcc() is None, reason="riscv64-unknown-elf-gcc is not installed"
+)
 
 
-@pytest.mark.skipif(riscv_gcc() is None, reason="riscv64-unknown-elf-gcc is not installed")
-def test_cycles_with_c_of_another_compiler_are_close(convnet: Build, tmp_path: Path) -> None:
-    printed = simulate(sdk.for_chip(convnet, cc=str(riscv_gcc())).elf, folder=tmp_path).output
-    assert "outputs as expected" in printed
-    large = large_layers(convnet, printed)
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize(
+    ("cc", "close"),
+    [
+        ("zig", CLOSE),
+        pytest.param(str(riscv_gcc()), CLOSE_WITH_ANOTHER_COMPILER, id="gcc", marks=WITH_GCC),
+    ],
+)
+def test_cycles_are_those_of_the_bare_metal_program(
+    network: Build, bare_metal: Inference, tmp_path: Path, cc: str, close: float
+) -> None:
+    large = large_layers(bare_metal, golden_run(network, tmp_path, cc=cc))
     assert len(large) >= 6
-    assert all(abs(f - w) <= CLOSE_WITH_ANOTHER_COMPILER * w for f, w in large), large
+    assert all(abs(f - w) <= close * w for f, w in large), large
 
 
 # ---- NE16

@@ -85,6 +85,15 @@ def test_texts(two: Build, golden_alone: None, played: pytest.MonkeyPatch) -> No
     assert "GVSoC of the GAP SDK" in (two.folder / "report.html").read_text()
 
 
+@pytest.mark.slow
+def test_weights_from_l3_and_random_samples_validate(
+    weights_in_l3: Build, played: pytest.MonkeyPatch
+) -> None:
+    """The golden sample and random ones, for each of which the application is built anew."""
+    checked = myoedge.validate(weights_in_l3, on="gvsoc-sdk")
+    assert (checked.exact["gvsoc-sdk"], checked.samples["gvsoc-sdk"]) == (True, 3)
+
+
 def test_a_wrong_byte_is_a_difference(
     two: Build, golden_alone: None, played: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +123,9 @@ def test_what_fails(
         myoedge.simulate(two, on="gvsoc-sdk")
     assert raised.value.code == code
     assert says in str(raised.value.notice)
+    project = two.folder / "gap_sdk"
+    tries = f"cmake -S {project} -B {project / 'build'}, to see all of it"
+    assert (tries in raised.value.notice.tries) == (code == "E501")
 
 
 def test_folders_that_an_sdk_has_built_are_not_copied(

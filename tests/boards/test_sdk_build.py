@@ -230,7 +230,7 @@ def test_make_of_4_takes_the_project(project: Path, gap_sdk: Path) -> None:
     rules = gap_sdk / "utils" / "rules" / "pmsis_rules.mk"
     rules.parent.mkdir()
     rules.write_text(RULES)
-    options = ("ME_MILLIVOLTS=650", "ME_BAUD_RATE=1000000")
+    options = ("ME_CLOCK_HZ=240000000", "ME_MILLIVOLTS=650", "ME_BAUD_RATE=1000000")
     env = {"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""}
     done = tools.run(["make", "-C", project / SDK_FOLDER, *options], cwd=gap_sdk, env=env)
     assert done.returncode == 0, done.stderr
@@ -249,3 +249,32 @@ def test_make_of_4_takes_the_project(project: Path, gap_sdk: Path) -> None:
     (flags,) = (value.split() for key, value in said if key == "FLAGS")
     defines = {"ME_PMSIS", "ME_SDK_4", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
     assert {f"-D{define}" for define in (*defines, "ME_XPULP_WORD")} <= {*flags}
+
+
+@WITH_MAKE
+@pytest.mark.parametrize(
+    ("clock_hz", "millivolts", "fits"),
+    [
+        ("240000000", "650", True),
+        ("280000001", "750", True),
+        ("370000000", "800", True),
+        ("239999999", "650", False),
+        ("280000001", "700", False),
+        ("370000001", "800", False),
+        ("300MHz", "800", False),
+        ("300000000", "850", False),
+    ],
+)
+def test_make_of_4_takes_clocks_that_the_voltage_allows(
+    project: Path, gap_sdk: Path, clock_hz: str, millivolts: str, fits: bool
+) -> None:
+    rules = gap_sdk / "utils" / "rules" / "pmsis_rules.mk"
+    rules.parent.mkdir()
+    rules.write_text(RULES)
+    options = (f"ME_CLOCK_HZ={clock_hz}", f"ME_MILLIVOLTS={millivolts}")
+    env = {"GAP_SDK_HOME": str(gap_sdk), "MAKEFLAGS": ""}
+    done = tools.run(["make", "-C", project / SDK_FOLDER, *options], cwd=gap_sdk, env=env)
+    assert (done.returncode == 0) == fits, done.stderr
+    says = f"ME_CLOCK_HZ={clock_hz} at ME_MILLIVOLTS={millivolts}: clocks are 240000000 to"
+    assert (says in done.stderr) != fits
+    assert ("280000000 at 700, 325000000 at 750" in done.stderr) != fits
