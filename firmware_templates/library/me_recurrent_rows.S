@@ -219,24 +219,33 @@ me_function me_lstm_units
     end_units
 me_end me_lstm_units
 
-me_function me_lstm_unsigned_units
-    begin_units
-    lp_setup 1, t0, .Lunsigned_last
-    sums_from 0, 4
-    beqz a2, .Lunsigned_summed
-    added_products unsigned, 4, 4, pv_sdotusp_b
-    j .Lunsigned_cell
-.Lunsigned_summed:
+/* t0 .., a sum a gate: what h, unsigned, adds to them, or without words its sums */
+.macro unsigned_products name, gates
+    sums_from 0, \gates
+    beqz a2, .L\name\()_summed
+    added_products \name, \gates, \gates, pv_sdotusp_b
+    j .L\name\()_gates
+.L\name\()_summed:
     p_lw t4, 4, a0
     p_lw t5, 4, a0
     p_lw t6, 4, a0
+.if \gates == 4
     p_lw s3, 4, a0
+.endif
     add t0, t0, t4
     add t1, t1, t5
     add t2, t2, t6
+.if \gates == 4
     add t3, t3, s3
-.Lunsigned_cell:
-    requantised_gates 0, 4, 4
+.endif
+.L\name\()_gates:
+    requantised_gates 0, \gates, \gates
+.endm
+
+me_function me_lstm_unsigned_units
+    begin_units
+    lp_setup 1, t0, .Lunsigned_last
+    unsigned_products unsigned, 4
     lstm_cell
     p_sb t0, 1, s1
     xori t0, t0, -128
@@ -261,10 +270,8 @@ me_end me_lstm_unsigned_units
     p_sb t0, 1, s0
 .endm
 
-me_function me_gru_units
-    begin_units
-    lp_setup 1, t0, .Lgru_last
-    products gru, 0, 3, 3
+/* t0 .. t2 what h adds to the gates -> t0 the new h, put at s0; the state is renewed */
+.macro gru_state
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     add t0, t0, t4
@@ -277,10 +284,31 @@ me_function me_gru_units
     add t0, t0, s3
     between t1, a6, 6, p_clip15, s6
     renewed
+.endm
+
+me_function me_gru_units
+    begin_units
+    lp_setup 1, t0, .Lgru_last
+    products gru, 0, 3, 3
+    gru_state
 .Lgru_last:
     p_sb t0, 1, s1
     end_units
 me_end me_gru_units
+
+me_function me_gru_unsigned_units
+    begin_units
+    mv t1, s0                   /* y comes first, then h of the next step */
+    mv s0, s1
+    mv s1, t1
+    lp_setup 1, t0, .Lgru_unsigned_last
+    unsigned_products gru_unsigned, 3
+    gru_state
+    xori t0, t0, -128
+.Lgru_unsigned_last:
+    p_sb t0, 1, s1
+    end_units
+me_end me_gru_unsigned_units
 
 me_function me_reset_units
     lw t1, OF_KEEP(a0)

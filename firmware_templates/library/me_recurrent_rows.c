@@ -110,15 +110,21 @@ void me_lstm_units(const me_units *some)
     }
 }
 
-void me_lstm_unsigned_units(const me_units *some)
+/* What h, unsigned, adds to the gates of a unit, or without words its sums. */
+static void add_unsigned_products(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
 {
     const int32_t *sums = (const int32_t *)(const void *)some->h;
+    multiply(some, unit, gates, unsigned_dot, sum);
+    for (int32_t row = 0; some->words == 0 && row < gates; row++)
+        sum[row] = sums[gates * unit + row];
+    requantise(some, unit, gates, sum);
+}
+
+void me_lstm_unsigned_units(const me_units *some)
+{
     for (int32_t unit = 0; unit < some->units; unit++) {
         int32_t sum[4];
-        multiply(some, unit, 4, unsigned_dot, sum);
-        for (int32_t row = 0; some->words == 0 && row < 4; row++)
-            sum[row] = sums[4 * unit + row];
-        requantise(some, unit, 4, sum);
+        add_unsigned_products(some, unit, 4, sum);
         some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
         some->to[unit] = (int8_t)(some->y[unit] ^ -128);
     }
@@ -130,6 +136,16 @@ void me_gru_units(const me_units *some)
         int32_t sum[3];
         add_products(some, unit, 3, sum);
         some->to[unit] = some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
+    }
+}
+
+void me_gru_unsigned_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[3];
+        add_unsigned_products(some, unit, 3, sum);
+        some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
+        some->to[unit] = (int8_t)(some->y[unit] ^ -128);
     }
 }
 

@@ -34,6 +34,7 @@ void me_lstm_units(const me_units *some); /* state: c */
 void me_lstm_unsigned_units(const me_units *some); /* h and `to`: h + 128, unsigned, y is not `to`; without
                                                     * words h is four sums a unit, int32 */
 void me_gru_units(const me_units *some);  /* state: h in 16 bits */
+void me_gru_unsigned_units(const me_units *some); /* as me_lstm_unsigned_units, three sums a unit */
 void me_reset_units(const me_units *some); /* `to`, not y: h as the new gate sees it */
 void me_renew_units(const me_units *some); /* from h that is reset */
 

@@ -57,6 +57,12 @@ def test_gates(kind: type[nn.RNNBase], steps: int, inputs: int, units: int, tmp_
     compare(network, (1, steps, inputs), "gates", tmp_path)
 
 
+@pytest.mark.parametrize(("kind", "units"), [(nn.LSTM, 96), (nn.GRU, 64), (nn.GRU, 128)])
+def test_steps(kind: type[nn.RNNBase], units: int, tmp_path: Path) -> None:
+    network = Sequences(kind(16, units, batch_first=True))  # type: ignore[call-arg, arg-type]
+    compare(network, (1, 20, 16), kind.__name__.lower(), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("tokens", "heads", "width"),
     [(26, 4, 4), (16, 8, 8), (16, 4, 32), (64, 2, 64), (12, 12, 4), (10, 2, 16), (100, 8, 4)],

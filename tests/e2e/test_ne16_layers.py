@@ -153,22 +153,27 @@ def test_gates_of_many_inputs_turn_them_in_their_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "l1", "reverse"),
+    ("kind", "units", "l1", "reverse"),
     [
-        (84, None, True),
-        pytest.param(12, None, False, marks=pytest.mark.slow),
-        pytest.param(150, None, False, marks=pytest.mark.slow),
-        pytest.param(84, "62KiB", False, marks=pytest.mark.slow),
+        (nn.LSTM, 84, None, True),
+        (nn.GRU, 85, None, True),
+        pytest.param(nn.LSTM, 12, None, False, marks=pytest.mark.slow),
+        pytest.param(nn.LSTM, 150, None, False, marks=pytest.mark.slow),
+        pytest.param(nn.LSTM, 84, "62KiB", False, marks=pytest.mark.slow),
+        pytest.param(nn.GRU, 9, None, False, marks=pytest.mark.slow),
+        pytest.param(nn.GRU, 150, None, False, marks=pytest.mark.slow),
+        pytest.param(nn.GRU, 84, "48KiB", False, marks=pytest.mark.slow),
     ],
 )
-def test_steps_of_an_lstm_are_shared_with_the_cores(
-    units: int, l1: str | None, reverse: bool, tmp_path: Path
+def test_steps_are_shared_with_the_cores(
+    kind: type[nn.RNNBase], units: int, l1: str | None, reverse: bool, tmp_path: Path
 ) -> None:
     """Units that fill no word of 16 inputs; steps backwards; tiles of a few steps."""
     torch.manual_seed(0)
-    network = nn.LSTM(16, units, bidirectional=reverse)
+    network = kind(16, units, bidirectional=reverse)  # type: ignore[call-arg, arg-type]
     build = built(network, (21, 1, 16), tmp_path, l1, "ne16")
-    assert {row["engine"] for row in build.report["layers"] if row["op"] == "lstm"} == {"ne16"}
+    steps = [row for row in build.report["layers"] if row["op"] in ("lstm", "gru")]
+    assert {row["engine"] for row in steps} == {"ne16"}
     assert_exact(build)
 
 

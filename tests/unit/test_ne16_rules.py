@@ -11,7 +11,7 @@ from torch.nn import functional
 from myoedge.graph.ir import Node
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16 import one_group_or_depthwise
-from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units
+from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units, resets_products
 
 
 def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> QuantizedNode:
@@ -69,3 +69,13 @@ def test_advice_on_steps_follows_the_half_of_the_rule_that_is_broken(
     step = QuantizedNode(node, ("gates", "h"), shapes, (5, batch, units), QuantizedParams())
     rule = one_sequence_of_many_units(step)
     assert (rule and rule.change) == change
+
+
+@pytest.mark.parametrize(("reset_first", "needs"), [(True, "behind"), (False, None)])
+def test_a_gru_that_resets_h_before_its_products_stays_on_the_cores(
+    reset_first: bool, needs: str | None
+) -> None:
+    node = Node("gru", ("gates", "h"), ("y",), {"reset_first": reset_first})
+    step = QuantizedNode(node, ("gates", "h"), ((5, 1, 48), (1, 16)), (5, 1, 16), QuantizedParams())
+    rule = resets_products(step)
+    assert (rule and rule.needs.split()[3]) == needs

@@ -17,7 +17,7 @@ from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.products.packing import acc_bound, quantize
 
-LSTM_GATES = 4
+LSTM_GATES, GRU_GATES = 4, 3
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
 GATE_PARAMS = QuantParams(2.0**-10, 0, INT16)
 HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out

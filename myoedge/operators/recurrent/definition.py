@@ -62,7 +62,11 @@ from myoedge.operators.recurrent.cells import (
     sigmoid,
     time_order,
 )
-from myoedge.operators.recurrent.ne16 import lstm_on_ne16, one_sequence_of_many_units
+from myoedge.operators.recurrent.ne16 import (
+    one_sequence_of_many_units,
+    resets_products,
+    steps_on_ne16,
+)
 from myoedge.operators.recurrent.tiling import in_tiles
 
 FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
@@ -208,7 +212,7 @@ LSTM = register(
         acc_bound=recurrent_bound,
         kernels=(
             *on_cluster(in_tiles),
-            sums_on_ne16(lstm_on_ne16, has_int8_products, one_sequence_of_many_units),
+            sums_on_ne16(steps_on_ne16, has_int8_products, one_sequence_of_many_units),
         ),
         weights=(3,),
         fixed_params=HIDDEN_PARAMS,
@@ -234,7 +238,12 @@ GRU = register(
     replace(
         LSTM,
         name="gru",
-        kernels=on_cluster(in_tiles),
+        kernels=(
+            *on_cluster(in_tiles),
+            sums_on_ne16(
+                steps_on_ne16, has_int8_products, one_sequence_of_many_units, resets_products
+            ),
+        ),
         doc="h of every step of a GRU, one layer and direction; between steps it has 16 bits",
         real=_all_steps(gru_floats),
         integer=all_steps(gru_steps),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM on NE16 and the cores: in each step the engine multiplies h for some units, the cores for
-the others."""
+"""LSTM and GRU on NE16 and the cores: in each step the engine multiplies h for some units, the
+cores for the others."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from dataclasses import replace
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import BrokenRule, Operand, TiledKernel
-from myoedge.operators.products.ne16 import OUTPUTS, WEIGHT_OFFSET, linear_cycles, linear_planes
+from myoedge.operators.products.ne16 import WEIGHT_OFFSET, linear_cycles, linear_planes
 from myoedge.operators.products.packing import packed_channels, row_sums
-from myoedge.operators.recurrent.cells import LSTM_GATES
+from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
 from myoedge.operators.recurrent.tiling import in_tiles, packed_rows
 from myoedge.targets.chip import Engine
 
 SUM_BYTES = 4
-UNITS_A_TILE = OUTPUTS // LSTM_GATES  # of the engine's outputs
+UNITS_AT_A_TIME = 8  # of the engine: their sums are whole groups of 8, which it stores in a cycle
 CONFLICTS = 1.8  # of the engine's loads with those of eight cores
 INSTRUCTION_CYCLES = 1.15  # of a core beside seven
-CELL_INSTRUCTIONS = 120  # of a unit, behind its products
+CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # of a unit, behind its products
 STEP_CYCLES = 450  # of barriers, code that comes anew, and of the engine's start and end
 
 
-def lstm_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tiles of `in_tiles`, in L1 alone."""
     on_cores, units = in_tiles(step, engine), step.out[-1]
-    of_engine, cycles = _split(units, engine.cores)
-    first = LSTM_GATES * of_engine
+    gates = step.shapes[0][-1] // units
+    of_engine, cycles = _split(gates, units, engine.cores)
+    first = gates * of_engine
     channels = packed_channels(step)
     channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
     arrays = {
@@ -38,10 +39,10 @@ def lstm_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     kept = (operand for operand in on_cores.operands if operand.name not in arrays)
     return replace(
         on_cores,
-        function="me_ne16_lstm_s8",
+        function=f"me_ne16_{step.node.op}_s8",
         operands=(*kept, *(Operand.whole(name, array) for name, array in arrays.items())),
         op={
-            **{f"lstm.{name}": value for name, value in on_cores.op.items()},
+            **{f"cell.{name}": value for name, value in on_cores.op.items()},
             "engine_units": of_engine,
             "planes": "@planes",
         },
@@ -51,25 +52,34 @@ def lstm_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _split(units: int, cores: int) -> tuple[int, float]:
+def _split(gates: int, units: int, cores: int) -> tuple[int, float]:
     """Units that the engine multiplies h for, so that a step takes fewest cycles; and these."""
+    cell = CELL_INSTRUCTIONS[gates]
 
     def cycles(of_engine: int) -> float:
         own, behind = ceil_div(units - of_engine, cores), ceil_div(of_engine, cores)
-        products = own * (ceil_div(units, 4) * (1 + 2 * LSTM_GATES) + CELL_INSTRUCTIONS)
-        engine = CONFLICTS * linear_cycles(units, LSTM_GATES * of_engine)
+        products = own * (ceil_div(units, 4) * (1 + 2 * gates) + cell)
+        engine = CONFLICTS * linear_cycles(units, gates * of_engine)
         on_cores = INSTRUCTION_CYCLES * products
-        return max(engine, on_cores) + INSTRUCTION_CYCLES * behind * CELL_INSTRUCTIONS + STEP_CYCLES
+        return max(engine, on_cores) + INSTRUCTION_CYCLES * behind * cell + STEP_CYCLES
 
-    best = min(range(UNITS_A_TILE, units, UNITS_A_TILE), key=cycles)
+    best = min(range(UNITS_AT_A_TIME, units, UNITS_AT_A_TIME), key=cycles)
     return best, cycles(best)
 
 
 def one_sequence_of_many_units(step: QuantizedNode) -> BrokenRule | None:
-    """Rule of NE16 about steps: one row, more than one tile of units."""
+    """Rule of NE16 about steps: one row, units for the cores besides."""
     batch, units = step.shapes[0][1], step.out[-1]
     if batch > 1:
         return BrokenRule("one sequence", f"{batch} sequences", "a batch of 1")
-    if units > UNITS_A_TILE:
+    if units > UNITS_AT_A_TIME:
         return None
-    return BrokenRule(f"more than {UNITS_A_TILE} units", f"{units} units", "more units")
+    return BrokenRule(f"more than {UNITS_AT_A_TIME} units", f"{units} units", "more units")
+
+
+def resets_products(step: QuantizedNode) -> BrokenRule | None:
+    """Rule of NE16 about a GRU: one product of h in a step."""
+    if not step.attrs["reset_first"]:
+        return None
+    needs, has = "a reset gate behind the products", "a reset gate in front of them"
+    return BrokenRule(needs, has, "linear_before_reset = 1, as torch's GRU has it")

@@ -22,6 +22,7 @@ KERNELS = {
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_lstm_s8": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores together
+    "me_ne16_gru_s8": KernelCost(1.0, 700, 1500),
     "me_ne16_conv_s8": KernelCost(1.0, 800, 1800),
     "me_ne16_conv_mean_s8": KernelCost(1.0, 800, 1800),
     "me_conv_s8": KernelCost(25.5, 1300, 1400),
