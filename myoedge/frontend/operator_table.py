@@ -12,6 +12,7 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.attention.import_rows import packed_attention_shape
 from myoedge.operators.base import OPS
 from myoedge.operators.conv.import_rows import conv
+from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
 from myoedge.operators.layout.import_rows import NOTHING
 
@@ -21,7 +22,9 @@ CALLS: Mapping[str, Mapping[str, Row]] = {**{op: {} for op in ("", *OPS)}, **ate
 KEEPS = frozenset(aten_names(NOTHING))
 IMPORT: Mapping[str, Row] = {
     **{name: row for rows in CALLS.values() for name, row in rows.items()},
-    **dict.fromkeys(aten_names("conv3d conv3d.padding"), conv),  # only to be refused by its rank
+    # only to be refused by their rank
+    **dict.fromkeys(aten_names("conv3d conv3d.padding"), conv),
+    **dict.fromkeys(aten_names("conv_transpose3d.input"), conv_transpose),
 }
 
 ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name

@@ -144,7 +144,6 @@ INSTEAD = {
     "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
     "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
     "einsum": "matmul, permute and reshape written out, which are supported",
-    "conv_transpose": "a convolution and nearest-neighbour upsampling by a whole factor",
     "embedding": "one-hot inputs and a linear layer",
     "upsample": "nearest-neighbour upsampling by a whole factor",
     "vector_norm": "F.normalize(x, dim=-1) with p=2, eps up to 1e-4, or F.rms_norm",

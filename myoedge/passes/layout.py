@@ -184,6 +184,27 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("reshape", y, **reshape.attrs, origin=joined_origins(reshape))
 
 
+@rewrites("table", "affine")
+def before_inside(graph: Graph, node: Node) -> Rewrite | None:
+    """f(view(x)) = view(f(x)) of views and slices inside a layer, so that f fuses with it.
+
+    Factors of channels that lie behind each other several times in x's last axis are repeated.
+    """
+    view = made_by(graph, node.inputs[0], "slice", "reshape", reader=node)
+    if view is None or not view.attrs.get("inside"):
+        return None
+    x, attrs, patch = view.inputs[0], node.attrs, GraphBuilder(graph, node)
+    factors = [graph.constants[name] for name in node.inputs[1:]]
+    if factors:
+        source, last = graph.shape(x), len(graph.shape(node.name)) - 1
+        if attrs["axis"] != last or source[-1] % factors[0].size:
+            return None
+        factors = [np.tile(factor, source[-1] // factor.size) for factor in factors]
+        attrs = {**attrs, "axis": len(source) - 1}
+    y = patch.add(node.op, x, *map(patch.constant, factors), **attrs)
+    return patch.last(view.op, y, **view.attrs, origin=joined_origins(view))
+
+
 SINK: tuple[Rule, ...] = (
     merge_transposes,
     deduplicate_transpose,
@@ -192,6 +213,7 @@ SINK: tuple[Rule, ...] = (
     flatten_into_linear,
     reshape_first,
     sink_reshape,
+    before_inside,
 )
 
 

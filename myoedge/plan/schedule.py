@@ -37,6 +37,7 @@ from myoedge.targets.chip import Chip
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
 ENOUGH = 2  # plans to choose from, where the best does not wait for L3
 WAITS = 1.1  # times what it computes
+BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is faster than cores in L2
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,23 @@ def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
     """Tensors that are other tensors' bytes: {view: (tensor, offset in bytes)}."""
     aliases: dict[str, tuple[str, int]] = {}
+    leaving = {_slice_of_output(q, name) for name in q.graph.outputs}
     for node in q.graph.nodes:
         first = 0 if OPS[node.op].view else None
-        if node.op == "slice":
+        if node.op == "slice" and node.name not in leaving:
             first = contiguous_slice(q.graph.shape(node.inputs[0]), node.attrs["cuts"])
         if first is not None:
             offset = first * q.element_type(node.inputs[0]).size_bytes
             if offset % alignment == 0:
                 aliases[node.name] = (node.inputs[0], offset)
     return aliases
+
+
+def _slice_of_output(q: QuantGraph, name: str) -> str:
+    """The slice that an output is a view of, where the DMA copies it faster than the cores."""
+    while (node := q.graph.producer.get(name)) is not None and OPS[node.op].view:
+        name = node.inputs[0]
+    return name if node is not None and size_bytes(q, name) >= BYTES_BY_DMA else ""
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:

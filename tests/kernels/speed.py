@@ -83,6 +83,15 @@ def conv(shape: tuple[int, ...], k: int, size: int, **more: int) -> Callable[[],
     return lambda: Layer(Last(kind(shape[-1], k, size, **pads)), (shape,))  # type: ignore[arg-type]
 
 
+def transposed(
+    shape: tuple[int, ...], k: int, size: int, pad: int, **more: int
+) -> Callable[[], Layer]:
+    """Of stride 2."""
+    kind = nn.ConvTranspose2d if len(shape) == 4 else nn.ConvTranspose1d
+    options = {"stride": 2, "padding": pad, **more}
+    return lambda: Layer(Last(kind(shape[-1], k, size, **options)), (shape,))  # type: ignore[arg-type]
+
+
 def product(m: int, c: int, k: int) -> Callable[[], Layer]:
     return lambda: Layer(Function(torch.matmul), ((m, c), (c, k)))
 
@@ -186,6 +195,18 @@ ROWS: Mapping[str, Row] = {
         kernel=lambda: ("depthwise", case_of(seeded(), Conv(16, 16, 64), simple=True)),
         from_l2=conv((1, 16, 16, 64), 64, 3, groups=64),
         wanted=(5.5, 4.5),
+    ),
+    "transposed conv 4x4 stride 2, 16x16, 32 -> 16": Row(
+        2_097_152, from_l2=transposed((1, 16, 16, 32), 16, 4, 1), wanted=(0.0, 12.0)
+    ),
+    "transposed conv 2x2 stride 2, 16x16, 32 -> 16": Row(
+        524_288, from_l2=transposed((1, 16, 16, 32), 16, 2, 0), wanted=(0.0, 9.0)
+    ),
+    "transposed conv 1d k = 4, stride 2, 256, 32 -> 32": Row(
+        1_048_576, from_l2=transposed((1, 256, 32), 32, 4, 1), wanted=(0.0, 12.0)
+    ),
+    "transposed depthwise 4x4 stride 2, 16x16x16": Row(
+        65_536, from_l2=transposed((1, 16, 16, 16), 16, 4, 1, groups=16)
     ),
     "matrix times vector 256 x 256": Row(
         65_536, "linear 1 x 256 x 256", from_l2=linear(1, 256, 256), wanted=(11.0, 6.0)

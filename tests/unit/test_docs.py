@@ -338,7 +338,6 @@ def test_every_operator_has_a_use_here() -> None:
         ("group_norm", torch.nn.GroupNorm(2, 4), (2, 4, 6)),
         ("lstm", torch.nn.LSTM(6, 3, proj_size=2, batch_first=True), (2, 4, 6)),
         ("rnn", torch.nn.RNN(6, 3, batch_first=True), (2, 4, 6)),
-        ("conv_transpose", torch.nn.ConvTranspose1d(4, 2, 3), (2, 4, 6)),
         ("einsum", Calling(lambda x: torch.einsum("bct,bdt->bcd", x, x)), (2, 4, 6)),
     ],
 )

@@ -30,6 +30,7 @@ from tests.onnx_nodes import cases, changed, computed, imported, variants
 REFUSED: Mapping[str, tuple[str, ...]] = {
     "select_last_index": (r"test_arg(max|min)_.*select_last_index",),
     "pooling 3-D": (r"test_averagepool_3d_.*", r"test_maxpool_3d_.*"),
+    "transposed convolution 3-D": (r"test_convtranspose_3d",),
     "pooling with dilation": (r"test_(average|max)pool_2d_dilations",),
     "only the first result": (r"test_dropout_default_mask.*", r"test_maxpool_with_argmax_.*"),
     "model.eval()": (r"test_batchnorm_.*training_mode", r"test_training_dropout_.*"),

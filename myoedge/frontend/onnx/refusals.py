@@ -24,7 +24,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     ),
     "MatMul, Transpose and Reshape written out, which are supported": ("Einsum",),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
-    "a Conv and Resize by a whole factor, nearest": ("ConvTranspose", "Col2Im", "MaxUnpool"),
+    "a Conv and Resize by a whole factor, nearest": ("Col2Im", "MaxUnpool"),
     "the network without control flow: loops unrolled, the branch that is taken alone; onnxsim "
     "model.onnx plain.onnx does it where the conditions are constant": ("If", "Loop", "Scan"),
     "the float network, from before it was quantised: myoedge does that itself": (

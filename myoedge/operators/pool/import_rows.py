@@ -8,7 +8,7 @@ from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import outer_inner
-from myoedge.operators.conv.import_rows import batched, pads_of, per_axis
+from myoedge.operators.conv.windows import batched, pads_of, per_axis
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,

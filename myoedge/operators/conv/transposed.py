@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transposed convolutions written as convolutions: the results between two steps of the stride are
+channels, which are interleaved behind it.
+
+Views and slices are marked as "inside" a layer: factors and activations pass them, and fuse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.conv.windows import batched, per_axis
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    as_tuple,
+    channels_first,
+    channels_last,
+    optional_bias,
+    reshape,
+    slice_axis,
+    transpose,
+    weights,
+)
+from myoedge.operators.import_rows import Arguments
+from myoedge.operators.layout.copies import copied
+
+MOST_TAPS = 2**26  # weights, with zeros between those of a dilated kernel
+
+
+@dataclass(frozen=True, slots=True)
+class TransposedAxis:
+    """One spatial axis of a transposed convolution: result q = stride * i + dilation * r - front.
+
+    n, out      elements of the input and of the result
+    taps        of the kernel, r counts them
+    """
+
+    n: int
+    out: int
+    taps: int
+    stride: int
+    dilation: int
+    front: int
+
+    @property
+    def reach(self) -> int:
+        """Taps and the zeros between them, where several results are made at a time."""
+        return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
+
+    @property
+    def windows(self) -> int:
+        """Taps of the convolution that makes `stride` results at each of its positions."""
+        return -(-self.reach // self.stride)
+
+    @property
+    def positions(self) -> range:
+        """Positions of that convolution, counted from the first input element."""
+        return range(self.front // self.stride, -(-(self.front + self.out) // self.stride))
+
+    @property
+    def step(self) -> int:
+        """Dilation of that convolution."""
+        return self.dilation if self.stride == 1 else 1
+
+    @property
+    def pads(self) -> tuple[int, int]:
+        """Padding of that convolution; negative where input elements reach no result."""
+        before = (self.windows - 1) * self.step - self.positions.start
+        return before, self.positions.stop - self.n
+
+    @property
+    def crop(self) -> tuple[int, int, int]:
+        """Results that are kept, among those of all positions."""
+        first = self.front - self.positions.start * self.stride
+        return first, first + self.out, 1
+
+
+def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """[N, C, *S] (or without N) through a convolution with prod(stride) times the channels."""
+    w = weights(d, a["weight"], "a transposed convolution's weight")
+    rank, groups = w.ndim - 2, int(a["groups"])
+    if rank not in (1, 2):
+        raise Unsupported(f"transposed convolution {rank}-D")
+    x = batched(d, a["input"], rank + 2)
+    if groups < 1 or w.shape[0] % groups or d.shape(x)[1] != w.shape[0]:
+        raise ValueError(f"{d.shape(x)[1]} channels in {groups} groups, weights {list(w.shape)}")
+    bias = optional_bias(d, a["bias"])
+    if bias and d.shape(*bias) != (groups * w.shape[1],):
+        raise ValueError(f"a bias {list(d.shape(*bias))}")
+    axes = _axes(a, d.shape(x)[2:], w.shape[2:], out[-rank:])
+    for axis, spatial in enumerate(axes, 2):
+        (before, after), n = spatial.pads, d.shape(x)[axis]
+        x = slice_axis(d, x, axis, max(-before, 0), n + min(after, 0))
+    x = transpose(d, x, channels_last(rank + 2))
+    own = d.constants[bias[0]] if bias else None
+    y = _interleaved(d, *_by_phases(d, x, _phases(w, groups, axes), own, axes), axes)
+    return reshape(d, channels_first(d, _cropped(d, y, axes)), out)
+
+
+def _by_phases(
+    d: GraphBuilder, x: str, w: Array, bias: Array | None, axes: Sequence[TransposedAxis]
+) -> tuple[str, int]:
+    """[N, *positions, groups * strides * K/groups], and groups of channels between the strides.
+
+    w   [groups, *strides, K/groups, *windows, C/groups]
+    A depthwise convolution stays one: the input's channels are there as often as there are strides.
+    """
+    rank = len(axes)
+    own: tuple[Array, ...] = ()
+    if bias is not None:
+        own = (bias.reshape(w.shape[0], *(1,) * rank, w.shape[rank + 1]),)
+    groups = apart = w.shape[0]
+    if groups > 1 and w.shape[rank + 1] == w.shape[-1] == 1:
+        count = math.prod(axis.stride for axis in axes)
+        x = copied(d, x, (*(1,) * (rank + 1), count), whole=True)
+        w, own = w.swapaxes(0, rank + 1), tuple(b.swapaxes(0, rank + 1) for b in own)
+        groups, apart = count * groups, 1
+    biases = (np.broadcast_to(b, w.shape[: rank + 2]).reshape(-1) for b in own)
+    rows = w.reshape(-1, *w.shape[rank + 2 :])
+    attrs: dict[str, Any] = {
+        "stride": (1,) * rank,
+        "dilation": tuple(axis.step for axis in axes),
+        "pads": tuple((max(axis.pads[0], 0), max(axis.pads[1], 0)) for axis in axes),
+    }
+    y = d.add("conv", x, *map(d.constant, (rows, *biases)), **attrs, groups=groups)
+    return y, apart
+
+
+def _axes(a: Arguments, sizes: Shape, kernel: Shape, out: Shape) -> tuple[TransposedAxis, ...]:
+    rank = len(sizes)
+    stride, dilation = (per_axis(a, name, rank) for name in ("stride", "dilation"))
+    added = as_tuple(a.get("output_padding") or 0, rank)
+    fronts = (
+        _front(a, rank, axis, s * (n - 1) + (k - 1) * d + 1 + more - wanted)
+        for axis, (n, k, s, d, more, wanted) in enumerate(
+            zip(sizes, kernel, stride, dilation, added, out, strict=True)
+        )
+    )
+    rows = zip(sizes, out, kernel, stride, dilation, fronts, strict=True)
+    axes = tuple(TransposedAxis(*row) for row in rows)
+    if math.prod(axis.reach + axis.stride for axis in axes) > MOST_TAPS:
+        raise Unsupported(f"dilation {list(dilation)} with stride {list(stride)}")
+    return axes
+
+
+def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
+    """Results cut off in front, of `cut` in all; ONNX says it in several ways."""
+    if "padding" in a:
+        return as_tuple(a["padding"], rank)[axis]
+    if a["auto_pad"] == "NOTSET" and not a["output_shape"]:
+        return (a["pads"] or (0,) * 2 * rank)[axis]
+    return {"SAME_UPPER": cut // 2, "VALID": 0}.get(a["auto_pad"], cut - cut // 2)
+
+
+def _phases(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:
+    """[C, K/groups, *R] as weights [groups, *strides, K/groups, *windows, C/groups].
+
+    Phase p of an axis has the taps p, p + stride, .. of the kernel, the last one first.
+    """
+    rank = len(axes)
+    dense = np.zeros((*w.shape[:2], *(a.windows * a.stride for a in axes)), np.float32)
+    spread = (slice(0, a.reach, a.dilation if a.stride > 1 else 1) for a in axes)
+    dense[(slice(None), slice(None), *spread)] = w
+    cut = (n for a in axes for n in (a.windows, a.stride))
+    split = dense.reshape(groups, w.shape[0] // groups, w.shape[1], *cut)
+    split = np.flip(split, tuple(range(3, 3 + 2 * rank, 2)))
+    order = (0, *range(4, 4 + 2 * rank, 2), 2, *range(3, 3 + 2 * rank, 2), 1)
+    return np.asarray(split.transpose(order))
+
+
+def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[TransposedAxis]) -> str:
+    """[N, *positions, groups * strides * C] -> [N, *(positions * stride), groups * C]."""
+    n, *positions, k = d.shape(y)
+    rank, strides = len(axes), [axis.stride for axis in axes]
+    count = math.prod(strides)
+    split = [i for i, factor in enumerate([groups, *strides]) if factor > 1]
+    places = {i: [1 + rank + at] for at, i in enumerate(split)}  # 0: of groups, 1 ..: of strides
+    spatial = (place for axis in range(rank) for place in (1 + axis, *places.get(1 + axis, [])))
+    order = [0, *spatial, *places.get(0, [])]
+    if order != sorted(order):
+        cut = (n, *positions, *(([groups, *strides])[i] for i in split), k // groups // count)
+        y = transpose(d, _view(d, y, cut), (*order, len(cut) - 1))
+    return _view(d, y, (n, *(m * s for m, s in zip(positions, strides, strict=True)), k // count))
+
+
+def _view(d: GraphBuilder, y: str, shape: Shape) -> str:
+    return y if d.shape(y) == shape else d.add("reshape", y, shape=shape, inside=True)
+
+
+def _cropped(d: GraphBuilder, y: str, axes: Sequence[TransposedAxis]) -> str:
+    """[N, *spatial, C] of all positions -> those of the result."""
+    shape = d.shape(y)
+    cuts = ((0, shape[0], 1), *(axis.crop for axis in axes), (0, shape[-1], 1))
+    if cuts == tuple((0, n, 1) for n in shape):
+        return y
+    return d.add("slice", y, cuts=cuts, inside=True)

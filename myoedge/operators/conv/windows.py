@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of operators with windows: steps for every axis, and padding."""
+
+from __future__ import annotations
+
+import math
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, as_tuple, reshape
+from myoedge.operators.import_rows import Arguments
+
+MOST_PADDED = 2**28  # positions, padding included
+AUTO_PAD = {"same": "SAME_UPPER", "valid": "VALID"}  # ONNX's names of torch's
+Pads = tuple[tuple[int, int], ...]
+
+
+def batched(d: GraphBuilder, x: str, rank: int) -> str:
+    return x if len(d.shape(x)) == rank else reshape(d, x, (1, *d.shape(x)))
+
+
+def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
+    """An argument of windows for every axis; 1 where it is left out."""
+    values = as_tuple(a.get(name) or 1, rank)
+    if len(values) != rank or min(values) < 1:
+        raise Unsupported(f"{name} {list(values)} for {rank} axes")
+    return values
+
+
+def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Pads:
+    """(before, after) for every spatial axis.
+
+    `padding` is of both ends of every axis, "same" or "valid"; `pads` lists all fronts, then all
+    ends, and auto_pad says where the odd element lies.
+    """
+    rank, padding = len(sizes), a.get("padding", 0)
+    auto = a.get("auto_pad", AUTO_PAD.get(str(padding), "NOTSET"))
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        pads = []  # ceil(n / stride) results; the odd element lies behind or in front
+        for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
+            both = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+            small, large = both // 2, both - both // 2
+            pads.append((small, large) if auto == "SAME_UPPER" else (large, small))
+        return tuple(pads)
+    flat = (0,) * 2 * rank
+    if auto == "NOTSET":
+        flat = tuple(a.get("pads") or as_tuple(padding, rank) * 2)
+    if len(flat) != 2 * rank or min(flat) < 0:
+        raise Unsupported(f"pads {list(flat)} for {rank} axes")
+    if math.prod(n + flat[i] + flat[rank + i] for i, n in enumerate(sizes)) > MOST_PADDED:
+        raise Unsupported(f"pads {list(flat)}")
+    return tuple(zip(flat[:rank], flat[rank:], strict=True))
