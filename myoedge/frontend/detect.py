@@ -154,12 +154,13 @@ def _pickle_of(archive: zipfile.ZipFile) -> bytes:
 
 def _of_torch_pickle(data: bytes) -> Kind:
     names = pickle_globals(data)
-    if any(name.startswith("torch.nn.modules.") for name in names):
+    # weights before any class of one's own: hyperparameters may hold modules
+    plain = names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils.")
+    if not plain and any(name.startswith("torch.nn.modules.") for name in names):
         return Kind.MODULE
     # the outermost thing is an instance where its class is pushed before all else
     first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
     is_object = first == "GLOBAL" or first.endswith("UNICODE")
-    plain = names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils.")
     return Kind.MODULE if is_object and not plain else Kind.CHECKPOINT
 
 

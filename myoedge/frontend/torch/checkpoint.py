@@ -17,6 +17,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
+from myoedge.frontend.torch.pickled_tensors import UnreadObject, read_pickled_tensors
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
 
 if TYPE_CHECKING:
@@ -57,12 +58,13 @@ def load_checkpoint(
     module, own_example = _make(factory)
     if path.stat().st_size > MAX_BYTES:
         raise damaged(path, "it is larger than 4 GiB")
-    state, nests = _unnest(_loaded(path, kind))
+    content, unread = _loaded(path, kind)
+    state, nests = _unnest(content)
     tensors, prefixes = _strip(_tensors(state, path), set(module.state_dict()))
     _fill(module, tensors, path, factory)
     first = example_inputs if example_inputs is not None else own_example
     examples = [_example(module, arrays) for arrays in (first, otherwise or first)]
-    return _export(module.eval(), examples, factory), (*nests, *prefixes)
+    return _export(module.eval(), examples, factory), (*unread, *nests, *prefixes)
 
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
@@ -134,25 +136,31 @@ def _factory_error(factory: str, what: str, cause: str) -> MyoedgeError:
     return MyoedgeError("E206", f"--factory {factory} {what}", facts, tries)
 
 
-def _loaded(path: Path, kind: Kind) -> Any:
-    """Contents of a file of weights. Errors: E103 more than tensors in it, E104 damaged."""
+def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
+    """Contents of a file of weights, and a note on objects in it that are not read.
+
+    Errors: E103 a pickled module or an old file with more than tensors in it, E104 damaged.
+    """
     torch = import_torch()
     if kind is Kind.SAFETENSORS:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
+            return load_file(path), ()
         except (SafetensorError, OSError, ValueError) as error:
             raise damaged(path, str(error)) from error
     try:
         with warnings.catch_warnings(action="ignore"):
-            return torch.load(path, weights_only=True, map_location="cpu")
+            return torch.load(path, weights_only=True, map_location="cpu"), ()
     # a damaged file may raise anything on its way through the reader's C++ and Python
     except Exception as error:
         classes = unsafe_classes(path.read_bytes())
         if not classes and "Unsupported" not in str(error):
             raise damaged(path, _cause(error)) from error
+        content, unread = (None, ()) if kind is Kind.LEGACY else read_pickled_tensors(path)
+        if isinstance(content, Mapping) and not isinstance(content, UnreadObject):
+            return content, (f"objects that are not read: {_some([*unread])}",)
         what = f"{describe(kind, path)}; {classes or 'it pickles more than tensors'}"
         save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
         raise wrong_format(path, what, save) from error
@@ -160,7 +168,9 @@ def _loaded(path: Path, kind: Kind) -> Any:
 
 def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
     notes: list[str] = []
-    while isinstance(loaded, Mapping):
+    for _ in NESTS:  # a mapping may contain itself
+        if not isinstance(loaded, Mapping):
+            break
         nest = next((n for n in NESTS if isinstance(loaded.get(n), Mapping)), None)
         if nest is None:
             break
@@ -175,6 +185,8 @@ def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
     torch = import_torch()
     if not isinstance(state, Mapping):
         cause = f"its content is of type {type(state).__name__}"
+    elif isinstance(state, UnreadObject) and not state:
+        cause = "an object of a class that is not read is in its place"
     else:
         others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
         cause = f"not tensors: {_some(others)}" if others else "" if state else "it holds nothing"
