@@ -60,17 +60,22 @@ class Two(nn.Module):
         return mixed, mixed.softmax(-1), mixed.argmax(-1)
 
 
+class Sort(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sort(-1)[0]
+
+
 class Unsupported(nn.Module):
-    """A group norm and a plain recurrent layer in between."""
+    """A sort and a plain recurrent layer in between."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fine = nn.Linear(4, 4)
-        self.norm = nn.GroupNorm(1, 3)
+        self.sort = Sort()
         self.cell = nn.RNN(4, 4, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cell(self.norm(self.fine(x)))[0]
+        return self.cell(self.sort(self.fine(x)))[0]
 
 
 def _conv_norm(c: int, k: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:

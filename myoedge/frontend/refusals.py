@@ -139,17 +139,12 @@ def short(target: str) -> str:
 
 
 INSTEAD = {
-    "group_norm": "batch norm instead of group norm: it folds into the layer before it",
-    "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
     "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
     "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
     "einsum": "matmul, permute and reshape written out, which are supported",
     "embedding": "one-hot inputs and a linear layer",
     "upsample": "nearest-neighbour upsampling by a whole factor",
-    "vector_norm": "F.normalize(x, dim=-1) with p=2, eps up to 1e-4, or F.rms_norm",
     "stft": "torch.stft(..., center=False, return_complex=True).abs(), with a power of two",
-    "std": "batch norm, or normalise the windows on the host",
-    "var": "batch norm, or normalise the windows on the host",
     "max.dim": "only the values of max, or argmax at the output",
     "where": "clamp, relu or leaky_relu, which are supported, a condition that is a buffer, or "
     "(1 - m) * -1e4 of an input m of ones and zeros, added to the scores",

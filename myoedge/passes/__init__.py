@@ -15,12 +15,13 @@ from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER, SPECTRAL, check_samples
+from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.rotations import rotations_as_windows
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("find", FIND),
-    ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
+    ("find", (*FIND, *FIND_NORMS)),
+    ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),

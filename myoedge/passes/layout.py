@@ -80,7 +80,7 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
     return patch.add("transpose", name, perm=perm)
 
 
-@rewrites("mean", "sum", "argmax")
+@rewrites("mean", "sum", "variance", "argmax")
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     """mean(transpose(x)) reduces x first, then transposes the remaining axes.
 

@@ -21,7 +21,7 @@ from myoedge.operators.layout.tiling import PARTS
 from myoedge.operators.spectral.definition import CURVES
 
 
-@rewrites("mean", "sum")
+@rewrites("mean", "sum", "variance")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
     """A reduction over separated axes transposes first, so that its axes are the last ones."""
     axes, x = node.attrs["axes"], node.inputs[0]

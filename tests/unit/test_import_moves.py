@@ -151,7 +151,7 @@ def without_gradient(net: Net, x: Tensor) -> Tensor:
 
 
 def unused(net: Net, x: Tensor) -> Tensor:
-    F.group_norm(x, 1)
+    x.sort(1)
     return net.c(x)
 
 

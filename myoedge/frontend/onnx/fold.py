@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # onnx 1.23 believes their axis: the process ends where there is no such one
 DEADLY = ("LayerNormalization", "RMSNormalization")
+# functions in ONNX, results of which onnx 1.23 does not infer: they are as the first input
+LIKE_FIRST = ("GroupNormalization", "MeanVarianceNormalization")
 IMPLEMENTED = {"DequantizeLinear": 19}  # the reference has no older one; the meaning is the same
 # onnx.proto, TensorProto.DataType: float, float16, double, bfloat16; bool and whole numbers
 FLOATS = frozenset((1, 10, 11, 16))
@@ -59,6 +61,8 @@ def results(
     schema = defs.get_schema(node.op_type, opset, "")
     opsets = [helper.make_opsetid("", opset)]
     inferred = shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=opsets)
+    if node.op_type in LIKE_FIRST:
+        return {node.output[0]: values[node.input[0]]}
     return {name: value_of(inferred[name]) for name in node.output if name in inferred}
 
 

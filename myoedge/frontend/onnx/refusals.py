@@ -12,10 +12,6 @@ from myoedge.frontend.onnx.convert import OLDEST
 # What to use instead -> the operators of ONNX that it is for. Together with the import table these
 # are all there are; "" is for those that leave no choice but another network.
 MISSING: Mapping[str, tuple[str, ...]] = {
-    "batch norm: it folds into the layer before it": (
-        "GroupNormalization", "InstanceNormalization", "LRN", "LpNormalization",
-        "MeanVarianceNormalization",
-    ),
     "LSTM or GRU": (
         "CausalConvWithState", "LinearAttention", "RNN",
     ),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of normalisations of rows."""
+"""Drawn uses of normalisations of rows and of groups."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.norm.definition import fraction_bits
+from myoedge.operators.norm.group_norm import fraction_bits as group_fraction_bits
 
 
 def norm(op: str, d: Draw) -> DrawnUse:
@@ -34,4 +35,46 @@ def slack(case: Any) -> Array:
     return np.asarray((gain * error + normal * largest * 2.0**-15) / case.target.scale)
 
 
-CASES = {op: partial(norm, op) for op in ("layer_norm", "rms_norm")}
+def group_norm(d: Draw) -> DrawnUse:
+    """Channels first, last and between; one group, one channel each, few and many rows."""
+    groups, each = d.pick([1, 1, 2, 3, 8, 13]), d.pick([1, 1, 2, 5, 8])
+    before, after = (d.pick([(), (1,), (7,), (19,), (3, 5)]) for _ in range(2))
+    shape = (d.pick([1, 1, 2, 9]), *before, groups * each, *after)
+    gain, offset = (d.rng.normal(size=groups * each) * d.pick([0.0, 1.0, 30.0]) for _ in range(2))
+    attrs = {
+        "axis": 1 + len(before),
+        "groups": groups,
+        "eps": d.pick([1e-5, 1e-12, 0.1]),
+        "centred": d.flag(),
+    }
+    common = d.common(1, act=True) | {"weights": (gain, offset), "slack": group_slack}
+    return DrawnUse("group_norm", attrs, (shape,), GROUP_NORM, **common)
+
+
+GROUP_NORM = """
+first = x0.movedim(axis, 1)
+rows = first.reshape(len(x0), groups, -1)
+middle = rows.mean(-1, keepdim=True) if centred else 0.0
+normal = (rows - middle) / ((rows - middle).square().mean(-1, keepdim=True) + eps).sqrt()
+each = (-1, *[1] * (x0.ndim - 2))
+(normal.reshape(first.shape) * w0.reshape(each) + w1.reshape(each)).movedim(1, axis)
+"""
+
+
+def group_slack(case: Any) -> Array:
+    """As `slack`, with the bits of a group norm."""
+    x, attrs = case.data[0].astype(np.float64), case.attrs
+    first = np.moveaxis(x, attrs["axis"], 1)
+    rows = first.reshape(len(x), attrs["groups"], -1)
+    n = rows.shape[-1]
+    middle = rows.mean(-1, keepdims=True) if attrs["centred"] else case.params("x0").zero_point
+    spread = np.maximum(np.square(rows - middle).sum(-1, keepdims=True) * n, 1.0)
+    normal = np.abs(rows - middle) * n / np.sqrt(spread)
+    error = 2.0 ** -group_fraction_bits(n) + normal * (2.0**-13 + 0.25 / spread)
+    largest, each = np.abs(case.weights[0]).max(), (-1, *[1] * (x.ndim - 2))
+    gain = np.abs(case.weights[0]).reshape(each)
+    both = gain * error.reshape(first.shape) + normal.reshape(first.shape) * largest * 2.0**-13
+    return np.asarray(np.moveaxis(both, 1, attrs["axis"]) / case.target.scale)
+
+
+CASES = {"group_norm": group_norm} | {op: partial(norm, op) for op in ("layer_norm", "rms_norm")}

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, inverse_root
+from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
 from myoedge.operators.base import (
     LoopNest,
@@ -39,6 +39,7 @@ from myoedge.operators.kernel import (
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
+NORMAL_BITS = 15  # of a normalised number, besides the sign
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
 EPS_MAX = 2**61
 AS_MACS = 32  # products of weights that take as long as one number that is normalised
@@ -73,34 +74,49 @@ def fraction_bits(length: int) -> int:
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
-    x, length = inputs.params(0), inputs.shapes[0][-1]
-    offset = inputs.constant(2) if len(inputs.constants) > 2 else np.zeros(length)
+    length = inputs.shapes[0][-1]
+    params = affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
+    wide = inputs.params(0).element_type == INT16
+    return replace(params, scalars={**params.scalars, "wide": int(wide)})
+
+
+def affine_params(
+    inputs: QuantizeInputs, length: int, bits: int, normal_bits: int
+) -> QuantizedParams:
+    """Gains and offsets with their common shift, and eps in units of the spread.
+
+    length   elements that share a mean        bits   fraction bits of a normalised number
+    normal_bits   all bits of it, besides the sign
+    """
+    x = inputs.params(0)
     factor = inputs.constant(1).astype(np.float64) / inputs.target.scale
+    offset = inputs.constant(2) if len(inputs.constants) > 2 else np.zeros(factor.shape)
     added = offset.astype(np.float64) / inputs.target.scale + inputs.target.zero_point
-    gains, offsets, shift = _common_shift(factor, added, fraction_bits(length))
+    gains, offsets, shift = _common_shift(factor, added, bits, normal_bits)
     eps = min(round(inputs.attrs["eps"] * (length / x.scale) ** 2), EPS_MAX)
     numbers = {
         "x_zero": x.zero_point,
         "shift": shift,
         "eps_low": eps % 2**31,
         "eps_high": eps >> 31,
-        "wide": int(x.element_type == INT16),
-        "acc_bound": int((np.abs(gains) * 2**15 + np.abs(offsets)).max()),
+        "acc_bound": int((np.abs(gains) * 2**normal_bits + np.abs(offsets)).max()),
     }
     arrays = {"gain": gains.astype(np.int32), "offset": offsets.astype(np.int32)}
     return QuantizedParams(numbers, arrays)
 
 
-def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array, int]:
-    """The largest shift that leaves multipliers 15 bits, and n * gain + offset in int32."""
-    added = np.clip(added, -CONSTANT_MAX, CONSTANT_MAX)
+def _common_shift(
+    factor: Array, added: Array, bits: int, normal_bits: int
+) -> tuple[Array, Array, int]:
+    """The largest shift that keeps n * gain + offset in int32; n and gain have 30 bits."""
+    added, most = np.clip(added, -CONSTANT_MAX, CONSTANT_MAX), 2 ** (30 - normal_bits) - 1
     for shift in range(30, -1, -1):
         gains = np.rint(np.ldexp(factor, shift - bits))
         offsets = np.rint(np.ldexp(added, shift)) + ((1 << shift) >> 1)
-        reach = np.abs(gains) * 2**15 + np.abs(offsets)
-        if np.abs(gains).max() <= MULT_MAX and reach.max() <= INT32_MAX:
+        reach = np.abs(gains) * 2**normal_bits + np.abs(offsets)
+        if np.abs(gains).max() <= most and reach.max() <= INT32_MAX:
             return gains.astype(np.int64), offsets.astype(np.int64), shift
-    gains = np.clip(np.ldexp(factor, -bits), -MULT_MAX, MULT_MAX)
+    gains = np.clip(np.ldexp(factor, -bits), -most, most)
     return np.rint(gains).astype(np.int64), np.rint(added).astype(np.int64), 0
 
 
@@ -123,25 +139,32 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     middle = total if step.node.op == "layer_norm" else zero
     spread = length * squares + middle * (middle - 2 * total)  # 0 at least
     spread += (step["eps_high"] * 2**31 + step["eps_low"]) >> (2 * halvings)
-    slope, start, shift = line(np.maximum(spread, 1), length, middle)
-    wrapped = (rows * slope + start).astype(np.int64) & 0xFFFFFFFF
-    normal = (wrapped ^ 2**31) - 2**31 >> shift
-    y = (normal * step["gain"] + step["offset"]) >> step["shift"]
+    along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
+    y = (on_line(rows, along) * step["gain"] + step["offset"]) >> step["shift"]
     return np.asarray(np.clip(y, step.low, step.high), np.int8)
 
 
-def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array]:
+def line(
+    spread: Array, length: int, middle: Array, bits: int, normal_bits: int
+) -> tuple[Array, Array, Array]:
     """(slope, start, shift) of a row: (x * slope + start) >> shift is its normalised number.
 
     spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
+    bits     fraction bits of the normalised number     normal_bits   all of its bits but the sign
     """
-    bits = fraction_bits(length)
     inverse, half = inverse_root(spread)
-    drop = np.maximum(15 + half - bits, 0)
+    drop = np.maximum(normal_bits + half - bits, 0)
     shift = 30 + half - bits - drop
     slope = length * inverse >> drop
     start = -(middle * inverse >> drop) + ((1 << shift) >> 1)
     return slope, start, shift
+
+
+def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
+    """Normalised numbers of x; product and sum modulo 2**32."""
+    slope, start, shift = along
+    wrapped = (x * slope + start).astype(np.int64) & 0xFFFFFFFF
+    return np.asarray((wrapped ^ 2**31) - 2**31 >> shift)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of norms over the last axes, and of vectors of length one."""
+"""Import rows of norms over the last axes and of groups of channels, and of vectors of length
+one."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
+from myoedge.operators.elementwise.import_rows import batch_norm
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape, transpose
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.norm.definition import LENGTH_MAX
+from myoedge.operators.norm.group_norm import LENGTH_MAX as GROUP_MAX
+from myoedge.operators.norm.group_norm import layout
+from myoedge.operators.pool.definition import regular
 
 EPS_MOST = 1e-4  # below it max(|x|, eps) and sqrt(|x|^2 + eps^2) differ less than int8 could say
+VARIANCE_EPS = 1e-18  # ONNX adds 1e-9 to the deviation
 EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
 
 
@@ -25,22 +32,130 @@ def norm(op: str) -> Row:
         x, shape = first(a), d.shape(first(a))
         lead = a["axis"] % len(shape) if "axis" in a else len(shape) - len(a["normalized_shape"])
         length = math.prod(shape[lead:])
-        if length > LENGTH_MAX:
-            raise Unsupported(f"{op} over {length} elements, at most {LENGTH_MAX}")
         eps = np.finfo(np.float32).eps if a["eps"] is None else a["eps"]
         given: dict[str, tuple[Any, float]]
         given = {"mul": (a.get("weight"), 1.0), "add": (a.get("bias"), 0.0)}
         parts = []
-        for name, default in given.values() if op == "layer_norm" else [given["mul"]]:
+        for name, default in given.values():
             value = d.constants.get(name, np.full(1, default, np.float32)).reshape(-1)
             parts.append(d.constant(np.broadcast_to(value, (length,))))
-        y = d.add(op, reshape(d, x, (*shape[:lead], length)), *parts, eps=float(eps))
-        y = reshape(d, y, shape)
+        rows = reshape(d, x, (*shape[:lead], length))
+        y = reshape(d, of_rows(d, op, rows, parts, float(eps)), shape)
         for operator, (name, _) in given.items():
             y = y if name is None or name in d.constants else d.add(operator, y, name)
         return y
 
     return row
+
+
+def of_rows(d: GraphBuilder, op: str, x: str, factors: Sequence[str], eps: float) -> str:
+    """Layer norm or RMS norm over the last axis, long ones as a group norm of one group."""
+    shape, centred = d.shape(x), op == "layer_norm"
+    if shape[-1] <= LENGTH_MAX:
+        return d.add(op, x, *(factors if centred else factors[:1]), eps=eps)
+    rows = reshape(d, x, (math.prod(shape[:-1]), shape[-1]))
+    return reshape(d, grouped(d, rows, factors, 1, 1, eps, centred=centred), shape)
+
+
+def grouped(
+    d: GraphBuilder,
+    x: str,
+    factors: Sequence[str],
+    axis: int,
+    groups: int,
+    eps: float,
+    *,
+    centred: bool = True,
+) -> str:
+    """A group norm, with gains and offsets.
+
+    Errors: Unsupported for groups of more elements than its integers hold.
+    """
+    if (length := layout({"axis": axis, "groups": groups}, d.shape(x)).length) > GROUP_MAX:
+        raise Unsupported(f"a norm over {length:,} elements, at most {GROUP_MAX:,}")
+    attrs: dict[str, Any] = {"axis": axis, "groups": groups, "centred": centred}
+    return d.add("group_norm", x, *factors, **attrs, eps=float(eps))
+
+
+def group_norm(groups: Callable[[Arguments, int], int], axis: int = 1) -> Row:
+    """A norm of groups of channels; what is computed of factors and offsets follows.
+
+    groups   (arguments, channels) -> number of groups; factors may be one a group
+    axis     0: statistics of all of the batch
+    """
+
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
+        x, shape = first(a), d.shape(first(a))
+        channels, count = shape[1], groups(a, shape[1])
+        if count < 1 or channels % count:
+            raise ValueError(f"{channels} channels in {count} groups")
+        given: dict[str, tuple[Any, float]]
+        given = {"mul": (a.get("weight"), 1.0), "add": (a.get("bias"), 0.0)}
+        parts = []
+        for name, default in given.values():
+            value = d.constants.get(name, np.full(1, default, np.float32)).reshape(-1)
+            if value.size not in (1, count, channels):
+                raise ValueError(f"{value.size} factors for {channels} channels")
+            parts.append(d.constant(np.repeat(value, channels // value.size)))
+        together = axis == 0 and shape[0] > 1
+        rows = reshape(d, x, (1, *shape) if together else shape)
+        y = grouped(d, rows, parts, 1 + together, count, a["eps"])
+        y = reshape(d, y, shape)
+        for operator, (name, _) in given.items():
+            if name is not None and name not in d.constants:
+                y = d.add(operator, y, reshape(d, name, (-1, *[1] * (len(shape) - 2))))
+        return y
+
+    return row
+
+
+each_channel = group_norm(lambda a, channels: channels)
+
+
+def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Statistics of every channel, or those of the training."""
+    return (each_channel if a["use_input_stats"] else batch_norm)(d, a, out)
+
+
+def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """ONNX's norm over any axes: those that stay become channels, in front of the others."""
+    shape = d.shape(a["self"])
+    if not all(-len(shape) <= axis < len(shape) for axis in a["axes"]):
+        raise ValueError(f"axes {a['axes']} of {len(shape)}")
+    axes = {axis % len(shape) for axis in a["axes"]}
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    order = [*kept, *sorted(axes)]
+    groups = math.prod(shape[axis] for axis in kept)
+    rows = reshape(d, transpose(d, a["self"], order), (1, groups, math.prod(shape) // groups))
+    one, zero = (d.constant(np.full(groups, value, np.float32)) for value in (1.0, 0.0))
+    y = grouped(d, rows, (one, zero), 1, groups, VARIANCE_EPS)
+    back = reshape(d, y, [shape[axis] for axis in order])
+    return transpose(d, back, np.argsort(order).tolist())
+
+
+def local_response(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """x / (bias + alpha * mean of squares of neighbouring channels) ** beta."""
+    shape, size = d.shape(a["self"]), a["size"]
+    if size < 1 or len(shape) < 2:
+        raise ValueError(f"size {size} of {list(shape)}")
+    before = (size - 1) // 2
+    windows = regular(shape[1], size, 1, (before, size - 1 - before), count_pad=True)
+    square = d.add("table", a["self"], chain=(("square",),))
+    rows = reshape(d, square, (shape[0], shape[1], math.prod(shape[2:])))
+    mean = reshape(d, d.add("avg_pool", rows, windows=(windows,)), shape)
+    chain = (("affine", a["alpha"], a["bias"]), ("pow", -a["beta"]))
+    return d.add("mul", a["self"], d.add("table", mean, chain=chain))
+
+
+def unit_length(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """ONNX's LpNormalization."""
+    if a["p"] == 2:
+        return normalized(d, a["self"], a["axis"], 0.0)
+    if a["p"] != 1:
+        raise ValueError(f"p = {a['p']}")
+    axis = a["axis"] % len(out)
+    length = d.add("sum", d.add("table", a["self"], chain=(("abs",),)), axes=(axis,), keepdim=True)
+    return d.add("mul", a["self"], d.add("table", length, chain=(("reciprocal",),)))
 
 
 def layer_norm_onnx(d: GraphBuilder, a: Arguments, outs: Any) -> tuple[str, ...]:
@@ -64,12 +179,10 @@ def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
         value = d.constants[x]
         lengths = np.sqrt(np.square(value.astype(np.float64)).sum(axis, keepdims=True))
         return d.constant(value / np.maximum(lengths, max(eps, EPS_LEAST)))
-    if n > LENGTH_MAX:
-        raise Unsupported(f"vectors of {n} elements, at most {LENGTH_MAX}")
     order = [i for i in range(len(shape)) if i != axis] + [axis]
-    gain = d.constant(np.full(n, 1.0 / math.sqrt(n), np.float32))
+    factors = [d.constant(np.full(n, v, np.float32)) for v in (1.0 / math.sqrt(n), 0.0)]
     rows = transpose(d, x, order)
-    y = d.add("rms_norm", rows, gain, eps=max(eps, EPS_LEAST) ** 2 / n)
+    y = of_rows(d, "rms_norm", rows, factors, max(eps, EPS_LEAST) ** 2 / n)
     return transpose(d, y, np.argsort(order).tolist())
 
 
@@ -90,18 +203,45 @@ def cosine_similarity(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 ROWS = (
-    ImportRow("layer_norm", norm("layer_norm"), "layer_norm"),
+    ImportRow("layer_norm group_norm", norm("layer_norm"), "layer_norm native_layer_norm"),
     ImportRow(
-        "layer_norm",
+        "layer_norm group_norm",
         layer_norm_onnx,
         onnx="LayerNormalization(input, weight, bias, *, axis=-1, eps: epsilon = 1e-5)",
         all_results=True,
     ),
     ImportRow(
-        "rms_norm",
+        "rms_norm group_norm",
         norm("rms_norm"),
-        "rms_norm",
+        "rms_norm _fused_rms_norm",
         "RMSNormalization(input, weight, *, axis=-1, eps: epsilon = 1e-5)",
+    ),
+    ImportRow("group_norm", group_norm(lambda a, channels: a["num_groups"]), "group_norm"),
+    ImportRow("group_norm", group_norm(lambda a, channels: a["group"]), "native_group_norm"),
+    ImportRow(
+        "group_norm",
+        group_norm(lambda a, channels: a["num_groups"]),
+        onnx="GroupNormalization(input, weight, bias, *, num_groups, eps: epsilon = 1e-5)",
+    ),
+    ImportRow("group_norm", instance_norm, "instance_norm"),
+    ImportRow(
+        "group_norm",
+        each_channel,
+        onnx="InstanceNormalization(input, weight, bias, *, eps: epsilon = 1e-5)",
+    ),
+    ImportRow(
+        "group_norm",
+        group_norm(lambda a, channels: channels, axis=0),
+        "_native_batch_norm_legit.no_stats",
+    ),
+    ImportRow(
+        "group_norm", mean_variance, onnx="MeanVarianceNormalization(self, *, axes=[0, 2, 3])"
+    ),
+    ImportRow("rms_norm group_norm", unit_length, onnx="LpNormalization(self, *, axis=-1, p=2)"),
+    ImportRow(
+        "avg_pool",
+        local_response,
+        onnx="LRN(self, *, size, alpha=0.0001, beta=0.75, bias=1.0)",
     ),
     ImportRow("sum", cosine_similarity, "cosine_similarity"),
 )

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer, number, whole
+from myoedge.operators.norm.group_norm import layout
+from myoedge.operators.qdq import Write, Writer, number, reshaped, whole
 
 
 def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -25,4 +26,24 @@ def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Mul", w.node("Div", x, root), gain)
 
 
-WRITE: Mapping[str, Write] = {"layer_norm": _layer_norm, "rms_norm": _rms_norm}
+def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
+    """Written out: ONNX has it with one factor a channel from opset 21 on, and channels first."""
+    at, over = layout(step.attrs, step.out), whole(w, 1, 3, 4)
+    rows = reshaped(w, x, *at)
+    if step.attrs["centred"]:
+        rows = w.node("Sub", rows, w.node("ReduceMean", rows, over, keepdims=1))
+    square = w.node("ReduceMean", w.node("Mul", rows, rows), over, keepdims=1)
+    root = w.node("Sqrt", w.node("Add", square, number(w, step.attrs["eps"])))
+    gain, offset = (
+        w.constant(w.floats[name].astype(np.float32).reshape(at.groups, at.channels, 1))
+        for name in step.node.inputs[1:]
+    )
+    y = w.node("Add", w.node("Mul", w.node("Div", rows, root), gain), offset)
+    return reshaped(w, y, *step.out)
+
+
+WRITE: Mapping[str, Write] = {
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+}

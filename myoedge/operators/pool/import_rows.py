@@ -150,6 +150,4 @@ ROWS = (
     ImportRow("mean", spatial_reduction("mean"), onnx="GlobalAveragePool(self)"),
     ImportRow("sum", reduction("sum"), "sum sum.dim_IntList", f"ReduceSum{REDUCED}"),
     ImportRow("sum", reduction("sum", [("abs",)]), onnx=f"ReduceL1{REDUCED}"),
-    ImportRow("sum", reduction("sum", [("square",)], [("sqrt",)]), onnx=f"ReduceL2{REDUCED}"),
-    ImportRow("sum", reduction("sum", [("square",)]), onnx=f"ReduceSumSquare{REDUCED}"),
 )

@@ -45,6 +45,7 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
+    "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
@@ -61,6 +62,7 @@ KERNELS = {
     "me_log_softmax_s8": KernelCost(28.0, 200, 400),
     "me_argmax_s8": KernelCost(5.5, 250, 300),
     "me_norm_s8": KernelCost(10.1, 410, 1000),
+    "me_group_norm_s8": KernelCost(11.5, 600, 1000),
     "me_rotary_s8": KernelCost(17.4, 245, 400),
     # a tap of four channels
     "me_max_pool_s8": KernelCost(4.1, 500, 1100),

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Group norm of operands in L1. Cores 0 .. 7 call together. Where there are fewer groups than cores, each
+ * core takes a part of every group, with one barrier; else each takes its share of the groups.
+ */
+#ifndef ME_GROUP_NORM_H
+#define ME_GROUP_NORM_H
+
+#include "me_norm.h"
+#include "me_scale.h"
+
+/* positions, channels, inner   of a group: together up to 2**20 elements
+ * bits     after the point of a normalised number      centred   less the mean; else less x_zero
+ * eps      in squares of x times the square of the length: eps_high << 31 | eps_low */
+typedef struct {
+    int32_t positions, channels, inner, bits, centred, x_zero, shift, eps_low, eps_high;
+    me_scale scale;
+} me_group_norm_s8_params;
+
+/* Sum of numbers, and of their squares. */
+typedef struct {
+    int64_t total, squares;
+} me_group_moments;
+
+/* x, y     int8 [rows][positions][groups][channels][inner]
+ * pairs    of [groups][channels]
+ * scratch  moments of [at most 8 groups][8 cores], aligned to 8 */
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    const me_gain *pairs;
+    me_group_moments *scratch;
+    int32_t rows, groups;
+} me_group_norm_s8_tile;
+
+void me_group_norm_s8(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile);
+
+#endif

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Group norm: one mean and one deviation for all elements of a group of channels.
+
+Instance norm has a channel in a group; layer norm and RMS norm of long rows have one group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    OperandAxis,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
+from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
+from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel, on_cluster
+from myoedge.operators.norm.definition import affine_params, line, on_line
+from myoedge.operators.products.packing import limit_fields, table_operand
+from myoedge.targets.chip import Engine
+
+LENGTH_MAX = 2**20  # elements of a group: a sum of int8 times their number keeps within 2**48
+NORMAL_BITS = 17  # of a normalised number, besides the sign
+FRACTION_BITS = 12  # of it, at most
+MOMENTS = 16  # bytes of the sum and the sum of squares that a core finds
+AROUND = 60  # elements that take as long as the line of a group
+
+
+class Layout(NamedTuple):
+    """Extents of [rows, positions, groups, channels of a group, inner]."""
+
+    rows: int
+    positions: int
+    groups: int
+    channels: int
+    inner: int
+
+    @property
+    def length(self) -> int:
+        """Elements that share a mean."""
+        return self.positions * self.channels * self.inner
+
+
+def layout(attrs: Attrs, x: Shape) -> Layout:
+    axis, groups = attrs["axis"], attrs["groups"]
+    channels = x[axis] // groups
+    return Layout(x[0], math.prod(x[1:axis]), groups, channels, math.prod(x[axis + 1 :]))
+
+
+def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
+    """Computed in float64: groups that are nearly constant leave few of float32's digits."""
+    at = layout(attrs, x.shape)
+    rows = x.astype(np.float64).reshape(at)
+    if attrs["centred"]:
+        rows = rows - rows.mean(axis=(1, 3, 4), keepdims=True)
+    square = np.square(rows).mean(axis=(1, 3, 4), keepdims=True)
+    each = (at.groups, at.channels, 1)
+    y = rows / np.sqrt(square + attrs["eps"]) * gain.reshape(each) + offset.reshape(each)
+    return np.asarray(y.reshape(x.shape), x.dtype)
+
+
+def fraction_bits(length: int) -> int:
+    """Fraction bits of a normalised number, at most sqrt(length), in NORMAL_BITS."""
+    return min(NORMAL_BITS - math.ceil(math.log2(length) / 2), FRACTION_BITS)
+
+
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
+    length = layout(inputs.attrs, inputs.shapes[0]).length
+    return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
+
+
+def integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 -> int8; group by group, 64 bits wide up to the slope and the start."""
+    at = layout(step.attrs, x.shape)
+    rows, length = x.astype(np.int64).reshape(at), at.length
+    total = rows.sum(axis=(1, 3, 4), keepdims=True)
+    squares = np.square(rows).sum(axis=(1, 3, 4), keepdims=True)
+    middle = total if step.attrs["centred"] else np.full_like(total, length * step["x_zero"])
+    spread = length * squares + middle * (middle - 2 * total)  # 0 at least
+    spread += step["eps_high"] * 2**31 + step["eps_low"]
+    along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
+    gain, offset = (step[name].reshape(at.groups, at.channels, 1) for name in ("gain", "offset"))
+    y = (on_line(rows, along) * gain + offset) >> step["shift"]
+    return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut between rows and between groups. Few groups are shared by all cores, each with a part of
+    every group; else a core has groups of its own."""
+    at = layout(step.attrs, step.out)
+    width = at.channels * at.inner
+    shape = (at.rows, at.positions, at.groups, width)
+    row, group = (("row", 1),), (("group", 1),)
+    index: tuple[Dim, ...] = (row, (), group, ())
+    pairs = np.stack([step["gain"], step["offset"]], axis=1)
+    numbers = ("x_zero", "shift", "eps_low", "eps_high")
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most."""
+        groups = sizes["row"] * sizes["group"]
+        shared = groups * (at.length / engine.cores + AROUND)
+        return np.where(
+            groups < engine.cores, shared, np.ceil(groups / engine.cores) * (at.length + AROUND)
+        )
+
+    return TiledKernel(
+        function="me_group_norm_s8",
+        axes={"row": at.rows, "group": at.groups},
+        split=("row", "group"),
+        operands=(
+            Operand("x", 0, shape, index),
+            Operand("pairs", "pairs", (at.groups, 8 * at.channels), (group, ()), array=pairs),
+            *table_operand(step),
+            Operand("y", OUT, shape, index),
+        ),
+        op={
+            "positions": at.positions,
+            "channels": at.channels,
+            "inner": at.inner,
+            "bits": fraction_bits(at.length),
+            "centred": int(step.attrs["centred"]),
+            **{name: step[name] for name in numbers},
+            **limit_fields(step),
+            "scale.pre": 0,
+        },
+        tile=lambda regions: {
+            **{name: f"@{name}" for name in ("x", "y", "pairs", "scratch")},
+            "rows": regions["y"].extent[0],
+            "groups": regions["y"].extent[2],
+        },
+        scratch=lambda sizes: engine.cores * engine.cores * MOMENTS,
+        work=work,
+    )
+
+
+def streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Row by row along the first axis."""
+    return StreamingRule(0) if at.axis == at.operand == 0 else None
+
+
+def permute_rule(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
+    """The first axis, of rows, must stay the first."""
+    return {**attrs, "axis": perm[attrs["axis"]]} if perm[0] == 0 else None
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    return elementwise(attrs, shapes[:1], out)
+
+
+GROUP_NORM = register(
+    OpDef(
+        name="group_norm",
+        doc="group norm and instance norm; layer norm and RMS norm of up to 1,048,576 elements",
+        shape=same_shape,
+        nest=nest,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        kernels=on_cluster(in_tiles),
+        weights=(1, 2),
+        epilogue=True,
+        permute_rule=permute_rule,
+        streaming_rule=streaming_rule,
+    )
+)

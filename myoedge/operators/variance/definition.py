@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of squares over adjacent axes, as they are or around the mean: variance, mean square; by a
+root deviation and length."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import stored_bound, with_requant
+from myoedge.operators.kernel import on_cluster
+from myoedge.operators.pool import reduce
+from myoedge.operators.variance.tiling import in_tiles
+
+LENGTH_MAX = 2**16  # elements that are reduced: sums of their squares keep within 32 bits
+SQUARE_BITS, ROOT_BITS = 30, 22  # of accumulators
+
+
+def real(attrs: Attrs, x: Array) -> Array:
+    """Computed in float64; [root of] the sum of squares, around the mean if centred, / divisor."""
+    axes, rows = tuple(attrs["axes"]), x.astype(np.float64)
+    if attrs["centred"]:
+        rows = rows - rows.mean(axes, keepdims=True)
+    y = np.square(rows).sum(axes, keepdims=attrs["keepdim"]) / attrs["divisor"]
+    return np.asarray(np.sqrt(y) if attrs["root"] else y, x.dtype)
+
+
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """acc = spread >> down, or root(spread << 2 up), spread n times the sum of squares around the
+    mean of n numbers, or that of squares of x - x_zero; requantised once."""
+    x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
+    largest = n * n * 2**14 if attrs["centred"] else n * 2**16
+    unit = x.scale**2 / (attrs["divisor"] * (n if attrs["centred"] else 1))
+    up = max(ROOT_BITS - math.ceil(math.log2(largest) / 2), 0) if attrs["root"] else 0
+    down = 0 if attrs["root"] else max(largest.bit_length() - SQUARE_BITS, 0)
+    bound = math.isqrt(largest << 2 * up) if attrs["root"] else largest >> down
+    factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down
+    scalars = {"x_zero": x.zero_point, "up": up, "down": down}
+    return with_requant(inputs, factor / inputs.target.scale, bound, scalars)
+
+
+def _length(attrs: Attrs, shape: Shape) -> int:
+    return reduce.split(attrs, shape)[1]
+
+
+def integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 [*outer, *reduced, *inner] -> int8; 64 bits wide up to the accumulator."""
+    axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
+    if not step.attrs["centred"]:
+        rows = rows - step["x_zero"]
+    spread = np.square(rows).sum(axis=axes)
+    if step.attrs["centred"]:
+        spread = _length(step.attrs, x.shape) * spread - np.square(rows.sum(axis=axes))
+    acc = root(spread << 2 * step["up"]) if step.attrs["root"] else spread >> step["down"]
+    return step.requantize(np.asarray(acc).reshape(step.out))
+
+
+def root(x: Array) -> Array:
+    """Square root by its highest 15 or 16 bits, rounded down; x below 2**62."""
+    bits = np.frexp(x.astype(np.float64))[1].astype(np.int64)
+    half = np.maximum(bits - 31, 0) >> 1
+    mantissa = x >> 2 * half
+    return np.asarray(np.floor(np.sqrt(mantissa.astype(np.float64))).astype(np.int64) << half)
+
+
+VARIANCE = register(
+    OpDef(
+        name="variance",
+        doc="variance, mean square, deviation or length of vectors over any axes",
+        shape=reduce.shape,
+        nest=reduce.nest,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        kernels=on_cluster(in_tiles),
+        epilogue=True,
+        streaming_rule=reduce.streaming_rule,
+    )
+)

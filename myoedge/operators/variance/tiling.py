@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of squares in tiles: whole signals, as many as fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
+from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.operators.pool import reduce
+from myoedge.operators.products.packing import scale_fields, table_operand
+from myoedge.targets.chip import Engine
+
+ROOT = 80  # elements that take as long as a result
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut around and within the reduced axes."""
+    outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    around: Dim = (("o", 1),)
+    y = Operand("y", OUT, (outer, inner), (around, inside))
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most; words of four of them are faster."""
+        each = reduced / 4 if inner == 1 else reduced
+        return np.ceil(y.footprint(sizes) / engine.cores) * (each + ROOT)
+
+    return TiledKernel(
+        function="me_variance_s8",
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(
+            Operand("x", 0, (outer, reduced, inner), (around, (), inside)),
+            *table_operand(step),
+            y,
+        ),
+        op={
+            "reduced": reduced,
+            "centred": int(step.attrs["centred"]),
+            "root": int(step.attrs["root"]),
+            **{name: step[name] for name in ("x_zero", "up", "down", "mult", "offset", "shift")},
+            **scale_fields(step),
+        },
+        tile=rows_tile,
+        work=work,
+    )

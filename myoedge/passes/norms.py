@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that find norms and variances that a network writes out as means, squares and roots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.pointwise import Chain
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
+from myoedge.operators.norm.import_rows import EPS_LEAST, EPS_MOST, of_rows
+from myoedge.operators.variance.definition import LENGTH_MAX
+
+SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
+ROOTS = (("sqrt",), ("pow", 0.5))
+INVERSE_ROOTS = (("rsqrt",), ("pow", -0.5))
+INVERSES = (("reciprocal",), ("pow", -1.0))
+
+
+class Squares(NamedTuple):
+    """Sum of squares of `x`, less its mean if centred, over `axes`, by `divisor`."""
+
+    x: str
+    axes: tuple[int, ...]
+    centred: bool
+    divisor: float
+    keepdim: bool
+
+
+def _squared(graph: Graph, name: str) -> str | None:
+    """The tensor whose squares these are."""
+    node = made_by(graph, name, "table", "mul")
+    if node is None:
+        return None
+    if node.op == "table":
+        return node.inputs[0] if node.attrs["chain"] in SQUARES else None
+    return node.inputs[0] if node.inputs[0] == node.inputs[1] and "act" not in node.attrs else None
+
+
+def _axes(graph: Graph, node: Node) -> tuple[int, ...]:
+    rank = len(graph.shape(node.inputs[0]))
+    return tuple(sorted(axis % rank for axis in node.attrs["axes"]))
+
+
+def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str | None:
+    """x of x less its mean over these axes."""
+    node = made_by(graph, name, "sub")
+    if node is None or "act" in node.attrs:
+        return None
+    x, subtracted = node.inputs
+    mean = made_by(graph, _unexpanded(graph, subtracted), "mean")
+    same = mean is not None and mean.inputs[0] == x and mean.attrs["keepdim"]
+    return x if same and mean is not None and _axes(graph, mean) == axes else None
+
+
+def _unexpanded(graph: Graph, name: str) -> str:
+    node = made_by(graph, name, "expand")
+    return name if node is None else node.inputs[0]
+
+
+def _squares(graph: Graph, node: Node | None) -> Squares | None:
+    """What a mean, a sum or a variance says of squares."""
+    if node is None or node.op not in ("mean", "sum", "variance") or "act" in node.attrs:
+        return None
+    axes, keepdim = _axes(graph, node), bool(node.attrs["keepdim"])
+    if node.op == "variance":
+        of = Squares(node.inputs[0], axes, node.attrs["centred"], node.attrs["divisor"], keepdim)
+        return None if node.attrs["root"] else of
+    x = _squared(graph, node.inputs[0])
+    if x is None:
+        return None
+    divisor = float(_count(graph, x, axes)) if node.op == "mean" else 1.0
+    source = _centred(graph, x, axes)
+    return Squares(source or x, axes, source is not None, divisor, keepdim)
+
+
+def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
+    return math.prod(graph.shape(x)[axis] for axis in axes)
+
+
+@rewrites("mean", "sum")
+def variance(graph: Graph, node: Node) -> Rewrite | None:
+    """The mean of squares of x - mean(x) is a variance."""
+    found = _squares(graph, node)
+    if found is None or not found.centred or _count(graph, found.x, found.axes) > LENGTH_MAX:
+        return None
+    return _last_variance(GraphBuilder(graph, node), found, root=False)
+
+
+def _last_variance(patch: GraphBuilder, found: Squares, *, root: bool) -> Rewrite:
+    attrs = {**found._asdict(), "root": root}
+    return patch.last("variance", attrs.pop("x"), **attrs)
+
+
+@rewrites("table")
+def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
+    """A factor behind a variance goes into its divisor; a root makes it a deviation, or a length
+    of a sum of squares."""
+    (name, *parameters), *rest = node.attrs["chain"]
+    producer = made_by(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
+    found = _squares(graph, producer)
+    if producer is None or found is None or _count(graph, found.x, found.axes) > LENGTH_MAX:
+        return None
+    is_factor = producer.op == "variance" and name == "affine" and parameters[1:] == [0.0]
+    is_root = (name, *parameters) in ROOTS
+    if not is_root and not (is_factor and parameters[0] > 0.0):
+        return None
+    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
+    if is_factor:
+        found = found._replace(divisor=found.divisor / parameters[0])
+    attrs = {**found._asdict(), "root": is_root}
+    x = attrs.pop("x")
+    if not rest:
+        return patch.last("variance", x, **attrs, origin=origin)
+    return patch.last("table", patch.add("variance", x, **attrs, origin=origin), chain=tuple(rest))
+
+
+class Scaled(NamedTuple):
+    """1 / sqrt(squares + eps): the squares' tensor and eps."""
+
+    squares: Squares
+    eps: float
+
+
+def _inverse_deviation(graph: Graph, name: str) -> Scaled | None:
+    """Behind a sum of squares: + eps, root, at least eps or + eps, inverse; some left out."""
+    chain: list[tuple[object, ...]] = []
+    name = _unexpanded(graph, name)
+    while (table := made_by(graph, name, "table")) is not None:
+        chain[:0] = table.attrs["chain"]
+        name = _unexpanded(graph, table.inputs[0])
+    node = graph.producer.get(name)
+    if node is not None and node.op == "variance" and node.attrs["root"]:
+        node = node.but(attrs={**node.attrs, "root": False})
+        chain[:0] = [("sqrt",)]
+    squares = _squares(graph, node)
+    if squares is None or not squares.keepdim:
+        return None
+    eps, rest = _inverse_chain(chain)
+    return None if rest else Scaled(squares, eps)
+
+
+def _inverse_chain(chain: list[tuple[object, ...]]) -> tuple[float, bool]:
+    """(eps in squares, whether the chain is another than an inverse root)."""
+    eps, calls = 0.0, [call for call in chain if call != ("affine", 1.0, 0.0)]
+    if calls and calls[0][:2] == ("affine", 1.0):
+        eps = float(str(calls.pop(0)[2]))
+    if calls and calls[0] in INVERSE_ROOTS:
+        return eps, len(calls) > 1 or eps < 0.0
+    if not calls or calls.pop(0) not in ROOTS:
+        return eps, True
+    for least in _least(calls):
+        eps = max(eps, least**2)
+        calls.pop(0)
+    return eps, len(calls) != 1 or calls[0] not in INVERSES or eps < 0.0
+
+
+def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
+    """What is added to a root, or is the least of it, where that is next to nothing."""
+    for name, *parameters in calls:
+        if name == "clamp" and parameters[1] == math.inf:
+            least = float(str(parameters[0]))
+        elif name == "affine" and parameters[0] == 1.0:
+            least = float(str(parameters[1]))
+        else:
+            return
+        if not 0.0 <= least <= EPS_MOST:
+            return
+        yield least
+
+
+@rewrites("mul")
+def norm(graph: Graph, node: Node) -> Rewrite | None:
+    """x, or x less its mean, by its deviation is a layer norm or an RMS norm."""
+    if "act" in node.attrs:
+        return None
+    for x, other in (node.inputs, node.inputs[::-1]):
+        scaled = _inverse_deviation(graph, other)
+        if scaled is None:
+            continue
+        squares, source = scaled.squares, x
+        if squares.centred:
+            source = _centred(graph, x, squares.axes) or ""
+        if source == squares.x and graph.shape(node.name) == graph.shape(source):
+            return _norm_over(graph, node, scaled)
+    return None
+
+
+def _norm_over(graph: Graph, node: Node, scaled: Scaled) -> Rewrite | None:
+    """The norm over any axes, which become the last one on the way."""
+    (x, axes, centred, divisor, _), eps = scaled
+    patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    order, lead = [*kept, *axes], [shape[axis] for axis in kept]
+    factors = [patch.constant(np.full(n, v)) for v in (math.sqrt(divisor / n), 0.0)]
+    least = max(eps * divisor / n, EPS_LEAST**2)
+    rows = reshape(patch, transpose(patch, x, order), (*lead, n))
+    try:
+        y = of_rows(patch, "layer_norm" if centred else "rms_norm", rows, factors, least)
+    except Unsupported:
+        return None
+    y = reshape(patch, y, [shape[axis] for axis in order])
+    return patch.same_as(transpose(patch, y, np.argsort(order).tolist()))
+
+
+@rewrites("affine")
+def affine_into_norm(graph: Graph, node: Node) -> Rewrite | None:
+    """A factor and an offset per channel behind a norm go into its own."""
+    norm = made_by(graph, node.inputs[0], "layer_norm", "rms_norm", "group_norm", reader=node)
+    if norm is None or "act" in norm.attrs:
+        return None
+    if node.attrs["axis"] != norm.attrs.get("axis", len(graph.shape(node.name)) - 1):
+        return None
+    parts = _joined_factors(graph, norm, node)
+    if parts is None:
+        return None
+    patch, attrs = GraphBuilder(graph, node), {**norm.attrs, **_activation(node)}
+    names = map(patch.constant, parts)
+    return patch.last(norm.op, norm.inputs[0], *names, **attrs, origin=joined_origins(norm, node))
+
+
+def _activation(node: Node) -> dict[str, object]:
+    return {"act": node.attrs["act"]} if "act" in node.attrs else {}
+
+
+def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...] | None:
+    """Factors (and offsets) of a norm with those behind it; None where it has no offsets."""
+    gain, *added = (graph.constants[name].astype(np.float64) for name in norm.inputs[1:])
+    scale, offset = (graph.constants[name].astype(np.float64) for name in affine.inputs[1:])
+    if not added:
+        return None if offset.any() else (gain * scale,)
+    return gain * scale, added[0] * scale + offset
+
+
+@rewrites("reshape")
+def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
+    """A group norm as exporters write it: an instance norm of [N, groups, the rest] in between."""
+    norm = made_by(graph, node.inputs[0], "group_norm", reader=node)
+    before = made_by(graph, norm.inputs[0], "reshape", reader=norm) if norm else None
+    if norm is None or before is None:
+        return None
+    x, groups = before.inputs[0], norm.attrs["groups"]
+    shape, rows = graph.shape(x), graph.shape(before.name)
+    back = graph.shape(node.name) == shape and norm.attrs["axis"] == 1 and len(shape) > 1
+    if not back or rows[:2] != (shape[0], groups) or shape[1] % groups:
+        return None
+    patch = GraphBuilder(graph, node)
+    parts = (graph.constants[name] for name in norm.inputs[1:])
+    names = [patch.constant(np.repeat(part, shape[1] // groups)) for part in parts]
+    return patch.last("group_norm", x, *names, **norm.attrs, origin=joined_origins(norm, node))
+
+
+FIND_NORMS: tuple[Rule, ...] = (norm, variance, function_of_variance)
+FOLD_NORMS: tuple[Rule, ...] = (affine_into_norm, grouped_norm)
