@@ -65,7 +65,7 @@ def _unexpanded(graph: Graph, name: str) -> str:
 
 
 def _squares(graph: Graph, node: Node | None) -> Squares | None:
-    """What a mean, a sum or a variance says of squares."""
+    """Squares that a mean, a sum or a variance is of."""
     if node is None or node.op not in ("mean", "sum", "variance") or "act" in node.attrs:
         return None
     axes, keepdim = _axes(graph, node), bool(node.attrs["keepdim"])
@@ -162,7 +162,7 @@ def _inverse_chain(chain: list[tuple[object, ...]]) -> tuple[float, bool]:
 
 
 def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
-    """What is added to a root, or is the least of it, where that is next to nothing."""
+    """Numbers that are added to a root, or are its least value, next to nothing."""
     for name, *parameters in calls:
         if name == "clamp" and parameters[1] == math.inf:
             least = float(str(parameters[0]))

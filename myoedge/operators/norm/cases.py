@@ -62,7 +62,7 @@ each = (-1, *[1] * (x0.ndim - 2))
 
 
 def group_slack(case: Any) -> Array:
-    """As `slack`, with the bits of a group norm."""
+    """Bits of a group norm in the place of those of `slack`."""
     x, attrs = case.data[0].astype(np.float64), case.attrs
     first = np.moveaxis(x, attrs["axis"], 1)
     rows = first.reshape(len(x), attrs["groups"], -1)

@@ -33,7 +33,7 @@ def variance(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array | float:
-    """Of a root 15 bits are known, and 22 bits of the largest one."""
+    """Bits that a root has: 15, and 22 of the largest one."""
     if not case.attrs["root"]:
         return 0.0
     y = case.real(case.dequantized).numpy() / case.target.scale
