@@ -24,6 +24,11 @@ from myoedge.operators.interpreter import run_real
 
 OLDEST = 13
 FLOATS = ("float16", "float32", "float64", "bfloat16")
+CONDITIONS = (
+    "And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "OneHot", "Or",
+    "Where", "Xor",
+)  # fmt: skip
+INTEGERS = ("bool", "uint8", "int32", "int64")
 KNOWN = {*ONNX_IMPORT, *ONNX_FOLDED, *SHAPES}
 
 
@@ -57,7 +62,7 @@ def _pool_of_images(pool: Callable[..., Array]) -> Callable[..., Array]:
 def _concerns_us(case: Any) -> bool:
     """Float networks only: at least one input is a tensor of floats, which is not empty."""
     model, (inputs, _) = case.model, arrays(case)
-    if not any(_is_float(x) and x.size for x in inputs):
+    if not any(_is_kept(case, x) for x in inputs):
         return False
     used = {node.op_type for node in model.graph.node}
     plain = all(node.domain in ("", "ai.onnx") for node in model.graph.node)
@@ -75,12 +80,20 @@ def arrays(case: Any) -> tuple[list[Any], list[Any]]:
 
 def variants(case: Any) -> Iterator[tuple[ModelProto, list[Array], list[Array]]]:
     """(model, inputs, outputs): all float inputs kept as inputs, then the first one, then another;
-    the others become initialisers, as weights and axes are in networks."""
+    the others become initialisers, as weights and axes are in networks. Of conditions integers and
+    truth values are kept too."""
     inputs, outputs = arrays(case)
-    floats = [i for i, x in enumerate(inputs) if _is_float(x) and x.size]
+    floats = [i for i, x in enumerate(inputs) if _is_kept(case, x)]
     chosen: list[Sequence[int]] = [floats, *([i] for i in floats if len(floats) > 1)]
     for kept in chosen:
         yield baked(case.model, inputs, kept), [np.asarray(inputs[i]) for i in kept], outputs
+
+
+def _is_kept(case: Any, x: Any) -> bool:
+    """Whether an input of a case is one of the network."""
+    condition = case.model.graph.node[0].op_type in CONDITIONS
+    integers = condition and isinstance(x, np.ndarray) and str(x.dtype) in INTEGERS
+    return bool((integers or _is_float(x)) and x.size)
 
 
 def _is_float(x: Any) -> bool:
@@ -113,7 +126,8 @@ def imported(model: ModelProto, folder: Path) -> Graph | MyoedgeError:
 
 
 def computed(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
-    given = {n: x.astype(np.float32) for n, x in zip(graph.inputs, inputs, strict=True)}
+    pairs = zip(graph.inputs, inputs, strict=True)
+    given = {n: x.astype(graph.tensors[n].dtype) for n, x in pairs}
     values = run_real(graph, given)
     return [values[name] for name in graph.outputs]
 

@@ -397,15 +397,22 @@ def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -
     node = Node(op, (*inputs, *constants), ("y",), attrs, (Origin("body.layer", "net.py:7"),))
     middle, spread = rng.normal(), rng.choice([0.02, 1.0, 30.0])
     spread = 1.0 if op in RECURRENT else spread
+    nodes = _with_gates(node, inputs, constants)
     samples = {
         name: (spread * (normal(rng, SAMPLES, *shape) + middle)).astype(np.float32)
         for name, shape in inputs.items()
     }
-    return planned(network(_with_gates(node, inputs, constants), inputs, constants), samples)
+    return planned(network(nodes, inputs, constants), samples)
 
 
 def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array]) -> list[Node]:
-    """A recurrent layer reads 16 bits, votes are of indices: what makes them comes before."""
+    """Recurrent layers read 16 bits, votes and rows are of indices: what makes them is first."""
+    if node.op == "embedding":
+        inputs["x0"] = (*inputs["x0"], 5)
+        axis = {"axis": len(inputs["x0"]) - 1, "keepdim": False}
+        best = Node("argmax", ("x0",), ("best",), axis, node.origin)
+        attrs = {**node.attrs, "dtype": "int32"}
+        return [best, node.but(inputs=("best", *node.inputs[1:]), attrs=attrs)]
     if OPS[node.op].reads_indices:
         best = Node("argmax", ("x0",), ("best",), {"axis": 2, "keepdim": False}, node.origin)
         return [best, node.but(inputs=("best",))]

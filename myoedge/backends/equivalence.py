@@ -17,6 +17,7 @@ from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import one_blas_thread, run_integer
 from myoedge.quantization.samples import Given, fit, read
 from myoedge.quantization.scales import QuantGraph
@@ -51,6 +52,7 @@ class Difference:
     got: int
 
 
+ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 PASSES = 4  # of the golden sample of a stream, where a pass takes long
 
 Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
@@ -118,7 +120,8 @@ def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
 
 def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
     """Random integer inputs of so many samples; of a stream one sample, frames of so many passes.
-    Over the whole range, edge values more often than chance has them."""
+    Over the whole range, or of integers that have a meaning; the type's edge values more often than
+    chance has them."""
     rng, lengths = np.random.default_rng(0), {}
     if stream is not None:
         frames, count = count * stream.frames - stream.early, 1
@@ -130,7 +133,8 @@ def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator
             if name in lengths:
                 axis, shape[axis] = lengths[name]
             low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-            values = rng.integers(low, high + 1, shape, dtype)
+            first, last = id_limits(q.graph, name) or (low, high)
+            values = rng.integers(first, last + 1, shape, dtype)
             edges = rng.choice(np.array([low, high], dtype), shape)
             sample[name] = np.where(rng.random(shape) < 0.1, edges, values)
         yield sample
@@ -220,9 +224,9 @@ def _onnx_outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Itera
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    names = [port.name for port in session.get_inputs()]
+    types = {port.name: ONNX_TYPES[port.type] for port in session.get_inputs()}
     for sample in samples:
-        feed = {name: np.asarray(sample[name], np.float32) for name in names}
+        feed = {name: np.asarray(sample[name], dtype) for name, dtype in types.items()}
         yield session.run(None, feed)
 
 

@@ -11,9 +11,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.quant_params import quantize
-from myoedge.operators.interpreter import at_border
-from myoedge.quantization.samples import FINITE
+from myoedge.quantization.samples import FINITE, check_integers
 from myoedge.quantization.scales import QuantGraph
 
 FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame in frames]"
@@ -43,7 +41,8 @@ def integers(
     shapes   shapes of the inputs by name
     raw      the values are integers already
     is_frame   the values are a frame of a stream
-    Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite.
+    Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of
+    range.
     """
     listed = values if isinstance(values, list | tuple | Mapping) else [values]
     by_name = listed if isinstance(listed, Mapping) else dict(zip(shapes, listed, strict=False))
@@ -54,14 +53,16 @@ def integers(
         raise MyoedgeError("E212", "names or number of inputs are wrong", facts)
     arrays = {name: np.asarray(by_name[name]) for name in shapes}
     for name, x in arrays.items():
-        if x.dtype.kind not in "fiu":
+        if q.graph.tensors[name].dtype != "float32":
+            check_integers(q.graph, name, x, f"input {name}")
+        elif x.dtype.kind not in "fiu":
             facts = {"needs": "real numbers", "has": str(x.dtype)}
             raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
         if not np.isfinite(x).all():
             raise MyoedgeError("E216", f"input {name} holds NaN or infinite values", tries=FINITE)
     shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
     if not raw:
-        return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
+        return [q.input_integers(name, x) for name, x in shaped.items()]
     for name, x in shaped.items():
         if x.dtype != (needed := q.dtype(name)):
             title = f"input {name} must be {needed} with raw=True"

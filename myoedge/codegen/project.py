@@ -17,6 +17,7 @@ from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import outer_inner
+from myoedge.operators.embedding.definition import id_limits
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
 from myoedge.streaming.stream import Port, Stream
 from myoedge.version import __version__
@@ -152,6 +153,9 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
 def _meaning(plan: Plan, name: str) -> str:
     """Formula from integers to floats: "real = 0.0123 * (q + 128)"."""
     params = plan.quant.params.get(name)
+    if params is None and name in plan.graph_inputs:
+        low, high = id_limits(plan.quant.graph, name) or (0, 0)
+        return f"integers {low} to {high}"
     if params is None:
         return "indices"
     zero = f"(q - {params.zero_point})" if params.zero_point > 0 else f"(q + {-params.zero_point})"

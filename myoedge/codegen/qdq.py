@@ -16,7 +16,7 @@ from myoedge.numerics.pointwise import bounds
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
-from myoedge.operators.qdq import OnnxNode, Writer, operator_writers
+from myoedge.operators.qdq import TYPES, OnnxNode, Writer, operator_writers
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
@@ -105,10 +105,10 @@ def _serialised(
     w: Writer, q: QuantGraph, model_name: str, inputs: Sequence[str], outputs: Sequence[str]
 ) -> bytes:
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     def described(names: Sequence[str], shown: Sequence[str]) -> list[Any]:
-        types = (TensorProto.FLOAT if name in q.params else TensorProto.INT32 for name in names)
+        types = (TYPES["float32" if name in q.params else q.dtype(name)] for name in names)
         return [*map(helper.make_tensor_value_info, shown, types, map(q.graph.shape, names))]
 
     int16 = any(value.dtype == np.int16 for value in w.initializers.values())

@@ -27,6 +27,7 @@ def tiled_layer(
     tables, kernel = Tables(fn), tiling.kernel.function
     l2 = {o.name: base(o) for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
     l2 |= {SCRATCH: scratch} if SCRATCH in tiling.choice.in_l2 else {}
+    l2 |= {o.name: base(o) for o in tiling.kernel.l2_tables}
     op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     sent, out = [tile.stores for tile in tiling.tiles], tiling.kernel.out
@@ -98,7 +99,7 @@ def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> st
     if not value.startswith("@"):
         return value
     name = value[1:]
-    return _pointer(l2.get(name, "me_l1"), str(l1[name]))
+    return _pointer(l2.get(name, "me_l1"), str(l1.get(name, 0)))
 
 
 def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -20,6 +20,9 @@ from myoedge.operators.layout.import_rows import NOTHING
 # no operator; nothing under operators that passes or settings add.
 CALLS: Mapping[str, Mapping[str, Row]] = {**{op: {} for op in ("", *OPS)}, **aten_calls()}
 KEEPS = frozenset(aten_names(NOTHING))
+# Operators on integers of an input or of argmax, and calls of them.
+ON_INTEGERS = frozenset(op for op, row in OPS.items() if row.is_data_movement or row.reads_indices)
+READS_INTEGERS = frozenset((*KEEPS, *(name for op in ON_INTEGERS for name in CALLS[op])))
 IMPORT: Mapping[str, Row] = {
     **{name: row for rows in CALLS.values() for name, row in rows.items()},
     # only to be refused by their rank
@@ -29,6 +32,9 @@ IMPORT: Mapping[str, Row] = {
 
 ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name
 
+ONNX_READS_INTEGERS = frozenset(
+    name for op in ("", *ON_INTEGERS) for name in ONNX_CALLS.get(op, ())
+)
 ONNX_IMPORT: Mapping[str, OnnxRow] = {
     name: row for rows in ONNX_CALLS.values() for name, row in rows.items()
 }

@@ -142,19 +142,13 @@ INSTEAD = {
     "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
     "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
     "einsum": "matmul, permute and reshape written out, which are supported",
-    "embedding": "one-hot inputs and a linear layer",
+    "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
     "upsample": "nearest-neighbour upsampling by a whole factor",
     "stft": "torch.stft(..., center=False, return_complex=True).abs(), with a power of two",
     "max.dim": "only the values of max, or argmax at the output",
-    "where": "clamp, relu or leaky_relu, which are supported, a condition that is a buffer, or "
-    "(1 - m) * -1e4 of an input m of ones and zeros, added to the scores",
-    "masked_fill": "a mask that is a buffer of the module (one build for each), not an input",
+    "where": "a finite number in the place of an infinity that no softmax reads",
+    "masked_fill": "a finite number, masked_fill(mask, 0.0), for what no softmax reads",
     "scatter": "cat or stack of the parts instead of writing into a slice",
-    **dict.fromkeys(
-        ("lt.Scalar", "le.Scalar", "gt.Scalar", "ge.Scalar", "eq.Scalar", "logical_not"),
-        "(1 - m) * -1e4, added to the scores, of an input m of ones and zeros, in the place of a "
-        "comparison that makes a mask",
-    ),
 }
 
 
@@ -201,25 +195,14 @@ def unsupported(
     )
 
 
-def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
+def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
     """E116; `readers` are the operators that take the input, with their places."""
     read = {"read by": "\n".join(readers)} if readers else {}
-    if any("embedding" in reader or "Gather" in reader for reader in readers):
-        tries = ["pass one-hot vectors and use a linear layer instead of an embedding"]
-    elif dtype == "bool":
-        tries = [
-            f"keep {name} in the module (register_buffer), one build for each that there is",
-            f"give ones and zeros as float32, and add {name} * -1e4 to the scores where one hides "
-            "a key (key_padding_mask)",
-            f"or (1 - {name}) * -1e4 where one keeps a key (scaled_dot_product_attention)",
-        ]
-    else:
-        tries = [f"export with example inputs of torch.float32 for {name}"]
     return MyoedgeError(
         "E116",
-        f"input {name} is {dtype}: inputs must be floating point",
-        {"needs": "float32 windows, which the host quantises", "has": dtype, **read},
-        tries,
+        f"input {name} is {dtype}, which no operator here reads",
+        {"needs": "floats, bool, uint8, int8, int16, int32 or int64", "has": dtype, **read},
+        [f"export with an example input of torch.int64 or torch.float32 for {name}"],
     )
 
 

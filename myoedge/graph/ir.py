@@ -47,7 +47,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Name, shape and element type of one value."""
+    """Name, shape and element type of one value.
+
+    dtype   "float32" for what is quantised; else its integers: "int32", "uint8", "int16"
+    """
 
     name: str
     shape: Shape

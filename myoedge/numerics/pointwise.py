@@ -56,6 +56,15 @@ def _hardsigmoid(x: Array) -> Array:
     return np.clip(x + 3.0, 0.0, 6.0) / 6.0
 
 
+# Functions that give ones and zeros.
+COMPARISONS: Mapping[str, Callable[..., Array]] = {
+    "lt": lambda x, limit: (x < limit) * 1.0,
+    "le": lambda x, limit: (x <= limit) * 1.0,
+    "gt": lambda x, limit: (x > limit) * 1.0,
+    "ge": lambda x, limit: (x >= limit) * 1.0,
+    "eq": lambda x, value: (x == value) * 1.0,
+    "ne": lambda x, value: (x != value) * 1.0,
+}
 # Definitions follow PyTorch's documentation of the operator of the same name.
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "abs": np.abs,
@@ -104,6 +113,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "tanh": np.tanh,
     "tanhshrink": lambda x: x - np.tanh(x),
     "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
+    **COMPARISONS,
 }
 
 

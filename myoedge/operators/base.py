@@ -229,7 +229,7 @@ class OpDef:
     int16_inputs   inputs that are int16 always
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
-    reads_indices  whether it reads classes as argmax gives them
+    reads_indices  whether it reads integers: those of an input, classes as argmax gives them
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
     """
 
@@ -300,10 +300,14 @@ def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
-def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:
-    """Description of a node's output tensor from the shapes of its inputs."""
+def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
+    """Description of a node's output tensor from the shapes of its inputs.
+
+    dtype   of the first input
+    """
     op = OPS[node.op]
-    return Tensor(node.name, op.shape(node.attrs, *shapes), op.out_dtype)
+    kept = dtype if op.is_data_movement else op.out_dtype
+    return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
 
 
 def fixed_params(graph: Graph, name: str) -> QuantParams | None:

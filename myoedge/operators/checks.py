@@ -84,8 +84,16 @@ def _short_rows(graph: Graph, node: Node) -> bool:
 
 
 def _indices_unread(graph: Graph, node: Node) -> bool:
-    read = [graph.tensors[x].dtype for x in node.inputs if x in graph.tensors]
-    return OPS[node.op].reads_indices or "int32" not in read
+    op = OPS[node.op]
+    read = {graph.tensors[x].dtype for x in node.inputs if x in graph.tensors}
+    return op.reads_indices or op.is_data_movement or read.isdisjoint(("int32", "uint8"))
+
+
+def _as_computed(graph: Graph, node: Node) -> bool:
+    first = graph.tensors.get(node.inputs[0])
+    dtype = "float32" if first is None else first.dtype
+    made = output_of(node, [*map(graph.shape, node.inputs)], dtype)
+    return graph.tensors.get(node.name) == made
 
 
 def _borders_fit(graph: Graph) -> Iterator[str]:
@@ -133,13 +141,13 @@ IMPORTED: Spec[Graph] = (
         "an output is written by nothing",
     ),
     (
-        every(lambda g, n: g.tensors.get(n.name) == output_of(n, [*map(g.shape, n.inputs)])),
+        every(_as_computed),
         "shape or type is not what the operator makes of its inputs",
     ),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
     (_finite, "a constant operand is not finite float32"),
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
-    (every(_indices_unread), "an operator reads the indices of argmax"),
+    (every(_indices_unread), "an operator computes with integers as if they were floats"),
     (_borders_fit, "a border's factors do not fit its input"),
     (
         every(lambda _, n: "act" not in n.attrs or (OPS[n.op].epilogue and bool(n.attrs["act"]))),

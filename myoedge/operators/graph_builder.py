@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
 from myoedge.graph.rewrite import Rewrite
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import output_of
+from myoedge.operators.base import OPS, output_of
 
 
 class Unsupported(Exception):
@@ -49,9 +49,14 @@ class GraphBuilder:
             return tuple(self.constants[name].shape)
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
-    def input(self, name: str, shape: Sequence[int]) -> str:
+    def dtype(self, name: str) -> str:
+        """Element type of a tensor; of a constant that of floats, as operators read it."""
+        tensor = self.tensors.get(name) or self.graph.tensors.get(name)
+        return "float32" if tensor is None else tensor.dtype
+
+    def input(self, name: str, shape: Sequence[int], dtype: str = "float32") -> str:
         self.inputs.append(name)
-        self.tensors[name] = Tensor(name, tuple(shape))
+        self.tensors[name] = Tensor(name, tuple(shape), dtype)
         return name
 
     def constant(self, value: Array) -> str:
@@ -75,8 +80,11 @@ class GraphBuilder:
         """
         name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
         names = tuple(map(self._as_float, inputs))
+        if OPS[op].is_data_movement and len({*map(self.dtype, names)}) > 1:
+            raise Unsupported("integers of an input beside constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
-        self.tensors[name] = output_of(node, [self.shape(x) for x in names])
+        shapes = [self.shape(x) for x in names]
+        self.tensors[name] = output_of(node, shapes, self.dtype(names[0]))
         if 0 in self.tensors[name].shape:
             raise Unsupported("a tensor without elements")
         self.nodes.append(node)

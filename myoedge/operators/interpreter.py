@@ -57,13 +57,13 @@ def run_real(
 ) -> dict[str, Array]:
     """Float values of every tensor for one sample.
 
-    inputs   float arrays of the inputs' shapes, before the border's factors
+    inputs   arrays of the inputs' shapes: floats before the border's factors, or integers
     watch    is shown every tensor as it comes, and `name.pre` before fused tables
     """
     values: dict[str, Array] = dict(graph.constants)
     show = watch or (lambda name, value: None)
     for name in graph.inputs:
-        values[name] = at_border(graph, name, inputs[name]).astype(np.float32)
+        values[name] = as_read(graph, name, inputs[name])
         show(name, values[name])
     for node in graph.nodes:
         before, after = real_node(node, [values[name] for name in node.inputs])
@@ -79,6 +79,11 @@ def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     values: dict[str, Array] = dict(graph.constants)
     run_real(graph, inputs, lambda name, value: values.update({name: value}))
     return values
+
+
+def as_read(graph: Graph, name: str, x: Array) -> Array:
+    """An input as the float network reads it: float32, or its own integers."""
+    return at_border(graph, name, x).astype(graph.tensors[name].dtype)
 
 
 def at_border(graph: Graph, name: str, x: Array) -> Array:

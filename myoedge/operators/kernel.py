@@ -154,6 +154,7 @@ class TiledKernel:
     nine_cores  whether the control core calls the kernel too, when it has started a tile's
               transfers; None: of this kernel it never does
     operands  what is read and written; scratch is apart
+    l2_tables constants that the kernel reads where they lie in L2, rows of them as data say
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     starts_next     fields of a tile and of the next one -> whether the kernel starts an accelerator
@@ -175,6 +176,7 @@ class TiledKernel:
     tile: Callable[[Mapping[str, Region]], Fields]
     work: Callable[[Sizes], Any]
     scratch: Callable[[Sizes], Any] = lambda sizes: 0
+    l2_tables: tuple[Operand, ...] = ()
     starts_next: Callable[[Fields, Fields], bool] | None = None
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
@@ -196,7 +198,8 @@ class TiledKernel:
     @cached_property
     def arrays(self) -> dict[str, Array]:
         """The packed arrays by name."""
-        return {o.name: o.array for o in self.operands if o.array is not None}
+        known = (*self.operands, *self.l2_tables)
+        return {o.name: o.array for o in known if o.array is not None}
 
     @property
     def out(self) -> Operand:

@@ -15,6 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
+from myoedge.operators.embedding.definition import table_range
 from myoedge.operators.interpreter import PRE, run_real
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
 
@@ -49,7 +50,7 @@ class Calibration:
     observer: Observer = field(default_factory=Observer)
 
 
-Samples = Mapping[str, Array]  # input name -> float array [samples, *input shape]
+Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *input shape]
 
 
 def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
@@ -97,6 +98,7 @@ def calibrate(
                 ranges[name] = _percentile(histograms[name], (low, high), rule.percentile)
             elif rule.method == "mse" and high > low:
                 ranges[name] = _least_squares(histograms[name], (low, high))
+    ranges |= table_range(graph)
     rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
     count = len(next(iter(samples.values())))
     return Calibration(rounded, count, source, digest(samples), observer)

@@ -13,7 +13,12 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.embedding.definition import id_limits
 
+IN_RANGE = (
+    "ids of the vocabulary with which the network was trained",
+    "0 and 1, or False and True, in a mask",
+)
 FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does")
 
 LABEL = "label"
@@ -27,7 +32,8 @@ Given = str | Path | Mapping[str, Array] | Array  # a file, arrays by input name
 class Data:
     """Samples of every input.
 
-    inputs   float32 [samples, *input shape] by input name, or by the name in the file until `fit`
+    inputs   [samples, *input shape], float32 or the integers of the input, by input name, or by the
+             name in the file until `fit`
     labels   int64 [samples], or [samples, frames]; None without
     source   for reports: "300 samples of calib.npz"
     """
@@ -107,14 +113,14 @@ def _named(arrays: dict[str, Array], source: str) -> Data:
 
 
 def fit(data: Data, graph: Graph) -> Data:
-    """The data under the graph's input names, float32, [samples, *input shape].
+    """The data under the graph's input names, float32 or the input's integers, [samples, *input
+    shape].
 
     The short form [samples, *input shape[1:]] is taken where the first axis of the input is 1.
-    Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts.
+    Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
+    E229 integers out of range.
     """
-    inputs = {
-        name: _shaped(name, x, graph.shape(name)) for name, x in _matched(data, graph).items()
-    }
+    inputs = {name: _shaped(name, x, graph) for name, x in _matched(data, graph).items()}
     counts = {name: len(x) for name, x in inputs.items()}
     if data.labels is not None:
         counts[LABEL] = len(data.labels)
@@ -158,8 +164,28 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     return {name: data.inputs[name] for name in names}
 
 
-def _shaped(name: str, x: Array, shape: Shape) -> Array:
-    if x.dtype.kind not in "fiu":
+def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
+    """Errors: E214 what are no whole numbers, E229 where one has no meaning for a reader."""
+    limits = id_limits(graph, name)
+    assert limits is not None, name
+    low, high = limits
+    whole = x.dtype.kind in "iub" or (
+        x.dtype.kind == "f" and bool(np.isfinite(x).all() and (x == np.rint(x)).all())
+    )
+    if not whole:
+        facts = {"needs": f"whole numbers, {low} to {high}", "has": str(x.dtype)}
+        raise MyoedgeError("E214", f"{title} holds no whole numbers", facts)
+    least, most = (int(bound(x)) if x.size else low for bound in (np.min, np.max))
+    if least < low or most > high:
+        facts = {"needs": f"{low} to {high}", "has": f"{least} to {most}"}
+        raise MyoedgeError("E229", f"{title} holds integers out of range", facts, IN_RANGE)
+
+
+def _shaped(name: str, x: Array, graph: Graph) -> Array:
+    shape, dtype = graph.shape(name), graph.tensors[name].dtype
+    if dtype != "float32":
+        check_integers(graph, name, x, f"array {name}")
+    elif x.dtype.kind not in "fiu":
         raise MyoedgeError(
             "E214",
             f"array {name} holds {x.dtype}",
@@ -176,7 +202,7 @@ def _shaped(name: str, x: Array, shape: Shape) -> Array:
             ["the first axis counts samples; the others are the input's own"],
         )
     with np.errstate(over="ignore"):
-        values = (x[:, None] if short else x).astype(np.float32)
+        values = (x[:, None] if short else x).astype(dtype)
     if not np.isfinite(values).all():
         bad = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
         raise MyoedgeError(
@@ -238,10 +264,18 @@ def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
-    """Seeded normal noise, for trying a build out; every report says so."""
+    """Seeded normal noise, and integers that have a meaning, for trying a build out; every report
+    says so."""
     rng = np.random.default_rng(0)
-    inputs = {n: rng.standard_normal((count, *graph.shape(n)), np.float32) for n in graph.inputs}
+    inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
     return Data(inputs, None, f"{count} random samples")
+
+
+def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:
+    shape, limits = (count, *graph.shape(name)), id_limits(graph, name)
+    if limits is None:
+        return rng.standard_normal(shape, np.float32)
+    return rng.integers(limits[0], limits[1] + 1, shape).astype(graph.tensors[name].dtype)
 
 
 def none_given(graph: Graph) -> MyoedgeError:

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, at_border, every_value, integer_step, run_integer
+from myoedge.operators.interpreter import PRE, every_value, integer_step, run_integer
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import QuantGraph
@@ -69,9 +69,7 @@ class Fidelity:
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
     """Integer inputs of one sample, as the host makes them (border factors first)."""
-    return {
-        name: quantize(at_border(q.graph, name, x), q.params[name]) for name, x in sample.items()
-    }
+    return {name: q.input_integers(name, x) for name, x in sample.items()}
 
 
 def real_values(q: QuantGraph, name: str, values: Array) -> Array:
@@ -147,6 +145,7 @@ def _alone(
 ) -> dict[str, Array]:
     """Integers of each operator alone: of operands without the errors of those before it."""
     exact = {x: quantize(real[x], q.params[x]) for x in real if steps and x in q.params}
+    exact |= {x: real[x] for x in q.graph.tensors if steps and x not in q.params}
     exact |= q.constants
     return {
         step.node.name: integer_step(step, [exact[x] for x in step.operands]).reshape(step.out)

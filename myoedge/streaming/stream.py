@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -183,13 +183,13 @@ def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
 
     inputs   [samples, ...] by name, or the only one under any
     """
-    graph, tensors = stream.network.graph, {}
+    graph, tensors = stream.network.graph, dict[str, Tensor]()
     for port, x in zip(stream.inputs, inputs.values(), strict=False):
         shape = graph.shape(port.name)
         frames = x.shape[port.axis - len(shape)] if x.ndim >= len(shape) else port.frames
         long = (*shape[: port.axis], frames, *shape[port.axis + 1 :])
-        tensors[port.name] = Tensor(port.name, long)
-    return Graph(tuple(tensors), (), (), tensors, {})
+        tensors[port.name] = replace(graph.tensors[port.name], shape=long)
+    return replace(graph, inputs=tuple(tensors), outputs=(), tensors={**graph.tensors, **tensors})
 
 
 def _initial_state(stream: Stream, state: State) -> Array:

@@ -17,6 +17,7 @@ from scipy import signal
 
 from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import DrawnUse
@@ -44,6 +45,9 @@ ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "pow": torch.pow,
     "reciprocal": torch.reciprocal,
 }
+
+
+INDICES = QuantParams(1.0, 0, INT32)
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ class Case(DrawnUse):
         return self.kinds or (self.dtype,) * len(self.shapes)
 
     def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
-        if kind == "int32" and self.classes:
-            return rng.integers(0, self.classes, shape).astype(np.int32)
+        if kind in ("int32", "uint8") and self.classes:
+            return rng.integers(0, self.classes, shape).astype(kind)
         if kind == "int32":
             return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
         if kind == "int16":
@@ -154,6 +158,8 @@ class Case(DrawnUse):
             return np.asarray(x * (max(-low, high) / 32767))
         if x.dtype == np.int16:
             return np.asarray(x * GATE_PARAMS.scale)
+        if self.is_index(x):
+            return x.astype(np.float64)
         return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
 
     @property
@@ -185,8 +191,13 @@ class Case(DrawnUse):
     def dequantized(self) -> list[Array]:
         """What the integer inputs stand for, in float64."""
         pairs = zip(self.names, self.data, strict=True)
-        params = ((x, self.quant.params.get(n, GATE_PARAMS)) for n, x in pairs)
+        usual = (INDICES if self.is_index(x) else GATE_PARAMS for x in self.data)
+        params = ((x, self.quant.params.get(n, q)) for (n, x), q in zip(pairs, usual, strict=True))
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
+
+    def is_index(self, x: Array) -> bool:
+        """Whether data are integers without a scale."""
+        return bool(self.classes) and x.dtype in (np.int32, np.uint8)
 
     @property
     def size(self) -> int:

@@ -193,8 +193,7 @@ UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
     "cosine_similarity": (lambda x: F.cosine_similarity(x, -x, eps=0.1), "rewrite cosine"),
     "cumprod": (lambda x: x.cumprod(1), "rewrite cumprod"),
     "topk": (lambda x: x.topk(2)[0], "rewrite topk"),
-    "gt": (lambda x: torch.where(x > 0, x, -x), "clamp, relu or leaky_relu"),
-    "masked_fill": (lambda x: x.masked_fill(x > 0, 0.0), "mask that is a buffer of the module"),
+    "masked_fill": (lambda x: x.masked_fill(x > 0, torch.inf), "a finite number"),
     "bilinear": (
         lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear"),
         "nearest-neighbour",
@@ -233,10 +232,8 @@ REASONS: dict[str, tuple[Callable[[], MyoedgeError], str]] = {
     "dilated pool": (lambda: of(lambda x: F.max_pool1d(x, 2, dilation=2), X1), "dilation"),
     "indices": (lambda: of(lambda x: F.max_pool1d(x, 2, return_indices=True)[1], X1), "indices"),
     "used argmax": (lambda: of(lambda x: x.argmax(1) + 1, X1), "indices of argmax"),
-    "argmax as float": (lambda: of(lambda x: x.argmax(1).float() * 2, X1), "indices of argmax"),
-    "argmax reshaped": (lambda: of(lambda x: x.argmax(1).flatten(), X1), "indices of argmax"),
-    "as integers": (lambda: of(lambda x: x.long() * 2, X1), "type int64"),
-    "as bool": (lambda: of(lambda x: x.bool(), X1), "type bool"),
+    "argmax as float": (lambda: of(lambda x: x.argmax(1).float() * 2, X1), "read as numbers"),
+    "as integers": (lambda: of(lambda x: x.long() * 2, X1), "floats cut to integers"),
     "fractional upsampling": (lambda: of(lambda x: F.interpolate(x, size=20), X1), "not whole"),
     "long softmax": (lambda: of(lambda x: x.softmax(1), torch.zeros(1, 40000)), "at most 32768"),
     "rounded division": (
@@ -347,18 +344,11 @@ def test_constant_outputs(function: Callable[[Tensor], Any], name: str) -> None:
     assert error.notice.title.startswith(f"{name} does not depend")
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
-def test_inputs_that_are_not_floating_point(dtype: torch.dtype) -> None:
-    error = of(lambda x: x.abs() if x.is_complex() else x + 1, torch.ones(2, 3).to(dtype))
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.uint16])
+def test_inputs_of_types_that_nothing_reads(dtype: torch.dtype) -> None:
+    error = of(lambda x: x.abs() if x.is_complex() else x.float(), torch.ones(2, 3).to(dtype))
     assert error.code == "E116"
-    assert "inputs must be floating point" in error.notice.title
     assert str(dtype).removeprefix("torch.") in error.notice.title
-
-
-def test_a_mask_as_an_input_is_to_be_kept_in_the_module() -> None:
-    error = of(lambda x, m: x.masked_fill(m, 0.0), X1, X1 > 0)
-    assert error.code == "E116"
-    assert "register_buffer" in error.notice.tries[0]
 
 
 def test_what_is_no_tensor_is_no_constant() -> None:
@@ -376,13 +366,6 @@ def test_nothing_drawn_is_computed_beforehand() -> None:
     error = of(lambda x: x + torch.bernoulli(torch.full((17,), 0.5)), X1)
     assert error.code == "E111"
     assert "bernoulli" in error.notice.title
-
-
-def test_an_embedding_is_named() -> None:
-    error = refused(nn.Sequential(nn.Embedding(5, 3)).eval(), torch.arange(4))
-    assert error.code == "E116"
-    assert dict(error.notice.facts)["read by"] == "embedding, at 0"
-    assert "one-hot" in error.notice.tries[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])

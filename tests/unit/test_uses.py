@@ -50,7 +50,12 @@ def uses(op: str, count: int) -> Iterator[DrawnUse]:
 def test_the_oracle_of_a_use_is_imported_as_its_operator(op: str) -> None:
     rng = np.random.default_rng(1)
     for use in uses(op, 3):
-        xs = [rng.normal(size=shape).astype(np.float32) for shape in use.shapes]
+        kinds = use.kinds if use.classes else ("float32",) * len(use.shapes)
+        xs = [
+            np.asarray(rng.normal(size=shape) if kind == "float32" else rng.integers(9, size=shape))
+            for kind, shape in zip(kinds, use.shapes, strict=True)
+        ]
+        xs = [x.astype(kind) for kind, x in zip(kinds, xs, strict=True)]
         network, tensors = Written(use).eval(), tuple(map(torch.from_numpy, xs))
         graph = from_exported(torch.export.export(network, tensors))
         assert op in {node.op for node in graph.nodes} or not graph.nodes  # the input as it is

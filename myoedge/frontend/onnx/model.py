@@ -33,7 +33,7 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_CALLS, ONNX_IMPORT
+from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT, ONNX_READS_INTEGERS
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
@@ -43,8 +43,6 @@ from myoedge.operators.softmax.masks import SURE
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
-
-KEEPS_INDICES = frozenset(ONNX_CALLS[""])
 
 
 class Imported(NamedTuple):
@@ -60,7 +58,7 @@ def load_onnx(path: Path) -> Imported:
 
     Errors: E101, E104, E119, E120, E121 for the file, E110 dynamic shapes, E111 unsupported
     operators (all of them), E112 weights that are not finite, E115 an output that is constant,
-    E116 inputs that are not floating point.
+    E116 inputs of types that no operator reads.
     """
     model = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model))
@@ -242,11 +240,10 @@ def _stored(state: Importing, name: str, value: Array) -> str:
 
 
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
-    """The indices of ArgMax are an output; nothing computes with them."""
-    read = (state.builder.tensors.get(state.names.get(name, "")) for name in call.inputs)
-    indices = any(tensor is not None and tensor.dtype != "float32" for tensor in read)
-    if indices and call.op not in KEEPS_INDICES:
-        raise Unsupported("it reads the indices of ArgMax, which must be an output")
+    """Integers of an input, and the indices of ArgMax, are indices and compared with numbers."""
+    read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
+    if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
+        raise Unsupported("it computes with integers of an input, or with the indices of ArgMax")
 
 
 def _stand_ins(state: Importing, node: NodeProto) -> None:

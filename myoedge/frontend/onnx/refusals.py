@@ -29,13 +29,10 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     ),
     "a Conv with the transform's sines and cosines as weights": ("DFT", "STFT"),
     "Concat, Slice, or Gather by constant indices": (
-        "CenterCropPad", "Compress", "GatherElements", "GatherND", "OneHot", "ReverseSequence",
+        "CenterCropPad", "Compress", "GatherElements", "GatherND", "ReverseSequence",
         "Scatter", "ScatterElements", "ScatterND", "TensorScatter",
     ),
-    "Clip, Relu, or Mul by a constant mask": (
-        "And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not",
-        "Or", "Trilu", "Xor",
-    ),
+    "Clip, Relu, or Mul by a constant mask": ("IsInf", "IsNaN", "Trilu"),
     "AveragePool or MaxPool": ("GlobalLpPool", "LpPool"),
     "ReduceSum, ReduceMean, ReduceMax or ReduceL2": (
         "CumProd", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd",
@@ -66,9 +63,9 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
-    "Gather": "one-hot inputs and MatMul instead of an embedding: indices must be constants",
+    "Gather": "constant indices, or an input of int64 as indices into a table that is constant",
     "Resize": "nearest-neighbour Resize by a whole factor",
-    "Where": "a condition that is a constant, one model for each, or Clip or Relu",
+    "Where": "a finite number in the place of an infinity that no Softmax reads",
     "Max": "MaxPool over stacked tensors, or Clip by a number",
     "Min": "MaxPool over stacked tensors, or Clip by a number",
 }

@@ -4,20 +4,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from myoedge.frontend.integers import (
+    COMPARED,
+    INTEGERS,
+    NUMBERS,
+    ROWS,
+    SMALL,
+    integer_input,
+)
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import FLOATS, Value, array_of, type_name, value_of
 from myoedge.frontend.onnx.names import origin_of, port_names, shown
-from myoedge.frontend.refusals import damaged, not_floating
+from myoedge.frontend.refusals import damaged, not_numbers
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, ValueInfoProto
 
+BOOL = 9  # TensorProto.DataType
+COMPARES = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+MOVES = (
+    "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
+    "Tile", "Transpose", "Unsqueeze",
+)  # fmt: skip
 MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
 
 
@@ -75,13 +90,38 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
     ports = port_names([value.name for value in given])
     for value, port in zip(given, ports, strict=True):
         kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
-        if kind not in FLOATS:
+        if kind not in FLOATS and type_name(kind) not in (*SMALL, *INTEGERS):
             readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
-            raise not_floating(shown(value.name), type_name(kind), readers)
+            raise not_numbers(shown(value.name), type_name(kind), readers)
         shape = _static(state, value)
-        state.names[value.name] = state.builder.input(port, shape)
+        if kind in FLOATS:
+            state.names[value.name] = state.builder.input(port, shape)
+        else:
+            state.builder.stem, found = port, uses(needed, value.name)
+            made = integer_input(state.builder, port, shape, type_name(kind), found)
+            state.names[value.name] = made
         state.values[value.name] = Value(kind, shape)
         note_name(state, "input", value.name, port)
+
+
+def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
+    """Uses of an input's integers by nodes, also behind those that only move them."""
+    found: set[str] = set()
+    held = {name}
+    for node in needed:  # in order
+        at = [i for i, x in enumerate(node.input) if x in held]
+        if not at:
+            continue
+        to = {a.name: a.i for a in node.attribute}.get("to")
+        if (node.op_type == "Gather" and at == [1]) or node.op_type == "OneHot":
+            found.add(ROWS)
+        elif node.op_type in COMPARES or (node.op_type == "Cast" and to == BOOL):
+            found.add(COMPARED)
+        elif node.op_type in MOVES or (node.op_type == "Cast" and to not in FLOATS):
+            held.update(node.output)
+        else:
+            found.add(NUMBERS)
+    return found
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
-from myoedge.frontend.operator_table import IMPORT, KEEPS
+from myoedge.frontend.operator_table import IMPORT, KEEPS, READS_INTEGERS
 from myoedge.frontend.refusals import Refusal, short
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
     array,
     is_complex,
+    kind_of,
     origin_of,
     reads,
     static,
@@ -25,10 +26,16 @@ from myoedge.frontend.torch.traced import (
     unit_of,
 )
 from myoedge.graph.ir import Origin
+from myoedge.operators.elementwise.conditions import added_mask, converted
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import aten_names
 from myoedge.operators.norm.import_rows import normalized
 
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
+COUNTS = frozenset(
+    aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
+)
+ATTENTION = "aten.scaled_dot_product_attention.default"
 MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
 
 
@@ -118,6 +125,11 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     if not isinstance(out, list) and 0 in out:
         raise Unsupported("a tensor without elements")
     _refuse_types(builder, node, values)
+    mask = arguments_of(node).get("attn_mask") if target == ATTENTION else None
+    if mask is not None and kind_of(mask) == "bool":
+        arguments["attn_mask"] = added_mask(builder, arguments["attn_mask"])
+    if target in KEEPS:
+        return converted(builder, row(builder, arguments, out), kind_of(node))
     return row(builder, arguments, out)
 
 
@@ -195,15 +207,18 @@ def _kept(builder: GraphBuilder, result: Any) -> Any:
 
 
 def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> None:
-    """The indices of argmax are an output; nothing computes with them or with truth values."""
+    """Integers of an input are indices, and numbers to compare with; few calls compute with others,
+    counts of a mask say, and none with complex numbers."""
     dtype = getattr(node.meta["val"], "dtype", None)
     transformed = is_complex(node) and "aten.stft" in str(node.target)
     whole = dtype is not None and not dtype.is_floating_point and not transformed
     read = [values[n.name] for n in node.all_input_nodes]
-    indices = any(builder.tensors[x].dtype != "float32" for x in read if x in builder.tensors)
     if str(node.target) not in MAGNITUDES and any(map(is_complex, node.all_input_nodes)):
         raise Unsupported("it reads complex numbers, of which abs is to be taken")
-    if indices and not (whole and str(node.target) in KEEPS):
-        raise Unsupported("it reads the indices of argmax, which must be an output")
-    if whole and not indices and "aten.arg" not in str(node.target):
+    integers = any(isinstance(x, str) and builder.dtype(x) != "float32" for x in read)
+    if integers and str(node.target) not in READS_INTEGERS:
+        raise Unsupported("it computes with integers of an input, or with the indices of argmax")
+    counts = str(node.target) in (*READS_INTEGERS, *COUNTS) or "aten.arg" in str(node.target)
+    logic = type_of(dtype) == "bool" and not str(node.target).startswith("aten.add")
+    if whole and not (counts or logic):
         raise Unsupported(f"a result of type {type_of(dtype)} inside the network")

@@ -13,9 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
-from myoedge.frontend.refusals import constant_output, not_floating, short, unsupported
+from myoedge.frontend.integers import (
+    COMPARED,
+    INTEGERS,
+    NUMBERS,
+    ROWS,
+    SMALL,
+    integer_input,
+)
+from myoedge.frontend.operator_table import READS_INTEGERS
+from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
-from myoedge.frontend.torch.traced import HARMLESS, arguments_of, array, origin_of, static, type_of
+from myoedge.frontend.torch.traced import (
+    HARMLESS,
+    arguments_of,
+    array,
+    kind_of,
+    origin_of,
+    static,
+    type_of,
+)
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder
@@ -23,6 +40,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 if TYPE_CHECKING:
     import torch
 
+TAKES_ROWS = ("aten.embedding.", "aten.index.", "aten.index_select.")
 EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
@@ -31,7 +49,8 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
 
     Errors: E109 weights of other shapes than it reads, E110 dynamic shapes, E111 unsupported
     operators (all of them), E112 weights that are not finite, E113 exported in training mode, E114
-    state that changes, E115 an output that is constant, E116 inputs that are not floating point.
+    state that changes, E115 an output that is constant, E116 inputs of types that
+    no operator reads.
     """
     builder = GraphBuilder()
     _refuse_training(program)
@@ -64,14 +83,14 @@ def learnt(program: torch.export.ExportedProgram) -> int:
 
 
 def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] | None:
-    """The example inputs stored in the archive, as float32 arrays; None if there are none."""
+    """The example inputs stored in the archive, floats as float32; None if there are none."""
     import torch
 
     stored = program.example_inputs
     flat = [] if stored is None else [*stored[0], *stored[1].values()]
     if not flat or not all(isinstance(x, torch.Tensor) for x in flat):
         return None
-    return tuple(x.detach().to(torch.float32).numpy() for x in flat)
+    return tuple(map(array, flat))
 
 
 def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
@@ -172,13 +191,39 @@ def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) 
         if spec.kind == InputKind.USER_INPUT and not hasattr(value, "shape"):
             values[node.name] = getattr(spec.arg, "value", None)
         elif spec.kind == InputKind.USER_INPUT:
-            if not value.dtype.is_floating_point:
-                raise not_floating(node.name, type_of(value.dtype), [*_readers(node)])
-            values[node.name] = builder.input(node.name, static(value.shape, node.name))
+            values[node.name] = _input(builder, node, value)
         elif spec.target is not None:
             learnt = spec.kind == InputKind.PARAMETER
             values[node.name] = _parameter(builder, program, spec.target, node, learnt=learnt)
     return values
+
+
+def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
+    shape = static(value.shape, node.name)
+    if value.dtype.is_floating_point:
+        return builder.input(node.name, shape)
+    builder.stem, dtype = node.name, type_of(value.dtype)
+    if dtype not in (*SMALL, *INTEGERS):
+        raise not_numbers(node.name, dtype, [*_readers(node)])
+    return integer_input(builder, node.name, shape, dtype, _uses(node))
+
+
+def _uses(node: Any) -> Iterable[str]:
+    """Uses of an input's integers by calls, also behind those that only move them."""
+    for user in node.users:
+        target = str(user.target)
+        if user.op != "call_function" or target in HARMLESS:
+            continue
+        kind = kind_of(user)
+        picks = target.startswith(TAKES_ROWS) and node is not user.args[0]
+        if picks or target == "aten.one_hot.default":
+            yield ROWS
+        elif kind == "bool":
+            yield COMPARED
+        elif kind == "int" and target in READS_INTEGERS:
+            yield from _uses(user)
+        else:
+            yield NUMBERS
 
 
 def _readers(node: Any) -> Iterable[str]:

@@ -68,6 +68,14 @@ def type_of(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def kind_of(node: Any) -> str:
+    """Kind of a call's result: "bool", "int", or "float", which complex numbers are too."""
+    dtype = getattr(node.meta.get("val"), "dtype", None)
+    if dtype is None or dtype.is_floating_point or dtype.is_complex:
+        return "float"
+    return "bool" if type_of(dtype) == "bool" else "int"
+
+
 def is_complex(node: Any) -> bool:
     """Whether a call gives complex numbers; transforms do, and stand for their magnitudes."""
     dtype = getattr(node.meta.get("val"), "dtype", None)

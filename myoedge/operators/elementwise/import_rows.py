@@ -11,6 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.elementwise.conditions import choice, value_of
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -122,10 +123,12 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """A constant choice: both sides, each with zeros where it is not chosen, added up."""
-    chosen = weights(d, a["condition"], "a mask").astype(bool)
+    if a["condition"] not in d.constants:
+        return choice(d, a, out)
+    chosen = d.constants[a["condition"]].astype(bool)
     sides = ((a["self"], chosen), (a["other"], ~chosen))
-    (x, kept), (y, _) = sides if _value(d, a["self"]) is None else sides[::-1]
-    value = _value(d, y)
+    (x, kept), (y, _) = sides if value_of(d, a["self"]) is None else sides[::-1]
+    value = value_of(d, y)
     if value is None:
         x, y = (
             d.add("mul", side, d.constant(mask.astype(np.float32)))
@@ -137,11 +140,6 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if not left.all():
         x = d.add("mul", x, d.constant(left.astype(np.float32)))
     return expand(d, combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x, out)
-
-
-def _value(d: GraphBuilder, x: Any) -> Array | None:
-    """A number, or a constant; None of what is computed."""
-    return np.asarray(x, np.float32) if isinstance(x, int | float) else d.constants.get(x)
 
 
 def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -243,7 +241,7 @@ ROWS = (
         "add",
         where,
         "where.self where.ScalarSelf where.ScalarOther",
-        "Where(condition: weights, self, other)",
+        "Where(condition, self, other)",
     ),
     ImportRow("sub", binary("sub"), "sub.Tensor subtract.Tensor sub.Scalar", "Sub(self, other)"),
     ImportRow(

@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
+from myoedge.operators.elementwise.conditions import converted, rows_by
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -39,18 +40,18 @@ def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Floats of any width are float32 here; indices stay what they are.
+    """Floats of any width are float32 here; integers stay what they are.
 
     Of CastLike the type of a constant decides, or the float of a tensor.
     """
-    x, to = a["self"], a.get("to")
+    to = a.get("to")
     if to is None:
         other = d.constants.get(a["other"])
-        to = {"f": 1, "i": 7}.get("f" if other is None else other.dtype.kind, 0)
-    whole = x in d.tensors and d.tensors[x].dtype != "float32"
-    if to not in (INTEGERS if whole else FLOATS):
-        raise Unsupported("conversion between whole numbers and floats inside the network")
-    return str(x)
+        to = {"f": 1, "i": 7, "b": 9}.get("f" if other is None else other.dtype.kind, 0)
+    kinds = {**dict.fromkeys(FLOATS, "float"), **dict.fromkeys(INTEGERS, "int"), 9: "bool"}
+    if to not in kinds:
+        raise Unsupported("conversion to a type that is neither float32, int32, int64 nor bool")
+    return converted(d, a["self"], kinds[to])
 
 
 def filled(value: float) -> Row:
@@ -154,15 +155,30 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     picks = [(axis, name) for axis, name in lists if name is not None]
     if len(picks) != 1:
         raise Unsupported("indexing by lists on several axes")
-    return _picked(d, a["self"], picks[0][0], weights(d, picks[0][1], "an index"))
+    axis, name = picks[0]
+    if name not in d.constants and a["self"] in d.constants:
+        return _rows(d, a["self"], axis, name)
+    return _picked(d, a["self"], axis, weights(d, name, "an index"))
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Picks along one axis by constant indices of any shape."""
-    picks, n = a["index"], d.shape(a["self"])[a["dim"]]
+    """Picks along one axis by constant indices of any shape, or from a constant by computed
+    ones."""
+    if a["index"] not in d.constants and a["self"] in d.constants:
+        return _rows(d, a["self"], a["dim"], a["index"])
+    picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
     if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
         raise IndexError(f"an index outside of {n} elements")
     return reshape(d, _picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
+
+
+def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
+    """Parts of a constant along an axis by computed integers."""
+    rank, count = len(d.shape(table)), len(d.shape(ids))
+    axis = dim % rank
+    rows = d.constant(np.moveaxis(d.constants[table], axis, 0)) if axis else table
+    order = [*range(count, count + axis), *range(count), *range(count + axis, count + rank - 1)]
+    return transpose(d, rows_by(d, ids, rows), order)
 
 
 def _picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
@@ -318,7 +334,7 @@ ROWS = (
     ImportRow("slice", narrow, "narrow select.int"),
     ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
     ImportRow("slice", index, "index.Tensor index_select"),
-    ImportRow("slice", gather, onnx="Gather(self, index: array, *, dim: axis = 0)"),
+    ImportRow("slice", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
     ImportRow("slice", flip, "flip"),
     ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     ImportRow("concat", stack, "stack"),

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of a table by integers: embeddings, one-hot vectors, functions of an integer.
+ */
+#ifndef ME_EMBEDDING_H
+#define ME_EMBEDDING_H
+
+#include <stdint.h>
+
+/* Row of an integer: id - first, limited to 0 .. last_row.
+ * table         int8 [last_row + 1][width], in L1 or L2
+ * bytes_per_id  4: int32, 1: uint8 */
+typedef struct {
+    int32_t first, last_row, width, bytes_per_id;
+    const int8_t *table;
+} me_embedding_s8_params;
+
+/* ids [n], y int8 [n][bytes]: of every row the bytes from `start` on */
+typedef struct {
+    const void *ids;
+    int8_t *y;
+    int32_t n, start, bytes;
+} me_embedding_s8_tile;
+
+void me_embedding_s8(const me_embedding_s8_params *op, const me_embedding_s8_tile *tile);
+
+/* The row of integer number i. */
+static inline int32_t me_row_of(const me_embedding_s8_params *op, const void *ids, int32_t i)
+{
+    const int32_t id = op->bytes_per_id == 4 ? ((const int32_t *)ids)[i] : ((const uint8_t *)ids)[i];
+    if (id < op->first)
+        return 0;
+    const uint32_t row = (uint32_t)id - (uint32_t)op->first;
+    return row > (uint32_t)op->last_row ? op->last_row : (int32_t)row;
+}
+
+#endif

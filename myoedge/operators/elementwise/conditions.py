@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import of conditions: comparisons, logic, choices by a mask.
+
+Truth values are tensors of ones and zeros. Integers, which have no scale, are compared by a table;
+floats with a number, at the resolution of their quantisation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Node, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.pointwise import COMPARISONS
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
+from myoedge.operators.import_rows import Arguments, Row, first
+
+NOT = (("affine", -1.0, 1.0),)
+SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+NUMPY: Mapping[str, Callable[..., Array]] = {
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "eq": np.equal, "ne": np.not_equal,
+}  # fmt: skip
+HIDES = -1e3  # a fill below it hides elements from a softmax
+HIDDEN = 2.0**30  # that is taken off hidden scores: in their rows none of them is left over
+MOST_ROWS = 2**16  # of the table of a comparison
+
+
+def compare(name: str) -> Row:
+    """a < b and its like, with a number or a constant on one side."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+        left, right = first(a), a["other"]
+        if left in d.constants:
+            return compared(d, SWAPPED[name], right, left, out)
+        return compared(d, name, left, right, out)
+
+    return row
+
+
+def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
+    """Ones and zeros: x compared with a number or a constant."""
+    value = value_of(d, other)
+    if value is None or (d.dtype(x) == "float32" and value.size > 1):
+        if {d.dtype(x), d.dtype(other)} != {"float32"}:
+            raise Unsupported("a comparison of two tensors of integers, neither of them constant")
+        return d.add("table", d.add("sub", x, other), chain=((name, 0.0),))
+    if d.dtype(x) == "float32":
+        number = float(value.reshape(-1)[0])
+        return reshape(d, d.add("table", x, chain=((name, number),)), out)
+    return _table_of_integers(d, name, x, value, out)
+
+
+def _table_of_integers(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
+    """Rows for every integer near the constant; those beyond are alike on each side."""
+    shape, own = d.shape(x), [n for n in value.shape if n > 1] and value.shape
+    lead = len(out) - len(own)
+    if any(n > 1 for n in shape[len(shape) - len(own) :] if own):
+        raise Unsupported("a comparison of integers with a constant for each of them")
+    ids = reshape(d, x, out[:lead])
+    if math.isinf(float(np.abs(value).max())):
+        raise Unsupported("a comparison of integers with an infinity")
+    low, high = math.floor(value.min()) - 1, math.ceil(value.max()) + 1
+    if high - low >= MOST_ROWS:
+        raise Unsupported(f"a comparison with integers that lie {high - low:,} apart")
+    numbers = np.arange(low, high + 1).reshape(-1, *(1,) * len(own))
+    table = NUMPY[name](numbers, value.reshape(own) if own else value.reshape(()))
+    return reshape(d, rows_by(d, ids, table, first_id=low, bounded=False), out)
+
+
+def rows_by(
+    d: GraphBuilder, ids: str, table: Array | str, *, first_id: int = 0, bounded: bool = True
+) -> str:
+    """Rows of a constant table by integers.
+
+    bounded   whether other integers than those of the table are an error of who gives them
+    """
+    dtype = d.dtype(ids)
+    if dtype not in ("int32", "uint8"):
+        raise Unsupported("indices that are neither an input of integers nor those of argmax")
+    name = table if isinstance(table, str) else d.constant(np.asarray(table, np.float32))
+    rows = d.shape(name)[0] if bounded else 0
+    return d.add("embedding", ids, name, first=first_id, rows=rows, dtype=dtype)
+
+
+def producer(d: GraphBuilder, x: str) -> Node | None:
+    return next((node for node in reversed(d.nodes) if node.name == x), None)
+
+
+def is_truth(d: GraphBuilder, x: str) -> bool:
+    """Whether a tensor holds ones and zeros alone, whatever the inputs."""
+    if x in d.constants:
+        return bool(np.isin(d.constants[x], (0, 1)).all())
+    node = producer(d, x)
+    if node is None:
+        return False
+    if node.op == "embedding":
+        return is_truth(d, node.inputs[1])
+    if node.op == "table":
+        chain = node.attrs["chain"]
+        return chain[-1][0] in COMPARISONS or (chain == NOT and is_truth(d, node.inputs[0]))
+    moved = node.op in ("reshape", "slice", "transpose", "expand", "concat", "mul", "maximum")
+    return moved and all(is_truth(d, name) for name in node.inputs)
+
+
+def truth(d: GraphBuilder, x: str) -> str:
+    """Ones and zeros: where a tensor is not 0."""
+    if is_truth(d, x):
+        return x
+    if x in d.constants:
+        return d.constant((d.constants[x] != 0).astype(np.float32))
+    return compared(d, "ne", x, 0, d.shape(x))
+
+
+def logical_not(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    return d.add("table", truth(d, first(a)), chain=NOT)
+
+
+def logical(op: str) -> Row:
+    """and, or of truth values: their product, the larger one."""
+    return lambda d, a, out: d.add(op, truth(d, first(a)), truth(d, a["other"]))
+
+
+def exclusive_or(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    return compared(d, "ne", truth(d, first(a)), truth(d, a["other"]), out)
+
+
+def converted(d: GraphBuilder, x: str, to: str) -> str:
+    """A tensor as another type: "bool", "int" or "float". Truth values are floats already.
+
+    Errors: Unsupported integers of an input as floats, floats cut to integers.
+    """
+    if x in d.constants:
+        return x
+    whole = d.dtype(x) != "float32"
+    if to == "bool":
+        return truth(d, x)
+    if to == "float" and d.dtype(x) == "uint8":
+        return rows_by(d, x, np.arange(256.0))
+    if to == "float" and whole:
+        raise Unsupported("indices that are read as numbers")
+    if to == "int" and not (whole or is_truth(d, x)):
+        raise Unsupported("floats cut to integers inside the network")
+    return x
+
+
+# --- choices --------------------------------------------------------------------------------------
+
+
+def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """One of two tensors or numbers by a computed condition, element by element.
+
+    A fill that hides elements from a softmax is added to them: softmax finds its masks in sums.
+    """
+    mask, x, y = truth(d, a["condition"]), a["self"], a["other"]
+    if _hides(d, x):
+        return expand(d, _plus(d, y, mask, -HIDDEN, 0.0), out)
+    if _hides(d, y):
+        return expand(d, _plus(d, x, mask, HIDDEN, -HIDDEN), out)
+    sides = [side for side in (_chosen(d, x, mask, ()), _chosen(d, y, mask, NOT)) if side]
+    total = d.add("add", *sides) if len(sides) == 2 else (sides or [d.constant(np.zeros(out))])[0]
+    return expand(d, total, out)
+
+
+def added_mask(d: GraphBuilder, mask: str) -> str:
+    """Addend of scores for a computed mask of an attention: 0 where it is true."""
+    chain = (("affine", HIDDEN, -HIDDEN),)
+    return mask if mask in d.constants else d.add("table", mask, chain=chain)
+
+
+def _hides(d: GraphBuilder, side: Any) -> bool:
+    value = value_of(d, side)
+    return value is not None and bool((value <= HIDES).all())
+
+
+def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> str:
+    """x + factor * mask + offset."""
+    if isinstance(x, int | float):
+        return d.add("table", mask, chain=(("affine", factor, offset + float(x)),))
+    return d.add("add", x, d.add("table", mask, chain=(("affine", factor, offset),)))
+
+
+def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
+    """A side of a choice with zeros elsewhere; "" where all of it is 0."""
+    value = value_of(d, side)
+    if value is not None and not value.any():
+        return ""
+    if value is not None and not np.isfinite(value).all():
+        raise Unsupported("a choice between an infinity and numbers that no softmax reads")
+    if value is not None and value.size == 1:
+        scale = (("affine", float(value.reshape(-1)[0]), 0.0),)
+        return d.add("table", mask, chain=(*chain, *scale))
+    kept = d.add("table", mask, chain=chain) if chain else mask
+    return d.add("mul", side, kept)
+
+
+def value_of(d: GraphBuilder, x: Any) -> Array | None:
+    """A number, or a constant; None of what is computed."""
+    return np.asarray(x, np.float32) if isinstance(x, int | float) else d.constants.get(x)

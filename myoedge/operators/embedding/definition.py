@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a constant table by integers; those beyond its ends take its first or last row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Graph, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.quant_params import quantize
+from myoedge.operators.base import (
+    OPS,
+    LoopNest,
+    OpDef,
+    OperandAxis,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
+from myoedge.operators.common_rules import broadcast_index
+from myoedge.operators.embedding.tiling import in_tiles
+from myoedge.operators.kernel import on_cluster
+
+
+def shape(attrs: Attrs, ids: Shape, table: Shape) -> Shape:
+    return (*ids, *table[1:])
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    index = broadcast_index(out, out)
+    axes = {f"i{d}": n for d, n in enumerate(out)}
+    return LoopNest(axes, {"x0": index[: len(shapes[0])], "y": index})
+
+
+def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
+    """ids integer [...], table [rows, ...] -> [..., ...]; row 0 belongs to attrs["first"].
+
+    attrs   rows: those that integers of an input may ask for; 0: others have a meaning too
+    """
+    return np.asarray(table[np.clip(ids.astype(np.int64) - attrs["first"], 0, len(table) - 1)])
+
+
+def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
+    """Range of every result: that of its table, whatever rows the samples read."""
+    nodes = [node for node in graph.nodes if node.op == "embedding"]
+    tables = {node.name: graph.constants[node.inputs[1]] for node in nodes}
+    return {name: (float(x.min()), float(x.max())) for name, x in tables.items()}
+
+
+def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
+    """(smallest, largest) value that every reader of an integer input has a meaning for; None for
+    an input of floats.
+
+    Comparisons take any integer of the input's type.
+    """
+    if graph.tensors[name].dtype == "float32":
+        return None
+    kind = ElementType.of(graph.tensors[name].dtype)
+    low, high, pending = kind.low, kind.high, [name]
+    while pending:
+        for node in graph.users.get(pending.pop(), ()):
+            if node.op == "embedding" and node.attrs["rows"]:
+                first = node.attrs["first"]
+                low, high = max(low, first), min(high, first + node.attrs["rows"] - 1)
+            elif OPS[node.op].is_data_movement:
+                pending.append(node.name)
+    return low, high
+
+
+def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    return StreamingRule(at.axis) if at.operand == 0 else None
+
+
+def int8_rows(inputs: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams({}, {"rows": quantize(inputs.constant(1), inputs.target)})
+
+
+def integer(step: QuantizedNode, ids: Array) -> Array:
+    """ids int32 or uint8 -> int8."""
+    return rows_of(step.attrs, ids, step["rows"])
+
+
+EMBEDDING = register(
+    OpDef(
+        name="embedding",
+        doc="rows of a constant table by integers: token embeddings, one-hot, comparisons of "
+        "integers with a number",
+        shape=shape,
+        nest=nest,
+        real=rows_of,
+        integer=integer,
+        quantize=int8_rows,
+        kernels=on_cluster(in_tiles),
+        weights=(1,),
+        reads_indices=True,
+        streaming_rule=embedding_streaming_rule,
+    )
+)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows by integers, in tiles of some integers and a part of their rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.element_type import ElementType
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.targets.chip import Engine
+
+L1_TABLE_BYTES = 2048  # of a table that is fetched to L1 as a whole; rows of others come from L2
+ROW_BYTES = 24  # that a core copies while it finds a row
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """ids [n], y [n, width]; the table is whole in L1, or stays in L2."""
+    count, rows = math.prod(step.shapes[0]), step["rows"]
+    width = rows.size // len(rows)
+    itemsize = ElementType.of(step.attrs["dtype"]).size_bytes
+    table = Operand.whole("table", rows)
+    in_l1 = table.array is not None and table.array.nbytes <= L1_TABLE_BYTES
+
+    def work(sizes: Sizes) -> Any:
+        """Bytes of a core, and what takes as long as bytes: rows."""
+        n = sizes["id"]
+        each = np.ceil(n * sizes["byte"] / engine.cores)
+        return each + ROW_BYTES * np.ceil(each / sizes["byte"])
+
+    return TiledKernel(
+        function="me_embedding_s8",
+        axes={"id": count, "byte": width},
+        split=("id", "byte"),
+        operands=(
+            Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
+            *((table,) if in_l1 else ()),
+            Operand("y", OUT, (count, width), ((("id", 1),), (("byte", 1),))),
+        ),
+        l2_tables=() if in_l1 else (table,),
+        op={
+            "first": step.attrs["first"],
+            "last_row": len(rows) - 1,
+            "width": width,
+            "bytes_per_id": itemsize,
+            "table": "@table",
+        },
+        tile=_tile_fields,
+        work=work,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    y = regions["y"]
+    return {
+        "ids": "@ids",
+        "y": "@y",
+        "n": y.extent[0],
+        "start": y.start[1],
+        "bytes": y.extent[1],
+    }
