@@ -64,6 +64,18 @@ def test_steps(kind: type[nn.RNNBase], units: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(120, 120, 3, padding=1, groups=120), (1, 120, 5, 7)),
+        (nn.Conv2d(32, 32, 3, padding=1, groups=32), (1, 32, 10, 10)),
+        (nn.Conv2d(64, 64, 1), (1, 64, 8, 8)),
+    ],
+)
+def test_convolutions(layer: nn.Module, shape: tuple[int, ...], tmp_path: Path) -> None:
+    compare(layer, shape, "conv", tmp_path)
+
+
+@pytest.mark.parametrize(
     ("tokens", "heads", "width"),
     [(26, 4, 4), (16, 8, 8), (16, 4, 32), (64, 2, 64), (12, 12, 4), (10, 2, 16), (100, 8, 4)],
 )

@@ -28,6 +28,11 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         nn.Sequential(nn.Conv2d(192, 192, 3, groups=192), nn.GELU()),
         (1, 192, 6, 5),
     ),
+    "depthwise filters of a row": (
+        nn.Sequential(nn.Conv1d(45, 45, 9, padding=4, groups=45), nn.GELU()),
+        (1, 45, 250),
+    ),
+    "depthwise filters of two taps": (nn.Conv1d(64, 64, 2, groups=64), (1, 64, 51)),
     "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
     "two results of a row at a time": (nn.Conv2d(3, 8, 3, stride=2, padding=1), (1, 3, 26, 44)),
     "four results of a row at a time, with a table": (
@@ -87,7 +92,7 @@ def assert_exact(build: myoedge.Build) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    build = built(*LAYERS[name], tmp_path)
+    build = built(*LAYERS[name], tmp_path, engine="ne16")
     assert engines(build) == {"ne16"}
     assert_exact(build)
 

@@ -50,6 +50,20 @@ def test_a_convolution_in_groups_is_told_the_property_that_breaks_the_rule(
     assert (rule.needs, rule.has) == (needs, has)
 
 
+def row_filters(taps: int) -> QuantizedNode:
+    """A depthwise convolution over 20 positions of 16 channels."""
+    attrs = {"stride": (1,), "dilation": (1,), "pads": ((0, 0),), "groups": 16}
+    integers = QuantizedParams(arrays={"weight": np.ones((16, taps, 1), np.int8)})
+    node = Node("conv", ("x",), ("y",), attrs)
+    return QuantizedNode(node, ("x",), ((1, 20, 16),), (1, 21 - taps, 16), integers)
+
+
+@pytest.mark.parametrize(("taps", "has"), [(9, None), (10, "1x10")])
+def test_depthwise_filters_of_a_row_have_up_to_nine_taps(taps: int, has: str | None) -> None:
+    rule = one_group_or_depthwise(row_filters(taps))
+    assert (rule and (rule.needs, rule.has)) == (has and ("a kernel of up to 9, or one group", has))
+
+
 @pytest.mark.parametrize("layer", [(16, 16, 3, 1, 1), (1, 32, 5, 2, 2)])
 def test_depthwise_filters_and_convolutions_in_one_group_keep_the_rule(
     layer: tuple[int, int, int, int, int],

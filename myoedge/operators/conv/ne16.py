@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions on NE16: 3x3 filters, depthwise ones too, kernels of one row as overlapping pixels,
-copied windows."""
+"""Convolutions on NE16: 3x3 filters, depthwise ones too, and of a single row; kernels of one row as
+overlapping pixels, copied windows."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
+DEPTHWISE_ROW = 4  # me_ne16_depthwise_row_s8.h: the input as of PIXELS
 # cycles of seven cores
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
 WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
@@ -44,7 +45,7 @@ WINDOWS_ROW = 8.0  # each row of the windows of a row of results
 EDGE_ROW = 14.0  # each row of a window that reaches over an edge
 SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
 
-DEPTHWISE_CONFLICTS = 1.15  # of the engine's stores with its own loads
+DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -67,7 +68,7 @@ class Way:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
         to keep, one of little scratch where there is one."""
         if groups > 1 or (_is_filter(conv) and not keeps_scratch):
-            number = DEPTHWISE if groups > 1 else FILTER
+            number = _depthwise(conv) if groups > 1 else FILTER
             return Way(conv, number, scale, keeps_scratch=keeps_scratch)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
@@ -113,8 +114,11 @@ class Way:
         return EDGE_ROW * self.conv.kernel[0] * windows
 
     def _ninth(self, sizes: Sizes) -> Any:
-        """Whether the windows of a tile, all of the layer's, are eight, computed as nine."""
+        """Whether the windows of a tile, all of the layer's, are eight, computed as nine; or fewer
+        results of depthwise filters of a row than the three that the engine stores."""
         pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
+        if self.number == DEPTHWISE_ROW:
+            return pixels < SIDE
         return self.number == WINDOWS and takes_ninth(pixels, rows * columns)
 
     def cycles(self, sizes: Sizes) -> Any:
@@ -130,6 +134,10 @@ class Way:
         if self.number == DEPTHWISE:
             alone = depthwise_cycles(rows, columns, self.conv.x[-1], self.scale)
             return DEPTHWISE_CONFLICTS * alone
+        if self.number == DEPTHWISE_ROW:
+            threes, one_more = ceil_div(rows * columns, SIDE), rows * columns % SIDE > 0
+            alone = depthwise_cycles(threes, SIDE, self.conv.x[-1], self.scale)
+            return DEPTHWISE_CONFLICTS * alone + JOB * one_more
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
             return image_cycles(tiles, self.conv.taps, k, self.scale)
@@ -148,6 +156,10 @@ class Way:
         """The padded input, and windows in front of it; nine results take its place where there are
         eight."""
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
+        if self.number == DEPTHWISE_ROW:
+            c, taps = self.conv.x[-1], self.conv.kernel[1]
+            beyond = image + (SIDE * SIDE - taps) * c  # read for weights that are 0
+            return np.where(self._ninth(sizes), pixels * taps * c + 4 + JOB_PIXELS * c, beyond)
         if self.number != WINDOWS:
             return image
         nine = np.where(self._ninth(sizes), JOB_PIXELS * self.conv.y[3], 0)
@@ -164,6 +176,8 @@ class Way:
         prepared, computed = self._prepared(sizes), self._jobs(sizes)
         count = self.jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
         first, others = units_of_jobs(units, least, count, prepared, computed)
+        if self.number == DEPTHWISE_ROW and units > SIDE:
+            first = _before_threes(first, units)
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -181,6 +195,12 @@ class Way:
     def starts_next(self, here: Fields, behind: Fields) -> bool:
         """Whether a tile's first job may start before the cores have finished the tile before."""
         return bool(behind["has_scratch"])
+
+
+def _before_threes(first: int, units: int) -> int:
+    """Units of a first job of about so many, behind which there are whole threes."""
+    rest = (units - first) // SIDE * SIDE
+    return units - (SIDE if rest == 0 and units % SIDE else rest)
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
@@ -220,6 +240,17 @@ def _is_filter(conv: Spatial) -> bool:
     return conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1)
 
 
+def _is_filter_of_a_row(conv: Spatial) -> bool:
+    """Whether all results are a row, of up to nine taps each."""
+    taps = conv.kernel[1]
+    ones = conv.stride == conv.dilation == (1, 1)
+    return ones and conv.kernel[0] == conv.y[1] == 1 and taps <= SIDE * SIDE
+
+
+def _depthwise(conv: Spatial) -> int:
+    return DEPTHWISE if _is_filter(conv) else DEPTHWISE_ROW
+
+
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together where each
     has a filter of its own. Tiles of other channels of the same results follow each other: the
@@ -246,11 +277,11 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
     table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
     stride = Spatial.of(step).stride[1]
     planes = _planes(_joined_weight(step["weight"], way, stride), way.number)
-    conv, k = way.conv, way.conv.y[-1]
+    conv, k, in_row = way.conv, way.conv.y[-1], way.number == DEPTHWISE_ROW
     cut: Dim = (("k", 1),) if groups == 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
-        function="me_ne16_conv_s8",
+        function="me_ne16_depthwise_row_s8" if in_row else "me_ne16_conv_s8",
         axes={**conv.axes(), **({"k": k} if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n",),
@@ -265,7 +296,7 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
         ),
         op={
             **op,
-            "way": way.number,
+            "way": PIXELS if in_row else way.number,
             "copies_padding": int(way.copies_padding),
             "k": k,
             "scale_bytes": scale,
@@ -284,25 +315,35 @@ def _planes(weight: Array, way: int) -> Array:
         return filter_planes(weight)
     if way == DEPTHWISE:
         return depthwise_planes(weight[..., 0])
+    if way == DEPTHWISE_ROW:
+        taps = np.zeros((len(weight), SIDE * SIDE), np.int8)
+        taps[:, : weight.shape[2]] = weight[:, 0, :, 0]
+        return depthwise_planes(taps.reshape(-1, SIDE, SIDE))
     return bit_planes(weight.reshape(len(weight), -1))
 
 
 def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
-    """Rule of NE16 about groups of channels: one, or a 3x3 filter for each channel."""
+    """Rule of NE16 about groups of channels: one, or a filter for each channel, of 3x3 or of up to
+    nine taps of a row."""
     groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
     conv = Spatial.of(step)
-    if groups == 1 or (groups == inputs == outputs and _is_filter(conv)):
+    is_filter = _is_filter(conv) or _is_filter_of_a_row(conv)
+    if groups == 1 or (groups == inputs == outputs and is_filter):
         return None
+    fits, kernel = conv.kernel == (SIDE, SIDE), "3x3"
+    if len(step.out) == len(("n", "t", "c")):
+        fits, kernel = conv.kernel[1] <= SIDE * SIDE, "up to 9"
     rules = (
         (groups == inputs, "one group, or one for each input", f"{groups} groups"),
         (outputs == inputs, "as many outputs as inputs, or one group", f"{outputs} of {inputs}"),
-        (conv.kernel == (3, 3), "a kernel of 3x3, or one group", _sizes(conv.kernel)),
+        (fits, f"a kernel of {kernel}, or one group", _sizes(conv.kernel)),
         (conv.stride == (1, 1), "stride 1, or one group", _sizes(conv.stride)),
         (conv.dilation == (1, 1), "dilation 1, or one group", _sizes(conv.dilation)),
     )
     needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
-    depthwise = "a depthwise one of 3x3 with stride 1, dilation 1 and as many outputs as inputs"
-    return BrokenRule(needs, has, f"a convolution with groups=1, or {depthwise}")
+    rest = "stride 1, dilation 1 and as many outputs as inputs"
+    change = f"a convolution with groups=1, or a depthwise one of {kernel} with {rest}"
+    return BrokenRule(needs, has, change)
 
 
 def _sizes(numbers: tuple[int, int]) -> str:

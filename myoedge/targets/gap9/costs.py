@@ -25,6 +25,7 @@ KERNELS = {
     "me_ne16_gru_s8": KernelCost(1.0, 700, 1500),
     "me_ne16_conv_s8": KernelCost(1.0, 800, 1800),
     "me_ne16_conv_mean_s8": KernelCost(1.0, 800, 1800),
+    "me_ne16_depthwise_row_s8": KernelCost(1.0, 800, 2000),
     "me_conv_s8": KernelCost(25.5, 1300, 1400),
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
@@ -37,7 +38,7 @@ KERNELS = {
     # a load of taps or weights
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # four channels of two results of 3 x 3 taps
-    "me_depthwise_conv_s8": KernelCost(69.7, 900, 300),
+    "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
     # a word of four results
     "me_add_s8": KernelCost(30.2, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
