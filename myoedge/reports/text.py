@@ -28,6 +28,7 @@ NEVER = 1 << 30
 COLUMNS = {
     "layer": (0, 0, 0),
     "operator": (72, 72, 72),
+    "engine": (48, 64, 72),
     "output": (100, 112, 124),
     "MACs": (0, 48, 48),
     "cycles": (NEVER, 0, 0),
@@ -37,7 +38,7 @@ COLUMNS = {
     "dB alone": (0, 0, 72),
     "dB so far": (48, 56, 100),
 }
-LEFT = ("layer", "operator", "output")
+LEFT = ("layer", "operator", "engine", "output")
 MIN_NAME_CHARS = 8  # of a layer's name
 
 
@@ -233,7 +234,7 @@ def _layers(report: Report, width: int) -> Table:
     titles = {
         name: "modelled" if modelled and name == "cycles" else name
         for name, min_widths in COLUMNS.items()
-        if width >= min_widths[kind]
+        if width >= min_widths[kind] and (name != "engine" or wording.engines(report))
     }
     places = wording.layer_places(report)
     rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
@@ -283,6 +284,7 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
     return {
         "layer": _text(place, "bold"),
         "operator": _text(wording.operator(row)),
+        "engine": _text(wording.engine(row)),
         "output": _text(dims(row["out_shape"]), "dim"),
         "MACs": _text(wording.count(row["macs"]) if row["macs"] else ""),
         "cycles": _text(f"{cycles:,}" if cycles is not None else ""),

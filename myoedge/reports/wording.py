@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.operators.kernel import CLUSTER, NINE_CORES
+from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
 from myoedge.operators.layer_names import places, told_apart
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 
@@ -119,12 +119,17 @@ def engines(report: Report) -> str:
     rows = [row for row in report["layers"] if row["macs"]]
     if not any(row.get("other_engine") for row in rows):
         return ""
-    others = Counter(row["engine"] for row in rows if row["engine"] not in (CLUSTER, NINE_CORES))
-    on_cores = len(rows) - others.total()
-    counts = [*others.items(), *[("the cores", on_cores)] * (on_cores > 0)]
+    by_engine = Counter(map(engine, rows))
+    on_cores = by_engine.pop(CORES, 0)
+    counts = [*by_engine.items(), *[("the cores", on_cores)] * (on_cores > 0)]
     (first, number), *rest = counts
     parts = [f"{first}: {number} of {several(len(rows), 'layer')} that multiply"]
     return "; ".join([*parts, *(f"{name}: {count}" for name, count in rest)])
+
+
+def engine(row: Mapping[str, Any]) -> str:
+    """Engine of a layer, eight or nine cores as "cores"; "" without one."""
+    return CORES if row["engine"] in (CLUSTER, NINE_CORES) else row["engine"] or ""
 
 
 def quantise(port: dict[str, Any]) -> str:
