@@ -6,11 +6,12 @@ Needs neither torch nor onnx.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.attention.import_rows import packed_attention_shape
 from myoedge.operators.base import OPS
+from myoedge.operators.complex_numbers.import_rows import pair_rows
 from myoedge.operators.conv.import_rows import conv
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
@@ -29,6 +30,7 @@ IMPORT: Mapping[str, Row] = {
     **dict.fromkeys(aten_names("conv3d conv3d.padding"), conv),
     **dict.fromkeys(aten_names("conv_transpose3d.input"), conv_transpose),
 }
+PAIRS: Mapping[str, Row] = pair_rows(IMPORT)  # of calls that read complex tensors
 
 ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name
 
@@ -49,7 +51,16 @@ def calls_of(op: str) -> tuple[str, ...]:
 
     op   "" for the calls that leave no operator behind
     """
-    names = {name.removeprefix("aten.").split(".")[0] for name in CALLS[op]}
+    return _without_overloads(CALLS[op])
+
+
+def complex_calls() -> tuple[str, ...]:
+    """Names of the calls that complex tensors have, without overloads, sorted."""
+    return _without_overloads(PAIRS)
+
+
+def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
+    names = {name.removeprefix("aten.").split(".")[0] for name in calls}
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 

@@ -144,7 +144,8 @@ INSTEAD = {
     "einsum": "matmul, permute and reshape written out, which are supported",
     "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
     "upsample": "nearest-neighbour upsampling by a whole factor",
-    "stft": "torch.stft(..., center=False, return_complex=True).abs(), with a power of two",
+    "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
+    "fft_": "n of at most 2,048 samples: shorter frames, or torch.stft",
     "max.dim": "only the values of max, or argmax at the output",
     "where": "a finite number in the place of an infinity that no softmax reads",
     "masked_fill": "a finite number, masked_fill(mask, 0.0), for what no softmax reads",
@@ -152,6 +153,8 @@ INSTEAD = {
 }
 
 
+COMPLEX = "complex numbers"
+AS_REAL = "compute with x.real, x.imag, x.abs(), x.angle() or torch.view_as_real(x) instead"
 KEEP_A_KEY = (
     "leave every query a key, its own frame say: hidden & ~torch.eye(frames, dtype=torch.bool), "
     "where hidden joins all masks; multiply the rows by 0 behind it where they must be zeros"
@@ -186,7 +189,10 @@ def unsupported(
         places = ", ".join(dict.fromkeys(filter(None, origins)))
         lines.append(f"{what}, at {places}" if places else what)
     by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
-    tries = (by_reason.get(r.reason) or advice(r.target) for r in refusals)
+    tries = (
+        AS_REAL if r.reason.startswith(COMPLEX) else by_reason.get(r.reason) or advice(r.target)
+        for r in refusals
+    )
     return MyoedgeError(
         "E111",
         f"{str(first.origin or '') or 'the network'} {title}{more}",

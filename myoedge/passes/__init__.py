@@ -14,13 +14,15 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
-from myoedge.passes.lower import LOWER, SPECTRAL, check_samples
+from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.rotations import rotations_as_windows
+from myoedge.passes.spectra import FIND_SPECTRA, SPECTRAL, check_samples, lower_spectrogram
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("find", (*FIND, *FIND_NORMS)),
+    ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA)),
+    ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),

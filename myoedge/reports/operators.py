@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.codegen.render import render
 from myoedge.frontend.folding import aten_folded, onnx_folded
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
-from myoedge.frontend.operator_table import calls_of, onnx_of
+from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.numerics.pointwise import FUNCTIONS
 
@@ -23,6 +23,7 @@ def markdown(operators: Sequence[Operator]) -> str:
     values = {
         "operators": operators,
         "no_operator": calls_of(""),
+        "complex": complex_calls(),
         "onnx_no_operator": onnx_of(""),
         "folded": aten_folded(),
         "onnx_folded": onnx_folded(),

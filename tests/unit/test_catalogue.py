@@ -34,7 +34,7 @@ SHARED = {
     "E109": {"frontend.torch.checkpoint", "frontend.torch.export"},  # weights that do not fit
     # a size is not a number
     "E110": {"frontend.torch.traced", "frontend.torch.preflight", "frontend.onnx.refusals"},
-    "E111": {"frontend.refusals", "passes.lower"},  # no way to build it
+    "E111": {"frontend.refusals", "passes.spectra"},  # no way to build it
     "E204": {
         "building.budget",
         "backends.build",

@@ -294,6 +294,8 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("table", "gelu", F.gelu),
     ("table", "pow", lambda x: x**3),
     ("table", "maximum", lambda x: torch.maximum(x, torch.tensor(0.1))),
+    ("atan2", "atan2", lambda x: torch.atan2(x, x.flip(-1))),
+    ("linear", "fft_fft", lambda x: torch.fft.fft(x).real),
     ("softmax", "softmax", lambda x: x.softmax(-1)),
     ("log_softmax", "log_softmax", lambda x: x.log_softmax(-1)),
     ("argmax", "argmin", lambda x: x.argmin(-1)),

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
-from myoedge.frontend.operator_table import IMPORT, KEEPS, READS_INTEGERS
-from myoedge.frontend.refusals import Refusal, short
+from myoedge.frontend.operator_table import IMPORT, KEEPS, PAIRS, READS_INTEGERS
+from myoedge.frontend.refusals import COMPLEX, Refusal, short
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
     array,
-    is_complex,
+    complex_source,
+    gives_complex,
     kind_of,
     origin_of,
     reads,
@@ -26,6 +27,7 @@ from myoedge.frontend.torch.traced import (
     unit_of,
 )
 from myoedge.graph.ir import Origin
+from myoedge.operators.complex_numbers.pairs import is_complex, paired
 from myoedge.operators.elementwise.conditions import added_mask, converted
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import aten_names
@@ -36,7 +38,6 @@ COUNTS = frozenset(
     aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
 )
 ATTENTION = "aten.scaled_dot_product_attention.default"
-MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
 
 
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
@@ -46,9 +47,9 @@ def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> lis
         n for node in program.graph.nodes if node.op == "output" for n in node.all_input_nodes
     )
     refusals = [
-        Refusal(str(n.target), origin_of(n), "complex numbers as an output")
+        Refusal(str(n.target), origin_of(n), f"{COMPLEX} as an output")
         for n in outputs
-        if is_complex(n)
+        if gives_complex(n)
     ]
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
@@ -96,12 +97,20 @@ def _of_weight(
     return origin
 
 
+def _of_complex(node: Any) -> str:
+    """Why a call on complex numbers is refused: where they come from."""
+    source = complex_source(node)
+    place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
+    return f"{COMPLEX}, which {short(str(source.target))}{place} makes"
+
+
 def _stand_in(builder: GraphBuilder, value: Any) -> Any:
     """Placeholder for a refused call's result, so that later calls are checked as well."""
     if isinstance(value, list | tuple):
         return tuple(_stand_in(builder, item) for item in value)
-    sizes = getattr(value, "shape", ())
-    return builder.stand_in([n if isinstance(n, int) else 1 for n in sizes])
+    sizes = [n if isinstance(n, int) else 1 for n in getattr(value, "shape", ())]
+    is_pair = getattr(value, "dtype", None) is not None and value.dtype.is_complex
+    return paired(builder.stand_in(sizes) for _ in range(2)) if is_pair else builder.stand_in(sizes)
 
 
 def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str) -> Any:
@@ -116,11 +125,13 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     arguments = {name: _resolved(value, values) for name, value in arguments_of(node).items()}
     if not arguments:
         raise Unsupported("")
-    row, read = IMPORT.get(target), [values[n.name] for n in node.all_input_nodes]
+    read = [values[n.name] for n in node.all_input_nodes]
+    pairs = any(is_complex(builder, x) for x in (*read, *arguments.values()))
+    row = (PAIRS if pairs else IMPORT).get(target)
     if is_known(node) and all(isinstance(x, str) and x in builder.constants for x in read):
         return _folded(builder, node, values)
     if row is None:
-        raise Unsupported("")
+        raise Unsupported(_of_complex(node) if pairs else "")
     out = _shape(node.meta["val"])
     if not isinstance(out, list) and 0 in out:
         raise Unsupported("a tensor without elements")
@@ -128,7 +139,7 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     mask = arguments_of(node).get("attn_mask") if target == ATTENTION else None
     if mask is not None and kind_of(mask) == "bool":
         arguments["attn_mask"] = added_mask(builder, arguments["attn_mask"])
-    if target in KEEPS:
+    if target in KEEPS and not pairs:
         return converted(builder, row(builder, arguments, out), kind_of(node))
     return row(builder, arguments, out)
 
@@ -210,11 +221,8 @@ def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -
     """Integers of an input are indices, and numbers to compare with; few calls compute with others,
     counts of a mask say, and none with complex numbers."""
     dtype = getattr(node.meta["val"], "dtype", None)
-    transformed = is_complex(node) and "aten.stft" in str(node.target)
-    whole = dtype is not None and not dtype.is_floating_point and not transformed
+    whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
     read = [values[n.name] for n in node.all_input_nodes]
-    if str(node.target) not in MAGNITUDES and any(map(is_complex, node.all_input_nodes)):
-        raise Unsupported("it reads complex numbers, of which abs is to be taken")
     integers = any(isinstance(x, str) and builder.dtype(x) != "float32" for x in read)
     if integers and str(node.target) not in READS_INTEGERS:
         raise Unsupported("it computes with integers of an input, or with the indices of argmax")

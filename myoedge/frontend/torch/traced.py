@@ -76,10 +76,17 @@ def kind_of(node: Any) -> str:
     return "bool" if type_of(dtype) == "bool" else "int"
 
 
-def is_complex(node: Any) -> bool:
-    """Whether a call gives complex numbers; transforms do, and stand for their magnitudes."""
+def gives_complex(node: Any) -> bool:
+    """Whether a call gives complex numbers."""
     dtype = getattr(node.meta.get("val"), "dtype", None)
     return dtype is not None and bool(dtype.is_complex)
+
+
+def complex_source(node: Any) -> Any:
+    """The call that made the complex numbers that a call reads."""
+    while found := [n for n in node.all_input_nodes if gives_complex(n)]:
+        node = found[0]
+    return node
 
 
 def array(tensor: Any) -> Array:

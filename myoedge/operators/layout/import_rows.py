@@ -241,7 +241,7 @@ def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     shape, flat = d.shape(a["self"]), list(a["pad"])
     pairs = list(zip(flat[0::2], flat[1::2], strict=True))
     pads = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]
-    return _padded(d, a["self"], pads, a.get("mode", "constant"), a.get("value"))
+    return padded(d, a["self"], pads, a.get("mode", "constant"), a.get("value"))
 
 
 def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -256,10 +256,10 @@ def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         odd = max(pair) > most or (min(pair) < 0 and max(pair) > 0)
         if mode != "constant" and odd:
             raise Unsupported(f"mode {mode} with pads {list(pair)} for {n} elements")
-    return _padded(d, a["self"], pads, PAD_MODES.get(mode, mode), a["value"])
+    return padded(d, a["self"], pads, PAD_MODES.get(mode, mode), a["value"])
 
 
-def _padded(
+def padded(
     d: GraphBuilder, x: str, pads: Sequence[tuple[int, int]], mode: str, value: float | None
 ) -> str:
     """Padding by a value, or by the tensor's own elements; negative pads cut."""

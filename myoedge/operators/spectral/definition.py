@@ -51,9 +51,13 @@ def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset
     """chain(|X|) * scale + offset, X the transform of a frame times the window.
 
     x [T, *E], window [n], scale and offset [prod(E)] -> [frames, *E, n / 2 + 1]
+    part   in a graph that is not lowered: the "real" or "imaginary" part of X instead
     """
     cut = np.lib.stride_tricks.sliding_window_view(x, len(window), axis=0)[:: attrs["hop"]]
-    size = np.abs(np.fft.rfft(cut.astype(np.float64) * window))
+    spectra = np.fft.rfft(cut.astype(np.float64) * window)
+    if "part" in attrs:
+        return np.asarray(spectra.real if attrs["part"] == "real" else spectra.imag, np.float32)
+    size = np.abs(spectra)
     shape = (*x.shape[1:], 1)
     y: Array = evaluate(attrs["chain"], size) * scale.reshape(shape) + offset.reshape(shape)
     return y.astype(np.float32)

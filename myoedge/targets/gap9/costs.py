@@ -42,6 +42,7 @@ KERNELS = {
     # a word of four results
     "me_add_s8": KernelCost(30.2, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
+    "me_atan2_s8": KernelCost(240, 400, 900),
     "me_mul_s8": KernelCost(37.2, 350, 800),
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result

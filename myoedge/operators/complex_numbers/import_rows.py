@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of complex numbers: how they are made and read, and what else is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.complex_numbers.pairs import (
+    Complex,
+    added,
+    conjugate,
+    constant_of,
+    magnitude_of,
+    multiplied,
+    of_both,
+    on_parts,
+    pair_of,
+    paired,
+    product_of,
+    sum_of,
+    tensor,
+)
+from myoedge.operators.elementwise.import_rows import number_of
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, slice_axis
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
+
+PARTS_MOST = 8  # factors of a power that is written as products
+
+
+def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    """[.., 2] -> its last axis as real and imaginary parts"""
+    x = first(a)
+    last = len(b.shape(x)) - 1
+    return paired(reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(2))
+
+
+def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return stacked(b, pair_of(b, a["self"]), out)
+
+
+def stacked(b: GraphBuilder, x: Complex, out: Shape) -> str:
+    """Both parts behind each other along a new last axis: `out` with that axis."""
+    thin = (*out[:-1], 1)
+    parts = [reshape(b, tensor(b, part, out[:-1]), thin) for part in x.parts]
+    return concat(b, parts, len(thin) - 1)
+
+
+def real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return tensor(b, pair_of(b, a["self"]).real, out)
+
+
+def imaginary(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return tensor(b, pair_of(b, a["self"]).imaginary, out)
+
+
+def angle(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    x = pair_of(b, a["self"])
+    return b.add("atan2", *(tensor(b, part, out) for part in (x.imaginary, x.real)))
+
+
+def turned(b: GraphBuilder, length: str, angle: str, out: Shape) -> Complex:
+    """length * exp(i * angle); without a length, of length 1"""
+    waves = (b.add("table", angle, chain=((name,),)) for name in ("cos", "sin"))
+    return paired(multiplied(b, length, wave, out) if length else wave for wave in waves)
+
+
+def exponential(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    x = pair_of(b, a["self"])
+    length = b.add("table", str(x.real), chain=(("exp",),)) if x.real != "" else ""
+    return turned(b, length, tensor(b, x.imaginary, out), out)
+
+
+def quotient(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
+    """x / y = x * conj(y) / |y|^2"""
+    if y.imaginary == "":
+        return product_of(b, x, Complex(_reciprocal(b, y.real)), out)
+    if all(isinstance(part, str) and part not in b.constants for part in y.parts):
+        shape = b.shape(str(y.real))
+        inverse = b.add("table", magnitude_of(b, y, shape), chain=(("pow", -2.0),))
+        return product_of(b, product_of(b, x, conjugate(b, y), out), Complex(inverse), out)
+    real, imaginary = (constant_of(b, part) for part in y.parts)
+    if real is None or imaginary is None:
+        raise Unsupported("division by complex numbers of which one part is constant")
+    inverted = np.asarray(1.0 / (real + 1j * imaginary))
+    parts = (b.constant(p) if p.shape else float(p) for p in (inverted.real, inverted.imag))
+    return product_of(b, x, paired(parts), out)
+
+
+def _reciprocal(b: GraphBuilder, x: Any) -> Any:
+    if (number := number_of(b, x)) is not None:
+        return 1.0 / number
+    if x in b.constants:
+        return b.constant(1.0 / b.constants[x])
+    return b.add("table", x, chain=(("reciprocal",),))
+
+
+def power(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    """A whole power, as products."""
+    x, exponent = pair_of(b, a["self"]), a.get("exponent", 2)
+    if not isinstance(exponent, int | float) or exponent not in range(1, PARTS_MOST + 1):
+        raise Unsupported(f"a power {exponent} of complex numbers")
+    y = x
+    for _ in range(int(exponent) - 1):
+        y = product_of(b, y, x, out)
+    return y
+
+
+def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
+    return product_of(b, x, y, out)
+
+
+def matrix_product(row: Row) -> Row:
+    """Products of matrices, of which one or both are complex."""
+
+    def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+        left = pair_of(b, a["self"])
+        name = next(n for n in ("other", "mat2", "vec", "tensor") if n in a)
+        right = pair_of(b, a[name])
+
+        def both(x: Any, y: Any) -> Any:
+            return "" if "" in (x, y) else row(b, {"self": x, name: y}, out)
+
+        (p, q), (r, s) = left.parts, right.parts
+        return Complex(
+            added(b, both(p, r), both(q, s), -1.0, out), added(b, both(p, s), both(q, r), 1.0, out)
+        )
+
+    return pair_row
+
+
+# Calls of real tensors that complex ones have too, part by part
+LINEAR = (
+    "reshape view _unsafe_view flatten.using_ints unflatten.int squeeze ravel squeeze.dim "
+    "squeeze.dims unsqueeze view_as reshape_as view_copy permute numpy_T transpose.int t mT "
+    "swapaxes swapdims movedim.int movedim.intlist moveaxis.int moveaxis.intlist slice.Tensor "
+    "narrow select.int split.Tensor split.sizes split.default split_with_sizes chunk "
+    "tensor_split.sections tensor_split.indices unbind.int index.Tensor index_select flip cat "
+    "concat concatenate stack roll expand expand_as broadcast_to repeat tile "
+    "repeat_interleave.self_int alias clone contiguous detach detach_ dropout lift_fresh_copy "
+    "to.dtype to.dtype_layout to.device type_as _to_copy resolve_conj resolve_neg neg negative "
+    "mean mean.dim sum sum.dim_IntList cumsum fft_fftshift fft_ifftshift pad constant_pad_nd"
+)
+# Calls whose rows take both
+READ = (
+    "view_as_real real imag _conj conj conj_physical angle fft_fft fft_ifft fft_irfft fft_fft2 "
+    "fft_ifft2 fft_irfft2 fft_fftn fft_ifftn fft_irfftn"
+)
+
+
+def sums(sign: float, *, backwards: bool = False) -> Row:
+    def row(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
+        alpha = sign * float(a.get("alpha", 1.0))
+        return sum_of(b, y, x, alpha, out) if backwards else sum_of(b, x, y, alpha, out)
+
+    return of_both(row)
+
+
+SHARED: Mapping[str, Row] = {
+    "add.Tensor add.Scalar": sums(1.0),
+    "sub.Tensor subtract.Tensor sub.Scalar": sums(-1.0),
+    "rsub.Tensor rsub.Scalar": sums(-1.0, backwards=True),
+    "mul.Tensor multiply.Tensor mul.Scalar": of_both(product),
+    "div.Tensor div.Scalar divide.Tensor true_divide.Tensor": of_both(quotient),
+    "abs absolute": lambda b, a, out: magnitude_of(b, pair_of(b, a["self"]), out),
+    "exp": exponential,
+    "square pow.Tensor_Scalar": power,
+}
+
+
+def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Rows of calls on complex tensors, by ATen's full names.
+
+    rows   those of real tensors
+    """
+    shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
+    products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}
+    linear = {name: on_parts(rows[name]) for name in aten_names(LINEAR) if name in rows}
+    return {**{name: rows[name] for name in aten_names(READ)}, **linear, **shared, **products}
+
+
+ROWS = (
+    ImportRow("slice", view_as_complex, "view_as_complex"),
+    ImportRow("concat", view_as_real, "view_as_real"),
+    ImportRow("", real, "real"),
+    ImportRow("", imaginary, "imag"),
+    ImportRow("", lambda b, a, out: Complex(a["real"], a["imag"]), "complex"),
+    ImportRow(
+        "table", lambda b, a, out: conjugate(b, pair_of(b, a["self"])), "_conj conj conj_physical"
+    ),
+    ImportRow("mul", lambda b, a, out: turned(b, a["abs"], a["angle"], out), "polar"),
+    ImportRow("atan2", angle, "angle"),
+)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Complex tensors as pairs of real tensors, and sums and products of pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.elementwise.import_rows import combined, number_of, times
+from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
+from myoedge.operators.import_rows import Arguments, Row
+
+Part = str | float  # a tensor's name, or one number; "" is zero everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """A spectrum: a discrete Fourier transform of a real tensor, times a constant of each
+    frequency.
+
+    x         [.., n, ..] of which it is the transform along `axis`
+    factors   complex [n], or [n / 2 + 1] of a transform that leaves out what is conjugate
+    """
+
+    x: str
+    axis: int
+    factors: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Complex:
+    """A complex tensor: its real and its imaginary part, of one shape where both are tensors.
+
+    filtered   how it comes of a real tensor, where that is known
+    """
+
+    real: Part = ""
+    imaginary: Part = ""
+    filtered: Filtered | None = None
+
+    @property
+    def parts(self) -> tuple[Part, Part]:
+        return self.real, self.imaginary
+
+
+def paired(parts: Iterable[Part]) -> Complex:
+    real, imaginary = parts
+    return Complex(real, imaginary)
+
+
+def is_complex(b: GraphBuilder, value: Any) -> bool:
+    """Whether an argument of a call is a complex tensor or a complex number."""
+    held = b.constants.get(value) if isinstance(value, str) else None
+    return isinstance(value, Complex | complex) or (held is not None and held.dtype.kind == "c")
+
+
+def pair_of(b: GraphBuilder, value: Any) -> Complex:
+    """An argument of a call, real ones too, as a pair."""
+    if isinstance(value, Complex):
+        return value
+    if isinstance(value, int | float | complex):
+        return paired(float(x) or "" for x in (value.real, value.imag))
+    held = b.constants.get(value)
+    if held is None or held.dtype.kind != "c":
+        return Complex(value)
+    return Complex(b.constant(held.real), b.constant(held.imag) if held.imag.any() else "")
+
+
+def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
+    """A part as a tensor of this shape."""
+    if isinstance(part, str) and part:
+        return expand(b, part, shape)
+    return b.constant(np.full(shape, part or 0.0, np.float32))
+
+
+def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
+    """x + alpha * y"""
+    if y == "":
+        return x
+    if x == "":
+        return y * alpha if isinstance(y, float) else times(b, y, alpha)
+    if isinstance(x, float) and isinstance(y, float):
+        return x + alpha * y
+    op, factor = ("sub", -alpha) if alpha < 0.0 else ("add", alpha)
+    return combined(b, op, x, y, factor, out)
+
+
+def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
+    """x * y"""
+    if "" in (x, y):
+        return ""
+    if isinstance(x, float) and isinstance(y, float):
+        return x * y
+    if x in b.constants and y in b.constants:
+        return b.constant(b.constants[str(x)] * b.constants[str(y)])
+    ones = [z for z, other in ((x, y), (y, x)) if number_of(b, other) == 1.0]
+    return reshape(b, str(ones[0]), out) if ones else combined(b, "mul", x, y, 1.0, out)
+
+
+def sum_of(b: GraphBuilder, x: Complex, y: Complex, alpha: float, out: Shape) -> Complex:
+    """x + alpha * y, both as large as the result."""
+    parts = [added(b, *both, alpha, out) for both in zip(x.parts, y.parts, strict=True)]
+    return paired(part if part == "" else tensor(b, part, out) for part in parts)
+
+
+def product_of(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Complex:
+    """x * y; of a tensor and its conjugate the square of the magnitude."""
+    if _are_conjugate(b, x, y):
+        return Complex(power_of(b, x, out))
+    (a, c), (d, e) = x.parts, y.parts
+    first, second = multiplied(b, a, d, out), multiplied(b, c, e, out)
+    cross = multiplied(b, a, e, out), multiplied(b, c, d, out)
+    real, imaginary = added(b, first, second, -1.0, out), added(b, *cross, 1.0, out)
+    filtered = next((f for z, w in ((x, y), (y, x)) if (f := _filtered(b, z, w, out))), None)
+    return Complex(real, imaginary, filtered)
+
+
+def conjugate(b: GraphBuilder, x: Complex) -> Complex:
+    return Complex(x.real, added(b, "", x.imaginary, -1.0, ()))
+
+
+def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
+    """|x|^2"""
+    first, second = (
+        "" if part == "" else b.add("table", tensor(b, part, out), chain=(("square",),))
+        for part in x.parts
+    )
+    return tensor(b, added(b, first, second, 1.0, out), out)
+
+
+def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
+    """|x|; asked for twice, it is there once."""
+    if "" in x.parts:
+        part = tensor(b, x.real if x.imaginary == "" else x.imaginary, out)
+        return b.add("table", part, chain=(("abs",),))
+    parts = tuple(tensor(b, part, out) for part in x.parts)
+    made = (n.name for n in b.nodes if n.op == "magnitude" and n.inputs == parts)
+    return next(made, "") or b.add("magnitude", *parts)
+
+
+def on_parts(row: Row) -> Row:
+    """A row of real tensors, linear and with real results, for the parts of complex ones."""
+
+    def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
+        tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
+        pairs = [pair_of(b, x) for x in tensors if is_complex(b, x)]
+        made = [
+            row(b, {name: _part(b, value, i) for name, value in a.items()}, out)
+            if any(pair.parts[i] != "" for pair in pairs)
+            else None
+            for i in range(2)
+        ]
+        if all(isinstance(part, str | None) for part in made):
+            return paired(part or "" for part in made)
+        count = len(next(part for part in made if part is not None))
+        columns = (part or ("",) * count for part in made)
+        return tuple(paired(parts) for parts in zip(*columns, strict=True))
+
+    return pair_row
+
+
+def _has_pairs(b: GraphBuilder, value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(is_complex(b, x) for x in value)
+
+
+def _part(b: GraphBuilder, value: Any, i: int) -> Any:
+    """The real (0) or the imaginary (1) part of an argument; of lists, of all that is in them."""
+    if _has_pairs(b, value):
+        pairs = [pair_of(b, x) for x in value]
+        shapes = [b.shape(next(str(part) for part in pair.parts if part != "")) for pair in pairs]
+        return [tensor(b, p.parts[i], shape) for p, shape in zip(pairs, shapes, strict=True)]
+    if not is_complex(b, value):
+        return value
+    pair = pair_of(b, value)
+    return tensor(b, pair.parts[i], b.shape(next(str(p) for p in pair.parts if p != "")))
+
+
+def _are_conjugate(b: GraphBuilder, x: Complex, y: Complex) -> bool:
+    turned = (("affine", -1.0, 0.0),)
+    pairs = {x.imaginary: y.imaginary, y.imaginary: x.imaginary}
+    return (
+        x.real == y.real
+        and "" not in x.parts
+        and any(
+            n.op == "table" and n.attrs["chain"] == turned and pairs.get(n.name) == n.inputs[0]
+            for n in b.nodes
+        )
+    )
+
+
+def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered | None:
+    """The origin of x * y in a real tensor, x a spectrum and y constants of frequencies."""
+    if x.filtered is None:
+        return None
+    real, imaginary = (constant_of(b, part) for part in y.parts)
+    if real is None or imaginary is None:
+        return None
+    factor = np.asarray(real + 1j * imaginary)
+    axis, count = x.filtered.axis, len(x.filtered.factors)
+    shape = (1,) * (len(out) - factor.ndim) + factor.shape
+    if math.prod(shape) != shape[axis] or out[axis] != count:
+        return None
+    return replace(x.filtered, factors=x.filtered.factors * factor.reshape(-1))
+
+
+def constant_of(b: GraphBuilder, part: Part) -> Array | None:
+    """Values of a part that is no computed tensor."""
+    if part == "" or isinstance(part, float):
+        return np.asarray(part or 0.0)
+    return b.constants[part].astype(np.float64) if part in b.constants else None
+
+
+def of_both(
+    function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
+) -> Row:
+    """A row of `self` and `other`, of which one is complex."""
+    return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The angle of a point as ONNX writes it, which has the arctangent of a quotient alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.qdq import Write, Writer, number
+
+TINY = 1e-30  # in the place of a zero that is divided by
+
+
+def atan2(w: Writer, step: QuantizedNode, y: str, x: str) -> str:
+    """Arctangent of the smaller by the larger coordinate, then turned into its quadrant."""
+    a, b, zero = w.node("Abs", y), w.node("Abs", x), number(w, 0.0)
+    small = w.node("Div", w.node("Min", a, b), w.node("Max", a, b, number(w, TINY)))
+    angle = w.node("Atan", small)
+
+    def turned(condition: str, around: float, angle: str) -> str:
+        other = w.node("Sub", number(w, around), angle)
+        return w.node("Where", condition, other, angle)
+
+    angle = turned(w.node("Greater", a, b), math.pi / 2, angle)
+    angle = turned(w.node("Less", x, zero), math.pi, angle)
+    return turned(w.node("Less", y, zero), 0.0, angle)
+
+
+WRITE: Mapping[str, Write] = {"atan2": atan2}

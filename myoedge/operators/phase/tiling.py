@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The angle of a point in tiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.tiling import pair
+from myoedge.operators.kernel import Operand, TiledKernel
+from myoedge.targets.chip import Engine
+
+NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Two operands that are broadcast, and the angles of quotients."""
+    tiled = pair(step, engine, "me_atan2_s8", NUMBERS)
+    *reads, y = tiled.operands
+    angles = Operand.whole("angles", step["angles"])
+    return replace(tiled, operands=(*reads, angles, y), op={**tiled.op, "angles": "@angles"})

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Discrete Fourier transforms along an axis: products with constant matrices.
+
+A transform, a constant for each frequency and the way back are one real matrix: a filter.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.complex_numbers.pairs import Complex, Filtered, paired, tensor
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    concat,
+    reshape,
+    slice_axis,
+    transpose,
+)
+
+MOST_WEIGHTS = 2**22  # of one matrix
+PARTS = ("real", "imaginary")
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A transform along one axis to or from n samples, as torch.fft has it.
+
+    inverse     from frequencies to samples
+    onesided    of real samples: n / 2 + 1 frequencies, the others are conjugate
+    scale       factor of all results
+    """
+
+    n: int
+    inverse: bool
+    onesided: bool
+    scale: float
+
+    @property
+    def frequencies(self) -> int:
+        return self.n // 2 + 1 if self.onesided else self.n
+
+    @property
+    def length(self) -> int:
+        """Elements that are read."""
+        return self.frequencies if self.inverse else self.n
+
+
+def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
+    """Factor of a transform of n samples by torch's names: backward, forward, ortho."""
+    if norm == "ortho":
+        return float(1 / np.sqrt(n))
+    divided = "backward" if inverse else "forward"
+    return 1 / n if (norm or "backward") == divided else 1.0
+
+
+@functools.cache
+def waves(rows: int, n: int) -> Array:
+    """complex [rows, n]: exp(-2 pi i row * column / n), zeros of sines exact"""
+    quarters = np.outer(np.arange(rows), np.arange(n)) % n * 4
+    cos, sin = (f(quarters * (np.pi / (2 * n))) for f in (np.cos, np.sin))
+    cos[quarters % (2 * n) == n] = sin[quarters % (2 * n) == 0] = 0.0
+    return np.asarray(cos - 1j * sin)
+
+
+def check_size(t: Transform) -> None:
+    """Errors: Unsupported where its matrix is too large."""
+    if t.frequencies * t.n > MOST_WEIGHTS:
+        most = f"a matrix of at most {MOST_WEIGHTS:,} weights"
+        raise Unsupported(f"a transform of {t.n:,} samples: {t.frequencies * t.n:,}, {most}")
+
+
+def matrix_of(t: Transform) -> Array:
+    """complex [results, elements that are read]; of one-sided inverses the real part counts."""
+    check_size(t)
+    forward = waves(t.frequencies, t.n)
+    if not t.inverse:
+        return forward * t.scale
+    counts = np.ones(t.frequencies)
+    if t.onesided:
+        counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
+    return np.asarray(forward.conj().T * (counts * t.scale))
+
+
+def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Shape) -> Complex:
+    """A transform along an axis of a tensor of this shape, cut or filled with zeros behind."""
+    whole = shape[axis] == t.length
+    parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
+    known = x.filtered
+    if t.inverse and known and known.axis == axis and whole and len(known.factors) == t.frequencies:
+        samples = b.shape(known.x)[axis]
+        if samples == t.n:
+            matrix = (matrix_of(t) * known.factors) @ waves(t.frequencies, t.n)
+            return product(b, Complex(known.x), axis, matrix.real if t.onesided else matrix)
+    if parts[1] == "" and t.onesided and not t.inverse:
+        return spectrum(b, str(parts[0]), axis, t)
+    matrix = matrix_of(t)
+    result = product(b, paired(parts), axis, matrix, real=t.inverse and t.onesided)
+    is_signal = parts[1] == "" and not t.inverse
+    factors = np.full(t.frequencies, t.scale, complex)
+    return (
+        Complex(result.real, result.imaginary, Filtered(str(parts[0]), axis, factors))
+        if is_signal
+        else result
+    )
+
+
+def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
+    length = b.shape(x)[axis]
+    x = slice_axis(b, x, axis, 0, min(length, t.length))
+    if length >= t.length:
+        return x
+    pads = tuple((0, t.length - length if i == axis else 0) for i in range(len(b.shape(x))))
+    return b.add("pad", x, pads=pads, value=0.0)
+
+
+def product(
+    b: GraphBuilder, x: Complex, axis: int, matrix: Array, *, real: bool = False
+) -> Complex:
+    """matrix @ x along an axis, for reals of `real` the real part alone.
+
+    Both parts of x are one operand: their products are summed before anything is rounded.
+    """
+    columns = [matrix.real, matrix.imag]
+    if x.imaginary != "":
+        columns = [np.hstack([matrix.real, -matrix.imag]), np.hstack([matrix.imag, matrix.real])]
+    joined = concat(b, [str(part) for part in x.parts if part != ""], axis)
+    largest = np.abs(matrix).max() * 1e-12
+    needed = [np.abs(part).max() > largest and not (real and i) for i, part in enumerate(columns)]
+    made = (along(b, joined, axis, m) if n else "" for m, n in zip(columns, needed, strict=True))
+    return paired(made)
+
+
+def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
+    """A real matrix times a tensor along an axis."""
+    rank = len(b.shape(x))
+    if rank == 1:
+        return reshape(b, along(b, reshape(b, x, (1, *b.shape(x))), 1, matrix), (len(matrix),))
+    last = (*(i for i in range(rank) if i != axis), axis)
+    back = tuple(last.index(i) for i in range(rank))
+    return transpose(b, b.add("linear", transpose(b, x, last), b.constant(matrix)), back)
+
+
+def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
+    """One-sided transform of a real tensor, a frame as long as the axis."""
+    rank = len(b.shape(x))
+    moved = transpose(b, x, (axis, *(i for i in range(rank) if i != axis)))
+    made = frames(b, moved, np.full(t.n, t.scale), t.n)  # [1, *others, frequencies]
+    order = (*range(axis), rank - 1, *range(axis, rank - 1))
+    real, imaginary = (transpose(b, reshape(b, part, b.shape(part)[1:]), order) for part in made)
+    return Complex(real, imaginary, Filtered(x, axis, np.full(t.frequencies, t.scale, complex)))
+
+
+def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
+    """Real and imaginary parts [frames, *E, n / 2 + 1] of transforms of samples [T, *E]."""
+    check_size(Transform(len(window), inverse=False, onesided=True, scale=1.0))
+    lanes = int(np.prod(b.shape(x)[1:]))
+    constants = [b.constant(c) for c in (window, np.ones(lanes), np.zeros(lanes))]
+    return [b.add("spectrogram", x, *constants, hop=hop, chain=(), part=part) for part in PARTS]
+
+
+def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> str:
+    """Real or imaginary part of transforms of frames, as `frames` gives it: a convolution with
+    sines or cosines; a product with a matrix where there is one frame."""
+    n, (samples, *lanes) = len(window), b.shape(x)
+    matrix = matrix_of(Transform(n, inverse=False, onesided=True, scale=1.0)) * window
+    weight = matrix.real if part == "real" else matrix.imag
+    rank = 1 + len(lanes)
+    rows = transpose(b, x, (*range(1, rank), 0))
+    count = int(np.prod(lanes))
+    if n == samples:
+        y = b.add("linear", reshape(b, rows, (count, n)), b.constant(weight))
+        return reshape(b, y, (1, *lanes, len(weight)))
+    attrs: dict[str, Any] = {"stride": (hop,), "dilation": (1,), "pads": ((0, 0),), "groups": 1}
+    images = reshape(b, rows, (count, samples, 1))
+    y = b.add("conv", images, b.constant(weight[:, :, None]), **attrs)
+    apart = reshape(b, y, (*lanes, *b.shape(y)[1:]))
+    return transpose(b, apart, (rank - 1, *range(rank - 1), rank))
+
+
+def axes_of(dims: Sequence[int] | None, sizes: Sequence[int] | None, rank: int) -> list[int]:
+    """Axes of a transform along several of them."""
+    if dims is None:
+        dims = range(rank) if sizes is None else range(rank - len(sizes), rank)
+    return [axis % rank for axis in dims]

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of Fourier transforms: magnitudes are spectrograms of 16-bit samples where that can be,
+real and imaginary parts are convolutions; what is behind a spectrogram goes into it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder, reshape
+from myoedge.operators.spectral.definition import CURVES, LENGTHS
+from myoedge.operators.spectral.transforms import PARTS, as_products
+from myoedge.passes.fuse import SQUARES
+
+VIEWS = ("reshape", "transpose", "slice")
+SAMPLED = ("biquads", "running_norm")  # [conditioning], with results of 16 bits
+
+
+@rewrites("magnitude", "add", "sum")
+def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
+    """The magnitude of both parts of a spectrum, or its square, is one operator, also of parts
+    that are moved and scaled alike."""
+    parts, views = _parts(graph, node), list[Node]()
+    made = parts and _made_alike(graph, *parts)
+    while made and made[0].op != "spectrogram":
+        views.append(made[0])
+        made = _made_alike(graph, *(n.inputs[0] for n in made))
+    if not made or graph.shape(made[0].inputs[1])[0] not in LENGTHS:
+        return None
+    patch, attrs = GraphBuilder(graph, node), {"hop": made[0].attrs["hop"], "chain": ()}
+    y = patch.add("spectrogram", *made[0].inputs, **attrs)
+    factors = (abs(view.attrs["chain"][0][1]) for view in views if view.op == "table")
+    chain = [("affine", factor, 0.0) for factor in factors]
+    if chain or node.op != "magnitude":
+        square = () if node.op == "magnitude" else (("square",),)
+        y = patch.add("table", y, chain=(*chain, *square))
+    for view in reversed(views):
+        y = y if view.op == "table" else patch.add(view.op, y, **view.attrs)
+    return patch.same_as(reshape(patch, y, graph.shape(node.name)))
+
+
+def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
+    """The nodes that write both parts, where they move or scale them alike, or are transforms."""
+    p, q = graph.producer.get(a), graph.producer.get(b)
+    if p is None or q is None or p.op != q.op:
+        return None
+    if p.op == "spectrogram":
+        alike = p.inputs == q.inputs and p.attrs["hop"] == q.attrs["hop"]
+        return (p, q) if alike and {n.attrs.get("part") for n in (p, q)} == {*PARTS} else None
+    if p.op == "table":
+        (one, *rest), (other, *more) = p.attrs["chain"], q.attrs["chain"]
+        is_factor = one[0] == other[0] == "affine" and not (rest or more or one[2] or other[2])
+        return (p, q) if is_factor and abs(one[1]) == abs(other[1]) else None
+    return (p, q) if p.op in VIEWS and p.attrs == q.attrs else None
+
+
+def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
+    """Two tensors of which a node computes the magnitude, or its square."""
+    if node.op == "magnitude":
+        return node.inputs
+    if node.op == "add":
+        squares = [_squared(graph, name) for name in node.inputs]
+        return (squares[0], squares[1]) if squares[0] and squares[1] else None
+    both = made_by(graph, _squared(graph, node.inputs[0]), "concat")
+    if both is None or node.attrs["axes"] != (both.attrs["axis"],) or len(both.inputs) != 2:
+        return None
+    thin = [made_by(graph, x, "reshape") for x in both.inputs]
+    return tuple(t.inputs[0] for t in thin if t is not None) if None not in thin else None
+
+
+def _squared(graph: Graph, name: str) -> str:
+    """The tensor of which this one is the square; "" where it is none."""
+    square = made_by(graph, name, "table", "mul")
+    if square is None:
+        return ""
+    is_square = (
+        square.attrs["chain"] in SQUARES
+        if square.op == "table"
+        else square.inputs[0] == square.inputs[1]
+    )
+    return square.inputs[0] if is_square else ""
+
+
+@rewrites("spectrogram")
+def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
+    """Real and imaginary parts are products with constant matrices, and so are spectrograms of
+    what is no sample of 16 bits; a normalisation of an input in front goes to the host."""
+    x, window, *_ = node.inputs
+    is_part = "part" in node.attrs
+    if not is_part and other_use(graph, x, _normalizes) is None:
+        return None
+    patch = GraphBuilder(graph, node)
+    values, parts = graph.constants[window], (node.attrs["part"],) if is_part else PARTS
+    made = [as_products(patch, x, values, node.attrs["hop"], part) for part in parts]
+    return patch.same_as(made[0] if is_part else patch.add("magnitude", *made))
+
+
+@rewrites("table")
+def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
+    """table(spectrogram(x)) is one spectrogram, as long as its lanes have no factors."""
+    spectrogram = made_by(graph, node.inputs[0], "spectrogram", reader=node)
+    if spectrogram is None or not CURVES.issuperset(name for name, *_ in node.attrs["chain"]):
+        return None
+    scale, offset = (graph.constants[name] for name in spectrogram.inputs[2:])
+    if (scale != 1).any() or (offset != 0).any():
+        return None
+    attrs = {**spectrogram.attrs, "chain": (*spectrogram.attrs["chain"], *node.attrs["chain"])}
+    origin = joined_origins(spectrogram, node)
+    return GraphBuilder(graph, node).last(
+        "spectrogram", *spectrogram.inputs, **attrs, origin=origin
+    )
+
+
+@rewrites("table")
+def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
+    """table(slice(spectrogram(x))) = slice(table(spectrogram(x))), where moves are between."""
+    cut = made_by(graph, node.inputs[0], "slice", reader=node)
+    source = cut
+    while source is not None and source.op in VIEWS:
+        source = made_by(graph, source.inputs[0], reader=source)
+    if cut is None or source is None or source.op != "spectrogram":
+        return None
+    patch = GraphBuilder(graph, node)
+    y = patch.add("table", cut.inputs[0], **node.attrs)
+    return patch.last("slice", y, **cut.attrs, origin=cut.origin)
+
+
+@rewrites("affine")
+def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
+    """affine(spectrogram(x)), also through a reshape, becomes the spectrogram's per-lane
+    factors."""
+    reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
+    power = reshape.inputs[0] if reshape else node.inputs[0]
+    spectrogram = made_by(graph, power, "spectrogram", reader=reshape or node)
+    if spectrogram is None or "act" in node.attrs:
+        return None
+    scale, offset = (graph.constants[name].astype(np.float64) for name in spectrogram.inputs[2:])
+    lanes = _lanes(graph, node, spectrogram)
+    if lanes is None:
+        return None
+    a, b = (graph.constants[name].astype(np.float64)[lanes] for name in node.inputs[1:])
+    patch = GraphBuilder(graph, node)
+    lane_factors = (patch.constant(scale * a), patch.constant(offset * a + b))
+    y = (*spectrogram.inputs[:2], *lane_factors)
+    origin = joined_origins(spectrogram, node)
+    if reshape is None:
+        return patch.last("spectrogram", *y, **spectrogram.attrs, origin=origin)
+    normed = patch.add("spectrogram", *y, **spectrogram.attrs, origin=origin)
+    return patch.last("reshape", normed, **reshape.attrs, origin=reshape.origin)
+
+
+def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array | None:
+    """The affine's channel of every lane; None where a channel is not constant over a lane."""
+    out, shape, axis = graph.shape(spectrogram.name), graph.shape(node.name), node.attrs["axis"]
+    count = math.prod(out[1:-1])
+    along = np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(shape))])
+    channel = np.broadcast_to(along, shape).reshape(out[0], count, out[-1])
+    is_same = (channel == channel[:1, :, :1]).all()
+    return channel[0, :, 0] if is_same else None
+
+
+def _normalizes(graph: Graph, node: Node) -> bool:
+    """Whether a node's results are a tensor's elements times constants, plus constants."""
+    if node.op == "table":
+        return all(name == "affine" for name, *_ in node.attrs["chain"])
+    computed = [name for name in node.inputs if not graph.is_const(name)]
+    return node.op in ("affine", "add", "sub", "mul") and len(computed) == 1
+
+
+def other_use(
+    graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
+) -> Node | None:
+    """A node that reads or writes a tensor in other than 16 bits; None where the tensor is an input
+    of the network, at most moved, or filtered, and only spectrograms and filters read it.
+
+    leaves   whether a node in front of the tensor does not count
+    """
+    left = list[Node]()
+
+    def moves(node: Node) -> bool:
+        return OPS[node.op].is_data_movement or node in left
+
+    pending, checked = [name], set[str]()
+    while pending:
+        name = pending.pop()
+        checked.add(name)
+        readers, producer = graph.users.get(name, ()), graph.producer.get(name)
+        if producer is not None and leaves(graph, producer):
+            left.append(producer)
+        others = [n for n in readers if not moves(n) and not OPS[n.op].int16_inputs]
+        filters = producer is not None and producer.op in SAMPLED and "act" not in producer.attrs
+        if producer is not None and not moves(producer) and not filters:
+            others.append(producer)
+        if others:
+            return others[0]
+        movers = [node for node in (producer, *readers) if node and moves(node)]
+        around = {x for node in movers for x in (*node.inputs, node.name)}
+        pending += [x for x in around if x in graph.users and x not in checked]
+    return None
+
+
+def check_samples(graph: Graph) -> None:
+    """Checks that int16 samples come from an input, at most moved, and have no other readers.
+
+    Errors: E111.
+    """
+    for node in graph.nodes:
+        others = (other_use(graph, node.inputs[i]) for i in OPS[node.op].int16_inputs)
+        if (other := next(filter(None, others), None)) is not None:
+            raise MyoedgeError(
+                "E111",
+                f"{node.where} needs samples of 16 bits, which {other.where} does not give or take",
+                {"needs": "an input of the network, moved at most, that nothing else reads"},
+                [
+                    "give what else reads the samples an input of its own",
+                    "move what comes before to the host",
+                ],
+            )
+
+
+FIND_SPECTRA: tuple[Rule, ...] = (find_spectrogram,)
+SPECTRAL: tuple[Rule, ...] = (function_into_curve, function_before_slice, affine_into_lanes)

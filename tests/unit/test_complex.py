@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Complex numbers: what torch computes with them, in floats and in integers, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.fft import fft, fft2, fftn, fftshift, ifft, ifftshift, irfft, irfft2, rfft, rfft2
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.passes import prepare
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
+from tests.networks import Function
+
+pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
+
+TURN = torch.Generator().manual_seed(1)
+C = torch.randn(16, dtype=torch.complex64, generator=TURN)
+WINDOW = torch.hann_window(12)
+
+
+def graph_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Graph:
+    return prepare(from_exported(torch.export.export(Function(function).eval(), (x,))))
+
+
+def integers_of(graph: Graph, x: Array) -> Array:
+    """The network in int8, its results as real numbers."""
+    name, output = graph.inputs[0], graph.outputs[0]
+    q = quantize_graph(graph, calibrate(graph, {name: x[None]}, Observer(), "here"))
+    values = run_integer(q.steps, q.constants, quantized_inputs(q, {name: x}))
+    params = q.params[output]
+    return (values[output].astype(np.float64) - params.zero_point) * params.scale
+
+
+def decibels(wanted: Array, found: Array) -> float:
+    return float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum()))
+
+
+def stft(x: Tensor, **options: object) -> Tensor:
+    given = {"hop_length": 5, "window": WINDOW, "return_complex": True, **options}
+    return torch.stft(x, 12, **given)  # type: ignore[arg-type]
+
+
+def rotary(x: Tensor) -> Tensor:
+    pairs = torch.view_as_complex(x.reshape(3, 8, 2))
+    return torch.view_as_real(pairs * torch.polar(torch.ones(8), torch.arange(8.0))).flatten(1)
+
+
+def normalized(x: Tensor) -> Tensor:
+    """torchaudio.functional.spectrogram with normalized="window"."""
+    spectra = stft(x)
+    spectra /= WINDOW.pow(2.0).sum().sqrt()
+    return spectra.abs().pow(2.0)
+
+
+# x [3, 16] -> real numbers, and the least decibels of the int8 network
+FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
+    "fft": (lambda x: torch.view_as_real(fft(x)), 38.0),
+    "of another length": (
+        lambda x: fft(x, n=11, norm="ortho").real + fft(x, n=19)[:, :11].imag,
+        35.0,
+    ),
+    "rfft along another axis": (lambda x: rfft(x, n=4, dim=0, norm="forward").imag, 38.0),
+    "odd": (lambda x: irfft(rfft(x[:, :15]) * C[:8], n=15), 38.0),
+    "ifft": (lambda x: ifft(fft(x).conj() * C).imag, 35.0),
+    "fft2": (lambda x: fft2(x).real - fftn(x, dim=(1, 0)).imag, 35.0),
+    "rfft2 and back": (lambda x: irfft2(rfft2(x) * C[:9], s=(3, 16)), 33.0),
+    "shift": (lambda x: ifftshift(fftshift(fft(x)), dim=1).abs()[:, 1:], 38.0),
+    "products": (lambda x: (fft(x) * fft(x.flip(1))).abs(), 33.0),
+    "quotients": (lambda x: (fft(x) / (2j * C)).real + (rfft(x).sum(1) / 3j).imag[:, None], 35.0),
+    "sums": (lambda x: torch.view_as_real(2.0 - (x + fft(x) - 1j) + C), 38.0),
+    "matrices": (lambda x: (fft(x) @ C.reshape(16, 1)).real, 35.0),
+    "powers": (lambda x: (torch.complex(x, x.flip(1)) ** 3).imag, 30.0),
+    "exp": (lambda x: torch.exp(0.5 * x + 1j * x).imag, 33.0),
+    "joined": (lambda x: torch.cat([fft(x)[:, ::3], x.to(torch.complex64)], 1).real, 36.0),
+    "split": (lambda x: fft(x).chunk(2, 1)[1].mT.reshape(4, 6).roll(1, 0).imag, 38.0),
+    "padded": (lambda x: irfft(F.pad(rfft(x)[:, :4], (0, 5)), n=16), 36.0),
+    "mean": (lambda x: fft(x).mean(0).abs(), 38.0),
+    "rotary": (rotary, 38.0),
+    "stft": (lambda x: torch.view_as_real(stft(x)), 36.0),
+    "stft, both sides": (lambda x: stft(x, onesided=False, normalized=True).imag, 36.0),
+    "stft, replicate": (lambda x: stft(x, pad_mode="replicate").abs(), 33.0),
+    "real stft": (lambda x: stft(x, return_complex=False)[..., 1], 36.0),
+    "spectrogram": (normalized, 30.0),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore:stft with return_complex=False")
+def test_a_function_means_what_torch_computes(name: str) -> None:
+    function, least_db = FUNCTIONS[name]
+    x = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    graph, wanted = graph_of(function, x), function(x).numpy()
+    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, wanted, atol=2e-5 * float(np.abs(wanted).max()))
+    assert decibels(wanted, integers_of(graph, x.numpy())) >= least_db
+
+
+def test_a_filter_of_frequencies_is_one_matrix() -> None:
+    x = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(9) < 4
+    graph = graph_of(lambda x: irfft(rfft(x, norm="ortho") * C[:9] * mask, norm="ortho"), x)
+    assert [node.op for node in graph.nodes] == ["linear"]
+    delta = run_real(graph, {"x": np.eye(3, 16, dtype=np.float32)})[graph.outputs[0]]
+    np.testing.assert_allclose(delta[1], np.roll(delta[0], 1), atol=1e-6)  # circular
+
+
+def test_a_rotary_embedding_of_complex_numbers_is_that_operator() -> None:
+    graph = graph_of(rotary, torch.zeros(3, 16))
+    assert "rotary" in {node.op for node in graph.nodes}
+
+
+def test_angles() -> None:
+    """But for whole turns: a value beside the negative real axis may lie on its other side."""
+    x = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    wanted = torch.fft.rfft(x)[:, 1:8].angle().numpy()
+    graph = graph_of(lambda x: torch.fft.rfft(x)[:, 1:8].angle(), x)
+    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(np.angle(np.exp(1j * (found - wanted))), 0.0, atol=1e-4)
+    away = np.angle(np.exp(1j * (integers_of(graph, x.numpy()) - wanted)))
+    assert np.sqrt(np.square(away).mean()) <= 0.05
+
+
+def test_a_refused_call_says_where_its_complex_numbers_come_from() -> None:
+    def inverse(x: Tensor) -> Tensor:
+        return torch.istft(stft(x), 12, 5, window=WINDOW)
+
+    with pytest.raises(MyoedgeError) as caught:
+        graph_of(inverse, torch.zeros(3, 60))
+    assert caught.value.code == "E111"
+    assert "istft: complex numbers, which stft at networks.py" in str(caught.value)
+    assert "torch.view_as_real(x)" in str(caught.value)
+    graph_of(lambda x: torch.view_as_real(stft(x)), torch.zeros(3, 60))
