@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.checkpoint import load_checkpoint
+from myoedge.frontend.torch.export import from_exported
 from tests import attacks
 
 FACTORY = """
-import torch
+import dataclasses, torch
 from torch import nn
 
 class Net(nn.Module):
@@ -61,6 +62,18 @@ class MaxNorm(Net):
     def forward(self, x):
         self.conv.weight.data = torch.renorm(self.conv.weight.data, 2, 0, 1.0)
         return super().forward(x)
+
+@dataclasses.dataclass
+class Result:
+    logits: torch.Tensor
+
+class Returns(Net):
+    def forward(self, x):
+        return Result(super().forward(x))
+
+def registered():
+    torch.export.register_dataclass(Result)
+    return Returns()
 
 NOT_CALLABLE = 3
 """
@@ -256,6 +269,15 @@ def test_weights_changed_in_forward_are_named(net: torch.nn.Module, work: Path) 
     error = caught(work / "weights.pt", "nets:MaxNorm")
     assert error.code == "E118"
     assert "optimizer.step()" in str(error)
+
+
+def test_a_class_that_torch_does_not_know_is_registered(net: torch.nn.Module, work: Path) -> None:
+    torch.save(net.state_dict(), work / "weights.pt")
+    error = caught(work / "weights.pt", "nets:Returns")
+    assert error.code == "E118"
+    assert "torch.export.register_dataclass(" in error.notice.tries[1]
+    program, _ = load_checkpoint(work / "weights.pt", "nets:registered", (X,))
+    assert from_exported(program).output_names == ("logits",)
 
 
 def test_one_cause_is_told_unless_samples_may_be_batches(net: torch.nn.Module, work: Path) -> None:

@@ -336,8 +336,9 @@ def test_buffers_that_change() -> None:
     [
         (lambda x: torch.ones(3), "output"),
         (lambda x: (x * 2, torch.arange(4)), "output1"),
-        (lambda x: (x * 2, None), "output1"),
         (lambda x: (x * 2, 3), "output1"),
+        (lambda x: {"y": x * 2, "count": 3}, "count"),
+        (lambda x: (None, None), "the result of forward()"),
         (lambda x: (), "the result of forward()"),
     ],
 )

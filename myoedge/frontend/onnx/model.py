@@ -24,7 +24,7 @@ from myoedge.frontend.onnx.fold import (
     plain_attribute,
     results,
 )
-from myoedge.frontend.onnx.names import origin_of, port_names, shown
+from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.state import (
     MOST_ELEMENTS,
     Importing,
@@ -34,6 +34,7 @@ from myoedge.frontend.onnx.state import (
     read_inputs,
 )
 from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT, ONNX_READS_INTEGERS
+from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import ast
-import keyword
 import re
-from collections.abc import Sequence
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 LONGEST = 120
 # what torch.onnx leaves behind: stack traces as Python prints them, or "net.py(41): forward"
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.MULTILINE)
-# taken in calibration files, and in the lines that write them
-_TAKEN = frozenset(("label", "file", "np", "numpy", "recording", *keyword.kwlist))
 
 
 def origin_of(node: NodeProto) -> Origin:
@@ -54,16 +50,3 @@ def _source(trace: str) -> str:
     chosen = own[-1] if own and trace.lstrip().startswith(("File", "Traceback")) else None
     file, line = chosen or (own or [("", "")])[0]  # doc strings have the innermost frame first
     return shown(f"{PureWindowsPath(file).name}:{line}") if file else ""
-
-
-def port_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that files and programs can hold: letters, digits, underscores; each once."""
-    found: list[str] = []
-    for name in names:
-        stem = re.sub(r"[^A-Za-z0-9_]", "_", name)[:LONGEST] or "value"
-        stem = f"_{stem}" if stem[0].isdigit() else f"{stem}_" if stem in _TAKEN else stem
-        choice, count = stem, 1
-        while choice in found:
-            choice, count = f"{stem}_{count}", count + 1
-        found.append(choice)
-    return tuple(found)

@@ -19,7 +19,8 @@ from myoedge.frontend.integers import (
 )
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import FLOATS, Value, array_of, type_name, value_of
-from myoedge.frontend.onnx.names import origin_of, port_names, shown
+from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import damaged, not_numbers
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

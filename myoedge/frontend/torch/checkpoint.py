@@ -33,6 +33,7 @@ NESTS = ("state_dict", "model_state_dict", "model", "network")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
 AGAIN = "second "
+REGISTER = "torch.export.register_dataclass(Result), Result being the class that forward() returns"
 KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
 
 
@@ -297,6 +298,8 @@ def _export(
     for number, (shown, cause) in enumerate(causes.items()):
         facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
     changes = any("fake tensor" in cause for cause in causes.values())
-    tries = ["see that model(*example) runs in Python", *([KEEP_WEIGHTS] * changes)]
+    of_class = any("not a known type" in cause for cause in causes.values())
+    hints = [KEEP_WEIGHTS] * changes + [REGISTER] * of_class
+    tries = ["see that model(*example) runs in Python", *hints]
     title = f"torch.export.export failed on the network of {factory}"
     raise MyoedgeError("E118", title, facts, tries)

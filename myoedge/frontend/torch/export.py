@@ -24,6 +24,7 @@ from myoedge.frontend.integers import (
 from myoedge.frontend.operator_table import READS_INTEGERS
 from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
+from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -261,9 +262,13 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
 
     specs = program.graph_signature.output_specs
     given = [spec.arg for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
-    names = [f"output{i}" if len(given) > 1 else "output" for i in range(len(given))]
-    outputs = [values.get(argument.name) for argument in given]
-    for name, value, argument in zip(names, outputs, given, strict=True):
+    paths = output_paths(program.call_spec.out_spec, len(given))
+    pairs = zip(given, paths, strict=True)
+    # None holds the place of what was not asked for: a loss, attention's weights
+    computed = [(arg, path) for arg, path in pairs if getattr(arg, "value", arg) is not None]
+    names = output_names([path for _, path in computed])
+    outputs = [values.get(argument.name) for argument, _ in computed]
+    for name, value, (argument, _) in zip(names, outputs, computed, strict=True):
         if value not in builder.tensors:
             raise constant_output(name, str(getattr(argument, "value", argument.name)))
     if not outputs:

@@ -34,6 +34,7 @@ from myoedge.frontend.torch.archive import (
     runs_code,
     strange,
 )
+from myoedge.frontend.torch.output_names import with_dicts
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -88,6 +89,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
             raise strange(path, path.name, "it is larger than 4 GiB")
         members = read_members(path.read_bytes(), path)
         check_layout(members, path)
+        members[MODEL] = _with_plain_outputs(members[MODEL])
         program = _checked_json(members[MODEL], MODEL, path)
         for name in (name for name in CONFIGS if name in members):
             config = _checked_json(members[name], name, path)
@@ -101,6 +103,20 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
     return packed_again(members), program
+
+
+def _with_plain_outputs(data: bytes) -> bytes:
+    """The program's JSON with outputs in dicts instead of classes, which torch would look up."""
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except ValueError:
+        return data  # _checked_json says so
+    changed = False
+    for _, node in _dicts(value):
+        if isinstance(spec := node.get("out_spec"), str):
+            node["out_spec"] = with_dicts(spec, SPEC_TYPES)
+            changed |= node["out_spec"] != spec
+    return json.dumps(value).encode() if changed else data
 
 
 def _checked_json(data: bytes, member: str, path: Path) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of a program's outputs, from dicts, dataclasses and named tuples that forward() returns.
+
+A pytree spec names a container's type, and its keys or fields as the context.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from myoedge.frontend.port_names import port_names
+
+Path = tuple[str | int, ...]
+
+
+def output_paths(spec: Any, count: int) -> list[Path]:
+    """The keys that lead to each of `count` results in a torch.utils._pytree.TreeSpec; positions
+    where the spec has another number of leaves."""
+    paths = [*_paths(spec, ())]
+    return paths if len(paths) == count else [(i,) for i in range(count)]
+
+
+def output_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """A name for each path: "logits", "aux_hidden", "output1_hidden"; without keys "output", or
+    "output0", "output1" in their order."""
+    if not any(isinstance(key, str) for path in paths for key in path):
+        return tuple(f"output{i}" if len(paths) > 1 else "output" for i in range(len(paths)))
+    return port_names([_joined(path) for path in paths])
+
+
+def _joined(path: Path) -> str:
+    text = "_".join(map(str, path))
+    return text if path and isinstance(path[0], str) else f"output{text}"
+
+
+def _paths(spec: Any, path: Path) -> Iterator[Path]:
+    if spec.is_leaf():
+        yield path
+        return
+    children = spec.children()
+    names = names_in(getattr(spec.context, "_fields", spec.context), len(children))
+    keys: Sequence[str | int] = names or range(len(children))
+    for key, child in zip(keys, children, strict=True):
+        yield from _paths(child, (*path, key))
+
+
+def names_in(context: Any, count: int) -> list[str | int] | None:
+    """The `count` keys in a container's context: those of a dict, [fields, fields that are None] of
+    a dataclass; None where the context has none."""
+    keys = [*context] if isinstance(context, list | tuple) else []
+    if len(keys) == 2 and isinstance(keys[0], list) and isinstance(keys[1], list):
+        keys = keys[0]
+    known = len(keys) == count > 0 and all(type(key) in (str, int) for key in keys)
+    return keys if known else None
+
+
+# ---- archives
+
+
+def with_dicts(text: str, plain_types: set[str]) -> str:
+    """A pytree spec as JSON in which other containers with named children are dicts: their classes
+    are not imported. Text that is no such spec stays as it is."""
+    try:
+        version, root = json.loads(text)
+        changed = _with_dicts(root, plain_types)
+        return json.dumps([version, root]) if changed else text
+    except (ValueError, KeyError, TypeError):
+        return text
+
+
+def _with_dicts(node: Any, plain_types: set[str]) -> bool:
+    """Replaces types in a node and below; whether there were any."""
+    children = node["children_spec"]
+    changed = False
+    if node["type"] is not None and node["type"] not in plain_types:
+        names = names_in(json.loads(node["context"]), len(children))
+        if names is not None:
+            node["type"], node["context"] = "builtins.dict", json.dumps(names)
+            changed = True
+    return any([changed, *(_with_dicts(child, plain_types) for child in children)])
