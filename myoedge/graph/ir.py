@@ -137,12 +137,12 @@ class Graph:
         return {out: node for node in self.nodes for out in node.outputs}
 
     @cached_property
-    def users(self) -> Mapping[str, tuple[Node, ...]]:
+    def users(self) -> Mapping[str, Sequence[Node]]:
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
                 found.setdefault(name, []).append(node)
-        return {name: tuple(nodes) for name, nodes in found.items()}
+        return found
 
     def only_user(self, name: str) -> Node | None:
         """The node that alone reads a tensor; None where it has several readers or is an output."""

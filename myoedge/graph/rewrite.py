@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
-from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
+from myoedge.graph.ir import PRE, Graph, Node, Origin, Tensor, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
+
+Key = tuple[int, ...]  # rises in execution order
+FAR = 8  # nodes that rules look back from the one that they match
+CROWD = 16  # readers of a tensor from which on one more or less changes nothing for the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,49 +48,167 @@ def rewrites(*ops: str) -> Callable[[Callable[[Graph, Node], Rewrite | None]], R
     return lambda rewrite: Rule(rewrite, ops)
 
 
+class IndexedGraph:
+    """A graph whose nodes are replaced one by one, with writer and readers of every tensor kept.
+
+    The cost of a replacement does not grow with the graph.
+
+    view   what rules read: its mappings follow every replacement, its `nodes` do not
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        graph = prune(graph)
+        self._tensors, self._constants = {**graph.tensors}, {**graph.constants}
+        self._carried, self._outputs = {**graph.quant_params}, {*graph.outputs}
+        self._producer: dict[str, Node] = {}
+        self._users: dict[str, list[Node]] = {}
+        self._keys: dict[str, Key] = {}  # by name of the node
+        for at, node in enumerate(graph.nodes):
+            self._insert(node, (at,))
+        self.view = graph
+        self._show(graph.outputs)
+
+    def replace(self, node: Node, change: Rewrite) -> dict[str, None]:
+        """Replaces a node and drops what nobody reads any more. Gives the tensors that are written
+        or read otherwise than before.
+
+        A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
+        """
+        names, key = change.renamed, self._keys[node.name]
+        self._tensors.update((t.name, t) for t in change.tensors)
+        self._constants.update(change.constants)
+        for old in names.keys() & self._carried.keys():
+            self._carried.setdefault(names[old], self._carried[old])
+        self._carried.update(change.quant_params)
+        self._remove(node)
+        for number, new in enumerate(change.nodes):
+            self._insert(new, key if len(change.nodes) == 1 else (*key, number))
+        self._rename(names, change.nodes)
+        read = (x for other in (node, *change.nodes) for x in (*other.inputs, *other.outputs))
+        changed = dict.fromkeys((*read, *names.values(), *change.constants))
+        self._drop_unread([*changed, *(t.name for t in change.tensors)])
+        return changed
+
+    def is_there(self, node: Node) -> bool:
+        return self._producer.get(node.name) is node
+
+    def nodes(self) -> list[Node]:
+        """In execution order."""
+        return sorted(self._producer.values(), key=self._key)
+
+    def near(self, names: Iterable[str]) -> list[Node]:
+        """Nodes that may match otherwise than before, where these tensors have changed."""
+        found: dict[str, Node] = {}
+        for _ in range(FAR):
+            behind = [n for x in names for n in self._few_readers(x) if n.name not in found]
+            behind += [w for x in names if (w := self._producer.get(x)) and w.name not in found]
+            found.update((node.name, node) for node in behind)
+            names = [node.name for node in behind]
+        return sorted(found.values(), key=self._key)
+
+    def graph(self) -> Graph:
+        """The graph as it is now."""
+        return prune(replace(self.view, nodes=tuple(self.nodes())))
+
+    def _few_readers(self, name: str) -> Sequence[Node]:
+        readers = self._users.get(name, ())
+        return readers if len(readers) <= CROWD else ()
+
+    def _show(self, outputs: tuple[str, ...]) -> None:
+        self._outputs = {*outputs}
+        self.view = replace(
+            self.view,
+            outputs=outputs,
+            tensors=self._tensors,
+            constants=self._constants,
+            quant_params=self._carried,
+        )
+        vars(self.view).update(producer=self._producer, users=self._users)  # as if cached
+
+    def _key(self, node: Node) -> Key:
+        return self._keys[node.name]
+
+    def _insert(self, node: Node, key: Key) -> None:
+        self._keys[node.name] = key
+        self._producer.update(dict.fromkeys(node.outputs, node))
+        for name in dict.fromkeys(node.inputs):
+            insort(self._users.setdefault(name, []), node, key=self._key)
+
+    def _remove(self, node: Node) -> None:
+        for name in dict.fromkeys(node.inputs):
+            readers = self._users[name]
+            del readers[bisect_left(readers, self._key(node), key=self._key)]
+            if not readers:
+                del self._users[name]
+        del self._keys[node.name]
+        for name in node.outputs:
+            del self._producer[name]
+
+    def _rename(self, names: Mapping[str, str], made: Sequence[Node]) -> None:
+        for old in names:
+            for reader in [*self._users.get(old, ())]:
+                if all(reader is not node for node in made):
+                    key, inputs = self._key(reader), (names.get(x, x) for x in reader.inputs)
+                    self._remove(reader)
+                    self._insert(reader.but(inputs=tuple(inputs)), key)
+        if not self._outputs.isdisjoint(names):
+            self._show(tuple(names.get(out, out) for out in self.view.outputs))
+
+    def _drop_unread(self, names: list[str]) -> None:
+        while names:
+            name = names.pop()
+            node = self._producer.get(name)
+            written = (name,) if node is None else node.outputs
+            if any(x in self._users or x in self._outputs for x in written):
+                continue
+            if node is not None:
+                self._remove(node)
+                names += node.inputs
+            for x in written if name not in self.view.inputs else ():
+                for mapping in (self._tensors, self._constants):
+                    mapping.pop(x, None)
+                self._carried.pop(x, None)
+                self._carried.pop(x + PRE, None)
+
+
 def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
     """The graph after every rule has been applied wherever it matches; the first in the table wins.
 
-    Sweeps from inputs to outputs until nothing matches; `limit` bounds the number of sweeps.
+    Sweeps from inputs to outputs until nothing matches: over all nodes first and last, in between
+    over those near which something has changed. `limit` or the number of nodes bounds the sweeps.
     """
-    for _ in range(limit):
-        before = graph
-        for node in before.nodes:
-            if graph.producer.get(node.name) is not node:  # a rule has replaced it in this sweep
-                continue
-            fitting = (rule for rule in rules if not rule.ops or node.op in rule.ops)
-            changes = (change for rule in fitting if (change := rule.rewrite(graph, node)))
-            change = next(changes, None)
-            graph = graph if change is None else splice(graph, node, change)
-        if graph is before:
-            return graph
+    fitting = cache(lambda op: [rule for rule in rules if not rule.ops or op in rule.ops])
+    indexed, is_changed, whole = IndexedGraph(graph), False, True
+    pending = indexed.nodes()
+    for _ in range(max(limit, len(graph.nodes))):
+        changed = _swept(indexed, pending, fitting)
+        if whole and not changed:
+            return indexed.graph() if is_changed else graph
+        is_changed, whole = is_changed or bool(changed), not changed
+        pending = indexed.nodes() if whole else indexed.near(changed)
     names = [rule.rewrite.__name__ for rule in rules]
     raise RuntimeError(f"rules still match after {limit} sweeps: {names}")
 
 
-def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
-    """The graph with `node` replaced; values that nobody reads any more are dropped.
+def _swept(
+    indexed: IndexedGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[Rule]]
+) -> dict[str, None]:
+    """Applies the first rule that matches to each of these nodes; gives the tensors near which
+    something has changed."""
+    changed: dict[str, None] = {}
+    for node in nodes:
+        if indexed.is_there(node):  # else a rule has replaced it in this sweep
+            found = (rule.rewrite(indexed.view, node) for rule in fitting(node.op))
+            change = next((change for change in found if change is not None), None)
+            changed |= {} if change is None else indexed.replace(node, change)
+    return changed
 
-    A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
-    """
-    names, carried = change.renamed, graph.quant_params
-    moved = {new: carried[old] for old, new in names.items() if old in carried}
-    at = next(i for i, other in enumerate(graph.nodes) if other is node)
-    after = (
-        n.but(inputs=tuple(names.get(x, x) for x in n.inputs)) if set(names) & set(n.inputs) else n
-        for n in graph.nodes[at + 1 :]
-    )
-    nodes = (*graph.nodes[:at], *change.nodes, *after)
-    return prune(
-        replace(
-            graph,
-            nodes=nodes,
-            outputs=tuple(names.get(out, out) for out in graph.outputs),
-            tensors={**graph.tensors, **{t.name: t for t in change.tensors}},
-            constants={**graph.constants, **change.constants},
-            quant_params={**moved, **carried, **change.quant_params},
-        )
-    )
+
+def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
+    """The graph with `node` replaced; values that nobody reads any more are dropped."""
+    indexed = IndexedGraph(graph)
+    indexed.replace(node, change)
+    return indexed.graph()
 
 
 def joined_origins(*nodes: Node) -> tuple[Origin, ...]:

@@ -137,7 +137,7 @@ IMPORTED: Spec[Graph] = (
     (_written_before_read, "a tensor is read before it is written"),
     (lambda graph: (x for x in graph.inputs if x not in graph.tensors), "an input has no shape"),
     (
-        lambda graph: (x for x in graph.outputs if x not in {*graph.inputs, *graph.producer}),
+        lambda graph: iter({*graph.outputs} - {*graph.inputs, *graph.producer}),
         "an output is written by nothing",
     ),
     (

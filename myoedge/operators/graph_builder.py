@@ -29,6 +29,7 @@ class GraphBuilder:
 
     graph, node  a node to replace, and its graph: tensors of which are read, names of which are
                  taken; without them a graph of its own is built
+    counts       by beginning of names, the last number that was behind it
     origin       stamped on nodes     stem   names begin with it
     """
 
@@ -38,6 +39,7 @@ class GraphBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
     origin: tuple[Origin, ...] = field(init=False)
     stem: str = field(init=False)
 
@@ -133,10 +135,12 @@ class GraphBuilder:
     def _free(self, stem: str) -> str:
         """`stem`, or `stem.1`, `stem.2` ... when taken; without the dot in a replacement."""
         taken = (self.tensors, self.constants, self.graph.tensors, self.graph.constants)
-        dot, name, count = "" if self.graph.nodes else ".", stem, 0
+        dot, count = "" if self.graph.nodes else ".", self.counts.get(stem, 0)
+        name = f"{stem}{dot}{count}" if count else stem
         while any(name in names for names in taken):
             count += 1
             name = f"{stem}{dot}{count}"
+        self.counts[stem] = count
         return name
 
 

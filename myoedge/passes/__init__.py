@@ -60,11 +60,12 @@ def _rename_tensors(graph: Graph) -> Graph:
     "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
     used = {*graph.inputs, *graph.constants}
+    free: dict[str, Iterator[str]] = {}  # by stem, names that were not tried yet
     for node in graph.nodes:
         stem = node.name.split(".")[0]
-        numbered = (f"{stem}_{i}" for i in itertools.count(1))
-        free = (name for name in itertools.chain([stem], numbered) if name not in used)
-        names[node.name] = next(free)
+        numbered = (f"{stem}_{i}" for stem, i in zip(itertools.repeat(stem), itertools.count(1)))
+        names_left = free.setdefault(stem, itertools.chain([stem], numbered))
+        names[node.name] = next(name for name in names_left if name not in used)
         used.add(names[node.name])
     nodes = tuple(
         n.but(inputs=tuple(names.get(x, x) for x in n.inputs), outputs=(names[n.name],))

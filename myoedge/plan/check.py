@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from myoedge.operators.checks import Spec
 from myoedge.operators.kernel import OUT, Operand, Span
 from myoedge.plan.l1.prefetch import MOST_TILES, prefetched
+from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
@@ -37,24 +40,39 @@ def _inside(plan: Plan) -> Iterator[str]:
     return (x.name for x in plan.lives if not 0 <= at[x.name] <= end - x.size_bytes)
 
 
+Alive = list[tuple[int, int, str]]  # (offset, end, name) of the arena's buffers, in that order
+
+
+def _alive_by_step(plan: Plan) -> Iterator[Alive]:
+    """Buffers that are alive in each step, and behind the last one."""
+    at, alive = plan.placement.offsets, Alive()
+    rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in plan.lives]
+    begins = sorted(rows, key=lambda row: row[0].first, reverse=True)
+    ends = sorted(rows, key=lambda row: row[0].last, reverse=True)
+    for index in range(len(plan.steps) + 1):
+        while ends and ends[-1][0].last < index:
+            del alive[bisect_left(alive, ends.pop()[1])]
+        while begins and begins[-1][0].first <= index:
+            insort(alive, begins.pop()[1])
+        yield alive
+
+
 def _apart(plan: Plan) -> Iterator[str]:
     """Two buffers that are alive at one step share no byte."""
-    at = plan.placement.offsets
-    for a, b in combinations(plan.lives, 2):
-        before, after = at[a.name] + a.size_bytes, at[b.name] + b.size_bytes
-        if a.meets(b) and at[a.name] < after and at[b.name] < before:
-            yield a.name
+    starting = {life.first for life in plan.lives}
+    for index, alive in enumerate(_alive_by_step(plan)):
+        pairs = pairwise(alive) if index in starting else ()
+        yield from (name for (_, end, name), (start, _, _) in pairs if start < end)
 
 
 def _alive_when_used(plan: Plan) -> Iterator[str]:
     """Whatever a step reads or writes in the arena lies in a buffer that is alive then."""
-    for index, step in enumerate(plan.steps):
+    for step, alive in zip(plan.steps, _alive_by_step(plan), strict=False):
         for name in (*step.operands, step.node.name):
-            place, at = plan.where[name], plan.placement.offsets
-            alive = (x for x in plan.lives if x.first <= index <= x.last)
-            if place.kind == "arena" and not any(
-                0 <= place.offset - at[x.name] < x.size_bytes for x in alive
-            ):
+            place = plan.where[name]
+            before = bisect_right(alive, place.offset, key=itemgetter(0))
+            inside = before > 0 and place.offset < alive[before - 1][1]
+            if place.kind == "arena" and not inside:
                 yield name
 
 
@@ -93,8 +111,9 @@ def _started_apart(plan: Plan) -> Iterator[str]:
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in _tiled(plan):
         out, last = tiling.kernel.out, tiling.first + len(tiling.tiles) - 1
-        beside = [b for b in buffers if b.first <= last and tiling.first <= b.last]
-        for now, (at, size_bytes) in _started_early(tiling):
+        early = list(_started_early(tiling))
+        beside = [b for b in buffers if b.first <= last and tiling.first <= b.last] if early else []
+        for now, (at, size_bytes) in early:
             others = [b for b in beside if b.first <= now <= b.last]
             others = [b for b in others if b not in tiling.buffers or b.operand != out.name]
             if any(at < b.offset + b.size_bytes and b.offset < at + size_bytes for b in others):
@@ -117,9 +136,12 @@ def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
     """Prefetched constants have buffers from the start of their transfer on, and are few enough."""
     rows = [(step, t, prefetched(t)) for step, t in _tiled(plan) if t.prefetch_tile is not None]
+    firsts = [tiling.first for _, tiling, _ in rows]
     for step, tiling, moved in rows:
         prefetch_tile = tiling.prefetch_tile or 0
-        at_once = [len(m) for _, t, m in rows if (t.prefetch_tile or 0) <= prefetch_tile < t.first]
+        behind = bisect_right(firsts, prefetch_tile)
+        later = rows[behind : behind + 2 * MOST_TILES]  # each of one tile at least
+        at_once = [len(m) for _, t, m in later if (t.prefetch_tile or 0) <= prefetch_tile]
         near = max(tiling.first - MOST_TILES, 0) <= prefetch_tile < tiling.first
         held = all(_in_buffer(tiling, x, prefetch_tile) for x in moved)
         if not (near and held and sum(at_once) <= MOST_TILES):
@@ -152,8 +174,9 @@ def _covered(plan: Plan) -> Iterator[str]:
 
 def _resident(plan: Plan) -> Iterator[str]:
     """Resident tensors are read where they were written, while their buffer is alive."""
-    buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
-    for step, tiling in zip(plan.steps, plan.tilings, strict=True):
+    for index, (step, tiling) in enumerate(_tiled(plan)):
+        near = plan.tilings[max(index - LONGEST, 0) : index + 1]
+        buffers = [b for other in near for b in other.buffers]
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
         operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import heapq
+import itertools
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 from myoedge.numerics.arrays import round_up
 
@@ -20,6 +25,10 @@ class Life:
     size_bytes: int
     first: int
     last: int
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        return self.first, self.last
 
     def meets(self, other: Life) -> bool:
         return self.first <= other.last and other.first <= self.last
@@ -40,24 +49,94 @@ Place = Callable[[Sequence[Life], int], Placement]
 
 def lower_bound(lives: Sequence[Life], alignment: int) -> int:
     """The most bytes that are alive at one step."""
-    return max(
-        (
-            sum(round_up(x.size_bytes, alignment) for x in lives if x.first <= step <= x.last)
-            for step in sorted({life.first for life in lives})
-        ),
-        default=0,
+    change: defaultdict[int, int] = defaultdict(int)
+    for life in lives:
+        change[life.first] += round_up(life.size_bytes, alignment)
+        change[life.last + 1] -= round_up(life.size_bytes, alignment)
+    return max(itertools.accumulate(change[step] for step in sorted(change)), default=0)
+
+
+@dataclass(eq=False)
+class LiveRanges:
+    """Buffers by live range: those alive beside another one are found without a look at all.
+
+    starts   in the order of their first steps
+    blocks   by (level, number): those that are alive in all 2**level steps of a block, but not in
+             all of a block around it
+    """
+
+    starts: list[Life] = field(default_factory=list)
+    blocks: defaultdict[tuple[int, int], list[Life]] = field(
+        default_factory=lambda: defaultdict(list)
     )
+    levels: int = 0
+
+    def add(self, life: Life) -> None:
+        insort(self.starts, life, key=attrgetter("first"))
+        low, end, level = life.first, life.last + 1, 0
+        while low < end:
+            if low % 2:
+                self.blocks[level, low].append(life)
+            if end % 2:
+                self.blocks[level, end - 1].append(life)
+            low, end, level = (low + 1) // 2, end // 2, level + 1
+        self.levels = max(self.levels, level)
+
+    def meeting(self, life: Life) -> Iterator[Life]:
+        """Buffers that are alive at one of the steps of a live range."""
+        ends = (bisect_right(self.starts, x, key=attrgetter("first")) for x in life.steps)
+        yield from self.starts[slice(*ends)]
+        for level in range(self.levels):
+            yield from self.blocks.get((level, life.first >> level), ())
+
+
+def _turn(life: Life) -> tuple[int, int, str]:
+    """Largest first; of equals the one that is alive first."""
+    return -life.size_bytes, life.first, life.name
 
 
 def greedy(lives: Sequence[Life], alignment: int) -> dict[str, int]:
     """Largest first, each at the lowest offset where nothing alive at the same time lies."""
     offsets: dict[str, int] = {}
-    placed: list[Life] = []
-    for life in sorted(lives, key=lambda x: (-x.size_bytes, x.first, x.name)):
-        taken = sorted((offsets[p.name], p.size_bytes) for p in placed if p.meets(life))
+    placed = LiveRanges()
+    for life in sorted(lives, key=_turn):
+        taken = sorted((offsets[p.name], p.size_bytes) for p in placed.meeting(life))
         offsets[life.name] = first_gap(taken, life.size_bytes, alignment)
-        placed.append(life)
+        placed.add(life)
     return offsets
+
+
+@dataclass(eq=False)
+class GrowingPlacement:
+    """Offsets as `greedy` has them, of buffers that are added one by one."""
+
+    alignment: int
+    offsets: dict[str, int] = field(default_factory=dict)
+    placed: LiveRanges = field(default_factory=LiveRanges)
+
+    def with_one_more(self, added: Life) -> dict[str, int]:
+        """Offsets of one more buffer, and of others as far as it moves them."""
+        moved: dict[str, int] = {}
+        pending, seen = [(_turn(added), added)], {added.name}
+        while pending:
+            turn, life = heapq.heappop(pending)
+            beside = [p for p in self.placed.meeting(life) if p.name != life.name]
+            beside += [added] if life is not added and life.meets(added) else []
+            before = ((p.name, p.size_bytes) for p in beside if _turn(p) < turn)
+            taken = sorted((moved.get(n, self.offsets.get(n, 0)), size) for n, size in before)
+            at = first_gap(taken, life.size_bytes, self.alignment)
+            if at != self.offsets.get(life.name):
+                moved[life.name] = at
+                after = [p for p in beside if _turn(p) > turn and p.name not in seen]
+                seen.update(p.name for p in after)
+                for p in after:
+                    heapq.heappush(pending, (_turn(p), p))
+        return moved
+
+    def add(self, added: Life, moved: dict[str, int]) -> None:
+        """moved   as `with_one_more` gives it for this buffer"""
+        self.placed.add(added)
+        self.offsets.update(moved)
 
 
 def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> int:

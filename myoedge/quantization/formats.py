@@ -102,10 +102,12 @@ def shared_scale_groups(graph: Graph, names: Iterable[str]) -> list[list[str]]:
 
     names   of all tensors that have parameters; `NAME.fill` is what a pad puts around
     """
-    parent = {name: name for name in names if name not in integer_tensors(graph)}
+    integers = integer_tensors(graph)
+    parent = {name: name for name in names if name not in integers}
 
     def root(name: str) -> str:
         while parent[name] != name:
+            parent[name] = parent[parent[name]]
             name = parent[name]
         return name
 

@@ -136,13 +136,26 @@ def _refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
     """
     import torch
 
+    known: dict[str, list[str]] = {}
     with torch.no_grad():
         for node in program.graph.nodes:
             if node.op == "call_function" and (node.target is operator.getitem or is_known(node)):
-                made, stated = _described(_made(node)), _described(node.meta.get("val"))
+                key, stated = _call_key(node), _described(node.meta.get("val"))
+                made = known[key] if key in known else _described(_made(node))
+                known[key] = made
                 if made and made != stated:  # what is no tensor is refused as such
                     facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
                     raise _inconsistent(node, facts)
+
+
+def _call_key(node: Any) -> str:
+    """Text of a call: equal for calls that torch makes equal tensors of."""
+    from torch.fx import map_arg
+
+    def layout(read: Any) -> list[str]:
+        return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors(read.meta.get("val"))]
+
+    return f"{node.target} {map_arg((node.args, node.kwargs), layout)}"
 
 
 def _made(node: Any) -> Any:

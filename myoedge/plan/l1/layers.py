@@ -30,6 +30,7 @@ from myoedge.plan.l1.resident import (
     resident_offsets,
     resident_operands,
     room_left,
+    since,
 )
 from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
 from myoedge.plan.l1.tile_search import (
@@ -275,14 +276,19 @@ def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> Ti
 
 def _held(
     index: int,
-    resident: Iterable[ResidentTensor],
+    resident: Sequence[ResidentTensor],
     offsets: Mapping[int, int],
     enters: Sequence[int],
 ) -> list[tuple[int, Life]]:
-    """Resident tensors as buffers, while a step is placed; those that it may meet stay for ever."""
+    """Resident tensors as buffers, while a step is placed; those that it may meet stay for ever.
+
+    Those that ended more tiles ago than a fetch may start ahead are left out.
+    """
     found = []
-    for tensor in resident:
-        if tensor.producer <= index:
+    for tensor in since(index - MOST_TILES, resident):
+        if tensor.producer > index:
+            break
+        if enters[min(tensor.last, index - 1) + 1] >= enters[index] - MOST_TILES:
             last = enters[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
             life = Life(tensor.life.name, tensor.size_bytes, enters[tensor.producer], last)
             found.append((offsets[tensor.producer], life))

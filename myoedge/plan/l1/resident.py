@@ -8,6 +8,7 @@ layer.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from myoedge.numerics.arrays import round_up
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_search import ALIGNMENT, Hidden, TileChoice
-from myoedge.plan.placement import Life, greedy
+from myoedge.plan.placement import GrowingPlacement, Life, greedy
 
 LONGEST = 8  # layers that a tensor may stay for
 MORE = 1.002  # times the cycles without it: a tensor in L1 takes no L2, and no energy of the DMA
@@ -51,12 +52,25 @@ class ResidentTensor:
 Pick = Callable[[int, TiledKernel, int, frozenset[str], Hidden], TileChoice | None]
 
 
+def since(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
+    """Resident tensors, in the order of the steps that compute them, without those that no step
+    from this one on reads."""
+    return resident[bisect_left(resident, step - LONGEST, key=lambda tensor: tensor.producer) :]
+
+
+def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
+    """Resident tensors in the order of the steps that compute them: those alive in a step."""
+    there = since(step, resident)
+    end = bisect_left(there, step + 1, key=lambda tensor: tensor.producer)
+    return [tensor for tensor in there[:end] if step in tensor.steps]
+
+
 def resident_operands(
-    index: int, kernel: TiledKernel, resident: Iterable[ResidentTensor]
+    index: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
     """Operands of a step that are resident tensors, and where they start in these."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
-    for tensor in resident:
+    for tensor in beside(index, resident):
         if tensor.producer == index:
             found[kernel.out.name] = (tensor, 0)
         numbers = {number: at for step, number, at in tensor.readers if step == index}
@@ -66,9 +80,9 @@ def resident_operands(
     return found
 
 
-def room_left(index: int, resident: Iterable[ResidentTensor], room: int) -> int:
+def room_left(index: int, resident: Sequence[ResidentTensor], room: int) -> int:
     """Bytes of L1 that resident tensors leave to a step."""
-    sizes = (tensor.size_bytes for tensor in resident if index in tensor.steps)
+    sizes = (tensor.size_bytes for tensor in beside(index, resident))
     return room - sum(round_up(size, ALIGNMENT) for size in sizes)
 
 
@@ -93,13 +107,21 @@ def choose_resident(
         return total
 
     resident: list[ResidentTensor] = []
+    placed = GrowingPlacement(ALIGNMENT)
+    sizes_bytes = {tensor.life.name: tensor.size_bytes for tensor in tensors}
     for tensor in sorted(tensors, key=lambda t: t.producer):
-        more, ends = [*resident, tensor], {tensor.producer, *(s for s, _, _ in tensor.readers)}
+        ends = {tensor.producer, *(s for s, _, _ in tensor.readers)}
         fits = tensor.size_bytes * LARGEST <= room and tensor.last - tensor.producer <= LONGEST
-        if not (fits and all(kernels[i] is not None for i in ends) and end_bytes(more) <= room):
+        if not (fits and all(kernels[i] is not None for i in ends)):
             continue
-        if total_cycles(tensor.steps, more) < MORE * total_cycles(tensor.steps, resident):
-            resident = more
+        moved = placed.with_one_more(tensor.life)
+        if any(at + sizes_bytes[name] > room for name, at in moved.items()):
+            continue
+        near = since(tensor.producer, resident)
+        more = total_cycles(tensor.steps, [*near, tensor])
+        if more < MORE * total_cycles(tensor.steps, near):
+            resident.append(tensor)
+            placed.add(tensor.life, moved)
     return resident
 
 

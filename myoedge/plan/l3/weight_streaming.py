@@ -135,13 +135,19 @@ def too_large(
         f"the network does not fit {chip.name}'s L2 memory",
         {
             "needs": _needed_l2(plan, least, l2_bytes),
-            "has": f"{l2_bytes:,} B",
+            "has": f"{l2_bytes:,} B{_beside_code(plan) if chip.l3_bytes else ''}",
             "stays in L2": "everything: there is no L3" if least is None else _stays(least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
             "largest": "\n".join(_largest(sizes)),
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
     )
+
+
+def _beside_code(plan: Plan) -> str:
+    """What the code of many layers leaves."""
+    code = plan.chip.l2_room_bytes - plan.l2_room_bytes
+    return f" beside the code of {len(plan.steps):,} layers" if code else ""
 
 
 def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
