@@ -92,6 +92,6 @@ def test_twice_the_nodes_are_twice_the_work(network: Callable[[int], Graph]) -> 
 
 def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> None:
     small = replace(find_chip("gap9"), l2_bytes=1 << 18)  # of which 128 KiB are reserved
-    with pytest.raises(MyoedgeError, match="has +0 B beside the code of 240 layers") as refused:
+    with pytest.raises(MyoedgeError, match=r"has +0 B beside the code of 240 layers") as refused:
         planned(elementwise(240), small)
     assert refused.value.code == "E301"
