@@ -145,7 +145,7 @@ def too_large(
 
 
 def _beside_code(plan: Plan) -> str:
-    """What the code of many layers leaves."""
+    """Words for the code of many layers, where there is some beside the data."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" beside the code of {len(plan.steps):,} layers" if code else ""
 
