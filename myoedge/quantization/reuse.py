@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, plain
+from myoedge.graph.ir import Graph, Node, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
@@ -39,18 +39,16 @@ def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) 
     """
     steps = {step.node.name: step for step in old.steps}
     shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
-    unchanged = {name for name in graph.inputs if shapes.get(name) == graph.shape(name)}
+    in_frames = any(shapes.get(name) not in (None, graph.shape(name)) for name in graph.inputs)
+    unchanged = {x for x in graph.inputs if in_frames or shapes.get(x) == graph.shape(x)}
     kept: dict[str, QuantParams] = {}
     for node in graph.nodes:
         before, operands = steps.get(node.name), operand_names(node)
-        if before is None or before.node.op != node.op:
-            continue
-        alike = plain(before.node.attrs) == plain(node.attrs) and before.operands == operands
-        if not alike or before.shapes != tuple(map(graph.shape, operands)):
+        if before is None or not _is_alike(before, node, graph, in_frames):
             continue
         if not OPS[node.op].weights:
             stays = unchanged.issuperset(x for x in node.inputs if not graph.is_const(x))
-        else:
+        elif stays := all(x in old.params for x in operands if not graph.is_const(x)):
             ways = (partial(quantize_node, unsigned_sums=unsigned) for unsigned in (False, True))
             stays = any(equal(way(graph, node, old.params, rules), before) for way in ways)
         if stays:
@@ -58,6 +56,22 @@ def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) 
             names = (*operands, node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
     return replace(graph, quant_params={**kept, **graph.quant_params})
+
+
+def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
+    """Whether a node is that of the older build, apart from weights.
+
+    in_frames   the older build's inputs have other shapes: frames of a stream, whose layers read
+                states in the place of padding
+    """
+    if before.node.op != node.op:
+        return False
+    old, new = plain(before.node.attrs), plain(node.attrs)
+    if in_frames:
+        return {**old, "pads": None} == {**new, "pads": None}
+    operands = operand_names(node)
+    alike = old == new and before.operands == operands
+    return alike and before.shapes == tuple(map(graph.shape, operands))
 
 
 def equal(a: QuantizedNode, b: QuantizedNode) -> bool:

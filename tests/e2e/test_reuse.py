@@ -118,6 +118,82 @@ def test_the_report_counts_the_layers_that_it_lists(tmp_path: Path) -> None:
     assert not reused["requantised"]
 
 
+class Causal(nn.Module):
+    """Two causal convolutions over time and a head for each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(6, 8, 3), nn.Conv1d(8, 8, 3)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (self.first, self.second):
+            x = layer(nn.functional.pad(x, (2, 0))).relu()
+        y: Tensor = self.head(x.transpose(1, 2))
+        return y
+
+
+def stream(network: nn.Module, scale: float, folder: Path, **options: Any) -> myoedge.Build:
+    example = (torch.zeros(1, 6, 24),)
+    model = save_exported(network.eval(), example, folder.parent / f"{folder.name}.pt2")
+    rng = np.random.default_rng(0)
+    calib = (scale * rng.standard_normal((8, 1, 6, 24))).astype(np.float32)
+    options = {"stream": True, "target": "host", "simulate": False, **options}
+    return myoedge.build(model, calib=calib, output=folder, **options)
+
+
+def test_a_stream_lists_its_layers_without_states(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    first = Causal()
+    tuned = copy.deepcopy(first)
+    with torch.no_grad():
+        tuned.head.weight += 0.3
+    old = stream(first, 1.0, tmp_path / "old")
+    for network, changed in ((first, []), (tuned, ["head"])):
+        new = stream(network, 1.7, tmp_path / f"{len(changed)} changed", reuse=old)
+        reused = new.report["reused"]
+        layers = {row["label"] for row in new.report["layers"]}
+        assert [*reused["requantised"]] == changed
+        assert all(any(name in label for label in reused["kept"]) for name in ("first", "second"))
+        assert {*reused["kept"], *changed} <= layers
+        assert myoedge.validate(new).difference is None
+
+
+class Rotations(nn.Module):
+    """The mean of a linear layer over rotations of a frame's rows, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(16 * 9, 70), nn.ReLU()), nn.Linear(70, 20)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rotated = torch.stack([x.roll(by, 2) for by in (-1, 0, 1)], 2).flatten(3)
+        y: Tensor = self.head(self.body(rotated).mean(2))
+        return y
+
+
+@pytest.mark.parametrize(("older", "newer"), [("cores", "auto"), ("auto", "cores")])
+def test_rotations_are_other_layers_with_the_other_engine(
+    older: str, newer: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    shape = (21, 1, 16, 9)
+    model = save_exported(Rotations().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+
+    def build(engine: str, scale: float, **options: Any) -> myoedge.Build:
+        folder = tmp_path / f"{engine} {len(options)}"
+        return myoedge.build(
+            *(model,), calib=scale * calib, output=folder, engine=engine, simulate=False, **options
+        )  # fmt: skip
+
+    old = build(older, 1.0)
+    assert not build(older, 1.3, reuse=old).report["reused"]["requantised"]
+    reused = build(newer, 1.3, reuse=old).report["reused"]
+    assert "head" in reused["kept"]
+    assert any(label.startswith("body.0") for label in reused["requantised"])
+
+
 def test_another_network_shares_nothing(tmp_path: Path) -> None:
     torch.manual_seed(3)
     old = built(Typing(), samples(), tmp_path / "old")
