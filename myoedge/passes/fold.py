@@ -133,6 +133,26 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("table", y, chain=tuple(rest))
 
 
+@rewrites("affine", "table")
+def functions_into_rows(graph: Graph, node: Node) -> Rewrite | None:
+    """A function of rows of a table is a row of a table too."""
+    producer = made_by(graph, node.inputs[0], "embedding", reader=node)
+    if producer is None:
+        return None
+    ids, rank = len(graph.shape(producer.inputs[0])), len(graph.shape(node.name))
+    axis = node.attrs.get("axis", -1) % rank
+    if axis < ids and node.op == "affine":
+        return None
+    attrs = {**node.attrs, "axis": axis - ids + 1}
+    names = (producer.inputs[1], *node.inputs[1:])
+    _, rows = real_node(node.but(attrs=attrs), [graph.constants[name] for name in names])
+    if not np.isfinite(rows).all():
+        return None
+    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
+    table = patch.constant(rows)
+    return patch.last("embedding", producer.inputs[0], table, **producer.attrs, origin=origin)
+
+
 def _foldable(graph: Graph, node: Node) -> Node | None:
     """The conv or linear that feeds only this node, if its weights may be changed."""
     producer = made_by(graph, node.inputs[0], *WEIGHTED, reader=node)
@@ -158,6 +178,7 @@ FOLD: tuple[Rule, ...] = (
     merge_affines,
     affine_into_weights,
     scalar_into_weights,
+    functions_into_rows,
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.attention.definition import added, in_window, scores_of
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value
@@ -91,7 +92,7 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
         node = graph.producer.get(name)
         if not graph.is_const(name):
             ranges[name] = BOOLEAN
-        if node is not None and (OPS[node.op].is_data_movement or node.op in ("mul", "table")):
+        if node is not None and _keeps_truth(node):
             masks += node.inputs
     for sample in samples if nodes else ():
         real = every_value(graph, sample)
@@ -103,6 +104,13 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
                 low, high = ranges.get(name, (np.inf, -np.inf))
                 ranges[name] = min(float(scores.min()), low), max(float(scores.max()), high)
     return ranges
+
+
+def _keeps_truth(node: Node) -> bool:
+    """Whether the operands of ones and zeros are ones and zeros."""
+    compares = node.op == "table" and node.attrs["chain"][-1][0] in COMPARISONS
+    computes = node.op in ("mul", "table", "maximum")
+    return OPS[node.op].is_data_movement or (computes and not compares)
 
 
 def _checked_scores(node: Node, real: Mapping[str, Array], *, alone: bool) -> Array:

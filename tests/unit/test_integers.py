@@ -127,6 +127,23 @@ def test_what_is_no_use_of_indices_is_refused(name: str) -> None:
     assert reason in str(caught.value)
 
 
+def test_functions_of_rows_are_in_the_table() -> None:
+    net = Net(lambda a, x: (a.e(x) * 3.0 + torch.arange(8.0)).tanh(), e=table()).eval()
+    graph = prepare(from_exported(torch.export.export(net, (IDS,))))
+    assert [node.op for node in graph.nodes] == ["embedding"]
+    real = run_real(graph, {"xs_0": IDS.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(real, net(IDS).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_computed_masks_are_masks_of_a_softmax() -> None:
+    for name in ("padding", "mask", "masks", "sdpa"):
+        function, inputs, _ = NETWORKS[name]
+        net = Net(function, e=table()).eval()
+        graph = prepare(from_exported(torch.export.export(net, inputs)))
+        masked = [node for node in graph.nodes if node.op in ("softmax", "attention")]
+        assert [node.attrs.get("masked") for node in masked] == [True], name
+
+
 def test_limits_of_ids_follow_from_what_reads_them() -> None:
     net = Net(
         lambda a, x, m: a.e(x) * m[..., None] + a.f(x[:, :2].flip(1)).sum(), e=table(), f=table(4)

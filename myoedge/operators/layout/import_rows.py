@@ -150,15 +150,24 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis."""
+    """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis, or by lists
+    that go together on axes side by side."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
     picks = [(axis, name) for axis, name in lists if name is not None]
-    if len(picks) != 1:
-        raise Unsupported("indexing by lists on several axes")
     axis, name = picks[0]
-    if name not in d.constants and a["self"] in d.constants:
+    if len(picks) == 1 and name not in d.constants and a["self"] in d.constants:
         return _rows(d, a["self"], axis, name)
-    return _picked(d, a["self"], axis, weights(d, name, "an index"))
+    x, shape = a["self"], d.shape(a["self"])
+    extents = [shape[axis] for axis, _ in picks]
+    if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
+        raise Unsupported("indexing by lists on axes that lie apart")
+    indices = np.broadcast_arrays(*(weights(d, name, "an index") for _, name in picks))
+    if any(each.dtype.kind not in "iu" for each in indices):
+        raise Unsupported("indexing by anything but lists of whole numbers")
+    inside = [each % n for each, n in zip(indices, extents, strict=True)]
+    flat = np.ravel_multi_index(inside, extents)
+    joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
+    return reshape(d, _picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -20,6 +20,7 @@ from myoedge.graph.ir import Node, Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import attend, window_of
 from myoedge.operators.base import OPS
+from myoedge.operators.elementwise.conditions import is_truth
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 GAP = 50.0  # exp(-50) is 2e-22
@@ -172,9 +173,10 @@ def _split(
 
 
 def _is_input(d: GraphBuilder, x: str) -> bool:
-    """Whether inputs of the network alone decide a tensor, element by element."""
+    """Whether a tensor holds truth values, or inputs of the network alone decide it, element by
+    element."""
     node = next((node for node in d.nodes if node.name == x), None)
-    if node is None:
+    if node is None or is_truth(d, x):
         return True
     pointwise = node.op in POINTWISE or OPS[node.op].is_data_movement
     return pointwise and all(_is_input(d, name) for name in node.inputs)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks whose inputs are ids and truth values, exact on the host and the simulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import myoedge
+from tests.conftest import save_exported
+
+TOKENS, VOCABULARY, WIDTH = 24, 3000, 48  # the table, 140 KiB, does not fit L1
+
+
+class Encoder(nn.Module):
+    """A block of a transformer over the tokens that are none of padding and that a mask keeps."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, width, padding_idx=0)
+        self.kinds, self.places = nn.Embedding(3, width), nn.Embedding(TOKENS, width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, 5)
+        self.norm = nn.LayerNorm(width)
+        self.register_buffer("at", torch.arange(TOKENS))
+
+    def forward(self, ids: Tensor, kinds: Tensor, kept: Tensor) -> Tensor:
+        x = self.words(ids) * 2.0 + self.kinds(kinds.long()) + self.places(self.at)
+        q, k, v = self.qkv(self.norm(x)).chunk(3, -1)
+        seen = kept & (ids != 0)
+        x = x + F.scaled_dot_product_attention(q, k, v, seen[:, None, :])
+        mean = (x * seen.unsqueeze(-1)).sum(1) / TOKENS
+        return self.out(torch.where(mean > 0.01, mean, mean * 0.1))
+
+
+def samples(vocabulary: int, count: int = 24) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shape = (count, 1, TOKENS)
+    kept = np.arange(TOKENS) < rng.integers(4, TOKENS + 1, (count, 1, 1))
+    ids = rng.integers(1, vocabulary, shape) * kept
+    return {"ids": ids, "kinds": rng.integers(0, 3, shape).astype(np.uint8), "kept": kept}
+
+
+def report_of(model: nn.Module, given: dict[str, np.ndarray], folder: Path) -> dict[str, Any]:
+    """The report of a build that is exact on the host and the simulator."""
+    inputs = tuple(torch.from_numpy(x[0]) for x in given.values())
+    path = save_exported(model.eval(), inputs, folder / "model.pt2")
+    build = myoedge.build(path, calib=given, output=folder / "out")
+    found = myoedge.validate(build, on=("host", "simulator"), input=given, onnx=True)
+    assert (found.exact["host"], found.exact["simulator"]) == (True, True)
+    assert found.onnx_db is not None
+    assert found.onnx_db > 30.0
+    report: dict[str, Any] = json.loads((folder / "out" / "report.json").read_text())
+    return report
+
+
+def test_an_encoder_of_ids_and_masks(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    report = report_of(Encoder(VOCABULARY, WIDTH), samples(VOCABULARY), tmp_path)
+    assert report["quantization"]["sqnr_db"] > 25.0
+    header = (tmp_path / "out" / "src" / "network.h").read_text()
+    assert f"in[0]: ids, int32_t[1][{TOKENS}], integers 0 to {VOCABULARY - 1}" in header
+    assert f"in[1]: kinds, uint8_t[1][{TOKENS}], integers 0 to 2" in header
+    assert f"in[2]: kept, uint8_t[1][{TOKENS}], integers 0 to 1" in header
