@@ -37,7 +37,7 @@ class ImportRow:
                name: weights   a tensor that is constant and finite
                name: finite    a tensor that is finite where it is constant
                name: array     the values of a constant       name: ints, name: float   in Python
-               name: axes      ints that are an attribute in older opsets
+               name: axes, name: axis    ints that are an attribute in older opsets
     """
 
     ops: str
@@ -105,8 +105,10 @@ KINDS: Mapping[str, Callable[[OnnxCall, str, str], Any]] = {
     "array": OnnxCall.constant,
     "ints": OnnxCall.ints,
     "axes": OnnxCall.ints,
+    "axis": OnnxCall.ints,
     "float": lambda c, name, what: float(c.constant(name, what).reshape(-1)[0]),
 }
+OLDER = ("axes", "axis")  # kinds that are attributes of these names in older opsets
 
 
 def first(a: Arguments) -> str:
@@ -187,8 +189,8 @@ def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     arguments: dict[str, Any] = {}
     for i, argument in enumerate(signature.args):
         name, kind = argument.arg, _annotation(argument, "tensor")
-        if kind == "axes" and "axes" in c.attrs:
-            arguments[name] = tuple(c.attrs["axes"])
+        if kind in OLDER and kind in c.attrs:
+            arguments[name] = tuple(np.ravel(c.attrs[kind]).tolist())
         elif not name.startswith("_"):
             is_given = i < len(c.inputs) and c.inputs[i]
             arguments[name] = KINDS[kind](c, c.inputs[i], name) if is_given else None

@@ -5,6 +5,7 @@ real and imaginary parts are convolutions; what is behind a spectrogram goes int
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -24,7 +25,7 @@ VIEWS = ("reshape", "transpose", "slice")
 SAMPLED = ("biquads", "running_norm")  # [conditioning], with results of 16 bits
 
 
-@rewrites("magnitude", "add", "sum")
+@rewrites("magnitude", "add", "sum", "variance")
 def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     """The magnitude of both parts of a spectrum, or its square, is one operator, also of parts
     that are moved and scaled alike."""
@@ -39,8 +40,9 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     y = patch.add("spectrogram", *made[0].inputs, **attrs)
     factors = (abs(view.attrs["chain"][0][1]) for view in views if view.op == "table")
     chain = [("affine", factor, 0.0) for factor in factors]
-    if chain or node.op != "magnitude":
-        square = () if node.op == "magnitude" else (("square",),)
+    is_root = node.op == "magnitude" or node.attrs.get("root")
+    if chain or not is_root:
+        square = () if is_root else (("square",),)
         y = patch.add("table", y, chain=(*chain, *square))
     for view in reversed(views):
         y = y if view.op == "table" else patch.add(view.op, y, **view.attrs)
@@ -49,7 +51,7 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
 
 def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
     """The nodes that write both parts, where they move or scale them alike, or are transforms."""
-    p, q = graph.producer.get(a), graph.producer.get(b)
+    p, q = (graph.producer.get(_uncut(graph, x)) for x in (a, b))
     if p is None or q is None or p.op != q.op:
         return None
     if p.op == "spectrogram":
@@ -62,6 +64,22 @@ def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
     return (p, q) if p.op in VIEWS and p.attrs == q.attrs else None
 
 
+def _uncut(graph: Graph, name: str) -> str:
+    """The tensor that a slice takes out of a concat again, else the slice."""
+    cut = made_by(graph, name, "slice")
+    both = made_by(graph, cut.inputs[0], "concat") if cut else None
+    if cut is None or both is None:
+        return name
+    axis = both.attrs["axis"]
+    ends = np.cumsum([0, *(graph.shape(x)[axis] for x in both.inputs)]).tolist()
+    taken = list(cut.attrs["cuts"])
+    start, stop, _ = taken[axis]
+    taken[axis] = (0, graph.shape(both.name)[axis], 1)
+    whole = taken == [(0, n, 1) for n in graph.shape(both.name)]
+    spans = zip(both.inputs, itertools.pairwise(ends), strict=True)
+    return next((x for x, span in spans if span == (start, stop)), name) if whole else name
+
+
 def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
     """Two tensors of which a node computes the magnitude, or its square."""
     if node.op == "magnitude":
@@ -69,8 +87,11 @@ def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
     if node.op == "add":
         squares = [_squared(graph, name) for name in node.inputs]
         return (squares[0], squares[1]) if squares[0] and squares[1] else None
-    both = made_by(graph, _squared(graph, node.inputs[0]), "concat")
+    vectors = _squared(graph, node.inputs[0]) if node.op == "sum" else node.inputs[0]
+    both = made_by(graph, vectors, "concat")
     if both is None or node.attrs["axes"] != (both.attrs["axis"],) or len(both.inputs) != 2:
+        return None
+    if node.op == "variance" and (node.attrs["centred"] or node.attrs["divisor"] != 1.0):
         return None
     thin = [made_by(graph, x, "reshape") for x in both.inputs]
     return tuple(t.inputs[0] for t in thin if t is not None) if None not in thin else None

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from torch import Tensor
 from torch.fft import fft, fft2, fftn, fftshift, ifft, ifftshift, irfft, irfft2, rfft, rfft2
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -142,3 +145,49 @@ def test_a_refused_call_says_where_its_complex_numbers_come_from() -> None:
     assert "istft: complex numbers, which stft at networks.py" in str(caught.value)
     assert "torch.view_as_real(x)" in str(caught.value)
     graph_of(lambda x: torch.view_as_real(stft(x)), torch.zeros(3, 60))
+
+
+# ---- ONNX: a last axis of real and imaginary parts
+
+
+def read_onnx(text: str, folder: Path) -> Graph:
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]>\n{text}')
+    onnx.save(model, folder / "model.onnx")
+    return prepare(load_onnx(folder / "model.onnx").graph)
+
+
+# What exporters write of abs(): a norm of the last axis, or slices of it.
+MAGNITUDES = {
+    "norm": "y = ReduceL2 <keepdims = 0> (z, last)",
+    "slices": "a, b = Split <axis = -1, num_outputs = 2> (z)\n c = Mul (a, a)\n d = Mul (b, b)\n"
+    "e = Add (c, d)\n f = Sqrt (e)\n y = Squeeze (f, last)",
+    "gathers": "a = Gather <axis = 3> (z, zero)\n b = Gather <axis = 3> (z, one)\n c = Mul (a, a)\n"
+    "d = Mul (b, b)\n e = Add (c, d)\n y = Sqrt (e)",
+}
+
+
+@pytest.mark.parametrize("name", MAGNITUDES)
+def test_magnitudes_of_an_stft_of_onnx(name: str, tmp_path: Path) -> None:
+    text = f"""g (float[2, 40, 1] x) => (float[2, 7, 9] y)
+    <int64 hop = {{4}}, int64[1] last = {{-1}}, int64 zero = {{0}}, int64 one = {{1}},
+     int64 n = {{16}}>
+    {{ z = STFT <onesided = 1> (x, hop, , n)
+       {MAGNITUDES[name]} }}"""
+    graph = read_onnx(text, tmp_path)
+    x = torch.randn(2, 40, generator=torch.Generator().manual_seed(0))
+    wanted = torch.stft(x, 16, 4, window=torch.ones(16), center=False, return_complex=True).abs()
+    found = run_real(graph, {"x": x.numpy()[..., None]})[graph.outputs[0]]
+    np.testing.assert_allclose(found, wanted.mT.numpy(), atol=1e-5)
+    kept = [node.op for node in graph.nodes if node.op not in ("reshape", "transpose")]
+    assert kept == ["spectrogram"]
+
+
+def test_a_filter_of_frequencies_in_onnx(tmp_path: Path) -> None:
+    text = """g (float[3, 15, 1] x) => (float[3, 15, 2] y) <int64 axis = {-2}>
+    { z = DFT (x, , axis)
+      y = DFT <inverse = 1> (z, , axis) }"""
+    graph = read_onnx(text, tmp_path)
+    x = np.random.default_rng(0).normal(size=(3, 15, 1)).astype(np.float32)
+    found = run_real(graph, {"x": x})[graph.outputs[0]]
+    np.testing.assert_allclose(found[..., :1], x, atol=1e-5)
+    np.testing.assert_allclose(found[..., 1], 0.0, atol=1e-5)

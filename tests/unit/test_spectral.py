@@ -161,6 +161,7 @@ def test_spectra_of_what_a_layer_computes_are_convolutions() -> None:
 POWERS: dict[str, Callable[[Tensor], Tensor]] = {
     "abs": lambda x: (spectra(x) / 3.0).abs().pow(2.0)[:, :5],
     "view_as_real": lambda x: torch.view_as_real(spectra(x)[:, 1:]).square().sum(-1),
+    "length": lambda x: torch.view_as_real(spectra(x)).norm(dim=-1),
     "parts": lambda x: (z := spectra(x)).real ** 2 + z.imag.square(),
     "conj": lambda x: (z := spectra(x) * -0.5).mul(z.conj()).real,
     "before": lambda x: spectra(x * 0.01).abs(),

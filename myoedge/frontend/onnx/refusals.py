@@ -27,7 +27,6 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
         "QLinearMatMul", "QuantizeLinear",
     ),
-    "a Conv with the transform's sines and cosines as weights": ("DFT", "STFT"),
     "Concat, Slice, or Gather by constant indices": (
         "CenterCropPad", "Compress", "GatherElements", "GatherND", "ReverseSequence",
         "Scatter", "ScatterElements", "ScatterND", "TensorScatter",

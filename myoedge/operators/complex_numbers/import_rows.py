@@ -32,10 +32,15 @@ PARTS_MOST = 8  # factors of a power that is written as products
 
 
 def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-    """[.., 2] -> its last axis as real and imaginary parts"""
-    x = first(a)
-    last = len(b.shape(x)) - 1
-    return paired(reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(2))
+    return unstacked(b, first(a))
+
+
+def unstacked(b: GraphBuilder, x: str) -> Complex:
+    """[.., 2] -> its last axis as real and imaginary parts; [.., 1] is real"""
+    *out, count = b.shape(x)
+    last = len(out)
+    parts = [reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(count)]
+    return paired(parts) if count == 2 else Complex(parts[0])
 
 
 def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.complex_numbers.import_rows import stacked
-from myoedge.operators.complex_numbers.pairs import Complex, pair_of, paired
+from myoedge.operators.complex_numbers.import_rows import stacked, unstacked
+from myoedge.operators.complex_numbers.pairs import Complex, pair_of, paired, tensor
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -48,7 +48,7 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
     parts = frames(d, transpose(d, rows, (1, 0)), window, int(a["hop_length"] or n // 4))
     complete = a["onesided"] is False
     turned = (d.add("transpose", part, perm=(1, 2, 0), back=True) for part in parts)
-    sides = [_both_sides(d, part, n, i) if complete else part for i, part in enumerate(turned)]
+    sides = [_both_sides(d, part, n, i, 1) if complete else part for i, part in enumerate(turned)]
     shape = out if a["return_complex"] else out[:-1]
     made = paired(reshape(d, part, shape) for part in sides)
     return made if a["return_complex"] else stacked(d, made, out)
@@ -62,12 +62,12 @@ def _window(d: GraphBuilder, a: Arguments, n: int) -> Array:
     return np.pad(window, (before, n - size - before))
 
 
-def _both_sides(d: GraphBuilder, part: str, n: int, number: int) -> str:
-    """[B, n / 2 + 1, frames] -> [B, n, frames]: the other frequencies are conjugate."""
-    rest = slice_axis(d, part, 1, (n + 1) // 2 - 1, 0, -1)
+def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:
+    """n / 2 + 1 -> n frequencies along an axis: the others are conjugate."""
+    rest = slice_axis(d, part, axis, (n + 1) // 2 - 1, 0, -1)
     if number:
         rest = d.add("table", rest, chain=(("affine", -1.0, 0.0),))
-    return concat(d, [part, rest], 1)
+    return concat(d, [part, rest], axis)
 
 
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
@@ -91,6 +91,45 @@ def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
         return str(x.real) if inverse and onesided else x
 
     return row
+
+
+def dft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """[.., 1] real or [.., 2] complex -> [.., 2], or [.., 1] of a one-sided inverse"""
+    shape, inverse = d.shape(a["self"]), bool(a["inverse"])
+    x = unstacked(d, a["self"])
+    axis = (a["dim"][0] if a["dim"] else _default_axis(shape, out)) % len(shape)
+    n = out[axis] if inverse or not a["onesided"] else int((a["n"] or shape[axis : axis + 1])[0])
+    t = Transform(n, inverse, bool(a["onesided"]), scale_of(None, n, inverse=inverse))
+    y = transformed(d, x, axis, t, shape[:-1])
+    if out[-1] == 1:
+        return reshape(d, tensor(d, y.real, out[:-1]), out)
+    return stacked(d, y, out)
+
+
+def _default_axis(shape: Shape, out: Shape) -> int:
+    """The axis where a model leaves it out: 1 up to opset 19, then -2."""
+    changed = [axis for axis in range(len(out) - 1) if shape[axis] != out[axis]]
+    if len(shape) != 3 and not changed:
+        raise Unsupported("a DFT without its axis")
+    return changed[0] if changed else 1
+
+
+def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """[B, T] or [B, T, 1] -> [B, frames, frequencies, 2]"""
+    shape, given = d.shape(a["self"]), a.get("window")
+    if len(shape) == 3 and shape[2] != 1:
+        raise Unsupported("an STFT of complex samples")
+    window = None if given is None else weights(d, given, "a window").astype(np.float64)
+    size = a["frame_length"][0] if a["frame_length"] else None
+    n = int(size or (len(window) if window is not None else 2 * (out[2] - 1)))
+    window = np.ones(n) if window is None else window
+    if len(window) != n:
+        raise Unsupported(f"frames of {n} samples under a window of {len(window)}")
+    rows = transpose(d, reshape(d, a["self"], shape[:2]), (1, 0))
+    parts = (transpose(d, part, (1, 0, 2)) for part in frames(d, rows, window, int(a["hop"][0])))
+    if not a["onesided"]:
+        parts = (_both_sides(d, part, n, i, 2) for i, part in enumerate(parts))
+    return stacked(d, paired(parts), out)
 
 
 def shifted(sign: int) -> Row:
@@ -122,6 +161,12 @@ ROWS = (
     *(
         ImportRow("linear", fourier(**kind, several=True), f"fft_{name}2 fft_{name}n")
         for name, kind in FFT
+    ),
+    ImportRow("linear", dft, onnx="DFT(self, n: ints, dim: axis, *, inverse=0, onesided=0)"),
+    ImportRow(
+        "spectrogram",
+        stft_onnx,
+        onnx="STFT(self, hop: ints, window: weights, frame_length: ints, *, onesided=1)",
     ),
     ImportRow("concat", shifted(1), "fft_fftshift"),
     ImportRow("concat", shifted(-1), "fft_ifftshift"),
