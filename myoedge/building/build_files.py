@@ -49,7 +49,9 @@ def estimated_report(
         params=quantized.model.params,
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
-    reused = older and asdict(reused_layers(plan.steps, quantized.network, older))
+    frames = (stream_plan.stream.network,) if stream_plan is not None else ()
+    networks = (quantized.network, *frames)
+    reused = older and asdict(reused_layers(plan.steps, networks, older))
     report = {
         **make_report(plan, outcome),
         "budget": asdict(request.limits),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -88,11 +88,17 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
     )
 
 
-def reused_layers(layers: Iterable[QuantizedNode], network: QuantGraph, old: QuantGraph) -> Reuse:
+def reused_layers(
+    layers: Iterable[QuantizedNode], networks: Sequence[QuantGraph], old: QuantGraph
+) -> Reuse:
     """Layers that have the integers of the old network, and the others.
 
-    layers   of a plan of the network; those that the network lacks, of states say, are left out
+    layers     of a plan of the network; those that the network lacks, of states say, are left out
+    networks   over whole inputs, and over the frames of a pass where the plan is of a stream; the
+               one with the inputs of the old network, states among them, is compared
     """
+    inputs = set(old.graph.inputs)
+    network = next((q for q in networks if set(q.graph.inputs) == inputs), networks[0])
     steps, before = ({step.node.name: step for step in q.steps} for q in (network, old))
     kept: list[str] = []
     others: list[str] = []
