@@ -20,6 +20,7 @@ from torch import nn
 import myoedge
 from myoedge.building.loading import load_model
 from myoedge.building.pipeline import Options, run_quantize
+from myoedge.codegen.library import headers
 from myoedge.codegen.render import assignment
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
@@ -94,6 +95,10 @@ def lstm(steps: int, inputs: int, units: int) -> Callable[[], Layer]:
     return lambda: Layer(nn.LSTM(inputs, units), ((steps, 1, inputs),))
 
 
+def gru(steps: int, inputs: int, units: int) -> Callable[[], Layer]:
+    return lambda: Layer(nn.GRU(inputs, units), ((steps, 1, inputs),))
+
+
 def attention(tokens: int, width: int) -> Callable[[], Layer]:
     """One head."""
     shapes = ((1, tokens, width),) * 3
@@ -114,6 +119,10 @@ ROWS: Mapping[str, Row] = {
     "depthwise 3x3, 18 x 18 x 96": Row(
         conv((1, 18, 18, 96), 96, 3, groups=96), (Job("depthwise", 18, 18, 96, 96),), least=0.84
     ),
+    "depthwise 1d, 252 steps of 96, k = 9": Row(
+        conv((1, 252, 96), 96, 9, groups=96),
+        *((Job("depthwise", 84, 3, 96, 96),), "me_ne16_depthwise_row_s8", 0.8),
+    ),
     "conv 1d, 252 steps, 32 -> 96, k = 9": Row(conv((1, 252, 32), 96, 9), (run_of(252, 288, 96),)),
     "conv 3x3 stride 2, 18 x 18, 32 -> 96": Row(
         conv((1, 18, 18, 32), 96, 3, stride=2), (run_of(81, 288, 96),), least=0.87
@@ -127,6 +136,9 @@ ROWS: Mapping[str, Row] = {
     ),
     "LSTM, 32 steps of 96 units": Row(
         lstm(32, 16, 96), (linear_sums(96, 160),) * 32, "me_ne16_lstm_s8", 0.38, op="lstm"
+    ),
+    "GRU, 32 steps of 96 units": Row(
+        gru(32, 16, 96), (linear_sums(96, 120),) * 32, "me_ne16_gru_s8", 0.36, op="gru"
     ),
     "attention 126 x 64": Row(
         attention(126, 64), (scores(126, 64), sums_of(126, 126, 64)), RESIDENT, 0.54
@@ -221,7 +233,7 @@ def _c(value: str, places: Mapping[str, str]) -> str:
 def program(kernels: list[TiledKernel], texts: list[list[str]]) -> str:
     """C of all rows: the first number of a case is that of its row."""
     names = [kernel.function for kernel in kernels]
-    lines = [f'#include "{name}.h"' for name in dict.fromkeys(names)]
+    lines = [f'#include "{Path(header).name}"' for header in headers(names)]
     lines += ["#define HELPED", '#include "drawn.h"', "static int32_t row ME_L1;"]
     nine = " || ".join(f"row == {i}" for i, k in enumerate(kernels) if k.nine_cores)
     lines += [f"static int32_t nine_cores(void) {{ return {nine or 0}; }}"]
