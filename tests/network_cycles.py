@@ -21,7 +21,15 @@ import myoedge
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
-from tests.networks import autoencoder, keywords, mobilenet, resnet8, resnet18
+from tests.networks import (
+    Gestures,
+    Speaker,
+    autoencoder,
+    keywords,
+    mobilenet,
+    resnet8,
+    resnet18,
+)
 from tests.pages import head, show
 
 RECORDED = Path(__file__).resolve().parent / "fixtures" / "network_cycles.json"
@@ -70,6 +78,9 @@ ROWS = {
     "emg2qwerty for 6 keys, 59 frames": Row(emg2qwerty.kao, (59, *FRAME), macs_per_cycle=13.5),
     "emg2qwerty's LSTM, 125 frames": Row(emg2qwerty.lstm, (125, *FRAME), macs_per_cycle=13.5),
     "emg2qwerty's LSTM, 622 frames": Row(emg2qwerty.lstm, (622, *FRAME), macs_per_cycle=13.5),
+    "gestures, conv and 3 x LSTM 512, 16 x 420": Row(Gestures, (1, 16, 420), None, 45_000_000),
+    "gestures, conv and 3 x LSTM 512, 16 x 1020": Row(Gestures, (1, 16, 1020)),
+    "speakers, 3 x LSTM 256, 160 x 40": Row(Speaker, (1, 160, 40), None, 35_000_000),
 }
 
 Found = Mapping[str, int]  # macs, cycles, l3_bytes

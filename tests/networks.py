@@ -141,3 +141,32 @@ def autoencoder() -> nn.Module:
     for c, k in itertools.pairwise(widths):
         layers += [nn.Linear(c, k), nn.BatchNorm1d(k), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(128, 640))
+
+
+class Gestures(nn.Module):
+    """The discrete-gestures network of the generic neuromotor interface, 6.48 M parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(16, 512, 21, 10)
+        self.norm_before, self.norm_behind = nn.LayerNorm(512), nn.LayerNorm(512)
+        self.lstm = nn.LSTM(512, 512, 3, batch_first=True)
+        self.classes = nn.Linear(512, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = torch.relu(self.conv(64 * x / (32 + x.abs())))
+        steps, _ = self.lstm(self.norm_before(features.transpose(1, 2)))
+        return self.classes(self.norm_behind(steps)).transpose(1, 2)
+
+
+class Speaker(nn.Module):
+    """An encoder of speakers: three LSTM layers of 256 units, the last h of the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(40, 256, 3, batch_first=True)
+        self.embed = nn.Linear(256, 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, _ = self.lstm(x)
+        return torch.relu(self.embed(steps[:, -1]))

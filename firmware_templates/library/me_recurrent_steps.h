@@ -67,26 +67,38 @@ static inline void start(const me_recurrent_params *op, bool lstm)
 
 typedef void units_work(const me_units *);
 
-/* This core's share of the units, and what is the same for all steps. */
-ME_INLINE me_units units_of(const me_recurrent_params *op, int32_t gates)
+/* Units from number `first` on whose weights and channels lie one behind the other. */
+typedef struct {
+    int32_t first, count;
+    const int8_t *weights;
+    const me_channel *channels;
+} unit_range;
+
+/* This core's share of some units, and what is the same for all steps. */
+ME_INLINE me_units units_of(const me_recurrent_params *op, unit_range range, int32_t gates)
 {
-    const int32_t first = ME_FIRST(op->units);
+    const int32_t first = ME_FIRST(range.count);
     me_units some;
     some.words = filled(op->units) / 4;
-    some.weights = op->weights + 4 * gates * some.words * first;
-    some.channels = op->channels + gates * first;
+    some.weights = range.weights + 4 * gates * some.words * first;
+    some.channels = range.channels + gates * first;
     some.sigmoid = op->sigmoid + 256;
     some.tanh = op->tanh + 256;
     some.pre = op->pre;
-    some.units = ME_LAST(op->units) - first;
+    some.units = ME_LAST(range.count) - first;
     return some;
 }
 
-/* A step of these units in all batches; y may be 0. */
-ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, const states *s, const int16_t *now, int8_t *y,
-                        int32_t gates, units_work *work)
+ME_INLINE unit_range all_units(const me_recurrent_params *op)
 {
-    const int32_t first = ME_FIRST(op->units), row = 4 * some->words;
+    return (unit_range){ 0, op->units, op->weights, op->channels };
+}
+
+/* A step of these units, from number `first` on, in all batches; y may be 0. */
+ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, int32_t first, const states *s, const int16_t *now,
+                        int8_t *y, int32_t gates, units_work *work)
+{
+    const int32_t row = 4 * some->words;
     for (int32_t n = 0; n < op->batch && some->units > 0; n++) {
         const int32_t unit = n * op->units + first;
         some->h = s->from + n * row;
@@ -101,38 +113,38 @@ ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, const sta
 
 ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, units_work *work)
 {
-    const int32_t all = op->batch * op->units;
-    me_units some = units_of(op, gates);
+    const int32_t all = op->batch * op->units, first = ME_FIRST(op->units);
+    me_units some = units_of(op, all_units(op), gates);
     if (tile->done == 0)
         start(op, gates == 4);
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        run_step(op, &some, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, work);
+        run_step(op, &some, first, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, work);
         ME_SYNC();
     }
 }
 
 /* What has 16 bits, as it is behind these steps. */
-static inline void put_state(const me_recurrent_params *op, const me_recurrent_tile *tile)
+static inline void put_state(const me_recurrent_params *op, int8_t *out)
 {
     const int16_t *state = states_of(op, 0).wide;
     const int32_t all = op->batch * op->units;
-    int16_t *wide = (int16_t *)(void *)tile->y;
+    int16_t *wide = (int16_t *)(void *)out;
     for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
         const int32_t y = started(state[i], op->y_mult, op->y_offset, op->y_shift);
         if (op->wide)
             wide[i] = (int16_t)me_clips(y, 16);
         else
-            tile->y[i] = me_clip8(y);
+            out[i] = me_clip8(y);
     }
 }
 
 ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y)
 {
-    const int32_t row = filled(op->units), all = op->batch * op->units;
+    const int32_t row = filled(op->units), all = op->batch * op->units, first = ME_FIRST(op->units);
     int8_t *resets = op->states + me_states_bytes(op->batch, op->units);
-    me_units some = units_of(op, 3);
+    me_units some = units_of(op, all_units(op), 3);
     int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
     if (tile->done == 0) {
         for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
@@ -144,9 +156,9 @@ ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
         const states reset = { s.from, resets, s.wide, keeps }, renew = { resets, s.to, s.wide, keeps };
         const int16_t *now = tile->gates + 3 * t * all;
-        run_step(op, &some, &reset, now, 0, 3, me_reset_units);
+        run_step(op, &some, first, &reset, now, 0, 3, me_reset_units);
         ME_SYNC();
-        run_step(op, &some, &renew, now, y ? y + t * all : 0, 3, me_renew_units);
+        run_step(op, &some, first, &renew, now, y ? y + t * all : 0, 3, me_renew_units);
         ME_SYNC();
     }
 }

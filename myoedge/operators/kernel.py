@@ -32,6 +32,7 @@ AUTO, CORES = "auto", "cores"  # choices of an engine, beside the names of accel
 # every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
 # that are longer than nine times that.
 NINE_CORES_MACS = 2**18
+MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ class TiledKernel:
     scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
     work      sizes of a tile -> units of work of the core that has most
     l1_only   the engine does not reach L2
+    most_tiles  of a layer
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs
     preferred   the layer takes this engine wherever it can, whatever the estimate
@@ -185,6 +187,7 @@ class TiledKernel:
     multiples: Mapping[str, int] = field(default_factory=dict)
     nine_cores: bool | None = None
     l1_only: bool = False
+    most_tiles: int = MOST_TILES
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
     cost: KernelCost = FREE

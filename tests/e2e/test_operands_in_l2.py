@@ -65,29 +65,6 @@ def against_torch_db(build: myoedge.Build, network: nn.Module) -> float:
     return float(10 * np.log10((wanted**2).mean() / (error**2).mean()))
 
 
-def test_weights_of_a_large_lstm_stay_in_l2(tmp_path: Path) -> None:
-    build = built(tmp_path, Outputs(nn.LSTM, (180,)), SHAPE)
-    assert in_l2(build) == [["weights"]]
-    assert [row["code"] for row in build.report["warnings"]] == ["W301"]
-    assert exact(build)
-
-
-def test_they_may_come_from_l3_as_a_whole(tmp_path: Path) -> None:
-    build = built(tmp_path, Outputs(nn.LSTM, (180, 180)), SHAPE, l2="240KiB")
-    assert in_l2(build) == [["weights"], ["weights"]]
-    assert build.report["memory"]["l3_bytes"] > 180 * 180 * 4
-    assert exact(build)
-
-
-def test_weights_of_a_gru_fill_what_l2_has(tmp_path: Path) -> None:
-    """Three rows a unit, as the network has them: a fourth would be too much."""
-    build = built(tmp_path, Outputs(nn.GRU, (240,)), SHAPE, l2="210KiB")
-    assert 4 * 240**2 > 210 * 1024
-    assert in_l2(build) == [["weights"]]
-    assert [row["code"] for row in build.report["warnings"]] == ["W301"]
-    assert exact(build)
-
-
 class Product(nn.Module):
     """A matrix product of two inputs."""
 

@@ -67,6 +67,7 @@ from myoedge.operators.recurrent.ne16 import (
     resets_products,
     steps_on_ne16,
 )
+from myoedge.operators.recurrent.streamed import streamed_kernels
 from myoedge.operators.recurrent.tiling import in_tiles
 
 FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
@@ -200,6 +201,8 @@ GATES = register(
     )
 )
 
+ON_CORES = (*on_cluster(in_tiles), *streamed_kernels())
+
 LSTM = register(
     OpDef(
         name="lstm",
@@ -211,7 +214,7 @@ LSTM = register(
         quantize=recurrent_quantize,
         acc_bound=recurrent_bound,
         kernels=(
-            *on_cluster(in_tiles),
+            *ON_CORES,
             sums_on_ne16(steps_on_ne16, has_int8_products, one_sequence_of_many_units),
         ),
         weights=(3,),
@@ -225,7 +228,7 @@ LSTM_CELL = register(
     final_state(
         LSTM,
         name="lstm_cell",
-        kernels=on_cluster(in_tiles),
+        kernels=ON_CORES,
         doc="c behind the last step of an LSTM, by running it once more",
         shape=_state_shape,
         real=_last_state(lstm_floats),
@@ -239,7 +242,7 @@ GRU = register(
         LSTM,
         name="gru",
         kernels=(
-            *on_cluster(in_tiles),
+            *ON_CORES,
             sums_on_ne16(
                 steps_on_ne16, has_int8_products, one_sequence_of_many_units, resets_products
             ),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
     # Whether the state that has 16 bits between steps has them before the first one, too.
     wide = int(step.integers.scalars.get("wide", 0))
-    step_work = n * _unit_work(gates + parts - 1, units, engine.cores) + parts * (60 * n + 125)
+    work = step_work(n, gates + parts - 1, units, units, engine.cores, parts)
     return TiledKernel(
         function=kernel,
         axes={"t": t},
@@ -45,13 +46,18 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         tile=lambda regions: _tile(regions, t, reverse),
         scratch=lambda _: n * (2 * round_up(units, 4) + round_up(2 * units, 4)) * parts,
-        work=lambda tile: tile["t"] * step_work,
+        work=lambda tile: tile["t"] * work,
     )
 
 
-def _unit_work(loads: int, units: int, cores: int) -> int:
-    """Instructions of a step of time on words of h and of weights, by the core with most units."""
-    return -(-units // cores) * (round_up(units, 4) // 4 * (1 + 2 * loads) + 28 * loads)
+def step_work(batch: int, loads: int, columns: int, units: Any, cores: int, parts: int = 1) -> Any:
+    """Instructions of a step on words of h and of weights, by the core with most units.
+
+    loads   words of weights for every word of h     columns   of the weights
+    parts   of the step, with a barrier each         units     also arrays of numbers
+    """
+    unit_work = round_up(columns, 4) // 4 * (1 + 2 * loads) + 28 * loads
+    return batch * (-(-units // cores) * unit_work) + parts * (60 * batch + 125)
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:

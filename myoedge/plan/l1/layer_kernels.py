@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.base import QuantizedNode, kernels_of
 from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
+from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
 from myoedge.plan.l1.tile_search import (
-    MOST_TILES,
     NO_LIMITS,
     Grid,
     Limits,
@@ -21,6 +22,7 @@ from myoedge.plan.l1.tile_search import (
     choose,
     smallest,
 )
+from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
@@ -131,13 +133,25 @@ def _cycles_alone(
 ) -> list[float]:
     """Estimated cycles of each kernel by itself, with its code from L2; infinite without a tile."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
+    if not any(found) and not limits.in_l3:  # constants in L2 as a whole
+        found = [choose(kernel, room, cost) for kernel in kernels]
     if limits == NO_LIMITS or not any(found):
         found = [
             choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
             for choice, kernel in zip(found, kernels, strict=True)
         ]
-    pairs = zip(kernels, found, strict=True)
-    return [cycles_with_code(kernel, choice) for kernel, choice in pairs]
+    functions = Counter(kernel.function for kernel in kernels)
+    return [
+        _modelled(kernel, choice, cost)
+        if choice and functions[kernel.function] > 1 and not choice.in_l2
+        else cycles_with_code(kernel, choice)
+        for kernel, choice in zip(kernels, found, strict=True)
+    ]
+
+
+def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
+    """Cycles transfer by transfer, for kernels of one function, which differ in these alone."""
+    return modelled([unplaced(kernel, choice, ())], cost)[0]
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
@@ -198,7 +212,7 @@ def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
     """Why a layer stays in L2; `name` is what people know it by."""
     reason = "does not fit L1 in any tile"
     if least_bytes(kernel) <= room:
-        reason = f"needs more than {MOST_TILES:,} tiles to fit L1"
+        reason = f"needs more than {kernel.most_tiles:,} tiles to fit L1"
     return notice(
         "W301",
         f"{name} {reason}: it is computed in L2, slowly",

@@ -16,7 +16,6 @@ from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
 from myoedge.targets.chip import TransferCost
 
-MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 MOST_STRIPS = 64  # of an operand in L3: a transfer for each
 NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 ALIGNMENT = 8  # bytes: what buffers in L1 start at
@@ -248,7 +247,7 @@ def _possible(
 ) -> Array:
     """Whether tiles are few enough, and operands outside of L1's buffers can be cut like this."""
     grid, limits = problem.grid, problem.limits
-    possible = grid.tiles <= MOST_TILES
+    possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
         if limits.held_bytes is not None and o.constant:
             possible &= _streams(grid, o, times[o.name], limits.held_bytes)

@@ -16,7 +16,9 @@ from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
 PART_BYTES = 65536  # of a map, that move as one at most
-PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave room for others
+# That L2 could hold at least: small parts first, they leave room for others; very small ones, which
+# layers read more constants for, last.
+PARTS = (16, 6, 64)
 
 Roots = Mapping[str, tuple[str, int]]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from myoedge.targets.chip import KernelCost, TransferCost
 
 RECURRENT = KernelCost(1.15, 700, 300)
+STREAMED = KernelCost(1.15, 100, 300)
 
 KERNELS = {
     # a word of taps of 4 x 4 sums
@@ -80,8 +81,10 @@ KERNELS = {
     "me_gru_state_s8": RECURRENT,
     "me_gru_reset_first_s8": RECURRENT,
     "me_gru_reset_first_state_s8": RECURRENT,
+    "me_gru_streamed_s8": STREAMED,
     "me_lstm_s8": RECURRENT,
     "me_lstm_cell_s8": RECURRENT,
+    "me_lstm_streamed_s8": STREAMED,
     # a product of a transform
     "me_spectrogram_s16": KernelCost(8.7, 2500, 2000),
 }

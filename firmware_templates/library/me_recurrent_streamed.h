@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LSTM and GRU whose weights do not fit L1, on operands in L1. A tile is a part of the units in one step:
+ * weights of some units stay in L1, those of the others come with each tile, in every step again. All of
+ * cores 0 .. 7 call a kernel and share the units of its tile; there is no barrier at the end.
+ */
+#ifndef ME_RECURRENT_STREAMED_H
+#define ME_RECURRENT_STREAMED_H
+
+#include <stdint.h>
+
+#include "me_recurrent.h"
+
+/* layer           weights, channels: of the units that stay, which are the first
+ * resident_units  their number
+ * puts_state      whether y is the state behind the last step, as of me_lstm_cell_s8 and me_gru_state_s8 */
+typedef struct {
+    me_recurrent_params layer;
+    int32_t resident_units, puts_state;
+} me_recurrent_streamed_params;
+
+/* gates, y        of the step: int16 [batch][units][4 or 3], [batch][units]
+ * weights, channels   of `units` units, of those that do not stay from number `first` on
+ * resident_first, resident_end   units that stay, of this tile
+ * done            steps before this one     ends   whether nothing comes behind the tile */
+typedef struct {
+    const int16_t *gates;
+    int8_t *y;
+    const int8_t *weights;
+    const me_channel *channels;
+    int32_t first, units, resident_first, resident_end, done, ends;
+} me_recurrent_streamed_tile;
+
+typedef me_recurrent_streamed_params me_lstm_streamed_s8_params;
+typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile;
+typedef me_recurrent_streamed_params me_gru_streamed_s8_params;
+typedef me_recurrent_streamed_tile me_gru_streamed_s8_tile;
+
+void me_lstm_streamed_s8(const me_lstm_streamed_s8_params *op, const me_lstm_streamed_s8_tile *tile);
+void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile);
+
+#endif

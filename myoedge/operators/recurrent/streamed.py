@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSTM and GRU whose weights L1 has no room for: in every step those of some units come again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import (
+    CLUSTER,
+    Fields,
+    Kernel,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+)
+from myoedge.operators.products.packing import packed_channels
+from myoedge.operators.recurrent.tiling import in_tiles, packed_rows, step_work
+from myoedge.targets.chip import Engine
+
+LEAST_BYTES = 16384  # of weights: fewer fit any L1
+RESIDENT_BYTES = tuple(range(0, 112 << 10, 16 << 10))  # of weights that stay in L1: one kernel each
+MOST_TILES = 65536  # some of every step: many steps have many tiles
+UNITS = 8  # that all cores compute at once
+
+
+def streamed_kernels() -> tuple[Kernel, ...]:
+    """Kernels of layers with one product of h a step, by the bytes of weights that stay in L1."""
+    return tuple(
+        Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large) for most in RESIDENT_BYTES
+    )
+
+
+def is_large(step: QuantizedNode) -> bool:
+    """Whether L1 may be too small for the weights."""
+    return step["weight"].nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
+
+
+def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
+    """Axes t, and j of the units whose weights come in every step; others stay in L1.
+
+    most_bytes   of the weights and channels of the units that stay
+    """
+    on_cores, (t, n, columns), units = in_tiles(step, engine), step.shapes[0], step.out[-1]
+    weights = packed_rows(step["weight"], units).reshape(units, -1)
+    channels = packed_channels(step).reshape(units, -1)
+    unit_bytes = weights[0].nbytes + channels[0].nbytes
+    resident = min(most_bytes // unit_bytes, units - 1) // UNITS * UNITS
+    gates, come = columns // units, units - resident
+    rows = {"weights": weights, "channels": channels}
+    stay = {f"resident_{name}": array[:resident] for name, array in rows.items() if resident}
+    others = (operand for operand in on_cores.operands if operand.name not in rows)
+
+    def work(sizes: Sizes) -> Any:
+        parts = (sizes["j"], resident * sizes["j"] // come)
+        return sum(step_work(n, gates, units, part, engine.cores) for part in parts)
+
+    return replace(
+        on_cores,
+        function=f"me_{step.node.op.split('_')[0]}_streamed_s8",
+        axes={"t": t, "j": come},
+        split=("j",),
+        unit_axes=("t",),
+        innermost_axes=("j",),
+        multiples={"j": UNITS},
+        most_tiles=MOST_TILES,
+        operands=(
+            *others,
+            *(Operand.whole(name, array) for name, array in stay.items()),
+            *(_by_unit(name, array[resident:]) for name, array in rows.items()),
+        ),
+        op={
+            **{f"layer.{name}": value for name, value in on_cores.op.items()},
+            **{f"layer.{name}": f"@resident_{name}" if resident else 0 for name in rows},
+            "resident_units": resident,
+            "puts_state": int(len(step.out) == 2),
+        },
+        tile=partial(_tile, steps=t, units=(resident, come), reverse=bool(step.attrs["reverse"])),
+        scratch=lambda _: on_cores.scratch({}),
+        work=work,
+    )
+
+
+def _by_unit(name: str, rows: Array) -> Operand:
+    """Rows of units, of which a tile has some."""
+    index = ((("j", 1),), ())
+    return Operand(name, name, (len(rows), rows[0].nbytes), index, array=np.ascontiguousarray(rows))
+
+
+def _tile(
+    regions: Mapping[str, Region], steps: int, units: tuple[int, int], reverse: bool
+) -> Fields:
+    """units   that stay in L1, and that do not: a tile has as large a part of either"""
+    (t, *_), (first, *_) = regions["gates"].start, regions["weights"].start
+    (count, *_), (stay, come) = regions["weights"].extent, units
+    done, end = steps - 1 - t if reverse else t, first + count
+    return {
+        **{name: f"@{name}" for name in ("gates", "y", "weights", "channels")},
+        "first": first,
+        "units": count,
+        "resident_first": stay // UNITS * first // come * UNITS,
+        "resident_end": stay // UNITS * end // come * UNITS,
+        "done": done,
+        "ends": int(done == steps - 1 and end == come),
+    }
