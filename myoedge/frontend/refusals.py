@@ -143,7 +143,7 @@ INSTEAD = {
     "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
     "einsum": "matmul, permute and reshape written out, which are supported",
     "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
-    "upsample": "nearest-neighbour upsampling by a whole factor",
+    "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
     "fft_": "n of at most 2,048 samples: shorter frames, or torch.stft",
     "max.dim": "only the values of max, or argmax at the output",

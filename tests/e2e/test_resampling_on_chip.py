@@ -8,10 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import myoedge
 from tests.conftest import save_exported
+
+
+class Resized(nn.Module):
+    """Layers, and (mode, size) of an interpolation between them."""
+
+    def __init__(self, *steps: nn.Module | tuple[str, tuple[int, ...]]) -> None:
+        super().__init__()
+        self.steps = steps
+        self.layers = nn.ModuleList(step for step in steps if isinstance(step, nn.Module))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps:
+            is_layer = isinstance(step, nn.Module)
+            x = step(x) if is_layer else F.interpolate(x, size=step[1], mode=step[0])
+        return x
+
 
 NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
     "decoder": (
@@ -26,6 +43,23 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
         ),
         (1, 3, 31),
         6,
+    ),
+    "interpolation": (
+        Resized(
+            nn.Conv2d(3, 6, 3),
+            ("bilinear", (37, 61)),
+            ("nearest", (50, 33)),
+            nn.Conv2d(6, 4, 1),
+            ("bicubic", (23, 100)),
+            nn.GELU(),
+        ),
+        (1, 3, 21, 40),
+        8,
+    ),
+    "sequences": (
+        Resized(("linear", (2500,)), nn.ReLU(), ("nearest-exact", (901,)), ("linear", (300,))),
+        (1, 5, 1001),
+        3,
     ),
     "images": (
         nn.Sequential(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import myoedge
@@ -90,6 +91,14 @@ def transposed(
     kind = nn.ConvTranspose2d if len(shape) == 4 else nn.ConvTranspose1d
     options = {"stride": 2, "padding": pad, **more}
     return lambda: Layer(Last(kind(shape[-1], k, size, **options)), (shape,))  # type: ignore[arg-type]
+
+
+def resized(
+    shape: tuple[int, ...], size: tuple[int, ...], mode: str, **more: bool
+) -> Callable[[], Layer]:
+    """Channels last, but for sequences."""
+    made = Function(lambda x: F.interpolate(x, size=size, mode=mode, **more))
+    return lambda: Layer(Last(made) if len(shape) == 4 else made, (shape,))
 
 
 def product(m: int, c: int, k: int) -> Callable[[], Layer]:
@@ -249,6 +258,18 @@ ROWS: Mapping[str, Row] = {
     ),
     "layer norm 128 x 192": Row(24_576, kernel=normed(wide=False), unit="result"),
     "layer norm 128 x 192, 16 bits": Row(24_576, kernel=normed(wide=True), unit="result"),
+    "bilinear 48x48x16 to 96x96": Row(
+        147_456, from_l2=resized((1, 48, 48, 16), (96, 96), "bilinear"), unit="result"
+    ),
+    "bicubic 24x24x16 to 48x48": Row(
+        36_864, from_l2=resized((1, 24, 24, 16), (48, 48), "bicubic"), unit="result"
+    ),
+    "linear resizing of 8 signals, 400 to 1000": Row(
+        8000, from_l2=resized((1, 8, 400), (1000,), "linear"), unit="result"
+    ),
+    "nearest 48x48x16 to 72x72": Row(
+        82_944, from_l2=resized((1, 48, 48, 16), (72, 72), "nearest"), unit="result"
+    ),
     "transpose 128 x 128": Row(
         16_384,
         kernel=lambda: ("move", permute_case(seeded(), (128, 128), (1, 0))),

@@ -276,6 +276,12 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("group_norm", "group_norm", lambda x: F.group_norm(x, 2)),
     ("variance", "std", lambda x: x.std(-1)),
     ("linear", "upsample_linear1d", lambda x: F.interpolate(x, size=9, mode="linear")),
+    (
+        "resize",
+        "upsample_bilinear2d",
+        lambda x: F.interpolate(x[None], size=(5, 9), mode="bilinear"),
+    ),
+    ("take", "upsample_nearest1d", lambda x: F.interpolate(x, size=9)),
     ("gates", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[0]),
     ("lstm", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[1]),
     (

@@ -195,8 +195,8 @@ UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
     "topk": (lambda x: x.topk(2)[0], "rewrite topk"),
     "masked_fill": (lambda x: x.masked_fill(x > 0, torch.inf), "a finite number"),
     "bilinear": (
-        lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear"),
-        "nearest-neighbour",
+        lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear", antialias=True),
+        "without antialias",
     ),
     "stft": (
         lambda x: torch.stft(x[0], 4, window=x[0, 0, :4], center=False, return_complex=True).abs(),
@@ -237,7 +237,6 @@ REASONS: dict[str, tuple[Callable[[], MyoedgeError], str]] = {
     "used argmax": (lambda: of(lambda x: x.argmax(1) + 1, X1), "indices of argmax"),
     "argmax as float": (lambda: of(lambda x: x.argmax(1).float() * 2, X1), "read as numbers"),
     "as integers": (lambda: of(lambda x: x.long() * 2, X1), "floats cut to integers"),
-    "fractional upsampling": (lambda: of(lambda x: F.interpolate(x, size=20), X1), "not whole"),
     "long softmax": (lambda: of(lambda x: x.softmax(1), torch.zeros(1, 40000)), "at most 32768"),
     "rounded division": (
         lambda: of(lambda x: torch.div(x, 2, rounding_mode="floor"), X1), "rounding_mode"),

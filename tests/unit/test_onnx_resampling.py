@@ -6,10 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from myoedge.numerics.arrays import Array
 from tests.onnx_models import model, node
-from tests.unit.test_onnx import agrees, weights
+from tests.unit.test_onnx import agrees, ints, refused, weights
 
 TRANSPOSED: tuple[dict[str, Any], ...] = (
     {},
@@ -30,4 +32,47 @@ def test_a_transposed_convolution_means_what_onnxruntime_says(
 ) -> None:
     constants = {"w": weights(4, 3, 5), "b": weights(3 * attrs.get("group", 1))}
     made = node("ConvTranspose", "x w b", "y", **attrs)
-    agrees(model([made], {"x": (1, 4, 9)}, constants=constants), tmp_path)
+    agrees(model([made], {"x": (1, 4, 9)}, constants=constants, opset=19), tmp_path)
+
+
+WAYS = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
+SIZES: dict[str, Array] = {"scales": np.array([1.75, 0.6], np.float32), "sizes": ints(5, 23)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("given", SIZES)
+def test_resizing_means_what_onnxruntime_says(
+    mode: str, way: str, given: str, tmp_path: Path
+) -> None:
+    """Of scales without a whole result onnxruntime aligns the corners of the whole one."""
+    if (way, given) == ("align_corners", "scales"):
+        constants = {"scales": np.array([1.5, 2.0], np.float32)}
+    else:
+        constants = {given: SIZES[given]}
+    inputs = "x - scales" if given == "scales" else "x - - sizes"
+    attrs = {"mode": mode, "axes": [2, 3], "coordinate_transformation_mode": way}
+    more = {"exclude_outside": 1, "cubic_coeff_a": -0.5} if mode == "cubic" else {}
+    made = node("Resize", inputs, "y", **attrs, **more)
+    agrees(model([made], {"x": (1, 2, 8, 15)}, constants=constants, opset=19), tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_a_region_is_resized_and_padded(mode: str, tmp_path: Path) -> None:
+    way = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 3.5}
+    made = node("Resize", "x r - s", "y", mode=mode, axes=[2], **way)
+    constants = {"r": np.array([-0.3, 1.2], np.float32), "s": ints(9)}
+    agrees(model([made], {"x": (1, 2, 8, 3)}, constants=constants, opset=19), tmp_path)
+
+
+def test_antialias_is_refused(tmp_path: Path) -> None:
+    made = node("Resize", "x - s", "y", mode="linear", antialias=1)
+    error = refused(
+        model(
+            [made], {"x": (1, 2, 8)}, constants={"s": np.array([1, 1, 0.5], np.float32)}, opset=19
+        ),
+        tmp_path,
+    )
+    assert error.code == "E111"
+    assert "antialias" in str(error)
+    assert "use Resize without antialias, its scales or sizes constant" in error.notice.tries

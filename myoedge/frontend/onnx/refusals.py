@@ -20,7 +20,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     ),
     "MatMul, Transpose and Reshape written out, which are supported": ("Einsum",),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
-    "a Conv and Resize by a whole factor, nearest": ("Col2Im", "MaxUnpool"),
+    "a Conv and Resize": ("Col2Im", "MaxUnpool"),
     "the network without control flow: loops unrolled, the branch that is taken alone; onnxsim "
     "model.onnx plain.onnx does it where the conditions are constant": ("If", "Loop", "Scan"),
     "the float network, from before it was quantised: myoedge does that itself": (
@@ -63,7 +63,7 @@ ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() f
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
     "Gather": "constant indices, or an input of int64 as indices into a table that is constant",
-    "Resize": "nearest-neighbour Resize by a whole factor",
+    "Resize": "Resize without antialias, its scales or sizes constant",
     "Where": "a finite number in the place of an infinity that no Softmax reads",
     "Max": "MaxPool over stacked tensors, or Clip by a number",
     "Min": "MaxPool over stacked tensors, or Clip by a number",

@@ -25,7 +25,8 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.layout.copies import copied, resize, upsample_nearest
+from myoedge.operators.layout.copies import copied
+from myoedge.operators.layout.tiling import PARTS as MOST_PARTS
 
 FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bfloat16
 INTEGERS = frozenset((6, 7))  # int32, int64
@@ -201,6 +202,8 @@ def _picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
             runs[-1] = (runs[-1][0], i + 1)
         else:
             runs.append((i, i + 1))
+    if len(runs) > MOST_PARTS:
+        return d.add("take", x, axis=axis, index=tuple(int(i) % d.shape(x)[axis] for i in picks))
     return concat(d, [slice_axis(d, x, axis, *run) for run in runs], axis)
 
 
@@ -342,8 +345,8 @@ ROWS = (
     ImportRow("slice", cuts, onnx="Slice(self, starts: ints, ends: ints, axes: ints, steps: ints)"),
     ImportRow("slice", narrow, "narrow select.int"),
     ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
-    ImportRow("slice", index, "index.Tensor index_select"),
-    ImportRow("slice", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
+    ImportRow("slice take", index, "index.Tensor index_select"),
+    ImportRow("slice take", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
     ImportRow("slice", flip, "flip"),
     ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     ImportRow("concat", stack, "stack"),
@@ -356,14 +359,6 @@ ROWS = (
     ),
     ImportRow("expand", repeat, "repeat tile", "Tile(self, repeats: ints)"),
     ImportRow("expand", repeat_each, "repeat_interleave.self_int"),
-    ImportRow("expand", upsample_nearest, "upsample_nearest1d.vec upsample_nearest2d.vec"),
-    ImportRow(
-        "expand",
-        resize,
-        onnx="Resize(self, _roi, scales: array, *, mode='nearest', axes=None, "
-        "coordinate_transformation_mode='half_pixel', nearest_mode='round_prefer_floor', "
-        "keep_aspect_ratio_policy='stretch')",
-    ),
     ImportRow("pad", pad, "pad constant_pad_nd"),
     ImportRow(
         "pad",

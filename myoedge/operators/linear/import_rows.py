@@ -69,25 +69,9 @@ def _transposed(d: GraphBuilder, x: str) -> str:
     return transpose(d, x, (1, 0))
 
 
-def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """[..., T] linearly to another length: a product with constant weights, two a result."""
-    old, new = d.shape(a["input"])[-1], out[-1]
-    if a["align_corners"]:
-        at = np.arange(new) * ((old - 1) / max(new - 1, 1))
-    else:
-        at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0.0, old - 1.0)
-    left = np.minimum(at.astype(int), old - 1)
-    right = np.minimum(left + 1, old - 1)
-    matrix = np.zeros((new, old), np.float32)  # shares of two neighbours in every new sample
-    np.add.at(matrix, (np.arange(new), left), 1.0 - (at - left))
-    np.add.at(matrix, (np.arange(new), right), at - left)
-    return d.add("linear", a["input"], d.constant(matrix))
-
-
 # Products are under two operators: with a constant matrix they are linear layers.
 ROWS = (
     ImportRow("linear", linear, "linear"),
-    ImportRow("linear", upsample_linear, "upsample_linear1d.vec"),
     ImportRow("linear matmul", matmul, "matmul mm bmm mv dot", "MatMul(self, other)"),
     ImportRow(
         "linear matmul",

@@ -48,11 +48,14 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
+    "me_resize_s8": KernelCost(12, 300, 400),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
+    # a word that is copied
+    "me_take_s8": KernelCost(2.5, 250, 300),
     # a sample of a signal: of a section, of all
     "me_biquads_s16": KernelCost(78, 500, 900),
     "me_running_norm_s16": KernelCost(216, 400, 900),

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resizing an axis in numbers: where results lie among the elements, their neighbours, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class ResizedAxis:
+    """An axis of n elements that becomes one of `wanted`.
+
+    step     elements a result, as the call states it
+    mode     coordinate_transformation_mode of ONNX, whose names are used for torch's ways too
+    region   start and end of what tf_crop_and_resize cuts out, as shares of the axis
+    """
+
+    n: int
+    wanted: int
+    step: float
+    mode: str
+    region: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def length(self) -> float:
+        """Results that the step makes of all elements; `wanted` where that is whole."""
+        exact = self.n / self.step
+        return round(exact) if abs(exact - round(exact)) < 1e-9 else exact
+
+    def places(self) -> Array:
+        """float64 [wanted]: coordinates among the elements; onnx/defs, operator Resize."""
+        return np.broadcast_to(PLACES[self.mode](self, np.arange(self.wanted)), (self.wanted,))
+
+
+def _half_pixel(axis: ResizedAxis, at: Array) -> Array:
+    return np.asarray((at + 0.5) * axis.step - 0.5)
+
+
+def _half_pixel_symmetric(axis: ResizedAxis, at: Array) -> Array:
+    """Places of half_pixel, around the middle that the exact length would have."""
+    return np.asarray(axis.n / 2 * (1 - axis.wanted / axis.length) + _half_pixel(axis, at))
+
+
+def _align_corners(axis: ResizedAxis, at: Array) -> Array:
+    return np.asarray(at * ((axis.n - 1) / (axis.length - 1)) if axis.length != 1 else 0.0 * at)
+
+
+def _pytorch_half_pixel(axis: ResizedAxis, at: Array) -> Array:
+    return _half_pixel(axis, at) if axis.length != 1 else np.asarray(0.0 * at - 0.5)
+
+
+def _crop_and_resize(axis: ResizedAxis, at: Array) -> Array:
+    (start, end), last = axis.region, axis.n - 1
+    if axis.length == 1:
+        return np.asarray(0.5 * (start + end) * last)
+    return np.asarray(start * last + at * (end - start) * last / (axis.length - 1))
+
+
+PLACES: Mapping[str, Callable[[ResizedAxis, Array], Array]] = {
+    "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _half_pixel_symmetric,
+    "pytorch_half_pixel": _pytorch_half_pixel,
+    "tf_half_pixel_for_nn": lambda axis, at: np.asarray((at + 0.5) * axis.step),
+    "align_corners": _align_corners,
+    "asymmetric": lambda axis, at: np.asarray(at * axis.step),
+    "tf_crop_and_resize": _crop_and_resize,
+}
+
+
+def nearest(axis: ResizedAxis, rounding: str) -> Array:
+    """int64 [wanted]: the element of every result; rounding is nearest_mode of ONNX."""
+    place = axis.places()
+    low, up = np.floor(place), np.floor(place + 0.5)
+    ties = place - low == 0.5
+    found = {
+        "floor": low,
+        "ceil": np.ceil(place),
+        "round_prefer_ceil": np.where(ties, low + 1, up),
+        "round_prefer_floor": np.where(ties, low, up),
+    }
+    if rounding not in found:
+        raise Unsupported(f"nearest_mode {rounding}")
+    return np.clip(found[rounding], 0, axis.n - 1).astype(np.int64)
+
+
+def nearest_of_torch(axis: ResizedAxis, first: float) -> Array:
+    """int64 [wanted] in torch's float32: floor((i + first) * step)."""
+    at = np.arange(axis.wanted, dtype=np.float32) + np.float32(first)
+    place = np.floor(at * np.float32(axis.step))
+    return np.asarray(np.minimum(place, axis.n - 1), np.int64)
+
+
+def linear_weights(place: Array) -> Array:
+    """[2, wanted] of the elements at floor(place) and behind it."""
+    share = place - np.floor(place)
+    return np.stack([1 - share, share])
+
+
+def cubic_weights(place: Array, a: float) -> Array:
+    """[4, wanted] of the elements from floor(place) - 1 on, by Keys' kernel with coefficient a."""
+    share = place - np.floor(place)
+    near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
+    inside = ((a + 2) * near - (a + 3)) * near**2 + 1
+    outside = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a
+    return np.stack([outside[0], inside[0], inside[1], outside[1]])
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Neighbours of results along an axis.
+
+    starts    of `taps` elements that lie side by side, for every result
+    weights   float64 [results, taps]
+    """
+
+    starts: tuple[int, ...]
+    weights: Array
+
+
+def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
+    """Weights [taps, results] of elements from floor(place) - taps / 2 + 1 on.
+
+    What lies before the first or behind the last element counts as that element, or, with not
+    `outside`, not at all: the other weights then make up for it.
+    """
+    taps = len(weights)
+    index = np.floor(place).astype(np.int64) - (taps // 2 - 1) + np.arange(taps)[:, None]
+    if not outside:
+        weights = np.where((index >= 0) & (index < axis.n), weights, 0.0)
+        weights = weights / weights.sum(axis=0)
+    index, width = np.clip(index, 0, axis.n - 1), min(taps, axis.n)
+    starts = np.minimum(index[0], axis.n - width)
+    made = np.zeros((len(place), width))
+    np.add.at(made, (np.arange(len(place)), index - starts), weights)
+    return Neighbours(tuple(starts.tolist()), made)

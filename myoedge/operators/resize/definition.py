@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resizing along an axis: elements by constant indices, and weighted sums of neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.requant import TERM_FACTOR_MAX
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import (
+    all_beside_axis,
+    as_in_floats,
+    axis_permuted,
+    beside_axis,
+    by_output,
+    stored_bound,
+)
+from myoedge.operators.kernel import on_cluster
+from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
+
+SHIFT_MAX = 22  # room for the zero point beside the weights
+
+
+def take_real(attrs: Attrs, x: Array) -> Array:
+    return np.ascontiguousarray(np.take(x, attrs["index"], axis=attrs["axis"]))
+
+
+TAKE = register(
+    OpDef(
+        name="take",
+        doc="elements of one axis by constant indices, as nearest-neighbour resizing picks them",
+        shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
+        nest=by_output,
+        real=take_real,
+        integer=as_in_floats(take_real),
+        kernels=on_cluster(take_in_tiles),
+        same_scale=True,
+        is_data_movement=True,
+        permute_rule=axis_permuted,
+        streaming_rule=all_beside_axis,
+    )
+)
+
+
+def _resized(x: Shape, axis: int, n: int) -> Shape:
+    return (*x[:axis], n, *x[axis + 1 :])
+
+
+def real(attrs: Attrs, x: Array, weights: Array) -> Array:
+    """weights [results, taps] of elements that lie side by side from attrs["starts"] on."""
+    axis, starts = attrs["axis"], np.array(attrs["starts"])
+    along = [-1 if d == axis else 1 for d in range(x.ndim)]
+    terms = (
+        np.take(x, starts + tap, axis=axis) * column.reshape(along)
+        for tap, column in enumerate(weights.T.astype(x.dtype))
+    )
+    return np.asarray(sum(terms))
+
+
+def quantize(site: QuantizeInputs) -> QuantizedParams:
+    """y = (sum of x * weight + offset) >> shift, weights in output steps: one rounding."""
+    x, y = site.params(0), site.target
+    factors = site.constant(1).astype(np.float64) * (x.scale / y.scale)
+    factors = np.clip(factors, -TERM_FACTOR_MAX, TERM_FACTOR_MAX)
+    for shift in range(SHIFT_MAX, -1, -1):
+        mult = np.rint(np.ldexp(factors, shift))
+        offset = (y.zero_point << shift) + (1 << shift >> 1) - x.zero_point * mult.sum(axis=1)
+        bound = (np.abs(offset) + 128 * np.abs(mult).sum(axis=1)).max()
+        if bound <= INT32_MAX and np.abs(mult).max() <= MULT_MAX:
+            break
+    arrays = {"mult": mult.astype(np.int32), "offset": offset.astype(np.int32)}
+    return QuantizedParams({"shift": shift, "acc_bound": int(bound)}, arrays)
+
+
+def integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 -> int8."""
+    acc = real(step.attrs, x.astype(np.int64), step["mult"])
+    along = [-1 if d == step.attrs["axis"] else 1 for d in range(x.ndim)]
+    scaled = (acc + step["offset"].astype(np.int64).reshape(along)) >> step["shift"]
+    return np.asarray(np.clip(scaled, step.low, step.high), np.int8)
+
+
+RESIZE = register(
+    OpDef(
+        name="resize",
+        doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
+        shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
+        nest=by_output,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        kernels=on_cluster(resize_in_tiles),
+        weights=(1,),
+        epilogue=True,
+        permute_rule=axis_permuted,
+        streaming_rule=beside_axis,
+    )
+)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of resizing: interpolation and upsampling, axis by axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    channels_first,
+    channels_last,
+    slice_axis,
+    transpose,
+)
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.layout.copies import copied
+from myoedge.operators.resize.coordinates import (
+    PLACES,
+    ResizedAxis,
+    cubic_weights,
+    linear_weights,
+    nearest,
+    nearest_of_torch,
+    neighbours,
+)
+
+FEW = 16  # elements of a last axis: up to here a matrix of all weights takes no longer
+CUBIC_OF_TORCH = -0.75
+Axes = Sequence[ResizedAxis]
+
+
+def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
+    """Elements by indices along every axis: copied as often, cut out at equal steps, or taken."""
+    shape, rank = d.shape(x), len(indices)
+    counts = [len(index) // n for index, n in zip(indices, shape, strict=True)]
+    repeats = [
+        count > 0 and np.array_equal(index, np.arange(n).repeat(count))
+        for index, n, count in zip(indices, shape, counts, strict=True)
+    ]
+    if all(repeats) and rank > 2 and counts[:2] == [1, 1]:
+        x = transpose(d, x, channels_last(rank))
+        return channels_first(d, copied(d, x, [counts[0], *counts[2:], counts[1]], whole=False))
+    for axis, (index, count, repeat) in enumerate(zip(indices, counts, repeats, strict=True)):
+        steps = {int(n) for n in np.diff(index)} or {1}
+        if repeat:
+            x = copied(d, x, [count if i == axis else 1 for i in range(rank)], whole=False)
+        elif len(steps) == 1 and min(steps) > 0:
+            x = slice_axis(d, x, axis, int(index[0]), int(index[-1]) + 1, steps.pop())
+        else:
+            x = d.add("take", x, axis=axis, index=tuple(index.tolist()))
+    return x
+
+
+def interpolated(
+    d: GraphBuilder,
+    x: str,
+    axes: Axes,
+    weights_at: Callable[[Array], Array],
+    *,
+    spans: Sequence[tuple[int, int]] = (),
+    outside: bool = True,
+) -> str:
+    """Sums of neighbours along every axis, first where the results become fewest.
+
+    weights_at   places -> weights of the neighbours there
+    spans        results that are wanted, of every axis; () for all of them
+    outside      whether what lies outside of the tensor counts as its first or last element
+    """
+    order = sorted(range(len(axes)), key=lambda i: axes[i].wanted / axes[i].n)
+    for i in order:
+        place = axes[i].places()[slice(*spans[i]) if spans else slice(None)]
+        if not np.array_equal(place, np.arange(axes[i].n)):
+            w = neighbours(axes[i], place, weights_at(place), outside=outside)
+            x = d.add("resize", x, d.constant(w.weights), axis=i, starts=w.starts)
+    return x
+
+
+def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[ResizedAxis]:
+    """Axes of [N, C, *S]; a factor that the call states counts, but between aligned corners."""
+    spatial = "dhw"[5 - len(out) :]
+    names = ["scales"] if len(spatial) == 1 else [f"scales_{letter}" for letter in spatial]
+    factors = a.get("scale_factors") or [a.get(name) for name in names]
+    if mode == "align_corners":
+        factors = [None] * len(spatial)
+    rows = zip(shape, out, [None, None, *factors], strict=True)
+    return [ResizedAxis(n, new, 1.0 / f if f else n / new, mode) for n, new, f in rows]
+
+
+def upsample_nearest(first_place: float) -> Row:
+    """torch's nearest (0) and nearest-exact (0.5)."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+        axes = _torch_axes(a, d.shape(first(a)), out, "asymmetric")
+        return picked(d, first(a), [nearest_of_torch(axis, first_place) for axis in axes])
+
+    return row
+
+
+def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    x, mode = first(a), "align_corners" if a["align_corners"] else "half_pixel"
+    axes = _torch_axes(a, d.shape(x), out, mode)
+    if len(axes) > 3 or axes[-1].n > FEW:
+        return interpolated(d, x, axes, linear_weights)
+    place = axes[-1].places()
+    w = neighbours(axes[-1], place, linear_weights(place), outside=True)
+    matrix = np.zeros((len(place), axes[-1].n), np.float32)
+    for tap, column in enumerate(w.weights.T):
+        matrix[np.arange(len(place)), np.array(w.starts) + tap] = column
+    return d.add("linear", x, d.constant(matrix))
+
+
+def upsample_cubic(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    mode = "align_corners" if a["align_corners"] else "half_pixel"
+    axes = _torch_axes(a, d.shape(first(a)), out, mode)
+    return interpolated(d, first(a), axes, partial(cubic_weights, a=CUBIC_OF_TORCH))
+
+
+def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """ONNX's Resize of any mode; what lies outside a region is padded."""
+    x, mode = a["self"], a["mode"]
+    if a["antialias"] or mode not in ("nearest", "linear", "cubic"):
+        raise Unsupported("antialias" if a["antialias"] else f"mode {mode}")
+    axes = _onnx_axes(a, d.shape(x), out)
+    spans = [_span(axis) for axis in axes]
+    if mode == "nearest":
+        rounded = (nearest(axis, a["nearest_mode"]) for axis in axes)
+        x = picked(d, x, [i[slice(*span)] for i, span in zip(rounded, spans, strict=True)])
+    elif mode == "linear":
+        x = interpolated(d, x, axes, linear_weights, spans=spans)
+    else:
+        cubic, outside = partial(cubic_weights, a=a["cubic_coeff_a"]), not a["exclude_outside"]
+        x = interpolated(d, x, axes, cubic, spans=spans, outside=outside)
+    pads = tuple((low, axis.wanted - high) for axis, (low, high) in zip(axes, spans, strict=True))
+    value = float(a["extrapolation_value"])
+    return d.add("pad", x, pads=pads, value=value) if any(map(any, pads)) else str(x)
+
+
+def _span(axis: ResizedAxis) -> tuple[int, int]:
+    """Results that lie within the axis; all of them where others take the last element's value."""
+    if axis.mode != "tf_crop_and_resize":
+        return 0, axis.wanted
+    place = axis.places()
+    (found,) = np.nonzero((place >= 0) & (place <= axis.n - 1))
+    if not found.size:
+        raise Unsupported("a region outside of the tensor")
+    return int(found[0]), int(found[-1]) + 1
+
+
+def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
+    """An axis that is not resized has a step of 1."""
+    mode, rank = a["coordinate_transformation_mode"], len(shape)
+    if mode not in PLACES:
+        raise Unsupported(f"coordinate_transformation_mode {mode}")
+    chosen = [axis % rank for axis in a["axes"] or range(rank)]
+    steps = {axis: shape[axis] / out[axis] for axis in chosen}
+    regions = dict.fromkeys(chosen, (0.0, 1.0))
+    if a["scales"] is not None and a["scales"].size:
+        given = a["scales"].tolist()
+        steps = {axis: 1.0 / scale for axis, scale in zip(chosen, given, strict=True)}
+    elif a["keep_aspect_ratio_policy"] != "stretch":
+        larger = a["keep_aspect_ratio_policy"] == "not_smaller"
+        each = [shape[axis] / n for axis, n in zip(chosen, a["sizes"], strict=True)]
+        steps = dict.fromkeys(chosen, min(each) if larger else max(each))
+    if mode == "tf_crop_and_resize":
+        roi = a["roi"].reshape(2, -1).T.tolist()
+        regions = {axis: (start, end) for axis, (start, end) in zip(chosen, roi, strict=True)}
+    return [
+        ResizedAxis(n, new, steps[i], mode, regions[i])
+        if i in steps
+        else ResizedAxis(n, new, 1.0, "asymmetric")
+        for i, (n, new) in enumerate(zip(shape, out, strict=True))
+    ]
+
+
+def overloads(names: str) -> str:
+    """ATen calls with sizes and factors as lists, and with one of each."""
+    return " ".join(f"{name}.vec {name}" for name in names.split())
+
+
+ROWS = (
+    ImportRow(
+        "expand take",
+        upsample_nearest(0.0),
+        overloads("upsample_nearest1d upsample_nearest2d upsample_nearest3d"),
+    ),
+    ImportRow(
+        "expand take",
+        upsample_nearest(0.5),
+        overloads("_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d"),
+    ),
+    ImportRow(
+        "linear resize",
+        upsample_linear,
+        overloads("upsample_linear1d upsample_bilinear2d upsample_trilinear3d"),
+    ),
+    ImportRow("resize", upsample_cubic, overloads("upsample_bicubic2d")),
+    ImportRow(
+        "expand take resize",
+        resize,
+        onnx="Resize(self, roi: array, scales: array, sizes: ints, *, mode='nearest', axes=None, "
+        "coordinate_transformation_mode='half_pixel', nearest_mode='round_prefer_floor', "
+        "keep_aspect_ratio_policy='stretch', antialias=False, cubic_coeff_a=-0.75, "
+        "exclude_outside=False, extrapolation_value=0.0)",
+    ),
+)

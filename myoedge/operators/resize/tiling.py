@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resizing along an axis in tiles: blocks of results, and the elements that each block reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.operators.elementwise.tiling import UNIT
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.products.packing import limit_fields, table_operand
+from myoedge.targets.chip import Engine
+
+BLOCK = 32  # results along the axis that tiles are cut by
+LINE = 3.0  # results that pass while a line of results begins
+TAP = 1.6  # of a result: a neighbour more than two
+COPY = 10.0  # words that pass while a line of copies begins
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeLoops:
+    """Loops of x, y [outer, n, inner]: blocks of results, elements that a block reads, lines.
+
+    axes   extent of every loop, of which `split` may be cut
+    first  element that the first block begins to read
+    """
+
+    axes: Mapping[str, int]
+    split: tuple[str, ...]
+    x: Operand
+    y: Operand
+    results: Dim
+
+    @staticmethod
+    def of(step: QuantizedNode, starts: Sequence[int], taps: int, inner_bytes: int) -> ResizeLoops:
+        outer, n, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+        inner, total = inner * inner_bytes, len(starts)
+        block = total if total < 2 * BLOCK else BLOCK
+        low = np.array([min(starts[at : at + block]) for at in range(0, total, block)])
+        high = np.array([max(starts[at : at + block]) for at in range(0, total, block)]) + taps
+        stride = round((int(low[-1]) - int(low[0])) / max(len(low) - 1, 1))
+        at = np.arange(len(low)) * stride
+        first = int((low - at).min())
+        axes = {"o": outer, "b": len(low), "u": block, "r": int((high - at).max()) - first}
+        results, lines = (("b", block), ("u", 1)), _lines(axes, inner)
+        images, read = (("o", 1),), (("b", stride), ("r", 1))
+        x = Operand("x", 0, (outer, n, inner), (images, read, lines), (0, first, 0))
+        y = Operand("y", OUT, (outer, total, inner), (images, results, lines))
+        return ResizeLoops(axes, ("o", "b", "i"), x, y, results)
+
+    def lines(self, sizes: Sizes, cores: int) -> tuple[Any, Any]:
+        """Lines of results of the core that has most, and how long they are."""
+        outer, results, inner = self.y.extents(sizes)
+        along = np.where(inner == 1, outer, inner)
+        return np.ceil(outer * results * inner / along / cores), along
+
+
+def _lines(axes: dict[str, int], inner: int) -> Dim:
+    """Index within what lies behind the axis: in units where that is long."""
+    if inner < 2 * UNIT:
+        axes["i"] = inner
+        return (("i", 1),)
+    axes |= {"i": -(-inner // UNIT), "v": UNIT}
+    return (("i", UNIT), ("v", 1))
+
+
+def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    mult = step["mult"]
+    rows = np.column_stack([step.attrs["starts"], step["offset"], mult]).astype(np.int32)
+    loops = ResizeLoops.of(step, step.attrs["starts"], mult.shape[1], 1)
+
+    def work(sizes: Sizes) -> Any:
+        """Results of the core that has most, and what takes as long."""
+        lines, length = loops.lines(sizes, engine.cores)
+        return lines * (LINE + length * (1 + TAP * max(mult.shape[1] - 2, 0)))
+
+    packed = Operand("rows", "rows", rows.shape, (loops.results, ()), itemsize=4, array=rows)
+    return TiledKernel(
+        function="me_resize_s8",
+        axes=loops.axes,
+        split=loops.split,
+        operands=(loops.x, packed, *table_operand(step), loops.y),
+        op={"taps": mult.shape[1], "shift": step["shift"], **limit_fields(step)},
+        tile=_tile_fields,
+        work=work,
+    )
+
+
+def take_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    index = np.array(step.attrs["index"], np.int32)
+    loops = ResizeLoops.of(step, step.attrs["index"], 1, step.element_type.size_bytes)
+
+    def work(sizes: Sizes) -> Any:
+        """Words of the core that has most, and what takes as long."""
+        lines, length = loops.lines(sizes, engine.cores)
+        dense = loops.y.shape[-1] > 1
+        return lines * (COPY + (np.ceil(length / 4) if dense else 2 * length))
+
+    return TiledKernel(
+        function="me_take_s8",
+        axes=loops.axes,
+        split=loops.split,
+        operands=(
+            loops.x,
+            Operand("rows", "rows", index.shape, (loops.results,), itemsize=4, array=index),
+            loops.y,
+        ),
+        op={"unused": 0},
+        tile=_tile_fields,
+        work=work,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    x, y = regions["x"], regions["y"]
+    outer, results, inner = y.extent
+    sizes = {"outer": outer, "n": x.extent[1], "results": results, "inner": inner}
+    return {"x": "@x", "rows": "@rows", "y": "@y", **sizes, "first": x.start[1]}
