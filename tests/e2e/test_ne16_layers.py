@@ -182,6 +182,35 @@ def test_steps_are_shared_with_the_cores(
     assert_exact(build)
 
 
+class CausalSteps(nn.Module):
+    """Depthwise filters of past frames, a GRU over them, and a head for each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters = nn.Conv1d(32, 32, 5, groups=32)
+        self.steps, self.head = nn.GRU(32, 40, batch_first=True), nn.Linear(40, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.filters(nn.functional.pad(x, (4, 0))).relu()
+        return self.head(self.steps(x.transpose(1, 2))[0])  # type: ignore[no-any-return]
+
+
+def test_a_stream_of_a_gru_keeps_its_state_on_the_cores(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = (1, 32, 48)
+    model = save_exported(CausalSteps().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    config = tmp_path / "myoedge.toml"
+    config.write_text("[stream]\nframes = 12\n")
+    build = myoedge.build(
+        *(model,), calib=calib, output=tmp_path / "out", engine="ne16", stream=True,
+        config=config, simulate=False,
+    )  # fmt: skip
+    found = {row["op"]: row["engine"] for row in build.report["layers"] if row["macs"]}
+    assert (found["conv"], found["gru"], found["gru_state"]) == ("ne16", "ne16", "cluster")
+    assert_exact(build)
+
+
 class Attention(nn.Module):
     """Of x to itself; `biased`: with what is added to scores, for a third of the keys -inf."""
 

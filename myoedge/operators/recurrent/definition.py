@@ -260,6 +260,7 @@ GRU_STATE = register(
     final_state(
         GRU,
         name="gru_state",
+        kernels=on_cluster(in_tiles),
         doc="h behind the last step of a GRU in 16 bits, by running it once more: on streams",
         shape=_state_shape,
         real=_last_state(gru_floats),
