@@ -262,7 +262,8 @@ def draw_rotary(rng: np.random.Generator) -> Case:
     period, pairs, heads = ints(rng, 1, 5, 3)
     angle = rng.normal(size=(period, pairs))
     tables = [np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)]
-    return {"axis": 1}, [(1, 2 * period, heads, 2 * pairs)], tables
+    halves = {"halves": True} if rng.random() < 0.5 else {}
+    return {"axis": 1, **halves}, [(1, 2 * period, heads, 2 * pairs)], tables
 
 
 def draw_attention(rng: np.random.Generator) -> Case:

@@ -4,6 +4,8 @@
 #include "me_math.h"
 #include "me_share.h"
 
+enum { ME_NARROW = 16, ME_MANY = 32 };
+
 static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* Shares bytes, not rows: a piece may be of two cores. */
@@ -27,12 +29,24 @@ static void copy_pieces(const me_copy_part *part)
     }
 }
 
+/* Many rows of few bytes: the first byte of each, the second ... */
+static void copy_columns(const me_copy_part *part)
+{
+    const int32_t row = ME_FIRST(part->rows), rows = ME_LAST(part->rows) - row;
+    const int8_t *from = part->from + row * part->from_step;
+    int8_t *to = part->to + row * part->to_step;
+    for (int32_t i = 0; i < part->bytes && rows > 0; i++)
+        me_copy_bytes(from + i, to + i, rows, part->from_step, part->to_step);
+}
+
 void me_copy_rows(const me_copy_part *part)
 {
     if (part->from_step == part->bytes && part->to_step == part->bytes) {
         const me_copy_part whole = { part->from, part->to, 1, part->rows * part->bytes, 0, 0 };
         copy_pieces(&whole);
-    } else
+    } else if (part->bytes <= ME_NARROW && part->rows >= ME_MANY)
+        copy_columns(part);
+    else
         copy_pieces(part);
 }
 

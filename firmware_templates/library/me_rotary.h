@@ -21,7 +21,12 @@ typedef struct {
     int32_t outer, positions;
 } me_rotary_s8_tile;
 
-/* Rotary position embedding of int8 rows, for every pair by a rotation of its position. */
+/* Rotary position embedding of int8 rows, for every pair of neighbours by a rotation of its position. */
 void me_rotary_s8(const me_rotary_s8_params *op, const me_rotary_s8_tile *tile);
+
+/* Rotary position embedding, where pair i of a row is its element i and its element pairs + i. */
+typedef me_rotary_s8_params me_rotary_halves_s8_params;
+typedef me_rotary_s8_tile me_rotary_halves_s8_tile;
+void me_rotary_halves_s8(const me_rotary_halves_s8_params *op, const me_rotary_halves_s8_tile *tile);
 
 #endif

@@ -14,6 +14,7 @@ from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import Window, attend, fits, window_of
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.rotary import find_rotary
 
 
 @rewrites("matmul")
@@ -87,84 +88,6 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
     return product, float(scale)
 
 
-@rewrites("reshape")
-def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
-    """Pairs of neighbours that are turned by constant angles are one operator."""
-    pair = _stacked(graph, node)
-    if pair is None:
-        return None
-    sines = [made_by(graph, x, "mul") for part in pair for x in part.inputs]
-    if None in sines or pair[0].op != "sub" or pair[1].op != "add":
-        return None
-    (even, cos), (odd, sin), *others = [_by_constant(graph, m) for m in sines if m is not None]
-    if others not in ([(odd, cos), (even, sin)], [(even, sin), (odd, cos)]):
-        return None
-    x = _halves(graph, even, odd)
-    tables = _tables(graph, graph.shape(node.name), cos, sin)
-    if x is None or graph.shape(x) != graph.shape(node.name) or tables is None:
-        return None
-    patch, (axis, *values) = GraphBuilder(graph, node), tables
-    return patch.last("rotary", x, *(patch.constant(np.asarray(v)) for v in values), axis=axis)
-
-
-def _stacked(graph: Graph, node: Node) -> tuple[Node, Node] | None:
-    """The two tensors whose elements take turns along the last axis."""
-    both = made_by(graph, node.inputs[0], "concat")
-    if both is None or len(both.inputs) != 2:
-        return None
-    if both.attrs["axis"] != len(graph.shape(both.name)) - 1:
-        return None
-    thin = [made_by(graph, x, "reshape") for x in both.inputs]
-    if any(t is None or graph.shape(t.name)[-1] != 1 for t in thin):
-        return None
-    first, second = (graph.producer.get(t.inputs[0]) for t in thin if t is not None)
-    return (first, second) if first is not None and second is not None else None
-
-
-def _by_constant(graph: Graph, product: Node) -> tuple[str, str]:
-    """(tensor, constant) of a product; two constants alike are one."""
-    x, c = sorted(product.inputs, key=graph.is_const)
-    value = graph.constants.get(c)
-    equal = (
-        n for n, v in graph.constants.items() if value is not None and np.array_equal(v, value)
-    )
-    return x, next(equal, c)
-
-
-def _halves(graph: Graph, even: str, odd: str) -> str | None:
-    """The tensor whose pairs of neighbours these are."""
-    sources = []
-    for number, name in enumerate((even, odd)):
-        thin = made_by(graph, name, "reshape")
-        cut = made_by(graph, thin.inputs[0], "slice") if thin else None
-        if cut is None or cut.attrs["cuts"][-1] != (number, number + 1, 1):
-            return None
-        sources.append(cut.inputs[0])
-    pairs = made_by(graph, sources[0], "reshape")
-    if pairs is None or len({*sources}) != 1 or graph.shape(pairs.name)[-1] != 2:
-        return None
-    return pairs.inputs[0]
-
-
-def _tables(graph: Graph, shape: tuple[int, ...], *names: str) -> tuple[int, Array, Array] | None:
-    """(axis, cosines, sines) [positions, pairs], positions as few as say all."""
-    if not all(map(graph.is_const, names)):
-        return None
-    cos, sin = (graph.constants[n] for n in names)
-    lead = len(shape) - cos.ndim
-    varying = [lead + i for i, n in enumerate(cos.shape[:-1]) if n != 1]
-    if cos.shape != sin.shape or cos.shape[-1] * 2 != shape[-1] or len(varying) > 1:
-        return None
-    axis = varying[0] if varying else 0
-    rows = np.stack([t.reshape(-1, t.shape[-1]) for t in (cos, sin)])
-    count = rows.shape[1]
-    periods = (n for n in range(1, count + 1) if count % n == 0)
-    period = next(
-        n for n in periods if np.array_equal(rows, np.tile(rows[:, :n], (1, count // n, 1)))
-    )
-    return axis, rows[0, :period], rows[1, :period]
-
-
 @rewrites("attention")
 def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     """Queries and keys of a head that are turned alike have the products they have unturned."""
@@ -172,6 +95,8 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     if any(t is None or t.attrs["axis"] != 2 for t in turns):
         return None
     q, k = (t for t in turns if t is not None)
+    if q.attrs != k.attrs:
+        return None
     tables = zip(q.inputs[1:], k.inputs[1:], strict=True)
     if not all(np.array_equal(graph.constants[a], graph.constants[b]) for a, b in tables):
         return None

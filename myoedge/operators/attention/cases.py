@@ -26,8 +26,9 @@ ROTARY = """\
 length, pairs = x0.shape[axis], w0.shape[1]
 factor = torch.complex(w0, w1).repeat(length // len(w0), 1)
 factor = factor.reshape(length, *[1] * (x0.ndim - axis - 2), pairs)
-x = torch.view_as_complex(x0.reshape(*x0.shape[:-1], pairs, 2).contiguous())
-torch.view_as_real(x * factor).flatten(-2)
+x = x0.unflatten(-1, (2, pairs)).mT if halves else x0.unflatten(-1, (pairs, 2))
+y = torch.view_as_real(torch.view_as_complex(x.contiguous()) * factor)
+(y.mT if halves else y).flatten(-2)
 """
 
 
@@ -70,7 +71,10 @@ def rotary(d: Draw) -> DrawnUse:
     x = (*lead, period * d.integer(1, 3), *d.shape(0, 1, 3), 2 * pairs)
     angle = d.rng.normal(size=(period, pairs)) * 3
     common = d.common(1, act=False) | {"weights": (np.cos(angle), np.sin(angle))}
-    return DrawnUse("rotary", {"axis": len(lead)}, (x,), ROTARY, slack=rotary_slack, **common)
+    halves = d.flag()
+    attrs = {"axis": len(lead), **({"halves": True} if halves else {})}
+    body = f"halves = {halves}\n{ROTARY}"
+    return DrawnUse("rotary", attrs, (x,), body, slack=rotary_slack, **common)
 
 
 def rotary_slack(case: Any) -> float:

@@ -35,12 +35,14 @@ def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
     """Pairs apart, turned, and together again."""
     cos, sin = (w.floats[n].astype(np.float32) for n in step.node.inputs[1:])
     outer, period, inner, pairs = split(step.attrs, step.out, len(cos))
-    both = reshaped(w, x, outer, period, inner, pairs, 2)
-    even, odd = (w.node("Gather", both, whole(w, i), axis=4) for i in (0, 1))
-    c, s = (w.constant(t.reshape(1, period, 1, pairs, 1)) for t in (cos, sin))
+    side = 3 if step.attrs.get("halves") else 4
+    apart = (2, pairs) if side == 3 else (pairs, 2)
+    both = reshaped(w, x, outer, period, inner, *apart)
+    even, odd = (w.node("Gather", both, whole(w, i), axis=side) for i in (0, 1))
+    c, s = (w.constant(np.expand_dims(t.reshape(1, period, 1, pairs), side)) for t in (cos, sin))
     first = w.node("Sub", w.node("Mul", even, c), w.node("Mul", odd, s))
     second = w.node("Add", w.node("Mul", odd, c), w.node("Mul", even, s))
-    return reshaped(w, w.node("Concat", first, second, axis=4), *step.out)
+    return reshaped(w, w.node("Concat", first, second, axis=side), *step.out)
 
 
 WRITE: Mapping[str, Write] = {"attention": _attention, "rotary": _rotary}

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary embedding: pairs of neighbours turned by angles that follow the position."""
+"""Rotary embedding: pairs of elements turned by angles that follow the position.
+
+Pairs are neighbours, or with attrs["halves"] an element of a row's first half and one of its
+second.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +40,29 @@ def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
     return outer * extent // period, period, inner, x[-1] // 2
 
 
+def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
+    """First and second elements of the pairs of x [..., 2 * pairs]: [outer, positions, inner,
+    pairs]."""
+    outer, _, inner, pairs = split(attrs, x.shape, period)
+    apart = (2, pairs) if attrs.get("halves") else (pairs, 2)
+    first, second = np.moveaxis(x.reshape(outer, period, inner, *apart), _side(attrs), 0)
+    return first, second
+
+
+def together(attrs: Attrs, first: Array, second: Array, shape: Shape) -> Array:
+    """Rows of both elements of the pairs."""
+    return np.stack([first, second], axis=_side(attrs)).reshape(shape)
+
+
+def _side(attrs: Attrs) -> int:
+    return -2 if attrs.get("halves") else -1
+
+
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
     """x [..., 2 * pairs], cos and sin [positions, pairs], repeated along attrs["axis"]."""
-    outer, period, inner, pairs = split(attrs, x.shape, len(cos))
-    even, odd = np.moveaxis(x.reshape(outer, period, inner, pairs, 2), -1, 0)
+    a, b = paired(attrs, x, len(cos))
     c, s = cos[:, None], sin[:, None]
-    return np.stack([even * c - odd * s, odd * c + even * s], axis=-1).reshape(x.shape)
+    return together(attrs, a * c - b * s, b * c + a * s, x.shape)
 
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
@@ -63,12 +84,10 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [..., 2 * pairs] -> int8."""
     turns = step["turns"].astype(np.int64)[:, None]
-    outer, period, inner, pairs = split(step.attrs, x.shape, len(turns))
-    centred = x.reshape(outer, period, inner, pairs, 2).astype(np.int64) - step["x_zero"]
-    a, b = centred[..., 0], centred[..., 1]
+    a, b = paired(step.attrs, x.astype(np.int64) - step["x_zero"], len(turns))
     acc = [a * turns[..., i] + b * turns[..., i + 1] + step["offset"] for i in (0, 2)]
-    y = np.stack(acc, axis=-1) >> step["shift"]
-    return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)
+    y = together(step.attrs, acc[0], acc[1], x.shape) >> step["shift"]
+    return np.asarray(np.clip(y, step.low, step.high), np.int8)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -77,7 +96,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape = (outer, period, inner, 2 * pairs)
     return TiledKernel(
-        function="me_rotary_s8",
+        function="me_rotary_halves_s8" if step.attrs.get("halves") else "me_rotary_s8",
         axes={"o": outer, "p": period},
         split=("o", "p"),
         operands=(
@@ -104,7 +123,8 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 ROTARY = register(
     OpDef(
         name="rotary",
-        doc="rotary embedding: pairs of neighbours turned by constant angles",
+        doc="rotary embedding: pairs of neighbours, or of both halves of a row, turned by constant "
+        "angles",
         shape=same_shape,
         nest=like_first,
         real=real,

@@ -18,6 +18,7 @@ PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
 UNIT = 32  # bytes that a long loop is cut by
+NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are copied by columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,11 @@ def _copy_work(
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
         odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
-        total = total + rows * width / cores * (2.3 if odd else 1.0)
-        total = total + (apart * (rows / cores + 1) * (65 + 24 * (width % 4 > 0)))
+        in_rows = rows * width / cores * (2.3 if odd else 1.0)
+        in_rows = in_rows + (apart * (rows / cores + 1) * (65 + 24 * (width % 4 > 0)))
+        in_columns = width * (rows / cores * 3.6 + 60)
+        narrow = apart and inner.size <= NARROW
+        total = total + (np.where(rows >= MANY, in_columns, in_rows) if narrow else in_rows)
     return total
 
 

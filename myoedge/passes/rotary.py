@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule that finds rotary embeddings in whatever form they are written.
+
+Slices, stacks, halves, products of complex numbers: all of them are linear in the elements of one
+tensor. Which elements each result is a sum of, times which numbers, tells the embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node, Shape, ranked
+from myoedge.graph.rewrite import Rewrite, rewrites
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attention.rotary import real
+from myoedge.operators.graph_builder import GraphBuilder, reshape
+from myoedge.operators.layout.definition import slice_real
+
+MOST_NODES = 48  # that one embedding is written in; complex numbers take most
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Elements of a tensor as sums of elements of another one times numbers.
+
+    places, factors   int64 and float64 [terms, *shape]; places count elements of the other tensor
+    """
+
+    places: Array
+    factors: Array
+
+    def times(self, factor: Array | float) -> Terms:
+        return Terms(self.places, self.factors * factor)
+
+    def filled(self, count: int) -> Terms:
+        """With more terms, of 0."""
+        more = ((0, count - len(self.places)), *[(0, 0)] * (self.places.ndim - 1))
+        return Terms(np.pad(self.places, more), np.pad(self.factors, more))
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Pairs of elements `distance` apart, turned.
+
+    cos, sin   float64 [*leading axes, pairs] of `rows`, the shape whose last axis holds the pairs
+    """
+
+    distance: int
+    rows: Shape
+    cos: Array
+    sin: Array
+
+
+@rewrites("add", "concat", "reshape")
+def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
+    """Pairs of elements that are turned by constant angles are one operator."""
+    reader = graph.only_user(node.name)
+    if reader is not None and reader.op == "reshape":  # part of it
+        return None
+    for source in _sources(graph, node):
+        turns = _turns(_terms(graph, node.name, source, {}), graph.shape(source))
+        if turns is not None:
+            return _written(graph, node, source, turns)
+    return None
+
+
+def _written(graph: Graph, node: Node, source: str, turns: Turns) -> Rewrite:
+    patch, (axis, *tables) = GraphBuilder(graph, node), _tables(turns)
+    names = [patch.constant(table) for table in tables]
+    attrs = {"axis": axis, **({"halves": True} if turns.distance > 1 else {})}
+    x = reshape(patch, source, turns.rows)
+    if turns.rows == graph.shape(node.name):
+        return patch.last("rotary", x, *names, **attrs)
+    y = patch.add("rotary", x, *names, **attrs)
+    return patch.last("reshape", y, shape=graph.shape(node.name))
+
+
+# --- linear maps ----------------------------------------------------------------------------------
+
+MOVES = ("reshape", "transpose", "slice", "expand", "concat")
+
+
+def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
+    """Operands of which a tensor is a linear map; None where it is none."""
+    node = graph.producer.get(name)
+    if node is None or "act" in node.attrs:
+        return None
+    computed = tuple(x for x in node.inputs if not graph.is_const(x))
+    linear = {
+        "mul": len(computed) == 1,
+        "table": all(
+            step[0] == "affine" and step[2] == 0.0 for step in node.attrs.get("chain", ())
+        ),
+        "rotary": True,
+    }
+    sums = node.op in (*MOVES, "add", "sub") and len(computed) == len(node.inputs)
+    return computed if linear.get(node.op, sums) else None
+
+
+def _sources(graph: Graph, node: Node) -> Iterator[str]:
+    """Tensors of the result's size on which it alone depends, by a linear map with products and
+    sums, the nearest first; not those that a reshape shows another of."""
+    found: dict[str, tuple[str, ...]] = {}
+    reached, pending = {node.name: None}, [node.name]
+    while pending:
+        name = pending.pop(0)
+        read = _read(graph, name)
+        if read is not None:
+            found[name] = read
+            pending += [x for x in dict.fromkeys(read) if x not in reached]
+            reached |= dict.fromkeys(read)
+        if len(found) > MOST_NODES:
+            return
+    ops = {graph.producer[name].op for name in found}
+    is_written_out = "mul" in ops and not ops.isdisjoint(("add", "sub"))
+    if not is_written_out and not {"rotary", "concat"} <= ops:
+        return
+    size = math.prod(graph.shape(node.name))
+    for name in [*reached][1:]:
+        shows = name in found and graph.producer[name].op == "reshape"
+        same = not shows and math.prod(graph.shape(name)) == size
+        if same and _depends_alone(found, node.name, name):
+            yield name
+
+
+def _depends_alone(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> bool:
+    seen, pending = {source}, [name]
+    while pending:
+        name = pending.pop()
+        if name not in seen and name not in found:
+            return False
+        pending += found[name] if name not in seen else ()
+        seen.add(name)
+    return True
+
+
+def _terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Terms:
+    """A tensor as a linear map of the source."""
+    if name == source:
+        shape = graph.shape(name)
+        return Terms(np.arange(math.prod(shape)).reshape(1, *shape), np.ones((1, *shape)))
+    if name not in known:
+        node, read = graph.producer[name], _read(graph, name) or ()
+        parts = [_terms(graph, x, source, known) for x in read]
+        known[name] = _made(graph, node, parts)
+    return known[name]
+
+
+def _made(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
+    out, first = graph.shape(node.name), parts[0]
+    if node.op == "mul":
+        const = next(x for x in node.inputs if graph.is_const(x))
+        value = graph.constants[const].astype(np.float64)
+        return _expanded(first, out).times(value)
+    if node.op == "table":
+        return first.times(math.prod(step[1] for step in node.attrs["chain"]))
+    if node.op in ("add", "sub"):
+        signs = (1.0, -1.0 if node.op == "sub" else 1.0)
+        return _joined([_expanded(p, out).times(s) for p, s in zip(parts, signs, strict=True)], 0)
+    if node.op == "rotary":
+        return _rotated(graph, node, first)
+    if node.op == "concat":
+        most = max(len(part.places) for part in parts)
+        return _joined([part.filled(most) for part in parts], node.attrs["axis"] + 1)
+    if node.op == "expand":
+        return _expanded(first, out)
+    return Terms(*(_moved(node, out, x) for x in (first.places, first.factors)))
+
+
+def _moved(node: Node, out: Shape, x: Array) -> Array:
+    """x [terms, *shape] in another order."""
+    if node.op == "transpose":
+        return x.transpose(0, *(axis + 1 for axis in node.attrs["perm"]))
+    if node.op == "slice":
+        return slice_real({"cuts": ((0, len(x), 1), *node.attrs["cuts"])}, x)
+    return x.reshape(len(x), *out)
+
+
+def _expanded(terms: Terms, out: Shape) -> Terms:
+    def expanded(x: Array) -> Array:
+        return np.broadcast_to(x.reshape(len(x), *ranked(x.shape[1:], len(out))), (len(x), *out))
+
+    return Terms(expanded(terms.places), expanded(terms.factors))
+
+
+def _joined(parts: Sequence[Terms], axis: int) -> Terms:
+    places, factors = ([getattr(p, name) for p in parts] for name in ("places", "factors"))
+    return Terms(np.concatenate(places, axis), np.concatenate(factors, axis))
+
+
+def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
+    """Pairs that are turned already, what passes beside them then joins."""
+    cos, sin = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
+    one = np.ones(graph.shape(node.name))
+    own, other = real(node.attrs, one, cos, 0 * sin), real(node.attrs, one, 0 * cos, sin)
+    at = np.arange(one.shape[-1])
+    beside = np.roll(at, len(at) // 2) if node.attrs.get("halves") else at ^ 1
+    partner = Terms(x.places.take(beside, -1), x.factors.take(beside, -1))
+    return _joined([x.times(own), partner.times(other)], 0)
+
+
+# --- the embedding --------------------------------------------------------------------------------
+
+
+def _turns(terms: Terms, shape: Shape) -> Turns | None:
+    """Pairs of a tensor of this shape that a linear map turns; what it leaves is turned by 0."""
+    count = math.prod(shape)
+    places, factors = (x.reshape(len(x), count) for x in (terms.places, terms.factors))
+    at = np.arange(count)
+    rest = np.where(places == at, 0.0, factors)
+    own, partner = (factors - rest).sum(0), places[np.abs(rest).argmax(0), at]
+    other = np.where(places == partner, rest, 0.0).sum(0)
+    turned = np.flatnonzero(other)
+    if not turned.size or (rest[places != partner] != 0.0).any():
+        return None
+    distance = int(abs(partner[turned[0]] - turned[0]))
+    if (
+        count % (2 * distance)
+        or (partner != at + np.where(at // distance % 2, -distance, distance))[turned].any()
+    ):
+        return None
+    (c, d), (s, t) = (np.moveaxis(x.reshape(-1, 2, distance), 1, 0) for x in (own, other))
+    if not (np.array_equal(c, d) and np.array_equal(s, -t)):
+        return None
+    return _in_rows(shape, distance, c, t)
+
+
+def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:
+    """Rows of pairs, so that cosines and sines follow one axis besides; None for more axes.
+
+    cos, sin   [..., distance]: of pairs in the order of memory
+    """
+    for axis in reversed(range(len(shape))):
+        width = math.prod(shape[axis:])
+        row = 2 * distance if distance > 1 else width
+        if width % row == 0:
+            lead = (*shape[:axis], *((width // row,) if width > row else ()))
+            turns = Turns(distance, (*lead, row), *(x.reshape(*lead, row // 2) for x in (cos, sin)))
+            if len(_varying(turns)) <= 1 and row % 2 == 0:
+                return turns
+    return None
+
+
+def _varying(turns: Turns) -> list[int]:
+    """Axes along which angles change, besides that of the pairs."""
+    both = np.stack([turns.cos, turns.sin])
+    axes = range(len(turns.rows) - 1)
+    return [axis for axis in axes if (both != both.take([0], axis + 1)).any()]
+
+
+def _tables(turns: Turns) -> tuple[int, Array, Array]:
+    """(axis, cosines, sines) [positions, pairs], positions as few as say all."""
+    axis = next(iter(_varying(turns)), 0)
+    index = tuple(slice(None) if d == axis else 0 for d in range(len(turns.rows) - 1))
+    rows = np.stack([x[index].reshape(-1, x.shape[-1]) for x in (turns.cos, turns.sin)])
+    count = rows.shape[1]
+    periods = (n for n in range(1, count + 1) if count % n == 0)
+    period = next(
+        n for n in periods if np.array_equal(rows, np.tile(rows[:, :n], (1, count // n, 1)))
+    )
+    return axis, rows[0, :period], rows[1, :period]
