@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
 def _written(graph: Graph, node: Node, source: str, turns: Turns) -> Rewrite:
     patch, (axis, *tables) = GraphBuilder(graph, node), _tables(turns)
     names = [patch.constant(table) for table in tables]
-    attrs = {"axis": axis, **({"halves": True} if turns.distance > 1 else {})}
+    attrs: dict[str, Any] = {"axis": axis, **({"halves": True} if turns.distance > 1 else {})}
     x = reshape(patch, source, turns.rows)
     if turns.rows == graph.shape(node.name):
         return patch.last("rotary", x, *names, **attrs)
