@@ -146,7 +146,6 @@ INSTEAD = {
     "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
     "fft_": "n of at most 2,048 samples: shorter frames, or torch.stft",
-    "max.dim": "only the values of max, or argmax at the output",
     "where": "a finite number in the place of an infinity that no softmax reads",
     "masked_fill": "a finite number, masked_fill(mask, 0.0), for what no softmax reads",
     "scatter": "cat or stack of the parts instead of writing into a slice",

@@ -18,6 +18,7 @@ Chain = tuple[Call, ...]  # applied from left to right
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
+FLOAT_MAX = float(np.finfo(np.float32).max)
 BLOCK = 16384  # elements that a chain is evaluated for at once, at least: they stay in a cache
 ERF_EXACT = 4096  # elements that are worth a call of math.erf each
 _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double precision
@@ -64,7 +65,17 @@ COMPARISONS: Mapping[str, Callable[..., Array]] = {
     "ge": lambda x, limit: (x >= limit) * 1.0,
     "eq": lambda x, value: (x == value) * 1.0,
     "ne": lambda x, value: (x != value) * 1.0,
+    "is_finite": lambda x: np.isfinite(x) * 1.0,
+    "is_inf": lambda x: np.isinf(x) * 1.0,
+    "is_nan": lambda x: np.isnan(x) * 1.0,
 }
+
+
+def _product(a: Array, b: Array) -> Array:
+    """0 where a factor is 0, whatever the other one: choices are sums of such products."""
+    return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
+
+
 # Definitions follow PyTorch's documentation of the operator of the same name.
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "abs": np.abs,
@@ -92,10 +103,14 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "log1p": np.log1p,
     "log2": np.log2,
     "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
+    "larger": lambda x, first, second: np.maximum(evaluate(first, x), evaluate(second, x)),
     "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "nan_to_num": lambda x, nan=0.0, posinf=FLOAT_MAX, neginf=-FLOAT_MAX: np.nan_to_num(
+        x, nan=nan, posinf=posinf, neginf=neginf
+    ),
     "neg": np.negative,
     "pow": lambda x, exponent: np.power(x, exponent),
-    "product": lambda x, first, second: evaluate(first, x) * evaluate(second, x),
+    "product": lambda x, first, second: _product(evaluate(first, x), evaluate(second, x)),
     "reciprocal": lambda x: 1.0 / x,
     "round": np.rint,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
@@ -112,6 +127,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "square": np.square,
     "tanh": np.tanh,
     "tanhshrink": lambda x: x - np.tanh(x),
+    "total": lambda x, first, second: evaluate(first, x) + evaluate(second, x),
     "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
     **COMPARISONS,
 }

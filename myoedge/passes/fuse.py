@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from myoedge.graph.ir import PRE, Graph, Node
@@ -23,18 +24,45 @@ def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("table", producer.inputs[0], chain=chain, origin=origin)
 
 
-@rewrites("mul")
-def fuse_product(graph: Graph, node: Node) -> Rewrite | None:
-    """The product of two functions of one number is one table: GELU as exporters write it out."""
-    tables = [made_by(graph, name, "table") for name in node.inputs]
-    factors = [
-        (name, ()) if table is None else (table.inputs[0], table.attrs["chain"])
-        for name, table in zip(node.inputs, tables, strict=True)
-    ]
-    (x, first), (other, second) = factors
-    if "act" in node.attrs or x != other or graph.is_const(x) or not (first or second):
+TWO = {"mul": "product", "add": "total", "sub": "total", "maximum": "larger"}
+MOST_CALLS = 64  # of a function, nested ones too
+
+
+@rewrites(*TWO)
+def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
+    """The product, sum, difference or larger one of two functions of one number is one table: GELU
+    and softplus as exporters write them out, choices by a comparison."""
+    if "act" in node.attrs or any(map(graph.is_const, node.inputs)):
         return None
-    return GraphBuilder(graph, node).last("table", x, chain=(("product", first, second),))
+    first, second = (dict(_functions(graph, name)) for name in node.inputs)
+    x = next((name for name in first if name in second), None)
+    if x is None or not (first[x] or second[x]):
+        return None
+    left, right = first[x], second[x]
+    if node.op == "sub":
+        right = (*right, ("affine", -1.0, 0.0))
+    chain = ((TWO[node.op], left, right),)
+    return (
+        None
+        if _calls(chain) > MOST_CALLS
+        else GraphBuilder(graph, node).last("table", x, chain=chain)
+    )
+
+
+def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
+    """Tensors that a tensor is a function of, element by element, nearest first."""
+    chain: Chain = ()
+    yield name, chain
+    while (node := made_by(graph, name, "table", "mul")) is not None:
+        if node.op == "mul" and (len({*node.inputs}) > 1 or "act" in node.attrs):
+            return
+        name = node.inputs[0]
+        chain = (*(node.attrs["chain"] if node.op == "table" else (("square",),)), *chain)
+        yield name, chain
+
+
+def _calls(chain: Chain) -> int:
+    return sum(1 + sum(_calls(p) for p in call[1:] if isinstance(p, tuple)) for call in chain)
 
 
 @rewrites("table")
@@ -166,7 +194,7 @@ def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
 
 FUSE: tuple[Rule, ...] = (
     merge_tables,
-    fuse_product,
+    fuse_functions,
     drop_softmax,
     clamp_before_max,
     fuse_activation,

@@ -347,7 +347,7 @@ def test_every_operator_has_a_use_here() -> None:
     [
         ("lstm", torch.nn.LSTM(6, 3, proj_size=2, batch_first=True), (2, 4, 6)),
         ("rnn", torch.nn.RNN(6, 3, batch_first=True), (2, 4, 6)),
-        ("einsum", Calling(lambda x: torch.einsum("bct,bdt->bcd", x, x)), (2, 4, 6)),
+        ("einsum", Calling(lambda x: torch.einsum("bii->bi", x[..., :4])), (2, 4, 6)),
     ],
 )
 def test_what_is_not_there_is_refused_with_the_advice_of_the_page(

@@ -11,10 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
-from myoedge.graph.ir import Graph
-from myoedge.passes import prepare
+from tests.exported_forms import check
 from tests.torch_oracle import X1, X2, Case, case, close, evaluated, module, seeded
 
 LONG = seeded(1, 3, 1200)
@@ -67,29 +65,6 @@ CASES: tuple[tuple[Case, str], ...] = (
     (case("sum_of_absolutes", lambda x: x.norm(p=1, dim=-1), X1), "table sum"),
     (case("largest", lambda x: x.norm(p=float("inf"), dim=-1), X1), "table max_pool"),
 )  # fmt: skip
-
-
-def forms(made: Case, folder: Path) -> dict[str, Graph]:
-    """The graph of each exporter."""
-    program = torch.export.export(made.model.eval(), made.inputs)
-    path = folder / "model.onnx"
-    torch.onnx.export(made.model, made.inputs, str(path), dynamo=False)
-    return {
-        "torch": from_exported(program),
-        "core ATen": from_exported(program.run_decompositions()),
-        "ONNX": load_onnx(path).graph,
-    }
-
-
-def check(made: Case, operators: str, folder: Path) -> None:
-    with torch.no_grad():
-        wanted = made.model.eval()(*made.inputs).numpy()
-    for form, graph in forms(made, folder).items():
-        for found in (graph, prepare(graph)):
-            (given,) = evaluated(found, [x.numpy() for x in made.inputs])
-            close(given, wanted, 2e-5)
-        names = [n.op for n in prepare(graph).nodes if n.op not in ("reshape", "transpose")]
-        assert " ".join(names) == operators, form
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -20,6 +20,7 @@ INF = math.inf
 Meaning = Callable[..., torch.Tensor]
 
 # name -> (torch's meaning, parameters to try)
+LARGEST = torch.finfo(torch.float32).max
 TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
     "abs": (torch.abs, [()]),
     "affine": (lambda x, a, b: x * a + b, [(2.0, -1.0), (-0.5, 3.0), (0.0, 1.0)]),
@@ -39,6 +40,13 @@ TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
     "hardshrink": (F.hardshrink, [(), (1.5,)]),
     "hardsigmoid": (F.hardsigmoid, [()]),
     "hardswish": (F.hardswish, [()]),
+    "is_finite": (lambda x: x.isfinite().double(), [()]),
+    "is_inf": (lambda x: x.isinf().double(), [()]),
+    "is_nan": (lambda x: x.isnan().double(), [()]),
+    "larger": (
+        lambda x, a, b: torch.maximum(x.sigmoid(), x.abs()),
+        [((("sigmoid",),), (("abs",),))],
+    ),
     "leaky_relu": (F.leaky_relu, [(), (0.2,), (-0.5,), (3.0,)]),
     "log": (torch.log, [()]),
     "log10": (torch.log10, [()]),
@@ -46,6 +54,10 @@ TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
     "log2": (torch.log2, [()]),
     "log_sigmoid": (F.logsigmoid, [()]),
     "mish": (F.mish, [()]),
+    "nan_to_num": (
+        lambda x, n=0.0, p=LARGEST, m=-LARGEST: x.nan_to_num(n, p, m),
+        [(), (1.0, 2.0, -3.0)],
+    ),
     "neg": (torch.neg, [()]),
     "pow": (torch.pow, [(2.0,), (3.0,), (0.5,), (-1.0,), (0.0,), (1.7,)]),
     "product": (
@@ -66,7 +78,15 @@ TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
     "square": (torch.square, [()]),
     "tanh": (torch.tanh, [()]),
     "tanhshrink": (F.tanhshrink, [()]),
+    "total": (
+        lambda x, a, b: x.sigmoid() + x.abs(),
+        [((("sigmoid",),), (("abs",),))],
+    ),
     "threshold": (F.threshold, [(0.5, -2.0), (0.0, 0.0)]),
+    **{
+        name: (lambda x, c, name=name: getattr(torch, name)(x, c).double(), [(0.5,), (0.0,)])
+        for name in ("lt", "le", "gt", "ge", "eq", "ne")
+    },
 }
 CASES = [(name, parameters) for name, (_, tried) in TORCH.items() for parameters in tried]
 EDGES = [

@@ -79,7 +79,7 @@ def value_of(stated: TypeProto) -> Value:
 
 
 def constant(node: NodeProto, values: Mapping[str, Value], arrays: Mapping[str, Array]) -> Array:
-    """Value of a node of onnx_rows.SHAPES, or of a CastLike of a constant."""
+    """Value of a node of onnx_rows.SHAPES, or of a CastLike or a NonZero of a constant."""
     from onnx import helper
 
     if node.op_type == "Constant":
@@ -88,6 +88,9 @@ def constant(node: NodeProto, values: Mapping[str, Value], arrays: Mapping[str, 
         with np.errstate(all="ignore"):
             kind = helper.tensor_dtype_to_np_dtype(values[node.input[1]].kind)
             return arrays[node.input[0]].astype(kind)
+    if node.op_type == "NonZero":
+        check_elements(arrays[node.input[0]].size * arrays[node.input[0]].ndim)
+        return np.stack(np.nonzero(arrays[node.input[0]])).astype(np.int64)
     shape = values[node.input[0]].shape
     if shape is None:
         raise Unsupported("a shape that is not known")

@@ -119,9 +119,9 @@ def _import(state: Importing, node: NodeProto) -> None:
         state.values.update(outs)
         _row(state, node, outs, ONNX_IMPORT[name])
         return
-    # of what a constant is cast like, only the type is read
-    casts_constant = node.op_type == "CastLike" and node.input[0] in state.arrays
-    if node.op_type in SHAPES or casts_constant:
+    # of what a constant is cast like, only the type is read; of NonZero no shape is inferred
+    of_constant = node.op_type in ("CastLike", "NonZero") and node.input[0] in state.arrays
+    if node.op_type in SHAPES or of_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
         return
     folded = node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n)

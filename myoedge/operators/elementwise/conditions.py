@@ -141,11 +141,23 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
         return truth(d, x)
     if to == "float" and d.dtype(x) == "uint8":
         return rows_by(d, x, np.arange(256.0))
+    if to == "float" and (count := _classes(d, x)):
+        return rows_by(d, x, np.arange(float(count)))
     if to == "float" and whole:
         raise Unsupported("indices that are read as numbers")
     if to == "int" and not (whole or is_truth(d, x)):
         raise Unsupported("floats cut to integers inside the network")
     return x
+
+
+def _classes(d: GraphBuilder, x: str) -> int:
+    """Number of classes that an argmax is of; 0 of other tensors."""
+    node = producer(d, x)
+    while node is not None and node.op in ("reshape", "transpose", "slice", "expand"):
+        node = producer(d, node.inputs[0])
+    if node is None or node.op != "argmax":
+        return 0
+    return d.shape(node.inputs[0])[node.attrs["axis"]]
 
 
 # --- choices --------------------------------------------------------------------------------------

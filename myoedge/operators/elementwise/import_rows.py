@@ -11,7 +11,8 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.elementwise.conditions import choice, value_of
+from myoedge.numerics.pointwise import FLOAT_MAX
+from myoedge.operators.elementwise.conditions import choice, producer, value_of
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -221,6 +222,25 @@ def prelu(*, broadcast: bool) -> Row:
     return row
 
 
+def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """nan_to_num: what is no function of one number is finite on the device."""
+    node = producer(d, a["self"])
+    if node is None or node.op != "table":
+        return str(a["self"])
+    given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]
+    usual = (0.0, FLOAT_MAX, -FLOAT_MAX)
+    chosen = (u if g is None else g for g, u in zip(given, usual, strict=True))
+    return d.add("table", a["self"], chain=(("nan_to_num", *chosen),))
+
+
+def infinite(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Ones at infinities of either sign, or of one of them."""
+    signs = {"detect_positive": math.inf, "detect_negative": -math.inf}
+    sought = [infinity for name, infinity in signs.items() if a[name]]
+    step = ("is_inf",) if len(sought) == 2 else ("eq", *(sought or [math.nan]))
+    return d.add("table", a["self"], chain=(step,))
+
+
 FUNCTIONS = (  # of no parameters, with ONNX's names
     ("abs absolute", "Abs"), ("ceil", "Ceil"), ("cos", "Cos"), ("erf", "Erf"), ("exp", "Exp"),
     ("expm1", ""), ("floor", "Floor"), ("hardsigmoid", ""), ("hardswish", "HardSwish"),
@@ -270,6 +290,11 @@ ROWS = (
         ImportRow("table", function((aten.split()[0],)), aten, f"{onnx}(self)" if onnx else "")
         for aten, onnx in FUNCTIONS
     ),
+    ImportRow("table", function(("is_nan",)), "isnan", "IsNaN(self)"),
+    ImportRow("table", function(("is_inf",)), "isinf"),
+    ImportRow("table", infinite, onnx="IsInf(self, *, detect_negative=True, detect_positive=True)"),
+    ImportRow("table", function(("is_finite",)), "isfinite"),
+    ImportRow("table", finite_numbers, "nan_to_num"),
     ImportRow("table", function(("affine", -1.0, 0.0)), "neg negative", "Neg(self)"),
     ImportRow("table", function(("clamp", 0.0, math.inf)), "relu", "Relu(self)"),
     ImportRow("table", function(("clamp", 0.0, 6.0)), "relu6"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,8 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     that go together on axes side by side."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
     picks = [(axis, name) for axis, name in lists if name is not None]
+    if len(picks) > 1 and (y := _outer(d, a["self"], dict(picks), out)):
+        return y
     axis, name = picks[0]
     if len(picks) == 1 and name not in d.constants and a["self"] in d.constants:
         return _rows(d, a["self"], axis, name)
@@ -169,6 +171,20 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     flat = np.ravel_multi_index(inside, extents)
     joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
     return reshape(d, _picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
+
+
+def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
+    """Lists on axes side by side that vary along axes of their own, one axis after the other; ""
+    where they go together."""
+    arrays = [weights(d, name, "an index") for name in picks.values()]
+    rank = max(array.ndim for array in arrays)
+    shapes = [ranked(array.shape, rank) for array in arrays]
+    varying = [i for shape in shapes for i, n in enumerate(shape) if n > 1]
+    if varying != sorted({*varying}) or [*picks] != [*range(min(picks), max(picks) + 1)]:
+        return ""
+    for axis, array in zip(picks, arrays, strict=True):
+        x = _picked(d, x, axis, array.reshape(-1))
+    return reshape(d, x, out)
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -32,7 +32,19 @@ def extreme_of_all(largest: bool) -> Row:
     return lambda b, a, out: reshape(b, row(b, a, out), out)
 
 
+def between(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """clamp by tensors, either of which may be left out."""
+    y = str(a["self"])
+    for name, largest in (("min", True), ("max", False)):
+        limit = a.get(name)
+        y = y if limit is None else str(extreme(largest)(b, {"self": y, "other": limit}, out))
+    return y
+
+
 ROWS = (
+    ImportRow(
+        "maximum table", between, "clamp.Tensor clip.Tensor clamp_min.Tensor clamp_max.Tensor"
+    ),
     ImportRow("maximum table", extreme(largest=True), "maximum max.other"),
     ImportRow("maximum table", extreme(largest=False), "minimum min.other"),
     ImportRow("maximum table", extreme_of_all(largest=True), onnx="Max(*tensors)"),

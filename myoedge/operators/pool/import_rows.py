@@ -15,7 +15,9 @@ from myoedge.operators.graph_builder import (
     as_tuple,
     channels_first,
     channels_last,
+    concat,
     reshape,
+    slice_axis,
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
@@ -71,14 +73,45 @@ def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) ->
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = d.add("table", first(a), chain=tuple(before)) if before else first(a)
-        rank, dims = len(d.shape(x)), as_tuple([] if a.get("dim") is None else a["dim"], 1)
-        axes = {axis % rank for axis in dims}
-        if not dims and not a.get("noop"):
-            axes = set(range(rank))
-        y = _reduced(d, op, x, axes, keepdim=bool(a.get("keepdim", False)), out=out)
+        y = _reduced(d, op, x, {*_axes(d, a)}, keepdim=bool(a.get("keepdim", False)), out=out)
         return d.add("table", y, chain=tuple(after)) if after else y
 
     return row
+
+
+least = reduction("max_pool", [("neg",)], [("neg",)])
+
+
+def least_and_largest(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
+    return least(d, a, out[0]), reduction("max_pool")(d, a, out[1])
+
+
+def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """log(sum(exp(x - m))) + m, m the largest: exponentials keep to 0 .. 1."""
+    kept = tuple(1 if i in _axes(d, a) else n for i, n in enumerate(d.shape(first(a))))
+    largest = reduction("max_pool")(d, {**a, "keepdim": True}, kept)
+    powers = d.add("table", d.add("sub", first(a), largest), chain=(("exp",),))
+    total = reduction("sum", after=[("log",)])(d, {**a, "self": powers, "keepdim": True}, kept)
+    return reshape(d, d.add("add", total, largest), out)
+
+
+def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Products of halves, until one element of each axis is left."""
+    x = first(a)
+    for axis in _axes(d, a):
+        while (n := d.shape(x)[axis]) > 1:
+            half = n // 2
+            pair = (slice_axis(d, x, axis, 0, half), slice_axis(d, x, axis, half, 2 * half))
+            rest = [slice_axis(d, x, axis, n - 1, n)] * (n % 2)
+            x = concat(d, [d.add("mul", *pair), *rest], axis)
+    return reshape(d, x, out)
+
+
+def _axes(d: GraphBuilder, a: Arguments) -> list[int]:
+    """Axes that are reduced; without any all, but for ONNX's noop_with_empty_axes."""
+    rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
+    axes = sorted({axis % rank for axis in dims})
+    return [*range(rank)] if not dims and not a.get("noop") else axes
 
 
 def spatial_reduction(op: str) -> Row:
@@ -141,13 +174,15 @@ ROWS = (
         pool("avg_pool", regular),
         onnx=f"AveragePool{WINDOWS}, count_include_pad=False)",
     ),
-    ImportRow("max_pool", reduction("max_pool"), "amax max max.dim", f"ReduceMax{REDUCED}"),
-    ImportRow(
-        "max_pool", reduction("max_pool", [("neg",)], [("neg",)]), onnx=f"ReduceMin{REDUCED}"
-    ),
+    ImportRow("max_pool", reduction("max_pool"), "amax max", f"ReduceMax{REDUCED}"),
+    ImportRow("max_pool", least, "amin min", f"ReduceMin{REDUCED}"),
+    ImportRow("max_pool", least_and_largest, "aminmax", all_results=True),
     ImportRow("max_pool", spatial_reduction("max_pool"), onnx="GlobalMaxPool(self)"),
     ImportRow("mean", reduction("mean"), "mean mean.dim", f"ReduceMean{REDUCED}"),
     ImportRow("mean", spatial_reduction("mean"), onnx="GlobalAveragePool(self)"),
     ImportRow("sum", reduction("sum"), "sum sum.dim_IntList", f"ReduceSum{REDUCED}"),
     ImportRow("sum", reduction("sum", [("abs",)]), onnx=f"ReduceL1{REDUCED}"),
+    ImportRow("sum", reduction("sum", after=[("log",)]), onnx=f"ReduceLogSum{REDUCED}"),
+    ImportRow("sum max_pool", log_sum_exp, "logsumexp", f"ReduceLogSumExp{REDUCED}"),
+    ImportRow("mul", product, "prod prod.dim_int", f"ReduceProd{REDUCED}"),
 )

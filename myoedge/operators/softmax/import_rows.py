@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.pool.import_rows import least, reduction
 from myoedge.operators.softmax.definition import ROW_MAX
 from myoedge.operators.softmax.masks import masked_softmax
 
@@ -39,6 +41,26 @@ def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return argmax(d, {**a, "self": d.add("table", a["self"], chain=(("neg",),))}, out)
 
 
+def extreme(row: Row, index: Row) -> Row:
+    """Values along an axis and their indices."""
+
+    def both(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
+        return row(d, a, out[0]), index(d, a, out[1])
+
+    return both
+
+
+def top(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
+    """The largest or smallest element along an axis, and its index."""
+    count = a["k"] if isinstance(a["k"], int) else a["k"][0]
+    if count != 1:
+        raise Unsupported(f"the {count} largest elements; only k=1")
+    rows = (reduction("max_pool"), argmax) if a["largest"] else (least, argmin)
+    return tuple(
+        row(d, {**a, "keepdim": True}, shape) for row, shape in zip(rows, out, strict=True)
+    )
+
+
 INDEX = "(self, *, dim: axis = 0, keepdim: keepdims = True, select_last_index=False)"
 
 ROWS = (
@@ -53,4 +75,15 @@ ROWS = (
     ),
     ImportRow("argmax", argmax, "argmax", f"ArgMax{INDEX}"),
     ImportRow("argmax", argmin, "argmin", f"ArgMin{INDEX}"),
+    ImportRow(
+        "max_pool argmax", extreme(reduction("max_pool"), argmax), "max.dim", all_results=True
+    ),
+    ImportRow("max_pool argmax", extreme(least, argmin), "min.dim", all_results=True),
+    ImportRow(
+        "max_pool argmax",
+        top,
+        "topk",
+        "TopK(self, k: ints, *, dim: axis = -1, largest=True, sorted=True)",
+        all_results=True,
+    ),
 )

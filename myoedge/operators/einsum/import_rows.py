@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of einsum: products of matrices, two operands at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
+from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.linear.import_rows import matmul
+
+SPARE = "01234567"  # letters of the axes of an ellipsis
+
+
+@dataclass(frozen=True)
+class LetteredOperand:
+    """An operand, and a letter for each of its axes."""
+
+    x: str
+    axes: str
+
+
+def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Operands are multiplied from left to right; axes that nobody else has are summed first."""
+    inputs, result = letters(a["equation"], [len(d.shape(x)) for x in a["tensors"]])
+    terms = [LetteredOperand(*pair) for pair in zip(a["tensors"], inputs, strict=True)]
+    _check_extents(d, terms)
+    total, *others = terms
+    for i, term in enumerate(others):
+        needed = {*result, *"".join(t.axes for t in others[i + 1 :])}
+        pair = _summed(d, total, needed | {*term.axes}), _summed(d, term, needed | {*total.axes})
+        total = _product(d, *pair, needed)
+    return _ordered(d, _summed(d, total, {*result}), result)
+
+
+def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
+    """Axes of the operands and of the result; without an arrow those that are there once."""
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    given = left.split(",")
+    if len(given) != len(ranks):
+        raise ValueError(f"{equation!r} for {len(ranks)} operands")
+    hidden = [n - len(axes.replace("...", "")) for axes, n in zip(given, ranks, strict=True)]
+    if any(n < 0 or ("..." not in axes and n) for axes, n in zip(given, hidden, strict=True)):
+        raise ValueError(f"{equation!r} for operands of {[*ranks]} axes")
+    inputs = [_spelt(axes, n) for axes, n in zip(given, hidden, strict=True)]
+    if arrow:
+        result = _spelt(result, max(hidden))
+    else:
+        every = "".join(inputs)
+        once = sorted(axis for axis in {*every} - {*SPARE} if every.count(axis) == 1)
+        result = "".join((*SPARE[len(SPARE) - max(hidden) :], *once))
+    if any(len({*axes}) < len(axes) for axes in (*inputs, result)):
+        raise Unsupported("an einsum that takes a diagonal")
+    return inputs, result
+
+
+def _spelt(axes: str, count: int) -> str:
+    """Axes with letters in the place of an ellipsis of so many."""
+    return axes.replace("...", SPARE[len(SPARE) - count :])
+
+
+def _check_extents(d: GraphBuilder, terms: Sequence[LetteredOperand]) -> None:
+    extents: dict[str, int] = {}
+    for term in terms:
+        for axis, n in zip(term.axes, d.shape(term.x), strict=True):
+            if extents.setdefault(axis, n) != n:
+                raise Unsupported("an einsum of operands that broadcast")
+
+
+def _summed(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> LetteredOperand:
+    """A term without the axes that nothing needs."""
+    gone = tuple(i for i, axis in enumerate(term.axes) if axis not in needed)
+    if not gone:
+        return term
+    axes = "".join(axis for axis in term.axes if axis in needed)
+    if term.x in d.constants:
+        return LetteredOperand(d.constant(d.constants[term.x].sum(gone)), axes)
+    return LetteredOperand(d.add("sum", term.x, axes=gone, keepdim=False), axes)
+
+
+def _ordered(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
+    order = [term.axes.index(axis) for axis in axes]
+    if term.x in d.constants:
+        return d.constant(np.transpose(d.constants[term.x], order))
+    return transpose(d, term.x, order)
+
+
+def _product(
+    d: GraphBuilder, left: LetteredOperand, right: LetteredOperand, needed: set[str]
+) -> LetteredOperand:
+    """The product of two operands, summed over the axes that both have and nothing else needs."""
+    both = [axis for axis in left.axes if axis in right.axes]
+    batch = "".join(axis for axis in both if axis in needed)
+    along = "".join(axis for axis in both if axis not in needed)
+    rows = "".join(axis for axis in left.axes if axis not in both)
+    columns = "".join(axis for axis in right.axes if axis not in both)
+    if left.x in d.constants and not batch:
+        left, right, rows, columns = right, left, columns, rows
+    sizes = dict(zip(left.axes + right.axes, d.shape(left.x) + d.shape(right.x), strict=True))
+
+    def extents(axes: str) -> Shape:
+        return tuple(sizes[axis] for axis in axes)
+
+    def merged(term: LetteredOperand, first: str, second: str) -> str:
+        x = _ordered(d, term, batch + first + second)
+        shape = (*extents(batch), math.prod(extents(first)), math.prod(extents(second)))
+        return (
+            d.constant(d.constants[x].reshape(shape)) if x in d.constants else reshape(d, x, shape)
+        )
+
+    a, b = merged(left, rows, along), merged(right, along, columns)
+    if along and not rows + columns:
+        a, b = (_ordered(d, term, batch + along) for term in (left, right))
+        y = d.add("mul", a, b)
+        axes = tuple(range(len(batch), len(batch + along)))
+        y = d.add("sum", y, axes=axes, keepdim=False)
+    elif along:
+        out = (*d.shape(a)[:-1], d.shape(b)[-1])
+        y = matmul(d, {"self": a, "other": b}, out)
+    else:
+        y = d.add("mul", a, b)
+    return LetteredOperand(reshape(d, y, extents(batch + rows + columns)), batch + rows + columns)
+
+
+ROWS = (ImportRow("linear matmul mul", einsum, "einsum", "Einsum(*tensors, equation)"),)

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of windows side by side (unfold, im2col), and of writes into constant places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.elementwise.import_rows import where
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    as_tuple,
+    concat,
+    expand,
+    reshape,
+    slice_axis,
+    transpose,
+    weights,
+)
+from myoedge.operators.import_rows import Arguments, ImportRow
+
+
+def windows(d: GraphBuilder, x: str, axis: int, size: int, step: int, dilation: int = 1) -> str:
+    """Windows of an axis, which becomes their number; a last axis has the elements of each.
+
+    Elements that stay neighbours are copied together: of the greatest common divisor of size and
+    step.
+    """
+    shape, reach = d.shape(x), (size - 1) * dilation + 1
+    count = (shape[axis] - reach) // step + 1
+    if count < 1:
+        raise ValueError(f"windows of {reach} elements of {shape[axis]}")
+    unit = math.gcd(size, step) if dilation == 1 else 1
+    order = [*range(axis), *range(axis + 1, len(shape)), axis]
+    rows = transpose(d, x, order)
+    lead, parts = d.shape(rows)[:-1], []
+    for at in range(0, size, unit):
+        first = at * dilation
+        end = min(first + count * step, shape[axis])
+        part = slice_axis(d, rows, len(lead), first, end)
+        if end - first < count * step:
+            pads = (*[(0, 0)] * len(lead), (0, first + count * step - end))
+            part = d.add("pad", part, pads=pads, value=0.0)
+        blocks = reshape(d, part, (*lead, count, step))
+        parts.append(slice_axis(d, blocks, len(lead) + 1, 0, unit))
+    y = concat(d, parts, len(lead) + 1)
+    back = [*range(axis), len(lead), *range(axis, len(lead)), len(lead) + 1]
+    return transpose(d, y, back)
+
+
+def unfold(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    axis = a["dimension"] % len(d.shape(a["self"]))
+    return windows(d, a["self"], axis, a["size"], a["step"])
+
+
+def im2col(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """[N, C, H, W] -> [N, C * elements of a window, windows]."""
+    size, dilation, padding, stride = (
+        as_tuple(a[name], 2) for name in ("kernel_size", "dilation", "padding", "stride")
+    )
+    x = a["self"]
+    x = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 3 else x
+    if any(padding):
+        x = d.add("pad", x, pads=((0, 0), (0, 0), *((n, n) for n in padding)), value=0.0)
+    for axis in (2, 3):
+        at = axis - 2
+        x = windows(d, x, axis, size[at], stride[at], dilation[at])
+    return reshape(d, transpose(d, x, (0, 1, 4, 5, 2, 3)), out)
+
+
+def select_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    axis = a["dim"] % len(out)
+    at = a["index"] % out[axis]
+    thin = tuple(1 if i == axis else n for i, n in enumerate(out))
+    return replaced(d, a["self"], _shaped(d, a["src"], thin), axis, at)
+
+
+def slice_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    axis = a["dim"] % len(out)
+    start, stop, step = slice(a["start"], a["end"], a["step"]).indices(out[axis])
+    if step != 1:
+        raise Unsupported(f"writing into every element {step} of an axis")
+    return replaced(d, a["self"], a["src"], axis, start) if stop > start else str(a["self"])
+
+
+def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
+    """x with a part in the place of its elements from `at` on."""
+    n, end = d.shape(x)[axis], at + d.shape(part)[axis]
+    sides = [slice_axis(d, x, axis, *span) for span in ((0, at), (end, n)) if span[0] < span[1]]
+    return concat(d, [*sides[: at > 0], part, *sides[at > 0 :]], axis)
+
+
+def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
+    if x in d.constants:
+        return d.constant(
+            np.broadcast_to(d.constants[x].reshape(-1), shape)
+            if d.constants[x].size == 1
+            else d.constants[x].reshape(shape)
+        )
+    return reshape(d, x, shape)
+
+
+def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Values in places that a constant mask names, or a constant list of one axis."""
+    if a["accumulate"]:
+        raise Unsupported("index_put that adds")
+    picks = [(axis, name) for axis, name in enumerate(a["indices"]) if name is not None]
+    arrays = [weights(d, name, "an index") for _, name in picks]
+    if len(picks) == 1 and arrays[0].dtype == bool:
+        return _masked(d, a, out, picks[0][0], arrays[0])
+    if len(picks) != 1 or arrays[0].ndim != 1:
+        raise Unsupported("writing by lists on several axes")
+    axis, x, n = picks[0][0], str(a["self"]), out[picks[0][0]]
+    rows = tuple(len(arrays[0]) if i == axis else m for i, m in enumerate(out))
+    values = _broadcast(d, a["values"], rows)
+    for i, at in enumerate(int(at) % n for at in arrays[0]):
+        x = replaced(d, x, slice_axis(d, values, axis, i, i + 1), axis, at)
+    return x
+
+
+def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: Array) -> str:
+    """One value for all elements, or for all of a row, where the mask is true."""
+    rest = out[axis + mask.ndim :]
+    value, shape = a["values"], d.shape(a["values"])
+    if len(shape) > len(rest) and math.prod(shape[: len(shape) - len(rest)]) != 1:
+        raise Unsupported("values of their own for each place of a mask")
+    whole = mask.reshape(*mask.shape, *[1] * len(rest))
+    condition = d.constant(np.broadcast_to(whole, out[axis:]).astype(np.float32))
+    value = reshape(d, value, shape[len(shape) - len(rest) :]) if len(shape) > len(rest) else value
+    return where(d, {"condition": condition, "self": value, "other": a["self"]}, out)
+
+
+def _broadcast(d: GraphBuilder, x: str, shape: Shape) -> str:
+    if x in d.constants:
+        return d.constant(np.broadcast_to(d.constants[x], shape))
+    own = d.shape(x)
+    return expand(d, reshape(d, x, (*[1] * (len(shape) - len(own)), *own)), shape)
+
+
+def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """ONNX's ScatterND and ScatterElements by constant indices of a block."""
+    indices, places = a["indices"], np.arange(math.prod(out)).reshape(out)
+    if "dim" in a:
+        taken = np.take_along_axis(places, indices % out[a["dim"]], a["dim"])
+    else:
+        wrapped = indices % np.array(out[: indices.shape[-1]])
+        taken = places[tuple(np.moveaxis(wrapped, -1, 0))]
+    if a["reduction"] != "none":
+        raise Unsupported(f"a scatter with reduction={a['reduction']}")
+    if a["updates"] in d.constants:
+        values, mask = np.zeros(out, np.float32), np.zeros(out, np.float32)
+        values.reshape(-1)[taken.reshape(-1)] = d.constants[a["updates"]].reshape(-1)
+        mask.reshape(-1)[taken.reshape(-1)] = 1.0
+        sides = {"self": d.constant(values), "other": a["self"]}
+        return where(d, {"condition": d.constant(mask), **sides}, out)
+    return _block(d, a["self"], a["updates"], places, taken, out)
+
+
+def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape) -> str:
+    """Updates in the place of a block of x, whose elements `taken` names in order."""
+    corners = [np.unique(index) for index in np.unravel_index(taken.reshape(-1), out)]
+    block = tuple(slice(int(c[0]), int(c[-1]) + 1) for c in corners)
+    if taken.size == 0 or not np.array_equal(places[block].reshape(-1), taken.reshape(-1)):
+        raise Unsupported("a scatter into places that are no block in order")
+    sizes = tuple(s.stop - s.start for s in block)
+    part = _shaped(d, part, sizes)
+    cut = [axis for axis, n in enumerate(out) if sizes[axis] != n]
+    return _into(d, x, part, block, cut)
+
+
+def _into(d: GraphBuilder, x: str, part: str, block: Sequence[slice], cut: Sequence[int]) -> str:
+    """x with a part in its block; axis by axis, the outermost last."""
+    if not cut:
+        return part
+    axis, *rest = cut
+    inside = slice_axis(d, x, axis, block[axis].start, block[axis].stop)
+    return replaced(d, x, _into(d, inside, part, block, rest), axis, block[axis].start)
+
+
+def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Elements by constant indices that are alike for all other axes."""
+    given, x = a.get("index", a.get("indices")), str(a["self"])
+    picks = weights(d, given, "an index") if isinstance(given, str) else np.asarray(given)
+    if a["dim"] is None:
+        raise Unsupported("indices into all elements")
+    axis = a["dim"] % len(out)
+    rows = np.moveaxis(picks % d.shape(x)[axis], axis, -1).reshape(-1, picks.shape[axis])
+    if not (rows == rows[0]).all():
+        raise Unsupported("indices that differ from row to row")
+    for i, n in enumerate(out):
+        x = x if i == axis else slice_axis(d, x, i, 0, n)
+    return concat(d, [slice_axis(d, x, axis, int(at), int(at) + 1) for at in rows[0]], axis)
+
+
+def triangle(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Zeros above a diagonal, or below it."""
+    shift = a["diagonal"] or 0
+    ones = np.ones(out[-2:], np.float32)
+    mask = np.triu(ones, shift) if a["upper"] else np.tril(ones, shift)
+    return d.add("mul", a["self"], d.constant(mask))
+
+
+def trilu(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    shift = a["diagonal"]
+    return triangle(d, {**a, "diagonal": shift[0] if shift else 0}, out)
+
+
+ROWS = (
+    ImportRow("mul", lambda d, a, out: triangle(d, {**a, "upper": False}, out), "tril"),
+    ImportRow("mul", lambda d, a, out: triangle(d, {**a, "upper": True}, out), "triu"),
+    ImportRow("mul", trilu, onnx="Trilu(self, diagonal: ints, *, upper=True)"),
+    ImportRow("concat", unfold, "unfold"),
+    ImportRow("concat", im2col, "im2col"),
+    ImportRow("expand", lambda d, a, out: _broadcast(d, a["src"], out), "copy"),
+    ImportRow("concat", select_scatter, "select_scatter"),
+    ImportRow("concat", slice_scatter, "slice_scatter"),
+    ImportRow("concat add", index_put, "index_put"),
+    ImportRow(
+        "concat",
+        scatter_nd,
+        onnx="ScatterND(self, indices: array, updates, *, reduction='none'); "
+        "ScatterElements(self, indices: array, updates, *, dim: axis = 0, reduction='none')",
+    ),
+    ImportRow(
+        "concat",
+        take_along,
+        "gather take_along_dim",
+        "GatherElements(self, index: array, *, dim: axis = 0)",
+    ),
+)
