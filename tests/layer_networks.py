@@ -17,10 +17,14 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Layer:
-    """A module and the shapes of what it is given, channels last."""
+    """A module and the shapes of what it is given, channels last.
+
+    ids   number of different integers that are given; 0: floats
+    """
 
     module: nn.Module
     shapes: tuple[tuple[int, ...], ...]
+    ids: int = 0
 
 
 class Last(nn.Module):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,9 @@ def _layer(plan: Plan, index: int) -> str:
     near = through_windows(near, mine, plan.windows(index))
     at = plan.placement.offsets[scratch_name(index)] if tiling.l2_scratch_bytes else None
     scratch = "" if at is None else f"me_arena + {at}"
-    return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand), scratch)
+    l3 = {name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index}
+    base = partial(_outside, plan, index)
+    return tiled_layer(index, step, near, base, scratch=scratch, l3_tables=l3)
 
 
 def _outside(plan: Plan, index: int, operand: Operand) -> str:

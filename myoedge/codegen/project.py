@@ -85,7 +85,7 @@ def _common_values(plan: Plan, model_name: str, stream: Stream | None) -> dict[s
         "banner": _banner(plan, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
-        "in_l3": bool(plan.l3_transfers),
+        "in_l3": bool(plan.l3_transfers or plan.l3_tables),
         **_border(plan),
         "stream": None if stream is None else stream_values(plan, stream),
     }

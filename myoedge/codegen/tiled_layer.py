@@ -16,18 +16,30 @@ from myoedge.operators.kernel import SCRATCH, Fields, Operand
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
 Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
+NO_TABLES: Mapping[str, int] = {}
 Moved = Sequence[Sequence[Transfer]]  # by tile
 
 
 def tiled_layer(
-    index: int, step: QuantizedNode, tiling: Tiling, base: Base, scratch: str = ""
+    index: int,
+    step: QuantizedNode,
+    tiling: Tiling,
+    base: Base,
+    *,
+    scratch: str = "",
+    l3_tables: Mapping[str, int] = NO_TABLES,
 ) -> str:
-    """The C of a layer in tiles; `scratch`: the C of where scratch in L2 starts."""
+    """The C of a layer in tiles.
+
+    scratch     the C of where scratch in L2 starts
+    l3_tables   offsets in L3
+    """
     fn = function_name(index, step)
     tables, kernel = Tables(fn), tiling.kernel.function
     l2 = {o.name: base(o) for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
     l2 |= {SCRATCH: scratch} if SCRATCH in tiling.choice.in_l2 else {}
     l2 |= {o.name: base(o) for o in tiling.kernel.l2_tables}
+    l2 |= {f"%{name}": str(at) for name, at in l3_tables.items()}
     op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     sent, out = [tile.stores for tile in tiling.tiles], tiling.kernel.out
@@ -97,7 +109,7 @@ def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> st
     if isinstance(value, int):
         return str(value)
     if not value.startswith("@"):
-        return value
+        return l2.get(value, value)
     name = value[1:]
     return _pointer(l2.get(name, "me_l1"), str(l1.get(name, 0)))
 

@@ -156,6 +156,9 @@ class TiledKernel:
               transfers; None: of this kernel it never does
     operands  what is read and written; scratch is apart
     l2_tables constants that the kernel reads where they lie in L2, rows of them as data say
+    l3_tables the same in L3, from where the control core brings rows; their offsets are "%name"
+    from_l3   the kernel with its tables in L3, where it has one
+    in_l2     the kernel takes all operands where they lie in L2, uncut
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     starts_next     fields of a tile and of the next one -> whether the kernel starts an accelerator
@@ -179,6 +182,9 @@ class TiledKernel:
     work: Callable[[Sizes], Any]
     scratch: Callable[[Sizes], Any] = lambda sizes: 0
     l2_tables: tuple[Operand, ...] = ()
+    l3_tables: tuple[Operand, ...] = ()
+    from_l3: TiledKernel | None = None
+    in_l2: bool = False
     starts_next: Callable[[Fields, Fields], bool] | None = None
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()

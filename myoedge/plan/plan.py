@@ -128,8 +128,30 @@ class Plan:
 
     @property
     def l3_bytes(self) -> int:
-        """Size of l3.bin."""
+        """Size of l3.bin: what is transferred as planned, then tables."""
+        tables = (at + array.nbytes for at, array in self.l3_tables.values())
+        return max([self.l3_transfer_bytes, *tables])
+
+    @property
+    def l3_transfer_bytes(self) -> int:
+        """Bytes of l3.bin that transfers of the plan bring to L2."""
         return max((x.l3 + x.chunk.room_bytes for x in self.from_l3_bin), default=0)
+
+    @cached_property
+    def l3_tables(self) -> Mapping[Key, tuple[int, Array]]:
+        """Tables in L3 by step and name: their offsets in l3.bin, their values. Equal ones once."""
+        tables = {
+            (index, o.name): o.array
+            for index, tiling in enumerate(self.tilings)
+            for o in tiling.kernel.l3_tables
+            if o.array is not None
+        }
+        known, end = owners(tables.items()), self.l3_transfer_bytes
+        places: dict[Key, tuple[int, Array]] = {}
+        for key, array in tables.items():
+            places[key] = (places[known[key]][0] if known[key] != key else end), array
+            end += whole_words(array.nbytes) if known[key] == key else 0
+        return places
 
     @property
     def from_l3_bin(self) -> tuple[L3Transfer, ...]:
@@ -152,6 +174,8 @@ class Plan:
         image = bytearray(self.l3_bytes)
         for x in self.from_l3_bin:
             image[x.l3 : x.l3 + x.chunk.room_bytes] = self.content(x.chunk)
+        for at, array in self.l3_tables.values():
+            image[at : at + array.nbytes] = array.tobytes()
         return bytes(image)
 
     def content(self, chunk: Chunk) -> bytes:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
@@ -46,6 +46,7 @@ class Network:
 
     roots   (tensor whose bytes it is, bytes from its start) of every tensor
     owned   tensors that are written to an output     copies   outputs that are copied at the end
+    used    the chip with the engines that run layers
     """
 
     quant: QuantGraph
@@ -56,6 +57,7 @@ class Network:
     copies: tuple[tuple[int, str], ...]
     placing: Place
     kernels: NetworkKernels
+    used: Chip
 
 
 def make_plan(
@@ -87,7 +89,7 @@ def _network(q: QuantGraph, chip: Chip, used: Chip, placing: Place, ranks: TileR
     roots = {name: root for name, root in roots.items() if root[0] in stored}
     owned, copies = _outputs(q, roots)
     kernels = NetworkKernels.of(steps, used, ranks)
-    return Network(q, chip, steps, roots, owned, copies, placing, kernels)
+    return Network(q, chip, steps, roots, owned, copies, placing, kernels, used)
 
 
 def _fitting(network: Network) -> Plan:
@@ -97,6 +99,14 @@ def _fitting(network: Network) -> Plan:
         return plan
     if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
         raise too_large(plan)
+    if any(tiling.kernel.from_l3 for tiling in plan.tilings):
+        kernels = NetworkKernels.of(
+            network.steps, network.used, network.kernels.ranks, tables_in_l3=True
+        )
+        network = replace(network, kernels=kernels)
+        plan = _tiled(network, None, _resident_candidates(network))
+        if fits(plan):
+            return plan
     streaming = _weights_streaming(network, plan)
     if streaming is None:  # feature maps too
         bare = _tiled(network, None, ())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,11 +47,13 @@ def samples(vocabulary: int, count: int = 24) -> dict[str, np.ndarray]:
     return {"ids": ids, "kinds": rng.integers(0, 3, shape).astype(np.uint8), "kept": kept}
 
 
-def report_of(model: nn.Module, given: dict[str, np.ndarray], folder: Path) -> dict[str, Any]:
+def report_of(
+    model: nn.Module, given: dict[str, np.ndarray], folder: Path, l2: str | None = None
+) -> dict[str, Any]:
     """The report of a build that is exact on the host and the simulator."""
     inputs = tuple(torch.from_numpy(x[0]) for x in given.values())
     path = save_exported(model.eval(), inputs, folder / "model.pt2")
-    build = myoedge.build(path, calib=given, output=folder / "out")
+    build = myoedge.build(path, calib=given, output=folder / "out", l2=l2)
     found = myoedge.validate(build, on=("host", "simulator"), input=given, onnx=True)
     assert (found.exact["host"], found.exact["simulator"]) == (True, True)
     assert found.onnx_db is not None
@@ -67,3 +70,16 @@ def test_an_encoder_of_ids_and_masks(tmp_path: Path) -> None:
     assert f"in[0]: ids, int32_t[1][{TOKENS}], integers 0 to {VOCABULARY - 1}" in header
     assert f"in[1]: kinds, uint8_t[1][{TOKENS}], integers 0 to 2" in header
     assert f"in[2]: kept, uint8_t[1][{TOKENS}], integers 0 to 1" in header
+
+
+@pytest.mark.parametrize("width", [48, 50])
+def test_rows_come_from_l3_where_l2_is_too_small_for_the_table(width: int, tmp_path: Path) -> None:
+    """Beside other weights that are transferred as planned; rows of 50 bytes begin within words."""
+    torch.manual_seed(0)
+    model = Encoder(VOCABULARY, width)
+    report = report_of(model, samples(VOCABULARY), tmp_path, "10KiB")
+    words = next(layer for layer in report["layers"] if layer["label"].startswith("words"))
+    assert words["weights_in"] == "L3"
+    assert words["l3_moved_bytes"] == TOKENS * width
+    assert report["memory"]["l3_weights_bytes"] > VOCABULARY * (width + width % 4)
+    assert report["memory"]["l2_peak_bytes"] <= 10 * 1024

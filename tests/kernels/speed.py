@@ -282,6 +282,14 @@ ROWS: Mapping[str, Row] = {
         wanted=(2.0, 0.0),
         unit="result",
     ),
+    "embedding 128 x 128 of 1000 rows": Row(
+        16_384, from_l2=lambda: Layer(nn.Embedding(1000, 128), ((128,),), 1000), unit="result"
+    ),
+    "masks of 16384 ids": Row(
+        16_384,
+        from_l2=lambda: Layer(Function(lambda x: (x != 0).float()), ((16_384,),), 1000),
+        unit="result",
+    ),
     "copy 16384": Row(
         16_384,
         kernel=lambda: ("move", move_case(seeded(), 1, 16384, (0, 0), 0, fill=False)),
@@ -319,11 +327,14 @@ def from_l2() -> dict[str, int]:
 
 def _inference(layer: Layer, folder: Path) -> int:
     torch.manual_seed(0)
-    inputs = tuple(torch.zeros(shape) for shape in layer.shapes)
+    dtype = torch.int64 if layer.ids else torch.float32
+    inputs = tuple(torch.zeros(shape, dtype=dtype) for shape in layer.shapes)
     model = save_exported(layer.module.eval(), inputs, folder / "model.pt2")
     rng, names = np.random.default_rng(0), load_model(model).graph.inputs
     calib = {
-        name: rng.standard_normal((2, *shape)).astype(np.float32)
+        name: rng.integers(layer.ids, size=(2, *shape))
+        if layer.ids
+        else rng.standard_normal((2, *shape)).astype(np.float32)
         for name, shape in zip(names, layer.shapes, strict=True)
     }
     build = myoedge.build(model, calib=calib, output=folder / "out", engine="cores")

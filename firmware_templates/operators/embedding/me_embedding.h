@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Row of an integer: id - first, limited to 0 .. last_row.
+/* Row of an integer: id - first, limited to 0 .. last_row; first + last_row is an int32.
  * table         int8 [last_row + 1][width], in L1 or L2
  * bytes_per_id  4: int32, 1: uint8 */
 typedef struct {
@@ -23,14 +23,30 @@ typedef struct {
 
 void me_embedding_s8(const me_embedding_s8_params *op, const me_embedding_s8_tile *tile);
 
+/* Rows from L3, all operands in L2. The control core fetches them, the others return at once.
+ * l3   offset of the table in L3, whose rows begin at words
+ * nine_cores   1 */
+typedef struct {
+    int32_t first, last_row, width, bytes_per_id;
+    uint32_t l3;
+    int32_t nine_cores;
+} me_embedding_l3_s8_params;
+
+/* ids [n], y int8 [n][width], aligned to words */
+typedef struct {
+    const void *ids;
+    int8_t *y;
+    int32_t n;
+} me_embedding_l3_s8_tile;
+
+void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_l3_s8_tile *tile);
+
 /* The row of integer number i. */
 static inline int32_t me_row_of(const me_embedding_s8_params *op, const void *ids, int32_t i)
 {
     const int32_t id = op->bytes_per_id == 4 ? ((const int32_t *)ids)[i] : ((const uint8_t *)ids)[i];
-    if (id < op->first)
-        return 0;
-    const uint32_t row = (uint32_t)id - (uint32_t)op->first;
-    return row > (uint32_t)op->last_row ? op->last_row : (int32_t)row;
+    const int32_t end = op->first + op->last_row;
+    return (id < op->first ? op->first : id > end ? end : id) - op->first;
 }
 
 #endif

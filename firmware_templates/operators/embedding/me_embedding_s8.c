@@ -2,12 +2,33 @@
 #include "me_embedding.h"
 
 #include "me_copy_rows.h"
+#include "me_math.h"
 #include "me_share.h"
 
 /* Rows of one byte: a function of an integer. */
+static void bytes_of_int32(const me_embedding_s8_params *op, const int32_t *ids, int8_t *y, int32_t n)
+{
+    const int32_t first = op->first, end = first + op->last_row;
+    const int8_t *table = op->table;
+    int32_t i = 0;
+    for (; i + 1 < n; i += 2) {
+        const int32_t a = me_max(ids[i], first), b = me_max(ids[i + 1], first);
+        const int8_t to_a = table[me_min(a, end) - first], to_b = table[me_min(b, end) - first];
+        y[i] = to_a;
+        y[i + 1] = to_b;
+    }
+    if (i < n)
+        y[i] = table[me_min(me_max(ids[i], first), end) - first];
+}
+
 static void bytes_of_ids(const me_embedding_s8_params *op, const me_embedding_s8_tile *tile)
 {
-    for (int32_t i = ME_FIRST(tile->n); i < ME_LAST(tile->n); i++)
+    const int32_t first = ME_FIRST(tile->n), last = ME_LAST(tile->n);
+    if (op->bytes_per_id == 4) {
+        bytes_of_int32(op, (const int32_t *)tile->ids + first, tile->y + first, last - first);
+        return;
+    }
+    for (int32_t i = first; i < last; i++)
         tile->y[i] = op->table[me_row_of(op, tile->ids, i)];
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
 from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row, first
@@ -64,7 +65,8 @@ def _table_of_integers(d: GraphBuilder, name: str, x: str, value: Array, out: Sh
     ids = reshape(d, x, out[:lead])
     if math.isinf(float(np.abs(value).max())):
         raise Unsupported("a comparison of integers with an infinity")
-    low, high = math.floor(value.min()) - 1, math.ceil(value.max()) + 1
+    near = (math.floor(value.min()) - 1, math.ceil(value.max()) + 1)
+    low, high = (min(max(number, INT32.low), INT32.high) for number in near)
     if high - low >= MOST_ROWS:
         raise Unsupported(f"a comparison with integers that lie {high - low:,} apart")
     numbers = np.arange(low, high + 1).reshape(-1, *(1,) * len(own))

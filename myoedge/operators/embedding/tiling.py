@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 L1_TABLE_BYTES = 2048  # of a table that is fetched to L1 as a whole; rows of others come from L2
+L3_ROW_BYTES = 360  # that a transfer from L3 would bring in the time that one takes besides
 ROW_BYTES = 24  # that a core copies while it finds a row
+BYTE_BYTES = 8  # the same where a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -30,28 +33,48 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         """Bytes of a core, and what takes as long as bytes: rows."""
         n = sizes["id"]
         each = np.ceil(n * sizes["byte"] / engine.cores)
-        return each + ROW_BYTES * np.ceil(each / sizes["byte"])
+        return each + (ROW_BYTES if width > 1 else BYTE_BYTES) * np.ceil(each / sizes["byte"])
 
+    operands = (
+        Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
+        *((table,) if in_l1 else ()),
+        Operand("y", OUT, (count, width), ((("id", 1),), (("byte", 1),))),
+    )
+    numbers = {
+        "first": step.attrs["first"],
+        "last_row": len(rows) - 1,
+        "width": width,
+        "bytes_per_id": itemsize,
+    }
+    from_l3 = TiledKernel(
+        function="me_embedding_l3_s8",
+        axes={"id": count, "byte": width},
+        split=(),
+        operands=operands,
+        l3_tables=(_padded_rows(rows),),
+        op={**numbers, "l3": "%table"},
+        tile=lambda regions: {"ids": "@ids", "y": "@y", "n": count},
+        work=lambda sizes: sizes["id"] * (sizes["byte"] + L3_ROW_BYTES),
+        nine_cores=True,
+        in_l2=True,
+    )
     return TiledKernel(
         function="me_embedding_s8",
         axes={"id": count, "byte": width},
         split=("id", "byte"),
-        operands=(
-            Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
-            *((table,) if in_l1 else ()),
-            Operand("y", OUT, (count, width), ((("id", 1),), (("byte", 1),))),
-        ),
+        operands=operands,
         l2_tables=() if in_l1 else (table,),
-        op={
-            "first": step.attrs["first"],
-            "last_row": len(rows) - 1,
-            "width": width,
-            "bytes_per_id": itemsize,
-            "table": "@table",
-        },
+        from_l3=None if in_l1 else from_l3,
+        op={**numbers, "table": "@table"},
         tile=_tile_fields,
         work=work,
     )
+
+
+def _padded_rows(rows: Array) -> Operand:
+    """Rows that begin at words, as L3 addresses them."""
+    flat = rows.reshape(len(rows), -1)
+    return Operand.whole("table", np.pad(flat, ((0, 0), (0, -flat.shape[1] % 4))))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

@@ -49,15 +49,22 @@ class NetworkKernels:
 
     @staticmethod
     def of(
-        steps: Sequence[QuantizedNode], chip: Chip, ranks: TileRanks = NO_RANKS
+        steps: Sequence[QuantizedNode],
+        chip: Chip,
+        ranks: TileRanks = NO_RANKS,
+        *,
+        tables_in_l3: bool = False,
     ) -> NetworkKernels:
         """ranks   layers that take other tiles than the fastest by the estimate"""
-        kernels = [[(k, distinct_layer(k)) for k in candidates(step, chip)] for step in steps]
+        known = (candidates(step, chip, tables_in_l3=tables_in_l3) for step in steps)
+        kernels = [[(kernel, distinct_layer(kernel)) for kernel in each] for each in known]
         return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
 
 
-def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
+def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -> list[TiledKernel]:
     """Kernels of a layer's operator, of engines that the chip has and the layer's choice allows.
+
+    tables_in_l3   whether tables of which rows are read lie in L3
 
     Fallbacks are among them where the cores' other kernels have hardly a tile in L1; these are left
     out then where their scratch leaves L1 no room for operands, or they read operands neither in L1
@@ -74,6 +81,7 @@ def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
         fits = kernel.fallback and any(_fits_l1(known, chip) for known in usual)
         if engine and kernel.accepts(step) and not fits:
             tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
+            tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind

@@ -148,7 +148,9 @@ def plan_l1(
     search = TileSearch(
         distinct, cost, limits, network.ranks, network.chosen, network.alone, network.grids
     )
-    resident = choose_resident(kernels, tensors, room, search.pick)
+    apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
+    near = [t for t in tensors if apart.isdisjoint((t.producer, *(at for at, *_ in t.readers)))]
+    resident = choose_resident(kernels, near, room, search.pick)
     problem = PlacementProblem(kernels, room, cost, limits)
     placed = _placed_layers(problem, resident, search.pick)
     while isinstance(placed, int):
@@ -227,7 +229,8 @@ def _placed_layers(
         operands = resident_operands(index, kernel, resident)
         left = room_left(index, resident, problem.l1_bytes)
         hidden = Hidden(hidden_cycles(spare))
-        choice = pick(index, kernel, left, frozenset(operands), hidden)
+        choice = in_place(kernel) if kernel.in_l2 else None
+        choice = choice or pick(index, kernel, left, frozenset(operands), hidden)
         if choice is None and not operands:
             choice = _with_more_in_l2(problem, index, left)
         if choice is not None:

@@ -51,6 +51,7 @@ KERNELS = {
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
+    "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
