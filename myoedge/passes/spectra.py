@@ -17,7 +17,8 @@ from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrit
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, reshape
-from myoedge.operators.spectral.definition import CURVES, LENGTHS
+from myoedge.operators.spectral.definition import CURVES
+from myoedge.operators.spectral.fourier import has_transform
 from myoedge.operators.spectral.transforms import PARTS, as_products
 from myoedge.passes.fuse import SQUARES
 
@@ -34,7 +35,7 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     while made and made[0].op != "spectrogram":
         views.append(made[0])
         made = _made_alike(graph, *(n.inputs[0] for n in made))
-    if not made or graph.shape(made[0].inputs[1])[0] not in LENGTHS:
+    if not made or not has_transform(graph.shape(made[0].inputs[1])[0]):
         return None
     patch, attrs = GraphBuilder(graph, node), {"hop": made[0].attrs["hop"], "chain": ()}
     y = patch.add("spectrogram", *made[0].inputs, **attrs)

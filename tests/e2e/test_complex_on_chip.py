@@ -47,3 +47,27 @@ def test_exact_in_tiles(tmp_path: Path) -> None:
     assert layers["magnitude"]["tile"]
     assert found.onnx_db is not None
     assert found.onnx_db >= 40.0
+
+
+class Power(nn.Module):
+    """Log power of frames of 60 samples: stages of 2, 3 and 5."""
+
+    window: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(60))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spectra = torch.stft(x, 60, 24, window=self.window, return_complex=True)
+        return torch.log10(spectra.abs().square() + 1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_spectrograms_of_mixed_radix_are_exact(tmp_path: Path) -> None:
+    calib = np.random.default_rng(0).standard_normal((2, 3, 300)).astype(np.float32)
+    model = save_exported(Power().eval(), (torch.zeros(3, 300),), tmp_path / "model.pt2")
+    build = myoedge.build(model, target="gap9", calib=calib, output=tmp_path / "out")
+    found = myoedge.validate(build, on=("host", "simulator"), onnx=True)
+    assert (found.exact["host"], found.exact["simulator"]) == (True, True)
+    assert build.report["quantization"]["sqnr_db"] >= 40.0

@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import Chain, Draw, DrawnUse
+from myoedge.operators.spectral.fourier import halved
 
 CURVES: tuple[Chain, ...] = (
     (), (("square",),), (("abs",), ("pow", 2.0), ("affine", 0.05, 1e-6), ("log10",)),
@@ -27,7 +28,7 @@ y.permute(2, 0, 1).reshape(-1, *x0.shape[1:], length // 2 + 1)
 
 def spectrogram(d: Draw) -> DrawnUse:
     """Several lanes, each with a factor and an offset of its own."""
-    length, lanes = d.pick([8, 16, 32, 64, 256]), d.shape(0, 2, 3)
+    length, lanes = d.pick([8, 16, 32, 64, 256, 6, 12, 20, 60, 66, 98]), d.shape(0, 2, 3)
     hop, count = d.integer(1, length + 3), math.prod(lanes)
     samples = length + d.integer(0, 4 * hop)
     window = np.hanning(length + 1)[:-1] if d.flag() else d.rng.uniform(0, 2, length)
@@ -41,7 +42,7 @@ def slack(case: Any) -> Array:
     """Chords between 16 points an octave, which lie within the output's range and an eighth of it
     beyond, and magnitudes that some steps of 2**-15 blur."""
     window, scale, offset = case.weights
-    unit = case.params("x0").scale * len(window) * float(np.abs(window).max()) * 2.0**-15
+    unit = case.params("x0").scale * halved(len(window)) * float(np.abs(window).max()) * 2.0**-15
     attrs = {**case.attrs, "chain": ()}
     ones, none = np.ones(scale.size), np.zeros(scale.size)
     x = case.dequantized[0]

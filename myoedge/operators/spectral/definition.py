@@ -28,14 +28,21 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.spectral.fourier import (
+    INT31,
+    halved,
+    is_mixed,
+    products_of,
+    tables_of,
+    transformed,
+)
 from myoedge.targets.chip import Engine
 
-LENGTHS = tuple(1 << bits for bits in range(3, 11))  # samples of a frame: 8 .. 1,024
 # What a curve may hold, as it is taken between points; other functions follow as tables.
 CURVES = frozenset(
     ("abs", "affine", "clamp", "log", "log10", "log1p", "log2", "neg", "pow", "sqrt", "square")
 )
-INT31, HALF = 2**31 - 1, np.iinfo(np.int16)
+HALF = np.iinfo(np.int16)
 OCTAVE = 16  # points of the curve in an octave of power
 CURVE = 63 * OCTAVE + 1  # powers of the transform lie below 2**63
 WIDEST = 1518500250  # sqrt(2) * 2**30: no part of a transform is larger, at any stage
@@ -77,11 +84,8 @@ def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopN
 
 
 def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Products of the window, of n / 2 log2(n / 2) / 2 butterflies, and of the real spectrum."""
-    length = shapes[1][0]
-    half = int(length) // 2
-    butterflies = half // 2 * (half.bit_length() - 1)
-    return int(math.prod(out[:-1])) * (length + 4 * butterflies + 2 * half)
+    """Products of the transforms of all frames and lanes."""
+    return int(math.prod(out[:-1])) * products_of(int(shapes[1][0]))
 
 
 def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -95,14 +99,10 @@ def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """The window in Q31, the curve over its reach, and a factor and an offset for every lane.
-
-    order   int16 [n / 2]: bits of 0, 1, 2 .. in reverse, in which a transform is begun
-    roots   int32 [n / 2, 2]: exp(-2 pi i k / n) in Q31
-    """
+    """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
-    unit = inputs.params(0).scale * len(window) * largest * 2.0**-15
+    unit = inputs.params(0).scale * halved(len(window)) * largest * 2.0**-15
     curve, middle, step = _curve(inputs, unit, scale, offset)
     y = inputs.target
     lanes = [
@@ -110,13 +110,9 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         for a, b in zip(scale.tolist(), (scale * middle + offset).tolist(), strict=True)
     ]
     bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in lanes)
-    length = len(window)
-    half, bits = length // 2, length.bit_length() - 2
-    roots = np.exp(-2j * np.pi * np.arange(half) / length)
     arrays = {
         "window": np.rint(window / largest * INT31).astype(np.int32),
-        "order": np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)], np.int16),
-        "roots": np.rint(np.stack([roots.real, roots.imag], 1) * INT31).astype(np.int32),
+        **tables_of(len(window)),
         "curve": curve,
         "mult": np.array([c.mult[0] for c in lanes], np.int32),
         "offset": np.array([c.offset for c in lanes], np.int32),
@@ -149,61 +145,6 @@ def _curve(
     return rounded.astype(np.int16), middle, step
 
 
-def _high(a: Array, b: Array | int) -> Array:
-    """The upper half of a product of 64 bits."""
-    return np.asarray(np.multiply(a, b, dtype=np.int64) >> 32)
-
-
-def _begun(z: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The first two stages at once: sums of four."""
-    (a, b, c, d), (e, f, g, h) = ([part[..., i::4] for i in range(4)] for part in z)
-    re = (a + b + c + d, a - b + g - h, a + b - c - d, a - b - g + h)
-    im = (e + f + g + h, e - f - c + d, e + f - g - h, e - f + c - d)
-    return _woven(re), _woven(im)
-
-
-def _woven(parts: Sequence[Array]) -> Array:
-    return np.stack(parts, -1).reshape(*parts[0].shape[:-1], -1)
-
-
-def _stage(z: tuple[Array, Array], size: int, w: Array) -> tuple[Array, Array]:
-    """Butterflies of groups of `size`: halves of a + b w and a - b w."""
-    shape = (*z[0].shape[:-1], -1, 2, size // 2)
-    (re, im), (cos, sin) = (part.reshape(shape) for part in z), w.T
-    b, d = re[..., 1, :], im[..., 1, :]
-    t, u = _high(b, cos) - _high(d, sin), _high(b, sin) + _high(d, cos)
-    a, c = re[..., 0, :] >> 1, im[..., 0, :] >> 1
-    made = np.stack([a + t, a - t], -2), np.stack([c + u, c - u], -2)
-    return made[0].reshape(z[0].shape), made[1].reshape(z[1].shape)
-
-
-def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array]:
-    """int16 [..., n] times the window -> n / 2 + 1 real and imaginary parts, 2**15 / n of them."""
-    w = step["roots"].astype(np.int64)
-    length = len(step["window"])
-    half = length // 2
-    samples = _high(x.astype(np.int64) << 14, step["window"])
-    pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step["order"], :]
-    z = _begun((pairs[..., 0], pairs[..., 1]))
-    for size in (1 << bits for bits in range(3, half.bit_length())):
-        z = _stage(z, size, w[:: length // size][: size // 2])
-    return _real_spectrum(z, w[: half // 2 + 1])
-
-
-def _real_spectrum(z: tuple[Array, Array], w: Array) -> tuple[Array, Array]:
-    """Spectrum of n real samples from the transform of their pairs as n / 2 complex numbers."""
-    half = z[0].shape[-1]
-    at = np.arange(half // 2 + 1)
-    (re, im), (back_re, back_im) = ([p[..., i % half] >> 1 for p in z] for i in (at, half - at))
-    even, odd = (re + back_re, im - back_im), (im + back_im, back_re - re)
-    cos, sin = w.T
-    t = _high(odd[0], cos) - _high(odd[1], sin), _high(odd[0], sin) + _high(odd[1], cos)
-    first = [(e >> 1) + o for e, o in zip(even, t, strict=True)]
-    last = [((e >> 1) - o)[..., -2::-1] for e, o in zip(even, t, strict=True)]
-    real, imaginary = (np.concatenate(pair, -1) for pair in zip(first, last, strict=True))
-    return real, imaginary
-
-
 def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
     """int64: the curve at a power, between its points; of the larger part 15 bits count."""
     a, b = np.abs(real), np.abs(imaginary)
@@ -234,7 +175,8 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Some frames at a time, all lanes of them."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step["window"])
-    names = ("window", "order", "roots", "curve")
+    mixed = is_mixed(length)
+    names = ("window", "order", "roots", "curve", *(("radixes",) if mixed else ()))
     arrays: dict[str, Array] = {name: step[name] for name in names}
     last = [np.zeros(lanes, np.int32), *(step[name] for name in ("mult", "offset", "shift"))]
     arrays["channels"] = np.stack(last, axis=1)
@@ -246,7 +188,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
     transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
     return TiledKernel(
-        function="me_spectrogram_s16",
+        function="me_spectrogram_mixed_s16" if mixed else "me_spectrogram_s16",
         axes={"t": count, "r": length},
         split=("t",),
         operands=operands,
@@ -256,11 +198,12 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "hop": step.attrs["hop"],
             "low": step.low,
             "high": step.high,
+            **({"stages": len(step["radixes"])} if mixed else {}),
             **{name: f"@{name}" for name in arrays},
             "scratch": "@scratch",
         },
         tile=_tile,
-        scratch=lambda _: engine.cores * 4 * length,
+        scratch=lambda _: engine.cores * (8 if mixed else 4) * length,
         work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * (transforms + 10 * bins),
     )
 
