@@ -57,6 +57,7 @@ static ME_NOINLINE void read_padded(me_gemm *gemm)
     windows->plane_step = rows_apart;
     if (rows_in_one_piece(op))
         windows->skip = rows_apart - windows->piece;
+    windows->in_place = op->in_place;
     if (op->narrow) {
         windows->in_place = true;
         windows->x_step = rows_apart;
@@ -127,10 +128,10 @@ void me_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
     };
     me_gemm_windows *windows = &gemm.windows;
     const bool inside = lies_inside(op, tile);
-    if (tile->padded && (op->narrow || !inside))
+    if (tile->padded && (op->narrow || op->in_place || !inside))
         read_padded(&gemm);
     else if (inside && !op->together) {
-        windows->in_place = me_windows_in_words(windows);
+        windows->in_place = op->in_place || me_windows_in_words(windows);
         windows->in_step = windows->in_place && windows->row_step == windows->columns * windows->step;
     } else if (!inside)
         me_find_inside(windows);

@@ -20,12 +20,14 @@
 /* c: input channels. Padding has the value x_zero.
  * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights; then
  * windows are read where they lie in tile.padded. For dilation_w = 1 only.
- * together: windows of many taps are gathered once, by all cores; narrow is 0. What a gathered window has
+ * in_place: windows of one piece each are read where they lie, across words: in tile.padded, or in x
+ * where they lie in it and are whole words long
+ * together: windows of many taps are gathered once, by all cores; narrow and in_place are 0. What a gathered window has
  * behind its last tap is multiplied by zeros */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
     me_scale scale;
-    int32_t narrow, together;
+    int32_t narrow, in_place, together;
 } me_conv_s8_params;
 
 /* x        rows x cols x c that exist, row_stride bytes between rows

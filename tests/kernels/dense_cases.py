@@ -66,6 +66,7 @@ class Asked:
     linear: bool = False
     padded: bool = False  # there is room for x with its padding
     together: bool = False  # windows are gathered once, by all cores
+    crossing: bool = False  # windows of one piece are read across words
     nine_cores: bool = False  # core 8 computes as well: a linear layer whose rows are read in place
     seed: int = 0
 
@@ -166,12 +167,18 @@ def _conv_structs(a: Asked, step: QuantizedNode, scale: Fields) -> tuple[Fields,
     """me_conv_s8_params and me_conv_s8_tile."""
     names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
     shape = dict(zip(names, (*a.kernel, *a.stride, *a.dilation), strict=True))
-    ways = {"narrow": int(a.narrow), "together": int(a.together)}
+    ways = {"narrow": a.narrow, "in_place": a.crossing, "together": a.together}
     region = {"x": "x", "h": a.h, "w": a.w, "pad_top": a.pads[0][0], "pad_left": a.pads[1][0]}
     region["row_stride"] = a.w * a.c + a.row_gap
     ends = {"oh": step.out[1], "ow": step.out[2], "k": a.k, "y_stride": a.k + a.y_gap}
     padded = "padded" if a.padded else None
-    op = {"c": a.c, **shape, "x_zero": step["x_zero"], **scale, **ways}
+    op = {
+        "c": a.c,
+        **shape,
+        "x_zero": step["x_zero"],
+        **scale,
+        **{name: int(way) for name, way in ways.items()},
+    }
     return op, {
         **region,
         **OPERANDS,

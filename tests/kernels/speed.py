@@ -125,6 +125,10 @@ def pooled(op: str, n: int, c: int) -> Callable[[], tuple[str, Case]]:
     )
 
 
+def paired(op: str, *shapes: tuple[int, ...]) -> Callable[[], tuple[str, Case]]:
+    return lambda: ("elementwise", pair_case(seeded(), op, *shapes, 0, simple=True))
+
+
 def steps(kernel: str, units: int) -> Callable[[], tuple[str, Case]]:
     """32 steps, one behind the other."""
     return lambda: ("recurrent", steps_case(seeded(), kernel, 32, 1, units))
@@ -199,6 +203,14 @@ ROWS: Mapping[str, Row] = {
         from_l2=patches,
         wanted=(8.0, 7.0),
     ),
+    "conv 1x64 8x400, 1 -> 8": Row(
+        1_642_496,
+        from_l2=lambda: Layer(Last(nn.Conv2d(1, 8, (1, 64), padding=(0, 32))), ((1, 8, 400, 1),)),
+        wanted=(0.0, 10.0),
+    ),
+    "conv 1x15 8x400, 1 -> 2": Row(
+        92_640, from_l2=lambda: Layer(Last(nn.Conv2d(1, 2, (1, 15))), ((1, 8, 400, 1),))
+    ),
     "depthwise 3x3 16x16x64": Row(
         147_456,
         kernel=lambda: ("depthwise", case_of(seeded(), Conv(16, 16, 64), simple=True)),
@@ -238,6 +250,8 @@ ROWS: Mapping[str, Row] = {
         wanted=(1.3, 0.0),
         unit="result",
     ),
+    "product 256x4": Row(1024, kernel=paired("mul", (256, 4), (256, 4)), unit="result"),
+    "product 256x1 times 256x4": Row(1024, kernel=paired("mul", (256, 1), (256, 4)), unit="result"),
     "table 16384": Row(
         16_384,
         kernel=lambda: ("elementwise", table_cases()[0]),

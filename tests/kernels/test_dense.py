@@ -55,6 +55,23 @@ def together(seed: int) -> Asked:
     return replace(asked, c=4 * (1 + asked.c % 5), padded=False, together=True)
 
 
+def crossing(seed: int) -> Asked:
+    """The same with windows of one row that are read across words, padded or whole words long."""
+    asked = drawn_conv(seed)
+    (top, bottom), (left, right) = asked.pads
+    taps = (1, 4 * asked.kernel[1]) if seed % 2 else (1, asked.kernel[1])
+    return replace(
+        asked,
+        h=asked.h + top + bottom,
+        w=asked.w + left + right + taps[1] * asked.dilation[1],
+        kernel=taps,
+        dilation=(asked.dilation[0], 1),
+        pads=((0, 0), (0, 0) if seed % 2 else (left, right)),
+        padded=not seed % 2,
+        crossing=True,
+    )
+
+
 def in_words(seed: int) -> Asked:
     """The same with windows that are read where they lie; rows of them lie in step, or do not."""
     asked = drawn_conv(seed)
@@ -116,6 +133,7 @@ def drawn() -> Sequence[Case]:
     linears = [conv_case(drawn_linear(seed)) for seed in range(COUNT // 2)]
     convs += [conv_case(together(seed)) for seed in range(COUNT, COUNT + COUNT // 2)]
     convs += [conv_case(in_words(seed)) for seed in range(2 * COUNT, 2 * COUNT + COUNT // 3)]
+    convs += [conv_case(crossing(seed)) for seed in range(3 * COUNT, 3 * COUNT + COUNT // 3)]
     return [*convs, *linears, *(drawn_matmul(seed) for seed in range(COUNT // 2))]
 
 

@@ -92,7 +92,7 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n",),
         operands=(conv.read(channels), *packed, *table, conv.write(channels)),
-        op={**conv.fields(1, step), "narrow": 0, "together": 0},
+        op={**conv.fields(1, step), "narrow": 0, "in_place": 0, "together": 0},
         tile=lambda regions: {**tile_fields(regions), "padded": "@none"},
         scratch=lambda sizes: scratch(
             k_h, k_w, 4 * sizes.get("k", whole), sizes["t1"], engine.cores

@@ -15,6 +15,8 @@ from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
 
+CROSSING_WORDS = 1024  # of weights: with more of them words are read across others too often
+
 
 @dataclass(frozen=True, slots=True)
 class Spatial:
@@ -69,6 +71,19 @@ class Spatial:
         three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
         return three and self.dilation[1] == 1
 
+    @property
+    def crossing(self) -> bool:
+        """Whether windows of one piece each lie across words, and are read so: that takes less time
+        than copies of them."""
+        in_one = self.kernel[0] == 1 and (self.kernel[1] == 1 or self.dilation[1] == 1)
+        return in_one and self.unaligned and -(-self.taps // 4) * self.y[-1] <= CROSSING_WORDS
+
+    @property
+    def unaligned(self) -> bool:
+        """Whether some windows begin or end within a word."""
+        c = self.x[-1]
+        return (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4 > 0
+
     def reach(self, sizes: Sizes) -> tuple[Any, Any]:
         """Rows and columns of the input, padding included, that a tile's windows reach over."""
         axes = zip(("t0", "t1"), self.kernel, self.stride, self.dilation, strict=True)
@@ -80,16 +95,20 @@ class Spatial:
         rows, columns = self.reach(sizes)
         return round_up(rows * columns * self.x[-1], 4) + 4
 
-    def windows(self) -> dense.Windows:
-        """Windows as me_conv reads them; narrow ones lie anywhere, a word for every row."""
+    def windows(self, *, once: bool = False) -> dense.Windows:
+        """Windows as me_conv reads them; narrow ones lie anywhere, a word for every row.
+
+        once   all windows are copied
+        """
         c = self.x[-1]
         if self.narrow:
             return dense.Windows(self.kernel[0], crossing=True)
+        if self.crossing and not once:
+            return dense.Windows(-(-self.taps // 4), crossing=True)
         in_one = self.kernel[1] == 1 or self.dilation[1] == 1
         runs = self.kernel[0] * (1 if in_one else self.kernel[1])
         run = c * (self.kernel[1] if in_one else 1)
-        apart = (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4
-        return dense.Windows(-(-self.taps // 4), runs > 1 or apart > 0, runs, run % 4)
+        return dense.Windows(-(-self.taps // 4), runs > 1 or self.unaligned, runs, run % 4)
 
     @property
     def edge_share(self) -> float:

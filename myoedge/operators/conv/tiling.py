@@ -70,6 +70,7 @@ def is_large_pointwise(step: QuantizedNode) -> bool:
 class _Dense:
     """Windows as me_conv_s8 reads them.
 
+    in_place  they are read across words
     gather    each core copies those that it multiplies, `room` bytes of scratch for all
     padded    the input is brought in with its padding first
     together  all windows are copied once, by all cores
@@ -78,6 +79,7 @@ class _Dense:
 
     conv: Spatial
     windows: dense.Windows
+    in_place: bool
     gather: bool
     padded: bool
     together: bool
@@ -91,10 +93,14 @@ class _Dense:
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
         few = c <= FEW_CHANNELS and conv.kernel[0] > 1
-        room, padded = dense.scratch(conv.taps, cores), conv.narrow or (few and reaches_over)
+        in_place = conv.crossing and not once
+        room = 0 if in_place else dense.scratch(conv.taps, cores)
+        padded = conv.narrow or (few and reaches_over)
+        padded = padded or (in_place and (reaches_over or conv.taps % 4 > 0))
         return _Dense(
             conv,
-            conv.windows(),
+            conv.windows(once=once),
+            in_place=in_place,
             gather=not conv.pointwise or c % 4 != 0,
             padded=padded and not once,
             together=once or (room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise),
@@ -102,6 +108,11 @@ class _Dense:
             table=dense.TABLE if step.table is not None else 0,
             cores=cores,
         )
+
+    @property
+    def ways(self) -> dict[str, bool]:
+        """Fields of me_conv_s8_params."""
+        return {"narrow": self.conv.narrow, "in_place": self.in_place, "together": self.together}
 
     @property
     def has_edges(self) -> bool:
@@ -188,7 +199,7 @@ def _dense_in_tiles(
     table, how = table_operand(step), _Dense.of(step, conv, engine.cores, once=once)
     packed = _packed(step["weight"], conv)
     weights = weight_operands(packed, packed_channels(step), k, conv.group)
-    ways = {"narrow": int(conv.narrow), "together": int(how.together)}
+    ways = {name: int(value) for name, value in how.ways.items()}
     x = replace(conv.read(()), row_stride="row_stride")
     return TiledKernel(
         function="me_conv_s8",
