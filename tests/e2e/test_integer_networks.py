@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 
 TOKENS, VOCABULARY, WIDTH = 24, 3000, 48  # the table, 140 KiB, does not fit L1
@@ -83,3 +84,34 @@ def test_rows_come_from_l3_where_l2_is_too_small_for_the_table(width: int, tmp_p
     assert words["l3_moved_bytes"] == TOKENS * width
     assert report["memory"]["l3_weights_bytes"] > VOCABULARY * (width + width % 4)
     assert report["memory"]["l2_peak_bytes"] <= 10 * 1024
+
+
+class Tokens(nn.Module):
+    """A causal convolution over tokens that come one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.conv = nn.Embedding(40, 16), nn.Conv1d(16, 8, 3)
+
+    def forward(self, ids: Tensor, kept: Tensor) -> Tensor:
+        x = (self.words(ids) * kept.unsqueeze(-1)).transpose(1, 2)
+        return self.conv(F.pad(x, (2, 0))).relu().transpose(1, 2)
+
+
+def test_ids_are_pushed_into_a_stream(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    given = {"ids": rng.integers(0, 40, (8, 1, 20)), "kept": rng.random((8, 1, 20)) > 0.2}
+    inputs = tuple(torch.from_numpy(x[0]) for x in given.values())
+    path = save_exported(Tokens().eval(), inputs, tmp_path / "model.pt2")
+    build = myoedge.build(path, calib=given, output=tmp_path / "out", stream=True)
+    found = myoedge.validate(build, on=("host", "simulator"), input=given)
+    assert (found.exact["host"], found.exact["simulator"]) == (True, True)
+    build.reset()
+    ids, kept = (x[0][0] for x in given.values())
+    rows = np.concatenate([build.push(ids[t], kept[t]) for t in range(20)])
+    wanted = torch.export.load(path).module()(*inputs).detach().numpy()[0]
+    np.testing.assert_allclose(rows.reshape(20, 8), wanted, atol=0.05 * np.abs(wanted).max())
+    with pytest.raises(MyoedgeError) as caught:
+        build.push(40, True)
+    assert caught.value.code == "E229"
