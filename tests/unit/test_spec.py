@@ -99,7 +99,7 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
     "no elements": ("imported", empty),
     "not finite float32": ("imported", not_finite),
     "more than 32768": ("imported", long_rows),
-    "indices of argmax": (
+    "computes with integers": (
         "imported", lambda: after("argmax", ("table", ABS), axis=1, keepdim=False)),
     "do not fit": ("imported", lambda: replace(
         sound(), borders={"x": InputNormalization((1, 2), (0, 0), 2)})),
