@@ -101,6 +101,11 @@ def resized(
     return lambda: Layer(Last(made) if len(shape) == 4 else made, (shape,))
 
 
+def normalised(norm: nn.Module) -> Callable[[], Layer]:
+    """Channels last."""
+    return lambda: Layer(Last(norm), ((1, 20, 20, 64),))
+
+
 def product(m: int, c: int, k: int) -> Callable[[], Layer]:
     return lambda: Layer(Function(torch.matmul), ((m, c), (c, k)))
 
@@ -272,6 +277,20 @@ ROWS: Mapping[str, Row] = {
     ),
     "layer norm 128 x 192": Row(24_576, kernel=normed(wide=False), unit="result"),
     "layer norm 128 x 192, 16 bits": Row(24_576, kernel=normed(wide=True), unit="result"),
+    "group norm of 8 groups 20x20x64": Row(
+        25_600, from_l2=normalised(nn.GroupNorm(8, 64)), unit="result"
+    ),
+    "instance norm 20x20x64": Row(25_600, from_l2=normalised(nn.InstanceNorm2d(64)), unit="result"),
+    "layer norm 16 x 4096": Row(
+        65_536,
+        from_l2=lambda: Layer(Function(lambda x: F.layer_norm(x, (4096,))), ((16, 4096),)),
+        unit="result",
+    ),
+    "deviation of 64 signals of 400": Row(
+        25_600,
+        from_l2=lambda: Layer(Function(lambda x: x.std(-1)), ((64, 400),)),
+        unit="element",
+    ),
     "bilinear 48x48x16 to 96x96": Row(
         147_456, from_l2=resized((1, 48, 48, 16), (96, 96), "bilinear"), unit="result"
     ),
