@@ -258,6 +258,11 @@ def draw_magnitude(rng: np.random.Generator) -> Case:
     return {}, [shape, shape], []
 
 
+def draw_scan(rng: np.random.Generator) -> Case:
+    steps, width = ints(rng, 2, 6, 2)
+    return {"axis": 1}, [(1, steps, width)] * 2, []
+
+
 def draw_rotary(rng: np.random.Generator) -> Case:
     period, pairs, heads = ints(rng, 1, 5, 3)
     angle = rng.normal(size=(period, pairs))
@@ -372,6 +377,7 @@ CASES: Mapping[str, Draw] = {
     "reshape": draw_reshape,
     "rms_norm": lambda rng: draw_norm(rng, 1),
     "rotary": draw_rotary,
+    "scan": draw_scan,
     "slice": draw_slice,
     "softmax": draw_row,
     "spectrogram": draw_spectrogram,

@@ -15,6 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import Window, attend, fits, window_of
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.rotary import find_rotary
+from myoedge.passes.steps import roll_steps
 
 
 @rewrites("matmul")
@@ -142,5 +143,5 @@ def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
     return numbers.reshape(-1)
 
 
-FIND: tuple[Rule, ...] = (find_rotary, fuse_attention)
+FIND: tuple[Rule, ...] = (find_rotary, fuse_attention, roll_steps)
 SIMPLIFY: tuple[Rule, ...] = (cancel_rotary, split_linear)

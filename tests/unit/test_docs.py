@@ -230,7 +230,7 @@ def test_the_page_of_operators_is_up_to_date() -> None:
 # Or asked for, or on streams.
 FOUND_BY_PASSES = {
     "magnitude", "rotary", "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm",
-    "running_power", "majority", "ctc_new",
+    "running_power", "majority", "ctc_new", "scan",
 }  # fmt: skip
 
 

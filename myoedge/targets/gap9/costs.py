@@ -49,6 +49,7 @@ KERNELS = {
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
+    "me_scan_s8": KernelCost(33, 300, 400),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linear recurrences in tiles: all steps of as many elements as fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.targets.chip import Engine
+
+NUMBERS = ("a_zero", "a_mult", "a_shift", "bits", "b_zero", "b_mult", "b_shift", "y_zero")
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """a, b, y [outer, n, inner]: cut around the axis and within it, never along it."""
+    outer, n, inner = outer_inner(step.out, step.attrs["axis"])
+    shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+    sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most of them, in all steps."""
+        return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
+
+    return TiledKernel(
+        function="me_scan_s8",
+        axes={"o": outer, "i": inner},
+        split=("o", "i"),
+        operands=tuple(Operand(name, source, shape, dims) for name, source in sources),
+        op={"n": n, **{name: step[name] for name in NUMBERS}},
+        tile=_tile,
+        work=work,
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    outer, _, inner = regions["y"].extent
+    return {"a": "@a", "b": "@b", "y": "@y", "outer": outer, "inner": inner}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule that rolls loops which export has written out: recurrences, and what is made of each
+step.
+
+Results of equal steps that are joined are one result of joined operands, step by step, down to the
+slices of one tensor; a chain of states h = a h + b is the operator `scan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
+from myoedge.graph.rewrite import Rewrite, made_by, rewrites
+from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, transpose
+
+FEWEST = 4  # steps
+PAIRS = ("add", "sub", "mul")
+
+
+@rewrites("concat")
+def roll_steps(graph: Graph, node: Node) -> Rewrite | None:
+    """Joined results of the steps of a loop are computed for all steps at once, its states by a
+    scan."""
+    axis, shape = node.attrs["axis"], graph.shape(node.inputs[0])
+    if len(node.inputs) < FEWEST or any(graph.shape(x)[axis] != 1 for x in node.inputs):
+        return None
+    patch = GraphBuilder(graph, node)
+    steps = _stacked(patch, node.inputs)
+    if steps is None or all(made.op != "scan" for made in patch.nodes):
+        return None
+    rank = len(shape) + 1
+    order = (*range(1, axis + 1), 0, *range(axis + 1, rank))
+    moved = transpose(patch, steps, order)
+    return patch.last("reshape", moved, shape=graph.shape(node.name))
+
+
+def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
+    """[steps, *shape] of the tensors of every step, without a look at each; None where steps
+    differ."""
+    graph, shape = patch.graph, patch.graph.shape(names[0])
+    if all(map(graph.is_const, names)):
+        return patch.constant(np.stack([graph.constants[name] for name in names]))
+    nodes = [node for node in map(graph.producer.get, names) if node is not None]
+    if len(nodes) < len(names) or any(graph.shape(name) != shape for name in names):
+        return None
+    states = _states(patch, nodes)
+    if states is not None:
+        return states
+    first = nodes[0]
+    if any(n.op != first.op or len(n.inputs) != len(first.inputs) for n in nodes):
+        return None
+    if first.op == "slice":
+        return _slices(patch, nodes)
+    columns = list(zip(*(n.inputs for n in nodes), strict=True))
+    attrs = _with_steps(first, (len(names), *shape))
+    if attrs is None or any(n.attrs != first.attrs for n in nodes):
+        return None
+    if first.op in PAIRS:
+        pair = [_operand(patch, column, len(shape)) for column in columns]
+        return None if None in pair else patch.add(first.op, *filter(None, pair), **attrs)
+    stacked = [_stacked(patch, column) for column in columns[: 1 + (first.op == "matmul")]]
+    rest = columns[len(stacked) :]
+    if None in stacked or any(len({*column}) > 1 for column in rest):
+        return None
+    return patch.add(first.op, *filter(None, stacked), *first.inputs[len(stacked) :], **attrs)
+
+
+def _with_steps(node: Node, shape: Shape) -> Attrs | None:
+    """Attributes with one more axis in front; None for operators that have no such form."""
+    attrs = node.attrs
+    by_op: dict[str, Attrs] = {
+        **dict.fromkeys((*PAIRS, "table", "linear", "matmul"), attrs),
+        "reshape": {"shape": shape},
+        "transpose": {**attrs, "perm": (0, *(axis + 1 for axis in attrs.get("perm", ())))},
+    }
+    if node.op in ("sum", "mean"):
+        return {**attrs, "axes": tuple(axis + 1 for axis in attrs["axes"])}
+    return by_op.get(node.op)
+
+
+def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str | None:
+    """[steps, ...] of this rank and one more, or [1, ...] of what all steps read."""
+    shape = ranked(patch.shape(names[0]), rank)
+    if len({*names}) > 1:
+        stacked = _stacked(patch, names)
+        return None if stacked is None else reshape(patch, stacked, (len(names), *shape))
+    value = patch.graph.constants.get(names[0])
+    if value is not None:
+        return patch.constant(value.reshape(1, *shape))
+    return reshape(patch, names[0], (1, *shape))
+
+
+def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
+    """Slices of one tensor, one behind the other along an axis, as that tensor."""
+    source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
+    axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
+    if len(axes) != 1 or any(node.inputs[0] != source for node in nodes):
+        return None
+    (axis,) = axes
+    starts = [c[axis][0] for c in cuts]
+    step = starts[1] - starts[0]
+    expected = [(starts[0] + t * step, starts[0] + t * step + 1, 1) for t in range(len(nodes))]
+    if not step or [c[axis] for c in cuts] != expected:
+        return None
+    stop = starts[-1] + (1 if step > 0 else -1)
+    all_cuts = tuple((starts[0], stop, step) if d == axis else c for d, c in enumerate(cuts[0]))
+    y = patch.add("slice", source, cuts=all_cuts)
+    rest = (d for d in range(len(all_cuts)) if d != axis)
+    return reshape(
+        patch, transpose(patch, y, (axis, *rest)), (len(nodes), *patch.graph.shape(nodes[0].name))
+    )
+
+
+def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
+    """States h = a h + b of a loop that begins with zeros, or with the first of them; None where
+    these are none."""
+    graph, shape, factors, terms = patch.graph, patch.graph.shape(nodes[0].name), [], []
+    for number, node in enumerate(nodes):
+        before = nodes[number - 1].name if number else ""
+        found = _factor_and_term(graph, node, before)
+        if found is None and number:
+            return None
+        factor, term = found or ("", _without_zeros(graph, node))
+        factors += [factor] if factor else []
+        terms.append(term)
+    a, b = _operand(patch, factors, len(shape)), _operand(patch, terms, len(shape))
+    if b is None:
+        first, rest = (_operand(patch, names, len(shape)) for names in (terms[:1], terms[1:]))
+        b = None if first is None or rest is None else patch.add("concat", first, rest, axis=0)
+    if a is None or b is None:
+        return None
+    steps = (len(nodes), *shape)
+    if patch.shape(a)[0] not in (1, len(nodes)):  # a factor of the zeros in front of all
+        a = expand(patch, a, (len(factors), *shape))
+        a = patch.add("concat", patch.constant(np.zeros((1, *shape))), a, axis=0)
+    return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)
+
+
+def _without_zeros(graph: Graph, node: Node) -> str:
+    """A tensor, or what zeros are added to in it."""
+    for zeros, term in (node.inputs, node.inputs[::-1]) if node.op == "add" else ():
+        if graph.is_const(zeros) and not graph.constants[zeros].any():
+            return term
+    return node.name
+
+
+def _factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str] | None:
+    """(a, b) of a state a h + b; without a state before it h is a constant of zeros."""
+    if node.op != "add" or "act" in node.attrs:
+        return None
+    for decayed, term in (node.inputs, node.inputs[::-1]):
+        product = made_by(graph, decayed, "mul")
+        for factor, h in () if product is None else (product.inputs, product.inputs[::-1]):
+            zeros = not state and graph.is_const(h) and not graph.constants[h].any()
+            if h == state or zeros:
+                return factor, term
+    return None
