@@ -80,7 +80,7 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     half = (1 << step["bits"]) >> 1
 
     def moved(w: Array, state: Array, more: Array) -> Array:
-        return np.clip(((w * state + half) >> step["bits"]) + more, -MOST - 1, MOST)
+        return np.asarray(np.clip(((w * state + half) >> step["bits"]) + more, -MOST - 1, MOST))
 
     weights = np.clip(scaled(a, "a"), -MOST - 1, MOST)
     states = along(step.attrs, weights, scaled(b, "b"), moved)
