@@ -72,7 +72,7 @@ class Unsupported(nn.Module):
         super().__init__()
         self.fine = nn.Linear(4, 4)
         self.sort = Sort()
-        self.cell = nn.RNN(4, 4, batch_first=True)
+        self.cell = nn.RNN(4, 4, nonlinearity="relu", batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cell(self.sort(self.fine(x)))[0]

@@ -140,7 +140,7 @@ def short(target: str) -> str:
 
 INSTEAD = {
     "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
-    "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
+    "rnn": "tanh, an LSTM or a GRU instead of a plain recurrent layer with relu",
     "einsum": "matmul, permute and reshape written out, which are supported",
     "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
     "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",

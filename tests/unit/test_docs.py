@@ -346,7 +346,7 @@ def test_every_operator_has_a_use_here() -> None:
     ("part", "network", "shape"),
     [
         ("lstm", torch.nn.LSTM(6, 3, proj_size=2, batch_first=True), (2, 4, 6)),
-        ("rnn", torch.nn.RNN(6, 3, batch_first=True), (2, 4, 6)),
+        ("rnn", torch.nn.RNN(6, 3, nonlinearity="relu", batch_first=True), (2, 4, 6)),
         ("einsum", Calling(lambda x: torch.einsum("bii->bi", x[..., :4])), (2, 4, 6)),
     ],
 )

@@ -138,7 +138,7 @@ class Network(nn.Module):
     def __init__(self):
         super().__init__()
         self.blocks = nn.ModuleList([Block(), Block()])
-        self.rnn = nn.RNN(17, 5, batch_first=True)
+        self.rnn = nn.RNN(17, 5, nonlinearity="relu", batch_first=True)
 
     def forward(self, x):
         for block in self.blocks:
@@ -168,7 +168,7 @@ def test_every_unsupported_operator_is_named_with_module_and_line(user_module: M
     found = dict(error.notice.facts)["found"].splitlines()
     assert found[0] == "sort, at blocks.0.sort (my_network.py:9), blocks.1.sort (my_network.py:9)"
     assert found[1] == "cumprod, at my_network.py:33"
-    assert found[2] == "rnn_tanh.input, at rnn (my_network.py:34)"
+    assert found[2] == "rnn_relu.input, at rnn (my_network.py:34)"
     tries = "\n".join(error.notice.tries)
     assert "rewrite sort" in tries
     assert "an LSTM or a GRU" in tries

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU: kept whole at import, torch's meaning, what int8 costs, what is refused."""
+"""LSTM, GRU and RNN: kept whole at import, torch's meaning, what int8 costs, what is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import thinned
 
-WAYS = [*itertools.product((nn.LSTM, nn.GRU), (1, 2), (False, True), (False, True), (False, True))]
+KINDS = (nn.LSTM, nn.GRU, nn.RNN)
+WAYS = [*itertools.product(KINDS, (1, 2), (False, True), (False, True), (False, True))]
 
 
 class Whole(nn.Module):
@@ -59,7 +60,7 @@ def values(graph: Graph, *inputs: Tensor) -> list[Array]:
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
 @pytest.mark.parametrize(("kind", "layers", "both", "batch_first", "given"), thinned(WAYS, 3))
 def test_it_means_what_torch_says(
-    kind: type[nn.LSTM | nn.GRU], layers: int, both: bool, batch_first: bool, given: bool
+    kind: type[nn.LSTM | nn.GRU | nn.RNN], layers: int, both: bool, batch_first: bool, given: bool
 ) -> None:
     torch.manual_seed(0)
     shape = {"bidirectional": both, "batch_first": batch_first, "bias": not both or given}
@@ -84,8 +85,8 @@ def test_steps_are_no_nodes() -> None:
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))]
 )
-@pytest.mark.parametrize("kind", thinned([nn.LSTM, nn.GRU]))
-def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU], seed: int) -> None:
+@pytest.mark.parametrize("kind", thinned(KINDS))
+def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU | nn.RNN], seed: int) -> None:
     """60 steps in both directions, weights as PyTorch draws them: docs/integer-semantics.md."""
     torch.manual_seed(seed)
     network = kind(24, 32, bidirectional=True)

@@ -13,7 +13,7 @@ from myoedge.frontend.onnx.convert import OLDEST
 # are all there are; "" is for those that leave no choice but another network.
 MISSING: Mapping[str, tuple[str, ...]] = {
     "LSTM or GRU": (
-        "CausalConvWithState", "LinearAttention", "RNN",
+        "CausalConvWithState", "LinearAttention",
     ),
     "MatMul and Softmax written out, which are supported": (
         "Attention", "FlexAttention", "RotaryEmbedding",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of LSTM and GRU: for every layer and direction gates, then steps."""
+"""Import rows of LSTM, GRU and plain recurrent layers with tanh: for every layer and direction
+gates, then steps."""
 
 from __future__ import annotations
 
@@ -20,9 +21,10 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row
 
-GATES = {"lstm": 4, "gru": 3}
-ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}  # of ONNX: i, o, f, c and z, r, h
-ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn": (0,)}  # of ONNX: i, o, f, c and z, r, h
+ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"], "rnn": ["tanh"]}
+OPEN = 30.0  # sum of a gate: its sigmoid is 1 in 16 bits, of the negative one 0
 
 
 class Weights(NamedTuple):
@@ -53,6 +55,18 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
     return np.asarray(_gate_by_gate(rows, gates).swapaxes(0, 1).reshape(rows.shape))
 
 
+def as_gru(learnt: Weights) -> Weights:
+    """A plain recurrent layer as a GRU that resets nothing and keeps nothing."""
+    w, r, bias_w, bias_r = learnt
+    ones = np.ones_like(bias_w)
+    return Weights(
+        np.concatenate([np.zeros_like(w), np.zeros_like(w), w]),
+        np.concatenate([np.zeros_like(r), np.zeros_like(r), r]),
+        np.concatenate([OPEN * ones, -OPEN * ones, bias_w + bias_r]),
+        np.zeros_like(bias_r, shape=3 * len(bias_r)),
+    )
+
+
 def run(
     d: GraphBuilder,
     kind: str,
@@ -63,6 +77,8 @@ def run(
     reset_first: bool = False,
 ) -> Run:
     """x [T, N, C] -> all steps; first: h, of an LSTM c too, each [N, H]."""
+    if kind == "rnn":
+        kind, learnt = "gru", as_gru(learnt)
     gates, attrs = GATES[kind], dict[str, Any](reverse=reverse)
     added, own = learnt.bias_w + learnt.bias_r, tuple[str, ...]()
     r = d.constant(_unit_by_unit(learnt.r, gates))
@@ -113,7 +129,7 @@ def layer(
 
 
 def aten(kind: str) -> Row:
-    """lstm.input and gru.input: any number of layers, one or two directions."""
+    """lstm.input, gru.input and rnn_tanh.input: any number of layers, one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
@@ -153,7 +169,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
 
 
 def onnx(kind: str) -> Row:
-    """LSTM and GRU of ONNX: one layer, one or two directions."""
+    """LSTM, GRU and RNN of ONNX: one layer, one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         batch_first = bool(a["layout"])
@@ -215,6 +231,7 @@ USES = "direction='forward', layout=0, activations=None, clip=None"
 ROWS = (
     ImportRow("gates lstm lstm_cell", aten("lstm"), "lstm.input", all_results=True),
     ImportRow("gates gru", aten("gru"), "gru.input", all_results=True),
+    ImportRow("gates gru", aten("rnn"), "rnn_tanh.input", all_results=True),
     ImportRow(
         "gates lstm lstm_cell",
         onnx("lstm"),
@@ -227,4 +244,5 @@ ROWS = (
         onnx=f"GRU{INPUTS}, *, linear_before_reset=0, {USES})",
         all_results=True,
     ),
+    ImportRow("gates gru", onnx("rnn"), onnx=f"RNN{INPUTS}, *, {USES})", all_results=True),
 )
