@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.codegen.render import render
 from myoedge.frontend.folding import aten_folded, onnx_folded
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
+from myoedge.frontend.onnx.sequences import SEQUENCES
 from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.numerics.pointwise import FUNCTIONS
@@ -24,7 +25,7 @@ def markdown(operators: Sequence[Operator]) -> str:
         "operators": operators,
         "no_operator": calls_of(""),
         "complex": complex_calls(),
-        "onnx_no_operator": onnx_of(""),
+        "onnx_no_operator": sorted([*onnx_of(""), *SEQUENCES]),
         "folded": aten_folded(),
         "onnx_folded": onnx_folded(),
         "functions": {name: _parameters(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},

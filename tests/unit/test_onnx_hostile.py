@@ -139,7 +139,6 @@ STRUCTURE: dict[str, Callable[[], ModelProto]] = {
     "written twice": lambda: model([node("Relu", "x", "y"), node("Abs", "x", "y")]),
     "output is input": lambda: model([node("Relu", "x", "x")], outputs=("x",)),
     "output unknown": lambda: model([node("Relu", "x", "y")], outputs=("z",)),
-    "outputs twice": lambda: model([node("Relu", "x", "y")], outputs=("y", "y")),
     "no operator": lambda: model([node("", "x", "y")]),
     "unknown operator": lambda: model([node("Rleu", "x", "y")]),
     "unknown attribute": lambda: model([node("Relu", "x", "y", slope=0.1)]),
@@ -164,10 +163,6 @@ def _twice(made: ModelProto) -> ModelProto:
 def test_graphs_that_are_none(name: str, tmp_path: Path) -> None:
     error = refused(STRUCTURE[name](), tmp_path)
     assert error.code in ("E111", "E115", "E119"), error
-
-
-def test_a_second_output_of_one_name(tmp_path: Path) -> None:
-    assert "twice" in str(refused(STRUCTURE["outputs twice"](), tmp_path))
 
 
 # ---- tensors

@@ -54,6 +54,7 @@ def read_onnx(path: Path) -> ModelProto:
     if not convert.OLDEST <= opset <= newest:
         raise wrong_opset(path, opset, newest)
     load_external(model, path, MAX_BYTES)
+    _name_outputs_once(model.graph)
     _run_checker(model, path)
     if opset >= OLDEST:
         return model
@@ -85,6 +86,22 @@ def _parsed(path: Path) -> ModelProto:
     return model
 
 
+def _name_outputs_once(graph: GraphProto) -> None:
+    """Gives a result that is an output twice, as the legacy exporter writes it, a second name."""
+    from onnx import helper
+
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken.update(value.name for value in (*graph.input, *graph.initializer))
+    seen: set[str] = set()
+    for value in graph.output:
+        name, count = value.name, 1
+        while value.name in seen or (value.name != name and value.name in taken):
+            value.name, count = f"{name}_{count}", count + 1
+        if value.name != name:
+            graph.node.append(helper.make_node("Identity", [name], [value.name]))
+        seen.add(value.name)
+
+
 def _run_checker(model: ModelProto, path: Path) -> None:
     """onnx.checker, and what it leaves out: duplicate names, references without a function."""
     from onnx import checker
@@ -93,7 +110,6 @@ def _run_checker(model: ModelProto, path: Path) -> None:
     kinds: tuple[tuple[str, Iterable[str]], ...] = (
         ("input", (v.name for v in graph.input)),
         ("initializer", (t.name for t in graph.initializer)),
-        ("output", (v.name for v in graph.output)),
     )
     for kind, names in kinds:
         seen: set[str] = set()

@@ -25,6 +25,7 @@ from myoedge.frontend.onnx.fold import (
     results,
 )
 from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.onnx.sequences import SEQUENCES, without_sequence
 from myoedge.frontend.onnx.state import (
     MOST_ELEMENTS,
     Importing,
@@ -113,6 +114,8 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
+    if node.op_type in SEQUENCES and node.domain in OWN:
+        node = without_sequence(state, node)
     if node.domain not in OWN:
         name = f"{node.domain}.{node.op_type}"
         outs = {node.output[0]: _contributed(state, node, CONTRIBUTED[name])}

@@ -16,7 +16,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "CausalConvWithState", "LinearAttention",
     ),
     "MatMul and Softmax written out, which are supported": (
-        "Attention", "FlexAttention", "RotaryEmbedding",
+        "FlexAttention", "RotaryEmbedding",
     ),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
     "a Conv and Resize": ("Col2Im", "MaxUnpool"),
@@ -27,7 +27,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "QLinearMatMul", "QuantizeLinear",
     ),
     "Concat, Slice, or Gather by constant indices": (
-        "CenterCropPad", "Compress", "GatherND", "ReverseSequence",
+        "CenterCropPad", "Compress", "ReverseSequence",
         "Scatter", "TensorScatter",
     ),
     "AveragePool or MaxPool": ("GlobalLpPool", "LpPool"),
@@ -43,9 +43,9 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "RandomNormalLike", "RandomUniform", "RandomUniformLike", "SoftmaxCrossEntropyLoss",
     ),
     "plain tensors": (
-        "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt",
+        "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement",
         "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",
-        "SequenceMap", "SplitToSequence",
+        "SequenceMap",
     ),
     "": (
         "Acos", "Acosh", "AffineGrid", "Asin", "Asinh", "Atan", "Atanh", "BitCast", "BitShift",
@@ -59,6 +59,10 @@ ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() f
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
     "Gather": "constant indices, or an input of int64 as indices into a table that is constant",
+    "GatherND": "constant indices, the same for all elements of a batch",
+    "SplitToSequence": "Split by constant sizes",
+    "SequenceAt": "Split by constant sizes, whose parts have names",
+    "Attention": "MatMul and Softmax written out, which are supported",
     "Resize": "Resize without antialias, its scales or sizes constant",
     "Where": "a finite number in the place of an infinity that no Softmax reads",
     "TopK": "ReduceMax and ArgMax, which are its k=1",

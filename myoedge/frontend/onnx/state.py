@@ -55,6 +55,7 @@ class Importing:
     values: dict[str, Value] = field(default_factory=dict)
     declared: dict[str, Value] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of their tensors
     notes: list[str] = field(default_factory=list)
     folded: int = 0  # elements
 

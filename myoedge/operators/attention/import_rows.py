@@ -31,21 +31,46 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     scale = 1.0 / math.sqrt(d.shape(q)[-1]) if a.get("scale") is None else float(a["scale"])
     shape = (*d.shape(q)[:-1], d.shape(k)[-2])
     mask = "" if a.get("attn_mask") is None else str(a["attn_mask"])
-    masked = decide(d, _bias(d, mask, shape, causal=a["is_causal"]), shape, -1, bare=True)
+    left, right = a.get("left", -1), 0 if a["is_causal"] else a.get("right", -1)
+    masked = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
     if masked is None:
         masked = Masked(mask if mask not in d.constants or d.constants[mask].any() else "")
     return masked_attention(d, q, k, v, scale, masked, shape)
 
 
-def _bias(d: GraphBuilder, mask: str, shape: Shape, *, causal: bool) -> Sum:
-    """Addend of scores; a boolean mask adds nothing where it is true."""
+def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
+    """Addend of scores; a boolean mask adds nothing where it is true.
+
+    left, right   keys before and behind a query's own number that it sees; less than 0: all
+    """
     total = addends(d, mask) if mask else Sum(())
     if mask in d.constants and d.constants[mask].dtype == bool:
         total = Sum((), np.where(d.constants[mask], 0.0, -np.inf))
-    if not causal:
+    if left < 0 and right < 0:
         return total
-    seen = np.tri(shape[-2], shape[-1]) > 0.0
+    ahead = np.arange(shape[-1]) - np.arange(shape[-2])[:, None]
+    seen = (ahead <= right if right >= 0 else True) & (ahead >= -left if left >= 0 else True)
     return Sum(total.terms, np.where(seen, total.known, -np.inf))
+
+
+def onnx_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """ONNX's Attention: heads as they are [batch, H, N, D], or side by side [batch, N, H * D]."""
+    if any(a[name] is not None for name in ("past_key", "past_value", "lengths")) or a["softcap"]:
+        raise Unsupported("past keys, lengths or a limit of scores of attention")
+    counts = (a["q_num_heads"], a["kv_num_heads"], a["kv_num_heads"])
+    parts = [_heads(d, a[x], n) for x, n in zip(("query", "key", "value"), counts, strict=True)]
+    names = dict(zip(("query", "key", "value"), parts, strict=True))
+    y = attention(d, {**a, **names, "is_causal": bool(a["is_causal"])}, out)
+    return y if len(out) == 4 else reshape(d, transpose(d, y, (0, 2, 1, 3)), out)
+
+
+def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
+    shape = d.shape(x)
+    if len(shape) == 4:
+        return x
+    if len(shape) != 3 or not count or shape[2] % count:
+        raise Unsupported(f"{count} heads in {list(shape)}")
+    return transpose(d, reshape(d, x, (*shape[:2], count, shape[2] // count)), (0, 2, 1, 3))
 
 
 def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -82,6 +107,13 @@ def packed_attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shap
 
 ROWS = (
     ImportRow("attention", attention, "scaled_dot_product_attention"),
+    ImportRow(
+        "attention",
+        onnx_attention,
+        onnx="Attention(query, key, value, attn_mask, past_key, past_value, lengths, *, "
+        "is_causal=0, q_num_heads=None, kv_num_heads=None, scale=None, softcap=0.0, "
+        "left: left_window_size = -1, right: right_window_size = -1)",
+    ),
     ImportRow(
         "attention",
         packed_attention,

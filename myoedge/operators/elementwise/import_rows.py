@@ -124,6 +124,9 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """A constant choice: both sides, each with zeros where it is not chosen, added up."""
+    test = producer(d, a["condition"])
+    if test is not None and test.attrs.get("chain") == (("is_nan",),):
+        return expand(d, a["other"], out)  # integers stand for finite numbers alone
     if a["condition"] not in d.constants:
         return choice(d, a, out)
     chosen = d.constants[a["condition"]].astype(bool)

@@ -198,6 +198,18 @@ def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, _picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
 
 
+def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Picks parts by constant indices of the first axes, [.., axes]."""
+    x, picks = str(a["self"]), a["index"]
+    if a["batch_dims"]:
+        raise Unsupported("indices of their own for each element of a batch")
+    shape, axes = d.shape(x), picks.shape[-1]
+    picks = np.where(picks < 0, picks + shape[:axes], picks)
+    flat = np.ravel_multi_index(tuple(np.moveaxis(picks, -1, 0)), shape[:axes])
+    joined = reshape(d, x, (math.prod(shape[:axes]), *shape[axes:]))
+    return reshape(d, _picked(d, joined, 0, np.ravel(flat)), out)
+
+
 def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
     """Parts of a constant along an axis by computed integers."""
     rank, count = len(d.shape(table)), len(d.shape(ids))
@@ -363,6 +375,7 @@ ROWS = (
     ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
     ImportRow("slice take", index, "index.Tensor index_select"),
     ImportRow("slice take", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
+    ImportRow("slice take", gather_nd, onnx="GatherND(self, index: array, *, batch_dims=0)"),
     ImportRow("slice", flip, "flip"),
     ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     ImportRow("concat", stack, "stack"),

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patterns of torch's exporters, the default one of 2.13 and the legacy one, in several opsets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto, NodeProto
+from onnx.reference import ReferenceEvaluator
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx.model import load_onnx
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
+from tests.onnx_models import model, node, saved
+
+RNG = np.random.default_rng(0)
+W = RNG.normal(size=(8, 6)).astype(np.float32)
+NEWEST = 28
+DYNAMO, LEGACY, ATTENTION = (18, 20, 23, NEWEST), (13, 17, 20, NEWEST), (23, 24, NEWEST)
+CAUSAL = np.tri(5) > 0
+
+
+def of(nodes: Sequence[NodeProto], constants: dict[str, Any], outputs: str = "y") -> Any:
+    """A model of any opset: x [1, 5, 8] through a layer to h [1, 5, 6], and these nodes."""
+
+    def made(opset: int) -> ModelProto:
+        first = node("MatMul", "x w", "h")
+        everything = {"w": W, **constants}
+        return model([first, *nodes], {"x": (1, 5, 8)}, outputs.split(), everything, opset)
+
+    return made
+
+
+def ints(*values: Any) -> Array:
+    return np.array(values, np.int64)
+
+
+def listed(axis_first: list[int], back: list[int], picks: list[int]) -> Any:
+    """x[:, picks] along an axis, which the default exporter moves to the front."""
+    nodes = [
+        node("Transpose", "h", "t", perm=axis_first),
+        node("GatherND", "t i", "g", batch_dims=0),
+        node("Transpose", "g", "y", perm=back),
+    ]
+    return of(nodes, {"i": ints(*([n] for n in picks))})
+
+
+def heads(*attention: NodeProto) -> list[NodeProto]:
+    """q, k and v of two heads [1, 2, 5, 3] in front of attention, whose result is a."""
+    shaped = [node("Reshape", f"{name} s", f"{name}r") for name in ("h", "k0", "v0")]
+    turned = [
+        node("Transpose", f"{old}r", new, perm=[0, 2, 1, 3])
+        for old, new in (("h", "q"), ("k0", "k"), ("v0", "v"))
+    ]
+    back = [node("Transpose", "a", "at", perm=[0, 2, 1, 3]), node("Reshape", "at f", "y")]
+    products = [node("MatMul", "x w2", "k0"), node("MatMul", "x w3", "v0")]
+    return [*products, *shaped, *turned, *attention, *back]
+
+
+OF_HEADS = {
+    "w2": W[::-1].copy(),
+    "w3": np.roll(W, 3, 0).copy(),
+    "s": ints(1, 5, 2, 3),
+    "f": ints(1, 5, 6),
+}
+
+
+def attention(mask: Array | None = None, **attrs: Any) -> Any:
+    """ONNX's own operator, which the default exporter writes from opset 23 on."""
+    made = node("Attention", "q k v m" if mask is not None else "q k v", "a", softcap=0.0, **attrs)
+    return of(heads(made), {**OF_HEADS, **({} if mask is None else {"m": mask})})
+
+
+def side_by_side() -> Any:
+    """Attention of [batch, tokens, heads * width]."""
+    products = [node("MatMul", "x w2", "k"), node("MatMul", "x w3", "v")]
+    made = node("Attention", "h k v", "y", q_num_heads=2, kv_num_heads=2, is_causal=1)
+    return of([*products, made], {name: OF_HEADS[name] for name in ("w2", "w3")})
+
+
+def written_out() -> Any:
+    """scaled_dot_product_attention with a constant bool mask: no NaN where no key is left."""
+    scores = [
+        node("Transpose", "k", "kt", perm=[0, 1, 3, 2]),
+        node("Mul", "q c", "qs"),
+        node("Mul", "kt c", "ks"),
+        node("MatMul", "qs ks", "p"),
+        node("Where", "m zero hidden", "b"),
+        node("Add", "p b", "pb"),
+        node("Softmax", "pb", "shares", axis=-1),
+        node("IsNaN", "shares", "none"),
+        node("Where", "none zero shares", "left"),
+        node("MatMul", "left v", "a"),
+    ]
+    scalars = {"c": np.float32(3**-0.25), "zero": np.float32(0), "hidden": np.float32(-np.inf)}
+    return of(heads(*scores), {**OF_HEADS, **scalars, "m": CAUSAL})
+
+
+def softplus(beta: float, threshold: float) -> Any:
+    """Linear above the threshold, as torch defines it."""
+    nodes = [
+        node("Mul", "h b", "hb"),
+        node("Greater", "hb t", "above"),
+        node("Exp", "hb", "e"),
+        node("Add", "e one", "e1"),
+        node("Log", "e1", "l"),
+        node("Div", "l b", "s"),
+        node("Where", "above h s", "y"),
+    ]
+    numbers = {"b": beta, "t": threshold, "one": 1.0}
+    return of(nodes, {name: np.float32(value) for name, value in numbers.items()})
+
+
+def split(sizes: Any = None) -> Any:
+    """tensor_split(h, 3, dim=1) of the legacy exporter: sizes from the shape, parts by position."""
+    parts = [node("SequenceAt", f"q p{i}", f"part{i}") for i in range(3)]
+    joined = [node("Relu", "part2", "r"), node("Concat", "r part0 part1", "y", axis=1)]
+    positions = {"p0": np.int64(0), "p1": np.int64(-2), "p2": np.int64(2)}
+    if sizes is not None:
+        first = [node("SplitToSequence", "h sizes", "q", axis=1)]
+        return of([*first, *parts, *joined], {**positions, "sizes": sizes})
+    computed = [
+        node("Shape", "h", "shape"),
+        node("Gather", "shape one", "n", axis=0),
+        node("Sub", "n four", "last"),
+        node("Concat", "two two last", "sizes", axis=0),
+        node("SplitToSequence", "h sizes", "q", axis=1),
+    ]
+    numbers = {"one": ints(1), "two": ints(2), "four": ints(4)}
+    return of([*computed, *parts, *joined], {**positions, **numbers})
+
+
+Case = tuple[Callable[[int], ModelProto], tuple[int, ...]]
+CASES: dict[str, Case] = {
+    "a list on the second axis": (listed([1, 0, 2], [1, 0, 2], [0, 2, 4]), DYNAMO),
+    "a list on the last axis": (listed([2, 0, 1], [1, 2, 0], [5, 1, -2, 1]), DYNAMO),
+    "lists on two axes": (
+        of([node("GatherND", "h i", "y")], {"i": ints([[0, 1], [0, 4]], [[0, 0], [0, -1]])}),
+        DYNAMO,
+    ),
+    "attention": (attention(), ATTENTION),
+    "attention, causal": (attention(is_causal=1), ATTENTION),
+    "attention, a bool mask": (attention(CAUSAL), ATTENTION),
+    "attention, a mask for each head": (
+        attention(np.stack([CAUSAL, CAUSAL | np.eye(5, k=1, dtype=bool)])[None]),
+        ATTENTION,
+    ),
+    "attention, an added mask": (attention(RNG.normal(size=(5, 5)).astype(np.float32)), ATTENTION),
+    "attention, a scale": (attention(scale=0.25), ATTENTION),
+    "attention, a window": (attention(left_window_size=2, right_window_size=1), (NEWEST,)),
+    "attention, heads side by side": (side_by_side(), ATTENTION),
+    "attention, written out": (written_out(), (*DYNAMO, *LEGACY[:2])),
+    "softplus": (softplus(1.0, 20.0), LEGACY),
+    "softplus, steeper": (softplus(2.0, 10.0), LEGACY),
+    "parts by sizes": (split(), LEGACY),
+    "parts of one size": (split(np.int64(2)), LEGACY),
+    "parts of one element": (
+        of(
+            [node("SplitToSequence", "h", "q", axis=2), node("SequenceAt", "q p", "y")],
+            {"p": np.int64(-1)},
+        ),
+        LEGACY,
+    ),
+    "an output twice": (of([node("Relu", "h", "y")], {}, outputs="y y"), (*LEGACY, *DYNAMO)),
+    "an output three times": (
+        of([node("Relu", "h", "y"), node("Neg", "h", "y_1")], {}, outputs="y y_1 y y"),
+        (17,),
+    ),
+    "infinities that are none": (
+        of([node("IsInf", "h", "i"), node("Where", "i zero h", "y")], {"zero": np.float32(0)}),
+        DYNAMO,
+    ),
+}
+ROWS = [(name, opset) for name, (_, opsets) in CASES.items() for opset in sorted({*opsets})]
+
+
+def wanted(made: ModelProto, x: Array) -> list[Array]:
+    """Outputs by ONNX's reference implementation."""
+    found = ReferenceEvaluator(made).run(None, {"x": x})
+    return [np.asarray(y) for y in found]
+
+
+@pytest.mark.parametrize(("name", "opset"), ROWS)
+def test_patterns_mean_what_onnx_says(name: str, opset: int, tmp_path: Path) -> None:
+    made = CASES[name][0](opset)
+    graph = load_onnx(saved(made, tmp_path)).graph
+    x = RNG.normal(size=(1, 5, 8)).astype(np.float32)
+    values = run_real(graph, {"x": x})
+    outputs = wanted(made, x)
+    assert len({*graph.output_names}) == len(graph.outputs) == len(outputs)
+    for output, real in zip(graph.outputs, outputs, strict=True):
+        assert values[output].shape == real.shape
+        np.testing.assert_allclose(values[output], real, rtol=1e-4, atol=1e-5)
+
+
+BUILT = ("a list on the second axis", "attention, a bool mask", "parts by sizes", "an output twice")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in BUILT[:2] else pytest.mark.slow) for n in BUILT]
+)
+def test_patterns_build(name: str, tmp_path: Path) -> None:
+    made, opsets = CASES[name]
+    calib = RNG.normal(size=(32, 5, 8)).astype(np.float32)
+    path = saved(made(opsets[-1]), tmp_path)
+    build = myoedge.build(path, calib=calib, output=tmp_path / "out")
+    assert all(myoedge.validate(build, on="host,simulator").exact[x] for x in ("host", "simulator"))
+    for y, real in zip(build.run(calib[0]), wanted(made(opsets[-1]), calib[:1]), strict=True):
+        noise = np.sum((np.reshape(y, real.shape) - real) ** 2) / np.sum(real**2)
+        assert noise < 10**-2, name  # 20 dB
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (of([node("GatherND", "h i", "y", batch_dims=1)], {"i": ints([[0]])}), "batch"),
+        (of([node("Attention", "h h h", "y")], {}), "heads"),
+        (of(heads(node("Attention", "q k v", "a", softcap=2.0)), OF_HEADS), "limit of scores"),
+        (
+            of(
+                [node("SplitToSequence", "h", "q", keepdims=0), node("SequenceAt", "q p", "y")],
+                {"p": np.int64(0)},
+            ),
+            "parts without the axis",
+        ),
+        (of([node("SequenceAt", "h p", "y")], {"p": np.int64(0)}), "part 0 of 0"),
+    ],
+)
+def test_uses_that_are_refused(made: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        load_onnx(saved(made(23), tmp_path))
+    assert caught.value.code in ("E111", "E119")
+    assert says in str(caught.value)
