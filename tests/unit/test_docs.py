@@ -305,6 +305,7 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("softmax", "softmax", lambda x: x.softmax(-1)),
     ("log_softmax", "log_softmax", lambda x: x.log_softmax(-1)),
     ("argmax", "argmin", lambda x: x.argmin(-1)),
+    ("embedding", "one_hot", lambda x: F.one_hot(x.argmax(-1), x.shape[-1]).float()),
     ("reshape", "flatten", lambda x: x.flatten(1)),
     ("transpose", "movedim", lambda x: x.movedim(1, 2)),
     ("slice", "unbind", lambda x: x.unbind(1)[1]),
