@@ -59,8 +59,8 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
     "may look at no key": (r"test_attention_.*(robustness|mode3).*",),
     "Unrecognized attribute": (r"test_dropout_random_old",),  # of an opset before 13
 }
-# ONNX's compare two tensors of integers, take several largest elements, or by rows of indices
-OWN_CASES = ("Equal", "GatherElements", "TopK")
+# ONNX's cases are of integers, of several largest elements, or of indices by rows
+OWN_CASES = ("Equal", "GatherElements", "TopK", "Trilu")
 ROUNDED = ("test_averagepool_2d_ceil_last_window_starts_on_pad",)  # written with four digits
 RAN_AT_LEAST = 320  # of single operators, onnx 1.23; older packages have fewer
 EXPANDED_AT_LEAST = 250
