@@ -15,7 +15,7 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 
 
 /* Buffers of the operands; their offsets are in plan.json. */
-_Alignas(16) int8_t me_l1[6328] ME_L1;
+_Alignas(16) int8_t me_l1[208] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
@@ -119,7 +119,7 @@ static void l02_slice_store(int32_t t, const void *const in[], void *const out[]
 }
 
 // conv 1x3x2 -> 1x1x6  0 + 1 (conv)
-// one tile; in L1 channels 96, weights 48, scratch 3,072, y 6 bytes
+// one tile; in L1 channels 96, weights 48, scratch 12, y 6 bytes
 static void l03_conv_fetch_constants(void)
 {
     me_start_for_layer(3);
@@ -133,12 +133,13 @@ static void l03_conv_arguments(int32_t t, const void *const in[], void *const ou
     (void)in, (void)out;
     me_op[1].me_conv_s8 = (me_conv_s8_params){
         .c = 2, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
-        .x_zero = 13, .scale = { .low = -128, .high = 127 },
+        .x_zero = 13, .scale = { .low = -128, .high = 127 }, .in_place = 1,
     };
     me_tile[1].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 6, .weights = (void *)(me_l1 + 128),
         .channels = (void *)(me_l1 + 32), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 6,
-        .y_stride = 6, .scratch = (void *)(me_l1 + 176), .kernel_waits = t == 0,
+        .y_stride = 6, .scratch = (void *)(me_l1 + 8), .padded = (void *)(me_l1 + 8),
+        .kernel_waits = t == 0,
     };
 }
 
@@ -213,7 +214,7 @@ static void l05_slice_store(int32_t t, const void *const in[], void *const out[]
 }
 
 // conv 1x3x6 -> 1x1x4  2 (conv)
-// one tile; in L1 weights 80, channels 64, scratch 6,144, y 4 bytes
+// one tile; in L1 weights 80, channels 64, scratch 24, y 4 bytes
 static void l06_conv_fetch_constants(void)
 {
     me_start_for_layer(6);
@@ -227,12 +228,13 @@ static void l06_conv_arguments(int32_t t, const void *const in[], void *const ou
     (void)in, (void)out;
     me_op[0].me_conv_s8 = (me_conv_s8_params){
         .c = 6, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
-        .x_zero = -128, .scale = { .low = -128, .high = 127 },
+        .x_zero = -128, .scale = { .low = -128, .high = 127 }, .in_place = 1,
     };
     me_tile[0].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 18, .weights = (void *)(me_l1 + 40),
         .channels = (void *)(me_l1 + 120), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 4,
-        .y_stride = 4, .scratch = (void *)(me_l1 + 184), .kernel_waits = t == 0,
+        .y_stride = 4, .scratch = (void *)(me_l1 + 184), .padded = (void *)(me_l1 + 184),
+        .kernel_waits = t == 0,
     };
 }
 
