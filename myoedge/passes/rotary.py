@@ -63,7 +63,8 @@ def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
     if reader is not None and reader.op == "reshape":  # part of it
         return None
     for source in _sources(graph, node):
-        turns = _turns(_terms(graph, node.name, source, {}), graph.shape(source))
+        shapes = graph.shape(node.name), graph.shape(source)
+        turns = _turns(_terms(graph, node.name, source, {}), shapes)
         if turns is not None:
             return _written(graph, node, source, turns)
     return None
@@ -207,9 +208,12 @@ def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
 # --- the embedding --------------------------------------------------------------------------------
 
 
-def _turns(terms: Terms, shape: Shape) -> Turns | None:
-    """Pairs of a tensor of this shape that a linear map turns; what it leaves is turned by 0."""
-    count = math.prod(shape)
+def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns | None:
+    """Pairs that a linear map turns; what it leaves is turned by 0.
+
+    shapes   those in which the tensor may be turned: of the smallest tables, then the first
+    """
+    count = math.prod(shapes[0])
     places, factors = (x.reshape(len(x), count) for x in (terms.places, terms.factors))
     at = np.arange(count)
     rest = np.where(places == at, 0.0, factors)
@@ -227,7 +231,8 @@ def _turns(terms: Terms, shape: Shape) -> Turns | None:
     (c, d), (s, t) = (np.moveaxis(x.reshape(-1, 2, distance), 1, 0) for x in (own, other))
     if not (np.array_equal(c, d) and np.array_equal(s, -t)):
         return None
-    return _in_rows(shape, distance, c, t)
+    found = (_in_rows(shape, distance, c, t) for shape in shapes)
+    return min((x for x in found if x), key=lambda x: _tables(x)[1].size, default=None)
 
 
 def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:
