@@ -46,7 +46,8 @@ Alive = list[tuple[int, int, str]]  # (offset, end, name) of the arena's buffers
 def _alive_by_step(plan: Plan) -> Iterator[Alive]:
     """Buffers that are alive in each step, and behind the last one."""
     at, alive = plan.placement.offsets, Alive()
-    rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in plan.lives]
+    lives = [x for x in plan.lives if max(x.first, 0) <= x.last]  # others are alive in no step
+    rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in lives]
     begins = sorted(rows, key=lambda row: row[0].first, reverse=True)
     ends = sorted(rows, key=lambda row: row[0].last, reverse=True)
     for index in range(len(plan.steps) + 1):
