@@ -61,12 +61,23 @@ PARAMETERS: Mapping[str, tuple[Any, ...]] = {
     "affine": (0.7, -0.4),
     "clamp": (-0.9, 1.3),
     "elu": (1.5, 1.2, 0.7),
+    "eq": (0.0,),
+    "ge": (0.3,),
+    "gt": (-0.6,),
     "hardshrink": (0.4,),
+    "larger": ((("sigmoid",),), (("abs",),)),
+    "le": (1.1,),
+    "lt": (-1.7,),
+    "nan_to_num": (-0.5, 3.0, -2.0),
+    "ne": (0.0,),
     "pow": (3.0,),
     "product": ((("sigmoid",),), (("abs",),)),
     "softplus": (2.0, 3.0),
     "threshold": (0.1, -0.3),
+    "total": ((("sigmoid",),), (("abs",),)),
 }
+# Functions of values that are not finite read logarithms of numbers of both signs and of 0.
+BEFORE = dict.fromkeys(("is_finite", "is_inf", "is_nan", "nan_to_num"), (("log",),))
 
 
 def test_every_operator_has_cases() -> None:
@@ -97,7 +108,7 @@ def every_input(plan: Plan) -> tuple[Array, Array]:
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
 def test_a_function_agrees_at_all_inputs(function: str) -> None:
     """Undefined and infinite values too: log and sqrt of negative numbers, 1/0."""
-    chain = ((function, *PARAMETERS.get(function, ())),)
+    chain = (*BEFORE.get(function, ()), (function, *PARAMETERS.get(function, ())))
     values = evaluate(chain, np.linspace(-3.0, 3.0, 64))
     seen = values[np.isfinite(values)]
     graph = network([Node("table", ("x",), ("y",), {"chain": chain})], {"x": (256,)}, {})

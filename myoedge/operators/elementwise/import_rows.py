@@ -125,8 +125,8 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """A constant choice: both sides, each with zeros where it is not chosen, added up."""
     test = producer(d, a["condition"])
-    if test is not None and test.attrs.get("chain") == (("is_nan",),):
-        return expand(d, a["other"], out)  # integers stand for finite numbers alone
+    if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
+        return expand(d, a["other"], out)
     if a["condition"] not in d.constants:
         return choice(d, a, out)
     chosen = d.constants[a["condition"]].astype(bool)
@@ -144,6 +144,12 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if not left.all():
         x = d.add("mul", x, d.constant(left.astype(np.float32)))
     return expand(d, combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x, out)
+
+
+def finite(d: GraphBuilder, x: str) -> bool:
+    """Whether all values are finite: integers on the device are, functions of one number not."""
+    node = producer(d, x)
+    return node is None or node.op != "table"
 
 
 def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -226,9 +232,8 @@ def prelu(*, broadcast: bool) -> Row:
 
 
 def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """nan_to_num: what is no function of one number is finite on the device."""
-    node = producer(d, a["self"])
-    if node is None or node.op != "table":
+    """nan_to_num: nothing to replace where all values are finite."""
+    if finite(d, a["self"]):
         return str(a["self"])
     given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]
     usual = (0.0, FLOAT_MAX, -FLOAT_MAX)
