@@ -386,6 +386,9 @@ CASES: Mapping[str, Draw] = {
     "table": draw_table,
     "transpose": draw_transpose,
 }
+# Inputs that are factors of states: between -1 and 1, as in scan/cases.py. A larger factor makes
+# the rounding of a state to 1/128 of a step larger with every step; floats have no such rounding.
+DECAYS = {"scan": ("x0",)}
 ACTS = (
     (),
     (),
@@ -409,6 +412,7 @@ def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -
         name: (spread * (normal(rng, SAMPLES, *shape) + middle)).astype(np.float32)
         for name, shape in inputs.items()
     }
+    samples |= {x: np.tanh(samples[x]) for x in DECAYS.get(op, ())}
     return planned(network(nodes, inputs, constants), samples)
 
 
