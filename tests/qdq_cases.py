@@ -253,6 +253,12 @@ def draw_norm(rng: np.random.Generator, parts: int = 2) -> Case:
     return {"eps": 1e-5}, [(*lead, length)], [normal(rng, length) for _ in range(parts)]
 
 
+def draw_group_norm(rng: np.random.Generator) -> Case:
+    groups, each, length = ints(rng, 1, 9, 3)
+    attrs = {"axis": 1, "groups": groups, "eps": 1e-5, "centred": bool(rng.integers(2))}
+    return attrs, [(2, groups * each, length)], [normal(rng, groups * each) for _ in range(2)]
+
+
 def draw_magnitude(rng: np.random.Generator) -> Case:
     shape = tuple(ints(rng, 1, 5, 3))
     return {}, [shape, shape], []
@@ -362,6 +368,7 @@ CASES: Mapping[str, Draw] = {
     "gates": draw_linear,
     "gru": draw_recurrent("gru"),
     "gru_state": draw_recurrent("gru_state"),
+    "group_norm": draw_group_norm,
     "layer_norm": draw_norm,
     "linear": draw_linear,
     "log_softmax": draw_row,
