@@ -40,6 +40,7 @@ from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
+IN_PLACE = 67  # words that a tile's start takes as long as, from seven layers of 10 to 96 windows
 CROSSING = 1.35  # times the work, where windows are read as they lie, across words
 ONE_ROW = 9 / 24  # of a block's instructions of 16 bits, a window alone
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
@@ -134,7 +135,7 @@ class _Dense:
             found = found + edges * (dense.EDGE + dense.EDGE_WORD * words)
         if self.padded:
             found = found + self.conv.padded_bytes(sizes) / self.cores * PADDED_BYTE
-        return found * (CROSSING if self.windows.crossing else 1.0)
+        return found * (CROSSING if self.windows.crossing else 1.0) + IN_PLACE * self.in_place
 
     def scratch(self, sizes: Sizes) -> Any:
         if self.padded:
