@@ -2,11 +2,13 @@
 # make test    every test but the long ones
 # make check   format, lint, types, imports
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean
+# make zoo     networks of braindecode, tsai, timm, torchvision, transformers, built and recorded
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
+ZOO := .venv-zoo
 # As many test processes as there are processors; each computes on one thread, so that they do not
 # fight for them.
 JOBS ?= auto
@@ -15,7 +17,7 @@ test test-all: export OPENBLAS_NUM_THREADS = 1
 # Tests start hundreds of processes: none of them compiles the package anew.
 test test-all: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-all check bench docs wheel clean
+.PHONY: demo test test-all check bench zoo docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -35,6 +37,9 @@ check: $(DEV_STAMP)
 bench: $(DEV_STAMP)
 	$(BIN)/python tests/bench.py
 
+zoo: $(ZOO)/installed
+	OMP_NUM_THREADS=1 $(ZOO)/bin/python -W ignore -m tests.upstream.record --record
+
 docs: $(STAMP)
 	$(BIN)/myoedge ops --md > docs/ops.md
 	$(BIN)/python -m tests.simulator.accuracy_page
@@ -50,6 +55,13 @@ $(STAMP): pyproject.toml
 
 $(DEV_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[torch,dev]"
+	touch $@
+
+# torchaudio's compiled part wants CUDA's libraries; networks need its Python part alone.
+$(ZOO)/installed: pyproject.toml
+	$(PYTHON) -m venv $(ZOO)
+	$(ZOO)/bin/python -m pip install --quiet --editable ".[torch,dev,zoo]"
+	rm -f $(ZOO)/lib/python*/site-packages/torchaudio/lib/_torchaudio*
 	touch $@
 
 clean:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
 from myoedge.frontend.refusals import instead
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
+from tests.pages import head, markdown
 from tests.unit.test_uses import IMPORTED
+from tests.upstream import record
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/**/*.md")])
@@ -232,6 +235,11 @@ FOUND_BY_PASSES = {
     "magnitude", "rotary", "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm",
     "running_power", "majority", "ctc_new", "scan",
 }  # fmt: skip
+
+
+def test_the_table_of_networks_of_other_libraries_is_the_record() -> None:
+    found = json.loads(record.RECORDED.read_text())
+    assert markdown(head(*record.COLUMNS), record.cells(found)) in record.PAGE.read_text()
 
 
 def test_every_operator_is_reached_by_a_call() -> None:
