@@ -59,13 +59,18 @@ def markdown(head: str, rows: Sequence[Sequence[str]]) -> str:
 
 def put(head: str, rows: Sequence[Sequence[str]], page: Path = PAGE) -> None:
     """Replaces the rows below this head. Errors: ValueError where the page has no such table."""
-    before, found, after = page.read_text().partition(head)
+    page.write_text(replaced(page.read_text(), head, rows))
+
+
+def replaced(text: str, head: str, rows: Sequence[Sequence[str]]) -> str:
+    """A page with other rows below this head. Errors: ValueError where it has no such table."""
+    before, found, after = text.partition(head)
     if not found:
-        raise ValueError(f"{page.name} has no table {head.splitlines()[0]}")
+        raise ValueError(f"there is no table {head.splitlines()[0]}")
     rest = after.splitlines(keepends=True)
     while rest and rest[0].startswith("|"):
         rest.pop(0)
-    page.write_text(before + markdown(head, rows) + "".join(rest))
+    return before + markdown(head, rows) + "".join(rest)
 
 
 def shown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -19,6 +19,7 @@ from torch import nn
 
 from myoedge.zoo import all_convnet, emg2qwerty
 from tests.tinymyo_cost import FULL
+from tests.upstream import wristband
 
 Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
 
@@ -93,6 +94,16 @@ def _torchvision(name: str, side: int, **options: Any) -> Made:
     return net, (torch.zeros(1, 3, side, side),)
 
 
+def _two_branches() -> Made:
+    cls = import_module("tsai.models.InceptionTimePlus").MultiInceptionTimePlus
+    return cls([CHANNELS // 2] * 2, CLASSES, **LENGTH), (torch.zeros(1, CHANNELS, SAMPLES),)
+
+
+def _tsai_resnet(name: str, module: str) -> Made:
+    net = getattr(import_module(f"tsai.models.{module}"), name)(CHANNELS, CLASSES)
+    return net, (torch.zeros(1, CHANNELS, SAMPLES),)
+
+
 LENGTH = {"seq_len": SAMPLES}
 TSAI: Mapping[str, Callable[[], Made]] = {
     **{
@@ -111,6 +122,13 @@ TSAI: Mapping[str, Callable[[], Made]] = {
     },
     "LSTM_FCN": partial(_tsai, "LSTM_FCN", module="RNN_FCN", **LENGTH),
     "GRU_FCN": partial(_tsai, "GRU_FCN", module="RNN_FCN", **LENGTH),
+    "MLSTM_FCNPlus": partial(_tsai, "MLSTM_FCNPlus", module="RNN_FCNPlus", **LENGTH),
+    "GRUAttention": partial(_tsai, "GRUAttention", module="RNNAttention", **LENGTH),
+    "TransformerLSTMPlus": partial(
+        *(_tsai, "TransformerLSTMPlus"), module="TransformerRNNPlus", **LENGTH
+    ),
+    "xresnet1d18": partial(_tsai_resnet, "xresnet1d18", "XResNet1d"),
+    "xresnet1d18plus": partial(_tsai_resnet, "xresnet1d18plus", "XResNet1dPlus"),
     "RNN": partial(_tsai, "RNN"),
     "LSTM": partial(_tsai, "LSTM", module="RNN"),
     "GRU": partial(_tsai, "GRU", module="RNN"),
@@ -119,7 +137,7 @@ TSAI: Mapping[str, Callable[[], Made]] = {
     "GRUPlus": partial(_tsai, "GRUPlus", module="RNNPlus", **LENGTH),
     "TSTPlus": partial(_tsai, "TSTPlus", key_padding_mask=False, **LENGTH),
     "TransformerModel": partial(_tsai, "TransformerModel"),
-    "MultiInceptionTimePlus": partial(_tsai, "MultiInceptionTimePlus", module="MultiInputNet"),
+    "MultiInceptionTimePlus": _two_branches,
 }
 
 TIMM = {
@@ -209,8 +227,15 @@ OWN = {
     "emg2qwerty LSTM": lambda: (emg2qwerty.lstm(), (torch.zeros(125, 1, 2, 16, 33),)),
 }
 
+NEUROMOTOR = {
+    "gestures": lambda: (wristband.Gestures(), (torch.zeros(1, 16, 420),)),
+    "handwriting": lambda: (wristband.handwriting(), (torch.zeros(1, 6, 16, 16, 500),)),
+    "wrist": lambda: (wristband.Wrist(), (torch.zeros(1, 6, 16, 16, 50),)),
+}
+
 TABLES: Mapping[str, Mapping[str, Callable[[], Made]]] = {
     "myoedge": OWN,
+    "neuromotor interface": NEUROMOTOR,
     "tsai": TSAI,
     "timm": TIMM,
     "torchvision": TORCHVISION,

@@ -4,6 +4,9 @@
 python -m tests.upstream.record            runs all, one process each; a table on the terminal
 python -m tests.upstream.record --record   the same, kept in fixtures/upstream.json, docs/zoo.md
 python -m tests.upstream.record PATTERN    those whose library/name match; others as recorded
+
+What is recorded changes when the last network has run. A run that was interrupted has its rows in
+build/zoo.json: the next one with --record goes on behind them, unless the package has changed.
 """
 
 from __future__ import annotations
@@ -15,27 +18,33 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.system.cache import digest
+from myoedge.system.folder import replace_files
 from tests import pages
 from tests.conftest import save_exported
 from tests.upstream.networks import Network, networks
 
-RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "upstream.json"
-PAGE = pages.PAGE.with_name("zoo.md")
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = ROOT / "tests" / "fixtures" / "upstream.json"
+UNFINISHED = ROOT / "build" / "zoo.json"
+PAGE = ROOT / "docs" / "zoo.md"
 COLUMNS = ("network", "MMAC", "SQNR, dB", "cycles, thousands", "energy, uJ", "or why not")
 MOST_S = 1800  # a network's process, by the clock: what takes longer is a finding
 CALIBRATION = 8  # samples
 BACKENDS = ("host", "simulator")
 
 Row = Mapping[str, Any]  # macs, sqnr_db, cycles, energy_uj; or refused, a line
+Rows = Mapping[str, Row]  # by library/name
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,16 +53,55 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(row_of(_named(arguments[-1]))))
         return 0
     patterns = [argument for argument in arguments if not argument.startswith("--")] or ["*"]
-    found = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
-    for network in networks():
-        key = f"{network.library}/{network.name}"
-        if any(fnmatch(key, pattern) for pattern in patterns):
-            found[key] = in_process(key)
-            print(key, found[key], flush=True)
-            if "--record" in arguments:
-                RECORDED.write_text(json.dumps(found, indent=1) + "\n")
-    pages.show(found, COLUMNS, cells(found), RECORDED, PAGE)
+    keys = [f"{network.library}/{network.name}" for network in networks()]
+    chosen = [key for key in keys if any(fnmatch(key, pattern) for pattern in patterns)]
+    recorded = "--record" in arguments
+    ran = dict(_run(chosen, unfinished() if recorded else {}, keep=recorded))
+    earlier = json.loads(RECORDED.read_text())
+    found = {key: ran.get(key) or earlier[key] for key in keys if key in ran or key in earlier}
+    Console().print(pages.shown(COLUMNS, cells(found)))
+    if recorded:
+        _record(found)
     return 0
+
+
+def _run(chosen: Sequence[str], ran: Rows, *, keep: bool) -> Rows:
+    """Rows of all chosen networks and of those that ran before, each told as it comes."""
+    for number, key in enumerate(chosen, 1):
+        again = key in ran
+        if not again:
+            ran = {**ran, key: in_process(key)}
+        if keep:
+            UNFINISHED.parent.mkdir(exist_ok=True)
+            _put(UNFINISHED, json.dumps({"package": package(), "rows": ran}))
+        print(f"[{number}/{len(chosen)}] {key}{' (ran before)' * again}: {ran[key]}", flush=True)
+    return ran
+
+
+def unfinished() -> Rows:
+    """Rows of a run that was interrupted, if it was of this very code; else none."""
+    kept = json.loads(UNFINISHED.read_text()) if UNFINISHED.exists() else {}
+    rows: Rows = kept["rows"] if kept.get("package") == package() else {}
+    return rows
+
+
+@cache
+def package() -> str:
+    """Digest of what rows depend on: the package, the firmware's templates, the networks."""
+    folders = (ROOT / "myoedge", ROOT / "firmware_templates", Path(__file__).parent)
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return digest(ROOT, (path for path in files if path.suffix != ".pyc"), ())
+
+
+def _record(found: Rows) -> None:
+    """Figures and page, each in one step; an interruption in between leaves the rows to go on."""
+    _put(RECORDED, json.dumps(found, indent=1) + "\n")
+    _put(PAGE, pages.replaced(PAGE.read_text(), pages.head(*COLUMNS), cells(found)))
+    UNFINISHED.unlink(missing_ok=True)
+
+
+def _put(path: Path, text: str) -> None:
+    replace_files(path.parent, {path.name: text.encode()})
 
 
 def in_process(key: str) -> Row:
@@ -90,10 +138,10 @@ def _tried(otherwise: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except MyoedgeError as error:
-        raise _Refused(f"{error.code}: {_line(error)}") from error
+        raise _Refused(f"{error.code}: {_line(error.notice.title)}") from error
     except Exception as error:  # whatever a library raises
         traceback.print_exc()
-        raise _Refused(f"{otherwise}: {type(error).__name__}: {_line(error)}") from error
+        raise _Refused(f"{otherwise}: {type(error).__name__}: {_line(str(error))}") from error
 
 
 def _built(model: Path, inputs: tuple[torch.Tensor, ...], folder: Path) -> Row:
@@ -126,11 +174,11 @@ def _named(key: str) -> Network:
     return next(n for n in networks() if f"{n.library}/{n.name}" == key)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _line(text: str) -> str:
+    return " ".join(text.split())[:200]
 
 
-def cells(found: Mapping[str, Row]) -> list[list[str]]:
+def cells(found: Rows) -> list[list[str]]:
     return [[key, *_figures(row)] for key, row in sorted(found.items())]
 
 

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make zoo`: what an interrupted run leaves, and what the next one does with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.pages import head
+from tests.upstream import record
+from tests.upstream.networks import Network
+
+NAMES = ("first", "second", "third")
+KEYS = [f"library/{name}" for name in NAMES]
+FIGURES = {"macs": 2_500_000, "sqnr_db": 41.25, "cycles": 1_234_567, "energy_uj": 1234.4}
+
+
+@dataclass
+class Zoo:
+    """Three networks of a library, in a folder of their own; ran: those whose process ran."""
+
+    folder: Path
+    stop_at: str = ""
+    ran: list[str] = field(default_factory=list)
+
+    def row(self, key: str) -> Mapping[str, Any]:
+        if key == self.stop_at:
+            raise KeyboardInterrupt
+        self.ran.append(key)
+        return {"refused": "E101: no such operator"} if key == KEYS[1] else FIGURES
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "rows.json").read_text())
+        return found
+
+    @property
+    def page(self) -> str:
+        return (self.folder / "zoo.md").read_text()
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
+    made = Zoo(tmp_path)
+    listed = [Network("library", name, _never) for name in NAMES]
+    (tmp_path / "rows.json").write_text(json.dumps({"library/gone": FIGURES}))
+    (tmp_path / "zoo.md").write_text(
+        f"Networks\n\n{head(*record.COLUMNS)}| old | | | | | |\n\nend\n"
+    )
+    monkeypatch.setattr(record, "networks", lambda: iter(listed))
+    monkeypatch.setattr(record, "in_process", made.row)
+    monkeypatch.setattr(record, "RECORDED", tmp_path / "rows.json")
+    monkeypatch.setattr(record, "PAGE", tmp_path / "zoo.md")
+    monkeypatch.setattr(record, "UNFINISHED", tmp_path / "build" / "zoo.json")
+    return made
+
+
+def _never() -> Any:
+    raise AssertionError
+
+
+def test_all_are_recorded_and_those_that_left_the_list_are_not(zoo: Zoo) -> None:
+    record.main(["--record"])
+    assert zoo.ran == KEYS
+    assert list(zoo.recorded) == KEYS
+    assert "| library/first | 2.50 | 41.2 | 1,235 | 1,234 |  |\n" in zoo.page
+    assert "| library/second |  |  |  |  | E101: no such operator |\n" in zoo.page
+    assert "old" not in zoo.page
+    assert zoo.page.endswith("\n\nend\n")
+    assert not record.UNFINISHED.exists()
+
+
+def test_an_interrupted_run_changes_nothing_and_the_next_one_goes_on(zoo: Zoo) -> None:
+    before, zoo.stop_at = zoo.page, KEYS[2]
+    with pytest.raises(KeyboardInterrupt):
+        record.main(["--record"])
+    assert zoo.page == before
+    assert list(zoo.recorded) == ["library/gone"]
+    zoo.stop_at = ""
+    record.main(["--record"])
+    assert zoo.ran == KEYS
+    assert list(zoo.recorded) == KEYS
+
+
+def test_rows_of_other_code_are_run_again(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    zoo.stop_at = KEYS[2]
+    with pytest.raises(KeyboardInterrupt):
+        record.main(["--record"])
+    zoo.stop_at = ""
+    monkeypatch.setattr(record, "package", lambda: "another")
+    record.main(["--record"])
+    assert zoo.ran == [*KEYS[:2], *KEYS]
+
+
+@pytest.mark.parametrize("arguments", [(), ("library/*",)], ids=["all", "pattern"])
+def test_without_record_nothing_is_written(zoo: Zoo, arguments: tuple[str, ...]) -> None:
+    before = zoo.page
+    record.main(arguments)
+    assert zoo.ran == KEYS
+    assert zoo.page == before
+    assert not record.UNFINISHED.exists()
+    assert list(zoo.recorded) == ["library/gone"]
+
+
+def test_a_pattern_leaves_the_rows_of_others(zoo: Zoo) -> None:
+    record.main(["--record"])
+    zoo.ran.clear()
+    record.main(["--record", "*/sec*"])
+    assert zoo.ran == KEYS[1:2]
+    assert list(zoo.recorded) == KEYS
+
+
+def test_a_run_says_how_far_it_is(zoo: Zoo, capsys: pytest.CaptureFixture[str]) -> None:
+    record.main(["*/third"])
+    assert capsys.readouterr().out.startswith("[1/1] library/third: {'macs': 2500000")
+
+
+class Sum(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigh(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "starts"),
+    [
+        (lambda: 1 / 0, "library does not make it: ZeroDivisionError"),
+        (lambda: (Sum().eval(), (torch.eye(2),)), "E111: "),
+    ],
+    ids=["made", "built"],
+)
+def test_why_a_network_has_no_figures_is_one_line(make: Callable[[], Any], starts: str) -> None:
+    row = record.row_of(Network("library", "name", make))
+    assert list(row) == ["refused"]
+    assert row["refused"].startswith(starts)
+    assert "\n" not in row["refused"]
+    assert len(row["refused"]) < 280
