@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,11 +94,7 @@ def flash_build(
     for warning in warnings:
         warn(warning)
     progress(f"OpenOCD {installation.version}")
-    with (
-        tools.scratch() as folder,
-        openocd.session(installation, board.probe, folder) as link,
-    ):
-        openocd.check_chain(link, board, board.probe)
+    with _linked(installation, board, board.probe) as link:
         for memory, data in images.items():
             _write(link, installation, board.probe, board.flash[memory], data, progress)
         if to == "ram":
@@ -105,6 +102,17 @@ def flash_build(
         banner = None if line is None else _banner(line, build, link, progress)
     size = sum(len(data) for _, data in program.segments) if to == "ram" else len(image)
     return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
+
+
+@contextmanager
+def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterator[openocd.Session]:
+    """Context manager: OpenOCD with the chip of the board at its other end."""
+    with (
+        tools.scratch() as folder,
+        openocd.session(installation, probe, folder) as link,
+    ):
+        openocd.check_chain(link, board, probe)
+        yield link
 
 
 def _table(request: FlashRequest, files: bytes | None) -> str | None:

@@ -180,14 +180,15 @@ def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
     fitting = cache(lambda op: [rule for rule in rules if not rule.ops or op in rule.ops])
     indexed, is_changed, whole = IndexedGraph(graph), False, True
     pending = indexed.nodes()
-    for _ in range(max(limit, len(graph.nodes))):
+    most_sweeps = max(limit, len(graph.nodes))
+    for _ in range(most_sweeps):
         changed = _swept(indexed, pending, fitting)
         if whole and not changed:
             return indexed.graph() if is_changed else graph
         is_changed, whole = is_changed or bool(changed), not changed
         pending = indexed.nodes() if whole else indexed.near(changed)
     names = [rule.rewrite.__name__ for rule in rules]
-    raise RuntimeError(f"rules still match after {limit} sweeps: {names}")
+    raise RuntimeError(f"rules still match after {most_sweeps} sweeps: {names}")
 
 
 def _swept(

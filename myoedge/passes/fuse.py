@@ -42,11 +42,9 @@ def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
     if node.op == "sub":
         right = (*right, ("affine", -1.0, 0.0))
     chain = ((TWO[node.op], left, right),)
-    return (
-        None
-        if _calls(chain) > MOST_CALLS
-        else GraphBuilder(graph, node).last("table", x, chain=chain)
-    )
+    if _calls(chain) > MOST_CALLS:
+        return None
+    return GraphBuilder(graph, node).last("table", x, chain=chain)
 
 
 def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.operators.checks import Spec
 from myoedge.operators.kernel import OUT, Operand, Span
-from myoedge.plan.l1.prefetch import MOST_TILES, prefetched
+from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.l3.transfers import L3Transfer
@@ -60,7 +60,7 @@ def _alive_by_step(plan: Plan) -> Iterator[Alive]:
 
 def _apart(plan: Plan) -> Iterator[str]:
     """Two buffers that are alive at one step share no byte."""
-    starting = {life.first for life in plan.lives}
+    starting = {max(life.first, 0) for life in plan.lives}
     for index, alive in enumerate(_alive_by_step(plan)):
         pairs = pairwise(alive) if index in starting else ()
         yield from (name for (_, end, name), (start, _, _) in pairs if start < end)
@@ -141,11 +141,11 @@ def _fetched_ahead(plan: Plan) -> Iterator[str]:
     for step, tiling, moved in rows:
         prefetch_tile = tiling.prefetch_tile or 0
         behind = bisect_right(firsts, prefetch_tile)
-        later = rows[behind : behind + 2 * MOST_TILES]  # each of one tile at least
+        later = rows[behind : behind + 2 * MOST_AHEAD]  # each of one tile at least
         at_once = [len(m) for _, t, m in later if (t.prefetch_tile or 0) <= prefetch_tile]
-        near = max(tiling.first - MOST_TILES, 0) <= prefetch_tile < tiling.first
+        near = max(tiling.first - MOST_AHEAD, 0) <= prefetch_tile < tiling.first
         held = all(_in_buffer(tiling, x, prefetch_tile) for x in moved)
-        if not (near and held and sum(at_once) <= MOST_TILES):
+        if not (near and held and sum(at_once) <= MOST_AHEAD):
             yield step.node.name
 
 

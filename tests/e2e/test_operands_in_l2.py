@@ -65,6 +65,15 @@ def against_torch_db(build: myoedge.Build, network: nn.Module) -> float:
     return float(10 * np.log10((wanted**2).mean() / (error**2).mean()))
 
 
+@pytest.mark.slow
+def test_weights_of_a_gru_have_three_rows_a_unit_in_l2(tmp_path: Path) -> None:
+    """As the network has them: with a fourth they would lie in L3."""
+    build = built(tmp_path, Outputs(nn.GRU, (240,)), SHAPE, l2="210KiB")
+    assert 3 * 240**2 < 210 * 1024 < 4 * 240**2
+    assert build.report["memory"]["l3_bytes"] == 0
+    assert exact(build)
+
+
 class Product(nn.Module):
     """A matrix product of two inputs."""
 

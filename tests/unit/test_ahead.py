@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from myoedge.plan.l1.prefetch import MOST_TILES, latest_starts
+from myoedge.plan.l1.prefetch import MOST_AHEAD, latest_starts
 
 SPARE, FETCH = (0.0, 10.0, 1e3), (0.0, 10.0, 1e3, 1e5)
 
@@ -26,7 +26,7 @@ def test_a_fetch_starts_within_reach_of_its_layer_and_in_turn(seed: int) -> None
     found = latest_starts(fetches, spare)
     assert found == sorted(found)
     for first, tile in zip(firsts, found, strict=True):
-        assert max(first - MOST_TILES, 0) <= tile < first
+        assert max(first - MOST_AHEAD, 0) <= tile < first
 
 
 Fetches = Sequence[tuple[int, float]]
@@ -60,7 +60,7 @@ def test_fetches_are_over_in_time_where_that_can_be(
     drawn: tuple[list[tuple[int, float]], list[float]],
 ) -> None:
     fetches, spare = drawn
-    earliest = [max(first - MOST_TILES, 0) for first, _ in fetches]
+    earliest = [max(first - MOST_AHEAD, 0) for first, _ in fetches]
     begins = latest_starts(fetches, spare)
     ends = over(fetches, earliest, spare)
     if all(end < first for end, (first, _) in zip(ends, fetches, strict=True)):

@@ -93,16 +93,22 @@ PLANS: dict[str, Callable[[Plan], Plan]] = {
     "leaves the arena": lambda p: moved(p, p.arena_bytes),
     "start at a word": lambda p: moved(p, p.placement.offsets[p.lives[-1].name] - 2),
     "share bytes": lambda p: moved(p, p.placement.offsets[p.lives[-2].name]),
+    "share bytes|before": lambda p: moved(from_before(p), p.placement.offsets[p.lives[-2].name]),
     "not alive": lambda p: replace(p, lives=p.lives[:-1]),
 }
 
 
-@pytest.mark.parametrize("message", PLANS)
-def test_broken_plans_are_refused(sound: QuantGraph, message: str) -> None:
+def from_before(plan: Plan) -> Plan:
+    """All buffers are alive from before the first step on."""
+    return replace(plan, lives=tuple(replace(life, first=-1) for life in plan.lives))
+
+
+@pytest.mark.parametrize("change", PLANS)
+def test_broken_plans_are_refused(sound: QuantGraph, change: str) -> None:
     plan = make_plan(sound, find_chip("host"))
     assert len(plan.lives) >= 2
-    broken = PLANS[message](plan)
-    with pytest.raises(MyoedgeError, match=message):
+    broken = PLANS[change](plan)
+    with pytest.raises(MyoedgeError, match=change.split("|")[0]):
         enforce(PLANNED, broken, sound.graph, "planned")
 
 

@@ -69,14 +69,15 @@ EXPANDED_AT_LEAST = 250
 def close(mine: Array, theirs: Any, case: Any) -> None:
     wanted = np.asarray(theirs)
     assert mine.shape == wanted.shape
-    exact = wanted.itemsize > 2 and case.name not in ROUNDED
+    kind = "written" if case.name in ROUNDED else wanted.dtype.name
     # 16 bits are rounded again between operators, of which attention's result is made as well
-    rounded = "_expanded" in case.name or "_attention_" in case.name
-    half = max(case.rtol, 2.0**-9) if rounded else case.rtol
-    coarse = {"V": (2.0 if rounded else 1.0) * 2.0**-7, "f": 1e-5 if exact else half}
+    roundings = 4 if "_expanded" in case.name or "_attention_" in case.name else 2
+    units = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+    relative = {name: roundings * unit for name, unit in units.items()}
+    relative |= {"written": case.rtol, "float32": 1e-5, "float64": 1e-5}
     real = wanted.astype(np.float64)
     largest = float(np.abs(real[np.isfinite(real)]).max(initial=0.1))
-    rtol = coarse.get(wanted.dtype.kind, 0.0)
+    rtol = relative.get(kind, 0.0)
     np.testing.assert_allclose(mine.astype(np.float64), real, rtol=rtol, atol=1e-6 * largest)
 
 

@@ -25,50 +25,61 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """ids [n], y [n, width]; the table is whole in L1, or stays in L2."""
     count, rows = math.prod(step.shapes[0]), step["rows"]
     width = rows.size // len(rows)
-    itemsize = ElementType.of(step.attrs["dtype"]).size_bytes
     table = Operand.whole("table", rows)
-    in_l1 = table.array is not None and table.array.nbytes <= L1_TABLE_BYTES
+    in_l1 = rows.nbytes <= L1_TABLE_BYTES
 
     def work(sizes: Sizes) -> Any:
         """Bytes of a core, and what takes as long as bytes: rows."""
-        n = sizes["id"]
-        each = np.ceil(n * sizes["byte"] / engine.cores)
+        each = np.ceil(sizes["id"] * sizes["byte"] / engine.cores)
         return each + (ROW_BYTES if width > 1 else BYTE_BYTES) * np.ceil(each / sizes["byte"])
 
-    operands = (
-        Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
-        *((table,) if in_l1 else ()),
-        Operand("y", OUT, (count, width), ((("id", 1),), (("byte", 1),))),
+    return TiledKernel(
+        function="me_embedding_s8",
+        axes={"id": count, "byte": width},
+        split=("id", "byte"),
+        operands=_operands(step, count, width, (table,) if in_l1 else ()),
+        l2_tables=() if in_l1 else (table,),
+        from_l3=None if in_l1 else _from_l3(step, count, width),
+        op={**_numbers(step, width), "table": "@table"},
+        tile=_tile_fields,
+        work=work,
     )
-    numbers = {
-        "first": step.attrs["first"],
-        "last_row": len(rows) - 1,
-        "width": width,
-        "bytes_per_id": itemsize,
-    }
-    from_l3 = TiledKernel(
+
+
+def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
+    """The same with rows that the fabric controller brings from a table in L3."""
+    return TiledKernel(
         function="me_embedding_l3_s8",
         axes={"id": count, "byte": width},
         split=(),
-        operands=operands,
-        l3_tables=(_padded_rows(rows),),
-        op={**numbers, "l3": "%table"},
+        operands=_operands(step, count, width),
+        l3_tables=(_padded_rows(step["rows"]),),
+        op={**_numbers(step, width), "l3": "%table"},
         tile=lambda regions: {"ids": "@ids", "y": "@y", "n": count},
         work=lambda sizes: sizes["id"] * (sizes["byte"] + L3_ROW_BYTES),
         nine_cores=True,
         in_l2=True,
     )
-    return TiledKernel(
-        function="me_embedding_s8",
-        axes={"id": count, "byte": width},
-        split=("id", "byte"),
-        operands=operands,
-        l2_tables=() if in_l1 else (table,),
-        from_l3=None if in_l1 else from_l3,
-        op={**numbers, "table": "@table"},
-        tile=_tile_fields,
-        work=work,
+
+
+def _operands(
+    step: QuantizedNode, count: int, width: int, table: tuple[Operand, ...] = ()
+) -> tuple[Operand, ...]:
+    itemsize = ElementType.of(step.attrs["dtype"]).size_bytes
+    return (
+        Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
+        *table,
+        Operand("y", OUT, (count, width), ((("id", 1),), (("byte", 1),))),
     )
+
+
+def _numbers(step: QuantizedNode, width: int) -> Fields:
+    return {
+        "first": step.attrs["first"],
+        "last_row": len(step["rows"]) - 1,
+        "width": width,
+        "bytes_per_id": ElementType.of(step.attrs["dtype"]).size_bytes,
+    }
 
 
 def _padded_rows(rows: Array) -> Operand:

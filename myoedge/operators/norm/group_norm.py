@@ -25,7 +25,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
-from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel, on_cluster
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Sizes, TiledKernel, on_cluster
 from myoedge.operators.norm.definition import affine_params, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
@@ -100,41 +100,20 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows and between groups. Few groups are shared by all cores, each with a part of
     every group; else a core has groups of its own."""
     at = layout(step.attrs, step.out)
-    width = at.channels * at.inner
-    shape = (at.rows, at.positions, at.groups, width)
-    row, group = (("row", 1),), (("group", 1),)
-    index: tuple[Dim, ...] = (row, (), group, ())
-    pairs = np.stack([step["gain"], step["offset"]], axis=1)
-    numbers = ("x_zero", "shift", "eps_low", "eps_high")
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most."""
         groups = sizes["row"] * sizes["group"]
         shared = groups * (at.length / engine.cores + AROUND)
-        return np.where(
-            groups < engine.cores, shared, np.ceil(groups / engine.cores) * (at.length + AROUND)
-        )
+        own = np.ceil(groups / engine.cores) * (at.length + AROUND)
+        return np.where(groups < engine.cores, shared, own)
 
     return TiledKernel(
         function="me_group_norm_s8",
         axes={"row": at.rows, "group": at.groups},
         split=("row", "group"),
-        operands=(
-            Operand("x", 0, shape, index),
-            Operand("pairs", "pairs", (at.groups, 8 * at.channels), (group, ()), array=pairs),
-            *table_operand(step),
-            Operand("y", OUT, shape, index),
-        ),
-        op={
-            "positions": at.positions,
-            "channels": at.channels,
-            "inner": at.inner,
-            "bits": fraction_bits(at.length),
-            "centred": int(step.attrs["centred"]),
-            **{name: step[name] for name in numbers},
-            **limit_fields(step),
-            "scale.pre": 0,
-        },
+        operands=_operands(step, at),
+        op=_fields(step, at),
         tile=lambda regions: {
             **{name: f"@{name}" for name in ("x", "y", "pairs", "scratch")},
             "rows": regions["y"].extent[0],
@@ -143,6 +122,32 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         scratch=lambda sizes: engine.cores * engine.cores * MOMENTS,
         work=work,
     )
+
+
+def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
+    shape = (at.rows, at.positions, at.groups, at.channels * at.inner)
+    row, group = (("row", 1),), (("group", 1),)
+    index: tuple[Dim, ...] = (row, (), group, ())
+    pairs = np.stack([step["gain"], step["offset"]], axis=1)
+    return (
+        Operand("x", 0, shape, index),
+        Operand("pairs", "pairs", (at.groups, 8 * at.channels), (group, ()), array=pairs),
+        *table_operand(step),
+        Operand("y", OUT, shape, index),
+    )
+
+
+def _fields(step: QuantizedNode, at: Layout) -> Fields:
+    return {
+        "positions": at.positions,
+        "channels": at.channels,
+        "inner": at.inner,
+        "bits": fraction_bits(at.length),
+        "centred": int(step.attrs["centred"]),
+        **{name: step[name] for name in ("x_zero", "shift", "eps_low", "eps_high")},
+        **limit_fields(step),
+        "scale.pre": 0,
+    }
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from myoedge.targets.chip import Engine
 
 LEAST_BYTES = 16384  # of weights: fewer fit any L1
 RESIDENT_BYTES = tuple(range(0, 112 << 10, 16 << 10))  # of weights that stay in L1: one kernel each
-MOST_TILES = 65536  # some of every step: many steps have many tiles
+MOST_STEP_TILES = 65536  # some of every step: many steps have many tiles
 UNITS = 8  # that all cores compute at once
 
 
@@ -53,14 +53,12 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
     channels = packed_channels(step).reshape(units, -1)
     unit_bytes = weights[0].nbytes + channels[0].nbytes
     resident = min(most_bytes // unit_bytes, units - 1) // UNITS * UNITS
-    gates, come = columns // units, units - resident
+    come = units - resident
     rows = {"weights": weights, "channels": channels}
-    stay = {f"resident_{name}": array[:resident] for name, array in rows.items() if resident}
-    others = (operand for operand in on_cores.operands if operand.name not in rows)
 
     def work(sizes: Sizes) -> Any:
         parts = (sizes["j"], resident * sizes["j"] // come)
-        return sum(step_work(n, gates, units, part, engine.cores) for part in parts)
+        return sum(step_work(n, columns // units, units, part, engine.cores) for part in parts)
 
     return replace(
         on_cores,
@@ -70,12 +68,8 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
         unit_axes=("t",),
         innermost_axes=("j",),
         multiples={"j": UNITS},
-        most_tiles=MOST_TILES,
-        operands=(
-            *others,
-            *(Operand.whole(name, array) for name, array in stay.items()),
-            *(_by_unit(name, array[resident:]) for name, array in rows.items()),
-        ),
+        most_tiles=MOST_STEP_TILES,
+        operands=tuple(_operands(on_cores, rows, resident)),
         op={
             **{f"layer.{name}": value for name, value in on_cores.op.items()},
             **{f"layer.{name}": f"@resident_{name}" if resident else 0 for name in rows},
@@ -86,6 +80,14 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
         scratch=lambda _: on_cores.scratch({}),
         work=work,
     )
+
+
+def _operands(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -> Iterator[Operand]:
+    """Those of the layer with its weights in L1; rows of the resident units and of the others."""
+    yield from (operand for operand in on_cores.operands if operand.name not in rows)
+    for name, array in rows.items() if resident else ():
+        yield Operand.whole(f"resident_{name}", array[:resident])
+    yield from (_by_unit(name, array[resident:]) for name, array in rows.items())
 
 
 def _by_unit(name: str, rows: Array) -> Operand:

@@ -168,6 +168,8 @@ def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
         each = [shape[axis] / n for axis, n in zip(chosen, a["sizes"], strict=True)]
         steps = dict.fromkeys(chosen, min(each) if larger else max(each))
     if mode == "tf_crop_and_resize":
+        if a["roi"] is None or a["roi"].size != 2 * len(chosen):
+            raise Unsupported("a region without a start and an end for each axis")
         roi = a["roi"].reshape(2, -1).T.tolist()
         regions = {axis: (start, end) for axis, (start, end) in zip(chosen, roi, strict=True)}
     return [

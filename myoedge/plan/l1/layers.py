@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
 from myoedge.plan.l1.layer_kernels import NetworkKernels, fastest_kernel
 from myoedge.plan.l1.prefetch import (
-    MOST_TILES,
+    MOST_AHEAD,
     MOST_TRANSFERS,
     first_constants,
     hidden_cycles,
@@ -225,32 +226,45 @@ def _placed_layers(
     enters = [0]
     offsets = resident_offsets(resident)
     for index, kernel in enumerate(problem.kernels):
-        layer = None
         operands = resident_operands(index, kernel, resident)
         left = room_left(index, resident, problem.l1_bytes)
         hidden = Hidden(hidden_cycles(spare))
-        choice = in_place(kernel) if kernel.in_l2 else None
-        choice = choice or pick(index, kernel, left, frozenset(operands), hidden)
+        chosen = partial(pick, index, kernel, left, frozenset(operands))
+        choice = in_place(kernel) if kernel.in_l2 else chosen(hidden)
         if choice is None and not operands:
             choice = _with_more_in_l2(problem, index, left)
+        layer = None
         if choice is not None:
-            used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
             at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
             held = _held(index, resident, offsets, enters)
             begin = None if earliest is None else earliest.get(index)
-            recent = [x for x in placed[-MOST_TILES:] if x is not None]
+            recent = [x for x in placed[-MOST_AHEAD:] if x is not None]
             state = L1State(spare, recent, at, held, begin)
-            layer = _placed(problem, index, used, choice, state)
-            if layer is not None and layer.waits and not choice.in_l2:
-                fitting = replace(hidden, size_bytes=state.largest_gap(problem.l1_bytes))
-                other = pick(index, kernel, left, frozenset(operands), fitting)
-                layer = _with_prefetch(problem, index, layer, other, state)
+            layer = _placed_in_time(problem, index, choice, state, chosen, hidden)
         if layer is None and (choice is not None or operands):
             return index
         placed.append(layer)
         spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
         enters.append(len(spare))
     return placed
+
+
+def _placed_in_time(
+    problem: PlacementProblem,
+    index: int,
+    choice: TileChoice,
+    state: L1State,
+    chosen: Callable[[Hidden], TileChoice | None],
+    hidden: Hidden,
+) -> PlacedLayer | None:
+    """The layer in its tiles, or in others where it would wait for its constants."""
+    kernel = problem.kernels[index]
+    used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
+    layer = _placed(problem, index, used, choice, state)
+    if layer is None or not layer.waits or choice.in_l2:
+        return layer
+    fitting = replace(hidden, size_bytes=state.largest_gap(problem.l1_bytes))
+    return _with_prefetch(problem, index, layer, chosen(fitting), state)
 
 
 def _with_prefetch(
@@ -288,10 +302,10 @@ def _held(
     Those that ended more tiles ago than a fetch may start ahead are left out.
     """
     found = []
-    for tensor in since(index - MOST_TILES, resident):
+    for tensor in since(index - MOST_AHEAD, resident):
         if tensor.producer > index:
             break
-        if enters[min(tensor.last, index - 1) + 1] >= enters[index] - MOST_TILES:
+        if enters[min(tensor.last, index - 1) + 1] >= enters[index] - MOST_AHEAD:
             last = enters[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
             life = Life(tensor.life.name, tensor.size_bytes, enters[tensor.producer], last)
             found.append((offsets[tensor.producer], life))

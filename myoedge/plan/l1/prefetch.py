@@ -17,7 +17,7 @@ from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, transfers, unplaced_tiles
 from myoedge.targets.chip import TransferCost
 
-MOST_TILES = 15  # ahead: the DMA has 16 numbers for what is under way
+MOST_AHEAD = 15  # tiles: the DMA has 16 numbers for what is under way
 MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at hand
 
 
@@ -70,7 +70,7 @@ def _dma_cycles(
 def hidden_cycles(spare: Sequence[float]) -> float:
     """Cycles of transfers that fit before a layer starts, with three binary digits: equal layers
     stay equal."""
-    total = int(sum(spare[-MOST_TILES:]))
+    total = int(sum(spare[-MOST_AHEAD:]))
     dropped = max(total.bit_length() - 3, 0)
     return float(total >> dropped << dropped)
 
@@ -78,7 +78,7 @@ def hidden_cycles(spare: Sequence[float]) -> float:
 def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
     """Tiles of the network in which a fetch of so many cycles may start, the best first."""
     last = len(spare) - 1
-    oldest, best = max(last + 1 - MOST_TILES, 0), last
+    oldest, best = max(last + 1 - MOST_AHEAD, 0), last
     for tile in range(last, oldest - 1, -1):
         if spare[tile] > 0:
             best = tile
@@ -105,7 +105,7 @@ def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) 
     left, found, next_one = list(spare), [], len(spare)
     for first, cycles in reversed(fetches):
         tile = min(first - 1, next_one)
-        oldest = max(first - MOST_TILES, 0)
+        oldest = max(first - MOST_AHEAD, 0)
         while tile > oldest and cycles > left[tile]:
             cycles -= left[tile]
             left[tile] = 0.0
