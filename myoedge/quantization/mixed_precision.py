@@ -251,7 +251,7 @@ def _channel_magnitudes(x: Array) -> Array:
 
 
 def _pairs(graph: Graph) -> Iterator[tuple[Node, Node]]:
-    """Products with constant weights, each_sample with the only reader of its channels."""
+    """Products with constant weights, each with the only reader of its channels."""
     for node in graph.nodes:
         reader = graph.only_user(node.name)
         if reader is None or {node.op, reader.op}.difference(PRODUCTS):
