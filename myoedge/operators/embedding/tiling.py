@@ -47,7 +47,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
-    """The same with rows that the fabric controller brings from a table in L3."""
+    """Kernel whose rows the fabric controller brings from a table in L3."""
     return TiledKernel(
         function="me_embedding_l3_s8",
         axes={"id": count, "byte": width},

@@ -83,7 +83,7 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
 
 
 def _operands(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -> Iterator[Operand]:
-    """Those of the layer with its weights in L1; rows of the resident units and of the others."""
+    """Operands of the layer with its weights in L1; rows of its resident and its other units."""
     yield from (operand for operand in on_cores.operands if operand.name not in rows)
     for name, array in rows.items() if resident else ():
         yield Operand.whole(f"resident_{name}", array[:resident])
