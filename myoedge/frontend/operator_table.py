@@ -12,7 +12,6 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.attention.import_rows import packed_attention_shape
 from myoedge.operators.base import OPS
 from myoedge.operators.complex_numbers.import_rows import pair_rows
-from myoedge.operators.conv.import_rows import conv
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
 from myoedge.operators.layout.import_rows import NOTHING
@@ -27,7 +26,6 @@ READS_INTEGERS = frozenset((*KEEPS, *(name for op in ON_INTEGERS for name in CAL
 IMPORT: Mapping[str, Row] = {
     **{name: row for rows in CALLS.values() for name, row in rows.items()},
     # only to be refused by their rank
-    **dict.fromkeys(aten_names("conv3d conv3d.padding"), conv),
     **dict.fromkeys(aten_names("conv_transpose3d.input"), conv_transpose),
 }
 PAIRS: Mapping[str, Row] = pair_rows(IMPORT)  # of calls that read complex tensors

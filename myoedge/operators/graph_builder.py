@@ -65,7 +65,7 @@ class GraphBuilder:
         """Names an array; float arrays are kept as float32."""
         name = self._free(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
-        self.constants[name] = np.ascontiguousarray(value, kind)
+        self.constants[name] = np.asarray(value, kind, order="C")  # a scalar stays one
         return name
 
     def add(
@@ -167,6 +167,11 @@ def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:
 
 def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
     return x if b.shape(x) == tuple(shape) else b.add("reshape", x, shape=tuple(shape))
+
+
+def view_inside(b: GraphBuilder, x: str, shape: Shape) -> str:
+    """A view "inside" a layer: factors and activations pass it, and fuse."""
+    return x if b.shape(x) == shape else b.add("reshape", x, shape=shape, inside=True)
 
 
 def transpose(b: GraphBuilder, x: str, perm: Sequence[int]) -> str:

@@ -119,6 +119,9 @@ CASES = [
     of("convolved", lambda w: F.conv1d(w[None], MIXED)[0], 3, 8),
     of("normalized", lambda w: F.layer_norm(w, (8,)), 3, 8),
     of("relative", lambda w: w[torch.arange(3)[:, None] - torch.arange(3) + 2].mean(1), 5, 8),
+    of("scalar", lambda w: w.repeat(3, 8) + torch.zeros(3, 8).masked_fill(X > 0, w)),
+    case("joined", lambda x: torch.cat([x[:, :0], x[:, 1:1] * 2, x, x[:, :0]], 1), X),
+    case("sum_of_none", lambda x: x + x[:, :0].sum(1, keepdim=True), X),
     of("holes", lambda w: torch.where(torch.isnan(w.log()), 0.0, w.exp()), 3, 8),
     learnt("diagonal", lambda net, x: x @ torch.diag(net.w), X, w=weight(8)),
     learnt("exponential", lambda net, x: x @ torch.matrix_exp(net.w), X, w=weight(8, 8)),
@@ -200,6 +203,24 @@ def with_sum(found: Any, result: Array) -> ModelProto:
     graph.input.append(helper.make_tensor_value_info("x_in", 1, result.shape))
     graph.output.append(helper.make_tensor_value_info("sum_out", 1, result.shape))
     return model
+
+
+def test_parts_without_elements_join_as_nothing_of_onnx(tmp_path: Path) -> None:
+    ends = [
+        helper.make_node("Constant", [], [name], value_ints=[at])
+        for name, at in (("first", 0), ("one", 1))
+    ]
+    nodes = [
+        *ends,
+        helper.make_node("Slice", ["x", "first", "first", "one"], ["none"]),
+        helper.make_node("Concat", ["none", "x"], ["y"], axis=1),
+    ]
+    x, y = (helper.make_tensor_value_info(name, 1, [3, 8]) for name in "xy")
+    model = helper.make_model(helper.make_graph(nodes, "joined", [x], [y]))
+    graph = imported(model, tmp_path)
+    assert not isinstance(graph, MyoedgeError)
+    (found,) = computed(graph, [X.numpy()])
+    np.testing.assert_array_equal(found, X.numpy())
 
 
 def test_what_no_input_changes_is_a_constant_of_onnx(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ CHANNELS, SAMPLES, RATE_HZ, CLASSES = 8, 400, 200, 5  # a window of a Myo armban
 WINDOW = {"n_chans": CHANNELS, "n_outputs": CLASSES, "n_times": SAMPLES, "sfreq": RATE_HZ}
 OWN_SIZES: Mapping[str, Mapping[str, int]] = {  # of networks for other armbands, longer windows
     "EMG2QwertyNet": {"n_chans": 32, "n_outputs": 99, "n_times": 4000, "sfreq": 2000},
-    "MetaNeuromotorHand": {"n_chans": 16, "n_outputs": 100, "n_times": 8000, "sfreq": 2000},
+    "MetaNeuromotorHand": {"n_chans": 16, "n_outputs": 100, "n_times": 32000, "sfreq": 2000},
     "NeuroPose": {"n_chans": 16},
     "SensingDynamics": {"n_chans": 16},
     "SleepStagerBlanco2020": {"n_times": 3000, "sfreq": 100},
@@ -36,6 +36,10 @@ OWN_SIZES: Mapping[str, Mapping[str, int]] = {  # of networks for other armbands
     "VEMG2Pose": {"n_chans": 16, "n_times": 4000, "sfreq": 2000},
     "AttnSleep": {"n_chans": 1, "n_times": 3000, "sfreq": 100},
 }
+PLACED = (  # networks that read where their electrodes lie
+    *("DANCE", "DGCNN", "EEGSym", "SignalJEPA", "SignalJEPA_Contextual"),
+)
+ELECTRODES = ("Fp1", "Fp2", "C3", "C4", "P3", "P4", "O1", "O2")
 
 # torchvision compiled for CUDA loads no operators beside a torch for CPUs, and then misses two at
 # its import. None of the networks uses them.
@@ -68,8 +72,16 @@ def _braindecode() -> Iterator[Network]:
 
 def _braindecode_network(name: str) -> Made:
     sizes: dict[str, int] = {**WINDOW, **OWN_SIZES.get(name, {})}
-    net = getattr(import_module("braindecode.models"), name)(**sizes)
+    places = {"chs_info": _electrodes()} if name in PLACED else {}
+    net = getattr(import_module("braindecode.models"), name)(**sizes, **places)
     return net, (torch.zeros(1, sizes["n_chans"], sizes["n_times"]),)
+
+
+def _electrodes() -> Any:
+    """Names and places of electrodes on the head, as mne has them."""
+    mne = import_module("mne")
+    made = mne.create_info(list(ELECTRODES), RATE_HZ, "eeg")
+    return made.set_montage("standard_1020")["chs"]
 
 
 def _tsai(name: str, **options: Any) -> Made:

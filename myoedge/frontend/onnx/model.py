@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
@@ -131,6 +133,9 @@ def _import(state: Importing, node: NodeProto) -> None:
     if not folded and node.op_type not in ONNX_IMPORT:
         raise Unsupported("")
     outs = _results(state, node)
+    if not folded and any(out.shape is not None and 0 in out.shape for out in outs.values()):
+        _keep_empty(state, outs)
+        return
     if not folded:
         state.values.update(outs)
         _row(state, node, outs, ONNX_IMPORT[node.op_type])
@@ -139,6 +144,16 @@ def _import(state: Importing, node: NodeProto) -> None:
         state.folded += array.size
         check_elements(state.folded)
         keep(state, name, array)
+
+
+def _keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
+    """A tensor without elements is a constant, whatever it is made of."""
+    from onnx import helper
+
+    for name, value in outs.items():
+        if value.shape is None or 0 not in value.shape:
+            raise Unsupported("a tensor without elements beside another one")
+        keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
 
 
 def _contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> Value:
@@ -191,8 +206,7 @@ def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: Onnx
     for name, tensor in zip(node.output, made, strict=False):
         if name:
             shape, inferred = state.builder.shape(tensor), outs[name].shape
-            scalar = tensor in state.builder.constants and (shape, inferred) == ((1,), ())
-            if shape != inferred and not scalar:
+            if shape != inferred:
                 shapes = f"{list(shape)}, not {list(inferred or ())}"
                 raise Unsupported(f"a use whose result would be {shapes}")
             state.names[name] = tensor
@@ -206,9 +220,9 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
     if not shapes or None in shapes:
         raise Unsupported("a result whose shape depends on values")
     known = tuple(shape for shape in shapes if shape is not None)
-    # the first input is the one that an operator works on
+    # the first input is the one that an operator works on; a part without elements joins as nothing
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None
-    if any(0 in shape for shape in (*known, first or ())):
+    if node.op_type != "Concat" and 0 in (first or ()):
         raise Unsupported("a tensor without elements")
     if max(map(math.prod, known)) > MOST_ELEMENTS:
         raise Unsupported(f"a tensor of {max(map(math.prod, known)):,} elements")

@@ -37,6 +37,7 @@ _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
 COUNTS = frozenset(
     aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
 )
+JOINS = aten_names("cat concat concatenate")  # a part without elements adds nothing
 ATTENTION = "aten.scaled_dot_product_attention.default"
 
 
@@ -134,6 +135,8 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
         raise Unsupported(_of_complex(node) if pairs else "")
     out = _shape(node.meta["val"])
     if not isinstance(out, list) and 0 in out:
+        return _empty(builder, node.meta["val"])
+    if target not in JOINS and any(isinstance(x, str) and 0 in builder.shape(x) for x in read):
         raise Unsupported("a tensor without elements")
     _refuse_types(builder, node, values)
     mask = arguments_of(node).get("attn_mask") if target == ATTENTION else None
@@ -142,6 +145,13 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     if target in KEEPS and not pairs:
         return converted(builder, row(builder, arguments, out), kind_of(node))
     return row(builder, arguments, out)
+
+
+def _empty(builder: GraphBuilder, value: Any) -> str:
+    """A tensor without elements is a constant, whatever it is made of."""
+    import torch
+
+    return builder.constant(array(torch.empty(value.shape, dtype=value.dtype)))
 
 
 def is_known(node: Any) -> bool:

@@ -153,7 +153,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 CONV = register(
     OpDef(
         name="conv",
-        doc="convolution 1-D and 2-D: any kernel, stride, dilation, padding, groups; depthwise",
+        doc="convolution 1-D to 3-D: any kernel, stride, dilation, padding, groups; depthwise",
         shape=shape,
         nest=nest,
         real=real,

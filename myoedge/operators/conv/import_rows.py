@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from myoedge.graph.ir import Shape
+from myoedge.operators.conv.three_axes import ConvAxis, over_axes
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.conv.windows import batched, pads_of, per_axis
 from myoedge.operators.graph_builder import (
@@ -27,7 +26,7 @@ def conv(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         return conv_transpose(d, a, out)
     w = weights(d, a["weight"], "a convolution's weight")
     rank, groups = w.ndim - 2, int(a["groups"])
-    if rank not in (1, 2):
+    if rank not in (1, 2, 3):
         raise Unsupported(f"convolution {rank}-D")
     x = batched(d, a["input"], rank + 2)
     channels, sizes = d.shape(x)[1], d.shape(x)[2:]
@@ -38,10 +37,9 @@ def conv(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise ValueError(f"a bias {list(d.shape(*bias))}")
     stride, dilation = (per_axis(a, name, rank) for name in ("stride", "dilation"))
     pads = pads_of(a, sizes, w.shape[2:], stride, dilation)
-    attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "pads": pads}
     x = transpose(d, x, channels_last(rank + 2))
-    weight = d.constant(w.transpose(channels_last(rank + 2)))
-    y = d.add("conv", x, weight, *bias, **attrs, groups=groups)
+    axes = [ConvAxis(*axis) for axis in zip(w.shape[2:], stride, dilation, pads, strict=True)]
+    y = over_axes(d, x, w.transpose(channels_last(rank + 2)), bias, axes, groups)
     return reshape(d, channels_first(d, y), out)
 
 
@@ -49,7 +47,7 @@ ROWS = (
     ImportRow(
         "conv",
         conv,
-        "conv1d conv2d convolution conv1d.padding conv2d.padding",
+        "conv1d conv2d conv3d convolution conv1d.padding conv2d.padding conv3d.padding",
         "Conv(input, weight: weights, bias: weights, *, groups: group = 1, stride: strides = None, "
         "dilation: dilations = None, pads=None, auto_pad='NOTSET')",
     ),

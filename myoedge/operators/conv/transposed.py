@@ -2,7 +2,7 @@
 """Transposed convolutions written as convolutions: the results between two steps of the stride are
 channels, which are interleaved behind it.
 
-Views and slices are marked as "inside" a layer: factors and activations pass them, and fuse.
+Slices are marked as "inside" a layer, as views are: factors and activations pass them, and fuse.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from myoedge.operators.graph_builder import (
     reshape,
     slice_axis,
     transpose,
+    view_inside,
     weights,
 )
 from myoedge.operators.import_rows import Arguments
@@ -187,12 +188,10 @@ def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[Transposed
     order = [0, *spatial, *places.get(0, [])]
     if order != sorted(order):
         cut = (n, *positions, *(([groups, *strides])[i] for i in split), k // groups // count)
-        y = transpose(d, _view(d, y, cut), (*order, len(cut) - 1))
-    return _view(d, y, (n, *(m * s for m, s in zip(positions, strides, strict=True)), k // count))
-
-
-def _view(d: GraphBuilder, y: str, shape: Shape) -> str:
-    return y if d.shape(y) == shape else d.add("reshape", y, shape=shape, inside=True)
+        y = transpose(d, view_inside(d, y, cut), (*order, len(cut) - 1))
+    return view_inside(
+        d, y, (n, *(m * s for m, s in zip(positions, strides, strict=True)), k // count)
+    )
 
 
 def _cropped(d: GraphBuilder, y: str, axes: Sequence[TransposedAxis]) -> str:

@@ -250,7 +250,7 @@ def roll(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def cat(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    parts = [x for x in a["tensors"] if d.shape(x) != (0,)]
+    parts = [x for x in a["tensors"] if 0 not in d.shape(x)]
     return concat(d, parts, a["dim"] % len(d.shape(parts[0])))
 
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions over three spatial axes, written as convolutions over two.
+
+Two neighbours that no window spans become one axis. One axis that no window spans becomes images,
+of another the taps become channels: its windows are laid out, the fewest that there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    concat,
+    reshape,
+    slice_axis,
+    transpose,
+    view_inside,
+)
+
+
+class ConvAxis(NamedTuple):
+    """The windows along one spatial axis."""
+
+    taps: int
+    stride: int
+    dilation: int
+    pads: tuple[int, int]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether each element is a window."""
+        return self.taps == self.stride == 1 and not any(self.pads)
+
+    def count(self, n: int) -> int:
+        return (n + sum(self.pads) - (self.taps - 1) * self.dilation - 1) // self.stride + 1
+
+
+def over_axes(
+    d: GraphBuilder, x: str, w: Array, bias: Sequence[str], axes: Sequence[ConvAxis], groups: int
+) -> str:
+    """x [N, *S, C], w [K, *R, C/groups] -> [N, *T, K]."""
+    if len(axes) < 3:
+        _, stride, dilation, pads = zip(*axes, strict=True)
+        attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "pads": pads}
+        return d.add("conv", x, d.constant(w), *bias, **attrs, groups=groups)
+    n, *sizes, _ = d.shape(x)
+    for i in range(2):
+        if axes[i].is_single and axes[i + 1].is_single:
+            joined = (*sizes[:i], sizes[i] * sizes[i + 1], *sizes[i + 2 :])
+            x = reshape(d, x, (n, *joined, d.shape(x)[-1]))
+            y = over_axes(d, x, w.squeeze(i + 1), bias, (*axes[:i], *axes[i + 1 :]), groups)
+            counts = (axis.count(size) for axis, size in zip(axes, sizes, strict=True))
+            return view_inside(d, y, (n, *counts, len(w)))
+    lengths = [axis.count(m) * axis.taps for axis, m in zip(axes, sizes, strict=True)]
+    first = min(range(3), key=lambda i: (not axes[i].is_single, lengths[i], i))
+    return _as_images(d, x, w, bias, axes, groups, first)
+
+
+def _as_images(
+    d: GraphBuilder,
+    x: str,
+    w: Array,
+    bias: Sequence[str],
+    axes: Sequence[ConvAxis],
+    groups: int,
+    axis: int,
+) -> str:
+    """Positions along one axis are images, the taps of its windows channels."""
+    order = (0, 1 + axis, *(i for i in range(1, 4) if i != 1 + axis), 4)
+    x = _with_windows(d, transpose(d, x, order), axes[axis], groups)
+    n, count, *rest = d.shape(x)
+    rows = w.transpose(order)
+    rows = np.moveaxis(rows, 1, -2).reshape(len(w), *rows.shape[2:4], -1)
+    others = [other for i, other in enumerate(axes) if i != axis]
+    y = over_axes(d, reshape(d, x, (n * count, *rest)), rows, bias, others, groups)
+    y = view_inside(d, y, (n, count, *d.shape(y)[1:]))
+    return transpose(d, y, tuple(int(i) for i in np.argsort(order)))
+
+
+def _with_windows(d: GraphBuilder, x: str, axis: ConvAxis, groups: int) -> str:
+    """[N, D, H, W, C] -> [N, windows, H, W, groups * taps * C/groups]."""
+    if any(axis.pads):
+        x = d.add("pad", x, pads=((0, 0), axis.pads, *((0, 0),) * 3), value=0.0)
+    count, last = axis.count(d.shape(x)[1] - sum(axis.pads)), d.shape(x)[-1]
+    starts = (tap * axis.dilation for tap in range(axis.taps))
+    reach = (count - 1) * axis.stride + 1
+    parts = [slice_axis(d, x, 1, start, start + reach, axis.stride) for start in starts]
+    y = concat(d, parts, 4)
+    if groups == 1 or axis.taps == 1:
+        return y
+    shape = d.shape(y)
+    y = reshape(d, y, (*shape[:4], axis.taps, groups, last // groups))
+    return reshape(d, transpose(d, y, (0, 1, 2, 3, 5, 4, 6)), shape)
