@@ -66,6 +66,8 @@ def _unexpanded(graph: Graph, name: str) -> str:
 
 def _squares(graph: Graph, node: Node | None) -> Squares | None:
     """Squares that a mean, a sum or a variance is of."""
+    if node is not None and node.op == "add":
+        return _squares_of_parts(graph, node)
     if node is None or node.op not in ("mean", "sum", "variance") or "act" in node.attrs:
         return None
     axes, keepdim = _axes(graph, node), bool(node.attrs["keepdim"])
@@ -78,6 +80,40 @@ def _squares(graph: Graph, node: Node | None) -> Squares | None:
     divisor = float(_count(graph, x, axes)) if node.op == "mean" else 1.0
     source = _centred(graph, x, axes)
     return Squares(source or x, axes, source is not None, divisor, keepdim)
+
+
+def _squares_of_parts(graph: Graph, node: Node) -> Squares | None:
+    """x[.., 0]**2 + x[.., 1]**2 + .. of all elements along an axis."""
+    parts = [_element(graph, _squared(graph, name) or "") for name in _addends(graph, node)]
+    x, axis, _ = parts[0]
+    found = sorted(index for _, _, index in parts)
+    if {part[:2] for part in parts} != {(x, axis)} or not x:
+        return None
+    every = found == [*range(graph.shape(x)[axis])]
+    return Squares(x, (axis,), centred=False, divisor=1.0, keepdim=False) if every else None
+
+
+def _addends(graph: Graph, node: Node) -> Iterator[str]:
+    for name in node.inputs:
+        inner = made_by(graph, name, "add")
+        yield from (name,) if inner is None or "act" in inner.attrs else _addends(graph, inner)
+
+
+def _element(graph: Graph, name: str) -> tuple[str, int, int]:
+    """The tensor that a slice takes one element of an axis from, the axis and the index."""
+    view = made_by(graph, name, "reshape")
+    cut = made_by(graph, name if view is None else view.inputs[0], "slice")
+    if cut is None:
+        return "", 0, 0
+    x = cut.inputs[0]
+    spans = zip(cut.attrs["cuts"], graph.shape(x), strict=True)
+    taken = [
+        (axis, start, stop)
+        for axis, ((start, stop, _), n) in enumerate(spans)
+        if (start, stop) != (0, n)
+    ]
+    (axis, start, stop), *others = taken or [(0, 0, 0)]
+    return (x, axis, start) if stop == start + 1 and not others else ("", 0, 0)
 
 
 def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
@@ -132,18 +168,31 @@ def _inverse_deviation(graph: Graph, name: str) -> Scaled | None:
     """Behind a sum of squares: + eps, root, at least eps or + eps, inverse; some left out."""
     chain: list[tuple[object, ...]] = []
     name = _unexpanded(graph, name)
-    while (table := made_by(graph, name, "table")) is not None:
-        chain[:0] = table.attrs["chain"]
-        name = _unexpanded(graph, table.inputs[0])
+    factors = graph.shape(name)
+    while (node := made_by(graph, name, "table", "reshape")) is not None:
+        if node.op == "reshape" and not _moves_units(graph, node):
+            return None
+        chain[:0] = node.attrs.get("chain", ())
+        name = _unexpanded(graph, node.inputs[0])
     node = graph.producer.get(name)
     if node is not None and node.op == "variance" and node.attrs["root"]:
         node = node.but(attrs={**node.attrs, "root": False})
         chain[:0] = [("sqrt",)]
     squares = _squares(graph, node)
-    if squares is None or not squares.keepdim:
+    if squares is None:
+        return None
+    rows = (1 if i in squares.axes else n for i, n in enumerate(graph.shape(squares.x)))
+    if not squares.keepdim and factors != tuple(rows):
         return None
     eps, rest = _inverse_chain(chain)
     return None if rest else Scaled(squares, eps)
+
+
+def _moves_units(graph: Graph, view: Node) -> bool:
+    """Whether a view adds and takes axes of one element."""
+    shapes = (graph.shape(name) for name in (view.inputs[0], view.name))
+    before, after = ([n for n in shape if n > 1] for shape in shapes)
+    return before == after
 
 
 def _inverse_chain(chain: list[tuple[object, ...]]) -> tuple[float, bool]:

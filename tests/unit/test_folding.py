@@ -95,6 +95,13 @@ def of_positions(net: nn.Module, x: Tensor) -> Tensor:
     return x + net.b(torch.relu(net.a(torch.linspace(-1, 1, 3)[:, None])))
 
 
+def written(x: Tensor) -> Tensor:
+    table = x.new_empty(3, 8)
+    table[:, :3] = 1.0
+    table[:, 3:] = torch.arange(5.0)
+    return x + table
+
+
 MIXED, THREE = seeded(3, 3, 1), torch.tensor([2, 0, 4])
 CASES = [
     module("renorm_linear", constrained(nn.Linear(8, 5), Renorm()), X),
@@ -120,6 +127,7 @@ CASES = [
     of("normalized", lambda w: F.layer_norm(w, (8,)), 3, 8),
     of("relative", lambda w: w[torch.arange(3)[:, None] - torch.arange(3) + 2].mean(1), 5, 8),
     of("scalar", lambda w: w.repeat(3, 8) + torch.zeros(3, 8).masked_fill(X > 0, w)),
+    case("written", written, X),
     case("joined", lambda x: torch.cat([x[:, :0], x[:, 1:1] * 2, x, x[:, :0]], 1), X),
     case("sum_of_none", lambda x: x + x[:, :0].sum(1, keepdim=True), X),
     of("holes", lambda w: torch.where(torch.isnan(w.log()), 0.0, w.exp()), 3, 8),

@@ -27,6 +27,11 @@ def scores(x: Tensor) -> Tensor:
     return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6)
 
 
+def phasors(x: Tensor) -> Tensor:
+    """Real and imaginary parts by the amplitude."""
+    return x / (x[..., 0] ** 2 + x[..., 1] ** 2 + 1e-6).sqrt().unsqueeze(-1)
+
+
 # Case, and the operators that it becomes in every form, transposes and reshapes aside.
 CASES: tuple[tuple[Case, str], ...] = (
     (module("group", nn.GroupNorm(2, 6), X1), "group_norm"),
@@ -51,6 +56,9 @@ CASES: tuple[tuple[Case, str], ...] = (
     (case("unit", lambda x: F.normalize(x, dim=1), X1), "rms_norm"),
     (case("root_mean_square", lambda x: x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt(), X1),
      "rms_norm"),
+    (case("root_mean_square_of_rows", lambda x: x * (x.pow(2).mean(-1) + 1e-6).rsqrt()[..., None],
+          X1), "rms_norm"),
+    (case("phasors", phasors, seeded(1, 6, 20, 2)), "rms_norm"),
     (case("layer_by_hand", centred_by_hand, X1), "layer_norm"),
     (case("scores", scores, X1), "layer_norm"),
     (case("std", lambda x: x.std(-1), X1), "variance"),

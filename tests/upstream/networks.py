@@ -37,7 +37,7 @@ OWN_SIZES: Mapping[str, Mapping[str, int]] = {  # of networks for other armbands
     "AttnSleep": {"n_chans": 1, "n_times": 3000, "sfreq": 100},
 }
 PLACED = (  # networks that read where their electrodes lie
-    *("DANCE", "DGCNN", "EEGSym", "SignalJEPA", "SignalJEPA_Contextual"),
+    *("DANCE", "DGCNN", "EEGSym", "SignalJEPA", "SignalJEPA_Contextual", "ZUNA"),
 )
 ELECTRODES = ("Fp1", "Fp2", "C3", "C4", "P3", "P4", "O1", "O2")
 

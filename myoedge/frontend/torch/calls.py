@@ -38,6 +38,7 @@ COUNTS = frozenset(
     aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
 )
 JOINS = aten_names("cat concat concatenate")  # a part without elements adds nothing
+UNWRITTEN = aten_names("empty.memory_format empty_like new_empty")
 ATTENTION = "aten.scaled_dot_product_attention.default"
 
 
@@ -129,13 +130,15 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     read = [values[n.name] for n in node.all_input_nodes]
     pairs = any(is_complex(builder, x) for x in (*read, *arguments.values()))
     row = (PAIRS if pairs else IMPORT).get(target)
+    if target in UNWRITTEN:
+        return _zeros(builder, node.meta["val"])
     if is_known(node) and all(isinstance(x, str) and x in builder.constants for x in read):
         return _folded(builder, node, values)
     if row is None:
         raise Unsupported(_of_complex(node) if pairs else "")
     out = _shape(node.meta["val"])
     if not isinstance(out, list) and 0 in out:
-        return _empty(builder, node.meta["val"])
+        return _zeros(builder, node.meta["val"])
     if target not in JOINS and any(isinstance(x, str) and 0 in builder.shape(x) for x in read):
         raise Unsupported("a tensor without elements")
     _refuse_types(builder, node, values)
@@ -147,11 +150,12 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     return row(builder, arguments, out)
 
 
-def _empty(builder: GraphBuilder, value: Any) -> str:
-    """A tensor without elements is a constant, whatever it is made of."""
+def _zeros(builder: GraphBuilder, value: Any) -> str:
+    """A constant of a tensor's shape and type: of one without elements, whatever it is made of, or
+    with such that are still to be written."""
     import torch
 
-    return builder.constant(array(torch.empty(value.shape, dtype=value.dtype)))
+    return builder.constant(array(torch.zeros(value.shape, dtype=value.dtype)))
 
 
 def is_known(node: Any) -> bool:

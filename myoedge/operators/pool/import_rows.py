@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from myoedge.graph.ir import Shape
@@ -28,7 +29,7 @@ from myoedge.operators.pool.definition import regular as regular_windows
 def regular(a: Arguments, spatial: Shape) -> Any:
     """Windows at equal steps; torch's step is a window's size where it is left out, ONNX's 1."""
     rank = len(spatial)
-    if rank not in (1, 2):
+    if rank not in (1, 2, 3):
         raise Unsupported(f"pooling {rank}-D")
     size, dilation = (per_axis(a, name, rank) for name in ("kernel_size", "dilation"))
     stride = size if a["stride"] == [] else per_axis(a, "stride", rank)
@@ -57,15 +58,29 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = len(out) if rank is None else rank + 2
         x = transpose(d, batched(d, first(a), axes), channels_last(axes))
-        attrs = {"windows": windows(a, d.shape(x)[1:-1])}
+        attrs: dict[str, Any] = {"windows": windows(a, d.shape(x)[1:-1])}
         divisor = int(a.get("divisor_override") or 0)
         if divisor < 0:
             raise Unsupported(f"pooling with divisor_override={divisor}")
         if divisor:
             attrs["divisor"] = divisor
-        return reshape(d, channels_first(d, d.add(op, x, **attrs)), out)
+        y = d.add(op, x, **attrs) if axes < 5 else _over_three(d, op, x, attrs)
+        return reshape(d, channels_first(d, y), out)
 
     return row
+
+
+def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> str:
+    """[N, D, H, W, C]: along the first axis, then over the other two of images."""
+    (n, depth, *image), (along, *others) = d.shape(x), attrs["windows"]
+    if along != tuple((i, i + 1, 1) for i in range(depth)):
+        if "divisor" in attrs:
+            raise Unsupported("pooling 3-D with divisor_override")
+        rows = reshape(d, x, (n, depth, math.prod(image)))
+        x = d.add(op, rows, windows=(along,))
+    images = reshape(d, x, (n * len(along), *image))
+    y = d.add(op, images, **{**attrs, "windows": tuple(others)})
+    return reshape(d, y, (n, len(along), *d.shape(y)[1:]))
 
 
 def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Row:
@@ -160,7 +175,7 @@ REDUCED = "(self, dim: axes, *, keepdim: keepdims = True, noop: noop_with_empty_
 ROWS = (
     *(
         ImportRow(op, pool(op, windows, rank), names.replace("Nd", f"{rank}d"))
-        for rank in (1, 2)
+        for rank in (1, 2, 3)
         for op, windows, names in (
             ("max_pool", regular, "max_poolNd max_poolNd_with_indices"),
             ("max_pool", adaptive, "adaptive_max_poolNd"),
