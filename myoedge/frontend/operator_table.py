@@ -29,6 +29,10 @@ IMPORT: Mapping[str, Row] = {
     **dict.fromkeys(aten_names("conv_transpose3d.input"), conv_transpose),
 }
 PAIRS: Mapping[str, Row] = pair_rows(IMPORT)  # of calls that read complex tensors
+INTEGER_CALLS: Mapping[str, Mapping[str, Row]] = aten_calls(integers=True)
+OF_INTEGERS: Mapping[str, Row] = {  # of calls that make integers of integers
+    name: row for rows in INTEGER_CALLS.values() for name, row in rows.items()
+}
 
 ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name
 
@@ -37,6 +41,10 @@ ONNX_READS_INTEGERS = frozenset(
 )
 ONNX_IMPORT: Mapping[str, OnnxRow] = {
     name: row for rows in ONNX_CALLS.values() for name, row in rows.items()
+}
+ONNX_INTEGER_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls(integers=True)
+ONNX_OF_INTEGERS: Mapping[str, OnnxRow] = {
+    name: row for rows in ONNX_INTEGER_CALLS.values() for name, row in rows.items()
 }
 # Operators of onnxruntime's own: the shape of the result, which onnx cannot infer.
 CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
@@ -49,7 +57,7 @@ def calls_of(op: str) -> tuple[str, ...]:
 
     op   "" for the calls that leave no operator behind
     """
-    return _without_overloads(CALLS[op])
+    return _without_overloads((*CALLS[op], *INTEGER_CALLS.get(op, ())))
 
 
 def complex_calls() -> tuple[str, ...]:
@@ -64,4 +72,4 @@ def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
 
 def onnx_of(op: str) -> tuple[str, ...]:
     """ONNX's operators that this operator does the work of, sorted; "" as for `calls_of`."""
-    return tuple(sorted(ONNX_CALLS.get(op, ())))
+    return tuple(sorted({*ONNX_CALLS.get(op, ()), *ONNX_INTEGER_CALLS.get(op, ())}))

@@ -38,6 +38,8 @@ class ImportRow:
                name: finite    a tensor that is finite where it is constant
                name: array     the values of a constant       name: ints, name: float   in Python
                name: axes, name: axis    ints that are an attribute in older opsets
+
+    integers   of calls whose operands and results are integers: beside the calls' rows of floats
     """
 
     ops: str
@@ -45,6 +47,7 @@ class ImportRow:
     aten: str = ""
     onnx: str = ""
     all_results: bool = False
+    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,20 +143,23 @@ def aten_names(text: str) -> list[str]:
     return [f"aten.{name}" if "." in name else f"aten.{name}.default" for name in text.split()]
 
 
-def aten_calls() -> dict[str, dict[str, Row]]:
-    """Rows by operator and ATen call; a call has one, whatever operators it is listed under."""
+def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
+    """Rows by operator and ATen call; a call has one, whatever operators it is listed under.
+
+    integers   those of integers alone
+    """
     calls: dict[str, dict[str, Row]] = {}
-    for entry in import_rows():
+    for entry in (entry for entry in import_rows() if entry.integers == integers):
         named = dict.fromkeys(aten_names(entry.aten), _aten_row(entry))
         for op in entry.ops.split(" "):
             calls.setdefault(op, {}).update(named)
     return calls
 
 
-def onnx_calls() -> dict[str, dict[str, OnnxRow]]:
-    """Rows by operator and operator of ONNX."""
+def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
+    """Rows by operator and operator of ONNX; those of integers alone, or the others."""
     calls: dict[str, dict[str, OnnxRow]] = {}
-    for entry in import_rows():
+    for entry in (entry for entry in import_rows() if entry.integers == integers):
         named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())
         for op in entry.ops.split(" "):
             calls.setdefault(op, {}).update(named)

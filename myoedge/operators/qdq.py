@@ -22,7 +22,13 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import has_table
 from myoedge.operators.products.packing import exact_scale
 
-TYPES = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7}  # onnx.proto, TensorProto.DataType
+TYPES = {
+    "float32": 1,
+    "uint8": 2,
+    "int32": 6,
+    "int64": 7,
+    "bool": 9,
+}  # onnx.proto, TensorProto.DataType
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.embedding.definition import table_range
+from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE, run_real
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
 
@@ -98,7 +99,7 @@ def calibrate(
                 ranges[name] = _percentile(histograms[name], (low, high), rule.percentile)
             elif rule.method == "mse" and high > low:
                 ranges[name] = _least_squares(histograms[name], (low, high))
-    ranges |= table_range(graph)
+    ranges |= table_range(graph) | truth_range(graph)
     rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
     count = len(next(iter(samples.values())))
     return Calibration(rounded, count, source, digest(samples), observer)

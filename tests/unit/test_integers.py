@@ -40,6 +40,13 @@ def attended(x: Tensor, hidden: Tensor) -> Tensor:
     return scores.softmax(-1) @ x
 
 
+def positions(a: Net, ids: Tensor) -> Tensor:
+    """As RoBERTa numbers tokens: those of padding stay at padding's."""
+    seen = ids.ne(0).int()
+    numbered = (torch.cumsum(seen, dim=1).type_as(seen) + 0) * seen
+    return a.e(ids) + a.e(numbered.long() + 2)
+
+
 # Function of (net, inputs), inputs, element types of the graph's inputs.
 NETWORKS: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...], tuple[str, ...]]] = {
     "ids": (lambda a, ids: a.e(ids).sum(1), (IDS,), ("int32",)),
@@ -56,6 +63,34 @@ NETWORKS: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...], tuple[str, ...
         lambda a, x, n: x * (torch.arange(6) < n[:, None]).unsqueeze(-1),
         (X, torch.tensor([4])),
         ("float32", "int32"),
+    ),
+    "offset": (lambda a, x: a.e(x + 3) + a.e(x * 2 - 1), (IDS % 4 + 1,), ("int32",)),
+    "offsets": (lambda a, x: a.e(x + torch.tensor([0, 2, 4, 4, 6, 6])), (IDS % 3,), ("int32",)),
+    "sums": (lambda a, x, y: a.e(x + y) + a.f(x - y), (IDS % 3 + 2, IDS % 2), ("int32",) * 2),
+    "quotients": (lambda a, x: a.f(x // 3) + a.e(x % 7 + x.clamp(2, 3)), (IDS,), ("int32",)),
+    "mixed": (
+        lambda a, x, y: (
+            a.e(torch.minimum(x, y) + 1).sum(1) + a.f(torch.where(x > y, 3, y % 2)).sum(1)
+        ),
+        (IDS.int() % 9, IDS % 4),
+        ("int32", "int32"),
+    ),
+    "equal": (lambda a, x, y: a.e(x) * (x == y)[..., None], (IDS, IDS.flip(1)), ("int32",) * 2),
+    "each": (
+        lambda a, x: a.e(x) * (x >= torch.tensor([0, 1, 7, 8, 90_000, 0]))[..., None],
+        (IDS,),
+        ("int32",),
+    ),
+    "positions": (positions, (IDS,), ("int32",)),
+    "positions of a mask": (
+        lambda a, x, m: x + a.e((m.long().cumsum(-1) - 1).masked_fill(~m, 1)),
+        (X, SEEN),
+        ("float32", "uint8"),
+    ),
+    "counted": (
+        lambda a, x, m: x / m.cumsum(1).clamp(min=1)[..., None].float(),
+        (X, SEEN),
+        ("float32", "uint8"),
     ),
     "numbers": (lambda a, x: x.float() / 9 - 0.5, (IDS,), ("float32",)),
     "mask as numbers": (
@@ -110,8 +145,8 @@ def test_networks_on_integers_compute_what_torch_computes(name: str) -> None:
 
 
 REFUSED = {
-    "two tensors": (lambda a, x, y: a.e(x) * (x == y)[..., None], "neither of them constant"),
-    "arithmetic": (lambda a, x, y: a.e(x + y), "a result of type int64"),
+    "quotient": (lambda a, x, y: a.e(x // (y + 1)), "no positive constant"),
+    "fraction": (lambda a, x, y: a.e(torch.bitwise_left_shift(x, y)), ""),
     "rows and numbers": (lambda a, x, y: a.e(x) * x.float()[..., None] + a.e(y), "read as numbers"),
     "table": (lambda a, x, y: F.embedding(x, a.e.weight * y.float().mean()), "must be a parameter"),
 }

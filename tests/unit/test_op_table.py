@@ -48,11 +48,12 @@ def test_an_operator_is_registered_once() -> None:
 
 def test_a_call_has_one_row() -> None:
     """Two folders may not claim a call: networks would mean whichever comes last."""
-    rows = list(import_rows())
-    aten = Counter(name for row in rows for name in aten_names(row.aten))
-    signatures = (text for row in rows for text in row.onnx.split(";") if text.strip())
-    onnx = Counter(text.strip().partition("(")[0] for text in signatures)
-    assert not [name for name, count in (aten + onnx).items() if count > 1]
+    for integers in (False, True):
+        rows = [row for row in import_rows() if row.integers == integers]
+        aten = Counter(name for row in rows for name in aten_names(row.aten))
+        signatures = (text for row in rows for text in row.onnx.split(";") if text.strip())
+        onnx = Counter(text.strip().partition("(")[0] for text in signatures)
+        assert not [name for name, count in (aten + onnx).items() if count > 1]
 
 
 def test_an_operator_cannot_be_changed() -> None:

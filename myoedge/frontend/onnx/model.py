@@ -36,13 +36,19 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT, ONNX_READS_INTEGERS
+from myoedge.frontend.operator_table import (
+    CONTRIBUTED,
+    ONNX_IMPORT,
+    ONNX_OF_INTEGERS,
+    ONNX_READS_INTEGERS,
+)
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
+from myoedge.operators.integers.numbers import kind
 from myoedge.operators.softmax.masks import SURE
 
 if TYPE_CHECKING:
@@ -130,7 +136,7 @@ def _import(state: Importing, node: NodeProto) -> None:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
         return
     folded = node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n)
-    if not folded and node.op_type not in ONNX_IMPORT:
+    if not folded and not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
     outs = _results(state, node)
     if not folded and any(out.shape is not None and 0 in out.shape for out in outs.values()):
@@ -138,7 +144,11 @@ def _import(state: Importing, node: NodeProto) -> None:
         return
     if not folded:
         state.values.update(outs)
-        _row(state, node, outs, ONNX_IMPORT[node.op_type])
+        whole = _of_integers(state, node, outs)
+        table = ONNX_OF_INTEGERS if whole else ONNX_IMPORT
+        if node.op_type not in table:
+            raise Unsupported("")
+        _row(state, node, outs, table[node.op_type], whole=whole)
         return
     for name, array in evaluated(node, state.opset, state.arrays, outs).items():
         state.folded += array.size
@@ -194,9 +204,28 @@ def _nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeErr
     return onnx_refusals.breaks_rules(state.path, cause, where)
 
 
-def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: OnnxRow) -> None:
+def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> bool:
+    """Whether a node makes integers of integers; sums of truth values are positions."""
+    made = next(iter(outs.values()), Value(0, None))
+    if node.op_type not in ONNX_OF_INTEGERS or made.kind in FLOATS:
+        return False
+    computed = [name for name in node.input if name and name not in state.arrays]
+    kinds = [kind(state.builder, state.names.get(name, "")) for name in computed]
+    return all(kinds) and (node.op_type == "CumSum" or any(k != "truth" for k in kinds))
+
+
+def _row(
+    state: Importing,
+    node: NodeProto,
+    outs: Mapping[str, Value],
+    row: OnnxRow,
+    *,
+    whole: bool = False,
+) -> None:
+    """Imports a node by a row of its operator. whole: the row is of integers."""
     call = _call(state, node, outs)
-    _refuse_types(state, call)
+    if not whole:
+        _refuse_types(state, call)
     try:
         made = row(call)
     # a row believes what it reads; onnx has not looked at all of it

@@ -20,6 +20,7 @@ from myoedge.frontend.integers import (
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import FLOATS, Value, array_of, type_name, value_of
 from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import damaged, not_numbers
 from myoedge.numerics.arrays import Array
@@ -119,7 +120,11 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
             found.add(ROWS)
         elif node.op_type in COMPARES or (node.op_type == "Cast" and to == BOOL):
             found.add(COMPARED)
-        elif node.op_type in MOVES or (node.op_type == "Cast" and to not in FLOATS):
+        elif (
+            node.op_type in MOVES
+            or node.op_type in ONNX_OF_INTEGERS
+            or (node.op_type == "Cast" and to not in FLOATS)
+        ):
             held.update(node.output)
         else:
             found.add(NUMBERS)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
-from myoedge.frontend.operator_table import IMPORT, KEEPS, PAIRS, READS_INTEGERS
+from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, short
 from myoedge.frontend.torch.traced import (
     HARMLESS,
@@ -31,6 +31,7 @@ from myoedge.operators.complex_numbers.pairs import is_complex, paired
 from myoedge.operators.elementwise.conditions import added_mask, converted
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import aten_names
+from myoedge.operators.integers.numbers import kind
 from myoedge.operators.norm.import_rows import normalized
 
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
@@ -134,6 +135,8 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
         return _zeros(builder, node.meta["val"])
     if is_known(node) and all(isinstance(x, str) and x in builder.constants for x in read):
         return _folded(builder, node, values)
+    if target in OF_INTEGERS and _of_integers(builder, node, values):
+        return OF_INTEGERS[target](builder, arguments, _shape(node.meta["val"]))
     if row is None:
         raise Unsupported(_of_complex(node) if pairs else "")
     out = _shape(node.meta["val"])
@@ -158,9 +161,25 @@ def _zeros(builder: GraphBuilder, value: Any) -> str:
     return builder.constant(array(torch.zeros(value.shape, dtype=value.dtype)))
 
 
+def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
+    """Whether a call makes integers of integers and truth values; counts of these alone are floats
+    but for positions, which they are indices of."""
+    read = [values[n.name] for n in node.all_input_nodes]
+    if kind_of(node) != "int" or not all(isinstance(x, str) for x in read):
+        return False
+    kinds = [kind(builder, x) for x in read if x not in builder.constants]
+    counts = str(node.target) in COUNTS and {*kinds} == {"truth"}
+    return bool(kinds) and all(kinds) and not counts
+
+
 def is_known(node: Any) -> bool:
     """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
-    return str(node.target) in IMPORT or _is_folded(node.target) or _by_element(node.target)
+    names = (IMPORT, OF_INTEGERS)
+    return (
+        any(str(node.target) in table for table in names)
+        or _is_folded(node.target)
+        or _by_element(node.target)
+    )
 
 
 def _is_folded(target: Any) -> bool:
@@ -240,7 +259,9 @@ def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -
     integers = any(isinstance(x, str) and builder.dtype(x) != "float32" for x in read)
     if integers and str(node.target) not in READS_INTEGERS:
         raise Unsupported("it computes with integers of an input, or with the indices of argmax")
-    counts = str(node.target) in (*READS_INTEGERS, *COUNTS) or "aten.arg" in str(node.target)
+    counts = str(node.target) in (*READS_INTEGERS, *COUNTS, *OF_INTEGERS) or "aten.arg" in str(
+        node.target
+    )
     logic = type_of(dtype) == "bool" and not str(node.target).startswith("aten.add")
     if whole and not (counts or logic):
         raise Unsupported(f"a result of type {type_of(dtype)} inside the network")

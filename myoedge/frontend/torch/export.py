@@ -21,7 +21,7 @@ from myoedge.frontend.integers import (
     SMALL,
     integer_input,
 )
-from myoedge.frontend.operator_table import READS_INTEGERS
+from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
 from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
 from myoedge.frontend.torch.output_names import output_names, output_paths
@@ -234,7 +234,7 @@ def _uses(node: Any) -> Iterable[str]:
             yield ROWS
         elif kind == "bool":
             yield COMPARED
-        elif kind == "int" and target in READS_INTEGERS:
+        elif kind == "int" and (target in READS_INTEGERS or target in OF_INTEGERS):
             yield from _uses(user)
         else:
             yield NUMBERS

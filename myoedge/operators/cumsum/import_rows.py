@@ -3,24 +3,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from myoedge.operators.graph_builder import GraphBuilder, as_tuple, slice_axis
-from myoedge.operators.import_rows import Arguments, ImportRow, first
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 
 
-def cumsum(b: GraphBuilder, a: Arguments, out: Any) -> str:
-    """ONNX's from the end with `reverse`; with `exclusive` up to the element before."""
-    x, shape = first(a), b.shape(first(a))
-    axis = as_tuple(a["dim"], 1)[0] % len(shape)
-    n, backwards = shape[axis], (shape[axis] - 1, -1, -1)
-    x = slice_axis(b, x, axis, *backwards) if a.get("reverse") else x
-    if a.get("exclusive"):
-        pads = tuple((int(d == axis), 0) for d in range(len(shape)))
-        x = slice_axis(b, b.add("pad", x, pads=pads, value=0.0), axis, 0, n)
-    y = b.add("cumsum", x, axis=axis)
-    return slice_axis(b, y, axis, *backwards) if a.get("reverse") else y
+def summed(sums: Callable[[GraphBuilder, str, int], str]) -> Row:
+    """ONNX's from the end with `reverse`; with `exclusive` up to the element before.
 
+    sums   (builder, tensor, axis) -> sums of all elements up to each
+    """
+
+    def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
+        x, shape = first(a), b.shape(first(a))
+        axis = as_tuple(a["dim"], 1)[0] % len(shape)
+        n, backwards = shape[axis], (shape[axis] - 1, -1, -1)
+        x = slice_axis(b, x, axis, *backwards) if a.get("reverse") else x
+        if a.get("exclusive"):
+            pads = tuple((int(d == axis), 0) for d in range(len(shape)))
+            x = slice_axis(b, b.add("pad", x, pads=pads, value=0.0), axis, 0, n)
+        y = sums(b, x, axis)
+        return slice_axis(b, y, axis, *backwards) if a.get("reverse") else y
+
+    return row
+
+
+cumsum = summed(lambda b, x, axis: b.add("cumsum", x, axis=axis))
 
 ROWS = (
     ImportRow(

@@ -8,24 +8,19 @@ floats with a number, at the resolution of their quantisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Node, Shape
+from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
-from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row, first
+from myoedge.operators.integers.definition import COMPARED
+from myoedge.operators.integers.numbers import NOT, calculated, is_truth, span_of
 
-NOT = (("affine", -1.0, 1.0),)
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
-NUMPY: Mapping[str, Callable[..., Array]] = {
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "eq": np.equal, "ne": np.not_equal,
-}  # fmt: skip
 HIDES = -1e3  # a fill below it hides elements from a softmax
 HIDDEN = 2.0**30  # that is taken off hidden scores: in their rows none of them is left over
 MOST_ROWS = 2**16  # of the table of a comparison
@@ -48,29 +43,28 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
     value = value_of(d, other)
     if value is None or (d.dtype(x) == "float32" and value.size > 1):
         if {d.dtype(x), d.dtype(other)} != {"float32"}:
-            raise Unsupported("a comparison of two tensors of integers, neither of them constant")
+            return calculated(d, "integer_compare", name, x, other, out)
         return d.add("table", d.add("sub", x, other), chain=((name, 0.0),))
     if d.dtype(x) == "float32":
         number = float(value.reshape(-1)[0])
         return reshape(d, d.add("table", x, chain=((name, number),)), out)
-    return _table_of_integers(d, name, x, value, out)
+    return _with_constant(d, name, x, value, out)
 
 
-def _table_of_integers(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
-    """Rows for every integer near the constant; those beyond are alike on each side."""
+def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
+    """Integers compared with a constant: rows for every integer near it, those beyond are alike on
+    each side; by the operator where it has a number for each, or numbers far apart."""
     shape, own = d.shape(x), [n for n in value.shape if n > 1] and value.shape
     lead = len(out) - len(own)
-    if any(n > 1 for n in shape[len(shape) - len(own) :] if own):
-        raise Unsupported("a comparison of integers with a constant for each of them")
-    ids = reshape(d, x, out[:lead])
     if math.isinf(float(np.abs(value).max())):
         raise Unsupported("a comparison of integers with an infinity")
     near = (math.floor(value.min()) - 1, math.ceil(value.max()) + 1)
     low, high = (min(max(number, INT32.low), INT32.high) for number in near)
-    if high - low >= MOST_ROWS:
-        raise Unsupported(f"a comparison with integers that lie {high - low:,} apart")
+    if any(n > 1 for n in shape[len(shape) - len(own) :] if own) or high - low >= MOST_ROWS:
+        return calculated(d, "integer_compare", name, x, d.constant(value), out)
+    ids = reshape(d, x, out[:lead])
     numbers = np.arange(low, high + 1).reshape(-1, *(1,) * len(own))
-    table = NUMPY[name](numbers, value.reshape(own) if own else value.reshape(()))
+    table = COMPARED[name](numbers, value.reshape(own) if own else value.reshape(()))
     return reshape(d, rows_by(d, ids, table, first_id=low, bounded=False), out)
 
 
@@ -87,26 +81,6 @@ def rows_by(
     name = table if isinstance(table, str) else d.constant(np.asarray(table, np.float32))
     rows = d.shape(name)[0] if bounded else 0
     return d.add("embedding", ids, name, first=first_id, rows=rows, dtype=dtype)
-
-
-def producer(d: GraphBuilder, x: str) -> Node | None:
-    return next((node for node in reversed(d.nodes) if node.name == x), None)
-
-
-def is_truth(d: GraphBuilder, x: str) -> bool:
-    """Whether a tensor holds ones and zeros alone, whatever the inputs."""
-    if x in d.constants:
-        return bool(np.isin(d.constants[x], (0, 1)).all())
-    node = producer(d, x)
-    if node is None:
-        return False
-    if node.op == "embedding":
-        return is_truth(d, node.inputs[1])
-    if node.op == "table":
-        chain = node.attrs["chain"]
-        return chain[-1][0] in COMPARISONS or (chain == NOT and is_truth(d, node.inputs[0]))
-    moved = node.op in ("reshape", "slice", "transpose", "expand", "concat", "mul", "maximum")
-    return moved and all(is_truth(d, name) for name in node.inputs)
 
 
 def truth(d: GraphBuilder, x: str) -> str:
@@ -141,25 +115,14 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
     whole = d.dtype(x) != "float32"
     if to == "bool":
         return truth(d, x)
-    if to == "float" and d.dtype(x) == "uint8":
-        return rows_by(d, x, np.arange(256.0))
-    if to == "float" and (count := _classes(d, x)):
-        return rows_by(d, x, np.arange(float(count)))
+    span = span_of(d, x) if to == "float" and whole else None
+    if span is not None and span[1] - span[0] < MOST_ROWS:
+        return rows_by(d, x, np.arange(span[0], span[1] + 1.0), first_id=span[0])
     if to == "float" and whole:
         raise Unsupported("indices that are read as numbers")
     if to == "int" and not (whole or is_truth(d, x)):
         raise Unsupported("floats cut to integers inside the network")
     return x
-
-
-def _classes(d: GraphBuilder, x: str) -> int:
-    """Number of classes that an argmax is of; 0 of other tensors."""
-    node = producer(d, x)
-    while node is not None and node.op in ("reshape", "transpose", "slice", "expand"):
-        node = producer(d, node.inputs[0])
-    if node is None or node.op != "argmax":
-        return 0
-    return d.shape(node.inputs[0])[node.attrs["axis"]]
 
 
 # --- choices --------------------------------------------------------------------------------------

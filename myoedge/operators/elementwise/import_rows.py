@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FLOAT_MAX
-from myoedge.operators.elementwise.conditions import choice, producer, value_of
+from myoedge.operators.elementwise.conditions import choice, value_of
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -22,6 +22,7 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
+from myoedge.operators.integers.numbers import producer
 
 
 def number_of(d: GraphBuilder, value: Any) -> float | None:

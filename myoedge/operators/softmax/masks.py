@@ -20,8 +20,8 @@ from myoedge.graph.ir import Node, Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import attend, window_of
 from myoedge.operators.base import OPS
-from myoedge.operators.elementwise.conditions import is_truth
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.integers.numbers import is_truth
 
 GAP = 50.0  # exp(-50) is 2e-22
 SURE = -1e3  # no score reaches what is added as less: nothing is to be checked when calibrating

@@ -48,6 +48,9 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
+    "me_integer_math_s32": KernelCost(25, 300, 400),
+    "me_integer_compare_s8": KernelCost(25, 300, 400),
+    "me_integer_cumsum_s32": KernelCost(16, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_scan_s8": KernelCost(33, 300, 400),
     "me_variance_s8": KernelCost(4.5, 300, 400),

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Functions of integers, modulo 2^32: ids and positions that a network computes.
+ */
+#ifndef ME_INTEGERS_H
+#define ME_INTEGERS_H
+
+#include <stdint.h>
+
+/* Types of operands: int8 truth values are 1 where they are not their zero point. */
+enum { ME_TRUTH = 0, ME_UINT8 = 1, ME_INT32 = 4 };
+
+/* floor_div and mod have a positive b. */
+enum { ME_INT_ADD, ME_INT_SUB, ME_INT_MUL, ME_INT_MIN, ME_INT_MAX, ME_INT_FLOOR_DIV, ME_INT_MOD };
+enum { ME_INT_LT, ME_INT_LE, ME_INT_GT, ME_INT_GE, ME_INT_EQ, ME_INT_NE };
+
+/* b_step   0: b is one number for all */
+typedef struct {
+    int32_t function, a_type, b_type, a_zero, b_zero, b_step;
+} me_integer_math_s32_params;
+
+/* a, b of their types [n], y int32 [n] */
+typedef struct {
+    const void *a, *b;
+    int32_t *y;
+    int32_t n;
+} me_integer_math_s32_tile;
+
+void me_integer_math_s32(const me_integer_math_s32_params *op, const me_integer_math_s32_tile *tile);
+
+/* no, yes   0.0 and 1.0 in steps of the result */
+typedef struct {
+    int32_t function, a_type, b_type, a_zero, b_zero, b_step, no, yes;
+} me_integer_compare_s8_params;
+
+/* a, b of their types [n], y int8 [n] */
+typedef struct {
+    const void *a, *b;
+    int8_t *y;
+    int32_t n;
+} me_integer_compare_s8_tile;
+
+void me_integer_compare_s8(const me_integer_compare_s8_params *op, const me_integer_compare_s8_tile *tile);
+
+/* Sums over n elements, `inner` apart. */
+typedef struct {
+    int32_t n, x_type, x_zero;
+} me_integer_cumsum_s32_params;
+
+/* x of its type [outer][n][inner], y int32 */
+typedef struct {
+    const void *x;
+    int32_t *y;
+    int32_t outer, inner;
+} me_integer_cumsum_s32_tile;
+
+void me_integer_cumsum_s32(const me_integer_cumsum_s32_params *op, const me_integer_cumsum_s32_tile *tile);
+
+/* Element i of an operand. */
+static inline int32_t me_integer_at(const void *x, int32_t i, int32_t type, int32_t zero)
+{
+    if (type == ME_INT32)
+        return ((const int32_t *)x)[i];
+    return type == ME_UINT8 ? ((const uint8_t *)x)[i] : ((const int8_t *)x)[i] != zero;
+}
+
+#endif

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of two integers, their comparisons, and their sums along an axis: modulo 2^32.
+
+Operands are int32, uint8, or truth values: floats that are 1 where they are not 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Graph
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import quantize
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import (
+    axis_permuted,
+    beside_axis,
+    broadcast_streaming_rule,
+    elementwise,
+    same_attrs,
+    same_shape,
+)
+from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles, math_in_tiles
+from myoedge.operators.kernel import on_cluster
+
+FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "floor_div": np.floor_divide,  # by a positive constant, as the next
+    "mod": np.mod,
+}
+COMPARED: Mapping[str, Callable[..., Array]] = {
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "eq": np.equal, "ne": np.not_equal,
+}  # fmt: skip
+
+
+def whole(x: Array, kind: str) -> Array:
+    """Integers of an operand in the float graph."""
+    return (x != 0).astype(np.int64) if kind == "truth" else np.rint(x).astype(np.int64)
+
+
+def both(attrs: Attrs, a: Array, b: Array) -> tuple[Array, Array]:
+    """Operands of a function in the float graph; a single number has no axes."""
+    left, right = map(whole, (a, b), attrs["kinds"])
+    return left, right.reshape(()) if right.size == 1 else right
+
+
+def wrapped(x: Array) -> Array:
+    return np.asarray(x).astype(np.int64).astype(np.int32)
+
+
+def math_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return wrapped(FUNCTIONS[attrs["function"]](*both(attrs, a, b)))
+
+
+def compare_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(COMPARED[attrs["function"]](*both(attrs, a, b)), np.float32)
+
+
+def cumsum_real(attrs: Attrs, x: Array) -> Array:
+    return wrapped(np.cumsum(whole(x, attrs["kinds"][0]), axis=attrs["axis"]))
+
+
+def zeros(inputs: QuantizeInputs) -> dict[str, int]:
+    """Zero points by operand, of truth values, which have a scale."""
+    given = zip("ab", inputs.input_params, inputs.attrs["kinds"], strict=False)
+    return {
+        f"{name}_zero": 0 if params is None or kind != "truth" else params.zero_point
+        for name, params, kind in given
+    }
+
+
+def constants(inputs: QuantizeInputs) -> dict[str, Array]:
+    value = inputs.constants[1] if len(inputs.constants) > 1 else None
+    return {} if value is None else {"b": np.rint(value).astype(np.int32).reshape(-1)}
+
+
+def math_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams(zeros(inputs), constants(inputs))
+
+
+def compare_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    no, yes = (int(n) for n in quantize(np.array([0.0, 1.0]), inputs.target))
+    return QuantizedParams({**zeros(inputs), "no": no, "yes": yes}, constants(inputs))
+
+
+def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
+    """Operands as int64, broadcast."""
+    kinds = step.attrs["kinds"]
+    shown = [
+        (x != step[f"{name}_zero"]) if kind == "truth" else x
+        for name, x, kind in zip("ab", xs, kinds, strict=False)
+    ]
+    if len(xs) < len(kinds):
+        b = step["b"]
+        shown.append(b.reshape(() if b.size == 1 else step.out))
+    return [x.astype(np.int64) for x in shown]
+
+
+def math_integer(step: QuantizedNode, *xs: Array) -> Array:
+    """Integers or int8 truth values -> int32."""
+    return wrapped(FUNCTIONS[step.attrs["function"]](*operands(step, xs)))
+
+
+def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
+    """Integers or int8 truth values -> int8 of 0.0 and 1.0."""
+    holds = COMPARED[step.attrs["function"]](*operands(step, xs))
+    return np.where(holds, step["yes"], step["no"]).astype(np.int8)
+
+
+def cumsum_integer(step: QuantizedNode, x: Array) -> Array:
+    """Integers or int8 truth values -> int32."""
+    return wrapped(np.cumsum(operands(step, (x,))[0], axis=step.attrs["axis"]))
+
+
+def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
+    """Range of comparisons' results, whatever the samples say."""
+    compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
+    return dict.fromkeys(compared, (0.0, 1.0))
+
+
+MATH = register(
+    OpDef(
+        name="integer_math",
+        doc="sums, differences, products, smaller and larger ones of integers: ids, positions",
+        shape=same_shape,
+        nest=elementwise,
+        real=math_real,
+        integer=math_integer,
+        quantize=math_quantize,
+        kernels=on_cluster(math_in_tiles),
+        out_dtype="int32",
+        reads_indices=True,
+        permute_rule=same_attrs,
+        streaming_rule=broadcast_streaming_rule,
+    )
+)
+
+MATH_CONSTANT = register(
+    replace(
+        MATH,
+        name="integer_math_constant",
+        doc="the same of integers and constants; quotients and remainders by positive ones",
+        weights=(1,),
+        permute_rule=None,
+        streaming_rule=lambda at: None if at.shapes[1] != (1,) else broadcast_streaming_rule(at),
+    )
+)
+
+COMPARE = register(
+    replace(
+        MATH,
+        name="integer_compare",
+        doc="comparisons of integers: ones and zeros",
+        real=compare_real,
+        integer=compare_integer,
+        quantize=compare_quantize,
+        kernels=on_cluster(compare_in_tiles),
+        out_dtype="float32",
+    )
+)
+
+COMPARE_CONSTANT = register(
+    replace(
+        COMPARE,
+        name="integer_compare_constant",
+        doc="comparisons of integers with a constant for each",
+        weights=(1,),
+        permute_rule=None,
+        streaming_rule=MATH_CONSTANT.streaming_rule,
+    )
+)
+
+CUMSUM = register(
+    OpDef(
+        name="integer_cumsum",
+        doc="sums of integers, or of a mask, along an axis up to every element: positions",
+        shape=same_shape,
+        nest=elementwise,
+        real=cumsum_real,
+        integer=cumsum_integer,
+        quantize=math_quantize,
+        kernels=on_cluster(cumsum_in_tiles),
+        out_dtype="int32",
+        reads_indices=True,
+        permute_rule=axis_permuted,
+        streaming_rule=beside_axis,
+    )
+)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integers and truth values while a network is imported: their kinds and ranges, operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Node, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
+from myoedge.numerics.pointwise import COMPARISONS
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
+from myoedge.operators.integers.definition import FUNCTIONS
+
+NOT = (("affine", -1.0, 1.0),)
+EXACT = 2**24  # floats hold all integers up to it
+Span = tuple[int, int]  # smallest and largest value
+
+
+def producer(d: GraphBuilder, x: str) -> Node | None:
+    return next((node for node in reversed(d.nodes) if node.name == x), None)
+
+
+def is_truth(d: GraphBuilder, x: str) -> bool:
+    """Whether a tensor holds ones and zeros alone, whatever the inputs."""
+    if x in d.constants:
+        return bool(np.isin(d.constants[x], (0, 1)).all())
+    node = producer(d, x)
+    if node is None or node.op in ("integer_compare", "integer_compare_constant"):
+        return node is not None
+    if node.op == "embedding":
+        return is_truth(d, node.inputs[1])
+    if node.op == "table":
+        chain = node.attrs["chain"]
+        return chain[-1][0] in COMPARISONS or (chain == NOT and is_truth(d, node.inputs[0]))
+    moved = node.op in ("reshape", "slice", "transpose", "expand", "concat", "mul", "maximum")
+    return moved and all(is_truth(d, name) for name in node.inputs)
+
+
+def kind(d: GraphBuilder, x: str) -> str:
+    """ "int32", "uint8" or "truth"; "" of floats."""
+    dtype = d.dtype(x)
+    if dtype != "float32":
+        return dtype
+    return "truth" if x not in d.constants and is_truth(d, x) else ""
+
+
+def span_of(d: GraphBuilder, x: str) -> Span | None:
+    """Range of integers, whatever the inputs; None where only their type limits them."""
+    node, found = producer(d, x), kind(d, x)
+    if found in ("truth", "uint8"):
+        return (0, 1) if found == "truth" else (0, 255)
+    if node is None:
+        return None
+    if node.op in ("reshape", "transpose", "slice", "expand"):
+        return span_of(d, node.inputs[0])
+    if node.op == "argmax":
+        return 0, d.shape(node.inputs[0])[node.attrs["axis"]] - 1
+    spans = [_constant_span(d, name) or span_of(d, name) for name in node.inputs]
+    known = [span for span in spans if span is not None]
+    if len(known) < len(spans):
+        return None
+    if node.op == "integer_cumsum":
+        n = d.shape(node.inputs[0])[node.attrs["axis"]]
+        return min(known[0][0], n * known[0][0]), max(known[0][1], n * known[0][1])
+    return _computed(node, known) if node.op.startswith("integer_math") else None
+
+
+def _constant_span(d: GraphBuilder, name: str) -> Span | None:
+    value = d.constants.get(name)
+    return None if value is None else (int(value.min()), int(value.max()))
+
+
+def _computed(node: Node, spans: list[Span]) -> Span | None:
+    """Range of a function of two integers: those here have their extremes at ends of ranges."""
+    function = FUNCTIONS[node.attrs["function"]]
+    if node.attrs["function"] == "mod":
+        return 0, spans[1][1] - 1
+    ends = [int(function(np.int64(a), np.int64(b))) for a in spans[0] for b in spans[1]]
+    inside = INT32.low <= min(ends) and max(ends) <= INT32.high
+    return (min(ends), max(ends)) if inside else None
+
+
+def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Shape) -> str:
+    """A function of two integers; op "integer_math" or "integer_compare".
+
+    a, b   tensors of integers or truth values; b may be a number or a constant
+    Errors: Unsupported floats, constants beyond 24 bits.
+    """
+    if not isinstance(b, str):
+        b = d.constant(np.array([b]))
+    if a in d.constants:
+        raise Unsupported("a constant in front of integers")
+    if kind(d, a) == "" or (b not in d.constants and kind(d, b) == ""):
+        raise Unsupported("integers of an input beside floats")
+    x = expand(d, reshape_to(d, a, out), out)
+    if b not in d.constants:
+        y = expand(d, reshape_to(d, b, out), out)
+        return d.add(op, x, y, function=function, kinds=(kind(d, a), kind(d, b)))
+    value = whole_numbers(d.constants[b])
+    flat = value.reshape(1) if value.size == 1 else np.broadcast_to(value, out)
+    kinds = (kind(d, a), "int32")
+    return d.add(f"{op}_constant", x, d.constant(flat), function=function, kinds=kinds)
+
+
+def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:
+    """With as many axes as `out`."""
+    shape = d.shape(x)
+    return reshape(d, x, (*(1,) * (len(out) - len(shape)), *shape))
+
+
+def whole_numbers(value: Array) -> Array:
+    """Integers that a graph's float constants hold. Errors: Unsupported others."""
+    if not (np.isfinite(value).all() and (value == np.rint(value)).all()):
+        raise Unsupported("a constant that is no whole number beside integers")
+    if value.size and np.abs(value.astype(np.float64)).max() > EXACT:
+        raise Unsupported(f"a constant beyond {EXACT:,} beside integers")
+    return value.astype(np.int64)

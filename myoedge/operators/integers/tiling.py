@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of integers in tiles of some elements; sums along an axis in tiles of whole signals."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.operators.elementwise.tiling import rows_tile
+from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.targets.chip import Engine
+
+BYTES = {"int32": 4, "uint8": 1, "truth": 1}
+TYPES = {"int32": 4, "uint8": 1, "truth": 0}  # ME_INT32, ME_UINT8, ME_TRUTH
+NUMBERS = ("add", "sub", "mul", "min", "max", "floor_div", "mod")  # as me_integers.h counts them
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+
+
+def math_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    return _pairs(step, engine, "me_integer_math_s32", NUMBERS, 4, {})
+
+
+def compare_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    made = {name: step[name] for name in ("no", "yes")}
+    return _pairs(step, engine, "me_integer_compare_s8", COMPARISONS, 1, made)
+
+
+def _pairs(
+    step: QuantizedNode,
+    engine: Engine,
+    function: str,
+    names: tuple[str, ...],
+    out_bytes: int,
+    numbers: dict[str, int],
+) -> TiledKernel:
+    """a, b, y [n], b perhaps constant, perhaps one number."""
+    n, along = math.prod(step.out), ((("i", 1),),)
+    a_kind, b_kind = step.attrs["kinds"]
+    b = Operand("b", 1, (n,), along, itemsize=BYTES[b_kind])
+    single = False
+    if len(step.operands) == 1:
+        value = step["b"]
+        single = value.size == 1
+        whole = Operand.whole("b", value)
+        b = whole if single else Operand("b", "b", (n,), along, itemsize=4, array=value)
+    return TiledKernel(
+        function=function,
+        axes={"i": n},
+        split=("i",),
+        operands=(
+            Operand("a", 0, (n,), along, itemsize=BYTES[a_kind]),
+            b,
+            Operand("y", OUT, (n,), along, itemsize=out_bytes),
+        ),
+        op={
+            "function": names.index(step.attrs["function"]),
+            "a_type": TYPES[a_kind],
+            "b_type": TYPES[b_kind],
+            "a_zero": step["a_zero"],
+            "b_zero": step["b_zero"],
+            "b_step": int(not single),
+            **numbers,
+        },
+        tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].extent[0]},
+        work=lambda sizes: np.ceil(sizes["i"] / engine.cores),
+    )
+
+
+def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
+    outer, n, inner = outer_inner(step.out, step.attrs["axis"])
+    shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+    (kind,) = step.attrs["kinds"]
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most signals."""
+        return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
+
+    return TiledKernel(
+        function="me_integer_cumsum_s32",
+        axes={"o": outer, "i": inner},
+        split=("o", "i"),
+        operands=(
+            Operand("x", 0, shape, dims, itemsize=BYTES[kind]),
+            Operand("y", OUT, shape, dims, itemsize=4),
+        ),
+        op={"n": n, "x_type": TYPES[kind], "x_zero": step["a_zero"]},
+        tile=rows_tile,
+        work=work,
+    )
