@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.computed_ids import check_inputs
 from myoedge.quantization.samples import FINITE, check_integers
 from myoedge.quantization.scales import QuantGraph
 
@@ -61,13 +62,14 @@ def integers(
         if not np.isfinite(x).all():
             raise MyoedgeError("E216", f"input {name} holds NaN or infinite values", tries=FINITE)
     shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
-    if not raw:
-        return [q.input_integers(name, x) for name, x in shaped.items()]
-    for name, x in shaped.items():
+    quantized = {n: x if raw else q.input_integers(n, x) for n, x in shaped.items()}
+    for name, x in quantized.items():
         if x.dtype != (needed := q.dtype(name)):
             title = f"input {name} must be {needed} with raw=True"
             raise MyoedgeError("E214", title, {"has": x.dtype})
-    return [*shaped.values()]
+    if not is_frame:
+        check_inputs(q, quantized, "the inputs")
+    return [*quantized.values()]
 
 
 def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:

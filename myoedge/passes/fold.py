@@ -153,6 +153,21 @@ def functions_into_rows(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("embedding", producer.inputs[0], table, **producer.attrs, origin=origin)
 
 
+@rewrites("embedding")
+def shifted_rows(graph: Graph, node: Node) -> Rewrite | None:
+    """Rows by integers plus a number: the first row belongs to another integer."""
+    producer = graph.producer.get(node.inputs[0])
+    if producer is None or producer.op != "integer_math_constant":
+        return None
+    function, (least, most) = producer.attrs["function"], producer.attrs["span"]
+    dtype = producer.attrs["kinds"][0]
+    if function not in ("add", "sub") or least != most or dtype == "truth":
+        return None
+    first = node.attrs["first"] - (least if function == "add" else -least)
+    attrs = {**node.attrs, "first": first, "dtype": dtype}
+    return GraphBuilder(graph, node).last("embedding", producer.inputs[0], node.inputs[1], **attrs)
+
+
 def _foldable(graph: Graph, node: Node) -> Node | None:
     """The conv or linear that feeds only this node, if its weights may be changed."""
     producer = made_by(graph, node.inputs[0], *WEIGHTED, reader=node)
@@ -179,6 +194,7 @@ FOLD: tuple[Rule, ...] = (
     affine_into_weights,
     scalar_into_weights,
     functions_into_rows,
+    shifted_rows,
 )
 
 

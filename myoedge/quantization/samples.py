@@ -14,6 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
+from myoedge.quantization.computed_ids import check_sample
 
 IN_RANGE = (
     "ids of the vocabulary with which the network was trained",
@@ -140,6 +141,9 @@ def fit(data: Data, graph: Graph) -> Data:
             raise MyoedgeError("E214", "label must hold class numbers", has)
         labels = labels.astype(np.int64)
     count = next(iter(counts.values()))
+    for number in range(count):
+        sample = {name: x[number] for name, x in inputs.items()}
+        check_sample(graph, sample, f"sample {number}")
     return Data(inputs, labels, f"{count} sample{'s' if count > 1 else ''} of {data.source}")
 
 

@@ -162,6 +162,13 @@ def test_what_is_no_use_of_indices_is_refused(name: str) -> None:
     assert reason in str(caught.value)
 
 
+def test_numbers_added_to_ids_are_in_the_table() -> None:
+    net = Net(lambda a, x: a.e(x + 3) + a.e(2 + (x - 1)), e=table()).eval()
+    graph = prepare(from_exported(torch.export.export(net, (IDS % 4,))))
+    assert {node.op for node in graph.nodes} == {"embedding", "add"}
+    assert id_limits(graph, "xs_0") == (-1, 6)
+
+
 def test_functions_of_rows_are_in_the_table() -> None:
     net = Net(lambda a, x: (a.e(x) * 3.0 + torch.arange(8.0)).tanh(), e=table()).eval()
     graph = prepare(from_exported(torch.export.export(net, (IDS,))))
@@ -231,6 +238,40 @@ MODELS = {
         TensorProto.BOOL,
         "uint8",
     ),
+    "positions": (
+        [
+            node("Equal", "x none", "e"),
+            node("Not", "e", "n"),
+            node("Cast", "n", "m", to=7),
+            node("CumSum", "m one", "s"),
+            node("Mul", "s m", "p"),
+            node("Add", "p three", "i"),
+            node("Gather", "w i", "y"),
+        ],
+        TensorProto.INT64,
+        "int32",
+    ),
+    "sums behind": (
+        [
+            node("Cast", "x", "m", to=7),
+            node("CumSum", "m one", "s", exclusive=1, reverse=1),
+            node("Gather", "w s", "y"),
+        ],
+        TensorProto.BOOL,
+        "uint8",
+    ),
+    "arithmetic": (
+        [
+            node("Mod", "x three", "r"),
+            node("Max", "r one3", "h"),
+            node("Sub", "three h", "t"),
+            node("Greater", "x t", "g"),
+            node("Where", "g r d", "c"),
+            node("Gather", "w c", "y"),
+        ],
+        TensorProto.INT64,
+        "int32",
+    ),
     "numbers": (
         [node("Cast", "x", "c", to=1), node("Sin", "c", "y")],
         TensorProto.INT64,
@@ -246,6 +287,8 @@ def test_onnx_models_on_integers_compute_what_onnxruntime_computes(
     nodes, kind, dtype = MODELS[name]
     constants = {
         "w": WEIGHTS, "v": WEIGHTS.T.copy(), "d": DEPTH, "o": ON, "three": np.array(3, np.int64),
+        "none": np.array(0, np.int64), "one": np.array(1, np.int64),
+        "one3": np.array([1, 0, 0, 1, 2, 0], np.int64),
         "three_f": np.array(3.0, np.float32), "one_f": np.array(1.0, np.float32),
     }  # fmt: skip
     read = {x for each in nodes for x in each.input}
@@ -296,3 +339,48 @@ def test_ids_out_of_range_are_refused_by_the_host_and_clamped_in_c(build: myoedg
     seen = np.array([[1, 255, 1, 7, 1, 1]], np.uint8)
     clamped = build.run(np.clip(far, 0, 9), np.minimum(seen, 1), raw=True)
     assert np.array_equal(build.run_raw([far, seen])[0], clamped)
+
+
+def test_computed_ids_out_of_range_are_refused_by_the_host_and_clamped_in_c(
+    tmp_path: Path,
+) -> None:
+    """Tokens of a RoBERTa are numbered from 2 on: a table of 6 rows has none for 5 of them."""
+    net = Net(lambda a, x, y: a.e(x + y) + a.f(x * 2 + 1), e=table(), f=table(12)).eval()
+    program = torch.export.export(net, (IDS % 4, IDS % 4))
+    torch.export.save(program, tmp_path / "n.pt2")
+    graph = prepare(from_exported(program))
+    ids = np.random.default_rng(0).integers(0, 5, (20, 1, 6))
+    given = {"xs_0": ids, "xs_1": ids[::-1].copy()}
+    out = tmp_path / "out"
+    build = myoedge.build(tmp_path / "n.pt2", target="host", calib=given, output=out)
+    assert id_limits(build.network.graph, "xs_0") == (0, 5)
+    ones, nines = np.ones((1, 6), np.int32), np.full((1, 6), 9, np.int32)
+    for call in (
+        lambda: build.run(ones, nines),
+        lambda: samples.fit(samples.read({"xs_0": ones[None], "xs_1": nines[None]}), graph),
+    ):
+        with pytest.raises(MyoedgeError) as caught:
+            call()
+        assert caught.value.code == "E229"
+        assert "10 to 10" in str(caught.value)
+    clamped, other = build.run_raw([ones, nines])[0], build.run(ones, nines - 1, raw=True)
+    assert np.array_equal(clamped, other)
+    assert myoedge.validate(build, on=["host"]).exact
+
+
+def test_computed_ids_are_the_same_on_the_chip_and_in_onnxruntime(tmp_path: Path) -> None:
+    def function(a: Net, ids: Tensor, other: Tensor, seen: Tensor) -> Tensor:
+        shown = (ids == other) | (torch.remainder(ids, 4) < other // 3)
+        y = positions(a, ids) * shown[..., None] + a.f(torch.minimum(ids * 2, other) % 4)
+        return y + a.e(seen.cumsum(1))
+
+    net = randomized(Net(function, e=table(), f=table(4))).eval()
+    torch.export.save(torch.export.export(net, (IDS, IDS, SEEN)), tmp_path / "n.pt2")
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 10, (2, 20, 1, 6))
+    given = {"xs_0": x, "xs_1": y, "xs_2": x > 3}
+    build = myoedge.build(tmp_path / "n.pt2", calib=given, output=tmp_path / "out")
+    found = myoedge.validate(build, on=["host", "simulator"], onnx=True)
+    assert found.exact["host"]
+    assert found.exact["simulator"]
+    assert (found.onnx_db or 0.0) > 60

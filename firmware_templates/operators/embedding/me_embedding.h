@@ -23,6 +23,20 @@ typedef struct {
 
 void me_embedding_s8(const me_embedding_s8_params *op, const me_embedding_s8_tile *tile);
 
+/* The same; the control core has the DMA bring rows from L2, the others return at once.
+ * fetch        me_fetch of me_tiles.h: (L1, L2, bytes, bytes of a line, 0)
+ * nine_cores   1 */
+typedef struct {
+    int32_t first, last_row, width, bytes_per_id;
+    const int8_t *table;
+    void (*fetch)(int8_t *l1, const int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
+    int32_t nine_cores;
+} me_embedding_fetched_s8_params;
+
+typedef me_embedding_s8_tile me_embedding_fetched_s8_tile;
+
+void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op, const me_embedding_fetched_s8_tile *tile);
+
 /* Rows from L3, all operands in L2. The control core fetches them, the others return at once.
  * l3   offset of the table in L3, whose rows begin at words
  * nine_cores   1 */

@@ -9,7 +9,7 @@ ORACLE = "w0[(x0.long() - first).clamp(0, len(w0) - 1)]"
 
 
 def embedding(d: Draw) -> DrawnUse:
-    ids, width = d.shape(1, 3), d.pick([(), (1,), (3,), (16,), (2, 3), (70,)])
+    ids, width = d.shape(1, 3), d.pick([(), (1,), (3,), (16,), (2, 3), (70,), (200,)])
     rows, first = d.pick([2, 3, 17, 100]), d.pick([0, 0, 0, 2, -5])
     kind = d.pick(["int32", "int32", "uint8"])
     table = d.rng.normal(size=(rows, *width)) * d.pick([0.1, 1.0, 30.0])

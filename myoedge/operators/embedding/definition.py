@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Graph, Shape
+from myoedge.graph.ir import Attrs, Graph, Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.element_type import INT32, ElementType
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import (
     OPS,
@@ -56,20 +56,41 @@ def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
     """(smallest, largest) value that every reader of an integer input has a meaning for; None for
     an input of floats.
 
-    Comparisons take any integer of the input's type.
+    Comparisons take any integer of the input's type. Of integers that are computed of several, or
+    in other ways than by a number, nothing is known here (quantization/computed_ids.py).
     """
     if graph.tensors[name].dtype == "float32":
         return None
     kind = ElementType.of(graph.tensors[name].dtype)
-    low, high, pending = kind.low, kind.high, [name]
-    while pending:
-        for node in graph.users.get(pending.pop(), ()):
-            if node.op == "embedding" and node.attrs["rows"]:
-                first = node.attrs["first"]
-                low, high = max(low, first), min(high, first + node.attrs["rows"] - 1)
-            elif OPS[node.op].is_data_movement:
-                pending.append(node.name)
+    low, high = _asked_for(graph, name)
+    return max(low, kind.low), min(high, kind.high)
+
+
+def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
+    """Range of integers that all readers of a tensor have a meaning for."""
+    low, high = INT32.low, INT32.high
+    for node in graph.users.get(name, ()):
+        limits = _limits_before(graph, node)
+        low, high = max(low, limits[0]), min(high, limits[1])
     return low, high
+
+
+def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
+    """The same of what one reader reads: through moves, and sums and products with a number."""
+    if node.op == "embedding" and node.attrs["rows"]:
+        first = node.attrs["first"]
+        return first, first + int(node.attrs["rows"]) - 1
+    if OPS[node.op].is_data_movement:
+        return _asked_for(graph, node.name)
+    low, high = _asked_for(graph, node.name)
+    limited = (low, high) != (INT32.low, INT32.high)
+    function, (least, most) = node.attrs.get("function"), node.attrs.get("span", (0, 0))
+    if limited and function in ("add", "sub") and "span" in node.attrs:
+        least, most = (least, most) if function == "add" else (-most, -least)
+        return low - most, high - least
+    if limited and function == "mul" and least == most > 0:
+        return -(-low // most), high // most
+    return INT32.low, INT32.high
 
 
 def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:

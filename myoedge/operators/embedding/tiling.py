@@ -17,6 +17,8 @@ from myoedge.targets.chip import Engine
 
 L1_TABLE_BYTES = 2048  # of a table that is fetched to L1 as a whole; rows of others come from L2
 L3_ROW_BYTES = 360  # that a transfer from L3 would bring in the time that one takes besides
+FETCHED_BYTES = 160  # of a row that is faster by DMA than by the cores
+FETCH_BYTES = 700  # that the DMA would bring in the time that a command takes besides
 ROW_BYTES = 24  # that a core copies while it finds a row
 BYTE_BYTES = 8  # the same where a row is a byte
 
@@ -27,6 +29,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     width = rows.size // len(rows)
     table = Operand.whole("table", rows)
     in_l1 = rows.nbytes <= L1_TABLE_BYTES
+    if not in_l1 and width >= FETCHED_BYTES:
+        return _fetched(step, count, width, table)
 
     def work(sizes: Sizes) -> Any:
         """Bytes of a core, and what takes as long as bytes: rows."""
@@ -43,6 +47,22 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={**_numbers(step, width), "table": "@table"},
         tile=_tile_fields,
         work=work,
+    )
+
+
+def _fetched(step: QuantizedNode, count: int, width: int, table: Operand) -> TiledKernel:
+    """Kernel whose rows the control core has the DMA bring from a table in L2."""
+    return TiledKernel(
+        function="me_embedding_fetched_s8",
+        axes={"id": count, "byte": width},
+        split=("id", "byte"),
+        operands=_operands(step, count, width),
+        l2_tables=(table,),
+        from_l3=_from_l3(step, count, width),
+        op={**_numbers(step, width), "table": "@table", "fetch": "me_fetch"},
+        tile=_tile_fields,
+        work=lambda sizes: sizes["id"] * (sizes["byte"] + FETCH_BYTES),
+        nine_cores=True,
     )
 
 

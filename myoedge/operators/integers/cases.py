@@ -39,8 +39,9 @@ def drawn(op: str, functions: tuple[str, ...], *, constant: bool) -> Callable[[D
 
 def cumsum(d: Draw) -> DrawnUse:
     x = d.pick([d.shape(1, 5), d.shape(1, 3, 12), (3, 200, 2)])
-    attrs = {"axis": d.integer(0, len(x) - 1), "kinds": (d.pick(["int32", "uint8"]),)}
-    return DrawnUse("integer_cumsum", attrs, (x,), "x0.cumsum(axis)", **_common(d, attrs["kinds"]))
+    kinds = (d.pick(["int32", "uint8"]),)
+    attrs = {"axis": d.integer(0, len(x) - 1), "kinds": kinds}
+    return DrawnUse("integer_cumsum", attrs, (x,), "x0.cumsum(axis)", **_common(d, kinds))
 
 
 def _common(d: Draw, kinds: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions of two integers, their comparisons, and their sums along an axis: modulo 2^32.
 
-Operands are int32, uint8, or truth values: floats that are 1 where they are not 0.
+Operands are int32, uint8, or truth values: floats that are 1 where they are not 0. Attributes: the
+function, kinds of the operands, and of a constant its least and largest number, `span`.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def math_integer(step: QuantizedNode, *xs: Array) -> Array:
 def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
     """Integers or int8 truth values -> int8 of 0.0 and 1.0."""
     holds = COMPARED[step.attrs["function"]](*operands(step, xs))
-    return np.where(holds, step["yes"], step["no"]).astype(np.int8)
+    return np.asarray(np.where(holds, step["yes"], step["no"]), np.int8)
 
 
 def cumsum_integer(step: QuantizedNode, x: Array) -> Array:

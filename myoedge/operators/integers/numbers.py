@@ -102,7 +102,9 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
     value = whole_numbers(d.constants[b])
     flat = value.reshape(1) if value.size == 1 else np.broadcast_to(value, out)
     kinds = (kind(d, a), "int32")
-    return d.add(f"{op}_constant", x, d.constant(flat), function=function, kinds=kinds)
+    span = (int(value.min()), int(value.max()))
+    constant = d.constant(flat)
+    return d.add(f"{op}_constant", x, constant, function=function, kinds=kinds, span=span)
 
 
 def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:

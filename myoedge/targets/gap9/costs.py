@@ -55,6 +55,7 @@ KERNELS = {
     "me_scan_s8": KernelCost(33, 300, 400),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
+    "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_affine_s8": KernelCost(12.5, 235, 350),
