@@ -431,6 +431,8 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
         best = Node("argmax", ("x0",), ("best",), axis, node.origin)
         attrs = {**node.attrs, "dtype": "int32"}
         return [best, node.but(inputs=("best", *node.inputs[1:]), attrs=attrs)]
+    if node.op.startswith("integer_"):
+        return _of_classes(node, inputs)
     if OPS[node.op].reads_indices:
         best = Node("argmax", ("x0",), ("best",), {"axis": 2, "keepdim": False}, node.origin)
         return [best, node.but(inputs=("best",))]
@@ -439,6 +441,18 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
     constants["eye"] = np.eye(inputs["x0"][-1], dtype=np.float32)
     before = Node("gates", ("x0", "eye"), ("sums",), {}, node.origin)
     return [before, node.but(inputs=("sums", *node.inputs[1:]))]
+
+
+def _of_classes(node: Node, inputs: dict[str, Shape]) -> list[Node]:
+    """Functions of integers read classes, one of five, where ids are read elsewhere."""
+    best = []
+    for name, shape in [*inputs.items()]:
+        inputs[name] = (*shape, 5)
+        axis = {"axis": len(shape), "keepdim": False}
+        best.append(Node("argmax", (name,), (f"{name}.best",), axis, node.origin))
+    read = [f"{name}.best" if name in inputs else name for name in node.inputs]
+    attrs = {**node.attrs, "kinds": ("int32",) * len(node.attrs["kinds"])}
+    return [*best, node.but(inputs=tuple(read), attrs=attrs)]
 
 
 STEPS = {

@@ -266,7 +266,7 @@ MODELS = {
             node("Max", "r one3", "h"),
             node("Sub", "three h", "t"),
             node("Greater", "x t", "g"),
-            node("Where", "g r d", "c"),
+            node("Where", "g r t", "c"),
             node("Gather", "w c", "y"),
         ],
         TensorProto.INT64,
