@@ -28,7 +28,7 @@ def check_sample(graph: Graph, sample: Mapping[str, Array], title: str) -> None:
 
 
 def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None:
-    """The same of quantised inputs. Errors: E229."""
+    """`check_sample` of quantised inputs. Errors: E229."""
     values = {**q.constants, **inputs}
     for step in q.steps if (needed := _needed(q.graph)) else ():
         if step.node.name in needed:

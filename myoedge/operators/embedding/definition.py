@@ -76,7 +76,7 @@ def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
 
 
 def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
-    """The same of what one reader reads: through moves, and sums and products with a number."""
+    """Range that one reader has a meaning for, through moves, sums and products with a number."""
     if node.op == "embedding" and node.attrs["rows"]:
         first = node.attrs["first"]
         return first, first + int(node.attrs["rows"]) - 1

@@ -50,6 +50,7 @@ NAMES = {
 ONNX = {
     "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal",
 }  # fmt: skip
+COMPARE = "embedding table integer_compare integer_compare_constant"
 BITS = {"mul": ("and", "And"), "maximum": ("or", "Or")}
 
 
@@ -57,7 +58,7 @@ def comparison_row(name: str) -> ImportRow:
     torch_names = [name, *([NAMES[name]] if name in NAMES else [])]
     aten = " ".join(f"{each}.{kind}" for each in torch_names for kind in ("Scalar", "Tensor"))
     onnx = f"{ONNX[name]}(self, other)" if name in ONNX else ""
-    return ImportRow("embedding table", compare(name), aten, onnx)
+    return ImportRow(COMPARE, compare(name), aten, onnx)
 
 
 def logical_row(op: str) -> ImportRow:
