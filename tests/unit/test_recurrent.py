@@ -116,7 +116,14 @@ def test_functions_between_entries(name: str, reach: float, bits: int, off: floa
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
-def test_projections_are_refused() -> None:
-    with pytest.raises(MyoedgeError, match="projections") as caught:
-        imported(nn.LSTM(4, 6, proj_size=3), torch.zeros(3, 1, 4))
-    assert caught.value.code == "E111"
+@pytest.mark.parametrize(("layers", "both", "given"), [(1, False, True), (2, True, False)])
+def test_projections(layers: int, both: bool, given: bool) -> None:
+    """First states of h that are given are those of an LSTM: rows of the projection's image."""
+    torch.manual_seed(0)
+    network = Whole(nn.LSTM(4, 6, layers, bidirectional=both, bias=given, proj_size=3))
+    x, runs = torch.randn(5, 2, 4), layers * (1 + both)
+    first = [torch.rand(runs, 2, units) / 4 for units in (3, 6)] if given else []
+    graph = imported(network, x, *first)
+    assert [node.op for node in graph.nodes].count("lstm") == runs
+    for mine, theirs in zip(values(graph, x, *first), network(x, *first), strict=True):
+        np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=2e-6)

@@ -31,12 +31,14 @@ class Weights(NamedTuple):
     """Weights of one direction of one layer, gate by gate in the order of the operators.
 
     w [G * H, C], r [G * H, H]   of the input and of h     bias_w, bias_r [G * H]
+    projection [P, H]   what h is multiplied by behind every step; r is then [G * H, P]
     """
 
     w: Array
     r: Array
     bias_w: Array
     bias_r: Array
+    projection: Array | None = None
 
 
 class Run(NamedTuple):
@@ -57,7 +59,7 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
 
 def as_gru(learnt: Weights) -> Weights:
     """A plain recurrent layer as a GRU that resets nothing and keeps nothing."""
-    w, r, bias_w, bias_r = learnt
+    w, r, bias_w, bias_r, _ = learnt
     ones = np.ones_like(bias_w)
     return Weights(
         np.concatenate([np.zeros_like(w), np.zeros_like(w), w]),
@@ -65,6 +67,30 @@ def as_gru(learnt: Weights) -> Weights:
         np.concatenate([OPEN * ones, -OPEN * ones, bias_w + bias_r]),
         np.zeros_like(bias_r, shape=3 * len(bias_r)),
     )
+
+
+def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
+    """An LSTM with projections: a plain one whose recurrent weights are multiplied by them.
+
+    A first h is what the plain LSTM's least h with this projection is: the pseudoinverse times h.
+    """
+    matrix = learnt.projection
+    assert matrix is not None
+    r = learnt.r.astype(np.float64) @ matrix
+    inverse = d.constant(np.linalg.pinv(matrix.astype(np.float64)).astype(np.float32))
+    h, *cells = first
+    if np.any(d.constants.get(h, np.ones(1))):
+        h = d.add("linear", h, inverse)
+    else:
+        h = d.constant(np.zeros((d.shape(h)[0], matrix.shape[1]), np.float32))
+    whole = run(d, "lstm", x, learnt._replace(r=r, projection=None), [h, *cells], back)
+    steps = d.add("linear", whole.steps, d.constant(matrix))
+    return Run(steps, last_step(d, steps, back), whole.c)
+
+
+def last_step(d: GraphBuilder, steps: str, reverse: bool) -> str:
+    last = 0 if reverse else d.shape(steps)[0] - 1
+    return slice_axis(d, steps, 0, last, last + 1)
 
 
 def run(
@@ -77,6 +103,8 @@ def run(
     reset_first: bool = False,
 ) -> Run:
     """x [T, N, C] -> all steps; first: h, of an LSTM c too, each [N, H]."""
+    if learnt.projection is not None:
+        return projected(d, x, learnt, first, reverse)
     if kind == "rnn":
         kind, learnt = "gru", as_gru(learnt)
     gates, attrs = GATES[kind], dict[str, Any](reverse=reverse)
@@ -92,11 +120,9 @@ def run(
     w = d.constant(_unit_by_unit(learnt.w, gates))
     sums = d.add("gates", x, w, d.constant(_unit_by_unit(added, gates)))
     y = d.add(kind, sums, *first, r, *own, **attrs)
-    steps = d.shape(y)[0]
-    last = 0 if reverse else steps - 1
     c = d.add("lstm_cell", sums, *first, r, reverse=reverse) if kind == "lstm" else None
     alone = None if c is None else reshape(d, c, (1, *d.shape(c)))
-    return Run(y, slice_axis(d, y, 0, last, last + 1), alone)
+    return Run(y, last_step(d, y, reverse), alone)
 
 
 def layer(
@@ -116,14 +142,14 @@ def layer(
     """
     runs = []
     for index, (w, reverse) in enumerate(zip(learnt, ways, strict=True), start=at):
-        states, shape = [], (d.shape(x)[1], w.r.shape[1])
-        for name in first:
+        states, batch = [], d.shape(x)[1]
+        for units, name in zip((w.r.shape[1], len(w.w) // GATES[kind]), first, strict=False):
             if name is None:
-                states.append(d.constant(np.zeros(shape, np.float32)))
+                states.append(d.constant(np.zeros((batch, units), np.float32)))
             elif name in d.constants:
                 states.append(d.constant(d.constants[name][index]))
             else:
-                states.append(reshape(d, slice_axis(d, name, 0, index, index + 1), shape))
+                states.append(reshape(d, slice_axis(d, name, 0, index, index + 1), (batch, units)))
         runs.append(run(d, kind, x, w, states, reverse, reset_first))
     return runs
 
@@ -155,16 +181,14 @@ def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
-    each = 4 if a["has_biases"] else 2
-    names = a["params"]
-    if len(names) != each * count:
-        raise Unsupported("projections of h (proj_size)")
-    learnt = []
+    names, biases = a["params"], 2 if a["has_biases"] else 0
+    each, learnt = len(names) // count, []
     for at in range(0, len(names), each):
         parts = names[at : at + each]
-        w, r, *bias = (weights(d, name, "a recurrent layer's weight") for name in parts)
-        bias = bias or [np.zeros(len(w), np.float32)] * 2
-        learnt.append(Weights(w, r, *bias))  # i, f, g, o and r, z, n: the order of the operators
+        w, r, *others = (weights(d, name, "a recurrent layer's weight") for name in parts)
+        bias = others[:biases] or [np.zeros(len(w), np.float32)] * 2
+        # i, f, g, o and r, z, n: the order of the operators; with proj_size a matrix behind them
+        learnt.append(Weights(w, r, *bias, *others[biases:]))
     return learnt
 
 
