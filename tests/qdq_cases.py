@@ -310,6 +310,13 @@ def draw_concat(rng: np.random.Generator) -> Case:
 RECURRENT = ("lstm", "lstm_cell", "gru", "gru_state")
 
 
+def draw_plain(rng: np.random.Generator) -> Case:
+    steps, batch, units = ints(rng, 1, 4, 3)
+    r = 0.2 / units * normal(rng, units, units)
+    attrs = {"reverse": bool(rng.integers(2))}
+    return attrs, [(steps, batch, units), (batch, units)], [r.astype(np.float32)]
+
+
 def draw_recurrent(op: str) -> Draw:
     """Gates come from a layer in front. Weights are small: what is rounded otherwise fades."""
     per_unit = 3 if op.startswith("gru") else 4
@@ -374,6 +381,9 @@ CASES: Mapping[str, Draw] = {
     "log_softmax": draw_row,
     "lstm": draw_recurrent("lstm"),
     "lstm_cell": draw_recurrent("lstm_cell"),
+    "rnn_relu": draw_plain,
+    "rnn_tanh": draw_plain,
+    "sums": draw_linear,
     "matmul": draw_matmul,
     "magnitude": draw_magnitude,
     "max_pool": draw_pool,
@@ -436,10 +446,12 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
     if OPS[node.op].reads_indices:
         best = Node("argmax", ("x0",), ("best",), {"axis": 2, "keepdim": False}, node.origin)
         return [best, node.but(inputs=("best",))]
-    if node.op not in RECURRENT:
+    if node.op not in (*RECURRENT, "rnn_relu", "rnn_tanh"):
         return [node]
     constants["eye"] = np.eye(inputs["x0"][-1], dtype=np.float32)
-    before = Node("gates", ("x0", "eye"), ("sums",), {}, node.origin)
+    before = Node(
+        "sums" if node.op.startswith("rnn") else "gates", ("x0", "eye"), ("sums",), {}, node.origin
+    )
     return [before, node.but(inputs=("sums", *node.inputs[1:]))]
 
 

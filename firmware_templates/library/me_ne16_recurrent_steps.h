@@ -27,10 +27,10 @@ ME_INLINE me_ne16_job job_of(const me_ne16_recurrent_params *op, const int8_t *h
 }
 
 /* Both vectors h as unsigned bytes. */
-static inline void start_unsigned(const me_recurrent_params *op, bool lstm)
+static inline void start_unsigned(const me_recurrent_params *op, int32_t gates)
 {
     const int32_t h_bytes = filled(op->units);
-    start(op, lstm);
+    start(op, gates);
     for (int32_t at = ME_FIRST(2 * h_bytes); at < ME_LAST(2 * h_bytes); at++)
         op->states[at] ^= -128;
     ME_SYNC();
@@ -71,7 +71,7 @@ ME_INLINE void run_on_ne16(const me_ne16_recurrent_params *op, const me_recurren
     const states at_first = states_of(cell, tile->done);
     const me_ne16_job jobs[2] = { job_of(op, at_first.from, gates), job_of(op, at_first.to, gates) };
     if (tile->done == 0)
-        start_unsigned(cell, gates == 4);
+        start_unsigned(cell, gates);
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(cell, tile->done + step);
         const int32_t t = cell->reverse ? tile->steps - 1 - step : step;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LSTM and GRU on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
+ * LSTM, GRU and plain recurrent layers on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
  * for every step; a barrier between steps is inside. None is at the end.
  *
- * Gates lie unit by unit, four (input, forget, cell, output) or three (reset, update, new) each.
+ * Gates lie unit by unit, four (input, forget, cell, output), three (reset, update, new) or one each.
  * Weights are packed: for every unit a row a gate, for every four columns a word a row; zeros fill the
  * last word. Channels: one for every gate.
  */
@@ -16,7 +16,8 @@
 /* states   me_states_bytes; they stay from tile to tile
  * h0, c0   [batch][units], with their factors: read at the first step
  * wide     c0 (a GRU's h0) and what me_lstm_cell_s8, me_gru_state_s8 give are int16
- * reverse  whether steps go from the last to the first */
+ * reverse  whether steps go from the last to the first
+ * relu, x_*, y_*   of plain layers: their function, and factors of gates and of its results */
 typedef struct {
     int32_t units, batch, reverse, pre, wide;
     const int8_t *weights;
@@ -24,10 +25,11 @@ typedef struct {
     const int16_t *sigmoid, *tanh;
     const int8_t *h0, *c0;
     int32_t h_mult, h_offset, h_shift, c_mult, c_offset, c_shift, y_mult, y_offset, y_shift;
+    int32_t relu, x_mult, x_offset, x_shift;
     int8_t *states;
 } me_recurrent_params;
 
-/* gates    int16 [steps][batch][units][4 or 3]
+/* gates    int16 [steps][batch][units][4, 3 or 1]
  * y        [steps][batch][units]; of the kernels of a cell or state the last one, [batch][units]
  * done     steps before these */
 typedef struct {
@@ -44,6 +46,8 @@ typedef me_recurrent_params me_gru_s8_params;
 typedef me_recurrent_tile me_gru_s8_tile;
 typedef me_recurrent_params me_gru_state_s8_params;
 typedef me_recurrent_tile me_gru_state_s8_tile;
+typedef me_recurrent_params me_rnn_s8_params;
+typedef me_recurrent_tile me_rnn_s8_tile;
 typedef me_recurrent_params me_gru_reset_first_s8_params;
 typedef me_recurrent_tile me_gru_reset_first_s8_tile;
 typedef me_recurrent_params me_gru_reset_first_state_s8_params;
@@ -56,6 +60,9 @@ void me_lstm_cell_s8(const me_lstm_cell_s8_params *op, const me_lstm_cell_s8_til
 /* GRU of int8: the hidden states of all steps, or the one after the last step. */
 void me_gru_s8(const me_gru_s8_params *op, const me_gru_s8_tile *tile);
 void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile);
+
+/* Plain recurrent layer of int8, with tanh or relu: the hidden states of all steps. */
+void me_rnn_s8(const me_rnn_s8_params *op, const me_rnn_s8_tile *tile);
 
 /* GRU that resets h before its product for the new gate (ONNX linear_before_reset = 0): twice as many
  * states. */

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "me_scale.h"
+#include "me_recurrent.h"
 
 /* Adds to four sums the products of `words` words of x, at least one, with packed weights: for every
  * word of x four, one a sum. */
@@ -16,7 +16,7 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
 /* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
  * of their states. The tables' middles; now: the units' gates of this step's input; y is written like
  * `to` (they may be the same); keep: where a GRU that resets first has its update gates between its
- * two parts. me_recurrent_rows.S knows these offsets. */
+ * two parts; layer: what plain layers read besides. me_recurrent_rows.S knows these offsets. */
 typedef struct {
     const int8_t *h;
     int32_t words;
@@ -28,6 +28,7 @@ typedef struct {
     int8_t *to, *y;
     int32_t pre, units;
     int16_t *keep;
+    const me_recurrent_params *layer;
 } me_units;
 
 void me_lstm_units(const me_units *some); /* state: c */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of LSTM and GRU: states, and the units of each core. Each kernel has a body of its own,
+ * The steps of LSTM, GRU and plain layers: states, and the units of each core. Each kernel has a body of its own,
  * made for its number of gates, so all of it is inline.
  */
 #ifndef ME_RECURRENT_STEPS_H
 #define ME_RECURRENT_STEPS_H
-
-#include <stdbool.h>
 
 #include "me_math.h"
 #include "me_recurrent.h"
@@ -41,7 +39,7 @@ static inline int32_t first_wide(const me_recurrent_params *op, const int8_t *st
     return op->wide ? ((const int16_t *)(const void *)states)[i] : states[i];
 }
 
-static inline void start(const me_recurrent_params *op, bool lstm)
+static inline void start(const me_recurrent_params *op, int32_t gates)
 {
     const states s = states_of(op, 0);
     const int32_t row = filled(op->units);
@@ -50,11 +48,13 @@ static inline void start(const me_recurrent_params *op, bool lstm)
         s.from[at] = s.to[at] = 0;
         if (unit >= op->units)
             continue;
-        if (lstm) {
-            const int32_t c = first_wide(op, op->c0, i);
+        if (gates != 3)
             s.from[at] = me_clip8(started(op->h0[i], op->h_mult, op->h_offset, op->h_shift));
+        if (gates == 4) {
+            const int32_t c = first_wide(op, op->c0, i);
             s.wide[i] = (int16_t)me_clips(started(c, op->c_mult, op->c_offset, op->c_shift), 16);
-        } else {
+        }
+        if (gates == 3) {
             const int32_t h = first_wide(op, op->h0, i);
             s.wide[i] = (int16_t)me_clips(started(h, op->h_mult, op->h_offset, op->h_shift), 15);
             s.from[at] = me_clip8((s.wide[i] + 64) >> 7);
@@ -82,10 +82,11 @@ ME_INLINE me_units units_of(const me_recurrent_params *op, unit_range range, int
     some.words = filled(op->units) / 4;
     some.weights = range.weights + 4 * gates * some.words * first;
     some.channels = range.channels + gates * first;
-    some.sigmoid = op->sigmoid + 256;
-    some.tanh = op->tanh + 256;
+    some.sigmoid = gates > 1 ? op->sigmoid + 256 : 0;
+    some.tanh = gates > 1 ? op->tanh + 256 : 0;
     some.pre = op->pre;
     some.units = ME_LAST(range.count) - first;
+    some.layer = op;
     return some;
 }
 
@@ -116,7 +117,7 @@ ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile,
     const int32_t all = op->batch * op->units, first = ME_FIRST(op->units);
     me_units some = units_of(op, all_units(op), gates);
     if (tile->done == 0)
-        start(op, gates == 4);
+        start(op, gates);
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
@@ -149,7 +150,7 @@ ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent
     if (tile->done == 0) {
         for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
             resets[at] = 0;
-        start(op, false);
+        start(op, 3);
     }
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LSTM and GRU whose weights do not fit L1, on operands in L1. A tile is a part of the units in one step:
+ * Recurrent layers whose weights do not fit L1, on operands in L1. A tile is a part of the units in one step:
  * weights of some units stay in L1, those of the others come with each tile, in every step again. All of
  * cores 0 .. 7 call a kernel and share the units of its tile; there is no barrier at the end.
  */
@@ -18,7 +18,7 @@ typedef struct {
     int32_t resident_units, puts_state;
 } me_recurrent_streamed_params;
 
-/* gates, y        of the step: int16 [batch][units][4 or 3], [batch][units]
+/* gates, y        of the step: int16 [batch][units][4, 3 or 1], [batch][units]
  * weights, channels   of `units` units, of those that do not stay from number `first` on
  * resident_first, resident_end   units that stay, of this tile
  * done            steps before this one     ends   whether nothing comes behind the tile */
@@ -34,8 +34,11 @@ typedef me_recurrent_streamed_params me_lstm_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile;
 typedef me_recurrent_streamed_params me_gru_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_gru_streamed_s8_tile;
+typedef me_recurrent_streamed_params me_rnn_streamed_s8_params;
+typedef me_recurrent_streamed_tile me_rnn_streamed_s8_tile;
 
 void me_lstm_streamed_s8(const me_lstm_streamed_s8_params *op, const me_lstm_streamed_s8_tile *tile);
 void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile);
+void me_rnn_streamed_s8(const me_rnn_streamed_s8_params *op, const me_rnn_streamed_s8_tile *tile);
 
 #endif

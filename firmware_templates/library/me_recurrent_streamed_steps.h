@@ -26,7 +26,7 @@ ME_INLINE void run_streamed(const me_recurrent_streamed_params *op, const me_rec
                                   layer->channels + gates * at };
     const unit_range streamed = { op->resident_units + tile->first, tile->units, tile->weights, tile->channels };
     if (tile->done == 0 && tile->first == 0)
-        start(layer, gates == 4);
+        start(layer, gates);
     run_range(layer, streamed, tile, y, gates, work);
     run_range(layer, resident, tile, y, gates, work);
     if (op->puts_state && tile->ends) {

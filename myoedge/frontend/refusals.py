@@ -139,8 +139,7 @@ def short(target: str) -> str:
 
 
 INSTEAD = {
-    "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
-    "rnn": "tanh, an LSTM or a GRU instead of a plain recurrent layer with relu",
+    "lstm": "a weight that is a parameter",
     "einsum": "matmul, permute and reshape written out, which are supported",
     "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
     "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",

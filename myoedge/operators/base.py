@@ -141,7 +141,7 @@ class StreamState:
 
     operand   number of that operand; optional behind the operator's other operands
     name      in reports and tensor names
-    params    of the state between frames: exact
+    params    of the state between frames, exact; None: those of the result
     first     (QuantizedNode, the operand) -> its integers in `params`
     fill      QuantizedNode -> integer of all elements of the first state without such an operand
     scalars   of the operator where the operand has `params`
@@ -151,7 +151,7 @@ class StreamState:
     operand: int
     name: str
     shape: Shape
-    params: QuantParams
+    params: QuantParams | None
     first: Callable[[QuantizedNode, Array], Array] = lambda step, x: x
     fill: Callable[[QuantizedNode], int] = lambda step: 0
     scalars: Mapping[str, int] = field(default_factory=dict)
@@ -227,6 +227,7 @@ class OpDef:
     accepts_int16, emits_int16   (attrs, input shapes, output shape) -> whether operands and results
                may be int16; None: never
     int16_inputs   inputs that are int16 always
+    int16_result   whether results are int16 always
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
@@ -259,6 +260,7 @@ class OpDef:
     accepts_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     emits_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     int16_inputs: tuple[int, ...] = ()
+    int16_result: bool = False
     int16_weights: Callable[[Array], Array] | None = None
     reads_indices: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None

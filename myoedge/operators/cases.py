@@ -55,6 +55,7 @@ class DrawnUse:
     weights   float constants, which follow these inputs
     factors   the output's range as (scale, shift) of the range that the data reaches
     kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
+    int16     inputs of 16 bits, in parameters of their range
     slack     (quantised case) -> output steps of error that the operator's own roundings add
     classes   that indices are of; 0: int32 data are any numbers
     unit      (quantised case) -> what the oracle has for 1, where parameters do not say so
@@ -75,6 +76,7 @@ class DrawnUse:
     kinds: tuple[str, ...] = ()
     per_tensor: bool = False
     slack: Callable[[Any], Array | float] = field(default=exact, repr=False)
+    int16: tuple[int, ...] = ()
     classes: int = 0
     unit: Callable[[Any], float] = field(default=of_parameters, repr=False)
 

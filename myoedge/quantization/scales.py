@@ -140,8 +140,9 @@ def choose_params(
         f"{n.name}.fill": (n.attrs["value"], n.attrs["value"]) for n in graph.nodes if n.op == "pad"
     }
     spans = {**ranges, **constants_of(graph, ranges), **padding}
-    # samples of a converter: inputs that an operator reads with 16 bits always
+    # samples of a converter: inputs that an operator reads with 16 bits always; sums of 16 bits
     always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
+    always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
     int16 |= residual_streams(graph)
     fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes}
     params: dict[str, QuantParams] = {}

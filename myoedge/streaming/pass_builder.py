@@ -178,7 +178,7 @@ def add_recurrent(
     scalars, pasts = dict(step.integers.scalars), dict[int, str]()
     for state in rule.carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
-        builder.add_tensor(past, state.shape, state.params)
+        builder.add_tensor(past, state.shape, state.params or builder.q.params[step.node.name])
         scalars |= state.scalars
     count = max(len(inputs), *(at + 1 for at in pasts))
     operands = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
@@ -204,7 +204,7 @@ def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
 def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> str:
     """The state after the last frame, without the step's activation."""
     name = f"{step.node.name}_{state.name}_kept"
-    if not state.last:
+    if not state.last or state.params is None:
         return builder.last(step.node.name, name)
     builder.add_tensor(name, state.shape, state.params)
     attrs = {key: value for key, value in step.attrs.items() if key != "act"}

@@ -78,7 +78,7 @@ class Case(DrawnUse):
         )
         if products and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes)):
             return (0,)
-        return op.int16_inputs
+        return self.int16 or op.int16_inputs
 
     @property
     def types(self) -> tuple[str, ...]:

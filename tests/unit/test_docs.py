@@ -257,6 +257,7 @@ W = torch.linspace(-1.0, 1.0, 3 * 4 * 3).reshape(3, 4, 3)
 S = [torch.zeros(1, 2, 2)]
 RNN = [torch.ones(8, 6), torch.ones(8, 2)]
 R = [torch.ones(6, 6), torch.ones(6, 2)]
+P = [torch.ones(2, 6), torch.ones(2, 2)]
 USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("conv", "conv1d", lambda x: F.conv1d(x, W)),
     ("linear", "linear", lambda x: F.linear(x, torch.ones(2, 6))),
@@ -298,6 +299,15 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
         lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[2],
     ),
     ("gru", "gru", lambda x: torch.gru(x, S[0], R, False, 1, 0.0, False, False, True)[0]),
+    *(
+        (
+            op,
+            f"rnn_{name}",
+            lambda x, call=call: call(x, S[0], P, False, 1, 0.0, False, False, True)[0],
+        )
+        for name, call in (("tanh", torch.rnn_tanh), ("relu", torch.rnn_relu))
+        for op in ("sums", f"rnn_{name}")
+    ),
     (
         "spectrogram",
         "stft",
@@ -359,8 +369,6 @@ def test_every_operator_has_a_use_here() -> None:
 @pytest.mark.parametrize(
     ("part", "network", "shape"),
     [
-        ("lstm", torch.nn.LSTM(6, 3, proj_size=2, batch_first=True), (2, 4, 6)),
-        ("rnn", torch.nn.RNN(6, 3, nonlinearity="relu", batch_first=True), (2, 4, 6)),
         ("einsum", Calling(lambda x: torch.einsum("bii->bi", x[..., :4])), (2, 4, 6)),
     ],
 )

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -30,7 +29,15 @@ from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import thinned
 
-KINDS = (nn.LSTM, nn.GRU, nn.RNN)
+
+class Relu(nn.RNN):
+    """A plain layer with relu; its states grow."""
+
+    def __init__(self, *sizes: int, **options: Any) -> None:
+        super().__init__(*sizes, nonlinearity="relu", **options)
+
+
+KINDS = (nn.LSTM, nn.GRU, nn.RNN, Relu)
 WAYS = [*itertools.product(KINDS, (1, 2), (False, True), (False, True), (False, True))]
 
 

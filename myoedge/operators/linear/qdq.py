@@ -21,4 +21,9 @@ def _matmul(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
     return w.node("MatMul", a, b)
 
 
-WRITE: Mapping[str, Write] = {"gates": _linear, "linear": _linear, "matmul": _matmul}
+WRITE: Mapping[str, Write] = {
+    "gates": _linear,
+    "linear": _linear,
+    "sums": _linear,
+    "matmul": _matmul,
+}

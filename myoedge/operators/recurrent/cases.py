@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of LSTMs and GRUs, and of the sums before their gates."""
+"""Drawn uses of recurrent layers, and of the sums before their gates."""
 
 from __future__ import annotations
 
@@ -33,17 +33,23 @@ for x in x0.flip(0) if reverse else x0:
     state = (1 - update) * new + update * state
     found.append(state)
 """
+PLAIN = """\
+state, found = x1, []
+for x in x0.flip(0) if reverse else x0:
+    state = torch.{function}(x + state @ w0.T)
+    found.append(state)
+"""
 LSTM = "state = (x1, x2)\n" + CELLS.format(cell="lstm_cell", h="state[0]")
 GRU = "state = x1\n" + CELLS.format(cell="gru_cell", h="state")
 GRU_RESET_FIRST = "state = x1\n" + RESET_FIRST
 RESULTS = "torch.stack(found[::-1] if reverse else found)"
 
 
-def gates(d: Draw) -> DrawnUse:
+def sums(op: str, d: Draw) -> DrawnUse:
     shape = (*d.shape(1, 3, 4), d.pick([1, 2, 3, 4, 5, 8, 17, 150]))
     weights = d.weights((d.integer(1, 9), shape[-1]))
     common = d.common(1, act=False) | {"slack": gates_slack, "per_tensor": d.flag()}
-    return DrawnUse("gates", {}, (shape,), "F.linear(x0, *ws)", weights=weights, **common)
+    return DrawnUse(op, {}, (shape,), "F.linear(x0, *ws)", weights=weights, **common)
 
 
 def gates_slack(case: Any) -> Array:
@@ -114,7 +120,32 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     return found
 
 
+def plain(op: str, d: Draw) -> DrawnUse:
+    """Plain layers of a few units: rows of weights that sum to 1 at most, or a little more."""
+    steps, batch, units = d.integer(1, 6), d.pick([1, 1, 2]), d.pick([1, 3, 4, 5, 8, 9, 17])
+    attrs = {"reverse": d.flag()}
+    r = d.rng.normal(size=(units, units)) * d.pick([0.1, 1.0, 2.0]) / units
+    shapes, text = ((steps, batch, units), (batch, units)), PLAIN.format(function=op[4:]) + RESULTS
+    common = d.common(2, act=False) | {"factors": d.pick([(1.0, 0.0), (1.0, 0.0), (1.3, 0.0)])}
+    return DrawnUse(op, attrs, shapes, text, weights=(r,), slack=plain_slack, int16=(0,), **common)
+
+
+def plain_slack(case: Any) -> Array:
+    """Sums of roundings, step after step: of x, h, weights, sums and results, and h beyond them."""
+    r, y = np.abs(case.weights[0]), case.target.scale
+    total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
+    x, h = case.params("x0").scale, case.params("x1").scale
+    reach, error, found = 255 * max(y, h), y + 255 * h, []
+    for _ in range(case.shapes[0][0]):
+        sums = 2 * x + 2 * max(255 * y * 16 / 2**15, 2.0**-10) + weights * reach
+        error = sums + total * error + y + 2.0**-12
+        found.append(error)
+    steps = np.array(found[::-1] if case.attrs["reverse"] else found)
+    return np.asarray(steps[:, None, None] / y)
+
+
 CASES = {
-    "gates": gates,
+    **{op: partial(plain, op) for op in ("rnn_tanh", "rnn_relu")},
+    **{op: partial(sums, op) for op in ("gates", "sums")},
     **{op: partial(recurrent, op) for op in ("lstm", "lstm_cell", "gru", "gru_state")},
 }

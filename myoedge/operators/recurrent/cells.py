@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU in integers, step by step: h in 8 bits, what is kept of it and c in 16."""
+"""Recurrent layers in integers, step by step: h in 8 bits, what is kept of it and c in 16."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,7 @@ HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
 CELL_BITS = 11  # fraction of an LSTM's c: int16, +-16
 STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
 CELL_REACH, STATE_REACH = 16.0, 1.0
+SUMS_REACH = 16.0  # of a plain layer's sums: parts may cancel
 TABLE_INTERVALS = 512  # between entries; values between are interpolated
 SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # beyond them the functions do not change
 INT16_LIMITS = (-(1 << 15), (1 << 15) - 1)
@@ -88,6 +90,47 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams(scalars, {**weights.arrays, **tables})
 
 
+def relu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Sums reach as far as SUMS_REACH times the results."""
+    y = inputs.target
+    unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
+    return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
+
+
+def tanh_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Sums are in steps of 1/1024."""
+    return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
+
+
+def _plain_quantize(
+    inputs: QuantizeInputs,
+    unit: float,
+    result: float,
+    scalars: dict[str, int],
+    tables: dict[str, Array],
+) -> QuantizedParams:
+    """Weights per row, from h to sums; factors of a first h, of what inputs add, and of results.
+
+    unit, result   step of the sums, and of their function
+    """
+    x, h, y = inputs.params(0), inputs.params(1), inputs.target
+    inner = replace(
+        inputs,
+        input_params=(y,),
+        constants=(None, inputs.constant(2)),
+        target=QuantParams(unit, 0, INT16),
+    )
+    weights, most = quantize(inner), -INT16_LIMITS[0]
+    factors = {
+        "h": choose_sum_requant([h.scale / y.scale], [most], [h.zero_point], y.zero_point),
+        "x": choose_sum_requant([x.scale / unit], [most], [x.zero_point], 0.0),
+        "y": choose_sum_requant([result / y.scale], [most], [0], y.zero_point),
+    }
+    for name, to in factors.items():
+        scalars |= _factor(name, to)
+    return QuantizedParams({**weights.scalars, **scalars}, {**weights.arrays, **tables})
+
+
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     """Factor and offset from a state with these parameters to so many fraction bits."""
     return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
@@ -99,8 +142,7 @@ def _factor(name: str, to: SumRequant) -> dict[str, int]:
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
     """A first state in the bits that the steps keep of it."""
-    scaled = x.astype(np.int64) * step[f"{name}_mult"] + step[f"{name}_offset"]
-    return np.asarray(np.clip(scaled >> step[f"{name}_shift"], *limits))
+    return np.asarray(np.clip(_scaled(step, name, x.astype(np.int64)), *limits))
 
 
 def _by_gate(sums: Array, h: Array) -> Array:
@@ -149,6 +191,26 @@ def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Arr
         state = np.clip(n + ((z * (state - n) + (1 << 14)) >> 15), *STATE_LIMITS)
         small = _rounded(state)
         yield small, state
+
+
+def _plain_steps(
+    function: Callable[[QuantizedNode, Array], Array], step: QuantizedNode, sums: Array, h: Array
+) -> Iterator[tuple[Array, Array]]:
+    """sums int16 [T, N, H], h int8 [N, H] -> h of every step, twice."""
+    h = first_state(step, "h", h, (-128, 127))
+    for now in time_order(step.attrs, sums):
+        (added,) = _recurrent(step, h)
+        total = np.clip(_scaled(step, "x", now.astype(np.int64)) + added, *INT16_LIMITS)
+        h = np.clip(_scaled(step, "y", function(step, total)), -128, 127)
+        yield h, h
+
+
+relu_steps = partial(_plain_steps, lambda step, x: np.maximum(x, 0))
+tanh_steps = partial(_plain_steps, lambda step, x: interpolated(step["tanh"], x, TANH_STEP))
+
+
+def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
+    return np.asarray((x * step[f"{name}_mult"] + step[f"{name}_offset"]) >> step[f"{name}_shift"])
 
 
 def _rounded(state: Array) -> Array:

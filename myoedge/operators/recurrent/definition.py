@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU over time, one layer and direction a node: what the steps before add to the gates.
+"""Recurrent layers over time, one layer and direction a node: what steps before add to the gates.
 
 Columns of the gates and rows of the weights go unit by unit: (input, forget, cell, output) of an
-LSTM, (reset, update, new) of a GRU. What a step's input adds to them comes from `gates`.
+LSTM, (reset, update, new) of a GRU, one of a plain layer. What a step's input adds to them comes
+from `gates`, of a plain layer from `sums`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,11 @@ from myoedge.operators.recurrent.cells import (
     lstm_steps,
     recurrent_bound,
     recurrent_quantize,
+    relu_quantize,
+    relu_steps,
     sigmoid,
+    tanh_quantize,
+    tanh_steps,
     time_order,
 )
 from myoedge.operators.recurrent.ne16 import (
@@ -104,6 +109,15 @@ def gru_floats(
         h_n = added(reset * h)[2] if attrs["reset_first"] else reset * h_n
         n = np.tanh(x_n + h_n)
         h = np.asarray(n + sigmoid(x_z + h_z) * (h - n))
+        yield h, h
+
+
+def plain_floats(
+    function: Callable[[Array], Array], attrs: Attrs, sums: Array, h: Array, r: Array
+) -> Iterator[tuple[Array, Array]]:
+    """sums [T, N, H], h [N, H], r [H, H] -> h of every step, twice."""
+    for now in time_order(attrs, sums):
+        h = np.asarray(function(now + h @ r.T))
         yield h, h
 
 
@@ -178,6 +192,18 @@ def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(0, carries=(h,))
 
 
+def plain_streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Forwards, with h as it is."""
+    if at.operand or at.axis or at.attrs["reverse"]:
+        return None
+    same = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
+    h = StreamState(
+        1, "h", at.shapes[1], None, lambda step, x: first_state(step, "h", x, (-128, 127)),
+        scalars=same,
+    )  # fmt: skip
+    return StreamingRule(0, carries=(h,))
+
+
 GATES = register(
     OpDef(
         name="gates",
@@ -198,6 +224,17 @@ GATES = register(
         fixed_params=GATE_PARAMS,
         multiplies=True,
         streaming_rule=beside_last,
+    )
+)
+
+SUMS = register(
+    replace(
+        GATES,
+        name="sums",
+        doc="y = x W^T + b in 16 bits: what inputs add to the sums of rnn",
+        out_dtype="float32",
+        fixed_params=None,
+        int16_result=True,
     )
 )
 
@@ -266,5 +303,33 @@ GRU_STATE = register(
         real=_last_state(gru_floats),
         integer=last_state(gru_steps),
         fixed_params=None,
+    )
+)
+
+RNN_RELU = register(
+    replace(
+        LSTM,
+        name="rnn_relu",
+        kernels=ON_CORES,
+        doc="h of every step of a plain recurrent layer with relu, one layer and direction",
+        real=_all_steps(partial(plain_floats, lambda sums: np.maximum(sums, 0.0))),
+        integer=all_steps(relu_steps),
+        quantize=relu_quantize,
+        acc_bound=recurrent_bound,
+        weights=(2,),
+        fixed_params=None,
+        streaming_rule=plain_streaming_rule,
+    )
+)
+
+RNN_TANH = register(
+    replace(
+        RNN_RELU,
+        name="rnn_tanh",
+        doc="h of every step of a plain recurrent layer with tanh, one layer and direction",
+        real=_all_steps(partial(plain_floats, np.tanh)),
+        integer=all_steps(tanh_steps),
+        quantize=tanh_quantize,
+        fixed_params=HIDDEN_PARAMS,
     )
 )

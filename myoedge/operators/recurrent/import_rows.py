@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of LSTM, GRU and plain recurrent layers with tanh: for every layer and direction
-gates, then steps."""
+"""Import rows of LSTM, GRU and plain recurrent layers: for every layer and direction gates, then
+steps."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn": (0,)}  # of ONNX: i, o, f, c and z, r, h
-ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"], "rnn": ["tanh"]}
-OPEN = 30.0  # sum of a gate: its sigmoid is 1 in 16 bits, of the negative one 0
+GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+# of ONNX: i, o, f, c and z, r, h
+ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn_tanh": (0,), "rnn_relu": (0,)}
+ACTIVATIONS = {
+    "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"],
+    "rnn_tanh": ["tanh"], "rnn_relu": ["relu"],
+}  # fmt: skip
 
 
 class Weights(NamedTuple):
@@ -57,16 +60,14 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
     return np.asarray(_gate_by_gate(rows, gates).swapaxes(0, 1).reshape(rows.shape))
 
 
-def as_gru(learnt: Weights) -> Weights:
-    """A plain recurrent layer as a GRU that resets nothing and keeps nothing."""
-    w, r, bias_w, bias_r, _ = learnt
-    ones = np.ones_like(bias_w)
-    return Weights(
-        np.concatenate([np.zeros_like(w), np.zeros_like(w), w]),
-        np.concatenate([np.zeros_like(r), np.zeros_like(r), r]),
-        np.concatenate([OPEN * ones, -OPEN * ones, bias_w + bias_r]),
-        np.zeros_like(bias_r, shape=3 * len(bias_r)),
-    )
+def plain(
+    d: GraphBuilder, kind: str, x: str, learnt: Weights, first: Sequence[str], back: bool
+) -> Run:
+    """A plain recurrent layer: tanh or relu of what the input and h add."""
+    bias = d.constant(learnt.bias_w + learnt.bias_r)
+    sums = d.add("sums", x, d.constant(learnt.w), bias)
+    y = d.add(kind, sums, *first, d.constant(learnt.r), reverse=back)
+    return Run(y, last_step(d, y, back), None)
 
 
 def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
@@ -105,8 +106,8 @@ def run(
     """x [T, N, C] -> all steps; first: h, of an LSTM c too, each [N, H]."""
     if learnt.projection is not None:
         return projected(d, x, learnt, first, reverse)
-    if kind == "rnn":
-        kind, learnt = "gru", as_gru(learnt)
+    if kind.startswith("rnn"):
+        return plain(d, kind, x, learnt, first, reverse)
     gates, attrs = GATES[kind], dict[str, Any](reverse=reverse)
     added, own = learnt.bias_w + learnt.bias_r, tuple[str, ...]()
     r = d.constant(_unit_by_unit(learnt.r, gates))
@@ -192,11 +193,14 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
     return learnt
 
 
-def onnx(kind: str) -> Row:
+def onnx(name: str) -> Row:
     """LSTM, GRU and RNN of ONNX: one layer, one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
-        batch_first = bool(a["layout"])
+        batch_first, kind = bool(a["layout"]), name
+        if name == "rnn":
+            relu = "relu" in (first.lower() for first in (a["activations"] or ())[:1])
+            kind = "rnn_relu" if relu else "rnn_tanh"
         _refuse_odd(d, a, kind)
 
         def swapped(x: str, *perm: int) -> str:
@@ -255,7 +259,8 @@ USES = "direction='forward', layout=0, activations=None, clip=None"
 ROWS = (
     ImportRow("gates lstm lstm_cell", aten("lstm"), "lstm.input", all_results=True),
     ImportRow("gates gru", aten("gru"), "gru.input", all_results=True),
-    ImportRow("gates gru", aten("rnn"), "rnn_tanh.input", all_results=True),
+    ImportRow("sums rnn_tanh", aten("rnn_tanh"), "rnn_tanh.input", all_results=True),
+    ImportRow("sums rnn_relu", aten("rnn_relu"), "rnn_relu.input", all_results=True),
     ImportRow(
         "gates lstm lstm_cell",
         onnx("lstm"),
@@ -268,5 +273,7 @@ ROWS = (
         onnx=f"GRU{INPUTS}, *, linear_before_reset=0, {USES})",
         all_results=True,
     ),
-    ImportRow("gates gru", onnx("rnn"), onnx=f"RNN{INPUTS}, *, {USES})", all_results=True),
+    ImportRow(
+        "sums rnn_tanh rnn_relu", onnx("rnn"), onnx=f"RNN{INPUTS}, *, {USES})", all_results=True
+    ),
 )

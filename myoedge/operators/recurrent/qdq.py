@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU as ONNX writes them; the identity as weights, as their input is the gates, ready."""
+"""LSTM, GRU and RNN as ONNX writes them; the identity as weights, as their gates come ready."""
 
 from __future__ import annotations
 
@@ -49,6 +49,25 @@ def write(op: str, *, result: int) -> Write:
     return node
 
 
+def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
+    units, batch = step.out[-1], step.shapes[1][0]
+    eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, units, units)))
+    scale = weight_scale(w, step, w.params[step.node.name], np.zeros(units))
+    integers = w.constant(np.ascontiguousarray(step["weight"]), f"{w.label}/weight")
+    scales = w.constant(scale.astype(np.float32), f"{w.label}/weight.scale")
+    r = reshaped(w, w.node("DequantizeLinear", integers, scales, axis=0), 1, units, units)
+    w.store(f"{w.label}/first", h, w.params[step.node.name])
+    first = reshaped(w, w.reals[f"{w.label}/first"], 1, batch, units)
+    inputs = (sums, reshaped(w, eye, 1, units, units), r, "", "", first)
+    direction = "reverse" if step.attrs["reverse"] else "forward"
+    attrs = dict[str, Any](hidden_size=units, activations=["Tanh"])
+    if step.node.op == "rnn_relu":  # results that are larger saturate, and are h then
+        to = w.params[step.node.name]
+        attrs |= {"activations": ["Relu"], "clip": float(to.scale * (to.high - to.zero_point))}
+    y = w.node("RNN", *inputs, direction=direction, **attrs)
+    return reshaped(w, y, *step.out)
+
+
 def _clipped(w: Writer, x: str, limit: float) -> str:
     return w.node("Clip", x, *(number(w, edge) for edge in (-limit, limit)))
 
@@ -64,4 +83,6 @@ WRITE: Mapping[str, Write] = {
     "gru_state": write("GRU", result=1),
     "lstm": write("LSTM", result=0),
     "lstm_cell": write("LSTM", result=2),
+    "rnn_relu": _plain,
+    "rnn_tanh": _plain,
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU whose weights L1 has no room for: in every step those of some units come again."""
+"""Recurrent layers whose weights L1 has no room for: those of some units come in every step."""
 
 from __future__ import annotations
 

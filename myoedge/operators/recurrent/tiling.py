@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU in tiles: some steps at a time, in the order of time."""
+"""Recurrent layers in tiles: some steps at a time, in the order of time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
 
+FACTORS = ("_mult", "_offset", "_shift")  # behind the letter of a state or sum
+
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """States stay in L1 from tile to tile."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
     gates, arrays = columns // units, _packed(step)
     reverse, parts = bool(step.attrs["reverse"]), 1  # of a step, with a barrier each
-    kernel = f"me_{step.node.op}_s8"
+    kernel = f"me_{'rnn' if columns == units else step.node.op}_s8"
     if step.attrs.get("reset_first"):
         kernel, parts = kernel.replace("gru", "gru_reset_first"), 2
     states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
-    starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
+    starts = {k: v for k, v in step.integers.scalars.items() if k[1:] in FACTORS or k == "relu"}
     # Whether the state that has 16 bits between steps has them before the first one, too.
     wide = int(step.integers.scalars.get("wide", 0))
     work = step_work(n, gates + parts - 1, units, units, engine.cores, parts)
@@ -65,8 +67,7 @@ def _packed(step: QuantizedNode) -> dict[str, Array]:
     return {
         "weights": packed_rows(step["weight"], step.out[-1]),
         "channels": packed_channels(step),
-        "sigmoid": step["sigmoid"],
-        "tanh": step["tanh"],
+        **{k: v for k, v in step.integers.arrays.items() if k in ("sigmoid", "tanh")},
     }
 
 

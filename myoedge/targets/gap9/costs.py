@@ -95,6 +95,8 @@ KERNELS = {
     "me_lstm_s8": RECURRENT,
     "me_lstm_cell_s8": RECURRENT,
     "me_lstm_streamed_s8": STREAMED,
+    "me_rnn_s8": RECURRENT,
+    "me_rnn_streamed_s8": STREAMED,
     # a product of a transform
     "me_spectrogram_s16": KernelCost(8.7, 2500, 2000),
     "me_spectrogram_mixed_s16": KernelCost(13, 2500, 2000),
