@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from myoedge.operators.graph_builder import Unsupported
 
 MOST_ELEMENTS = 2**26  # of constants: 256 MiB of floats
-MOST_EINSUM = 2**28  # elements of all operands, multiplied: its products are no more
+MOST_EINSUM = 2**28  # products, and elements of what lies between two of them
 
 # By torch, besides what IMPORT names and what works element by element: other calls that a file can
 # ask for could crash torch, or open files.
@@ -76,7 +76,14 @@ def check_elements(count: int) -> None:
         raise Unsupported(f"constants of {count:,} elements, at most {MOST_ELEMENTS:,}")
 
 
-def check_einsum(shapes: Sequence[Sequence[int]]) -> None:
+def check_einsum(equation: str, shapes: Sequence[Sequence[int]]) -> None:
     """Errors: Unsupported where constants of these shapes may make too many products."""
-    if math.prod(math.prod(shape) for shape in shapes) > MOST_EINSUM:
+    products = math.prod(math.prod(shape) for shape in shapes)
+    terms = equation.replace(" ", "").partition("->")[0].split(",")
+    if "." not in equation and [*map(len, terms)] == [*map(len, shapes)]:
+        extents = [n for shape in shapes for n in shape]
+        # each letter once; of several extents all but one are 1
+        named = dict(sorted(zip("".join(terms), extents, strict=True)))
+        products = math.prod(named.values())
+    if products > MOST_EINSUM:
         raise Unsupported("an einsum of constants that large")

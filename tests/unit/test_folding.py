@@ -102,6 +102,7 @@ def written(x: Tensor) -> Tensor:
     return x + table
 
 
+LONG = seeded(3, 9000)
 MIXED, THREE = seeded(3, 3, 1), torch.tensor([2, 0, 4])
 CASES = [
     module("renorm_linear", constrained(nn.Linear(8, 5), Renorm()), X),
@@ -127,6 +128,7 @@ CASES = [
     of("normalized", lambda w: F.layer_norm(w, (8,)), 3, 8),
     of("relative", lambda w: w[torch.arange(3)[:, None] - torch.arange(3) + 2].mean(1), 5, 8),
     of("scalar", lambda w: w.repeat(3, 8) + torch.zeros(3, 8).masked_fill(X > 0, w)),
+    case("long_einsum", lambda x: x + torch.einsum("ab, cb -> ac", LONG, LONG), X[:, :3]),
     case("written", written, X),
     case("joined", lambda x: torch.cat([x[:, :0], x[:, 1:1] * 2, x, x[:, :0]], 1), X),
     case("sum_of_none", lambda x: x + x[:, :0].sum(1, keepdim=True), X),
@@ -166,7 +168,7 @@ def refusal(model: nn.Module, x: Tensor) -> str:
 def test_an_einsum_without_bound_is_refused() -> None:
     made = case(
         "einsum",
-        lambda x: x + torch.einsum("ab,cd,ac,bd->", *(torch.ones(99, 99) for _ in range(4))),
+        lambda x: x + torch.einsum("ab,cd,ac,bd->", *(torch.ones(199, 199) for _ in range(4))),
         X,
     )
     assert "an einsum of constants that large" in refusal(made.model, X)

@@ -33,6 +33,7 @@ OWN_SIZES: Mapping[str, Mapping[str, int]] = {  # of networks for other armbands
     "SleepStagerBlanco2020": {"n_times": 3000, "sfreq": 100},
     "SleepStagerChambon2018": {"n_times": 3000, "sfreq": 100},
     "USleep": {"n_times": 3000, "sfreq": 100},
+    "ZUNA": {"n_times": 384},
     "VEMG2Pose": {"n_chans": 16, "n_times": 4000, "sfreq": 2000},
     "AttnSleep": {"n_chans": 1, "n_times": 3000, "sfreq": 100},
 }

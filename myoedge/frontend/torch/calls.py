@@ -224,7 +224,8 @@ def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
     results = value if isinstance(value, list | tuple) else [value]
     check_elements(sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape")))
     if "aten.einsum" in str(node.target):
-        check_einsum([builder.constants[values[n.name]].shape for n in node.all_input_nodes])
+        shapes = [builder.constants[values[n.name]].shape for n in node.args[1]]
+        check_einsum(node.args[0], shapes)
 
     def tensor(value: Any) -> Any:
         if isinstance(value, list | tuple):
