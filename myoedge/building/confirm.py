@@ -20,6 +20,7 @@ from myoedge.building.pipeline import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, planned
 from myoedge.building.stream_rate import keeps_up, slow_stream
 from myoedge.building.tune import tuned_plan
+from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 LONGEST_CYCLES = 300_000_000  # estimated, that are simulated without --simulate
 MOST_CANDIDATES = 6
+MOST_PLANS = 3  # the code of another plan is not as long
+CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
 NO_COMPILER = (5, 70)  # exit codes: none is there, it rejects the simulator's C
 
 Stage = Callable[[str], AbstractContextManager[None]]  # tells that a stage starts, and times it
@@ -123,11 +126,24 @@ def first_that_holds(
 
 
 def finish(inputs: BuildInputs) -> Finished:
-    """Plan, C and report of a build that keeps to its limits.
+    """Plan, C and report of a build that keeps to its limits. Where L2 has no room for the code
+    beside the plan's data, the plan is made again with so much less L2.
 
-    Errors: those of planned; E302 over budget: every one that is; E401 the simulated outputs are
-    not the reference's; E701 .. E711 the firmware fails.
+    Errors: those of planned; E302 over budget: every one that is; E303 no room for the code; E401
+    the simulated outputs are not the reference's; E701 .. E711 the firmware fails.
     """
+    for _ in range(MOST_PLANS - 1):
+        try:
+            return _finish(inputs)
+        except ProgramTooLarge as error:
+            if error.region != "L2":
+                raise
+            more_bytes = error.over_bytes + CODE_MARGIN_BYTES
+            inputs = replace(inputs, request=inputs.request.with_code(more_bytes))
+    return _finish(inputs)
+
+
+def _finish(inputs: BuildInputs) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     with inputs.stage("plan"):
         plans = planned(quantized.network, request)

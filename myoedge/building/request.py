@@ -62,6 +62,11 @@ class BuildRequest:
         such point."""
         return budget.within(self.chip_at_point, self.limits)
 
+    def with_code(self, more_bytes: int) -> BuildRequest:
+        """The request with so many more bytes of L2 for code."""
+        reserved_bytes = self.chip.l2_reserved_bytes + more_bytes
+        return replace(self, chip=replace(self.chip, l2_reserved_bytes=reserved_bytes))
+
     def check_graph(self, graph: Graph) -> Graph:
         """The part of the network that is built, before anything takes time.
 

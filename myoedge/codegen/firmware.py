@@ -44,6 +44,21 @@ class Firmware:
         return read_elf(self.elf, "the firmware")
 
 
+class ProgramTooLarge(MyoedgeError):
+    """E303, with the bytes that a memory of the chip lacks for the program."""
+
+    def __init__(self, region: str, over_bytes: int) -> None:
+        has = MEMORY_BYTES.get(region, 0)
+        needs = f"{has + over_bytes:,} B: code, weights, activations, buffers"
+        tries = (
+            "fewer channels, or a shorter window",
+            "--target host, to see the rest of the report",
+        )
+        title = f"the program does not fit the chip's {region} memory"
+        super().__init__("E303", title, {"needs": needs, "has": f"{has:,} B"}, tries)
+        self.region, self.over_bytes = region, over_bytes
+
+
 def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
     """Compiled, linked, and free of what chip and simulators disagree on.
 
@@ -124,11 +139,7 @@ def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
         title = "the generated C does not compile for the chip"
         return cache.disk_full_error(says) or MyoedgeError("E912", title, facts)
     over, region = max((int(size), name) for name, size in overflows)
-    has = MEMORY_BYTES.get(region, 0)
-    facts = {"needs": f"{has + over:,} B: code, weights, activations, buffers", "has": f"{has:,} B"}
-    tries = ["fewer channels, or a shorter window", "--target host, to see the rest of the report"]
-    title = f"the program does not fit the chip's {region} memory"
-    return MyoedgeError("E303", title, facts, tries)
+    return ProgramTooLarge(region, over)
 
 
 def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]]:

@@ -37,7 +37,7 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.system import toolchain, tools
 from myoedge.system.library import ObjectOptions, compile_objects
-from myoedge.targets import find_chip
+from myoedge.targets import CHIPS, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, thinned
 from tests.networks import resnet18
@@ -478,3 +478,19 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     if seed % 4 == 0:
         assert on_host(sources.files, [x], specs, l3, folder) == wanted, seed
     return bool(plan.l3_transfers)
+
+
+def test_code_that_l2_has_no_room_for_makes_another_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing reserved for code, weights fill L2; then some of them lie in L3."""
+    gap9 = replace(find_chip("gap9"), l2_reserved_bytes=0)
+    monkeypatch.setitem(CHIPS, "gap9", gap9)
+    width = 1_250
+    assert gap9.l2_bytes - 12 * 1024 < width**2 < gap9.l2_bytes  # less than any code is left
+    network = nn.Linear(width, width, bias=False)
+    model = save_exported(network, (torch.zeros(1, width),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, width), np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    assert build.report["memory"]["l3_bytes"] > 0
+    assert (build.folder / "firmware.elf").exists()
