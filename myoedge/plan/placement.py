@@ -9,7 +9,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from myoedge.numerics.arrays import round_up
 
@@ -49,11 +49,18 @@ Place = Callable[[Sequence[Life], int], Placement]
 
 def lower_bound(lives: Sequence[Life], alignment: int) -> int:
     """The most bytes that are alive at one step."""
+    return peak(lives, alignment)[0]
+
+
+def peak(lives: Sequence[Life], alignment: int) -> tuple[int, int]:
+    """(the most bytes that are alive at one step, the first such step)"""
     change: defaultdict[int, int] = defaultdict(int)
     for life in lives:
         change[life.first] += round_up(life.size_bytes, alignment)
         change[life.last + 1] -= round_up(life.size_bytes, alignment)
-    return max(itertools.accumulate(change[step] for step in sorted(change)), default=0)
+    steps = sorted(change)
+    alive = itertools.accumulate(change[step] for step in steps)
+    return max(zip(alive, steps, strict=True), key=itemgetter(0), default=(0, 0))
 
 
 @dataclass(eq=False)

@@ -242,7 +242,7 @@ OWN = {
 
 NEUROMOTOR = {
     "gestures": lambda: (wristband.Gestures(), (torch.zeros(1, 16, 420),)),
-    "handwriting": lambda: (wristband.handwriting(), (torch.zeros(1, 6, 16, 16, 500),)),
+    "handwriting": lambda: (wristband.handwriting(), (torch.zeros(1, 500, 64),)),
     "wrist": lambda: (wristband.Wrist(), (torch.zeros(1, 6, 16, 16, 50),)),
 }
 

@@ -11,7 +11,7 @@ from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
 from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
-from myoedge.plan.placement import Place
+from myoedge.plan.placement import Place, peak
 from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
@@ -29,17 +29,51 @@ def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -
     if not plan.l2_room_bytes:  # code takes all of L2
         raise too_large(plan, least)
     for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
-        chosen: list[str] = []
-        for name in _candidates(plan, roots):
-            tried = _with_maps(plan, roots, [*chosen, name], part, placing, kernels)
-            if tried is None:
-                continue
-            chosen.append(name)
+        for tried in _with_more_maps(plan, roots, part, placing, kernels):
             made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
             if made is not None:
                 return made
             least = min(least, tried, key=least_bytes)
     raise too_large(plan, least, list(_short_of_l1(plan, roots, least, kernels)))
+
+
+def _with_more_maps(
+    plan: Plan, roots: Roots, part: int, placing: Place, kernels: NetworkKernels
+) -> Iterator[Plan]:
+    """Plans with more and more maps in L3, as long as that may help."""
+    tried, left, together = plan, _candidates(plan, roots), True
+    while names := _next_maps(tried, left):
+        names = names if together else names[:1]
+        made = _with_maps(plan, roots, [*tried.maps, *names], part, placing, kernels)
+        if made is not None or len(names) == 1:
+            left = [name for name in left if name not in names]
+        else:  # a layer has no tiles for one of them
+            together = False
+        if made is not None:
+            tried = made
+            yield made
+
+
+def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
+    """The largest maps at the peak of L2: as many as must leave it, their windows left out."""
+    lives, border = plan.lives, plan.border_bytes
+    chosen: list[str] = []
+    while True:
+        peak_bytes, step = peak(lives, plan.chip.alignment_bytes)
+        if chosen and peak_bytes + border < plan.l2_room_bytes:
+            return chosen
+        there = {life.name for life in lives if life.first <= step <= life.last}
+        there.update(plan.graph_inputs, plan.graph_outputs)
+        name = next((name for name in left if name in there and name not in chosen), None)
+        if name is None:
+            break
+        chosen.append(name)
+        in_arena = len(lives)
+        lives = tuple(life for life in lives if life.name != name)
+        border -= size_bytes(plan.quant, name) if len(lives) == in_arena else 0
+    if chosen or (window_bytes(plan) <= 0 and plan.placement.arena_bytes == peak_bytes):
+        return chosen  # what is not there does not make the peak lower
+    return [*left[:1]]
 
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which feature maps go to L3: those at the peak of L2, as many at once as must."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from myoedge.frontend.torch.export import from_exported
+from myoedge.passes import prepare
+from myoedge.plan.placement import Life, Placement, lower_bound, peak, place
+from myoedge.plan.plan import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
+from myoedge.targets import find_chip
+
+SHAPE = (1, 8, 40, 40)  # 12,800 B
+BLOCKS = 6
+
+
+class TwoPeaks(nn.Module):
+    """Results of several layers wait for their sums; much later the largest map is alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(BLOCKS))
+        self.pool = nn.AvgPool2d(8)
+        self.widen = nn.ConvTranspose2d(8, 9, 8, stride=8)
+        self.narrow = nn.Conv2d(9, 1, 8, stride=8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        waiting = []
+        for layer in self.before:
+            x = torch.tanh(layer(x))
+            waiting.append(x)
+        for y in reversed(waiting):
+            x = x * y
+        return self.narrow(torch.relu(self.widen(self.pool(x))))
+
+
+def planned(l2_bytes: int) -> tuple[Plan, int]:
+    """The plan in so much of L2, and how often its buffers were placed."""
+    torch.manual_seed(0)
+    graph = prepare(from_exported(torch.export.export(TwoPeaks().eval(), (torch.zeros(SHAPE),))))
+    x = np.random.default_rng(0).standard_normal((1, *SHAPE)).astype(np.float32)
+    q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
+    counted: list[int] = []
+
+    def placing(lives: Sequence[Life], alignment: int) -> Placement:
+        counted.append(len(lives))
+        return place(lives, alignment)
+
+    chip = find_chip("gap9")
+    reserved = chip.l2_bytes - chip.l2_room_bytes
+    chip = replace(chip, l2_bytes=l2_bytes + reserved, l1_bytes=40 << 10)
+    return make_plan(q, chip, placing=placing), len(counted)
+
+
+def test_maps_that_are_not_at_the_peak_stay_in_l2() -> None:
+    plan, _ = planned(64 << 10)
+    sizes = {life.name: life.size_bytes for life in plan.lives}
+    largest = {name for name, size in sizes.items() if size == 9 * 40 * 40}
+    assert plan.maps
+    assert largest
+    assert not largest & {*plan.maps}
+
+
+def test_as_many_maps_as_must_leave_are_planned_at_once() -> None:
+    (wide, _), (narrow, placed) = planned(1 << 20), planned(48 << 10)
+    assert not wide.maps
+    assert len(narrow.maps) >= 3
+    assert placed < len(narrow.maps) + 3
+
+
+@given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9), st.integers(0, 5)), max_size=9))
+def test_the_peak_is_the_first_step_with_most_bytes(found: list[tuple[int, int, int]]) -> None:
+    lives = [Life(str(n), size, at, at + more) for n, (size, at, more) in enumerate(found)]
+    alive = [
+        sum(-(-x.size_bytes // 8) * 8 for x in lives if x.first <= t <= x.last) for t in range(16)
+    ]
+    assert peak(lives, 8) == (max(alive), alive.index(max(alive)))
+    assert lower_bound(lives, 8) == max(alive)
