@@ -17,6 +17,7 @@ from myoedge.operators.base import OPS
 from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
 from myoedge.quantization.samples import Given
+from myoedge.system.collector import paused_collector
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +59,7 @@ class Model:
     notes: tuple[str, ...] = ()
 
 
+@paused_collector()
 def load_model(
     path: Path,
     factory: str | None = None,

@@ -13,8 +13,11 @@ from operator import attrgetter, itemgetter
 
 from myoedge.numerics.arrays import round_up
 
-# CP-SAT's own measure of work, the same on every machine; 150 buffers need about 0.02.
+# CP-SAT's own measure of work, the same on every machine; 150 buffers need about 0.02. It takes
+# some 10 s of CPU for 1.0 of 500 buffers: pairs of them are its work, so more get less of it.
 DETERMINISTIC_TIME = 4.0
+FEW = 300  # buffers that get all of it
+MANY = 1000  # from here on the model alone takes longer than it is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +160,17 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
 
 
 def place(lives: Sequence[Life], alignment: int) -> Placement:
-    """Greedy, then CP-SAT where that is not yet the lower bound; greedy alone without ortools."""
+    """Greedy, then CP-SAT where that is not yet the lower bound; greedy alone without ortools.
+
+    CP-SAT has less work for more than FEW buffers, and none for more than MANY. The same buffers
+    have the same offsets on every machine.
+    """
     offsets = greedy(lives, alignment)
     bound, size = lower_bound(lives, alignment), height(lives, offsets, alignment)
     if size == bound:
         return Placement(offsets, size, bound, True)
+    if len(lives) > MANY:
+        return Placement(offsets, size, bound, False)
     better, proven = _solve(lives, alignment, offsets, bound, size)
     return Placement(better, height(lives, better, alignment), bound, proven)
 
@@ -194,7 +203,8 @@ def _solve(
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
-    solver.parameters.max_deterministic_time = DETERMINISTIC_TIME
+    share = min(FEW / max(len(lives), 1), 1.0) ** 2
+    solver.parameters.max_deterministic_time = DETERMINISTIC_TIME * share
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return hint, False

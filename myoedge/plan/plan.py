@@ -180,9 +180,9 @@ class Plan:
 
     def content(self, chunk: Chunk) -> bytes:
         """Bytes of a constant, filled to words."""
-        array = np.ascontiguousarray(self.stored(chunk.step)[chunk.array]).tobytes()
-        own = array[chunk.start : chunk.start + chunk.size_bytes]
-        return own.ljust(chunk.room_bytes, b"\0")
+        array = np.ascontiguousarray(self.stored(chunk.step)[chunk.array])
+        own = array.reshape(-1).view(np.uint8)[chunk.start : chunk.start + chunk.size_bytes]
+        return own.tobytes().ljust(chunk.room_bytes, b"\0")
 
     def stored(self, index: int) -> Mapping[str, Array]:
         """The constant arrays of a step, as its code reads them."""

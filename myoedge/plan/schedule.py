@@ -32,6 +32,7 @@ from myoedge.plan.placement import Life, Place, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
+from myoedge.system.collector import paused_collector
 from myoedge.targets.chip import Chip
 
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
@@ -60,6 +61,7 @@ class Network:
     used: Chip
 
 
+@paused_collector()
 def make_plan(
     q: QuantGraph, chip: Chip, *, placing: Place = place, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:

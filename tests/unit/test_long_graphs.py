@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import random
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
@@ -15,7 +17,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.graph_builder import GraphBuilder, concat, slice_axis
 from myoedge.passes import prepare
+from myoedge.plan import placement
+from myoedge.plan.placement import MANY, Life, greedy, height, place
 from myoedge.plan.schedule import make_plan
+from myoedge.plan.timeline import Chunk
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
@@ -95,3 +100,40 @@ def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> No
     with pytest.raises(MyoedgeError, match=r"has +0 B beside the code of 240 layers") as refused:
         planned(elementwise(240), small)
     assert refused.value.code == "E301"
+
+
+def lives_at_random(count: int) -> list[Life]:
+    """Most are short, some are alive for an eighth of all steps."""
+    rng = random.Random(count)
+    lengths = [int(rng.expovariate(1 / rng.choice((2, 8, count / 8)))) for _ in range(count)]
+    return [Life(f"{n}", 4 * rng.randint(1, 300), n, n + k) for n, k in enumerate(lengths)]
+
+
+def test_many_buffers_are_placed_without_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "_solve", lambda *given: pytest.fail("its work has no bound"))
+    lives = lives_at_random(MANY + 1)
+    placed = place(lives, 4)
+    assert placed.lower_bound_bytes <= placed.arena_bytes
+    assert placed.arena_bytes == height(lives, greedy(lives, 4), 4)
+    assert not placed.proven
+    alive = [[x for x in lives if x.first <= step <= x.last] for step in range(0, MANY, 50)]
+    spans = (sorted((placed.offsets[x.name], x.size_bytes) for x in there) for there in alive)
+    for rows in spans:
+        ends = [at + size for at, size in rows]
+        assert all(end <= at for end, (at, _) in zip(ends, rows[1:], strict=False))
+
+
+def test_a_chunk_is_read_without_a_copy_of_its_array() -> None:
+    d = GraphBuilder()
+    weights = np.random.default_rng(0).standard_normal((512, 512))
+    y = d.add("linear", d.input("x", (1, 512)), d.constant(weights))
+    made = prepare(d.build([y], ["y"]))
+    samples = {"x": np.ones((1, 1, 512), np.float32)}
+    plan = make_plan(quantize_graph(made, calibrate(made, samples, Observer(), "ones")), LARGE)
+    name, array = max(plan.stored(0).items(), key=lambda item: item[1].nbytes)
+    tracemalloc.start()
+    found = plan.content(Chunk(0, name, 1024, 2048, 0, 0))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert array.nbytes >= 1 << 18 > 10 * peak_bytes
+    assert found == array.tobytes()[1024:3072]

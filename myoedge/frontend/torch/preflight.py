@@ -16,7 +16,6 @@ import json
 import logging
 import math
 import re
-import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from myoedge.frontend.torch.archive import (
     runs_code,
     strange,
 )
+from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def load_exported(path: Path) -> ExportedProgram:
     """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
     archive, stated = preflight(path)
     torch = import_torch()
-    with _quiet() as causes, _type_hints_once():
+    with _quiet() as causes, once_for_all():
         try:
             program: ExportedProgram = torch.export.load(archive)
         # the loader raises anything at all on a file it was not made for
@@ -313,25 +313,6 @@ def _quiet() -> Iterator[list[BaseException]]:
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
-
-
-@contextmanager
-def _type_hints_once() -> Iterator[None]:
-    """Types of a class's fields are looked up once: torch 2.13 asks for them again for every
-    object of an archive, which is most of the time of loading one with many calls."""
-    hints, known = typing.get_type_hints, dict[tuple[int, ...], tuple[Any, ...]]()
-
-    def once(*given: Any, **named: Any) -> Any:
-        key = (*map(id, given), *map(id, named.values()))
-        if key not in known:
-            known[key] = hints(*given, **named), given, named  # kept, so that no id comes twice
-        return known[key][0]
-
-    typing.get_type_hints = once
-    try:
-        yield
-    finally:
-        typing.get_type_hints = hints
 
 
 def _unreadable(path: Path, program: Mapping[str, Any], cause: BaseException) -> MyoedgeError:

@@ -30,6 +30,7 @@ SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
 SMALL_SHARE = 4  # one part in so many of what no timeline step needs
 
 Key = tuple[int, str]  # step and array
+Row = tuple[Key, Chunk, float]  # the array that stays for a chunk; cycles of its transfer
 K = TypeVar("K", bound=Hashable)
 
 
@@ -64,24 +65,23 @@ def _choices(
     room: int,
     rate: Rate,
 ) -> Iterator[Residence]:
-    sizes = sizes_bytes(known)
-    owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
+    sizes, rows = sizes_bytes(known), _rows(known, rate)
     spare = room - most_read([p for chunks in known.values() for p in chunks])
     streamed = {*known} - {*_small(sizes, spare)}
     while True:
         stays = _stays(sizes, streamed)
-        l3_transfers = in_order([p for key in streamed for p in known[key]])
+        chosen = [row for row in rows if row[0] in streamed]
+        l3_transfers = [chunk for _, chunk, _ in chosen]
         begins, stuck = queued(l3_transfers, room - stays)
         if stuck is None:
-            costs = [rate.cycles(p) for p in l3_transfers]
+            costs = [cycles for _, _, cycles in chosen]
             times = timeline(costs, begins, [p.first for p in l3_transfers], computed)
             late = times.late
             yield Residence(frozenset(streamed), stays, times.cycles)
         else:
             blocked = l3_transfers[stuck].first
             late = tuple(p.first <= blocked <= p.last for p in l3_transfers[: stuck + 1])
-        pairs = zip(l3_transfers, late, strict=False)
-        helps = {owner[p.step, p.array] for p, is_late in pairs if is_late}
+        helps = {key for (key, _, _), is_late in zip(chosen, late, strict=False) if is_late}
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
@@ -107,12 +107,14 @@ def fill(
     None of them makes a run wait longer.
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
-    cycles = _cycles(known, left, computed, room - _stays(sizes, left), rate)
+    rows = [row for row in _rows(known, rate) if row[0] in left]
+    cycles = _cycles(rows, computed, room - _stays(sizes, left))
     for key in sorted(streamed):
         tried = left - {key}
-        now = _cycles(known, tried, computed, room - _stays(sizes, tried), rate)
+        fewer = [row for row in rows if row[0] != key]
+        now = _cycles(fewer, computed, room - _stays(sizes, tried))
         if now is not None and (cycles is None or now <= cycles):
-            left, cycles = tried, now
+            left, rows, cycles = tried, fewer, now
             found.append(key)
     return found
 
@@ -129,19 +131,20 @@ def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
     return sum(size for key, size in sizes.items() if key not in streamed)
 
 
-def _cycles(
-    known: Mapping[Key, Sequence[Chunk]],
-    streamed: Collection[Key],
-    computed: Computed,
-    window: int,
-    rate: Rate,
-) -> float | None:
-    """Cycles of a run with transfers in so many bytes of L2; None where these are too few."""
-    l3_transfers = in_order([p for key in streamed for p in known[key]])
+def _rows(known: Mapping[Key, Sequence[Chunk]], rate: Rate) -> list[Row]:
+    """All chunks in the order of their use: that of some of them is the same."""
+    owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
+    chunks = in_order([p for chunks in known.values() for p in chunks])
+    return [(owner[p.step, p.array], p, rate.cycles(p)) for p in chunks]
+
+
+def _cycles(rows: Sequence[Row], computed: Computed, window: int) -> float | None:
+    """Cycles of a run with these transfers in so many bytes of L2; None where that is too few."""
+    l3_transfers = [chunk for _, chunk, _ in rows]
     begins, stuck = queued(l3_transfers, window)
     if stuck is not None or window < 0:
         return None
-    costs = [rate.cycles(p) for p in l3_transfers]
+    costs = [cycles for _, _, cycles in rows]
     return timeline(costs, begins, [p.first for p in l3_transfers], computed).cycles
 
 
@@ -169,22 +172,28 @@ def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
 def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
     """For each of them the first one that has its type and its bytes."""
     first: dict[tuple[str, bytes], K] = {}
-    return {key: first.setdefault((a.dtype.str, _digest(a.tobytes())), key) for key, a in arrays}
+    return {
+        key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key) for key, a in arrays
+    }
 
 
 def stored_once(
-    l3_transfers: Sequence[L3Transfer], content: Callable[[Chunk], bytes]
+    l3_transfers: Sequence[L3Transfer], digest: Callable[[Chunk], bytes]
 ) -> list[L3Transfer]:
-    """Constants that are the same bytes come from one place in L3; feature maps as they are."""
+    """Constants that are the same bytes come from one place in L3; feature maps as they are.
+
+    digest   of a chunk's bytes
+    """
     known: dict[bytes, int] = {}
     placed, end = [], 0
     for x in l3_transfers:
         if not x.chunk.tensor:
-            at = known.setdefault(_digest(content(x.chunk)), end)
+            at = known.setdefault(digest(x.chunk), end)
             end = max(end, at + x.chunk.room_bytes)
         placed.append(x if x.chunk.tensor else replace(x, l3=at))
     return placed
 
 
-def _digest(content: bytes) -> bytes:
+def content_digest(content: bytes) -> bytes:
+    """Equal for the same bytes."""
     return hashlib.sha256(content).digest()

@@ -128,14 +128,15 @@ def queued(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]
     alive: list[tuple[int, int]] = []
     taken = begin = 0
     for index, chunk in enumerate(chunks):
-        while alive and taken + chunk.room_bytes > window:
+        own = chunk.room_bytes
+        while alive and taken + own > window:
             last, size = heapq.heappop(alive)
             begin, taken = max(begin, last + 1), taken - size
-        if begin > chunk.first or chunk.room_bytes > window:
+        if begin > chunk.first or own > window:
             return begins, index
         begins.append(begin)
-        heapq.heappush(alive, (chunk.last, chunk.room_bytes))
-        taken += chunk.room_bytes
+        heapq.heappush(alive, (chunk.last, own))
+        taken += own
     return begins, None
 
 

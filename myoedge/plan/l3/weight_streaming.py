@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import computed, waiting_cycles
 from myoedge.plan.l2.resident_weights import (
     Key,
+    content_digest,
     fill,
     most_read,
     residences,
@@ -44,9 +46,9 @@ def window_bytes(plan: Plan) -> int:
 def with_l3_transfers(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
     window, known = window_bytes(plan), _known(plan)
-    fastest = residences(known, computed(plan), window, Rate.of(plan.chip))
+    fastest, digest = residences(known, computed(plan), window, Rate.of(plan.chip)), _digests(plan)
     for choice in fastest[:CHOICES]:
-        made = _with_streamed(plan, known, choice.streamed)
+        made = _with_streamed(plan, known, choice.streamed, digest)
         if made is not None:
             return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
     return None
@@ -61,14 +63,14 @@ def filled(plan: Plan) -> Plan:
 def _filled(plan: Plan, most: int) -> Plan:
     """With transfers of at most so many bytes: smaller ones need less room, and take longer."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
-    known = _known(bare, most)
+    known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
     keys = fill(known, streamed, work, window_bytes(bare), Rate.of(plan.chip))
     cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
     count = most
     while fewest < most:  # places in L2 are worse than its sum: as many as find one
-        made = _with_streamed(bare, known, streamed.difference(keys[:count]))
+        made = _with_streamed(bare, known, streamed.difference(keys[:count]), digest)
         if made is not None and waiting_cycles(made, work) <= cycles:
             fewest, best = count, made
         else:
@@ -77,8 +79,16 @@ def _filled(plan: Plan, most: int) -> Plan:
     return best
 
 
+def _digests(plan: Plan) -> Callable[[Chunk], bytes]:
+    """Digest of a chunk's bytes, made once however many choices it is part of."""
+    return cache(lambda chunk: content_digest(plan.content(chunk)))
+
+
 def _with_streamed(
-    plan: Plan, known: Mapping[Key, Sequence[Chunk]], streamed: frozenset[Key]
+    plan: Plan,
+    known: Mapping[Key, Sequence[Chunk]],
+    streamed: frozenset[Key],
+    digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
     """With transfers for these arrays; None where one finds no place."""
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
@@ -93,7 +103,7 @@ def _with_streamed(
     placed = place_l3_transfers(chunks_in_order, others, room, maps)
     if placed is None:
         return None
-    return replace(plan, l3_transfers=tuple(stored_once(placed, plan.content)))
+    return replace(plan, l3_transfers=tuple(stored_once(placed, digest)))
 
 
 def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
