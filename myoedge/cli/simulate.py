@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,7 @@ def as_json(simulated: Simulated) -> dict[str, Any]:
         "memory": report["memory"],
         "layers": [{key: row.get(key) for key in keys} for row in report["layers"]],
         "outputs": outputs,
+        "output_names": _output_names(report),
         "over_budget": None if simulated.over is None else as_dict(simulated.over),
     }
 
@@ -130,7 +132,13 @@ def show(terminal: Terminal, simulated: Simulated) -> None:
     count = len(simulated.measurement.inferences)
     units = ("pass", "passes") if "stream" in simulated.report else ("inference", "inferences")
     text = "equal to the reference" if simulated.exact else "NOT equal to the reference"
-    terminal.text(f"{count} {units[count != 1]}: outputs {text}")
+    names = _output_names(simulated.report)
+    which = f"outputs {', '.join(names)}" if len(names) > 1 else "outputs"
+    terminal.text(f"{count} {units[count != 1]}: {which} {text}")
+
+
+def _output_names(report: Mapping[str, Any]) -> list[str]:
+    return [port["name"] for port in report.get("outputs", ())]
 
 
 # --- any program ----------------------------------------------------------------------------------

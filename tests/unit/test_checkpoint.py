@@ -63,6 +63,18 @@ class MaxNorm(Net):
         self.conv.weight.data = torch.renorm(self.conv.weight.data, 2, 0, 1.0)
         return super().forward(x)
 
+class Recipe(Net):
+    # as libraries of quantisation and of FP8 keep what is beside their tensors
+
+    def get_extra_state(self):
+        return {"factor": 1.0}
+
+    def set_extra_state(self, state):
+        self.factor = state["factor"]
+
+    def forward(self, x):
+        return super().forward(x) * self.factor
+
 @dataclasses.dataclass
 class Result:
     logits: torch.Tensor
@@ -298,3 +310,32 @@ def test_inputs_of_the_wrong_shape(net: torch.nn.Module, work: Path) -> None:
     error = caught(work / "weights.pt", example=(np.zeros((1, 7, 12), np.float32),))
     assert error.code == "E118"
     assert "1 x 7 x 12" in str(error)
+
+
+@pytest.mark.parametrize("wrapper", ["", "model."])
+@pytest.mark.parametrize("extra", [{"scale": [1, 2]}, argparse.Namespace(a=1), None, b"bytes"])
+def test_extra_state_that_no_module_asks_for_is_left_aside(
+    extra: Any, wrapper: str, net: torch.nn.Module, work: Path
+) -> None:
+    state = {f"{wrapper}{name}": value for name, value in net.state_dict().items()}
+    torch.save({"state_dict": {**state, f"{wrapper}conv._extra_state": extra}}, work / "w.ckpt")
+    program, notes = load_checkpoint(work / "w.ckpt", "nets:make_model", (X,))
+    x = torch.from_numpy(X).float()
+    assert torch.equal(program.module()(x), net(x))
+    assert "left aside conv._extra_state" in notes
+
+
+def test_extra_state_that_a_module_asks_for(net: torch.nn.Module, work: Path) -> None:
+    """What is read safely is handed over; the network itself makes what it needs of it."""
+    torch.save({**net.state_dict(), "_extra_state": {"factor": 2.0}}, work / "w.pt")
+    program, _ = load_checkpoint(work / "w.pt", "nets:Recipe", (X,))
+    x = torch.from_numpy(X).float()
+    assert torch.equal(program.module()(x), net(x) * 2.0)
+    unread = {"factor": argparse.Namespace(a=1)}
+    for extra, says in ((unread, "not read"), (..., "missing")):
+        more = {} if extra is ... else {"_extra_state": extra}
+        torch.save({**net.state_dict(), **more}, work / "w.pt")
+        with pytest.raises(MyoedgeError) as caught:
+            load_checkpoint(work / "w.pt", "nets:Recipe", (X,))
+        assert caught.value.code == "E109"
+        assert dict(caught.value.notice.facts)[says] == "_extra_state"

@@ -71,9 +71,10 @@ OF_HEADS = {
 }
 
 
-def attention(mask: Array | None = None, **attrs: Any) -> Any:
+def attention(mask: Array | None = None, softcap: float = 0.0, **attrs: Any) -> Any:
     """ONNX's own operator, which the default exporter writes from opset 23 on."""
-    made = node("Attention", "q k v m" if mask is not None else "q k v", "a", softcap=0.0, **attrs)
+    ins = "q k v m" if mask is not None else "q k v"
+    made = node("Attention", ins, "a", softcap=softcap, **attrs)
     return of(heads(made), {**OF_HEADS, **({} if mask is None else {"m": mask})})
 
 
@@ -82,6 +83,32 @@ def side_by_side() -> Any:
     products = [node("MatMul", "x w2", "k"), node("MatMul", "x w3", "v")]
     made = node("Attention", "h k v", "y", q_num_heads=2, kv_num_heads=2, is_causal=1)
     return of([*products, made], {name: OF_HEADS[name] for name in ("w2", "w3")})
+
+
+def shared_heads(mask: Array | None = None, **attrs: Any) -> Any:
+    """Two heads of queries for one of keys and values, side by side."""
+    products = [node("MatMul", "x k1", "k"), node("MatMul", "x v1", "v")]
+    ins = "h k v m" if mask is not None else "h k v"
+    made = node("Attention", ins, "y", q_num_heads=2, kv_num_heads=1, **attrs)
+    weights = {"k1": W[::-1, :3].copy(), "v1": np.roll(W, 3, 0)[:, :3].copy()}
+    return of([*products, made], {**weights, **({} if mask is None else {"m": mask})})
+
+
+def rotary(shape: tuple[int, ...], positions: Array | None = None, **attrs: Any) -> Any:
+    """ONNX's own rotary embedding; angles by position, of two or three pairs."""
+    pairs = attrs.get("rotary_embedding_dim", 6) // 2
+    angles = np.outer(np.arange(9.0), 0.3 ** np.arange(pairs)).astype(np.float32)
+    tables = angles if positions is not None else angles[None, :5]
+    ins = "q cos sin at" if positions is not None else "q cos sin"
+    nodes = [
+        node("Reshape", "h s", "h4"),
+        node("Transpose", "h4", "q", perm=[0, 2, 1, 3])
+        if len(shape) == 4
+        else node("Identity", "h", "q"),
+        node("RotaryEmbedding", ins, "y", **attrs),
+    ]
+    constants = {"s": ints(1, 5, 1, 6), "cos": np.cos(tables), "sin": np.sin(tables)}
+    return of(nodes, {**constants, **({} if positions is None else {"at": positions})})
 
 
 def written_out() -> Any:
@@ -155,6 +182,18 @@ CASES: dict[str, Case] = {
     "attention, a scale": (attention(scale=0.25), ATTENTION),
     "attention, a window": (attention(left_window_size=2, right_window_size=1), (NEWEST,)),
     "attention, heads side by side": (side_by_side(), ATTENTION),
+    "attention, a limit of scores": (attention(softcap=0.5, scale=2.0), ATTENTION),
+    "attention, a limit and a mask": (attention(CAUSAL, softcap=0.5), ATTENTION),
+    "attention, a limit and what is seen": (attention(softcap=0.5, is_causal=1), ATTENTION),
+    "attention, shared heads": (shared_heads(), ATTENTION),
+    "attention, shared heads, causal": (shared_heads(is_causal=1), ATTENTION),
+    "attention, shared heads, a mask": (shared_heads(CAUSAL), ATTENTION),
+    "attention, shared heads, a limit": (shared_heads(softcap=1.0), ATTENTION),
+    "rotary, halves": (rotary((1, 1, 5, 6)), ATTENTION),
+    "rotary, neighbours": (rotary((1, 1, 5, 6), interleaved=1), ATTENTION),
+    "rotary, a part": (rotary((1, 1, 5, 6), rotary_embedding_dim=4), ATTENTION),
+    "rotary, positions": (rotary((1, 1, 5, 6), ints(0, 2, 1, 8, 3)[None]), ATTENTION),
+    "rotary, heads side by side": (rotary((1, 5, 6), num_heads=1, interleaved=1), ATTENTION),
     "attention, written out": (written_out(), (*DYNAMO, *LEGACY[:2])),
     "softplus": (softplus(1.0, 20.0), LEGACY),
     "softplus, steeper": (softplus(2.0, 10.0), LEGACY),
@@ -221,7 +260,14 @@ def test_patterns_build(name: str, tmp_path: Path) -> None:
     [
         (of([node("GatherND", "h i", "y", batch_dims=1)], {"i": ints([[0]])}), "batch"),
         (of([node("Attention", "h h h", "y")], {}), "heads"),
-        (of(heads(node("Attention", "q k v", "a", softcap=2.0)), OF_HEADS), "limit of scores"),
+        (
+            of(heads(node("Attention", "q k v - k v", "a")), OF_HEADS),
+            "use_cache=False",
+        ),
+        (
+            of([node("RotaryEmbedding", "h h h", "y", num_heads=1)], {}),
+            "must be a constant",
+        ),
         (
             of(
                 [node("SplitToSequence", "h", "q", keepdims=0), node("SequenceAt", "q p", "y")],

@@ -16,7 +16,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "CausalConvWithState", "LinearAttention",
     ),
     "MatMul and Softmax written out, which are supported": (
-        "FlexAttention", "RotaryEmbedding",
+        "FlexAttention",
     ),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
     "a Conv and Resize": ("Col2Im", "MaxUnpool"),
@@ -63,6 +63,7 @@ SPECIAL: Mapping[str, str] = {
     "SplitToSequence": "Split by constant sizes",
     "SequenceAt": "Split by constant sizes, whose parts have names",
     "Attention": "MatMul and Softmax written out, which are supported",
+    "RotaryEmbedding": "caches of cosines and sines, and positions, that are constant",
     "Resize": "Resize without antialias, its scales or sizes constant",
     "Where": "a finite number in the place of an infinity that no Softmax reads",
     "TopK": "ReduceMax and ArgMax, which are its k=1",

@@ -37,6 +37,9 @@ REGISTER = "torch.export.register_dataclass(Result), Result being the class that
 KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
 
 
+EXTRA_STATE = "_extra_state"  # torch.nn.Module.get_extra_state
+
+
 def load_checkpoint(
     path: Path,
     factory: str,
@@ -61,11 +64,13 @@ def load_checkpoint(
         raise damaged(path, "it is larger than 4 GiB")
     content, unread = _loaded(path, kind)
     state, nests = _unnest(content)
-    tensors, prefixes = _strip(_tensors(state, path), set(module.state_dict()))
+    expected = set(module.state_dict())
+    tensors, prefixes = _strip(_tensors(state, path), expected)
+    tensors, extras = _without_extra_state(tensors, expected, path)
     _fill(module, tensors, path, factory)
     first = example_inputs if example_inputs is not None else own_example
     examples = [_example(module, arrays) for arrays in (first, otherwise or first)]
-    return _export(module.eval(), examples, factory), (*unread, *nests, *prefixes)
+    return _export(module.eval(), examples, factory), (*unread, *nests, *prefixes, *extras)
 
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
@@ -189,7 +194,11 @@ def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
     elif isinstance(state, UnreadObject) and not state:
         cause = "an object of a class that is not read is in its place"
     else:
-        others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+        others = [
+            str(key)
+            for key, value in state.items()
+            if not isinstance(value, torch.Tensor) and not str(key).endswith(EXTRA_STATE)
+        ]
         cause = f"not tensors: {_some(others)}" if others else "" if state else "it holds nothing"
     if cause:
         tries = ('torch.save(model.state_dict(), "weights.pt")',)
@@ -219,6 +228,38 @@ def _strip(
     return state, tuple(notes)
 
 
+def _without_extra_state(
+    state: dict[str, Tensor], expected: set[str], path: Path
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Leaves what modules keep beside their tensors aside, where the network's do not ask for it.
+
+    Errors: E109 where one does, and the file has an object there that is not read.
+    """
+    extras = [name for name in state if name.endswith(EXTRA_STATE)]
+    if unread := [name for name in extras if name in expected and _has_unread(state[name])]:
+        facts = {"not read": _some(unread), "because": "they are no numbers, texts and tensors"}
+        tries = ("a network without get_extra_state and set_extra_state, for the device",)
+        raise MyoedgeError(
+            "E109", f"modules want objects of {path} that are not read", facts, tries
+        )
+    aside = [name for name in extras if name not in expected]
+    kept = {name: value for name, value in state.items() if name not in aside}
+    return kept, (f"left aside {_some(aside)}",) if aside else ()
+
+
+def _has_unread(value: Any) -> bool:
+    """Whether an object of a class that is not read is anywhere in a value."""
+    pending, seen = [value], set[int]()  # a mapping may contain itself
+    while pending:
+        value = pending.pop()
+        if isinstance(value, UnreadObject):
+            return True
+        if id(value) not in seen and isinstance(value, Mapping | list | tuple | set):
+            seen.add(id(value))
+            pending.extend(value.values() if isinstance(value, Mapping) else value)
+    return False
+
+
 def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
@@ -234,7 +275,8 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
     shapes = [
         f"{name} is {_size(state[name])}, the network has {_size(expected[name])}"
         for name in both
-        if getattr(expected[name], "shape", None) != state[name].shape
+        if getattr(expected[name], "shape", None) != getattr(state[name], "shape", None)
+        and not name.endswith(EXTRA_STATE)
     ]
     facts = {
         "missing": [name for name in expected if name not in state],

@@ -11,31 +11,78 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import attend, fits
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
+    expand,
     reshape,
     slice_axis,
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.softmax.masks import Masked, Sum, addends, decide, masked_attention
+from myoedge.operators.softmax.masks import (
+    Masked,
+    Sum,
+    addends,
+    decide,
+    masked_attention,
+    masked_softmax,
+)
 
 
 def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Heads [.., H, N, D]; what the mask leaves is a window of keys, or an operand."""
     q, k, v = a["query"], a["key"], a["value"]
+    if a.get("enable_gqa"):
+        k, v = (_shared(d, x, d.shape(q)[-3]) for x in (k, v))
     if not fits(*(d.shape(x) for x in (q, k, v))):
         raise Unsupported(f"attention of {[list(d.shape(x)) for x in (q, k, v)]}")
     scale = 1.0 / math.sqrt(d.shape(q)[-1]) if a.get("scale") is None else float(a["scale"])
     shape = (*d.shape(q)[:-1], d.shape(k)[-2])
     mask = "" if a.get("attn_mask") is None else str(a["attn_mask"])
     left, right = a.get("left", -1), 0 if a["is_causal"] else a.get("right", -1)
+    if a.get("softcap"):
+        return _capped(d, (q, k, v), scale / a["softcap"], a["softcap"], mask, (left, right))
     masked = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
     if masked is None:
         masked = Masked(mask if mask not in d.constants or d.constants[mask].any() else "")
     return masked_attention(d, q, k, v, scale, masked, shape)
+
+
+def _shared(d: GraphBuilder, x: str, heads: int) -> str:
+    """Keys or values [.., K, M, D] of fewer heads, each for heads / K heads of queries."""
+    *lead, own, keys, width = d.shape(x)
+    if heads == own or heads % own:
+        return x
+    apart = reshape(d, x, (*lead, own, 1, keys, width))
+    spread = expand(d, apart, (*lead, own, heads // own, keys, width))
+    return reshape(d, spread, (*lead, heads, keys, width))
+
+
+def _capped(
+    d: GraphBuilder,
+    heads: tuple[str, str, str],
+    scale: float,
+    limit: float,
+    mask: str,
+    window: tuple[int, int],
+) -> str:
+    """Attention written out, with scores limit * tanh(q k^T * scale) in front of their mask."""
+    q, k, v = heads
+    rank = len(d.shape(k))
+    product = d.add("matmul", q, transpose(d, k, (*range(rank - 2), rank - 1, rank - 2)))
+    chain = (("affine", scale, 0.0), ("tanh",), ("affine", limit, 0.0))
+    scores = d.add("table", product, chain=chain)
+    shape = d.shape(scores)
+    bias = _bias(d, mask if mask in d.constants else "", shape, *window)
+    for addend in (np.asarray(bias.known), mask):
+        if isinstance(addend, str) and addend and addend not in d.constants:
+            scores = d.add("add", scores, addend)
+        elif not isinstance(addend, str) and addend.any():
+            scores = d.add("add", scores, d.constant(addend.astype(np.float32)))
+    return d.add("matmul", masked_softmax(d, scores, len(shape) - 1), v)
 
 
 def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
@@ -55,12 +102,12 @@ def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Su
 
 def onnx_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """ONNX's Attention: heads as they are [batch, H, N, D], or side by side [batch, N, H * D]."""
-    if any(a[name] is not None for name in ("past_key", "past_value", "lengths")) or a["softcap"]:
-        raise Unsupported("past keys, lengths or a limit of scores of attention")
+    if any(a[name] is not None for name in ("past_key", "past_value", "lengths")):
+        raise Unsupported("past keys, values or lengths: export without a cache, use_cache=False")
     counts = (a["q_num_heads"], a["kv_num_heads"], a["kv_num_heads"])
     parts = [_heads(d, a[x], n) for x, n in zip(("query", "key", "value"), counts, strict=True)]
     names = dict(zip(("query", "key", "value"), parts, strict=True))
-    y = attention(d, {**a, **names, "is_causal": bool(a["is_causal"])}, out)
+    y = attention(d, {**a, **names, "is_causal": bool(a["is_causal"]), "enable_gqa": True}, out)
     return y if len(out) == 4 else reshape(d, transpose(d, y, (0, 2, 1, 3)), out)
 
 
@@ -71,6 +118,39 @@ def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
     if len(shape) != 3 or not count or shape[2] % count:
         raise Unsupported(f"{count} heads in {list(shape)}")
     return transpose(d, reshape(d, x, (*shape[:2], count, shape[2] // count)), (0, 2, 1, 3))
+
+
+def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """ONNX's RotaryEmbedding of heads [batch, H, N, D], or side by side [batch, N, H * D]."""
+    x, heads_first = a["self"], len(out) == 4
+    if not heads_first and (a["num_heads"] < 1 or out[-1] % a["num_heads"]):
+        raise Unsupported(f"{a['num_heads']} heads in {list(out)}")
+    if not heads_first:
+        x = reshape(d, x, (*out[:2], a["num_heads"], out[-1] // a["num_heads"]))
+    cos, sin = (_of_positions(d.constants[a[name]], a["positions"]) for name in ("cos", "sin"))
+    same = all((table == table[:1]).all() for table in (cos, sin))
+    if heads_first and not same:  # rows of all batches, one behind the other
+        x = transpose(d, x, (0, 2, 1, 3))
+    axis = 2 if heads_first and same else 1
+    tokens, pairs = d.shape(x)[axis], cos.shape[-1]
+    if cos.shape != sin.shape or cos.shape[1] != tokens or cos.shape[0] not in (1, out[0]):
+        raise ValueError(f"tables of {list(cos.shape)} for {list(out)}")
+    rows = [
+        d.constant((t[0] if same else t.reshape(-1, pairs)).astype(np.float32)) for t in (cos, sin)
+    ]
+    width, turned = d.shape(x)[-1], 2 * pairs
+    if (a["dim"] or width) != turned or turned > width:
+        raise ValueError(f"tables of {pairs} pairs for {a['dim'] or width} elements")
+    attrs = {"axis": axis, **({} if a["interleaved"] else {"halves": True})}
+    y = d.add("rotary", slice_axis(d, x, 3, 0, turned), *rows, **attrs)
+    if turned < width:
+        y = d.add("concat", y, slice_axis(d, x, 3, turned, width), axis=3)
+    return reshape(d, transpose(d, y, (0, 2, 1, 3)) if heads_first and not same else y, out)
+
+
+def _of_positions(table: Array, positions: Array | None) -> Array:
+    """[batch, tokens, pairs] of a cache, by positions [batch, tokens] where these are given."""
+    return table if positions is None else table[positions]
 
 
 def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -113,6 +193,12 @@ ROWS = (
         onnx="Attention(query, key, value, attn_mask, past_key, past_value, lengths, *, "
         "is_causal=0, q_num_heads=None, kv_num_heads=None, scale=None, softcap=0.0, "
         "left: left_window_size = -1, right: right_window_size = -1)",
+    ),
+    ImportRow(
+        "rotary",
+        rotary,
+        onnx="RotaryEmbedding(self, cos: weights, sin: weights, positions: array, *, "
+        "interleaved=0, num_heads=0, dim: rotary_embedding_dim = 0)",
     ),
     ImportRow(
         "attention",
