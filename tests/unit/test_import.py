@@ -303,6 +303,14 @@ PRODUCTS = [
     ),
     *(
         case(
+            f"attention_of_heads_shared_{causal}",
+            functools.partial(F.scaled_dot_product_attention, is_causal=causal, enable_gqa=True),
+            *(seeded(2, n, 7, 8, seed=at) for at, n in enumerate((6, 2, 2))),
+        )
+        for causal in (False, True)
+    ),
+    *(
+        case(
             f"attention_masked_by_{name}",
             functools.partial(
                 lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m), m=m
