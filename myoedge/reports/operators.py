@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.render import render
 from myoedge.frontend.folding import aten_folded, onnx_folded
+from myoedge.frontend.onnx.control_flow import CONTROL
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
 from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
@@ -25,7 +26,7 @@ def markdown(operators: Sequence[Operator]) -> str:
         "operators": operators,
         "no_operator": calls_of(""),
         "complex": complex_calls(),
-        "onnx_no_operator": sorted([*onnx_of(""), *SEQUENCES]),
+        "onnx_no_operator": sorted([*onnx_of(""), *SEQUENCES, *CONTROL]),
         "folded": aten_folded(),
         "onnx_folded": onnx_folded(),
         "functions": {name: _parameters(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},

@@ -15,6 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
     FLOATS,
@@ -27,11 +28,12 @@ from myoedge.frontend.onnx.fold import (
     results,
 )
 from myoedge.frontend.onnx.names import origin_of, shown
-from myoedge.frontend.onnx.sequences import SEQUENCES, without_sequence
+from myoedge.frontend.onnx.sequences import of_sequences, without_sequence
 from myoedge.frontend.onnx.state import (
     MOST_ELEMENTS,
     Importing,
     keep,
+    learnt,
     note_name,
     read_constants,
     read_inputs,
@@ -49,7 +51,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
 from myoedge.operators.integers.numbers import kind
-from myoedge.operators.softmax.masks import SURE
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -72,29 +73,20 @@ def load_onnx(path: Path) -> Imported:
     """
     model = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model))
-    needed = _needed(graph)
-    read_constants(state, graph, {name for node in needed for name in node.input})
+    needed = needed_nodes(graph)
+    read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
     functions = {(f.domain, f.name) for f in model.functions}
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
         raise unsupported(refusals, onnx_refusals.instead)
-    return Imported(_finished(state, graph), _learnt(graph, state), tuple(state.notes))
-
-
-def _needed(graph: GraphProto) -> list[NodeProto]:
-    """Nodes that an output depends on, in order."""
-    read = {value.name for value in graph.output}
-    needed = []
-    for node in reversed(graph.node):
-        if read.intersection(filter(None, node.output)):
-            needed.append(node)
-            read.update(node.input)
-    return needed[::-1]
+    return Imported(_finished(state, graph), learnt(graph, state), tuple(state.notes))
 
 
 def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
     """Imports a node; a refusal is returned, so that all of them are reported at once."""
+    if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
+        return _in_place_of(state, node, functions)
     unknown = [name for name in node.input if name and name not in state.values]
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
@@ -119,11 +111,30 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
     return None
 
 
+def _in_place_of(
+    state: Importing, node: NodeProto, functions: set[tuple[str, str]]
+) -> Refusal | None:
+    """Imports the nodes that a loop, branch or node of sequences stands for, up to a refusal."""
+    made = unrolled if node.op_type in CONTROL else without_sequence
+    unknown = [name for name in node.input if name and name not in state.values]
+    if unknown and not any(name in state.absent for name in unknown):
+        return None  # it reads what was refused
+    try:
+        if unknown:
+            raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
+        for inner in made(state, node):
+            if (refusal := _node(state, inner, functions)) is not None:
+                _stand_ins(state, node)
+                return refusal
+    except Unsupported as reason:
+        _stand_ins(state, node)
+        return Refusal(node.op_type, origin_of(node), shown(str(reason)))
+    return None
+
+
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
-    if node.op_type in SEQUENCES and node.domain in OWN:
-        node = without_sequence(state, node)
     if node.domain not in OWN:
         name = f"{node.domain}.{node.op_type}"
         outs = {node.output[0]: _contributed(state, node, CONTRIBUTED[name])}
@@ -327,14 +338,3 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
     for name, port in zip(names, ports, strict=True):
         note_name(state, "output", name, port)
     return state.builder.build([state.names[name] for name in names], ports)
-
-
-def _learnt(graph: GraphProto, state: Importing) -> int:
-    """Elements of the float initialisers and Constant nodes that something reads; not of masks."""
-    nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
-    constants = (*(t.name for t in graph.initializer), *nodes)
-    read = (
-        name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
-    )
-    arrays = (state.arrays[name] for name in read)
-    return sum(array.size for array in arrays if not (array <= SURE).any())

@@ -20,8 +20,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     ),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
     "a Conv and Resize": ("Col2Im", "MaxUnpool"),
-    "the network without control flow: loops unrolled, the branch that is taken alone; onnxsim "
-    "model.onnx plain.onnx does it where the conditions are constant": ("If", "Loop", "Scan"),
+    "the network without control flow, its steps one behind the other": ("Scan",),
     "the float network, from before it was quantised: myoedge does that itself": (
         "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
         "QLinearMatMul", "QuantizeLinear",
@@ -43,14 +42,12 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "RandomNormalLike", "RandomUniform", "RandomUniformLike", "SoftmaxCrossEntropyLoss",
     ),
     "plain tensors": (
-        "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement",
-        "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",
-        "SequenceMap",
+        "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceMap",
     ),
     "": (
         "Acos", "Acosh", "AffineGrid", "Asin", "Asinh", "Atan", "Atanh", "BitCast", "BitShift",
         "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cosh", "DeformConv", "Det",
-        "EyeLike", "GridSample", "MaxRoiPool", "Mod", "Range", "RoiAlign", "Sinh", "Tan",
+        "EyeLike", "GridSample", "MaxRoiPool", "Range", "RoiAlign", "Sinh", "Tan",
         "Upsample",
     ),
 }  # fmt: skip
@@ -60,6 +57,9 @@ ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() f
 SPECIAL: Mapping[str, str] = {
     "Gather": "constant indices, or an input of int64 as indices into a table that is constant",
     "GatherND": "constant indices, the same for all elements of a batch",
+    "If": "the branch that is taken alone, where a condition is not constant",
+    "Loop": "a number of turns that is constant: an example of the size that the device sees",
+    "Mod": "Mod of integers by a positive constant",
     "SplitToSequence": "Split by constant sizes",
     "SequenceAt": "Split by constant sizes, whose parts have names",
     "Attention": "MatMul and Softmax written out, which are supported",

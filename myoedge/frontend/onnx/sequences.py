@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences of tensors, as torch's legacy exporter writes tensor_split: nodes without them."""
+"""Sequences of tensors, as torch's legacy exporter writes lists: nodes without them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.frontend.onnx.control_flow import stacked
 from myoedge.frontend.onnx.fold import Value, plain_attribute
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.operators.graph_builder import Unsupported
@@ -14,35 +16,108 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-SEQUENCES = ("SplitToSequence", "SequenceAt")
+SEQUENCES = (
+    "ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
+    "SequenceInsert", "SequenceLength", "SplitToSequence",
+)  # fmt: skip
 
 
-def without_sequence(state: Importing, node: NodeProto) -> NodeProto:
-    """Split for SplitToSequence, and Identity of a part for SequenceAt; state.sequences has the
-    parts' names. Errors: Unsupported sizes or positions that are computed, parts without an axis.
+def of_sequences(state: Importing, node: NodeProto) -> bool:
+    """Whether a node makes or reads sequences, or is one's second name."""
+    known = any(name in state.sequences for name in node.input)
+    return node.op_type in SEQUENCES or (known and node.op_type == "Identity")
+
+
+def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
+    """Nodes of tensors in place of a node of sequences; state.sequences has the parts' names.
+
+    Errors: Unsupported sizes or positions that are computed, parts that there are not.
     """
+    from onnx import helper
+
+    output, parts = node.output[0], _parts(state, node)
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    if node.op_type == "SplitToSequence":
+        yield from _split(state, node)
+    elif node.op_type == "SequenceAt":
+        at = _position(state, node, 1, len(parts))
+        if at == len(parts):
+            raise Unsupported(f"part {at} of {len(parts)}")
+        yield helper.make_node("Identity", [parts[at]], [output])
+    elif node.op_type == "SequenceLength":
+        keep(state, output, np.array(len(parts), np.int64))
+    elif node.op_type == "ConcatFromSequence" and attrs.get("new_axis"):
+        yield from stacked(state, [*parts], output, int(attrs["axis"]))
+    elif node.op_type == "ConcatFromSequence":
+        if not parts:
+            raise Unsupported("a tensor without elements")
+        yield helper.make_node("Concat", parts, [output], axis=int(attrs["axis"]))
+    else:
+        _hold(state, output, _changed(state, node, parts))
+
+
+def _parts(state: Importing, node: NodeProto) -> tuple[str, ...]:
+    if node.op_type in ("SequenceConstruct", "SequenceEmpty", "SplitToSequence"):
+        return ()
+    if node.input[0] not in state.sequences:
+        raise Unsupported("part 0 of 0")
+    return state.sequences[node.input[0]]
+
+
+def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Parts of the sequence that a node makes of one."""
+    if node.op_type == "SequenceConstruct":
+        return tuple(node.input)
+    if node.op_type == "SequenceInsert":
+        at = _position(state, node, 2, len(parts))
+        return (*parts[:at], node.input[1], *parts[at:])
+    if node.op_type == "SequenceErase":
+        at = min(_position(state, node, 1, len(parts)), len(parts) - 1)
+        return (*parts[:at], *parts[at + 1 :])
+    return parts
+
+
+def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
+    """A position by the node's input of this index; the end where there is none."""
+    if len(node.input) <= index or not node.input[index]:
+        return count
+    if node.input[index] not in state.arrays:
+        raise Unsupported("sizes or positions that are computed")
+    position = int(state.arrays[node.input[index]])
+    if not -count <= position <= count:
+        raise Unsupported(f"part {position} of {count}")
+    return position + count if position < 0 else position
+
+
+def _hold(state: Importing, name: str, parts: tuple[str, ...]) -> None:
+    state.sequences[name] = parts
+    state.values[name] = Value(0, None)
+
+
+def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
+    """Split, and without keepdims Squeeze of each part of one element."""
     from onnx import helper
 
     if any(name not in state.arrays for name in node.input[1:]):
         raise Unsupported("sizes or positions that are computed")
-    if node.op_type == "SequenceAt":
-        parts = state.sequences.get(node.input[0], ())
-        position = int(state.arrays[node.input[1]])
-        if not -len(parts) <= position < len(parts):
-            raise Unsupported(f"part {position} of {len(parts)}")
-        return helper.make_node("Identity", [parts[position]], node.output)
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
-    shape = state.values[node.input[0]].shape
-    if shape is None or (len(node.input) < 2 and not attrs.get("keepdims", 1)):
-        raise Unsupported("parts without the axis")
-    axis = int(attrs.get("axis", 0))
-    sizes = _sizes(shape[axis], state.arrays[node.input[1]] if len(node.input) > 1 else np.array(1))
+    shape, axis = state.values[node.input[0]].shape, int(attrs.get("axis", 0))
+    if shape is None:
+        raise Unsupported("a shape that is not known")
+    given = len(node.input) > 1
+    sizes = _sizes(shape[axis], state.arrays[node.input[1]] if given else np.array(1))
     name = node.output[0]
     keep(state, f"{name}.sizes", np.array(sizes, np.int64))
-    state.sequences[name] = tuple(f"{name}.{i}" for i in range(len(sizes)))
-    state.values[name] = Value(0, None)
-    parts = state.sequences[name]
-    return helper.make_node("Split", [node.input[0], f"{name}.sizes"], parts, axis=axis)
+    parts = tuple(f"{name}.{i}" for i in range(len(sizes)))
+    yield helper.make_node("Split", [node.input[0], f"{name}.sizes"], parts, axis=axis)
+    if given or attrs.get("keepdims", 1):
+        _hold(state, name, parts)
+        return
+    keep(state, f"{name}.axis", np.array([axis], np.int64))
+    rows = tuple(f"{part}.row" for part in parts)
+    for part, row in zip(parts, rows, strict=True):
+        yield helper.make_node("Squeeze", [part, f"{name}.axis"], [row])
+    _hold(state, name, rows)
 
 
 def _sizes(length: int, given: np.ndarray) -> list[int]:

@@ -25,6 +25,7 @@ from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import damaged, not_numbers
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.softmax.masks import SURE
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, ValueInfoProto
@@ -59,6 +60,7 @@ class Importing:
     sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of their tensors
     notes: list[str] = field(default_factory=list)
     folded: int = 0  # elements
+    unrolled: int = 0  # nodes of loops and branches
 
 
 def read_constants(state: Importing, graph: GraphProto, read: set[str]) -> None:
@@ -157,3 +159,14 @@ def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
 def note_name(state: Importing, what: str, name: str, port: str) -> None:
     if port != name:
         state.notes.append(f"{what} {shown(name)!r} is called {port}")
+
+
+def learnt(graph: GraphProto, state: Importing) -> int:
+    """Elements of the float initialisers and Constant nodes that something reads; not of masks."""
+    nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
+    constants = (*(t.name for t in graph.initializer), *nodes)
+    read = (
+        name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
+    )
+    arrays = (state.arrays[name] for name in read)
+    return sum(array.size for array in arrays if not (array <= SURE).any())

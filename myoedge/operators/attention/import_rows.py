@@ -141,7 +141,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     width, turned = d.shape(x)[-1], 2 * pairs
     if (a["dim"] or width) != turned or turned > width:
         raise ValueError(f"tables of {pairs} pairs for {a['dim'] or width} elements")
-    attrs = {"axis": axis, **({} if a["interleaved"] else {"halves": True})}
+    attrs: dict[str, Any] = {"axis": axis, **({} if a["interleaved"] else {"halves": True})}
     y = d.add("rotary", slice_axis(d, x, 3, 0, turned), *rows, **attrs)
     if turned < width:
         y = d.add("concat", y, slice_axis(d, x, 3, turned, width), axis=3)

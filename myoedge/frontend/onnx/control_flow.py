@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops and branches whose conditions are constant: the nodes of what runs, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.frontend.onnx.fold import array_of
+from myoedge.frontend.onnx.state import Importing, keep
+from myoedge.operators.graph_builder import Unsupported
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, GraphProto, NodeProto
+
+CONTROL = ("If", "Loop")
+MOST_NODES = 20_000  # of all loops and branches of a file, turns counted
+
+
+def names_read(node: NodeProto) -> Iterator[str]:
+    """Names that a node reads; of its subgraphs all names, those of their own among them."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in _subgraphs(attribute):
+            yield from (value.name for value in graph.output)
+            for inner in graph.node:
+                yield from names_read(inner)
+
+
+def _subgraphs(attribute: AttributeProto) -> list[GraphProto]:
+    """Those that are there: to write into one that is not would make it."""
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def needed_nodes(graph: GraphProto) -> list[NodeProto]:
+    """Nodes that an output depends on, in order."""
+    read = {value.name for value in graph.output}
+    needed = []
+    for node in reversed(graph.node):
+        if read.intersection(filter(None, node.output)):
+            needed.append(node)
+            read.update(names_read(node))
+    return needed[::-1]
+
+
+def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
+    """Nodes to import in place of a loop or branch; each is asked for when those before it are in
+    the state.
+
+    Errors: Unsupported conditions and numbers of turns that are computed, too many nodes.
+    """
+    graphs = {a.name: a.g for a in node.attribute if a.HasField("g")}
+    if node.op_type == "If":
+        chosen = "then_branch" if _truth(state, node.input[0]) else "else_branch"
+        yield from _turn(state, graphs[chosen], {}, node.output[0])
+        made = (_inside(node.output[0], value.name) for value in graphs[chosen].output)
+        for here, output in zip(_made(graphs[chosen], made), node.output, strict=False):
+            yield _alias(here, output)
+        return
+    yield from _loop(state, node, graphs["body"])
+
+
+def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
+    count, condition, *carried = (*node.input, "", "")[: max(len(node.input), 2)]
+    turns = _number(state, count) if count else MOST_NODES
+    holds = _truth(state, condition) if condition else True
+    scanned: list[list[str]] = [[] for _ in body.output[1 + len(carried) :]]
+    turn = 0
+    while turn < turns and holds:
+        place = f"{node.output[0]}.{turn}"
+        keep(state, f"{place}.turn", np.array(turn, np.int64))
+        keep(state, f"{place}.holds", np.array(True))
+        given = [f"{place}.turn", f"{place}.holds", *carried]
+        known = {value.name: name for value, name in zip(body.input, given, strict=True)}
+        yield from _turn(state, body, known, place)
+        own = {name for inner in body.node for name in inner.output}
+        own |= {tensor.name for tensor in body.initializer}
+        made = [
+            known.get(value.name, _inside(place, value.name) if value.name in own else value.name)
+            for value in body.output
+        ]
+        holds, carried = _truth(state, made[0]), made[1 : 1 + len(carried)]
+        for names, name in zip(scanned, made[1 + len(carried) :], strict=True):
+            names.append(name)
+        turn += 1
+    outputs = [*node.output]
+    for here, output in zip(carried, outputs, strict=False):
+        if output:
+            yield _alias(here, output)
+    for names, output in zip(scanned, outputs[len(carried) :], strict=False):
+        if output:
+            yield from stacked(state, names, output, 0)
+
+
+def stacked(state: Importing, names: list[str], output: str, axis: int) -> Iterator[NodeProto]:
+    """Nodes that join tensors along a new axis. Errors: Unsupported without tensors."""
+    from onnx import helper
+
+    if not names:
+        raise Unsupported("a tensor without elements")
+    keep(state, f"{output}.axis", np.array([axis], np.int64))
+    rows = [f"{output}.row{i}" for i in range(len(names))]
+    for name, row in zip(names, rows, strict=True):
+        yield helper.make_node("Unsqueeze", [name, f"{output}.axis"], [row])
+    yield helper.make_node("Concat", rows, [output], axis=axis)
+
+
+def _turn(
+    state: Importing, graph: GraphProto, known: Mapping[str, str], place: str
+) -> Iterator[NodeProto]:
+    """Nodes of a subgraph under names of this place; those from outside keep theirs."""
+    state.unrolled += 1 + len(graph.node)
+    if state.unrolled > MOST_NODES:
+        raise Unsupported(f"loops of more than {MOST_NODES:,} nodes")
+    own = [tensor.name for tensor in graph.initializer]
+    own += [name for node in graph.node for name in node.output if name]
+    renamed = {**{name: _inside(place, name) for name in own}, **known}
+    for tensor in graph.initializer:
+        keep(state, renamed[tensor.name], array_of(tensor))
+    for node in graph.node:
+        yield _renamed(node, renamed)
+
+
+def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+    from onnx import NodeProto
+
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:] = [names.get(name, name) for name in node.input]
+    copy.output[:] = [names.get(name, name) for name in node.output]
+    for attribute in copy.attribute:
+        if attribute.ref_attr_name:
+            raise Unsupported("an attribute of a function")
+        for graph in _subgraphs(attribute):
+            for value in graph.output:
+                value.name = names.get(value.name, value.name)
+            inner = [_renamed(each, names) for each in graph.node]
+            del graph.node[:]
+            graph.node.extend(inner)
+    return copy
+
+
+def _made(graph: GraphProto, inside: Iterator[str]) -> Iterator[str]:
+    """Names of a subgraph's results: of its own, or from outside."""
+    own = {name for node in graph.node for name in node.output}
+    own |= {tensor.name for tensor in graph.initializer}
+    for value, name in zip(graph.output, inside, strict=True):
+        yield name if value.name in own else value.name
+
+
+def _inside(place: str, name: str) -> str:
+    return f"{place}/{name}"
+
+
+def _alias(name: str, output: str) -> NodeProto:
+    from onnx import helper
+
+    return helper.make_node("Identity", [name], [output])
+
+
+def _truth(state: Importing, name: str) -> bool:
+    if name not in state.arrays:
+        raise Unsupported("a condition that is computed")
+    return bool(state.arrays[name].all())
+
+
+def _number(state: Importing, name: str) -> int:
+    if name not in state.arrays:
+        raise Unsupported("a number of turns that is computed")
+    return int(state.arrays[name].reshape(-1)[0])

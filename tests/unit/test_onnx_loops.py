@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops, branches and lists of ONNX files: those with constant bounds are what they compute."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor, nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx.model import load_onnx
+from myoedge.operators.interpreter import run_real
+from tests.onnx_models import model, node, saved
+
+X = np.random.default_rng(0).normal(size=(1, 7, 4)).astype(np.float32)
+
+
+@torch.jit.script
+def steps(x: Tensor) -> Tensor:
+    y = x
+    for i in range(3):
+        y = torch.tanh(y) * 2.0 + x * float(i)
+    return y
+
+
+@torch.jit.script
+def listed(x: Tensor) -> Tensor:
+    parts = []
+    for i in range(x.shape[1]):
+        if i % 2 == 0:
+            parts.append(x[:, i] * float(i))  # noqa: PERF401  (a list that a loop fills)
+    return torch.stack(parts, 1)
+
+
+@torch.jit.script
+def nested(x: Tensor) -> Tensor:
+    y = x
+    for i in range(2):
+        for j in range(i + 1):
+            y = y + x[:, j : j + 1]
+    return torch.cat([y, x], 1)
+
+
+class Called(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+EXPORTED = {
+    "tensor_split by indices": lambda x: torch.cat(x.tensor_split([2, 5], 1)[::-1], 1),
+    "tensor_split by a number": lambda x: torch.cat(x.tensor_split(3, 1)[::-1], 1),
+    "steps": steps,
+    "a list": listed,
+    "a loop in a loop": nested,
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_what_the_legacy_exporter_writes(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    with warnings.catch_warnings(action="ignore"):
+        network = Called(EXPORTED[name]).eval()
+        torch.onnx.export(network, (torch.from_numpy(X),), str(path), dynamo=False)
+    graph = load_onnx(path).graph
+    real = run_real(graph, {graph.inputs[0]: X})[graph.outputs[0]]
+    np.testing.assert_allclose(real, network(torch.from_numpy(X)).numpy(), rtol=1e-5, atol=1e-5)
+
+
+# --- files by hand --------------------------------------------------------------------------------
+
+
+def value(name: str, kind: int = TensorProto.FLOAT, shape: Any = None) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def body() -> Any:
+    """v, w = v + x * turn, v; goes on while turn < 3, and gives every v."""
+    nodes = [
+        node("Cast", "turn", "t", to=1),
+        node("Mul", "x t", "xt"),
+        node("Add", "v xt", "v2"),
+        node("Less", "turn three", "more"),
+        node("Identity", "v", "was"),
+    ]
+    ins = [value("turn", TensorProto.INT64, []), value("on", TensorProto.BOOL, [])]
+    outs = [value("more", TensorProto.BOOL, []), value("v2"), value("was"), value("v2")]
+    return helper.make_graph(nodes, "body", [*ins, value("v"), value("w")], outs)
+
+
+def branch(name: str, op: str) -> Any:
+    return helper.make_graph([node(op, "x", name)], name, [], [value(name)])
+
+
+def sequences(*nodes: Any) -> Any:
+    return [node("Relu", "x", "r"), node("SequenceConstruct", "x r", "s"), *nodes]
+
+
+FILES = {
+    "a condition that ends": [
+        node("Loop", "many yes x x", "last before all", body=body()),
+        node("ReduceSum", "all zeros", "sums", keepdims=0),
+        node("Sum", "last before sums", "y"),
+    ],
+    "no condition": [
+        node("Loop", "two - x x", "last before all", body=body()),
+        node("Add", "last before", "y"),
+    ],
+    "no turn": [
+        node("Loop", "many no x x", "last before all", body=body()),
+        node("Relu", "last", "y"),
+    ],
+    "then": [
+        node("If", "yes", "b", then_branch=branch("p", "Relu"), else_branch=branch("q", "Neg")),
+        node("Tanh", "b", "y"),
+    ],
+    "else": [
+        node("If", "no", "y", then_branch=branch("p", "Relu"), else_branch=branch("q", "Neg")),
+    ],
+    "an inserted part": sequences(
+        node("Neg", "x", "n"),
+        node("SequenceInsert", "s n one", "t"),
+        node("SequenceErase", "t last_at", "u"),
+        node("SequenceInsert", "u r", "v"),
+        node("SequenceAt", "v one", "a"),
+        node("ConcatFromSequence", "v", "c", axis=1),
+        node("Concat", "c a", "y", axis=1),
+    ),
+    "stacked parts": sequences(node("ConcatFromSequence", "s", "y", axis=1, new_axis=1)),
+    "how many parts": sequences(
+        node("SequenceLength", "s", "n"), node("Cast", "n", "f", to=1), node("Mul", "x f", "y")
+    ),
+    "parts without their axis": [
+        node("SplitToSequence", "x", "s", axis=1, keepdims=0),
+        node("SequenceAt", "s one", "p"),
+        node("SequenceAt", "s last_at", "q"),
+        node("Sub", "p q", "y"),
+    ],
+}
+NUMBERS = {
+    "many": np.array(2**40), "two": np.array(2), "yes": np.array(True), "no": np.array(False),
+    "three": np.array(3), "one": np.array(1), "last_at": np.array(-1), "zeros": np.array([0]),
+}  # fmt: skip
+
+
+def made(nodes: list[Any]) -> Any:
+    return model(nodes, {"x": (1, 7, 4)}, constants=NUMBERS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_compute_what_onnxruntime_computes(name: str, tmp_path: Path) -> None:
+    path = saved(made(FILES[name]), tmp_path)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    (wanted,) = ort.InferenceSession(str(path), options).run(None, {"x": X})
+    graph = load_onnx(path).graph
+    real = run_real(graph, {"x": X})[graph.outputs[0]]
+    assert real.shape == wanted.shape
+    np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=1e-5)
+
+
+COMPUTED = [node("ReduceSum", "x", "sum", keepdims=0), node("Cast", "sum", "given", to=7)]
+REFUSED = {
+    "If": (
+        [
+            node("ReduceMax", "x", "m", keepdims=0),
+            node("Cast", "m", "c", to=9),
+            node("If", "c", "y", then_branch=branch("p", "Relu"), else_branch=branch("q", "Neg")),
+        ],
+        "a condition that is computed",
+    ),
+    "a number of turns": (
+        [*COMPUTED, node("Loop", "given - x x", "y b all", body=body())],
+        "",
+    ),
+    "more turns than there can be": (
+        [node("Loop", "many - x x", "y b", body=helper.make_graph(
+            [node("Identity", "on", "more"), node("Relu", "v", "v2")],
+            "endless",
+            [value("turn", TensorProto.INT64, []), value("on", TensorProto.BOOL, []), value("v"),
+             value("w")],
+            [value("more", TensorProto.BOOL, []), value("v2"), value("v2")],
+        ))],
+        "20,000 nodes",
+    ),
+    "a part that is not there": (
+        sequences(node("SequenceAt", "s two", "y")),
+        "part 2 of 2",
+    ),
+    "a body that is refused": (
+        [node("Loop", "two - x", "y", body=helper.make_graph(
+            [node("Identity", "on", "more"), node("Det", "v", "v2")],
+            "wrong",
+            [value("turn", TensorProto.INT64, []), value("on", TensorProto.BOOL, []), value("v")],
+            [value("more", TensorProto.BOOL, []), value("v2")],
+        ))],
+        "Det",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_depends_on_the_input_is_refused_once(name: str, tmp_path: Path) -> None:
+    nodes, says = REFUSED[name]
+    with pytest.raises(MyoedgeError) as caught:
+        load_onnx(saved(made(nodes), tmp_path))
+    assert caught.value.code == "E111"
+    assert says in str(caught.value)
+    assert str(caught.value).count("found") <= 2
+
+
+def test_names_inside_a_loop_may_hold_no_attribute_of_a_function(tmp_path: Path) -> None:
+    file = made(FILES["no condition"])
+    loop = next(node for node in file.graph.node if node.op_type == "Loop")
+    loop.attribute[0].g.node[0].attribute[0].ref_attr_name = "to"
+    onnx.save(file, tmp_path / "m.onnx")
+    with pytest.raises(MyoedgeError) as caught:
+        load_onnx(tmp_path / "m.onnx")
+    assert caught.value.code in ("E111", "E119")
