@@ -90,7 +90,9 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
         if output:
             yield _alias(here, output)
     for names, output in zip(scanned, outputs[len(carried) :], strict=False):
-        if output:
+        if output and not names:
+            state.absent[output] = "a tensor without elements"
+        elif output:
             yield from stacked(state, names, output, 0)
 
 
