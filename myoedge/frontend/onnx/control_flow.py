@@ -30,7 +30,7 @@ def names_read(node: NodeProto) -> Iterator[str]:
 
 
 def _subgraphs(attribute: AttributeProto) -> list[GraphProto]:
-    """Those that are there: to write into one that is not would make it."""
+    """Subgraphs that are there: to read one that is not, and write to it, would make it."""
     return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
