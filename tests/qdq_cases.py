@@ -443,6 +443,10 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
         return [best, node.but(inputs=("best", *node.inputs[1:]), attrs=attrs)]
     if node.op.startswith("integer_"):
         return _of_classes(node, inputs)
+    if node.op == "gather":
+        best = Node("argmax", ("x1",), ("best",), {"axis": 3, "keepdim": False}, node.origin)
+        inputs["x1"] = (*inputs["x1"], 5)
+        return [best, node.but(inputs=("x0", "best"), attrs={"dtype": "int32"})]
     if OPS[node.op].reads_indices:
         best = Node("argmax", ("x0",), ("best",), {"axis": 2, "keepdim": False}, node.origin)
         return [best, node.but(inputs=("best",))]

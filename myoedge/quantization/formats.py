@@ -115,7 +115,7 @@ def shared_scale_groups(graph: Graph, names: Iterable[str]) -> list[list[str]]:
         if not OPS[node.op].same_scale or node.name not in parent:
             continue
         extra = [node.name + ".fill"] if node.op == "pad" else []
-        for name in (*operand_names(node), *extra):
+        for name in (*(x for x in operand_names(node) if x in parent), *extra):
             parent[root(name)] = root(node.name)
     groups: dict[str, list[str]] = {}
     for name in parent:

@@ -274,7 +274,8 @@ def _shared_scales(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         name = step.node.name
         moves = OPS[step.node.op].same_scale and name in q.params
-        if moves and len({q.params[x] for x in (name, *step.operands)}) > 1:
+        read = (x for x in step.operands if x in q.params)  # indices have no scale
+        if moves and len({q.params[x] for x in (name, *read)}) > 1:
             yield name
 
 

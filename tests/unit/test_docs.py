@@ -290,6 +290,7 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
         "upsample_bilinear2d",
         lambda x: F.interpolate(x[None], size=(5, 9), mode="bilinear"),
     ),
+    ("gather", "gather", lambda x: x.gather(2, x.argmax(-1, keepdim=True))),
     ("take", "upsample_nearest1d", lambda x: F.interpolate(x, size=9)),
     ("gates", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[0]),
     ("lstm", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[1]),

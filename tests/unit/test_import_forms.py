@@ -95,6 +95,10 @@ OTHERS: dict[str, tuple[Callable[..., Any], Tensor]] = {
     "block": (of_block, X1),
     "list": (of_list, X1),
     "gather": (lambda x: x.gather(2, torch.tensor([3, 1, 3]).expand(2, 6, 3)), X1),
+    "gather_rows": (lambda x: x.gather(1, torch.arange(51).reshape(1, 3, 17) % 6), X1),
+    "gather_computed": (lambda x: x.gather(1, x.argmax(1, keepdim=True)), X1),
+    "gather_row": (lambda x: x.gather(1, x[:, :, :1].argmax(1, keepdim=True)), X1),
+    "parts_computed": (lambda x: x[:, x[0, :, :6].argmax(1)], X1),
     "tril": (torch.tril, X1),
     "smaller_of_broadcast": (lambda x: torch.minimum(x, x.mean(-1, keepdim=True)), X1),
 }

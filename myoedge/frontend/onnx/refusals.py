@@ -55,8 +55,9 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
-    "Gather": "constant indices, or an input of int64 as indices into a table that is constant",
-    "GatherND": "constant indices, the same for all elements of a batch",
+    "Gather": "indices that are constant, an input of int64 or an ArgMax",
+    "GatherElements": "indices that are constant, an input of int64 or an ArgMax",
+    "GatherND": "constant indices, or computed ones of the first axis alone",
     "If": "the branch that is taken alone, where a condition is not constant",
     "Loop": "a number of turns that is constant: an example of the size that the device sees",
     "Mod": "Mod of integers by a positive constant",

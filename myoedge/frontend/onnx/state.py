@@ -109,6 +109,9 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
         note_name(state, "input", value.name, port)
 
 
+GATHERS = ("Gather", "GatherElements", "GatherND")
+
+
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
     """Uses of an input's integers by nodes, also behind those that only move them."""
     found: set[str] = set()
@@ -118,7 +121,7 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
         if not at:
             continue
         to = {a.name: a.i for a in node.attribute}.get("to")
-        if (node.op_type == "Gather" and at == [1]) or node.op_type == "OneHot":
+        if (node.op_type in GATHERS and at == [1]) or node.op_type == "OneHot":
             found.add(ROWS)
         elif node.op_type in COMPARES or (node.op_type == "Cast" and to == BOOL):
             found.add(COMPARED)

@@ -41,7 +41,9 @@ from myoedge.operators.graph_builder import GraphBuilder
 if TYPE_CHECKING:
     import torch
 
-TAKES_ROWS = ("aten.embedding.", "aten.index.", "aten.index_select.")
+TAKES_ROWS = tuple(
+    f"aten.{name}." for name in ("embedding", "index", "index_select", "gather", "take_along_dim")
+)
 EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 

@@ -80,6 +80,9 @@ def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
     if node.op == "embedding" and node.attrs["rows"]:
         first = node.attrs["first"]
         return first, first + int(node.attrs["rows"]) - 1
+    if node.op == "gather":
+        n = graph.shape(node.inputs[0])[1]
+        return -n, n - 1
     if OPS[node.op].is_data_movement:
         return _asked_for(graph, node.name)
     low, high = _asked_for(graph, node.name)

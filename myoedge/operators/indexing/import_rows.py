@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.elementwise.import_rows import where
+from myoedge.operators.gather.picks import elements
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -183,15 +184,23 @@ def _into(d: GraphBuilder, x: str, part: str, block: Sequence[slice], cut: Seque
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Elements by constant indices that are alike for all other axes."""
+    """Elements by computed indices, or by constant ones: parts where these are alike for all other
+    axes."""
     given, x = a.get("index", a.get("indices")), str(a["self"])
-    picks = weights(d, given, "an index") if isinstance(given, str) else np.asarray(given)
     if a["dim"] is None:
         raise Unsupported("indices into all elements")
+    if given not in d.constants:
+        return elements(d, x, a["dim"], given, out)
+    picks = d.constants[given]
     axis = a["dim"] % len(out)
     rows = np.moveaxis(picks % d.shape(x)[axis], axis, -1).reshape(-1, picks.shape[axis])
     if not (rows == rows[0]).all():
-        raise Unsupported("indices that differ from row to row")
+        flat = np.arange(math.prod(d.shape(x))).reshape(d.shape(x))
+        for i, n in enumerate(out):
+            flat = flat if i == axis else flat.take(range(n), i)
+        taken = np.take_along_axis(flat, picks % d.shape(x)[axis], axis)
+        index, line = tuple(taken.reshape(-1).tolist()), reshape(d, x, (math.prod(d.shape(x)),))
+        return reshape(d, d.add("take", line, axis=0, index=index), out)
     for i, n in enumerate(out):
         x = x if i == axis else slice_axis(d, x, i, 0, n)
     return concat(d, [slice_axis(d, x, axis, int(at), int(at) + 1) for at in rows[0]], axis)
@@ -227,9 +236,9 @@ ROWS = (
         "ScatterElements(self, indices: array, updates, *, dim: axis = 0, reduction='none')",
     ),
     ImportRow(
-        "concat",
+        "concat take gather",
         take_along,
         "gather take_along_dim",
-        "GatherElements(self, index: array, *, dim: axis = 0)",
+        "GatherElements(self, index, *, dim: axis = 0)",
     ),
 )

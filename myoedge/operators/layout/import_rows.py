@@ -12,7 +12,8 @@ import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
-from myoedge.operators.elementwise.conditions import converted, rows_by
+from myoedge.operators.elementwise.conditions import converted
+from myoedge.operators.gather.picks import last_parts, parts_at
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -155,11 +156,14 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     that go together on axes side by side."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
     picks = [(axis, name) for axis, name in lists if name is not None]
-    if len(picks) > 1 and (y := _outer(d, a["self"], dict(picks), out)):
+    constant = all(name in d.constants for _, name in picks)
+    if len(picks) > 1 and constant and (y := _outer(d, a["self"], dict(picks), out)):
         return y
     axis, name = picks[0]
-    if len(picks) == 1 and name not in d.constants and a["self"] in d.constants:
-        return _rows(d, a["self"], axis, name)
+    if len(picks) == 1 and name not in d.constants:
+        return parts_at(d, a["self"], axis, name, out)
+    if [axis for axis, _ in picks] == [0, 1] and picks[1][1] not in d.constants:
+        return last_parts(d, a["self"], [name for _, name in picks], out)
     x, shape = a["self"], d.shape(a["self"])
     extents = [shape[axis] for axis, _ in picks]
     if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
@@ -188,10 +192,9 @@ def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Picks along one axis by constant indices of any shape, or from a constant by computed
-    ones."""
-    if a["index"] not in d.constants and a["self"] in d.constants:
-        return _rows(d, a["self"], a["dim"], a["index"])
+    """Picks along one axis by indices of any shape."""
+    if a["index"] not in d.constants:
+        return parts_at(d, a["self"], a["dim"], a["index"], out)
     picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
     if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
         raise IndexError(f"an index outside of {n} elements")
@@ -199,24 +202,18 @@ def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Picks parts by constant indices of the first axes, [.., axes]."""
-    x, picks = str(a["self"]), a["index"]
+    """Picks parts by constant indices of the first axes, [.., axes], or computed ones of one."""
+    x, given = str(a["self"]), a["index"]
     if a["batch_dims"]:
         raise Unsupported("indices of their own for each element of a batch")
+    if given not in d.constants and d.shape(given)[-1] == 1:
+        return parts_at(d, x, 0, given, out)
+    picks = weights(d, given, "an index")
     shape, axes = d.shape(x), picks.shape[-1]
     picks = np.where(picks < 0, picks + shape[:axes], picks)
     flat = np.ravel_multi_index(tuple(np.moveaxis(picks, -1, 0)), shape[:axes])
     joined = reshape(d, x, (math.prod(shape[:axes]), *shape[axes:]))
     return reshape(d, _picked(d, joined, 0, np.ravel(flat)), out)
-
-
-def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
-    """Parts of a constant along an axis by computed integers."""
-    rank, count = len(d.shape(table)), len(d.shape(ids))
-    axis = dim % rank
-    rows = d.constant(np.moveaxis(d.constants[table], axis, 0)) if axis else table
-    order = [*range(count, count + axis), *range(count), *range(count + axis, count + rank - 1)]
-    return transpose(d, rows_by(d, ids, rows), order)
 
 
 def _picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
@@ -373,9 +370,9 @@ ROWS = (
     ImportRow("slice", cuts, onnx="Slice(self, starts: ints, ends: ints, axes: ints, steps: ints)"),
     ImportRow("slice", narrow, "narrow select.int"),
     ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
-    ImportRow("slice take", index, "index.Tensor index_select"),
-    ImportRow("slice take", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
-    ImportRow("slice take", gather_nd, onnx="GatherND(self, index: array, *, batch_dims=0)"),
+    ImportRow("slice take gather", index, "index.Tensor index_select"),
+    ImportRow("slice take gather", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
+    ImportRow("slice take gather", gather_nd, onnx="GatherND(self, index, *, batch_dims=0)"),
     ImportRow("slice", flip, "flip"),
     ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     ImportRow("concat", stack, "stack"),

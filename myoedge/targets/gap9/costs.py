@@ -61,6 +61,7 @@ KERNELS = {
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
     # a word that is copied
+    "me_gather_s8": KernelCost(2.0, 250, 300),
     "me_take_s8": KernelCost(2.5, 250, 300),
     # a sample of a signal: of a section, of all
     "me_biquads_s16": KernelCost(78, 500, 900),

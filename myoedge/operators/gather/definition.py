@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elements of an axis by computed indices; those beyond its ends take its first or last element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OpDef, register
+from myoedge.operators.common_rules import always, as_in_floats, by_output
+from myoedge.operators.gather.tiling import in_tiles
+from myoedge.operators.kernel import on_cluster
+
+
+def shape(attrs: Attrs, x: Shape, ids: Shape) -> Shape:
+    return (x[0], ids[1], x[2])
+
+
+def gathered(attrs: Attrs, x: Array, ids: Array) -> Array:
+    """x [O, N, I], ids integer [O or 1, K, I or 1] -> [O, K, I]; -N .. -1 count from the end."""
+    n, whole = x.shape[1], ids.astype(np.int64)
+    rows = np.clip(np.where(whole < 0, whole + n, whole), 0, n - 1)
+    return np.take_along_axis(x, np.broadcast_to(rows, (x.shape[0], ids.shape[1], x.shape[2])), 1)
+
+
+GATHER = register(
+    OpDef(
+        name="gather",
+        doc="elements of an axis by computed indices: those of an input, or an argmax",
+        shape=shape,
+        nest=by_output,
+        real=gathered,
+        integer=as_in_floats(gathered),
+        kernels=on_cluster(in_tiles),
+        same_scale=True,
+        accepts_int16=always,
+        emits_int16=always,
+        reads_indices=True,
+    )
+)
