@@ -17,6 +17,7 @@ from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.rotations import rotations_as_windows
+from myoedge.passes.selective import SELECTIVE
 from myoedge.passes.spectra import FIND_SPECTRA, SPECTRAL, check_samples, lower_spectrogram
 
 ROLES = ("q", "k", "v")  # operands of attention
@@ -24,7 +25,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA)),
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
-    ("lower", (*FOLD, *LOWER)),
+    ("lower", (*FOLD, *SELECTIVE, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

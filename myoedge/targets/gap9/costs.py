@@ -53,6 +53,7 @@ KERNELS = {
     "me_integer_cumsum_s32": KernelCost(16, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_scan_s8": KernelCost(33, 300, 400),
+    "me_selective_scan_s8": KernelCost(16, 600, 700),  # a step of a state
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Selective scans of state-space models, operands in L1.
+ */
+#ifndef ME_SELECTIVE_SCAN_H
+#define ME_SELECTIVE_SCAN_H
+
+#include <stdint.h>
+
+/* Of each channel: u = clip16((delta x term + half) >> term_shift) is added to its states times B;
+ * y = clip8(((sum >> pre) mult + x skip + offset) >> shift), x and delta less their zero points */
+typedef struct {
+    int32_t term, mult, offset, shift, skip;
+} me_selective_channel;
+
+/* n             steps
+ * states        of a channel
+ * b_shift       B is multiplied by 2**b_shift
+ * decay_shift   decays are multiplied by 2**decay_shift: halvings for each step of delta, 24 bits
+ *               behind the point
+ * halves        2**-f in Q15, 1024 steps of f from 0 to 1
+ * scratch       int32 [32][states, to multiples of 4], 512 bytes a core, int16 [width][states, alike] */
+typedef struct {
+    int32_t n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, decay_shift, pre;
+    const int8_t *halves;
+    int8_t *scratch;
+} me_selective_scan_s8_params;
+
+/* delta, x, y  int8 [batch][n][width]     b, c  int8 [batch][n][states]
+ * decay        uint16 [width][states, to multiples of 4] */
+typedef struct {
+    const int8_t *delta, *x, *b, *c;
+    const uint16_t *decay;
+    const me_selective_channel *channels;
+    int8_t *y;
+    int32_t batch, width;
+} me_selective_scan_s8_tile;
+
+void me_selective_scan_s8(const me_selective_scan_s8_params *op, const me_selective_scan_s8_tile *tile);
+
+#endif

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of selective scans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.cases import Draw, DrawnUse
+
+SELECTIVE_SCAN = """\
+state, ys = torch.zeros(()), []
+for delta, x, b, c in zip(*(v.unbind(-2) for v in xs)):
+    decay = torch.exp(delta[..., None] * ws[0])
+    state = decay * state + delta[..., None] * x[..., None] * b[..., None, :]
+    ys.append((state * c[..., None, :]).sum(-1))
+torch.stack(ys, -2) + (x1 * ws[1] if len(ws) > 1 else 0)
+"""
+
+
+def selective_scan(d: Draw) -> DrawnUse:
+    """Steps beyond a part of 32, states that fill no words, channels of fast and of slow decay."""
+    around = d.pick([(), (1,), (2,), (2, 1)])
+    steps, width, states = d.integer(1, 6), d.integer(1, 9), d.integer(1, 9)
+    steps = d.pick([steps, steps, 40])
+    rate = 10.0 ** d.rng.uniform(-2, 1.5, (width, 1)) * (1.0 + np.arange(states))
+    common = d.common(4, act=False)
+    most = d.pick([0.05, 0.5, 4.0])
+    common["spans"] = ((0.0, most), *common["spans"][1:])
+    weights: tuple[Array, ...] = (-rate, d.rng.normal(size=width))[: d.integer(1, 2)]
+    shapes = (*[(*around, steps, width)] * 2, *[(*around, steps, states)] * 2)
+    return DrawnUse(
+        "selective_scan", {}, shapes, SELECTIVE_SCAN, weights=weights, slack=_slack, **common
+    )
+
+
+def _slack(case: Any) -> Array:
+    """Steps of the result [..., T, D]: what roundings leave in states, followed through all
+    steps, and what those of the readout add."""
+    step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
+    q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
+    term, of_term = step["term"] * 2.0 ** -step["term_shift"], 0.5 / step["term"][:, None]
+    size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (15 - step["b_shift"]) / term[:, None]
+    # of a decay: its halvings, then the table; its 15 bits besides
+    halvings = delta[..., None] / q[0].scale * 2.0 ** (step["decay_shift"] - 25)
+    state = error = np.zeros(())
+    sums, errors = [], []
+    for t in range(delta.shape[-2]):
+        now, more, into = delta[..., t, :, None], x[..., t, :, None], b[..., t, None, :]
+        decay, read = np.exp(now * a), c[..., t, None, :]
+        wrong = decay * (halvings[..., t, :, :] + 2.0**-11) + 2.0**-14
+        error = decay * error + (np.abs(state) + error) * wrong
+        state, added = decay * state + now * more * into, np.abs(now * more * into)
+        error = error + size + of_term * added
+        errors.append((error * np.abs(read)).sum(-1))
+        sums.append((state * read).sum(-1))
+    factor = step["mult"] / 2.0 ** step["shift"]  # steps of the result for one of sum >> pre
+    of_factor = np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step["mult"], 1))
+    of_skip = q[1].reach / 2.0 ** (step["shift"] + 1)
+    return np.asarray(np.stack(errors, -2) / case.target.scale + factor + of_factor + of_skip)
+
+
+CASES = {"selective_scan": selective_scan}

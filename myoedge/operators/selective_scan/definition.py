@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Selective scans of state-space models: many states a channel, read out by one sum a step.
+
+h_t[d, n] = exp(delta_t[d] A[d, n]) h_(t-1)[d, n] + delta_t[d] x_t[d] B_t[n], h_0 = 0;
+y_t[d] = sum_n C_t[n] h_t[d, n], and D[d] x_t[d] more where there is a D. A is at most 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.requant import Requant, choose_requant
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import same_shape, stored_bound
+from myoedge.operators.kernel import Dim, on_cluster
+from myoedge.operators.selective_scan.tiling import in_tiles
+
+INDEX_BITS = 10  # of the table of 2^-f
+POINT = 24  # bits behind the point of halvings in a step
+HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 15 bits
+PRODUCT_MAX = (1 << 32) - 1
+DECAY_BITS = 15  # behind the point of a decay, and of what is added to a decayed state
+STATE_MAX = 32000  # that states reach at most, by the bound on them; 16 bits limit them
+INT16_MAX = (1 << 15) - 1
+FINEST = 16  # times the steps of the coarsest channel's states: multipliers keep 10 of 14 bits
+HALF = 1 << DECAY_BITS >> 1
+
+
+def halves() -> Array:
+    """int16 2^-f in Q15 of f in the middle of each of 2^10 steps of [0, 1)."""
+    f = (np.arange(1 << INDEX_BITS) + 0.5) / (1 << INDEX_BITS)
+    return np.asarray(np.rint(np.exp2(15.0 - f)), np.int16)
+
+
+TABLE = halves()
+
+# ---- meaning in floats
+
+
+def steps(array: Array) -> Iterator[Array]:
+    """[..., T, K] -> [..., K] of every step."""
+    return iter(np.moveaxis(array, -2, 0))
+
+
+def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d: Array) -> Array:
+    """delta, x [..., T, D]; b, c [..., T, N]; a [D, N]; d [D]."""
+    state, ys = np.zeros((*x.shape[:-2], *a.shape), x.dtype), []
+    for now, more, into, out in zip(*map(steps, (delta, x, b, c)), strict=True):
+        decay = np.exp(now[..., None] * a)
+        state = decay * state + (now * more)[..., None] * into[..., None, :]
+        ys.append((state * out[..., None, :]).sum(-1))
+    skipped = x * d[0] if d else 0.0
+    return np.ascontiguousarray(np.stack(ys, -2) + skipped, x.dtype)
+
+
+def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    """A step of a state an iteration."""
+    around: tuple[Dim, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
+    channel, state = (("d", 1),), (("n", 1),)
+    axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
+    operands = {
+        **dict.fromkeys(("delta", "x", "y"), (*around, channel)),
+        **dict.fromkeys("bc", (*around, state)),
+        "a": (channel, state),
+    }
+    extents = {**axes, "d": out[-1], "n": shapes[2][-1]}
+    return LoopNest(extents, operands, frozenset("n"))
+
+
+# ---- in integers
+
+
+def state_steps(site: QuantizeInputs) -> Array:
+    """Size of a step of the states of every channel [D]: those of the worst inputs fit 16 bits.
+
+    Decays follow from the same delta as the terms, so a state is at most as large as at its
+    slowest decay for one delta in all steps: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
+    """
+    delta, x, b = (site.params(i) for i in range(3))
+    largest_delta = (delta.high - delta.zero_point) * delta.scale
+    slowest = np.maximum(np.abs(site.constant(4).astype(np.float64)).min(-1), 1e-30)
+    sums = np.minimum(site.out[-2] * largest_delta, largest_delta + 1.0 / slowest)
+    size = sums * (x.reach * x.scale) * (b.reach * b.scale) / STATE_MAX
+    return np.asarray(np.maximum(size, size.max() / FINEST))
+
+
+def quantize(site: QuantizeInputs) -> QuantizedParams:
+    """s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
+
+    dq, xq, B, C   less their zero points, B times 2^b_shift; dq at least 0
+    a              TABLE[p & 1023 of its first ten bits behind the point] >> whole part of
+                   p = dq (decay << decay_shift), halvings
+    y              (sum C s >> pre) mult + xq skip + offset >> shift
+    """
+    delta, x, b, c = (site.params(i) for i in range(4))
+    size = state_steps(site)
+    b_shift = int(math.log2(INT16_MAX / b.reach))
+    wanted = delta.scale * x.scale * (b.scale / 2.0**b_shift) * 2.0**DECAY_BITS / size
+    term_shift = int(np.clip(14 - math.frexp(wanted.max())[1], 0, 30))
+    numbers = {
+        "delta_zero": delta.zero_point, "x_zero": x.zero_point, "b_zero": b.zero_point,
+        "c_zero": c.zero_point, "b_shift": b_shift, "term_shift": term_shift,
+    }  # fmt: skip
+    term = np.minimum(np.rint(np.ldexp(wanted, term_shift)), 1 << 14).astype(np.int32)
+    decay, decay_shift = _halvings(site.constant(4), delta.scale)
+    requant, skip, bound = _readout(site, size)
+    arrays = {"term": term, "decay": decay, "skip": skip, "halves": TABLE, **requant.arrays}
+    scalars = {**numbers, "decay_shift": decay_shift, **requant.scalars}
+    largest = 2 * (INT16_MAX * (INT16_MAX + 1)) + HALF  # a s + u B + half
+    return QuantizedParams({**scalars, "acc_bound": max(bound, largest)}, arrays)
+
+
+def _halvings(a: Array, scale: float) -> tuple[Array, int]:
+    """(uint16 [D, N], shift): halvings in a step for each step of delta, in 2^-24."""
+    wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0**POINT)
+    wanted = np.minimum(wanted, PRODUCT_MAX // 255)
+    shift = max(0, int(wanted.max()).bit_length() - 16)
+    most = min((1 << 16) - 1, PRODUCT_MAX // 255 >> shift)
+    return np.minimum(np.rint(np.ldexp(wanted, -shift)), most).astype(np.uint16), shift
+
+
+def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
+    """(from sums of states, int32 [D] of x, largest intermediate)."""
+    x, c, y = site.params(1), site.params(3), site.target
+    real = c.scale * size / y.scale
+    d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(size))
+    most = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)
+    skipped = np.minimum(np.abs(d) * x.scale / y.scale * x.reach / real, 2.0**30)
+    bounds = np.ceil((most + skipped) * 1.02).astype(np.int64) + 512
+    requant = choose_requant(real, bounds, y.zero_point, y.element_type)
+    read = ((most >> requant.pre) + 1) * requant.mult.astype(np.int64)
+    read += np.abs(requant.offset.astype(np.int64))
+    room = (2**31 - 1 - read) // x.reach
+    skip = np.clip(np.rint(np.ldexp(d * x.scale / y.scale, requant.shift)), -room, room)
+    largest = read + np.abs(skip).astype(np.int64) * x.reach
+    return requant, skip.astype(np.int32), max(most, int(largest.max()))
+
+
+def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
+    """int8 of the shapes of `real` -> int8 [..., T, D]."""
+    dq = np.maximum(delta.astype(np.int64) - step["delta_zero"], 0)
+    xq = x.astype(np.int64) - step["x_zero"]
+    into = (b.astype(np.int64) - step["b_zero"]) << step["b_shift"]
+    out = c.astype(np.int64) - step["c_zero"]
+    shift = step["term_shift"]
+    term = (dq * xq * step["term"] + ((1 << shift) >> 1)) >> shift
+    term = np.clip(term, -INT16_MAX - 1, INT16_MAX)
+    decay = step["decay"].astype(np.int64) << step["decay_shift"]
+    state, sums = np.zeros((*x.shape[:-2], *decay.shape), np.int64), []
+    for now, more, to, read in zip(*map(steps, (dq, term, into, out)), strict=True):
+        halvings = np.minimum(now[..., None] * decay, HALVINGS)
+        index = (halvings >> (POINT - INDEX_BITS)) & ((1 << INDEX_BITS) - 1)
+        a = TABLE.astype(np.int64)[index] >> (halvings >> POINT)
+        moved = a * state + more[..., None] * to[..., None, :] + HALF
+        state = np.clip(moved >> DECAY_BITS, -INT16_MAX - 1, INT16_MAX)
+        sums.append((state * read[..., None, :]).sum(-1))
+    r = step.integers.requant
+    acc = (np.stack(sums, -2) >> r.pre) * r.mult + xq * step["skip"] + r.offset
+    return np.asarray(np.clip(acc >> r.shift, step.low, step.high), np.int8)
+
+
+SELECTIVE_SCAN = register(
+    OpDef(
+        name="selective_scan",
+        doc="selective scan of a state-space model (Mamba): states of 16 bits and their readout",
+        shape=same_shape,
+        nest=_nest,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        kernels=on_cluster(in_tiles),
+        weights=(4, 5),
+        multiplies=True,
+    )
+)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Selective scans in tiles: all steps of as many channels as fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, round_up
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.targets.chip import Engine
+
+STEPS = 32  # between barriers: STEPS of me_selective_scan_s8.c
+BLOCK = 4  # states that are moved together
+STEP_BYTES = 16  # of a core: what all states of a channel read in a step, and the sum of them
+READ_BYTES = 4  # of two halves that all channels read for a state in a step
+STATE_BYTES = 2
+OVERHEAD = 24  # cycles of a step of a channel, beside its states
+NUMBERS = (
+    *("delta_zero", "x_zero", "b_zero", "c_zero", "b_shift", "term_shift", "decay_shift", "pre"),
+)
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """delta, x, y [batch, T, D], b, c [batch, T, N]: cut between sequences and channels."""
+    *around, n, channels = step.out
+    batch, states = math.prod(around), step.shapes[2][-1]
+    filled = round_up(states, BLOCK)
+    lane, channel = (("b", 1),), (("d", 1),)
+    rows: tuple[Dim, ...] = (lane, (), channel)
+    signals = tuple(Operand(k, i, (batch, n, channels), rows) for i, k in enumerate(("delta", "x")))
+    reads = tuple(Operand(k, i, (batch, n, states), (lane, (), ())) for i, k in ((2, "b"), (3, "c")))
+    decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
+    packed = _channels(step)
+
+    def work(sizes: Sizes) -> Any:
+        """Cycles of the core that has most channels."""
+        own = np.ceil(sizes["d"] / engine.cores)
+        return sizes["b"] * n * (own * (filled + OVERHEAD / 12) + filled / engine.cores)
+
+    return TiledKernel(
+        function="me_selective_scan_s8",
+        axes={"b": batch, "d": channels},
+        split=("b", "d"),
+        operands=(
+            *signals,
+            *reads,
+            Operand("decay", "decay", decay.shape, (channel, ()), itemsize=2, array=decay),
+            Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
+            Operand.whole("halves", step["halves"]),
+            Operand("y", OUT, (batch, n, channels), rows),
+        ),
+        op={
+            "n": n,
+            "states": states,
+            **{name: step[name] for name in NUMBERS},
+            "halves": "@halves",
+            "scratch": "@scratch",
+        },
+        tile=_tile,
+        scratch=lambda sizes: (
+            STEPS * READ_BYTES * filled
+            + engine.cores * STEPS * STEP_BYTES
+            + round_up(sizes["d"] * filled * STATE_BYTES, 4)
+        ),
+        work=work,
+    )
+
+
+def _channels(step: QuantizedNode) -> Array:
+    """int32 [D, 5]: me_selective_channel of every channel."""
+    columns = [step[name] for name in ("term", "mult", "offset", "shift", "skip")]
+    return np.ascontiguousarray(np.stack(columns, -1), np.int32)
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    batch, _, channels = regions["y"].extent
+    names = ("delta", "x", "b", "c", "decay", "channels", "y")
+    return {**{name: f"@{name}" for name in names}, "batch": batch, "width": channels}

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that find selective scans: a scan with the products in front of it and its readout.
+
+Axes are followed by labels through views and broadcasts: one number for every axis of more than
+one element, None for the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, transpose
+
+Labels = tuple[int | None, ...]
+NOT_NEGATIVE = ("softplus", "sigmoid", "exp", "abs", "square")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A tensor, and labels of its axes."""
+
+    name: str
+    labels: Labels
+
+    @property
+    def axes(self) -> frozenset[int]:
+        return frozenset(label for label in self.labels if label is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Operands of a selective scan.
+
+    around, time, channel, state   labels; several of sequences and of channels
+    c   one tensor; of x and of B the factors
+    """
+
+    around: tuple[int, ...]
+    time: int
+    channel: tuple[int, ...]
+    state: int
+    delta: Labelled
+    x: tuple[Labelled, ...]
+    b: tuple[Labelled, ...]
+    c: tuple[Labelled, ...]
+    a: tuple[float, tuple[Labelled, ...]]
+
+
+@rewrites("sum")
+def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
+    """sum_n C h of the states h of a scan whose decays are exp(delta A) and terms delta x B."""
+    name = node.inputs[0]
+    labels = tuple(i if n > 1 else None for i, n in enumerate(graph.shape(name)))
+    state = [axis for axis in node.attrs["axes"] if labels[axis] is not None]
+    parts = _parts(graph, Labelled(name, labels), state[0]) if len(state) == 1 else None
+    if parts is None:
+        return None
+    patch, extents = GraphBuilder(graph, node), graph.shape(name)
+    rows = (*parts.around, parts.time)
+    of_channels = [(*((axis,) for axis in rows), parts.channel)] * 2
+    of_states = [(*((axis,) for axis in rows), (parts.state,))] * 2
+    factors = ((parts.delta,), parts.x, parts.b, parts.c)
+    operands = [
+        _product(patch, some, axes, extents)
+        for some, axes in zip(factors, (*of_channels, *of_states), strict=True)
+    ]
+    y = patch.add("selective_scan", *operands, patch.constant(_rates(graph, parts, extents)))
+    order = (*rows, *parts.channel)
+    y = reshape(patch, y, [extents[axis] for axis in order])
+    y = transpose(patch, y, [order.index(axis) for axis in sorted(order)])
+    return patch.last("reshape", y, shape=graph.shape(node.name))
+
+
+def _parts(graph: Graph, read: Labelled, state: int) -> Parts | None:
+    """What a readout sums up, if it is a selective scan's."""
+    scale, factors = _factors(graph, read)
+    scans = [x for x in factors if made_by(graph, x.name, "scan")]
+    c = tuple(x for x in factors if x not in scans)
+    if scale != 1.0 or len(scans) != 1 or not c:
+        return None
+    (scan,) = scans
+    node = graph.producer[scan.name]
+    time = scan.labels[node.attrs["axis"]]
+    rate = _exponent(graph, Labelled(node.inputs[0], scan.labels))
+    scale, term = _factors(graph, Labelled(node.inputs[1], scan.labels))
+    if rate is None or time is None or scale != 1.0:
+        return None
+    constant = tuple(x for x in rate[1] if graph.is_const(x.name))
+    deltas = [x for x in rate[1] if x not in constant]
+    if len(deltas) != 1 or deltas[0] not in term or not _not_negative(graph, deltas[0]):
+        return None
+    rest = list(term)
+    rest.remove(deltas[0])
+    b = tuple(x for x in rest if state in x.axes)
+    x = tuple(x for x in rest if state not in x.axes)
+    seen = frozenset[int]().union(*(some.axes for some in (*b, *c)))
+    around = tuple(sorted(seen - {time, state}))
+    channel = tuple(sorted(scan.axes - seen))
+    parts = Parts(around, time, channel, state, deltas[0], x, b, c, (rate[0], constant))
+    return parts if x and b and channel and _fits(graph, parts) else None
+
+
+def _fits(graph: Graph, parts: Parts) -> bool:
+    """Whether no operand has axes of another, and decays do not grow."""
+    rows = {*parts.around, parts.time}
+    if not all(some.axes <= rows | {*parts.channel} for some in (parts.delta, *parts.x)):
+        return False
+    scale, constants = parts.a
+    if any(graph.is_const(some.name) for some in (*parts.b, *parts.c, *parts.x)):
+        return False
+    own = {*parts.channel, parts.state}
+    signs = [np.sign(graph.constants[some.name]) for some in constants]
+    decays = scale * math.prod(float(sign.max()) for sign in signs) <= 0.0
+    alike = all(sign.max() == sign.min() or sign.min() >= 0 for sign in signs[1:])
+    return decays and alike and all(some.axes <= own for some in constants)
+
+
+def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
+    """A [D, N]."""
+    scale, constants = parts.a
+    axes = (*parts.channel, parts.state)
+    value = np.full([extents[axis] for axis in axes], scale)
+    for some in constants:
+        order = [some.labels.index(axis) for axis in axes if axis in some.axes]
+        kept = graph.constants[some.name].transpose(
+            *order, *(i for i, label in enumerate(some.labels) if label is None)
+        )
+        value = value * kept.reshape([extents[a] if a in some.axes else 1 for a in axes])
+    return np.asarray(value.reshape(-1, extents[parts.state]), np.float32)
+
+
+def _product(
+    patch: GraphBuilder,
+    factors: Iterable[Labelled],
+    axes: Sequence[tuple[int, ...]],
+    extents: Sequence[int],
+) -> str:
+    """The product of tensors with these axes, those of one group as one."""
+    made = [_ordered(patch, some, [a for group in axes for a in group], extents) for some in factors]
+    y = made[0]
+    for other in made[1:]:
+        y = patch.add("mul", y, other)
+    return reshape(patch, y, [math.prod(extents[a] for a in group) for group in axes])
+
+
+def _ordered(
+    patch: GraphBuilder, some: Labelled, axes: Sequence[int], extents: Sequence[int]
+) -> str:
+    """A tensor with these axes in this order, broadcast."""
+    has = [label for label in some.labels if label is not None]
+    y = reshape(patch, some.name, [extents[axis] for axis in has])
+    y = transpose(patch, y, [has.index(axis) for axis in axes if axis in has])
+    y = reshape(patch, y, [extents[axis] if axis in has else 1 for axis in axes])
+    return expand(patch, y, [extents[axis] for axis in axes])
+
+
+# ---- factors of a product
+
+
+def _viewed(graph: Graph, some: Labelled) -> Labelled:
+    """The tensor behind views and broadcasts, its axes labelled alike."""
+    while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
+        source = node.inputs[0]
+        labels = _labels_before(graph.shape(source), node, some.labels)
+        if labels is None:
+            return some
+        some = Labelled(source, labels)
+    return some
+
+
+def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels | None:
+    """Labels of what a view reads; None where it joins or parts axes."""
+    if node.op == "transpose":
+        by_axis = dict(zip(node.attrs["perm"], labels, strict=True))
+        return tuple(by_axis[axis] for axis in range(len(shape)))
+    if node.op == "expand":
+        return _aligned(shape, labels)
+    after = [(n, x) for n, x in zip(node.attrs["shape"], labels, strict=True) if n > 1]
+    if [n for n, _ in after] != [n for n in shape if n > 1]:
+        return None
+    left = iter(after)
+    return tuple(next(left)[1] if n > 1 else None for n in shape)
+
+
+def _aligned(shape: Sequence[int], labels: Labels) -> Labels:
+    """Labels of an operand that is broadcast to a tensor with `labels`."""
+    own = labels[len(labels) - len(shape) :]
+    return tuple(label if n > 1 else None for n, label in zip(shape, own, strict=True))
+
+
+def _factors(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
+    """A number and tensors whose product a tensor is."""
+    some = _viewed(graph, some)
+    node = graph.producer.get(some.name)
+    if node is None or "act" in node.attrs:
+        return 1.0, [some]
+    if node.op == "mul":
+        found = [
+            _factors(graph, Labelled(x, _aligned(graph.shape(x), some.labels))) for x in node.inputs
+        ]
+        return math.prod(f[0] for f in found), [x for f in found for x in f[1]]
+    scale = _scale(node.attrs["chain"]) if node.op == "table" else None
+    if scale is None:
+        return 1.0, [some]
+    factor, factors = _factors(graph, Labelled(node.inputs[0], some.labels))
+    return scale * factor, factors
+
+
+def _scale(chain: Sequence[tuple[object, ...]]) -> float | None:
+    """The factor of functions that only scale."""
+    scales = [float(str(f[1])) for f in chain if f[0] == "affine" and f[2] == 0.0]
+    return math.prod(scales) if len(scales) == len(chain) else None
+
+
+def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]] | None:
+    """Factors of z where a tensor is exp(z)."""
+    decay = _viewed(graph, decay)
+    node = made_by(graph, decay.name, "table")
+    if node is None or node.attrs["chain"][-1][0] != "exp":
+        return None
+    scale = _scale(node.attrs["chain"][:-1])
+    if scale is None:
+        return None
+    factor, factors = _factors(graph, Labelled(node.inputs[0], decay.labels))
+    return scale * factor, factors
+
+
+def _not_negative(graph: Graph, some: Labelled) -> bool:
+    node = made_by(graph, some.name, "table")
+    if node is None:
+        return False
+    last = node.attrs["chain"][-1]
+    return last[0] in NOT_NEGATIVE or (last[0] == "clamp" and last[1] >= 0.0)
+
+
+# ---- what is added to the result
+
+
+@rewrites("add")
+def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
+    """y + D x of a selective scan and its input x is one operator."""
+    shape = graph.shape(node.name)
+    labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
+    for ours, other in (node.inputs, node.inputs[::-1]):
+        if "act" in node.attrs or graph.shape(ours) != shape or graph.shape(other) != shape:
+            continue
+        y = _viewed(graph, Labelled(ours, labels))
+        scan = made_by(graph, y.name, "selective_scan")
+        if scan is None or len(scan.inputs) > 5 or len(graph.users[scan.name]) > 1:
+            continue
+        x = _viewed(graph, Labelled(scan.inputs[1], y.labels))
+        factor = _skip(graph, Labelled(other, labels), x, y.labels[-1])
+        if factor is not None:
+            patch = GraphBuilder(graph, node)
+            whole = patch.add(*(scan.op, *scan.inputs, patch.constant(factor)), **scan.attrs)
+            return patch.last("reshape", _restored(patch, whole, y.labels, labels), shape=shape)
+    return None
+
+
+def _restored(patch: GraphBuilder, whole: str, inner: Labels, labels: Labels) -> str:
+    """A selective scan's result with its axes in the order of labels."""
+    has = [label for label in inner if label is not None]
+    y = reshape(patch, whole, [n for n in patch.shape(whole) if n > 1])
+    return transpose(patch, y, [has.index(label) for label in labels if label is not None])
+
+
+def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array | None:
+    """D [channels] where a tensor is D x."""
+    product = _viewed(graph, other)
+    node = made_by(graph, product.name, "affine", "mul")
+    if node is None or "act" in node.attrs or channel is None:
+        return None
+    if node.op == "affine":
+        value, axis = graph.constants[node.inputs[1]], node.attrs["axis"]
+        only_scales = not graph.constants[node.inputs[2]].any()
+        same = _viewed(graph, Labelled(node.inputs[0], product.labels)) == x
+        return value if only_scales and same and product.labels[axis] == channel else None
+    for source, constant in (node.inputs, node.inputs[::-1]):
+        at = Labelled(constant, _aligned(graph.shape(constant), product.labels))
+        inner = Labelled(source, _aligned(graph.shape(source), product.labels))
+        if graph.is_const(constant) and at.axes == {channel} and _viewed(graph, inner) == x:
+            return graph.constants[constant].reshape(-1)
+    return None
+
+
+SELECTIVE: tuple[Rule, ...] = (find_selective_scan, skip_of_selective_scan)
