@@ -269,6 +269,12 @@ def draw_scan(rng: np.random.Generator) -> Case:
     return {"axis": 1}, [(1, steps, width)] * 2, []
 
 
+def draw_selective_scan(rng: np.random.Generator) -> Case:
+    steps, width, states = ints(rng, 2, 6, 3)
+    shapes = [(1, steps, width)] * 2 + [(1, steps, states)] * 2
+    return {}, shapes, [-np.abs(normal(rng, width, states)), normal(rng, width)]
+
+
 def draw_rotary(rng: np.random.Generator) -> Case:
     period, pairs, heads = ints(rng, 1, 5, 3)
     angle = rng.normal(size=(period, pairs))
@@ -395,6 +401,7 @@ CASES: Mapping[str, Draw] = {
     "rms_norm": lambda rng: draw_norm(rng, 1),
     "rotary": draw_rotary,
     "scan": draw_scan,
+    "selective_scan": draw_selective_scan,
     "slice": draw_slice,
     "softmax": draw_row,
     "spectrogram": draw_spectrogram,
@@ -406,6 +413,7 @@ CASES: Mapping[str, Draw] = {
 # Inputs that are factors of states: between -1 and 1, as in scan/cases.py. A larger factor makes
 # the rounding of a state to 1/128 of a step larger with every step; floats have no such rounding.
 DECAYS = {"scan": ("x0",)}
+NOT_NEGATIVE = {"selective_scan": ("x0",)}  # what decays are exponentials of
 ACTS = (
     (),
     (),
@@ -430,6 +438,7 @@ def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -
         for name, shape in inputs.items()
     }
     samples |= {x: np.tanh(samples[x]) for x in DECAYS.get(op, ())}
+    samples |= {x: np.abs(samples[x]) for x in NOT_NEGATIVE.get(op, ())}
     return planned(network(nodes, inputs, constants), samples)
 
 

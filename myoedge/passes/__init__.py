@@ -25,7 +25,8 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA)),
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
-    ("lower", (*FOLD, *SELECTIVE, *LOWER)),
+    ("scans", (*FOLD, *SELECTIVE, *SINK)),
+    ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

@@ -35,105 +35,121 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Operands of a selective scan.
-
-    around, time, channel, state   labels; several of sequences and of channels
-    c   one tensor; of x and of B the factors
-    """
+class Axes:
+    """Labels of a selective scan's axes: of sequences, of time, of channels, of states."""
 
     around: tuple[int, ...]
     time: int
     channel: tuple[int, ...]
     state: int
-    delta: Labelled
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return (*self.around, self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Operands of a selective scan: the factors of each; A is scale times constants."""
+
+    axes: Axes
+    delta: tuple[Labelled, ...]
     x: tuple[Labelled, ...]
     b: tuple[Labelled, ...]
     c: tuple[Labelled, ...]
-    a: tuple[float, tuple[Labelled, ...]]
+    scale: float
+    constants: tuple[Labelled, ...]
 
 
-@rewrites("sum")
+@rewrites("sum", "matmul")
 def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
     """sum_n C h of the states h of a scan whose decays are exp(delta A) and terms delta x B."""
-    name = node.inputs[0]
-    labels = tuple(i if n > 1 else None for i, n in enumerate(graph.shape(name)))
-    state = [axis for axis in node.attrs["axes"] if labels[axis] is not None]
-    parts = _parts(graph, Labelled(name, labels), state[0]) if len(state) == 1 else None
-    if parts is None:
+    read, extents = _readout(graph, node), graph.shape(node.inputs[0])
+    parts = None if read is None else _parts(graph, *read)
+    rates = None if parts is None or not _fits(graph, parts) else _rates(graph, parts, extents)
+    if parts is None or rates is None or rates.max() > 0.0:  # else states grow
         return None
-    patch, extents = GraphBuilder(graph, node), graph.shape(name)
-    rows = (*parts.around, parts.time)
-    of_channels = [(*((axis,) for axis in rows), parts.channel)] * 2
-    of_states = [(*((axis,) for axis in rows), (parts.state,))] * 2
-    factors = ((parts.delta,), parts.x, parts.b, parts.c)
-    operands = [
-        _product(patch, some, axes, extents)
-        for some, axes in zip(factors, (*of_channels, *of_states), strict=True)
-    ]
-    y = patch.add("selective_scan", *operands, patch.constant(_rates(graph, parts, extents)))
-    order = (*rows, *parts.channel)
+    patch, axes = GraphBuilder(graph, node), parts.axes
+    of_channels = (*((axis,) for axis in axes.rows), axes.channel)
+    of_states = (*of_channels[:-1], (axes.state,))
+    operands = [_product(patch, some, of_channels, extents) for some in (parts.delta, parts.x)]
+    operands += [_product(patch, some, of_states, extents) for some in (parts.b, parts.c)]
+    y = patch.add("selective_scan", *operands, patch.constant(rates))
+    order = (*axes.rows, *axes.channel)
     y = reshape(patch, y, [extents[axis] for axis in order])
     y = transpose(patch, y, [order.index(axis) for axis in sorted(order)])
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _parts(graph: Graph, read: Labelled, state: int) -> Parts | None:
-    """What a readout sums up, if it is a selective scan's."""
-    scale, factors = _factors(graph, read)
-    scans = [x for x in factors if made_by(graph, x.name, "scan")]
-    c = tuple(x for x in factors if x not in scans)
-    if scale != 1.0 or len(scans) != 1 or not c:
+def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int] | None:
+    """(factors of what is summed up over one axis, its label); labels are axes of the first
+    operand."""
+    shape = graph.shape(node.inputs[0])
+    labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
+    scale, factors = _factors(graph, Labelled(node.inputs[0], labels))
+    axes = node.attrs.get("axes", (len(shape) - 1,))
+    if node.op == "matmul":  # states [..., D, N] times C [..., N, 1]
+        other = graph.shape(node.inputs[1])
+        if other[-1] > 1 or len(other) > len(shape) or node.attrs:
+            return None
+        columns = (*labels[len(shape) - len(other) : -2], labels[-1], None)
+        kept = tuple(x if n > 1 else None for n, x in zip(other, columns, strict=True))
+        more, others = _factors(graph, Labelled(node.inputs[1], kept))
+        scale, factors = scale * more, factors + others
+    state = [label for axis in axes if (label := labels[axis]) is not None]
+    return (factors, state[0]) if len(state) == 1 and scale == 1.0 else None
+
+
+def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | None:
+    """Operands of the selective scan whose states a readout sums up, if there is one."""
+    scans = [some for some in factors if made_by(graph, some.name, "scan")]
+    if len(scans) != 1:
         return None
     (scan,) = scans
     node = graph.producer[scan.name]
-    time = scan.labels[node.attrs["axis"]]
-    rate = _exponent(graph, Labelled(node.inputs[0], scan.labels))
-    scale, term = _factors(graph, Labelled(node.inputs[1], scan.labels))
-    if rate is None or time is None or scale != 1.0:
+    decays, terms = (Labelled(name, scan.labels) for name in node.inputs)
+    time, (scale_of_term, term) = scan.labels[node.attrs["axis"]], _factors(graph, terms)
+    scale, rate = _exponent(graph, decays) or (1.0, [])
+    constants = tuple(some for some in rate if graph.is_const(some.name))
+    delta = tuple(some for some in rate if some not in constants)
+    if len(delta) != 1 or delta[0] not in term or time is None or scale_of_term != 1.0:
         return None
-    constant = tuple(x for x in rate[1] if graph.is_const(x.name))
-    deltas = [x for x in rate[1] if x not in constant]
-    if len(deltas) != 1 or deltas[0] not in term or not _not_negative(graph, deltas[0]):
-        return None
-    rest = list(term)
-    rest.remove(deltas[0])
-    b = tuple(x for x in rest if state in x.axes)
-    x = tuple(x for x in rest if state not in x.axes)
-    seen = frozenset[int]().union(*(some.axes for some in (*b, *c)))
-    around = tuple(sorted(seen - {time, state}))
-    channel = tuple(sorted(scan.axes - seen))
-    parts = Parts(around, time, channel, state, deltas[0], x, b, c, (rate[0], constant))
-    return parts if x and b and channel and _fits(graph, parts) else None
+    term.remove(delta[0])
+    c = tuple(some for some in factors if some is not scan)
+    b = tuple(some for some in term if state in some.axes)
+    x = tuple(some for some in term if state not in some.axes)
+    of_states = frozenset[int]().union(*(some.axes for some in (*b, *c)))
+    around = tuple(sorted(of_states - {time, state}))
+    axes = Axes(around, time, tuple(sorted(scan.axes - {*around, time, state})), state)
+    return Parts(axes, delta, x, b, c, scale, constants)
 
 
 def _fits(graph: Graph, parts: Parts) -> bool:
-    """Whether no operand has axes of another, and decays do not grow."""
-    rows = {*parts.around, parts.time}
-    if not all(some.axes <= rows | {*parts.channel} for some in (parts.delta, *parts.x)):
-        return False
-    scale, constants = parts.a
-    if any(graph.is_const(some.name) for some in (*parts.b, *parts.c, *parts.x)):
-        return False
-    own = {*parts.channel, parts.state}
-    signs = [np.sign(graph.constants[some.name]) for some in constants]
-    decays = scale * math.prod(float(sign.max()) for sign in signs) <= 0.0
-    alike = all(sign.max() == sign.min() or sign.min() >= 0 for sign in signs[1:])
-    return decays and alike and all(some.axes <= own for some in constants)
+    """Whether there is all of a selective scan, and no operand has axes of another."""
+    axes, computed = parts.axes, (*parts.delta, *parts.x, *parts.b, *parts.c)
+    rows, own = {*axes.rows, *axes.channel}, {*axes.channel, axes.state}
+    return (
+        bool(parts.x and parts.b and parts.c and axes.channel)
+        and all(some.axes <= rows for some in (*parts.delta, *parts.x))
+        and all(some.axes <= own for some in parts.constants)
+        and not any(graph.is_const(some.name) for some in computed)
+        and _not_negative(graph, parts.delta[0])
+    )
 
 
 def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
     """A [D, N]."""
-    scale, constants = parts.a
-    axes = (*parts.channel, parts.state)
-    value = np.full([extents[axis] for axis in axes], scale)
-    for some in constants:
-        order = [some.labels.index(axis) for axis in axes if axis in some.axes]
-        kept = graph.constants[some.name].transpose(
-            *order, *(i for i, label in enumerate(some.labels) if label is None)
+    axes = (*parts.axes.channel, parts.axes.state)
+    rates = np.full([extents[axis] for axis in axes], parts.scale, np.float32)
+    for some in parts.constants:
+        present = [axis for axis in axes if axis in some.axes]
+        value = graph.constants[some.name].reshape(
+            [extents[x] for x in some.labels if x is not None]
         )
-        value = value * kept.reshape([extents[a] if a in some.axes else 1 for a in axes])
-    return np.asarray(value.reshape(-1, extents[parts.state]), np.float32)
+        has = [label for label in some.labels if label is not None]
+        value = value.transpose([has.index(axis) for axis in present])
+        rates = rates * value.reshape([extents[a] if a in present else 1 for a in axes])
+    return np.asarray(rates.reshape(-1, extents[parts.axes.state]), np.float32)
 
 
 def _product(
@@ -143,7 +159,9 @@ def _product(
     extents: Sequence[int],
 ) -> str:
     """The product of tensors with these axes, those of one group as one."""
-    made = [_ordered(patch, some, [a for group in axes for a in group], extents) for some in factors]
+    made = [
+        _ordered(patch, some, [a for group in axes for a in group], extents) for some in factors
+    ]
     y = made[0]
     for other in made[1:]:
         y = patch.add("mul", y, other)
@@ -233,8 +251,10 @@ def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]] | N
 
 
 def _not_negative(graph: Graph, some: Labelled) -> bool:
-    node = made_by(graph, some.name, "table")
-    if node is None:
+    node = graph.producer.get(some.name)
+    while node is not None and node.op in ("slice", "reshape", "transpose", "expand"):
+        node = graph.producer.get(node.inputs[0])
+    if node is None or node.op != "table":
         return False
     last = node.attrs["chain"][-1]
     return last[0] in NOT_NEGATIVE or (last[0] == "clamp" and last[1] >= 0.0)

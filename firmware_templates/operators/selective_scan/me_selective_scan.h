@@ -15,7 +15,7 @@ typedef struct {
 /* n             steps
  * states        of a channel
  * b_shift       B is multiplied by 2**b_shift
- * decay_shift   decays are multiplied by 2**decay_shift: halvings for each step of delta, 24 bits
+ * decay_shift   decays are multiplied by 2**decay_shift: halvings for each step of delta, 22 bits
  *               behind the point
  * halves        2**-f in Q15, 1024 steps of f from 0 to 1
  * scratch       int32 [32][states, to multiples of 4], 512 bytes a core, int16 [width][states, alike] */

@@ -7,7 +7,7 @@
 
 /* STEPS   between barriers: B and C of so many are prepared for all channels
  * POINT, INDEX   bits behind the point of halvings, those of them that the table is read by */
-enum { STEPS = 32, BLOCK = 4, POINT = 24, INDEX = 10 };
+enum { STEPS = 32, BLOCK = 4, POINT = 22, INDEX = 10 };
 
 /* What all states of a channel read in a step, and the sum of what is read of them: delta, u in the
  * lower and in the upper half of a word. */

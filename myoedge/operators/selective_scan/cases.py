@@ -44,7 +44,7 @@ def _slack(case: Any) -> Array:
     term, of_term = step["term"] * 2.0 ** -step["term_shift"], 0.5 / step["term"][:, None]
     size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (15 - step["b_shift"]) / term[:, None]
     # of a decay: its halvings, then the table; its 15 bits besides
-    halvings = delta[..., None] / q[0].scale * 2.0 ** (step["decay_shift"] - 25)
+    halvings = delta[..., None] / q[0].scale * 2.0 ** (step["decay_shift"] - 23)
     state = error = np.zeros(())
     sums, errors = [], []
     for t in range(delta.shape[-2]):

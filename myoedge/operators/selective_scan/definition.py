@@ -14,6 +14,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.operators.base import (
     LoopNest,
@@ -28,13 +30,14 @@ from myoedge.operators.kernel import Dim, on_cluster
 from myoedge.operators.selective_scan.tiling import in_tiles
 
 INDEX_BITS = 10  # of the table of 2^-f
-POINT = 24  # bits behind the point of halvings in a step
+POINT = 22  # bits behind the point of halvings in a step
 HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 15 bits
 PRODUCT_MAX = (1 << 32) - 1
 DECAY_BITS = 15  # behind the point of a decay, and of what is added to a decayed state
 STATE_MAX = 32000  # that states reach at most, by the bound on them; 16 bits limit them
 INT16_MAX = (1 << 15) - 1
 FINEST = 16  # times the steps of the coarsest channel's states: multipliers keep 10 of 14 bits
+SKIP_MAX = 1 << 21  # times 255 a quarter of int32
 HALF = 1 << DECAY_BITS >> 1
 
 
@@ -82,6 +85,11 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 # ---- in integers
 
 
+def b_shift(b: QuantParams) -> int:
+    """B times two to so many fits 16 bits."""
+    return int(math.log2(INT16_MAX / b.reach))
+
+
 def state_steps(site: QuantizeInputs) -> Array:
     """Size of a step of the states of every channel [D]: those of the worst inputs fit 16 bits.
 
@@ -92,7 +100,7 @@ def state_steps(site: QuantizeInputs) -> Array:
     largest_delta = (delta.high - delta.zero_point) * delta.scale
     slowest = np.maximum(np.abs(site.constant(4).astype(np.float64)).min(-1), 1e-30)
     sums = np.minimum(site.out[-2] * largest_delta, largest_delta + 1.0 / slowest)
-    size = sums * (x.reach * x.scale) * (b.reach * b.scale) / STATE_MAX
+    size = sums * (x.reach * x.scale) * (b.scale * 2.0 ** (DECAY_BITS - b_shift(b))) / STATE_MAX
     return np.asarray(np.maximum(size, size.max() / FINEST))
 
 
@@ -106,12 +114,11 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     """
     delta, x, b, c = (site.params(i) for i in range(4))
     size = state_steps(site)
-    b_shift = int(math.log2(INT16_MAX / b.reach))
-    wanted = delta.scale * x.scale * (b.scale / 2.0**b_shift) * 2.0**DECAY_BITS / size
+    wanted = delta.scale * x.scale * (b.scale / 2.0 ** b_shift(b)) * 2.0**DECAY_BITS / size
     term_shift = int(np.clip(14 - math.frexp(wanted.max())[1], 0, 30))
     numbers = {
         "delta_zero": delta.zero_point, "x_zero": x.zero_point, "b_zero": b.zero_point,
-        "c_zero": c.zero_point, "b_shift": b_shift, "term_shift": term_shift,
+        "c_zero": c.zero_point, "b_shift": b_shift(b), "term_shift": term_shift,
     }  # fmt: skip
     term = np.minimum(np.rint(np.ldexp(wanted, term_shift)), 1 << 14).astype(np.int32)
     decay, decay_shift = _halvings(site.constant(4), delta.scale)
@@ -123,7 +130,7 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
 
 
 def _halvings(a: Array, scale: float) -> tuple[Array, int]:
-    """(uint16 [D, N], shift): halvings in a step for each step of delta, in 2^-24."""
+    """(uint16 [D, N], shift): halvings in a step for each step of delta, in 2^-22."""
     wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0**POINT)
     wanted = np.minimum(wanted, PRODUCT_MAX // 255)
     shift = max(0, int(wanted.max()).bit_length() - 16)
@@ -134,18 +141,24 @@ def _halvings(a: Array, scale: float) -> tuple[Array, int]:
 def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
     """(from sums of states, int32 [D] of x, largest intermediate)."""
     x, c, y = site.params(1), site.params(3), site.target
-    real = c.scale * size / y.scale
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(size))
     most = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)
-    skipped = np.minimum(np.abs(d) * x.scale / y.scale * x.reach / real, 2.0**30)
-    bounds = np.ceil((most + skipped) * 1.02).astype(np.int64) + 512
-    requant = choose_requant(real, bounds, y.zero_point, y.element_type)
-    read = ((most >> requant.pre) + 1) * requant.mult.astype(np.int64)
-    read += np.abs(requant.offset.astype(np.int64))
-    room = (2**31 - 1 - read) // x.reach
-    skip = np.clip(np.rint(np.ldexp(d * x.scale / y.scale, requant.shift)), -room, room)
-    largest = read + np.abs(skip).astype(np.int64) * x.reach
-    return requant, skip.astype(np.int32), max(most, int(largest.max()))
+    r = choose_requant(c.scale * size / y.scale, most, y.zero_point, y.element_type)
+    less, half = np.zeros_like(r.shift), (1 << 30) // ((most >> r.pre) + 1)
+    while True:  # x takes bits of the multiplier; without a shift both saturate, half of int32 each
+        shift = r.shift - less
+        mult = np.rint(np.ldexp(r.mult.astype(np.float64), -less)).astype(np.int64)
+        mult = np.where(shift > 0, mult, np.minimum(mult, half))
+        dropped = mult >> 1 if r.pre else 0  # the mean of the bits that the pre-shift drops
+        offset = ((np.int64(1) << shift) >> 1) + dropped + (np.int64(y.zero_point) << shift)
+        most_of_x = np.where(shift > 0, 2.0**31, SKIP_MAX)
+        skip = np.rint(np.ldexp(d * x.scale / y.scale, shift)).clip(-most_of_x, most_of_x)
+        largest = ((most >> r.pre) + 1) * mult + np.abs(skip) * x.reach + np.abs(offset)
+        beyond = (largest > INT32_MAX) & (shift > 0)
+        if not beyond.any():
+            requant = Requant(r.pre, *(v.astype(np.int32) for v in (mult, offset, shift)))
+            return requant, skip.astype(np.int32), max(most, int(largest.max()))
+        less = less + beyond
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:

@@ -33,7 +33,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     lane, channel = (("b", 1),), (("d", 1),)
     rows: tuple[Dim, ...] = (lane, (), channel)
     signals = tuple(Operand(k, i, (batch, n, channels), rows) for i, k in enumerate(("delta", "x")))
-    reads = tuple(Operand(k, i, (batch, n, states), (lane, (), ())) for i, k in ((2, "b"), (3, "c")))
+    reads = tuple(
+        Operand(k, i, (batch, n, states), (lane, (), ())) for i, k in ((2, "b"), (3, "c"))
+    )
     decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
     packed = _channels(step)
 
