@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
@@ -108,7 +109,49 @@ def test_older_operators_mean_what_they_meant(opset: int, tmp_path: Path) -> Non
 
 def test_a_batch_without_a_number_is_one(tmp_path: Path) -> None:
     onnx.save(network(9, "batch"), tmp_path / "old.onnx")
-    assert load_model(tmp_path / "old.onnx").graph.shape("x") == SHAPE
+    model = load_model(tmp_path / "old.onnx")
+    assert model.graph.shape("x") == SHAPE
+    assert "opset 9 converted to 13 by the onnx package" in model.notes
+
+
+def modern(opset: int) -> ModelProto:
+    """Operators whose attributes have become inputs since opset 13, as each opset has them."""
+    n = helper.make_node
+    axes = {"axes": [2, 3]} if opset < 18 else {}
+    parts = {} if opset < 18 else {"num_outputs": 2}
+    made = [
+        n("Conv", ["x", "filters", "bias"], ["a"], pads=[1, 1, 1, 1]),
+        n("BatchNormalization", ["a", "scale", "offset", "mean", "variance"], ["b"]),
+        n("Split", ["b"], ["c", "d"], axis=1, **parts),
+        n("Pad", ["c", "pads"], ["e"]),
+        n("ReduceMean", ["e"] if opset < 18 else ["e", "axes"], ["f"], keepdims=0, **axes),
+        n("ReduceMax", ["d"] if opset < 18 else ["d", "axes"], ["g"], keepdims=0, **axes),
+        n("Concat", ["f", "g"], ["h"], axis=1),
+        n("Softmax", ["h"], ["y"], axis=1),
+    ]
+    pads = numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")
+    last = numpy_helper.from_array(np.array([2, 3]), "axes")
+    names = {"filters", "bias", "scale", "offset", "mean", "variance"}
+    inputs = [helper.make_tensor_value_info("x", 1, SHAPE)]
+    output = helper.make_tensor_value_info("y", 1, (1, 4))
+    graph = helper.make_graph(made, "net", inputs, [output], [*tensors(names), pads, last])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+@pytest.mark.parametrize("opset", range(13, onnx.defs.onnx_opset_version() + 1))
+def test_files_of_every_later_opset_are_read(opset: int, tmp_path: Path) -> None:
+    """By onnxruntime, and those that not every release of it knows by onnx's own reference."""
+    onnx.save(modern(opset), tmp_path / "new.onnx")
+    x = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    session = (
+        onnxruntime.InferenceSession(tmp_path / "new.onnx")
+        if opset <= 20
+        else ReferenceEvaluator(modern(opset))
+    )
+    (wanted,) = session.run(None, {"x": x})
+    model = load_model(tmp_path / "new.onnx")
+    assert model.notes == ()
+    np.testing.assert_allclose(computed(model.graph, [x])[0], wanted, rtol=1e-4, atol=1e-5)
 
 
 def refused(path: Path) -> MyoedgeError:

@@ -33,8 +33,9 @@ ONE_FILE = (
 OWN = ("", "ai.onnx")  # two names of ONNX's own operators
 
 
-def read_onnx(path: Path) -> ModelProto:
-    """A checked model of opset OLDEST or later, its external data inside.
+def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
+    """A checked model of opset OLDEST or later, its external data inside, and a note where it was
+    converted.
 
     Errors: E101 unreadable, E104 damaged, E119 not as the format demands, E120 opset, E121
     external data.
@@ -57,13 +58,13 @@ def read_onnx(path: Path) -> ModelProto:
     _name_outputs_once(model.graph)
     _run_checker(model, path)
     if opset >= OLDEST:
-        return model
+        return model, ()
     try:
         model = convert.converted(model, OLDEST)
     except Unsupported as reason:
         raise wrong_opset(path, opset, newest, str(reason)) from None
     _run_checker(model, path)
-    return model
+    return model, (f"opset {opset} converted to {OLDEST} by the onnx package",)
 
 
 def opset_of(model: ModelProto) -> int:

@@ -71,8 +71,8 @@ def load_onnx(path: Path) -> Imported:
     operators (all of them), E112 weights that are not finite, E115 an output that is constant,
     E116 inputs of types that no operator reads.
     """
-    model = read_onnx(path)
-    graph, state = model.graph, Importing(path, opset_of(model))
+    model, notes = read_onnx(path)
+    graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
