@@ -123,28 +123,29 @@ def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
 def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """ONNX's RotaryEmbedding of heads [batch, H, N, D], or side by side [batch, N, H * D]."""
     x, heads_first = a["self"], len(out) == 4
+    tokens = out[2] if heads_first else out[1]
     if not heads_first and (a["num_heads"] < 1 or out[-1] % a["num_heads"]):
         raise Unsupported(f"{a['num_heads']} heads in {list(out)}")
     if not heads_first:
         x = reshape(d, x, (*out[:2], a["num_heads"], out[-1] // a["num_heads"]))
     cos, sin = (_of_positions(d.constants[a[name]], a["positions"]) for name in ("cos", "sin"))
-    same = all((table == table[:1]).all() for table in (cos, sin))
-    if heads_first and not same:  # rows of all batches, one behind the other
-        x = transpose(d, x, (0, 2, 1, 3))
-    axis = 2 if heads_first and same else 1
-    tokens, pairs = d.shape(x)[axis], cos.shape[-1]
-    if cos.shape != sin.shape or cos.shape[1] != tokens or cos.shape[0] not in (1, out[0]):
+    same, pairs = all((table == table[:1]).all() for table in (cos, sin)), cos.shape[-1]
+    if cos.shape != sin.shape or cos.shape[:2] not in ((1, tokens), (out[0], tokens)):
         raise ValueError(f"tables of {list(cos.shape)} for {list(out)}")
-    rows = [
-        d.constant((t[0] if same else t.reshape(-1, pairs)).astype(np.float32)) for t in (cos, sin)
-    ]
-    width, turned = d.shape(x)[-1], 2 * pairs
+    if heads_first and not same:
+        x = transpose(d, x, (0, 2, 1, 3))
+    heads, axis = d.shape(x), 2 if heads_first and same else 1
+    x = x if same else reshape(d, x, (1, heads[0] * tokens, *heads[2:]))  # batches in a row
+    width, turned = heads[-1], 2 * pairs
     if (a["dim"] or width) != turned or turned > width:
         raise ValueError(f"tables of {pairs} pairs for {a['dim'] or width} elements")
+    parts = (table[0] if same else table.reshape(-1, pairs) for table in (cos, sin))
+    rows = [d.constant(part.astype(np.float32)) for part in parts]
     attrs: dict[str, Any] = {"axis": axis, **({} if a["interleaved"] else {"halves": True})}
     y = d.add("rotary", slice_axis(d, x, 3, 0, turned), *rows, **attrs)
     if turned < width:
         y = d.add("concat", y, slice_axis(d, x, 3, turned, width), axis=3)
+    y = reshape(d, y, heads)
     return reshape(d, transpose(d, y, (0, 2, 1, 3)) if heads_first and not same else y, out)
 
 
