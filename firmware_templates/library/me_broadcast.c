@@ -4,9 +4,13 @@
 #include "me_intrinsics.h"
 #include "me_table.h"
 
-#define SHORT_ROW 8   /* elements: such rows are computed together */
-#define AT_A_TIME 128 /* elements of them, as operands of equal shapes */
-#define MANY_ROWS 32  /* which may be shared row by row */
+#define MANY_ROWS 32    /* which may be shared row by row */
+#define TOGETHER 4      /* rows of a turn, which are whole words */
+#define SINGLE_ROW 8    /* elements: longer rows of whole words are a turn each */
+#define UNEVEN_ROW 32   /* elements of rows that are not whole words */
+#define EVEN_ROW 128    /* elements of rows that are */
+#define AT_A_TIME 128   /* elements of rows that are copied */
+#define EVEN_SHARES 96 /* rows, of which shares are turns of several */
 
 /* The row that comes after: every loop but the innermost counts up as far as it must. */
 static void next_row(const me_binary_s8_tile *tile, int32_t *index, const int8_t **a, const int8_t **b)
@@ -22,76 +26,202 @@ static void next_row(const me_binary_s8_tile *tile, int32_t *index, const int8_t
     }
 }
 
-static int32_t elements(const me_binary_s8_tile *tile)
+/* The loops around a row, and where the operands are there. */
+static void set_index(const me_binary_s8_tile *tile, int32_t row_number, int32_t *index, const int8_t **a,
+                      const int8_t **b)
+{
+    for (int32_t d = tile->loops - 2; d >= 0; d--) {
+        const int32_t turns = d == 0 ? 0 : row_number / tile->extent[d]; /* a division takes 35 cycles */
+        index[d] = row_number - turns * tile->extent[d];
+        row_number = turns;
+        *a += index[d] * tile->a_step[d];
+        *b += index[d] * tile->b_step[d];
+    }
+}
+
+static int32_t rows_of(const me_binary_s8_tile *tile)
 {
     int32_t n = 1;
-    for (int32_t d = 0; d < tile->loops; d++)
+    for (int32_t d = 0; d < tile->loops - 1; d++)
         n *= tile->extent[d];
     return n;
 }
 
 static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
-/* n rows of `width` elements, row_step apart, as they repeat: x, or a copy of them in `dense`. */
-static const int8_t *as_dense(const int8_t *x, int32_t row_step, int32_t step, int32_t width, int32_t n, int8_t *dense)
+/* Short rows of a result from row number `first` on, of this core. */
+typedef struct {
+    const me_binary_s8_tile *tile;
+    const int8_t *a, *b;
+    int8_t *y;
+    int32_t width, left, index[ME_LOOPS];
+} me_short_rows;
+
+/* Copies of a part of an operand; words may be written behind the last element. */
+typedef struct {
+    _Alignas(4) int8_t a[AT_A_TIME + 4], b[AT_A_TIME + 4], order[TOGETHER * UNEVEN_ROW + 4];
+} me_copies;
+
+static int8_t *put_same(int8_t *to, int8_t value, int32_t n)
 {
-    if (step == 1 && row_step == width)
-        return x;
-    int8_t *to = dense;
-    if (step == 0)
-        for (int8_t *end = to + width; n > 0; n--, x += row_step, end += width) {
-            const uint32_t word = (uint8_t)*x * 0x01010101u;
-            do
-                me_put_w(&to, word);
-            while (to < end);
-            to = end;
-        }
-    else
-        for (; n > 0; n--, x += row_step)
-            for (int32_t i = 0; i < width; i++)
-                *to++ = x[i];
-    return dense;
+    int8_t *const end = to + n;
+    const uint32_t word = (uint8_t)value * 0x01010101u;
+    do
+        me_put_w(&to, word);
+    while (to < end);
+    return end;
 }
 
-/* Rows that are shared and computed several at a time. */
-static void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row, const void *op, int32_t rows)
+static int8_t *put_row(int8_t *to, const int8_t *x, int32_t step, int32_t n)
+{
+    if (step == 0)
+        return put_same(to, *x, n);
+    for (int8_t *const end = to + n; to < end;)
+        *to++ = *x++;
+    return to;
+}
+
+/* A row `rows` times. */
+static void put_rows(int8_t *to, const int8_t *x, int32_t n, int32_t rows)
+{
+    int8_t *at = put_row(to, x, 1, n), *const end = to + rows * n;
+    const int8_t *from = to;
+    while (n < 4 && at < end)
+        *at++ = *from++;
+    while (at < end)
+        me_put_w(&at, me_next_w(&from));
+}
+
+static bool is_single(int32_t width) { return width % 4 == 0 && width > SINGLE_ROW; }
+
+static int32_t rows_of_turn(int32_t width) { return is_single(width) ? 1 : TOGETHER; }
+
+/* For each row of a turn as many times the row's number as it has elements. */
+static void make_order(int8_t *order, int32_t width)
+{
+    for (int32_t r = 0; r < rows_of_turn(width); r++)
+        order = put_same(order, (int8_t)r, is_single(width) ? 4 : width);
+}
+
+/* An operand that has all elements of a turn, or repeats a row, of which `copy` holds a turn; how far
+ * it moves behind a turn. */
+static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy, int32_t *turn)
+{
+    *turn = row_step == width ? 0 : -rows_of_turn(width) * width;
+    if (row_step == width || is_single(width))
+        return x;
+    put_rows(copy, x, width, TOGETHER);
+    return copy;
+}
+
+/* n rows whose middle loop does not turn over, whole turns of them. */
+static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const void *op, int32_t n, me_copies *copies)
+{
+    const int32_t inner = at->tile->loops - 1, width = at->width, rows = rows_of_turn(width);
+    const int32_t a_row = at->tile->a_step[inner - 1], b_row = at->tile->b_step[inner - 1];
+    const bool swapped = at->tile->b_step[inner] == 0, spread = swapped || at->tile->a_step[inner] == 0;
+    const int8_t *a = swapped ? at->b : at->a, *b = swapped ? at->a : at->b;
+    me_turns block = {
+        .y = at->y, .turns = n / (rows == 1 ? 1 : TOGETHER), .words = rows * width / 4,
+        .order_step = is_single(width) ? 0 : 4, .swapped = swapped,
+    };
+    block.b = rows_or_row(b, swapped ? a_row : b_row, width, copies->b, &block.b_turn);
+    block.a = spread ? a : rows_or_row(a, a_row, width, copies->a, &block.a_turn);
+    if (spread) {
+        block.a_turn = rows;
+        block.order = copies->order;
+    }
+    kernel(op, &block);
+}
+
+/* Moves on by n rows, the last of which may be the middle loop's last. */
+static void skip(me_short_rows *at, int32_t n)
+{
+    const int32_t middle = at->tile->loops - 2;
+    at->y += n * at->width;
+    at->left -= n;
+    at->index[middle] += n - 1;
+    at->a += at->tile->a_step[middle] * (n - 1);
+    at->b += at->tile->b_step[middle] * (n - 1);
+    next_row(at->tile, at->index, &at->a, &at->b);
+}
+
+/* Up to n rows from copies. */
+static void run_copies(me_short_rows *at, me_row_kernel *row, const void *op, int32_t n, me_copies *copies)
+{
+    const int32_t inner = at->tile->loops - 1, width = at->width;
+    int8_t *const y = at->y, *a = copies->a, *b = copies->b;
+    for (int32_t i = least(n, least(AT_A_TIME / width, at->left)); i > 0; i--) {
+        a = put_row(a, at->a, at->tile->a_step[inner], width);
+        b = put_row(b, at->b, at->tile->b_step[inner], width);
+        skip(at, 1);
+    }
+    row(op, copies->a, copies->b, y, (int32_t)(at->y - y), 1, 1);
+}
+
+/* Whether a block has the operand: all elements, a row that repeats, or an element for every row. */
+static bool is_regular(const int32_t *step, int32_t inner, int32_t width)
+{
+    return step[inner] == 0 ? step[inner - 1] == 1 : step[inner - 1] == 0 || step[inner - 1] == width;
+}
+
+static bool has_blocks(const me_binary_s8_tile *tile, int32_t inner, int32_t width)
+{
+    return is_regular(tile->a_step, inner, width) && is_regular(tile->b_step, inner, width)
+        && (tile->a_step[inner] == 1 || tile->b_step[inner] == 1);
+}
+
+/* Whether rows are so short, or so many, that they are shared and run several at a time. */
+static bool are_short(const me_binary_s8_tile *tile, int32_t rows, me_turns_kernel *block)
+{
+    const int32_t inner = tile->loops - 1, width = tile->extent[inner];
+    return rows >= MANY_ROWS
+        && (width <= UNEVEN_ROW || (width % 4 == 0 && width <= EVEN_ROW && block && has_blocks(tile, inner, width)));
+}
+
+/* Rows that cores share one by one, or several where others would not begin at a word. */
+static int32_t rows_of_share(int32_t rows, int32_t width)
+{
+    return rows >= EVEN_SHARES ? rows_of_turn(width) : 1;
+}
+
+static void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
+                           int32_t first, int32_t last)
 {
     const int32_t inner = tile->loops - 1, middle = inner - 1, width = tile->extent[inner];
-    const int32_t first = ME_FIRST(rows), most = AT_A_TIME / width;
-    const int8_t *a = tile->a, *b = tile->b;
-    int8_t *y = tile->y + first * width;
-    int32_t index[ME_LOOPS], number = first;
-    _Alignas(4) int8_t dense_a[AT_A_TIME + 4], dense_b[AT_A_TIME + 4];
-    for (int32_t d = middle; d >= 0; d--) {
-        index[d] = number % tile->extent[d];
-        number /= tile->extent[d];
-        a += index[d] * tile->a_step[d];
-        b += index[d] * tile->b_step[d];
-    }
-    for (int32_t left = ME_LAST(rows) - first; left > 0;) {
-        const int32_t n = least(least(most, left), tile->extent[middle] - index[middle]);
-        row(op, as_dense(a, tile->a_step[middle], tile->a_step[inner], width, n, dense_a),
-            as_dense(b, tile->b_step[middle], tile->b_step[inner], width, n, dense_b), y, n * width, 1, 1);
-        y += n * width;
-        left -= n;
-        index[middle] += n - 1;
-        a += tile->a_step[middle] * (n - 1);
-        b += tile->b_step[middle] * (n - 1);
-        next_row(tile, index, &a, &b);
+    const int32_t unit = rows_of_turn(width);
+    const bool blocks = block && has_blocks(tile, inner, width);
+    me_short_rows at = {
+        .tile = tile, .a = tile->a, .b = tile->b, .y = tile->y + first * width, .width = width, .left = last - first,
+    };
+    me_copies copies;
+    set_index(tile, first, at.index, &at.a, &at.b);
+    if (blocks)
+        make_order(copies.order, width);
+    while (at.left > 0) {
+        const int32_t together = least(at.left, tile->extent[middle] - at.index[middle]), n = together & -unit;
+        if (blocks && n > 0) {
+            run_block(&at, block, op, n, &copies);
+            skip(&at, n);
+        } else
+            run_copies(&at, row, op, blocks && tile->extent[middle] >= unit ? together : at.left, &copies);
     }
 }
 
-void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, const void *op, const int8_t *table)
+void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
+                 const int8_t *table)
 {
-    const int32_t all = elements(tile), rows = all / tile->extent[tile->loops - 1];
-    if (tile->extent[tile->loops - 1] <= SHORT_ROW && rows >= MANY_ROWS) {
-        each_short_row(tile, row, op, rows);
-        const int32_t first = ME_FIRST(rows) * (all / rows), n = ME_LAST(rows) * (all / rows) - first;
-        if (table && n > 0)
-            me_table_row(table, tile->y + first, tile->y + first, n);
+    const int32_t rows = rows_of(tile);
+    if (are_short(tile, rows, block)) {
+        const int32_t width = tile->extent[tile->loops - 1], unit = rows_of_share(rows, width);
+        const int32_t shares = unit == 1 ? rows : (rows + TOGETHER - 1) / TOGETHER;
+        const int32_t first = unit * ME_FIRST(shares), last = least(unit * ME_LAST(shares), rows);
+        each_short_row(tile, row, block, op, first, last);
+        if (table && last > first)
+            me_table_row(table, tile->y + first * width, tile->y + first * width, (last - first) * width);
         return;
     }
-    const me_part part = me_part_of(all);
+    const me_part part = me_part_of(rows * tile->extent[tile->loops - 1]);
     const int32_t inner = tile->loops - 1, width = tile->extent[inner];
     const int32_t a_step = tile->a_step[inner], b_step = tile->b_step[inner];
     const int8_t *a = tile->a, *b = tile->b;
@@ -100,12 +230,7 @@ void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, const void *
     int32_t column = part.first - row_number * width;
     if (left <= 0)
         return;
-    for (int32_t d = inner - 1; d >= 0; d--) {
-        index[d] = row_number % tile->extent[d];
-        row_number /= tile->extent[d];
-        a += index[d] * tile->a_step[d];
-        b += index[d] * tile->b_step[d];
-    }
+    set_index(tile, row_number, index, &a, &b);
     for (int8_t *y = tile->y + part.first; left > 0; column = 0) {
         const int32_t n = width - column < left ? width - column : left;
         row(op, a + column * a_step, b + column * b_step, y, n, a_step, b_step);

@@ -4,6 +4,8 @@
 #ifndef ME_BROADCAST_H
 #define ME_BROADCAST_H
 
+#include <stdbool.h>
+
 #include "me_elementwise.h"
 #include "me_share.h"
 
@@ -22,9 +24,32 @@ static inline me_part me_part_of(int32_t n)
 typedef void me_row_kernel(const void *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n,
                          int32_t a_step, int32_t b_step);
 
+/* Short rows: `turns` of `words` words of the result, which lie one behind the other. Behind a turn a
+ * and b move by a_turn and b_turn bytes. Without `order` both move by a word from word to word, as b
+ * does with it; then byte j of word i of a turn is a[order[i * order_step + j]], of the first 4 bytes. */
+typedef struct {
+    const int8_t *a, *b;
+    int8_t *y;
+    int32_t turns, words, a_turn, b_turn;
+    const int8_t *order;
+    int32_t order_step; /* 4, or 0: all words take order[0 .. 3] */
+    int32_t swapped;    /* a and b are b and a of the operator */
+} me_turns;
+
+/* turns >= 1 */
+typedef void me_turns_kernel(const void *op, const me_turns *block);
+
+/* Element i of a turn, whose operand a begins at `a`. */
+static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t i)
+{
+    return block->order ? a[block->order[block->order_step == 0 ? i % 4 : i]] : a[i];
+}
+
 /* Runs `row` on this core's elements, then the table, which may be 0. Elements are shared, not rows,
- * so that any shape is balanced. */
-void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, const void *op, const int8_t *table);
+ * so that any shape is balanced; where there are many short rows these are, and run by `block` if it
+ * is not 0. */
+void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
+                 const int8_t *table);
 
 /* The row x; where it is one number, step 0, a word of it. */
 static inline const int8_t *me_word_or_row(const int8_t *x, int32_t step, int8_t word[4])

@@ -25,6 +25,17 @@
     .set AT_SCALE_LOW, 4        /* me_scale */
     .set AT_SCALE_HIGH, 8
 
+    .set AT_BLOCK_A, 0          /* me_turns */
+    .set AT_BLOCK_B, 4
+    .set AT_BLOCK_Y, 8
+    .set AT_TURNS, 12
+    .set AT_WORDS, 16
+    .set AT_A_TURN, 20
+    .set AT_B_TURN, 24
+    .set AT_ORDER, 28
+    .set AT_ORDER_STEP, 32
+    .set AT_SWAPPED, 36
+
 /* the bytes of a word as halves: even those of bytes 0 and 2, odd those of 1 and 3; word is lost */
 .macro halves even, odd
     pv_sra8_h \odd, \even
@@ -48,30 +59,8 @@
     pv_min_b \word, \word, \high
 .endm
 
-/* t0, t1 multipliers, t2 offset, a7 shift, t3, t4 limits in all bytes; s0 and s1 are free */
-.macro begin_add
-    addi sp, sp, -16
-    sw s0, 0(sp)
-    sw s1, 4(sp)
-    lw t3, AT_ADD_LOW(a0)
-    lw t4, AT_ADD_HIGH(a0)
-    me_repeat_b t3, t0
-    me_repeat_b t4, t0
-    lw t0, AT_A_MULT(a0)
-    lw t1, AT_B_MULT(a0)
-    lw t2, AT_ADD_OFFSET(a0)
-    lw a7, AT_ADD_SHIFT(a0)
-.endm
-
-/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
-me_function me_add_words
-    begin_add
-    pv_pack_h t0, t0, t0
-    pv_pack_h t1, t1, t1
-    me_cache_line
-    lp_setup 0, a4, .Ladd_last
-    p_lw_r t5, a5, a1           /* a: t5 bytes 0 and 2, s0 bytes 1 and 3 */
-    p_lw_r t6, a6, a2           /* b: t6, s1 */
+/* words t5 of a and t6 of b -> t6; a0, a4, s0 and s1 are lost */
+.macro add_word
     halves t5, s0
     halves t6, s1
     p_muls a0, t5, t0
@@ -83,24 +72,8 @@ me_function me_add_words
     p_macs a4, s1, t1
     p_machhs s0, s1, t1
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4
-.Ladd_last:
-    p_sw t6, 4, a3
-    lw s0, 0(sp)
-    lw s1, 4(sp)
-    addi sp, sp, 16
-    ret
-me_end me_add_words
-
-me_function me_add_words_8
-    begin_add
-    andi t0, t0, 255
-    andi t1, t1, 255
-    pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
-    slli t1, t0, 8              /* for bytes 1 */
-    me_cache_line
-    lp_setup 0, a4, .Ladd_8_last
-    p_lw_r t5, a5, a1
-    p_lw_r t6, a6, a2
+.endm
+.macro add_word_8
     srli s0, t5, 16
     pv_pack_h t5, t6, t5        /* a0 a1 b0 b1 */
     p_insert_low t6, s0         /* a2 a3 b2 b3 */
@@ -109,35 +82,8 @@ me_function me_add_words_8
     pv_dotsp_b t5, t6, t0
     pv_dotsp_b s0, t6, t1
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4
-.Ladd_8_last:
-    p_sw t6, 4, a3
-    lw s0, 0(sp)
-    lw s1, 4(sp)
-    addi sp, sp, 16
-    ret
-me_end me_add_words_8
-
-/* the same arguments */
-me_function me_mul_words
-    addi sp, sp, -16
-    sw s0, 0(sp)
-    sw s1, 4(sp)
-    sw s2, 8(sp)
-    sw s3, 12(sp)
-    lw t3, AT_LOW(a0)
-    lw t4, AT_HIGH(a0)
-    me_repeat_b t3, t0
-    me_repeat_b t4, t0
-    lw t0, AT_A_ZERO(a0)
-    lw t1, AT_B_ZERO(a0)
-    lw t2, AT_OFFSET(a0)
-    lw a7, AT_SHIFT(a0)
-    lw s2, AT_MULT(a0)
-    lw s3, AT_PRE(a0)
-    me_cache_line
-    lp_setup 0, a4, .Lmul_last
-    p_lw_r t5, a5, a1
-    p_lw_r t6, a6, a2
+.endm
+.macro mul_word
     halves t5, s0
     halves t6, s1
     pv_sub_sc_h t5, t5, t0
@@ -157,6 +103,105 @@ me_function me_mul_words
     mul t5, t5, s2
     mul s0, s0, s2
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+.endm
+
+/* t0, t1 multipliers, t2 offset, a7 shift, t3, t4 limits in all bytes */
+.macro load_sum
+    lw t3, AT_ADD_LOW(a0)
+    lw t4, AT_ADD_HIGH(a0)
+    me_repeat_b t3, t0
+    me_repeat_b t4, t0
+    lw t0, AT_A_MULT(a0)
+    lw t1, AT_B_MULT(a0)
+    lw t2, AT_ADD_OFFSET(a0)
+    lw a7, AT_ADD_SHIFT(a0)
+.endm
+.macro load_add             /* multipliers in both halves */
+    load_sum
+    pv_pack_h t0, t0, t0
+    pv_pack_h t1, t1, t1
+.endm
+.macro load_add_8
+    load_sum
+    andi t0, t0, 255
+    andi t1, t1, 255
+    pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
+    slli t1, t0, 8              /* for bytes 1 */
+.endm
+/* t0, t1 zero points, s2 multiplier, s3 pre, the others alike */
+.macro load_mul
+    lw t3, AT_LOW(a0)
+    lw t4, AT_HIGH(a0)
+    me_repeat_b t3, t0
+    me_repeat_b t4, t0
+    lw t0, AT_A_ZERO(a0)
+    lw t1, AT_B_ZERO(a0)
+    lw t2, AT_OFFSET(a0)
+    lw a7, AT_SHIFT(a0)
+    lw s2, AT_MULT(a0)
+    lw s3, AT_PRE(a0)
+.endm
+.macro swap
+    mv t5, t0
+    mv t0, t1
+    mv t1, t5
+.endm
+.macro swap_8
+    srli t5, t0, 16
+    pv_pack_h t0, t0, t5
+    slli t1, t0, 8
+.endm
+.macro begin_add load
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    \load
+.endm
+
+/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
+me_function me_add_words
+    begin_add load_add
+    me_cache_line
+    lp_setup 0, a4, .Ladd_last
+    p_lw_r t5, a5, a1           /* a: t5 bytes 0 and 2, s0 bytes 1 and 3 */
+    p_lw_r t6, a6, a2           /* b: t6, s1 */
+    add_word
+.Ladd_last:
+    p_sw t6, 4, a3
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    addi sp, sp, 16
+    ret
+me_end me_add_words
+
+me_function me_add_words_8
+    begin_add load_add_8
+    me_cache_line
+    lp_setup 0, a4, .Ladd_8_last
+    p_lw_r t5, a5, a1
+    p_lw_r t6, a6, a2
+    add_word_8
+.Ladd_8_last:
+    p_sw t6, 4, a3
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    addi sp, sp, 16
+    ret
+me_end me_add_words_8
+
+/* the same arguments */
+me_function me_mul_words
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    sw s2, 8(sp)
+    sw s3, 12(sp)
+    load_mul
+    me_cache_line
+    lp_setup 0, a4, .Lmul_last
+    p_lw_r t5, a5, a1
+    p_lw_r t6, a6, a2
+    mul_word
 .Lmul_last:
     p_sw t6, 4, a3
     lw s0, 0(sp)
@@ -166,6 +211,67 @@ me_function me_mul_words
     addi sp, sp, 16
     ret
 me_end me_mul_words
+
+/* a0 op, a1 block; s2 and s3 as `load` has them, s4 words, s5 .. s8: within order, order, its step, a */
+.macro block_of load, swap, word
+    addi sp, sp, -48
+    me_saved sw, 9
+    \load
+    lw a4, AT_SWAPPED(a1)
+    beqz a4, .Las_given\@
+    \swap
+.Las_given\@:
+    lw a2, AT_BLOCK_B(a1)
+    lw a3, AT_BLOCK_Y(a1)
+    lw a4, AT_TURNS(a1)
+    lw s4, AT_WORDS(a1)
+    lw a5, AT_A_TURN(a1)
+    lw a6, AT_B_TURN(a1)
+    lw s6, AT_ORDER(a1)
+    lw s7, AT_ORDER_STEP(a1)
+    lw a1, AT_BLOCK_A(a1)
+    bnez s6, .Lordered\@
+    me_cache_line
+    lp_setup 1, a4, .Lturn_last\@
+    lp_setup 0, s4, .Lword_last\@
+    p_lw t5, 4, a1
+    p_lw t6, 4, a2
+    \word
+.Lword_last\@:
+    p_sw t6, 4, a3
+    add a1, a1, a5
+.Lturn_last\@:
+    add a2, a2, a6
+    j .Ldone\@
+.Lordered\@:
+    mv s5, s6
+    me_cache_line
+    lp_setup 1, a4, .Lordered_turn_last\@
+    p_lw_r s8, a5, a1
+    lp_setup 0, s4, .Lordered_word_last\@
+    p_lw_r t5, s7, s5
+    p_lw t6, 4, a2
+    pv_shuffle_b t5, s8, t5
+    \word
+.Lordered_word_last\@:
+    p_sw t6, 4, a3
+    mv s5, s6
+.Lordered_turn_last\@:
+    add a2, a2, a6
+.Ldone\@:
+    me_saved lw, 9
+    addi sp, sp, 48
+    ret
+.endm
+me_function me_add_turns
+    block_of load_add, swap, add_word
+me_end me_add_turns
+me_function me_add_turns_8
+    block_of load_add_8, swap_8, add_word_8
+me_end me_add_turns_8
+me_function me_mul_turns
+    block_of load_mul, swap, mul_word
+me_end me_mul_turns
 
 /* a0 each, a1 scale, a2 x, a3 y, a4 n */
 me_function me_affine_row

@@ -18,8 +18,8 @@
 #include "me_scale.h"
 
 /* c: input channels. Padding has the value x_zero.
- * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights; then
- * windows are read where they lie in tile.padded. For dilation_w = 1 only.
+ * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights, those of
+ * 4 are one; then windows are read where they lie in tile.padded. For dilation_w = 1 only.
  * in_place: windows of one piece each are read where they lie, across words: in tile.padded, or in x
  * where they lie in it and are whole words long
  * together: windows of many taps are gathered once, by all cores; narrow and in_place are 0. What a gathered window has

@@ -78,9 +78,9 @@ class Asked:
 
     @property
     def narrow(self) -> bool:
-        """Whether rows of the kernel are filled to words: three taps each."""
-        three = self.kernel[1] * self.c == 3 and self.kernel[0] > 1
-        return self.padded and three and self.dilation[1] == 1
+        """Whether rows of the kernel are words, of three taps or four."""
+        in_word = self.kernel[1] * self.c in (3, 4) and self.kernel[0] > 1
+        return self.padded and in_word and self.dilation[1] == 1
 
 
 def _drawn(rng: np.random.Generator, *shape: int) -> Array:
@@ -130,11 +130,11 @@ def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
 
 
 def packed(a: Asked, weight: Array) -> Array:
-    """Of rows of three taps, each with a zero behind it."""
+    """Rows of three taps have a zero behind them."""
     if not a.narrow:
         return packed_weights(weight)
-    rows = weight.reshape(a.k, a.kernel[0], 3)
-    return packed_weights(np.pad(rows, ((0, 0), (0, 0), (0, 1))))
+    rows = weight.reshape(a.k, a.kernel[0], -1)
+    return packed_weights(np.pad(rows, ((0, 0), (0, 0), (0, 4 - rows.shape[-1]))))
 
 
 def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, QuantizedNode]:

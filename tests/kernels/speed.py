@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import myoedge
 from myoedge.building.loading import load_model
@@ -123,6 +123,18 @@ def seeded() -> np.random.Generator:
     return np.random.default_rng(9)
 
 
+def moved(function: Callable[..., Tensor], count: int, *shape: int) -> Layer:
+    """A function of `count` tensors of one shape."""
+    return Layer(Function(function), (shape,) * count)
+
+
+def rotated_halves(x: Tensor) -> Tensor:
+    """Halves of [..., 128, 64] turned, as rotate_half does."""
+    angles = torch.outer(torch.arange(128.0), 100.0 ** (-torch.arange(32.0) / 32)).repeat(1, 2)
+    a, b = x.chunk(2, -1)
+    return x * angles.cos() + torch.cat((-b, a), -1) * angles.sin()
+
+
 def pooled(op: str, n: int, c: int) -> Callable[[], tuple[str, Case]]:
     return lambda: (
         "pool",
@@ -216,6 +228,8 @@ ROWS: Mapping[str, Row] = {
     "conv 1x15 8x400, 1 -> 2": Row(
         92_640, from_l2=lambda: Layer(Last(nn.Conv2d(1, 2, (1, 15))), ((1, 8, 400, 1),))
     ),
+    "conv 3x3 64x64, 1 -> 8": Row(294_912, from_l2=conv((1, 64, 64, 1), 8, 3)),
+    "conv 5x5 32x32, 1 -> 4": Row(102_400, from_l2=conv((1, 32, 32, 1), 4, 5)),
     "depthwise 3x3 16x16x64": Row(
         147_456,
         kernel=lambda: ("depthwise", case_of(seeded(), Conv(16, 16, 64), simple=True)),
@@ -257,6 +271,10 @@ ROWS: Mapping[str, Row] = {
     ),
     "product 256x4": Row(1024, kernel=paired("mul", (256, 4), (256, 4)), unit="result"),
     "product 256x1 times 256x4": Row(1024, kernel=paired("mul", (256, 1), (256, 4)), unit="result"),
+    "product 64x64x1 times 64x1x16": Row(
+        65_536, kernel=paired("mul", (64, 64, 1), (64, 1, 16)), unit="result"
+    ),
+    "sum 256x64 and 64": Row(16_384, kernel=paired("add", (256, 64), (64,)), unit="result"),
     "table 16384": Row(
         16_384,
         kernel=lambda: ("elementwise", table_cases()[0]),
@@ -322,6 +340,18 @@ ROWS: Mapping[str, Row] = {
         16_384,
         from_l2=lambda: Layer(Function(lambda x: (x != 0).float()), ((16_384,),), 1000),
         unit="result",
+    ),
+    "two tensors of 8192, interleaved": Row(
+        16_384, from_l2=lambda: moved(lambda a, b: torch.stack((a, b), -1), 2, 8192), unit="result"
+    ),
+    "columns of 4096 x 4, four tensors": Row(
+        16_384, from_l2=lambda: moved(lambda a: a.unbind(-1), 1, 4096, 4), unit="result"
+    ),
+    "angles of 16384 points": Row(
+        16_384, from_l2=lambda: moved(torch.atan2, 2, 16_384), unit="result"
+    ),
+    "rotary embedding of halves 128 x 64": Row(
+        8192, from_l2=lambda: Layer(Function(rotated_halves), ((1, 128, 64),)), unit="result"
     ),
     "copy 16384": Row(
         16_384,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from myoedge.operators.base import OPS
+from myoedge.operators.conv import tiling as conv_tiling
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
@@ -107,6 +108,20 @@ def test_convolutions_on_ne16_equal_numpy(tmp_path: Path) -> None:
     orders = {tuple(order) for function, *order in found if function == "me_ne16_conv_s8"}
     assert any(order[-1:] == ("k",) for order in orders)
     assert any("k" in order[:-1] for order in orders)
+
+
+def test_results_of_a_row_that_are_computed_together_equal_numpy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are cut so wherever they can be, whether that is faster or not."""
+    monkeypatch.setattr(conv_tiling, "FEW_INPUTS", 99)
+    monkeypatch.setattr(conv_tiling, "MANY_WINDOWS", 0)
+    monkeypatch.setattr(conv_tiling, "PLACED", 1e6)
+    cases = drawn("conv", SLOW_COUNT, 5)
+    ways = [(case.step.out[-1], in_rooms(case, 0).kernel) for case in cases]
+    wider = [k for k, kernel in ways if "k" in kernel.axes and 4 * kernel.axes["k"] >= 2 * k + 3]
+    assert len(wider) > 3
+    assert differences(cases, tmp_path) == ""
 
 
 def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:

@@ -17,5 +17,5 @@ static void maximum_row(const void *params, const int8_t *a, const int8_t *b, in
 
 void me_maximum_s8(const me_maximum_s8_params *op, const me_maximum_s8_tile *tile)
 {
-    me_each_row(tile, maximum_row, op, op->scale.table);
+    me_each_row(tile, maximum_row, 0, op, op->scale.table);
 }

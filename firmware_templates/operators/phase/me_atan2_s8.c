@@ -31,5 +31,5 @@ static void atan2_row(const void *params, const int8_t *a, const int8_t *b, int8
 
 void me_atan2_s8(const me_atan2_s8_params *op, const me_atan2_s8_tile *tile)
 {
-    me_each_row(tile, atan2_row, op, op->scale.table);
+    me_each_row(tile, atan2_row, 0, op, op->scale.table);
 }

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import round_up
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes
 from myoedge.operators.products import gemm as dense
@@ -67,9 +69,9 @@ class Spatial:
 
     @property
     def narrow(self) -> bool:
-        """Whether rows of the kernel are three taps: with a zero, a word that is read at once."""
-        three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
-        return three and self.dilation[1] == 1
+        """Whether a row of the kernel is a word of taps, one perhaps a zero: read at once."""
+        in_word = self.kernel[1] * self.x[-1] in (3, 4) and self.kernel[0] > 1
+        return in_word and self.dilation[1] == 1
 
     @property
     def crossing(self) -> bool:
@@ -127,6 +129,13 @@ class Spatial:
         x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
         return replace(self, x=x, y=y)
 
+    def joined(self, n: int) -> Spatial:
+        """n results of a row as one of n times the channels, of a kernel that covers theirs."""
+        (*outer, columns, k), stride = self.y, self.stride[1]
+        kernel = (self.kernel[0], self.kernel[1] + (n - 1) * stride)
+        y = (*outer, columns // n, n * k)
+        return replace(self, y=y, kernel=kernel, stride=(self.stride[0], n * stride))
+
     def axes(self) -> dict[str, int]:
         n, t0, t1, _ = self.y
         taps = {"r0": self.kernel[0], "r1": self.kernel[1], "s1": 1 + self.unread}
@@ -154,6 +163,16 @@ class Spatial:
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
         return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}
+
+
+def joined_weight(weight: Array, n: int, stride: int) -> Array:
+    """Weights [K, *kernel, C] of a convolution that is joined: [n * K, *its kernel, C]."""
+    weight = weight if weight.ndim == 4 else weight[:, None]
+    k, rows, columns, c = weight.shape
+    wide = np.zeros((n, k, rows, columns + (n - 1) * stride, c), weight.dtype)
+    for i in range(n):
+        wide[i, :, :, i * stride : i * stride + columns] = weight
+    return wide.reshape(n * k, *wide.shape[2:])
 
 
 def tile_fields(regions: Mapping[str, Region]) -> Fields:

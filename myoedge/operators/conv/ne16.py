@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.geometry import Spatial, tile_fields
+from myoedge.operators.conv.geometry import Spatial, joined_weight, tile_fields
 from myoedge.operators.kernel import BrokenRule, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import (
     JOB,
@@ -76,7 +76,7 @@ class Way:
         for n in JOINED:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
-                ways.append(Way(_joined(conv, n), number, scale, n))
+                ways.append(Way(conv.joined(n), number, scale, n))
         return replace(min(ways, key=Way.layer_cycles), keeps_scratch=keeps_scratch)
 
     @staticmethod
@@ -217,25 +217,6 @@ def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
     return found
 
 
-def _joined(conv: Spatial, n: int) -> Spatial:
-    """The convolution with n results of a row as one of n times the channels, of a kernel that
-    covers theirs: more of the engine's 32 outputs are used, and windows overlap less."""
-    (*outer, columns, k), stride = conv.y, conv.stride[1]
-    kernel = (conv.kernel[0], conv.kernel[1] + (n - 1) * stride)
-    y = (*outer, columns // n, n * k)
-    return replace(conv, y=y, kernel=kernel, stride=(conv.stride[0], n * stride))
-
-
-def _joined_weight(weight: Array, way: Way, stride: int) -> Array:
-    """[K, *kernel, C] -> [K of the way, *its kernel, C]."""
-    weight, n = weight if weight.ndim == 4 else weight[:, None], way.joined
-    k, rows, columns, c = weight.shape
-    wide = np.zeros((n, k, rows, columns + (n - 1) * stride, c), weight.dtype)
-    for i in range(n):
-        wide[i, :, :, i * stride : i * stride + columns] = weight
-    return wide.reshape(n * k, *wide.shape[2:])
-
-
 def _is_filter(conv: Spatial) -> bool:
     return conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1)
 
@@ -276,7 +257,7 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
     """Tiles of jobs that read the input in this way."""
     table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
     stride = Spatial.of(step).stride[1]
-    planes = _planes(_joined_weight(step["weight"], way, stride), way.number)
+    planes = _planes(joined_weight(step["weight"], way.joined, stride), way.number)
     conv, k, in_row = way.conv, way.conv.y[-1], way.number == DEPTHWISE_ROW
     cut: Dim = (("k", 1),) if groups == 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles
-from myoedge.operators.conv.geometry import Spatial, tile_fields
+from myoedge.operators.conv.geometry import Spatial, joined_weight, tile_fields
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
@@ -42,6 +42,10 @@ FEW_CHANNELS = 64  # up to here images are brought in with their padding, which 
 PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
 IN_PLACE = 67  # words that a tile's start takes as long as, from seven layers of 10 to 96 windows
 CROSSING = 1.35  # times the work, where windows are read as they lie, across words
+TOGETHER = (2, 4, 8)  # results of a row that are computed as one
+FEW_INPUTS, FEW_RESULTS = 2, 32  # channels of what they read, and of them together, at most
+MANY_WINDOWS = 128  # below, larger weights take as long as windows do that are left out
+PLACED = 0.3  # words that a window's place takes as long as
 ONE_ROW = 9 / 24  # of a block's instructions of 16 bits, a window alone
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
@@ -196,10 +200,13 @@ def has_wide_windows(step: QuantizedNode) -> bool:
 def _dense_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Spatial, *, once: bool = False
 ) -> TiledKernel:
+    n = 1 if once else _results_together(step, conv, engine.cores)
+    weight, channels = joined_weight(step["weight"], n, conv.stride[1]), packed_channels(step)
+    conv = conv.joined(n)
     c, k = conv.x[-1], conv.y[-1]
     table, how = table_operand(step), _Dense.of(step, conv, engine.cores, once=once)
-    packed = _packed(step["weight"], conv)
-    weights = weight_operands(packed, packed_channels(step), k, conv.group)
+    packed = _packed(weight, conv)
+    weights = weight_operands(packed, np.concatenate([channels] * n), k, conv.group)
     ways = {name: int(value) for name, value in how.ways.items()}
     x = replace(conv.read(()), row_stride="row_stride")
     return TiledKernel(
@@ -214,6 +221,24 @@ def _dense_in_tiles(
         scratch=how.scratch,
         work=how.work,
     )
+
+
+def _results_together(step: QuantizedNode, conv: Spatial, cores: int) -> int:
+    """Results of a row that are computed as one, of so many times the channels: few channels fill
+    no block, and windows are read once for all of them."""
+    if conv.groups > 1 or conv.dilation[1] > 1 or conv.x[-1] > FEW_INPUTS:
+        return 1
+    if math.prod(conv.y[1:3]) < MANY_WINDOWS:
+        return 1
+
+    def work(n: int) -> float:
+        joined = conv.joined(n)
+        sizes = {"t0": joined.y[1], "t1": joined.y[2], "k": ceil_div(joined.y[-1], BLOCK)}
+        windows = math.prod(joined.y[1:3]) / cores
+        return float(_Dense.of(step, joined, cores).work(sizes)) + PLACED * windows
+
+    possible = [n for n in TOGETHER if conv.y[2] % n == 0 and n * conv.y[-1] <= FEW_RESULTS]
+    return min([1, *possible], key=work)
 
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
@@ -271,7 +296,7 @@ def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
 def _packed(weight: Array, conv: Spatial) -> Array:
     """Group by group."""
     groups = weight.reshape(conv.groups, conv.y[-1], -1)
-    if conv.narrow:  # a zero behind the three taps of a row
-        rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], 3)
-        groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    if conv.narrow:  # a zero behind three taps of a row
+        rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], -1)
+        groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 4 - rows.shape[-1])))
     return np.concatenate([packed_weights(group) for group in groups])

@@ -29,8 +29,8 @@ from myoedge.targets.chip import Engine
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
-SHORT_ROW, AT_A_TIME, MANY_ROWS = 8, 128, 32  # of me_broadcast.c
-SPREAD_ROW = 0.4  # words that pass while a row is repeated
+UNEVEN_ROW, EVEN_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
+TURN, BLOCK = 0.1, 9.0  # words that pass around four short rows, and around rows of one block
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -110,8 +110,10 @@ def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 
     share = np.minimum(-(-total // (4 * cores)) * 4, total)
     inner, rows = np.minimum(each[-1], share), np.maximum(share / each[-1], 1)
     apart = rows * (inner // 4 * word + inner % 4 * 0.4 + around)
-    together = rows * (inner / 4 * word + around * inner / AT_A_TIME + SPREAD_ROW)
-    return np.where((each[-1] <= SHORT_ROW) & (total >= MANY_ROWS * each[-1]), together, apart)
+    blocks = rows / np.minimum(each[-2], rows) if len(each) > 1 else 1
+    together = rows * (inner / 4 * (word + 0.03) + TURN) + BLOCK * blocks
+    short = (each[-1] <= UNEVEN_ROW) | ((each[-1] <= EVEN_ROW) & (each[-1] % 4 == 0))
+    return np.where(short & (total >= MANY_ROWS * each[-1]), together, apart)
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:

@@ -18,6 +18,7 @@ PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
 UNIT = 32  # bytes that a long loop is cut by
+IN_STEPS = 8  # bytes, of which one is read as fast with the others as in a transfer's line alone
 NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are copied by columns
 
 
@@ -83,6 +84,18 @@ def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
             Along(step.element_type.size_bytes, step.element_type.size_bytes, len(step.shapes[0])),
         ]
     )
+
+
+def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
+    """One element of every short row, as one loop that steps over the others."""
+    if len(loops) < 2 or loops[-1].extent > 1 or loops[-1].size > IN_STEPS:
+        return tuple(loops)
+    *others, outer, inner = loops
+    if outer.place is None or inner.place != outer.place + 1:
+        return tuple(loops)
+    sizes = {"size": outer.size * inner.size, "step": outer.step * inner.size}
+    one = replace(outer, first=outer.first * inner.size + inner.first, **sizes)
+    return joined([*others, one])
 
 
 def _axes(sources: Sequence[Sequence[Along]]) -> tuple[dict[str, int], list[Dim]]:
