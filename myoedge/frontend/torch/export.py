@@ -25,6 +25,7 @@ from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
 from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
 from myoedge.frontend.torch.output_names import output_names, output_paths
+from myoedge.frontend.torch.scans import unroll_scans
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -58,6 +59,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     builder = GraphBuilder()
     _refuse_training(program)
     program = _without_in_place(program)
+    unroll_scans(program)
     # Inputs may change in place: on the device they are read only and what is read is the copy.
     if changed := program.graph_signature.buffers_to_mutate:
         raise MyoedgeError(

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torch's scan as calls of its body, one behind the other: rules roll what is a recurrence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from myoedge.errors import MyoedgeError
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_CALLS = 20_000  # of all steps together
+
+
+def unroll_scans(program: torch.export.ExportedProgram) -> None:
+    """Replaces every scan in the program's graph by the calls of its steps, in place.
+
+    Errors: E111 more than 20,000 calls.
+    """
+    module = program.graph_module
+    scans = [n for n in module.graph.nodes if n.op == "call_function" and str(n.target) == "scan"]
+    for node in scans:
+        _unroll(module, node)
+    if scans:
+        module.graph.eliminate_dead_code()
+
+
+def _unroll(module: Any, node: Any) -> None:
+    import torch
+
+    body, states, sequences, extra = node.args
+    calls = [*getattr(module, body.target).graph.nodes]
+    steps = sequences[0].meta["val"].shape[0]
+    if steps * len(calls) > MOST_CALLS:
+        raise MyoedgeError(
+            "E111",
+            f"a scan of {steps:,} steps with {len(calls)} calls each is too long to be written out",
+            {"needs": f"at most {MOST_CALLS:,} calls", "has": f"{steps * len(calls):,}"},
+            ["scan over fewer steps, or keep the loop on the host and export one step"],
+        )
+    outputs: list[list[Any]] = []
+    with module.graph.inserting_before(node):
+        for t in range(steps):
+            now = [_call(module, node, torch.ops.aten.select.int, x, 0, t) for x in sequences]
+            given = [*states, *now, *extra]
+            results = _step(module, node, calls, given)
+            states = results[: len(states)]
+            outputs.append(results[len(states) :])
+        stack, columns = torch.ops.aten.stack.default, zip(*outputs, strict=True)
+        joined = [_call(module, node, stack, list(column), 0) for column in columns]
+    for user in [*node.users]:
+        user.args = ([*states, *joined][user.args[1]],)
+        user.target = torch.ops.aten.clone.default  # under the name that outputs have
+    module.graph.erase_node(node)
+
+
+def _step(module: Any, scan: Any, calls: list[Any], given: list[Any]) -> list[Any]:
+    """Results of a step's calls: the next states, then those that are joined."""
+    values: dict[Any, Any] = dict(
+        zip((c for c in calls if c.op == "placeholder"), given, strict=True)
+    )
+    results: list[Any] = []
+    for call in calls:
+        if call.op == "call_function":
+            made = module.graph.node_copy(call, values.__getitem__)
+            made.meta = {**scan.meta, **_value(made)}
+            values[call] = made
+        elif call.op == "output":
+            results = [values[x] for x in call.args[0]]
+    return results
+
+
+def _call(module: Any, scan: Any, target: Any, *arguments: Any) -> Any:
+    made = module.graph.call_function(target, arguments)
+    made.meta = {**scan.meta, **_value(made)}
+    return made
+
+
+def _value(node: Any) -> dict[str, Any]:
+    """Types and shapes of a call, as torch computes them."""
+    from torch.fx import map_arg
+
+    args, kwargs = map_arg((node.args, node.kwargs), lambda x: x.meta["val"])
+    tensors = [x for x in _flat((args, kwargs)) if hasattr(x, "fake_mode")]
+    with tensors[0].fake_mode:
+        return {"val": node.target(*args, **kwargs)}
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        return [x for item in value for x in _flat(item)]
+    return [value]
