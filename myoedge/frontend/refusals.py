@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NoReturn
 from myoedge.errors import MyoedgeError, command
 from myoedge.frontend.detect import Kind, head_of, is_zip, module_class, sniff
 from myoedge.graph.ir import Origin
+from myoedge.operators.graph_builder import ReadsRefused, Unsupported
 from myoedge.operators.softmax.masks import MIXED, NO_KEY
 
 # ---- files
@@ -122,15 +124,28 @@ def _hint(kind: Kind, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that cannot be imported: which, where, why."""
+    """A call that cannot be imported: which, where, why, and what to write in its place.
+
+    instead   where that follows from the reason; else the operator's own advice is given
+    follows   whether it only reads the result of another call that is refused
+    """
 
     target: str
     origin: Origin
     reason: str = ""
+    instead: str = ""
+    follows: bool = False
 
     @property
-    def what(self) -> str:
-        return f"{short(self.target)}{f': {self.reason}' if self.reason else ''}"
+    def cause(self) -> str:
+        """Equal for calls that are refused for the same reason, whatever it says of each place
+        behind a comma."""
+        return self.reason.partition(", ")[0] or short(self.target)
+
+
+def refusal_of(error: Unsupported, target: str, origin: Origin) -> Refusal:
+    """The refusal of a call whose import ended with an error."""
+    return Refusal(target, origin, str(error), error.instead, isinstance(error, ReadsRefused))
 
 
 def short(target: str) -> str:
@@ -138,13 +153,33 @@ def short(target: str) -> str:
     return target.removeprefix("aten.").removesuffix(".default")
 
 
+NO_NOISE = "an input for what is random, or leave it out"
+IN_FRONT = "an input for it, computed on the host in front of the network"
+BEHIND = "its operand as an output, and do this on the host behind the network"
+# By parts of names, the first that fits: for calls that have no better advice from their own rows.
 INSTEAD = {
-    "lstm": "a weight that is a parameter",
-    "einsum": "matmul, permute and reshape written out, which are supported",
+    "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
     "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
     "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",
+    "istft": "F.conv_transpose1d of real and imaginary parts, the inverse transform its weights",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
     "fft_": "n of at most 2,048 samples: shorter frames, or torch.stft",
+    "cumprod": "x.log().cumsum(dim).exp(), x being positive",
+    "cdist": "(x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()",
+    "grid_sampler": (
+        "F.interpolate, or for a constant grid a product with the matrix of its weights, "
+        "F.grid_sample(torch.eye(h * w).view(1, -1, h, w), grid)"
+    ),
+    "col2im": "F.conv_transpose2d, torch.eye(taps).view(taps, channels, h, w) its weights",
+    "sparse": "dense tensors: to_dense() before the export",
+    "cond": "torch.where(condition, first, second) of both branches",
+    "while_loop": "a loop over range(n), n a number, which export unrolls",
+    **dict.fromkeys(("rand", "normal", "bernoulli", "multinomial"), NO_NOISE),
+    **dict.fromkeys(("linalg_", "cholesky", "inverse", "_svd", "matrix_exp"), IN_FRONT),
+    **dict.fromkeys(
+        ("sort", "median", "quantile", "kthvalue", "mode", "unique", "nonzero", "histc", "nms"),
+        BEHIND,
+    ),
     "where": "a finite number in the place of an infinity that no softmax reads",
     "masked_fill": "a finite number, masked_fill(mask, 0.0), for what no softmax reads",
     "scatter": "cat or stack of the parts instead of writing into a slice",
@@ -157,9 +192,14 @@ KEEP_A_KEY = (
     "leave every query a key, its own frame say: hidden & ~torch.eye(frames, dtype=torch.bool), "
     "where hidden joins all masks; multiply the rows by 0 behind it where they must be zeros"
 )
-
-
 TWO_MASKS = "give two masks, each 1 where a key is seen: (1 - first) * -1e4 + (1 - second) * -1e4"
+PARAMETRIZED = re.compile(r"(?:^|\.)parametrizations\.")
+REMOVE_PARAMETRIZATIONS = """make weights of what computes them, behind model.eval():
+from torch.nn.utils import parametrize
+for layer in filter(parametrize.is_parametrized, [*model.modules()]):
+    for name in [*layer.parametrizations]:
+        parametrize.remove_parametrizations(layer, name)"""
+SHOWN = 3  # places of a cause
 
 
 def instead(target: str) -> str:
@@ -173,30 +213,50 @@ def instead(target: str) -> str:
 def unsupported(
     refusals: Sequence[Refusal], advice: Callable[[str], str] = instead
 ) -> MyoedgeError:
-    """E111 with every operator that is in the way, and every place where it stands."""
+    """E111 with a line for every cause: the operators that it is in the way of, and the first of
+    the places where they stand; without those that only follow from others."""
+    refusals = [r for r in refusals if not r.follows] or refusals
     first = refusals[0]
-    kinds: dict[str, list[str]] = {}
+    causes: dict[str, list[Refusal]] = {}
     for refusal in refusals:
-        kinds.setdefault(refusal.what, []).append(str(refusal.origin))
+        causes.setdefault(refusal.cause, []).append(refusal)
     title = f"uses an operator that is not supported: {short(first.target)}"
     if first.reason:
         title = f"cannot be built: {first.reason} ({short(first.target)})"
-    more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
-    lines = []
-    for what, origins in kinds.items():
-        places = ", ".join(dict.fromkeys(filter(None, origins)))
-        lines.append(f"{what}, at {places}" if places else what)
-    by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
-    tries = (
-        AS_REAL if r.reason.startswith(COMPLEX) else by_reason.get(r.reason) or advice(r.target)
-        for r in refusals
-    )
+    more = f" and {len(causes) - 1} more" if len(causes) > 1 else ""
     return MyoedgeError(
         "E111",
         f"{str(first.origin or '') or 'the network'} {title}{more}",
-        {"found": "\n".join(lines)},
-        [*dict.fromkeys(tries), "myoedge ops  lists what there is"],
+        {"found": "\n".join(map(_line, causes.values()))},
+        [
+            *dict.fromkeys(_try(r[0], advice) for r in causes.values()),
+            "myoedge ops  lists what there is",
+        ],
     )
+
+
+def _line(refusals: Sequence[Refusal]) -> str:
+    """The calls of one cause, how many, and where."""
+    targets = list(dict.fromkeys(short(r.target) for r in refusals))
+    places = [p for p in dict.fromkeys(str(r.origin) for r in refusals) if p]
+    what, hidden = _several(targets), len(refusals) > SHOWN
+    reason = f": {refusals[0].reason}" if refusals[0].reason else ""
+    count = f", {len(refusals)} calls" if hidden else ""
+    return f"{what}{reason}{count}{f', at {_several(places)}' if places else ''}"
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
+    if PARAMETRIZED.search(refusal.origin.path):
+        return REMOVE_PARAMETRIZATIONS
+    if refusal.reason.startswith(COMPLEX) and "istft" not in refusal.target:
+        return AS_REAL
+    by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
+    return refusal.instead or by_reason.get(refusal.reason) or advice(refusal.target)
 
 
 def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
@@ -208,6 +268,20 @@ def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
         {"needs": "floats, bool, uint8, int8, int16, int32 or int64", "has": dtype, **read},
         [f"export with an example input of torch.int64 or torch.float32 for {name}"],
     )
+
+
+KEEP_SHAPE = (
+    "keep the shape: x * mask, or torch.where(mask, x, 0.0), in place of x[mask]; what values pick "
+    "goes to the host, behind the network"
+)
+
+
+def depends_on_values(target: str, place: str) -> MyoedgeError:
+    """E110 for a call whose result is as large as values say."""
+    what = f"{short(target)}{f' at {place}' if place else ''}"
+    facts = {"needs": "shapes that are known before any value is", "has": what}
+    title = f"the shape of what {what} gives depends on values"
+    return MyoedgeError("E110", title, facts, [KEEP_SHAPE])
 
 
 def constant_output(name: str, value: str) -> MyoedgeError:

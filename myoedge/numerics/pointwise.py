@@ -79,17 +79,26 @@ def _product(a: Array, b: Array) -> Array:
 # Definitions follow PyTorch's documentation of the operator of the same name.
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "abs": np.abs,
+    "acos": np.arccos,
+    "acosh": np.arccosh,
     "affine": lambda x, scale, offset: x * scale + offset,
+    "asin": np.arcsin,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
+    "atanh": np.arctanh,
     "ceil": np.ceil,
     "clamp": lambda x, low, high: np.clip(x, low, high),
     "cos": np.cos,
+    "cosh": np.cosh,
     "elu": lambda x, alpha=1.0, scale=1.0, input_scale=1.0: (
         scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0) * input_scale))
     ),
     "erf": erf,
     "exp": np.exp,
+    "exp2": np.exp2,
     "expm1": np.expm1,
     "floor": np.floor,
+    "frac": lambda x: x - np.trunc(x),
     "gelu": lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0))),
     "gelu_tanh": lambda x: (
         0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
@@ -118,6 +127,8 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "sign": np.sign,
     "silu": lambda x: x * _sigmoid(x),
     "sin": np.sin,
+    "sinc": np.sinc,
+    "sinh": np.sinh,
     "softplus": lambda x, beta=1.0, threshold=20.0: np.where(
         beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta
     ),
@@ -125,9 +136,11 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "softsign": lambda x: x / (1.0 + np.abs(x)),
     "sqrt": np.sqrt,
     "square": np.square,
+    "tan": np.tan,
     "tanh": np.tanh,
     "tanhshrink": lambda x: x - np.tanh(x),
     "total": lambda x, first, second: evaluate(first, x) + evaluate(second, x),
+    "trunc": np.trunc,
     "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
     **COMPARISONS,
 }

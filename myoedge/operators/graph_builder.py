@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,18 @@ from myoedge.operators.base import OPS, output_of
 
 
 class Unsupported(Exception):
-    """A use of an operator that has no integer meaning yet; the text says which."""
+    """A use of an operator that has no integer meaning yet; the text says which.
+
+    instead   what to write in its place, where that follows from the use alone
+    """
+
+    def __init__(self, reason: str, instead: str = "") -> None:
+        super().__init__(reason)
+        self.instead = instead
+
+
+class ReadsRefused(Unsupported):
+    """A use that is not judged: what it would have to know is the result of a refused call."""
 
 
 EMPTY = Graph((), (), (), {}, {}, ())
@@ -114,6 +125,21 @@ class GraphBuilder:
         self.tensors[name] = Tensor(name, tuple(shape))
         return name
 
+    def made_by(self, name: str) -> str:
+        """Where a tensor comes from, for people: the input that it is, or the call that computes
+        it, with its place and the inputs that it computes it from.
+
+        Errors: ReadsRefused for a tensor that nothing writes.
+        """
+        if name in self.inputs:
+            return f"it is the input {name}"
+        makers = {out: node for node in self.nodes for out in node.outputs}
+        if name not in makers:
+            raise ReadsRefused("it reads the result of a call that is refused")
+        found = _sources(makers, name)
+        names = ", ".join(x for x in self.inputs if x in found)
+        return f"{makers[name].where} computes it{f' from the input {names}' if names else ''}"
+
     def build(self, outputs: Sequence[str], output_names: Sequence[str]) -> Graph:
         return Graph(
             tuple(self.inputs),
@@ -150,10 +176,21 @@ def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
     return values * rank if len(values) == 1 else values
 
 
-def weights(b: GraphBuilder, name: Any, what: str) -> Array:
+def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
+    """Tensors that a tensor is computed from, through all nodes."""
+    found, pending = set[str](), [name]
+    while pending:
+        read = makers[found_name].inputs if (found_name := pending.pop()) in makers else ()
+        pending += {*read} - found
+        found.update(read)
+    return found
+
+
+def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
     """The array of a constant operand; Unsupported where it is computed from an input."""
     if name not in b.constants:
-        raise Unsupported(f"{what} must be a parameter or a constant, here it is computed")
+        reason = f"{what} must be a parameter or a constant, here {b.made_by(name)}"
+        raise Unsupported(reason, instead)
     return b.constants[name]
 
 

@@ -81,7 +81,8 @@ class OnnxCall:
     def constant(self, name: str, what: str) -> Array:
         """The values of a constant input; Unsupported where they are computed."""
         if name not in self.arrays:
-            raise Unsupported(f"{what} must be a constant, here it is computed")
+            by = self.builder.made_by(self.names.get(name, ""))
+            raise Unsupported(f"{what} must be a constant, here {by}")
         return self.arrays[name]
 
     def ints(self, name: str, what: str) -> tuple[int, ...]:

@@ -287,7 +287,7 @@ def test_a_class_that_torch_does_not_know_is_registered(net: torch.nn.Module, wo
     torch.save(net.state_dict(), work / "weights.pt")
     error = caught(work / "weights.pt", "nets:Returns")
     assert error.code == "E118"
-    assert "torch.export.register_dataclass(" in error.notice.tries[1]
+    assert "torch.export.register_dataclass(" in error.notice.tries[0]
     program, _ = load_checkpoint(work / "weights.pt", "nets:registered", (X,))
     assert from_exported(program).output_names == ("logits",)
 

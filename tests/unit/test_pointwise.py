@@ -22,6 +22,11 @@ Meaning = Callable[..., torch.Tensor]
 # name -> (torch's meaning, parameters to try)
 LARGEST = torch.finfo(torch.float32).max
 TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
+    **{
+        name: (getattr(torch, name), [()])
+        for name in ("acos", "acosh", "asin", "asinh", "atan", "atanh", "cosh", "exp2", "frac")
+    },
+    **{name: (getattr(torch, name), [()]) for name in ("sinc", "sinh", "tan", "trunc")},
     "abs": (torch.abs, [()]),
     "affine": (lambda x, a, b: x * a + b, [(2.0, -1.0), (-0.5, 3.0), (0.0, 1.0)]),
     "ceil": (torch.ceil, [()]),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,7 +46,7 @@ from myoedge.frontend.operator_table import (
     ONNX_READS_INTEGERS,
 )
 from myoedge.frontend.port_names import port_names
-from myoedge.frontend.refusals import Refusal, constant_output, unsupported
+from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
@@ -107,7 +108,8 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
         _import(state, node)
     except Unsupported as reason:
         _stand_ins(state, node)
-        return Refusal(shown(target), origin, shown(str(reason)))
+        found = refusal_of(reason, shown(target), origin)
+        return replace(found, reason=shown(found.reason))
     return None
 
 
@@ -301,7 +303,8 @@ def _refuse_types(state: Importing, call: OnnxCall) -> None:
     """Integers of an input, and the indices of ArgMax, are indices and compared with numbers."""
     read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
     if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
-        raise Unsupported("it computes with integers of an input, or with the indices of ArgMax")
+        reason = "it computes with integers of an input, or with the indices of ArgMax"
+        raise Unsupported(reason, "Cast them to float32 first")
 
 
 def _stand_ins(state: Importing, node: NodeProto) -> None:

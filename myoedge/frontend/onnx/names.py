@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
+from myoedge.frontend.sources import source_of
 from myoedge.graph.ir import Origin
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def _scopes(text: str) -> str:
 
 
 def _source(trace: str) -> str:
-    """The last frame outside installed packages as basename:line."""
+    """The line of the user's program, with the library's that it calls."""
     frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
-    own = [f for f in frames if "site-packages" not in f[0] and "dist-packages" not in f[0]]
-    chosen = own[-1] if own and trace.lstrip().startswith(("File", "Traceback")) else None
-    file, line = chosen or (own or [("", "")])[0]  # doc strings have the innermost frame first
-    return shown(f"{PureWindowsPath(file).name}:{line}") if file else ""
+    is_python = trace.lstrip().startswith(("File", "Traceback"))
+    return shown(source_of(frames if is_python else frames[::-1]))  # doc strings begin innermost

@@ -45,10 +45,8 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceMap",
     ),
     "": (
-        "Acos", "Acosh", "AffineGrid", "Asin", "Asinh", "Atan", "Atanh", "BitCast", "BitShift",
-        "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cosh", "DeformConv", "Det",
-        "EyeLike", "GridSample", "MaxRoiPool", "Range", "RoiAlign", "Sinh", "Tan",
-        "Upsample",
+        "AffineGrid", "BitCast", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
+        "DeformConv", "Det", "EyeLike", "GridSample", "MaxRoiPool", "Range", "RoiAlign", "Upsample",
     ),
 }  # fmt: skip
 

@@ -102,3 +102,8 @@ def strange(path: Path, member: str, why: str) -> MyoedgeError:
     """E107 for a member that torch.export.save does not write, whatever it may be for."""
     facts = {"member": member, "because": why, "done": "nothing in it was run"}
     return MyoedgeError("E107", f"{path} is not as torch.export.save writes it", facts, REEXPORT)
+
+
+def shortened(text: str, limit: int = 80) -> str:
+    """At most so many characters of a text, and dots for the rest."""
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -12,7 +12,8 @@ from typing import Any
 
 from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
-from myoedge.frontend.refusals import COMPLEX, Refusal, short
+from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
+from myoedge.frontend.torch.decompositions import is_written_out, written_out
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -23,18 +24,24 @@ from myoedge.frontend.torch.traced import (
     origin_of,
     reads,
     static,
+    target_of,
     type_of,
     unit_of,
 )
 from myoedge.graph.ir import Origin
 from myoedge.operators.complex_numbers.pairs import is_complex, paired
 from myoedge.operators.elementwise.conditions import added_mask, converted
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+)
 from myoedge.operators.import_rows import aten_names
 from myoedge.operators.integers.numbers import kind
 from myoedge.operators.norm.import_rows import normalized
 
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
+AS_FLOATS = "compute with floats: make ids and classes floats first, ids.float() + 1"
+INDICES = "take them by argmax over windows, x.unfold(-1, 2, 2).argmax(-1) for pooling by 2"
 COUNTS = frozenset(
     aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
 )
@@ -57,9 +64,11 @@ def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> lis
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
             continue
-        refusal = _call(builder, values, node)
-        if refusal is not None:
-            refusals.append(refusal)
+        try:
+            _call(builder, values, node)
+        except Unsupported as reason:
+            values[node.name] = _stand_in(builder, node.meta.get("val"))
+            refusals.append(refusal_of(reason, target_of(node), origin_of(node)))
     return refusals
 
 
@@ -75,16 +84,9 @@ def needed_nodes(graph: Any) -> set[Any]:
     return found
 
 
-def _call(builder: GraphBuilder, values: dict[str, Any], node: Any) -> Refusal | None:
-    target = str(node.target)
-    origin = origin_of(node)
-    builder.origin, builder.stem = (_of_weight(builder, values, node, origin),), node.name
-    try:
-        values[node.name] = _value(builder, values, node, target)
-    except Unsupported as reason:
-        values[node.name] = _stand_in(builder, node.meta.get("val"))
-        return Refusal(target, origin, str(reason))
-    return None
+def _call(builder: GraphBuilder, values: dict[str, Any], node: Any) -> None:
+    builder.origin, builder.stem = (_of_weight(builder, values, node, origin_of(node)),), node.name
+    values[node.name] = _value(builder, values, node, str(node.target))
 
 
 def _of_weight(
@@ -120,8 +122,7 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     if node.target is operator.getitem:
         results, index = values[node.args[0].name], node.args[1]
         if index >= len(results):
-            what = short(str(node.args[0].target))
-            raise Unsupported(f"only the values of {what} are there, not its indices")
+            raise Unsupported("only the values are there, not their indices", INDICES)
         return results[index]
     if (unit := unit_of(node)) is not None:
         return normalized(builder, values[unit.x.name], unit.axis, unit.eps)
@@ -137,6 +138,8 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
         return _folded(builder, node, values)
     if target in OF_INTEGERS and _of_integers(builder, node, values):
         return OF_INTEGERS[target](builder, arguments, _shape(node.meta["val"]))
+    if row is None and is_written_out(node.target) and not pairs:
+        return _parts(builder, values, node)
     if row is None:
         raise Unsupported(_of_complex(node) if pairs else "")
     out = _shape(node.meta["val"])
@@ -172,14 +175,25 @@ def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) ->
     return bool(kinds) and all(kinds) and not counts
 
 
+def _parts(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:
+    """The result of a call that torch writes out in others."""
+    inner: dict[str, Any] = {}
+    read = iter(node.all_input_nodes)
+    for part in (graph := written_out(node)).nodes:
+        if part.op == "placeholder":
+            inner[part.name] = values[next(read).name]
+        elif part.op == "call_function":
+            if part.target is node.target:
+                raise Unsupported("")
+            inner[part.name] = _value(builder, inner, part, str(part.target))
+    return _resolved(graph.output_node().args[0], inner)
+
+
 def is_known(node: Any) -> bool:
     """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
-    names = (IMPORT, OF_INTEGERS)
-    return (
-        any(str(node.target) in table for table in names)
-        or _is_folded(node.target)
-        or _by_element(node.target)
-    )
+    target = str(node.target)
+    is_called = _is_folded(node.target) or _by_element(node.target) or is_written_out(node.target)
+    return target in IMPORT or target in OF_INTEGERS or is_called
 
 
 def _is_folded(target: Any) -> bool:
@@ -259,10 +273,11 @@ def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -
     read = [values[n.name] for n in node.all_input_nodes]
     integers = any(isinstance(x, str) and builder.dtype(x) != "float32" for x in read)
     if integers and str(node.target) not in READS_INTEGERS:
-        raise Unsupported("it computes with integers of an input, or with the indices of argmax")
+        reason = "it computes with integers of an input, or with the indices of argmax"
+        raise Unsupported(reason, AS_FLOATS)
     counts = str(node.target) in (*READS_INTEGERS, *COUNTS, *OF_INTEGERS) or "aten.arg" in str(
         node.target
     )
     logic = type_of(dtype) == "bool" and not str(node.target).startswith("aten.add")
     if whole and not (counts or logic):
-        raise Unsupported(f"a result of type {type_of(dtype)} inside the network")
+        raise Unsupported(f"a result of type {type_of(dtype)} inside the network", AS_FLOATS)

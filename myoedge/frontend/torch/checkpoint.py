@@ -34,6 +34,11 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
 AGAIN = "second "
 REGISTER = "torch.export.register_dataclass(Result), Result being the class that forward() returns"
+NO_BRANCH = (
+    "torch.where(condition, first, second) in place of an if that reads values, and a loop over a "
+    "number of steps in place of a while; encoder(x, mask=mask, is_causal=True) of a "
+    "nn.TransformerEncoder"
+)
 KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
 
 
@@ -341,7 +346,8 @@ def _export(
         facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
     changes = any("fake tensor" in cause for cause in causes.values())
     of_class = any("not a known type" in cause for cause in causes.values())
-    hints = [KEEP_WEIGHTS] * changes + [REGISTER] * of_class
-    tries = ["see that model(*example) runs in Python", *hints]
+    by_values = any("data-dependent" in cause for cause in causes.values())
+    hints = [KEEP_WEIGHTS] * changes + [REGISTER] * of_class + [NO_BRANCH] * by_values
+    tries = [*hints, "see that model(*example) runs in Python"]
     title = f"torch.export.export failed on the network of {factory}"
     raise MyoedgeError("E118", title, facts, tries)

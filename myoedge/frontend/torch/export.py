@@ -7,6 +7,7 @@ An archive may say anything of its calls: torch makes each of them again, of ten
 from __future__ import annotations
 
 import operator
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,13 @@ from myoedge.frontend.integers import (
     integer_input,
 )
 from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
-from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported
+from myoedge.frontend.refusals import (
+    constant_output,
+    depends_on_values,
+    not_numbers,
+    short,
+    unsupported,
+)
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.scans import unroll_scans
@@ -33,6 +40,7 @@ from myoedge.frontend.torch.traced import (
     kind_of,
     origin_of,
     static,
+    target_of,
     type_of,
 )
 from myoedge.graph.ir import Graph
@@ -45,6 +53,12 @@ if TYPE_CHECKING:
 TAKES_ROWS = tuple(
     f"aten.{name}." for name in ("embedding", "index", "index_select", "gather", "take_along_dim")
 )
+UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a size that is known once values are
+STATE_AS_INPUT = (
+    "return the new state as an output and take the old one as an input: forward(x, state) -> "
+    "(y, state); on streams [stream] states in myoedge.toml carries it over"
+)
+WITHOUT_CACHE = "export without the cache, over the whole window: use_cache=False in transformers"
 EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
@@ -65,8 +79,12 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
         raise MyoedgeError(
             "E114",
             f"the network changes its own state: {', '.join(changed.values())}",
-            {"needs": "outputs that depend on the inputs alone"},
-            ["return the new state as an output and take the old one as an input"],
+            {
+                "needs": "outputs that depend on the inputs alone",
+                "has": "state that is kept for the next call: a cache of keys and values, a buffer "
+                "of the last samples, running statistics",
+            },
+            [STATE_AS_INPUT, WITHOUT_CACHE],
         )
     _refuse_inconsistent(program)
     values = _placeholders(program, builder)
@@ -144,12 +162,20 @@ def _refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
     with torch.no_grad():
         for node in program.graph.nodes:
             if node.op == "call_function" and (node.target is operator.getitem or is_known(node)):
+                _refuse_values_in_shape(node)
                 key, stated = _call_key(node), _described(node.meta.get("val"))
                 made = known[key] if key in known else _described(_made(node))
                 known[key] = made
                 if made and made != stated:  # what is no tensor is refused as such
                     facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
                     raise _inconsistent(node, facts)
+
+
+def _refuse_values_in_shape(node: Any) -> None:
+    """Errors: E110 a result whose shape is not known before its values are."""
+    sizes = (str(size) for x in _tensors(node.meta.get("val")) for size in x.shape)
+    if any(UNBACKED.search(size) for size in sizes):
+        raise depends_on_values(target_of(node), str(origin_of(node)))
 
 
 def _call_key(node: Any) -> str:

@@ -32,10 +32,12 @@ from myoedge.frontend.torch.archive import (
     packed_again,
     read_members,
     runs_code,
+    shortened,
     strange,
 )
 from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
+from myoedge.frontend.torch.static_shapes import check_static, dicts
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -55,7 +57,6 @@ OPERATOR = re.compile(
 )
 # names of parameters and modules end up between quotes in source that torch.fx generates
 DOTTED = re.compile(r"(?!(?:.*\.)?__\w+__(?:\.|$))[\w \-+:/@=.]*")
-INTEGER = re.compile(r"-?\d{1,18}")
 # what sympy writes: no dunder, no attribute, no call of a lower-case name
 SYMBOLIC = re.compile(r"(?!.*(?:__|\.\s*[A-Za-z_]|\b[a-z]\w*\s*\())[\w +\-*/%(),.<>=!&|']{1,4000}")
 # read by people or compared as text only; literals are written with repr()
@@ -96,7 +97,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
             config = _checked_json(members[name], name, path)
             _check_payloads(config, name, members, path)
         _check_devices(program, path)
-        _check_static(program, path)
+        check_static(program, path)
         for name in (name for name in ARTIFACTS if members.get(name)):
             members[name] = _plain_artifact(members[name], name, path)
     except OSError as error:
@@ -113,7 +114,7 @@ def _with_plain_outputs(data: bytes) -> bytes:
     except ValueError:
         return data  # _checked_json says so
     changed = False
-    for _, node in _dicts(value):
+    for _, node in dicts(value):
         if isinstance(spec := node.get("out_spec"), str):
             node["out_spec"] = with_dicts(spec, SPEC_TYPES)
             changed |= node["out_spec"] != spec
@@ -137,19 +138,19 @@ def _complaints(value: object, key: str) -> Iterator[str]:
     """Why torch may not see this JSON; every string is refused that no rule knows as harmless."""
     if isinstance(value, str):
         if not RULES.get(key, _is_dotted)(value):
-            yield f'"{key}" is {_short(value)}'
+            yield f'"{key}" is {shortened(value)}'
     elif isinstance(value, list):
         for item in value:
             yield from _complaints(item, key)
     elif isinstance(value, dict):
         for name, item in value.items():
             if not (name.isidentifier() if key in NAMED else _is_dotted(name)):
-                yield f"{_short(name)} is a name in {key or 'it'}"
+                yield f"{shortened(name)} is a name in {key or 'it'}"
             yield from _complaints(item, name)
     elif key == "use_pickle" and value is not False:
         yield '"use_pickle" is on: loading would unpickle this tensor'
     elif value is not None and not isinstance(value, bool | int | float):
-        yield f"{_short(repr(value))} is in {key}"
+        yield f"{shortened(repr(value))} is in {key}"
 
 
 def _is_dotted(text: str) -> bool:
@@ -204,53 +205,11 @@ def _check_payloads(
 
 
 def _check_devices(program: Mapping[str, Any], path: Path) -> None:
-    devices = (node for key, node in _dicts(program) if key in ("device", "as_device"))
+    devices = (node for key, node in dicts(program) if key in ("device", "as_device"))
     if others := sorted({str(node.get("type")) for node in devices} - {"cpu", "meta"}):
         facts = {"exported on": ", ".join(others), "needs": "cpu"}
         tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)
         raise MyoedgeError("E108", f"{path} was not exported on the CPU", facts, tries)
-
-
-def _check_static(program: Mapping[str, Any], path: Path) -> None:
-    symbols = [n["expr_str"] for _, n in _dicts(program) if "expr_str" in n]
-    moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
-    if not moving and not program.get("range_constraints"):
-        # guards are source that is exec'ed on the first run; static shapes need none
-        if guards := program.get("guards_code"):
-            raise runs_code(path, MODEL, f"guards_code is {_short(str(guards))}")
-        return
-    axes = list(_dynamic_axes(program)) or ["inside the network, from its data"]
-    tries = ("export without dynamic_shapes=, with an example of the size on the device:",)
-    raise MyoedgeError(
-        "E110", f"{path} has dynamic shapes", {"dynamic": ", ".join(axes)}, (*tries, EXPORT_LINES)
-    )
-
-
-def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
-    try:
-        module = program["graph_module"]
-        names = [
-            spec["user_input"]["arg"]["as_tensor"]["name"]
-            for spec in module["signature"]["input_specs"]
-            if "as_tensor" in spec.get("user_input", {}).get("arg", {})
-        ]
-        for name in names:
-            for axis, size in enumerate(module["graph"]["tensor_values"][name]["sizes"]):
-                if "as_expr" in size:
-                    yield f"axis {axis} of input {name}"
-    # a graph of another shape is torch's to refuse; here it only leaves the axis unnamed
-    except (KeyError, TypeError, AttributeError):
-        return
-
-
-def _dicts(value: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(value, dict):
-        yield key, value
-        for name, item in value.items():
-            yield from _dicts(item, name)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _dicts(item, key)
 
 
 def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
@@ -321,10 +280,6 @@ def _unreadable(path: Path, program: Mapping[str, Any], cause: BaseException) ->
         "torch here": import_torch().__version__,
         "torch that wrote it": program.get("torch_version", "2.4 or older"),
         "its schema": ".".join(map(str, schema.values())) if isinstance(schema, dict) else "none",
-        "cause": f"{type(cause).__name__}: {_short(str(cause).split(chr(10))[0], 160)}",
+        "cause": f"{type(cause).__name__}: {shortened(str(cause).split(chr(10))[0], 160)}",
     }
     return MyoedgeError("E108", f"{path} could not be read by this torch", facts, REEXPORT)
-
-
-def _short(text: str, limit: int = 80) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -6,21 +6,20 @@ Vectors of length one, x / max(|x|, eps), are one result: an RMS norm with one f
 
 from __future__ import annotations
 
-import re
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.sources import source_of_trace
 from myoedge.graph.ir import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.norm.import_rows import EPS_MOST
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 # What torch checks on its way, without a result.
 HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg")
 LENGTHS = ("aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim")
@@ -29,13 +28,16 @@ SPREADS = ("aten.expand_as.default", "aten.expand.default")
 
 
 def origin_of(node: Any) -> Origin:
-    """Module path, and the last frame outside installed packages as basename:line."""
+    """Module path, and the line of the user's program, with the library's that it calls."""
     stack = node.meta.get("nn_module_stack") or {}
     path = str([*stack.values()][-1][0]) if stack else ""
-    frames = _FRAME.findall(str(node.meta.get("stack_trace") or ""))
-    own = [f for f in frames if "site-packages" not in f[0] and "dist-packages" not in f[0]]
-    source = ":".join((PureWindowsPath(own[-1][0]).name, own[-1][1])) if own else ""
+    source = source_of_trace(str(node.meta.get("stack_trace") or ""))
     return Origin(path.removeprefix("L['self'].").removeprefix("L['self']"), source)
+
+
+def target_of(node: Any) -> str:
+    """Name of a node's call; of one that picks a result, the call that gives it."""
+    return str((node.args[0] if node.target is operator.getitem else node).target)
 
 
 def arguments_of(node: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from myoedge.operators.complex_numbers.pairs import (
     sum_of,
     tensor,
 )
-from myoedge.operators.elementwise.import_rows import number_of
+from myoedge.operators.elementwise.arithmetic import number_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
 
@@ -187,6 +187,11 @@ def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
     return {**{name: rows[name] for name in aten_names(READ)}, **linear, **shared, **products}
 
 
+def length(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Root of the sum of the squares of two real tensors."""
+    return magnitude_of(b, Complex(a["self"], a["other"]), out)
+
+
 ROWS = (
     ImportRow("slice", view_as_complex, "view_as_complex"),
     ImportRow("concat", view_as_real, "view_as_real"),
@@ -198,4 +203,5 @@ ROWS = (
     ),
     ImportRow("mul", lambda b, a, out: turned(b, a["abs"], a["angle"], out), "polar"),
     ImportRow("atan2", angle, "angle"),
+    ImportRow("magnitude", length, "hypot"),
 )

@@ -19,12 +19,14 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
 
+BY_WINDOWS = 'use torch.einsum("nclk,ock->nol", x.unfold(2, 3, 1), weight), for a kernel of 3'
+
 
 def conv(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """[N, C, *S] (or without N) through a channels-last convolution and back."""
     if a.get("transposed"):
         return conv_transpose(d, a, out)
-    w = weights(d, a["weight"], "a convolution's weight")
+    w = weights(d, a["weight"], "a convolution's weight", BY_WINDOWS)
     rank, groups = w.ndim - 2, int(a["groups"])
     if rank not in (1, 2, 3):
         raise Unsupported(f"convolution {rank}-D")

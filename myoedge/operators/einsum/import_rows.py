@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.operators.elementwise.arithmetic import combined
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.indexing.import_rows import diagonal
 from myoedge.operators.linear.import_rows import matmul
 
 SPARE = "01234567"  # letters of the axes of an ellipsis
+SAME_EXTENTS = "expand the operands first, x.expand(2, -1, -1)"
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class LetteredOperand:
 def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Operands are multiplied from left to right; axes that nobody else has are summed first."""
     inputs, result = letters(a["equation"], [len(d.shape(x)) for x in a["tensors"]])
-    terms = [LetteredOperand(*pair) for pair in zip(a["tensors"], inputs, strict=True)]
+    terms = [_of_diagonals(d, *pair) for pair in zip(a["tensors"], inputs, strict=True)]
     _check_extents(d, terms)
     total, *others = terms
     for i, term in enumerate(others):
@@ -54,8 +57,8 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
         every = "".join(inputs)
         once = sorted(axis for axis in {*every} - {*SPARE} if every.count(axis) == 1)
         result = "".join((*SPARE[len(SPARE) - max(hidden) :], *once))
-    if any(len({*axes}) < len(axes) for axes in (*inputs, result)):
-        raise Unsupported("an einsum that takes a diagonal")
+    if len({*result}) < len(result):
+        raise ValueError(f"{equation!r} gives an axis twice")
     return inputs, result
 
 
@@ -64,12 +67,30 @@ def _spelt(axes: str, count: int) -> str:
     return axes.replace("...", SPARE[len(SPARE) - count :])
 
 
+def _of_diagonals(d: GraphBuilder, x: str, axes: str) -> LetteredOperand:
+    """An operand that has each of its letters once: of an axis that it has twice the diagonal."""
+    while twice := next((axis for axis in axes if axes.count(axis) > 1), ""):
+        pair = axes.index(twice), axes.rindex(twice)
+        axes = "".join(axis for i, axis in enumerate(axes) if i not in pair) + twice
+        shape = [n for i, n in enumerate(d.shape(x)) if i not in pair]
+        dims = {"dim1": pair[0], "dim2": pair[1]}
+        x = diagonal(d, {"self": x, **dims}, (*shape, d.shape(x)[pair[0]]))
+    return LetteredOperand(x, axes)
+
+
+def bilinear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """A sum of products of two inputs, with a weight for each two of their elements."""
+    tensors = [a["input1"], a["weight"], a["input2"]]
+    y = einsum(d, {"equation": "...i,kij,...j->...k", "tensors": tensors}, out)
+    return y if a["bias"] is None else combined(d, "add", y, a["bias"], 1.0, out)
+
+
 def _check_extents(d: GraphBuilder, terms: Sequence[LetteredOperand]) -> None:
     extents: dict[str, int] = {}
     for term in terms:
         for axis, n in zip(term.axes, d.shape(term.x), strict=True):
             if extents.setdefault(axis, n) != n:
-                raise Unsupported("an einsum of operands that broadcast")
+                raise Unsupported("an einsum of operands that broadcast", SAME_EXTENTS)
 
 
 def _summed(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> LetteredOperand:
@@ -127,4 +148,7 @@ def _product(
     return LetteredOperand(reshape(d, y, extents(batch + rows + columns)), batch + rows + columns)
 
 
-ROWS = (ImportRow("linear matmul mul", einsum, "einsum", "Einsum(*tensors, equation)"),)
+ROWS = (
+    ImportRow("linear matmul mul", einsum, "einsum", "Einsum(*tensors, equation)"),
+    ImportRow("linear matmul mul", bilinear, "bilinear"),
+)

@@ -24,6 +24,7 @@ SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne
 HIDES = -1e3  # a fill below it hides elements from a softmax
 HIDDEN = 2.0**30  # that is taken off hidden scores: in their rows none of them is left over
 MOST_ROWS = 2**16  # of the table of a comparison
+STAY_FLOATS = "use x.floor(), x.trunc() or x.round(), which stay floats"
 
 
 def compare(name: str) -> Row:
@@ -121,7 +122,7 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
     if to == "float" and whole:
         raise Unsupported("indices that are read as numbers")
     if to == "int" and not (whole or is_truth(d, x)):
-        raise Unsupported("floats cut to integers inside the network")
+        raise Unsupported("floats cut to integers inside the network", STAY_FLOATS)
     return x
 
 

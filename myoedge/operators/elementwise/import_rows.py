@@ -12,90 +12,30 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FLOAT_MAX
+from myoedge.operators.elementwise.arithmetic import (
+    average,
+    binary,
+    combined,
+    div,
+    modulo,
+    pow,
+    rest,
+    total,
+)
 from myoedge.operators.elementwise.conditions import choice, value_of
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
     expand,
-    reshape,
     slice_axis,
     weights,
 )
-from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.integers.numbers import producer
 
-
-def number_of(d: GraphBuilder, value: Any) -> float | None:
-    """A number, or the single element of a constant; None for tensors."""
-    if isinstance(value, int | float):
-        return float(value)
-    constant = d.constants.get(value)
-    return float(constant.reshape(-1)[0]) if constant is not None and constant.size == 1 else None
-
-
-def binary(op: str) -> Row:
-    """add, sub or mul; overloads without `alpha` have 1."""
-    return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
-
-
-def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
-    """left op alpha * right: a function of the other operand where one is a number, else a node.
-
-    A number may have more axes than the tensor.
-    """
-    a, b = number_of(d, left), number_of(d, right)
-    if any(c is not None and math.isinf(c) for c in (a, b)):
-        raise Unsupported(f"{op} with an infinity")
-    sign = float(alpha) if op == "add" else -float(alpha)
-    if b is not None and not isinstance(left, int | float):
-        step = ("affine", b, 0.0) if op == "mul" else ("affine", 1.0, sign * b)
-        return reshape(d, d.add("table", left, chain=(step,)), out)
-    if a is not None and not isinstance(right, int | float):
-        step = ("affine", a, 0.0) if op == "mul" else ("affine", sign, a)
-        return reshape(d, d.add("table", right, chain=(step,)), out)
-    return d.add(op, left, times(d, right, float(alpha)))
-
-
-def times(d: GraphBuilder, x: str, factor: float) -> str:
-    if factor == 1.0:
-        return x
-    if x in d.constants:
-        return d.constant(np.float32(factor) * d.constants[x])
-    return d.add("table", x, chain=(("affine", factor, 0.0),))
-
-
-def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    if a.get("rounding_mode"):
-        raise Unsupported(f"div with rounding_mode={a['rounding_mode']!r}")
-    left, right = a["self"], a["other"]
-    divisor = number_of(d, right)
-    if divisor == 0.0:
-        raise Unsupported("division by zero")
-    if divisor is not None:
-        return combined(d, "mul", left, 1.0 / divisor, 1.0, out)
-    if right in d.constants:
-        return d.add("mul", left, d.constant(1.0 / d.constants[right]))
-    return combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
-
-
-def pow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    exponent, base = number_of(d, a["exponent"]), number_of(d, a["self"])
-    if base is not None and base <= 0.0:
-        raise Unsupported(f"pow with the base {base:g}")
-    if base is not None:
-        chain: tuple[Any, ...] = (("affine", math.log(base), 0.0), ("exp",))
-        return reshape(d, d.add("table", a["exponent"], chain=chain), out)
-    if exponent is None:
-        raise Unsupported("pow with an exponent that is a tensor")
-    return reshape(d, d.add("table", a["self"], chain=(("pow", exponent),)), out)
-
-
-total = one_by_one(binary("add"))
-
-
-def average(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Mean of any number of tensors."""
-    return times(d, total(d, a, out), 1.0 / len(a["tensors"]))
+OWN_STATISTICS = (
+    "use BatchNorm with running statistics, or InstanceNorm, which it is for a batch of one"
+)
 
 
 def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -103,9 +43,8 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
     if a.get("training_mode"):
         raise Unsupported("training_mode=1: export after model.eval()")
     if a["running_mean"] is None:
-        raise Unsupported(
-            "statistics of the batch (track_running_stats=False); the device has none"
-        )
+        reason = "statistics of the batch (track_running_stats=False); the device has none"
+        raise Unsupported(reason, OWN_STATISTICS)
     shape = d.shape(a["input"])
     if len(shape) < 2:
         raise Unsupported("a tensor without a channel axis")
@@ -251,13 +190,16 @@ def infinite(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 FUNCTIONS = (  # of no parameters, with ONNX's names
-    ("abs absolute", "Abs"), ("ceil", "Ceil"), ("cos", "Cos"), ("erf", "Erf"), ("exp", "Exp"),
-    ("expm1", ""), ("floor", "Floor"), ("hardsigmoid", ""), ("hardswish", "HardSwish"),
-    ("log", "Log"), ("log10", ""), ("log1p", ""), ("log2", ""), ("log_sigmoid", ""),
-    ("mish", "Mish"), ("reciprocal", "Reciprocal"), ("round", "Round"), ("rsqrt", ""),
-    ("sigmoid", "Sigmoid"), ("sign", "Sign"), ("silu", ""), ("sin", "Sin"),
-    ("softsign", "Softsign"), ("sqrt", "Sqrt"), ("square", ""), ("tanh", "Tanh"),
-    ("tanhshrink", ""),
+    ("abs absolute", "Abs"), ("acos arccos", "Acos"), ("acosh arccosh", "Acosh"),
+    ("asin arcsin", "Asin"), ("asinh arcsinh", "Asinh"), ("atan arctan", "Atan"),
+    ("atanh arctanh", "Atanh"), ("ceil", "Ceil"), ("cos", "Cos"), ("cosh", "Cosh"),
+    ("erf", "Erf"), ("exp", "Exp"), ("exp2", ""), ("expm1", ""), ("floor", "Floor"),
+    ("frac", ""), ("hardsigmoid", ""), ("hardswish", "HardSwish"), ("log", "Log"),
+    ("log10", ""), ("log1p", ""), ("log2", ""), ("log_sigmoid", ""), ("mish", "Mish"),
+    ("reciprocal", "Reciprocal"), ("round", "Round"), ("rsqrt", ""), ("sigmoid", "Sigmoid"),
+    ("sign sgn", "Sign"), ("silu", ""), ("sin", "Sin"), ("sinc", ""), ("sinh", "Sinh"),
+    ("softsign", "Softsign"), ("sqrt", "Sqrt"), ("square", ""), ("tan", "Tan"),
+    ("tanh", "Tanh"), ("tanhshrink", ""), ("trunc fix", ""),
 )  # fmt: skip
 SELU = "Selu(self, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875)"
 
@@ -285,6 +227,14 @@ ROWS = (
         "div.Tensor div.Scalar div.Tensor_mode div.Scalar_mode divide.Tensor true_divide.Tensor",
         "Div(self, other)",
     ),
+    ImportRow(
+        "mul",
+        lambda d, a, out: div(d, {**a, "rounding_mode": "floor"}, out),
+        "floor_divide floor_divide.Scalar",
+    ),
+    ImportRow("table", rest("floor"), "remainder.Scalar remainder.Tensor"),
+    ImportRow("table", rest("trunc"), "fmod.Scalar fmod.Tensor"),
+    ImportRow("table", modulo, onnx="Mod(self, other, *, fmod=False)"),
     ImportRow("mul", glu, "glu"),
     ImportRow(
         "affine",
@@ -358,6 +308,9 @@ ROWS = (
     ),
     ImportRow("table", swish, onnx="Swish(self, *, alpha=1.0)"),
     ImportRow(
-        "table", pow, "pow.Tensor_Scalar pow.Tensor_Tensor pow.Scalar", "Pow(self, exponent)"
+        "table",
+        pow,
+        "pow.Tensor_Scalar pow.Tensor_Tensor pow.Scalar float_power.Tensor_Scalar",
+        "Pow(self, exponent)",
     ),
 )

@@ -18,10 +18,12 @@ from myoedge.operators.elementwise.conditions import (
 from myoedge.operators.graph_builder import GraphBuilder, transpose, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, first
 
+BY_PRODUCT = "use F.one_hot(ids, len(table)).float() @ table for a table that is computed"
+
 
 def embedding(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """The row of padding_idx is one like others: only its gradient is not."""
-    weights(d, a["weight"], "the table of an embedding")
+    weights(d, a["weight"], "the table of an embedding", BY_PRODUCT)
     return rows_by(d, a["indices"], a["weight"])
 
 

@@ -24,6 +24,11 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.layout.import_rows import picked
+
+INTERLEAVE = "join both by torch.stack([even, odd], -1).flatten(-2) in place of x[..., ::2] = even"
+ADD_BY_PRODUCT = "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant"
+BY_MASK = "write torch.where(mask, values, x), the mask a constant, the values as large as x"
 
 
 def windows(d: GraphBuilder, x: str, axis: int, size: int, step: int, dilation: int = 1) -> str:
@@ -85,7 +90,7 @@ def slice_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axis = a["dim"] % len(out)
     start, stop, step = slice(a["start"], a["end"], a["step"]).indices(out[axis])
     if step != 1:
-        raise Unsupported(f"writing into every element {step} of an axis")
+        raise Unsupported(f"writing into every element {step} of an axis", INTERLEAVE)
     return replaced(d, a["self"], a["src"], axis, start) if stop > start else str(a["self"])
 
 
@@ -109,13 +114,13 @@ def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
 def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Values in places that a constant mask names, or a constant list of one axis."""
     if a["accumulate"]:
-        raise Unsupported("index_put that adds")
+        raise Unsupported("index_put that adds", ADD_BY_PRODUCT)
     picks = [(axis, name) for axis, name in enumerate(a["indices"]) if name is not None]
     arrays = [weights(d, name, "an index") for _, name in picks]
     if len(picks) == 1 and arrays[0].dtype == bool:
         return _masked(d, a, out, picks[0][0], arrays[0])
     if len(picks) != 1 or arrays[0].ndim != 1:
-        raise Unsupported("writing by lists on several axes")
+        raise Unsupported("writing by lists on several axes", BY_MASK)
     axis, x, n = picks[0][0], str(a["self"]), out[picks[0][0]]
     rows = tuple(len(arrays[0]) if i == axis else m for i, m in enumerate(out))
     values = _broadcast(d, a["values"], rows)
@@ -129,7 +134,7 @@ def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: Array) -
     rest = out[axis + mask.ndim :]
     value, shape = a["values"], d.shape(a["values"])
     if len(shape) > len(rest) and math.prod(shape[: len(shape) - len(rest)]) != 1:
-        raise Unsupported("values of their own for each place of a mask")
+        raise Unsupported("values of their own for each place of a mask", BY_MASK)
     whole = mask.reshape(*mask.shape, *[1] * len(rest))
     condition = d.constant(np.broadcast_to(whole, out[axis:]).astype(np.float32))
     value = reshape(d, value, shape[len(shape) - len(rest) :]) if len(shape) > len(rest) else value
@@ -187,23 +192,30 @@ def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Elements by computed indices, or by constant ones: parts where these are alike for all other
     axes."""
     given, x = a.get("index", a.get("indices")), str(a["self"])
+    if a["dim"] is None and given in d.constants:
+        return reshape(d, picked(d, _flat(d, x), 0, d.constants[given].reshape(-1)), out)
     if a["dim"] is None:
         raise Unsupported("indices into all elements")
     if given not in d.constants:
         return elements(d, x, a["dim"], given, out)
     picks = d.constants[given]
     axis = a["dim"] % len(out)
-    rows = np.moveaxis(picks % d.shape(x)[axis], axis, -1).reshape(-1, picks.shape[axis])
+    picks = picks % d.shape(x)[axis]
+    rows = np.moveaxis(picks, axis, -1).reshape(-1, picks.shape[axis])
     if not (rows == rows[0]).all():
         flat = np.arange(math.prod(d.shape(x))).reshape(d.shape(x))
         for i, n in enumerate(out):
             flat = flat if i == axis else flat.take(range(n), i)
-        taken = np.take_along_axis(flat, picks % d.shape(x)[axis], axis)
+        taken = np.take_along_axis(flat, picks, axis)
         index, line = tuple(taken.reshape(-1).tolist()), reshape(d, x, (math.prod(d.shape(x)),))
         return reshape(d, d.add("take", line, axis=0, index=index), out)
     for i, n in enumerate(out):
         x = x if i == axis else slice_axis(d, x, i, 0, n)
     return concat(d, [slice_axis(d, x, axis, int(at), int(at) + 1) for at in rows[0]], axis)
+
+
+def _flat(d: GraphBuilder, x: str) -> str:
+    return reshape(d, x, (math.prod(d.shape(x)),))
 
 
 def triangle(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -219,10 +231,29 @@ def trilu(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return triangle(d, {**a, "diagonal": shift[0] if shift else 0}, out)
 
 
+def diagonal(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Every (n + 1)-th element of the two axes side by side."""
+    x, rank = str(a["A"] if "A" in a else a["self"]), len(out) + 1
+    axes = (a.get("dim1", 0) % rank, a.get("dim2", 1) % rank)
+    x = transpose(d, x, (*(i for i in range(rank) if i not in axes), *axes))
+    shift, n, count = a.get("offset", 0), d.shape(x)[-1], out[-1]
+    x = reshape(d, x, (*out[:-1], math.prod(d.shape(x)[-2:])))
+    start = shift if shift >= 0 else -shift * n
+    return slice_axis(d, x, len(out) - 1, start, start + (count - 1) * (n + 1) + 1, n + 1)
+
+
+def trace(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    ones = diagonal(d, a, (min(d.shape(a["self"])),))
+    return d.add("sum", ones, axes=(0,), keepdim=False)
+
+
 ROWS = (
     ImportRow("mul", lambda d, a, out: triangle(d, {**a, "upper": False}, out), "tril"),
     ImportRow("mul", lambda d, a, out: triangle(d, {**a, "upper": True}, out), "triu"),
     ImportRow("mul", trilu, onnx="Trilu(self, diagonal: ints, *, upper=True)"),
+    ImportRow("slice", diagonal, "diagonal linalg_diagonal"),
+    ImportRow("slice sum", trace, "trace"),
+    ImportRow("slice take", lambda d, a, out: take_along(d, {**a, "dim": None}, out), "take"),
     ImportRow("concat", unfold, "unfold"),
     ImportRow("concat", im2col, "im2col"),
     ImportRow("expand", lambda d, a, out: _broadcast(d, a["src"], out), "copy"),

@@ -33,6 +33,12 @@ FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bflo
 INTEGERS = frozenset((6, 7))  # int32, int64
 PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
 
+BY_ONE_HOT = (
+    "use (x * F.one_hot(index, n).float().movedim(-1, dim)).sum(dim) for one computed index of n"
+)
+SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3]]"
+FINITE_PADDING = "pad with a finite number below all that is there, F.pad(x, (1, 1), value=-10.0)"
+
 
 def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Outside training it changes nothing."""
@@ -167,27 +173,27 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x, shape = a["self"], d.shape(a["self"])
     extents = [shape[axis] for axis, _ in picks]
     if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
-        raise Unsupported("indexing by lists on axes that lie apart")
-    indices = np.broadcast_arrays(*(weights(d, name, "an index") for _, name in picks))
+        raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
+    indices = np.broadcast_arrays(*(weights(d, name, "an index", BY_ONE_HOT) for _, name in picks))
     if any(each.dtype.kind not in "iu" for each in indices):
         raise Unsupported("indexing by anything but lists of whole numbers")
     inside = [each % n for each, n in zip(indices, extents, strict=True)]
     flat = np.ravel_multi_index(inside, extents)
     joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
-    return reshape(d, _picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
+    return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
 
 
 def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
     """Lists on axes side by side that vary along axes of their own, one axis after the other; ""
     where they go together."""
-    arrays = [weights(d, name, "an index") for name in picks.values()]
+    arrays = [weights(d, name, "an index", BY_ONE_HOT) for name in picks.values()]
     rank = max(array.ndim for array in arrays)
     shapes = [ranked(array.shape, rank) for array in arrays]
     varying = [i for shape in shapes for i, n in enumerate(shape) if n > 1]
     if varying != sorted({*varying}) or [*picks] != [*range(min(picks), max(picks) + 1)]:
         return ""
     for axis, array in zip(picks, arrays, strict=True):
-        x = _picked(d, x, axis, array.reshape(-1))
+        x = picked(d, x, axis, array.reshape(-1))
     return reshape(d, x, out)
 
 
@@ -198,7 +204,7 @@ def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
     if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
         raise IndexError(f"an index outside of {n} elements")
-    return reshape(d, _picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
+    return reshape(d, picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
 
 
 def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -213,10 +219,10 @@ def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     picks = np.where(picks < 0, picks + shape[:axes], picks)
     flat = np.ravel_multi_index(tuple(np.moveaxis(picks, -1, 0)), shape[:axes])
     joined = reshape(d, x, (math.prod(shape[:axes]), *shape[axes:]))
-    return reshape(d, _picked(d, joined, 0, np.ravel(flat)), out)
+    return reshape(d, picked(d, joined, 0, np.ravel(flat)), out)
 
 
-def _picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
+def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
     """Elements of an axis in the order of a list; neighbours are cut out together."""
     if picks.dtype.kind not in "iu" or picks.ndim != 1:
         raise Unsupported("indexing by anything but a list of whole numbers")
@@ -308,7 +314,7 @@ def padded(
     if mode != "constant" or not any(map(any, positive)):
         return x
     if not math.isfinite(value or 0.0):
-        raise Unsupported(f"padding with {value}")
+        raise Unsupported(f"padding with {value}", FINITE_PADDING)
     return d.add("pad", x, pads=positive, value=float(value or 0.0))
 
 

@@ -8,20 +8,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.elementwise.import_rows import combined, times
+from myoedge.operators.elementwise.arithmetic import combined, times
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     optional_bias,
     reshape,
     transpose,
-    weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
 
 
 def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    weights(d, a["weight"], "a linear layer's weight")
-    return _by_weights(d, a["input"], a["weight"], optional_bias(d, a["bias"]), out)
+    """A linear layer; of a weight or a bias that is computed a product and a sum."""
+    x, weight, bias = a["input"], a["weight"], a["bias"]
+    if weight in d.constants and (bias is None or bias in d.constants):
+        return _by_weights(d, x, weight, optional_bias(d, bias), out)
+    columns = _transposed(d, weight) if len(d.shape(weight)) == 2 else weight
+    y = matmul(d, {"self": x, "other": columns}, out)
+    return y if bias is None else combined(d, "add", y, bias, 1.0, out)
 
 
 def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
@@ -71,7 +75,7 @@ def _transposed(d: GraphBuilder, x: str) -> str:
 
 # Products are under two operators: with a constant matrix they are linear layers.
 ROWS = (
-    ImportRow("linear", linear, "linear"),
+    ImportRow("linear matmul", linear, "linear"),
     ImportRow("linear matmul", matmul, "matmul mm bmm mv dot", "MatMul(self, other)"),
     ImportRow(
         "linear matmul",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.elementwise.import_rows import number_of, times
+from myoedge.operators.elementwise.arithmetic import number_of, times
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, one_by_one
 

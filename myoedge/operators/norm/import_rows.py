@@ -189,7 +189,7 @@ def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
 def cosine_similarity(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """The sum of products of vectors of length one, which torch broadcasts before."""
     if a["eps"] > EPS_MOST:
-        raise Unsupported(f"eps={a['eps']:g}, at most {EPS_MOST:g}")
+        raise Unsupported(f"eps={a['eps']:g}, at most {EPS_MOST:g}", f"use eps={EPS_MOST:g}")
     both = np.broadcast_shapes(d.shape(a["x1"]), d.shape(a["x2"]))
     axis = a["dim"] % len(both)
 

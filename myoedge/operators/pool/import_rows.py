@@ -25,6 +25,8 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.pool.definition import adaptive as adaptive_windows
 from myoedge.operators.pool.definition import regular as regular_windows
 
+SHIFTED = "take the larger of shifted slices: torch.maximum(x[..., :-2], x[..., 2:])[..., ::2]"
+
 
 def regular(a: Arguments, spatial: Shape) -> Any:
     """Windows at equal steps; torch's step is a window's size where it is left out, ONNX's 1."""
@@ -34,7 +36,7 @@ def regular(a: Arguments, spatial: Shape) -> Any:
     size, dilation = (per_axis(a, name, rank) for name in ("kernel_size", "dilation"))
     stride = size if a["stride"] == [] else per_axis(a, "stride", rank)
     if any(n > 1 and k > 1 for n, k in zip(dilation, size, strict=True)):
-        raise Unsupported("pooling with dilation")
+        raise Unsupported("pooling with dilation", SHIFTED)
     pads = pads_of(a, spatial, size, stride, (1,) * rank)
     flags = {"ceil": bool(a["ceil_mode"]), "count_pad": bool(a.get("count_include_pad"))}
     axes = zip(spatial, size, stride, pads, strict=True)

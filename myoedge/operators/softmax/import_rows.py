@@ -14,6 +14,8 @@ from myoedge.operators.pool.import_rows import least, reduction
 from myoedge.operators.softmax.definition import ROW_MAX
 from myoedge.operators.softmax.masks import masked_softmax
 
+LARGEST_ON_HOST = "use amax and argmax, its k=1, or move it to the host, behind the network"
+
 
 def along(op: str) -> Row:
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -54,7 +56,7 @@ def top(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
     """The largest or smallest element along an axis, and its index."""
     count = a["k"] if isinstance(a["k"], int) else a["k"][0]
     if count != 1:
-        raise Unsupported(f"the {count} largest elements; only k=1")
+        raise Unsupported(f"the {count} largest elements; only k=1", LARGEST_ON_HOST)
     rows = (reduction("max_pool"), argmax) if a["largest"] else (least, argmin)
     return tuple(
         row(d, {**a, "keepdim": True}, shape) for row, shape in zip(rows, out, strict=True)

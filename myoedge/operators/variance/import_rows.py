@@ -11,8 +11,6 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.pool.import_rows import REDUCED, reduction
 from myoedge.operators.variance.definition import LENGTH_MAX
 
-AXIS_NORMS = {1: ("sum", "abs"), math.inf: ("max_pool", "abs")}  # orders -> reduction, function
-
 
 def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
     """The axes that are reduced; all without any."""
@@ -68,7 +66,8 @@ def length(*, root: bool) -> Row:
 
 
 def vector_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Norms of order 1, 2, infinity, and minus infinity: of absolute values the least."""
+    """Norms of any order: of absolute values the root of the sum of powers, the least, the largest;
+    how many are not 0."""
     order = a.get("ord", a.get("p"))
     order = 2 if order is None else order
     if order == 2:
@@ -76,10 +75,12 @@ def vector_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
     if order == -math.inf:
         least = reduction("max_pool", [("abs",), ("neg",)], [("neg",)])
         return str(least(d, a, out))
-    if order not in AXIS_NORMS:
-        raise Unsupported(f"a norm of order {order:g}")
-    op, function = AXIS_NORMS[order]
-    return str(reduction(op, [(function,)])(d, a, out))
+    if order in (1, math.inf):
+        return str(reduction("sum" if order == 1 else "max_pool", [("abs",)])(d, a, out))
+    if order == 0:
+        return str(reduction("sum", [("ne", 0.0)])(d, a, out))
+    powers, root = [("abs",), ("pow", float(order))], [("pow", 1.0 / order)]
+    return str(reduction("sum", powers, root)(d, a, out))
 
 
 ROWS = (

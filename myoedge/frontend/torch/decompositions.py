@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls that torch writes out in others, which are imported in their place.
+
+Only the calls named here are written out: large operators that have a row of their own, attention
+say, stay whole, and a file can ask for no other call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+WRITTEN_OUT = frozenset(
+    f"aten.{name}"
+    for name in (
+        "addcdiv", "addcmul", "addmv", "addr", "atleast_1d", "atleast_2d", "atleast_3d",
+        "broadcast_tensors", "channel_shuffle", "column_stack", "count_nonzero", "cross", "deg2rad",
+        "diag_embed", "diff", "dist", "dsplit", "dstack", "fliplr", "flipud", "hsplit", "hstack",
+        "huber_loss", "index_copy", "index_fill", "inner", "kron", "ldexp", "lerp", "linalg_cross",
+        "linalg_multi_dot", "linalg_vecdot", "logaddexp", "logaddexp2", "logit", "meshgrid",
+        "mse_loss", "nansum", "outer", "pairwise_distance", "pixel_shuffle", "pixel_unshuffle",
+        "rad2deg", "renorm", "rot90", "row_stack", "smooth_l1_loss", "special_entr",
+        "special_expit", "special_logit", "sum_to_size", "tensordot", "trapezoid", "unsafe_chunk",
+        "unsafe_split", "unsafe_split_with_sizes", "vsplit", "vstack",
+    )
+)  # fmt: skip
+
+
+def is_written_out(target: Any) -> bool:
+    """Whether a call is one that torch writes out, in any overload."""
+    return str(target).rpartition(".")[0] in WRITTEN_OUT
+
+
+def written_out(node: Any) -> Any:
+    """The graph of the calls that torch makes of a node's call; its placeholders are what the node
+    reads, in order."""
+    from torch._decomp import get_decompositions
+    from torch.fx import map_arg
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    read = node.all_input_nodes
+
+    def call(*given: Any) -> Any:
+        named = dict(zip(read, given, strict=True))
+        args, kwargs = map_arg((node.args, node.kwargs), named.__getitem__)
+        return node.target(*args, **kwargs)
+
+    table: Any = get_decompositions([node.target])
+    return make_fx(call, decomposition_table=table)(*(n.meta["val"] for n in read)).graph

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes in an exported program as JSON: all have to be numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.refusals import EXPORT_LINES, depends_on_values
+from myoedge.frontend.sources import source_of_trace
+from myoedge.frontend.torch.archive import MODEL, runs_code, shortened
+
+INTEGER = re.compile(r"-?\d{1,18}")
+
+
+def check_static(program: Mapping[str, Any], path: Path) -> None:
+    """Errors: E110 where a size in an archive's program is no number; E107 where it has guards."""
+    symbols = [n["expr_str"] for _, n in dicts(program) if "expr_str" in n]
+    moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
+    if not moving and not program.get("range_constraints"):
+        # guards are source that is exec'ed on the first run; static shapes need none
+        if guards := program.get("guards_code"):
+            raise runs_code(path, MODEL, f"guards_code is {shortened(str(guards))}")
+        return
+    axes = list(_dynamic_axes(program))
+    if not axes:
+        raise depends_on_values(*_first_dynamic(program))
+    tries = ("export without dynamic_shapes=, with an example of the size on the device:",)
+    raise MyoedgeError(
+        "E110", f"{path} has dynamic shapes", {"dynamic": ", ".join(axes)}, (*tries, EXPORT_LINES)
+    )
+
+
+def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str]:
+    """Call and place of the first result whose shape is no number."""
+    try:
+        graph = program["graph_module"]["graph"]
+        for node in graph["nodes"]:
+            names = [x["as_tensor"]["name"] for x in node["outputs"] if "as_tensor" in x]
+            sizes = (size for name in names for size in graph["tensor_values"][name]["sizes"])
+            if any("as_expr" in size for size in sizes):
+                trace = str(node["metadata"].get("stack_trace") or "")
+                return node["target"].removeprefix("torch.ops."), source_of_trace(trace)
+    # a graph of another shape is torch's to refuse
+    except (KeyError, TypeError, AttributeError):
+        pass
+    return "a call", ""
+
+
+def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        module = program["graph_module"]
+        names = [
+            spec["user_input"]["arg"]["as_tensor"]["name"]
+            for spec in module["signature"]["input_specs"]
+            if "as_tensor" in spec.get("user_input", {}).get("arg", {})
+        ]
+        for name in names:
+            for axis, size in enumerate(module["graph"]["tensor_values"][name]["sizes"]):
+                if "as_expr" in size:
+                    yield f"axis {axis} of input {name}"
+    # a graph of another shape is torch's to refuse; here it only leaves the axis unnamed
+    except (KeyError, TypeError, AttributeError):
+        return
+
+
+def dicts(value: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield key, value
+        for name, item in value.items():
+            yield from dicts(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from dicts(item, key)

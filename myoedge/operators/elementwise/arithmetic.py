@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import of sums, products, quotients, remainders and powers of tensors and numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape
+from myoedge.operators.import_rows import Arguments, Row, one_by_one
+
+ROUNDINGS = ("floor", "trunc")
+BY_LOGARITHM = "use (exponent * x.log()).exp(), x being positive"
+
+
+def number_of(d: GraphBuilder, value: Any) -> float | None:
+    """A number, or the single element of a constant; None for tensors."""
+    if isinstance(value, int | float):
+        return float(value)
+    constant = d.constants.get(value)
+    return float(constant.reshape(-1)[0]) if constant is not None and constant.size == 1 else None
+
+
+def binary(op: str) -> Row:
+    """add, sub or mul; overloads without `alpha` have 1."""
+    return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
+
+
+def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
+    """left op alpha * right: a function of the other operand where one is a number, else a node.
+
+    A number may have more axes than the tensor.
+    """
+    a, b = number_of(d, left), number_of(d, right)
+    if any(c is not None and math.isinf(c) for c in (a, b)):
+        raise Unsupported(f"{op} with an infinity")
+    sign = float(alpha) if op == "add" else -float(alpha)
+    if b is not None and not isinstance(left, int | float):
+        step = ("affine", b, 0.0) if op == "mul" else ("affine", 1.0, sign * b)
+        return reshape(d, d.add("table", left, chain=(step,)), out)
+    if a is not None and not isinstance(right, int | float):
+        step = ("affine", a, 0.0) if op == "mul" else ("affine", sign, a)
+        return reshape(d, d.add("table", right, chain=(step,)), out)
+    return d.add(op, left, times(d, right, float(alpha)))
+
+
+def times(d: GraphBuilder, x: str, factor: float) -> str:
+    if factor == 1.0:
+        return x
+    if x in d.constants:
+        return d.constant(np.float32(factor) * d.constants[x])
+    return d.add("table", x, chain=(("affine", factor, 0.0),))
+
+
+def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    if mode := a.get("rounding_mode"):
+        y = div(d, {**a, "rounding_mode": None}, out)
+        if y in d.constants or mode not in ROUNDINGS:
+            raise Unsupported(f"div with rounding_mode={mode!r}")
+        return d.add("table", y, chain=((mode,),))
+    left, right = a["self"], a["other"]
+    divisor = number_of(d, right)
+    if divisor == 0.0:
+        raise Unsupported("division by zero")
+    if divisor is not None:
+        return combined(d, "mul", left, 1.0 / divisor, 1.0, out)
+    if right in d.constants:
+        return d.add("mul", left, d.constant(1.0 / d.constants[right]))
+    return combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
+
+
+def rest(rounding: str) -> Row:
+    """x minus the multiple of a number below it ("floor"), or towards zero ("trunc")."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+        divisor = number_of(d, a["other"])
+        if not divisor or a["self"] in d.constants or not isinstance(a["self"], str):
+            raise Unsupported("a remainder of a division by anything but a number")
+        steps = (("affine", 1.0 / divisor, 0.0), (rounding,), ("affine", -divisor, 0.0))
+        chain = (("total", (("affine", 1.0, 0.0),), steps),)
+        return reshape(d, d.add("table", a["self"], chain=chain), out)
+
+    return row
+
+
+def modulo(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return str(rest("trunc" if a["fmod"] else "floor")(d, a, out))
+
+
+def pow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    exponent, base = number_of(d, a["exponent"]), number_of(d, a["self"])
+    if base is not None and base <= 0.0:
+        raise Unsupported(f"pow with the base {base:g}")
+    if base is not None:
+        chain: tuple[Any, ...] = (("affine", math.log(base), 0.0), ("exp",))
+        return reshape(d, d.add("table", a["exponent"], chain=chain), out)
+    if exponent is None:
+        raise Unsupported("pow with an exponent that is a tensor", BY_LOGARITHM)
+    return reshape(d, d.add("table", a["self"], chain=(("pow", exponent),)), out)
+
+
+total = one_by_one(binary("add"))
+
+
+def average(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Mean of any number of tensors."""
+    return times(d, total(d, a, out), 1.0 / len(a["tensors"]))
