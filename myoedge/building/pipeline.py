@@ -144,7 +144,7 @@ def run_quantize(options: Options) -> Quantized:
         on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
         cores = quantize_graph(graph, calibrated(graph), rules)
         network = on_engines(cores)
-        warnings = (*_flat(model.graph, given), *network.warnings)
+        warnings = (*_renamed(model.graph, given), *_flat(model.graph, given), *network.warnings)
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
@@ -310,6 +310,17 @@ def _calibrated(
         if rule.observer is not None and rule.matches(node)
     }
     return calibrate(graph, data.inputs, observer, data.source, overrides)
+
+
+def _renamed(graph: Graph, given: Data) -> Iterable[Notice]:
+    if given.renamed:
+        (name,) = graph.inputs
+        yield notice(
+            "W204",
+            f"array {given.renamed} is taken for the input {name}",
+            {"found": f"{given.source}: its only array, and the network's only input"},
+            [f"np.savez(..., {name}=...)"],
+        )
 
 
 def _flat(graph: Graph, given: Data) -> Iterable[Notice]:

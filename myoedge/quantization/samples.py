@@ -23,6 +23,7 @@ IN_RANGE = (
 FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does")
 
 LABEL = "label"
+ONLY = "input"  # name of the array of a network's only input, whatever that is called
 RANDOM = "random"
 RANDOM_SAMPLES = 64
 
@@ -37,11 +38,13 @@ class Data:
              name in the file until `fit`
     labels   int64 [samples], or [samples, frames]; None without
     source   for reports: "300 samples of calib.npz"
+    renamed  name of the array that was taken for the only input, where it is another one; else ""
     """
 
     inputs: Mapping[str, Array]
     labels: Array | None
     source: str
+    renamed: str = ""
 
     @property
     def count(self) -> int:
@@ -144,13 +147,15 @@ def fit(data: Data, graph: Graph) -> Data:
     for number in range(count):
         sample = {name: x[number] for name, x in inputs.items()}
         check_sample(graph, sample, f"sample {number}")
-    return Data(inputs, labels, f"{count} sample{'s' if count > 1 else ''} of {data.source}")
+    renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
+    source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
+    return Data(inputs, labels, source, renamed)
 
 
 def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     names = graph.inputs
-    if len(names) == 1 and list(data.inputs) == ["input"]:
-        return {names[0]: data.inputs["input"]}
+    if len(names) == len(data.inputs) == 1:
+        return dict(zip(names, data.inputs.values(), strict=True))
     if set(names) != set(data.inputs):
         # Python that renames the arrays, by order; where their number differs, that makes new ones
         if len(data.inputs) != len(names):

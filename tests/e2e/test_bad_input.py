@@ -93,8 +93,8 @@ def test_training_mode(run: Run, tmp_path: Path, layer: nn.Module) -> None:
 def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -> None:
     good = np.zeros((4, 1, 2, 12), np.float32)
     build = ("build", small / "model.pt2", "--calib")
-    refused(run(*build, calib(wrong=good)), 2, "E212", "wrong")
-    refused(run(*build, calib(**{"in:x": good})), 2, "E212", "'x': d['in:x']")
+    refused(run(*build, calib(wrong=good, more=good)), 2, "E212", "wrong, more")
+    refused(run(*build, calib(wrong=good), "--strict"), 2, "W204", "wrong is taken for the input x")
     refused(run(*build, calib(input=good[:, :, :, :5])), 2, "E213", "12")
     refused(run(*build, calib(input=good.astype(np.complex64))), 2, "E214", "complex64")
     refused(run(*build, calib(input=good[:0])), 2, "E215")

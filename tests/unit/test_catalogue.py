@@ -33,7 +33,12 @@ SHARED = {
     },  # not of this torch
     "E109": {"frontend.torch.checkpoint", "frontend.torch.export"},  # weights that do not fit
     # a size is not a number
-    "E110": {"frontend.torch.traced", "frontend.torch.preflight", "frontend.onnx.refusals"},
+    "E110": {
+        "frontend.onnx.refusals",
+        "frontend.refusals",
+        "frontend.torch.static_shapes",
+        "frontend.torch.traced",
+    },
     "E111": {"frontend.refusals", "passes.spectra"},  # no way to build it
     "E204": {
         "building.budget",
@@ -59,6 +64,7 @@ SHARED = {
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {"quantization.samples", "backends.inputs"},  # data of another type
     "E216": {"quantization.samples", "backends.inputs"},  # data with NaN
+    "E229": {"quantization.samples", "quantization.computed_ids"},  # integers out of range
     "E220": {
         "system.folder",
         "simulator.machine",

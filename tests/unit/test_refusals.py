@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from myoedge.errors import MyoedgeError
@@ -15,8 +20,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from tests.refused_networks import REFUSED
-from tests.torch_oracle import agrees, close
+from tests.refused_networks import REFUSED, Refused, X
+from tests.torch_oracle import Net, agrees, close
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EACH = pytest.mark.parametrize("name", REFUSED)
@@ -39,6 +44,62 @@ def sqnr_db(graph: Graph, inputs: tuple[Tensor, ...]) -> float:
     samples = dict(zip(graph.inputs, samples_of(inputs), strict=True))
     network = quantize_graph(graph, calibrate(graph, samples, Observer(), "drawn"))
     return measure(network, samples).total_db or 0.0
+
+
+# Words of docs/ops.md -> networks that have what they name.
+MISSING: Mapping[str, Refused | Callable[[Tensor], Any]] = {
+    "`torch.cond`": REFUSED["cond"],
+    "`while_loop`": REFUSED["while"],
+    "`x[mask]`": REFUSED["dynamic"],
+    "`nonzero`": lambda x: x.nonzero().float(),
+    "`unique`": lambda x: torch.unique(x) * 2,
+    "KV caches": REFUSED["cache"],
+    "`sort`": REFUSED["sort"],
+    "`argsort`": lambda x: x.argsort(-1),
+    "`topk`": REFUSED["topk"],
+    "`median`": lambda x: x.median(-1)[0],
+    "`quantile`": lambda x: x.quantile(0.5, -1),
+    "`kthvalue`": lambda x: x.kthvalue(2, -1)[0],
+    "`mode`": lambda x: x.mode(-1)[0],
+    "`nn.EmbeddingBag`": REFUSED["embedding_bag"],
+    "sparse tensors": REFUSED["sparse"],
+    "complex inputs and outputs": REFUSED["complex"],
+    "`istft`": REFUSED["istft"],
+    "`grid_sample`": REFUSED["grid_sample"],
+    "`fold`": REFUSED["fold"],
+    "`MaxUnpool`": lambda x: F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2),
+    "`cumprod`": REFUSED["cumprod"],
+    "`cummax`": REFUSED["other"],
+    "`inv`": REFUSED["linalg"],
+    "`solve`": lambda x: torch.linalg.solve(x[..., :6], x),
+    "`svd`": lambda x: torch.linalg.svdvals(x),
+    "`eigh`": lambda x: torch.linalg.eigh(x @ x.mT)[0],
+    "`qr`": lambda x: torch.linalg.qr(x)[0],
+    "`det`": lambda x: torch.linalg.det(x[..., :6]),
+    "`cholesky`": lambda x: torch.linalg.cholesky(x @ x.mT),
+    "`matrix_exp`": lambda x: torch.matrix_exp(x[..., :6]),
+    "`rand`": lambda x: x + torch.rand(16),
+    "`randn`": REFUSED["rand"],
+    "`bernoulli`": lambda x: torch.bernoulli(x.sigmoid()),
+    "`multinomial`": lambda x: torch.multinomial(x[0].softmax(-1), 1),
+}
+ALONE = {word: made for word, made in MISSING.items() if not isinstance(made, Refused)}
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "ops.md"
+
+
+@pytest.mark.parametrize("word", ALONE)
+def test_what_the_page_says_is_missing_is_refused(word: str) -> None:
+    """Of the others test_a_network_is_refused_with_advice."""
+    network = Net(lambda net, x: ALONE[word](x)).eval()
+    program = torch.export.export(network, (X,))
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(program)
+    assert caught.value.code in ("E110", "E111")
+
+
+def test_the_page_has_the_words() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("## Not there yet")[2]
+    assert not [word for word in MISSING if word not in text]
 
 
 @EACH
