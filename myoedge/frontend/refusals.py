@@ -194,7 +194,7 @@ KEEP_A_KEY = (
 )
 TWO_MASKS = "give two masks, each 1 where a key is seen: (1 - first) * -1e4 + (1 - second) * -1e4"
 PARAMETRIZED = re.compile(r"(?:^|\.)parametrizations\.")
-REMOVE_PARAMETRIZATIONS = """make weights of what computes them, behind model.eval():
+REMOVE_PARAMETRIZATIONS = """turn parametrizations into plain weights, behind model.eval():
 from torch.nn.utils import parametrize
 for layer in filter(parametrize.is_parametrized, [*model.modules()]):
     for name in [*layer.parametrizations]:

@@ -14,7 +14,7 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def source_of_trace(trace: str) -> str:
-    """The same of a stack trace as Python prints it."""
+    """Line and file, as `source_of` names them, of a stack trace as Python prints it."""
     return source_of(_FRAME.findall(trace))
 
 
