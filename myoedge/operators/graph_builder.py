@@ -126,8 +126,8 @@ class GraphBuilder:
         return name
 
     def made_by(self, name: str) -> str:
-        """Where a tensor comes from, for people: the input that it is, or the call that computes
-        it, with its place and the inputs that it computes it from.
+        """Maker of a tensor, for people: "it is the input x", or the call's place and the inputs
+        behind it.
 
         Errors: ReadsRefused for a tensor that nothing writes.
         """
