@@ -185,8 +185,10 @@ static int32_t rows_of_share(int32_t rows, int32_t width)
     return rows >= EVEN_SHARES ? rows_of_turn(width) : 1;
 }
 
-static void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
-                           int32_t first, int32_t last)
+/* Apart: equal shapes, which are the rule, need none of its code. */
+static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row,
+                                                     me_turns_kernel *block, const void *op, int32_t first,
+                                                     int32_t last)
 {
     const int32_t inner = tile->loops - 1, middle = inner - 1, width = tile->extent[inner];
     const int32_t unit = rows_of_turn(width);
