@@ -19,7 +19,7 @@ from torch import nn
 
 from myoedge.zoo import all_convnet, emg2qwerty
 from tests.tinymyo_cost import FULL
-from tests.upstream import wristband
+from tests.upstream import femba, wristband
 
 Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
 
@@ -248,6 +248,7 @@ NEUROMOTOR = {
 
 TABLES: Mapping[str, Mapping[str, Callable[[], Made]]] = {
     "myoedge": OWN,
+    "BioFoundation": {"FEMBA": femba.tiny},
     "neuromotor interface": NEUROMOTOR,
     "tsai": TSAI,
     "timm": TIMM,
