@@ -195,7 +195,7 @@ def check(
 def _broken_sqnr(
     budget: Budget, network: QuantGraph, fidelity: Fidelity, reused: bool
 ) -> Broken | None:
-    sqnr_db = fidelity.total_db or 0.0
+    sqnr_db = fidelity.worst_db or 0.0
     if budget.sqnr_db is None or sqnr_db >= budget.sqnr_db:
         return None
     steps = [step for step in network.steps if not OPS[step.node.op].view]

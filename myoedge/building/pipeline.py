@@ -26,7 +26,7 @@ from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.frontend.detect import sniff
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, EngineChoice
 from myoedge.operators.layer_names import located
@@ -49,6 +49,7 @@ from myoedge.targets.chip import Chip
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
 WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
+WEAK_OUTPUT_DB = 20.0  # noise is 1 % of the signal's power
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 METHODS = ("minmax", "percentile", "mse")
 
@@ -156,7 +157,8 @@ def run_quantize(options: Options) -> Quantized:
     quantized = Quantized(
         model, given, network, fidelity, *judged, warnings, times_s, options.reuse
     )
-    noted = [*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged)]
+    weak = (*_weak_outputs(network.graph, fidelity), *_weak_layers(network, fidelity))
+    noted = [*weak, *_unjudged(network.graph, given, judged)]
     return quantized.warned([*noted, *_unlike(network, options.reuse)], options.strict)
 
 
@@ -175,7 +177,7 @@ def _refined(
         refined, reached = refine(aim_db), fidelity
         if refined is not network:
             refined, reached = within_sqnr(refined, on_engines(refined), inputs)
-        if (reached.total_db or 0.0) >= needs_db:
+        if (reached.worst_db or 0.0) >= needs_db:
             break
     return refined, reached
 
@@ -220,18 +222,41 @@ def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
         raise raised(warnings[0])
 
 
+def _weak_outputs(graph: Graph, fidelity: Fidelity) -> Iterable[Notice]:
+    """Outputs that lose much, whichever layers do."""
+    shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
+    for name, db in fidelity.computed_db.items():
+        if db < WEAK_OUTPUT_DB:
+            at = fidelity.outputs[name].worst_sample or 0
+            worst_db = fidelity.outputs[name].samples_db[at]
+            yield notice(
+                "W104",
+                f"output {shown[name]} keeps only {db:.1f} dB in int8",
+                {"found": f"{worst_db:.1f} dB for sample {at}, the worst one"},
+                ["myoedge quantize shows where the noise comes from, layer by layer"],
+            )
+
+
 def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Layers that lose much on their own: int8 is too coarse for what they compute."""
+    """Layers that lose much on their own: int8 is too coarse for what they compute. Of those of one
+    source line the worst."""
     steps = [step for step in network.steps if not OPS[step.node.op].view]
+    by_line: dict[object, list[tuple[float, str, QuantizedNode]]] = {}
     for step, name in zip(steps, located(steps), strict=True):
         loss = fidelity.local.get(step.node.name)
         if loss is not None and loss < WEAK_LAYER_DB:
-            yield notice(
-                "W102",
-                f"{name} keeps only {loss:.1f} dB in int8, on its own",
-                {"found": f"noise above {10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"},
-                [*_remedies(network, step.node)],
-            )
+            line = step.node.origin[0].source if step.node.origin else ""
+            by_line.setdefault(line or name, []).append((loss, name, step))
+    for weak in by_line.values():
+        loss, name, step = min(weak, key=lambda row: row[0])
+        others = f", and of {len(weak) - 1} more of its source line" if len(weak) > 1 else ""
+        share = f"{10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"
+        yield notice(
+            "W102",
+            f"{name} keeps only {loss:.1f} dB in int8, on its own",
+            {"found": f"noise above {share}{others}"},
+            [*_remedies(network, step.node)],
+        )
 
 
 def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:

@@ -99,7 +99,8 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     rows = _rows(quantized)
     result = {
         "model": quantized.model.name,
-        "sqnr_db": decibels(quantized.fidelity.total_db),
+        "sqnr_db": decibels(quantized.fidelity.worst_db),
+        "outputs": _outputs(quantized),
         "sqnr_before": list(quantized.fidelity.final_functions),
         "accuracy_float": quantized.accuracy_float,
         "accuracy_int8": quantized.accuracy_int8,
@@ -128,6 +129,15 @@ def _rows(quantized: Quantized) -> list[dict[str, Any]]:
     ]
 
 
+def _outputs(quantized: Quantized) -> list[dict[str, Any]]:
+    """Rows of the outputs with the keys of report.json."""
+    from myoedge.reports.report_json import output_fidelity
+
+    graph = quantized.network.graph
+    pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
+    return [{"name": n, **output_fidelity(quantized.fidelity, tensor)} for n, tensor in pairs]
+
+
 def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
@@ -144,13 +154,10 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
         table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, terminal.out)
     source = quantized.network.calibration.source
-    total = wording.decibels(decibels(quantized.fidelity.total_db))
-    graph, each_db = quantized.network.graph, quantized.fidelity.outputs_db
-    pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
-    sqnr_of = {name: decibels(each_db[tensor]) for name, tensor in pairs}
-    place = wording.at_outputs(sqnr_of, quantized.fidelity.final_functions)
+    total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), _outputs(quantized)
+    place = wording.at_outputs(ports, quantized.fidelity.final_functions)
     samples = wording.several(len(quantized.fidelity.real), "calibration sample")
-    lines = [f"\nSQNR      {total} {place}, {samples}; calibrated on {source}"]
+    lines = [f"\nSQNR      {total} {place}; {samples}, calibrated on {source}"]
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*accuracies))

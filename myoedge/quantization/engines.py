@@ -158,8 +158,8 @@ def within_sqnr(
 
 def _lost_db(before: Fidelity, after: Fidelity) -> float:
     """SQNR that the worst output has lost; outputs without a signal have none."""
-    pairs = ((db, after.outputs_db[name]) for name, db in before.outputs_db.items())
-    lost = (old - new for old, new in pairs if old is not None and new is not None and old != new)
+    pairs = ((db, after.computed_db.get(name)) for name, db in before.computed_db.items())
+    lost = (old - new for old, new in pairs if new is not None and old != new)
     return max(lost, default=0.0)
 
 

@@ -62,7 +62,7 @@ class Trial:
 
 def _relative_noise(fidelity: Fidelity) -> Array:
     """Noise power of every output, relative to its signal."""
-    every_db = fidelity.outputs_db.values()
+    every_db = [fidelity.computed_db.get(name) for name in fidelity.outputs]
     return np.array([0.0 if db is None else 10 ** (-db / 10) for db in every_db])
 
 

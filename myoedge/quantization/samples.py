@@ -239,7 +239,7 @@ def check_classes(labels: Array, graph: Graph) -> None:
         return
     frames = labels.shape[1] if labels.ndim > 1 else None
     made, shape = graph.producer.get(graph.outputs[0]), graph.shape(graph.outputs[0])
-    axis = class_axis(graph, frames)
+    axis = class_axis(graph, graph.outputs[0], frames)
     classes = math.prod(shape) if axis is None else shape[axis]
     if made is not None and made.op == "majority":
         classes = int(made.attrs["classes"])

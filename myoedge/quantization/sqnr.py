@@ -36,6 +36,9 @@ class Noise:
         self.signal += float(np.sum(exact**2))
         self.error += float(np.sum((exact - quantized) ** 2))
 
+    def __add__(self, other: Noise) -> Noise:
+        return Noise(self.signal + other.signal, self.error + other.error)
+
     @property
     def db(self) -> float | None:
         """10 log10(signal / error), at least -300; None without signal, infinite without error."""
@@ -46,25 +49,62 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class OutputFidelity:
+    """SQNR of an output, measured before a final softmax or sigmoid, without what has no share in
+    the softmax.
+
+    db           over all samples; None without signal
+    samples_db   of each sample
+    agreement    share of frames whose largest element is where the float network has it; None
+                 without an axis of classes
+    is_passed_through   whether the output is elements of the inputs: no operator computes it
+    """
+
+    db: float | None
+    samples_db: tuple[float | None, ...] = ()
+    agreement: float | None = None
+    is_passed_through: bool = False
+
+    @property
+    def worst_sample(self) -> int | None:
+        """Number of the sample with the lowest SQNR; None where none has a signal."""
+        found = [(db, at) for at, db in enumerate(self.samples_db) if db is not None]
+        return min(found)[1] if found else None
+
+
+@dataclass(frozen=True)
 class Fidelity:
     """SQNR of the quantised network and of its layers.
 
     local       dB per tensor, this operator alone quantised
     cumulative  dB per tensor, everything up to it quantised
-    outputs_db  dB per output, over all samples, before a final softmax or sigmoid, without what has
-                no share in the softmax
-    total_db    dB over all outputs, measured there
-    outputs     float and integer outputs per sample, dequantised
+    outputs     by name of the tensor
+    real        float outputs by sample       integer   the integers', dequantised
     final_functions   at the end, which the dB are measured before: "softmax"
     """
 
     local: Mapping[str, float | None]
     cumulative: Mapping[str, float | None]
-    outputs_db: Mapping[str, float | None]
-    total_db: float | None
+    outputs: Mapping[str, OutputFidelity]
     real: tuple[tuple[Array, ...], ...] = field(repr=False)
     integer: tuple[tuple[Array, ...], ...] = field(repr=False)
     final_functions: tuple[str, ...] = ()
+
+    @property
+    def computed_db(self) -> dict[str, float]:
+        """dB of the outputs that are computed and have a signal."""
+        rows = self.outputs.items()
+        return {n: x.db for n, x in rows if x.db is not None and not x.is_passed_through}
+
+    @property
+    def worst_output(self) -> str | None:
+        """The computed output with the lowest SQNR."""
+        return min(self.computed_db, key=self.computed_db.__getitem__, default=None)
+
+    @property
+    def worst_db(self) -> float | None:
+        """SQNR of the network: that of its worst output."""
+        return min(self.computed_db.values(), default=None)
 
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
@@ -110,9 +150,9 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     names = [step.node.name for step in q.steps if step.node.name in q.params and layers]
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}
-    total, reals, integers = Noise(), [], []
-    outputs, rows = {name: Noise() for name in q.graph.outputs}, rows_of(q.graph)
-    steps = {step.node.name: step for step in q.steps}
+    reals, integers = [], []
+    outputs: dict[str, list[Noise]] = {name: [] for name in q.graph.outputs}
+    steps, rows = {step.node.name: step for step in q.steps}, rows_of(q.graph)
     for sample in each_sample(samples):
         real = every_value(q.graph, sample)
         values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
@@ -121,23 +161,68 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
             counts = counted(rows, name, real)
             for noises, result in ((local, alone[name]), (cumulative, values[name])):
                 noises[name].add(real[name][counts], real_values(q, name, result)[counts])
-        for output, noise in outputs.items():
+        for output, noises_of in outputs.items():
             name = measured_tensor(q, output)
             counts = counted(rows, name, real)
             quantized = real_values(q, name, _integers_of(name, values, steps))
+            noises_of.append(noise := Noise())
             noise.add(real[name][counts], quantized[counts])
-            total.add(real[name][counts], quantized[counts])
         reals.append(tuple(real[name] for name in q.graph.outputs))
         integers.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
     return Fidelity(
         {name: noise.db for name, noise in local.items()},
         {name: noise.db for name, noise in cumulative.items()},
-        {name: noise.db for name, noise in outputs.items()},
-        total.db,
+        _outputs(q.graph, outputs, reals, integers),
         tuple(reals),
         tuple(integers),
         tuple(dict.fromkeys(filter(None, (_final_function(q, x) for x in q.graph.outputs)))),
     )
+
+
+def _outputs(
+    graph: Graph,
+    noises: Mapping[str, Sequence[Noise]],
+    reals: Sequence[tuple[Array, ...]],
+    integers: Sequence[tuple[Array, ...]],
+) -> dict[str, OutputFidelity]:
+    found = {}
+    for name, of_samples in noises.items():
+        at = graph.outputs.index(name)
+        pairs = [(x[at], y[at]) for x, y in zip(reals, integers, strict=True)]
+        found[name] = OutputFidelity(
+            sum(of_samples, Noise()).db,
+            tuple(noise.db for noise in of_samples),
+            _agreement(graph, name, pairs),
+            is_passed_through(graph, name),
+        )
+    return found
+
+
+def is_passed_through(graph: Graph, name: str) -> bool:
+    """Whether a tensor is elements of the inputs, moved and not computed."""
+    left, seen = [name], {name}
+    while left:
+        node = graph.producer.get(left.pop())
+        if node is not None:
+            if not (OPS[node.op].is_data_movement or OPS[node.op].view):
+                return False
+            left += [x for x in node.inputs if x not in seen]
+            seen.update(node.inputs)
+    return not seen.isdisjoint(graph.inputs)
+
+
+def _agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    """Share of classes that are the same; None where an output has no axis of classes."""
+    is_float = graph.tensors[name].dtype == "float32"
+    axis = class_axis(graph, name) if is_float else None
+    if is_float and (axis is None or math.prod(graph.shape(name)[axis : axis + 1]) == 1):
+        return None
+    same = [np.mean(_classes(x, axis) == _classes(y, axis)) for x, y in pairs]
+    return float(np.mean(same)) if same else None
+
+
+def _classes(scores: Array, axis: int | None) -> Array:
+    return scores if axis is None else scores.argmax(axis)
 
 
 def _alone(
@@ -164,14 +249,13 @@ def _integers_of(
     return integers.reshape(step.out)
 
 
-def class_axis(graph: Graph, frames: int | None = None) -> int | None:
-    """The axis of the first output along which classes lie; None where nothing tells.
+def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
+    """The axis of an output along which classes lie; None where nothing tells.
 
     frames   labels of a sample, where every frame has one
     The axis of a final softmax, the only one that is longer than 1, or else the one besides which
     there are as many numbers as labels.
     """
-    name = graph.outputs[0]
     shape, node = graph.shape(name), graph.producer.get(name)
     if node is not None and node.op in ("softmax", "log_softmax"):
         return int(node.attrs["axis"] % len(shape))
@@ -198,7 +282,7 @@ def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array
     if not judges(graph):
         return None
     frames = labels.shape[1] if labels.ndim > 1 else None
-    axis = class_axis(graph, frames)
+    axis = class_axis(graph, graph.outputs[0], frames)
     if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
         return None
     scores = [first[0] for first in outputs]  # or indices of classes

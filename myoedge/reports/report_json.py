@@ -27,7 +27,8 @@ SCHEMA = "myoedge.report/1"
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
-WEAK_DB = 25.0  # below this a layer is pointed out: its noise is more than 1/316 of its signal
+WEAK_DB = 20.0  # below this a layer is pointed out: its noise is more than 1 % of its signal
+GOOD_DB = 30.0  # from here on a layer or an output is called good
 
 MEASURED = (  # of a layer, when it has run
     *("cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"),
@@ -62,7 +63,7 @@ class Outcome:
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """The report of a build as JSON values: finite, without paths or times."""
     layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
-    graph, sqnr_of = plan.quant.graph, outcome.fidelity.outputs_db if outcome.fidelity else {}
+    graph = plan.quant.graph
     counted = sum(int(values.size) for values in graph.constants.values())
     outputs = zip(plan.graph_outputs, graph.output_names or plan.graph_outputs, strict=True)
     return {
@@ -82,7 +83,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "memory": memory(plan),
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
         "outputs": [
-            {**_port(plan, name, shown), "sqnr_db": decibels(sqnr_of.get(name))}
+            {**_port(plan, name, shown), **output_fidelity(outcome.fidelity, name)}
             for name, shown in outputs
         ],
         "layers": layers,
@@ -125,6 +126,19 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 # --- fidelity -------------------------------------------------------------------------------------
 
 
+def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
+    """How near an output is to the float network's; None where it was not measured."""
+    of = None if fidelity is None else fidelity.outputs[tensor]
+    at = None if of is None else of.worst_sample
+    return {
+        "sqnr_db": None if of is None else decibels(of.db),
+        "worst_sample": at,
+        "worst_sample_db": None if of is None or at is None else decibels(of.samples_db[at]),
+        "agreement": None if of is None else _rounded(of.agreement),
+        "passed_through": None if of is None else of.is_passed_through,
+    }
+
+
 def _quantization(
     plan: Plan, outcome: Outcome, layers: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
@@ -133,7 +147,7 @@ def _quantization(
         row = min(measured, key=lambda r: float(r["sqnr_local_db"]))  # adds the most noise
         weakest = {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
     return {
-        "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
+        "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
         "accuracy_float": _rounded(outcome.accuracy_float),
         "accuracy_int8": _rounded(outcome.accuracy_int8),

@@ -165,9 +165,8 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     if q["sqnr_db"] is not None:
         samples = wording.several(q["samples"], "calibration sample")
         ports = streams.frame_ports(report, "outputs")
-        sqnr_of = {port["name"]: port.get("sqnr_db") for port in ports}
-        where = wording.at_outputs(sqnr_of, q.get("sqnr_before", ()))
-        yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}, {samples}")
+        where = wording.at_outputs(ports, q.get("sqnr_before", ()))
+        yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}; {samples}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
 from myoedge.operators.layer_names import places, told_apart
-from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
+from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report, dims
 
 KIB = 1024
 UNKNOWN = "–"
@@ -188,8 +188,10 @@ def advice(report: Report) -> str:
         return ""
     name = layer_names(report)[weakest["name"]]
     sentence = f"{name} adds most noise: {decibels(weakest['sqnr_local_db'])} on its own"
-    if weakest["sqnr_local_db"] >= WEAK_DB:
+    if min(weakest["sqnr_local_db"], report["quantization"]["sqnr_db"] or 0.0) >= GOOD_DB:
         return f"{sentence}, which is good"
+    if weakest["sqnr_local_db"] >= WEAK_DB:
+        return sentence
     return f"{sentence}; try another observer (percentile, mse) for it, or more calibration samples"
 
 
@@ -251,13 +253,27 @@ def sqnr_place(functions: Sequence[str]) -> str:
     return f", before {' and '.join(names)}" if names else ""
 
 
-def at_outputs(each_db: Mapping[str, float | None], functions: Sequence[str]) -> str:
-    """Outputs over which SQNR is measured: "at the output", "over the outputs scores (40.1 dB),
-    state (37.0 dB)"."""
-    if len(each_db) < 2:
-        return f"at the output{sqnr_place(functions)}"
-    listed = ", ".join(f"{name} ({decibels(db)})" for name, db in each_db.items())
-    return f"over the outputs {listed}{sqnr_place(functions)}"
+def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str]) -> str:
+    """Outputs at which SQNR is measured: "at the output, 31.2 dB in sample 12", "at the worst of
+    the outputs scores (40.1 dB, 31.2 dB in sample 12), state (37.0 dB, 35.1 dB in sample 3)"."""
+    if len(ports) == 1:
+        return f"at the output{sqnr_place(functions)}{_worst_sample(ports[0])}"
+    listed = ", ".join(
+        f"{port['name']} ({decibels(port.get('sqnr_db'))}{_worst_sample(port)})" for port in ports
+    )
+    return f"at the worst of the outputs {listed}{sqnr_place(functions)}"
+
+
+def _worst_sample(port: Mapping[str, Any]) -> str:
+    """Worst sample of an output, and how often its largest element is the float network's."""
+    if port.get("passed_through"):
+        return ", passed through"
+    if port.get("worst_sample") is None:
+        return ""
+    text = f", {decibels(port['worst_sample_db'])} in sample {port['worst_sample']}"
+    if port["agreement"] is None:
+        return text
+    return f"{text}, the largest element agrees in {percent(port['agreement'])}"
 
 
 def last_so_far(report: Report) -> str:

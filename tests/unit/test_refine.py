@@ -65,22 +65,22 @@ def test_a_network_above_the_aim_is_left_alone(quiet: tuple[QuantGraph, Array]) 
     network, windows = quiet
     given = {network.graph.inputs[0]: windows}
     found = measure(network, given, layers=False)
-    assert found.total_db is not None
-    assert refine_precision(network, found, given, never, aim_db=found.total_db - 3.1) is network
+    assert found.worst_db is not None
+    assert refine_precision(network, found, given, never, aim_db=found.worst_db - 3.1) is network
 
 
 def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
     network, windows = quiet
     given = {network.graph.inputs[0]: windows}
     before = measure(network, given, layers=False)
-    assert before.total_db is not None
-    wider = refine_precision(network, before, given, never, aim_db=before.total_db)
+    assert before.worst_db is not None
+    wider = refine_precision(network, before, given, never, aim_db=before.worst_db)
     after = measure(wider, given, layers=False)
-    assert after.total_db is not None
-    assert after.total_db > before.total_db + 1.0
+    assert after.worst_db is not None
+    assert after.worst_db > before.worst_db + 1.0
     first, output = network.graph.nodes[0].name, network.graph.outputs[0]
     assert {n for n, p in wider.params.items() if p.element_type.bits == 16} == {first, output}
-    again = refine_precision(network, before, given, never, aim_db=before.total_db)
+    again = refine_precision(network, before, given, never, aim_db=before.worst_db)
     assert again.params == wider.params
 
 
@@ -173,9 +173,9 @@ def test_weights_that_8_bits_lose_get_16_with_what_they_multiply() -> None:
     network, windows = spread()
     first, last = (node.name for node in network.graph.nodes if node.op == "conv")
     given = {network.graph.inputs[0]: windows}
-    before = measure(network, given, layers=False).total_db
+    before = measure(network, given, layers=False).worst_db
     wide = quantize_graph(network.graph, network.calibration, (), frozenset([first]))
-    after = measure(wide, given, layers=False).total_db
+    after = measure(wide, given, layers=False).worst_db
     kinds = {step.node.name: step["weight"].dtype for step in wide.steps if step.node.op == "conv"}
     assert kinds == {first: np.int16, last: np.int16}
     assert before is not None

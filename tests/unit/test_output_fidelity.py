@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each output has an SQNR, a worst sample and an agreement of its own; the worst output is told."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.building.pipeline import Options, Quantized, run_quantize
+from myoedge.numerics.arrays import Array
+from myoedge.reports import wording
+from tests.conftest import save_exported
+
+LOUD = 5  # number of a sample whose values are far above the others'
+
+
+class Three(nn.Module):
+    """Scores, the same of very different sizes, and the input turned round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(6, 4, bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = self.head(x)
+        return scores, scores.clamp(-1, 1) * torch.tensor([300.0, 0.1, 0.1, 0.1]), x.flip(1)
+
+
+@pytest.fixture(scope="module")
+def samples() -> Array:
+    drawn = np.random.default_rng(0).standard_normal((16, 1, 6)).astype(np.float32)
+    drawn[LOUD] *= 0.01  # as few steps of the scale as noise has
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory, samples: Array) -> Quantized:
+    folder = tmp_path_factory.mktemp("three")
+    model = save_exported(Three(), (torch.zeros(1, 6),), folder / "model.pt2")
+    return run_quantize(Options(model, samples))
+
+
+def decibels(real: Array, found: Array) -> float:
+    real = real.astype(np.float64)
+    return float(10 * math.log10((real**2).sum() / ((real - found) ** 2).sum()))
+
+
+def test_outputs_are_measured_on_their_own(quantized: Quantized, samples: Array) -> None:
+    with torch.no_grad():
+        wanted = [[y.numpy() for y in Three()(torch.from_numpy(x))] for x in samples]
+    fidelity = quantized.fidelity
+    for at, of in enumerate(fidelity.outputs.values()):
+        real = np.stack([outputs[at] for outputs in wanted])
+        found = np.stack([outputs[at] for outputs in fidelity.integer])
+        assert of.db == pytest.approx(decibels(real, found), abs=0.01)
+        each = [decibels(x, y) for x, y in zip(real, found, strict=True)]
+        np.testing.assert_allclose(np.array(of.samples_db, float), each, atol=0.01)
+        assert of.worst_sample == int(np.argmin(each))
+        same = np.mean(real.argmax(-1) == found.argmax(-1))
+        assert of.agreement == pytest.approx(same)
+    assert next(iter(fidelity.outputs.values())).worst_sample == LOUD
+
+
+def test_the_worst_computed_output_is_that_of_the_network(quantized: Quantized) -> None:
+    scores, scaled, turned = quantized.fidelity.outputs.values()
+    assert [x.is_passed_through for x in (scores, scaled, turned)] == [False, False, True]
+    assert scores.db is not None
+    assert scaled.db is not None
+    assert quantized.fidelity.worst_db == min(scores.db, scaled.db)
+
+
+class Fast(nn.Module):
+    """A sine of many turns within a step of the input beside the input's mean."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean(1), torch.sin(3000.0 * x)
+
+
+def test_an_output_of_much_noise_is_warned_of(tmp_path: Path, samples: Array) -> None:
+    model = save_exported(Fast(), (torch.zeros(1, 6),), tmp_path / "model.pt2")
+    build = myoedge.build(model, calib=samples, output=tmp_path / "out")
+    told = [row for row in build.report["warnings"] if row["code"] == "W104"]
+    assert [row["title"].split()[1] for row in told] == ["output1"]
+    mean, sine = build.report["outputs"]
+    assert mean["sqnr_db"] > 30.0 > 20.0 > sine["sqnr_db"]
+    assert build.report["quantization"]["sqnr_db"] == sine["sqnr_db"]
+    assert f"sample {sine['worst_sample']}," in str(told[0]["facts"])
+
+
+@pytest.mark.parametrize(
+    ("layer_db", "output_db", "end"),
+    [(33.0, 31.0, "which is good"), (33.0, 24.0, "own"), (24.0, 24.0, "own"), (19.0, 31.0, "les")],
+)
+def test_good_is_said_from_30_db_on(layer_db: float, output_db: float, end: str) -> None:
+    layer = {"name": "y", "label": "y", "op": "conv", "function": "f", "origin": []}
+    weakest = {**layer, "sqnr_local_db": layer_db}
+    report = {"layers": [layer], "quantization": {"weakest": weakest, "sqnr_db": output_db}}
+    assert wording.advice(report).endswith(end)
