@@ -46,7 +46,7 @@ from tests.random_networks import Random, windows
 SLACK = 2048  # bytes: other tiles cut arrays into other pieces
 BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")
 SHAPE = (1, 3, 12, 10)
-UNKNOWN = Fidelity({}, {}, {}, None, (), ())
+UNKNOWN = Fidelity({}, {}, {}, (), ())
 
 
 class Deep(nn.Module):

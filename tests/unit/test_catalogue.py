@@ -39,7 +39,7 @@ SHARED = {
         "frontend.torch.static_shapes",
         "frontend.torch.traced",
     },
-    "E111": {"frontend.refusals", "passes.spectra"},  # no way to build it
+    "E111": {"frontend.refusals", "frontend.torch.scans", "passes.spectra"},  # no way to build it
     "E204": {
         "building.budget",
         "backends.build",
