@@ -127,7 +127,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
-    """How near an output is to the float network's; None where it was not measured."""
+    """Keys of an output that say how near it is to the float network's; None: not measured."""
     of = None if fidelity is None else fidelity.outputs[tensor]
     at = None if of is None else of.worst_sample
     return {
