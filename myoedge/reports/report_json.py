@@ -128,7 +128,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     """Keys of an output that say how near it is to the float network's; None: not measured."""
-    of = None if fidelity is None else fidelity.outputs[tensor]
+    of = None if fidelity is None else fidelity.outputs.get(tensor)  # a stream keeps states
     at = None if of is None else of.worst_sample
     return {
         "sqnr_db": None if of is None else decibels(of.db),

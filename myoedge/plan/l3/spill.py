@@ -71,9 +71,7 @@ def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
         in_arena = len(lives)
         lives = tuple(life for life in lives if life.name != name)
         border -= size_bytes(plan.quant, name) if len(lives) == in_arena else 0
-    if chosen or (window_bytes(plan) <= 0 and plan.placement.arena_bytes == peak_bytes):
-        return chosen  # what is not there does not make the peak lower
-    return [*left[:1]]
+    return chosen or [*left[:1]]
 
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
