@@ -175,7 +175,9 @@ def _named(key: str) -> Network:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    """The first sentence, without addresses and folders, which differ by machine."""
+    words = (word for word in text.split() if "/" not in word)
+    return " ".join(words).partition(". ")[0][:160]
 
 
 def cells(found: Rows) -> list[list[str]]:
@@ -188,7 +190,7 @@ def _figures(row: Row) -> list[str]:
     macs, cycles = row["macs"] / 1e6, row["cycles"] / 1e3
     return [
         f"{macs:.2f}",
-        f"{row['sqnr_db']:.1f}",
+        "no signal" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}",
         f"{cycles:,.0f}",
         f"{row['energy_uj']:,.0f}",
         "",
