@@ -84,6 +84,7 @@ def _added(x: Tensor) -> Tensor:
 
 
 def _repeated_sort(x: Tensor) -> Tensor:
+    x = x.tanh()
     for _ in range(40):
         x = x.sort(-1)[0]
     return x
@@ -255,7 +256,9 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: x.tanh(),
         same=False,
     ),
-    "forty": refused("use its operand as an output", _repeated_sort, lambda x: x * 1.0, same=False),
+    "forty": refused(
+        "use its operand as an output", _repeated_sort, lambda x: x.tanh(), same=False
+    ),
     "other": refused(
         "rewrite cummax with supported operators, or move it to the host",
         lambda x: x[..., :3].cummax(-1)[0],
@@ -365,6 +368,7 @@ REFUSED: Mapping[str, Refused] = {
         "take them by argmax over windows, x.unfold(-1, 2, 2).argmax(-1) for pooling by 2",
         lambda x: F.max_pool1d(x, 2, return_indices=True)[1] - 2 * torch.arange(8),
         lambda x: x.unfold(-1, 2, 2).argmax(-1),
+        least_db=22.0,  # two of 384 choose among neighbours that are equal in 8 bits
     ),
     "topk": refused(
         "use amax and argmax, its k=1, or move it to the host, behind the network",
@@ -386,8 +390,8 @@ REFUSED: Mapping[str, Refused] = {
     ),
     "whole numbers": refused(
         "compute with floats",
-        lambda x: torch.zeros_like(x, dtype=torch.int64) + x,
-        lambda x: torch.zeros_like(x) + x,
+        lambda x: torch.zeros_like(x, dtype=torch.int64) + x.tanh(),
+        lambda x: torch.zeros_like(x) + x.tanh(),
     ),
     "power": refused(
         "use (exponent * x.log()).exp(), x being positive",
@@ -451,15 +455,15 @@ REFUSED: Mapping[str, Refused] = {
     ),
     "constant": refused(
         "leave it out of what forward() returns",
-        lambda x: (x * 2, torch.arange(4)),
-        lambda x: x * 2,
+        lambda x: (x.tanh(), torch.arange(4)),
+        lambda x: x.tanh(),
         code="E115",
         same=False,
     ),
     "type": refused(
         "export with an example input of torch.int64 or torch.float32 for",
-        lambda x: x.float() * 2,
-        lambda x: x * 2,
+        lambda x: x.float().tanh(),
+        lambda x: x.tanh(),
         torch.ones(2, 3).to(torch.uint16),
         given=(torch.ones(2, 3),),
         code="E116",

@@ -159,7 +159,6 @@ BEHIND = "its operand as an output, and do this on the host behind the network"
 # By parts of names, the first that fits: for calls that have no better advice from their own rows.
 INSTEAD = {
     "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
-    "embedding": "ids that are an input of integers (torch.int64), and a table that is a parameter",
     "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",
     "istft": "F.conv_transpose1d of real and imaginary parts, the inverse transform its weights",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",

@@ -14,6 +14,7 @@ from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
 from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
 from myoedge.frontend.refusals import INSTEAD
+from myoedge.frontend.torch.decompositions import WRITTEN_OUT
 from myoedge.numerics.pointwise import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def markdown(operators: Sequence[Operator]) -> str:
         "complex": complex_calls(),
         "onnx_no_operator": sorted([*onnx_of(""), *SEQUENCES, *CONTROL]),
         "folded": aten_folded(),
+        "written_out": [name.removeprefix("aten.") for name in sorted(WRITTEN_OUT)],
         "onnx_folded": onnx_folded(),
         "functions": {name: _parameters(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},
         "missing": INSTEAD,

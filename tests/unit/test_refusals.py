@@ -13,13 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
-from myoedge.quantization.sqnr import measure
+from myoedge.quantization.sqnr import Noise, measure
+from tests.conftest import save_exported
 from tests.refused_networks import REFUSED, Refused, X
 from tests.torch_oracle import Net, agrees, close
 
@@ -102,6 +105,11 @@ def test_the_page_has_the_words() -> None:
     assert not [word for word in MISSING if word not in text]
 
 
+def test_every_replacement_of_a_call_is_tried() -> None:
+    texts = {f"use {text}" for text in INSTEAD.values()}
+    assert {t for t in texts if any(case.advice in t for case in REFUSED.values())} == texts
+
+
 @EACH
 def test_a_network_is_refused_with_advice(name: str) -> None:
     case = REFUSED[name]
@@ -110,6 +118,28 @@ def test_a_network_is_refused_with_advice(name: str) -> None:
         from_exported(program)
     assert caught.value.code == case.code
     assert case.advice in "\n".join(caught.value.notice.tries)
+
+
+@pytest.mark.slow
+@EACH
+def test_who_follows_the_advice_has_a_build(name: str, tmp_path: Path) -> None:
+    """The C on the host, held against torch."""
+    case = REFUSED[name]
+    model = save_exported(case.followed, case.given, tmp_path / "model.pt2")
+    names = torch.export.load(model).graph_signature.user_inputs
+    samples = samples_of(case.given)
+    calib = {str(n): x for n, x in zip(names, samples, strict=True)}
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out")
+    noise = Noise()
+    for one in zip(*samples, strict=True):
+        found = build.run(dict(zip(calib, one, strict=True)))
+        wanted = case.followed(*map(torch.from_numpy, one))
+        both = (list(x) if isinstance(x, list | tuple) else [x] for x in (found, wanted))
+        pairs = zip(*both, strict=True)
+        for mine, theirs in pairs:
+            noise.add(theirs.detach().double().numpy(), mine)
+    assert noise.db is not None
+    assert noise.db > case.least_db - 3.0
 
 
 @EACH
