@@ -91,6 +91,7 @@ def test_weights_that_fit_l1_all_stay(tmp_path: Path) -> None:
     assert {tiling["kernel"] for tiling in tilings(build)} == {"me_lstm_s8", "me_lstm_cell_s8"}
 
 
+@pytest.mark.slow
 def test_more_steps_than_a_layer_has_tiles_else(tmp_path: Path) -> None:
     """Gates of all steps, 560 KB, lie in L3 beside weights of 270 KB in L2."""
     network = States(nn.LSTM, 4, 256)
