@@ -92,9 +92,10 @@ class Fidelity:
 
     @property
     def computed_db(self) -> dict[str, float]:
-        """dB of the outputs that are computed and have a signal."""
-        rows = self.outputs.items()
-        return {n: x.db for n, x in rows if x.db is not None and not x.is_passed_through}
+        """dB of the outputs that are computed and have a signal; of all where none is computed."""
+        computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
+        rows = (computed or self.outputs).items()
+        return {name: x.db for name, x in rows if x.db is not None}
 
     @property
     def worst_output(self) -> str | None:

@@ -76,6 +76,20 @@ def test_the_worst_computed_output_is_that_of_the_network(quantized: Quantized) 
     assert quantized.fidelity.worst_db == min(scores.db, scaled.db)
 
 
+class Turned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flip(1)
+
+
+def test_a_network_that_only_moves_its_input_has_the_sqnr_of_that(
+    tmp_path: Path, samples: Array
+) -> None:
+    model = save_exported(Turned(), (torch.zeros(1, 6),), tmp_path / "model.pt2")
+    fidelity = run_quantize(Options(model, samples)).fidelity
+    assert fidelity.worst_db is not None
+    assert fidelity.worst_db > 30.0
+
+
 class Fast(nn.Module):
     """A sine of many turns within a step of the input beside the input's mean."""
 

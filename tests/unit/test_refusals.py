@@ -46,7 +46,7 @@ def samples_of(inputs: tuple[Tensor, ...]) -> list[Array]:
 def sqnr_db(graph: Graph, inputs: tuple[Tensor, ...]) -> float:
     samples = dict(zip(graph.inputs, samples_of(inputs), strict=True))
     network = quantize_graph(graph, calibrate(graph, samples, Observer(), "drawn"))
-    return measure(network, samples).total_db or 0.0
+    return measure(network, samples).worst_db or 0.0
 
 
 # Words of docs/ops.md -> networks that have what they name.
