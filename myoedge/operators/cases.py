@@ -58,6 +58,7 @@ class DrawnUse:
     int16     inputs of 16 bits, in parameters of their range
     slack     (quantised case) -> output steps of error that the operator's own roundings add
     classes   that indices are of; 0: int32 data are any numbers
+    least     of int32 indices: below 0 they count from the end, or lie outside
     unit      (quantised case) -> what the oracle has for 1, where parameters do not say so
     pattern   how the data are drawn     seed   of data and weights
     """
@@ -78,6 +79,7 @@ class DrawnUse:
     slack: Callable[[Any], Array | float] = field(default=exact, repr=False)
     int16: tuple[int, ...] = ()
     classes: int = 0
+    least: int = 0
     unit: Callable[[Any], float] = field(default=of_parameters, repr=False)
 
 

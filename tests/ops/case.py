@@ -87,7 +87,8 @@ class Case(DrawnUse):
 
     def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
         if kind in ("int32", "uint8") and self.classes:
-            return rng.integers(0, self.classes, shape).astype(kind)
+            least = self.least if kind == "int32" else 0
+            return rng.integers(least, self.classes, shape).astype(kind)
         if kind == "int32":
             return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
         if kind == "int16":

@@ -16,7 +16,11 @@ def gather(d: Draw) -> DrawnUse:
     outer, count, inner = d.pick([1, 1, 3]), d.pick([1, 2, 7, 16]), d.pick([1, 3, 8, 70])
     n, kind = d.pick([1, 2, 5, 17]), d.pick(["int32", "int32", "uint8"])
     ids = (d.pick([1, outer]), count, d.pick([1, 1, inner]))
-    common = d.common(2, act=False) | {"kinds": ("float32", kind), "classes": n + 2}
+    common = d.common(2, act=False) | {
+        "kinds": ("float32", kind),
+        "classes": n + 2,
+        "least": -n - 2,
+    }
     return DrawnUse("gather", {"dtype": kind}, ((outer, n, inner), ids), ORACLE, **common)
 
 
