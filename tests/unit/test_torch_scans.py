@@ -42,6 +42,18 @@ def bounded(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return h, h * 2.0
 
 
+def weighted(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """A body that makes a tensor of nothing."""
+    h = torch.tanh(h * torch.full((WIDTH,), 0.25) + x)
+    return h, h.clone()
+
+
+def nested(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """A body with a scan of its own."""
+    inner: list[Tensor] = scan(bounded, h, x.reshape(1, 1, WIDTH))
+    return inner[0], inner[0].clone()
+
+
 def prepared(network: nn.Module) -> Graph:
     """The network's graph, which computes what torch does."""
     x = torch.randn(1, STEPS, WIDTH)
@@ -60,6 +72,17 @@ def test_a_linear_recurrence_in_torchs_scan_is_one_operator() -> None:
 def test_any_other_body_runs_step_by_step(last: bool) -> None:
     torch.manual_seed(0)
     prepared(Scanned(bounded, last=last))
+
+
+def test_a_body_may_make_tensors() -> None:
+    torch.manual_seed(0)
+    prepared(Scanned(weighted))
+
+
+def test_a_scan_in_a_scan_is_refused() -> None:
+    with pytest.raises(MyoedgeError, match="holds another scan") as refused:
+        prepared(Scanned(nested))
+    assert refused.value.code == "E111"
 
 
 def test_too_many_steps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

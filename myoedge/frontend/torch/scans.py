@@ -31,6 +31,13 @@ def _unroll(module: Any, node: Any) -> None:
 
     body, states, sequences, extra = node.args
     calls = [*getattr(module, body.target).graph.nodes]
+    if any(call.op == "get_attr" for call in calls):
+        raise MyoedgeError(
+            "E111",
+            "a scan whose body holds another scan, a condition or a constant is not supported",
+            {"found": ", ".join(str(call.target) for call in calls if call.op == "get_attr")},
+            ["scan over calls alone; constants as buffers of the module, loops written out"],
+        )
     steps = sequences[0].meta["val"].shape[0]
     if steps * len(calls) > MOST_CALLS:
         raise MyoedgeError(
@@ -64,7 +71,7 @@ def _step(module: Any, scan: Any, calls: list[Any], given: list[Any]) -> list[An
     for call in calls:
         if call.op == "call_function":
             made = module.graph.node_copy(call, values.__getitem__)
-            made.meta = {**scan.meta, **_value(made)}
+            made.meta = {**scan.meta, **_value(scan, made)}
             values[call] = made
         elif call.op == "output":
             results = [values[x] for x in call.args[0]]
@@ -73,23 +80,14 @@ def _step(module: Any, scan: Any, calls: list[Any], given: list[Any]) -> list[An
 
 def _call(module: Any, scan: Any, target: Any, *arguments: Any) -> Any:
     made = module.graph.call_function(target, arguments)
-    made.meta = {**scan.meta, **_value(made)}
+    made.meta = {**scan.meta, **_value(scan, made)}
     return made
 
 
-def _value(node: Any) -> dict[str, Any]:
-    """Types and shapes of a call, as torch computes them."""
+def _value(scan: Any, node: Any) -> dict[str, Any]:
+    """Types and shapes of a call, as torch computes them: a body may make tensors of nothing."""
     from torch.fx import map_arg
 
     args, kwargs = map_arg((node.args, node.kwargs), lambda x: x.meta["val"])
-    tensors = [x for x in _flat((args, kwargs)) if hasattr(x, "fake_mode")]
-    with tensors[0].fake_mode:
+    with scan.meta["val"][0].fake_mode:
         return {"val": node.target(*args, **kwargs)}
-
-
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        value = [*value.values()]
-    if isinstance(value, list | tuple):
-        return [x for item in value for x in _flat(item)]
-    return [value]
