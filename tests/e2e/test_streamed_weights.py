@@ -68,7 +68,8 @@ def test_it_is_exact(
         assert "stays_in_l2" not in tiling
         assert tiling["sizes"]["t"] == 1
         assert tiling["count"] > shape[0]
-    assert not build.report["warnings"]
+    # how many dB untrained weights keep is drawn with them
+    assert {warning["code"] for warning in build.report["warnings"]} <= {"W104"}
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
 
 
