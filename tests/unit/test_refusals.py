@@ -7,48 +7,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.export import from_exported
-from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import quantize_graph
-from myoedge.quantization.sqnr import Noise, measure
+from tests.advice import built_db, samples_of, sqnr_db
 from tests.conftest import save_exported
 from tests.refused_networks import REFUSED, Refused, X
 from tests.torch_oracle import Net, agrees, close
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EACH = pytest.mark.parametrize("name", REFUSED)
-COUNT = 8  # samples
-
-
-def samples_of(inputs: tuple[Tensor, ...]) -> list[Array]:
-    """Around the inputs' own values; whole numbers as they are."""
-    rng = np.random.default_rng(0)
-    arrays = [x.numpy() for x in inputs]
-    return [
-        np.repeat(x[None], COUNT, 0)
-        if x.dtype.kind != "f" or (x == np.rint(x)).all()
-        else np.float32(x * rng.uniform(0.9, 1.1, (COUNT, *x.shape)))
-        for x in arrays
-    ]
-
-
-def sqnr_db(graph: Graph, inputs: tuple[Tensor, ...]) -> float:
-    samples = dict(zip(graph.inputs, samples_of(inputs), strict=True))
-    network = quantize_graph(graph, calibrate(graph, samples, Observer(), "drawn"))
-    return measure(network, samples).worst_db or 0.0
-
-
 # Words of docs/ops.md -> networks that have what they name.
 MISSING: Mapping[str, Refused | Callable[[Tensor], Any]] = {
     "`torch.cond`": REFUSED["cond"],
@@ -127,19 +101,17 @@ def test_who_follows_the_advice_has_a_build(name: str, tmp_path: Path) -> None:
     case = REFUSED[name]
     model = save_exported(case.followed, case.given, tmp_path / "model.pt2")
     names = torch.export.load(model).graph_signature.user_inputs
-    samples = samples_of(case.given)
+    samples = samples_of([x.numpy() for x in case.given])
     calib = {str(n): x for n, x in zip(names, samples, strict=True)}
-    build = myoedge.build(model, calib=calib, output=tmp_path / "out")
-    noise = Noise()
-    for one in zip(*samples, strict=True):
-        found = build.run(dict(zip(calib, one, strict=True)))
-        wanted = case.followed(*map(torch.from_numpy, one))
-        both = (list(x) if isinstance(x, list | tuple) else [x] for x in (found, wanted))
-        pairs = zip(*both, strict=True)
-        for mine, theirs in pairs:
-            noise.add(theirs.detach().double().numpy(), mine)
-    assert noise.db is not None
-    assert noise.db > case.least_db - 3.0
+
+    def meant(*one: Array) -> list[Array]:
+        results = case.followed(*map(torch.from_numpy, one))
+        results = results if isinstance(results, list | tuple) else [results]
+        return [x.detach().numpy() for x in results]
+
+    noise_db = built_db(model, calib, meant, tmp_path / "out")
+    assert noise_db is not None
+    assert noise_db > case.least_db - 3.0
 
 
 @EACH
@@ -151,4 +123,5 @@ def test_who_follows_the_advice_has_a_network_that_is_imported(name: str) -> Non
             wanted = case.network(*case.inputs)
             close(found.float().numpy(), wanted.float().numpy(), 1e-4)
     graph = agrees(case.followed, *case.given, tolerance=1e-4)
-    assert sqnr_db(graph, case.given) > case.least_db
+    given = dict(zip(graph.inputs, samples_of([x.numpy() for x in case.given]), strict=True))
+    assert (sqnr_db(graph, given) or 0.0) > case.least_db

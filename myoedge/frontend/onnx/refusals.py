@@ -10,32 +10,41 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.convert import OLDEST
 
 # What to use instead -> the operators of ONNX that it is for. Together with the import table these
-# are all there are; "" is for those that leave no choice but another network.
+# are all there are.
 MISSING: Mapping[str, tuple[str, ...]] = {
-    "LSTM or GRU": (
-        "CausalConvWithState", "LinearAttention",
+    "Concat of the state and the new frames, Conv, and Slice of the last frames as the new state": (
+        "CausalConvWithState",
     ),
-    "MatMul and Softmax written out, which are supported": (
-        "FlexAttention",
+    "MatMul of q and k, Mul by a triangle of ones, and MatMul by v, which it is without decay": (
+        "LinearAttention",
     ),
+    "MatMul and Softmax written out, which are supported": ("FlexAttention",),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
-    "a Conv and Resize": ("Col2Im", "MaxUnpool"),
+    "ConvTranspose, an identity matrix its weights, of Reshape to [n, taps, height, width]": (
+        "Col2Im",
+    ),
+    "Resize, mode nearest, which fills the whole window": ("MaxUnpool",),
     "the network without control flow, its steps one behind the other": ("Scan",),
     "the float network, from before it was quantised: myoedge does that itself": (
         "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
         "QLinearMatMul", "QuantizeLinear",
     ),
-    "Concat, Slice, or Gather by constant indices": (
-        "CenterCropPad", "Compress", "ReverseSequence",
-        "Scatter", "TensorScatter",
+    "Slice and Pad by constant sizes": ("CenterCropPad",),
+    "Gather by constant indices": ("Compress", "ReverseSequence"),
+    "Concat of the old rows and the new ones": ("TensorScatter",),
+    "Mul, AveragePool and Sqrt, which it is for p=2 but for the size of the window": ("LpPool",),
+    "ReduceL1 or ReduceL2 over the last axes": ("GlobalLpPool",),
+    "Log, CumSum and Exp, of positive numbers": ("CumProd",),
+    "ArgMax and OneHot": ("Hardmax",),
+    "what it reads as an output, and do this on the host, behind the network": (
+        "NonMaxSuppression", "Unique", "NonZero",
     ),
-    "AveragePool or MaxPool": ("GlobalLpPool", "LpPool"),
-    "ReduceSum, ReduceMean, ReduceMax or ReduceL2": ("CumProd",),
-    "ArgMax": ("Hardmax",),
-    "it on the host, behind the network": ("NonMaxSuppression", "Unique", "NonZero"),
-    "it on the host, in front of the network": (
-        "BlackmanWindow", "HammingWindow", "HannWindow", "ImageDecoder", "MelWeightMatrix",
-        "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer",
+    "what it gives as an input, computed on the host in front of the network": (
+        "BitCast", "ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer",
+        "StringSplit", "TfIdfVectorizer",
+    ),
+    "an initializer that holds its result, where that is constant": (
+        "BlackmanWindow", "EyeLike", "HammingWindow", "HannWindow", "MelWeightMatrix", "Range",
     ),
     "the network as it runs after training, without losses and random numbers": (
         "Bernoulli", "Multinomial", "NegativeLogLikelihoodLoss", "RandomNormal",
@@ -44,18 +53,22 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "plain tensors": (
         "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceMap",
     ),
-    "": (
-        "AffineGrid", "BitCast", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
-        "DeformConv", "Det", "EyeLike", "GridSample", "MaxRoiPool", "Range", "RoiAlign", "Upsample",
+    "MatMul of theta by a constant [3, h * w] of columns (x, y, 1), and Transpose": ("AffineGrid",),
+    "for a constant grid MatMul by the matrix of its weights, Resize for a regular one": (
+        "GridSample",
     ),
+    "Mul by a power of 2": ("BitShift",),
+    "Mod by a power of 2 for the low bits, And, Or, Xor and Not of truth values": (
+        "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
+    ),
+    "Conv, all offsets being zero": ("DeformConv",),
+    "Mul and Sub written out for 2x2, or move it to the host": ("Det",),
+    "Slice and MaxPool for boxes that are constant": ("MaxRoiPool", "RoiAlign"),
 }  # fmt: skip
 
 ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
-    "Gather": "indices that are constant, an input of int64 or an ArgMax",
-    "GatherElements": "indices that are constant, an input of int64 or an ArgMax",
-    "GatherND": "constant indices, or computed ones of the first axis alone",
     "If": "the branch that is taken alone, where a condition is not constant",
     "Loop": "a number of turns that is constant: an example of the size that the device sees",
     "Mod": "Mod of integers by a positive constant",
@@ -65,10 +78,6 @@ SPECIAL: Mapping[str, str] = {
     "RotaryEmbedding": "caches of cosines and sines, and positions, that are constant",
     "Resize": "Resize without antialias, its scales or sizes constant",
     "Where": "a finite number in the place of an infinity that no Softmax reads",
-    "TopK": "ReduceMax and ArgMax, which are its k=1",
-    "Einsum": "MatMul, Transpose and Reshape written out, which are supported",
-    "Max": "MaxPool over stacked tensors, or Clip by a number",
-    "Min": "MaxPool over stacked tensors, or Clip by a number",
 }
 INLINE = (
     'inline the functions: import onnx, onnx.inliner\nmodel = onnx.load("model.onnx")\n'
