@@ -14,6 +14,7 @@ from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import Window, attend, fits, window_of
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.associative import roll_associative_scan
 from myoedge.passes.rotary import find_rotary
 from myoedge.passes.steps import roll_steps
 
@@ -143,5 +144,5 @@ def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
     return numbers.reshape(-1)
 
 
-FIND: tuple[Rule, ...] = (find_rotary, fuse_attention, roll_steps)
+FIND: tuple[Rule, ...] = (find_rotary, fuse_attention, roll_steps, roll_associative_scan)
 SIMPLIFY: tuple[Rule, ...] = (cancel_rotary, split_linear)

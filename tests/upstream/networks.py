@@ -85,6 +85,14 @@ def _electrodes() -> Any:
     return made.set_montage("standard_1020")["chs"]
 
 
+def _luna() -> Made:
+    """Upstream's network as braindecode has it, of the sizes that it was trained with."""
+    net = import_module("braindecode.models").LUNA(
+        n_chans=femba.ELECTRODES, n_outputs=2, n_times=femba.SAMPLES, sfreq=256
+    )
+    return net, (torch.zeros(1, femba.ELECTRODES, femba.SAMPLES),)
+
+
 def _tsai(name: str, **options: Any) -> Made:
     cls = getattr(import_module(f"tsai.models.{options.pop('module', name)}"), name)
     return cls(CHANNELS, CLASSES, **options), (torch.zeros(1, CHANNELS, SAMPLES),)
@@ -240,6 +248,7 @@ OWN = {
     "emg2qwerty LSTM": lambda: (emg2qwerty.lstm(), (torch.zeros(125, 1, 2, 16, 33),)),
 }
 
+BIOFOUNDATION: Mapping[str, Callable[[], Made]] = {"FEMBA": femba.tiny, "LUNA base": _luna}
 NEUROMOTOR = {
     "gestures": lambda: (wristband.Gestures(), (torch.zeros(1, 16, 420),)),
     "handwriting": lambda: (wristband.handwriting(), (torch.zeros(1, 500, 64),)),
@@ -248,7 +257,7 @@ NEUROMOTOR = {
 
 TABLES: Mapping[str, Mapping[str, Callable[[], Made]]] = {
     "myoedge": OWN,
-    "BioFoundation": {"FEMBA": femba.tiny},
+    "BioFoundation": BIOFOUNDATION,
     "neuromotor interface": NEUROMOTOR,
     "tsai": TSAI,
     "timm": TIMM,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
@@ -117,20 +118,39 @@ def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] |
 
 
 def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """In-place calls become ordinary ones, blocks without gradients are inlined; an empty table
-    keeps every operator whole otherwise."""
+    """In-place calls become ordinary ones, blocks without gradients are inlined, calls of vmap
+    take their batch axis; an empty table keeps every operator whole otherwise."""
     nodes = program.graph.nodes
     schemas = [getattr(node.target, "_schema", None) for node in nodes]
     mutable = (s is not None and s.is_mutable and s.name != "aten::detach_" for s in schemas)
-    if not any(mutable) and not any(node.op == "get_attr" for node in nodes):
+    blocks = any(node.op == "get_attr" or _is_of_vmap(node) for node in nodes)
+    if not any(mutable) and not blocks:
         return program
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what torch does to its own trees
+        # of what torch does to its own trees
+        with warnings.catch_warnings(action="ignore"), _same_nesting():
             inlined: torch.export.ExportedProgram = program.run_decompositions({})
     except Exception as error:  # whatever torch makes of a graph that no export wrote
         cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
         raise MyoedgeError("E108", "torch cannot follow this graph", cause, EXPORT_AGAIN) from None
     return inlined
+
+
+@contextmanager
+def _same_nesting() -> Iterator[None]:
+    """A graph that no export wrote may leave a vmap that it has begun: it ends here."""
+    from torch._C import _functorch
+
+    depth = _functorch.get_dynamic_layer_stack_depth()
+    try:
+        yield
+    finally:
+        _functorch.pop_dynamic_layer_stack_and_undo_to_depth(depth)
+
+
+def _is_of_vmap(node: Any) -> bool:
+    """Whether a call marks where vmap begins or ends, as in torch's associative_scan."""
+    return str(getattr(node.target, "__module__", "")) == "torch._functorch.predispatch"
 
 
 def _refuse_training(program: torch.export.ExportedProgram) -> None:

@@ -53,7 +53,9 @@ OPERATOR = re.compile(
     r"torch\.ops\.(?!import_module|load_library|loaded_libraries)[A-Za-z]\w*"
     r"\.(?:[A-Za-z]|_[A-Za-z]|__i?(?:and|or|xor|lshift|rshift)__)\w*(?:\.[A-Za-z]\w*)?|"
     r"_operator\.(?:getitem|neg|pos|abs|add|sub|mul|truediv|floordiv|mod|pow|eq|ne|lt|le|gt|ge|"
-    r"and_|or_|xor|not_)|math\.(?:ceil|floor|trunc|sqrt)|torch\._?sym_\w+"
+    r"and_|or_|xor|not_)|math\.(?:ceil|floor|trunc|sqrt)|torch\._?sym_\w+|"
+    r"torch\._functorch\.predispatch\.(?:lazy_load_decompositions|_(?:add|remove)_batch_dim|"
+    r"_vmap_(?:in|de)crement_nesting)"
 )
 # names of parameters and modules end up between quotes in source that torch.fx generates
 DOTTED = re.compile(r"(?!(?:.*\.)?__\w+__(?:\.|$))[\w \-+:/@=.]*")

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule that rolls torch's associative_scan, which export writes out in slices.
+
+Results of every second step are those of half as many steps, of pairs that were combined; the
+others are made of these and one step more, and both are interleaved. Where steps are combined by
+sums, by products or as h = a h + b, all of it is one operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.rewrite import Rewrite, made_by, rewrites
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, expand, slice_axis
+
+FEWEST = 4  # steps
+NO_REST = (("", "", ""),)
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Results of n steps along an axis that were interleaved.
+
+    first, rest   results of step 0 and of steps 2, 4, ...; of two steps there is no rest
+    odd           of steps 1, 3, ...
+    """
+
+    graph: Graph
+    axis: int
+    n: int
+    first: str
+    rest: str
+    odd: str
+
+    @property
+    def pairs(self) -> int:
+        return self.n // 2
+
+    def whole(self, name: str, start: int) -> str:
+        """The tensor of all steps of which another has every second from `start` on, as far as
+        there are pairs from step 0 on; "" where it has not."""
+        return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
+
+    def starts(self, x: str) -> bool:
+        """Whether the first result is the first step of a tensor."""
+        return self._cut(self.first, range(1), self.n) == x
+
+    def is_before(self, name: str) -> bool:
+        """Whether a tensor has the results of the steps before those of the rest."""
+        return name == self.odd or self._cut(name, range(self.pairs - 1), self.pairs) == self.odd
+
+    def _cut(self, name: str, steps: range, n: int) -> str:
+        """The tensor of n steps of which another has these; "" where there is none."""
+        node = made_by(self.graph, name, "slice")
+        shape = () if node is None else self.graph.shape(node.inputs[0])
+        if node is None or len(shape) <= self.axis or shape[self.axis] != n:
+            return ""
+        wanted = [steps if d == self.axis else range(extent) for d, extent in enumerate(shape)]
+        return node.inputs[0] if [range(*cut) for cut in node.attrs["cuts"]] == wanted else ""
+
+
+@rewrites("reshape", "slice")
+def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
+    """Interleaved results of all steps are those of a scan, of a cumulative product or sum."""
+    halves = _halves(graph, node)
+    if halves is None or halves.n < FEWEST:
+        return None
+    patch, shape, axis = GraphBuilder(graph, node), graph.shape(node.name), halves.axis
+    if x := _operands(patch, halves, "mul"):
+        return patch.same_as(patch.add("scan", *x, _only_first(patch, x[0], axis), axis=axis))
+    if x := _operands(patch, halves, "add"):
+        return patch.same_as(patch.add("cumsum", *x, axis=axis))
+    pair = [expand(patch, name, shape) for name in _operands(patch, halves, "scan")]
+    return patch.same_as(patch.add("scan", *pair, axis=axis)) if pair else None
+
+
+def _operands(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
+    """x of a cumulative sum or product, (a, b) of states a h + b; () where results are none."""
+    return _recurrence(patch, halves) if op == "scan" else _reduced(patch, halves, op)
+
+
+def _of_pairs(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
+    """Operands of odd results as of all: scans that were found before, or few steps."""
+    graph, axis = halves.graph, halves.axis
+    node = graph.producer[halves.odd]
+    inner = _halves(graph, node) if node.op in ("reshape", "slice") else None
+    if inner is not None and inner.axis == axis:
+        return _operands(patch, inner, op)
+    if node.op != {"add": "cumsum"}.get(op, "scan") or node.attrs["axis"] != axis:
+        return ()
+    if op == "mul":
+        return node.inputs[:1] if _is_only_first(graph, node.inputs[1]) else ()
+    return tuple(_unbroadcast(graph, name) for name in node.inputs)
+
+
+def _halves(graph: Graph, node: Node) -> Halves | None:
+    """Halves of stack([even, odd]) as one axis; one of an odd number of steps is left out."""
+    view = node if node.op == "reshape" else made_by(graph, node.inputs[0], "reshape")
+    stacked = None if view is None else made_by(graph, view.inputs[0], "concat")
+    if view is None or stacked is None or len(stacked.inputs) != 2 or not stacked.attrs["axis"]:
+        return None
+    axis, (even, odd) = stacked.attrs["axis"] - 1, map(graph.producer.get, stacked.inputs)
+    if even is None or odd is None or {even.op, odd.op} != {"reshape"}:
+        return None
+    shape, n = graph.shape(even.inputs[0]), graph.shape(node.name)[axis]
+    both = (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+    apart = (*shape[: axis + 1], 1, *shape[axis + 1 :])
+    steps = [range(n) if d == axis else range(extent) for d, extent in enumerate(shape)]
+    if graph.shape(view.name) != both or any(graph.shape(x) != apart for x in stacked.inputs):
+        return None
+    if node.op == "slice" and [range(*cut) for cut in node.attrs["cuts"]] != steps:
+        return None
+    return _of_steps(graph, axis, n, even.inputs[0], odd.inputs[0])
+
+
+def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> Halves | None:
+    """Even results are the first and the rest, odd ones are padded where there are fewer."""
+    joined = made_by(graph, even, "concat")
+    first, rest = (even, "") if joined is None else (joined.inputs[0], joined.inputs[-1])
+    if joined is not None and (len(joined.inputs) != 2 or joined.attrs["axis"] != axis):
+        return None
+    if n % 2:
+        padded = made_by(graph, odd, "pad")
+        odd = "" if padded is None else padded.inputs[0]
+    has = [0 if not x else _extent(graph.shape(x), axis) for x in (first, rest, odd)]
+    is_even = has == [1, (n + 1) // 2 - 1, n // 2]
+    return Halves(graph, axis, n, first, rest, odd) if n > 1 and is_even else None
+
+
+def _extent(shape: Shape, axis: int) -> int:
+    return shape[axis] if axis < len(shape) else 0
+
+
+# ---- sums and products
+
+
+def _reduced(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
+    graph, odd = halves.graph, halves.odd
+    if halves.pairs > 1:
+        (odd,) = _of_pairs(patch, halves, op) or ("",)
+    for one, other in _pair(graph, odd, op):
+        x = halves.whole(one, 0)
+        if not x or halves.whole(other, 1) != x or not halves.starts(x):
+            continue
+        if not halves.rest or any(
+            halves.is_before(before) and halves.whole(now, 2) == x
+            for before, now in _pair(graph, halves.rest, op)
+        ):
+            return (x,)
+    return ()
+
+
+def _only_first(patch: GraphBuilder, x: str, axis: int) -> str:
+    """The first step of a tensor, and zeros: a product begins with it."""
+    shape = [*patch.shape(x)]
+    shape[axis] -= 1
+    zeros = patch.constant(np.zeros(shape))
+    return patch.add("concat", slice_axis(patch, x, axis, 0, 1), zeros, axis=axis)
+
+
+def _is_only_first(graph: Graph, name: str) -> bool:
+    node = made_by(graph, name, "concat")
+    zeros = graph.constants.get(node.inputs[-1]) if node is not None else None
+    return zeros is not None and not zeros.any()
+
+
+# ---- linear recurrences
+
+
+def _recurrence(patch: GraphBuilder, halves: Halves) -> tuple[str, ...]:
+    graph, products, odd = halves.graph, "", halves.odd
+    if halves.pairs > 1:
+        products, odd = _of_pairs(patch, halves, "scan") or ("", "")
+    for a_odd, before, now in _moves(graph, odd):
+        b = halves.whole(now, 1)
+        if not b or halves.whole(before, 0) != b or not halves.starts(b):
+            continue
+        for a_even, state, term in _moves(graph, halves.rest) if halves.rest else NO_REST:
+            if halves.rest and not (halves.is_before(state) and halves.whole(term, 2) == b):
+                continue
+            a = _factor(patch, halves, (a_odd, a_even), products)
+            if a:
+                return a, b
+    return ()
+
+
+def _moves(graph: Graph, name: str) -> Iterator[tuple[str, str, str]]:
+    """(a, h, b) of a tensor a h + b, in every order."""
+    for product, term in _pair(graph, name, "add"):
+        for factor, state in _pair(graph, product, "mul"):
+            yield factor, state, term
+
+
+def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
+    """Both operands, in both orders, of a tensor without an activation."""
+    node = made_by(graph, name, op)
+    if node is not None and "act" not in node.attrs:
+        one, other = node.inputs
+        yield from ((one, other), (other, one))
+
+
+def _factor(patch: GraphBuilder, halves: Halves, halved: tuple[str, str], products: str) -> str:
+    """The factors of all steps from those of odd and of even ones, "" where they are of different
+    tensors; `products` are of pairs, "" where there is one."""
+    graph, (odd, even) = halves.graph, halved
+    a = halves.whole(odd, 1)
+    if a:
+        pairs = _pair(graph, products, "mul")
+        known = any((halves.whole(x, 0), halves.whole(y, 1)) == (a, a) for x, y in pairs)
+        same = not even or halves.whole(even, 2) == a
+        return a if same and (known or not products) else ""
+    constants = {**graph.constants, **patch.constants}
+    if any(name and name not in constants for name in (odd, even, products)):
+        return ""
+    value = _interleaved(constants[odd], constants.get(even), halves)
+    return patch.constant(value) if _fits(value, constants.get(products), halves.axis) else ""
+
+
+def _interleaved(odd: Array, even: Array | None, halves: Halves) -> Array:
+    """Factors of all steps; that of the first one, which multiplies nothing, is 0."""
+    odd = np.moveaxis(odd, halves.axis, 0)
+    found = np.zeros((halves.n, *odd.shape[1:]), odd.dtype)
+    found[1::2] = odd
+    if even is not None:
+        found[2::2] = np.moveaxis(even, halves.axis, 0)
+    return np.moveaxis(found, 0, halves.axis)
+
+
+def _fits(value: Array, pairs: Array | None, axis: int) -> bool:
+    """Whether products of pairs, but the first, are those of factors."""
+    if pairs is None:
+        return True
+    steps = np.moveaxis(value, axis, 0)
+    made = steps[1::2] * steps[: 2 * len(steps[1::2]) : 2]
+    return np.array_equal(np.moveaxis(pairs, axis, 0)[1:], made[1:])
+
+
+def _unbroadcast(graph: Graph, name: str) -> str:
+    node = made_by(graph, name, "expand")
+    return name if node is None else node.inputs[0]
