@@ -296,8 +296,8 @@ MODELS: Mapping[str, RefusedModel] = {
     ),
     "BitShift": refused(
         "use Mul by a power of 2",
-        's = BitShift<direction="LEFT">(i, n) y = Cast<to=1>(s)',
-        "f = Cast<to=1>(i) y = Mul(f, four)",
+        's = BitShift<direction="LEFT">(i, n) f = Cast<to=1>(s) y = Sqrt(f)',
+        "f = Cast<to=1>(i) p = Mul(f, four) y = Sqrt(p)",
         {"i": np.array([[1, 5, 2]], np.uint8)},
         constants={"n": np.uint8(2), "four": np.float32(4)},
     ),

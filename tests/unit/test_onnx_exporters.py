@@ -260,7 +260,6 @@ def test_patterns_build(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (of([node("GatherND", "h i", "y", batch_dims=1)], {"i": ints([[0]])}), "batch"),
         (of([node("Attention", "h h h", "y")], {}), "heads"),
         (
             of(heads(node("Attention", "q k v - k v", "a")), OF_HEADS),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import outer_inner
 from myoedge.operators.elementwise.conditions import rows_by
 from myoedge.operators.graph_builder import (
@@ -18,6 +19,9 @@ from myoedge.operators.graph_builder import (
     slice_axis,
     transpose,
 )
+from myoedge.operators.integers.numbers import calculated, constant_behind, span_of
+
+MATH = "integer_math"
 
 
 def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
@@ -43,15 +47,67 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
     return _gather(d, x, outer_inner(d.shape(x), axis), ids, thin, out)
 
 
-def last_parts(d: GraphBuilder, x: str, names: Sequence[str], out: Shape) -> str:
-    """x[arange(batch), ids]: of each element of a batch the part that its own index names."""
-    batch, n, *rest = d.shape(x)
-    first, ids = names
-    each = d.constants.get(first)
-    is_range = each is not None and np.array_equal(each.reshape(-1), np.arange(batch))
-    if not is_range or math.prod(d.shape(ids)) != batch:
-        raise Unsupported("computed indices on several axes")
-    return _gather(d, x, (batch, n, math.prod(rest)), ids, (batch, 1, 1), out)
+def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
+    """Parts of x by computed indices of several axes side by side, from `axis` on, that go
+    together."""
+    batch, count = d.shape(x)[: axis + 1], len(names)
+    first = known(d, names[0])
+    by_batch = axis == 0 and count == 2 and first is not None and _counts(first, batch[0])
+    if by_batch and math.prod(d.shape(names[1])) == batch[0]:  # x[arange(batch), ids]
+        return parts_of_each(d, x, 1, names[1:], out)
+    shape = np.broadcast_shapes(*map(d.shape, names))
+    ids = one_index(d, names, d.shape(x)[axis : axis + count], shape)
+    rows = _joined(d.shape(x), axis, count)
+    return _gather(d, x, rows, ids, (1, math.prod(shape), 1), out)
+
+
+def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out: Shape) -> str:
+    """Of each element of a batch, so many axes, the parts that its own indices of the axes behind
+    name: ONNX's GatherND with batch_dims."""
+    count, shape = len(names), d.shape(names[0])
+    ids = one_index(d, names, d.shape(x)[batch : batch + count], shape)
+    rows = _joined(d.shape(x), batch, count)
+    return _gather(d, x, rows, ids, (rows[0], math.prod(shape) // rows[0], 1), out)
+
+
+def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
+    """Indices of several axes as those of all their elements in a row."""
+    if len(names) == 1:
+        return names[0]
+    strides = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
+    rest, total = np.zeros(shape, np.int64), ""
+    for name, n, stride in zip(names, extents, strides, strict=True):
+        value = known(d, name)
+        if value is not None:
+            rest = rest + np.where(value < 0, value + n, value) * stride
+            continue
+        ids = _from_start(d, name, n)
+        scaled = calculated(d, MATH, "mul", ids, stride, shape) if stride > 1 else ids
+        total = calculated(d, MATH, "add", total, scaled, shape) if total else scaled
+    return calculated(d, MATH, "add", total, d.constant(rest), shape) if rest.any() else total
+
+
+def known(d: GraphBuilder, name: str) -> Array | None:
+    """Indices that are constant, be it among computed ones."""
+    return d.constants[name] if name in d.constants else constant_behind(d, name)
+
+
+def _counts(value: Array, n: int) -> bool:
+    return np.array_equal(value.reshape(-1), np.arange(n))
+
+
+def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
+    """Indices, those below zero counted from the end, from the start."""
+    span, shape = span_of(d, ids), d.shape(ids)
+    if span is not None and span[0] >= 0:
+        return ids
+    below = calculated(d, "integer_compare", "lt", ids, 0, shape)
+    return calculated(d, MATH, "add", ids, calculated(d, MATH, "mul", below, n, shape), shape)
+
+
+def _joined(shape: Shape, axis: int, count: int) -> Shape:
+    end = axis + count
+    return (math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]))
 
 
 def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: Shape) -> str:

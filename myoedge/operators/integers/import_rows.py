@@ -10,7 +10,8 @@ from myoedge.operators.cumsum.import_rows import summed
 from myoedge.operators.elementwise.conditions import truth
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
-from myoedge.operators.integers.numbers import calculated, kind, whole_numbers
+from myoedge.operators.integers.numbers import calculated, constant_like, kind, whole_numbers
+from myoedge.operators.layout.import_rows import cat, stack
 
 SYMMETRIC = ("add", "mul", "min", "max")
 MATH = "integer_math"
@@ -80,6 +81,25 @@ def chosen(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return combined(d, "add", combined(d, "mul", condition, apart, out), y, out)
 
 
+def joined(row: Row) -> Row:
+    """A row that joins tensors, for integers and constants side by side; they become int32 where
+    they are of several types."""
+
+    def whole(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+        names = [x for x in a["tensors"] if 0 not in d.shape(x)]
+        model = next(x for x in names if x not in d.constants)
+        parts = [constant_like(d, model, d.constants[x]) if x in d.constants else x for x in names]
+        if len({d.dtype(x) for x in parts}) > 1:
+            parts = [x if d.dtype(x) == "int32" else _widened(d, x) for x in parts]
+        return str(row(d, {**a, "tensors": parts}, out))
+
+    return whole
+
+
+def _widened(d: GraphBuilder, x: str) -> str:
+    return combined(d, "add", x, 0, d.shape(x))
+
+
 def row_of(ops: str, row: Row, aten: str = "", onnx: str = "") -> ImportRow:
     return ImportRow(ops, row, aten, onnx, integers=True)
 
@@ -129,6 +149,8 @@ ROWS = (
         ),
         "masked_fill.Scalar masked_fill.Tensor",
     ),
+    row_of("concat", joined(cat), "cat concat concatenate", "Concat(*tensors, dim: axis)"),
+    row_of("concat", joined(stack), "stack"),
     row_of(
         "integer_cumsum",
         added_up,

@@ -11,7 +11,7 @@ from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.pointwise import COMPARISONS
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape, slice_axis
 from myoedge.operators.integers.definition import FUNCTIONS
 
 NOT = (("affine", -1.0, 1.0),)
@@ -59,13 +59,15 @@ def span_of(d: GraphBuilder, x: str) -> Span | None:
     if node.op == "argmax":
         return 0, d.shape(node.inputs[0])[node.attrs["axis"]] - 1
     spans = [_constant_span(d, name) or span_of(d, name) for name in node.inputs]
+    if node.op.startswith("integer_math"):
+        return _computed(node, [span or (INT32.low, INT32.high) for span in spans])
     known = [span for span in spans if span is not None]
     if len(known) < len(spans):
         return None
     if node.op == "integer_cumsum":
         n = d.shape(node.inputs[0])[node.attrs["axis"]]
         return min(known[0][0], n * known[0][0]), max(known[0][1], n * known[0][1])
-    return _computed(node, known) if node.op.startswith("integer_math") else None
+    return None
 
 
 def _constant_span(d: GraphBuilder, name: str) -> Span | None:
@@ -105,6 +107,26 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
     span = (int(value.min()), int(value.max()))
     constant = d.constant(flat)
     return d.add(f"{op}_constant", x, constant, function=function, kinds=kinds, span=span)
+
+
+def constant_like(d: GraphBuilder, x: str, value: Array) -> str:
+    """A constant among integers that are computed: added to a product of theirs by 0."""
+    rank = len(d.shape(x))
+    for axis in range(rank):
+        x = slice_axis(d, x, axis, 0, 1)
+    zero = calculated(d, "integer_math", "mul", x, 0, (1,) * rank)
+    spread = expand(d, reshape(d, zero, (1,) * value.ndim), value.shape)
+    return calculated(d, "integer_math", "add", spread, d.constant(value), value.shape)
+
+
+def constant_behind(d: GraphBuilder, x: str) -> Array | None:
+    """The constant that `constant_like` made a tensor of."""
+    node = producer(d, x)
+    if node is None or node.op != "integer_math_constant" or node.attrs["function"] != "add":
+        return None
+    value = d.constants[node.inputs[1]]
+    is_zero = span_of(d, node.inputs[0]) == (0, 0)
+    return np.broadcast_to(whole_numbers(value), d.shape(x)) if is_zero else None
 
 
 def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy as np
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.elementwise.conditions import converted
-from myoedge.operators.gather.picks import last_parts, parts_at
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -23,7 +22,6 @@ from myoedge.operators.graph_builder import (
     reshape,
     slice_axis,
     transpose,
-    weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.layout.copies import copied
@@ -33,10 +31,6 @@ FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bflo
 INTEGERS = frozenset((6, 7))  # int32, int64
 PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
 
-BY_ONE_HOT = (
-    "use (x * F.one_hot(index, n).float().movedim(-1, dim)).sum(dim) for one computed index of n"
-)
-SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3]]"
 FINITE_PADDING = "pad with a finite number below all that is there, F.pad(x, (1, 1), value=-10.0)"
 
 
@@ -155,71 +149,6 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
     for dim in a["dims"]:
         x = slice_axis(d, x, dim % len(d.shape(x)), d.shape(x)[dim] - 1, -1, -1)
     return str(x)
-
-
-def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis, or by lists
-    that go together on axes side by side."""
-    lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
-    picks = [(axis, name) for axis, name in lists if name is not None]
-    constant = all(name in d.constants for _, name in picks)
-    if len(picks) > 1 and constant and (y := _outer(d, a["self"], dict(picks), out)):
-        return y
-    axis, name = picks[0]
-    if len(picks) == 1 and name not in d.constants:
-        return parts_at(d, a["self"], axis, name, out)
-    if [axis for axis, _ in picks] == [0, 1] and picks[1][1] not in d.constants:
-        return last_parts(d, a["self"], [name for _, name in picks], out)
-    x, shape = a["self"], d.shape(a["self"])
-    extents = [shape[axis] for axis, _ in picks]
-    if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
-        raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
-    indices = np.broadcast_arrays(*(weights(d, name, "an index", BY_ONE_HOT) for _, name in picks))
-    if any(each.dtype.kind not in "iu" for each in indices):
-        raise Unsupported("indexing by anything but lists of whole numbers")
-    inside = [each % n for each, n in zip(indices, extents, strict=True)]
-    flat = np.ravel_multi_index(inside, extents)
-    joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
-    return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
-
-
-def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
-    """Lists on axes side by side that vary along axes of their own, one axis after the other; ""
-    where they go together."""
-    arrays = [weights(d, name, "an index", BY_ONE_HOT) for name in picks.values()]
-    rank = max(array.ndim for array in arrays)
-    shapes = [ranked(array.shape, rank) for array in arrays]
-    varying = [i for shape in shapes for i, n in enumerate(shape) if n > 1]
-    if varying != sorted({*varying}) or [*picks] != [*range(min(picks), max(picks) + 1)]:
-        return ""
-    for axis, array in zip(picks, arrays, strict=True):
-        x = picked(d, x, axis, array.reshape(-1))
-    return reshape(d, x, out)
-
-
-def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Picks along one axis by indices of any shape."""
-    if a["index"] not in d.constants:
-        return parts_at(d, a["self"], a["dim"], a["index"], out)
-    picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
-    if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
-        raise IndexError(f"an index outside of {n} elements")
-    return reshape(d, picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
-
-
-def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Picks parts by constant indices of the first axes, [.., axes], or computed ones of one."""
-    x, given = str(a["self"]), a["index"]
-    if a["batch_dims"]:
-        raise Unsupported("indices of their own for each element of a batch")
-    if given not in d.constants and d.shape(given)[-1] == 1:
-        return parts_at(d, x, 0, given, out)
-    picks = weights(d, given, "an index")
-    shape, axes = d.shape(x), picks.shape[-1]
-    picks = np.where(picks < 0, picks + shape[:axes], picks)
-    flat = np.ravel_multi_index(tuple(np.moveaxis(picks, -1, 0)), shape[:axes])
-    joined = reshape(d, x, (math.prod(shape[:axes]), *shape[axes:]))
-    return reshape(d, picked(d, joined, 0, np.ravel(flat)), out)
 
 
 def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
@@ -376,9 +305,6 @@ ROWS = (
     ImportRow("slice", cuts, onnx="Slice(self, starts: ints, ends: ints, axes: ints, steps: ints)"),
     ImportRow("slice", narrow, "narrow select.int"),
     ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
-    ImportRow("slice take gather", index, "index.Tensor index_select"),
-    ImportRow("slice take gather", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
-    ImportRow("slice take gather", gather_nd, onnx="GatherND(self, index, *, batch_dims=0)"),
     ImportRow("slice", flip, "flip"),
     ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     ImportRow("concat", stack, "stack"),

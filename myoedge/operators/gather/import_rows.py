@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of indexing by lists: x[:, [0, 2, 5]], x[i, j], ONNX's Gather and GatherND."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from myoedge.graph.ir import Shape, ranked
+from myoedge.operators.gather.picks import parts_at, parts_of_axes, parts_of_each
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    reshape,
+    slice_axis,
+    weights,
+)
+from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.integers.numbers import producer
+from myoedge.operators.layout.import_rows import picked
+
+SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3]]"
+
+
+def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis, or by lists
+    that go together on axes side by side."""
+    lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
+    picks = [(axis, name) for axis, name in lists if name is not None]
+    constant = all(name in d.constants for _, name in picks)
+    if len(picks) > 1 and constant and (y := _outer(d, a["self"], dict(picks), out)):
+        return y
+    axis, name = picks[0]
+    if len(picks) == 1 and name not in d.constants:
+        return parts_at(d, a["self"], axis, name, out)
+    x, shape = a["self"], d.shape(a["self"])
+    extents = [shape[axis] for axis, _ in picks]
+    if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
+        raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
+    if not constant:
+        return parts_of_axes(d, x, axis, [name for _, name in picks], out)
+    indices = np.broadcast_arrays(*(weights(d, name, "an index") for _, name in picks))
+    if any(each.dtype.kind not in "iu" for each in indices):
+        raise Unsupported("indexing by anything but lists of whole numbers")
+    inside = [each % n for each, n in zip(indices, extents, strict=True)]
+    flat = np.ravel_multi_index(inside, extents)
+    joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
+    return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
+
+
+def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
+    """Lists on axes side by side that vary along axes of their own, one axis after the other; ""
+    where they go together."""
+    arrays = [weights(d, name, "an index") for name in picks.values()]
+    rank = max(array.ndim for array in arrays)
+    shapes = [ranked(array.shape, rank) for array in arrays]
+    varying = [i for shape in shapes for i, n in enumerate(shape) if n > 1]
+    if varying != sorted({*varying}) or [*picks] != [*range(min(picks), max(picks) + 1)]:
+        return ""
+    for axis, array in zip(picks, arrays, strict=True):
+        x = picked(d, x, axis, array.reshape(-1))
+    return reshape(d, x, out)
+
+
+def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Picks along one axis by indices of any shape."""
+    if a["index"] not in d.constants:
+        return parts_at(d, a["self"], a["dim"], a["index"], out)
+    picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
+    if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
+        raise IndexError(f"an index outside of {n} elements")
+    return reshape(d, picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
+
+
+def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Parts by indices [.., axes] of the axes behind those of a batch, constant or computed."""
+    x, given, batch = str(a["self"]), a["index"], a["batch_dims"]
+    if given not in d.constants:
+        columns = _columns(d, given)
+        if batch:
+            return parts_of_each(d, x, batch, columns, out)
+        return parts_of_axes(d, x, 0, columns, out)
+    picks, shape = weights(d, given, "an index"), d.shape(x)
+    end = batch + picks.shape[-1]
+    picks = np.where(picks < 0, picks + shape[batch:end], picks)
+    flat = np.ravel_multi_index(tuple(np.moveaxis(picks, -1, 0)), shape[batch:end])
+    lead, n = math.prod(shape[:batch]), math.prod(shape[batch:end])
+    own = flat.reshape(lead, -1) + n * np.arange(lead)[:, None]
+    joined = reshape(d, x, (lead * n, *shape[end:]))
+    return reshape(d, picked(d, joined, 0, own.reshape(-1)), out)
+
+
+def _columns(d: GraphBuilder, index: str) -> list[str]:
+    """Indices [.., axes] as those of each axis: the parts that were joined, or slices."""
+    *lead, count = d.shape(index)
+    node = producer(d, index)
+    if node is not None and node.op == "concat" and len(node.inputs) == count:
+        names = node.inputs if node.attrs["axis"] == len(lead) else ()
+        if names:
+            return [*names]
+    cuts = (slice_axis(d, index, len(lead), i, i + 1) for i in range(count))
+    return [reshape(d, cut, (*lead, 1)) for cut in cuts]
+
+
+ROWS = (
+    ImportRow("slice take gather", index, "index.Tensor index_select"),
+    ImportRow("slice take gather", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
+    ImportRow("slice take gather", gather_nd, onnx="GatherND(self, index, *, batch_dims=0)"),
+)
