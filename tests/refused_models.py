@@ -84,6 +84,9 @@ GRID = np.stack(
 BASE = np.stack([*np.meshgrid(np.linspace(-1, 1, 3), np.linspace(-1, 1, 2)), np.ones((2, 3))], -1)
 
 
+NORM = {"w": drawn(4), "b": drawn(4, seed=1), "mean": drawn(4, seed=2), "var": abs(drawn(4)) + 1}
+
+
 def sampling(size: tuple[int, int], grid: Array) -> Array:
     """Bilinear weights [pixels, points] of a grid in pixels' corners (align_corners=1)."""
     (height, width), points = size, grid.reshape(-1, 2)
@@ -355,6 +358,22 @@ MODELS: Mapping[str, RefusedModel] = {
         "i = Cast<to=7>(x) y = Cast<to=1>(i)",
         "a = Abs(x) f = Floor(a) s = Sign(x) y = Mul(f, s)",
         {"x": 10 * drawn(2, 6)},
+    ),
+    "BatchNormalization": refused(
+        "call model.eval() before the export, training=TrainingMode.EVAL in torch.onnx.export",
+        "y, m, v = BatchNormalization<training_mode=1>(x, w, b, mean, var)",
+        "y = BatchNormalization(x, w, b, mean, var)",
+        FRAMES,
+        constants=NORM,
+        same=False,
+    ),
+    "BatchNormalization, of a batch": refused(
+        "use BatchNorm with running statistics, or InstanceNorm, which it is for a batch of one",
+        "n = ReduceMean<keepdims=0>(x, axes) y, m, v = BatchNormalization<training_mode=1>(x, w, b,"
+        " n, var)",
+        "y = InstanceNormalization(x, w, b)",
+        FRAMES,
+        constants={**NORM, "axes": ints(0, 2)},
     ),
     "Loop": refused(
         "use a number of turns that is constant",

@@ -67,6 +67,60 @@ def normalized(x: Tensor) -> Tensor:
     return spectra.abs().pow(2.0)
 
 
+HIGH = torch.arange(9) > 5
+
+
+def written(
+    places: Callable[[Tensor], None], transform: Callable[[Tensor], Tensor] = rfft
+) -> Callable[[Tensor], Tensor]:
+    """A change of a spectrum in its place, then back."""
+
+    def changed(x: Tensor) -> Tensor:
+        spectrum = transform(x)
+        places(spectrum)
+        return irfft(spectrum) if transform is rfft else torch.view_as_real(spectrum)
+
+    return changed
+
+
+def _cut(spectrum: Tensor) -> None:
+    spectrum[..., 5:] = 0
+
+
+def _strided(spectrum: Tensor) -> None:
+    spectrum[:, 1:-1:3] = 0.5 - 2j
+
+
+def _first(spectrum: Tensor) -> None:
+    spectrum[:, -1] = 0
+
+
+def _masked(spectrum: Tensor) -> None:
+    spectrum[:, HIGH] = 0
+
+
+def _listed(spectrum: Tensor) -> None:
+    spectrum[:, torch.tensor([0, 3])] = 1.5
+
+
+def _halved(spectrum: Tensor) -> None:
+    spectrum[:, 4:] *= 0.5
+
+
+def _copied(x: Tensor) -> Tensor:
+    kept = torch.zeros_like(rfft(x))
+    kept[:, :4] = rfft(x)[:, :4]
+    return kept.abs()
+
+
+# Spectra without some of their frequencies: filters
+FILTERS = {
+    "cut": written(_cut),
+    "without the last": written(_first),
+    "masked": written(_masked),
+    "filled": lambda x: irfft(rfft(x).masked_fill(HIGH, 0)),
+    "where": lambda x: irfft(torch.where(HIGH, 0, rfft(x))),
+}
 # x [3, 16] -> real numbers, and the least decibels of the int8 network
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "fft": (lambda x: torch.view_as_real(fft(x)), 38.0),
@@ -96,6 +150,12 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "stft, replicate": (lambda x: stft(x, pad_mode="replicate").abs(), 33.0),
     "real stft": (lambda x: stft(x, return_complex=False)[..., 1], 36.0),
     "spectrogram": (normalized, 30.0),
+    **{name: (function, 36.0) for name, function in FILTERS.items()},
+    "strided write": (written(_strided, fft), 36.0),
+    "listed write": (written(_listed), 36.0),
+    "computed write": (written(_halved), 33.0),
+    "written into zeros": (_copied, 33.0),
+    "computed choice": (lambda x: torch.where(x > 0, fft(x), 1j).imag, 36.0),
 }
 
 
@@ -117,6 +177,11 @@ def test_a_filter_of_frequencies_is_one_matrix() -> None:
     assert [node.op for node in graph.nodes] == ["linear"]
     delta = run_real(graph, {"x": np.eye(3, 16, dtype=np.float32)})[graph.outputs[0]]
     np.testing.assert_allclose(delta[1], np.roll(delta[0], 1), atol=1e-6)  # circular
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_spectrum_without_some_frequencies_is_one_matrix(name: str) -> None:
+    assert [node.op for node in graph_of(FILTERS[name], torch.zeros(3, 16)).nodes] == ["linear"]
 
 
 def test_a_rotary_embedding_of_complex_numbers_is_that_operator() -> None:

@@ -42,6 +42,11 @@ def test_a_function_of_one_number_is_one_table(name: str, tmp_path: Path) -> Non
     check(case(name, function, FLAT), "table", tmp_path, onnx=name in FUNCTIONS)
 
 
+def _written(x: Tensor, value: Any) -> Tensor:
+    x[:, 1:3, 5:] = value
+    return x
+
+
 W = seeded(6, 4)
 ROWS = torch.arange(17).reshape(1, 1, 17) % 3 == 0
 
@@ -106,6 +111,8 @@ OTHERS_OF_TORCH: dict[str, tuple[Callable[..., Any], Tensor]] = {
     "unfold_last": (lambda x: x.unfold(-1, 6, 3), X1),
     "unfold_gaps": (lambda x: x.unfold(-1, 4, 6), X1),
     "select_scatter": (lambda x: torch.select_scatter(x, x[:, 0] * 2, 1, 3), X1),
+    "number_into_slice": (lambda x: _written(x.tanh(), 0), X1),
+    "tensor_into_slice": (lambda x: _written(x.tanh(), x[0, 0, 0]), X1),
     "slice_scatter": (lambda x: torch.slice_scatter(x, x[:, :2] * 2, 1, 3, 5), X1),
     "take_along": (
         lambda x: torch.take_along_dim(x, torch.tensor([3, 1, 3]).expand(2, 6, 3), 2), X1),

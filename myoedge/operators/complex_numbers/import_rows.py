@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.operators.complex_numbers import writes
 from myoedge.operators.complex_numbers.pairs import (
     Complex,
     added,
@@ -147,7 +148,7 @@ LINEAR = (
     "concat concatenate stack roll expand expand_as broadcast_to repeat tile "
     "repeat_interleave.self_int alias clone contiguous detach detach_ dropout lift_fresh_copy "
     "to.dtype to.dtype_layout to.device type_as _to_copy resolve_conj resolve_neg neg negative "
-    "mean mean.dim sum sum.dim_IntList cumsum fft_fftshift fft_ifftshift pad constant_pad_nd"
+    "mean mean.dim sum sum.dim_IntList cumsum fft_fftshift fft_ifftshift pad constant_pad_nd copy"
 )
 # Calls whose rows take both
 READ = (
@@ -173,6 +174,9 @@ SHARED: Mapping[str, Row] = {
     "abs absolute": lambda b, a, out: magnitude_of(b, pair_of(b, a["self"]), out),
     "exp": exponential,
     "square pow.Tensor_Scalar": power,
+    "fill.Scalar fill.Tensor zeros_like new_zeros full_like new_full": writes.filled,
+    "where.self where.ScalarSelf where.ScalarOther where.Scalar": writes.where,
+    "masked_fill.Scalar masked_fill.Tensor": writes.masked_fill,
 }
 
 
@@ -184,7 +188,15 @@ def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
     shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
     products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}
     linear = {name: on_parts(rows[name]) for name in aten_names(LINEAR) if name in rows}
-    return {**{name: rows[name] for name in aten_names(READ)}, **linear, **shared, **products}
+    written = {
+        "slice_scatter select_scatter": writes.scattered,
+        "index_put": writes.index_put,
+    }
+    writing = {
+        name: write(rows[name]) for text, write in written.items() for name in aten_names(text)
+    }
+    read = {name: rows[name] for name in aten_names(READ)}
+    return {**read, **linear, **shared, **products, **writing}
 
 
 def length(b: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -97,8 +97,9 @@ def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
         return ""
     if isinstance(x, float) and isinstance(y, float):
         return x * y
-    if x in b.constants and y in b.constants:
-        return b.constant(b.constants[str(x)] * b.constants[str(y)])
+    values = constant_of(b, x), constant_of(b, y)
+    if values[0] is not None and values[1] is not None:
+        return b.constant(values[0] * values[1])
     ones = [z for z, other in ((x, y), (y, x)) if number_of(b, other) == 1.0]
     return reshape(b, str(ones[0]), out) if ones else combined(b, "mul", x, y, 1.0, out)
 

@@ -37,14 +37,21 @@ OWN_STATISTICS = (
     "use BatchNorm with running statistics, or InstanceNorm, which it is for a batch of one"
 )
 
+EVALUATED = "call model.eval() before the export, training=TrainingMode.EVAL in torch.onnx.export"
+
+
+def _is_trained(d: GraphBuilder, a: Arguments) -> bool:
+    """Whether statistics are those of training, and not computed from the input."""
+    return all(a[name] in d.constants for name in ("running_mean", "running_var"))
+
 
 def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Inference form: x * weight / sqrt(var + eps) + (bias - mean * that)."""
-    if a.get("training_mode"):
-        raise Unsupported("training_mode=1: export after model.eval()")
-    if a["running_mean"] is None:
+    if a["running_mean"] is None or (a.get("training_mode") and not _is_trained(d, a)):
         reason = "statistics of the batch (track_running_stats=False); the device has none"
         raise Unsupported(reason, OWN_STATISTICS)
+    if a.get("training_mode"):
+        raise Unsupported("statistics of the batch: training_mode is 1", EVALUATED)
     shape = d.shape(a["input"])
     if len(shape) < 2:
         raise Unsupported("a tensor without a channel axis")
@@ -240,8 +247,8 @@ ROWS = (
         "affine",
         batch_norm,
         "batch_norm _native_batch_norm_legit_no_training",
-        "BatchNormalization(input, weight: weights, bias: weights, running_mean: weights, "
-        "running_var: weights, *, eps: epsilon = 1e-5, training_mode=False)",
+        "BatchNormalization(input, weight: weights, bias: weights, running_mean, "
+        "running_var, *, eps: epsilon = 1e-5, training_mode=False)",
     ),
     ImportRow("prelu", prelu(broadcast=False), "prelu"),
     ImportRow("prelu", prelu(broadcast=True), onnx="PRelu(self, weight: weights)"),

@@ -61,6 +61,15 @@ def filled(value: float) -> Row:
     return lambda d, a, out: d.constant(np.full(out, a.get("fill_value", value), np.float32))
 
 
+def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """One value everywhere: x[..., 5:] = 0."""
+    value = a["value"]
+    if isinstance(value, str) and value not in d.constants:
+        return expand(d, reshape(d, value, (1,) * len(out)), out)
+    number = d.constants[value].reshape(()) if isinstance(value, str) else value
+    return d.constant(np.full(out, number, np.float32))
+
+
 def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if math.prod(d.shape(first(a))) != math.prod(out):
         raise ValueError(f"{list(d.shape(first(a)))} as {list(out)}")
@@ -288,6 +297,7 @@ ROWS = (
     ImportRow("", dropout, onnx="Dropout(self, _ratio, training_mode: float)"),
     ImportRow("", cast, onnx="Cast(self, *, to); CastLike(self, other)"),
     ImportRow("", filled(1.0), "ones_like new_ones"),
+    ImportRow("expand", fill, "fill.Scalar fill.Tensor"),
     ImportRow("", filled(0.0), "zeros_like new_zeros full_like new_full"),
     ImportRow(
         "reshape", view, VIEWS, "Reshape(self); Flatten(self); Squeeze(self); Unsqueeze(self)"
