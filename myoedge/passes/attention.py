@@ -16,7 +16,7 @@ from myoedge.operators.attention.graph_form import Window, attend, fits, window_
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.associative import roll_associative_scan
 from myoedge.passes.rotary import find_rotary
-from myoedge.passes.steps import roll_steps
+from myoedge.passes.steps import roll_last_state, roll_steps
 
 
 @rewrites("matmul")
@@ -144,5 +144,7 @@ def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
     return numbers.reshape(-1)
 
 
-FIND: tuple[Rule, ...] = (find_rotary, fuse_attention, roll_steps, roll_associative_scan)
+FIND: tuple[Rule, ...] = (
+    *(find_rotary, fuse_attention, roll_steps, roll_last_state, roll_associative_scan),
+)
 SIMPLIFY: tuple[Rule, ...] = (cancel_rotary, split_linear)

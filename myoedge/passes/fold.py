@@ -11,8 +11,9 @@ from myoedge.graph.ir import Graph, InputNormalization, Node
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites, splice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
+from myoedge.passes.zeros import behind_views, times_zeros
 
 WEIGHTED = ("conv", "linear")
 
@@ -42,11 +43,23 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
 
+@rewrites("add")
+def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
+    """a * 0 + b is b, as in the first step of a loop that begins with zeros."""
+    for product, other in (node.inputs, node.inputs[::-1]):
+        if "act" not in node.attrs and times_zeros(graph, behind_views(graph, product)):
+            patch = GraphBuilder(graph, node)
+            return patch.same_as(expand(patch, other, graph.shape(node.name)))
+    return None
+
+
 @rewrites("add", "sub", "mul")
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     """x + c, x - c, c - x, x * c with c along one axis: a factor and an offset per channel."""
     const = next((i for i, name in enumerate(node.inputs) if graph.is_const(name)), None)
     if "act" in node.attrs or const is None or graph.is_const(node.inputs[1 - const]):
+        return None
+    if times_zeros(graph, node.name):
         return None
     x, out = node.inputs[1 - const], graph.shape(node.name)
     shape = graph.shape(node.inputs[const])
@@ -188,6 +201,7 @@ def _scaled(
 FOLD: tuple[Rule, ...] = (
     fold_constants,
     drop_identity,
+    drop_products_of_zeros,
     constant_to_affine,
     deduplicate_broadcast,
     merge_affines,

@@ -8,13 +8,14 @@ slices of one tensor; a chain of states h = a h + b is the operator `scan`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
 from myoedge.graph.rewrite import Rewrite, made_by, rewrites
-from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, transpose
+from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, slice_axis, transpose
+from myoedge.passes.zeros import times_zeros
 
 FEWEST = 4  # steps
 PAIRS = ("add", "sub", "mul")
@@ -35,6 +36,62 @@ def roll_steps(graph: Graph, node: Node) -> Rewrite | None:
     order = (*range(1, axis + 1), 0, *range(axis + 1, rank))
     moved = transpose(patch, steps, order)
     return patch.last("reshape", moved, shape=graph.shape(node.name))
+
+
+@rewrites("add")
+def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
+    """The last state of a loop, of whose states nothing else is read, is the last one of a scan."""
+    chain, shape = _chain(graph, node), graph.shape(node.name)
+    if len(chain) < FEWEST - 1 or any(graph.shape(state.name) != shape for state in chain):
+        return None
+    for begun in _beginnings(graph, chain[0]):
+        patch = GraphBuilder(graph, node)
+        states = _states(patch, [*begun, *chain])
+        if states is not None and len(begun) + len(chain) >= FEWEST:
+            steps = patch.shape(states)[0]
+            last = slice_axis(patch, states, 0, steps - 1, steps)
+            return patch.last("reshape", last, shape=shape)
+    return None
+
+
+def _chain(graph: Graph, node: Node) -> list[Node]:
+    """States up to this one, each read by the next alone; none where another follows."""
+    follower = graph.only_user(node.name)
+    if follower is not None and follower.op == "mul":
+        further = graph.only_user(follower.name)
+        if further is not None and further.op == "add":
+            return []
+    found: list[Node] = []
+    state: Node | None = node
+    while state is not None:
+        found.append(state)
+        state = _state_before(graph, state)
+    return found[::-1]
+
+
+def _state_before(graph: Graph, node: Node) -> Node | None:
+    """The sum with a product in it that is a factor in the next state, and read there alone."""
+    for decayed in node.inputs:
+        product = made_by(graph, decayed, "mul", reader=node)
+        for name in () if product is None else product.inputs:
+            before = made_by(graph, name, "add", reader=product)
+            if before is not None and any(_is_decayed(graph, x) for x in before.inputs):
+                return before
+    return None
+
+
+def _is_decayed(graph: Graph, name: str) -> bool:
+    return made_by(graph, name, "mul") is not None or times_zeros(graph, name) != ""
+
+
+def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
+    """Beginnings of a chain: zeros, a factor of its first product, its first state."""
+    if _factor_and_term(graph, node, "") is None:
+        for decayed in node.inputs:
+            product = made_by(graph, decayed, "mul")
+            factors = () if product is None else product.inputs
+            yield from ([graph.producer[name]] for name in factors if name in graph.producer)
+    yield []
 
 
 def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
@@ -152,6 +209,9 @@ def _factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str] | 
     if node.op != "add" or "act" in node.attrs:
         return None
     for decayed, term in (node.inputs, node.inputs[::-1]):
+        factor = "" if state else times_zeros(graph, decayed)
+        if factor:
+            return factor, term
         product = made_by(graph, decayed, "mul")
         for factor, h in () if product is None else (product.inputs, product.inputs[::-1]):
             zeros = not state and graph.is_const(h) and not graph.constants[h].any()

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper, save
 from torch import Tensor, nn
 
+from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
 
@@ -106,3 +111,80 @@ def test_states_of_another_loop_are_no_scan() -> None:
     found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, Bounded()(x).numpy(), rtol=1e-5, atol=1e-5)
     assert all(node.op != "scan" for node in graph.nodes)
+
+
+class Last(nn.Module):
+    """The last state of a loop that begins with zeros, the number 0, or a state of its own."""
+
+    def __init__(self, begins: str, steps: int = STEPS) -> None:
+        super().__init__()
+        self.begins, self.steps = begins, steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        zeros: Any = torch.zeros(1, WIDTH) if self.begins == "zeros" else 0.0
+        h: Tensor = x[:, 0] - 0.5 if self.begins == "state" else zeros
+        decays = torch.sigmoid(x)
+        for t in range(self.begins == "state", self.steps):
+            h = decays[:, t] * h + x[:, t]
+        return h
+
+
+def prepared(network: nn.Module) -> Graph:
+    """The network's graph, which computes what torch does."""
+    torch.manual_seed(0)
+    x = torch.randn(1, STEPS, WIDTH)
+    graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
+    return graph
+
+
+@pytest.mark.parametrize("begins", ["zeros", "number", "state"])
+def test_a_loop_whose_last_state_alone_is_read_is_one_scan(begins: str) -> None:
+    ops = Counter(node.op for node in prepared(Last(begins)).nodes)
+    assert (ops["scan"], ops["mul"], ops["add"]) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("begins", ["zeros", "number"])
+def test_nothing_multiplies_the_zeros_of_few_steps(begins: str) -> None:
+    ops = Counter(node.op for node in prepared(Last(begins, 3)).nodes)
+    assert (ops["scan"], ops["mul"], ops["add"], ops["affine"]) == (0, 2, 2, 0)
+
+
+def test_nothing_multiplies_zeros_of_onnx(tmp_path: Path) -> None:
+    zeros = numpy_helper.from_array(np.zeros((1, WIDTH), np.float32), "zeros")
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["a"]),
+        helper.make_node("Mul", ["zeros", "a"], ["none"]),
+        helper.make_node("Add", ["none", "x"], ["first"]),
+        helper.make_node("Mul", ["first", "a"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, WIDTH]) for n in "xy"]
+    made = helper.make_graph(nodes, "g", values[:1], values[1:], [zeros])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save(model, tmp_path / "model.onnx")
+    graph = prepare(load_onnx(tmp_path / "model.onnx").graph)
+    assert [node.op for node in graph.nodes] == ["table"]  # x * sigmoid(x)
+
+
+def test_a_factor_that_is_learnt_may_begin_with_zero() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = nn.Parameter(torch.zeros(WIDTH))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.tanh(x) * self.gate
+
+    assert "affine" in [node.op for node in prepared(Gated()).nodes]
+
+
+def test_states_that_something_else_reads_stay_steps() -> None:
+    class Read(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            h = x[:, 0]
+            for t in range(1, STEPS):
+                h = h * x[:, t] + torch.tanh(h)
+            return h
+
+    assert all(node.op != "scan" for node in prepared(Read()).nodes)
