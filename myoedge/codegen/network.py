@@ -161,7 +161,9 @@ def pointer(plan: Plan, name: str) -> str:
 
 def _base(plan: Plan, location: Location) -> str:
     if location.kind == "constant":
-        return constant_name(plan, str(location.index))
+        name = str(location.index)
+        is_bytes = plan.quant.constants[name].dtype == np.int8
+        return f"{'' if is_bytes else '(const int8_t *)'}{constant_name(plan, name)}"
     if location.kind in ("arena", IN_L3):
         return "me_arena"
     if location.kind == "l1":

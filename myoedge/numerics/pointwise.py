@@ -15,6 +15,8 @@ from myoedge.numerics.arrays import Array
 Call = tuple[Any, ...]  # (name, parameter, ...)
 Chain = tuple[Call, ...]  # applied from left to right
 
+IDENTITY: Chain = (("affine", 1.0, 0.0),)  # of tables that requantise
+
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, rewrites
+from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import fixed_params
 from myoedge.operators.graph_builder import GraphBuilder
@@ -70,9 +71,6 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
         "attention", rows, columns, filled(patch, v, axis=2), *bias, **node.attrs, widths=(d, e)
     )
     return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
-
-
-IDENTITY = (("affine", 1.0, 0.0),)
 
 
 LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, pad_heads)

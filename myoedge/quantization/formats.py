@@ -7,7 +7,7 @@ Residual streams have 16 bits always, other tensors where a network needs them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS, macs
@@ -39,12 +39,13 @@ def residual_streams(graph: Graph) -> frozenset[str]:
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
-    """Whether a tensor's producer emits 16 bits and all its readers accept them."""
+    """Whether a tensor's producer emits 16 bits and all its readers accept them; a constant has
+    no producer."""
     node, readers = graph.producer.get(name), graph.users.get(name, ())
     rules = [(OPS[reader.op].accepts_int16, reader) for reader in readers]
     if node is not None:
         rules.append((OPS[node.op].emits_int16, node))
-    return node is not None and all(
+    return (node is not None or graph.is_const(name)) and all(
         rule is not None and rule(x.attrs, *_shapes(graph, x)) for rule, x in rules
     )
 
@@ -80,8 +81,10 @@ def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     """Estimated cycles of 16 bits instead of 8 for a group of tensors: to choose among groups."""
     readers = {n.name: n for name in names for n in graph.users.get(name, ())}
     weighted = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
-    producers = [node for name in names if not OPS[(node := graph.producer[name]).op].view]
-    own = sum(math.prod(graph.shape(node.name)) for node in producers)
+    made = [graph.producer[name] for name in names if not graph.is_const(name)]
+    producers = [node for node in made if not OPS[node.op].view]
+    views = {node.name for node in made}.difference(node.name for node in producers)
+    own = sum(math.prod(graph.shape(name)) for name in names if name not in views)
     products = sum(macs(node, *_shapes(graph, node)) for node in (*producers, *weighted))
     return own + products / PRODUCTS_A_CYCLE
 
@@ -97,10 +100,13 @@ def integer_tensors(graph: Graph) -> set[str]:
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
 
 
-def shared_scale_groups(graph: Graph, names: Iterable[str]) -> list[list[str]]:
+def shared_scale_groups(
+    graph: Graph, names: Iterable[str], apart: Container[str] = ()
+) -> list[list[str]]:
     """Groups of tensors with one pair of parameters, in a fixed order.
 
     names   of all tensors that have parameters; `NAME.fill` is what a pad puts around
+    apart   nodes whose result is taken not to share those of its operands
     """
     integers = integer_tensors(graph)
     parent = {name: name for name in names if name not in integers}
@@ -112,7 +118,7 @@ def shared_scale_groups(graph: Graph, names: Iterable[str]) -> list[list[str]]:
         return name
 
     for node in graph.nodes:
-        if not OPS[node.op].same_scale or node.name not in parent:
+        if not OPS[node.op].same_scale or node.name not in parent or node.name in apart:
             continue
         extra = [node.name + ".fill"] if node.op == "pad" else []
         for name in (*(x for x in operand_names(node) if x in parent), *extra):

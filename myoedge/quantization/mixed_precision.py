@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies where 8 bits lose too much: equalization across layers, then 16-bit tensors.
+"""Remedies where 8 bits lose too much: scales of their own for parts of concats, equalization
+across layers, then 16-bit tensors.
 
 Cross-layer equalization: channels between two products share one scale; exact in floats. Nagel et
 al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
@@ -23,6 +24,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value, real_node, run_real
 from myoedge.quantization.calibrate import Calibration, Samples, each_sample
 from myoedge.quantization.formats import int16_cost_cycles, int16_groups
+from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, measure, measured_tensor
@@ -74,7 +76,8 @@ def refine_precision(
     rules: Sequence[LayerRule] = (),
     aim_db: float = AIM_DB,
 ) -> QuantGraph:
-    """The network equalized across layers and with the 16-bit tensors that the aim needs.
+    """The network with concats that read copies, equalized across layers, and with the 16-bit
+    tensors that the aim needs.
 
     fidelity     of the network for these samples
     calibrated   Graph -> its Calibration
@@ -86,8 +89,9 @@ def refine_precision(
     if trial.noise.max(initial=0.0) <= noise_max:
         return network
     few = _spread(samples, TRIAL_SAMPLES)
-    graph = equalized(network.graph, few)
-    if graph is not network.graph:  # equalization costs no cycles
+    apart = with_copies(network.graph, unlike_parts(network.graph, network.calibration.ranges))
+    graph = equalized(apart, few)
+    if graph is not network.graph:  # costs no cycles, or next to none
         other = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
         trial = min((_tried(x, few) for x in (network, other)), key=_worst_noise)
     return _with_int16(trial, few, rules, noise_max)
@@ -159,11 +163,13 @@ def picked_candidates(
     Greedy: the next one removes most noise of the worst output for its cycles.
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
-    while candidates_left and noise.max() > noise_max:
+    while noise.max() > noise_max:
         worst = int(noise.argmax())
-        pick = max(candidates_left, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
-        if pick.noise[worst] < LEAST_NOISE_SHARE * noise[worst]:
+        least = LEAST_NOISE_SHARE * noise[worst]
+        worthwhile = [c for c in candidates_left if c.noise[worst] >= least]
+        if not worthwhile:
             break
+        pick = max(worthwhile, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
         candidates_left.remove(pick)
         picked.append(pick)
         noise = np.maximum(noise - pick.noise, 0.0)
@@ -204,7 +210,8 @@ def _with_rounded(
 ) -> dict[str, Array]:
     """Values that differ when a group's tensors are rounded to 8 bits, and the weights that have
     16 bits where the group has."""
-    changed = {}
+    constants = (name for name in group if graph.is_const(name))
+    changed = {name: _rounded(graph.constants[name], params[name]) for name in constants}
     for node in graph.nodes:
         rounded = OPS[node.op].int16_weights
         if rounded is not None and group.intersection(node.inputs):
@@ -215,9 +222,12 @@ def _with_rounded(
             inputs = [changed.get(x, real[x]) for x in node.inputs]
             changed[name + PRE], changed[name] = real_node(node, inputs)
         if name in group:
-            integers = quantize(changed.get(name, real[name]), params[name])
-            changed[name] = dequantize(integers, params[name])
+            changed[name] = _rounded(changed.get(name, real[name]), params[name])
     return changed
+
+
+def _rounded(x: Array, params: QuantParams) -> Array:
+    return dequantize(quantize(x, params), params)
 
 
 def equalized(graph: Graph, samples: Samples) -> Graph:

@@ -14,6 +14,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.formats import operand_names
+from myoedge.quantization.joins import copied_parts, with_copies
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
 
 
@@ -31,12 +32,14 @@ class Reuse:
 
 
 def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) -> Graph:
-    """The graph with the old parameters carried by all operands and results of unchanged layers.
+    """The graph with the old parameters carried by all operands and results of unchanged layers,
+    and with the copies that concats of the older build read.
 
     A layer is unchanged if its float weights become the old integers under the old parameters, one
     without weights if all layers before it are unchanged. Parameters that the graph carries already
     stay.
     """
+    graph = with_copies(graph, copied_parts(old.graph))
     steps = {step.node.name: step for step in old.steps}
     shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
     in_frames = any(shapes.get(name) not in (None, graph.shape(name)) for name in graph.inputs)

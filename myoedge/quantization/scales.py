@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -128,13 +128,17 @@ def quantize_graph(
 
 
 def choose_params(
-    graph: Graph, ranges: Mapping[str, Range], int16: frozenset[str] = frozenset()
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    int16: frozenset[str] = frozenset(),
+    apart: Container[str] = (),
 ) -> dict[str, QuantParams]:
     """Parameters of every tensor and constant operand.
 
     Tensors that must agree share those that an operator fixes, else those that one of them carries,
     else the union of their ranges.
     int16   tensors of 16 bits besides residual streams
+    apart   nodes whose result is taken not to share those of its operands
     """
     padding = {
         f"{n.name}.fill": (n.attrs["value"], n.attrs["value"]) for n in graph.nodes if n.op == "pad"
@@ -146,7 +150,7 @@ def choose_params(
     int16 |= residual_streams(graph)
     fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes}
     params: dict[str, QuantParams] = {}
-    for names in shared_scale_groups(graph, spans):
+    for names in shared_scale_groups(graph, spans, apart):
         stated = (*map(fixed.get, names), *map(graph.quant_params.get, names))
         chosen = next((q for q in stated if q is not None), None)
         if chosen is None:

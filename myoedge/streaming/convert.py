@@ -18,6 +18,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.base import OPS, StreamingRule, StreamState
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.frame_reads import earliest_reads
@@ -33,7 +34,6 @@ from myoedge.streaming.time_axis import (
 )
 
 States = Mapping[str, str]  # output of the model that an input will be in the next step
-IDENTITY = (("affine", 1.0, 0.0),)
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:

@@ -138,8 +138,9 @@ class Case(DrawnUse):
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
         able = OPS[self.op].emits_int16
         shapes = [*self.shapes, *(w.shape for w in weights.values())]
-        able = None if OPS[self.op].same_scale else able  # what it moves has the same bits
         wide = self.seed % 3 > 0 and able is not None and able(attrs, shapes, out)
+        if OPS[self.op].same_scale:  # what it moves has the same bits
+            wide = 0 in self.wide
         wider = frozenset([*(["y"] if wide else []), *(self.names[i] for i in self.wide)])
         return quantize_graph(graph, self._calibration(weights), rules, wider)
 

@@ -116,7 +116,11 @@ def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
     assert [c.names for c in picked_candidates(left, noise, 0.008)] == [("b",)]
     assert [c.names for c in picked_candidates(left, noise, 0.005)] == [("b",), ("a",)]
     assert picked_candidates(left, noise, 0.02) == []
-    assert picked_candidates([Candidate(("c",), 1.0, np.array([1e-6]))], noise, 0.008) == []
+    cheap = Candidate(("c",), 1.0, np.array([1e-6]))
+    assert picked_candidates([cheap], noise, 0.008) == []
+    assert picked_candidates([cheap, Candidate(("d",), 1e6, noise)], noise, 0.008)[0].names == (
+        "d",
+    )
 
 
 def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph, Array]) -> None:

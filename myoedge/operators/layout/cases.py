@@ -14,9 +14,10 @@ x0
 
 
 def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str) -> DrawnUse:
-    """int32 too: indices are moved like anything else."""
-    kind = d.pick(["float32", "float32", "int32"]) if op != "pad" else "float32"
-    return DrawnUse(op, attrs, shapes, text, dtype=kind, **d.common(len(shapes), act=False))
+    """int32 and 16 bits too: indices and sums are moved like anything else."""
+    kind = d.pick(["float32", "float32", "int16", "int32"]) if op != "pad" else "float32"
+    types = {"int16": tuple(range(len(shapes)))} if kind == "int16" else {"dtype": kind}
+    return DrawnUse(op, attrs, shapes, text, **types, **d.common(len(shapes), act=False))
 
 
 def reshape(d: Draw) -> DrawnUse:

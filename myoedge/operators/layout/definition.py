@@ -48,7 +48,12 @@ def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 data_movement = partial(  # OpDef of an operator whose results are input elements, unchanged
-    OpDef, nest=by_output, same_scale=True, is_data_movement=True
+    OpDef,
+    nest=by_output,
+    same_scale=True,
+    is_data_movement=True,
+    accepts_int16=always,
+    emits_int16=always,
 )
 
 RESHAPE = register(
@@ -60,8 +65,6 @@ RESHAPE = register(
         integer=lambda step, x: x.reshape(step.attrs["shape"]),
         view=True,
         streaming_rule=_reshape_streaming_rule,
-        accepts_int16=always,
-        emits_int16=always,
     )
 )
 
@@ -205,6 +208,8 @@ PAD = register(
         kernels=on_cluster(pad_in_tiles),
         permute_rule=cuts_turned,
         streaming_rule=_pad_streaming_rule,
+        accepts_int16=None,  # what is filled around is bytes
+        emits_int16=None,
     )
 )
 

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors that keep their own scale beside a concat of others that are far larger, or smaller.
+
+All parts of a concat have one scale. An operator that reads a small part too would read the few
+integers that the largest part leaves to it: there the concat reads a copy, which a table
+requantises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, apply
+from myoedge.numerics.pointwise import IDENTITY
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.quantization.formats import shared_scale_groups
+from myoedge.quantization.masked_ranges import Range
+from myoedge.quantization.scales import choose_params
+
+Join = tuple[str, str]  # names of a concat and of a tensor that it reads
+FAR = 4.0  # between two scales, 2 bits: a copy is worth its cycles
+
+
+def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:
+    """Parts of concats that are computed with too, and whose scale would be unlike the concat's.
+
+    ranges   of all tensors that are computed
+    """
+    concats = {node.name: node for node in graph.nodes if node.op == "concat"}
+    params = choose_params(graph, ranges, apart=concats)
+    groups = shared_scale_groups(graph, params, apart=concats)
+    used = {x for names in groups if any(_is_used(graph, name) for name in names) for x in names}
+    return frozenset(
+        (node.name, part)
+        for node in concats.values()
+        for part in node.inputs
+        if part in used and _ratio(params[part], params[node.name]) > FAR
+    )
+
+
+def _ratio(a: QuantParams, b: QuantParams) -> float:
+    return max(a.scale / b.scale, b.scale / a.scale)
+
+
+def _is_used(graph: Graph, name: str) -> bool:
+    """Whether an operator computes with a tensor, or it is an output."""
+    readers = graph.users.get(name, ())
+    return name in graph.outputs or any(not OPS[reader.op].same_scale for reader in readers)
+
+
+def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
+    """The graph whose concats read these parts through tables that requantise them.
+
+    Returns the graph itself where it has none of them.
+    """
+    return apply((Rule(partial(_reads_copies, joins=joins), ("concat",)),), graph)
+
+
+def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite | None:
+    parts = dict.fromkeys(x for x in node.inputs if (node.name, x) in joins)
+    if not parts:
+        return None
+    patch = GraphBuilder(graph, node)
+    copies = {name: patch.add("table", name, chain=IDENTITY) for name in parts}
+    return patch.last("concat", *(copies.get(name, name) for name in node.inputs), **node.attrs)
+
+
+def copied_parts(graph: Graph) -> frozenset[Join]:
+    """Parts that concats of a graph read through tables that requantise them."""
+    tables = (node for node in graph.nodes if node.attrs.get("chain") == IDENTITY)
+    return frozenset(
+        (reader.name, node.inputs[0])
+        for node in tables
+        for reader in graph.users.get(node.name, ())
+        if reader.op == "concat"
+    )
