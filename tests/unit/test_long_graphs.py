@@ -8,11 +8,14 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
 import pytest
 
+from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.graph_builder import GraphBuilder, concat, slice_axis
@@ -25,6 +28,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip
+from tests.conftest import save_exported
 
 FEW = 150
 MOST = 2.3  # times the calls for twice the nodes
@@ -137,3 +141,16 @@ def test_a_chunk_is_read_without_a_copy_of_its_array() -> None:
     tracemalloc.stop()
     assert array.nbytes >= 1 << 18 > 10 * peak_bytes
     assert found == array.tobytes()[1024:3072]
+
+
+def test_twice_the_calls_of_a_file_are_twice_the_work_of_loading(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    def saved(count: int) -> Path:
+        layers = [(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True)) for _ in range(count)]
+        network = torch.nn.Sequential(*(module for pair in layers for module in pair))
+        return save_exported(network, (torch.zeros(1, 4),), tmp_path / f"{count}.pt2")
+
+    load_model(saved(2))  # what is imported and made once
+    few, many = (calls(partial(load_model, saved(count))) for count in (30, 60))
+    assert many < MOST * few

@@ -32,6 +32,7 @@ from myoedge.frontend.refusals import (
     unsupported,
 )
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
+from myoedge.frontend.torch.in_place import give_anew, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.scans import unroll_scans
 from myoedge.frontend.torch.traced import (
@@ -120,11 +121,9 @@ def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] |
 def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """In-place calls become ordinary ones, blocks without gradients are inlined, calls of vmap
     take their batch axis; an empty table keeps every operator whole otherwise."""
+    give_anew(program)
     nodes = program.graph.nodes
-    schemas = [getattr(node.target, "_schema", None) for node in nodes]
-    mutable = (s is not None and s.is_mutable and s.name != "aten::detach_" for s in schemas)
-    blocks = any(node.op == "get_attr" or _is_of_vmap(node) for node in nodes)
-    if not any(mutable) and not blocks:
+    if not any(writes(node) or node.op == "get_attr" or _is_of_vmap(node) for node in nodes):
         return program
     try:
         # of what torch does to its own trees

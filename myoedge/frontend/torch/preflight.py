@@ -93,10 +93,13 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
             raise strange(path, path.name, "it is larger than 4 GiB")
         members = read_members(path.read_bytes(), path)
         check_layout(members, path)
-        members[MODEL] = _with_plain_outputs(members[MODEL])
-        program = _checked_json(members[MODEL], MODEL, path)
+        program = _json_object(members[MODEL], MODEL, path)
+        if _made_plain(program):
+            members[MODEL] = json.dumps(program).encode()
+        _check_strings(program, MODEL, path)
         for name in (name for name in CONFIGS if name in members):
-            config = _checked_json(members[name], name, path)
+            config = _json_object(members[name], name, path)
+            _check_strings(config, name, path)
             _check_payloads(config, name, members, path)
         _check_devices(program, path)
         check_static(program, path)
@@ -109,31 +112,31 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
     return packed_again(members), program
 
 
-def _with_plain_outputs(data: bytes) -> bytes:
-    """The program's JSON with outputs in dicts instead of classes, which torch would look up."""
-    try:
-        value = json.loads(data.decode("utf-8"))
-    except ValueError:
-        return data  # _checked_json says so
-    changed = False
-    for _, node in dicts(value):
-        if isinstance(spec := node.get("out_spec"), str):
-            node["out_spec"] = with_dicts(spec, SPEC_TYPES)
-            changed |= node["out_spec"] != spec
-    return json.dumps(value).encode() if changed else data
-
-
-def _checked_json(data: bytes, member: str, path: Path) -> dict[str, Any]:
-    """A JSON object. Errors: E104 none, E107 a string in it that loading could run."""
+def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
+    """The JSON object in a member. Errors: E104 none."""
     try:
         value = json.loads(data.decode("utf-8"))
     except ValueError as error:
         raise damaged(path, f"{member}: {error}") from error
     if not isinstance(value, dict):
         raise damaged(path, f"{member}: not a JSON object")
+    return value
+
+
+def _made_plain(program: dict[str, Any]) -> bool:
+    """Makes outputs in classes, which torch would look up, dicts; whether there were any."""
+    changed = False
+    for _, node in dicts(program):
+        if isinstance(spec := node.get("out_spec"), str):
+            node["out_spec"] = with_dicts(spec, SPEC_TYPES)
+            changed |= node["out_spec"] != spec
+    return changed
+
+
+def _check_strings(value: dict[str, Any], member: str, path: Path) -> None:
+    """Errors: E107 a string that loading could run."""
     if why := next(_complaints(value, ""), None):
         raise runs_code(path, member, why)
-    return value
 
 
 def _complaints(value: object, key: str) -> Iterator[str]:

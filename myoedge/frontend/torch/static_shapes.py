@@ -67,11 +67,15 @@ def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
         return
 
 
-def dicts(value: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(value, dict):
-        yield key, value
-        for name, item in value.items():
-            yield from dicts(item, name)
-    elif isinstance(value, list):
-        for item in value:
-            yield from dicts(item, key)
+def dicts(program: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object in a program, in its order, with the key that it is under; items of lists are
+    under the list's key."""
+    pending: list[tuple[str, Any]] = [("", program)]
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, dict):
+            yield key, value
+            inner = [(name, x) for name, x in value.items() if isinstance(x, dict | list)]
+        else:
+            inner = [(key, x) for x in value if isinstance(x, dict | list)]
+        pending.extend(reversed(inner))

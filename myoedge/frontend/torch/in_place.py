@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls that write into a tensor become calls that give a new one, where no other tensor has its
+bytes: nn.ReLU(inplace=True) behind a layer, x += y. torch traces what is left, call by call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+# torch writes these out in others, the last of which gives bytes of its own.
+GIVES_ANEW = frozenset(
+    f"aten.{name}"
+    for name in (
+        "batch_norm", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+        "group_norm", "instance_norm", "layer_norm", "linear", "matmul", "max_pool1d", "max_pool2d",
+    )
+)  # fmt: skip
+
+DROPOUTS = tuple(f"aten.{name}dropout.default" for name in ("", "feature_", "alpha_"))
+
+
+def writes(node: Any) -> bool:
+    """Whether a call writes into what it reads; detach_ only says that it does."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable and schema.name != "aten::detach_"
+
+
+def give_anew(program: torch.export.ExportedProgram) -> None:
+    """Replaces calls that write into what another call made, in the program's graph; those stay
+    whose tensor is an input or may share its bytes."""
+    order = {node: at for at, node in enumerate(program.graph.nodes)}
+    written = [node for node in order if writes(node)]
+    for node in order if written else ():
+        if str(node.target) in DROPOUTS:  # what they give is what they read, by torch too
+            node.replace_all_uses_with(node.args[0])
+            program.graph_signature.replace_all_uses(node.name, node.args[0].name)
+            program.graph.erase_node(node)
+    for node in written:
+        target = _given_anew(node.target)
+        if target is not None and _is_alone(node, order):
+            _replace(program, node, target, order)
+
+
+def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
+    """Makes a call give its result anew: calls behind it read that."""
+    name, node.target = node.name, target
+    node.args[0].replace_all_uses_with(node, lambda user: order[user] > order[node])
+    node._rename(target.overloadpacket.__name__)
+    program.graph_signature.replace_all_uses(name, node.name)
+
+
+def _given_anew(target: Any) -> Any:
+    """The call with the same arguments that writes nothing: aten.add.Tensor for aten.add_.Tensor;
+    None without one."""
+    import torch
+
+    name = target.overloadpacket.__name__.removesuffix("_")
+    anew = getattr(getattr(torch.ops.aten, name, None), target._overloadname, None)
+    if target.namespace != "aten" or anew is None or anew._schema.is_mutable:
+        return None
+    arguments = [[a.name for a in t._schema.arguments] for t in (target, anew)]
+    return anew if arguments[0] == arguments[1] else None
+
+
+def _is_alone(node: Any, order: dict[Any, int]) -> bool:
+    """Whether a call writes into its first argument alone, which no other tensor shares bytes with
+    by then, and reads tensors of its type."""
+    written = node.args[0]
+    before = [user for user in written.users if order[user] < order[node]]
+    types = {getattr(read.meta.get("val"), "dtype", None) for read in node.all_input_nodes}
+    return len(types) == 1 and all(map(_gives_anew, (written, *before)))
+
+
+def _gives_anew(node: Any) -> bool:
+    """Whether the bytes of a call's result are its own: as its schema says, which holds for calls
+    that torch does not write out in others."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or any(given.alias_info is not None for given in schema.returns):
+        return False
+    return str(node.target).rpartition(".")[0] in GIVES_ANEW or not node.target._can_decompose()
