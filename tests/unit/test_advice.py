@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, where advice is followed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a factory is changed within a second
     return tmp_path
 
 
@@ -113,10 +115,10 @@ def test_a_file_is_saved_again(size: int, code: str) -> None:
     assert load_model(cut).params
 
 
-def factory(width: int = 3) -> None:
-    text = "from tests.unit.test_advice import Head\n\n\ndef make_model():\n"
-    Path("nets.py").write_text(f"{text}    return Head({width})\n")
-    sys.modules.pop("nets", None)
+def factory(made: str = "Head()") -> None:
+    text = "from tests.unit.test_advice import Head, Hint\n\n\ndef make_model():\n"
+    Path("advised_nets.py").write_text(f"{text}    return {made}\n")
+    sys.modules.pop("advised_nets", None)
 
 
 def test_weights_get_their_network() -> None:
@@ -127,7 +129,7 @@ def test_weights_get_their_network() -> None:
     factory()
     options = dict(zip(command[3::2], command[4::2], strict=True))
     assert options["--factory"] == "pkg.mod:make_model"
-    given = {"factory": "nets:make_model", "calib": options["--calib"]}
+    given = {"factory": "advised_nets:make_model", "calib": options["--calib"]}
     assert load_model(Path(command[2]), **given).params
     assert "--calib calib.npz" in advised(
         "E205", load_model, Path(command[2]), factory=given["factory"]
@@ -139,7 +141,7 @@ def test_weights_get_their_network() -> None:
 def test_a_checkpoint_holds_a_state_dict() -> None:
     factory()
     torch.save({"epochs": 3}, "weights.pt")
-    given = {"factory": "nets:make_model", "calib": WINDOWS}
+    given = {"factory": "advised_nets:make_model", "calib": WINDOWS}
     followed(advised("E109", load_model, Path("weights.pt"), **given), model=Head())
     assert load_model(Path("weights.pt"), **given).params
 
@@ -147,9 +149,48 @@ def test_a_checkpoint_holds_a_state_dict() -> None:
 def test_a_factory_makes_the_network_that_was_trained() -> None:
     torch.save(Head(5).state_dict(), "weights.pt")
     factory()
-    given = {"factory": "nets:make_model", "calib": WINDOWS}
+    given = {"factory": "advised_nets:make_model", "calib": WINDOWS}
     assert "same sizes" in advised("E109", load_model, Path("weights.pt"), **given)
-    factory(5)
+    factory("Head(5)")
+    assert load_model(Path("weights.pt"), **given).params
+
+
+class Kept:
+    """Keys and values, as DynamicCache of transformers."""
+
+
+DynamicCache = type("DynamicCache", (Kept,), {})
+
+
+class Hint(nn.Module):
+    """What torch.export refuses, and what the advice says to do about it."""
+
+    def __init__(self, way: str, *, is_followed: bool) -> None:
+        super().__init__()
+        self.way, self.is_followed = way, is_followed
+        self.layer = nn.Linear(12, 3)
+        self.config = SimpleNamespace(use_cache=not is_followed)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.layer(x)
+        if self.way == "cache":
+            return (y, DynamicCache()) if self.config.use_cache else y
+        if self.is_followed:
+            return torch.where(x.sum() > 0, y, -y)
+        return y if x.sum() > 0 else -y
+
+
+@pytest.mark.parametrize(
+    ("way", "advice"),
+    [("cache", "model.config.use_cache = False"), ("branch", "torch.where(condition, first")],
+)
+def test_what_torch_does_not_export_is_changed(way: str, advice: str) -> None:
+    torch.save(Hint(way, is_followed=True).state_dict(), "weights.pt")
+    given = {"factory": "advised_nets:make_model", "calib": WINDOWS}
+
+    factory(f"Hint({way!r}, is_followed=False)")
+    assert advice in advised("E118", load_model, Path("weights.pt"), **given)
+    factory(f"Hint({way!r}, is_followed=True)")
     assert load_model(Path("weights.pt"), **given).params
 
 

@@ -33,13 +33,19 @@ NESTS = ("state_dict", "model_state_dict", "model", "network")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
 AGAIN = "second "
-REGISTER = "torch.export.register_dataclass(Result), Result being the class that forward() returns"
-NO_BRANCH = (
-    "torch.where(condition, first, second) in place of an if that reads values, and a loop over a "
-    "number of steps in place of a while; encoder(x, mask=mask, is_causal=True) of a "
-    "nn.TransformerEncoder"
-)
-KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
+# Words of a cause of torch's -> what to do about it.
+HINTS = {
+    "fake tensor": "let forward() leave the weights alone: max-norm goes behind optimizer.step()",
+    "Cache'>": "let the factory set model.config.use_cache = False: a whole window needs none",
+    "not a known type": (
+        "torch.export.register_dataclass(Result), Result being the class that forward() returns"
+    ),
+    "data-dependent": (
+        "torch.where(condition, first, second) in place of an if that reads values, and a loop "
+        "over a number of steps in place of a while; encoder(x, mask=mask, is_causal=True) of a "
+        "nn.TransformerEncoder"
+    ),
+}
 
 
 EXTRA_STATE = "_extra_state"  # torch.nn.Module.get_extra_state
@@ -344,10 +350,8 @@ def _export(
     facts: dict[str, str] = {}
     for number, (shown, cause) in enumerate(causes.items()):
         facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
-    changes = any("fake tensor" in cause for cause in causes.values())
-    of_class = any("not a known type" in cause for cause in causes.values())
-    by_values = any("data-dependent" in cause for cause in causes.values())
-    hints = [KEEP_WEIGHTS] * changes + [REGISTER] * of_class + [NO_BRANCH] * by_values
+    said = " ".join(causes.values())
+    hints = [hint for words, hint in HINTS.items() if words in said]
     tries = [*hints, "see that model(*example) runs in Python"]
     title = f"torch.export.export failed on the network of {factory}"
     raise MyoedgeError("E118", title, facts, tries)
