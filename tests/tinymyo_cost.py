@@ -161,7 +161,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {  # of attention: functions of the kerne
     "scores": ("me_products_signed",),
     "exponentials": ("me_row_most", "me_row_biased", "me_row_exponentials"),
     "values": ("me_products_unsigned", "me_row_scaled"),
-    "around them": ("me_attention_s8",),
+    "around them": ("me_attention_s8", "scores", "exponentials", "values"),
 }
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention of one head: rows of queries in L1 with its keys and values, or a part of these at a
+ * Attention of some heads: rows of queries in L1 with their keys and values, or a part of these at a
  * time: first keys, from the first to the last, then values, with the same rows and scratch. All of
  * cores 0 .. 7 call it and share its work; barriers are inside, none is at the end.
  */
@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-/* keys, width      k is keys x width, q rows x width
- * out_width        v is out_width x keys, the keys of a column side by side and filled to words
+/* keys, width      k is keys x heads x width, q rows x heads x width
+ * out_width        v is heads x out_width x keys, the keys of a column side by side and filled to words
  * before, after    row i of all sees keys i - before .. i + after
  * half .. shift    entry of exp = min(largest + half - score, most) * mult >> shift
  * bias_*           added to a score: bias * bias_mult >> bias_shift
@@ -27,6 +27,7 @@ typedef struct {
 
 /* first_row   number of the first of these rows among all      bias, mask   rows x all keys, or 0
  *             a key is hidden where mask is below 0
+ * heads       of q, k, v and y      bias_step, mask_step   bytes from those of a head to the next one's
  * keys, first_key       those in k: how many, and the first of them
  * values, first_value   those in v, as bytes of a row: how many, and the first of them
  * scratch     me_attention_scratch_bytes bytes; it and q, k, v are aligned to 4
@@ -35,11 +36,11 @@ typedef struct {
 typedef struct {
     const int8_t *q, *k, *v, *bias, *mask;
     int8_t *y, *scratch;
-    int32_t rows, first_row, keys, first_key, values, first_value;
+    int32_t rows, first_row, keys, first_key, values, first_value, heads, bias_step, mask_step;
 } me_attention_s8_tile;
 
-/* Attention of one head, int8: y = softmax(q k^T + bias) v, of int8 [rows][width] to int8
- * [rows][out_width]. */
+/* Attention of each head, int8: y = softmax(q k^T + bias) v, of int8 [rows][heads][width] to int8
+ * [rows][heads][out_width]. */
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile);
 
 /* Bytes of a row: its scores, then its exponentials and behind them its sums. */
@@ -49,6 +50,7 @@ static inline int32_t me_attention_row_bytes(int32_t keys, int32_t out_width)
     return 4 * filled > with_sums ? 4 * filled : with_sums;
 }
 
+/* Of one head. */
 static inline int32_t me_attention_scratch_bytes(const me_attention_s8_params *op, int32_t rows)
 {
     return (rows + 3) / 4 * 4 * (me_attention_row_bytes(op->keys, op->out_width) + 8);

@@ -96,7 +96,7 @@ static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t
     const me_attention_s8_params *op = w->op;
     const me_row_divisor by = w->divisors[row];
     const int32_t *sums = (const int32_t *)(const void *)(me_scores_row(w, row) + w->filled) + 4 * first;
-    int8_t *y = w->tile->y + row * op->out_width + 4 * first;
+    int8_t *y = w->tile->y + row * w->tile->heads * op->out_width + 4 * first;
     me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
 }
 

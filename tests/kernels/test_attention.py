@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_attention_s8: rows of one head against the operator's integer meaning."""
+"""me_attention_s8: rows of heads against the operator's integer meaning."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ MASKED = (
     ((37, 37, 8, 4, (5, 4), True, 12), True), ((1, 1, 4, 4, None, False, 0), False),
     ((37, 37, 8, 4, (1, 1), False, 0), True), ((37, 37, 8, 4, (1, 1), True, 0), False),
 )  # fmt: skip
+# the same of some heads, what is added for each of them or for all: heads, whether for each
+HEADS = (
+    ((8, 8, 8, 4, None, False, 0), 5, False), ((5, 13, 8, 12, None, True, 0), 3, True),
+    ((1, 7, 4, 8, None, True, 4), 9, False), ((9, 9, 4, 4, (2, 1), True, 4), 2, True),
+)  # fmt: skip
 FIELDS = (
     "half", "most", "mult", "shift", "bias_mult", "bias_shift", "share", "offset", "out_shift",
 )  # fmt: skip
@@ -42,11 +47,11 @@ FIELDS = (
 
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
-    biased: bool, part: int, *, nine_cores: bool = False, masked: bool = False, flat: bool = False,
+    biased: bool, part: int, *, nine_cores: bool = False, masked: bool = False, flat: bool = False, heads: int = 1, each: bool = False,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
-    shapes = ((1, rows, 1, width), (1, keys, 1, width), (1, 1, columns, filled))
-    shapes = (*shapes, *[(1, 1, rows, keys)] * (biased + masked))
+    shapes = ((1, rows, heads, width), (1, keys, heads, width), (1, heads, columns, filled))
+    shapes = (*shapes, *[(1, heads if each else 1, rows, keys)] * (biased + masked))
     attrs = {"scale": float(2.0 ** rng.uniform(-6, 2)), "window": window}
     attrs |= {"masked": True, "flat": flat} if masked else {}
     out = ATTENTION.shape(attrs, *shapes)
@@ -71,8 +76,11 @@ def case_of(
         part,
         int(nine_cores),
         int(flat),
+        heads,
+        each * rows * keys,
     )
-    name = f"{rows} {keys} {width} {columns} {window} {biased} {part} {nine_cores} {masked} {flat}"
+    added = f"{biased} {part} {nine_cores} {masked} {flat} {heads} {each}"
+    name = f"{rows} {keys} {width} {columns} {window} {added}"
     return Case(name, numbers, data.data, integer_step(step, operands))
 
 
@@ -85,7 +93,10 @@ def every_case() -> list[Case]:
     plain = [
         case_of(rng, *size, nine_cores=nine_cores) for size in SIZES for nine_cores in (False, True)
     ]
-    return plain + [case_of(rng, *size, masked=True, flat=flat) for size, flat in MASKED]
+    masked = [case_of(rng, *size, masked=True, flat=flat) for size, flat in MASKED]
+    more = {"nine_cores": True, "masked": True}
+    heads = [case_of(rng, *size, heads=n, each=each, **more) for size, n, each in HEADS]
+    return plain + masked + heads
 
 
 @pytest.mark.parametrize("run", RUNS)

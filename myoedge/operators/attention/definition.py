@@ -228,7 +228,7 @@ SCALARS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """One head at a time, rows cut, and keys. Rows of q, k and v are whole words (pad_heads).
+    """Heads cut, rows, and keys. Rows of q, k and v are whole words (pad_heads).
 
     Words of keys are counted twice, once for scores and once behind these for values: where they
     are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
@@ -248,8 +248,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "keys": round_up(keys, 4) // 2,
             "lane": 4,
         },
-        split=("row", "keys"),
-        unit_axes=("b", "h"),
+        split=("h", "row", "keys"),
+        unit_axes=("b",),
         innermost_axes=("keys",),
         multiples={"row": 4},
         operands=tuple(_operands(step)),
@@ -260,7 +260,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         tile=_tile_fields,
         # me_attention_scratch_bytes
-        scratch=lambda tile: round_up(tile["row"], 4) * (row_bytes + 8),
+        scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (row_bytes + 8),
         work=lambda tile: _work(step, engine.cores, tile),
         nine_cores=engine.control_core,
     )
@@ -282,9 +282,16 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "mask", "y", "scratch")}
     q, k, v = (regions[name] for name in "qkv")
+    heads = {"heads": q.extent[2], **{f"{n}_step": _step(regions.get(n)) for n in ("bias", "mask")}}
     rows = {"rows": q.extent[1], "first_row": q.start[1]}
     keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
-    return {**places, **rows, **keys, "values": v.extent[3], "first_value": v.start[3]}
+    values = {"values": v.extent[3], "first_value": v.start[3]}
+    return {**places, **rows, **keys, **values, **heads}
+
+
+def _step(added: Region | None) -> int:
+    """Bytes from what is added to a head's scores to the next one's; 0 where that is the same."""
+    return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
@@ -292,8 +299,8 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     numbers = sizes_of(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))
-    rows, part = tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
-    groups, across = -(-rows // 4), numbers["out_width"] // 4
+    rows, part = tile["h"] * tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
+    groups, across = tile["h"] * -(-tile["row"] // 4), numbers["out_width"] // 4
     scores = np.ceil(groups * words / cores) * (numbers["width"] / 4 + SCORES)
     values = -(-groups * across // cores) * (words + VALUES)
     item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * (bool(step.attrs.get("masked")))

@@ -34,6 +34,8 @@ def on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
     return replace(
         tiled,
         function="me_ne16_attention_s8",
+        split=("row", "keys"),
+        unit_axes=("b", "h"),
         multiples={"row": ROWS, "keys": OUTPUTS // 4},
         scratch=lambda sizes: _scratch(sizes, numbers),
         work=lambda sizes: _cycles(sizes, numbers),

@@ -42,6 +42,7 @@ def resident_on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKer
             "row": part_rows,
         },
         split=("step",),
+        unit_axes=("b", "h"),
         innermost_axes=("step",),
         multiples={},
         operands=tuple(_in_steps(operand, numbers) for operand in tiled.operands),

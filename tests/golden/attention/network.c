@@ -16,10 +16,9 @@
 void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 #endif
 
-ME_NOINIT _Alignas(8) int8_t me_arena[ME_ARENA_BYTES];
 
 /* Buffers of the operands; their offsets are in plan.json. */
-_Alignas(16) int8_t me_l1[2464] ME_L1;
+_Alignas(16) int8_t me_l1[3136] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
@@ -44,8 +43,8 @@ static void l00_linear_arguments(int32_t t, const void *const in[], void *const 
     (void)in, (void)out;
     me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 512), .rows = 12, .x_stride = 16, .weights = (void *)me_l1,
-        .channels = (void *)(me_l1 + 256), .y = (void *)(me_l1 + 704), .k = 16, .y_stride = 16,
+        .x = (void *)(me_l1 + 704), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 192),
+        .channels = (void *)(me_l1 + 448), .y = (void *)me_l1, .k = 16, .y_stride = 16,
         .kernel_waits = t == 0,
     };
 }
@@ -53,21 +52,15 @@ static void l00_linear_arguments(int32_t t, const void *const in[], void *const 
 static void l00_linear_load(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)out;
-    me_fetch(me_l1 + 512, (const int8_t *)in[0], 192, 192, 0);
-    me_fetch(me_l1, l00_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 256, (const int8_t *)l00_linear_channels, 256, 256, 0);
+    me_fetch(me_l1 + 704, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(me_l1 + 192, l00_linear_weights, 256, 256, 0);
+    me_fetch(me_l1 + 448, (const int8_t *)l00_linear_channels, 256, 256, 0);
 }
 
 static void l00_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
-}
-
-static void l00_linear_store(int32_t t, const void *const in[], void *const out[])
-{
-    (void)t, (void)in, (void)out;
-    me_send(me_l1 + 704, me_arena, 192, 192, 0);
 }
 
 // linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
@@ -85,7 +78,7 @@ static void l01_linear_arguments(int32_t t, const void *const in[], void *const 
     (void)in, (void)out;
     me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 896),
+        .x = (void *)(me_l1 + 384), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 896),
         .channels = (void *)(me_l1 + 1152), .y = (void *)(me_l1 + 192), .k = 16, .y_stride = 16,
         .kernel_waits = t == 0,
     };
@@ -94,7 +87,7 @@ static void l01_linear_arguments(int32_t t, const void *const in[], void *const 
 static void l01_linear_load(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)out;
-    me_fetch(me_l1, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(me_l1 + 384, (const int8_t *)in[0], 192, 192, 0);
 }
 
 static void l01_linear_compute(int32_t t, const void *const in[], void *const out[])
@@ -103,19 +96,13 @@ static void l01_linear_compute(int32_t t, const void *const in[], void *const ou
     me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
-static void l01_linear_store(int32_t t, const void *const in[], void *const out[])
-{
-    (void)t, (void)in, (void)out;
-    me_send(me_l1 + 192, me_arena + 192, 192, 192, 0);
-}
-
 // linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
 // one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
 static void l02_linear_fetch_constants(void)
 {
     me_start_for_layer(2);
-    me_fetch(me_l1 + 384, l02_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 640, (const int8_t *)l02_linear_channels, 256, 256, 0);
+    me_fetch(me_l1 + 576, l02_linear_weights, 256, 256, 0);
+    me_fetch(me_l1 + 1408, (const int8_t *)l02_linear_channels, 256, 256, 0);
     me_start_for_next();
 }
 
@@ -124,8 +111,8 @@ static void l02_linear_arguments(int32_t t, const void *const in[], void *const 
     (void)in, (void)out;
     me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 192), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 384),
-        .channels = (void *)(me_l1 + 640), .y = (void *)me_l1, .k = 16, .y_stride = 16,
+        .x = (void *)(me_l1 + 832), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 576),
+        .channels = (void *)(me_l1 + 1408), .y = (void *)(me_l1 + 384), .k = 16, .y_stride = 16,
         .kernel_waits = t == 0,
     };
 }
@@ -133,7 +120,7 @@ static void l02_linear_arguments(int32_t t, const void *const in[], void *const 
 static void l02_linear_load(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)out;
-    me_fetch(me_l1 + 192, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(me_l1 + 832, (const int8_t *)in[0], 192, 192, 0);
 }
 
 static void l02_linear_compute(int32_t t, const void *const in[], void *const out[])
@@ -148,8 +135,8 @@ static void l03_transpose_arguments(int32_t t, const void *const in[], void *con
 {
     (void)t, (void)in, (void)out;
     me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[1].me_transpose_s8.from = (void *)me_l1;
-    me_tile[1].me_transpose_s8.to = (void *)(me_l1 + 192);
+    me_tile[1].me_transpose_s8.from = (void *)(me_l1 + 384);
+    me_tile[1].me_transpose_s8.to = (void *)(me_l1 + 576);
     me_tile[1].me_transpose_s8.loops = 2;
     me_tile[1].me_transpose_s8.extent[0] = 16;
     me_tile[1].me_transpose_s8.extent[1] = 12;
@@ -164,81 +151,59 @@ static void l03_transpose_compute(int32_t t, const void *const in[], void *const
 }
 
 // attention 1x12x2x8, 1x12x2x8, 1x2x8x12 -> 1x12x2x8  networks.py:22 (attention)
-// 2 tiles of 1x12x1x8; in L1 exp 512, scratch 672, q 2 x 96, k 2 x 96, y 2 x 96 bytes
+// one tile; in L1 exp 512, scratch 1,344, y 192 bytes
 static void l04_attention_fetch_constants(void)
 {
     me_start_for_layer(4);
-    me_fetch(me_l1 + 384, (const int8_t *)l04_attention_exp, 512, 512, 0);
+    me_fetch(me_l1 + 768, (const int8_t *)l04_attention_exp, 512, 512, 0);
     me_start_for_next();
 }
 
 static void l04_attention_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)in, (void)out;
-    if (t == 0) {
-        me_op[0].me_attention_s8 = (me_attention_s8_params){
-            .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 34,
-            .most = 17275, .mult = 30958, .shift = 21, .share = 443875888, .offset = 6411273,
-            .out_shift = 20, .exp = (void *)(me_l1 + 384),
-        };
-    }
-    me_tile[t % 2].me_attention_s8 = (me_attention_s8_tile){
-        .q = (void *)(me_l1 + t * 96), .k = (void *)(me_l1 + 1568 + t * 96),
-        .v = (void *)(me_l1 + 192 + t * 96), .y = (void *)(me_l1 + 1760 + t * 96),
-        .scratch = (void *)(me_l1 + 896), .rows = 12, .keys = 12, .values = 12,
+    (void)t, (void)in, (void)out;
+    me_op[0].me_attention_s8 = (me_attention_s8_params){
+        .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 34,
+        .most = 17275, .mult = 30958, .shift = 21, .share = 443875888, .offset = 6411273,
+        .out_shift = 20, .exp = (void *)(me_l1 + 768),
     };
-}
-
-static void l04_attention_load(int32_t t, const void *const in[], void *const out[])
-{
-    (void)in, (void)out;
-    me_fetch(me_l1 + t * 96, me_arena + t * 8, 96, 8, 16);
-    me_fetch(me_l1 + 1568 + t * 96, me_arena + 192 + t * 8, 96, 8, 16);
+    me_tile[0].me_attention_s8 = (me_attention_s8_tile){
+        .q = (void *)me_l1, .k = (void *)(me_l1 + 192), .v = (void *)(me_l1 + 576),
+        .y = (void *)(me_l1 + 384), .scratch = (void *)(me_l1 + 1280), .rows = 12, .keys = 12,
+        .values = 12, .heads = 2,
+    };
 }
 
 static void l04_attention_compute(int32_t t, const void *const in[], void *const out[])
 {
-    (void)in, (void)out;
-    me_attention_s8(&me_op[0].me_attention_s8, &me_tile[t % 2].me_attention_s8);
-}
-
-static void l04_attention_store(int32_t t, const void *const in[], void *const out[])
-{
-    (void)in, (void)out;
-    me_send(me_l1 + 1760 + t * 96, me_arena + 384 + t * 8, 96, 8, 16);
+    (void)t, (void)in, (void)out;
+    me_attention_s8(&me_op[0].me_attention_s8, &me_tile[0].me_attention_s8);
 }
 
 // linear 1x12x16 -> 1x12x16  out (linear, networks.py:23)
-// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+// one tile; in L1 weights 256, channels 256, y 192 bytes
 static void l05_linear_fetch_constants(void)
 {
     me_start_for_layer(5);
-    me_fetch(me_l1 + 1952, l05_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 2208, (const int8_t *)l05_linear_channels, 256, 256, 0);
+    me_fetch(me_l1 + 2624, l05_linear_weights, 256, 256, 0);
+    me_fetch(me_l1 + 2880, (const int8_t *)l05_linear_channels, 256, 256, 0);
     me_start_for_next();
 }
 
 static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)in, (void)out;
-    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 1952),
-        .channels = (void *)(me_l1 + 2208), .y = (void *)(me_l1 + 384), .k = 16, .y_stride = 16,
-        .kernel_waits = t == 0,
-    };
-}
-
-static void l05_linear_load(int32_t t, const void *const in[], void *const out[])
-{
     (void)t, (void)in, (void)out;
-    me_fetch(me_l1, me_arena + 384, 192, 192, 0);
+    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
+        .x = (void *)(me_l1 + 384), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 2624),
+        .channels = (void *)(me_l1 + 2880), .y = (void *)(me_l1 + 576), .k = 16, .y_stride = 16,
+    };
 }
 
 static void l05_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[0].me_linear_s8);
+    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 // add 1x12x16, 1x12x16 -> 1x12x16  networks.py:23 (add)
@@ -250,8 +215,8 @@ static void l06_add_arguments(int32_t t, const void *const in[], void *const out
         .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11010900, .shift = 15,
         .low = -32768, .high = 32767,
     };
-    me_tile[1].me_add_s16 = (me_add_s16_tile){
-        .a = (void *)(me_l1 + 576), .b = (void *)(me_l1 + 384), .y = (void *)me_l1, .n = 192,
+    me_tile[0].me_add_s16 = (me_add_s16_tile){
+        .a = (void *)(me_l1 + 384), .b = (void *)(me_l1 + 576), .y = (void *)me_l1, .n = 192,
         .rows = 1,
     };
 }
@@ -259,13 +224,13 @@ static void l06_add_arguments(int32_t t, const void *const in[], void *const out
 static void l06_add_load(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)out;
-    me_fetch(me_l1 + 576, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(me_l1 + 384, (const int8_t *)in[0], 192, 192, 0);
 }
 
 static void l06_add_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_add_s16(&me_op[0].me_add_s16, &me_tile[1].me_add_s16);
+    me_add_s16(&me_op[0].me_add_s16, &me_tile[0].me_add_s16);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
@@ -284,13 +249,13 @@ static void l07_layer_norm_arguments(int32_t t, const void *const in[], void *co
         .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 140697,
         .pairs = (void *)(me_l1 + 768),
     };
-    me_tile[0].me_norm_s8 = (me_norm_s8_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
+    me_tile[1].me_norm_s8 = (me_norm_s8_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
 }
 
 static void l07_layer_norm_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_norm_s8(&me_op[1].me_norm_s8, &me_tile[0].me_norm_s8);
+    me_norm_s8(&me_op[1].me_norm_s8, &me_tile[1].me_norm_s8);
 }
 
 static void l07_layer_norm_store(int32_t t, const void *const in[], void *const out[])
@@ -319,8 +284,8 @@ static void l03_transpose_prefetch(int32_t t)
 
 static void l04_attention_prefetch(int32_t t)
 {
-    if (t == 1)
-        l05_linear_fetch_constants();
+    (void)t;
+    l05_linear_fetch_constants();
 }
 
 static void l06_add_prefetch(int32_t t)
@@ -331,17 +296,16 @@ static void l06_add_prefetch(int32_t t)
 
 static const me_layer me_layers[] = {
     { .tiles = 1, .kernel_waits = 1, .arguments = l00_linear_arguments, .load = l00_linear_load,
-      .compute = l00_linear_compute, .store = l00_linear_store, .prefetch = l00_linear_prefetch, },
+      .compute = l00_linear_compute, .prefetch = l00_linear_prefetch, },
     { .tiles = 1, .kernel_waits = 1, .arguments = l01_linear_arguments, .load = l01_linear_load,
-      .compute = l01_linear_compute, .store = l01_linear_store, .prefetch = l01_linear_prefetch, },
+      .compute = l01_linear_compute, .prefetch = l01_linear_prefetch, },
     { .tiles = 1, .kernel_waits = 1, .arguments = l02_linear_arguments, .load = l02_linear_load,
       .compute = l02_linear_compute, },
     { .tiles = 1, .back_to_back = 1, .arguments = l03_transpose_arguments,
       .compute = l03_transpose_compute, .prefetch = l03_transpose_prefetch, },
-    { .tiles = 2, .arguments = l04_attention_arguments, .load = l04_attention_load,
-      .compute = l04_attention_compute, .store = l04_attention_store,
-      .prefetch = l04_attention_prefetch, },
-    { .tiles = 1, .kernel_waits = 1, .arguments = l05_linear_arguments, .load = l05_linear_load,
+    { .tiles = 1, .back_to_back = 1, .arguments = l04_attention_arguments,
+      .compute = l04_attention_compute, .prefetch = l04_attention_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l05_linear_arguments,
       .compute = l05_linear_compute, },
     { .tiles = 1, .arguments = l06_add_arguments, .load = l06_add_load,
       .compute = l06_add_compute, .prefetch = l06_add_prefetch, },
@@ -356,12 +320,12 @@ static const me_layer me_layers[] = {
 static void me_done(int32_t layer, const void *const in[], void *const out[])
 {
     (void)layer, (void)in, (void)out;
-    ME_DONE(0, me_arena, 192);
-    ME_DONE(1, me_arena + 192, 192);
-    ME_DONE(2, me_l1, 192);
-    ME_DONE(3, me_l1 + 192, 192);
-    ME_DONE(4, me_arena + 384, 192);
-    ME_DONE(5, me_l1 + 384, 192);
+    ME_DONE(0, me_l1, 192);
+    ME_DONE(1, me_l1 + 192, 192);
+    ME_DONE(2, me_l1 + 384, 192);
+    ME_DONE(3, me_l1 + 576, 192);
+    ME_DONE(4, me_l1 + 384, 192);
+    ME_DONE(5, me_l1 + 576, 192);
     ME_DONE(6, me_l1, 384);
     ME_DONE(7, out[0], 192);
 }
