@@ -106,7 +106,7 @@ def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
         for axis, (out, n, cut) in enumerate(rows)
     ]
-    byte_loops = moves.in_steps(moves.in_bytes(step, loops))
+    byte_loops = moves.in_steps(moves.in_groups(moves.in_bytes(step, loops)))
     if all(loop.step == 1 for loop in byte_loops):
         return moves.pieces(step, engine, [byte_loops])
     return moves.turned(step, engine, byte_loops)

@@ -86,6 +86,20 @@ def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
     )
 
 
+def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
+    """Loops in the order of memory, those that step through whole groups as two: over these, and
+    over one of each group."""
+    for at, loop in enumerate(loops):
+        if loop.place is None or loop.step < 2 or loop.size % loop.step:
+            continue
+        group, lane = divmod(loop.first, loop.step)
+        groups = Along(loop.extent, loop.size // loop.step, loop.place, group)
+        one = Along(1, loop.step, loop.place + 1, lane)
+        behind = (replace(x, place=loop.place + 2 + d) for d, x in enumerate(loops[at + 1 :]))
+        return in_groups(joined([*loops[:at], groups, one, *behind]))
+    return tuple(loops)
+
+
 def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
     """One element of every short row, as one loop that steps over the others."""
     if len(loops) < 2 or loops[-1].extent > 1 or loops[-1].size > IN_STEPS:
