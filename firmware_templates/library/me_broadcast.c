@@ -6,9 +6,9 @@
 
 #define MANY_ROWS 32    /* which may be shared row by row */
 #define TOGETHER 4      /* rows of a turn, which are whole words */
-#define SINGLE_ROW 8    /* elements: longer rows of whole words are a turn each */
-#define UNEVEN_ROW 32   /* elements of rows that are not whole words */
-#define EVEN_ROW 128    /* elements of rows that are */
+#define SHORT_ROW 32    /* elements at most */
+#define WORD_ROW 128    /* elements of rows of whole words */
+#define EVEN_TURNS 64   /* turns of a loop, whose shares are about equal */
 #define AT_A_TIME 128   /* elements of rows that are copied */
 #define EVEN_SHARES 96 /* rows, of which shares are turns of several */
 
@@ -59,7 +59,7 @@ typedef struct {
 
 /* Copies of a part of an operand; words may be written behind the last element. */
 typedef struct {
-    _Alignas(4) int8_t a[AT_A_TIME + 4], b[AT_A_TIME + 4], order[TOGETHER * UNEVEN_ROW + 4];
+    _Alignas(4) int8_t a[AT_A_TIME + 4], b[AT_A_TIME + 4], order[TOGETHER * SHORT_ROW + 4];
 } me_copies;
 
 static int8_t *put_same(int8_t *to, int8_t value, int32_t n)
@@ -92,23 +92,19 @@ static void put_rows(int8_t *to, const int8_t *x, int32_t n, int32_t rows)
         me_put_w(&at, me_next_w(&from));
 }
 
-static bool is_single(int32_t width) { return width % 4 == 0 && width > SINGLE_ROW; }
-
-static int32_t rows_of_turn(int32_t width) { return is_single(width) ? 1 : TOGETHER; }
-
 /* For each row of a turn as many times the row's number as it has elements. */
 static void make_order(int8_t *order, int32_t width)
 {
-    for (int32_t r = 0; r < rows_of_turn(width); r++)
-        order = put_same(order, (int8_t)r, is_single(width) ? 4 : width);
+    for (int32_t r = 0; r < TOGETHER; r++)
+        order = put_same(order, (int8_t)r, width);
 }
 
 /* An operand that has all elements of a turn, or repeats a row, of which `copy` holds a turn; how far
  * it moves behind a turn. */
 static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy, int32_t *turn)
 {
-    *turn = row_step == width ? 0 : -rows_of_turn(width) * width;
-    if (row_step == width || is_single(width))
+    *turn = row_step == width ? 0 : -TOGETHER * width;
+    if (row_step == width)
         return x;
     put_rows(copy, x, width, TOGETHER);
     return copy;
@@ -117,18 +113,17 @@ static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t widt
 /* n rows whose middle loop does not turn over, whole turns of them. */
 static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const void *op, int32_t n, me_copies *copies)
 {
-    const int32_t inner = at->tile->loops - 1, width = at->width, rows = rows_of_turn(width);
+    const int32_t inner = at->tile->loops - 1, width = at->width;
     const int32_t a_row = at->tile->a_step[inner - 1], b_row = at->tile->b_step[inner - 1];
     const bool swapped = at->tile->b_step[inner] == 0, spread = swapped || at->tile->a_step[inner] == 0;
     const int8_t *a = swapped ? at->b : at->a, *b = swapped ? at->a : at->b;
     me_turns block = {
-        .y = at->y, .turns = n / (rows == 1 ? 1 : TOGETHER), .words = rows * width / 4,
-        .order_step = is_single(width) ? 0 : 4, .swapped = swapped,
+        .y = at->y, .turns = n / TOGETHER, .words = width, .runs = 1, .a_word = 4, .b_word = 4, .swapped = swapped,
     };
     block.b = rows_or_row(b, swapped ? a_row : b_row, width, copies->b, &block.b_turn);
     block.a = spread ? a : rows_or_row(a, a_row, width, copies->a, &block.a_turn);
     if (spread) {
-        block.a_turn = rows;
+        block.a_turn = TOGETHER;
         block.order = copies->order;
     }
     kernel(op, &block);
@@ -171,27 +166,12 @@ static bool has_blocks(const me_binary_s8_tile *tile, int32_t inner, int32_t wid
         && (tile->a_step[inner] == 1 || tile->b_step[inner] == 1);
 }
 
-/* Whether rows are so short, or so many, that they are shared and run several at a time. */
-static bool are_short(const me_binary_s8_tile *tile, int32_t rows, me_turns_kernel *block)
-{
-    const int32_t inner = tile->loops - 1, width = tile->extent[inner];
-    return rows >= MANY_ROWS
-        && (width <= UNEVEN_ROW || (width % 4 == 0 && width <= EVEN_ROW && block && has_blocks(tile, inner, width)));
-}
-
-/* Rows that cores share one by one, or several where others would not begin at a word. */
-static int32_t rows_of_share(int32_t rows, int32_t width)
-{
-    return rows >= EVEN_SHARES ? rows_of_turn(width) : 1;
-}
-
 /* Apart: equal shapes, which are the rule, need none of its code. */
 static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row,
                                                      me_turns_kernel *block, const void *op, int32_t first,
                                                      int32_t last)
 {
     const int32_t inner = tile->loops - 1, middle = inner - 1, width = tile->extent[inner];
-    const int32_t unit = rows_of_turn(width);
     const bool blocks = block && has_blocks(tile, inner, width);
     me_short_rows at = {
         .tile = tile, .a = tile->a, .b = tile->b, .y = tile->y + first * width, .width = width, .left = last - first,
@@ -201,28 +181,114 @@ static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *ti
     if (blocks)
         make_order(copies.order, width);
     while (at.left > 0) {
-        const int32_t together = least(at.left, tile->extent[middle] - at.index[middle]), n = together & -unit;
+        const int32_t together = least(at.left, tile->extent[middle] - at.index[middle]), n = together & -TOGETHER;
         if (blocks && n > 0) {
             run_block(&at, block, op, n, &copies);
             skip(&at, n);
         } else
-            run_copies(&at, row, op, blocks && tile->extent[middle] >= unit ? together : at.left, &copies);
+            run_copies(&at, row, op, blocks && tile->extent[middle] >= TOGETHER ? together : at.left, &copies);
     }
+}
+
+/* A loop over words, and the bytes that a turn of it moves the operands. */
+typedef struct {
+    int32_t extent, a, b;
+} me_word_loop;
+
+#define NEST 3 /* loops of me_turns */
+
+/* Loops over words of rows, the innermost first; 0: more than there may be. */
+static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
+{
+    const int32_t inner = tile->loops - 1, width = tile->extent[inner];
+    int32_t n = 0;
+    if (width > 4)
+        loops[n++] = (me_word_loop){ width / 4, 4 * tile->a_step[inner], 4 * tile->b_step[inner] };
+    if (n + inner > NEST)
+        return 0;
+    for (int32_t d = inner - 1; d >= 0; d--)
+        loops[n++] = (me_word_loop){ tile->extent[d], tile->a_step[d], tile->b_step[d] };
+    for (int32_t d = n; d < NEST; d++)
+        loops[d] = (me_word_loop){ 1, 0, 0 };
+    return n;
+}
+
+/* The outermost of the loops whose shares are about equal; -1: none. Of y a share lies in one piece, or in
+ * one for every run. */
+static int32_t shared_loop(const me_word_loop *loops, int32_t n)
+{
+    for (int32_t d = n - 1; d >= (n > 1); d--)
+        if (loops[d].extent >= EVEN_TURNS || loops[d].extent % 8 == 0)
+            return d;
+    return -1;
+}
+
+static void look_up(const int8_t *table, const me_turns *block)
+{
+    const int32_t n = 4 * block->words * block->turns;
+    int8_t *y = block->y;
+    for (int32_t run = 0; run < block->runs; run++, y += n + block->y_run)
+        me_table_row(table, y, y, n);
+}
+
+/* Rows of whole words as one block of three loops; false: they are not. */
+static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me_turns_kernel *kernel, const void *op,
+                                               const int8_t *table)
+{
+    const int32_t inner = tile->loops - 1;
+    const bool swapped = tile->b_step[inner] == 0, single = swapped || tile->a_step[inner] == 0;
+    me_word_loop loops[NEST];
+    const int32_t n = word_loops(tile, loops), shared = n > 0 ? shared_loop(loops, n) : -1;
+    if (shared < 0 || tile->a_step[inner] + tile->b_step[inner] == 0)
+        return false;
+    me_word_loop *own = &loops[shared];
+    const int32_t all = own->extent, first = ME_FIRST(all), left = ME_LAST(all) - first;
+    const int32_t below = shared == 0 ? 4 : 4 * loops[0].extent * (shared == 1 ? 1 : loops[1].extent);
+    if (left == 0)
+        return true;
+    own->extent = left;
+    const int8_t *a = tile->a + first * own->a, *b = tile->b + first * own->b;
+    const me_word_loop words = loops[0], turns = loops[1], runs = loops[2];
+    const int32_t a_turn = turns.a - words.extent * words.a, b_turn = turns.b - words.extent * words.b;
+    const int32_t a_run = runs.a - turns.extent * turns.a, b_run = runs.b - turns.extent * turns.b;
+    const me_turns block = {
+        .a = swapped ? b : a, .b = swapped ? a : b, .y = tile->y + first * below,
+        .words = words.extent, .turns = turns.extent, .runs = runs.extent,
+        .a_word = swapped ? words.b : words.a, .b_word = swapped ? words.a : words.b,
+        .a_turn = swapped ? b_turn : a_turn, .b_turn = swapped ? a_turn : b_turn,
+        .a_run = swapped ? b_run : a_run, .b_run = swapped ? a_run : b_run,
+        .y_run = shared == 1 ? (all - left) * below : 0, .order = 0, .single = single, .swapped = swapped,
+    };
+    kernel(op, &block);
+    if (table)
+        look_up(table, &block);
+    return true;
+}
+
+/* Rows that are shared, not their elements; false: there are none. */
+static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block,
+                                               const void *op, const int8_t *table)
+{
+    const int32_t rows = rows_of(tile), width = tile->extent[tile->loops - 1];
+    if (block && width % 4 == 0 && width <= WORD_ROW && run_nest(tile, block, op, table))
+        return true;
+    if (rows < MANY_ROWS || width > SHORT_ROW)
+        return false;
+    const int32_t unit = rows >= EVEN_SHARES ? TOGETHER : 1;
+    const int32_t shares = unit == 1 ? rows : (rows + TOGETHER - 1) / TOGETHER;
+    const int32_t first = unit * ME_FIRST(shares), last = least(unit * ME_LAST(shares), rows);
+    each_short_row(tile, row, block, op, first, last);
+    if (table && last > first)
+        me_table_row(table, tile->y + first * width, tile->y + first * width, (last - first) * width);
+    return true;
 }
 
 void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
                  const int8_t *table)
 {
-    const int32_t rows = rows_of(tile);
-    if (are_short(tile, rows, block)) {
-        const int32_t width = tile->extent[tile->loops - 1], unit = rows_of_share(rows, width);
-        const int32_t shares = unit == 1 ? rows : (rows + TOGETHER - 1) / TOGETHER;
-        const int32_t first = unit * ME_FIRST(shares), last = least(unit * ME_LAST(shares), rows);
-        each_short_row(tile, row, block, op, first, last);
-        if (table && last > first)
-            me_table_row(table, tile->y + first * width, tile->y + first * width, (last - first) * width);
+    if (tile->loops > 1 && run_rows(tile, row, block, op, table))
         return;
-    }
+    const int32_t rows = rows_of(tile);
     const me_part part = me_part_of(rows * tile->extent[tile->loops - 1]);
     const int32_t inner = tile->loops - 1, width = tile->extent[inner];
     const int32_t a_step = tile->a_step[inner], b_step = tile->b_step[inner];

@@ -24,30 +24,33 @@ static inline me_part me_part_of(int32_t n)
 typedef void me_row_kernel(const void *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n,
                          int32_t a_step, int32_t b_step);
 
-/* Short rows: `turns` of `words` words of the result, which lie one behind the other. Behind a turn a
- * and b move by a_turn and b_turn bytes. Without `order` both move by a word from word to word, as b
- * does with it; then byte j of word i of a turn is a[order[i * order_step + j]], of the first 4 bytes. */
+/* Three loops over words of the result, each operand's steps in bytes: a word on, a_word; behind `words`
+ * of them, a_turn; behind `turns` of these, a_run. Of y words lie one behind the other, y_run bytes more
+ * behind a run.
+ * single    a word of a is the byte there, four times
+ * order     0, or runs is 1: byte j of word i of a turn is a[order[4 * i + j]], of the first 4 bytes, and
+ *           a_word and `single` do not count
+ * swapped   a and b are b and a of the operator */
 typedef struct {
     const int8_t *a, *b;
     int8_t *y;
-    int32_t turns, words, a_turn, b_turn;
+    int32_t words, turns, runs, a_word, b_word, a_turn, b_turn, a_run, b_run, y_run;
     const int8_t *order;
-    int32_t order_step; /* 4, or 0: all words take order[0 .. 3] */
-    int32_t swapped;    /* a and b are b and a of the operator */
+    int32_t single, swapped;
 } me_turns;
 
-/* turns >= 1 */
+/* words, turns, runs >= 1 */
 typedef void me_turns_kernel(const void *op, const me_turns *block);
 
-/* Element i of a turn, whose operand a begins at `a`. */
-static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t i)
+/* Byte j of word i of a turn whose a begins at `a`. */
+static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t i, int32_t j)
 {
-    return block->order ? a[block->order[block->order_step == 0 ? i % 4 : i]] : a[i];
+    return block->order ? a[block->order[4 * i + j]] : a[i * block->a_word + (block->single ? 0 : j)];
 }
 
 /* Runs `row` on this core's elements, then the table, which may be 0. Elements are shared, not rows,
- * so that any shape is balanced; where there are many short rows these are, and run by `block` if it
- * is not 0. */
+ * so that any shape is balanced; where there are many rows of whole words, or short ones, these are, and
+ * run by `block` if it is not 0. */
 void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
                  const int8_t *table);
 

@@ -28,13 +28,19 @@
     .set AT_BLOCK_A, 0          /* me_turns */
     .set AT_BLOCK_B, 4
     .set AT_BLOCK_Y, 8
-    .set AT_TURNS, 12
-    .set AT_WORDS, 16
-    .set AT_A_TURN, 20
-    .set AT_B_TURN, 24
-    .set AT_ORDER, 28
-    .set AT_ORDER_STEP, 32
-    .set AT_SWAPPED, 36
+    .set AT_WORDS, 12
+    .set AT_TURNS, 16
+    .set AT_RUNS, 20
+    .set AT_A_WORD, 24
+    .set AT_B_WORD, 28
+    .set AT_A_TURN, 32
+    .set AT_B_TURN, 36
+    .set AT_A_RUN, 40
+    .set AT_B_RUN, 44
+    .set AT_Y_RUN, 48
+    .set AT_ORDER, 52
+    .set AT_SINGLE, 56
+    .set AT_SWAPPED, 60
 
 /* the bytes of a word as halves: even those of bytes 0 and 2, odd those of 1 and 3; word is lost */
 .macro halves even, odd
@@ -212,10 +218,37 @@ me_function me_mul_words
     ret
 me_end me_mul_words
 
-/* a0 op, a1 block; s2 and s3 as `load` has them, s4 words, s5 .. s8: within order, order, its step, a */
+/* s4 words, s5 and s6 steps of a and b to the next, s7, s8 and s9 those behind a run, s10 turns, s11 runs */
+.macro runs_of word, single
+    me_cache_line
+.Lrun\@:
+    lp_setup 1, s10, .Lturn_last\@
+    lp_setup 0, s4, .Lword_last\@
+    .if \single
+    p_lb_r t5, s5, a1
+    p_lw_r t6, s6, a2
+    pv_shuffle_b t5, t5, zero
+    .else
+    p_lw_r t5, s5, a1
+    p_lw_r t6, s6, a2
+    .endif
+    \word
+.Lword_last\@:
+    p_sw t6, 4, a3
+    add a1, a1, a5
+.Lturn_last\@:
+    add a2, a2, a6
+    addi s11, s11, -1
+    add a1, a1, s7
+    add a2, a2, s8
+    add a3, a3, s9
+    bnez s11, .Lrun\@
+.endm
+
+/* a0 op, a1 block; s2 and s3 as `load` has them; with an order s4 words, s5 within it, s6 order, s8 a */
 .macro block_of load, swap, word
     addi sp, sp, -48
-    me_saved sw, 9
+    me_saved sw
     \load
     lw a4, AT_SWAPPED(a1)
     beqz a4, .Las_given\@
@@ -223,33 +256,34 @@ me_end me_mul_words
 .Las_given\@:
     lw a2, AT_BLOCK_B(a1)
     lw a3, AT_BLOCK_Y(a1)
-    lw a4, AT_TURNS(a1)
+    lw s10, AT_TURNS(a1)
     lw s4, AT_WORDS(a1)
     lw a5, AT_A_TURN(a1)
     lw a6, AT_B_TURN(a1)
     lw s6, AT_ORDER(a1)
-    lw s7, AT_ORDER_STEP(a1)
-    lw a1, AT_BLOCK_A(a1)
     bnez s6, .Lordered\@
-    me_cache_line
-    lp_setup 1, a4, .Lturn_last\@
-    lp_setup 0, s4, .Lword_last\@
-    p_lw t5, 4, a1
-    p_lw t6, 4, a2
-    \word
-.Lword_last\@:
-    p_sw t6, 4, a3
-    add a1, a1, a5
-.Lturn_last\@:
-    add a2, a2, a6
+    lw s11, AT_RUNS(a1)
+    lw s5, AT_A_WORD(a1)
+    lw s6, AT_B_WORD(a1)
+    lw s7, AT_A_RUN(a1)
+    lw s8, AT_B_RUN(a1)
+    lw s9, AT_Y_RUN(a1)
+    lw a4, AT_SINGLE(a1)
+    lw a1, AT_BLOCK_A(a1)
+    bnez a4, .Lsingle\@
+    runs_of \word, 0
+    j .Ldone\@
+.Lsingle\@:
+    runs_of \word, 1
     j .Ldone\@
 .Lordered\@:
+    lw a1, AT_BLOCK_A(a1)
     mv s5, s6
     me_cache_line
-    lp_setup 1, a4, .Lordered_turn_last\@
+    lp_setup 1, s10, .Lordered_turn_last\@
     p_lw_r s8, a5, a1
     lp_setup 0, s4, .Lordered_word_last\@
-    p_lw_r t5, s7, s5
+    p_lw t5, 4, s5
     p_lw t6, 4, a2
     pv_shuffle_b t5, s8, t5
     \word
@@ -259,7 +293,7 @@ me_end me_mul_words
 .Lordered_turn_last\@:
     add a2, a2, a6
 .Ldone\@:
-    me_saved lw, 9
+    me_saved lw
     addi sp, sp, 48
     ret
 .endm

@@ -21,22 +21,43 @@ void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b
     me_add_words(op, a, b, y, words, a_step, b_step);
 }
 
+/* Where a turn begins. */
+typedef struct {
+    const int8_t *a, *b;
+    int8_t *y;
+    int32_t turn, run;
+} me_turn;
+
+static me_turn first_turn(const me_turns *block)
+{
+    return (me_turn){ block->a, block->b, block->y, 0, 0 };
+}
+
+static void next_turn(const me_turns *block, me_turn *at)
+{
+    at->a += block->a_turn + (block->order ? 0 : block->words * block->a_word);
+    at->b += block->b_turn + block->words * block->b_word;
+    at->y += 4 * block->words;
+    if (++at->turn < block->turns)
+        return;
+    at->a += block->a_run;
+    at->b += block->b_run;
+    at->y += block->y_run;
+    at->turn = 0;
+    at->run++;
+}
+
 void me_add_turns(const void *params, const me_turns *block)
 {
     const me_add_s8_params *op = params;
     const int32_t a_mult = block->swapped ? op->b_mult : op->a_mult;
     const int32_t b_mult = block->swapped ? op->a_mult : op->b_mult;
-    const int32_t n = 4 * block->words;
-    const int8_t *a = block->a, *b = block->b;
-    int8_t *y = block->y;
-    for (int32_t t = 0; t < block->turns; t++) {
-        for (int32_t i = 0; i < n; i++) {
-            const int32_t sum = me_mac(op->offset, me_turns_a(block, a, i), a_mult);
-            *y++ = me_clip(me_mac(sum, b[i], b_mult) >> op->shift, op->scale.low, op->scale.high);
+    for (me_turn at = first_turn(block); at.run < block->runs; next_turn(block, &at))
+        for (int32_t i = 0; i < 4 * block->words; i++) {
+            const int32_t sum = me_mac(op->offset, me_turns_a(block, at.a, i / 4, i % 4), a_mult);
+            const int32_t b = at.b[i / 4 * block->b_word + i % 4];
+            at.y[i] = me_clip(me_mac(sum, b, b_mult) >> op->shift, op->scale.low, op->scale.high);
         }
-        a += block->a_turn + (block->order ? 0 : n);
-        b += block->b_turn + n;
-    }
 }
 
 void me_add_turns_8(const void *params, const me_turns *block)
@@ -60,18 +81,13 @@ void me_mul_turns(const void *params, const me_turns *block)
     const me_mul_s8_params *op = params;
     const int32_t a_zero = block->swapped ? op->b_zero : op->a_zero;
     const int32_t b_zero = block->swapped ? op->a_zero : op->b_zero;
-    const int32_t n = 4 * block->words;
-    const int8_t *a = block->a, *b = block->b;
-    int8_t *y = block->y;
-    for (int32_t t = 0; t < block->turns; t++) {
-        for (int32_t i = 0; i < n; i++) {
-            const int32_t acc = (me_turns_a(block, a, i) - a_zero) * (b[i] - b_zero);
+    for (me_turn at = first_turn(block); at.run < block->runs; next_turn(block, &at))
+        for (int32_t i = 0; i < 4 * block->words; i++) {
+            const int32_t b = at.b[i / 4 * block->b_word + i % 4] - b_zero;
+            const int32_t acc = (me_turns_a(block, at.a, i / 4, i % 4) - a_zero) * b;
             const int32_t q = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
-            *y++ = me_clip(q, op->scale.low, op->scale.high);
+            at.y[i] = me_clip(q, op->scale.low, op->scale.high);
         }
-        a += block->a_turn + (block->order ? 0 : n);
-        b += block->b_turn + n;
-    }
 }
 
 void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n)

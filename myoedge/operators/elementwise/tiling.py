@@ -29,8 +29,8 @@ from myoedge.targets.chip import Engine
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
-UNEVEN_ROW, EVEN_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
-TURN, BLOCK = 0.1, 9.0  # words that pass around four short rows, and around rows of one block
+SHORT_ROW, WORD_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
+TURN, BLOCK = 0.1, 9.0  # words that pass around a row of words or four others, and around a block
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -112,8 +112,10 @@ def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 
     apart = rows * (inner // 4 * word + inner % 4 * 0.4 + around)
     blocks = rows / np.minimum(each[-2], rows) if len(each) > 1 else 1
     together = rows * (inner / 4 * (word + 0.03) + TURN) + BLOCK * blocks
-    short = (each[-1] <= UNEVEN_ROW) | ((each[-1] <= EVEN_ROW) & (each[-1] % 4 == 0))
-    return np.where(short & (total >= MANY_ROWS * each[-1]), together, apart)
+    in_words = rows * (inner / 4 * word + TURN * (inner > 4)) + BLOCK
+    many = (each[-1] <= SHORT_ROW) & (total >= MANY_ROWS * each[-1])
+    even = (len(each) > 1) & (each[-1] % 4 == 0) & (each[-1] <= WORD_ROW)
+    return np.where(even, in_words, np.where(many, together, apart))
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
