@@ -228,6 +228,8 @@ ROWS: Mapping[str, Row] = {
     "conv 1x15 8x400, 1 -> 2": Row(
         92_640, from_l2=lambda: Layer(Last(nn.Conv2d(1, 2, (1, 15))), ((1, 8, 400, 1),))
     ),
+    "conv 3x3 32x32, 1 -> 8": Row(73_728, from_l2=conv((1, 32, 32, 1), 8, 3)),
+    "conv 3x3 64x64, 1 -> 2": Row(73_728, from_l2=conv((1, 64, 64, 1), 2, 3)),
     "conv 3x3 64x64, 1 -> 8": Row(294_912, from_l2=conv((1, 64, 64, 1), 8, 3)),
     "conv 5x5 32x32, 1 -> 4": Row(102_400, from_l2=conv((1, 32, 32, 1), 4, 5)),
     "depthwise 3x3 16x16x64": Row(
@@ -273,6 +275,9 @@ ROWS: Mapping[str, Row] = {
     "product 256x1 times 256x4": Row(1024, kernel=paired("mul", (256, 1), (256, 4)), unit="result"),
     "product 64x64x1 times 64x1x16": Row(
         65_536, kernel=paired("mul", (64, 64, 1), (64, 1, 16)), unit="result"
+    ),
+    "product 256x4x4 times 256x1x4": Row(
+        4096, kernel=paired("mul", (256, 4, 4), (256, 1, 4)), unit="result"
     ),
     "sum 256x64 and 64": Row(16_384, kernel=paired("add", (256, 64), (64,)), unit="result"),
     "table 16384": Row(
@@ -346,6 +351,12 @@ ROWS: Mapping[str, Row] = {
     ),
     "columns of 4096 x 4, four tensors": Row(
         16_384, from_l2=lambda: moved(lambda a: a.unbind(-1), 1, 4096, 4), unit="result"
+    ),
+    "one column of 8192 x 8": Row(
+        8192, from_l2=lambda: moved(lambda a: a[:, 3], 1, 8192, 8), unit="result"
+    ),
+    "every fourth of 16 x 64 rows of 16": Row(
+        4096, from_l2=lambda: moved(lambda a: a[:, ::4], 1, 16, 64, 16), unit="result"
     ),
     "angles of 16384 points": Row(
         16_384, from_l2=lambda: moved(torch.atan2, 2, 16_384), unit="result"
