@@ -47,7 +47,8 @@ FIELDS = (
 
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
-    biased: bool, part: int, *, nine_cores: bool = False, masked: bool = False, flat: bool = False, heads: int = 1, each: bool = False,
+    biased: bool, part: int, *, nine_cores: bool = False, masked: bool = False, flat: bool = False,
+    heads: int = 1, each: bool = False,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
     shapes = ((1, rows, heads, width), (1, keys, heads, width), (1, heads, columns, filled))
