@@ -22,6 +22,7 @@ from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
 from myoedge.plan.l3.weight_streaming import (
+    exceeds_l3,
     filled,
     fits,
     too_large,
@@ -109,6 +110,8 @@ def _fitting(network: Network) -> Plan:
         plan = _tiled(network, None, _resident_candidates(network))
         if fits(plan):
             return plan
+    if exceeds_l3(plan):
+        raise too_large(plan)
     streaming = _weights_streaming(network, plan)
     if streaming is None:  # feature maps too
         bare = _tiled(network, None, ())

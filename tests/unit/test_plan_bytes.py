@@ -15,6 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.interpreter import integer_step, run_integer
 from myoedge.passes import prepare
+from myoedge.plan import schedule
 from myoedge.plan.placement import Life, Place, Placement, greedy, height, lower_bound, place
 from myoedge.plan.plan import Plan, describe
 from myoedge.plan.schedule import make_plan
@@ -169,6 +170,26 @@ def test_what_does_not_fit_is_said_with_the_largest_first() -> None:
     assert raised.value.code == "E301"
     largest = dict(raised.value.notice.facts)["largest"]
     assert largest.startswith("4,000,256 B"), "int8 weights, four int32 a row, a table"
+
+
+def test_weights_that_l3_and_l2_have_no_room_for_are_refused_before_maps_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    d = GraphBuilder()
+    weights = np.random.default_rng(0).standard_normal((3, 300, 300)).astype(np.float32)
+    y = d.input("x", (1, 300))
+    for w in weights:
+        y = d.add("linear", y, d.constant(w))
+    network = quantized(d.build([y], ["y"]))
+    chip = replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + 100_000)
+    assert make_plan(network, replace(chip, l3_bytes=300_000)).l3_transfers
+    monkeypatch.setattr(schedule, "spilled", lambda *given: pytest.fail("maps do not help"))
+    with pytest.raises(MyoedgeError, match="L2") as raised:
+        make_plan(network, replace(chip, l3_bytes=150_000))
+    facts = dict(raised.value.notice.facts)
+    of_weights, of_rows = 3 * 300 * 300, 3 * 300 * 16  # four int32 a row
+    assert f"weights {of_weights + of_rows:,} B" in facts["needs"]
+    assert facts["L3"] == "has 150,000 B for the weights that L2 has no room for"
 
 
 def test_the_file_names_every_buffer() -> None:

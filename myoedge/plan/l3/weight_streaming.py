@@ -43,6 +43,12 @@ def window_bytes(plan: Plan) -> int:
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
+def exceeds_l3(plan: Plan) -> bool:
+    """Whether its constants, equal ones once, take more than L3 and L2 have room for together."""
+    constants_bytes = plan.weight_bytes + sum(a.nbytes for _, a in plan.l3_tables.values())
+    return constants_bytes > plan.chip.l3_bytes + plan.l2_room_bytes
+
+
 def with_l3_transfers(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
     window, known = window_bytes(plan), _known(plan)
@@ -146,12 +152,21 @@ def too_large(
         {
             "needs": _needed_l2(plan, least, l2_bytes),
             "has": f"{l2_bytes:,} B{_beside_code(plan) if chip.l3_bytes else ''}",
-            "stays in L2": "everything: there is no L3" if least is None else _stays(least),
+            **_beyond_l2(plan, least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
             "largest": "\n".join(_largest(sizes)),
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
     )
+
+
+def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
+    """The fact of a refusal that says how L3 falls short."""
+    if least is not None:
+        return {"stays in L2": _stays(least)}
+    if plan.chip.l3_bytes:
+        return {"L3": f"has {plan.chip.l3_bytes:,} B for the weights that L2 has no room for"}
+    return {"stays in L2": "everything: there is no L3"}
 
 
 def _beside_code(plan: Plan) -> str:
