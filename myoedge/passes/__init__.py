@@ -14,6 +14,7 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
+from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.rotations import rotations_as_windows
@@ -26,7 +27,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("scans", (*FOLD, *SELECTIVE, *SINK)),
-    ("lower", (*FOLD, *LOWER)),
+    ("lower", (*FOLD, *LOWER, *LONG_SUMS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

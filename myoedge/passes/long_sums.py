@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that cut products of very many terms a result along what they sum.
+
+Four channels' weights are read together, and have to lie in L1 at once: of more terms than MOST
+they have no place there. Each part is a layer of its own, with a scale of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, rewrites
+from myoedge.operators.graph_builder import GraphBuilder, slice_axis
+
+MOST = 20480  # terms: 80 KiB of four channels' weights, two thirds of GAP9's L1
+PART = 4608  # terms of a part: room for the windows that they are multiplied with
+WORD = 4  # bytes that parts of an axis begin at multiples of
+
+
+@rewrites("linear")
+def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
+    """x W^T + b = x[:n] W[:, :n]^T + b + x[n:] W[:, n:]^T."""
+    x, weight, *bias = node.inputs
+    terms = graph.shape(weight)[-1]
+    if terms <= MOST or node.attrs or not graph.is_const(weight):
+        return None
+    patch, last = GraphBuilder(graph, node), len(graph.shape(x)) - 1
+    parts = []
+    for start, stop in _even_parts(terms, -(-terms // PART), WORD):
+        columns = patch.constant(graph.constants[weight][:, start:stop])
+        read = slice_axis(patch, x, last, start, stop)
+        parts.append(patch.add("linear", read, columns, *(bias if not start else ())))
+    return _sum_of(patch, parts)
+
+
+@rewrites("conv")
+def split_taps(graph: Graph, node: Node) -> Rewrite | None:
+    """The longest axis of the kernel in parts, each over the input that it reaches."""
+    _, weight, *bias = node.inputs
+    if not graph.is_const(weight) or "act" in node.attrs or node.attrs["groups"] > 1:
+        return None
+    w = graph.constants[weight]
+    terms, axis = math.prod(w.shape[1:]), 1 + max(range(w.ndim - 2), key=lambda d: w.shape[1 + d])
+    if terms <= MOST or w.shape[axis] == 1:
+        return None
+    patch, in_one = GraphBuilder(graph, node), max(1, PART * w.shape[axis] // terms)
+    parts = list[str]()
+    for start, stop in _even_parts(w.shape[axis], -(-w.shape[axis] // in_one)):
+        if (reached := _reached(patch, node, axis, start, stop)) is not None:
+            taps = patch.constant(w.take(range(start, stop), axis))
+            attrs = {**node.attrs, "pads": reached[1]}
+            added = () if parts else bias
+            parts.append(patch.add("conv", reached[0], taps, *added, **attrs))
+    return _sum_of(patch, parts) if parts else None
+
+
+def _reached(
+    patch: GraphBuilder, node: Node, axis: int, first: int, end: int
+) -> tuple[str, tuple[tuple[int, int], ...]] | None:
+    """The input that taps first..end of an axis read, cut along it, and the padding around; None
+    where that is padding alone."""
+    at, x = axis - 1, node.inputs[0]
+    step, stride = node.attrs["dilation"][at], node.attrs["stride"][at]
+    length, windows = patch.shape(x)[axis], patch.graph.shape(node.name)[axis]
+    start = first * step - node.attrs["pads"][at][0]
+    stop = start + (windows - 1) * stride + (end - first - 1) * step + 1
+    low, high = max(start, 0), min(stop, length)
+    if low >= high:
+        return None
+    pads = list(node.attrs["pads"])
+    pads[at] = (low - start, stop - high)
+    return slice_axis(patch, x, axis, low, high), tuple(pads)
+
+
+def _even_parts(length: int, count: int, unit: int = 1) -> Iterator[tuple[int, int]]:
+    most = -(-length // (count * unit)) * unit
+    return ((start, min(start + most, length)) for start in range(0, length, most))
+
+
+def _sum_of(patch: GraphBuilder, parts: list[str]) -> Rewrite:
+    total, *others = parts
+    if not others:
+        return patch.same_as(total)
+    for other in others[:-1]:
+        total = patch.add("add", total, other)
+    return patch.last("add", total, others[-1])
+
+
+LONG_SUMS: tuple[Rule, ...] = (split_inputs, split_taps)
