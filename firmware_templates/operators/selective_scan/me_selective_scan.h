@@ -18,7 +18,7 @@ typedef struct {
  * decay_shift   decays are multiplied by 2**decay_shift: halvings for each step of delta, 22 bits
  *               behind the point
  * halves        2**-f in Q15, 1024 steps of f from 0 to 1
- * scratch       int32 [32][states, to multiples of 4], 512 bytes a core, int16 [width][states, alike] */
+ * scratch       int32 [32][states, to multiples of 4], 384 bytes a core, int16 [width][states, alike] */
 typedef struct {
     int32_t n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, decay_shift, pre;
     const int8_t *halves;
