@@ -24,6 +24,7 @@ from myoedge.plan import placement
 from myoedge.plan.placement import MANY, Life, greedy, height, place
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
+from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
@@ -86,8 +87,8 @@ def planned(graph: Graph, chip: Chip) -> None:
     """All of the way from an imported graph to a plan."""
     made = prepare(graph)
     rng = np.random.default_rng(1)
-    samples = {name: rng.standard_normal((1, *made.shape(name))) for name in made.inputs}
-    network = quantize_graph(made, calibrate(made, samples, Observer(), "random"))
+    given = {name: rng.standard_normal((1, *made.shape(name))) for name in made.inputs}
+    network = quantize_graph(made, calibrate(made, given, Observer(), "random"))
     make_plan(network, chip)
 
 
@@ -97,6 +98,13 @@ def test_twice_the_nodes_are_twice_the_work(network: Callable[[int], Graph]) -> 
     planned(network(8), LARGE)  # tables that are made once
     once = calls(lambda: planned(few, LARGE))
     assert calls(lambda: planned(many, LARGE)) < MOST * once
+
+
+def test_more_samples_are_no_more_looks_at_a_graph() -> None:
+    graph = elementwise(FEW)
+    few, many = (samples.read({"x": np.zeros((count, 1, 16), np.float32)}) for count in (4, 64))
+    once = calls(lambda: samples.fit(few, graph))
+    assert calls(lambda: samples.fit(many, graph)) < once + FEW
 
 
 def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> None:
@@ -132,8 +140,8 @@ def test_a_chunk_is_read_without_a_copy_of_its_array() -> None:
     weights = np.random.default_rng(0).standard_normal((512, 512))
     y = d.add("linear", d.input("x", (1, 512)), d.constant(weights))
     made = prepare(d.build([y], ["y"]))
-    samples = {"x": np.ones((1, 1, 512), np.float32)}
-    plan = make_plan(quantize_graph(made, calibrate(made, samples, Observer(), "ones")), LARGE)
+    ones = {"x": np.ones((1, 1, 512), np.float32)}
+    plan = make_plan(quantize_graph(made, calibrate(made, ones, Observer(), "ones")), LARGE)
     name, array = max(plan.stored(0).items(), key=lambda item: item[1].nbytes)
     tracemalloc.start()
     found = plan.content(Chunk(0, name, 1024, 2048, 0, 0))
