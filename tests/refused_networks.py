@@ -179,6 +179,7 @@ ATTENDED = HIDDEN & ~torch.eye(6, dtype=torch.bool)
 SWITCHED = torch.where(torch.ones(6, 6).triu(1) > 0, 1e4, -1e4)
 SEEN = (torch.arange(6) % 3 < 2).float()
 TABLE = nn.Embedding(5, 4)
+NUMBERED = seeded(5, 4, seed=5)
 BAG = nn.EmbeddingBag(5, 4, _weight=TABLE.weight.detach().clone())
 
 
@@ -392,6 +393,27 @@ REFUSED: Mapping[str, Refused] = {
         "compute with floats",
         lambda x: torch.zeros_like(x, dtype=torch.int64) + x.tanh(),
         lambda x: torch.zeros_like(x) + x.tanh(),
+    ),
+    "ids as numbers": refused(
+        "an input of float32 beside the ids for what is computed with their values",
+        lambda ids: F.embedding(ids, NUMBERED) * ids[..., None].float(),
+        lambda ids, numbers: F.embedding(ids, NUMBERED) * numbers[..., None],
+        IDS,
+        given=(IDS, IDS.float()),
+    ),
+    "sums as numbers": refused(
+        "an input of float32 beside the ids for what is computed with their values",
+        lambda ids: F.embedding(ids, NUMBERED).sum(1) * ids.sum(1, keepdim=True),
+        lambda ids, numbers: F.embedding(ids, NUMBERED).sum(1) * numbers.sum(1, keepdim=True),
+        IDS,
+        given=(IDS, IDS.float()),
+    ),
+    "computed ids": refused(
+        "use an input of integers for indices, an argmax, or sums, products, quotients",
+        lambda ids: F.embedding(ids.amax(1), NUMBERED) * 2,
+        lambda ids, largest: F.embedding(largest, NUMBERED) * 2,
+        IDS,
+        given=(IDS, IDS.amax(1)),
     ),
     "power": refused(
         "use (exponent * x.log()).exp(), x being positive",

@@ -55,6 +55,19 @@ NETWORKS: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...], tuple[str, ...
     "function": (lambda a, ids: F.embedding(ids, a.e.weight) * 2.0, (IDS,), ("int32",)),
     "two tables": (lambda a, x, y: a.e(x) + a.f(y), (IDS, IDS % 3), ("int32", "int32")),
     "column": (lambda a, ids: a.e(ids[:, 1]) - a.f(ids[:, 4]), (IDS % 3,), ("int32",)),
+    "totals": (lambda a, ids: a.e((ids % 2).sum(1)) + a.f(ids.sum() % 3), (IDS,), ("int32",)),
+    "last seen": (
+        lambda a, ids: a.e(ids)[torch.arange(1), (ids != 0).sum(1) - 1] * 2.0,
+        (IDS,),
+        ("int32",),
+    ),
+    "mean of what is seen": (
+        lambda a, ids: (
+            (a.e(ids) * (ids != 0)[..., None]).sum(1) / (ids != 0).sum(1, keepdim=True).clamp(min=1)
+        ),
+        (IDS,),
+        ("int32",),
+    ),
     "one-hot": (lambda a, ids: F.one_hot(ids, 10).float() @ a.e.weight, (IDS,), ("int32",)),
     "arange": (lambda a, ids: (ids[..., None] == torch.arange(10)).float(), (IDS,), ("int32",)),
     "index": (lambda a, ids: a.e.weight[ids] + a.e.weight.T[:, ids[0]].T, (IDS,), ("int32",)),

@@ -30,7 +30,7 @@ from myoedge.frontend.torch.traced import (
 )
 from myoedge.graph.ir import Origin
 from myoedge.operators.complex_numbers.pairs import is_complex, paired
-from myoedge.operators.elementwise.conditions import added_mask, converted
+from myoedge.operators.elementwise.conditions import AS_FLOATS, added_mask, converted
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -40,11 +40,11 @@ from myoedge.operators.integers.numbers import kind
 from myoedge.operators.norm.import_rows import normalized
 
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
-AS_FLOATS = "compute with floats: make ids and classes floats first, ids.float() + 1"
 INDICES = "take them by argmax over windows, x.unfold(-1, 2, 2).argmax(-1) for pooling by 2"
 COUNTS = frozenset(
     aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
 )
+PICKING = aten_names("embedding index.Tensor index_select gather take_along_dim one_hot")
 JOINS = aten_names("cat concat concatenate")  # a part without elements adds nothing
 UNWRITTEN = aten_names("empty.memory_format empty_like new_empty")
 ATTENTION = "aten.scaled_dot_product_attention.default"
@@ -166,13 +166,25 @@ def _zeros(builder: GraphBuilder, value: Any) -> str:
 
 def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
     """Whether a call makes integers of integers and truth values; counts of these alone are floats
-    but for positions, which they are indices of."""
+    but for positions, and where they are read as indices alone."""
     read = [values[n.name] for n in node.all_input_nodes]
     if kind_of(node) != "int" or not all(isinstance(x, str) for x in read):
         return False
     kinds = [kind(builder, x) for x in read if x not in builder.constants]
     counts = str(node.target) in COUNTS and {*kinds} == {"truth"}
-    return bool(kinds) and all(kinds) and not counts
+    return bool(kinds) and all(kinds) and not (counts and not _picks(node))
+
+
+def _picks(node: Any) -> bool:
+    """Whether integers are read as indices alone, be it by way of other integers."""
+    pending, seen = [node], {node}
+    while pending:
+        users = [u for u in pending.pop().users if str(u.target) not in PICKING]
+        if any(u.op != "call_function" or kind_of(u) != "int" for u in users):
+            return False
+        pending += {*users} - seen
+        seen.update(users)
+    return bool(node.users)
 
 
 def _parts(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:

@@ -24,6 +24,13 @@ SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne
 HIDES = -1e3  # a fill below it hides elements from a softmax
 HIDDEN = 2.0**30  # that is taken off hidden scores: in their rows none of them is left over
 MOST_ROWS = 2**16  # of the table of a comparison
+AS_FLOATS = (
+    "compute with floats: an input of float32 beside the ids for what is computed with their values"
+)
+BY_INTEGERS = (
+    "use an input of integers for indices, an argmax, or sums, products, quotients and remainders "
+    "of these"
+)
 STAY_FLOATS = "use x.floor(), x.trunc() or x.round(), which stay floats"
 
 
@@ -78,7 +85,8 @@ def rows_by(
     """
     dtype = d.dtype(ids)
     if dtype not in ("int32", "uint8"):
-        raise Unsupported("indices that are neither an input of integers nor those of argmax")
+        reason = "indices that are neither an input of integers nor those of argmax"
+        raise Unsupported(reason, BY_INTEGERS)
     name = table if isinstance(table, str) else d.constant(np.asarray(table, np.float32))
     rows = d.shape(name)[0] if bounded else 0
     return d.add("embedding", ids, name, first=first_id, rows=rows, dtype=dtype)
@@ -120,7 +128,7 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
     if span is not None and span[1] - span[0] < MOST_ROWS:
         return rows_by(d, x, np.arange(span[0], span[1] + 1.0), first_id=span[0])
     if to == "float" and whole:
-        raise Unsupported("indices that are read as numbers")
+        raise Unsupported("indices that are read as numbers", AS_FLOATS)
     if to == "int" and not (whole or is_truth(d, x)):
         raise Unsupported("floats cut to integers inside the network", STAY_FLOATS)
     return x

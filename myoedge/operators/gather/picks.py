@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import outer_inner
-from myoedge.operators.elementwise.conditions import rows_by
+from myoedge.operators.elementwise.conditions import BY_INTEGERS, rows_by
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -112,7 +112,7 @@ def _joined(shape: Shape, axis: int, count: int) -> Shape:
 
 def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: Shape) -> str:
     if d.dtype(ids) not in ("int32", "uint8"):
-        raise Unsupported("computed indices that are no integers")
+        raise Unsupported("computed indices that are no integers", BY_INTEGERS)
     given = reshape(d, x, rows), reshape(d, ids, shape)
     return reshape(d, d.add("gather", *given, dtype=d.dtype(ids)), out)
 

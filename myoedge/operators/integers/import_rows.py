@@ -8,10 +8,11 @@ from typing import Any
 from myoedge.graph.ir import Shape
 from myoedge.operators.cumsum.import_rows import summed
 from myoedge.operators.elementwise.conditions import truth
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
 from myoedge.operators.integers.numbers import calculated, constant_like, kind, whole_numbers
 from myoedge.operators.layout.import_rows import cat, stack
+from myoedge.operators.pool.import_rows import REDUCED, reduced_axes
 
 SYMMETRIC = ("add", "mul", "min", "max")
 MATH = "integer_math"
@@ -79,6 +80,15 @@ def chosen(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise Unsupported("a choice between constant integers")
     apart = combined(d, "sub", x, y, out)
     return combined(d, "add", combined(d, "mul", condition, apart, out), y, out)
+
+
+def total(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Sums over axes: the last of the sums up to every element."""
+    x = first(a)
+    for axis in reduced_axes(d, a):
+        n = d.shape(x)[axis]
+        x = slice_axis(d, sums(d, x, axis), axis, n - 1, n)
+    return reshape(d, x, out)
 
 
 def joined(row: Row) -> Row:
@@ -151,6 +161,7 @@ ROWS = (
     ),
     row_of("concat", joined(cat), "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     row_of("concat", joined(stack), "stack"),
+    row_of("integer_cumsum", total, "sum sum.dim_IntList", f"ReduceSum{REDUCED}"),
     row_of(
         "integer_cumsum",
         added_up,

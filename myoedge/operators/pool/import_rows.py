@@ -90,7 +90,9 @@ def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) ->
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = d.add("table", first(a), chain=tuple(before)) if before else first(a)
-        y = _reduced(d, op, x, {*_axes(d, a)}, keepdim=bool(a.get("keepdim", False)), out=out)
+        y = _reduced(
+            d, op, x, {*reduced_axes(d, a)}, keepdim=bool(a.get("keepdim", False)), out=out
+        )
         return d.add("table", y, chain=tuple(after)) if after else y
 
     return row
@@ -105,7 +107,7 @@ def least_and_largest(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tu
 
 def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """log(sum(exp(x - m))) + m, m the largest: exponentials keep to 0 .. 1."""
-    kept = tuple(1 if i in _axes(d, a) else n for i, n in enumerate(d.shape(first(a))))
+    kept = tuple(1 if i in reduced_axes(d, a) else n for i, n in enumerate(d.shape(first(a))))
     largest = reduction("max_pool")(d, {**a, "keepdim": True}, kept)
     powers = d.add("table", d.add("sub", first(a), largest), chain=(("exp",),))
     total = reduction("sum", after=[("log",)])(d, {**a, "self": powers, "keepdim": True}, kept)
@@ -115,7 +117,7 @@ def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Products of halves, until one element of each axis is left."""
     x = first(a)
-    for axis in _axes(d, a):
+    for axis in reduced_axes(d, a):
         while (n := d.shape(x)[axis]) > 1:
             half = n // 2
             pair = (slice_axis(d, x, axis, 0, half), slice_axis(d, x, axis, half, 2 * half))
@@ -124,7 +126,7 @@ def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, x, out)
 
 
-def _axes(d: GraphBuilder, a: Arguments) -> list[int]:
+def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
     """Axes that are reduced; without any all, but for ONNX's noop_with_empty_axes."""
     rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
     axes = sorted({axis % rank for axis in dims})
