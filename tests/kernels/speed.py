@@ -341,6 +341,17 @@ ROWS: Mapping[str, Row] = {
     "embedding 128 x 128 of 1000 rows": Row(
         16_384, from_l2=lambda: Layer(nn.Embedding(1000, 128), ((128,),), 1000), unit="result"
     ),
+    "embedding 256 x 192 of 1000 rows, by DMA": Row(
+        49_152, from_l2=lambda: Layer(nn.Embedding(1000, 192), ((256,),), 1000), unit="result"
+    ),
+    "products of 16384 ids": Row(
+        16_384, from_l2=lambda: Layer(Function(lambda x: x * 3), ((16_384,),), 1000), unit="result"
+    ),
+    "sums up to each of 16 x 1024 ids": Row(
+        16_384,
+        from_l2=lambda: Layer(Function(lambda x: x.cumsum(1)), ((16, 1024),), 1000),
+        unit="result",
+    ),
     "masks of 16384 ids": Row(
         16_384,
         from_l2=lambda: Layer(Function(lambda x: (x != 0).float()), ((16_384,),), 1000),
