@@ -73,34 +73,4 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
 
 
-@rewrites("conv")
-def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """Taps at the ends of a kernel that every window reads padding with are left out, with the
-    padding: of 3 x 3 taps over an image of one pixel one stays."""
-    x, weight, *bias = node.inputs
-    if not graph.is_const(weight):
-        return None
-    w, pads = graph.constants[weight], list(node.attrs["pads"])
-    for d, (before, behind) in enumerate(pads):
-        step, stride = node.attrs["dilation"][d], node.attrs["stride"][d]
-        length, last = graph.shape(x)[1 + d], (graph.shape(node.name)[1 + d] - 1) * stride
-        # taps whose last window lies behind the padding, and whose first one lies before it
-        reach = [t for t in range(w.shape[1 + d]) if t * step - before + last >= 0]
-        taps = [t for t in reach if t * step - before < length]
-        if not taps or len(taps) == w.shape[1 + d]:
-            continue
-        ends = taps[0] * step, (w.shape[1 + d] - 1 - taps[-1]) * step
-        if ends[0] > before or ends[1] > behind:
-            continue
-        pads[d] = (before - ends[0], behind - ends[1])
-        w = w.take(taps, 1 + d)
-    if w.shape == graph.shape(weight):
-        return None
-    patch, attrs = GraphBuilder(graph, node), {**node.attrs, "pads": tuple(pads)}
-    return patch.last("conv", x, patch.constant(w), *bias, **attrs)
-
-
-LOWER: tuple[Rule, ...] = (
-    *(gather_reduced_axes, free_fixed_scale, split_concat, pad_heads),
-    drop_taps_of_padding,
-)
+LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, pad_heads)
