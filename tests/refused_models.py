@@ -361,8 +361,8 @@ MODELS: Mapping[str, RefusedModel] = {
     ),
     "BatchNormalization": refused(
         "call model.eval() before the export, training=TrainingMode.EVAL in torch.onnx.export",
-        "y, m, v = BatchNormalization<training_mode=1>(x, w, b, mean, var)",
-        "y = BatchNormalization(x, w, b, mean, var)",
+        "h, m, v = BatchNormalization<training_mode=1>(x, w, b, mean, var) y = Tanh(h)",
+        "h = BatchNormalization(x, w, b, mean, var) y = Tanh(h)",
         FRAMES,
         constants=NORM,
         same=False,
