@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
@@ -12,37 +12,37 @@ from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.quantization.scales import QuantGraph
 
 
-def check_sample(graph: Graph, sample: Mapping[str, Array], title: str) -> None:
-    """Errors: E229 where a table has no row for an integer computed of this sample's integers.
+def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> None:
+    """Errors: E229 where a table has no row for an integer computed of a sample's integers.
+
+    samples   by input, each with an axis of samples in front
 
     Nothing is checked in a graph without its constants: that of a build, which has steps.
     """
-    needed = _needed(graph)
-    if not needed <= {*graph.constants, *graph.tensors}:
+    readers = _readers(graph)
+    needed = _ancestors(graph, [node.inputs[0] for node in readers])
+    if not readers or not needed <= {*graph.constants, *graph.tensors}:
         return
-    values = {**graph.constants, **sample}
-    for node in graph.nodes:
-        if node.name in needed:
+    nodes = [node for node in graph.nodes if node.name in needed]
+    for number in range(count):
+        values = {**graph.constants, **{name: x[number] for name, x in samples.items()}}
+        for node in nodes:
             _, values[node.name] = real_node(node, [values[name] for name in node.inputs])
-    _check(graph, values, title)
+        _check(readers, values, f"sample {number}")
 
 
 def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None:
-    """`check_sample` of quantised inputs. Errors: E229."""
-    values = {**q.constants, **inputs}
-    for step in q.steps if (needed := _needed(q.graph)) else ():
+    """`check_samples` of one sample's quantised inputs. Errors: E229."""
+    values, readers = {**q.constants, **inputs}, _readers(q.graph)
+    needed = _ancestors(q.graph, [node.inputs[0] for node in readers])
+    for step in q.steps if needed else ():
         if step.node.name in needed:
             values[step.node.name] = integer_step(step, [values[name] for name in step.operands])
-    _check(q.graph, values, title)
+    _check(readers, values, title)
 
 
-def _needed(graph: Graph) -> set[str]:
-    readers = (node.inputs[0] for node in graph.nodes if _is_computed(graph, node))
-    return _ancestors(graph, [*readers])
-
-
-def _check(graph: Graph, values: Mapping[str, Array], title: str) -> None:
-    for node in (node for node in graph.nodes if _is_computed(graph, node)):
+def _check(readers: Sequence[Node], values: Mapping[str, Array], title: str) -> None:
+    for node in readers:
         low = node.attrs["first"]
         high, ids = low + node.attrs["rows"] - 1, values[node.inputs[0]]
         if ids.min() < low or ids.max() > high:
@@ -51,14 +51,18 @@ def _check(graph: Graph, values: Mapping[str, Array], title: str) -> None:
             raise MyoedgeError("E229", what, {"needs": needs, "has": has})
 
 
-def _is_computed(graph: Graph, node: Node) -> bool:
-    """Whether a node reads rows by integers that arithmetic makes of integers of inputs alone."""
-    if node.op != "embedding" or not node.attrs["rows"]:
-        return False
-    names = _ancestors(graph, [node.inputs[0]])
-    computed = any(made.op.startswith("integer_") for made in graph.nodes if made.name in names)
-    read = [name for name in names if name in graph.inputs]
-    return computed and all(graph.tensors[name].dtype != "float32" for name in read)
+def _readers(graph: Graph) -> list[Node]:
+    """Nodes that read rows by integers that arithmetic makes of integers of inputs alone."""
+    of_floats = {name for name in graph.inputs if graph.tensors[name].dtype == "float32"}
+    computed: set[str] = set()
+    for node in graph.nodes:
+        if not of_floats.isdisjoint(node.inputs):
+            of_floats.add(node.name)
+        if node.op.startswith("integer_") or not computed.isdisjoint(node.inputs):
+            computed.add(node.name)
+    known = computed - of_floats
+    tables = (node for node in graph.nodes if node.op == "embedding" and node.attrs["rows"])
+    return [node for node in tables if node.inputs[0] in known]
 
 
 def _ancestors(graph: Graph, names: list[str]) -> set[str]:

@@ -14,7 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
-from myoedge.quantization.computed_ids import check_sample
+from myoedge.quantization.computed_ids import check_samples
 
 IN_RANGE = (
     "ids of the vocabulary with which the network was trained",
@@ -144,9 +144,7 @@ def fit(data: Data, graph: Graph) -> Data:
             raise MyoedgeError("E214", "label must hold class numbers", has)
         labels = labels.astype(np.int64)
     count = next(iter(counts.values()))
-    for number in range(count):
-        sample = {name: x[number] for name, x in inputs.items()}
-        check_sample(graph, sample, f"sample {number}")
+    check_samples(graph, inputs, count)
     renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
     source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
     return Data(inputs, labels, source, renamed)
