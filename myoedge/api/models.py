@@ -49,6 +49,7 @@ def quantize(
     method: str | None = None,
     percentile: float | None = None,
     samples: int | None = None,
+    holdout: float | None = None,
     strict: bool = False,
     config: StrPath | None = None,
     ctc: int | None = None,
@@ -66,6 +67,7 @@ def quantize(
     return run_quantize(
         Options(
             *(model, calib, factory, method, percentile, samples, strict, config),
+            holdout=holdout,
             ctc=ctc,
             reuse=_network_of(reuse),
             say=say,
@@ -87,6 +89,7 @@ def build(
     method: str | None = None,
     percentile: float | None = None,
     samples: int | None = None,
+    holdout: float | None = None,
     strict: bool = False,
     config: StrPath | None = None,
     ctc: int | None = None,
@@ -136,6 +139,7 @@ def build(
     check_simulation(request.chip, simulate, tune)
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),
+        holdout=holdout,
         ctc=ctc,
         reuse=_network_of(reuse),
         examine=request.check_graph,

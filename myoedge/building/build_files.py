@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import every_value, run_integer
+from myoedge.quantization import holdout
 from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.files import to_safetensors
 from myoedge.quantization.reuse import reused_layers
@@ -47,6 +48,9 @@ def estimated_report(
         quantized.accuracy_float,
         quantized.accuracy_int8,
         params=quantized.model.params,
+        judged_on=quantized.parts.judged_on,
+        holdout=holdout.describe(quantized.parts),
+        observers_db=quantized.observers_db,
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
     frames = (stream_plan.stream.network,) if stream_plan is not None else ()
@@ -235,11 +239,9 @@ def _golden(
     graph = quantized.network.graph
     real = {name: x[0] for name, x in quantized.data.inputs.items()}
     inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}
-    outputs: dict[str, Array] = {}
-    for name, shown, floats in zip(
-        graph.outputs, graph.output_names, quantized.fidelity.real[0], strict=True
-    ):
-        outputs |= {shown: floats, f"{shown}.q": values[name]}
+    floats, outputs = every_value(graph, real), dict[str, Array]()
+    for name, shown in zip(graph.outputs, graph.output_names, strict=True):
+        outputs |= {shown: floats[name], f"{shown}.q": values[name]}
     return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs)}
 
 

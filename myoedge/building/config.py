@@ -18,6 +18,7 @@ from myoedge.passes.condition import Conditioning
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
+NetworkMethod = Literal["auto", "minmax", "percentile", "mse"]
 EngineName = Literal["auto", "cores", "ne16"]  # [engine] "pattern": of matching layers
 _SIZES = {
     "B": 1.0,
@@ -61,8 +62,9 @@ class CalibTable:
 
     data: str | None = None
     samples: int = 256
-    method: Method = "minmax"
+    method: NetworkMethod = "auto"
     percentile: float = 99.99
+    holdout: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,7 @@ def _check_numbers(config: Config, name: str) -> None:
     checks = [
         ("percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)),
         ("calib.samples must be at least 1", config.calib.samples >= 1),
+        ("calib.holdout must be 0 to 0.9", 0.0 <= config.calib.holdout <= 0.9),
         (f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES),
         *((f"{key} must be {WITHIN}", x is None or _size(x) > 0) for key, x in sizes.items()),
         (f"stream.frames must be at most {limit}", frames is None or frames <= MOST_FRAMES),

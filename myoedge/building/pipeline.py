@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +13,14 @@ from pathlib import Path
 
 from myoedge.building import config as configuration
 from myoedge.building.config import Config
+from myoedge.building.fidelity_warnings import (
+    flat,
+    renamed,
+    unjudged,
+    unlike,
+    weak_layers,
+    weak_outputs,
+)
 from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import (
     WHOLE,
@@ -22,36 +30,29 @@ from myoedge.building.loading import (
     is_random,
     load_model,
 )
-from myoedge.errors import MyoedgeError, Notice, notice, raised
+from myoedge.errors import MyoedgeError, Notice, raised
 from myoedge.frontend.detect import sniff
 from myoedge.frontend.refusals import EXPORT_LINES
-from myoedge.graph.ir import Graph, Node
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, EngineChoice
-from myoedge.operators.layer_names import located
-from myoedge.quantization import samples
-from myoedge.quantization.calibrate import (
-    Calibration,
-    Observer,
-    Samples,
-    calibrate,
-    constant_inputs,
-)
+from myoedge.quantization import holdout, samples
+from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
-from myoedge.quantization.mixed_precision import AIM_DB, refine_precision
-from myoedge.quantization.reuse import shares_weights, with_params_of
+from myoedge.quantization.holdout import Split
+from myoedge.quantization.mixed_precision import AIM_DB, MARGIN_DB, refine_precision
+from myoedge.quantization.observers import METHODS_TRIED, best_observer
+from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import Fidelity, accuracy, judges, measure
+from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.sqnr import Fidelity, accuracy, measure
 from myoedge.targets.chip import Chip
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
-WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
-WEAK_OUTPUT_DB = 20.0  # noise is 1 % of the signal's power
-UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
-METHODS = ("minmax", "percentile", "mse")
+LARGEST_HOLDOUT = 0.9
+ENOUGH_DB = AIM_DB + MARGIN_DB  # without 16 bits
+METHODS = ("auto", *METHODS_TRIED)
 
 Progress = Callable[[str], None]
 StrPath = str | Path
@@ -63,8 +64,11 @@ class Options:
 
     model       file                calib    npz or npy file, arrays, or "random"
     factory     "pkg.mod:make_model", for checkpoints
-    method      "minmax", "percentile" or "mse": how ranges follow from what was seen
+    method      "minmax", "percentile" or "mse": how ranges follow from what was seen; "auto": the
+                one with which the worst output keeps most
     samples     at most so many calibration samples, evenly spread
+    holdout     share of the samples, 0 .. 0.9, that SQNR and accuracy are told of, and that choose
+                nothing; of fewer than 20 samples all do both
     strict      warnings become errors
     examine     is shown the network when it is loaded, before the long part: gives what of it is
                 built, or refuses it
@@ -91,6 +95,7 @@ class Options:
     stream: bool = False
     engine: str = AUTO
     chip: Chip | None = None
+    holdout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ class Quantized:
 
     warnings   dead layers, flat calibration inputs     times_s   seconds by stage
     older      the network of an older build whose integers layers keep, where one was given
+    parts      samples that chose, and samples that `fidelity` and the accuracies are of
+    observers_db   dB of the worst output for samples that chose, by observer that was tried
     """
 
     model: Model
@@ -109,7 +116,9 @@ class Quantized:
     accuracy_int8: float | None
     warnings: tuple[Notice, ...]
     times_s: Mapping[str, float]
-    older: QuantGraph | None = None
+    older: QuantGraph | None
+    parts: Split
+    observers_db: Mapping[str, float] = field(default_factory=dict)
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
         """With more warnings. Errors: the first of them, where warnings are errors."""
@@ -129,67 +138,87 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
 def run_quantize(options: Options) -> Quantized:
     """Loads, calibrates, quantises, and measures SQNR layer by layer."""
     settings, base = configuration.find(options.config)
-    observer = _observer(options, settings)
+    observers, share = _observers(options, settings), _holdout(options, settings)
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model, given = _loaded(options, settings, base)
     with timed("quantise", times_s, options.say), one_blas_thread():
-        rules = layer_rules(model.graph, settings)
-        data = samples.thin(given, options.samples or settings.calib.samples)
-        calibrated = partial(_calibrated, data=data, observer=observer, rules=rules)
+        rules, parts = layer_rules(model.graph, settings), holdout.split(given, share)
+        data = samples.thin(parts.calibration, options.samples or settings.calib.samples)
+        calibrated = partial(_calibrated, data=data, rules=rules)
         graph = model.graph
         if options.reuse is not None:
             graph = with_params_of(graph, options.reuse, rules)
         usual = EngineChoice(options.engine, f"--engine {options.engine}")
         engines = engine_rules(model.graph, settings, options.chip, usual)
         on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
-        cores = quantize_graph(graph, calibrated(graph), rules)
+        choice = best_observer(graph, calibrated(graph, observers), data.inputs, rules, ENOUGH_DB)
+        cores = choice.network
         network = on_engines(cores)
-        warnings = (*_renamed(model.graph, given), *_flat(model.graph, given), *network.warnings)
+        warnings = (*renamed(model.graph, given), *flat(model.graph, given), *network.warnings)
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
-        measured = samples.thin(given, MEASURED_SAMPLES).inputs
-        network, fidelity = within_sqnr(cores, network, measured, options.reuse)
+        choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
+        network, fidelity = within_sqnr(cores, network, choosing, options.reuse)
+        judge = partial(_judged, parts=parts)
         if options.reuse is None:  # else what the older build chose stays
-            refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
-            network, fidelity = _refined(network, fidelity, measured, refine, on_engines, settings)
-        judged = _accuracies(network, given)
+            again = partial(_again, calibrated, cores.calibration.observer)
+
+            def refine(aim_db: float) -> tuple[QuantGraph, Fidelity]:
+                refined = refine_precision(network, fidelity, choosing, again, rules, aim_db)
+                if refined is network:
+                    return network, fidelity
+                return within_sqnr(refined, on_engines(refined), choosing)
+
+            network, fidelity = _refined(judge, refine, settings)
+        else:
+            fidelity = judge(network)
+        judged = _accuracies(network, parts.judged)
     quantized = Quantized(
-        model, given, network, fidelity, *judged, warnings, times_s, options.reuse
+        model, given, network, fidelity, *judged, warnings, times_s, options.reuse, parts
     )
-    weak = (*_weak_outputs(network.graph, fidelity), *_weak_layers(network, fidelity))
-    noted = [*weak, *_unjudged(network.graph, given, judged)]
-    return quantized.warned([*noted, *_unlike(network, options.reuse)], options.strict)
+    quantized = replace(quantized, observers_db=choice.worst_db)
+    weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
+    noted = [*weak, *unjudged(network.graph, given, judged)]
+    return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
+
+
+def _again(
+    calibrated: Callable[[Graph, Sequence[Observer]], list[Calibration]],
+    observer: Observer,
+    graph: Graph,
+) -> Calibration:
+    return calibrated(graph, [observer])[0]
+
+
+def _judged(network: QuantGraph, parts: Split) -> Fidelity:
+    """SQNR for the samples that chose nothing, where there are some."""
+    judged = samples.thin(parts.judged, MEASURED_SAMPLES)
+    return measure(network, judged.inputs).of_samples(judged.numbers)
 
 
 def _refined(
-    network: QuantGraph,
-    fidelity: Fidelity,
-    inputs: Samples,
-    refine: Callable[[float], QuantGraph],
-    on_engines: Callable[[QuantGraph], QuantGraph],
+    judge: Callable[[QuantGraph], Fidelity],
+    refine: Callable[[float], tuple[QuantGraph, Fidelity]],
     settings: Config,
 ) -> tuple[QuantGraph, Fidelity]:
-    """16 bits where they win much, and where [budget] sqnr is missed otherwise."""
+    """16 bits where they win much, and where [budget] sqnr is missed otherwise.
+
+    judge    SQNR as it is told; of networks that all miss the budget the best one is kept
+    refine   aim in dB -> the refined network, and its SQNR for the samples that choose
+    A last time more is asked of the samples that choose: as much as the others keep less.
+    """
     asked = settings.budget.sqnr
     needs_db = -math.inf if asked is None else configuration.decibels(asked)
-    for aim_db in (AIM_DB, needs_db):
-        refined, reached = refine(aim_db), fidelity
-        if refined is not network:
-            refined, reached = within_sqnr(refined, on_engines(refined), inputs)
-        if (reached.worst_db or 0.0) >= needs_db:
-            break
-    return refined, reached
-
-
-def _unlike(network: QuantGraph, older: QuantGraph | None) -> Iterator[Notice]:
-    if older is not None and not shares_weights(network, older):
-        yield notice(
-            "W203",
-            "no layer of this network has the weights that it has in the older build",
-            {"found": f"the older network is {older.digest[:12]}, this one {network.digest[:12]}"},
-            ["--reuse a build of this network, of before it was fine-tuned"],
-        )
+    tried, less_db = list[tuple[QuantGraph, Fidelity]](), 0.0
+    for aim_db in (AIM_DB, needs_db, None):
+        refined, chosen = refine(needs_db + less_db if aim_db is None else aim_db)
+        judged = judge(refined)
+        tried.append((refined, judged))
+        if (judged.worst_db or 0.0) >= needs_db:
+            return refined, judged
+        less_db = max((chosen.worst_db or 0.0) - (judged.worst_db or 0.0), 0.0)
+    return max(tried, key=lambda found: found[1].worst_db or 0.0)
 
 
 def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
@@ -220,57 +249,6 @@ def _on_chip(graph: Graph, chip: Chip | None) -> Graph:
 def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
     if strict and warnings:
         raise raised(warnings[0])
-
-
-def _weak_outputs(graph: Graph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Outputs that lose much, whichever layers do."""
-    shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
-    for name, db in fidelity.computed_db.items():
-        if db < WEAK_OUTPUT_DB:
-            at = fidelity.outputs[name].worst_sample or 0
-            worst_db = fidelity.outputs[name].samples_db[at]
-            yield notice(
-                "W104",
-                f"output {shown[name]} keeps only {db:.1f} dB in int8",
-                {"found": f"{worst_db:.1f} dB for sample {at}, the worst one"},
-                ["myoedge quantize shows where the noise comes from, layer by layer"],
-            )
-
-
-def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Layers that lose much on their own: int8 is too coarse for what they compute. Of those of one
-    source line the worst."""
-    steps = [step for step in network.steps if not OPS[step.node.op].view]
-    by_line: dict[object, list[tuple[float, str, QuantizedNode]]] = {}
-    for step, name in zip(steps, located(steps), strict=True):
-        loss = fidelity.local.get(step.node.name)
-        if loss is not None and loss < WEAK_LAYER_DB:
-            line = step.node.origin[0].source if step.node.origin else ""
-            by_line.setdefault(line or name, []).append((loss, name, step))
-    for weak in by_line.values():
-        loss, name, step = min(weak, key=lambda row: row[0])
-        others = f", and of {len(weak) - 1} more of its source line" if len(weak) > 1 else ""
-        share = f"{10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"
-        yield notice(
-            "W102",
-            f"{name} keeps only {loss:.1f} dB in int8, on its own",
-            {"found": f"noise above {share}{others}"},
-            [*_remedies(network, step.node)],
-        )
-
-
-def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
-    """Remedies for a layer with low SQNR, by its operator and its operands."""
-    ranges, producer = network.calibration.ranges, network.graph.producer
-    near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
-    for node in near:
-        if node.op == "max_pool" and {node.name, node.inputs[0]} <= ranges.keys():
-            least, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
-            if high - least > UNUSED * (high - low):
-                yield f"fill with a number just below {low:.3g}, not {least:g}, before a maximum"
-    if any(node.op == "softmax" for node in near):
-        yield "a softmax over many positions has steps of 1/256: pool before it"
-    yield "look at its values: few large and many small ones do not share 256 steps"
 
 
 def _model_path(options: Options, settings: Config, base: Path) -> Path:
@@ -309,7 +287,8 @@ def choose_samples(model: Model, calib: Given | None) -> Data:
     return samples.from_examples(model.graph, model.examples)
 
 
-def _observer(options: Options, settings: Config) -> Observer:
+def _observers(options: Options, settings: Config) -> list[Observer]:
+    """The observers to choose from: one where it is named, or an older build has one."""
     method = options.method or settings.calib.method
     percentile = settings.calib.percentile if options.percentile is None else options.percentile
     if method not in METHODS:
@@ -322,43 +301,32 @@ def _observer(options: Options, settings: Config) -> Observer:
         raise MyoedgeError("E203", "the percentile is out of range", facts)
     if options.samples is not None and options.samples < 1:
         raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
-    return Observer(method, percentile)
+    if method != AUTO:
+        return [Observer(method, percentile)]
+    if options.reuse is not None:
+        return [options.reuse.calibration.observer]
+    return [Observer(tried, percentile) for tried in METHODS_TRIED]
+
+
+def _holdout(options: Options, settings: Config) -> float:
+    share = settings.calib.holdout if options.holdout is None else options.holdout
+    if not 0.0 <= share <= LARGEST_HOLDOUT:
+        facts = {"needs": f"0 to {LARGEST_HOLDOUT}", "has": share}
+        title = "the share of samples that are held out is out of range"
+        raise MyoedgeError("E203", title, facts, ["--holdout 0.2", "--holdout 0: none"])
+    return share
 
 
 def _calibrated(
-    graph: Graph, data: Data, observer: Observer, rules: Sequence[LayerRule]
-) -> Calibration:
+    graph: Graph, observers: Sequence[Observer], data: Data, rules: Sequence[LayerRule]
+) -> list[Calibration]:
     overrides = {
         node.name: rule.observer
         for rule in rules
         for node in graph.nodes
         if rule.observer is not None and rule.matches(node)
     }
-    return calibrate(graph, data.inputs, observer, data.source, overrides)
-
-
-def _renamed(graph: Graph, given: Data) -> Iterable[Notice]:
-    if given.renamed:
-        (name,) = graph.inputs
-        yield notice(
-            "W204",
-            f"array {given.renamed} is taken for the input {name}",
-            {"found": f"{given.source}: its only array, and the network's only input"},
-            [f"np.savez(..., {name}=...)"],
-        )
-
-
-def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
-    for name in constant_inputs(graph, given.inputs):
-        yield notice(
-            "W201",
-            f"every calibration value of input {name} is the same",
-            {"found": f"{given.source}: the ranges inside the network remain unknown"},
-            [
-                "calibrate with real recordings",
-                "where it is a mask, with some in which it hides: what it leaves makes the ranges",
-            ],
-        )
+    return calibrations(graph, data.inputs, observers, data.source, overrides)
 
 
 def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float | None]:
@@ -372,15 +340,3 @@ def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float |
         for outputs in (fidelity.real, fidelity.integer)
     )
     return real, integer
-
-
-def _unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
-    scores = ("label [samples, frames], a class for every frame", "a softmax over the classes")
-    symbols = ("a build without --ctc: lists of symbols are not judged",)
-    if given.labels is not None and None in accuracies:
-        yield notice(
-            "W202",
-            "the accuracy is not measured: what has the classes in the output is not known",
-            {"found": f"label {list(given.labels.shape)}"},
-            scores if judges(graph) else symbols,
-        )

@@ -156,8 +156,11 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
     source = quantized.network.calibration.source
     total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), _outputs(quantized)
     place = wording.at_outputs(ports, quantized.fidelity.final_functions)
-    samples = wording.several(len(quantized.fidelity.real), "calibration sample")
-    lines = [f"\nSQNR      {total} {place}; {samples}, calibrated on {source}"]
+    kind = f"{quantized.parts.judged_on} sample"
+    judged = wording.several(len(quantized.fidelity.real), kind)
+    observer = quantized.network.calibration.observer.method
+    by_observer = wording.observers(observer, quantized.observers_db)
+    lines = [f"\nSQNR      {total} {place}; {judged}, calibrated on {source} ({by_observer})"]
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*accuracies))

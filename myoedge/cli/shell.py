@@ -107,11 +107,14 @@ MODEL_OPTIONS = (
     click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network."),
     click.option(
         "--method",
-        type=click.Choice(["minmax", "percentile", "mse"]),
-        help="Observer of the calibration (minmax).",
+        type=click.Choice(["auto", "minmax", "percentile", "mse"]),
+        help="Observer of the calibration; auto: the best of the others.",
     ),
     click.option("--percentile", type=float, help="Percent in range, --method percentile (99.99)."),
     click.option("--samples", type=int, help="Maximum number of calibration samples (256)."),
+    click.option(
+        "--holdout", type=float, help="Share of samples that judge and do not calibrate (0.2)."
+    ),
     click.option(
         "--ctc",
         type=int,

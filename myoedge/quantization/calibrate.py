@@ -69,6 +69,73 @@ def digest(samples: Samples) -> str:
     return sha.hexdigest()
 
 
+@dataclass(frozen=True)
+class Observed:
+    """Values of every tensor over the samples.
+
+    extremes     lowest and highest
+    histograms   BINS counts between the extremes, of every tensor or of none
+    """
+
+    extremes: Mapping[str, Range]
+    histograms: Mapping[str, Array]
+
+    def range(self, name: str, observer: Observer) -> Range:
+        """The range of a tensor by an observer's rule."""
+        span = self.extremes[name]
+        if observer.method == "minmax" or not span[1] > span[0]:
+            return span
+        if observer.method == "percentile":
+            return _percentile(self.histograms[name], span, observer.percentile)
+        return _least_squares(self.histograms[name], span)
+
+
+def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
+    """Runs the float network over the samples; a second time for histograms."""
+    extremes = _extremes(graph, samples)
+    counts = {name: np.zeros(BINS, np.int64) for name in extremes if histograms}
+
+    def count_values(name: str, value: Array) -> None:
+        low, high = extremes[name]
+        if high > low:
+            counts[name] += np.histogram(value, BINS, (low, high))[0]
+
+    for sample in each_sample(samples) if histograms else ():
+        run_real(graph, sample, count_values)
+    return Observed(extremes, counts)
+
+
+def calibrations(
+    graph: Graph,
+    samples: Samples,
+    observers: Sequence[Observer],
+    source: str,
+    overrides: Mapping[str, Observer] | None = None,
+) -> list[Calibration]:
+    """The ranges of all tensors by each of several observers, from the same runs.
+
+    overrides   observers for single tensors, by name
+    Ranges are rounded up to 12 bits, so that the last bits of another machine's BLAS do not show.
+    """
+    chosen = overrides or {}
+    rules = [*observers, *chosen.values()]
+    observed = observe(graph, samples, histograms=any(rule.method != "minmax" for rule in rules))
+    fixed = table_range(graph) | truth_range(graph)
+    count, sha = len(next(iter(samples.values()))), digest(samples)
+    made = []
+    for observer in observers:
+        ranges = {
+            name: observed.range(name, chosen.get(name.removesuffix(PRE), observer))
+            for name in observed.extremes
+        }
+        rounded = {
+            name: (round_up_12_bits(low), round_up_12_bits(high))
+            for name, (low, high) in (ranges | fixed).items()
+        }
+        made.append(Calibration(rounded, count, source, sha, observer))
+    return made
+
+
 def calibrate(
     graph: Graph,
     samples: Samples,
@@ -76,33 +143,8 @@ def calibrate(
     source: str,
     overrides: Mapping[str, Observer] | None = None,
 ) -> Calibration:
-    """Runs the float network over the samples; a second time where histograms are needed.
-
-    overrides   observers for single tensors, by name
-    Ranges are rounded up to 12 bits, so that the last bits of another machine's BLAS do not show.
-    """
-    chosen = overrides or {}
-    ranges = _extremes(graph, samples)
-    if observer.method != "minmax" or any(o.method != "minmax" for o in chosen.values()):
-        histograms: dict[str, Array] = {name: np.zeros(BINS, np.int64) for name in ranges}
-
-        def count_values(name: str, value: Array) -> None:
-            low, high = ranges[name]
-            if high > low:
-                histograms[name] += np.histogram(value, BINS, (low, high))[0]
-
-        for sample in each_sample(samples):
-            run_real(graph, sample, count_values)
-        for name, (low, high) in [*ranges.items()]:
-            rule = chosen.get(name.removesuffix(PRE), observer)
-            if rule.method == "percentile" and high > low:
-                ranges[name] = _percentile(histograms[name], (low, high), rule.percentile)
-            elif rule.method == "mse" and high > low:
-                ranges[name] = _least_squares(histograms[name], (low, high))
-    ranges |= table_range(graph) | truth_range(graph)
-    rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
-    count = len(next(iter(samples.values())))
-    return Calibration(rounded, count, source, digest(samples), observer)
+    """The ranges of all tensors by one observer, as `calibrations`."""
+    return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
 def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
@@ -153,6 +195,13 @@ def _least_squares(histogram: Array, span: Range) -> Range:
 
     candidates = [(span[0] * k / 100, span[1] * k / 100) for k in range(100, 19, -1)]
     return min(candidates, key=squared_error)
+
+
+def spread(samples: Samples, count: int) -> Samples:
+    """At most `count` samples, evenly spread."""
+    given = len(next(iter(samples.values())))
+    at = np.unique(np.linspace(0, given - 1, count).astype(int))
+    return {name: values[at] for name, values in samples.items()}
 
 
 def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:

@@ -127,13 +127,13 @@ def within_sqnr(
     cores: QuantGraph, network: QuantGraph, samples: Samples, older: QuantGraph | None = None
 ) -> tuple[QuantGraph, Fidelity]:
     """The network, with the cores' integers again for layers that were free to have others where
-    an output's SQNR is more than MOST_LOST_DB below the cores'; and its SQNR.
+    an output's SQNR is more than MOST_LOST_DB below the cores'; and the SQNR of its outputs.
 
     cores     the network with the cores' integers in all layers
     older     as with_engines has it
     Of the layers those return first whose own SQNR fell most: half of them at a time.
     """
-    reached = measure(network, samples)
+    reached = measure(network, samples, layers=False)
     kept = _by_name(older)
     free = [
         step.node.name
@@ -147,12 +147,12 @@ def within_sqnr(
     before = measure(cores, samples, layers=False)
     if _lost_db(before, reached) <= MOST_LOST_DB:
         return network, reached
-    own, other = measure(cores, samples).local, reached.local
+    own, other = measure(cores, samples).local, measure(network, samples).local
     free.sort(key=lambda name: (other[name] or 0.0) - (own[name] or 0.0))
     while free and _lost_db(before, reached) > MOST_LOST_DB:
         half = ceil_div(len(free), 2)
         network = _with_cores_integers(cores, network, free[:half])
-        free, reached = free[half:], measure(network, samples)
+        free, reached = free[half:], measure(network, samples, layers=False)
     return network, reached
 
 

@@ -22,7 +22,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value, real_node, run_real
-from myoedge.quantization.calibrate import Calibration, Samples, each_sample
+from myoedge.quantization.calibrate import Calibration, Samples, each_sample, spread
 from myoedge.quantization.formats import int16_cost_cycles, int16_groups
 from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.masked_ranges import counted, rows_of
@@ -88,7 +88,7 @@ def refine_precision(
     trial = Trial(network, _relative_noise(fidelity))
     if trial.noise.max(initial=0.0) <= noise_max:
         return network
-    few = _spread(samples, TRIAL_SAMPLES)
+    few = spread(samples, TRIAL_SAMPLES)
     apart = with_copies(network.graph, unlike_parts(network.graph, network.calibration.ranges))
     graph = equalized(apart, few)
     if graph is not network.graph:  # costs no cycles, or next to none
@@ -134,7 +134,7 @@ def int16_candidates(network: QuantGraph, samples: Samples) -> list[Candidate]:
     """Groups of tensors that could have 16 bits, with their noise for a few samples."""
     graph, ranges = network.graph, network.calibration.ranges
     groups = int16_groups(graph, network.params)
-    few = list(each_sample(_spread(samples, NOISE_SAMPLES)))
+    few = list(each_sample(spread(samples, NOISE_SAMPLES)))
     names = [measured_tensor(network, output) for output in dict.fromkeys(graph.outputs)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
     for real in (every_value(graph, sample) for sample in few):
@@ -146,13 +146,6 @@ def int16_candidates(network: QuantGraph, samples: Samples) -> list[Candidate]:
         Candidate(group, cost, square / np.maximum(signal, 1e-30))
         for group, cost, square in zip(groups, costs, noise, strict=True)
     ]
-
-
-def _spread(samples: Samples, count: int) -> Samples:
-    """At most `count` samples, evenly spread."""
-    given = len(next(iter(samples.values())))
-    at = np.unique(np.linspace(0, given - 1, count).astype(int))
-    return {name: values[at] for name, values in samples.items()}
 
 
 def picked_candidates(

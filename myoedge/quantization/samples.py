@@ -39,12 +39,14 @@ class Data:
     labels   int64 [samples], or [samples, frames]; None without
     source   for reports: "300 samples of calib.npz"
     renamed  name of the array that was taken for the only input, where it is another one; else ""
+    numbers  place of each sample in the file; None: they are all of it, in order
     """
 
     inputs: Mapping[str, Array]
     labels: Array | None
     source: str
     renamed: str = ""
+    numbers: Array | None = None
 
     @property
     def count(self) -> int:
@@ -257,10 +259,19 @@ def thin(data: Data, limit: int) -> Data:
     """At most `limit` samples, evenly spread over the data."""
     if data.count <= limit:
         return data
-    picked = np.linspace(0, data.count - 1, limit).round().astype(int)
+    return taken(data, np.linspace(0, data.count - 1, limit).round().astype(int), "of")
+
+
+def taken(data: Data, picked: Array, relation: str) -> Data:
+    """The samples at these places.
+
+    relation   to the source, for reports: "of"
+    """
     inputs = {name: x[picked] for name, x in data.inputs.items()}
     labels = None if data.labels is None else data.labels[picked]
-    return replace(data, inputs=inputs, labels=labels, source=f"{limit} of {data.source}")
+    numbers = picked if data.numbers is None else data.numbers[picked]
+    source = f"{len(picked)} {relation} {data.source}"
+    return replace(data, inputs=inputs, labels=labels, source=source, numbers=numbers)
 
 
 def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:

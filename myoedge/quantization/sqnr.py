@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class OutputFidelity:
 
     db           over all samples; None without signal
     samples_db   of each sample
+    numbers      places of the samples in the file; () for the first ones, in order
     agreement    share of frames whose largest element is where the float network has it; None
                  without an axis of classes
     is_passed_through   whether the output is elements of the inputs: no operator computes it
@@ -64,12 +65,16 @@ class OutputFidelity:
     samples_db: tuple[float | None, ...] = ()
     agreement: float | None = None
     is_passed_through: bool = False
+    numbers: tuple[int, ...] = ()
 
     @property
-    def worst_sample(self) -> int | None:
-        """Number of the sample with the lowest SQNR; None where none has a signal."""
-        found = [(db, at) for at, db in enumerate(self.samples_db) if db is not None]
-        return min(found)[1] if found else None
+    def worst_sample(self) -> tuple[int, float] | None:
+        """Place in the file and dB of the sample with the lowest SQNR; None where none has a
+        signal."""
+        numbers = self.numbers or range(len(self.samples_db))
+        pairs = zip(self.samples_db, numbers, strict=True)
+        db, number = min(((db, at) for db, at in pairs if db is not None), default=(0.0, -1))
+        return None if number < 0 else (number, db)
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,14 @@ class Fidelity:
         computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
+
+    def of_samples(self, numbers: Array | None) -> Fidelity:
+        """With the places of the samples in their file."""
+        if numbers is None:
+            return self
+        places = tuple(map(int, numbers))
+        outputs = {name: replace(x, numbers=places) for name, x in self.outputs.items()}
+        return replace(self, outputs=outputs)
 
     @property
     def worst_output(self) -> str | None:

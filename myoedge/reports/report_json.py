@@ -47,7 +47,10 @@ class Outcome:
     accuracy_float, accuracy_int8   shares of the labelled samples, 0 .. 1
     exact                           by rung: same integers as the reference, different, or not run
     params                          of the model as loaded; None counts them after folding
-    accuracy_source                 which samples were judged, for people
+    judged_on                       which samples SQNR and accuracies are of: "calibration"
+                                    samples or "held-out" ones
+    holdout                         of a build, None where no samples were held out
+    observers_db                    worst output of the samples that chose, by observer
     """
 
     model_name: str
@@ -57,7 +60,9 @@ class Outcome:
     exact: Mapping[str, bool | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     params: int | None = None
-    accuracy_source: str = "calibration samples"
+    judged_on: str = "calibration"
+    holdout: Mapping[str, Any] | None = None
+    observers_db: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
@@ -129,11 +134,11 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     """Keys of an output that say how near it is to the float network's; None: not measured."""
     of = None if fidelity is None else fidelity.outputs.get(tensor)  # a stream keeps states
-    at = None if of is None else of.worst_sample
+    worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
         "sqnr_db": None if of is None else decibels(of.db),
-        "worst_sample": at,
-        "worst_sample_db": None if of is None or at is None else decibels(of.samples_db[at]),
+        "worst_sample": worst,
+        "worst_sample_db": decibels(worst_db),
         "agreement": None if of is None else _rounded(of.agreement),
         "passed_through": None if of is None else of.is_passed_through,
     }
@@ -151,10 +156,15 @@ def _quantization(
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
         "accuracy_float": _rounded(outcome.accuracy_float),
         "accuracy_int8": _rounded(outcome.accuracy_int8),
-        "accuracy_source": None if outcome.accuracy_int8 is None else outcome.accuracy_source,
+        "accuracy_source": None
+        if outcome.accuracy_int8 is None
+        else f"{outcome.judged_on} samples",
         "samples": None if fidelity is None else len(fidelity.real),
+        "judged_on": None if fidelity is None else outcome.judged_on,
+        "holdout": outcome.holdout,
         "source": "integer reference against the float network",
         "calibration": describe_calibration(plan.quant.calibration),
+        "observers_db": {name: decibels(db) for name, db in outcome.observers_db.items()},
         "weakest": weakest,
     }
 

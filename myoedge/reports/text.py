@@ -163,7 +163,7 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
         notes = filter(None, (wording.points(report), q["accuracy_source"]))
         yield "accuracy", text.append(f"   {', '.join(notes)}", "dim")
     if q["sqnr_db"] is not None:
-        samples = wording.several(q["samples"], "calibration sample")
+        samples = wording.several(q["samples"], f"{q['judged_on']} sample")
         ports = streams.frame_ports(report, "outputs")
         where = wording.at_outputs(ports, q.get("sqnr_before", ()))
         yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}; {samples}")

@@ -296,7 +296,7 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
         rf"{name} \({db:.1f} dB, [^)]* in sample \d+[^)]*\)" for name, db in each.items()
     )
     told = re.sub(" +", " ", shown)
-    place = "before the softmax and the argmax; 64"
+    place = "before the softmax and the argmax; 13 held-out samples"
     assert re.search(f"at the worst of the outputs {listed}, {place}", told)
 
 
@@ -371,7 +371,7 @@ def test_project_file_gives_model_and_calibration(tmp_path: Path, small: Path) -
     assert ran.code == 0, ran.err
     assert ran.json["report"]["quantization"]["calibration"]["observer"] == "mse"
     graph = json.loads((tmp_path / "build/model-gap9/graph.json").read_text())
-    assert graph["calibration"]["count"] == 32
+    assert graph["calibration"]["count"] == 26  # a fifth is held out
 
 
 def test_report_against_another_build(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:

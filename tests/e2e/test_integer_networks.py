@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         return self.out(torch.where(mean > 0.01, mean, mean * 0.1))
 
 
-def samples(vocabulary: int, count: int = 24) -> dict[str, np.ndarray]:
+def samples(vocabulary: int, count: int = 40) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     shape = (count, 1, TOKENS)
     kept = np.arange(TOKENS) < rng.integers(4, TOKENS + 1, (count, 1, 1))

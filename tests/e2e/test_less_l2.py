@@ -77,7 +77,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def built(model: Path, folder: Path, l2: str) -> myoedge.Build:
     calib = np.random.default_rng(0).standard_normal((8, *SHAPE), np.float32)
-    return myoedge.build(model, calib=calib, output=folder, l2=l2, engine="cores")
+    return myoedge.build(model, calib=calib, output=folder, l2=l2, engine="cores", method="minmax")
 
 
 def network(model: Path) -> QuantGraph:

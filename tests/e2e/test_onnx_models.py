@@ -35,13 +35,12 @@ LONG = (
     "sleepecg_bigru",
 )  # to build
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
-# SQNR in dB by output, with min-max ranges: docs/real-networks.md, less what another NumPy's
-# rounding may move.
+# SQNR in dB by output: docs/real-networks.md, less what another NumPy's rounding may move.
 LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
-    "crepe_tiny": {"output": 38.0},
+    "crepe_tiny": {"output": 42.5},
     "fer_minixception": {"output": 32.0},
-    "metadrive_ppo": {"output": 44.0},
-    "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
+    "metadrive_ppo": {"output": 43.0},
+    "mtcnn_rnet": {"output0": 31.0, "output1": 29.0},
     "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
     "silero_vad_v6_16k": {"output": 37.5, "stateN": 28.0},
     "sleepecg_bigru": {"output": 47.5},
@@ -49,8 +48,8 @@ LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
 }
 LEAST_ON_NE16 = {  # dB of the integers of --engine auto, on the same single pair
     **LEAST,
-    "metadrive_ppo": {"output": 42.0},
-    "mtcnn_rnet": {"output0": 30.0, "output1": 35.0},
+    "crepe_tiny": {"output": 42.0},
+    "mtcnn_rnet": {"output0": 33.5, "output1": 34.0},
     "mp_blazeface_128": {"output0": 26.5, "output1": 20.0},
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
@@ -162,7 +161,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(name: str, folder: Path) -> Any:
     calib = calibration(name)
     model = MODELS / f"{name}.onnx"
-    return myoedge.build(model, target="gap9", calib=calib, output=folder / name)
+    return myoedge.build(model, target="gap9", calib=calib, output=folder / name, holdout=0.0)
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -187,7 +186,7 @@ ON_CORES = [x for x in BUILT if LEAST[str(x.values[0])] != LEAST_ON_NE16[str(x.v
 
 @pytest.mark.parametrize("name", ON_CORES)
 def test_close_on_the_cores(name: str) -> None:
-    cores = myoedge.quantize(MODELS / f"{name}.onnx", calib=calibration(name))
+    cores = myoedge.quantize(MODELS / f"{name}.onnx", calib=calibration(name), holdout=0.0)
     found = fidelity(cores.network, pairs(name))
     assert below(LEAST[name], found) == set(), found
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The observer of a network: the rule for ranges with which its outputs keep most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.graph.ir import Graph
+from myoedge.quantization.calibrate import Calibration, Samples, spread
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import measure
+
+METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins much
+TRIAL_SAMPLES = 16
+LEAST_GAIN_DB = 0.5  # less may be another choice of samples
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverChoice:
+    """A network whose ranges follow from the best of several observers.
+
+    worst_db   dB of the worst output for the samples that chose, by method
+    """
+
+    network: QuantGraph
+    worst_db: Mapping[str, float]
+
+
+def best_observer(
+    graph: Graph,
+    calibrations: Sequence[Calibration],
+    samples: Samples,
+    rules: Sequence[LayerRule],
+    enough_db: float,
+) -> ObserverChoice:
+    """The network by the calibration whose worst output has the highest SQNR.
+
+    samples   of the calibration; at most TRIAL_SAMPLES of them are run
+    enough_db of a network that gets no 16 bits
+    The first calibration stays where no other one wins LEAST_GAIN_DB, and where the best keeps less
+    than `enough_db`: 16 bits have steps enough for all values, and what is clipped stays lost.
+    """
+    networks = [quantize_graph(graph, calibration, rules) for calibration in calibrations]
+    if len(networks) == 1:
+        return ObserverChoice(networks[0], {})
+    few = spread(samples, TRIAL_SAMPLES)
+    found = [_worst_db(network, few) for network in networks]
+    best = max(range(len(found)), key=found.__getitem__)
+    chosen = best if found[best] >= max(found[0] + LEAST_GAIN_DB, enough_db) else 0
+    methods = [calibration.observer.method for calibration in calibrations]
+    return ObserverChoice(networks[chosen], dict(zip(methods, found, strict=True)))
+
+
+def _worst_db(network: QuantGraph, samples: Samples) -> float:
+    worst_db = measure(network, samples, layers=False).worst_db
+    return math.inf if worst_db is None else worst_db

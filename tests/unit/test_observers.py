@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The observer of a network, and samples that judge without choosing."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.holdout import split
+from myoedge.quantization.samples import Data
+from tests.conftest import save_exported
+
+METHODS = ("minmax", "percentile", "mse")
+SHAPE = (1, 2, 1024)
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv1d(2, 4, 3), nn.Tanh(), nn.Conv1d(4, 3, 1)).eval()
+
+
+@pytest.fixture(scope="module")
+def model(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("observers") / "model.pt2"
+    return save_exported(network, (torch.zeros(SHAPE),), place)
+
+
+def drawn(count: int, outlier: float) -> Array:
+    """Noise; one value in five thousand is so many times as large, where tanh is flat."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((count, *SHAPE))
+    return np.where(rng.random(x.shape) < 2e-4, outlier * x, x).astype(np.float32)
+
+
+def kept_db(network: nn.Module, quantized: myoedge.Quantized, x: Array) -> float:
+    """Against torch."""
+    with torch.no_grad():
+        real = network(torch.from_numpy(x[:, 0])).numpy()[:, None].astype(np.float64)
+    found = np.stack([outputs[0] for outputs in quantized.fidelity.integer])
+    return 10 * math.log10(np.sum(real**2) / np.sum((real - found) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("outlier", "least_gain_db", "chosen"), [(8.0, 1.0, "percentile"), (100.0, 3.0, "minmax")]
+)
+def test_the_observer_with_which_most_is_kept(
+    network: nn.Module, model: Path, outlier: float, least_gain_db: float, chosen: str
+) -> None:
+    """Ranges are not clipped where 16 bits follow: these have steps enough for outliers too."""
+    x = drawn(16, outlier)
+    alone = {
+        method: kept_db(network, myoedge.quantize(model, calib=x, method=method), x)
+        for method in ("percentile", "mse")
+    }
+    quantized = myoedge.quantize(model, calib=x)
+    tried = dict(quantized.observers_db)
+    minmax_db = tried.pop("minmax")
+    assert max(tried.values()) > minmax_db + least_gain_db
+    assert (max(tried.values()) > 23.0) == (chosen != "minmax")
+    assert quantized.network.calibration.observer.method == chosen
+    if chosen != "minmax":  # else 16 bits were given to what is told of
+        assert tried == pytest.approx(alone, abs=0.01)
+
+
+def test_a_named_observer_is_not_chosen(model: Path) -> None:
+    quantized = myoedge.quantize(model, calib=drawn(16, 8.0), method="percentile")
+    assert quantized.observers_db == {}
+    assert quantized.network.calibration.observer.method == "percentile"
+
+
+@pytest.mark.parametrize("count", [19, 20, 64])
+def test_samples_are_in_one_part(count: int) -> None:
+    x = np.arange(count, dtype=np.float32)[:, None]
+    parts = split(Data({"x": x}, np.arange(count), "calib.npz"))
+    assert parts.held_out is None or count >= 20
+    if parts.held_out is None:
+        assert count < 20
+        assert parts.judged is parts.calibration
+        return
+    both = [parts.calibration, parts.held_out]
+    assert [part.count for part in both] == {20: [16, 4], 64: [51, 13]}[count]
+    for part in both:
+        assert part.numbers is not None
+        assert part.labels is not None
+        np.testing.assert_array_equal(part.inputs["x"][:, 0], part.numbers)
+        np.testing.assert_array_equal(part.labels, part.numbers)
+    together = np.concatenate([part.inputs["x"][:, 0] for part in both])
+    np.testing.assert_array_equal(np.sort(together), x[:, 0])
+    held_out = parts.held_out.inputs["x"][:, 0]
+    assert held_out.tolist() != list(range(count - len(held_out), count))
+
+
+def test_held_out_samples_choose_nothing(network: nn.Module, model: Path) -> None:
+    """Ten times as large they leave every integer as it was, and are what is told of."""
+    x = drawn(30, 3.0)
+    plain = myoedge.quantize(model, calib=x)
+    numbers = plain.fidelity.outputs[plain.network.graph.outputs[0]].numbers
+    changed = x.copy()
+    changed[list(numbers)] *= 10
+    other = myoedge.quantize(model, calib=changed)
+    assert other.network.params == plain.network.params
+    assert other.observers_db == plain.observers_db
+    assert other.fidelity.worst_db is not None
+    expected = kept_db(network, other, changed[list(numbers)])
+    assert other.fidelity.worst_db == pytest.approx(expected, abs=0.01)
+
+
+def test_without_holdout_all_samples_do_both(model: Path) -> None:
+    quantized = myoedge.quantize(model, calib=drawn(30, 3.0), holdout=0.0)
+    assert quantized.network.calibration.count == 30
+    assert len(quantized.fidelity.integer) == 30
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.95, math.nan])
+def test_a_share_out_of_range_is_refused(model: Path, share: float) -> None:
+    with pytest.raises(MyoedgeError, match="E203"):
+        myoedge.quantize(model, calib=drawn(30, 3.0), holdout=share)
+
+
+def test_the_report_tells_both(model: Path, tmp_path: Path) -> None:
+    build = myoedge.build(model, calib=drawn(30, 3.0), output=tmp_path / "out", simulate=False)
+    told = build.report["quantization"]
+    assert told["holdout"] == {"samples": 6, "share": 0.2, "seed": 0}
+    assert (told["samples"], told["judged_on"]) == (6, "held-out")
+    assert told["calibration"]["samples"] == 24
+    assert set(told["observers_db"]) == set(METHODS)
+    assert build.report["outputs"][0]["worst_sample"] in range(30)
