@@ -122,6 +122,14 @@ def test_a_run_says_how_far_it_is(zoo: Zoo, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("[1/1] library/third: {'macs': 2500000")
 
 
+def test_rows_are_stored_by_name() -> None:
+    """Two people's rows then do not meet at the end of the file."""
+    text = record.stored({"b/net": FIGURES, "a/net": FIGURES})
+    assert list(json.loads(text)) == ["a/net", "b/net"]
+    kept = record.RECORDED.read_text()
+    assert kept == record.stored(json.loads(kept))
+
+
 class Sum(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.linalg.eigh(x)[0]

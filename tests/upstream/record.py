@@ -95,9 +95,14 @@ def package() -> str:
 
 def _record(found: Rows) -> None:
     """Figures and page, each in one step; an interruption in between leaves the rows to go on."""
-    _put(RECORDED, json.dumps(found, indent=1) + "\n")
+    _put(RECORDED, stored(found))
     _put(PAGE, pages.replaced(PAGE.read_text(), pages.head(*COLUMNS), cells(found)))
     UNFINISHED.unlink(missing_ok=True)
+
+
+def stored(found: Rows) -> str:
+    """Rows by name, as the page has them: those of two people do not meet at the end."""
+    return json.dumps(dict(sorted(found.items())), indent=1) + "\n"
 
 
 def _put(path: Path, text: str) -> None:
