@@ -185,8 +185,7 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
         terms.append(term)
     a, b = _operand(patch, factors, len(shape)), _operand(patch, terms, len(shape))
     if b is None:
-        first, rest = (_operand(patch, names, len(shape)) for names in (terms[:1], terms[1:]))
-        b = None if first is None or rest is None else patch.add("concat", first, rest, axis=0)
+        b = _after_the_first(patch, terms, shape)
     if a is None or b is None:
         return None
     steps = (len(nodes), *shape)
@@ -196,9 +195,18 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
     return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)
 
 
+def _after_the_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) -> str | None:
+    """[steps, *shape] of a first tensor and others, which differ from it and are alike."""
+    first, rest = (_operand(patch, some, len(shape)) for some in (names[:1], names[1:]))
+    if first is None or rest is None:
+        return None
+    return patch.add("concat", first, expand(patch, rest, (len(names) - 1, *shape)), axis=0)
+
+
 def _without_zeros(graph: Graph, node: Node) -> str:
     """A tensor, or what zeros are added to in it."""
-    for zeros, term in (node.inputs, node.inputs[::-1]) if node.op == "add" else ():
+    is_sum = node.op == "add" and "act" not in node.attrs
+    for zeros, term in (node.inputs, node.inputs[::-1]) if is_sum else ():
         if graph.is_const(zeros) and not graph.constants[zeros].any():
             return term
     return node.name
@@ -213,7 +221,8 @@ def _factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str] | 
         if factor:
             return factor, term
         product = made_by(graph, decayed, "mul")
-        for factor, h in () if product is None else (product.inputs, product.inputs[::-1]):
+        is_whole = product is not None and "act" not in product.attrs
+        for factor, h in (product.inputs, product.inputs[::-1]) if product and is_whole else ():
             zeros = not state and graph.is_const(h) and not graph.constants[h].any()
             if h == state or zeros:
                 return factor, term

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,31 @@ def test_states_that_something_else_reads_stay_steps() -> None:
             return h
 
     assert all(node.op != "scan" for node in prepared(Read()).nodes)
+
+
+class Repeated(nn.Module):
+    """h = f(h a) + b with one a and one b for all steps, from a state of its own."""
+
+    def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = torch.sigmoid(x[:, 0]), x[:, 1]
+        h = x[:, 2] - 0.5
+        for _ in range(STEPS):
+            h = self.act(h * a) + b
+        return h
+
+
+def test_terms_may_be_one_tensor() -> None:
+    ops = Counter(node.op for node in prepared(Repeated(lambda x: x)).nodes)
+    assert (ops["scan"], ops["mul"], ops["add"]) == (1, 0, 0)
+
+
+def test_states_of_products_with_a_fused_function_are_no_scan() -> None:
+    network = Repeated(torch.tanh)
+    graph = prepare(prepared(network))  # functions are fused from the first call on
+    x = torch.randn(1, STEPS, WIDTH)
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
