@@ -158,8 +158,9 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
     place = wording.at_outputs(ports, quantized.fidelity.final_functions)
     kind = f"{quantized.parts.judged_on} sample"
     judged = wording.several(len(quantized.fidelity.real), kind)
-    observer = quantized.network.calibration.observer.method
-    by_observer = wording.observers(observer, quantized.observers_db)
+    calibration = quantized.network.calibration
+    method, worst_db = calibration.observer.method, quantized.observers_db
+    by_observer = wording.observers(method, worst_db, calibration.count)
     lines = [f"\nSQNR      {total} {place}; {judged}, calibrated on {source} ({by_observer})"]
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))

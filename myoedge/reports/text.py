@@ -163,10 +163,9 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
         notes = filter(None, (wording.points(report), q["accuracy_source"]))
         yield "accuracy", text.append(f"   {', '.join(notes)}", "dim")
     if q["sqnr_db"] is not None:
-        samples = wording.several(q["samples"], f"{q['judged_on']} sample")
         ports = streams.frame_ports(report, "outputs")
         where = wording.at_outputs(ports, q.get("sqnr_before", ()))
-        yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}; {samples}")
+        yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}; {wording.judged(report)}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:
@@ -263,7 +262,7 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
     places = wording.layer_places(report)
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):
-            yield places[row["name"]], row["engine"], row["other_engine"]
+            yield places[row["name"]], wording.engine(row), row["other_engine"]
 
 
 def _engines(rows: Iterable[tuple[str, str, str]]) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
 from myoedge.operators.layer_names import places, told_apart
+from myoedge.quantization.observers import TRIAL_SAMPLES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report, dims
 
 KIB = 1024
@@ -82,19 +83,31 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 def calibrated(report: Report) -> str:
     """Source of the ranges: "calibrated on 3 example inputs (min-max)"."""
     q = report["quantization"]
-    told = observers(q["calibration"]["observer"], q.get("observers_db", {}))
-    return f"calibrated on {q['calibration']['source']} ({told})"
+    calibration = q["calibration"]
+    told = observers(calibration["observer"], q.get("observers_db", {}), calibration["samples"])
+    return f"calibrated on {calibration['source']} ({told})"
 
 
 OBSERVERS = {"minmax": "min-max", "mse": "least squares"}
 
 
-def observers(chosen: str, worst_db: Mapping[str, float | None]) -> str:
-    """The observer, and what others that were tried keep: "percentile: 30.1 dB; min-max 28.6, least
-    squares 29.0"; the name alone where none was tried."""
+def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
+    """The observer, and the dB of those that were tried: "percentile; tried on 16 of them: min-max
+    28.6 dB, percentile 30.1 dB"; the name alone where none was tried.
+
+    samples   of the calibration, of which some are tried
+    """
     name = OBSERVERS.get(chosen, chosen)
-    others = [f"{OBSERVERS.get(n, n)} {decibels(db)}" for n, db in worst_db.items() if n != chosen]
-    return f"{name}: {decibels(worst_db[chosen])}; {', '.join(others)}" if others else name
+    if len(worst_db) < 2:
+        return name
+    tried = ", ".join(f"{OBSERVERS.get(n, n)} {decibels(db)}" for n, db in worst_db.items())
+    return f"{name}; tried on {min(samples, TRIAL_SAMPLES)} of them: {tried}"
+
+
+def judged(report: Report) -> str:
+    """Samples that SQNR was measured with: "40 held-out samples"."""
+    q = report["quantization"]
+    return several(q["samples"], f"{q['judged_on']} sample")
 
 
 def on_examples(report: Report) -> bool:
@@ -203,7 +216,9 @@ def advice(report: Report) -> str:
         return f"{sentence}, which is good"
     if weakest["sqnr_local_db"] >= WEAK_DB:
         return sentence
-    return f"{sentence}; try another observer (percentile, mse) for it, or more calibration samples"
+    tried = report["quantization"].get("observers_db")
+    remedy = "--method percentile or mse, which few samples compared" if tried else "--method auto"
+    return f"{sentence}; try {remedy}, or more calibration samples"
 
 
 def shapes(ports: list[dict[str, Any]]) -> str:

@@ -296,6 +296,6 @@ def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> N
     assert on_ne16 == {"dense"}
     page, _, _ = (build.folder / "report.html").read_text().partition("<script")
     shown = re.sub(r"<[^>]*>", " ", page)  # neither titles nor the report in JSON
-    assert "cluster (ne16 needs one group, or one for each input, not 32 groups)" in shown
+    assert "cores (ne16 needs one group, or one for each input, not 32 groups)" in shown
     stored = json.loads((build.folder / "report.json").read_text())
     assert stored["layers"] == build.report["layers"]

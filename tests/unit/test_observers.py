@@ -16,6 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.holdout import split
 from myoedge.quantization.samples import Data
+from myoedge.reports.wording import advice, calibrated
 from tests.conftest import save_exported
 
 METHODS = ("minmax", "percentile", "mse")
@@ -134,3 +135,11 @@ def test_the_report_tells_both(model: Path, tmp_path: Path) -> None:
     assert told["calibration"]["samples"] == 24
     assert set(told["observers_db"]) == set(METHODS)
     assert build.report["outputs"][0]["worst_sample"] in range(30)
+    assert "; tried on 16 of them: min-max " in calibrated(build.report)
+    page, _, _ = (build.folder / "report.html").read_text().partition("<script")
+    assert page.count("6 held-out samples") == 2
+    assert "6 calibration samples" not in page
+    weakest = {"name": build.report["layers"][0]["name"], "sqnr_local_db": 12.0}
+    for tried, remedy in ((told["observers_db"], "--method percentile"), ({}, "--method auto")):
+        weak = {**told, "weakest": weakest, "observers_db": tried}
+        assert f"try {remedy}" in advice({**build.report, "quantization": weak})
