@@ -73,4 +73,40 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
 
 
-LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, pad_heads)
+@rewrites("conv")
+def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
+    """Taps at the ends of a kernel that read nothing but padding are left out, with the padding: of
+    3 x 3 taps over an image of one pixel one stays."""
+    x, weight, *bias = node.inputs
+    if not graph.is_const(weight):
+        return None
+    w, pads = graph.constants[weight], list(node.attrs["pads"])
+    for axis in range(1, w.ndim - 1):
+        taps, pads[axis - 1] = _taps_of_input(graph, node, axis)
+        w = w.take(taps, axis)
+    if w.shape == graph.shape(weight):
+        return None
+    attrs = {**node.attrs, "pads": tuple(pads)}
+    patch = GraphBuilder(graph, node)
+    return patch.last("conv", x, patch.constant(w), *bias, **attrs)
+
+
+def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[int, int]]:
+    """Taps of an axis without those at its ends whose windows all lie in the padding, and the
+    padding around these."""
+    taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
+    step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))
+    before, behind = node.attrs["pads"][axis - 1]
+    farthest = (graph.shape(node.name)[axis] - 1) * stride  # a window's start behind the first one
+    first = max(0, -(-(before - farthest) // step))
+    end = min(taps, -(-(length + before) // step))
+    cut = first * step, (taps - end) * step
+    if first >= end or cut[0] > before or cut[1] > behind:
+        return range(taps), (before, behind)
+    return range(first, end), (before - cut[0], behind - cut[1])
+
+
+LOWER: tuple[Rule, ...] = (
+    *(gather_reduced_axes, free_fixed_scale, split_concat, pad_heads),
+    drop_taps_of_padding,
+)
