@@ -42,7 +42,7 @@ LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
     "metadrive_ppo": {"output": 43.0},
     "mtcnn_rnet": {"output0": 31.0, "output1": 29.0},
     "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
-    "silero_vad_v6_16k": {"output": 37.5, "stateN": 28.0},
+    "silero_vad_v6_16k": {"output": 35.0, "stateN": 27.5},
     "sleepecg_bigru": {"output": 47.5},
     "rxn_albert_embeds": {"output": 27.5},
 }
