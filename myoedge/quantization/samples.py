@@ -263,14 +263,14 @@ def thin(data: Data, limit: int) -> Data:
 
 
 def taken(data: Data, picked: Array, relation: str) -> Data:
-    """The samples at these places.
+    """The samples at these places; of a part: "256 of 500 samples", not "256 of 400 of 500".
 
     relation   to the source, for reports: "of"
     """
     inputs = {name: x[picked] for name, x in data.inputs.items()}
     labels = None if data.labels is None else data.labels[picked]
     numbers = picked if data.numbers is None else data.numbers[picked]
-    source = f"{len(picked)} {relation} {data.source}"
+    source = f"{len(picked)} {relation} {data.source.removeprefix(f'{data.count} of ')}"
     return replace(data, inputs=inputs, labels=labels, source=source, numbers=numbers)
 
 

@@ -15,7 +15,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.holdout import split
-from myoedge.quantization.samples import Data
+from myoedge.quantization.samples import Data, thin
 from myoedge.reports.wording import advice, calibrated
 from tests.conftest import save_exported
 
@@ -98,6 +98,14 @@ def test_samples_are_in_one_part(count: int) -> None:
     np.testing.assert_array_equal(np.sort(together), x[:, 0])
     held_out = parts.held_out.inputs["x"][:, 0]
     assert held_out.tolist() != list(range(count - len(held_out), count))
+
+
+def test_samples_of_a_part_are_told_as_of_the_file() -> None:
+    data = Data({"x": np.zeros((500, 1), np.float32)}, None, "500 samples of calib.npz")
+    parts = split(data)
+    assert parts.calibration.source == "400 of 500 samples of calib.npz"
+    assert thin(parts.calibration, 256).source == "256 of 500 samples of calib.npz"
+    assert thin(data, 256).source == "256 of 500 samples of calib.npz"
 
 
 def test_held_out_samples_choose_nothing(network: nn.Module, model: Path) -> None:
