@@ -294,8 +294,8 @@ def _observers(options: Options, settings: Config) -> list[Observer]:
     if method not in METHODS:
         raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
     if options.percentile is not None and method != "percentile":
-        title = f"a percentile changes nothing with the method {method}"
-        raise MyoedgeError("E203", title, tries=["--method percentile"])
+        has, tries = {"needs": "percentile", "has": method}, ["--method percentile"]
+        raise MyoedgeError("E203", "a percentile needs its method", has, tries)
     if not 50.0 < percentile <= 100.0:
         facts = {"needs": "more than 50, at most 100", "has": percentile}
         raise MyoedgeError("E203", "the percentile is out of range", facts)

@@ -126,7 +126,12 @@ def fit(data: Data, graph: Graph) -> Data:
     Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
     E229 integers out of range.
     """
-    inputs = {name: _shaped(name, x, graph) for name, x in _matched(data, graph).items()}
+    matched = _matched(data, graph)
+    given = data.inputs if len(matched) == 1 else matched  # the only array may have another name
+    inputs = {
+        name: _shaped(name, x, graph, f"array {array}")
+        for array, (name, x) in zip(given, matched.items(), strict=True)
+    }
     counts = {name: len(x) for name, x in inputs.items()}
     if data.labels is not None:
         counts[LABEL] = len(data.labels)
@@ -190,14 +195,14 @@ def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
         raise MyoedgeError("E229", f"{title} holds integers out of range", facts, IN_RANGE)
 
 
-def _shaped(name: str, x: Array, graph: Graph) -> Array:
+def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
     shape, dtype = graph.shape(name), graph.tensors[name].dtype
     if dtype != "float32":
-        check_integers(graph, name, x, f"array {name}")
+        check_integers(graph, name, x, title)
     elif x.dtype.kind not in "fiu":
         raise MyoedgeError(
             "E214",
-            f"array {name} holds {x.dtype}",
+            f"{title} holds {x.dtype}",
             {"needs": "float32 (or other real numbers)", "has": str(x.dtype)},
             [f"{name}.astype(np.float32)"],
         )
@@ -206,7 +211,7 @@ def _shaped(name: str, x: Array, graph: Graph) -> Array:
     if not short and (x.ndim == 0 or x.shape[1:] != shape):
         raise MyoedgeError(
             "E213",
-            f"array {name} does not have the shape of the model's input",
+            f"{title} does not have the shape of the model's input",
             {"needs": f"[samples, {', '.join(map(str, window(shape)))}]", "has": list(x.shape)},
             ["the first axis counts samples; the others are the input's own"],
         )
@@ -216,7 +221,7 @@ def _shaped(name: str, x: Array, graph: Graph) -> Array:
         bad = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
         raise MyoedgeError(
             "E216",
-            f"array {name} holds NaN or infinite values, as float32",
+            f"{title} holds NaN or infinite values, as float32",
             {"first in sample": bad},
             FINITE,
         )

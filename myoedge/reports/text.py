@@ -259,10 +259,10 @@ def _layers(report: Report, width: int) -> Table:
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
     """(layer, its engine, why not the other) of shown layers that multiply, where there are two."""
-    places = wording.layer_places(report)
+    names = wording.layer_names(report)
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):
-            yield places[row["name"]], wording.engine(row), row["other_engine"]
+            yield names[row["name"]], wording.engine(row), row["other_engine"]
 
 
 def _engines(rows: Iterable[tuple[str, str, str]]) -> Table:

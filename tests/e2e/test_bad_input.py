@@ -95,7 +95,7 @@ def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -
     build = ("build", small / "model.pt2", "--calib")
     refused(run(*build, calib(wrong=good, more=good)), 2, "E212", "wrong, more")
     refused(run(*build, calib(wrong=good), "--strict"), 2, "W204", "wrong is taken for the input x")
-    refused(run(*build, calib(input=good[:, :, :, :5])), 2, "E213", "12")
+    refused(run(*build, calib(wrong=good[:, :, :, :5])), 2, "E213", "array wrong")
     refused(run(*build, calib(input=good.astype(np.complex64))), 2, "E214", "complex64")
     refused(run(*build, calib(input=good[:0])), 2, "E215")
     refused(run(*build, calib(input=np.full_like(good, np.nan))), 2, "E216")
