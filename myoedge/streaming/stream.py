@@ -172,10 +172,11 @@ def firmware_head(numbers: Sequence[int]) -> Array:
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """Frames for `passes` passes, repeated from the first one on where there are too few."""
+    """Frames for `passes` passes, repeated from the first one on where there are too few; without
+    states, which begin with 0."""
     times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
-    return {n: np.take(x, times, axes[n], mode="wrap") for n, x in frames.items()}
+    return {n: np.take(frames[n], times, axis, mode="wrap") for n, axis in axes.items()}
 
 
 def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:

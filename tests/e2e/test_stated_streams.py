@@ -65,7 +65,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
     seen = {"input": others[at], "state": in_floats(others)[1][at]}
     calib = {name: np.concatenate([x, seen[name]]) for name, x in calibration(NAME).items()}
     model, config = MODELS / f"{NAME}.onnx", folder / "myoedge.toml"
-    return myoedge.build(model, calib=calib, output=folder / "out", config=config, stream=True)
+    return myoedge.build(
+        model, calib=calib, output=folder / "out", config=config, stream=True, simulate=True
+    )
 
 
 @pytest.fixture(scope="module")
