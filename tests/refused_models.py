@@ -213,14 +213,6 @@ MODELS: Mapping[str, RefusedModel] = {
         FRAMES,
         constants={"axes": ints(2)},
     ),
-    "CumProd": refused(
-        "use Log, CumSum and Exp, of positive numbers",
-        "p = Sigmoid(x) y = CumProd(p, axis)",
-        "p = Sigmoid(x) l = Log(p) s = CumSum(l, axis) y = Exp(s)",
-        {"x": drawn(2, 3)},
-        constants={"axis": np.int64(1)},
-        opset=26,
-    ),
     "Hardmax": refused(
         "use ArgMax and OneHot",
         "y = Hardmax(x)",

@@ -201,12 +201,6 @@ REFUSED: Mapping[str, Refused] = {
     "istft": refused(
         "use F.conv_transpose1d of real and imaginary parts", _inverse, _overlapped, seeded(1, 64)
     ),
-    "cumprod": refused(
-        "use x.log().cumsum(dim).exp(), x being positive",
-        lambda x: x[..., :3].cumprod(-1),
-        lambda x: x[..., :3].log().cumsum(-1).exp(),
-        POSITIVE,
-    ),
     "cdist": refused(
         "use (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()",
         lambda x: torch.cdist(x, x.flip(1)),

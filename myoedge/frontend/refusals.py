@@ -163,7 +163,6 @@ INSTEAD = {
     "istft": "F.conv_transpose1d of real and imaginary parts, the inverse transform its weights",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
     "fft_": "n of at most 2,048 samples: shorter frames, or torch.stft",
-    "cumprod": "x.log().cumsum(dim).exp(), x being positive",
     "cdist": "(x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()",
     "grid_sampler": (
         "F.interpolate, or for a constant grid a product with the matrix of its weights, "

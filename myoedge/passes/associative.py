@@ -16,7 +16,8 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.graph.rewrite import Rewrite, made_by, rewrites
 from myoedge.numerics.arrays import Array
-from myoedge.operators.graph_builder import GraphBuilder, expand, slice_axis
+from myoedge.operators.graph_builder import GraphBuilder, expand
+from myoedge.operators.scan.import_rows import products
 
 FEWEST = 4  # steps
 NO_REST = (("", "", ""),)
@@ -72,7 +73,7 @@ def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
         return None
     patch, shape, axis = GraphBuilder(graph, node), graph.shape(node.name), halves.axis
     if x := _operands(patch, halves, "mul"):
-        return patch.same_as(patch.add("scan", *x, _only_first(patch, x[0], axis), axis=axis))
+        return patch.same_as(products(patch, x[0], axis))
     if x := _operands(patch, halves, "add"):
         return patch.same_as(patch.add("cumsum", *x, axis=axis))
     pair = [expand(patch, name, shape) for name in _operands(patch, halves, "scan")]
@@ -153,14 +154,6 @@ def _reduced(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
         ):
             return (x,)
     return ()
-
-
-def _only_first(patch: GraphBuilder, x: str, axis: int) -> str:
-    """The first step of a tensor, and zeros: a product begins with it."""
-    shape = [*patch.shape(x)]
-    shape[axis] -= 1
-    zeros = patch.constant(np.zeros(shape))
-    return patch.add("concat", slice_axis(patch, x, axis, 0, 1), zeros, axis=axis)
 
 
 def _is_only_first(graph: Graph, name: str) -> bool:

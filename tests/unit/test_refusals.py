@@ -45,7 +45,6 @@ MISSING: Mapping[str, Refused | Callable[[Tensor], Any]] = {
     "`grid_sample`": REFUSED["grid_sample"],
     "`fold`": REFUSED["fold"],
     "`MaxUnpool`": lambda x: F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2),
-    "`cumprod`": REFUSED["cumprod"],
     "`cummax`": REFUSED["other"],
     "`inv`": REFUSED["linalg"],
     "`solve`": lambda x: torch.linalg.solve(x[..., :6], x),

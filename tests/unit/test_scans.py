@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -217,3 +218,37 @@ def test_states_of_products_with_a_fused_function_are_no_scan() -> None:
     x = torch.randn(1, STEPS, WIDTH)
     found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((1, 3, 7), -1), ((2, 5), 0), ((2, 1, 4), 1)])
+def test_products_along_an_axis_are_a_scan(shape: tuple[int, ...], axis: int) -> None:
+    class Products(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(x).cumprod(axis)
+
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    graph = prepare(from_exported(torch.export.export(Products(), (x,))))
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, Products()(x).numpy(), rtol=1e-5, atol=1e-6)
+    assert [node.op for node in graph.nodes].count("scan") == (shape[axis] > 1)
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_products_of_onnx(tmp_path: Path, exclusive: int, reverse: int) -> None:
+    attrs = {"exclusive": exclusive, "reverse": reverse}
+    node = helper.make_node("CumProd", ["x", "axis"], ["y"], **attrs)
+    axis = numpy_helper.from_array(np.array(1, np.int64), "axis")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 5]) for n in "xy"]
+    made = helper.make_graph([node], "g", values[:1], values[1:], [axis])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 26)], ir_version=9)
+    save(model, tmp_path / "model.onnx")
+    graph = prepare(load_onnx(tmp_path / "model.onnx").graph)
+    x = np.random.default_rng(0).standard_normal((2, 5), np.float32)
+    found = run_real(graph, {"x": x})[graph.outputs[0]]
+    columns = x[:, ::-1] if reverse else x
+    expected = [
+        [math.prod(row[: at + 1 - exclusive]) for at in range(len(row))] for row in columns.tolist()
+    ]
+    wanted = np.array(expected)[:, ::-1] if reverse else np.array(expected)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)

@@ -34,7 +34,6 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "Concat of the old rows and the new ones": ("TensorScatter",),
     "Mul, AveragePool and Sqrt, which it is for p=2 but for the size of the window": ("LpPool",),
     "ReduceL1 or ReduceL2 over the last axes": ("GlobalLpPool",),
-    "Log, CumSum and Exp, of positive numbers": ("CumProd",),
     "ArgMax and OneHot": ("Hardmax",),
     "what it reads as an output, and do this on the host, behind the network": (
         "NonMaxSuppression", "Unique", "NonZero",

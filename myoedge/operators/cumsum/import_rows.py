@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of sums along an axis."""
+"""Import rows of sums along an axis, and the form that products share with them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from myoedge.operators.graph_builder import GraphBuilder, as_tuple, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 
 
-def summed(sums: Callable[[GraphBuilder, str, int], str]) -> Row:
+def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float = 0.0) -> Row:
     """ONNX's from the end with `reverse`; with `exclusive` up to the element before.
 
-    sums   (builder, tensor, axis) -> sums of all elements up to each
+    results   (builder, tensor, axis) -> sums, or products, of all elements up to each
+    neutral   that of no elements
     """
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -23,14 +24,14 @@ def summed(sums: Callable[[GraphBuilder, str, int], str]) -> Row:
         x = slice_axis(b, x, axis, *backwards) if a.get("reverse") else x
         if a.get("exclusive"):
             pads = tuple((int(d == axis), 0) for d in range(len(shape)))
-            x = slice_axis(b, b.add("pad", x, pads=pads, value=0.0), axis, 0, n)
-        y = sums(b, x, axis)
+            x = slice_axis(b, b.add("pad", x, pads=pads, value=neutral), axis, 0, n)
+        y = results(b, x, axis)
         return slice_axis(b, y, axis, *backwards) if a.get("reverse") else y
 
     return row
 
 
-cumsum = summed(lambda b, x, axis: b.add("cumsum", x, axis=axis))
+cumsum = cumulative(lambda b, x, axis: b.add("cumsum", x, axis=axis))
 
 ROWS = (
     ImportRow(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.cumsum.import_rows import summed
+from myoedge.operators.cumsum.import_rows import cumulative
 from myoedge.operators.elementwise.conditions import truth
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
@@ -69,7 +69,7 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """ONNX's with `exclusive`, up to the element before, is the sum without the element."""
-    y = str(summed(sums)(d, {**a, "exclusive": False}, out))
+    y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 
 

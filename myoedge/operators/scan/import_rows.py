@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of products along an axis, which are scans without terms but the first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.operators.cumsum.import_rows import cumulative
+from myoedge.operators.graph_builder import GraphBuilder, slice_axis
+from myoedge.operators.import_rows import ImportRow
+
+
+def products(b: GraphBuilder, x: str, axis: int) -> str:
+    """Products of all elements up to each along an axis: h_t = x_t h_(t-1), h_0 = x_0."""
+    shape = b.shape(x)
+    if shape[axis] < 2:
+        return x
+    rest = tuple(n - (d == axis) for d, n in enumerate(shape))
+    zeros = b.constant(np.zeros(rest, np.float32))
+    first = b.add("concat", slice_axis(b, x, axis, 0, 1), zeros, axis=axis)
+    return b.add("scan", x, first, axis=axis)
+
+
+ROWS = (
+    ImportRow(
+        "scan",
+        cumulative(products, 1.0),
+        "cumprod",
+        "CumProd(self, dim: ints, *, reverse=False, exclusive=False)",
+    ),
+)
