@@ -180,6 +180,8 @@ def test_the_last_layer_is_the_network_where_nothing_follows(usual: Report) -> N
     assert "The last layer's" not in page
     several = {**usual, "outputs": usual["outputs"] * 2}
     assert "The last layer's" not in unescape(report_html(several))
+    assert "SQNR at the worst output" in report_html(several)
+    assert "SQNR at the output" in report_html(usual)
 
 
 def test_weakest_layer_is_the_one_with_least_sqnr(usual: Report) -> None:
