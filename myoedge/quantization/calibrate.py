@@ -74,7 +74,7 @@ class Observed:
     """Values of every tensor over the samples.
 
     extremes     lowest and highest
-    histograms   BINS counts between the extremes, of every tensor or of none
+    histograms   BINS counts between the extremes, of tensors whose values these tell apart
     """
 
     extremes: Mapping[str, Range]
@@ -83,7 +83,7 @@ class Observed:
     def range(self, name: str, observer: Observer) -> Range:
         """The range of a tensor by an observer's rule."""
         span = self.extremes[name]
-        if observer.method == "minmax" or not span[1] > span[0]:
+        if observer.method == "minmax" or name not in self.histograms:
             return span
         if observer.method == "percentile":
             return _percentile(self.histograms[name], span, observer.percentile)
@@ -93,16 +93,22 @@ class Observed:
 def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
     """Runs the float network over the samples; a second time for histograms."""
     extremes = _extremes(graph, samples)
-    counts = {name: np.zeros(BINS, np.int64) for name in extremes if histograms}
+    binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
+    counts = {name: np.zeros(BINS, np.int64) for name in binned}
 
     def count_values(name: str, value: Array) -> None:
-        low, high = extremes[name]
-        if high > low:
-            counts[name] += np.histogram(value, BINS, (low, high))[0]
+        if name in counts:
+            counts[name] += np.histogram(value, BINS, extremes[name])[0]
 
     for sample in each_sample(samples) if histograms else ():
         run_real(graph, sample, count_values)
     return Observed(extremes, counts)
+
+
+def _has_bins(span: Range) -> bool:
+    """Whether float32 tells the edges of all bins apart: not where shares are summed up to one."""
+    edges = np.linspace(*span, BINS + 1, dtype=np.float32)
+    return bool(np.all(edges[:-1] < edges[1:]))
 
 
 def calibrations(

@@ -78,6 +78,22 @@ def test_a_named_observer_is_not_chosen(model: Path) -> None:
     assert quantized.network.calibration.observer.method == "percentile"
 
 
+class Sums(nn.Module):
+    """Means of shares that add up to one: each is 1/6, but for its last bit."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.softmax(1).mean(1)
+
+
+def test_a_range_of_neighbouring_floats_has_no_histogram(tmp_path: Path) -> None:
+    place = save_exported(Sums(), (torch.zeros(1, 6, 4),), tmp_path / "m.pt2")
+    samples = np.random.default_rng(0).standard_normal((4, 1, 6, 4), np.float32)
+    for method in METHODS:
+        network = myoedge.quantize(place, calib=samples, method=method).network
+        low, high = network.calibration.ranges[network.graph.outputs[0]]
+        assert low == pytest.approx(1 / 6, rel=1e-3) and high == pytest.approx(1 / 6, rel=1e-3)
+
+
 @pytest.mark.parametrize("count", [19, 20, 64])
 def test_samples_are_in_one_part(count: int) -> None:
     x = np.arange(count, dtype=np.float32)[:, None]
