@@ -36,7 +36,7 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
         "table": not attrs.get("chain"),
         "reshape": attrs.get("shape") == shape,
         "transpose": list(attrs.get("perm", ())) == sorted(attrs.get("perm", ())),
-        "slice": attrs.get("cuts") == tuple((0, n, 1) for n in shape),
+        "slice": [range(*cut) for cut in attrs.get("cuts", ())] == [range(n) for n in shape],
         "expand": attrs.get("shape") == shape,
         "concat": len(node.inputs) == 1,
     }

@@ -431,3 +431,9 @@ def test_layers_of_an_attention_say_what_they_make(width: int) -> None:
     assert linear == {*apart, "a.out_proj"}
     assert ("attention", "a") in paths
     assert {path for _, path in paths} > {"a.v"}
+
+
+def test_an_axis_of_one_is_not_turned_round() -> None:
+    """A slice backwards through one element is all of it."""
+    graph = prepare(imported(Net(lambda net, x: x.flip(1).tanh()), seeded(2, 1, 4)))
+    assert [node.op for node in graph.nodes] == ["table"]
