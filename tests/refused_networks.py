@@ -67,12 +67,6 @@ def _module(made: Module) -> nn.Module:
     return Net(lambda net, *xs: made(*xs))
 
 
-def _assigned(x: Tensor) -> Tensor:
-    y = x.clone()
-    y[..., ::2] = x[..., 1::2]
-    return y
-
-
 def _masked(x: Tensor) -> Tensor:
     y = x.clone()
     y[:, [0, 2], [3, 5]] = x[:, [1, 1], [1, 2]]
@@ -324,11 +318,6 @@ REFUSED: Mapping[str, Refused] = {
         "pad with a finite number below all that is there, F.pad(x, (1, 1), value=-10.0)",
         lambda x: F.max_pool1d(F.pad(x, (1, 1), value=-torch.inf), 3),
         lambda x: F.max_pool1d(F.pad(x, (1, 1), value=-10.0), 3),
-    ),
-    "stride": refused(
-        "join both by torch.stack([even, odd], -1).flatten(-2)",
-        _assigned,
-        lambda x: torch.stack([x[..., 1::2], x[..., 1::2]], -1).flatten(-2),
     ),
     "accumulate": refused(
         "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant",

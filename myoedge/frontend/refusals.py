@@ -268,6 +268,13 @@ def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
     )
 
 
+def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeError:
+    """E110 for an input without elements, as some write what is dynamic, or with far too many."""
+    facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
+    tries = ["export with an example input of the size the device sees"]
+    return MyoedgeError("E110", f"input {name} is of no size that can be built", facts, tries)
+
+
 KEEP_SHAPE = (
     "keep the shape: x * mask, or torch.where(mask, x, 0.0), in place of x[mask]; what values pick "
     "goes to the host, behind the network"

@@ -348,6 +348,12 @@ def test_inputs_of_types_that_nothing_reads(dtype: torch.dtype) -> None:
     assert str(dtype).removeprefix("torch.") in error.notice.title
 
 
+def test_inputs_without_elements() -> None:
+    error = of(lambda x: torch.cat([x, torch.ones(2, 3)], 1).tanh(), torch.ones(2, 0))
+    assert error.code == "E110"
+    assert error.notice.title == "input xs_0 is of no size that can be built"
+
+
 def test_what_is_no_tensor_is_no_constant() -> None:
     """torch.export never writes this call; an archive may."""
     ones = torch.ones(17)

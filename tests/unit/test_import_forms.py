@@ -57,6 +57,25 @@ def of_mask(x: Tensor) -> Tensor:
     return y
 
 
+def of_steps(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[:, ::2] += 1
+    y[:, 1::4, 1:16:7] = 0
+    return y
+
+
+def of_computed_mask(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[x > 0.5] = 0
+    return y
+
+
+def of_computed_rows(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[:, x[0, :, 3] < 0] = x[0, 0]
+    return y
+
+
 def of_row(x: Tensor) -> Tensor:
     y = x * 1.0
     y[:, 2] = x[:, 3] * 2
@@ -113,6 +132,15 @@ OTHERS_OF_TORCH: dict[str, tuple[Callable[..., Any], Tensor]] = {
     "select_scatter": (lambda x: torch.select_scatter(x, x[:, 0] * 2, 1, 3), X1),
     "number_into_slice": (lambda x: _written(x.tanh(), 0), X1),
     "tensor_into_slice": (lambda x: _written(x.tanh(), x[0, 0, 0]), X1),
+    "steps_of_slice": (lambda x: torch.slice_scatter(x, x[:, :3] * 2, 1, 0, 6, 2), X1),
+    "steps_and_end": (lambda x: torch.slice_scatter(x, x[..., :5] * 2, 2, 3, None, 3), X1),
+    "one_step": (lambda x: torch.slice_scatter(x, x[..., :1] * 2, 2, 1, 17, 16), X1),
+    "steps_added": (of_steps, X1),
+    "computed_mask": (of_computed_mask, X1),
+    "computed_rows": (of_computed_rows, X1),
+    "any": (lambda x: (x > 1).any(1).float(), X1),
+    "any_of_all": (lambda x: x * (x[:, 0] > 9).any(), X1),
+    "all": (lambda x: (x > -1).all(-1, keepdim=True) * x, X1),
     "slice_scatter": (lambda x: torch.slice_scatter(x, x[:, :2] * 2, 1, 3, 5), X1),
     "take_along": (
         lambda x: torch.take_along_dim(x, torch.tensor([3, 1, 3]).expand(2, 6, 3), 2), X1),

@@ -90,8 +90,8 @@ def test_a_range_of_neighbouring_floats_has_no_histogram(tmp_path: Path) -> None
     samples = np.random.default_rng(0).standard_normal((4, 1, 6, 4), np.float32)
     for method in METHODS:
         network = myoedge.quantize(place, calib=samples, method=method).network
-        low, high = network.calibration.ranges[network.graph.outputs[0]]
-        assert low == pytest.approx(1 / 6, rel=1e-3) and high == pytest.approx(1 / 6, rel=1e-3)
+        found = network.calibration.ranges[network.graph.outputs[0]]
+        assert found == pytest.approx((1 / 6, 1 / 6), rel=1e-3)
 
 
 @pytest.mark.parametrize("count", [19, 20, 64])

@@ -54,6 +54,22 @@ class Whole(nn.Module):
         return (y, *(last if isinstance(last, tuple) else (last,)))
 
 
+class Cells(nn.Module):
+    """Cells in a loop; the last one's input has no batch axis."""
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.lstm, self.gru = nn.LSTMCell(3, 4, bias), nn.GRUCell(4, 5, bias)
+        self.tanh, self.relu = nn.RNNCell(5, 2, bias), nn.RNNCell(5, 2, bias, "relu")
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        state, y = (h, torch.zeros(2, 4)), torch.zeros(2, 5)
+        for step in x.unbind(1):
+            state = self.lstm(step, state)
+            y = self.gru(state[0], y)
+        return state[1], y, self.tanh(y), self.relu(y[0])
+
+
 def imported(network: nn.Module, *inputs: Tensor) -> Graph:
     return from_exported(torch.export.export(network.eval(), inputs))
 
@@ -139,3 +155,14 @@ def test_projections(layers: int, both: bool, given: bool) -> None:
     assert [node.op for node in graph.nodes].count("lstm") == runs
     for mine, theirs in zip(values(graph, x, *first), network(x, *first), strict=True):
         np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_cells_are_layers_of_one_step(bias: bool) -> None:
+    torch.manual_seed(0)
+    network, given = Cells(bias), (torch.randn(2, 3, 3), torch.randn(2, 4))
+    graph = imported(network, *given)
+    real = run_real(graph, dict(zip(graph.inputs, (x.numpy() for x in given), strict=True)))
+    for name, wanted in zip(graph.outputs, network(*given), strict=True):
+        np.testing.assert_allclose(real[name], wanted.detach().numpy(), atol=1e-5)
+    assert {"lstm", "lstm_cell", "gru", "rnn_tanh", "rnn_relu"} <= {n.op for n in graph.nodes}

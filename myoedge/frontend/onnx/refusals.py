@@ -139,10 +139,3 @@ def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> Myo
         {"needs": "static shapes", "has": f"{name} [{', '.join(map(str, shape))}]"},
         [tool, "or export without dynamic axes, with an example of the size the device sees"],
     )
-
-
-def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeError:
-    """E110 for an input without elements, as some write what is dynamic, or with far too many."""
-    facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
-    tries = ["export with an example input of the size the device sees"]
-    return MyoedgeError("E110", f"input {name} is of no size that can be built", facts, tries)

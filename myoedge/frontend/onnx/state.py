@@ -22,7 +22,7 @@ from myoedge.frontend.onnx.fold import FLOATS, Value, array_of, type_name, value
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
-from myoedge.frontend.refusals import damaged, not_numbers
+from myoedge.frontend.refusals import damaged, not_numbers, wrong_size
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.softmax.masks import SURE
@@ -150,12 +150,12 @@ def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
         dims[0] = 1
     for axis, size in enumerate(dims):
         if size == 0:
-            raise onnx_refusals.wrong_size(name, dims, "at least 1 element")
+            raise wrong_size(name, dims, "at least 1 element")
         if isinstance(size, str) or size < 1:
             shown_dims = [shown(str(n)) if isinstance(n, str) else n for n in dims]
             raise onnx_refusals.dynamic(state.path, name, axis, shown_dims)
     if math.prod(map(int, dims)) > MOST_ELEMENTS:
-        raise onnx_refusals.wrong_size(name, dims, f"at most {MOST_ELEMENTS:,} elements")
+        raise wrong_size(name, dims, f"at most {MOST_ELEMENTS:,} elements")
     return tuple(int(size) for size in dims)
 
 

@@ -30,6 +30,7 @@ from myoedge.frontend.refusals import (
     not_numbers,
     short,
     unsupported,
+    wrong_size,
 )
 from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
 from myoedge.frontend.torch.in_place import give_anew, writes
@@ -263,6 +264,8 @@ def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) 
 
 def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
     shape = static(value.shape, node.name)
+    if 0 in shape:
+        raise wrong_size(node.name, shape, "at least 1 element")
     if value.dtype.is_floating_point:
         return builder.input(node.name, shape)
     builder.stem, dtype = node.name, type_of(value.dtype)

@@ -24,9 +24,9 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.integers.numbers import is_truth
 from myoedge.operators.layout.import_rows import picked
 
-INTERLEAVE = "join both by torch.stack([even, odd], -1).flatten(-2) in place of x[..., ::2] = even"
 ADD_BY_PRODUCT = "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant"
 BY_MASK = "write torch.where(mask, values, x), the mask a constant, the values as large as x"
 
@@ -88,10 +88,32 @@ def select_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def slice_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axis = a["dim"] % len(out)
-    start, stop, step = slice(a["start"], a["end"], a["step"]).indices(out[axis])
-    if step != 1:
-        raise Unsupported(f"writing into every element {step} of an axis", INTERLEAVE)
-    return replaced(d, a["self"], a["src"], axis, start) if stop > start else str(a["self"])
+    places = range(*slice(a["start"], a["end"], a["step"]).indices(out[axis]))
+    if not places:
+        return str(a["self"])
+    if places.step == 1:
+        return replaced(d, a["self"], a["src"], axis, places.start)
+    return _in_steps(d, a["self"], a["src"], axis, places)
+
+
+def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> str:
+    """x with a part in every n-th place of an axis: the first of each n elements; an end of fewer
+    elements for itself."""
+    step, rest = places.step, d.shape(x)[axis + 1 :]
+    groups = min(len(places), (d.shape(x)[axis] - places.start) // step)
+    if groups:
+        end = places.start + groups * step
+        shape = d.shape(x)[:axis]
+        block = reshape(d, slice_axis(d, x, axis, places.start, end), (*shape, groups, step, *rest))
+        firsts = slice_axis(d, part, axis, 0, groups)
+        firsts = _shaped(d, firsts, (*shape, groups, 1, *rest))
+        written = reshape(
+            d, replaced(d, block, firsts, axis + 1, 0), (*shape, groups * step, *rest)
+        )
+        x = replaced(d, x, written, axis, places.start)
+    if groups == len(places):
+        return x
+    return replaced(d, x, slice_axis(d, part, axis, groups, groups + 1), axis, places[-1])
 
 
 def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
@@ -112,13 +134,13 @@ def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
 
 
 def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Values in places that a constant mask names, or a constant list of one axis."""
+    """Values in places that a mask names, or a constant list of one axis."""
     if a["accumulate"]:
         raise Unsupported("index_put that adds", ADD_BY_PRODUCT)
     picks = [(axis, name) for axis, name in enumerate(a["indices"]) if name is not None]
+    if len(picks) == 1 and _is_mask(d, picks[0][1]):
+        return _masked(d, a, out, *picks[0])
     arrays = [weights(d, name, "an index") for _, name in picks]
-    if len(picks) == 1 and arrays[0].dtype == bool:
-        return _masked(d, a, out, picks[0][0], arrays[0])
     if len(picks) != 1 or arrays[0].ndim != 1:
         raise Unsupported("writing by lists on several axes", BY_MASK)
     axis, x, n = picks[0][0], str(a["self"]), out[picks[0][0]]
@@ -129,14 +151,24 @@ def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return x
 
 
-def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: Array) -> str:
+def _is_mask(d: GraphBuilder, index: str) -> bool:
+    known = d.constants.get(index)
+    return is_truth(d, index) if known is None else known.dtype == bool
+
+
+def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> str:
     """One value for all elements, or for all of a row, where the mask is true."""
-    rest = out[axis + mask.ndim :]
+    own = d.shape(mask)
+    rest = out[axis + len(own) :]
     value, shape = a["values"], d.shape(a["values"])
     if len(shape) > len(rest) and math.prod(shape[: len(shape) - len(rest)]) != 1:
         raise Unsupported("values of their own for each place of a mask", BY_MASK)
-    whole = mask.reshape(*mask.shape, *[1] * len(rest))
-    condition = d.constant(np.broadcast_to(whole, out[axis:]).astype(np.float32))
+    thin = (*own, *[1] * len(rest))
+    if mask in d.constants:
+        whole = np.broadcast_to(d.constants[mask].reshape(thin), out[axis:])
+        condition = d.constant(whole.astype(np.float32))
+    else:
+        condition = reshape(d, mask, thin)
     value = reshape(d, value, shape[len(shape) - len(rest) :]) if len(shape) > len(rest) else value
     return where(d, {"condition": condition, "self": value, "other": a["self"]}, out)
 

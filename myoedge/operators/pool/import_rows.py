@@ -10,6 +10,7 @@ from typing import Any
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import outer_inner
 from myoedge.operators.conv.windows import batched, pads_of, per_axis
+from myoedge.operators.elementwise.conditions import truth
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -98,7 +99,18 @@ def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) ->
     return row
 
 
+largest = reduction("max_pool")
 least = reduction("max_pool", [("neg",)], [("neg",)])
+
+
+def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Ones where an element is not 0."""
+    return str(largest(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
+
+
+def all_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Ones where no element is 0."""
+    return str(least(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
 def least_and_largest(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
@@ -195,6 +207,8 @@ ROWS = (
     ),
     ImportRow("max_pool", reduction("max_pool"), "amax max", f"ReduceMax{REDUCED}"),
     ImportRow("max_pool", least, "amin min", f"ReduceMin{REDUCED}"),
+    ImportRow("max_pool", any_of, "any any.dim any.dims"),
+    ImportRow("max_pool", all_of, "all all.dim all.dims"),
     ImportRow("max_pool", least_and_largest, "aminmax", all_results=True),
     ImportRow("max_pool", spatial_reduction("max_pool"), onnx="GlobalMaxPool(self)"),
     ImportRow("mean", reduction("mean"), "mean mean.dim", f"ReduceMean{REDUCED}"),

@@ -174,6 +174,26 @@ def aten(kind: str) -> Row:
     return row
 
 
+def cell(kind: str) -> Row:
+    """lstm_cell, gru_cell and those of plain layers: a layer of one step."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
+        w, r = (weights(d, a[name], "a recurrent cell's weight") for name in ("w_ih", "w_hh"))
+        given = (a["b_ih"], a["b_hh"])
+        biases = [
+            np.zeros(len(w), np.float32) if name is None else weights(d, name, "a cell's bias")
+            for name in given
+        ]
+        states = list(a["hx"]) if kind == "lstm" else [a["hx"]]
+        x = reshape(d, a["input"], (1, *d.shape(a["input"])))
+        made = run(d, kind, x, Weights(w, r, *biases), states, reverse=False)
+        after = [made.h] if made.c is None else [made.h, made.c]
+        found = tuple(reshape(d, name, d.shape(name)[1:]) for name in after)
+        return found if kind == "lstm" else found[0]
+
+    return row
+
+
 def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
     """The last states of all runs behind each other: h, of an LSTM c too."""
     h = concat(d, [run.h for run in runs], 0)
@@ -261,6 +281,10 @@ ROWS = (
     ImportRow("gates gru", aten("gru"), "gru.input", all_results=True),
     ImportRow("sums rnn_tanh", aten("rnn_tanh"), "rnn_tanh.input", all_results=True),
     ImportRow("sums rnn_relu", aten("rnn_relu"), "rnn_relu.input", all_results=True),
+    ImportRow("gates lstm lstm_cell", cell("lstm"), "lstm_cell", all_results=True),
+    ImportRow("gates gru", cell("gru"), "gru_cell"),
+    ImportRow("sums rnn_tanh", cell("rnn_tanh"), "rnn_tanh_cell"),
+    ImportRow("sums rnn_relu", cell("rnn_relu"), "rnn_relu_cell"),
     ImportRow(
         "gates lstm lstm_cell",
         onnx("lstm"),
