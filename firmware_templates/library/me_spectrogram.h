@@ -7,13 +7,15 @@
 
 #include <stdint.h>
 
+#include "me_math.h"
 #include "me_scale.h"
 
 /* lanes     signals side by side      length, hop   samples of a frame, and between frames
  * channels  of every lane the factor, offset and shift from the curve to results
+ * y_wide    results are int16, else int8
  * scratch   4 * length bytes a core */
 typedef struct {
-    int32_t lanes, length, hop, low, high;
+    int32_t lanes, length, hop, low, high, y_wide;
     const int32_t *window, *roots;
     const int16_t *order;
     const int16_t *curve;
@@ -24,11 +26,22 @@ typedef struct {
 /* x  int16 [samples][lanes]     y  [frames][lanes][length / 2 + 1] */
 typedef struct {
     const int16_t *x;
-    int8_t *y;
+    void *y;
     int32_t frames;
 } me_spectrogram_s16_tile;
 
-/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8. */
+/* A value of the curve as result i of a tile. */
+static inline void me_spectrogram_put(const me_spectrogram_s16_tile *tile, int32_t i, int32_t y_wide,
+                                      const me_channel *to, int32_t value, int32_t low, int32_t high)
+{
+    const int32_t q = me_min(me_max((value * to->mult + to->offset) >> to->shift, low), high);
+    if (y_wide)
+        ((int16_t *)tile->y)[i] = (int16_t)q;
+    else
+        ((int8_t *)tile->y)[i] = (int8_t)q;
+}
+
+/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8 or int16. */
 void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile);
 
 #endif

@@ -148,6 +148,18 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 
 
+# Functions that jump, elsewhere than at 0.
+JUMPS = frozenset(
+    (*COMPARISONS, "ceil", "floor", "frac", "hardshrink", "nan_to_num", "round", "threshold", "trunc")
+)
+
+
+def is_continuous(chain: Sequence[Call]) -> bool:
+    """Whether none of the chain's functions jumps, those inside sums and products too."""
+    inner = [p for _, *parameters in chain for p in parameters if isinstance(p, tuple)]
+    return all(name not in JUMPS for name, *_ in chain) and all(map(is_continuous, inner))
+
+
 def defaults(name: str) -> tuple[float, ...]:
     """Default parameters of a function, as in PyTorch."""
     return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()

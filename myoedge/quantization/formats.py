@@ -8,12 +8,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable
+from dataclasses import replace
 
-from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.operators.base import OPS, macs
+from myoedge.operators.interpreter import has_table
 
 NORMS = ("layer_norm", "rms_norm")
+TABLE_CYCLES = 3  # of a result of a table of 16 bits, roughly
 PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
+
+
+def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
+    """The graph in which the tables of these nodes, fused into an operator, are nodes behind it:
+    kernels with a table read and write 8 bits around it. `name.pre` is a tensor then."""
+    apart = [node for node in graph.nodes if has_table(node) and node.name in names]
+    if not apart:
+        return graph
+    tensors = {n.name + PRE: replace(graph.tensors[n.name], name=n.name + PRE) for n in apart}
+    split = {node.name: _apart(node) for node in apart}
+    nodes = tuple(part for node in graph.nodes for part in split.get(node.name, (node,)))
+    return replace(graph, nodes=nodes, tensors={**graph.tensors, **tensors})
+
+
+def _apart(node: Node) -> tuple[Node, Node]:
+    pre, attrs = node.name + PRE, {k: v for k, v in node.attrs.items() if k != "act"}
+    table = Node("table", (pre,), node.outputs, {"chain": node.attrs["act"]}, node.origin)
+    return node.but(outputs=(pre,), attrs=attrs), table
+
+
+def tables_apart(graph: Graph) -> frozenset[str]:
+    """Nodes whose tables are nodes behind their operator, `with_tables_apart`."""
+    tables = (node for node in graph.nodes if node.op == "table")
+    return frozenset(node.name for node in tables if node.inputs == (node.name + PRE,))
+
+
+def fused_tables(graph: Graph) -> frozenset[str]:
+    """Nodes with a table fused into them."""
+    return frozenset(node.name for node in graph.nodes if has_table(node))
 
 
 def residual_streams(graph: Graph) -> frozenset[str]:
@@ -86,7 +118,9 @@ def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     views = {node.name for node in made}.difference(node.name for node in producers)
     own = sum(math.prod(graph.shape(name)) for name in names if name not in views)
     products = sum(macs(node, *_shapes(graph, node)) for node in (*producers, *weighted))
-    return own + products / PRODUCTS_A_CYCLE
+    tables = (n for n in {n.name: n for n in (*made, *readers.values())}.values() if n.op == "table")
+    looked_up = sum(math.prod(graph.shape(node.name)) for node in tables)
+    return own + TABLE_CYCLES * looked_up + products / PRODUCTS_A_CYCLE
 
 
 def operand_names(node: Node) -> tuple[str, ...]:

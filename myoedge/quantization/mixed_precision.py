@@ -21,9 +21,14 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, every_value, real_node, run_real
+from myoedge.operators.interpreter import PRE, every_value, has_table, real_node, run_real
 from myoedge.quantization.calibrate import Calibration, Samples, each_sample, spread
-from myoedge.quantization.formats import int16_cost_cycles, int16_groups
+from myoedge.quantization.formats import (
+    fused_tables,
+    int16_cost_cycles,
+    int16_groups,
+    with_tables_apart,
+)
 from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_graph
@@ -131,8 +136,10 @@ def _with_int16(
 
 
 def int16_candidates(network: QuantGraph, samples: Samples) -> list[Candidate]:
-    """Groups of tensors that could have 16 bits, with their noise for a few samples."""
-    graph, ranges = network.graph, network.calibration.ranges
+    """Groups of tensors that could have 16 bits, with their noise for a few samples; of those
+    around tables as if these were nodes of their own."""
+    ranges = network.calibration.ranges
+    graph = with_tables_apart(network.graph, fused_tables(network.graph))
     groups = int16_groups(graph, network.params)
     few = list(each_sample(spread(samples, NOISE_SAMPLES)))
     names = [measured_tensor(network, output) for output in dict.fromkeys(graph.outputs)]
@@ -213,10 +220,21 @@ def _with_rounded(
         name = node.name
         if any(x in changed for x in node.inputs):
             inputs = [changed.get(x, real[x]) for x in node.inputs]
-            changed[name + PRE], changed[name] = real_node(node, inputs)
+            before, after = real_node(node, inputs)
+            changed[name] = _saturated(after, params.get(name))
+            if has_table(node):
+                changed[name + PRE] = before
         if name in group:
             changed[name] = _rounded(changed.get(name, real[name]), params[name])
     return changed
+
+
+def _saturated(x: Array, params: QuantParams | None) -> Array:
+    """Infinities, of a logarithm of 0 say, as integers hold them."""
+    if params is None or np.isfinite(x).all():
+        return x
+    low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))
+    return np.nan_to_num(x, posinf=float(high), neginf=float(low))
 
 
 def _rounded(x: Array, params: QuantParams) -> Array:

@@ -23,7 +23,7 @@ from myoedge.numerics.quant_params import QuantParams, quantize, range_params, s
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
-from myoedge.operators.elementwise.definition import make_table
+from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, at_border, has_table
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.formats import (
@@ -31,6 +31,7 @@ from myoedge.quantization.formats import (
     operand_names,
     residual_streams,
     shared_scale_groups,
+    with_tables_apart,
 )
 from myoedge.quantization.masked_ranges import Range, constants_of, swamped
 
@@ -100,10 +101,14 @@ def quantize_graph(
 ) -> QuantGraph:
     """Chooses scales (equal where an operator needs it) and every operator's integers.
 
-    int16   tensors of 16 bits besides residual streams
+    int16   tensors of 16 bits besides residual streams; a table fused into an operator is a node of
+            its own in the result where it reads or writes one of them
     Errors: E117 where an accumulator could leave int32 whatever is done.
     """
     params = choose_params(graph, calibration.ranges, int16)
+    digest = graph.digest
+    wide = {name.removesuffix(PRE) for name, q in params.items() if q.element_type == INT16}
+    graph = with_tables_apart(graph, wide)
     operands = dict.fromkeys(name for node in graph.nodes for name in operand_names(node))
     constants = {
         name: quantize(graph.constants[name], params[name])
@@ -122,7 +127,7 @@ def quantize_graph(
                 ["fewer products per output: smaller kernels, fewer channels, or groups"],
             )
     warnings = tuple(_weak_layers(graph, calibration.ranges))
-    network = QuantGraph(graph, params, steps, constants, calibration, graph.digest, warnings)
+    network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
 
@@ -255,7 +260,7 @@ RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
     "mult": {INT32: (-MULT_MAX, MULT_MAX)},
     "shift": {INT32: (0, SHIFT_MAX)},
     "table": {INT8: (INT8.low, INT8.high)},
-    "lut": {INT8: (INT8.low, INT8.high)},
+    "lut": {t: (t.low, t.high) for t in (INT8, INT16)},
 }
 
 

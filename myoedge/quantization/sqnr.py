@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, every_value, integer_step, run_integer
@@ -144,8 +145,15 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
     table fused into a layer."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
-    is_sigmoid = node is not None and node.attrs.get("act") == (("sigmoid",),)
+    is_sigmoid = node is not None and _last_function(node) == (("sigmoid",),)
     return name + PRE if is_sigmoid else name
+
+
+def _last_function(node: Node) -> Chain:
+    """The functions behind `name.pre`, fused into the operator or in a node of their own."""
+    apart = node.op == "table" and node.inputs[0] == node.name + PRE
+    chain: Chain = node.attrs["chain"] if apart else node.attrs.get("act", ())
+    return chain
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:
@@ -256,7 +264,7 @@ def _integers_of(
     name: str, values: Mapping[str, Array], steps: Mapping[str, QuantizedNode]
 ) -> Array:
     """Integers of a tensor, or of one before a table that is fused into a layer."""
-    if not name.endswith(PRE):
+    if name in values:
         return values[name]
     step = steps[name.removesuffix(PRE)]
     integers = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.elementwise.definition import make_table
+from myoedge.operators.elementwise.tables import make_table
 
 INF = math.inf
 Meaning = Callable[..., torch.Tensor]

@@ -12,7 +12,7 @@
  * radixes   of the stages, whose product is length / 2
  * scratch   8 * length bytes a core */
 typedef struct {
-    int32_t lanes, length, hop, low, high, stages;
+    int32_t lanes, length, hop, low, high, y_wide, stages;
     const int32_t *window, *roots;
     const int16_t *order, *radixes;
     const int16_t *curve;
@@ -22,7 +22,7 @@ typedef struct {
 
 typedef me_spectrogram_s16_tile me_spectrogram_mixed_s16_tile;
 
-/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8. */
+/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8 or int16. */
 void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op, const me_spectrogram_mixed_s16_tile *tile);
 
 #endif

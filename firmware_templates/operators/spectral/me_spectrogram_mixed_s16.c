@@ -55,11 +55,6 @@ static const int32_t *mixed_fourier(const me_spectrogram_mixed_s16_params *op, c
     return z;
 }
 
-static int8_t stored(const me_spectrogram_mixed_s16_params *op, const me_channel *to, int32_t value)
-{
-    return me_clip((value * to->mult + to->offset) >> to->shift, op->low, op->high);
-}
-
 void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op, const me_spectrogram_mixed_s16_tile *tile)
 {
     const int32_t lanes = op->lanes, half = op->length / 2, all = tile->frames * lanes;
@@ -67,12 +62,12 @@ void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op, const m
     for (int32_t i = begin; i < end; i++) {
         const int32_t frame = i / lanes, lane = i - frame * lanes;
         const int32_t *const z = mixed_fourier(op, tile->x + frame * op->hop * lanes + lane, op->scratch + ME_CORE() * 2 * op->length);
-        int8_t *const y = tile->y + i * (half + 1);
+        const int32_t at = i * (half + 1);
         for (int32_t k = 0; k <= half / 2; k++) {
             int32_t first, last;
             me_spectrum_pair(z, op->roots + 2 * k, half, k, op->curve, &first, &last);
-            y[half - k] = stored(op, op->channels + lane, last);
-            y[k] = stored(op, op->channels + lane, first);
+            me_spectrogram_put(tile, at + half - k, op->y_wide, op->channels + lane, last, op->low, op->high);
+            me_spectrogram_put(tile, at + k, op->y_wide, op->channels + lane, first, op->low, op->high);
         }
     }
 }

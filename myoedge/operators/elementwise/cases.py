@@ -67,8 +67,27 @@ def channel_slack(case: Any) -> float:
 
 
 def table(d: Draw) -> DrawnUse:
-    x, attrs = d.pick([d.shape(0, 5), (300,)]), {"chain": d.pick(CHAINS)}
-    return DrawnUse("table", attrs, (x,), "activated(chain, x0)", **d.common(1, act=False))
+    """Of 8 or 16 bits; lines between points of 16 bits stay below the function's own steps."""
+    x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick(CHAINS)
+    int16, common = d.pick([(), (0,)]), d.common(1, act=False)
+    text = "activated(chain, x0)"
+    return DrawnUse("table", {"chain": chain}, (x,), text, int16=int16, slack=line_slack, **common)
+
+
+def line_slack(case: Any) -> Any:
+    """Half a step of the points, and what a line between them leaves of the function: they are at
+    most |v| / 64 apart, which is a fourth of its second difference over as much; half counts, for
+    functions that turn there."""
+    if not case.wide:
+        return 0.0
+    x, y, v = case.params("x0"), case.target, case.data[0].astype(np.float64)
+    apart = np.where(np.abs(v) < 64, 0.0, np.abs(v) / 64)
+    far = [
+        np.stack([v - share * apart, v, v + share * apart]) * x.scale for share in (1.0, 0.5, 0.25)
+    ]
+    values = [np.nan_to_num(case.activated(case.attrs["chain"], z)) / y.scale for z in far]
+    limited = [np.clip(value, y.low - y.zero_point, y.high - y.zero_point) for value in values]
+    return 0.5 + np.max([np.abs(a - 2 * b + c) / 2 for a, b, c in limited], axis=0)
 
 
 def magnitude(d: Draw) -> DrawnUse:

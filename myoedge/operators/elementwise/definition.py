@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on elements: sums, differences and products of two, one factor per channel, tables."""
+"""Operators on elements: sums, differences and products of two, one factor per channel."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, lookup
-from myoedge.numerics.pointwise import Chain, evaluate
-from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import (
     OpDef,
@@ -215,36 +213,6 @@ PRELU = register(
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
         quantize=prelu_quantize,
         weights=(1,),
-    )
-)
-
-
-def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
-    real = (np.arange(-128, 128) - x.zero_point) * x.scale
-    value = evaluate(chain, real)
-    return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e290, 1e290)), y)
-
-
-def table_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8 through 256 entries."""
-    return lookup(x, step["lut"])
-
-
-TABLE = register(
-    OpDef(
-        name="table",
-        doc="any function of one number, 256 entries: activations, abs, square, exp, log, ...",
-        shape=same_shape,
-        nest=elementwise,
-        real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
-        integer=table_integer,
-        quantize=lambda inputs: QuantizedParams(
-            {}, {"lut": make_table(inputs.attrs["chain"], inputs.params(0), inputs.target)}
-        ),
-        kernels=on_cluster(flat.lookup),
-        permute_rule=same_attrs,
-        streaming_rule=broadcast_streaming_rule,
     )
 )
 

@@ -14,7 +14,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import Write, Writer, named, number
 
 # Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
-# float32 does not matter; for all others the 256 values are written down.
+# float32 does not matter; for all others the values at all integers of the input are written down.
 
 
 def clamp(w: Writer, x: str, low: float, high: float) -> str:
@@ -60,12 +60,13 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
         for function, *parameters in functions:
             y = NATIVE[function](w, y, *parameters)
         return y
-    # The float value at each of the 256 inputs; 0.0 where it is not a number.
-    real = (np.arange(-128, 128) - w.params[name].zero_point) * w.params[name].scale
+    # The float value at each of the 256 or 65,536 inputs; 0.0 where it is not a number.
+    x = w.params[name]
+    real = (np.arange(x.low, x.high + 1) - x.zero_point) * x.scale
     values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
     table = w.constant(np.clip(values, -1e30, 1e30).astype(np.float32), f"{w.label}/table")
     index = w.cast(w.integers[name], "int32")
-    return w.node("Gather", table, w.node("Add", index, w.constant(np.array(128, np.int32))))
+    return w.node("Gather", table, w.node("Add", index, w.constant(np.array(-x.low, np.int32))))
 
 
 def _along(w: Writer, step: QuantizedNode, index: int) -> str:

@@ -188,18 +188,26 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A table applied to all elements."""
-    n = math.prod(step.out)
+    """A function applied to all elements: by 256 entries, or by points of 16 bits."""
+    n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
-    x, y = (Operand(name, source, (n,), tuple(dims)) for name, source in (("x", 0), ("y", OUT)))
+    wide = step["lut"].dtype == np.int16
+    x_wide, y_wide = step["x_wide"] if wide else 0, step.element_type.size_bytes - 1
+    x = Operand("x", 0, (n,), tuple(dims), itemsize=1 + x_wide)
+    y = Operand("y", OUT, (n,), tuple(dims), itemsize=1 + y_wide)
+    fields = {name: step[name] for name in ("x_wide", "x_zero", "drop") if wide}
+
+    def elements(sizes: Sizes) -> Any:
+        return -(-math.prod(y.extents(sizes)) // cores)
+
     return TiledKernel(
-        function="me_table_s8",
+        function="me_table_s16" if wide else "me_table_s8",
         axes=axes,
         split=("i0",),
         operands=(x, Operand.whole("table", step["lut"]), y),
-        op={"table": "@table"},
+        op={**fields, **({"y_wide": y_wide} if wide else {}), "table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
-        work=lambda sizes: row_work(y, sizes, engine.cores, 4.0),
+        work=elements if wide else lambda sizes: row_work(y, sizes, cores, 4.0),
     )
 
 

@@ -61,7 +61,8 @@ def slack(case: Any) -> Array:
     around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
     steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
     lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)
-    return np.asarray(steps * lanes + 0.1)
+    # 16 bits: two points of a curve of 16 bits that has 1.25 times the range, and a factor of 15
+    return np.asarray(steps * lanes + (0.1 if case.target.element_type.bits == 8 else 3.5))
 
 
 def within_reach(case: Any, y: Array, scale: Array, offset: Array) -> Array:

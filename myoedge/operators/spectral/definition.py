@@ -26,7 +26,7 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import stored_bound
+from myoedge.operators.common_rules import always, stored_bound
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.spectral.fourier import (
     INT31,
@@ -158,14 +158,14 @@ def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
 
 
 def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int16 [T, *E] -> int8 [frames, *E, n / 2 + 1]."""
+    """x int16 [T, *E] -> int8 or int16 [frames, *E, n / 2 + 1]."""
     length = len(step["window"])
     cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)[:: step.attrs["hop"]]
     value = on_curve(step["curve"], *transformed(step, cut))
     lanes = value.reshape(len(value), -1, value.shape[-1])
     mult, offset, shift = (step[name][:, None] for name in ("mult", "offset", "shift"))
     y = np.clip((lanes * mult + offset) >> shift, step.low, step.high)
-    return np.asarray(y.reshape(step.out), np.int8)
+    return np.asarray(y.reshape(step.out), step.element_type.dtype)
 
 
 # ---- in tiles
@@ -175,7 +175,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Some frames at a time, all lanes of them."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step["window"])
-    mixed = is_mixed(length)
+    mixed, y_bytes = is_mixed(length), step.element_type.size_bytes
     names = ("window", "order", "roots", "curve", *(("radixes",) if mixed else ()))
     arrays: dict[str, Array] = {name: step[name] for name in names}
     last = [np.zeros(lanes, np.int32), *(step[name] for name in ("mult", "offset", "shift"))]
@@ -184,7 +184,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     operands = (
         Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), itemsize=2),
         *(Operand.whole(name, array) for name, array in arrays.items()),
-        Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ())),
+        Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ()), itemsize=y_bytes),
     )
     transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
     return TiledKernel(
@@ -198,6 +198,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "hop": step.attrs["hop"],
             "low": step.low,
             "high": step.high,
+            "y_wide": y_bytes - 1,
             **({"stages": len(step["radixes"])} if mixed else {}),
             **{name: f"@{name}" for name in arrays},
             "scratch": "@scratch",
@@ -227,6 +228,7 @@ SPECTROGRAM = register(
         products=spectrogram_products,
         multiplies=True,
         int16_inputs=(0,),
+        emits_int16=always,
         streaming_rule=spectrogram_streaming_rule,
     )
 )

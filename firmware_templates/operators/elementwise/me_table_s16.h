@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Functions of one number of 8 or 16 bits, operands in L1. Cores 0 .. 7 call the kernel together; each
+ * computes its share, and no barrier is inside.
+ */
+#ifndef ME_TABLE_S16_H
+#define ME_TABLE_S16_H
+
+#include <stdint.h>
+
+#define ME_TABLE_HALF 706 /* points of a sign: up to a magnitude of 2^16 */
+
+/* x_wide, y_wide: x, y are int16, else int8; drop: bits that entries have beyond results, 0 or 8
+ * table  of x of 8 bits an entry for each, the first for -128, and drop is 0; of 16 bits points at
+ *        magnitudes of x - x_zero, 0 .. 63 one each, then 64 an octave: ME_TABLE_HALF of positive
+ *        numbers, as many of negative ones */
+typedef struct {
+    int32_t x_wide, y_wide, x_zero, drop;
+    const int16_t *table;
+} me_table_s16_params;
+
+typedef struct {
+    const void *x;
+    void *y;
+    int32_t n;
+} me_table_s16_tile;
+
+/* Any function of n numbers of int8 or int16, y int8 or int16: between points along a line. */
+void me_table_s16(const me_table_s16_params *op, const me_table_s16_tile *tile);
+
+#endif
