@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS, macs
 from myoedge.operators.interpreter import has_table
 
 NORMS = ("layer_norm", "rms_norm")
-TABLE_CYCLES = 3  # of a result of a table of 16 bits, roughly
+TABLE_CYCLES = 5  # of a result of a table of 16 bits, roughly
 PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
 
 

@@ -115,11 +115,13 @@ def _with_int16(
 ) -> QuantGraph:
     """16 bits for more and more tensors until noise is below noise_max; else the best trial's.
 
-    Outputs come first: few samples do not show their range, and they cost next to nothing.
+    Outputs come first: few samples do not show their range, and they cost next to nothing. Those
+    that are measured before their last function win nothing.
     """
     network, best, trial = start.network, start, start
     candidates_left = int16_candidates(network, samples)
-    chosen = [c for c in candidates_left if set(c.names).intersection(network.graph.outputs)]
+    outputs = set(network.graph.outputs)
+    chosen = [c for c in candidates_left if outputs.intersection(c.names) and c.noise.any()]
     for _ in range(TRIALS_MAX):
         candidates_left = [candidate for candidate in candidates_left if candidate not in chosen]
         picked = picked_candidates(candidates_left, trial.noise, noise_max)

@@ -9,12 +9,12 @@
 
 #define ME_TABLE_HALF 706 /* points of a sign: up to a magnitude of 2^16 */
 
-/* x_wide, y_wide: x, y are int16, else int8; drop: bits that entries have beyond results, 0 or 8
- * table  of x of 8 bits an entry for each, the first for -128, and drop is 0; of 16 bits points at
- *        magnitudes of x - x_zero, 0 .. 63 one each, then 64 an octave: ME_TABLE_HALF of positive
- *        numbers, as many of negative ones */
+/* x_wide, y_wide: x, y are int16, else int8; one of them is int16
+ * table  of x of 8 bits an entry for each, the first for -128; of 16 bits points at magnitudes of
+ *        x - x_zero, 0 .. 63 one each, then 64 an octave, in steps of 2 of y's, or 1 / 128:
+ *        ME_TABLE_HALF of positive numbers, as many of negative ones */
 typedef struct {
-    int32_t x_wide, y_wide, x_zero, drop;
+    int32_t x_wide, y_wide, x_zero;
     const int16_t *table;
 } me_table_s16_params;
 

@@ -75,19 +75,20 @@ def table(d: Draw) -> DrawnUse:
 
 
 def line_slack(case: Any) -> Any:
-    """Half a step of the points, and what a line between them leaves of the function: they are at
-    most |v| / 64 apart, which is a fourth of its second difference over as much; half counts, for
-    functions that turn there."""
-    if not case.wide:
-        return 0.0
+    """A step of the points, and what a line between them leaves of the function: they are at most
+    |v| / 64 apart, which is a fourth of its second difference over as much; half counts, for
+    functions that turn there. A pole at 0 may have any value."""
     x, y, v = case.params("x0"), case.target, case.data[0].astype(np.float64)
-    apart = np.where(np.abs(v) < 64, 0.0, np.abs(v) / 64)
-    far = [
-        np.stack([v - share * apart, v, v + share * apart]) * x.scale for share in (1.0, 0.5, 0.25)
-    ]
-    values = [np.nan_to_num(case.activated(case.attrs["chain"], z)) / y.scale for z in far]
-    limited = [np.clip(value, y.low - y.zero_point, y.high - y.zero_point) for value in values]
-    return 0.5 + np.max([np.abs(a - 2 * b + c) / 2 for a, b, c in limited], axis=0)
+    v -= x.zero_point
+    if not case.wide and y.element_type.bits == 8:
+        return 0.0
+    apart = np.where(np.abs(v) < 64, 0.0, np.abs(v) / 64) * bool(case.wide)
+    function = partial(case.activated, case.attrs["chain"])
+    far = [np.stack([v - part, v, v + part]) for part in (apart, apart / 2, apart / 4)]
+    values = [np.nan_to_num(function(z * x.scale)) / y.scale for z in far]
+    limited = [np.clip(value, 2 * y.low - y.high, 2 * y.high - y.low) for value in values]
+    bent = np.max([np.abs(a - 2 * b + c) / 2 for a, b, c in limited], axis=0)
+    return bent + np.where((v == 0) & np.isinf(function(v)), np.inf, 1.0 if case.wide else 0.0)
 
 
 def magnitude(d: Draw) -> DrawnUse:

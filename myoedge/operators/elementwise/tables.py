@@ -33,15 +33,12 @@ from myoedge.operators.kernel import on_cluster
 DIRECT = 64  # magnitudes below it have points of their own, octaves above it as many
 TOP = DIRECT.bit_length() - 1
 HALF = DIRECT * 11 + 2  # ME_TABLE_HALF: points of a sign, up to a magnitude of 2**16
-FINER = 8  # bits of points beyond results of 8 bits
+ROOM = 1  # bits of points above a result's, for the last line before it saturates
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
     """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
-    return _stored(evaluate(chain, (np.arange(-128, 128) - x.zero_point) * x.scale), y)
-
-
-def _stored(values: Array, y: QuantParams) -> Array:
+    values = evaluate(chain, (np.arange(-128, 128) - x.zero_point) * x.scale)
     return quantize(np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)), y)
 
 
@@ -59,44 +56,35 @@ def points() -> Array:
 
 
 def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """256 entries between numbers of 8 bits; else what me_table_s16 reads, where results of 8 bits
-    have FINER bits more."""
+    """256 entries of what has 8 bits; else the points between which me_table_s16 draws lines: they
+    reach ROOM bits beyond the results."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
     if x.element_type == y.element_type == INT8:
         return QuantizedParams({}, {"lut": make_table(chain, x, y)})
-    drop = 16 - y.element_type.bits
-    fine = QuantParams(y.scale / (1 << drop), y.zero_point << drop, INT16)
-    if x.element_type == INT8:
-        at = np.arange(-128, 128) - x.zero_point
-    else:
-        at = np.concatenate([points(), -points()])
+    x_wide, drop = x.element_type == INT16, 16 - y.element_type.bits
+    at = np.concatenate([points(), -points()]) if x_wide else np.arange(-128, 128) - x.zero_point
     values = evaluate(chain, at * x.scale)
     values = np.where(np.isinf(values) & (at == 0), _near_0(chain, x.scale), values)
-    scalars = {"x_wide": int(x.element_type == INT16), "x_zero": x.zero_point, "drop": drop}
-    return QuantizedParams(scalars, {"lut": _stored(values, fine)})
+    steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
+    entries = np.rint(np.ldexp(steps, drop - ROOM if x_wide else 0))
+    lut = np.clip(entries, INT16.low, INT16.high).astype(np.int16)
+    scalars = {"x_wide": int(x_wide), "x_zero": x.zero_point}
+    return QuantizedParams(scalars, {"lut": lut})
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
-    table = step["lut"]
-    if table.dtype == np.int8:
-        return lookup(x, table)
-    found, rest, shift = _at(table.astype(np.int64), x, step)
-    bits = shift + step["drop"]
-    y = (found[0] * (1 << shift) + (found[1] - found[0]) * rest + (1 << bits >> 1)) >> bits
-    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
-
-
-def _at(table: Array, x: Array, step: QuantizedNode) -> tuple[tuple[Array, Array], Array, Array]:
-    """(the points below and above, steps from the one below, log2 of the steps between both)."""
     if x.dtype == np.int8:
-        entry, none = lookup(x, table), np.zeros(x.shape, np.int64)
-        return (entry, entry), none, none
-    v = x.astype(np.int64) - step["x_zero"]
+        return lookup(x, step["lut"])
+    table, v = step["lut"].astype(np.int64), x.astype(np.int64) - step["x_zero"]
     size = np.abs(v)
     shift = np.frexp(np.maximum(size, DIRECT).astype(np.float64))[1].astype(np.int64) - 1 - TOP
-    low = np.where(v < 0, HALF, 0) + (size >> shift) + DIRECT * shift
-    return (table[low], table[low + 1]), size & ((1 << shift) - 1), shift
+    at = np.where(v < 0, HALF, 0) + (size >> shift) + DIRECT * shift
+    part = (table[at + 1] - table[at]) * (size & ((1 << shift) - 1))
+    line = (table[at] * (1 << shift) + part) << ROOM
+    bits = shift + 16 - step.element_type.bits
+    y = (line + (1 << bits >> 1)) >> bits
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
 def _is_smooth(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_table_s16: functions of 8 and 16 bits against the operator's integer meaning, and that against
+the function."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
+from myoedge.operators.elementwise.tables import HALF, points
+from myoedge.operators.interpreter import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+
+KERNELS = ("me_table_s16",)
+TYPES = [pair for pair in itertools.product((INT8, INT16), repeat=2) if pair != (INT8, INT8)]
+ENDS = (0, 1, -1, 63, 64, 65, 127, 128, -128, -64, 255, 256, 16383, 16384, 32767, -32767, -32768)
+
+
+def step_of(chain: tuple[tuple[str], ...], x: QuantParams, y: QuantParams, n: int) -> QuantizedNode:
+    inputs = QuantizeInputs({"chain": chain}, ((n,),), (n,), (x,), y, (None,))
+    node = Node("table", ("x",), ("y",), {"chain": chain})
+    integers = OPS["table"].quantize(inputs)
+    return QuantizedNode(node, ("x",), ((n,),), (n,), integers, y.low, y.high, y.element_type)
+
+
+def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementType]) -> Case:
+    """Entries of any size, so that differences of neighbours are as large as 16 bits allow."""
+    x, y = kinds
+    zero = int(rng.integers(x.low, x.high + 1)) if rng.random() < 0.5 else 0
+    step = step_of((("tanh",),), QuantParams(2.0**-8, zero, x), QuantParams(2.0**-15, 0, y), n)
+    table = rng.choice([-32768, 32767, 0, 5], step["lut"].shape).astype(np.int16)
+    step = QuantizedNode(
+        step.node, ("x",), ((n,),), (n,), type(step.integers)(step.integers.scalars, {"lut": table}),
+        step.low, step.high, y,
+    )  # fmt: skip
+    ends = [value for value in ENDS if x.low <= value <= x.high]
+    drawn = rng.integers(x.low, x.high + 1, n) >> rng.integers(0, x.bits, n)
+    values = np.where(rng.random(n) < 0.2, rng.choice(ends, n), drawn).astype(x.dtype)
+    data = blob(table, values)
+    numbers = (step["x_wide"], y.bits // 16, step["x_zero"], *data.starts, n)
+    expected = integer_step(step, [values])
+    assert expected.dtype == y.dtype
+    return Case(f"{x} -> {y} {n}", numbers, data.data, expected.view(np.int8))
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(61)
+    return [case_of(rng, n, kinds) for kinds in TYPES for n in (1, 2, 7, 33, 400, 2048)]
+
+
+def measured() -> Case:
+    """Of 16 bits to 16; its cycles are in docs/performance.md."""
+    return case_of(np.random.default_rng(9), 8192, (INT16, INT16))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_functions_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("table_s16", KERNELS, cases, tmp_path))
+
+
+def test_points_are_every_number_up_to_127_and_64_an_octave_beyond() -> None:
+    at = points().tolist()
+    assert at[:128] == [*range(128)]
+    for octave in range(7, 16):
+        first = 64 * (octave - 5)
+        assert at[first : first + 64] == [2**octave + k * 2 ** (octave - 6) for k in range(64)]
+    assert len(at) == HALF
+    assert at[704] == 2**16
+
+
+# ---- precision, against the functions of math in float64
+
+SPANS = {  # range of x
+    "exp": (-8.0, 3.9), "gelu": (-6.0, 6.0), "log": (0.0, 20.0), "reciprocal": (0.0, 50.0),
+    "sqrt": (0.0, 100.0), "tanh": (-4.0, 4.0),
+}  # fmt: skip
+BY_MATH = {
+    "exp": math.exp, "gelu": lambda x: x * math.erfc(-x / math.sqrt(2)) / 2, "log": math.log,
+    "reciprocal": lambda x: 1 / x, "sqrt": math.sqrt, "tanh": math.tanh,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(SPANS))
+def test_results_have_12_bits_and_more(name: str) -> None:
+    """Over all inputs of the range but 0 where there is a pole: the largest error is below 2**-12 of
+    the largest result, which is where results saturate."""
+    low, high = SPANS[name]
+    x = QuantParams(max(-low, high) / 32767, 0, INT16)
+    every = np.arange(1 if low == 0.0 else -32767, 32768, dtype=np.int64)
+    real = every[(every * x.scale >= low) & (every * x.scale <= high)] * x.scale
+    wanted = np.array([BY_MATH[name](value) for value in real.tolist()])
+    y = QuantParams(float(np.abs(wanted).max()) / 32767, 0, INT16)
+    values = np.rint(real / x.scale).astype(np.int16)
+    found = integer_step(step_of(((name,),), x, y, len(values)), [values]) * y.scale
+    assert np.abs(found - wanted).max() < 2.0**-12 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", ["log", "reciprocal"])
+def test_a_pole_at_0_has_the_value_half_a_step_beside_it(name: str) -> None:
+    x, y = QuantParams(2.0**-10, 0, INT16), QuantParams(2.0**-3, 0, INT16)
+    zero: Array = np.zeros(1, np.int16)
+    found = integer_step(step_of(((name,),), x, y, 1), [zero])[0]
+    assert abs(found - BY_MATH[name](2.0**-11) / y.scale) <= 1.0  # points have steps of 2
+
+
+def test_functions_that_jump_stay_in_8_bits() -> None:
+    able = OPS["table"].accepts_int16
+    assert able is not None
+    for chain in ((("round",),), (("abs",), ("ge", 0.3)), (("product", (("lt", 1.0),), ()),)):
+        assert not able({"chain": chain}, [(3,)], (3,))
+    assert able({"chain": (("product", (("sigmoid",),), ()),)}, [(3,)], (3,))
