@@ -150,7 +150,17 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 
 # Functions that jump, elsewhere than at 0.
 JUMPS = frozenset(
-    (*COMPARISONS, "ceil", "floor", "frac", "hardshrink", "nan_to_num", "round", "threshold", "trunc")
+    (
+        *COMPARISONS,
+        "ceil",
+        "floor",
+        "frac",
+        "hardshrink",
+        "nan_to_num",
+        "round",
+        "threshold",
+        "trunc",
+    )
 )
 
 

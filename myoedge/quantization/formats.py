@@ -118,7 +118,9 @@ def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     views = {node.name for node in made}.difference(node.name for node in producers)
     own = sum(math.prod(graph.shape(name)) for name in names if name not in views)
     products = sum(macs(node, *_shapes(graph, node)) for node in (*producers, *weighted))
-    tables = (n for n in {n.name: n for n in (*made, *readers.values())}.values() if n.op == "table")
+    tables = (
+        n for n in {n.name: n for n in (*made, *readers.values())}.values() if n.op == "table"
+    )
     looked_up = sum(math.prod(graph.shape(node.name)) for node in tables)
     return own + TABLE_CYCLES * looked_up + products / PRODUCTS_A_CYCLE
 

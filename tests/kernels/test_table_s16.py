@@ -4,8 +4,8 @@ the function."""
 
 from __future__ import annotations
 
-import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,15 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.tables import HALF, points
 from myoedge.operators.interpreter import integer_step
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.formats import int16_groups, with_tables_apart
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import measure
 from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.qdq_cases import network
 
 KERNELS = ("me_table_s16",)
-TYPES = [pair for pair in itertools.product((INT8, INT16), repeat=2) if pair != (INT8, INT8)]
+TYPES = ((INT8, INT16), (INT16, INT8), (INT16, INT16))
 ENDS = (0, 1, -1, 63, 64, 65, 127, 128, -128, -64, 255, 256, 16383, 16384, 32767, -32767, -32768)
 
 
@@ -38,10 +43,7 @@ def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementT
     zero = int(rng.integers(x.low, x.high + 1)) if rng.random() < 0.5 else 0
     step = step_of((("tanh",),), QuantParams(2.0**-8, zero, x), QuantParams(2.0**-15, 0, y), n)
     table = rng.choice([-32768, 32767, 0, 5], step["lut"].shape).astype(np.int16)
-    step = QuantizedNode(
-        step.node, ("x",), ((n,),), (n,), type(step.integers)(step.integers.scalars, {"lut": table}),
-        step.low, step.high, y,
-    )  # fmt: skip
+    step = replace(step, integers=replace(step.integers, arrays={"lut": table}))
     ends = [value for value in ENDS if x.low <= value <= x.high]
     drawn = rng.integers(x.low, x.high + 1, n) >> rng.integers(0, x.bits, n)
     values = np.where(rng.random(n) < 0.2, rng.choice(ends, n), drawn).astype(x.dtype)
@@ -92,8 +94,8 @@ BY_MATH = {
 
 @pytest.mark.parametrize("name", sorted(SPANS))
 def test_results_have_12_bits_and_more(name: str) -> None:
-    """Over all inputs of the range but 0 where there is a pole: the largest error is below 2**-12 of
-    the largest result, which is where results saturate."""
+    """Over all inputs of the range but 0 where there is a pole: the largest error is below 2**-12
+    of the largest result, which is where results saturate."""
     low, high = SPANS[name]
     x = QuantParams(max(-low, high) / 32767, 0, INT16)
     every = np.arange(1 if low == 0.0 else -32767, 32768, dtype=np.int64)
@@ -111,6 +113,24 @@ def test_a_pole_at_0_has_the_value_half_a_step_beside_it(name: str) -> None:
     zero: Array = np.zeros(1, np.int16)
     found = integer_step(step_of(((name,),), x, y, 1), [zero])[0]
     assert abs(found - BY_MATH[name](2.0**-11) / y.scale) <= 1.0  # points have steps of 2
+
+
+def test_a_function_fused_into_a_layer_stands_apart_where_16_bits_are() -> None:
+    """Of a logarithm behind a linear layer: 16 bits before it, behind it, or none."""
+    rng = np.random.default_rng(3)
+    x, weight = rng.uniform(0, 1, (8, 4, 6)).astype(np.float32), rng.uniform(0, 1, (5, 6))
+    node = Node("linear", ("x", "w"), ("y",), {"act": (("log",),)})
+    graph = network([node], {"x": (4, 6)}, {"w": weight.astype(np.float32)})
+    calibration = calibrate(graph, {"x": x}, Observer(), "test")
+    found = {}
+    for names in ((), ("y.pre",), ("y",), ("y.pre", "y")):
+        q = quantize_graph(graph, calibration, (), frozenset(names))
+        found[names] = measure(q, {"x": x}).worst_db or 0.0
+        assert [step.node.op for step in q.steps] == (["linear", "table"] if names else ["linear"])
+        assert {s.node.name for s in q.steps if s.element_type == INT16} == {*names}
+        assert q.digest == graph.digest
+    assert found["y.pre", "y"] > found[()] + 1.0
+    assert int16_groups(with_tables_apart(graph, ["y"]), q.params) == [("y.pre",), ("y",)]
 
 
 def test_functions_that_jump_stay_in_8_bits() -> None:

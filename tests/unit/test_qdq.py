@@ -24,7 +24,7 @@ from myoedge.codegen.qdq import qdq_model
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.pointwise import FUNCTIONS, evaluate
+from myoedge.numerics.pointwise import FUNCTIONS, Chain, evaluate
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.elementwise.qdq import NATIVE
@@ -33,8 +33,11 @@ from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.operators.pool.qdq import regular as regular_grid
 from myoedge.passes import prepare
 from myoedge.plan.plan import Plan
-from myoedge.quantization.scales import LayerRule
+from myoedge.plan.schedule import make_plan
+from myoedge.quantization.calibrate import Calibration
+from myoedge.quantization.scales import LayerRule, quantize_graph
 from myoedge.quantization.sqnr import Noise, measure, quantized_inputs, real_values
+from myoedge.targets import find_chip
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import thinned
 from tests.qdq_cases import (
@@ -94,6 +97,20 @@ def test_an_operator_agrees_within_one_step(op: str, part: int) -> None:
         most = STEPS.get(op) or allowed(plan.quant.steps[-1].table)
         share = SHARES.get(op, 0.0)
         assert worst_step(plan, rng, share=share) <= most, (number, case[:2])
+
+
+@pytest.mark.parametrize("chain", [(("tanh",),), (("log",),), (("affine", 2.0, 1.0), ("sqrt",))])
+def test_a_function_of_16_bits_agrees_within_2_to_the_minus_12(chain: Chain) -> None:
+    """Written as a function or as its values at 65,536 integers; not at the pole."""
+    node = Node("table", ("x",), ("y",), {"chain": chain})
+    graph = network([node], {"x": (16384,)}, {})
+    calibration = Calibration({"x": (0.0, 8.0), "y": (-12.0, 5.0)}, 1, "test", "")
+    q = quantize_graph(graph, calibration, (), frozenset("xy"))
+    plan, x = make_plan(q, find_chip("host")), np.arange(1, 32768, 2, dtype=np.int16)
+    ours = real_values(q, "y", run_integer(q.steps, q.constants, {"x": x})["y"])
+    theirs = session(checked(plan)).run(None, {"x": dequantize(x, q.params["x"])})[0]
+    assert np.abs(ours - theirs).max() < 12.0 * 8.0 * 2.0**-12
+    assert np.ptp(ours) > 1.0
 
 
 def every_input(plan: Plan) -> tuple[Array, Array]:
