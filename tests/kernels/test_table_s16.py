@@ -60,7 +60,7 @@ def every_case() -> list[Case]:
 
 
 def measured() -> Case:
-    """Of 16 bits to 16; its cycles are in docs/performance.md."""
+    """Numbers of 16 bits to 16; cycles are in docs/performance.md."""
     return case_of(np.random.default_rng(9), 8192, (INT16, INT16))
 
 
@@ -116,7 +116,7 @@ def test_a_pole_at_0_has_the_value_half_a_step_beside_it(name: str) -> None:
 
 
 def test_a_function_fused_into_a_layer_stands_apart_where_16_bits_are() -> None:
-    """Of a logarithm behind a linear layer: 16 bits before it, behind it, or none."""
+    """A logarithm behind a linear layer: 16 bits before it, behind it, or none."""
     rng = np.random.default_rng(3)
     x, weight = rng.uniform(0, 1, (8, 4, 6)).astype(np.float32), rng.uniform(0, 1, (5, 6))
     node = Node("linear", ("x", "w"), ("y",), {"act": (("log",),)})

@@ -67,7 +67,7 @@ def channel_slack(case: Any) -> float:
 
 
 def table(d: Draw) -> DrawnUse:
-    """Of 8 or 16 bits; lines between points of 16 bits stay below the function's own steps."""
+    """Functions of 8 or 16 bits."""
     x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick(CHAINS)
     int16, common = d.pick([(), (0,)]), d.common(1, act=False)
     text = "activated(chain, x0)"

@@ -198,7 +198,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     fields = {name: step[name] for name in ("x_wide", "x_zero") if wide}
 
     def elements(sizes: Sizes) -> Any:
-        """Of one core; entries take a third of the time of points."""
+        """Elements of one core; entries take a third of the time of points."""
         return -(-math.prod(y.extents(sizes)) // cores) / (1 if x_wide else 3)
 
     return TiledKernel(
