@@ -22,7 +22,7 @@ from tests.ops.case import oracle_value
 WRITTEN_OUT = {
     "affine", "attention", "embedding", "gates", "gather", "group_norm", "gru",
     "integer_compare", "integer_compare_constant", "lstm", "lstm_cell", "resize", "rnn_relu",
-    "rnn_tanh", "sums", "take", "variance",
+    "rnn_tanh", "scan", "sums", "take", "variance",
 }  # fmt: skip
 IMPORTED = sorted(op for op in {*drawn_uses()} - WRITTEN_OUT if CALLS[op])
 
