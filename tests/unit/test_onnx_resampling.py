@@ -57,6 +57,15 @@ def test_resizing_means_what_onnxruntime_says(
     agrees(model([made], {"x": (1, 2, 8, 15)}, constants=constants, opset=19), tmp_path)
 
 
+@pytest.mark.parametrize("scale", [0.6, 0.7, 1.1, 2.5])
+def test_nearest_elements_are_found_in_float32(scale: float, tmp_path: Path) -> None:
+    """As torch and onnxruntime do: 3 / 0.6 is 5 there, and 4.9999998 in float64."""
+    way = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    made = node("Resize", "x - s", "y", mode="nearest", axes=[2], **way)
+    constants = {"s": np.array([scale], np.float32)}
+    agrees(model([made], {"x": (1, 2, 41)}, constants=constants, opset=19), tmp_path)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 def test_a_region_is_resized_and_padded(mode: str, tmp_path: Path) -> None:
     way = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 3.5}

@@ -74,8 +74,9 @@ PLACES: Mapping[str, Callable[[ResizedAxis, Array], Array]] = {
 
 
 def nearest(axis: ResizedAxis, rounding: str) -> Array:
-    """int64 [wanted]: the element of every result; rounding is nearest_mode of ONNX."""
-    place = axis.places()
+    """int64 [wanted]: the element of every result, by places in float32 as in onnxruntime; rounding
+    is nearest_mode of ONNX."""
+    place = axis.places().astype(np.float32)
     low, up = np.floor(place), np.floor(place + 0.5)
     ties = place - low == 0.5
     found = {
