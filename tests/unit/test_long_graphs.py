@@ -14,6 +14,7 @@ from types import FrameType
 
 import numpy as np
 import pytest
+import torch
 
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
@@ -152,8 +153,6 @@ def test_a_chunk_is_read_without_a_copy_of_its_array() -> None:
 
 
 def test_twice_the_calls_of_a_file_are_twice_the_work_of_loading(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-
     def saved(count: int) -> Path:
         layers = [(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True)) for _ in range(count)]
         network = torch.nn.Sequential(*(module for pair in layers for module in pair))
