@@ -162,7 +162,10 @@ def run_quantize(options: Options) -> Quantized:
         network, fidelity = within_sqnr(cores, network, choosing, options.reuse)
         judge = partial(_judged, parts=parts)
         if options.reuse is None:  # else what the older build chose stays
-            again = partial(_again, calibrated, cores.calibration.observer)
+            observer = cores.calibration.observer
+
+            def again(equalized: Graph) -> Calibration:
+                return calibrated(equalized, [observer])[0]
 
             def refine(aim_db: float) -> tuple[QuantGraph, Fidelity]:
                 refined = refine_precision(network, fidelity, choosing, again, rules, aim_db)
@@ -174,21 +177,11 @@ def run_quantize(options: Options) -> Quantized:
         else:
             fidelity = judge(network)
         judged = _accuracies(network, parts.judged)
-    quantized = Quantized(
-        model, given, network, fidelity, *judged, warnings, times_s, options.reuse, parts
-    )
-    quantized = replace(quantized, observers_db=choice.worst_db)
+    told = (network, fidelity, *judged, warnings, times_s, options.reuse, parts, choice.worst_db)
+    quantized = Quantized(model, given, *told)
     weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
     noted = [*weak, *unjudged(network.graph, given, judged)]
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
-
-
-def _again(
-    calibrated: Callable[[Graph, Sequence[Observer]], list[Calibration]],
-    observer: Observer,
-    graph: Graph,
-) -> Calibration:
-    return calibrated(graph, [observer])[0]
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
@@ -212,6 +205,8 @@ def _refined(
     needs_db = -math.inf if asked is None else configuration.decibels(asked)
     tried, less_db = list[tuple[QuantGraph, Fidelity]](), 0.0
     for aim_db in (AIM_DB, needs_db, None):
+        if aim_db is None and not less_db:  # the same network again
+            break
         refined, chosen = refine(needs_db + less_db if aim_db is None else aim_db)
         judged = judge(refined)
         tried.append((refined, judged))

@@ -32,15 +32,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     *around, n, channels = step.out
     batch, states = math.prod(around), step.shapes[2][-1]
     filled = round_up(states, BLOCK)
-    lane, channel = (("b", 1),), (("d", 1),)
-    rows: tuple[Dim, ...] = (lane, (), channel)
-    signals = tuple(Operand(k, i, (batch, n, channels), rows) for i, k in enumerate(("delta", "x")))
-    reads = tuple(
-        Operand(k, i, (batch, n, states), (lane, (), ())) for i, k in ((2, "b"), (3, "c"))
-    )
-    decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
-    packed = _channels(step)
-
     calls = math.ceil(n / STEPS)
     of_channel = n * (filled + OF_STEP) + calls * (OF_BLOCKS * filled + OF_CALL)
 
@@ -53,14 +44,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_selective_scan_s8",
         axes={"b": batch, "d": channels},
         split=("b", "d"),
-        operands=(
-            *signals,
-            *reads,
-            Operand("decay", "decay", decay.shape, (channel, ()), itemsize=2, array=decay),
-            Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
-            Operand.whole("halves", step["halves"]),
-            Operand("y", OUT, (batch, n, channels), rows),
-        ),
+        operands=_operands(step, batch, filled),
         op={
             "n": n,
             "states": states,
@@ -75,6 +59,24 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             + round_up(sizes["d"] * filled * STATE_BYTES, 4)
         ),
         work=work,
+    )
+
+
+def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ...]:
+    """filled   states of a channel, in whole blocks"""
+    (*_, n, channels), states = step.out, step.shapes[2][-1]
+    lane, channel = (("b", 1),), (("d", 1),)
+    rows: tuple[Dim, ...] = (lane, (), channel)
+    each, read = (batch, n, channels), (batch, n, states)
+    decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
+    packed = _channels(step)
+    return (
+        *(Operand(name, i, each, rows) for i, name in enumerate(("delta", "x"))),
+        *(Operand(name, i, read, (lane, (), ())) for i, name in ((2, "b"), (3, "c"))),
+        Operand("decay", "decay", decay.shape, (channel, ()), itemsize=2, array=decay),
+        Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
+        Operand.whole("halves", step["halves"]),
+        Operand("y", OUT, each, rows),
     )
 
 
