@@ -63,8 +63,11 @@ class IndexedGraph:
         self._producer: dict[str, Node] = {}
         self._users: dict[str, list[Node]] = {}
         self._keys: dict[str, Key] = {}  # by name of the node
-        for at, node in enumerate(graph.nodes):
-            self._insert(node, (at,))
+        for at, node in enumerate(graph.nodes):  # as _insert does, at the end of every list
+            self._keys[node.name] = (at,)
+            self._producer.update(dict.fromkeys(node.outputs, node))
+            for name in dict.fromkeys(node.inputs):
+                self._users.setdefault(name, []).append(node)
         self.view = graph
         self._show(graph.outputs)
 
@@ -199,10 +202,19 @@ def _swept(
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # else a rule has replaced it in this sweep
-            found = (rule.rewrite(indexed.view, node) for rule in fitting(node.op))
-            change = next((change for change in found if change is not None), None)
-            changed |= {} if change is None else indexed.replace(node, change)
+            change = _first(fitting(node.op), indexed.view, node)
+            if change is not None:
+                changed |= indexed.replace(node, change)
     return changed
+
+
+def _first(rules: Sequence[Rule], graph: Graph, node: Node) -> Rewrite | None:
+    """The change of the first rule that matches."""
+    for rule in rules:
+        change = rule.rewrite(graph, node)
+        if change is not None:
+            return change
+    return None
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:

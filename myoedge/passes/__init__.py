@@ -38,10 +38,11 @@ def prepare(graph: Graph) -> Graph:
     check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
-        graph = apply(rules, graph)
+        before, graph = graph, apply(rules, graph)
         if name == "fold":
             graph = absorb_input_normalization(graph)
-        check(graph, "imported")
+        if graph is not before:
+            check(graph, "imported")
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     check(graph, "prepared")

@@ -8,6 +8,7 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
@@ -204,10 +205,11 @@ def _parts(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:
 def is_known(node: Any) -> bool:
     """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
     target = str(node.target)
-    is_called = _is_folded(node.target) or _by_element(node.target) or is_written_out(node.target)
+    is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
     return target in IMPORT or target in OF_INTEGERS or is_called
 
 
+@cache
 def _is_folded(target: Any) -> bool:
     """Whether a call is computed beforehand, in any overload that writes into nothing it reads."""
     schema = getattr(target, "_schema", None)
@@ -230,7 +232,8 @@ def _shape(value: Any) -> Any:
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
 
 
-def _by_element(target: Any) -> bool:
+@cache
+def by_element(target: Any) -> bool:
     """Whether each element of a call's result comes of one of each operand: comparisons, logic,
     choices. torch tags one overload of a name, and operators (__or__) not at all."""
     import torch

@@ -32,7 +32,7 @@ from myoedge.frontend.refusals import (
     unsupported,
     wrong_size,
 )
-from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
+from myoedge.frontend.torch.calls import by_element, imported, is_known, needed_nodes
 from myoedge.frontend.torch.in_place import give_anew, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.scans import unroll_scans
@@ -205,7 +205,10 @@ def _call_key(node: Any) -> str:
     def layout(read: Any) -> list[str]:
         return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors(read.meta.get("val"))]
 
-    return f"{node.target} {map_arg((node.args, node.kwargs), layout)}"
+    args = node.args
+    if by_element(node.target):  # shapes are those of the operands, whatever a number's value
+        args = tuple(float if type(x) is float else x for x in args)
+    return f"{node.target} {map_arg((args, node.kwargs), layout)}"
 
 
 def _made(node: Any) -> Any:

@@ -19,6 +19,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from myoedge.frontend.torch.archive import (
 )
 from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
-from myoedge.frontend.torch.static_shapes import check_static, dicts
+from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -94,15 +95,16 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         members = read_members(path.read_bytes(), path)
         check_layout(members, path)
         program = _json_object(members[MODEL], MODEL, path)
-        if _made_plain(program):
+        objects = [*dicts(program)]
+        if _made_plain(objects):
             members[MODEL] = json.dumps(program).encode()
-        _check_strings(program, MODEL, path)
+        _check_strings(objects, MODEL, path)
         for name in (name for name in CONFIGS if name in members):
             config = _json_object(members[name], name, path)
-            _check_strings(config, name, path)
+            _check_strings([*dicts(config)], name, path)
             _check_payloads(config, name, members, path)
-        _check_devices(program, path)
-        check_static(program, path)
+        _check_devices(objects, path)
+        check_static(program, objects, path)
         for name in (name for name in ARTIFACTS if members.get(name)):
             members[name] = _plain_artifact(members[name], name, path)
     except OSError as error:
@@ -123,41 +125,57 @@ def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
     return value
 
 
-def _made_plain(program: dict[str, Any]) -> bool:
+def _made_plain(objects: Objects) -> bool:
     """Makes outputs in classes, which torch would look up, dicts; whether there were any."""
     changed = False
-    for _, node in dicts(program):
+    for _, node in objects:
         if isinstance(spec := node.get("out_spec"), str):
             node["out_spec"] = with_dicts(spec, SPEC_TYPES)
             changed |= node["out_spec"] != spec
     return changed
 
 
-def _check_strings(value: dict[str, Any], member: str, path: Path) -> None:
+def _check_strings(objects: Objects, member: str, path: Path) -> None:
     """Errors: E107 a string that loading could run."""
-    if why := next(_complaints(value, ""), None):
+    if why := next(_complaints(objects), None):
         raise runs_code(path, member, why)
 
 
-def _complaints(value: object, key: str) -> Iterator[str]:
+def _complaints(objects: Objects) -> Iterator[str]:
     """Why torch may not see this JSON; every string is refused that no rule knows as harmless."""
-    if isinstance(value, str):
-        if not RULES.get(key, _is_dotted)(value):
-            yield f'"{key}" is {shortened(value)}'
-    elif isinstance(value, list):
-        for item in value:
-            yield from _complaints(item, key)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if not (name.isidentifier() if key in NAMED else _is_dotted(name)):
+    for key, node in objects:
+        is_name = str.isidentifier if key in NAMED else _is_dotted
+        for name, value in node.items():
+            if not is_name(name):
                 yield f"{shortened(name)} is a name in {key or 'it'}"
-            yield from _complaints(item, name)
-    elif key == "use_pickle" and value is not False:
-        yield '"use_pickle" is on: loading would unpickle this tensor'
-    elif value is not None and not isinstance(value, bool | int | float):
-        yield f"{shortened(repr(value))} is in {key}"
+            if type(value) is list:
+                yield from _complaints_of_list(name, value)
+            elif type(value) is not dict and (why := _complaint(name, value)):
+                yield why
 
 
+def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
+    """Complaints about what stands in a list, and in lists in it; objects are listed apart."""
+    pending = [*reversed(values)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += reversed(value)
+        elif not isinstance(value, dict) and (why := _complaint(key, value)):
+            yield why
+
+
+def _complaint(key: str, value: object) -> str:
+    """Why torch may not see this value under this key; empty where it may."""
+    if isinstance(value, str):
+        return "" if RULES.get(key, _is_dotted)(value) else f'"{key}" is {shortened(value)}'
+    if key == "use_pickle" and value is not False:
+        return '"use_pickle" is on: loading would unpickle this tensor'
+    is_plain = value is None or isinstance(value, bool | int | float)
+    return "" if is_plain else f"{shortened(repr(value))} is in {key}"
+
+
+@lru_cache(maxsize=1 << 16)  # keys, and names of tensors
 def _is_dotted(text: str) -> bool:
     return DOTTED.fullmatch(text) is not None
 
@@ -209,8 +227,8 @@ def _check_payloads(
         raise damaged(path, f"{member}: {error!r}") from error
 
 
-def _check_devices(program: Mapping[str, Any], path: Path) -> None:
-    devices = (node for key, node in dicts(program) if key in ("device", "as_device"))
+def _check_devices(objects: Objects, path: Path) -> None:
+    devices = (node for key, node in objects if key in ("device", "as_device"))
     if others := sorted({str(node.get("type")) for node in devices} - {"cpu", "meta"}):
         facts = {"exported on": ", ".join(others), "needs": "cpu"}
         tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)

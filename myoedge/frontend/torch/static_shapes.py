@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from myoedge.frontend.refusals import EXPORT_LINES, depends_on_values
 from myoedge.frontend.sources import source_of_trace
 from myoedge.frontend.torch.archive import MODEL, runs_code, shortened
 
+Objects = Sequence[tuple[str, dict[str, Any]]]  # of a program as JSON, with the keys they are under
+INNER = (dict, list)  # of what json makes
 INTEGER = re.compile(r"-?\d{1,18}")
 
 
-def check_static(program: Mapping[str, Any], path: Path) -> None:
+def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> None:
     """Errors: E110 where a size in an archive's program is no number; E107 where it has guards."""
-    symbols = [n["expr_str"] for _, n in dicts(program) if "expr_str" in n]
+    symbols = [n["expr_str"] for _, n in objects if "expr_str" in n]
     moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
     if not moving and not program.get("range_constraints"):
         # guards are source that is exec'ed on the first run; static shapes need none
@@ -75,7 +77,7 @@ def dicts(program: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         key, value = pending.pop()
         if isinstance(value, dict):
             yield key, value
-            inner = [(name, x) for name, x in value.items() if isinstance(x, dict | list)]
+            inner = [(name, x) for name, x in value.items() if type(x) in INNER]
         else:
-            inner = [(key, x) for x in value if isinstance(x, dict | list)]
-        pending.extend(reversed(inner))
+            inner = [(key, x) for x in value if type(x) in INNER]
+        pending += reversed(inner)
