@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
 
 Shape = tuple[int, ...]
@@ -121,6 +122,9 @@ class Graph:
     borders           what the host does to an input before the first operator sees it
     quant_params      parameters carried by values, by name of a tensor, of a constant, or of the
                       value before a fused table (`name.pre`); the others are calibrated
+    fake_quantized    tensors whose float values are rounded to the parameters that they carry:
+                      the file says so, and ranges and SQNR are of what it says
+    formats           integers that the file has for constants
     """
 
     inputs: tuple[str, ...]
@@ -131,6 +135,8 @@ class Graph:
     output_names: tuple[str, ...] = ()
     borders: Mapping[str, InputNormalization] = field(default_factory=dict)
     quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
+    fake_quantized: frozenset[str] = frozenset()
+    formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:
@@ -227,4 +233,6 @@ def prune(graph: Graph) -> Graph:
         tensors={name: t for name, t in graph.tensors.items() if name in needed},
         constants={name: c for name, c in graph.constants.items() if name in needed},
         quant_params={n: q for n, q in graph.quant_params.items() if n.removesuffix(PRE) in needed},
+        fake_quantized=graph.fake_quantized & needed,
+        formats={name: f for name, f in graph.formats.items() if name in needed},
     )

@@ -10,6 +10,7 @@ from functools import cache
 
 from myoedge.graph.ir import PRE, Graph, Node, Origin, Tensor, prune
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
 
 Key = tuple[int, ...]  # rises in execution order
@@ -26,6 +27,7 @@ class Rewrite:
     tensors    descriptions of the tensors that `nodes` write
     constants  arrays that `nodes` read
     quant_params   parameters carried by values that had another name, by their new one
+    formats    of constants whose floats no longer have those of the constants they were made of
     """
 
     nodes: tuple[Node, ...] = ()
@@ -33,6 +35,7 @@ class Rewrite:
     tensors: tuple[Tensor, ...] = ()
     constants: Mapping[str, Array] = field(default_factory=dict)
     quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
+    formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class IndexedGraph:
         graph = prune(graph)
         self._tensors, self._constants = {**graph.tensors}, {**graph.constants}
         self._carried, self._outputs = {**graph.quant_params}, {*graph.outputs}
+        self._formats = {**graph.formats}
         self._producer: dict[str, Node] = {}
         self._users: dict[str, list[Node]] = {}
         self._keys: dict[str, Key] = {}  # by name of the node
@@ -76,10 +80,15 @@ class IndexedGraph:
         or read otherwise than before.
 
         A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
+        Constants made of others have their formats while their values have.
         """
         names, key = change.renamed, self._keys[node.name]
         self._tensors.update((t.name, t) for t in change.tensors)
         self._constants.update(change.constants)
+        if self._formats:
+            used = {x for name in (node.name, *node.inputs) for x in self._read_by(name)}
+            formats = [self._formats[name] for name in sorted(used & self._formats.keys())]
+            self._formats |= {**formats_of(change.constants, formats), **change.formats}
         for old in names.keys() & self._carried.keys():
             self._carried.setdefault(names[old], self._carried[old])
         self._carried.update(change.quant_params)
@@ -91,6 +100,11 @@ class IndexedGraph:
         changed = dict.fromkeys((*read, *names.values(), *change.constants))
         self._drop_unread([*changed, *(t.name for t in change.tensors)])
         return changed
+
+    def _read_by(self, name: str) -> tuple[str, ...]:
+        """Tensors and constants that the writer of a tensor reads."""
+        node = self._producer.get(name)
+        return () if node is None else node.inputs
 
     def is_there(self, node: Node) -> bool:
         return self._producer.get(node.name) is node
@@ -125,6 +139,7 @@ class IndexedGraph:
             tensors=self._tensors,
             constants=self._constants,
             quant_params=self._carried,
+            formats=self._formats,
         )
         vars(self.view).update(producer=self._producer, users=self._users)  # as if cached
 
@@ -168,10 +183,23 @@ class IndexedGraph:
                 self._remove(node)
                 names += node.inputs
             for x in written if name not in self.view.inputs else ():
-                for mapping in (self._tensors, self._constants):
+                for mapping in (self._tensors, self._constants, self._formats):
                     mapping.pop(x, None)
                 self._carried.pop(x, None)
                 self._carried.pop(x + PRE, None)
+
+
+def formats_of(
+    constants: Mapping[str, Array], formats: Sequence[ConstantFormat]
+) -> dict[str, ConstantFormat]:
+    """Formats of constants that were made of others in these formats, of those that still have
+    one."""
+    found = {}
+    for name, value in constants.items() if formats else ():
+        made = next((x for f in formats if (x := f.of(value)) is not None), None)
+        if made is not None:
+            found[name] = made
+    return found
 
 
 def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:

@@ -10,6 +10,7 @@ from typing import Any
 
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, Tensor
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
@@ -53,6 +54,7 @@ class QuantizeInputs:
     constants  float value of constant inputs, else None
     weight_format   asked for by the layer's rule
     unsigned_sums   whether an engine may sum products of the inputs plus 128, without a pre-shift
+    formats    by input, integers that the file has for a constant, which stay
     """
 
     attrs: Attrs
@@ -63,6 +65,7 @@ class QuantizeInputs:
     constants: tuple[Array | None, ...]
     weight_format: WeightFormat = EIGHT_BITS
     unsigned_sums: bool = False
+    formats: Mapping[int, ConstantFormat] = field(default_factory=dict)
 
     def params(self, index: int) -> QuantParams:
         params = self.input_params[index]

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
-from myoedge.graph.rewrite import Rewrite
+from myoedge.graph.rewrite import Rewrite, formats_of
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.base import OPS, output_of
 
 
@@ -41,6 +43,7 @@ class GraphBuilder:
     graph, node  a node to replace, and its graph: tensors of which are read, names of which are
                  taken; without them a graph of its own is built
     counts       by beginning of names, the last number that was behind it
+    formats      integers that a file has for constants
     origin       stamped on nodes     stem   names begin with it
     """
 
@@ -51,6 +54,7 @@ class GraphBuilder:
     constants: dict[str, Array] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    formats: dict[str, ConstantFormat] = field(default_factory=dict)
     origin: tuple[Origin, ...] = field(init=False)
     stem: str = field(init=False)
 
@@ -119,6 +123,16 @@ class GraphBuilder:
             read.update(node.inputs if node.name in read else ())
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
+    def keep_formats(self, before: int, names: Iterable[str]) -> None:
+        """Gives constants that were made of these ones their formats, where they still have them.
+
+        before   number of constants when the first of them was made
+        """
+        made = itertools.islice(self.constants.items(), before, None)
+        new = {name: value for name, value in made if name not in self.formats}
+        sources = [self.formats[name] for name in dict.fromkeys(names) if name in self.formats]
+        self.formats |= formats_of(new, sources)
+
     def stand_in(self, shape: Sequence[int]) -> str:
         """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
         name = self._free(f"{self.stem}.refused")
@@ -148,6 +162,7 @@ class GraphBuilder:
             self.tensors,
             self.constants,
             tuple(output_names),
+            formats=self.formats,
         )
 
     def _as_float(self, name: str) -> str:
@@ -156,7 +171,9 @@ class GraphBuilder:
         return self.constant(self.constants[name].astype(np.float32)) if whole else name
 
     def _rewrite(self, renamed: dict[str, str]) -> Rewrite:
-        return Rewrite(tuple(self.nodes), renamed, tuple(self.tensors.values()), self.constants)
+        tensors = tuple(self.tensors.values())
+        made = tuple(self.nodes)
+        return Rewrite(made, renamed, tensors, self.constants, formats=self.formats)
 
     def _free(self, stem: str) -> str:
         """`stem`, or `stem.1`, `stem.2` ... when taken; without the dot in a replacement."""

@@ -15,6 +15,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate
+from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
 
 if TYPE_CHECKING:
@@ -63,15 +64,23 @@ def run_real(
     values: dict[str, Array] = dict(graph.constants)
     show = watch or (lambda name, value: None)
     for name in graph.inputs:
-        values[name] = as_read(graph, name, inputs[name])
+        values[name] = as_stated(graph, name, as_read(graph, name, inputs[name]))
         show(name, values[name])
     for node in graph.nodes:
         before, after = real_node(node, [values[name] for name in node.inputs])
         if has_table(node):
             show(node.name + PRE, before)
-        values[node.name] = after
-        show(node.name, after)
+        values[node.name] = as_stated(graph, node.name, after)
+        show(node.name, values[node.name])
     return values
+
+
+def as_stated(graph: Graph, name: str, value: Array) -> Array:
+    """A float tensor as the file has it: rounded, where it is quantised there."""
+    if name not in graph.fake_quantized:
+        return value
+    params = graph.quant_params[name]
+    return dequantize(quantize(value, params), params)
 
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import PRE
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators import modules
@@ -49,6 +50,7 @@ class Writer:
 
     params           quantisation parameters of these tensors
     floats           constants of the network before quantisation
+    formats          integers of constants that the network's file has
     integers, reals  ONNX's names of tensors of the network: quantised, and as dequantised floats
     label            names of what is added begin with it
     notes            metadata of the nodes that come next
@@ -56,6 +58,7 @@ class Writer:
 
     params: Mapping[str, QuantParams]
     floats: Mapping[str, Array]
+    formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
     nodes: list[OnnxNode] = field(default_factory=list)
     initializers: dict[str, Array] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -183,6 +186,8 @@ def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) ->
     x, bias   parameters of what the weights multiply, and the integers of the bias
     """
     names = step.node.inputs[len(step.operands) :]
+    if names[0] in w.formats:
+        return np.broadcast_to(w.formats[names[0]].scale, (len(step["weight"]),))
     weight, *given = (w.floats[name].astype(np.float64) for name in names)
     real = given[0] if given else np.zeros(len(weight))
     usual, per_tensor = (

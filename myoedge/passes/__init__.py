@@ -11,9 +11,10 @@ from myoedge.graph.ir import PRE, Graph, Node, prune
 from myoedge.graph.rewrite import Rule, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
+from myoedge.passes.carried import carry
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
-from myoedge.passes.layout import SINK, VIEWS
+from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
@@ -43,6 +44,7 @@ def prepare(graph: Graph) -> Graph:
             graph = absorb_input_normalization(graph)
         if graph is not before:
             check(graph, "imported")
+    graph = apply((merge_transposes, merge_reshapes), carry(graph))
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     check(graph, "prepared")
@@ -79,7 +81,9 @@ def _rename_tensors(graph: Graph) -> Graph:
     outputs = tuple(names[name] for name in graph.outputs)
     both = names | {old + PRE: new + PRE for old, new in names.items()}
     carried = {both.get(name, name): q for name, q in graph.quant_params.items()}
-    return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
+    rounded = frozenset(names.get(name, name) for name in graph.fake_quantized)
+    renamed = replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
+    return replace(renamed, fake_quantized=rounded)
 
 
 def _name_projections(graph: Graph) -> Graph:

@@ -194,8 +194,17 @@ def _scaled(
     graph, (x, weight, *bias) = patch.graph, producer.inputs
     w = graph.constants[weight].astype(np.float64)
     b = graph.constants[bias[0]] if bias else np.zeros(w.shape[0])
-    rows = np.broadcast_to(scale, (w.shape[0],)).reshape(-1, *([1] * (w.ndim - 1)))
-    return x, patch.constant(w * rows), patch.constant(np.asarray(b * scale + offset))
+    factors = np.broadcast_to(scale, (w.shape[0],))
+    rows = factors.reshape(-1, *([1] * (w.ndim - 1)))
+    stated = graph.formats.get(weight)
+    steps = None if stated is None else stated.steps(graph.constants[weight])
+    scaled = None if stated is None or steps is None else stated.times(factors)
+    if scaled is None or steps is None:
+        made = patch.constant(w * rows)
+    else:  # the same integers
+        made = patch.constant(scaled.real(steps * np.sign(rows).astype(np.int64)))
+        patch.formats[made] = scaled
+    return x, made, patch.constant(np.asarray(b * scale + offset))
 
 
 FOLD: tuple[Rule, ...] = (

@@ -173,18 +173,18 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
     return groups
 
 
-@rewrites("table")
+@rewrites("table", "fake_quantize")
 def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
-    """table(reshape(x)) = reshape(table(x))."""
+    """f(reshape(x)) = reshape(f(x))."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     if reshape is None:
         return None
     patch = GraphBuilder(graph, node)
-    y = patch.add("table", reshape.inputs[0], **node.attrs)
+    y = patch.add(node.op, reshape.inputs[0], **node.attrs)
     return patch.last("reshape", y, **reshape.attrs, origin=joined_origins(reshape))
 
 
-@rewrites("table", "affine")
+@rewrites("table", "fake_quantize", "affine")
 def before_inside(graph: Graph, node: Node) -> Rewrite | None:
     """f(view(x)) = view(f(x)) of views and slices inside a layer, so that f fuses with it.
 

@@ -8,6 +8,7 @@ from myoedge.graph.rewrite import Rewrite, Rule, rewrites
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import fixed_params
+from myoedge.operators.fake_quantize.definition import carried_params, clamped_to
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
 
@@ -106,7 +107,19 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
     return range(first, end), (before - cut[0], behind - cut[1])
 
 
+@rewrites("fake_quantize")
+def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
+    """Rounding to fewer integers than their type has is limited before it."""
+    limits = clamped_to(node.attrs)
+    if limits is None:
+        return None
+    q, patch = carried_params(node.attrs), GraphBuilder(graph, node)
+    x = patch.add("table", node.inputs[0], chain=(("clamp", *limits),))
+    attrs = {"scale": q.scale, "zero_point": q.zero_point, "low": q.low, "high": q.high}
+    return patch.last("fake_quantize", x, **attrs)
+
+
 LOWER: tuple[Rule, ...] = (
     *(gather_reduced_axes, free_fixed_scale, split_concat, pad_heads),
-    drop_taps_of_padding,
+    *(drop_taps_of_padding, limits_apart),
 )

@@ -21,7 +21,14 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, every_value, has_table, real_node, run_real
+from myoedge.operators.interpreter import (
+    PRE,
+    as_stated,
+    every_value,
+    has_table,
+    real_node,
+    run_real,
+)
 from myoedge.quantization.calibrate import Calibration, Samples, each_sample, spread
 from myoedge.quantization.formats import (
     fused_tables,
@@ -223,7 +230,7 @@ def _with_rounded(
         if any(x in changed for x in node.inputs):
             inputs = [changed.get(x, real[x]) for x in node.inputs]
             before, after = real_node(node, inputs)
-            changed[name] = _saturated(after, params.get(name))
+            changed[name] = as_stated(graph, name, _saturated(after, params.get(name)))
             if has_table(node):
                 changed[name + PRE] = before
         if name in group:
@@ -280,6 +287,8 @@ def _pairs(graph: Graph) -> Iterator[tuple[Node, Node]]:
         if reader is None or {node.op, reader.op}.difference(PRODUCTS):
             continue
         if node.name in graph.quant_params:  # its values must not change
+            continue
+        if {node.inputs[1], reader.inputs[1]} & graph.formats.keys():  # nor the file's integers
             continue
         weights = graph.is_const(node.inputs[1]) and graph.is_const(reader.inputs[1])
         if (

@@ -208,6 +208,7 @@ def quantize_node(
         constants=tuple(graph.constants.get(name) for name in node.inputs),
         weight_format=WeightFormat(per_channel=not per_tensor),
         unsigned_sums=unsigned_sums,
+        formats={i: graph.formats[x] for i, x in enumerate(node.inputs) if x in graph.formats},
     )
     low, high = limits(node, target)
     integers = op.quantize(inputs)
@@ -255,7 +256,7 @@ def _weak_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
 
 # By name of an array: the range of its values for every element type that it may have.
 RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
-    "weight": {t: (-t.high, t.high) for t in (INT8, INT16)},
+    "weight": {t: (t.low, t.high) for t in (INT8, INT16)},  # ours are symmetric, a file's may not
     "bias": {INT32: (-INT32_MAX, INT32_MAX)},
     "mult": {INT32: (-MULT_MAX, MULT_MAX)},
     "shift": {INT32: (0, SHIFT_MAX)},

@@ -318,6 +318,11 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
     ),
     ("table", "gelu", F.gelu),
     ("table", "pow", lambda x: x**3),
+    (
+        "fake_quantize",
+        "fake_quantize_per_tensor_affine",
+        lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127),
+    ),
     ("table", "maximum", lambda x: torch.maximum(x, torch.tensor(0.1))),
     ("atan2", "atan2", lambda x: torch.atan2(x, x.flip(-1))),
     ("linear", "fft_fft", lambda x: torch.fft.fft(x).real),

@@ -35,17 +35,32 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     stated_bias = inputs.constants[2] if len(inputs.constants) > 2 else None
     bias = np.zeros(len(w)) if stated_bias is None else stated_bias.astype(np.float64)
     used = weight_format or inputs.weight_format
-    weight, scale = used.quantize(w, bias, x)
+    stated = _stated_weights(inputs, used)
+    weight, scale = used.quantize(w, bias, x) if stated is None else stated
     folded, r = _requantised(inputs, weight, scale, bias)
     few = (r.mult > 0) & (r.mult < FEW_BITS)
-    if inputs.unsigned_sums and used.per_channel and few.any():
+    if stated is None and inputs.unsigned_sums and used.per_channel and few.any():
         next_one = np.ceil(np.ldexp(x.scale * scale / y.scale, r.shift))
         scale = np.where(few, exact_scale(next_one, r.shift, x, y), scale)
         weight = used.at_scale(w, scale)
         folded, r = _requantised(inputs, weight, scale, bias)
-    int16 = {"x_wide": int(x.element_type == INT16)} if used.element_type == INT16 else {}
+    int16 = {"x_wide": int(x.element_type == INT16)} if weight.dtype == np.int16 else {}
     arrays = {"weight": weight, "bias": folded.astype(np.int32), **r.arrays}
     return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
+
+
+def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
+    """(integer weights [K, ...], scale [K]) that the file has, less their zero points: of 16 bits
+    where 8 do not hold them, or `used` has as many. None where the file has floats."""
+    if 1 not in inputs.formats:
+        return None
+    stated, w = inputs.formats[1], inputs.constant(1)
+    steps = stated.steps(w)
+    if steps is None or (len(stated.scale) > 1 and stated.axis != 0):
+        return None
+    fit = INT8.low <= steps.min(initial=0) and steps.max(initial=0) <= INT8.high
+    kind = used.element_type if fit else INT16
+    return steps.astype(kind.dtype), np.broadcast_to(stated.scale, (len(w),))
 
 
 def _requantised(

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integers that a file has for a constant, beside the floats that they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import QuantParams
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantFormat:
+    """real = float32(scale * (q - zero_point)), low <= q <= high: whoever has the floats and this
+    has the integers.
+
+    scale, zero_point   one of each, or as many as the constant has indices along `axis`
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    low: int
+    high: int
+    axis: int = 0
+
+    @property
+    def params(self) -> QuantParams | None:
+        """Parameters of the integers as an operand has them: signed ones; None where there are
+        several, or more than 16 bits."""
+        kind = INT8 if self.high - self.low < 1 << INT8.bits else INT16
+        if len({*self.scale}) > 1 or len({*self.zero_point}) > 1 or self.high - self.low >= 1 << 16:
+            return None
+        moved = 0 if kind.low <= self.low and self.high <= kind.high else kind.low - self.low
+        return QuantParams(self.scale[0], self.zero_point[0] + moved, kind)
+
+    def real(self, q: Array) -> Array:
+        """q int [...] -> float32 [...]."""
+        centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
+        return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
+
+    def steps(self, value: Array) -> Array | None:
+        """value float32 [...] -> int64 q - zero_point [...]; None where these floats are others."""
+        if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
+            return None
+        scale, zero = self._along(self.scale, value), self._along(self.zero_point, value)
+        steps = np.rint(value.astype(np.float64) / scale)
+        inside = np.all((self.low <= steps + zero) & (steps + zero <= self.high))
+        again = steps.astype(np.float32) * scale.astype(np.float32)
+        return steps.astype(np.int64) if inside and np.array_equal(again, value) else None
+
+    def of(self, value: Array) -> ConstantFormat | None:
+        """Format of a constant that was made of one in this format by moving, cutting, repeating
+        or filling up with zeros; None where its values are others."""
+        if value.dtype != np.float32 or not value.size:
+            return None
+        if len(self.scale) == 1:
+            return None if self.steps(value) is None else self
+        axes = sorted(range(value.ndim), key=lambda axis: (axis != self.axis, axis))
+        turned = (replace(self, axis=axis) for axis in axes)
+        whole = next((f for f in turned if f.steps(value) is not None), None)
+        return whole or self._by_rows(value)
+
+    def times(self, factor: Array) -> ConstantFormat | None:
+        """Format of the same integers times a factor for each row, an index of axis 0; None where
+        a factor is 0, or the scales are along another axis.
+
+        A negative factor turns the integers' signs.
+        """
+        factors = np.asarray(factor, np.float64).reshape(-1)
+        if len(self.scale) > 1 and self.axis != 0:
+            return None
+        scale = (np.array(self.scale) * np.abs(factors)).astype(np.float32).astype(np.float64)
+        if not np.all((scale > 0.0) & (scale < np.inf)):
+            return None
+        reach = max(self.high - min(self.zero_point), max(self.zero_point) - self.low)
+        return ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
+
+    def _by_rows(self, value: Array) -> ConstantFormat | None:
+        """With the scale of the first index along the axis that has each row of the value."""
+        singles = [
+            replace(self, scale=(scale,), zero_point=(zero,))
+            for scale, zero in dict.fromkeys(zip(self.scale, self.zero_point, strict=True))
+        ]
+        rows: list[ConstantFormat] = []
+        for row in value if value.ndim > 1 else ():
+            single = next((s for s in singles if s.steps(row) is not None), None)
+            if single is None:
+                return None
+            rows.append(single)
+        if not rows:
+            return None
+        scale, zero = tuple(r.scale[0] for r in rows), tuple(r.zero_point[0] for r in rows)
+        return replace(self, scale=scale, zero_point=zero, axis=0)
+
+    def _along(self, numbers: tuple[float, ...], value: Array) -> Array:
+        array = np.array(numbers)
+        if len(numbers) == 1:
+            return array.reshape([1] * value.ndim)
+        return array.reshape([-1 if d == self.axis else 1 for d in range(value.ndim)])

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantise and dequantise: the float meaning of parameters that a file gives.
+
+A pass makes parameters that tensors carry of it; on the device none is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.fixed_point import lookup
+from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.elementwise.tables import TABLE
+
+
+def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
+    """x float [...] -> float64 at the nearest of scale * (q - zero_point), low <= q <= high."""
+    zero = attrs["zero_point"]
+    q = np.rint(x.astype(np.float64) / attrs["scale"]) + zero
+    return np.asarray((np.clip(q, attrs["low"], attrs["high"]) - zero) * attrs["scale"])
+
+
+def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
+    """Parameters of the rounded values: unsigned integers of 8 and 16 bits become signed ones."""
+    low, high, zero = attrs["low"], attrs["high"], attrs["zero_point"]
+    kind = INT8 if high - low < 1 << INT8.bits else INT16
+    fits = kind.low <= low and high <= kind.high
+    return QuantParams(attrs["scale"], zero if fits else zero + kind.low, kind)
+
+
+def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Limits of the values where they are narrower than the integers' type; else None."""
+    params, zero = carried_params(attrs), attrs["zero_point"]
+    if attrs["high"] - attrs["low"] == params.high - params.low:
+        return None
+    return (attrs["low"] - zero) * attrs["scale"], (attrs["high"] - zero) * attrs["scale"]
+
+
+def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    x = inputs.params(0)
+    reals = (np.arange(INT8.low, INT8.high + 1) - x.zero_point) * x.scale
+    return QuantizedParams(
+        {}, {"lut": quantize(fake_quantized(inputs.attrs, reals), inputs.target)}
+    )
+
+
+def _integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 -> int8."""
+    return lookup(x, step["lut"])
+
+
+FAKE_QUANTIZE = register(
+    replace(
+        TABLE,
+        name="fake_quantize",
+        doc="rounding to a scale and a zero point that the file gives",
+        real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
+        integer=_integer,
+        quantize=_quantize,
+        accepts_int16=None,
+        emits_int16=None,
+    )
+)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of quantising and of rounding to given parameters, of tensors that are computed.
+
+A quantised tensor is the float one that it stands for. What reads it has its scale too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import Arguments, ImportRow
+
+PER_TENSOR = "one scale for the whole tensor: scales per channel are for weights"
+
+
+def rounded(b: GraphBuilder, x: str, scale: Any, zero_point: Any, low: int, high: int) -> str:
+    """x rounded to one scale and zero point. Errors: Unsupported for several of them."""
+    scales, zeros = (np.unique(np.asarray(value)) for value in (scale, zero_point))
+    if scales.size != 1 or zeros.size != 1:
+        raise Unsupported("activations with a scale for every channel", f"use {PER_TENSOR}")
+    step, zero = float(np.float32(scales[0])), int(zeros[0])
+    if not (0.0 < step < np.inf and low <= zero <= high):
+        raise ValueError(f"scale {step:g}, zero point {zero}")
+    if high - low >= 1 << 16:
+        raise Unsupported("activations of more than 16 bits", "use int8, uint8 or int16")
+    return b.add("fake_quantize", x, scale=step, zero_point=zero, low=low, high=high)
+
+
+def fake_quantize(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    limits = int(a["quant_min"]), int(a["quant_max"])
+    return rounded(b, a["self"], a["scale"], a["zero_point"], *limits)
+
+
+def quantize_linear(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    scale, zero = a["scale"], a["zero_point"]
+    kind = np.iinfo(np.uint8 if zero is None else zero.dtype)
+    return rounded(b, a["x"], scale, 0 if zero is None else zero, int(kind.min), int(kind.max))
+
+
+ROWS = (
+    ImportRow("fake_quantize", fake_quantize, "fake_quantize_per_tensor_affine"),
+    ImportRow(
+        "fake_quantize",
+        quantize_linear,
+        onnx="QuantizeLinear(x, scale: array, zero_point: array)",
+    ),
+)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters that a file gives: from nodes that round into tensors that carry them.
+
+The node behind an operator, its activation fused, is its requantisation. Where a tensor cannot
+carry them, because it carries others or shares them with tensors that do, a copy does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.pointwise import IDENTITY
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS, fixed_params
+from myoedge.operators.fake_quantize.definition import carried_params
+
+ROUND = "fake_quantize"
+
+
+def carry(graph: Graph) -> Graph:
+    """The graph whose tensors carry the parameters of its nodes that round, without these nodes.
+
+    Returns the graph itself where it has none.
+    """
+    if all(node.op != ROUND for node in graph.nodes) and not graph.formats:
+        return graph
+    made = _Carrying(graph)
+    for node in graph.nodes:
+        made.add(node.but(inputs=tuple(made.names.get(x, x) for x in node.inputs)))
+    outputs = tuple(made.names.get(x, x) for x in graph.outputs)
+    return replace(
+        graph,
+        nodes=tuple(made.nodes),
+        outputs=outputs,
+        tensors={**graph.tensors, **{n: replace(graph.tensors[x], name=n) for n, x in made.copies}},
+        quant_params={**graph.quant_params, **made.stated},
+        fake_quantized=graph.fake_quantized | made.rounded,
+    )
+
+
+@dataclass
+class _Carrying:
+    """A graph as it is rebuilt node by node.
+
+    names    tensors that readers see under another name: results of nodes that are gone
+    stated   parameters by tensor       rounded  tensors that a node rounded
+    copies   (name, tensor that it copies)
+    groups   by tensor one that stands for all tensors that share its parameters
+    params   of groups, by that tensor
+    """
+
+    graph: Graph
+    names: dict[str, str] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    stated: dict[str, QuantParams] = field(default_factory=dict)
+    rounded: set[str] = field(default_factory=set)
+    copies: list[tuple[str, str]] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
+    params: dict[str, QuantParams] = field(default_factory=dict)
+    made_by: dict[str, Node] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, params in self.graph.quant_params.items():
+            self.params[self._group(name)] = params
+
+    def add(self, node: Node) -> None:
+        """The next node in order, its inputs by the names that they have now."""
+        if node.op == ROUND:
+            self._round(node)
+            return
+        op = OPS[node.op]
+        node = self._joined(node) if op.same_scale else self._fed(node)
+        self._append(node)
+        fixed = op.fixed_params or (
+            self._stored(node.inputs[1]) if node.op == "embedding" else None
+        )
+        if fixed is not None:
+            self._state(node.name, fixed)
+
+    def _append(self, node: Node) -> None:
+        self.nodes.append(node)
+        self.made_by[node.name] = node
+
+    def _round(self, node: Node) -> None:
+        (x,), wanted = node.inputs, carried_params(node.attrs)
+        has = self.of(x)
+        if has == wanted or (has is None and self._may_carry(x, wanted)):
+            self.names[node.name] = x
+        else:
+            self._append(Node("table", (x,), node.outputs, {"chain": IDENTITY}, node.origin))
+            x = node.name
+        self._state(x, wanted)
+        self.rounded.add(x)
+
+    def _state(self, name: str, params: QuantParams) -> None:
+        self.stated[name] = params
+        self.params[self._group(name)] = params
+
+    def _may_carry(self, x: str, params: QuantParams) -> bool:
+        """Whether the operator that makes a tensor writes such integers."""
+        node = self.made_by.get(x)
+        if self.graph.is_const(x):
+            return False
+        if node is None or params.element_type != INT16:
+            return True
+        emits = OPS[node.op].emits_int16
+        shapes = [*map(self._shape, node.inputs)]
+        return emits is not None and emits(node.attrs, shapes, self._shape(x))
+
+    def _joined(self, node: Node) -> Node:
+        """A node that moves integers: its operands in the parameters of its result."""
+        inputs, data = list(node.inputs), [*self._floats(node)]
+        found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
+        stored = {self._stored(inputs[i]) for i in data}
+        has = {*found.values()} or stored
+        wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
+        for i, params in found.items():
+            if params is not None and params != wanted:
+                inputs[i] = self._copy(inputs[i], node, wanted)
+        for i in data:
+            self._join(inputs[i], node.name)
+        if wanted is not None:
+            self.params[self._group(node.name)] = wanted
+            self.stated.setdefault(node.name, wanted)
+        return node.but(inputs=tuple(inputs))
+
+    def _wanted(self, name: str) -> QuantParams | None:
+        """Parameters that the readers of a tensor ask for, where they do: the first one's."""
+        own = self.graph.quant_params.get(name)
+        readers = self.graph.users.get(name, ())
+        asked = (carried_params(n.attrs) for n in readers if n.op == ROUND)
+        return own or next(asked, None)
+
+    def _fed(self, node: Node) -> Node:
+        """A node that computes: its constants in the file's integers, and copies of operands that
+        it does not read in the form that they have."""
+        inputs = list(node.inputs)
+        for i in _operands(node):
+            stored = self._stored(inputs[i])
+            if stored is not None:
+                self._state(inputs[i], stored)
+            params = self.of(inputs[i])
+            if params is not None and self._refuses(node, i, params):
+                inputs[i] = self._copy(inputs[i], node, None)
+        return node.but(inputs=tuple(inputs))
+
+    def _refuses(self, node: Node, index: int, params: QuantParams) -> bool:
+        op = OPS[node.op]
+        if fixed_params(self.graph, node.inputs[index]) is not None:
+            return False
+        if index in op.symmetric and params.zero_point != 0:
+            return True
+        if params.element_type != INT16 or index in op.int16_inputs:
+            return False
+        accepts, shapes = op.accepts_int16, [*map(self._shape, node.inputs)]
+        return accepts is None or not accepts(node.attrs, shapes, self._shape(node.name))
+
+    def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
+        """A requantised copy for one reader, in these parameters or in calibrated ones."""
+        name = self._free(f"{x}.copy")
+        self.copies.append((name, x))
+        self._append(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))
+        if params is not None:
+            self._state(name, params)
+        return name
+
+    def _free(self, stem: str) -> str:
+        taken = {name for name, _ in self.copies}
+        numbers = (f"{stem}{i}" for i in range(len(taken) + 1))
+        return next(name for name in numbers if name not in taken | self.graph.tensors.keys())
+
+    def of(self, name: str) -> QuantParams | None:
+        """Parameters that a tensor has from the file, or from an operator; None: calibrated."""
+        return self.params.get(self._group(name))
+
+    def _group(self, name: str) -> str:
+        while self.groups.setdefault(name, name) != name:
+            name = self.groups[name]
+        return name
+
+    def _join(self, a: str, b: str) -> None:
+        first, second = self._group(a), self._group(b)
+        if first != second:
+            self.groups[second] = first
+            params = self.params.get(first) or self.params.get(second)
+            if params is not None:
+                self.params[first] = params
+
+    def _stored(self, name: str) -> QuantParams | None:
+        """Parameters of a constant that the file has as integers of one scale."""
+        stored = self.graph.formats.get(name)
+        return None if stored is None else stored.params
+
+    def _shape(self, name: str) -> Shape:
+        return self.graph.shape(dict(self.copies).get(name, name))
+
+    def _floats(self, node: Node) -> Iterator[int]:
+        """Operands that have parameters: no indices."""
+        copied = dict(self.copies)
+        for i in _operands(node):
+            tensor = self.graph.tensors.get(copied.get(node.inputs[i], node.inputs[i]))
+            if tensor is None or tensor.dtype == "float32":
+                yield i
+
+
+def _operands(node: Node) -> Iterable[int]:
+    return (i for i in range(len(node.inputs)) if i not in OPS[node.op].weights)
