@@ -33,7 +33,9 @@ if TYPE_CHECKING:
         validate,
     )
     from myoedge.errors import MyoedgeError
+    from myoedge.frontend.torch.quantizer import GAP9Quantizer as GAP9Quantizer
 
+# GAP9Quantizer is none of them: `from myoedge import *` does without its extra
 __all__ = [
     "Build",
     "MyoedgeError",
@@ -63,6 +65,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Public names load the API on first use, so that `import myoedge` costs nothing."""
+    if name == "GAP9Quantizer":
+        return _quantizer()
     if name not in __all__:
         raise AttributeError(f"module 'myoedge' has no attribute {name!r}")
     if name == "MyoedgeError":
@@ -70,3 +74,15 @@ def __getattr__(name: str) -> Any:
 
         return MyoedgeError
     return getattr(importlib.import_module("myoedge.api"), name)
+
+
+def _quantizer() -> Any:
+    """GAP9Quantizer. Errors: E501 torchao is missing."""
+    try:
+        return importlib.import_module("myoedge.frontend.torch.quantizer").GAP9Quantizer
+    except ImportError as error:
+        from myoedge.errors import MyoedgeError
+
+        tries = ("pip install 'myoedge[qat]'",)
+        facts = {"cause": error}
+        raise MyoedgeError("E501", "GAP9Quantizer needs torchao", facts, tries) from error

@@ -55,7 +55,9 @@ SHARED = {
         "building.energy",
         "building.request",
         "building.stream_rate",
+        "frontend.torch.quantizer",
     },  # a quantity that is none, missing, too large
+    "E233": {"building.layer_rules", "frontend.torch.quantizer"},  # a pattern without a layer
     "E240": {
         "backends.build_folder",
         "building.energy",
@@ -81,6 +83,7 @@ SHARED = {
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "E501": {
+        "__init__",
         "backends.gvsoc_sdk",
         "system.tools",
         "system.toolchain",

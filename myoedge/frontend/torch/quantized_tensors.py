@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors of an exported graph that become integers, by groups with one scale, and the weights that
+become integers: what builds quantise, seen from torch's side.
+
+A result that the operator behind it takes over before it rounds is none of them: that of a
+convolution in front of its batch norm or ReLU.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.frontend.operator_table import CALLS
+from myoedge.frontend.torch.traced import HARMLESS, origin_of
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS
+from myoedge.operators.import_rows import aten_names
+
+FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].out_dtype == "float32"}
+
+
+def _calls(has: Any) -> frozenset[str]:
+    """Calls that only such operators do the work of."""
+    others = {name for op, calls in FLOATS.items() if not has(OPS[op]) for name in calls}
+    return frozenset(name for calls in FLOATS.values() for name in calls if name not in others)
+
+
+MOVES = _calls(lambda op: op.same_scale) | {*CALLS[""]}
+DROPOUTS = frozenset(name for name in CALLS[""] if "dropout" in name)  # they scale in training
+REQUANTIZE = frozenset(name for op, calls in FLOATS.items() if OPS[op].epilogue for name in calls)
+CLAMPS = aten_names("relu relu6 hardtanh clamp clamp_min clamp_max clip")
+NORMS = aten_names("layer_norm rms_norm")
+SUMS = aten_names("add.Tensor")
+BATCH_NORM = "aten.batch_norm.default"
+FILLS = aten_names("masked_fill.Scalar masked_fill.Tensor where.self where.ScalarOther")
+SHIFTS = frozenset((*aten_names("add.Tensor sub.Tensor mul.Tensor div.Tensor"), BATCH_NORM))
+CONVS, TURNED = aten_names("conv1d conv2d"), aten_names("conv_transpose1d conv_transpose2d.input")
+PRODUCTS = aten_names("matmul mm bmm")  # of which the right operand may be weights
+RECURRENT: Mapping[str, str] = {f"aten.{op}.input": op for op in ("lstm", "gru", "rnn_tanh")}
+FIXED = {**dict.fromkeys(aten_names("softmax.int _softmax"), "softmax"), **RECURRENT}
+ATTENTION = "aten.scaled_dot_product_attention.default"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorGroup:
+    """Results of calls, and inputs, that have one scale and zero point.
+
+    nodes       in the graph's order
+    fixed       scale and zero point where an operator fixes them
+    symmetric   whether an operator needs the zero point 0
+    residual    whether it is a residual stream, of 16 bits
+    """
+
+    nodes: tuple[Any, ...]
+    fixed: QuantParams | None
+    symmetric: bool
+    residual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallWeights:
+    """Weights of a call: their node, that of a bias, and the axis of output channels."""
+
+    node: Any
+    bias: Any
+    axis: int
+
+
+def tensor_groups(graph: Any) -> list[TensorGroup]:
+    """Groups of tensors that become integers, in the graph's order."""
+    tensors = quantized_tensors(graph)
+    parent = {node: node for node in tensors}
+
+    def root(node: Any) -> Any:
+        while parent[node] is not node:
+            node = parent[node]
+        return node
+
+    for node in tensors:
+        for read in map(source, moved(node)):
+            if read in parent:
+                parent[root(node)] = root(read)
+    groups: dict[Any, list[Any]] = {}
+    for node in tensors:
+        groups.setdefault(root(node), []).append(node)
+    return [_group(nodes) for nodes in groups.values()]
+
+
+def _group(nodes: Sequence[Any]) -> TensorGroup:
+    stated = (_fixed(node) for node in nodes)
+    return TensorGroup(
+        tuple(nodes),
+        next((params for params in stated if params is not None), None),
+        any(_needs_symmetric(node) for node in nodes),
+        all(_is_residual(node) for node in nodes),
+    )
+
+
+def quantized_tensors(graph: Any) -> list[Any]:
+    """Nodes whose floats become integers: inputs, and what calls compute of them."""
+    computed: set[Any] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or not computed.isdisjoint(node.all_input_nodes):
+            computed.add(node)
+    border = {node for node in graph.nodes if node.op == "placeholder"}
+    found = []
+    for node in graph.nodes:
+        if node not in computed or node.op == "output" or not _is_float(node):
+            continue
+        if node in border and (reader := _only_reader(node)) and _is_normalization(reader):
+            border.add(reader)  # what the host does to an input before it quantises it
+        elif not _is_taken_over(node) and call_of(node) not in (*DROPOUTS, *HARMLESS):
+            found.append(node)
+    return found
+
+
+def weights_of(node: Any) -> CallWeights | None:
+    """Weights of a convolution, a linear layer, or a product with a matrix; None of other calls."""
+    call, given = call_of(node), [*node.args, None, None]
+    if call in PRODUCTS:
+        return CallWeights(given[1], None, 1) if _is_parameter(given[1], 2) else None
+    if call not in (*CONVS, *TURNED, "aten.linear.default") or not _is_parameter(given[1]):
+        return None
+    return CallWeights(given[1], given[2], 1 if call in TURNED else 0)
+
+
+def recurrent_weights(node: Any) -> Iterator[Any]:
+    """Matrices of a recurrent call, each with a scale for every row."""
+    lists = (
+        (x for x in node.args if isinstance(x, list | tuple)) if call_of(node) in RECURRENT else ()
+    )
+    return (part for given in lists for part in given if _is_parameter(part, 2))
+
+
+def paths_of(node: Any) -> Iterator[str]:
+    """Module paths of a tensor's call and of those that it takes over; an input's name."""
+    if node.op == "placeholder":
+        yield node.name
+    while node.op == "call_function":
+        yield origin_of(node).path
+        node = next((read for read in node.all_input_nodes if _is_taken_over(read)), None)
+        if node is None:
+            return
+
+
+def call_of(node: Any) -> str:
+    """Name of a node's call, of one in place as of the one that gives its result anew."""
+    name, dot, overload = str(node.target).rpartition(".")
+    return f"{name.removesuffix('_')}{dot}{overload}"
+
+
+def moved(node: Any) -> tuple[Any, ...]:
+    """Tensors whose elements a call moves; () where it computes."""
+    call = node.args[0] if node.target is operator.getitem else node
+    is_move = call.op == "call_function" and call_of(call) in MOVES
+    return tuple(filter(_is_float, call.all_input_nodes)) if is_move else ()
+
+
+def source(node: Any) -> Any:
+    """A tensor in front of dropouts."""
+    while node.op == "call_function" and call_of(node) in DROPOUTS:
+        node = node.args[0]
+    return node
+
+
+def _is_taken_over(node: Any) -> bool:
+    """Whether the call behind rounds in the place of this one: a batch norm or a clamp of a result
+    that nobody else reads; a sum or a fill in front of a softmax, which may be a mask."""
+    reader = _only_reader(node)
+    if reader is None or node.op != "call_function":
+        return False
+    call, behind = call_of(node), call_of(reader)
+    if FIXED.get(behind) == "softmax":
+        is_mask = call in SUMS and not all(
+            _is_float(x) and x.op == "call_function" for x in node.all_input_nodes
+        )
+        return is_mask or call in FILLS
+    if behind == BATCH_NORM:
+        return call in (*CONVS, *TURNED)
+    return behind in CLAMPS and call in REQUANTIZE
+
+
+def _is_residual(node: Any) -> bool:
+    """Whether a sum is read by norms, and else by other sums only (quantization/formats.py)."""
+    readers = [call_of(reader) for reader in node.users]
+    norms = [call in NORMS for call in readers]
+    sums = all(norm or call in SUMS for norm, call in zip(norms, readers, strict=True))
+    return node.op == "call_function" and call_of(node) in SUMS and any(norms) and sums
+
+
+def _is_normalization(node: Any) -> bool:
+    """Whether a call shifts or scales one tensor by constants, one for all or one a channel."""
+    others = node.all_input_nodes[1:]
+    if call_of(node) not in SHIFTS or any(x.op != "get_attr" for x in others):
+        return False
+    shapes = [_value(x).shape for x in others]
+    return all(shape.numel() == max(shape, default=1) for shape in shapes)
+
+
+def _fixed(node: Any) -> QuantParams | None:
+    """Parameters of a result that its operator fixes: a softmax, hidden states."""
+    call = node.args[0] if node.target is operator.getitem else node
+    op = FIXED.get(call_of(call)) if call.op == "call_function" else None
+    is_cell = call is not node and node.args[1] == 2
+    return OPS[op].fixed_params if op is not None and not is_cell else None
+
+
+def _needs_symmetric(node: Any) -> bool:
+    at = OPS["attention"].symmetric
+    return any(
+        call_of(reader) == ATTENTION and any(reader.args[i] is node for i in at)
+        for reader in node.users
+        if reader.op == "call_function"
+    )
+
+
+def _only_reader(node: Any) -> Any:
+    readers = [reader for reader in node.users if reader.op != "call_module"]  # torch's guards
+    return readers[0] if len(readers) == 1 and readers[0].op == "call_function" else None
+
+
+def _is_float(node: Any) -> bool:
+    dtype = getattr(node.meta.get("val"), "dtype", None)
+    return dtype is not None and bool(dtype.is_floating_point)
+
+
+def _is_parameter(node: Any, rank: int | None = None) -> bool:
+    """Whether an argument is a tensor of the module, of so many axes."""
+    if getattr(node, "op", None) != "get_attr":
+        return False
+    value = _value(node)
+    return bool(value.is_floating_point()) and rank in (None, value.ndim)
+
+
+def _value(node: Any) -> Any:
+    """The tensor of the module that a node names."""
+    return operator.attrgetter(node.target)(node.graph.owning_module)

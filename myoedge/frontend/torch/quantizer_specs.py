@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torchao's specifications of the integers that builds compute with, and observers that find their
+scales. Only imported with torchao installed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torchao.quantization.pt2e import (
+    FakeQuantize,
+    FusedMovingAvgObsFakeQuantize,
+    HistogramObserver,
+    MinMaxObserver,
+    MovingAverageMinMaxObserver,
+    PerChannelMinMaxObserver,
+)
+from torchao.quantization.pt2e.quantizer import (
+    DerivedQuantizationSpec,
+    FixedQParamsQuantizationSpec,
+    QuantizationSpec,
+)
+
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.weight_format import INT16_BIAS_MAX, WeightFormat
+
+AVERAGING = 0.01  # share of a new batch in the ranges of activations while a network trains
+SMALLEST_ROW = 2.0**-10  # of the largest: a channel below it is dead beside the others
+WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights beside int16 inputs
+
+
+class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "PerChannel" in names
+    """Symmetric scales of weights as they are now, one for each output channel.
+
+    Weights of 16 bits get larger scales where their sums would leave int32; scales of channels that
+    are all but 0 are those of channels 1024 times smaller than the largest, or their bias in steps
+    of them would leave int32.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Notes the ranges of x and returns it."""
+        rows = x.detach().transpose(0, self.ch_axis).flatten(1).abs().float()
+        largest = rows.amax(1)
+        if self.quant_max > INT8.high:
+            largest = torch.maximum(largest, rows.sum(1) * (self.quant_max / WEIGHT_MOST))
+        largest = largest.clamp_min(float(largest.max()) * SMALLEST_ROW)
+        self.max_val, self.min_val = largest, -largest
+        return x
+
+
+@cache
+def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
+    """Integers of a tensor: 8 bits with a zero point, without one where an operator needs that, or
+    16 bits without one."""
+    element, affine = (INT8 if bits == INT8.bits else INT16), bits == INT8.bits and not symmetric
+    observer: Any = HistogramObserver.with_args(eps=2**-20) if affine else MinMaxObserver
+    if is_qat:
+        average = MovingAverageMinMaxObserver.with_args(averaging_constant=AVERAGING)
+        observer = FusedMovingAvgObsFakeQuantize.with_args(observer=average)
+    return QuantizationSpec(
+        dtype=torch.int8 if element == INT8 else torch.int16,
+        observer_or_fake_quant_ctr=observer,
+        quant_min=element.low,
+        quant_max=element.high,
+        qscheme=torch.per_tensor_affine if affine else torch.per_tensor_symmetric,
+    )
+
+
+@cache
+def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
+    """Integers of weights: symmetric, of 2 to 16 bits, with a scale for each channel.
+
+    axis   of the output channels
+    """
+    observer: Any = PerChannelWeightObserver.with_args(ch_axis=axis)
+    if is_qat:
+        observer = FakeQuantize.with_args(observer=observer)
+    high = WeightFormat(bits).high
+    return QuantizationSpec(
+        dtype=torch.int8 if bits <= INT8.bits else torch.int16,
+        observer_or_fake_quant_ctr=observer,
+        quant_min=-high,
+        quant_max=high,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=axis,
+    )
+
+
+def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
+    """int32 bias in steps of an operand's times its weights' scales.
+
+    x   node of the operand     weights   edge of the weights: their node, and the operator's
+    """
+    return DerivedQuantizationSpec(
+        derived_from=[x, weights],
+        derive_qparams_fn=_products,
+        dtype=torch.int32,
+        quant_min=-(2**31),
+        quant_max=2**31 - 1,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+    )
+
+
+def _products(observers: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    x, weights = (observer.calculate_qparams()[0] for observer in observers)
+    scales = x.float() * weights.float()
+    return scales, torch.zeros_like(scales, dtype=torch.int32)
+
+
+def fixed(params: QuantParams) -> FixedQParamsQuantizationSpec:
+    """Integers of a result whose scale an operator fixes: shares of a softmax."""
+    return FixedQParamsQuantizationSpec(
+        dtype=torch.int8 if params.element_type == INT8 else torch.int16,
+        scale=params.scale,
+        zero_point=params.zero_point,
+        quant_min=params.low,
+        quant_max=params.high,
+        qscheme=torch.per_tensor_affine,
+    )
