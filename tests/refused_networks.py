@@ -122,22 +122,9 @@ def _with_state(x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     return F.scaled_dot_product_attention(x, keys, keys), keys
 
 
-def _inverse(x: Tensor) -> Tensor:
+def _inverse(x: Tensor, window: Tensor) -> Tensor:
     spectrum = torch.stft(x, 16, 4, window=torch.hann_window(16), return_complex=True)
-    return torch.istft(spectrum, 16, 4, window=torch.hann_window(16))
-
-
-def _overlapped(x: Tensor) -> Tensor:
-    """Real and imaginary parts through the inverse transform of each, added where frames overlap;
-    divided by the windows' squares, as istft does."""
-    window = torch.hann_window(16)
-    spectrum = torch.stft(x, 16, 4, window=window, return_complex=True)
-    parts = torch.cat([spectrum.real, spectrum.imag], 1)
-    basis = torch.fft.irfft(torch.cat([torch.eye(9), 1j * torch.eye(9)]), n=16) * window
-    y = F.conv_transpose1d(parts, basis[:, None], stride=4)[:, 0]
-    squares = torch.ones(1, 1, spectrum.shape[-1])
-    total = F.conv_transpose1d(squares, window.square()[None, None], stride=4)[:, 0]
-    return (y[:, 8:-8] / total[:, 8:-8])[:, : x.shape[-1]]
+    return torch.istft(spectrum, 16, 4, window=window)
 
 
 GRID = torch.stack(
@@ -191,9 +178,6 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: F.interpolate(F.avg_pool2d(x, 2), size=(4, 4), mode="bilinear"),
         IMAGE,
         same=False,
-    ),
-    "istft": refused(
-        "use F.conv_transpose1d of real and imaginary parts", _inverse, _overlapped, seeded(1, 64)
     ),
     "cdist": refused(
         "use (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()",
@@ -274,11 +258,19 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: torch.stft(x[0], 4, window=x[0, 0, :4], center=False, return_complex=True).abs(),
         lambda x: torch.stft(x[0], 4, window=X[0, 0, :4], center=False, return_complex=True).abs(),
     ),
+    "inverse window": refused(
+        "and a window that is a buffer of the module",
+        lambda x, window: _inverse(x, window.abs()),
+        lambda x, window: _inverse(x * window.mean(), torch.hann_window(16)),
+        seeded(1, 64),
+        seeded(16, seed=1),
+        same=False,
+    ),
     "fft": refused(
-        "use n of at most 2,048 samples: shorter frames",
+        "use n of small factors, up to 32,768, by zeros behind",
         lambda x: torch.fft.rfft(x).abs(),
-        lambda x: torch.fft.rfft(x.view(1, 50, 100)).abs(),
-        seeded(1, 5000),
+        lambda x: torch.fft.rfft(x, 8192).abs(),
+        seeded(1, 5003),
         same=False,
     ),
     "where": refused(

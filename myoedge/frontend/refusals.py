@@ -160,9 +160,8 @@ BEHIND = "its operand as an output, and do this on the host behind the network"
 INSTEAD = {
     "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
     "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",
-    "istft": "F.conv_transpose1d of real and imaginary parts, the inverse transform its weights",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
-    "fft_": "n of at most 2,048 samples: shorter frames, or torch.stft",
+    "fft_": "n of small factors, up to 32,768, by zeros behind: torch.fft.rfft(x, 8192)",
     "cdist": "(x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()",
     "grid_sampler": (
         "F.interpolate, or for a constant grid a product with the matrix of its weights, "
@@ -251,7 +250,7 @@ def _several(names: Sequence[str]) -> str:
 def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
     if PARAMETRIZED.search(refusal.origin.path):
         return REMOVE_PARAMETRIZATIONS
-    if refusal.reason.startswith(COMPLEX) and "istft" not in refusal.target:
+    if refusal.reason.startswith(COMPLEX):
         return AS_REAL
     by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
     return refusal.instead or by_reason.get(refusal.reason) or advice(refusal.target)

@@ -20,11 +20,18 @@ from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.rotations import rotations_as_windows
 from myoedge.passes.selective import SELECTIVE
-from myoedge.passes.spectra import FIND_SPECTRA, SPECTRAL, check_samples, lower_spectrogram
+from myoedge.passes.spectra import (
+    FIND_SPECTRA,
+    SPECTRAL,
+    check_samples,
+    lower_spectrogram,
+    magnitude_of_parts,
+)
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA)),
+    ("parts", (magnitude_of_parts,)),
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("scans", (*FOLD, *SELECTIVE, *SINK)),

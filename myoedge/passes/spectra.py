@@ -112,6 +112,21 @@ def _squared(graph: Graph, name: str) -> str:
 
 
 @rewrites("spectrogram")
+def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
+    """A magnitude beside whose parts other nodes read both is computed of these, which are there
+    anyway: a spectrum times a mask made of its magnitudes."""
+    beside = (
+        other
+        for other in graph.users[node.inputs[0]]
+        if other.inputs == node.inputs and other.attrs.get("hop") == node.attrs["hop"]
+    )
+    parts = {other.attrs["part"]: other.name for other in beside if "part" in other.attrs}
+    if "part" in node.attrs or node.attrs["chain"] or parts.keys() != {*PARTS}:
+        return None
+    return GraphBuilder(graph, node).last("magnitude", *(parts[part] for part in PARTS))
+
+
+@rewrites("spectrogram")
 def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     """Real and imaginary parts are products with constant matrices, and so are spectrograms of
     what is no sample of 16 bits; a normalisation of an input in front goes to the host."""

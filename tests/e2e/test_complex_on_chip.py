@@ -49,6 +49,32 @@ def test_exact_in_tiles(tmp_path: Path) -> None:
     assert found.onnx_db >= 40.0
 
 
+class Denoised(nn.Module):
+    """Frames times a mask of their magnitudes, and back; a spectrum of many samples."""
+
+    window: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(32))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        spectra = torch.stft(x, 32, 8, window=self.window, return_complex=True)
+        kept = torch.istft(spectra * torch.sigmoid(spectra.abs()), 32, 8, window=self.window)
+        return kept, torch.fft.rfft(x).abs()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_inverse_transforms_and_stages_are_exact(tmp_path: Path) -> None:
+    calib = np.random.default_rng(0).standard_normal((4, 2, 1200)).astype(np.float32)
+    model = save_exported(Denoised().eval(), (torch.zeros(2, 1200),), tmp_path / "model.pt2")
+    build = myoedge.build(model, target="gap9", calib=calib, output=tmp_path / "out")
+    found = myoedge.validate(build, on=("host", "simulator"), onnx=True)
+    assert (found.exact["host"], found.exact["simulator"]) == (True, True)
+    assert build.report["quantization"]["sqnr_db"] >= 33.0
+
+
 class Power(nn.Module):
     """Log power of frames of 60 samples: stages of 2, 3 and 5."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.parser
@@ -20,6 +21,8 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.spectral import transforms
+from myoedge.operators.spectral.stages import stages_of
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
@@ -201,15 +204,118 @@ def test_angles() -> None:
 
 
 def test_a_refused_call_says_where_its_complex_numbers_come_from() -> None:
-    def inverse(x: Tensor) -> Tensor:
-        return torch.istft(stft(x), 12, 5, window=WINDOW)
-
     with pytest.raises(MyoedgeError) as caught:
-        graph_of(inverse, torch.zeros(3, 60))
+        graph_of(lambda x: torch.cumprod(stft(x), 1).abs(), torch.zeros(3, 60))
     assert caught.value.code == "E111"
-    assert "istft: complex numbers, which stft at networks.py" in str(caught.value)
-    assert "F.conv_transpose1d of real and imaginary parts" in str(caught.value)
+    assert "cumprod: complex numbers, which stft at networks.py" in str(caught.value)
     graph_of(lambda x: torch.view_as_real(stft(x)), torch.zeros(3, 60))
+
+
+# ---- transforms of many samples, in two stages
+
+
+MANY: dict[str, Callable[[Tensor], Tensor]] = {
+    "rfft": lambda x: torch.view_as_real(rfft(x, norm="ortho")),
+    "odd": lambda x: rfft(x[:, :45]).abs(),
+    "another axis": lambda x: rfft(x.T, dim=0, n=50).imag,
+    "fft": lambda x: torch.view_as_real(fft(torch.complex(x, x.flip(1)))),
+    "irfft": lambda x: irfft(torch.complex(x[:, :25], x[:, 20:45]), n=48),
+    "of imaginary numbers": lambda x: irfft(1j * x[:, :25], n=48),
+    "ifft": lambda x: torch.view_as_real(ifft(torch.complex(x, x.flip(1)))),
+    "there and back": lambda x: irfft(rfft(x) * torch.linspace(1, 0, 25), n=48),
+    "samples behind": lambda x: rfft(x, n=60).real,
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_transform_of_many_samples_has_two_stages(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of as many as a matrix of 2,000 weights is too small for; torch is the oracle."""
+    monkeypatch.setattr(transforms, "MOST_AT_ONCE", 500)
+    monkeypatch.setattr(transforms, "MOST_WEIGHTS", 2000)
+    x = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
+    graph, wanted = graph_of(MANY[name], x), MANY[name](x).numpy()
+    assert any(n.op == "conv" and n.attrs["groups"] > 1 for n in graph.nodes)
+    weights = [graph.constants[n.inputs[1]] for n in graph.nodes if n.op in ("conv", "linear")]
+    assert max(w.size for w in weights) <= 2000
+    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+    assert decibels(wanted, integers_of(graph, x.numpy())) >= 33.0
+
+
+@pytest.mark.parametrize("n", [4096, 5000, 32768])
+def test_stages_have_weights_that_fit(n: int) -> None:
+    stages = stages_of(n, n // 2 + 1, transforms.MOST_WEIGHTS)
+    assert stages is not None
+    assert stages.first * stages.second == n
+    assert stages.count >= n // 2 + 1
+    assert stages.weights <= transforms.MOST_WEIGHTS
+
+
+def test_a_prime_number_of_samples_has_no_stages() -> None:
+    assert stages_of(4099, 2050, transforms.MOST_WEIGHTS) is None
+
+
+# ---- inverse short-time transforms
+
+
+def masked(x: Tensor, *, forward: dict[str, Any], back: dict[str, Any]) -> Tensor:
+    """Frames times a mask made of their magnitudes."""
+    spectra = torch.stft(x, 12, return_complex=True, **forward)
+    y = torch.istft(spectra * torch.sigmoid(spectra.abs()), 12, **back)
+    return torch.view_as_real(y) if y.is_complex() else y
+
+
+HANN = {"window": WINDOW, "hop_length": 3}
+INVERSE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "hann": (HANN, HANN),
+    "a length": (HANN, {**HANN, "length": 50}),
+    "normalized": ({**HANN, "normalized": True}, {**HANN, "normalized": True}),
+    "not centred": (
+        {"hop_length": 6, "center": False, "window": torch.ones(12)},
+        {"hop_length": 6, "center": False, "window": torch.ones(12)},
+    ),
+    "hops as torch takes them": (
+        {"hop_length": None, "window": None},
+        {"hop_length": None, "window": None},
+    ),
+    "a short window": (
+        {"window": WINDOW[:8], "win_length": 8, "hop_length": 2},
+        {"window": WINDOW[:8].roll(1) + 1, "win_length": 8, "hop_length": 2},
+    ),
+    "both sides": ({**HANN, "onesided": False}, {**HANN, "onesided": False}),
+    "complex results": (
+        {**HANN, "onesided": False},
+        {**HANN, "onesided": False, "return_complex": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("name", INVERSE)
+def test_inverse_short_time_transforms(name: str, rank: int) -> None:
+    """torch is the oracle; magnitudes are made of the parts that are there, not of others."""
+    forward, back = INVERSE[name]
+
+    def function(x: Tensor) -> Tensor:
+        return masked(x, forward=forward, back=back)
+
+    x = torch.randn((2, 60)[-rank:], generator=torch.Generator().manual_seed(0))
+    graph, wanted = graph_of(function, x), function(x).numpy()
+    transforms_there = [n for n in graph.nodes if n.op == "conv"]
+    assert len(transforms_there) == 3 + (name == "complex results")
+    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert decibels(wanted, integers_of(graph, x.numpy())) >= 30.0
+
+
+def test_windows_that_leave_samples_out_are_refused() -> None:
+    """torch looks at them when it runs, not when it exports."""
+    given = {"hop_length": 6, "center": False, "window": WINDOW}
+    with pytest.raises(MyoedgeError) as caught:
+        graph_of(lambda x: masked(x, forward=given, back=given), torch.zeros(2, 60))
+    assert "windows that leave samples out" in str(caught.value)
 
 
 # ---- ONNX: a last axis of real and imaginary parts

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import example_inputs, from_exported
+from myoedge.operators.interpreter import run_real
 from tests.torch_oracle import X1, X2, Net, agrees, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -318,10 +319,46 @@ class Counter(nn.Module):
         return y
 
 
-def test_buffers_that_change() -> None:
-    error = refused(nn.Sequential(Counter()).eval(), X1)
+class Calls(nn.Module):
+    """Counts its calls, or only tells the first one from the others."""
+
+    def __init__(self, *, once: bool) -> None:
+        super().__init__()
+        self.once = once
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + self.calls
+        self.calls.copy_(torch.ones(1) if self.once else self.calls + 1)
+        return y
+
+
+class Table(nn.Module):
+    """Writes a table in each call, always the same, before it reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(20))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.table[:17] = torch.arange(17.0).cos()
+        return x * self.table[:17]
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [(Counter(), "0.last"), (Calls(once=False), "0.calls"), (Calls(once=True), "0.calls")],
+)
+def test_buffers_that_change(network: nn.Module, name: str) -> None:
+    error = refused(nn.Sequential(network).eval(), X1)
     assert error.code == "E114"
-    assert "0.last" in error.notice.title
+    assert name in error.notice.title
+
+
+def test_a_table_that_every_call_writes_anew_is_a_constant() -> None:
+    graph = from_exported(torch.export.export(Table().eval(), (X1,)))
+    found = run_real(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, Table()(X1).numpy(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ MISSING: Mapping[str, Refused | Callable[[Tensor], Any]] = {
     "`nn.EmbeddingBag`": REFUSED["embedding_bag"],
     "sparse tensors": REFUSED["sparse"],
     "complex inputs and outputs": REFUSED["complex"],
-    "`istft`": REFUSED["istft"],
     "`grid_sample`": REFUSED["grid_sample"],
     "`fold`": REFUSED["fold"],
     "`MaxUnpool`": lambda x: F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2),

@@ -84,6 +84,29 @@ def regrouped(x: Tensor) -> Tensor:
     return torch.stack((a * cos - b * sin, b * cos + a * sin), -2).flatten(-2)
 
 
+class Cached(nn.Module):
+    """rotary_embedding_torch as it is used by default: the first call fills a table of angles, by
+    which the next ones turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("angles", torch.zeros(2 * TOKENS, WIDTH), persistent=False)
+        self.known = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = x.shape[-2]
+        if count > self.known:
+            powers = 100.0 ** (-torch.arange(0, WIDTH, 2).float() / WIDTH)
+            with torch.autocast("cuda", enabled=False):
+                angles = torch.einsum("..., f -> ... f", torch.arange(count).float(), powers)
+                self.angles[:count] = angles.repeat_interleave(2, -1).detach()
+            self.known = count
+        angles = self.angles[:count].detach()
+        a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
+        turned = torch.stack((-b, a), -1).flatten(-2)
+        return torch.cat((x[..., :0], x * angles.cos() + turned * angles.sin(), x[..., WIDTH:]), -1)
+
+
 class Embedded(nn.Module):
     def __init__(self, form: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -92,6 +115,20 @@ class Embedded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         heads = self.q(x).unflatten(-1, (HEADS, WIDTH)).transpose(1, 2)
         return torch.tanh(self.form(heads)).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_an_embedding_that_keeps_its_table_is_that_operator(called: bool) -> None:
+    """Whether or not the module was called before it was exported."""
+    torch.manual_seed(0)
+    network, x = Embedded(Cached()).eval(), torch.randn(1, TOKENS, 16)
+    if called:
+        network(x)
+    graph = prepare(from_exported(torch.export.export(network, (x,))))
+    kinds = [(n.op, dict(n.attrs)) for n in graph.nodes]
+    assert kinds == [(n.op, dict(n.attrs)) for n in prepared(turned_pairs)[0].nodes]
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
 def prepared(form: Callable[[Tensor], Tensor]) -> tuple[Graph, Tensor, Tensor]:

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
@@ -32,6 +33,7 @@ from myoedge.frontend.refusals import (
     unsupported,
     wrong_size,
 )
+from myoedge.frontend.torch.buffers import Buffers, without_tables, written_buffers
 from myoedge.frontend.torch.calls import by_element, imported, is_known, needed_nodes
 from myoedge.frontend.torch.in_place import give_anew, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
@@ -45,6 +47,7 @@ from myoedge.frontend.torch.traced import (
     static,
     target_of,
     type_of,
+    without_values,
 )
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -57,11 +60,6 @@ TAKES_ROWS = tuple(
     f"aten.{name}." for name in ("embedding", "index", "index_select", "gather", "take_along_dim")
 )
 UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a size that is known once values are
-STATE_AS_INPUT = (
-    "return the new state as an output and take the old one as an input: forward(x, state) -> "
-    "(y, state); on streams [stream] states in myoedge.toml carries it over"
-)
-WITHOUT_CACHE = "export without the cache, over the whole window: use_cache=False in transformers"
 EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
@@ -73,28 +71,34 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     state that changes, E115 an output that is constant, E116 inputs of types that
     no operator reads.
     """
-    builder = GraphBuilder()
     _refuse_training(program)
     program = _without_in_place(program)
     unroll_scans(program)
-    # Inputs may change in place: on the device they are read only and what is read is the copy.
-    if changed := program.graph_signature.buffers_to_mutate:
-        raise MyoedgeError(
-            "E114",
-            f"the network changes its own state: {', '.join(changed.values())}",
-            {
-                "needs": "outputs that depend on the inputs alone",
-                "has": "state that is kept for the next call: a cache of keys and values, a buffer "
-                "of the last samples, running statistics",
-            },
-            [STATE_AS_INPUT, WITHOUT_CACHE],
-        )
     _refuse_inconsistent(program)
-    values = _placeholders(program, builder)
+    return without_tables(partial(_imported, program))
+
+
+def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[Graph, Buffers]:
+    """The graph of a call that finds these in its buffers, and what it leaves in those it writes.
+
+    Inputs may change in place: on the device they are read only and what is read is the copy.
+    """
+    builder = GraphBuilder()
+    values = _placeholders(program, builder, _tensors_of(program, buffers))
     refusals = imported(program, builder, values)
+    written = written_buffers(program, builder, values)
     if refusals:
         raise unsupported(refusals)
-    return _finished(program, builder, values)
+    return _finished(program, builder, values), written
+
+
+def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict[str, Any]:
+    """Parameters, buffers and constants by name, some buffers with other numbers."""
+    import torch
+
+    tensors = {**program.constants, **program.state_dict}
+    made = ((name, tensors[name], torch.from_numpy(value)) for name, value in buffers.items())
+    return tensors | {name: new.to(old.dtype).reshape(old.shape) for name, old, new in made}
 
 
 def learnt(program: torch.export.ExportedProgram) -> int:
@@ -220,7 +224,7 @@ def _made(node: Any) -> Any:
     modes = (x.fake_mode for x in _tensors(node.meta.get("val")) if hasattr(x, "fake_mode"))
     try:
         with next(modes, None) or FakeTensorMode(allow_non_fake_inputs=True):
-            return node.target(*given[0], **given[1])
+            return without_values(node.target, given[0], given[1])
     except Exception as error:  # whatever torch makes of a call that no export wrote
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise _inconsistent(node, {"cause": cause}) from None
@@ -245,7 +249,9 @@ def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
     return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
 
 
-def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) -> dict[str, Any]:
+def _placeholders(
+    program: torch.export.ExportedProgram, builder: GraphBuilder, tensors: Mapping[str, Any]
+) -> dict[str, Any]:
     """Values of the graph's placeholders: names of inputs and constants."""
     from torch.export.graph_signature import InputKind
 
@@ -261,7 +267,8 @@ def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) 
             values[node.name] = _input(builder, node, value)
         elif spec.target is not None:
             learnt = spec.kind == InputKind.PARAMETER
-            values[node.name] = _parameter(builder, program, spec.target, node, learnt=learnt)
+            tensor = tensors[spec.target]
+            values[node.name] = _parameter(builder, tensor, spec.target, node, learnt=learnt)
     return values
 
 
@@ -302,18 +309,8 @@ def _readers(node: Any) -> Iterable[str]:
             yield f"{short(str(user.target))}{f', at {place}' if place else ''}"
 
 
-def _parameter(
-    builder: GraphBuilder,
-    program: torch.export.ExportedProgram,
-    target: str,
-    node: Any,
-    *,
-    learnt: bool,
-) -> str:
+def _parameter(builder: GraphBuilder, tensor: Any, target: str, node: Any, *, learnt: bool) -> str:
     """The constant of a parameter or buffer. Errors: E109 another tensor than the graph reads."""
-    tensor = program.state_dict.get(target)
-    if tensor is None:
-        tensor = program.constants[target]
     stated, has = _described(node.meta.get("val", tensor)), _described(tensor)
     if stated != has:
         facts = {"needs": f"{', '.join(stated)}, as the graph says", "has": ", ".join(has)}

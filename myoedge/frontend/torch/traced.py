@@ -7,7 +7,7 @@ Vectors of length one, x / max(|x|, eps), are one result: an RMS norm with one f
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,3 +143,21 @@ def reads(node: Any) -> Iterable[Any]:
     """The nodes that a call's result is made of."""
     unit = unit_of(node)
     return node.all_input_nodes if unit is None else (unit.x,)
+
+
+def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The result of a call by torch, of tensors without values.
+
+    By the call's Python form, as export traces it, where the other looks at values: whether the
+    windows of istft overlap.
+    """
+    from torch._C import DispatchKey
+    from torch._subclasses.fake_tensor import DataDependentOutputException
+
+    try:
+        return call(*args, **kwargs)
+    except DataDependentOutputException:
+        forms = getattr(call, "py_kernels", {})
+        if DispatchKey.CompositeImplicitAutograd not in forms:
+            raise
+        return forms[DispatchKey.CompositeImplicitAutograd](*args, **kwargs)

@@ -153,7 +153,7 @@ LINEAR = (
 # Calls whose rows take both
 READ = (
     "view_as_real real imag _conj conj conj_physical angle fft_fft fft_ifft fft_irfft fft_fft2 "
-    "fft_ifft2 fft_irfft2 fft_fftn fft_ifftn fft_irfftn"
+    "fft_ifft2 fft_irfft2 fft_fftn fft_ifftn fft_irfftn istft"
 )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
 from myoedge.operators.complex_numbers.import_rows import stacked, unstacked
 from myoedge.operators.complex_numbers.pairs import Complex, pair_of, paired, tensor
 from myoedge.operators.graph_builder import (
@@ -22,6 +21,7 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.layout.import_rows import padded
+from myoedge.operators.spectral.inverse import istft, window_of
 from myoedge.operators.spectral.transforms import (
     Transform,
     axes_of,
@@ -39,7 +39,7 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
     rows = x if len(d.shape(x)) == 2 else reshape(d, x, (1, *d.shape(x)))
     if a.get("center"):
         rows = padded(d, rows, [(0, 0), (n // 2, n // 2)], str(a["pad_mode"]), 0.0)
-    window = _window(d, a, n)
+    window = window_of(d, a, n)
     if a["normalized"]:
         window = window / np.sqrt(n)
     size = d.shape(rows)[-1]
@@ -52,14 +52,6 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
     shape = out if a["return_complex"] else out[:-1]
     made = paired(reshape(d, part, shape) for part in sides)
     return made if a["return_complex"] else stacked(d, made, out)
-
-
-def _window(d: GraphBuilder, a: Arguments, n: int) -> Array:
-    """The window's values; a shorter one stands in the middle."""
-    size, given = int(a["win_length"] or n), a.get("window")
-    window = np.ones(size) if given is None else weights(d, given, "a window").astype(np.float64)
-    before = (n - size) // 2
-    return np.pad(window, (before, n - size - before))
 
 
 def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:
@@ -157,6 +149,7 @@ FFT: tuple[tuple[str, dict[str, bool]], ...] = (
 )
 ROWS = (
     ImportRow("spectrogram", stft, "stft stft.center"),
+    ImportRow("conv", istft, "istft"),
     *(ImportRow("linear", fourier(**kind), f"fft_{name}") for name, kind in FFT),
     *(
         ImportRow("linear", fourier(**kind, several=True), f"fft_{name}2 fft_{name}n")

@@ -7,6 +7,7 @@ A transform, a constant for each frequency and the way back are one real matrix:
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,10 @@ from myoedge.operators.graph_builder import (
     slice_axis,
     transpose,
 )
+from myoedge.operators.spectral.stages import Stages, forward, inverse, stages_of
 
 MOST_WEIGHTS = 2**22  # of one matrix
+MOST_AT_ONCE = 2**19  # of one that is faster than two stages
 PARTS = ("real", "imaginary")
 
 
@@ -83,16 +86,24 @@ def matrix_of(t: Transform) -> Array:
     forward = waves(t.frequencies, t.n)
     if not t.inverse:
         return forward * t.scale
+    return np.asarray(forward.conj().T * (_counts(t) * t.scale))
+
+
+def _counts(t: Transform) -> Array:
+    """Weights of frequencies in an inverse transform: 2 where it leaves out what is conjugate."""
     counts = np.ones(t.frequencies)
     if t.onesided:
         counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
-    return np.asarray(forward.conj().T * (counts * t.scale))
+    return counts
 
 
 def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Shape) -> Complex:
     """A transform along an axis of a tensor of this shape, cut or filled with zeros behind."""
     whole = shape[axis] == t.length
     parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
+    large = t.frequencies * t.n > MOST_AT_ONCE
+    if large and (stages := stages_of(t.n, t.frequencies, MOST_WEIGHTS)):
+        return in_stages(b, paired(parts), axis, t, stages)
     known = x.filtered
     if t.inverse and known and known.axis == axis and whole and len(known.factors) == t.frequencies:
         samples = b.shape(known.x)[axis]
@@ -112,13 +123,36 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     )
 
 
+def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stages) -> Complex:
+    """A transform of many samples, x as long along the axis as it reads."""
+    given = [part for part in x.parts if part != ""]
+    shape = b.shape(str(given[0]))
+    names = [tensor(b, part, shape) for part in (x.parts if x.imaginary != "" else given)]
+    last = (*(i for i in range(len(shape)) if i != axis), axis)
+    rows = [transpose(b, name, last) for name in names]
+    lead = b.shape(rows[0])[:-1]
+    flat = [reshape(b, row, (math.prod(lead), t.length)) for row in rows]
+    if t.inverse:
+        factors = np.pad(_counts(t) * t.scale, (0, stages.count - t.length))
+        filled = [_filled(b, row, 1, stages.count) for row in flat]
+        made = inverse(b, filled, stages, factors, real=t.onesided)
+    else:
+        made = [slice_axis(b, y, 1, 0, t.frequencies) for y in forward(b, flat, stages, t.scale)]
+    back = tuple(last.index(i) for i in range(len(shape)))
+    found = [transpose(b, reshape(b, y, (*lead, b.shape(y)[-1])), back) for y in made]
+    return paired((*found, "")[:2])
+
+
 def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
     length = b.shape(x)[axis]
-    x = slice_axis(b, x, axis, 0, min(length, t.length))
-    if length >= t.length:
-        return x
-    pads = tuple((0, t.length - length if i == axis else 0) for i in range(len(b.shape(x))))
-    return b.add("pad", x, pads=pads, value=0.0)
+    return _filled(b, slice_axis(b, x, axis, 0, min(length, t.length)), axis, t.length)
+
+
+def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
+    """With zeros behind, so that the axis has this length."""
+    more = length - b.shape(x)[axis]
+    pads = tuple((0, more if i == axis else 0) for i in range(len(b.shape(x))))
+    return b.add("pad", x, pads=pads, value=0.0) if more else x
 
 
 def product(

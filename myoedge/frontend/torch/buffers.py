@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buffers that a network writes: tables that its first call makes are constants, others state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, prune
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder
+
+STATE_AS_INPUT = (
+    "return the new state as an output and take the old one as an input: forward(x, state) -> "
+    "(y, state); on streams [stream] states in myoedge.toml carries it over"
+)
+WITHOUT_CACHE = "export without the cache, over the whole window: use_cache=False in transformers"
+Buffers = Mapping[str, Array]  # by their names in the module
+
+
+def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Buffers:
+    """Buffers as an imported network leaves them. Errors: E114 what depends on an input."""
+    changed = program.graph_signature.buffers_to_mutate
+    found = {target: builder.constants.get(str(values[name])) for name, target in changed.items()}
+    computed = [target for target, value in found.items() if value is None]
+    if computed:
+        raise _state(computed)
+    return {target: value for target, value in found.items() if value is not None}
+
+
+def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> Graph:
+    """The graph of a network whose calls after the first one are as that one: it keeps tables.
+
+    import_with   buffers -> the graph of a call that finds these, and what the call leaves in them
+    Errors: E114 a network that keeps state.
+    """
+    graph, written = import_with({})
+    if written:
+        again, left = import_with(written)
+        changed = [name for name in written if not np.array_equal(written[name], left[name])]
+        if changed or not _same(graph, again):
+            raise _state(changed or [*written])
+    return graph
+
+
+def _same(a: Graph, b: Graph) -> bool:
+    a, b = prune(a), prune(b)
+    same = a.nodes == b.nodes and a.constants.keys() == b.constants.keys()
+    return same and all(np.array_equal(x, b.constants[name]) for name, x in a.constants.items())
+
+
+def _state(names: list[str]) -> MyoedgeError:
+    return MyoedgeError(
+        "E114",
+        f"the network changes its own state: {', '.join(names)}",
+        {
+            "needs": "outputs that depend on the inputs alone",
+            "has": "state that is kept for the next call: a cache of keys and values, a buffer "
+            "of the last samples, running statistics",
+        },
+        [STATE_AS_INPUT, WITHOUT_CACHE],
+    )
