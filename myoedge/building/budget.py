@@ -91,8 +91,7 @@ def within(chip: Chip, budget: Budget) -> Chip:
     }
     # A budget of L2 is of data: code takes what it leaves of the chip's memory.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
-    reserved = max(chip.l2_reserved_bytes - spared, 0)
-    limited = replace(chip, **limits, l2_reserved_bytes=reserved)
+    limited = replace(chip, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
     if empty := [*_empty(chip, limited)]:
         raise _over(empty, None)
     return limited

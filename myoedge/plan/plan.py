@@ -30,7 +30,6 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
 LAYERS = 100  # whose code the chip's reserve of L2 holds
-LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take
 IN_L3 = "far"  # kind of location, as plan.json has it
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
@@ -252,8 +251,9 @@ class Plan:
     @property
     def l2_room_bytes(self) -> int:
         """Bytes of L2 for data where L3 is used: code is subtracted, more for many layers."""
-        code = max(len(self.steps) - LAYERS, 0) * LAYER_CODE_BYTES
-        return max(self.chip.l2_room_bytes - code, 0)
+        chip = self.chip
+        code = max(len(self.steps) - LAYERS, 0) * chip.layer_code_bytes
+        return min(max(chip.l2_bytes - chip.l2_reserved_bytes - code, 0), chip.l2_room_bytes)
 
     @property
     def l2_bytes(self) -> int:

@@ -22,6 +22,7 @@ from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
 from myoedge.plan.l3.weight_streaming import (
+    NO_L2,
     exceeds_l3,
     filled,
     fits,
@@ -30,12 +31,15 @@ from myoedge.plan.l3.weight_streaming import (
     with_l3_transfers,
 )
 from myoedge.plan.placement import Life, Place, Placement, place
-from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
+from myoedge.plan.plan import LAYERS, Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.system.collector import paused_collector
 from myoedge.targets.chip import Chip
 
+# Of a layer: 346 of 1,500 linear ones as they were linked, with tables of their transfers. Where
+# the chip's estimate leaves data too little; a program that is larger is planned again (E303).
+LINKED_CODE_BYTES = 448
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
 ENOUGH = 2  # plans to choose from, where the best does not wait for L3
 WAITS = 1.1  # times what it computes
@@ -70,16 +74,27 @@ def make_plan(
 
     tile_ranks   layers that take other tiles than the fastest by the estimate
     """
-    network = _network(q, chip, chip, placing, tile_ranks)
     try:
-        plan = _fitting(network)
+        plan = _planned(q, chip, placing, tile_ranks)
+    except MyoedgeError as error:
+        is_for_code = len(q.steps) > LAYERS and chip.layer_code_bytes > LINKED_CODE_BYTES
+        if error.notice.code != NO_L2 or not is_for_code:
+            raise
+        alike = replace(chip, layer_code_bytes=LINKED_CODE_BYTES)
+        plan = _planned(q, alike, placing, tile_ranks)
+    enforce(PLANNED, plan, q.graph, "planned")
+    return plan
+
+
+def _planned(q: QuantGraph, chip: Chip, placing: Place, tile_ranks: TileRanks) -> Plan:
+    """On the engine that suits each layer, or on the cores alone. Errors: E301."""
+    try:
+        return _fitting(_network(q, chip, chip, placing, tile_ranks))
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
         alone = chip.cores_alone()
         if alone == chip:
             raise
-        plan = _fitting(_network(q, chip, alone, placing, tile_ranks))
-    enforce(PLANNED, plan, q.graph, "planned")
-    return plan
+        return _fitting(_network(q, chip, alone, placing, tile_ranks))
 
 
 def _network(q: QuantGraph, chip: Chip, used: Chip, placing: Place, ranks: TileRanks) -> Network:

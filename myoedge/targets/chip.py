@@ -106,7 +106,9 @@ class Chip:
     l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
     alignment_bytes  of every buffer
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
-    l2_reserved_bytes  of L2: code, where L3 makes room for it
+    l2_reserved_bytes  of L2: code, where L3 makes room for it; below 0 where a budget of data
+                       leaves code more than that
+    layer_code_bytes   of L2: code of each layer beyond those that l2_reserved_bytes is for
     transfers        cycles of transfers between the memories and of what is around kernels
     voltages         supply voltages and the highest clock in Hz of each, ascending
     """
@@ -122,6 +124,7 @@ class Chip:
     alignment_bytes: int = 4
     l1_reserved_bytes: int = 0
     l2_reserved_bytes: int = 0
+    layer_code_bytes: int = 0
     sources: tuple[str, ...] = ()
     transfers: TransferCost = field(default_factory=TransferCost)
     voltages: tuple[tuple[float, int], ...] = ()
@@ -179,4 +182,4 @@ class Chip:
     @property
     def l2_room_bytes(self) -> int:
         """L2 capacity for data."""
-        return max(self.l2_bytes - self.l2_reserved_bytes, 0)
+        return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)

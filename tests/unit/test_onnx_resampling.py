@@ -85,3 +85,32 @@ def test_antialias_is_refused(tmp_path: Path) -> None:
     assert error.code == "E111"
     assert "antialias" in str(error)
     assert "use Resize without antialias, its scales or sizes constant" in error.notice.tries
+
+
+OLDER = {  # factors by their opset: Upsample up to 9, then Resize, which says as little of places
+    7: ([2.0, 3.0], [1.5, 1.7]),
+    9: ([2.0, 3.0], [1.5, 1.7]),
+    10: ([2.0, 3.0], [1.5, 1.7], [0.6, 0.7], [0.5, 1.0]),
+}
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(
+    ("opset", "factors"), [(opset, each) for opset, all_of in OLDER.items() for each in all_of]
+)
+def test_older_opsets_resize_as_onnxruntime_does(
+    opset: int, factors: list[float], mode: str, tmp_path: Path
+) -> None:
+    scales = [1.0, 1.0, *factors]
+    if opset == 7:
+        made, constants = node("Upsample", "x", "y", mode=mode, scales=scales), {}
+    else:
+        name = "Upsample" if opset == 9 else "Resize"
+        made, constants = node(name, "x s", "y", mode=mode), {"s": np.array(scales, np.float32)}
+    agrees(model([made], {"x": (1, 1, 5, 6)}, constants=constants, opset=opset), tmp_path)
+
+
+def test_an_older_resize_that_rounds_both_ways_is_refused(tmp_path: Path) -> None:
+    made, scales = node("Resize", "x s", "y"), np.array([1, 1, 2, 0.5], np.float32)
+    given = model([made], {"x": (1, 1, 4, 6)}, constants={"s": scales}, opset=10)
+    assert "one axis longer and another one shorter" in str(refused(given, tmp_path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which feature maps go to L3: those at the peak of L2, as many at once as must."""
+"""Which feature maps go to L3: those at the peak of L2, as many at once as must; room for code."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from myoedge.building.budget import Budget, within
+from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.passes import prepare
 from myoedge.plan.placement import Life, Placement, lower_bound, peak, place
 from myoedge.plan.plan import Plan
-from myoedge.plan.schedule import make_plan
+from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
@@ -87,3 +90,35 @@ def test_the_peak_is_the_first_step_with_most_bytes(found: list[tuple[int, int, 
     ]
     assert peak(lives, 8) == (max(alive), alive.index(max(alive)))
     assert lower_bound(lives, 8) == max(alive)
+
+
+class Long(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        for index in range(12):
+            x = torch.tanh(x * x[:, index % 3 :][:, :1])
+        return x
+
+
+def test_more_layers_than_the_estimate_of_code_has_room_for_are_planned_for_less_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("plan", "schedule"):
+        monkeypatch.setattr(f"myoedge.plan.{module}.LAYERS", 4)
+    program = torch.export.export(Long().eval(), (torch.zeros(1, 4),))
+    graph = prepare(from_exported(program))
+    x = np.random.default_rng(0).standard_normal((1, 1, 4)).astype(np.float32)
+    q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
+    chip = find_chip("gap9")
+    layers = len(make_plan(q, chip).steps) - 4
+    assert layers > 4
+    too_much = replace(chip, layer_code_bytes=chip.l2_room_bytes)
+    assert make_plan(q, too_much).l2_room_bytes == chip.l2_room_bytes - layers * LINKED_CODE_BYTES
+    with pytest.raises(MyoedgeError, match="E301"):
+        make_plan(q, replace(too_much, l2_bytes=chip.l2_reserved_bytes + 16))
+
+
+def test_a_budget_of_data_leaves_code_the_rest() -> None:
+    chip = find_chip("gap9")
+    limited = within(chip, Budget(l2_bytes=chip.l2_bytes // 2))
+    assert limited.l2_room_bytes == limited.l2_bytes == chip.l2_bytes // 2
+    assert limited.l2_reserved_bytes == chip.l2_reserved_bytes - chip.l2_bytes // 2

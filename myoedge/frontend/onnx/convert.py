@@ -9,15 +9,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from myoedge.errors import MyoedgeError
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.system import tools
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
+
+    from myoedge.numerics.arrays import Array
 
 OLDEST = 7  # onnx converts no older operators reliably: batch norm and broadcasts had other rules
 MOST_S = 120.0
+RESIZE_SAYS_PLACES = 11
 IR_VERSION = 4  # from then on initialisers, which the converter adds, need not be inputs
 # Converters of some operators need shapes.
 PROGRAM = """
@@ -46,7 +51,49 @@ def converted(model: ModelProto, opset: int) -> ModelProto:
             raise Unsupported(_reason(ran))
         made: ModelProto = onnx.ModelProto.FromString((folder / "new.onnx").read_bytes())
     made.ir_version = max(made.ir_version, IR_VERSION)
+    _resizes_as_before(made, _opset(model))
     return made
+
+
+def _opset(model: ModelProto) -> int:
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+
+
+def _resizes_as_before(made: ModelProto, opset: int) -> None:
+    """Upsample, and Resize before opset 11, said nothing of places, which the converter leaves to
+    what later opsets take then: onnxruntime counts them from the first element.
+
+    Errors: Unsupported.
+    """
+    import onnx
+
+    if opset >= RESIZE_SAYS_PLACES:
+        return
+    scales = {x.name: onnx.numpy_helper.to_array(x) for x in made.graph.initializer}
+    pending = [made.graph]
+    while pending:
+        for node in pending.pop().node:
+            pending += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                scales[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+            elif node.op_type == "Resize":
+                rounding = _rounding(node, np.ones(1) if opset < 10 else scales.get(node.input[2]))
+                places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": rounding}
+                node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in places.items())
+
+
+def _rounding(node: NodeProto, scales: Array | None) -> str:
+    """nearest_mode of a Resize of opset 10 in onnxruntime: up where an axis becomes shorter.
+
+    Errors: Unsupported where another becomes longer, or factors are not known.
+    """
+    if any(a.name == "mode" and a.s != b"nearest" for a in node.attribute):
+        return "floor"
+    if scales is None:
+        raise Unsupported("Resize to the nearest element by factors that are no constants")
+    if (scales < 1).any() and (scales > 1).any():
+        raise Unsupported("Resize makes one axis longer and another one shorter")
+    return "ceil" if (scales < 1).any() else "floor"
 
 
 def _reason(ran: tools.CompletedProcess) -> str:

@@ -15,6 +15,7 @@ GAP9 = Chip(
     l1_reserved_bytes=12 * KIB,  # link.ld: nine stacks of 1.25 KiB; queues, the tile at hand
     l2_bytes=1536 * KIB,
     l2_reserved_bytes=128 * KIB,  # code of 30 KiB and some 0.8 KiB a layer
+    layer_code_bytes=1 * KIB,  # that, and what tables of transfers take
     l3_bytes=32 * KIB * KIB,
     # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).
     l3_bytes_per_s=185_000_000,
