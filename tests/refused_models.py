@@ -75,7 +75,6 @@ def ints(*values: int) -> Array:
 LONG = 2**30
 QKV = {name: drawn(1, 6, 4, seed=seed) for seed, name in enumerate("qkv")}
 ATTENTION = "t = Transpose<perm=[0, 2, 1]>(k) s = MatMul(q, t) p = Softmax(s) y = MatMul(p, v)"
-FLOAT_FC = "h = MatMul(x, w) y = Relu(h)"
 WEIGHTS = {"w": drawn(6, 3), "scale": np.float32(0.02), "zero": np.uint8(128)}
 SEEN = np.tril(np.ones((6, 6), np.float32))
 GRID = np.stack(
@@ -157,19 +156,12 @@ MODELS: Mapping[str, RefusedModel] = {
         "y = Concat<axis=0>(d, e)",
         constants={"zero": np.zeros(6, np.float32)},
     ),
-    "QuantizeLinear": refused(
-        "use the float network",
-        "q = QuantizeLinear(x, scale, zero) f = DequantizeLinear(q, scale, zero) h = MatMul(f, w)"
-        "y = Relu(h)",
-        FLOAT_FC,
-        constants=WEIGHTS,
-        same=False,
-    ),
     "DynamicQuantizeLinear": refused(
-        "use the float network",
+        "use constant scales, as onnxruntime.quantization.quantize_static writes them",
         "q, s, z = DynamicQuantizeLinear(x) f = DequantizeLinear(q, s, z) h = MatMul(f, w)"
         "y = Relu(h)",
-        FLOAT_FC,
+        "q = QuantizeLinear(x, scale, zero) f = DequantizeLinear(q, scale, zero) h = MatMul(f, w)"
+        "y = Relu(h)",
         constants=WEIGHTS,
         same=False,
     ),

@@ -44,7 +44,7 @@ ONNX_FOLDED = frozenset((
     "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh",
     "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "Cast",
     "CastLike", "Ceil", "Celu", "Clip", "Concat", "ConstantOfShape", "Cos", "Cosh", "CumProd",
-    "CumSum", "DFT", "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout", "Einsum", "Elu",
+    "CumSum", "DFT", "DepthToSpace", "Det", "Div", "Dropout", "Einsum", "Elu",
     "Equal", "Erf", "Exp", "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements",
     "GatherND", "Gelu", "Gemm", "Greater", "GreaterOrEqual", "HammingWindow", "HannWindow",
     "HardSigmoid", "HardSwish", "Hardmax", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less",

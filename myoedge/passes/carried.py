@@ -106,25 +106,24 @@ class _Carrying:
             return False
         if node is None or params.element_type != INT16:
             return True
-        emits = OPS[node.op].emits_int16
-        shapes = [*map(self._shape, node.inputs)]
+        emits, shapes = OPS[node.op].emits_int16, [*map(self._shape, node.inputs)]
         return emits is not None and emits(node.attrs, shapes, self._shape(x))
 
     def _joined(self, node: Node) -> Node:
         """A node that moves integers: its operands in the parameters of its result."""
         inputs, data = list(node.inputs), [*self._floats(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
-        stored = {self._stored(inputs[i]) for i in data}
-        has = {*found.values()} or stored
+        has = {*found.values()} or {self._stored(inputs[i]) for i in data}
         wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
+        if wanted is not None and wanted.element_type == INT16 and not self._reads_int16(node):
+            wanted = None
         for i, params in found.items():
             if params is not None and params != wanted:
                 inputs[i] = self._copy(inputs[i], node, wanted)
         for i in data:
             self._join(inputs[i], node.name)
         if wanted is not None:
-            self.params[self._group(node.name)] = wanted
-            self.stated.setdefault(node.name, wanted)
+            self._state(node.name, wanted)
         return node.but(inputs=tuple(inputs))
 
     def _wanted(self, name: str) -> QuantParams | None:
@@ -155,8 +154,11 @@ class _Carrying:
             return True
         if params.element_type != INT16 or index in op.int16_inputs:
             return False
-        accepts, shapes = op.accepts_int16, [*map(self._shape, node.inputs)]
-        return accepts is None or not accepts(node.attrs, shapes, self._shape(node.name))
+        return not self._reads_int16(node)
+
+    def _reads_int16(self, node: Node) -> bool:
+        accepts, shapes = OPS[node.op].accepts_int16, [*map(self._shape, node.inputs)]
+        return accepts is not None and accepts(node.attrs, shapes, self._shape(node.name))
 
     def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
         """A requantised copy for one reader, in these parameters or in calibrated ones."""

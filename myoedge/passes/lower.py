@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, rewrites
+from myoedge.graph.ir import Attrs, Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
-from myoedge.operators.base import fixed_params
+from myoedge.operators.base import OPS, fixed_params
 from myoedge.operators.fake_quantize.definition import carried_params, clamped_to
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
@@ -109,14 +109,18 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 @rewrites("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
-    """Rounding to fewer integers than their type has is limited before it."""
+    """Rounding to fewer integers than their type has is limited before it where that is part of a
+    requantisation, else behind it."""
     limits = clamped_to(node.attrs)
     if limits is None:
         return None
-    q, patch = carried_params(node.attrs), GraphBuilder(graph, node)
-    x = patch.add("table", node.inputs[0], chain=(("clamp", *limits),))
-    attrs = {"scale": q.scale, "zero_point": q.zero_point, "low": q.low, "high": q.high}
-    return patch.last("fake_quantize", x, **attrs)
+    q, x = carried_params(node.attrs), node.inputs[0]
+    whole: Attrs = {"scale": q.scale, "zero_point": q.zero_point, "low": q.low, "high": q.high}
+    producer, patch = made_by(graph, x, reader=node), GraphBuilder(graph, node)
+    if producer is None or not (OPS[producer.op].epilogue or producer.op == "table"):
+        x = patch.add("fake_quantize", x, **whole)
+    clamped = patch.add("table", x, chain=(("clamp", *limits),))
+    return patch.last("fake_quantize", clamped, **whole)
 
 
 LOWER: tuple[Rule, ...] = (

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from myoedge.codegen.render import render
 from myoedge.frontend.folding import aten_folded, onnx_folded
 from myoedge.frontend.onnx.control_flow import CONTROL
+from myoedge.frontend.onnx.integer_operators import WRITTEN_OUT as WRITTEN_OUT_INTEGERS
+from myoedge.frontend.onnx.quantized import QUANTIZERS
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
 from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
@@ -28,6 +30,7 @@ def markdown(operators: Sequence[Operator]) -> str:
         "no_operator": calls_of(""),
         "complex": complex_calls(),
         "onnx_no_operator": sorted([*onnx_of(""), *SEQUENCES, *CONTROL]),
+        "onnx_quantized": sorted([*QUANTIZERS, *WRITTEN_OUT_INTEGERS]),
         "folded": aten_folded(),
         "written_out": [name.removeprefix("aten.") for name in sorted(WRITTEN_OUT)],
         "onnx_folded": onnx_folded(),

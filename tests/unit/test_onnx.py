@@ -364,10 +364,9 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     assert "use ArgMax" in str(error)
 
 
-def test_networks_that_are_quantised_already(tmp_path: Path) -> None:
-    nodes = [node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z", "y")]
-    made = model(nodes, constants={"s": np.float32(0.1), "z": np.int8(0)})
-    assert "before it was quantised" in str(refused(made, tmp_path))
+def test_networks_that_are_quantised_for_every_input(tmp_path: Path) -> None:
+    nodes = [node("DynamicQuantizeLinear", "x", "q s z"), node("DequantizeLinear", "q s z", "y")]
+    assert "quantize_static" in str(refused(model(nodes), tmp_path))
 
 
 def test_second_results_are_refused_by_name(tmp_path: Path) -> None:
@@ -452,7 +451,7 @@ def test_the_page_lists_onnxs_operators() -> None:
     assert all(f"`{name}`" in page for name in onnx_folded())
     assert onnx.defs.has("Conv")
     # by a pass, torch, or asked for
-    elsewhere = {"atan2", "magnitude", "selective_scan", "biquads", "ctc_greedy"}
+    elsewhere = {"atan2", "magnitude", "selective_scan", "biquads", "ctc_greedy", "fake_quantize"}
     streamed = {
         "biquads_past", "gru_state", "running_norm", "running_power", "majority", "ctc_new",
     }  # fmt: skip

@@ -19,6 +19,8 @@ import pytest
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES
 from myoedge.frontend.onnx.control_flow import CONTROL
+from myoedge.frontend.onnx.integer_operators import WRITTEN_OUT
+from myoedge.frontend.onnx.quantized import QUANTIZERS
 from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
 from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT, ONNX_OF_INTEGERS
@@ -161,7 +163,7 @@ def test_every_operator_of_onnx_is_supported_or_refused_with_advice() -> None:
     newest = max(s.since_version for s in onnx.defs.get_all_schemas() if s.domain == "")
     schemas = [s for s in onnx.defs.get_all_schemas() if s.domain == ""]
     there = {s.name for s in schemas if not s.deprecated}  # those are converted
-    read = {*ONNX_IMPORT, *ONNX_OF_INTEGERS, *SEQUENCES, *CONTROL}
+    read = {*ONNX_IMPORT, *ONNX_OF_INTEGERS, *SEQUENCES, *CONTROL, *QUANTIZERS, *WRITTEN_OUT}
     known = {*read, *ONNX_FOLDED, *SHAPES, *ADVICE}
     later = {name for name in there if onnx.defs.get_schema(name, newest, "").since_version > 28}
     assert there - later <= known

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 DEADLY = ("LayerNormalization", "RMSNormalization")
 # functions in ONNX, results of which onnx 1.23 does not infer: they are as the first input
 LIKE_FIRST = ("GroupNormalization", "MeanVarianceNormalization")
-IMPLEMENTED = {"DequantizeLinear": 19}  # the reference has no older one; the meaning is the same
 # onnx.proto, TensorProto.DataType: float, float16, double, bfloat16; bool and whole numbers
 FLOATS = frozenset((1, 10, 11, 16))
 PLAIN = FLOATS | frozenset((2, 3, 4, 5, 6, 7, 9, 12, 13))
+FOUR_BITS = frozenset((21, 22))  # uint4, int4: two in a byte; only dequantised
 SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
 
 
@@ -130,7 +130,7 @@ def evaluated(
         ins = [helper.make_tensor_value_info(n, kinds[n], given[n].shape) for n in given]
         ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
         graph = helper.make_graph([node], "constants", ins, ends)
-        opsets = [helper.make_opsetid("", max(opset, IMPLEMENTED.get(node.op_type, 0)))]
+        opsets = [helper.make_opsetid("", opset)]
         model = helper.make_model(graph, opset_imports=opsets)
         with np.errstate(all="ignore"):
             computed = ReferenceEvaluator(model).run(None, given)
@@ -162,12 +162,13 @@ def array_of(tensor: TensorProto) -> Array:
     from onnx import helper, numpy_helper
 
     dims, kind = tuple(tensor.dims), tensor.data_type
-    if kind not in PLAIN:
+    if kind not in PLAIN | FOUR_BITS:
         raise Unsupported(f"tensors of type {type_name(kind)}")
     if any(n < 0 for n in dims):
         raise ValueError(f"the shape {list(dims)}")
     itemsize = helper.tensor_dtype_to_np_dtype(kind).itemsize
-    if tensor.HasField("raw_data") and len(tensor.raw_data) != math.prod(dims) * itemsize:
+    size = -(-math.prod(dims) // 2) if kind in FOUR_BITS else math.prod(dims) * itemsize
+    if tensor.HasField("raw_data") and len(tensor.raw_data) != size:
         raise ValueError(f"{len(tensor.raw_data)} bytes for the shape {list(dims)}")
     return np.asarray(numpy_helper.to_array(tensor))
 

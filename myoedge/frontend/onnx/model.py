@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.onnx import refusals as onnx_refusals
@@ -26,9 +23,16 @@ from myoedge.frontend.onnx.fold import (
     evaluated,
     needs_own_graph,
     plain_attribute,
-    results,
 )
+from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, nonsense
+from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.onnx.quantized import (
+    clip_of_integers,
+    is_quantizer,
+    quantizer,
+    refuse_integers,
+)
 from myoedge.frontend.onnx.sequences import of_sequences, without_sequence
 from myoedge.frontend.onnx.state import (
     MOST_ELEMENTS,
@@ -47,7 +51,8 @@ from myoedge.frontend.operator_table import (
 )
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
-from myoedge.graph.ir import Graph, Shape
+from myoedge.graph.ir import Graph
+from myoedge.graph.rewrite import formats_of
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
@@ -55,6 +60,9 @@ from myoedge.operators.integers.numbers import kind
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
+
+
+Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
 
 
 class Imported(NamedTuple):
@@ -86,8 +94,9 @@ def load_onnx(path: Path) -> Imported:
 
 def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
     """Imports a node; a refusal is returned, so that all of them are reported at once."""
-    if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
-        return _in_place_of(state, node, functions)
+    made = _instead(state, node)
+    if made is not None:
+        return _in_place_of(state, node, functions, made)
     unknown = [name for name in node.input if name and name not in state.values]
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
@@ -99,7 +108,7 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
         if (node.domain, node.op_type) in functions:
             target = f"{node.op_type}()"
             raise Unsupported("a function of the model's own")
-        if node.domain not in OWN:
+        if node.domain not in OWN and not is_quantizer(node):
             target = f"{node.domain}.{node.op_type}"
             if target not in CONTRIBUTED:
                 raise Unsupported("")
@@ -113,11 +122,18 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
     return None
 
 
+def _instead(state: Importing, node: NodeProto) -> Made | None:
+    """Maker of the nodes that a loop, branch, node of sequences or of integers stands for; None
+    where a node stands for itself."""
+    if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
+        return unrolled if node.op_type in CONTROL else without_sequence
+    return dequantized if is_of_integers(node) else None
+
+
 def _in_place_of(
-    state: Importing, node: NodeProto, functions: set[tuple[str, str]]
+    state: Importing, node: NodeProto, functions: set[tuple[str, str]], made: Made
 ) -> Refusal | None:
-    """Imports the nodes that a loop, branch or node of sequences stands for, up to a refusal."""
-    made = unrolled if node.op_type in CONTROL else without_sequence
+    """Imports the nodes that a node stands for, up to a refusal."""
     unknown = [name for name in node.input if name and name not in state.values]
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
@@ -130,16 +146,22 @@ def _in_place_of(
                 return refusal
     except Unsupported as reason:
         _stand_ins(state, node)
-        return Refusal(node.op_type, origin_of(node), shown(str(reason)))
+        return refusal_of(reason, node.op_type, origin_of(node))
     return None
 
 
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
+    if is_quantizer(node):
+        quantizer(state, node)
+        return
+    if clip_of_integers(state, node):
+        return
+    refuse_integers(state, node)
     if node.domain not in OWN:
         name = f"{node.domain}.{node.op_type}"
-        outs = {node.output[0]: _contributed(state, node, CONTRIBUTED[name])}
+        outs = {node.output[0]: contributed(state, node, CONTRIBUTED[name])}
         state.values.update(outs)
         _row(state, node, outs, ONNX_IMPORT[name])
         return
@@ -151,9 +173,9 @@ def _import(state: Importing, node: NodeProto) -> None:
     folded = node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n)
     if not folded and not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
-    outs = _results(state, node)
+    outs = inferred(state, node)
     if not folded and any(out.shape is not None and 0 in out.shape for out in outs.values()):
-        _keep_empty(state, outs)
+        keep_empty(state, outs)
         return
     if not folded:
         state.values.update(outs)
@@ -167,54 +189,8 @@ def _import(state: Importing, node: NodeProto) -> None:
         state.folded += array.size
         check_elements(state.folded)
         keep(state, name, array)
-
-
-def _keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
-    """A tensor without elements is a constant, whatever it is made of."""
-    from onnx import helper
-
-    for name, value in outs.items():
-        if value.shape is None or 0 not in value.shape:
-            raise Unsupported("a tensor without elements beside another one")
-        keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
-
-
-def _contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> Value:
-    """The result of an operator of onnxruntime's own, whose shape is worked out here."""
-    attrs = {a.name: plain_attribute(a) for a in node.attribute}
-    shapes = [state.values[name].shape for name in node.input[:2]]
-    if None in shapes:
-        raise Unsupported("a shape that is not known")
-    try:
-        return Value(state.values[node.input[0]].kind, shape(*shapes, attrs))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise _nonsense(state, node, error) from error
-
-
-def _results(state: Importing, node: NodeProto) -> dict[str, Value]:
-    from onnx import checker, defs, shape_inference
-
-    wrong = (
-        shape_inference.InferenceError,
-        checker.ValidationError,
-        LookupError,
-        ValueError,
-        RuntimeError,
-    )
-    try:
-        return results(node, state.opset, state.values, state.arrays)
-    except defs.SchemaError:
-        raise Unsupported("") from None
-    except wrong as error:
-        raise _nonsense(state, node, error) from error
-
-
-def _nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
-    """E119 for a node whose inputs and attributes do not go together."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
-    where = f"{origin_of(node)} ({node.op_type})"
-    return onnx_refusals.breaks_rules(state.path, cause, where)
+        stated = [state.formats[x] for x in node.input if x in state.formats]
+        state.formats |= formats_of({name: array}, stated)
 
 
 def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> bool:
@@ -239,17 +215,19 @@ def _row(
     call = _call(state, node, outs)
     if not whole:
         _refuse_types(state, call)
+    before = len(state.builder.constants)
     try:
         made = row(call)
     # a row believes what it reads; onnx has not looked at all of it
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise _nonsense(state, node, error) from error
+        raise nonsense(state, node, error) from error
+    state.builder.keep_formats(before, [state.names.get(name, "") for name in node.input])
     made = (made,) if isinstance(made, str) else made
     for name, tensor in zip(node.output, made, strict=False):
         if name:
-            shape, inferred = state.builder.shape(tensor), outs[name].shape
-            if shape != inferred:
-                shapes = f"{list(shape)}, not {list(inferred or ())}"
+            shape, stated = state.builder.shape(tensor), outs[name].shape
+            if shape != stated:
+                shapes = f"{list(shape)}, not {list(stated or ())}"
                 raise Unsupported(f"a use whose result would be {shapes}")
             state.names[name] = tensor
     for name in node.output[len(made) :]:
@@ -271,7 +249,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
     for name, value in attrs.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise _nonsense(state, node, ValueError(f"{name} = {value}"))
+            raise nonsense(state, node, ValueError(f"{name} = {value}"))
 
     def finite(name: str, value: Array) -> Array:
         refuse_not_finite(name, [value])
@@ -292,11 +270,14 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
 
 def _stored(state: Importing, name: str, value: Array) -> str:
     """A constant in the builder, floats as float32. Errors: E112 where it is not finite."""
-    if value.dtype.kind in "OSUc":
+    if value.dtype.kind in "OSUcV":
         raise Unsupported(f"a constant of type {value.dtype}")
     small = as_floats(value)
     refuse_no_mask(name, [small])
-    return state.builder.constant(small)
+    made = state.builder.constant(small)
+    if name in state.formats:
+        state.builder.formats[made] = state.formats[name]
+    return made
 
 
 def _refuse_types(state: Importing, call: OnnxCall) -> None:

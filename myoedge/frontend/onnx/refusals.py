@@ -25,10 +25,8 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     ),
     "Resize, mode nearest, which fills the whole window": ("MaxUnpool",),
     "the network without control flow, its steps one behind the other": ("Scan",),
-    "the float network, from before it was quantised: myoedge does that itself": (
-        "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
-        "QLinearMatMul", "QuantizeLinear",
-    ),
+    "constant scales, as onnxruntime.quantization.quantize_static writes them, or the float "
+    "network": ("DynamicQuantizeLinear",),
     "Slice and Pad by constant sizes": ("CenterCropPad",),
     "Gather by constant indices": ("Compress", "ReverseSequence"),
     "Concat of the old rows and the new ones": ("TensorScatter",),

@@ -24,6 +24,7 @@ from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import damaged, not_numbers, wrong_size
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.softmax.masks import SURE
 
@@ -57,6 +58,7 @@ class Importing:
     values: dict[str, Value] = field(default_factory=dict)
     declared: dict[str, Value] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    formats: dict[str, ConstantFormat] = field(default_factory=dict)  # of dequantised constants
     sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of their tensors
     notes: list[str] = field(default_factory=list)
     folded: int = 0  # elements

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Shape
+from myoedge.graph.ir import Node, Shape
+from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.integers.numbers import producer
 
 PER_TENSOR = "one scale for the whole tensor: scales per channel are for weights"
 
@@ -35,17 +37,13 @@ def fake_quantize(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     return rounded(b, a["self"], a["scale"], a["zero_point"], *limits)
 
 
-def quantize_linear(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    scale, zero = a["scale"], a["zero_point"]
-    kind = np.iinfo(np.uint8 if zero is None else zero.dtype)
-    return rounded(b, a["x"], scale, 0 if zero is None else zero, int(kind.min), int(kind.max))
+def rounding_of(b: GraphBuilder, x: str) -> Node | None:
+    """The node that rounded a tensor, through those that move its elements; None without one."""
+    node = producer(b, x)
+    while node is not None and node.op != "fake_quantize":
+        moves = OPS[node.op].same_scale and node.op != "pad"
+        node = producer(b, node.inputs[0]) if moves else None
+    return node
 
 
-ROWS = (
-    ImportRow("fake_quantize", fake_quantize, "fake_quantize_per_tensor_affine"),
-    ImportRow(
-        "fake_quantize",
-        quantize_linear,
-        onnx="QuantizeLinear(x, scale: array, zero_point: array)",
-    ),
-)
+ROWS = (ImportRow("fake_quantize", fake_quantize, "fake_quantize_per_tensor_affine"),)

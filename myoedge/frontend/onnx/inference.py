@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types and shapes of the results of a node that is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.fold import Value, plain_attribute, results
+from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.onnx.state import Importing, keep
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import Unsupported
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+
+def keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
+    """A tensor without elements is a constant, whatever it is made of."""
+    from onnx import helper
+
+    for name, value in outs.items():
+        if value.shape is None or 0 not in value.shape:
+            raise Unsupported("a tensor without elements beside another one")
+        keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
+
+
+def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> Value:
+    """The result of an operator of onnxruntime's own, whose shape is worked out here."""
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    shapes = [state.values[name].shape for name in node.input[:2]]
+    if None in shapes:
+        raise Unsupported("a shape that is not known")
+    try:
+        return Value(state.values[node.input[0]].kind, shape(*shapes, attrs))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise nonsense(state, node, error) from error
+
+
+def inferred(state: Importing, node: NodeProto) -> dict[str, Value]:
+    from onnx import checker, defs, shape_inference
+
+    wrong = (
+        shape_inference.InferenceError,
+        checker.ValidationError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    )
+    try:
+        return results(node, state.opset, state.values, state.arrays)
+    except defs.SchemaError:
+        raise Unsupported("") from None
+    except wrong as error:
+        raise nonsense(state, node, error) from error
+
+
+def nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
+    """E119 for a node whose inputs and attributes do not go together."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
+    where = f"{origin_of(node)} ({node.op_type})"
+    return onnx_refusals.breaks_rules(state.path, cause, where)

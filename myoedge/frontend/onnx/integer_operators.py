@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on integers, written out: QuantizeLinear and DequantizeLinear around those on floats.
+
+Those of onnxruntime's own domain are described in its ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.frontend.onnx.file import OWN
+from myoedge.frontend.onnx.fold import plain_attribute
+from myoedge.frontend.onnx.quantized import MICROSOFT, STATIC
+from myoedge.frontend.onnx.state import Importing, keep
+from myoedge.numerics.arrays import Array
+from myoedge.operators.fake_quantize.import_rows import rounding_of
+from myoedge.operators.graph_builder import Unsupported
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+
+class _Writing:
+    """Nodes in place of one: their tensors are named after its result."""
+
+    def __init__(self, node: NodeProto) -> None:
+        self.node, self.made, self.numbers = node, list[Any](), list[str]()
+        self.inputs = [*node.input, *[""] * 16]
+        self.attrs = {a.name: plain_attribute(a) for a in node.attribute}
+
+    def add(self, op: str, *inputs: str, output: str = "", **attrs: Any) -> str:
+        from onnx import helper
+
+        name = output or f"{self.node.output[0]}/{len(self.made)}"
+        read = [*inputs]
+        while read and not read[-1]:
+            read.pop()
+        made = helper.make_node(op, read, [name], name=self.node.name, **attrs)
+        made.metadata_props.extend(self.node.metadata_props)
+        self.made.append(made)
+        return name
+
+    def real(self, at: int, axis: int = 0) -> str:
+        """Input `at`, with scale and zero point behind it, dequantised."""
+        return self.add("DequantizeLinear", *self.inputs[at : at + 3], axis=axis)
+
+    def number(self, state: Importing, value: Array | float) -> str:
+        """A constant of float32 [], or of the array's shape."""
+        name = f"{self.node.output[0]}/number{len(self.numbers)}"
+        self.numbers.append(name)
+        keep(state, name, np.asarray(value, np.float32))
+        return name
+
+    def last(self, value: str, scale: int) -> None:
+        """The result, quantised with the inputs `scale` and the next."""
+        last = {"output": self.node.output[0]}
+        self.add("QuantizeLinear", value, *self.inputs[scale : scale + 2], **last)
+
+
+Write = Callable[[Importing, _Writing], None]
+
+
+def _conv(state: Importing, w: _Writing) -> None:
+    """QLinearConv(x, w, y, bias): the bias has the scale of x times that of w."""
+    bias = w.inputs[8]
+    if bias:
+        bias = _real_bias(state, w, 1, 4, bias)
+    value = w.add("Conv", w.real(0), w.real(3), bias, **w.attrs)
+    w.last(value, 6)
+
+
+def _real_bias(state: Importing, w: _Writing, first: int, second: int, bias: str) -> str:
+    a, b = (state.arrays.get(w.inputs[i]) for i in (first, second))
+    if a is None or b is None:
+        raise Unsupported("a scale or a zero point that is computed", STATIC)
+    scale = a.reshape(-1).astype(np.float32) * b.reshape(-1).astype(np.float32)
+    stated = w.number(state, scale if scale.size > 1 else scale[0])
+    return w.add("DequantizeLinear", bias, stated, axis=0)
+
+
+def _matmul(state: Importing, w: _Writing) -> None:
+    """QLinearMatMul(a, b, y)."""
+    w.last(w.add("MatMul", w.real(0), w.real(3, axis=-1)), 6)
+
+
+def _gemm(state: Importing, w: _Writing) -> None:
+    """QGemm(A, B, C, y): C has the scale of A times that of B."""
+    if w.attrs.get("alpha", 1.0) != 1.0:
+        raise Unsupported("alpha of a quantised product")
+    bias = _real_bias(state, w, 1, 4, w.inputs[6]) if w.inputs[6] else ""
+    turned = int(w.attrs.get("transB", 0))
+    value = w.add("Gemm", w.real(0), w.real(3, axis=1 - turned), bias, **w.attrs)
+    if w.inputs[7]:
+        w.last(value, 7)
+    else:
+        w.add("Identity", value, output=w.node.output[0])
+
+
+def _pair(op: str) -> Write:
+    """QLinearAdd(A, B, C) and the like."""
+    return lambda state, w: w.last(w.add(op, w.real(0), w.real(3)), 6)
+
+
+def _function(op: str, *kept: str) -> Write:
+    """QLinearSigmoid(X, Y) and the like, with these of their attributes."""
+
+    def written(state: Importing, w: _Writing) -> None:
+        if w.attrs.get("channels_last"):
+            raise Unsupported("channels behind the other axes", "use channels_last=0")
+        attrs = {name: w.attrs[name] for name in kept if name in w.attrs}
+        w.last(w.add(op, w.real(0), **attrs), 3)
+
+    return written
+
+
+def _concat(state: Importing, w: _Writing) -> None:
+    """QLinearConcat(Y's scale, Y's zero point, parts with theirs)."""
+    parts = [w.real(at) for at in range(2, len(w.node.input), 3)]
+    w.last(w.add("Concat", *parts, axis=w.attrs["axis"]), 0)
+
+
+def _sums(op: str) -> Write:
+    """ConvInteger, MatMulInteger (x, w, x's zero point, w's): sums of int32, as floats of the same
+    value. A constant operand takes the scales of the others, a factor does where there is none."""
+
+    def written(state: Importing, w: _Writing) -> None:
+        scales = [_scale_of(state, name) for name in w.inputs[:2]]
+        total = math.prod(scale for scale in scales if scale is not None)
+        reals = []
+        for i, scale in enumerate(scales):
+            stated = w.number(state, 1.0 / total if scale is None else scale)
+            operand = w.inputs[i], stated, w.inputs[i + 2]
+            reals.append(w.add("DequantizeLinear", *operand, axis=0))
+        value = w.add(op, *reals, **w.attrs)
+        factor = w.number(state, 1.0 if None in scales else 1.0 / total)
+        w.add("Mul", value, factor, output=w.node.output[0])
+
+    return written
+
+
+def _scale_of(state: Importing, name: str) -> float | None:
+    """Scale of what integers stand for; 1 where they stand for themselves, None of a constant."""
+    if name in state.arrays:
+        return None
+    node = rounding_of(state.builder, state.names[name])
+    return 1.0 if node is None else float(node.attrs["scale"])
+
+
+WRITTEN_OUT: Mapping[str, Write] = {
+    "ConvInteger": _sums("Conv"),
+    "MatMulInteger": _sums("MatMul"),
+    "QGemm": _gemm,
+    "QLinearAdd": _pair("Add"),
+    "QLinearAveragePool": _function(
+        "AveragePool",
+        *("kernel_shape", "pads", "strides", "ceil_mode", "auto_pad", "count_include_pad"),
+    ),
+    "QLinearConcat": _concat,
+    "QLinearConv": _conv,
+    "QLinearGlobalAveragePool": _function("GlobalAveragePool"),
+    "QLinearLeakyRelu": _function("LeakyRelu", "alpha"),
+    "QLinearMatMul": _matmul,
+    "QLinearMul": _pair("Mul"),
+    "QLinearSigmoid": _function("Sigmoid"),
+    "QLinearSoftmax": _function("Softmax", "axis"),
+}
+
+
+def is_of_integers(node: NodeProto) -> bool:
+    """Whether a node computes with integers, and is written out with floats."""
+    return node.domain in (*OWN, MICROSOFT) and node.op_type in WRITTEN_OUT
+
+
+def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
+    """Nodes of floats, with QuantizeLinear and DequantizeLinear, in place of one of integers."""
+    writing = _Writing(node)
+    WRITTEN_OUT[node.op_type](state, writing)
+    return iter(writing.made)

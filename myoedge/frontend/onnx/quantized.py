@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that are quantised already: QuantizeLinear and DequantizeLinear.
+
+A quantised tensor of the model is a float one of the graph: the values that its integers stand for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.frontend.onnx.file import OWN
+from myoedge.frontend.onnx.fold import FLOATS, Value, plain_attribute
+from myoedge.frontend.onnx.state import MOVES, Importing, keep
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.operators.fake_quantize.import_rows import rounded, rounding_of
+from myoedge.operators.graph_builder import Unsupported
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+MICROSOFT = "com.microsoft"  # onnxruntime's own operators
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+FLOAT = 1  # TensorProto.DataType
+LIMITS = {"int4": (-8, 7), "uint4": (0, 15)}
+# What may stand between QuantizeLinear and DequantizeLinear.
+BETWEEN = (*MOVES, "MaxPool")
+STATIC = "use constant scales, as onnxruntime.quantization.quantize_static writes them"
+
+
+def is_quantizer(node: NodeProto) -> bool:
+    return node.op_type in QUANTIZERS and node.domain in (*OWN, MICROSOFT)
+
+
+def quantizer(state: Importing, node: NodeProto) -> None:
+    """Imports a QuantizeLinear, or a DequantizeLinear.
+
+    Errors: Unsupported scales that are computed, blocks, scales per channel of what is computed.
+    """
+    x, output = node.input[0], node.output[0]
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    scale, zero = (_constant(state, node, i) for i in (1, 2))
+    if scale is None or attrs.get("block_size"):
+        raise Unsupported("a scale for every block", "use one scale a tensor or a channel")
+    if node.op_type == "DequantizeLinear":
+        _dequantize(state, x, output, scale, zero, int(attrs.get("axis", 1)))
+        return
+    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    if x in state.arrays:
+        keep(state, output, _integers(state.arrays[x], scale, zero, int(attrs.get("axis", 1))))
+        return
+    low, high = _limits(kind)
+    zeros = 0 if zero is None else zero.astype(np.int64)
+    state.names[output] = rounded(state.builder, state.names[x], scale, zeros, low, high)
+    state.values[output] = Value(_onnx_kind(kind), state.values[x].shape)
+
+
+def _dequantize(
+    state: Importing, x: str, output: str, scale: Array, zero: Array | None, axis: int
+) -> None:
+    if x in state.arrays:
+        q = state.arrays[x]
+        stated = _format(q, scale, zero, axis)
+        keep(state, output, stated.real(q.astype(np.int64)))
+        if stated.high - stated.low < 1 << 16:
+            state.formats[output] = stated
+        return
+    zeros, builder = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64), state.builder
+    state.values[output] = Value(FLOAT, state.values[x].shape)
+    before = rounding_of(builder, state.names[x])
+    if scale.size != 1 or zeros.size != 1:
+        raise Unsupported("activations with a scale for every channel", "use one scale a tensor")
+    step, offset = float(scale.reshape(-1)[0]), int(zeros.reshape(-1)[0])
+    if before is None:  # an input of integers
+        made = builder.add("table", state.names[x], chain=(("affine", step, -offset * step),))
+        limits = _limits(_numpy_kind(state.values[x].kind))
+        state.names[output] = rounded(builder, made, scale, zeros, *limits)
+        return
+    if (before.attrs["scale"], before.attrs["zero_point"]) != (step, offset):
+        raise Unsupported("integers that are read with another scale than they were written with")
+    state.names[output] = state.names[x]
+
+
+def refuse_integers(state: Importing, node: NodeProto) -> None:
+    """Errors: Unsupported where integers of a quantised tensor are read as numbers."""
+    held = [name for name in node.input[:1] if is_held(state, name)]
+    if held and node.op_type not in BETWEEN:
+        raise Unsupported(
+            "it computes with integers of a quantised tensor", "use DequantizeLinear in front of it"
+        )
+
+
+def clip_of_integers(state: Importing, node: NodeProto) -> bool:
+    """Imports a Clip of a quantised tensor, as Brevitas writes it for fewer bits; False for others.
+
+    Its limits are integers: the tensor is rounded to fewer of them.
+    """
+    x, output = node.input[0], node.output[0]
+    if node.op_type != "Clip" or not is_held(state, x):
+        return False
+    before = rounding_of(state.builder, state.names[x])
+    limits = [_constant(state, node, i) for i in (1, 2)]
+    assert before is not None
+    low, high = (before.attrs[name] for name in ("low", "high"))
+    low, high = (
+        given if limit is None else pick(given, int(limit.reshape(-1)[0]))
+        for given, limit, pick in zip((low, high), limits, (max, min), strict=True)
+    )
+    given = before.inputs[0] if before.name == state.names[x] else state.names[x]
+    scale, zero = (np.array(before.attrs[name]) for name in ("scale", "zero_point"))
+    state.names[output] = rounded(state.builder, given, scale, zero, low, high)
+    state.values[output] = state.values[x]
+    return True
+
+
+def is_held(state: Importing, name: str) -> bool:
+    """Whether a tensor is one of integers that stand for other numbers."""
+    if name not in state.names or state.values[name].kind in FLOATS:
+        return False
+    return rounding_of(state.builder, state.names[name]) is not None
+
+
+def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
+    """A scale or a zero point; None where it is left out."""
+    name = node.input[index] if len(node.input) > index else ""
+    if name and name not in state.arrays:
+        raise Unsupported("a scale or a zero point that is computed", STATIC)
+    return state.arrays[name] if name else None
+
+
+def _format(q: Array, scale: Array, zero: Array | None, axis: int) -> ConstantFormat:
+    scales = scale.reshape(-1).astype(np.float32)
+    zeros = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
+    if not (np.all(scales > 0) and np.isfinite(scales).all()):
+        raise ValueError("a scale that is not positive")
+    if scales.size > 1 and q.shape[axis : axis + 1] != scales.shape and axis != -1:
+        raise ValueError(f"{scales.size} scales along axis {axis} of {list(q.shape)}")
+    points = np.broadcast_to(zeros, scales.shape)
+    numbers = tuple(scales.astype(np.float64).tolist()), tuple(map(int, points))
+    return ConstantFormat(*numbers, *_limits(q.dtype), axis % max(q.ndim, 1))
+
+
+def _integers(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
+    """A constant that QuantizeLinear reads, quantised in float32 as the standard has it."""
+    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)] if scale.size > 1 else ()
+    zeros = np.zeros(1) if zero is None else zero.astype(np.int64)
+    steps = np.rint(x.astype(np.float32) / scale.reshape(shape)) + zeros.reshape(shape)
+    return np.clip(steps, *_limits(kind)).astype(kind)
+
+
+def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
+    if str(kind) in LIMITS:
+        return LIMITS[str(kind)]
+    if kind.kind not in "iu":
+        raise Unsupported(f"quantised tensors of type {kind}", "use int8 or uint8")
+    return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
+
+
+def _onnx_kind(kind: np.dtype[Any]) -> int:
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(kind))
+
+
+def _numpy_kind(kind: int) -> np.dtype[Any]:
+    from onnx import helper
+
+    return np.dtype(helper.tensor_dtype_to_np_dtype(kind))
