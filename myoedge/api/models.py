@@ -50,6 +50,7 @@ def quantize(
     percentile: float | None = None,
     samples: int | None = None,
     holdout: float | None = None,
+    accurate: bool = False,
     strict: bool = False,
     config: StrPath | None = None,
     ctc: int | None = None,
@@ -68,6 +69,7 @@ def quantize(
         Options(
             *(model, calib, factory, method, percentile, samples, strict, config),
             holdout=holdout,
+            accurate=accurate,
             ctc=ctc,
             reuse=_network_of(reuse),
             say=say,
@@ -90,6 +92,7 @@ def build(
     percentile: float | None = None,
     samples: int | None = None,
     holdout: float | None = None,
+    accurate: bool = False,
     strict: bool = False,
     config: StrPath | None = None,
     ctc: int | None = None,
@@ -131,7 +134,7 @@ def build(
     """
     from myoedge.building.config import find
     from myoedge.building.confirm import Confirmation
-    from myoedge.building.request import build_request, check_simulation
+    from myoedge.building.request import build_request, check_simulation, fits
 
     settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
@@ -140,9 +143,11 @@ def build(
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),
         holdout=holdout,
+        accurate=accurate,
         ctc=ctc,
         reuse=_network_of(reuse),
         examine=request.check_graph,
+        fits=partial(fits, request=request),
         stream=stream,
         say=say,
         engine=engine,

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable, decibels, joules, seconds, size_bytes
+from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
@@ -38,7 +40,10 @@ SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of co
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits that a person has set; None where there is none."""
+    """Limits that a person has set; None where there is none.
+
+    sqnr_db   of every output     outputs_sqnr_db   of some, by name
+    """
 
     l1_bytes: int | None = None
     l2_bytes: int | None = None
@@ -46,6 +51,7 @@ class Budget:
     latency_s: float | None = None
     energy_j: float | None = None
     sqnr_db: float | None = None
+    outputs_sqnr_db: Mapping[str, float] | None = None
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
@@ -54,11 +60,13 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     Errors: E232 no size, latency or energy.
     """
     chosen = {name: getattr(table, name) if x is None else x for name, x in sizes.items()}
-    bytes_ = {f"{name}_bytes": size_bytes(x) for name, x in chosen.items() if x is not None}
+    l1, l2, l3 = (None if x is None else size_bytes(x) for x in map(chosen.get, MEMORIES))
     latency = None if table.latency is None else seconds(table.latency)
     energy_j = None if table.energy is None else joules(table.energy)
-    sqnr_db = None if table.sqnr is None else decibels(table.sqnr)
-    return Budget(**bytes_, latency_s=latency, energy_j=energy_j, sqnr_db=sqnr_db)
+    limits = Budget(l1, l2, l3, latency, energy_j)
+    if isinstance(table.sqnr, dict):
+        return replace(limits, outputs_sqnr_db=table.sqnr)
+    return limits if table.sqnr is None else replace(limits, sqnr_db=decibels(table.sqnr))
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
@@ -194,16 +202,16 @@ def check(
 def _broken_sqnr(
     budget: Budget, network: QuantGraph, fidelity: Fidelity, reused: bool
 ) -> Broken | None:
-    sqnr_db = fidelity.worst_db or 0.0
-    if budget.sqnr_db is None or sqnr_db >= budget.sqnr_db:
+    asked = budget.outputs_sqnr_db if budget.sqnr_db is None else budget.sqnr_db
+    missed = missed_outputs(needs_db(asked, network.graph), fidelity)
+    if not missed:
         return None
     steps = [step for step in network.steps if not OPS[step.node.op].view]
     rows = zip((fidelity.local.get(s.node.name) for s in steps), located(steps), strict=True)
     noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
     too_low = broken(
         "sqnr",
-        f"{budget.sqnr_db:g} dB",
-        f"{sqnr_db:.1f} dB",
+        *_needs_and_has(budget, network.graph, missed),
         [f"{db:.1f} dB  {name}" for db, name in noisiest],
         ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
@@ -215,6 +223,17 @@ def _broken_sqnr(
     elif not wide:
         tried = "tried: win nothing"
     return replace(too_low, facts={**too_low.facts, "16 bits": tried})
+
+
+def _needs_and_has(
+    budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]]
+) -> tuple[str, str]:
+    """ "25 dB" and "22.3 dB"; "scores 30 dB" and "scores 22.3 dB" of limits by output."""
+    if budget.sqnr_db is not None:
+        return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):.1f} dB"
+    names = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
+    needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
+    return needs, ", ".join(f"{names[tensor]} {db:.1f} dB" for tensor, (_, db) in missed.items())
 
 
 def _over(found: Sequence[Broken], short: Broken | None) -> MyoedgeError:

@@ -51,6 +51,7 @@ def estimated_report(
         judged_on=quantized.parts.judged_on,
         holdout=holdout.describe(quantized.parts),
         observers_db=quantized.observers_db,
+        choices=quantized.choices,
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
     frames = (stream_plan.stream.network,) if stream_plan is not None else ()

@@ -65,6 +65,7 @@ class CalibTable:
     method: NetworkMethod = "auto"
     percentile: float = 99.99
     holdout: float = 0.2
+    accurate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,15 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class BudgetTable:
-    """[budget]: what a build must keep to; "20 ms", "900 KiB", "1 mJ", sqnr in dB."""
+    """[budget]: what a build must keep to; "20 ms", "900 KiB", "1 mJ", sqnr in dB, of all outputs
+    or by the name of one."""
 
     latency: str | float | None = None
     l1: str | int | float | None = None
     l2: str | int | float | None = None
     l3: str | int | float | None = None
     energy: str | float | None = None
-    sqnr: float | str | None = None
+    sqnr: float | str | dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +260,11 @@ def check_limits(table: BudgetTable) -> None:
     for key in ("l1", "l2", "l3"):
         if (size := getattr(table, key)) is not None:
             size_bytes(size)
-    readers = {"sqnr": decibels, "latency": seconds, "energy": joules}
+    sqnr = table.sqnr if isinstance(table.sqnr, dict) else {"": table.sqnr}
+    for name, db in sqnr.items():
+        if db is not None:
+            positive(decibels(db), f"budget.sqnr{'.' * bool(name)}{name}", [_LIMITS["sqnr"]])
+    readers = {"latency": seconds, "energy": joules}
     for key, reader in readers.items():
         if (value := getattr(table, key)) is not None:
             positive(reader(value), f"budget.{key}", [_LIMITS[key]])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,23 +29,26 @@ from myoedge.building.loading import (
     is_random,
     load_model,
 )
+from myoedge.building.precision import Refined, needs_db, refined, without_room
 from myoedge.errors import MyoedgeError, Notice, raised
 from myoedge.frontend.detect import sniff
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.operators.kernel import AUTO, EngineChoice
+from myoedge.operators.kernel import AUTO, CORES, EngineChoice
+from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.holdout import Split
-from myoedge.quantization.mixed_precision import AIM_DB, MARGIN_DB, refine_precision
 from myoedge.quantization.observers import METHODS_TRIED, best_observer
+from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Aim, Choice, refine_precision
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, accuracy, measure
 from myoedge.targets.chip import Chip
+from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
@@ -70,6 +72,7 @@ class Options:
     holdout     share of the samples, 0 .. 0.9, that SQNR and accuracy are told of, and that choose
                 nothing; of fewer than 20 samples all do both
     strict      warnings become errors
+    fits        whether the memories have room for a network: 16 bits must not take it
     examine     is shown the network when it is loaded, before the long part: gives what of it is
                 built, or refuses it
     say         is told every stage as it starts
@@ -78,6 +81,7 @@ class Options:
     stream      whether frames are pushed: what is decoded comes frame by frame
     engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        whose accelerators layers may run on: these are quantised as one of them computes
+    accurate    aims at 30 dB at every output instead of 25, whatever cycles 16 bits take
     """
 
     model: StrPath | None = None
@@ -89,6 +93,7 @@ class Options:
     strict: bool = False
     config: StrPath | None = None
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
+    fits: Callable[[QuantGraph], bool] = field(default=lambda network: True)
     say: Progress = field(default=lambda stage: None)
     ctc: int | None = None
     reuse: QuantGraph | None = None
@@ -96,6 +101,7 @@ class Options:
     engine: str = AUTO
     chip: Chip | None = None
     holdout: float | None = None
+    accurate: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ class Quantized:
     older      the network of an older build whose integers layers keep, where one was given
     parts      samples that chose, and samples that `fidelity` and the accuracies are of
     observers_db   dB of the worst output for samples that chose, by observer that was tried
+    choices        remedies that were tried where 8 bits lose too much
     """
 
     model: Model
@@ -119,6 +126,7 @@ class Quantized:
     older: QuantGraph | None
     parts: Split
     observers_db: Mapping[str, float] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
         """With more warnings. Errors: the first of them, where warnings are errors."""
@@ -144,6 +152,7 @@ def run_quantize(options: Options) -> Quantized:
         model, given = _loaded(options, settings, base)
     with timed("quantise", times_s, options.say), one_blas_thread():
         rules, parts = layer_rules(model.graph, settings), holdout.split(given, share)
+        needs = needs_db(settings.budget.sqnr, model.graph)
         data = samples.thin(parts.calibration, options.samples or settings.calib.samples)
         calibrated = partial(_calibrated, data=data, rules=rules)
         graph = model.graph
@@ -160,24 +169,39 @@ def run_quantize(options: Options) -> Quantized:
     with timed("measure", times_s, options.say), one_blas_thread():
         choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
         network, fidelity = within_sqnr(cores, network, choosing, options.reuse)
-        judge = partial(_judged, parts=parts)
+        judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
         if options.reuse is None:  # else what the older build chose stays
             observer = cores.calibration.observer
 
             def again(equalized: Graph) -> Calibration:
                 return calibrated(equalized, [observer])[0]
 
-            def refine(aim_db: float) -> tuple[QuantGraph, Fidelity]:
-                refined = refine_precision(network, fidelity, choosing, again, rules, aim_db)
-                if refined is network:
-                    return network, fidelity
-                return within_sqnr(refined, on_engines(refined), choosing)
+            def refine(aim: Aim) -> Refined:
+                found = refine_precision(network, fidelity, choosing, again, cycles, rules, aim)
+                if found.network is network:
+                    return Refined(network, fidelity, found.choices)
+                better = found.network
+                tried = Refined(*within_sqnr(better, on_engines(better), choosing), found.choices)
+                if options.fits(tried.network):
+                    return tried
+                return Refined(network, fidelity, without_room(found.choices))
 
-            network, fidelity = _refined(judge, refine, settings)
+            accurate = options.accurate or settings.calib.accurate
+            network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
         else:
-            fidelity = judge(network)
+            fidelity, choices = judge(network), ()
         judged = _accuracies(network, parts.judged)
-    told = (network, fidelity, *judged, warnings, times_s, options.reuse, parts, choice.worst_db)
+    told = (
+        network,
+        fidelity,
+        *judged,
+        warnings,
+        times_s,
+        options.reuse,
+        parts,
+        choice.worst_db,
+        choices,
+    )
     quantized = Quantized(model, given, *told)
     weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
     noted = [*weak, *unjudged(network.graph, given, judged)]
@@ -190,30 +214,12 @@ def _judged(network: QuantGraph, parts: Split) -> Fidelity:
     return measure(network, judged.inputs).of_samples(judged.numbers)
 
 
-def _refined(
-    judge: Callable[[QuantGraph], Fidelity],
-    refine: Callable[[float], tuple[QuantGraph, Fidelity]],
-    settings: Config,
-) -> tuple[QuantGraph, Fidelity]:
-    """16 bits where they win much, and where [budget] sqnr is missed otherwise.
-
-    judge    SQNR as it is told; of networks that all miss the budget the best one is kept
-    refine   aim in dB -> the refined network, and its SQNR for the samples that choose
-    A last time more is asked of the samples that choose: as much as the others keep less.
-    """
-    asked = settings.budget.sqnr
-    needs_db = -math.inf if asked is None else configuration.decibels(asked)
-    tried, less_db = list[tuple[QuantGraph, Fidelity]](), 0.0
-    for aim_db in (AIM_DB, needs_db, None):
-        if aim_db is None and not less_db:  # the same network again
-            break
-        refined, chosen = refine(needs_db + less_db if aim_db is None else aim_db)
-        judged = judge(refined)
-        tried.append((refined, judged))
-        if (judged.worst_db or 0.0) >= needs_db:
-            return refined, judged
-        less_db = max((chosen.worst_db or 0.0) - (judged.worst_db or 0.0), 0.0)
-    return max(tried, key=lambda found: found[1].worst_db or 0.0)
+def _priced(options: Options) -> Chip:
+    """The chip whose cycles 16 bits are judged by: GAP9 where none is named, or it counts none."""
+    chip = options.chip
+    if chip is None or not chip.l1_bytes:
+        return GAP9.cores_alone()
+    return chip.cores_alone() if options.engine == CORES else chip
 
 
 def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:

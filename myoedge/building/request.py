@@ -211,7 +211,7 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     if notice.code == budget.NO_TILE:
         return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
     names = _limited(request)
-    cures = [n for n in names if len(names) == 1 or _fits(network, _freed(request, [n]))]
+    cures = [n for n in names if len(names) == 1 or fits(network, _freed(request, [n]))]
     if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
         more = [f"--l2 {enough}KiB"]
     else:
@@ -238,14 +238,15 @@ def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> int | 
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
         limits = replace(request.limits, l2_bytes=middle * budget.KIB)
-        if _fits(network, replace(request, limits=limits)):
+        if fits(network, replace(request, limits=limits)):
             high = enough = middle
         else:
             low = middle
     return enough
 
 
-def _fits(network: QuantGraph, request: BuildRequest) -> bool:
+def fits(network: QuantGraph, request: BuildRequest) -> bool:
+    """Whether there is a plan of a network that keeps to the memories."""
     try:
         _candidates(network, request)
     except MyoedgeError as error:

@@ -1,56 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies where 8 bits lose too much: scales of their own for parts of concats, equalization
-across layers, then 16-bit tensors.
+"""Tensors that have 16 bits: those that win most noise for the cycles that they cost.
 
-Cross-layer equalization: channels between two products share one scale; exact in floats. Nagel et
-al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
-calibrated ranges of activations in place of weight ranges, and factors that are powers of two.
-Mixed precision: by noise won for cycles spent. The noise of a group of tensors is that of a float
-network in which they alone are rounded.
+The noise of a group of tensors is that of a float network in which they alone are rounded; its
+cycles are the planner's estimates of the layers around them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, prune
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
-from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import (
-    PRE,
-    as_stated,
-    every_value,
-    has_table,
-    real_node,
-    run_real,
-)
-from myoedge.quantization.calibrate import Calibration, Samples, each_sample, spread
-from myoedge.quantization.formats import (
-    fused_tables,
-    int16_cost_cycles,
-    int16_groups,
-    with_tables_apart,
-)
-from myoedge.quantization.joins import unlike_parts, with_copies
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.interpreter import PRE, as_stated, every_value, has_table, real_node
+from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.masked_ranges import counted, rows_of
-from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_graph
-from myoedge.quantization.sqnr import Fidelity, measure, measured_tensor
+from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_node
+from myoedge.quantization.sqnr import judged_tensors
 
-AIM_DB = 20.0  # SQNR at the worst output
-MARGIN_DB = 3.0  # that samples outside the calibration set may lose
-TRIAL_SAMPLES = 8  # for the SQNR of a quantised network
 NOISE_SAMPLES = 4  # for the noise of single tensors
-TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
 LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not worth 16 bits
+LEAST_COST_CYCLES = 1.0
 
-PRODUCTS = ("conv", "linear")
-POSITIVE = (("clamp", 0.0, math.inf),)  # f(s x) = s f(x) for s > 0
 Group = tuple[str, ...]
+Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infinite: has no tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +38,7 @@ class Candidate:
     """A group of tensors that could have 16 bits.
 
     cost_cycles   estimate for 16 bits instead of 8
-    noise         [outputs] that the group adds at 8 bits, relative to the signal
+    noise         [judged tensors] that the group adds at 8 bits, relative to the signal
     """
 
     names: Group
@@ -66,121 +46,130 @@ class Candidate:
     noise: Array = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A quantised network, and its noise [outputs] relative to the signal."""
-
-    network: QuantGraph
-    noise: Array = field(repr=False)
-
-
-def _relative_noise(fidelity: Fidelity) -> Array:
-    """Noise power of every output, relative to its signal."""
-    every_db = [fidelity.computed_db.get(name) for name in fidelity.outputs]
-    return np.array([0.0 if db is None else 10 ** (-db / 10) for db in every_db])
-
-
-def refine_precision(
+def int16_candidates(
     network: QuantGraph,
-    fidelity: Fidelity,
     samples: Samples,
-    calibrated: Callable[[Graph], Calibration],
+    limits: Array,
+    cycles: Cycles,
     rules: Sequence[LayerRule] = (),
-    aim_db: float = AIM_DB,
-) -> QuantGraph:
-    """The network with concats that read copies, equalized across layers, and with the 16-bit
-    tensors that the aim needs.
+) -> list[Candidate]:
+    """Groups of tensors that could have 16 bits and matter, with their noise for a few samples; of
+    those around tables as if these were nodes of their own.
 
-    fidelity     of the network for these samples
-    calibrated   Graph -> its Calibration
-    aim_db       at the worst output; MARGIN_DB more is asked of the samples
-    Returns the network itself where it meets the aim, the best one found where none does.
+    limits   [judged tensors] of noise: a group that adds less than LEAST_NOISE_SHARE does not
+             matter
     """
-    noise_max = 10 ** (-(aim_db + MARGIN_DB) / 10)
-    trial = Trial(network, _relative_noise(fidelity))
-    if trial.noise.max(initial=0.0) <= noise_max:
-        return network
-    few = spread(samples, TRIAL_SAMPLES)
-    apart = with_copies(network.graph, unlike_parts(network.graph, network.calibration.ranges))
-    graph = equalized(apart, few)
-    if graph is not network.graph:  # costs no cycles, or next to none
-        other = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
-        trial = min((_tried(x, few) for x in (network, other)), key=_worst_noise)
-    return _with_int16(trial, few, rules, noise_max)
-
-
-def _tried(network: QuantGraph, samples: Samples) -> Trial:
-    return Trial(network, _relative_noise(measure(network, samples, layers=False)))
-
-
-def _worst_noise(trial: Trial) -> float:
-    return float(trial.noise.max())
-
-
-def _with_int16(
-    start: Trial, samples: Samples, rules: Sequence[LayerRule], noise_max: float
-) -> QuantGraph:
-    """16 bits for more and more tensors until noise is below noise_max; else the best trial's.
-
-    Outputs come first: few samples do not show their range, and they cost next to nothing. Those
-    that are measured before their last function win nothing.
-    """
-    network, best, trial = start.network, start, start
-    candidates_left = int16_candidates(network, samples)
-    outputs = set(network.graph.outputs)
-    chosen = [c for c in candidates_left if outputs.intersection(c.names) and c.noise.any()]
-    for _ in range(TRIALS_MAX):
-        candidates_left = [candidate for candidate in candidates_left if candidate not in chosen]
-        picked = picked_candidates(candidates_left, trial.noise, noise_max)
-        if not picked:
-            break
-        chosen += picked
-        int16 = frozenset(name for candidate in chosen for name in candidate.names)
-        mixed = quantize_graph(network.graph, network.calibration, rules, int16)
-        trial = _tried(replace(mixed, digest=network.digest), samples)
-        best = min(best, trial, key=_worst_noise)
-        if _worst_noise(trial) <= noise_max:
-            break
-    return best.network
-
-
-def int16_candidates(network: QuantGraph, samples: Samples) -> list[Candidate]:
-    """Groups of tensors that could have 16 bits, with their noise for a few samples; of those
-    around tables as if these were nodes of their own."""
     ranges = network.calibration.ranges
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
     groups = int16_groups(graph, network.params)
     few = list(each_sample(spread(samples, NOISE_SAMPLES)))
-    names = [measured_tensor(network, output) for output in dict.fromkeys(graph.outputs)]
+    names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
     for real in (every_value(graph, sample) for sample in few):
         values = (real[name][counted(rows, name, real)] for name in names)
         signal += [np.sum(x.astype(np.float64) ** 2) for x in values]
-    noise = noise_of(graph, choose_params(graph, ranges), few, groups, names)
-    costs = (1.0 + int16_cost_cycles(graph, group) for group in groups)
+    params = choose_params(graph, ranges)
+    squares = noise_of(graph, params, few, groups, names)
+    found = [
+        (group, x / np.maximum(signal, 1e-30)) for group, x in zip(groups, squares, strict=True)
+    ]
+    cost = _costs(network, graph, params, cycles, tuple(rules))
     return [
-        Candidate(group, cost, square / np.maximum(signal, 1e-30))
-        for group, cost, square in zip(groups, costs, noise, strict=True)
+        Candidate(group, cost(group), noise)
+        for group, noise in found
+        if np.any(noise > LEAST_NOISE_SHARE * limits)
     ]
 
 
-def picked_candidates(
-    candidates: Sequence[Candidate], noise: Array, noise_max: float
-) -> list[Candidate]:
-    """Candidates that bring the noise of every output below noise_max.
+def _costs(
+    network: QuantGraph,
+    graph: Graph,
+    params: Mapping[str, QuantParams],
+    cycles: Cycles,
+    rules: tuple[LayerRule, ...],
+) -> Callable[[Group], float]:
+    """Estimated cycles of 16 bits for a group: those of the layers that write and read it, less
+    those of the layers as they are.
 
-    Greedy: the next one removes most noise of the worst output for its cycles.
+    graph   the network's with tables apart     params   of its tensors
+    """
+    before: dict[str, float] = {}
+    for step in network.steps:
+        name = step.node.name.removesuffix(PRE)
+        before[name] = before.get(name, 0.0) + cycles(step)
+    parts: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        parts.setdefault(node.name.removesuffix(PRE), []).append(node)
+
+    def cost(group: Group) -> float:
+        near = [node for name in group for node in _neighbours(graph, name)]
+        touched = dict.fromkeys(node.name.removesuffix(PRE) for node in near)
+        nodes = (node for name in touched for node in parts[name])
+        wide = {**params, **{name: _widened(params[name]) for name in group}}
+        new = sum(cycles(quantize_node(graph, node, wide, rules)) for node in nodes)
+        old = sum(before[name] for name in touched)
+        return max(new - old, LEAST_COST_CYCLES) if math.isfinite(old) else old
+
+    return cost
+
+
+def _neighbours(graph: Graph, name: str) -> list[Node]:
+    """Nodes that write or read a tensor."""
+    made = graph.producer.get(name)
+    return [*([] if made is None else [made]), *graph.users.get(name, ())]
+
+
+def _widened(params: QuantParams) -> QuantParams:
+    """Parameters of 16 bits for the range of 8: any do for an estimate."""
+    low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
+    return symmetric_params(low, high, INT16)
+
+
+def added_cycles(network: QuantGraph, wider: QuantGraph, cycles: Cycles) -> float:
+    """Estimated cycles of a network with tensors of 16 bits, less those of the network in 8 bits:
+    of the layers that differ in an element type."""
+    before, after = (_by_types(x) for x in (network, wider))
+    more = sum(cycles(after[key]) for key in after.keys() - before.keys())
+    less = sum(cycles(before[key]) for key in before.keys() - after.keys())
+    return more - less if math.isfinite(less) else 0.0
+
+
+def _by_types(q: QuantGraph) -> dict[tuple[str, ...], QuantizedNode]:
+    """Steps by operator, name and element types."""
+    return {
+        (step.node.op, step.node.name, str(q.element_type(step.node.name)), *_read(q, step)): step
+        for step in q.steps
+    }
+
+
+def _read(q: QuantGraph, step: QuantizedNode) -> list[str]:
+    return [str(q.element_type(name)) for name in step.operands]
+
+
+def picked_candidates(
+    candidates: Sequence[Candidate],
+    noise: Array,
+    limits: Array | float,
+    most_cycles: float = math.inf,
+) -> list[Candidate]:
+    """Candidates that bring the noise of every judged tensor below its limit, for at most so many
+    cycles together.
+
+    Greedy: the next one removes most noise of what is furthest above its limit, for its cycles.
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
-    while noise.max() > noise_max:
-        worst = int(noise.argmax())
+    while np.any(noise > limits):
+        worst = int((noise / limits).argmax())
         least = LEAST_NOISE_SHARE * noise[worst]
-        worthwhile = [c for c in candidates_left if c.noise[worst] >= least]
+        worthwhile = [
+            c for c in candidates_left if c.noise[worst] >= least and c.cost_cycles <= most_cycles
+        ]
         if not worthwhile:
             break
         pick = max(worthwhile, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
         candidates_left.remove(pick)
         picked.append(pick)
+        most_cycles -= pick.cost_cycles
         noise = np.maximum(noise - pick.noise, 0.0)
     return picked
 
@@ -248,74 +237,3 @@ def _saturated(x: Array, params: QuantParams | None) -> Array:
 
 def _rounded(x: Array, params: QuantParams) -> Array:
     return dequantize(quantize(x, params), params)
-
-
-def equalized(graph: Graph, samples: Samples) -> Graph:
-    """Graph of equal outputs with balanced channels between pairs of products.
-
-    The first product's channels are multiplied by powers of two, the second one's divided by them.
-    Returns the graph itself where there is no such pair.
-    samples   for the largest value of every channel
-    """
-    pairs = [(node.name, reader.name) for node, reader in _pairs(graph)]
-    if not pairs:
-        return graph
-    largest: dict[str, Array] = {name: np.zeros((), np.float32) for name, _ in pairs}
-
-    def widen(name: str, value: Array) -> None:
-        if name in largest:
-            largest[name] = np.maximum(largest[name], _channel_magnitudes(value))
-
-    for sample in each_sample(samples):
-        run_real(graph, sample, widen)
-    for name, reader_name in pairs:
-        node, reader = graph.producer[name], graph.producer[reader_name]
-        columns = _channel_magnitudes(graph.constants[reader.inputs[1]])
-        graph = _scaled(graph, node, reader, _factors(largest[name], columns))
-    return graph
-
-
-def _channel_magnitudes(x: Array) -> Array:
-    """Largest magnitude by channel, the last axis."""
-    return np.asarray(np.abs(x).max(axis=tuple(range(x.ndim - 1))))
-
-
-def _pairs(graph: Graph) -> Iterator[tuple[Node, Node]]:
-    """Products with constant weights, each with the only reader of its channels."""
-    for node in graph.nodes:
-        reader = graph.only_user(node.name)
-        if reader is None or {node.op, reader.op}.difference(PRODUCTS):
-            continue
-        if node.name in graph.quant_params:  # its values must not change
-            continue
-        if {node.inputs[1], reader.inputs[1]} & graph.formats.keys():  # nor the file's integers
-            continue
-        weights = graph.is_const(node.inputs[1]) and graph.is_const(reader.inputs[1])
-        if (
-            weights
-            and reader.attrs.get("groups", 1) == 1
-            and node.attrs.get("act", POSITIVE) == POSITIVE
-        ):
-            yield node, reader
-
-
-def _factors(values: Array, weights: Array) -> Array:
-    """Powers of two that bring values and weights of a channel to equal shares of their largest."""
-    used = (values > 0) & (weights > 0)
-    ratio = np.where(used, weights, 1.0) / np.where(used, values, 1.0)
-    halves = np.log2(ratio.astype(np.float64)) / 2
-    middle = np.median(halves[used]) if used.any() else 0.0
-    return np.where(used, np.exp2(np.rint(halves - middle)), 1.0).astype(np.float32)
-
-
-def _scaled(graph: Graph, node: Node, reader: Node, factors: Array) -> Graph:
-    rows, columns = graph.constants[node.inputs[1]], graph.constants[reader.inputs[1]]
-    made = {f"{node.name}.equalized": rows * factors.reshape(-1, *(1 for _ in rows.shape[1:]))}
-    for bias in node.inputs[2:]:
-        made[f"{node.name}.equalized.bias"] = graph.constants[bias] * factors
-    first = (node.inputs[0], *made)
-    made[f"{reader.name}.equalized"] = columns / factors
-    second = (reader.inputs[0], f"{reader.name}.equalized", *reader.inputs[2:])
-    inputs = {node.name: first, reader.name: second}
-    nodes = tuple(n.but(inputs=inputs[n.name]) if n.name in inputs else n for n in graph.nodes)
-    return prune(replace(graph, nodes=nodes, constants={**graph.constants, **made}))

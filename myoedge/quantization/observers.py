@@ -35,7 +35,8 @@ def best_observer(
     rules: Sequence[LayerRule],
     enough_db: float,
 ) -> ObserverChoice:
-    """The network by the calibration whose worst output has the highest SQNR.
+    """The network by the calibration whose worst output has the highest SQNR, before and
+    behind a final function.
 
     samples   of the calibration; at most TRIAL_SAMPLES of them are run
     enough_db of a network that gets no 16 bits
@@ -54,5 +55,5 @@ def best_observer(
 
 
 def _worst_db(network: QuantGraph, samples: Samples) -> float:
-    worst_db = measure(network, samples, layers=False).worst_db
+    worst_db = measure(network, samples, layers=False).worst_judged_db
     return math.inf if worst_db is None else worst_db

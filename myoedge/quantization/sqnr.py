@@ -55,6 +55,7 @@ class OutputFidelity:
     the softmax.
 
     db           over all samples; None without signal
+    end_db       behind the final softmax or sigmoid; None without one, and without signal
     samples_db   of each sample
     numbers      places of the samples in the file; () for the first ones, in order
     agreement    share of frames whose largest element is where the float network has it; None
@@ -67,6 +68,7 @@ class OutputFidelity:
     agreement: float | None = None
     is_passed_through: bool = False
     numbers: tuple[int, ...] = ()
+    end_db: float | None = None
 
     @property
     def worst_sample(self) -> tuple[int, float] | None:
@@ -112,6 +114,13 @@ class Fidelity:
         return replace(self, outputs=outputs)
 
     @property
+    def worst_judged_db(self) -> float | None:
+        """SQNR of the worst output before or behind its final function."""
+        ends = (self.outputs[name].end_db for name in self.computed_db)
+        every_db = [*self.computed_db.values(), *(db for db in ends if db is not None)]
+        return min(every_db, default=None)
+
+    @property
     def worst_output(self) -> str | None:
         """The computed output with the lowest SQNR."""
         return min(self.computed_db, key=self.computed_db.__getitem__, default=None)
@@ -149,6 +158,13 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
     return name + PRE if is_sigmoid else name
 
 
+def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
+    """Tensors that an output is judged by: before its final function, and the output itself."""
+    before = measured_tensor(q, output)
+    has_end = _final_function(q, output) is not None and output in q.params
+    return (before, output) if has_end else (before,)
+
+
 def _last_function(node: Node) -> Chain:
     """The functions behind `name.pre`, fused into the operator or in a node of their own."""
     apart = node.op == "table" and node.inputs[0] == node.name + PRE
@@ -174,6 +190,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     cumulative = {name: Noise() for name in names}
     reals, integers = [], []
     outputs: dict[str, list[Noise]] = {name: [] for name in q.graph.outputs}
+    ends = {name: Noise() for name in outputs if len(judged_tensors(q, name)) > 1}
     steps, rows = {step.node.name: step for step in q.steps}, rows_of(q.graph)
     for sample in each_sample(samples):
         real = every_value(q.graph, sample)
@@ -189,12 +206,17 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
             quantized = real_values(q, name, _integers_of(name, values, steps))
             noises_of.append(noise := Noise())
             noise.add(real[name][counts], quantized[counts])
+            if output in ends:
+                counts = counted(rows, output, real)
+                ends[output].add(
+                    real[output][counts], real_values(q, output, values[output])[counts]
+                )
         reals.append(tuple(real[name] for name in q.graph.outputs))
         integers.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
     return Fidelity(
         {name: noise.db for name, noise in local.items()},
         {name: noise.db for name, noise in cumulative.items()},
-        _outputs(q.graph, outputs, reals, integers),
+        _outputs(q.graph, outputs, ends, reals, integers),
         tuple(reals),
         tuple(integers),
         tuple(dict.fromkeys(filter(None, (_final_function(q, x) for x in q.graph.outputs)))),
@@ -204,6 +226,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
 def _outputs(
     graph: Graph,
     noises: Mapping[str, Sequence[Noise]],
+    ends: Mapping[str, Noise],
     reals: Sequence[tuple[Array, ...]],
     integers: Sequence[tuple[Array, ...]],
 ) -> dict[str, OutputFidelity]:
@@ -216,6 +239,7 @@ def _outputs(
             tuple(noise.db for noise in of_samples),
             _agreement(graph, name, pairs),
             is_passed_through(graph, name),
+            end_db=ends[name].db if name in ends else None,
         )
     return found
 

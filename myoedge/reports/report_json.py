@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
+from myoedge.quantization.refinement import Choice
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
@@ -51,6 +52,7 @@ class Outcome:
                                     samples or "held-out" ones
     holdout                         of a build, None where no samples were held out
     observers_db                    worst output of the samples that chose, by observer
+    choices                         remedies that were tried where 8 bits lose too much
     """
 
     model_name: str
@@ -63,6 +65,7 @@ class Outcome:
     judged_on: str = "calibration"
     holdout: Mapping[str, Any] | None = None
     observers_db: Mapping[str, float] = field(default_factory=dict)
+    choices: Sequence[Choice] = ()
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
@@ -137,6 +140,7 @@ def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
         "sqnr_db": None if of is None else decibels(of.db),
+        "sqnr_end_db": None if of is None else decibels(of.end_db),
         "worst_sample": worst,
         "worst_sample_db": decibels(worst_db),
         "agreement": None if of is None else _rounded(of.agreement),
@@ -165,7 +169,18 @@ def _quantization(
         "source": "integer reference against the float network",
         "calibration": describe_calibration(plan.quant.calibration),
         "observers_db": {name: decibels(db) for name, db in outcome.observers_db.items()},
+        "choices": [_choice(choice) for choice in outcome.choices],
         "weakest": weakest,
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "remedy": choice.remedy,
+        "worst_db": decibels(choice.worst_db),
+        "more_cycles": _rounded(choice.more_cycles),
+        "int16_tensors": choice.tensors,
+        "kept": choice.is_kept,
     }
 
 

@@ -146,6 +146,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield "activations", _text(wording.arena_bound(report))
     if int16_text := speed.int16_costs(report):
         yield "int16", _text(int16_text)
+    if choices := report["quantization"].get("choices"):
+        yield "refined", _text("\n".join(map(wording.refined, choices)))
     style = "yellow" if wording.on_examples(report) else ""
     yield "scales", _text(wording.calibrated(report), style)
     yield "exact", _equivalence(report)

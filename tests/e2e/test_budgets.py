@@ -243,6 +243,42 @@ def test_an_sqnr_that_is_kept_anyway_changes_nothing(tmp_path: Path) -> None:
         assert ("int16" in {row["dtype"] for row in build.layers}) == (sqnr > found_db)
 
 
+def test_a_budget_of_one_output_is_kept_by_that_output(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = save_exported(Heads().eval(), (torch.zeros(1, 16),), tmp_path / "heads.pt2")
+    calib = np.random.default_rng(1).standard_normal((16, 1, 16), np.float32)
+
+    def built(sqnr: str) -> dict[str, float]:
+        (tmp_path / "myoedge.toml").write_text(f"[budget]\n{sqnr}\n")
+        given = {"calib": calib, "config": tmp_path / "myoedge.toml", "simulate": False}
+        ports = myoedge.build(net, **given, output=tmp_path / "out").report["outputs"]
+        return {port["name"]: port["sqnr_db"] for port in ports}
+
+    first, last = built("").items()
+    after = built(f"sqnr = {{ {last[0]} = {last[1] + 0.5:.1f} }}")
+    assert after[last[0]] > last[1] + 0.4
+    assert after[first[0]] == first[1]
+    with pytest.raises(myoedge.MyoedgeError) as error:
+        built(f"sqnr = {{ {last[0]} = 90.0 }}")
+    assert error.value.code == "E302"
+    assert dict(error.value.notice.facts)["budget"] == f"{last[0]} 90 dB"
+    with pytest.raises(myoedge.MyoedgeError, match="there is no output 'elsewhere'") as error:
+        built("sqnr = { elsewhere = 30.0 }")
+    assert error.value.code == "E233"
+
+
+class Heads(torch.nn.Module):
+    """A layer, and one behind a norm, side by side: an output each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = (torch.nn.Linear(16, 24), torch.nn.LayerNorm(24), torch.nn.Linear(24, 60))
+        self.a, self.b = torch.nn.Linear(16, 5), torch.nn.Sequential(*norm)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.a(x), self.b(x)
+
+
 class Twice(torch.nn.Module):
     """One layer at two places of the network, which have one place in the program."""
 

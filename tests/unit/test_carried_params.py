@@ -20,8 +20,8 @@ from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import every_value
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.equalization import equalized
 from myoedge.quantization.formats import shared_scale_groups
-from myoedge.quantization.mixed_precision import equalized
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from tests.unit.test_passes_random import random_graph, weights

@@ -13,10 +13,13 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
+from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
-from myoedge.quantization.mixed_precision import equalized, refine_precision
+from myoedge.quantization.equalization import equalized
+from myoedge.quantization.refinement import Aim, refine_precision
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.targets.gap9.chip import GAP9
 
 
 def graph_of(model: nn.Module, *shape: int) -> Graph:
@@ -103,7 +106,9 @@ def test_channels_are_evened_out_where_that_is_all_it_takes() -> None:
         network = quantize_graph(form, calibrated(form))
         before = measure(network, samples, layers=False)
         aim = decibels(equalized(graph, samples), samples) - 4.0
-        found = refine_precision(network, before, samples, calibrated, aim_db=aim)
+        cycles = layer_cycles(GAP9.cores_alone())
+        refined = refine_precision(network, before, samples, calibrated, cycles, aim=Aim(aim))
+        found = refined.network
         assert 16 not in {p.element_type.bits for p in found.params.values()}
         assert (found is network) == (kept == "itself")
         assert measure(found, samples, layers=False).worst_db >= aim

@@ -17,12 +17,14 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
+from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.joins import copied_parts, unlike_parts, with_copies
-from myoedge.quantization.mixed_precision import refine_precision
+from myoedge.quantization.refinement import refine_precision
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import save_exported
 
 
@@ -89,7 +91,8 @@ def test_parts_that_are_alike_or_only_joined_are_not(times: float, is_read: bool
 def test_the_branch_reads_a_scale_of_its_own(network: QuantGraph) -> None:
     given = {network.graph.inputs[0]: windows()}
     before = measure(network, given, layers=False)
-    better = refine_precision(network, before, given, calibrated)
+    cycles = layer_cycles(GAP9.cores_alone())
+    better = refine_precision(network, before, given, calibrated, cycles).network
     assert before.worst_db is not None
     after = measure(better, given, layers=False).worst_db
     assert after is not None

@@ -15,16 +15,21 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
+from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.mixed_precision import (
     Candidate,
+    added_cycles,
     int16_candidates,
     noise_of,
     picked_candidates,
-    refine_precision,
 )
+from myoedge.quantization.refinement import UNLIMITED, Aim, Allowance, refine_precision
 from myoedge.quantization.scales import HEADROOM, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.targets.gap9.chip import GAP9
+
+CYCLES = layer_cycles(GAP9.cores_alone())
 
 
 class Quiet(nn.Module):
@@ -66,7 +71,8 @@ def test_a_network_above_the_aim_is_left_alone(quiet: tuple[QuantGraph, Array]) 
     given = {network.graph.inputs[0]: windows}
     found = measure(network, given, layers=False)
     assert found.worst_db is not None
-    assert refine_precision(network, found, given, never, aim_db=found.worst_db - 3.1) is network
+    aim = Aim(found.worst_db - 3.1)
+    assert refine_precision(network, found, given, never, CYCLES, aim=aim).network is network
 
 
 def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
@@ -74,13 +80,14 @@ def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
     given = {network.graph.inputs[0]: windows}
     before = measure(network, given, layers=False)
     assert before.worst_db is not None
-    wider = refine_precision(network, before, given, never, aim_db=before.worst_db)
+    aim = Aim(before.worst_db, allowances=UNLIMITED)
+    wider = refine_precision(network, before, given, never, CYCLES, aim=aim).network
     after = measure(wider, given, layers=False)
     assert after.worst_db is not None
     assert after.worst_db > before.worst_db + 1.0
     first, output = network.graph.nodes[0].name, network.graph.outputs[0]
     assert {n for n, p in wider.params.items() if p.element_type.bits == 16} == {first, output}
-    again = refine_precision(network, before, given, never, aim_db=before.worst_db)
+    again = refine_precision(network, before, given, never, CYCLES, aim=aim).network
     assert again.params == wider.params
 
 
@@ -126,10 +133,47 @@ def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
 def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph, Array]) -> None:
     """A norm writes 8 bits, so that what it writes is none of them."""
     network, windows = quiet
-    found = int16_candidates(network, {network.graph.inputs[0]: windows})
+    given = {network.graph.inputs[0]: windows}
+    found = int16_candidates(network, given, np.array([1e-9]), CYCLES)
     nodes = network.graph.nodes
     assert {name for choice in found for name in choice.names} == {nodes[0].name, nodes[-1].name}
     assert all(math.isfinite(choice.cost_cycles) and choice.cost_cycles > 0 for choice in found)
+
+
+def test_cycles_of_16_bits_stay_within_what_is_allowed(quiet: tuple[QuantGraph, Array]) -> None:
+    """Each share allows what costs no more; the first that reaches below its dB goes no further."""
+    network, windows = quiet
+    given = {network.graph.inputs[0]: windows}
+    before = measure(network, given, layers=False)
+    total = sum(map(CYCLES, network.steps))
+    counts = []
+    found = int16_candidates(network, given, np.array([1e-9]), CYCLES)
+    one = 1.01 * min(candidate.cost_cycles for candidate in found) / total
+    for share in (0.0, one, math.inf):
+        aim = Aim(80.0, allowances=(Allowance(share, math.inf), Allowance(math.inf, 10.0)))
+        wider = refine_precision(network, before, given, never, CYCLES, aim=aim)
+        assert added_cycles(network, wider.network, CYCLES) <= share * total
+        (choice,) = wider.choices
+        params = wider.network.params.values()
+        assert choice.tensors == sum(p.element_type.bits == 16 for p in params)
+        assert choice.is_kept == (choice.tensors > 0)
+        counts.append(choice.tensors)
+    assert counts[0] == 0
+    assert counts[0] < counts[1] < counts[2]
+
+
+def test_an_output_is_judged_behind_its_softmax_too(quiet: tuple[QuantGraph, Array]) -> None:
+    torch.manual_seed(0)
+    windows = quiet[1]
+    graph = graph_of(nn.Sequential(nn.Linear(16, 6), nn.Softmax(-1)), 1, 16)
+    ranges = calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test")
+    found = measure(quantize_graph(graph, ranges), {graph.inputs[0]: windows}, layers=False)
+    (output,) = found.outputs.values()
+    real, integer = (np.array([x[0] for x in values]) for values in (found.real, found.integer))
+    wanted = 10 * np.log10(np.sum(real**2) / np.sum((real - integer) ** 2))
+    assert output.end_db == pytest.approx(wanted, abs=1e-3)
+    assert output.db is not None
+    assert found.worst_judged_db == pytest.approx(min(wanted, output.db), abs=1e-3)
 
 
 class Spread(nn.Module):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError, Notice, notice
-from myoedge.operators.base import QuantizedNode, kernels_of
+from myoedge.operators.base import OPS, QuantizedNode, kernels_of
 from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
@@ -188,6 +188,23 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
         return -math.inf if math.isinf(there) else on_cores - there
 
     return gain
+
+
+def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
+    """Estimated cycles of a layer by itself on the engine that is fastest; 0 of a view, infinity
+    where neither a tile fits L1 nor operands fit L2."""
+    known: dict[Hashable, list[float]] = {}
+
+    def cycles(step: QuantizedNode) -> float:
+        if OPS[step.node.op].view:
+            return 0.0
+        kernels = candidates(step, chip)
+        key = tuple(map(distinct_layer, kernels))
+        if key not in known:
+            known[key] = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
+        return min(known[key], default=math.inf)
+
+    return cycles
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQNR that [budget] asks for, output by output, and 16 bits until it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from myoedge.building.config import decibels
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.quantization.refinement import ACCURATE_DB, AIM_DB, UNLIMITED, Aim, Choice
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import Fidelity
+
+
+class Refined(NamedTuple):
+    """A refined network, its SQNR, and what was tried."""
+
+    network: QuantGraph
+    fidelity: Fidelity
+    choices: tuple[Choice, ...] = ()
+
+
+def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> dict[str, float]:
+    """[budget] sqnr by the tensors of the outputs that have to keep it: a number is for all of
+    them. Errors: E233 no output of that name."""
+    if sqnr is None:
+        return {}
+    if not isinstance(sqnr, Mapping):
+        return dict.fromkeys(graph.outputs, decibels(sqnr))
+    tensors = dict(zip(graph.output_names or graph.outputs, graph.outputs, strict=True))
+    for name in sqnr:
+        if name not in tensors:
+            has = {"has": ", ".join(tensors)}
+            tries = [f'[budget] sqnr = {{ "{output}" = 25.0 }}' for output in tensors]
+            raise MyoedgeError(
+                "E233", f"[budget] sqnr: there is no output {name!r}", has, tries[:1]
+            )
+    return {tensors[name]: decibels(db) for name, db in sqnr.items()}
+
+
+def missed_outputs(
+    needs: Mapping[str, float], fidelity: Fidelity
+) -> dict[str, tuple[float, float]]:
+    """(needs, has) of the outputs that keep less than their budget; what is passed through, or has
+    no signal, keeps all."""
+    known = fidelity.computed_db or dict.fromkeys(needs, 0.0)
+    pairs = {name: (db, known[name]) for name, db in needs.items() if name in known}
+    return {name: (db, has) for name, (db, has) in pairs.items() if has < db}
+
+
+def missing_db(needs: Mapping[str, float], fidelity: Fidelity) -> float:
+    """Decibels that the output furthest below its budget keeps too little; 0 where none does."""
+    missed = missed_outputs(needs, fidelity).values()
+    return max((db - has for db, has in missed), default=0.0)
+
+
+def refined(
+    judge: Callable[[QuantGraph], Fidelity],
+    refine: Callable[[Aim], Refined],
+    needs: Mapping[str, float],
+    *,
+    accurate: bool,
+) -> Refined:
+    """16 bits where they win much, and where the budget is missed otherwise.
+
+    judge    SQNR as it is told; of networks that all miss the budget the best one is kept
+    refine   aim -> the refined network, with its SQNR for the samples that choose
+    needs    dB by output
+    A last time more is asked of the samples that choose: as much as the others keep less.
+    """
+    usual = Aim(ACCURATE_DB, allowances=UNLIMITED) if accurate else Aim()
+    tried, more_db = list[Refined](), 0.0
+    for aim in (usual, _aim(needs, 0.0), None):
+        if aim is None and not more_db:  # the same network again
+            break
+        found = refine(aim or _aim(needs, more_db))
+        judged = judge(found.network)
+        tried.append(found._replace(fidelity=judged))
+        if not missing_db(needs, judged):
+            return tried[-1]
+        more_db = max(missing_db(needs, judged) - missing_db(needs, found.fidelity), 0.0)
+    return min(tried, key=lambda x: missing_db(needs, x.fidelity))
+
+
+def without_room(choices: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Remedies of a network that its memories have no room for: none is kept."""
+    noted = (replace(x, remedy=f"{x.remedy}, too large for the memories") for x in choices)
+    return tuple(replace(choice, is_kept=False) for choice in noted)
+
+
+def _aim(needs: Mapping[str, float], more_db: float) -> Aim:
+    """The aim of a budget; outputs without one keep what they keep by default."""
+    wanted = {name: db + more_db for name, db in needs.items()}
+    return Aim(AIM_DB, wanted, UNLIMITED)
