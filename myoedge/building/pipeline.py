@@ -168,7 +168,8 @@ def run_quantize(options: Options) -> Quantized:
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
-        network, fidelity = within_sqnr(cores, network, choosing, options.reuse)
+        known = choice.fidelity if data is parts.calibration else None  # the same samples
+        network, fidelity = within_sqnr(cores, network, choosing, options.reuse, known)
         judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
         if options.reuse is None:  # else what the older build chose stays
             observer = cores.calibration.observer

@@ -124,27 +124,31 @@ def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
 
 
 def within_sqnr(
-    cores: QuantGraph, network: QuantGraph, samples: Samples, older: QuantGraph | None = None
+    cores: QuantGraph,
+    network: QuantGraph,
+    samples: Samples,
+    older: QuantGraph | None = None,
+    known: Fidelity | None = None,
 ) -> tuple[QuantGraph, Fidelity]:
     """The network, with the cores' integers again for layers that were free to have others where
     an output's SQNR is more than MOST_LOST_DB below the cores'; and the SQNR of its outputs.
 
     cores     the network with the cores' integers in all layers
     older     as with_engines has it
+    known     SQNR with the cores' integers, where it was measured
     Of the layers those return first whose own SQNR fell most: half of them at a time.
     """
-    reached = measure(network, samples, layers=False)
-    kept = _by_name(older)
+    pairs, kept = zip(network.steps, cores.steps, strict=True), _by_name(older)
+    changed = [step for step, old in pairs if not equal(step, old)]
     free = [
         step.node.name
-        for step, old in zip(network.steps, cores.steps, strict=True)
-        if step.engine.name == AUTO
-        and not equal(step, old)
-        and not _is_older(step, kept.get(step.node.name))
+        for step in changed
+        if step.engine.name == AUTO and not _is_older(step, kept.get(step.node.name))
     ]
+    reached = known if known and not changed else measure(network, samples, layers=False)
     if not free:
         return network, reached
-    before = measure(cores, samples, layers=False)
+    before = known or measure(cores, samples, layers=False)
     if _lost_db(before, reached) <= MOST_LOST_DB:
         return network, reached
     own, other = measure(cores, samples).local, measure(network, samples).local

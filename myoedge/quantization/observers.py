@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from myoedge.graph.ir import Graph
 from myoedge.quantization.calibrate import Calibration, Samples, spread
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import measure
+from myoedge.quantization.sqnr import Fidelity, measure_each
 
 METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins much
 TRIAL_SAMPLES = 16
@@ -22,10 +22,12 @@ class ObserverChoice:
     """A network whose ranges follow from the best of several observers.
 
     worst_db   dB of the worst output for the samples that chose, by method
+    fidelity   of the network for all samples; None where these were not all run
     """
 
     network: QuantGraph
     worst_db: Mapping[str, float]
+    fidelity: Fidelity | None = None
 
 
 def best_observer(
@@ -47,13 +49,15 @@ def best_observer(
     if len(networks) == 1:
         return ObserverChoice(networks[0], {})
     few = spread(samples, TRIAL_SAMPLES)
-    found = [_worst_db(network, few) for network in networks]
+    every = measure_each(networks, few)
+    found = [_worst_db(fidelity) for fidelity in every]
     best = max(range(len(found)), key=found.__getitem__)
     chosen = best if found[best] >= max(found[0] + LEAST_GAIN_DB, enough_db) else 0
     methods = [calibration.observer.method for calibration in calibrations]
-    return ObserverChoice(networks[chosen], dict(zip(methods, found, strict=True)))
+    has_all = all(len(few[name]) == len(given) for name, given in samples.items())
+    fidelity = every[chosen] if has_all else None
+    return ObserverChoice(networks[chosen], dict(zip(methods, found, strict=True)), fidelity)
 
 
-def _worst_db(network: QuantGraph, samples: Samples) -> float:
-    worst_db = measure(network, samples, layers=False).worst_judged_db
-    return math.inf if worst_db is None else worst_db
+def _worst_db(fidelity: Fidelity) -> float:
+    return math.inf if fidelity.worst_judged_db is None else fidelity.worst_judged_db

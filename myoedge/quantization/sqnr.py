@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +17,7 @@ from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, every_value, integer_step, run_integer
 from myoedge.quantization.calibrate import Samples, each_sample
-from myoedge.quantization.masked_ranges import counted, rows_of
+from myoedge.quantization.masked_ranges import Row, counted, rows_of
 from myoedge.quantization.scales import QuantGraph
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
@@ -183,43 +184,76 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
     return node.op if node is not None and node.op in FINAL else None
 
 
+@dataclass
+class _Sums:
+    """Noise of one quantised network, sample by sample; of no layer where `names` is empty."""
+
+    q: QuantGraph
+    names: Sequence[str]
+    rows: Mapping[str, Row]
+    local: dict[str, Noise] = field(default_factory=lambda: defaultdict(Noise))
+    cumulative: dict[str, Noise] = field(default_factory=lambda: defaultdict(Noise))
+    outputs: dict[str, list[Noise]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[str, Noise] = field(default_factory=lambda: defaultdict(Noise))
+    integer: list[tuple[Array, ...]] = field(default_factory=list)
+
+    def add(self, sample: Mapping[str, Array], real: Mapping[str, Array]) -> None:
+        """Runs a sample in integers.
+
+        real   every value of the float network
+        """
+        q, steps = self.q, {step.node.name: step for step in self.q.steps}
+        values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        alone = _alone(q, [steps[name] for name in self.names], real)
+        for name in self.names:
+            for noises, result in ((self.local, alone[name]), (self.cumulative, values[name])):
+                self._compare(noises[name], name, real, result)
+        for output in dict.fromkeys(q.graph.outputs):
+            name, *end = judged_tensors(q, output)
+            self.outputs[output].append(noise := Noise())
+            self._compare(noise, name, real, _integers_of(name, values, steps))
+            for behind in end:
+                self._compare(self.ends[output], behind, real, values[behind])
+        self.integer.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
+
+    def _compare(self, noise: Noise, name: str, real: Mapping[str, Array], integers: Array) -> None:
+        counts = counted(self.rows, name, real)
+        noise.add(real[name][counts], real_values(self.q, name, integers)[counts])
+
+
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
     """Runs every sample in floats and integers; compares all tensors, or the outputs only."""
-    names = [step.node.name for step in q.steps if step.node.name in q.params and layers]
-    local = {name: Noise() for name in names}
-    cumulative = {name: Noise() for name in names}
-    reals, integers = [], []
-    outputs: dict[str, list[Noise]] = {name: [] for name in q.graph.outputs}
-    ends = {name: Noise() for name in outputs if len(judged_tensors(q, name)) > 1}
-    steps, rows = {step.node.name: step for step in q.steps}, rows_of(q.graph)
+    return measure_each([q], samples, layers=layers)[0]
+
+
+def measure_each(
+    networks: Sequence[QuantGraph], samples: Samples, *, layers: bool = False
+) -> list[Fidelity]:
+    """`measure` of several networks in integers of one float network, which runs once."""
+    graph = networks[0].graph
+    rows, reals = rows_of(graph), list[tuple[Array, ...]]()
+    every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
     for sample in each_sample(samples):
-        real = every_value(q.graph, sample)
-        values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
-        alone = _alone(q, [steps[name] for name in names], real)
-        for name in names:
-            counts = counted(rows, name, real)
-            for noises, result in ((local, alone[name]), (cumulative, values[name])):
-                noises[name].add(real[name][counts], real_values(q, name, result)[counts])
-        for output, noises_of in outputs.items():
-            name = measured_tensor(q, output)
-            counts = counted(rows, name, real)
-            quantized = real_values(q, name, _integers_of(name, values, steps))
-            noises_of.append(noise := Noise())
-            noise.add(real[name][counts], quantized[counts])
-            if output in ends:
-                counts = counted(rows, output, real)
-                ends[output].add(
-                    real[output][counts], real_values(q, output, values[output])[counts]
-                )
-        reals.append(tuple(real[name] for name in q.graph.outputs))
-        integers.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
+        real = every_value(graph, sample)
+        for sums in every:
+            sums.add(sample, real)
+        reals.append(tuple(real[name] for name in graph.outputs))
+    return [_fidelity(sums, reals) for sums in every]
+
+
+def _measured_layers(q: QuantGraph) -> list[str]:
+    return [step.node.name for step in q.steps if step.node.name in q.params]
+
+
+def _fidelity(sums: _Sums, reals: Sequence[tuple[Array, ...]]) -> Fidelity:
+    graph = sums.q.graph
     return Fidelity(
-        {name: noise.db for name, noise in local.items()},
-        {name: noise.db for name, noise in cumulative.items()},
-        _outputs(q.graph, outputs, ends, reals, integers),
+        {name: sums.local[name].db for name in sums.names},
+        {name: sums.cumulative[name].db for name in sums.names},
+        _outputs(graph, sums.outputs, sums.ends, reals, sums.integer),
         tuple(reals),
-        tuple(integers),
-        tuple(dict.fromkeys(filter(None, (_final_function(q, x) for x in q.graph.outputs)))),
+        tuple(sums.integer),
+        tuple(dict.fromkeys(filter(None, (_final_function(sums.q, x) for x in graph.outputs)))),
     )
 
 
