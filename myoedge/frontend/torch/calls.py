@@ -15,6 +15,10 @@ from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.decompositions import is_written_out, written_out
+from myoedge.frontend.torch.quantized_calls import (
+    is_quantizer,
+    quantizer,
+)
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -87,7 +91,10 @@ def needed_nodes(graph: Any) -> set[Any]:
 
 def _call(builder: GraphBuilder, values: dict[str, Any], node: Any) -> None:
     builder.origin, builder.stem = (_of_weight(builder, values, node, origin_of(node)),), node.name
+    before = len(builder.constants)
     values[node.name] = _value(builder, values, node, str(node.target))
+    names = (values.get(read.name) for read in node.all_input_nodes)
+    builder.keep_formats(before, (name for name in names if isinstance(name, str)))
 
 
 def _of_weight(
@@ -125,6 +132,8 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
         if index >= len(results):
             raise Unsupported("only the values are there, not their indices", INDICES)
         return results[index]
+    if is_quantizer(node):
+        return quantizer(builder, values, node)
     if (unit := unit_of(node)) is not None:
         return normalized(builder, values[unit.x.name], unit.axis, unit.eps)
     arguments = {name: _resolved(value, values) for name, value in arguments_of(node).items()}

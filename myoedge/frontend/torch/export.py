@@ -37,6 +37,7 @@ from myoedge.frontend.torch.buffers import Buffers, without_tables, written_buff
 from myoedge.frontend.torch.calls import by_element, imported, is_known, needed_nodes
 from myoedge.frontend.torch.in_place import give_anew, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
+from myoedge.frontend.torch.quantized_calls import dequantized
 from myoedge.frontend.torch.scans import unroll_scans
 from myoedge.frontend.torch.traced import (
     HARMLESS,
@@ -102,12 +103,16 @@ def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict
 
 
 def learnt(program: torch.export.ExportedProgram) -> int:
-    """Numbers of the parameters that an output depends on, each once; buffers are none."""
+    """Numbers of the parameters that an output depends on, each once; buffers are none but for the
+    integers of weights."""
     from torch.export.graph_signature import InputKind
 
-    read = {node.name for node in needed_nodes(program.graph)}
+    needed = needed_nodes(program.graph)
+    read = {node.name for node in needed}
+    stored = {x.name for node in needed if (x := dequantized(node)) is not None}
+    learns = {InputKind.PARAMETER: read, InputKind.BUFFER: stored}
     specs = program.graph_signature.input_specs
-    names = (s.target for s in specs if s.kind == InputKind.PARAMETER and s.arg.name in read)
+    names = (s.target for s in specs if s.arg.name in learns.get(s.kind, ()))
     tensors = [program.state_dict[name] for name in names]
     return sum({(x.data_ptr(), x.shape): x.numel() for x in tensors}.values())
 
@@ -162,6 +167,8 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
     for node in program.graph.nodes:
         given = arguments_of(node)
         active = given.get("train") or given.get("training")
+        if given.get("dropout") == 0.0:
+            continue  # of recurrent calls, which nothing else changes in training
         # without running statistics, which a decomposed instance norm does not have
         of_batch = "no_stats" in str(node.target) or given.get("running_mean", "") is None
         if active and not of_batch:

@@ -11,6 +11,7 @@ checked members, its pickles made here from plainly read tensors, is what is loa
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import logging
@@ -76,6 +77,7 @@ def load_exported(path: Path) -> ExportedProgram:
     archive, stated = preflight(path)
     torch = import_torch()
     with _quiet() as causes, once_for_all():
+        importlib.import_module("torch.ao.quantization.fx._decomposed")  # names of its calls
         try:
             program: ExportedProgram = torch.export.load(archive)
         # the loader raises anything at all on a file it was not made for

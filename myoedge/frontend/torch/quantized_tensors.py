@@ -32,6 +32,7 @@ MOVES = _calls(lambda op: op.same_scale) | {*CALLS[""]}
 DROPOUTS = frozenset(name for name in CALLS[""] if "dropout" in name)  # they scale in training
 REQUANTIZE = frozenset(name for op, calls in FLOATS.items() if OPS[op].epilogue for name in calls)
 CLAMPS = aten_names("relu relu6 hardtanh clamp clamp_min clamp_max clip")
+MAX_POOLS = aten_names("max_pool1d max_pool2d")
 NORMS = aten_names("layer_norm rms_norm")
 SUMS = aten_names("add.Tensor")
 BATCH_NORM = "aten.batch_norm.default"
@@ -180,7 +181,17 @@ def _is_taken_over(node: Any) -> bool:
         return is_mask or call in FILLS
     if behind == BATCH_NORM:
         return call in (*CONVS, *TURNED)
-    return behind in CLAMPS and call in REQUANTIZE
+    if call in MAX_POOLS:  # which picks the same elements behind a clamp
+        return (
+            behind in CLAMPS and _only_reader(node.args[0]) is node and _requantizes(node.args[0])
+        )
+    return _requantizes(node) and (
+        behind in CLAMPS or (behind in MAX_POOLS and _is_taken_over(reader))
+    )
+
+
+def _requantizes(node: Any) -> bool:
+    return node.op == "call_function" and call_of(node) in REQUANTIZE
 
 
 def _is_residual(node: Any) -> bool:

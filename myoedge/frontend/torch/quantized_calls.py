@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that are quantised already: calls of quantized_decomposed, as convert_pt2e of torchao
+and of torch writes them.
+
+A quantised tensor of the program is a float one of the graph: the values that its integers stand
+for. Integers of a constant stay beside its floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.frontend.torch.traced import arguments_of
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.operators.fake_quantize.import_rows import rounded, rounding_of
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+
+NAMESPACE = "quantized_decomposed."
+QUANTIZE, DEQUANTIZE = ("quantize_per_tensor", "quantize_per_channel"), "dequantize_per_"
+STATIC = (
+    "quantise statically: scales from calibration or training, is_dynamic=False in every "
+    "QuantizationSpec, as myoedge.GAP9Quantizer has it"
+)
+
+
+def is_quantizer(node: Any) -> bool:
+    """Whether a call quantises or dequantises."""
+    return str(node.target).startswith(NAMESPACE)
+
+
+def dequantized(node: Any) -> Any:
+    """The tensor whose integers a call dequantises; None for other calls."""
+    return node.args[0] if _name(node).startswith(DEQUANTIZE) else None
+
+
+def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> str:
+    """The result of a call that quantises or dequantises.
+
+    Errors: Unsupported scales that are computed, scales per channel of what is computed.
+    """
+    if not _name(node).startswith((*QUANTIZE, DEQUANTIZE)):
+        raise Unsupported("scales that are computed from each input", STATIC)
+    given = {name: _plain(builder, values, x) for name, x in arguments_of(node).items()}
+    x = values[node.args[0].name]
+    scale, zero = _numbers(given, "scale"), _numbers(given, "zero_point")
+    limits = int(given["quant_min"]), int(given["quant_max"])
+    if x in builder.constants:
+        stated = _format(builder.constants[x], scale, zero, limits, int(given.get("axis", 0)))
+        quantizes = _name(node).startswith(QUANTIZE)
+        return (_quantized if quantizes else _dequantized)(builder, builder.constants[x], stated)
+    if _name(node).startswith(QUANTIZE):
+        return rounded(builder, x, scale, zero, *limits)
+    before = rounding_of(builder, x)
+    step = float(np.float32(scale[0]))
+    if before is None or (before.attrs["scale"], before.attrs["zero_point"]) != (step, zero[0]):
+        raise Unsupported("integers that are read with another scale than they were written with")
+    return str(x)
+
+
+def _name(node: Any) -> str:
+    name = str(node.target)
+    return name.removeprefix(NAMESPACE) if name.startswith(NAMESPACE) else ""
+
+
+def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
+    """An argument: of a tensor, its values."""
+    if not hasattr(x, "all_input_nodes"):
+        return x
+    name = values[x.name]
+    return builder.constants.get(name) if isinstance(name, str) else name
+
+
+def _numbers(given: Mapping[str, Any], name: str) -> Array:
+    """Scales or zero points. Errors: Unsupported where they are computed."""
+    key = next((key for key in given if key in (name, f"{name}s")), "")
+    if given.get(key) is None:
+        if name == "zero_point":
+            return np.zeros(1, np.int64)  # of per_channel: None
+        raise Unsupported("scales that are computed from each input", STATIC)
+    return np.asarray(given[key]).reshape(-1)
+
+
+def _format(
+    q: Array, scale: Array, zero: Array, limits: tuple[int, int], axis: int
+) -> ConstantFormat:
+    """Format of a constant. Errors: ValueError scales that it cannot have."""
+    scales = scale.astype(np.float32).astype(np.float64)
+    if not (np.all(scales > 0) and np.isfinite(scales).all()):
+        raise Unsupported("a scale that is not positive")
+    points = np.broadcast_to(zero, scales.shape)
+    return ConstantFormat(tuple(scales.tolist()), tuple(map(int, points)), *limits, axis % q.ndim)
+
+
+def _dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str:
+    made = builder.constant(stated.real(q))
+    if stated.high - stated.low < 1 << 16:  # a bias is in steps of its product anyway
+        builder.formats[made] = stated
+    return made
+
+
+def _quantized(builder: GraphBuilder, x: Array, stated: ConstantFormat) -> str:
+    """Integers of a constant that is quantised in the program (fold_quantize=False)."""
+    axes = [-1 if axis == stated.axis and len(stated.scale) > 1 else 1 for axis in range(x.ndim)]
+    scale, zero = (np.reshape(n, axes) for n in (stated.scale, stated.zero_point))
+    steps = np.rint(x.astype(np.float32) * (1.0 / scale.astype(np.float32))) + zero
+    return builder.constant(np.clip(steps, stated.low, stated.high).astype(np.int64))
