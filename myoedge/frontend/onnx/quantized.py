@@ -97,9 +97,9 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
 
     Its limits are integers: the tensor is rounded to fewer of them.
     """
-    x, output = node.input[0], node.output[0]
-    if node.op_type != "Clip" or not is_held(state, x):
+    if node.op_type != "Clip" or not is_held(state, node.input[0]):
         return False
+    x, output = node.input[0], node.output[0]
     before = rounding_of(state.builder, state.names[x])
     limits = [_constant(state, node, i) for i in (1, 2)]
     assert before is not None
