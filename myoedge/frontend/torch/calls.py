@@ -15,10 +15,7 @@ from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.decompositions import is_written_out, written_out
-from myoedge.frontend.torch.quantized_calls import (
-    is_quantizer,
-    quantizer,
-)
+from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
