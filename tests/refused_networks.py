@@ -44,6 +44,9 @@ IMAGE = seeded(1, 2, 8, 8)
 POSITIVE = X.abs() + 0.5
 IDS = torch.tensor([[1, 4, 2], [0, 3, 3]])
 MATRIX = seeded(4, 6)
+PLACES = torch.tensor([0, 2, 4])
+FEW = X > 1
+FEW_PLACES = FEW.flatten().nonzero().flatten()
 
 
 def refused(
@@ -289,6 +292,23 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: x.scatter(1, torch.zeros(1, 1, 16, dtype=torch.long), x[:, 1:2] * 2),
         lambda x: torch.cat([x[:, 1:2] * 2, x[:, 1:]], 1),
     ),
+    "scatter of one": refused(
+        "torch.where(F.one_hot(index, n) == 1, value, x)",
+        lambda x: x.scatter(-1, x.argmax(-1, keepdim=True), 0.5),
+        lambda x: torch.where(F.one_hot(x.argmax(-1), 16) == 1, 0.5, x),
+    ),
+    "scatter_add": refused(
+        "use x + values @ F.one_hot(index, n).float()",
+        lambda x: x.index_add(-1, PLACES, x[..., :3]),
+        lambda x: x + x[..., :3] @ F.one_hot(PLACES, 16).float(),
+    ),
+    "diagonal_scatter": refused(
+        "use torch.where(torch.eye(n, dtype=torch.bool), values.unsqueeze(-1), x)",
+        lambda x: torch.diagonal_scatter(x[0, :, :6], x[0, :, 9]),
+        lambda x: torch.where(
+            torch.eye(6, dtype=torch.bool), x[0, :, 9].unsqueeze(-1), x[0, :, :6]
+        ),
+    ),
     "complex": refused(
         "compute with x.real, x.imag, x.abs(), x.angle() or torch.view_as_real(x) instead",
         lambda x: torch.fft.rfft(x),
@@ -430,6 +450,18 @@ REFUSED: Mapping[str, Refused] = {
         "keep the shape: x * mask",
         lambda x: x[x > 0].sum(),
         lambda x: (x * (x > 0)).sum(),
+        code="E110",
+    ),
+    "constant mask": refused(
+        "and read x[..., self.kept]",
+        lambda x: x[..., torch.arange(16) % 3 == 0] * 2,
+        lambda x: x[..., torch.arange(0, 16, 3)] * 2,
+        code="E110",
+    ),
+    "constant mask of all axes": refused(
+        "or x.flatten()[self.kept]",
+        lambda x: torch.masked_select(x, FEW) * 2,
+        lambda x: x.flatten()[FEW_PLACES] * 2,
         code="E110",
     ),
     "state": refused(

@@ -179,7 +179,12 @@ INSTEAD = {
     ),
     "where": "a finite number in the place of an infinity that no softmax reads",
     "masked_fill": "a finite number, masked_fill(mask, 0.0), for what no softmax reads",
-    "scatter": "cat or stack of the parts instead of writing into a slice",
+    "diagonal_scatter": "torch.where(torch.eye(n, dtype=torch.bool), values.unsqueeze(-1), x)",
+    **dict.fromkeys(("scatter_add", "index_add"), "x + values @ F.one_hot(index, n).float()"),
+    "scatter": (
+        "cat or stack of the parts instead of writing into a slice, and for one place of a row "
+        "torch.where(F.one_hot(index, n) == 1, value, x)"
+    ),
 }
 
 
@@ -280,12 +285,19 @@ KEEP_SHAPE = (
 )
 
 
-def depends_on_values(target: str, place: str) -> MyoedgeError:
-    """E110 for a call whose result is as large as values say."""
+INDEX_BY_NUMBERS = (
+    "the mask is constant: make it indices, once, in __init__: "
+    'self.register_buffer("kept", mask.flatten().nonzero().flatten()), and read x[..., self.kept], '
+    "or x.flatten()[self.kept] where the mask has all of its axes"
+)
+
+
+def depends_on_values(target: str, place: str, *, is_constant: bool) -> MyoedgeError:
+    """E110 for a call whose result is as large as values say, those of constants or of inputs."""
     what = f"{short(target)}{f' at {place}' if place else ''}"
     facts = {"needs": "shapes that are known before any value is", "has": what}
     title = f"the shape of what {what} gives depends on values"
-    return MyoedgeError("E110", title, facts, [KEEP_SHAPE])
+    return MyoedgeError("E110", title, facts, [INDEX_BY_NUMBERS if is_constant else KEEP_SHAPE])
 
 
 def constant_output(name: str, value: str) -> MyoedgeError:

@@ -29,7 +29,6 @@ from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
-LAYERS = 100  # whose code the chip's reserve of L2 holds
 IN_L3 = "far"  # kind of location, as plan.json has it
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
@@ -250,10 +249,8 @@ class Plan:
 
     @property
     def l2_room_bytes(self) -> int:
-        """Bytes of L2 for data where L3 is used: code is subtracted, more for many layers."""
-        chip = self.chip
-        code = max(len(self.steps) - LAYERS, 0) * chip.layer_code_bytes
-        return min(max(chip.l2_bytes - chip.l2_reserved_bytes - code, 0), chip.l2_room_bytes)
+        """Bytes of L2 for data where L3 is used."""
+        return self.chip.l2_room_beside_code(len(self.steps))
 
     @property
     def l2_bytes(self) -> int:

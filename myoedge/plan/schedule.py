@@ -31,11 +31,17 @@ from myoedge.plan.l3.weight_streaming import (
     with_l3_transfers,
 )
 from myoedge.plan.placement import Life, Place, Placement, place
-from myoedge.plan.plan import LAYERS, Location, Plan, l1_room_bytes, scratch_name, size_bytes
+from myoedge.plan.plan import (
+    Location,
+    Plan,
+    l1_room_bytes,
+    scratch_name,
+    size_bytes,
+)
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.system.collector import paused_collector
-from myoedge.targets.chip import Chip
+from myoedge.targets.chip import LAYERS, Chip
 
 # Of a layer: 346 of 1,500 linear ones as they were linked, with tables of their transfers. Where
 # the chip's estimate leaves data too little; a program that is larger is planned again (E303).
@@ -88,11 +94,12 @@ def make_plan(
 
 def _planned(q: QuantGraph, chip: Chip, placing: Place, tile_ranks: TileRanks) -> Plan:
     """On the engine that suits each layer, or on the cores alone. Errors: E301."""
+    network = _network(q, chip, chip, placing, tile_ranks)
     try:
-        return _fitting(_network(q, chip, chip, placing, tile_ranks))
+        return _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
-        alone = chip.cores_alone()
-        if alone == chip:
+        alone, room = chip.cores_alone(), chip.l2_room_beside_code(len(network.steps))
+        if alone == chip or not room:
             raise
         return _fitting(_network(q, chip, alone, placing, tile_ranks))
 
@@ -127,6 +134,8 @@ def _fitting(network: Network) -> Plan:
             return plan
     if exceeds_l3(plan):
         raise too_large(plan)
+    if not plan.l2_room_bytes:  # code takes all of L2
+        raise too_large(plan, plan)
     streaming = _weights_streaming(network, plan)
     if streaming is None:  # feature maps too
         bare = _tiled(network, None, ())

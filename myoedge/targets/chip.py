@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
 
+LAYERS = 100  # whose code l2_reserved_bytes is for
+
 
 @dataclass(frozen=True, slots=True)
 class KernelCost:
@@ -183,3 +185,8 @@ class Chip:
     def l2_room_bytes(self) -> int:
         """L2 capacity for data."""
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
+
+    def l2_room_beside_code(self, layers: int) -> int:
+        """L2 capacity for data where L3 makes room for code, which that of many layers reduces."""
+        code = max(layers - LAYERS, 0) * self.layer_code_bytes
+        return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

@@ -240,6 +240,20 @@ def test_the_tool_fixes_a_dynamic_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_model(Path("fixed.onnx")).graph.shape("x") == (1, 7)
 
 
+@pytest.mark.parametrize(
+    ("alone", "has"),
+    [(nn.BatchNorm1d(2), "times and plus constants"), (nn.Flatten(), "in another shape")],
+)
+def test_the_layers_behind_are_exported_too(alone: nn.Module, has: str) -> None:
+    alone.eval()
+    exported(network=alone)
+    assert "with the layers behind it" in advised("E122", quantized, calib=WINDOWS)
+    with pytest.raises(MyoedgeError, match=has):
+        quantized(calib=WINDOWS)
+    exported(network=nn.Sequential(alone, nn.Tanh()).eval())
+    assert quantized(calib=WINDOWS).steps
+
+
 # --- samples --------------------------------------------------------------------------------------
 
 LINES = {

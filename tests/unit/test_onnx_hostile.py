@@ -288,6 +288,7 @@ USES: dict[str, Callable[[], ModelProto]] = {
     "Gather": lambda: model([node("Gather", "x n", "y", axis=1)], constants={"n": np.array([9])}),
     "Pad": lambda: model([node("Pad", "x n", "y")], constants={"n": np.array([0, -9, 0, 0])}),
     "Conv of stride 0": lambda: _conv(strides=[0]),
+    "Conv of a long stride": lambda: _conv(strides=[2**40]),
     "Conv of dilation -1": lambda: _conv(dilations=[-1]),
     "Conv with pads below 0": lambda: _conv(pads=[-1, 0]),
     "Conv with three pads": lambda: _conv(pads=[1, 0, 0]),
@@ -318,6 +319,19 @@ def _pool(**attrs: Any) -> ModelProto:
 @pytest.mark.parametrize("name", USES)
 def test_uses_that_mean_nothing(name: str, tmp_path: Path) -> None:
     assert refused(USES[name](), tmp_path).code in ("E111", "E115", "E119")
+
+
+def test_a_window_that_is_too_large_is_called_so(tmp_path: Path) -> None:
+    made = model([node("AveragePool", "x", "y", kernel_shape=[9])], {"x": (1, 2, 6)})
+    assert "a window that is larger than what it reads" in str(refused(made, tmp_path))
+
+
+def test_outputs_without_a_shape_are_read(tmp_path: Path) -> None:
+    """The checker wants one; what it says is read by nobody."""
+    made = relu()
+    for value in made.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    assert load_model(saved(made, tmp_path)).graph.outputs
 
 
 # ---- what would run, or cannot

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.export import from_exported
@@ -89,6 +90,15 @@ def test_a_network_is_refused_with_advice(name: str) -> None:
     with pytest.raises(MyoedgeError) as caught:
         from_exported(program)
     assert caught.value.code == case.code
+    assert case.advice in "\n".join(caught.value.notice.tries)
+
+
+@pytest.mark.parametrize("name", ["dynamic", "constant mask", "constant mask of all axes"])
+def test_an_archive_is_refused_with_the_same_advice(name: str, tmp_path: Path) -> None:
+    case = REFUSED[name]
+    path = save_exported(case.network, case.inputs, tmp_path / "model.pt2")
+    with pytest.raises(MyoedgeError, match=case.code) as caught:
+        load_model(path)
     assert case.advice in "\n".join(caught.value.notice.tries)
 
 

@@ -102,8 +102,8 @@ class Long(nn.Module):
 def test_more_layers_than_the_estimate_of_code_has_room_for_are_planned_for_less_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("plan", "schedule"):
-        monkeypatch.setattr(f"myoedge.plan.{module}.LAYERS", 4)
+    for module in ("targets.chip", "plan.schedule"):
+        monkeypatch.setattr(f"myoedge.{module}.LAYERS", 4)
     program = torch.export.export(Long().eval(), (torch.zeros(1, 4),))
     graph = prepare(from_exported(program))
     x = np.random.default_rng(0).standard_normal((1, 1, 4)).astype(np.float32)

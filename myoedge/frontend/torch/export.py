@@ -6,8 +6,6 @@ An archive may say anything of its calls: torch makes each of them again, of ten
 
 from __future__ import annotations
 
-import operator
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,14 +25,14 @@ from myoedge.frontend.integers import (
 from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
 from myoedge.frontend.refusals import (
     constant_output,
-    depends_on_values,
     not_numbers,
     short,
     unsupported,
     wrong_size,
 )
 from myoedge.frontend.torch.buffers import Buffers, without_tables, written_buffers
-from myoedge.frontend.torch.calls import by_element, imported, is_known, needed_nodes
+from myoedge.frontend.torch.calls import imported, needed_nodes
+from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, refuse_inconsistent
 from myoedge.frontend.torch.in_place import give_anew, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.quantized_calls import dequantized
@@ -46,9 +44,7 @@ from myoedge.frontend.torch.traced import (
     kind_of,
     origin_of,
     static,
-    target_of,
     type_of,
-    without_values,
 )
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -60,8 +56,6 @@ if TYPE_CHECKING:
 TAKES_ROWS = tuple(
     f"aten.{name}." for name in ("embedding", "index", "index_select", "gather", "take_along_dim")
 )
-UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a size that is known once values are
-EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
@@ -75,7 +69,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     _refuse_training(program)
     program = _without_in_place(program)
     unroll_scans(program)
-    _refuse_inconsistent(program)
+    refuse_inconsistent(program)
     return without_tables(partial(_imported, program))
 
 
@@ -181,81 +175,6 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
             )
 
 
-def _refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
-    """Every call that may be imported is made by torch, of tensors without values, as the program
-    describes what it reads; what it gives has to be as the program describes that.
-
-    Errors: E109.
-    """
-    import torch
-
-    known: dict[str, list[str]] = {}
-    with torch.no_grad():
-        for node in program.graph.nodes:
-            if node.op == "call_function" and (node.target is operator.getitem or is_known(node)):
-                _refuse_values_in_shape(node)
-                key, stated = _call_key(node), _described(node.meta.get("val"))
-                made = known[key] if key in known else _described(_made(node))
-                known[key] = made
-                if made and made != stated:  # what is no tensor is refused as such
-                    facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
-                    raise _inconsistent(node, facts)
-
-
-def _refuse_values_in_shape(node: Any) -> None:
-    """Errors: E110 a result whose shape is not known before its values are."""
-    sizes = (str(size) for x in _tensors(node.meta.get("val")) for size in x.shape)
-    if any(UNBACKED.search(size) for size in sizes):
-        raise depends_on_values(target_of(node), str(origin_of(node)))
-
-
-def _call_key(node: Any) -> str:
-    """Text of a call: equal for calls that torch makes equal tensors of."""
-    from torch.fx import map_arg
-
-    def layout(read: Any) -> list[str]:
-        return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors(read.meta.get("val"))]
-
-    args = node.args
-    if by_element(node.target):  # shapes are those of the operands, whatever a number's value
-        args = tuple(float if type(x) is float else x for x in args)
-    return f"{node.target} {map_arg((args, node.kwargs), layout)}"
-
-
-def _made(node: Any) -> Any:
-    """Value of a node's call as torch computes it from the inputs' recorded types."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx import map_arg
-
-    given = map_arg((node.args, node.kwargs), lambda read: read.meta["val"])
-    modes = (x.fake_mode for x in _tensors(node.meta.get("val")) if hasattr(x, "fake_mode"))
-    try:
-        with next(modes, None) or FakeTensorMode(allow_non_fake_inputs=True):
-            return without_values(node.target, given[0], given[1])
-    except Exception as error:  # whatever torch makes of a call that no export wrote
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise _inconsistent(node, {"cause": cause}) from None
-
-
-def _described(value: Any) -> list[str]:
-    """Types and shapes of a call's results, or of a tensor."""
-    return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
-
-
-def _tensors(value: Any) -> Iterable[Any]:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    elif hasattr(value, "shape"):
-        yield value
-
-
-def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
-    place = str(origin_of(node)) or node.name
-    what = f"{short(str(node.target))} at {place} is not what the graph says that it is"
-    return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
-
-
 def _placeholders(
     program: torch.export.ExportedProgram, builder: GraphBuilder, tensors: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -318,7 +237,7 @@ def _readers(node: Any) -> Iterable[str]:
 
 def _parameter(builder: GraphBuilder, tensor: Any, target: str, node: Any, *, learnt: bool) -> str:
     """The constant of a parameter or buffer. Errors: E109 another tensor than the graph reads."""
-    stated, has = _described(node.meta.get("val", tensor)), _described(tensor)
+    stated, has = described(node.meta.get("val", tensor)), described(tensor)
     if stated != has:
         facts = {"needs": f"{', '.join(stated)}, as the graph says", "has": ", ".join(has)}
         title = f"{target} is another tensor than the graph reads"

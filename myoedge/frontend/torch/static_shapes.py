@@ -29,27 +29,41 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
         return
     axes = list(_dynamic_axes(program))
     if not axes:
-        raise depends_on_values(*_first_dynamic(program))
+        target, place, is_constant = _first_dynamic(program)
+        raise depends_on_values(target, place, is_constant=is_constant)
     tries = ("export without dynamic_shapes=, with an example of the size on the device:",)
     raise MyoedgeError(
         "E110", f"{path} has dynamic shapes", {"dynamic": ", ".join(axes)}, (*tries, EXPORT_LINES)
     )
 
 
-def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str]:
-    """Call and place of the first result whose shape is no number."""
+def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """Call and place of the first result whose shape is no number, and whether its last operand,
+    the mask, is constant."""
     try:
-        graph = program["graph_module"]["graph"]
+        module = program["graph_module"]
+        graph, specs = module["graph"], module["signature"]["input_specs"]
+        varying = {name for spec in specs if "user_input" in spec for name in _tensors(spec)}
         for node in graph["nodes"]:
             names = [x["as_tensor"]["name"] for x in node["outputs"] if "as_tensor" in x]
             sizes = (size for name in names for size in graph["tensor_values"][name]["sizes"])
             if any("as_expr" in size for size in sizes):
                 trace = str(node["metadata"].get("stack_trace") or "")
-                return node["target"].removeprefix("torch.ops."), source_of_trace(trace)
+                is_constant = varying.isdisjoint(_tensors(node["inputs"][-1]))
+                target = node["target"].removeprefix("torch.ops.")
+                return target, source_of_trace(trace), is_constant
+            if not varying.isdisjoint(_tensors(node)):
+                varying.update(names)
     # a graph of another shape is torch's to refuse
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, IndexError):
         pass
-    return "a call", ""
+    return "a call", "", False
+
+
+def _tensors(part: Mapping[str, Any]) -> set[str]:
+    """Names of all tensors in a part of a program."""
+    found = (inner.get("name") for key, inner in dicts(part) if key in ("as_tensor", "as_tensors"))
+    return {name for name in found if isinstance(name, str)}
 
 
 def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:

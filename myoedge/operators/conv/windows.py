@@ -21,7 +21,7 @@ def batched(d: GraphBuilder, x: str, rank: int) -> str:
 def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
     """An argument of windows for every axis; 1 where it is left out."""
     values = as_tuple(a.get(name) or 1, rank)
-    if len(values) != rank or min(values) < 1:
+    if len(values) != rank or min(values) < 1 or max(values) > MOST_PADDED:
         raise Unsupported(f"{name} {list(values)} for {rank} axes")
     return values
 

@@ -26,8 +26,6 @@ Roots = Mapping[str, tuple[str, int]]
 def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -> Plan:
     """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
     least = plan
-    if not plan.l2_room_bytes:  # code takes all of L2
-        raise too_large(plan, least)
     for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
         for tried in _with_more_maps(plan, roots, part, placing, kernels):
             made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of an exported program are made again by torch, of tensors without values: an archive may
+say anything of them."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Sequence, Set
+from typing import TYPE_CHECKING, Any
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.refusals import depends_on_values, short
+from myoedge.frontend.torch.calls import by_element, is_known
+from myoedge.frontend.torch.traced import origin_of, target_of, type_of, without_values
+
+if TYPE_CHECKING:
+    import torch
+
+UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a size that is known once values are
+EXPORT_AGAIN = ["export the model again, with this version of torch"]
+
+
+def refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
+    """Every call that may be imported is made by torch, of tensors without values, as the program
+    describes what it reads; what it gives has to be as the program describes that.
+
+    Errors: E109.
+    """
+    import torch
+
+    known: dict[str, list[str]] = {}
+    given = {*program.graph_signature.user_inputs}
+    with torch.no_grad():
+        for node in program.graph.nodes:
+            if node.op == "call_function" and (node.target is operator.getitem or is_known(node)):
+                _refuse_values_in_shape(node, given)
+                key, stated = _call_key(node), described(node.meta.get("val"))
+                made = known[key] if key in known else described(_made(node))
+                known[key] = made
+                if made and made != stated:  # what is no tensor is refused as such
+                    facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
+                    raise _inconsistent(node, facts)
+
+
+def _refuse_values_in_shape(node: Any, given: Set[Any]) -> None:
+    """Errors: E110 a result whose shape is not known before its values are.
+
+    given   names of the network's inputs
+    """
+    if not _is_shaped_by_values(node):
+        return
+    while before := next(filter(_is_shaped_by_values, node.all_input_nodes), None):
+        node = before
+    is_constant = not _depends(node.all_input_nodes[-1:], given)  # the mask, behind what it picks
+    raise depends_on_values(target_of(node), str(origin_of(node)), is_constant=is_constant)
+
+
+def _is_shaped_by_values(node: Any) -> bool:
+    sizes = (str(size) for x in _tensors(node.meta.get("val")) for size in x.shape)
+    return any(UNBACKED.search(size) for size in sizes)
+
+
+def _depends(nodes: Sequence[Any], given: Set[Any]) -> bool:
+    """Whether any of these values is computed from one of the network's inputs."""
+    pending, seen = [*nodes], {*nodes}
+    while pending:
+        node = pending.pop()
+        if node.name in given:
+            return True
+        pending += {*node.all_input_nodes} - seen
+        seen.update(node.all_input_nodes)
+    return False
+
+
+def _call_key(node: Any) -> str:
+    """Text of a call: equal for calls that torch makes equal tensors of."""
+    from torch.fx import map_arg
+
+    def layout(read: Any) -> list[str]:
+        return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors(read.meta.get("val"))]
+
+    args = node.args
+    if by_element(node.target):  # shapes are those of the operands, whatever a number's value
+        args = tuple(float if type(x) is float else x for x in args)
+    return f"{node.target} {map_arg((args, node.kwargs), layout)}"
+
+
+def _made(node: Any) -> Any:
+    """Value of a node's call as torch computes it from the inputs' recorded types."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx import map_arg
+
+    given = map_arg((node.args, node.kwargs), lambda read: read.meta["val"])
+    modes = (x.fake_mode for x in _tensors(node.meta.get("val")) if hasattr(x, "fake_mode"))
+    try:
+        with next(modes, None) or FakeTensorMode(allow_non_fake_inputs=True):
+            return without_values(node.target, given[0], given[1])
+    except Exception as error:  # whatever torch makes of a call that no export wrote
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise _inconsistent(node, {"cause": cause}) from None
+
+
+def described(value: Any) -> list[str]:
+    """Types and shapes of a call's results, or of a tensor."""
+    return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
+
+
+def _tensors(value: Any) -> Iterable[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+    elif hasattr(value, "shape"):
+        yield value
+
+
+def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
+    place = str(origin_of(node)) or node.name
+    what = f"{short(str(node.target))} at {place} is not what the graph says that it is"
+    return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
