@@ -19,6 +19,7 @@ static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
 
 void me_copy_rows(const me_copy_part *part);
 
-void me_fill_bytes(int8_t *to, int32_t bytes, int8_t value);
+/* to: aligned to 4 where not all bytes of the word are the same */
+void me_fill_bytes(int8_t *to, int32_t bytes, uint32_t word);
 
 #endif

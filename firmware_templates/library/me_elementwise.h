@@ -79,7 +79,7 @@ void me_table_s8(const me_table_s8_params *op, const me_table_s8_tile *tile);
 
 /* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so;
  * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart.
- * low, high: limits of y where it has 8 bits; *_once: rows of an operand are one element, which every
+ * low, high: limits of y; *_once: rows of an operand are one element, which every
  * result takes; nine_cores: core 8 calls it as well */
 typedef struct {
     int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift, low, high, a_once, b_once, nine_cores;

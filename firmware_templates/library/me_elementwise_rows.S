@@ -352,33 +352,33 @@ me_function me_affine_row
 me_end me_affine_row
 
 /* a0 op, a1 a, a2 b, a3 y, a4 n; numbers of a_size, b_size and y_size bytes */
-.macro wide_sums a_load, a_size, b_load, b_size, y_store, y_size, bits
+.macro wide_sums a_load, a_size, b_load, b_size, y_store, y_size, limited
     lp_setup 0, a4, .Lwide_last\@
     \a_load t0, \a_size, a1
     \b_load t1, \b_size, a2
     mul t2, t0, t3
     p_mac t2, t1, t4
     p_addN_r t2, t5, t6
-    .if \bits == 8
+    .if \limited
     p_max t2, t2, a5
     p_min t2, t2, a6
     .else
-    p_clip\bits t2, t2
+    p_clip16 t2, t2
     .endif
 .Lwide_last\@:
     \y_store t2, \y_size, a3
     ret
 .endm
-.macro wide_sums_to y_store, y_size, bits
+.macro wide_sums_to y_store, y_size, limited
     lw t0, 0(a0)
     lw t1, 4(a0)
     beqz t0, 1f
     beqz t1, 2f
-    wide_sums p_lh, 2, p_lh, 2, \y_store, \y_size, \bits
-2:  wide_sums p_lh, 2, p_lb, 1, \y_store, \y_size, \bits
+    wide_sums p_lh, 2, p_lh, 2, \y_store, \y_size, \limited
+2:  wide_sums p_lh, 2, p_lb, 1, \y_store, \y_size, \limited
 1:  beqz t1, 2f
-    wide_sums p_lb, 1, p_lh, 2, \y_store, \y_size, \bits
-2:  wide_sums p_lb, 1, p_lb, 1, \y_store, \y_size, \bits
+    wide_sums p_lb, 1, p_lh, 2, \y_store, \y_size, \limited
+2:  wide_sums p_lb, 1, p_lb, 1, \y_store, \y_size, \limited
 .endm
 me_function me_add_s16_row
     lw t2, 8(a0)
@@ -389,9 +389,15 @@ me_function me_add_s16_row
     lw a5, 28(a0)
     lw a6, 32(a0)
     beqz t2, .Lwide_to_bytes
-    wide_sums_to p_sh, 2, 16
+    sub t0, a6, a5
+    addi t0, t0, 1
+    srli t0, t0, 16             /* 1 where the limits are those of 16 bits */
+    beqz t0, .Lwide_to_limits
+    wide_sums_to p_sh, 2, 0
+.Lwide_to_limits:
+    wide_sums_to p_sh, 2, 1
 .Lwide_to_bytes:
-    wide_sums_to p_sb, 1, 8
+    wide_sums_to p_sb, 1, 1
 me_end me_add_s16_row
 
 #endif

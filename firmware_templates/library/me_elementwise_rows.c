@@ -104,10 +104,11 @@ void me_add_s16_row(const me_add_s16_params *op, const void *a, const void *b, v
         const int32_t left = op->a_wide ? ((const int16_t *)a)[i] : ((const int8_t *)a)[i];
         const int32_t right = op->b_wide ? ((const int16_t *)b)[i] : ((const int8_t *)b)[i];
         const int32_t sum = me_mac(me_mac(op->offset, left, op->a_mult), right, op->b_mult) >> op->shift;
+        const int32_t limited = me_min(me_max(sum, op->low), op->high);
         if (op->y_wide)
-            ((int16_t *)y)[i] = (int16_t)me_clips(sum, 16);
+            ((int16_t *)y)[i] = (int16_t)limited;
         else
-            ((int8_t *)y)[i] = me_clip(sum, op->low, op->high);
+            ((int8_t *)y)[i] = (int8_t)limited;
     }
 }
 

@@ -15,7 +15,8 @@ typedef struct {
     int32_t rows, bytes, from_step, to_step;
 } me_copy_part;
 
-/* A result put together of parts; fills: what none of them covers has the value. */
+/* A result put together of parts; fills: what none of them covers has the value, a word of four bytes
+ * or two halves that are all the same. */
 #define ME_PARTS 8
 typedef struct {
     int32_t fills, value;

@@ -71,13 +71,14 @@ def residual_streams(graph: Graph) -> frozenset[str]:
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
-    """Whether a tensor's producer emits 16 bits and all its readers accept them; a constant has
-    no producer."""
+    """Whether a tensor's producer emits 16 bits and all its readers accept them; constants and
+    inputs have no producer."""
     node, readers = graph.producer.get(name), graph.users.get(name, ())
     rules = [(OPS[reader.op].accepts_int16, reader) for reader in readers]
     if node is not None:
         rules.append((OPS[node.op].emits_int16, node))
-    return (node is not None or graph.is_const(name)) and all(
+    given = graph.is_const(name) or name in graph.inputs
+    return (node is not None or given) and all(
         rule is not None and rule(x.attrs, *_shapes(graph, x)) for rule, x in rules
     )
 
@@ -106,23 +107,30 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
         for group in shared_scale_groups(graph, names)
         if not int16.issuperset(group) and carried.isdisjoint(group)
     )
-    return [group for group in groups if all(_may_be_int16(graph, name) for name in group)]
+    filled = fills(graph)
+    return [group for group in groups if all(x in filled or _may_be_int16(graph, x) for x in group)]
 
 
 def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     """Estimated cycles of 16 bits instead of 8 for a group of tensors: to choose among groups."""
     readers = {n.name: n for name in names for n in graph.users.get(name, ())}
     weighted = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
-    made = [graph.producer[name] for name in names if not graph.is_const(name)]
+    made = [graph.producer[name] for name in names if name in graph.producer]
     producers = [node for node in made if not OPS[node.op].view]
     views = {node.name for node in made}.difference(node.name for node in producers)
-    own = sum(math.prod(graph.shape(name)) for name in names if name not in views)
+    tensors = (name for name in names if name not in views and name not in fills(graph))
+    own = sum(math.prod(graph.shape(name)) for name in tensors)
     products = sum(macs(node, *_shapes(graph, node)) for node in (*producers, *weighted))
     tables = (
         n for n in {n.name: n for n in (*made, *readers.values())}.values() if n.op == "table"
     )
     looked_up = sum(math.prod(graph.shape(node.name)) for node in tables)
     return own + TABLE_CYCLES * looked_up + products / PRODUCTS_A_CYCLE
+
+
+def fills(graph: Graph) -> dict[str, float]:
+    """Values that pads put around, by the name of their parameters."""
+    return {f"{n.name}.fill": n.attrs["value"] for n in graph.nodes if n.op == "pad"}
 
 
 def operand_names(node: Node) -> tuple[str, ...]:

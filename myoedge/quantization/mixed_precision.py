@@ -208,8 +208,8 @@ def _with_rounded(
 ) -> dict[str, Array]:
     """Values that differ when a group's tensors are rounded to 8 bits, and the weights that have
     16 bits where the group has."""
-    constants = (name for name in group if graph.is_const(name))
-    changed = {name: _rounded(graph.constants[name], params[name]) for name in constants}
+    given = (name for name in group if graph.is_const(name) or name in graph.inputs)
+    changed = {name: _rounded(real[name], params[name]) for name in given}
     for node in graph.nodes:
         rounded = OPS[node.op].int16_weights
         if rounded is not None and group.intersection(node.inputs):

@@ -27,6 +27,7 @@ from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, at_border, has_table
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.formats import (
+    fills,
     integer_tensors,
     operand_names,
     residual_streams,
@@ -145,9 +146,7 @@ def choose_params(
     int16   tensors of 16 bits besides residual streams
     apart   nodes whose result is taken not to share those of its operands
     """
-    padding = {
-        f"{n.name}.fill": (n.attrs["value"], n.attrs["value"]) for n in graph.nodes if n.op == "pad"
-    }
+    padding = {name: (value, value) for name, value in fills(graph).items()}
     spans = {**ranges, **constants_of(graph, ranges), **padding}
     # samples of a converter: inputs that an operator reads with 16 bits always; sums of 16 bits
     always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
@@ -160,7 +159,7 @@ def choose_params(
         chosen = next((q for q in stated if q is not None), None)
         if chosen is None:
             low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
-            if int16.issuperset(names) or not always.isdisjoint(names):
+            if int16.issuperset({*names}.difference(padding)) or not always.isdisjoint(names):
                 factor = 1.0 if set(graph.outputs).isdisjoint(names) else HEADROOM
                 chosen = symmetric_params(factor * low, factor * high, INT16)
             else:

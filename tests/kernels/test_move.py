@@ -50,7 +50,8 @@ def move_case(
         at = row * to_step + shift
         y[at : at + size] = value if fill else x[row * from_step : row * from_step + size]
     data = blob(x, shift=shift // 2)
-    numbers = (int(fill), data.starts[0], value, shift, rows, size, from_step, to_step)
+    word = int.from_bytes(np.full(4, value, np.int8).tobytes(), "little", signed=True)
+    numbers = (int(fill), data.starts[0], word, shift, rows, size, from_step, to_step)
     name = f"{'fill' if fill else 'copy'} {rows}x{size} gaps {gaps} +{shift}"
     return Case(name, numbers, data.data, y)
 

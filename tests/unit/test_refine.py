@@ -131,12 +131,13 @@ def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
 
 
 def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph, Array]) -> None:
-    """A norm writes 8 bits, so that what it writes is none of them."""
+    """A norm writes 8 bits, so that what it writes is none of them; the input is one."""
     network, windows = quiet
-    given = {network.graph.inputs[0]: windows}
-    found = int16_candidates(network, given, np.array([1e-9]), CYCLES)
-    nodes = network.graph.nodes
-    assert {name for choice in found for name in choice.names} == {nodes[0].name, nodes[-1].name}
+    samples = {network.graph.inputs[0]: windows}
+    found = int16_candidates(network, samples, np.array([1e-9]), CYCLES)
+    nodes, (given,) = network.graph.nodes, network.graph.inputs
+    wanted = {given, nodes[0].name, nodes[-1].name}
+    assert {name for choice in found for name in choice.names} == wanted
     assert all(math.isfinite(choice.cost_cycles) and choice.cost_cycles > 0 for choice in found)
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, tile_fields
-from myoedge.operators.kernel import Dim, Operand, TiledKernel
+from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
@@ -102,3 +104,62 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
             * _work(way, words, sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)
         ),
     )
+
+
+def wide_packed(weight: Array) -> Array:
+    """int16 [C, k_h, k_w] -> for every two channels, for every tap, a word of both; zeros up to a
+    whole pair."""
+    rows = weight.reshape(len(weight), -1)
+    pairs = np.pad(rows, ((0, len(rows) % 2), (0, 0))).reshape(-1, 2, rows.shape[1])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2))
+
+
+def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
+    """Products of 16 bits; channels are cut in fours where they are a multiple of it."""
+    c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
+    weights = wide_packed(step["weight"].reshape(c, k_h, k_w)).reshape(
+        -1, 4 * k_h * k_w if cut else 2 * k_h * k_w
+    )
+    each = np.pad(packed_channels(step), ((0, c % 2), (0, 0)))
+    channels: Dim = CHANNELS if cut else ()
+    blocks: Dim = (("k", 1),) if cut else ()
+    wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
+    packed = (
+        Operand("weights", "weights", weights.shape, (blocks, ()), itemsize=2, array=weights),
+        Operand("channels", "channels", (len(each), 16), (channels, ()), array=each),
+    )
+
+    def halves(sizes: Sizes) -> Any:
+        """Of the copy of what a tile's windows reach over."""
+        rows, columns = conv.reach(sizes)
+        return rows * columns * (4 * sizes["k"] if cut else c + c % 2)
+
+    def work(sizes: Sizes) -> Any:
+        """Cycles of one core, but for waits: two results of two channels, copied numbers."""
+        pairs = 2 * sizes["k"] if cut else ceil_div(c, 2)
+        turns = ceil_div(sizes["t0"] * pairs, engine.cores) * ceil_div(sizes["t1"], 2)
+        rows = ceil_div(sizes["t0"] * pairs, engine.cores)
+        return turns * (7 * k_h * k_w + 6 * k_h + 62) + 90 * rows + 2 * halves(sizes) / engine.cores
+
+    fields = {name: value for name, value in conv.fields(1, step).items() if name != "c"}
+    return TiledKernel(
+        function="me_depthwise_conv_s16",
+        axes={**conv.axes(), **(channel_axes(c) if cut else {})},
+        split=("k", "t0", "t1") if cut else ("t0", "t1"),
+        unit_axes=("n",),
+        operands=(
+            replace(conv.read(channels), itemsize=1 + wide["x_wide"]),
+            *packed,
+            *table_operand(step),
+            replace(conv.write(channels), itemsize=1 + wide["y_wide"]),
+        ),
+        op={**fields, **wide},
+        tile=_wide_fields,
+        scratch=lambda sizes: 2 * halves(sizes),
+        work=work,
+    )
+
+
+def _wide_fields(regions: Mapping[str, Region]) -> Fields:
+    unused = ("row_stride", "y_stride")
+    return {name: value for name, value in tile_fields(regions).items() if name not in unused}

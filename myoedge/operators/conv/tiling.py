@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.depthwise import depthwise_in_tiles
+from myoedge.operators.conv.depthwise import depthwise_in_tiles, wide_depthwise_in_tiles
 from myoedge.operators.conv.geometry import Spatial, joined_weight, tile_fields
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
@@ -53,11 +53,13 @@ TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
+    depthwise = 1 < groups == step.shapes[0][-1] == step.out[-1]
     if step.weight_type == INT16:
-        return wide_in_tiles(step, engine, Spatial.of(step))
+        tiling = wide_depthwise_in_tiles if depthwise else wide_in_tiles
+        return tiling(step, engine, Spatial.of(step))
     if step.element_type == INT16:
         return wide_rows(step, engine)
-    if 1 < groups == step.shapes[0][-1] == step.out[-1]:
+    if depthwise:
         return depthwise_in_tiles(step, engine, Spatial.of(step))
     conv = Spatial.of(step, groups)
     if conv.pointwise and groups == 1:

@@ -20,7 +20,15 @@ CHAINS: tuple[Chain, ...] = (
 
 def binary(op: str, d: Draw) -> DrawnUse:
     shapes, common = d.broadcast(1, 5), d.common(2, act=True)
-    return DrawnUse(op, {}, shapes, f"torch.{op}(x0, x1)", slack=term_slack, **common)
+    may = limited(common["act"]) and op != "mul"
+    int16 = d.pick([(), (), (0,), (1,), (0, 1)]) if may else ()
+    text = f"torch.{op}(x0, x1)"
+    return DrawnUse(op, {}, shapes, text, int16=int16, slack=term_slack, **common)
+
+
+def limited(act: Chain) -> bool:
+    """Whether a fused activation is of clamps alone, as 16 bits have them."""
+    return all(name == "clamp" for name, *_ in act)
 
 
 def term_slack(case: Any) -> float:

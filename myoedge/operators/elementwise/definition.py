@@ -97,7 +97,7 @@ ADD = register(
         quantize=partial(_quantize_sum, sign=1),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         accepts_int16=limited,
-        emits_int16=not_activated,
+        emits_int16=limited,
     )
 )
 
@@ -109,6 +109,8 @@ SUB = register(
         integer=sum_integer,
         quantize=partial(_quantize_sum, sign=-1),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
+        accepts_int16=limited,
+        emits_int16=limited,
     )
 )
 

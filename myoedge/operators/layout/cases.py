@@ -15,7 +15,7 @@ x0
 
 def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str) -> DrawnUse:
     """int32 and 16 bits too: indices and sums are moved like anything else."""
-    kind = d.pick(["float32", "float32", "int16", "int32"]) if op != "pad" else "float32"
+    kind = d.pick(["float32", "float32", "int16", "int32"])
     types = {"int16": tuple(range(len(shapes)))} if kind == "int16" else {"dtype": kind}
     return DrawnUse(op, attrs, shapes, text, **types, **d.common(len(shapes), act=False))
 
@@ -56,7 +56,8 @@ def pad(d: Draw) -> DrawnUse:
     x = d.shape(1, 4, 4)
     pads = tuple((d.integer(0, 3), d.integer(0, 3)) for _ in x)
     attrs = {"pads": pads, "value": d.pick([0.0, 0.0, 1.0, -1.0, 0.3, -7.5, 100.0])}
-    return _moved(d, "pad", attrs, (x,), "F.pad(x0, sum(pads[::-1], ()), value=value)")
+    text, int16 = "F.pad(x0, sum(pads[::-1], ()), value=value)", (0,) if sum(x) % 3 == 0 else ()
+    return DrawnUse("pad", attrs, (x,), text, int16=int16, **d.common(1, act=False))
 
 
 def concat(d: Draw) -> DrawnUse:

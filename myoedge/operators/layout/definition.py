@@ -208,8 +208,6 @@ PAD = register(
         kernels=on_cluster(pad_in_tiles),
         permute_rule=cuts_turned,
         streaming_rule=_pad_streaming_rule,
-        accepts_int16=None,  # what is filled around is bytes
-        emits_int16=None,
     )
 )
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -145,15 +146,15 @@ def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
     return tuple(f"i{d}" for d in sorted(by_length[:CUT]))
 
 
-def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim]) -> Operand:
+def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim], itemsize: int = 1) -> Operand:
     """Operand that is moved, as the loops index it."""
     order = _order(loops)
     if not order:
-        return Operand(f"x{source}", source, (1,), ((),))
+        return Operand(f"x{source}", source, (1,), ((),), itemsize=itemsize)
     ordered = [loops[d] for d in order]
     index = tuple(tuple((axis, unit * loops[d].step) for axis, unit in dims[d]) for d in order)
     shape, first = tuple(x.size for x in ordered), tuple(x.first for x in ordered)
-    return Operand(f"x{source}", source, shape, index, first)
+    return Operand(f"x{source}", source, shape, index, first, itemsize)
 
 
 def _order(loops: Sequence[Along]) -> list[int]:
@@ -169,19 +170,27 @@ def pieces(
     fill   the value of what no source covers; None where they cover all of it
     """
     axes, dims = _axes(sources)
-    loops = sources[0]
+    loops, size = sources[0], step.element_type.size_bytes
     outer = 0 if fill is None else max(len(loops) - 2, 0)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    split = _longest(loops, outer)
     return TiledKernel(
         function="me_copy_s8",
         axes=axes,
-        split=_longest(loops, outer),
+        split=split,
         unit_axes=tuple(f"i{d}" for d in range(outer)),
+        multiples={name: size for name in tuple(axes)[-1:] if name in split and fill},
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
-        op={"fills": int(fill is not None), "value": fill or 0},
+        op={"fills": int(fill is not None), "value": _word(fill or 0, size)},
         tile=lambda regions: _pieces_tile(regions, sources),
         work=lambda sizes: _copy_work(y, sizes, sources, fill is not None, engine.cores),
     )
+
+
+def _word(value: int, size_bytes: int) -> int:
+    """An int32 of elements that all have the value."""
+    element = int(value).to_bytes(size_bytes, "little", signed=True)
+    return int.from_bytes(element * (4 // size_bytes), "little", signed=True)
 
 
 def _copy_work(
@@ -251,20 +260,37 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
 
 
 def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel:
-    """Results in the order of loops that step through the source as they like."""
-    outer = max(len(loops) - LOOPS, 0)
+    """Results in the order of loops that step through the source as they like, in bytes; elements
+    of 16 bits that lie apart are moved as such."""
+    halves = step.element_type.size_bytes == 2 and _is_half(loops)
+    loops = loops[:-1] if halves else loops
+    outer, size = max(len(loops) - LOOPS, 0), 1 + halves
     axes, dims = _axes([loops])
-    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims), itemsize=size)
+    work = _halves_work if halves else _permute_work
     return TiledKernel(
-        function="me_transpose_s8",
+        function="me_transpose_s16" if halves else "me_transpose_s8",
         axes=axes,
         split=_longest(loops, outer),
         unit_axes=tuple(f"i{d}" for d in range(outer)),
-        operands=(_read(0, loops, dims), y),
+        operands=(_read(0, loops, dims, size), y),
         op={"unused": 0},
-        tile=lambda regions: _turned_tile(regions, loops),
-        work=lambda sizes: _permute_work(y.extents(sizes), loops, engine.cores),
+        tile=lambda regions: _turned_tile(regions, loops, size),
+        work=lambda sizes: work(y.extents(sizes), loops, engine.cores),
     )
+
+
+def _is_half(loops: Sequence[Along]) -> bool:
+    """Whether the innermost of several loops is over the two bytes of an element."""
+    two = len(loops) > 1 and loops[-1].whole and loops[-1].extent == 2
+    return two and _steps_by_1(loops, len(loops) - 1)
+
+
+def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
+    """Elements of one core, and what takes as long: runs along the longest loop."""
+    total = math.prod(extents)
+    share, longest = -(-total // cores), functools.reduce(np.maximum, extents)
+    return share + 30 * (1 + share // longest)
 
 
 def _columns(loops: Sequence[Along]) -> int:
@@ -281,7 +307,7 @@ def _steps_by_1(loops: Sequence[Along], d: int) -> bool:
     return _innermost(loops, loops[d]) and loops[d].step == 1
 
 
-def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along]) -> Fields:
+def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along], size: int) -> Fields:
     x, y = regions["x0"], regions["y"]
     order, dense = _order(loops), strides(x.extent)
     at, steps = 0, [0] * len(loops)
@@ -290,6 +316,6 @@ def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along]) -> Field
         at += (loop.first + y.start[d] * loop.step - x.start[place]) * dense[place]
         steps[d] = loop.step * dense[place]
     extents = y.extent[-LOOPS:]
-    fields: dict[str, int | str] = {"from": f"@x0+{at}", "to": "@y", "loops": len(extents)}
+    fields: dict[str, int | str] = {"from": f"@x0+{at * size}", "to": "@y", "loops": len(extents)}
     fields |= {f"extent[{d}]": n for d, n in enumerate(extents)}
     return fields | {f"step[{d}]": n for d, n in enumerate(steps[-LOOPS:])}

@@ -40,6 +40,7 @@ KERNELS = {
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
+    "me_depthwise_conv_s16": KernelCost(1.1, 500, 1000),  # a cycle of two results of two channels
     # a word of four results
     "me_add_s8": KernelCost(30.2, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
@@ -59,6 +60,7 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
+    "me_transpose_s16": KernelCost(2.2, 240, 400),
     "me_table_s16": KernelCost(37.5, 240, 600),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),

@@ -31,7 +31,7 @@ static void run_case(void)
     if (kind == 0)
         me_copy_rows(&part);
     else if (kind == 1)
-        me_fill_bytes(part.to, part.bytes, (int8_t)value);
+        me_fill_bytes(part.to, part.bytes, (uint32_t)value);
     else
         me_transpose_s8(&nothing, &transpose);
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution with a kernel of its own for every channel, whose products have 16 bits, on operands in L1.
+ * All of cores 0 .. 7 call the kernel and share its work; a barrier between the copy of the input with its
+ * padding and the sums is inside, and none at the end.
+ *
+ * Weights are int16, packed: for every two channels, for every tap, a word of both; zeros stand for a
+ * channel that is not there. No sum leaves int32: the weights are chosen so.
+ */
+#ifndef ME_DEPTHWISE_CONV_S16_H
+#define ME_DEPTHWISE_CONV_S16_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* x_zero   the value of padding     x_wide, y_wide   x, y are int16, else int8; a table is for int8 alone */
+typedef struct {
+    int32_t k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero, x_wide, y_wide;
+    me_scale scale;
+} me_depthwise_conv_s16_params;
+
+/* x        h x w x k that exist, one behind the other
+ * pad_*    how far the first output's window starts above and left of x; what windows reach beyond
+ *          x on any side is padding
+ * weights  and channels, which are up to whole twos
+ * y        oh x ow x k
+ * scratch  rows x columns x k, up to whole twos, of int16: what the windows reach over; aligned to 4 */
+typedef struct {
+    const void *x;
+    int32_t h, w, pad_top, pad_left;
+    const int16_t *weights;
+    const me_channel *channels;
+    void *y;
+    int32_t oh, ow, k;
+    int16_t *scratch;
+} me_depthwise_conv_s16_tile;
+
+/* Depthwise convolution with int16 weights, channels last, of int8 or int16 to int8 or int16. */
+void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernel behind me_transpose_s16.c. Two bodies: me_half_rows.S for GAP9's cores,
+ * me_half_rows.c in C.
+ */
+#ifndef ME_HALF_ROWS_H
+#define ME_HALF_ROWS_H
+
+#include <stdint.h>
+
+/* n >= 1 halves, from_step and to_step bytes apart */
+void me_move_halves(const int16_t *from, int16_t *to, int32_t n, int32_t from_step, int32_t to_step);
+
+#endif
