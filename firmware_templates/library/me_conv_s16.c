@@ -45,11 +45,11 @@ static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *til
     fill(&to, (op->k_w - behind) * c, op->x_zero);
 }
 
-/* Row r of the kernel in one window. */
-static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t r)
+/* Row r of the kernel in a window, that of row i and column j of the results. */
+static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t i, int32_t j,
+                   int32_t r)
 {
     const int32_t taps = op->k_h * op->k_w * op->c, in_row = op->k_w * op->c;
-    const int32_t i = tile->oh == 1 ? 0 : window / tile->ow, j = window - i * tile->ow;
     const int32_t row = i * op->stride_h - tile->pad_top + r * op->dilation_h;
     int16_t *to = tile->scratch + window * (me_conv_s16_row_bytes(taps) / 2) + r * in_row;
     if (r == op->k_h - 1 && taps % 2)
@@ -60,30 +60,11 @@ static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, i
         fill(&to, in_row, op->x_zero);
 }
 
-static int32_t scaled(int32_t sum, const me_scale *scale, const me_channel *to)
+static void look_up(const int8_t *table, int8_t *y, int32_t windows, int32_t channels, int32_t step)
 {
-    return me_min(me_max(me_requant(sum, scale->pre, to->mult, to->offset, to->shift), scale->low), scale->high);
-}
-
-/* Results of some windows in one channel, `step` apart; their sums are four apart. */
-static void store_halves(const me_scale *shared, const me_channel *given, const int32_t *sum, int32_t n, int16_t *y,
-                         int32_t step)
-{
-    const me_scale scale = *shared;
-    const me_channel to = *given;
-    for (int32_t i = 0; i < n; i++)
-        y[i * step] = (int16_t)scaled(sum[4 * i], &scale, &to);
-}
-
-static void store_bytes(const me_scale *shared, const me_channel *given, const int32_t *sum, int32_t n, int8_t *y,
-                        int32_t step)
-{
-    const me_scale scale = *shared;
-    const me_channel to = *given;
-    for (int32_t i = 0; i < n; i++) {
-        const int8_t q = (int8_t)scaled(sum[4 * i], &scale, &to);
-        y[i * step] = scale.table ? me_lookup(scale.table, q) : q;
-    }
+    for (; windows > 0; windows--, y += step)
+        for (int32_t k = 0; k < channels; k++)
+            y[k] = me_lookup(table, y[k]);
 }
 
 /* Up to four channels of up to four windows. */
@@ -102,11 +83,24 @@ static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, in
         for (int32_t i = 0; i < windows; i++)
             me_four_sums_h(x + i * (row / 2), weights, words, sum + 4 * i);
     }
-    for (int32_t k = 0, at = window * tile->k + channel; k < channels; k++, at++) {
-        if (op->y_wide)
-            store_halves(&op->scale, to + k, sum + k, windows, (int16_t *)tile->y + at, tile->k);
-        else
-            store_bytes(&op->scale, to + k, sum + k, windows, (int8_t *)tile->y + at, tile->k);
+    const int32_t size = 1 + op->y_wide, at = window * tile->k + channel;
+    int8_t *const y = (int8_t *)tile->y + at * size;
+    me_store_sums(sum, to, &op->scale, y, windows, channels, tile->k * size, op->y_wide);
+    if (op->scale.table)
+        look_up(op->scale.table, y, windows, channels, tile->k);
+}
+
+/* All rows of windows first .. last - 1. */
+static void gather_windows(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t first, int32_t last)
+{
+    int32_t i = tile->oh == 1 ? 0 : first / tile->ow, j = first - i * tile->ow;
+    for (int32_t window = first; window < last; window++) {
+        for (int32_t r = 0; r < op->k_h; r++)
+            gather(op, tile, window, i, j, r);
+        if (++j == tile->ow) {
+            j = 0;
+            i++;
+        }
     }
 }
 
@@ -114,10 +108,13 @@ void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile)
 {
     const int32_t windows = tile->oh * tile->ow, blocks = (tile->k + 3) / 4;
     const int32_t rows = windows * op->k_h, units = (windows + 3) / 4 * blocks;
-    for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
-        const int32_t window = op->k_h == 1 ? row : row / op->k_h;
-        gather(op, tile, window, row - window * op->k_h);
-    }
+    if (op->k_h == 1 || windows >= 16)
+        gather_windows(op, tile, ME_FIRST(windows), ME_LAST(windows));
+    else
+        for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
+            const int32_t window = row / op->k_h, i = window / tile->ow;
+            gather(op, tile, window, i, window - i * tile->ow, row - window * op->k_h);
+        }
     ME_SYNC();
     for (int32_t unit = ME_FIRST(units); unit < ME_LAST(units); unit++)
         block(op, tile, unit / blocks * 4, unit % blocks * 4);

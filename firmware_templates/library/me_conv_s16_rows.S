@@ -63,6 +63,47 @@ me_function me_sixteen_sums_h
     ret
 me_end me_sixteen_sums_h
 
+/* a0 sums, a1 channels, a2 scale, a3 y, a4 windows, a5 how many channels, a6 step, a7 wide; numbers of
+ * `size` bytes */
+.macro store_channels store, size
+1:  lw t3, 4(a1)                /* me_channel: bias, mult, offset, shift */
+    lw t4, 8(a1)
+    lw t5, 12(a1)
+    mv t6, a0
+    mv a2, a3
+    lp_setup 0, a4, .Lstored\@
+    p_lw s0, 16, t6
+    nop
+    sra s0, s0, t0
+    mul s0, s0, t3
+    p_addN_r s0, t4, t5
+    p_max s0, s0, t1
+    p_min s0, s0, t2
+.Lstored\@:
+    \store s0, a6, a2
+    addi a0, a0, 4
+    addi a1, a1, 16
+    addi a3, a3, \size
+    addi a5, a5, -1
+    bnez a5, 1b
+.endm
+me_function me_store_sums
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    lw t0, 0(a2)                /* me_scale: pre, low, high */
+    lw t1, 4(a2)
+    lw t2, 8(a2)
+    beqz a7, .Lstore_bytes
+    store_channels p_sh_r, 2
+    j .Lstore_done
+.Lstore_bytes:
+    store_channels p_sb_r, 1
+.Lstore_done:
+    lw s0, 0(sp)
+    addi sp, sp, 16
+    ret
+me_end me_store_sums
+
 /* a0 x, a1 how many, a2 to */
 me_function me_copy_halves
     andi a3, a1, 1

@@ -21,6 +21,20 @@ void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weight
         me_four_sums_h(x + row * (x_stride / 2), weights, words, sum + 4 * row);
 }
 
+void me_store_sums(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y, int32_t windows,
+                   int32_t channels, int32_t step, int32_t wide)
+{
+    for (int32_t i = 0; i < windows; i++, y += step)
+        for (int32_t k = 0; k < channels; k++) {
+            const int32_t q = me_requant(sum[4 * i + k], scale->pre, to[k].mult, to[k].offset, to[k].shift);
+            const int32_t limited = me_min(me_max(q, scale->low), scale->high);
+            if (wide)
+                ((int16_t *)(void *)y)[k] = (int16_t)limited;
+            else
+                y[k] = (int8_t)limited;
+        }
+}
+
 void me_copy_halves(const int16_t *x, int32_t n, int16_t *to)
 {
     for (int32_t i = 0; i < n; i++)

@@ -12,6 +12,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import (
     LoopNest,
@@ -65,6 +67,17 @@ def product_requant(inputs: QuantizeInputs, bound: int) -> QuantizedParams:
     a, b = inputs.params(0), inputs.params(1)
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     return with_requant(inputs, a.scale * b.scale / inputs.target.scale, bound, zeros)
+
+
+def sum_bound(x: QuantParams, count: int) -> int:
+    """Largest |sum of x - x_zero| over so many numbers."""
+    return count * (255 if x.element_type == INT8 else x.reach)
+
+
+def wide_scalars(x: QuantParams, y: QuantParams) -> dict[str, int]:
+    """Scalars of an operator where what it reads or writes has 16 bits; none where neither has."""
+    wide = {"x_wide": int(x.element_type == INT16), "y_wide": int(y.element_type == INT16)}
+    return wide if any(wide.values()) else {}
 
 
 def with_requant(

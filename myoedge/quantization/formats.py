@@ -17,6 +17,7 @@ from myoedge.operators.interpreter import has_table
 NORMS = ("layer_norm", "rms_norm")
 TABLE_CYCLES = 5  # of a result of a table of 16 bits, roughly
 PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
+RESULT_CYCLES = 3.5  # that a result of products of 16 bits takes more than one of 8, roughly
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
@@ -125,7 +126,11 @@ def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
         n for n in {n.name: n for n in (*made, *readers.values())}.values() if n.op == "table"
     )
     looked_up = sum(math.prod(graph.shape(node.name)) for node in tables)
-    return own + TABLE_CYCLES * looked_up + products / PRODUCTS_A_CYCLE
+    multiplying = (n for n in producers if OPS[n.op].int16_weights is not None)
+    summed = {node.name: node for node in (*multiplying, *weighted)}
+    results = sum(math.prod(graph.shape(name)) for name in summed)
+    cycles = own + TABLE_CYCLES * looked_up + RESULT_CYCLES * results
+    return cycles + products / PRODUCTS_A_CYCLE
 
 
 def fills(graph: Graph) -> dict[str, float]:

@@ -96,11 +96,10 @@ def check_meaning(case: Case) -> None:
 def finer(case: Case) -> float:
     """What 16 bits leave of the error of factors: the root of the range in steps, as int32 is
     shared by the range and the multiplier (docs/integer-semantics.md, "What it costs")."""
-    arrays = case.step.integers.arrays
-    requantised = "mult" in arrays and "pre" in case.step.integers.scalars
-    if case.params("y").element_type.bits == 8 or not requantised:
+    numbers = {**case.step.integers.scalars, **case.step.integers.arrays}
+    if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
         return 0.0
-    factors = arrays["mult"] / 2.0 ** (arrays["shift"] + case.step["pre"])
+    factors = np.asarray(numbers["mult"]) / 2.0 ** (np.asarray(numbers["shift"]) + numbers["pre"])
     return math.sqrt(OPS[case.op].acc_bound(case.step) * float(factors.max())) / 256
 
 

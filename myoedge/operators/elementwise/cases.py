@@ -52,8 +52,8 @@ def affine(d: Draw) -> DrawnUse:
     offset = d.rng.normal(size=x[axis]) - d.pick([0.0, 0.0, 0.5, 1.0]) * far
     common |= {"weights": (scale, offset), "slack": channel_slack}
     along = [-1 if i == axis else 1 for i in range(len(x))]
-    text = f"x0 * w0.reshape({along}) + w1.reshape({along})"
-    return DrawnUse("affine", {"axis": axis}, (x,), text, **common)
+    text, int16 = f"x0 * w0.reshape({along}) + w1.reshape({along})", (0,) if sum(x) % 2 else ()
+    return DrawnUse("affine", {"axis": axis}, (x,), text, int16=int16, **common)
 
 
 def prelu(d: Draw) -> DrawnUse:
@@ -63,7 +63,8 @@ def prelu(d: Draw) -> DrawnUse:
     common |= {"weights": (slope,), "slack": channel_slack}
     text = "F.prelu(x0.movedim(axis, 1), w0).movedim(1, axis)"
     text = text if len(x) > 1 else "F.prelu(x0[None], w0)[0]"
-    return DrawnUse("prelu", {"axis": axis}, (x,), text, **common)
+    int16 = (0,) if sum(x) % 2 else ()
+    return DrawnUse("prelu", {"axis": axis}, (x,), text, int16=int16, **common)
 
 
 def channel_slack(case: Any) -> float:

@@ -22,6 +22,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
+    always,
     axis_permuted,
     beside_axis,
     broadcast_streaming_rule,
@@ -32,6 +33,7 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
     stored_bound,
+    wide_scalars,
     with_requant,
 )
 from myoedge.operators.elementwise import tiling as flat
@@ -151,24 +153,31 @@ def _per_channel(
 ) -> QuantizedParams:
     """A SumRequant for every pair; offsets keep their fraction and may lie outside the output."""
     x, y = inputs.params(0), inputs.target
+    wide, most = wide_scalars(x, y), factor_max((x.element_type,), y.element_type)
     parts = [
         choose_sum_requant(
-            (a * x.scale / y.scale,), (128,), (x.zero_point,), y.zero_point + b / y.scale
+            (a * x.scale / y.scale,),
+            (-x.low,),
+            (x.zero_point,),
+            y.zero_point + b / y.scale,
+            factor_max=most,
+            mult_max=INT32_MAX if wide else MULT_MAX,
         )
         for a, b in zip(scales.tolist(), offsets.tolist(), strict=True)
     ]
     arrays = {
-        "mult": np.array([c.mult[0] for c in parts], np.int32),
+        "factor" if wide else "mult": np.array([c.mult[0] for c in parts], np.int32),
         "offset": np.array([c.offset for c in parts], np.int32),
         "shift": np.array([c.shift for c in parts], np.int32),
     }
-    bound = max(c.largest([128]) for c in parts)
-    return QuantizedParams({**scalars, "acc_bound": bound}, arrays)
+    bound = max(c.largest([-x.low]) for c in parts)
+    return QuantizedParams({**scalars, **wide, "acc_bound": bound}, arrays)
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [*outer, C, *inner] -> int8; a prelu has the last numbers from x_zero on."""
-    numbers = [step[name] for name in REQUANT]
+    """x int8 or int16 [*outer, C, *inner] -> int8 or int16; a prelu has the last numbers from
+    x_zero on."""
+    numbers = flat.channel_numbers(step)
     if step.node.op == "affine":
         mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)
     else:
@@ -177,7 +186,7 @@ def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
             for values in numbers
         )
     acc = (x.astype(np.int64) * mult + offset) >> shift
-    return np.asarray(np.clip(acc, step.low, step.high), np.int8)
+    return np.asarray(np.clip(acc, step.low, step.high), step.element_type.dtype)
 
 
 AFFINE = register(
@@ -197,6 +206,8 @@ AFFINE = register(
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
+        accepts_int16=always,
+        emits_int16=limited,
     )
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.kernel import (
     OUT,
@@ -234,23 +235,33 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
+def channel_numbers(step: QuantizedNode) -> list[Array]:
+    """Factors, offsets and shifts by channel; those of 16 bits have a name of their own, as they
+    may be larger."""
+    factor = "factor" if "x_wide" in step.integers.scalars else "mult"
+    return [step[name] for name in (factor, "offset", "shift")]
+
+
 def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A factor and an offset for every channel: cut around and within the channels."""
-    x_zero = step.integers.scalars.get("x_zero", 128)  # from here on one factor for all channels
+    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    is_wide, numbers = any(wide.values()), channel_numbers(step)
+    most = 32768 if is_wide else 128
+    x_zero = step.integers.scalars.get("x_zero", most)  # from here on one factor for all channels
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
-    rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
+    rows = np.stack([0 * numbers[0], *numbers], axis=1)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
     shape = (outer, channels, inner)
     return TiledKernel(
-        function="me_affine_s8",
+        function="me_affine_s16" if is_wide else "me_affine_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(
-            Operand("x", 0, shape, dims),
+            Operand("x", 0, shape, dims, itemsize=1 + wide["x_wide"]),
             Operand.whole("channels", rows.astype(np.int32)),
             *table_operand(step),
-            Operand("y", OUT, shape, dims),
+            Operand("y", OUT, shape, dims, itemsize=1 + wide["y_wide"]),
         ),
         op={
             "channels": channels,
@@ -258,11 +269,12 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "each": "@channels",
             "scale.pre": 0,
             **limit_fields(step),
+            **(wide if is_wide else {}),
         },
         tile=rows_tile,
         work=lambda sizes: (
             -(-sizes["o"] * channels * np.minimum(inner, 1 + reach(inside, sizes)) // engine.cores)
-            * (2 if x_zero < 128 else 1)
+            * (2 if x_zero < most and not is_wide else 1)
             + -(-sizes["o"] * (channels if inner > 1 else 1) // engine.cores) * 4
         ),
     )

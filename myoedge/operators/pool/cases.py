@@ -20,7 +20,7 @@ def pool(op: str, d: Draw) -> DrawnUse:
         d.common(1, act=op != "max_pool"),
     )
     text = f"x = x0.movedim(-1, 1)\n{call}.movedim(1, -1)"
-    return DrawnUse(op, attrs, (shape,), text, **common)
+    return DrawnUse(op, attrs, (shape,), text, int16=d.pick([(), (0,)]), **common)
 
 
 def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
@@ -52,12 +52,16 @@ def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
 
 
 def reduction(op: str, d: Draw) -> DrawnUse:
-    """Along neighbouring axes."""
+    """Along neighbouring axes; of 16 bits and many numbers, results have a range that int32 has
+    room for."""
     shape = d.pick([d.shape(1, 5), d.shape(1, 5), (2, 200, 3)])
     first = d.integer(0, len(shape) - 1)
     axes = tuple(range(first, d.integer(first + 1, len(shape))))
     attrs, text = {"axes": axes, "keepdim": d.flag()}, f"torch.{op}(x0, axes, keepdim)"
-    return DrawnUse(op, attrs, (shape,), text, **d.common(1, act=True))
+    int16, common = d.pick([(), (0,)]), d.common(1, act=True)
+    if int16:
+        common["factors"] = (max(common["factors"][0], 0.5), common["factors"][1])
+    return DrawnUse(op, attrs, (shape,), text, int16=int16, **common)
 
 
 CASES = {

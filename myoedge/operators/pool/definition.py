@@ -23,7 +23,15 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import as_in_floats, stored_bound, with_entry
+from myoedge.operators.common_rules import (
+    always,
+    as_in_floats,
+    limited,
+    stored_bound,
+    sum_bound,
+    wide_scalars,
+    with_entry,
+)
 from myoedge.operators.kernel import Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
@@ -108,7 +116,8 @@ def max_real(attrs: Attrs, x: Array) -> Array:
 def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = tiling.Work(taps, average=False, few=taps <= 9)
-    return tiling.in_tiles(step, engine, "me_max_pool_s8", {"unused": 0}, work)
+    wide = (step.element_type.size_bytes - 1,) * 2
+    return tiling.in_tiles(step, engine, "me_max_pool_s8", {"unused": 0}, work, wide=wide)
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
@@ -151,6 +160,8 @@ MAX_POOL = register(
         integer=as_in_floats(max_real),
         kernels=on_cluster(max_in_tiles),
         same_scale=True,
+        accepts_int16=always,
+        emits_int16=always,
         streaming_rule=_max_streaming_rule,
     )
 )
@@ -177,18 +188,20 @@ def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
     distinct = divisors(attrs)
     factors = [x.scale / (inputs.target.scale * d) for d in distinct]
-    r = choose_requant(factors, [taps * 255] * len(distinct), inputs.target.zero_point)
-    scalars = {"x_zero": x.zero_point, **r.scalars, "acc_bound": taps * 255}
-    return QuantizedParams(scalars, r.arrays)
+    bound, y = sum_bound(x, taps), inputs.target
+    r = choose_requant(factors, [bound] * len(distinct), y.zero_point, y.element_type)
+    scalars = {"x_zero": x.zero_point, **r.scalars, "acc_bound": bound}
+    return QuantizedParams({**scalars, **wide_scalars(x, y)}, r.arrays)
 
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [N, *S, C] -> int8 [N, *T, C]."""
-    centred, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
+    """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
+    centred = x.astype(np.int64) - step["x_zero"]
+    y = np.empty(step.out, step.element_type.dtype)
     distinct, requant = divisors(step.attrs), step.integers.requant
     for position, taps, divisor in _patches(step.attrs, centred):
         r = requant.channel(distinct.index(divisor))
-        y[at(position)] = r.apply(taps.sum(axis=1), step.low, step.high)
+        y[at(position)] = r.apply(taps.sum(axis=1), step.low, step.high, step.element_type)
     return y
 
 
@@ -202,11 +215,13 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         at = [distinct.index(r * c) if r * c in distinct else 0 for r in rows for c in columns]
     numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
     op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
-    op |= scale_fields(step)
+    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    op |= {**scale_fields(step), **(wide if any(wide.values()) else {})}
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = tiling.Work(taps, average=True, few=taps == 4 and step["pre"] == 0)
     each = Operand.whole("each", np.stack(numbers, axis=1))
-    return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, (each,), kinds)
+    both = (wide["x_wide"], wide["y_wide"])
+    return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, (each,), kinds, both)
 
 
 AVG_POOL = register(
@@ -221,6 +236,8 @@ AVG_POOL = register(
         acc_bound=stored_bound,
         kernels=on_cluster(avg_in_tiles),
         epilogue=True,
+        accepts_int16=always,
+        emits_int16=limited,
         streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step["x_zero"])),
     )
 )

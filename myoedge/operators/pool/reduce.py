@@ -23,7 +23,14 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import stored_bound, with_requant
+from myoedge.operators.common_rules import (
+    always,
+    limited,
+    stored_bound,
+    sum_bound,
+    wide_scalars,
+    with_requant,
+)
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import (
     OUT,
@@ -65,11 +72,12 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> QuantizedParams:
     """acc = sum (x - x_zero), requantised once."""
     x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
     factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
-    return with_requant(inputs, factor, 255 * reduced, {"x_zero": x.zero_point})
+    scalars = {"x_zero": x.zero_point, **wide_scalars(x, inputs.target)}
+    return with_requant(inputs, factor, sum_bound(x, reduced), scalars)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [*outer, *reduced, *inner] -> int8."""
+    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16."""
     centred = x.astype(np.int64) - step["x_zero"]
     acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return step.requantize(acc)
@@ -81,20 +89,26 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     each = np.array([0, *(step[name] for name in ("mult", "offset", "shift"))], np.int32)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
-    x = Operand("x", 0, (outer, reduced, inner), (around, (), inside))
-    y = Operand("y", OUT, (outer, inner), (around, inside))
+    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    x_size, y_size = (1 + value for value in wide.values())
+    x = Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=x_size)
+    y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=y_size)
+    op = {"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)}
+    is_wide = any(wide.values())
 
     return TiledKernel(
-        function="me_reduce_s8",
+        function="me_reduce_s16" if is_wide else "me_reduce_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(x, Operand.whole("each", each), *table_operand(step), y),
-        op={"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)},
+        op={**op, **(wide if is_wide else {})},
         tile=rows_tile,
         work=lambda sizes: (
             -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
             if inner == 1
-            else _column_work(sizes["o"], y.footprint({**sizes, "o": 1}), reduced, engine.cores)
+            else _column_work(
+                sizes["o"], y.footprint({**sizes, "o": 1}) / y_size, reduced, engine.cores
+            )
         ),
     )
 
@@ -125,6 +139,8 @@ MEAN = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
+        accepts_int16=always,
+        emits_int16=limited,
         streaming_rule=streaming_rule,
     )
 )

@@ -116,10 +116,12 @@ def in_tiles(
     work: Work,
     each: tuple[Operand, ...] = (),
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    wide: tuple[int, int] = (0, 0),
 ) -> TiledKernel:
     """Axes: images n, windows t0 and t1, taps r0 and r1 of the largest, channels c, or their fours.
 
     each, kinds   of averages: requantisation by pair of divisors, and the divisors along both axes
+    wide   whether input and results have 16 bits
     """
     (rows, columns), (n, *_, c) = windows_of(step), step.shapes[0]
     arrays = {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
@@ -132,15 +134,15 @@ def in_tiles(
     table, runs = table_operand(step), [_runs(array) for array in arrays.values()]
     even = max(runs) == 1 and "c" in axes and work.few and not table
     repeated = replace(work, runs=runs[1], even=even)
-    x, y = _images(step)
+    x, y = (replace(o, itemsize=1 + w) for o, w in zip(_images(step), wide, strict=True))
     return TiledKernel(
-        function=kernel,
+        function=kernel.replace("_s8", "_s16") if any(wide) else kernel,
         axes=axes,
         split=("c", "t0", "t1") if "c" in axes else ("t0", "t1"),
         unit_axes=("n",),
         operands=(x, *lists, *each, *table, y),
         op=op,
-        tile=_fields,
+        tile=lambda regions: _fields(regions, x.itemsize),
         work=lambda tile: _units(
             repeated, tile["t0"], tile["t1"], tile["c"] * 4 if "c" in axes else c, engine.cores
         ),
@@ -159,12 +161,12 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
     return x, y
 
 
-def _fields(regions: Mapping[str, Region]) -> Fields:
+def _fields(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
     """Windows count from the start of the whole input, so x points there."""
     x, y = regions["x"], regions["y"]
     c, row = x.extent[3], x.extent[2] * x.extent[3]
     return {
-        "x": f"@x-{x.start[1] * row + x.start[2] * c}",
+        "x": f"@x-{(x.start[1] * row + x.start[2] * c) * x_itemsize}",
         "c": c,
         "row_stride": row,
         "rows": "@rows",

@@ -63,6 +63,7 @@ KERNELS = {
     "me_transpose_s16": KernelCost(2.2, 240, 400),
     "me_table_s16": KernelCost(37.5, 240, 600),
     "me_affine_s8": KernelCost(12.5, 235, 350),
+    "me_affine_s16": KernelCost(22.0, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
     # a word that is copied
     "me_gather_s8": KernelCost(2.0, 250, 300),
@@ -86,8 +87,11 @@ KERNELS = {
     # a tap of four channels
     "me_max_pool_s8": KernelCost(4.1, 500, 1100),
     "me_avg_pool_s8": KernelCost(6.5, 300, 1300),
+    "me_max_pool_s16": KernelCost(20.0, 500, 1100),
+    "me_avg_pool_s16": KernelCost(26.0, 300, 1300),
     # a word of numbers that are added
     "me_reduce_s8": KernelCost(3.15, 360, 500),
+    "me_reduce_s16": KernelCost(20.0, 360, 500),
     # a byte of a core
     "me_copy_s8": KernelCost(0.66, 195, 500),
     "me_transpose_s8": KernelCost(1.7, 620, 450),

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A factor for every channel, of numbers of 8 or 16 bits, operands in L1. Cores 0 .. 7 call the kernel
+ * together; each computes its share, and no barrier is inside.
+ */
+#ifndef ME_AFFINE_S16_H
+#define ME_AFFINE_S16_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* x_wide, y_wide   x, y are int16, else int8; a table is for results of int8 alone
+ * each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
+ *         (prelu); an affine operator has x_zero = 32,768
+ * bias and pre do not count. */
+typedef struct {
+    int32_t channels, x_zero, x_wide, y_wide;
+    const me_channel *each;
+    me_scale scale;
+} me_affine_s16_params;
+
+/* x, y  [outer][channels][inner] */
+typedef struct {
+    const void *x;
+    void *y;
+    int32_t outer, inner;
+} me_affine_s16_tile;
+
+/* y = clip((x * mult[c] + offset[c]) >> shift[c]), int8 or int16 to int8 or int16, then the table. */
+void me_affine_s16(const me_affine_s16_params *op, const me_affine_s16_tile *tile);
+
+#endif

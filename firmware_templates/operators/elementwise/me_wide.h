@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Numbers that have 8 or 16 bits, one by one.
+ */
+#ifndef ME_WIDE_H
+#define ME_WIDE_H
+
+#include <stdint.h>
+
+#include "me_math.h"
+#include "me_scale.h"
+
+/* Number i of x, of int16 where it is wide, else of int8. */
+static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
+{
+    return wide ? ((const int16_t *)x)[i] : ((const int8_t *)x)[i];
+}
+
+/* The number within the limits, and of int8 through the table if there is one. */
+static inline void me_wide_store(void *y, int32_t i, int32_t wide, const me_scale *scale, int32_t number)
+{
+    const int32_t limited = me_min(me_max(number, scale->low), scale->high);
+    if (wide)
+        ((int16_t *)y)[i] = (int16_t)limited;
+    else
+        ((int8_t *)y)[i] = scale->table ? me_lookup(scale->table, (int8_t)limited) : (int8_t)limited;
+}
+
+#endif
