@@ -6,18 +6,14 @@ Residual streams have 16 bits always, other tensors where a network needs them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from myoedge.graph.ir import PRE, Graph, Node, Shape
-from myoedge.operators.base import OPS, macs
+from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import has_table
 
 NORMS = ("layer_norm", "rms_norm")
-TABLE_CYCLES = 5  # of a result of a table of 16 bits, roughly
-PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
-RESULT_CYCLES = 3.5  # that a result of products of 16 bits takes more than one of 8, roughly
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
@@ -110,27 +106,6 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     )
     filled = fills(graph)
     return [group for group in groups if all(x in filled or _may_be_int16(graph, x) for x in group)]
-
-
-def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
-    """Estimated cycles of 16 bits instead of 8 for a group of tensors: to choose among groups."""
-    readers = {n.name: n for name in names for n in graph.users.get(name, ())}
-    weighted = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
-    made = [graph.producer[name] for name in names if name in graph.producer]
-    producers = [node for node in made if not OPS[node.op].view]
-    views = {node.name for node in made}.difference(node.name for node in producers)
-    tensors = (name for name in names if name not in views and name not in fills(graph))
-    own = sum(math.prod(graph.shape(name)) for name in tensors)
-    products = sum(macs(node, *_shapes(graph, node)) for node in (*producers, *weighted))
-    tables = (
-        n for n in {n.name: n for n in (*made, *readers.values())}.values() if n.op == "table"
-    )
-    looked_up = sum(math.prod(graph.shape(node.name)) for node in tables)
-    multiplying = (n for n in producers if OPS[n.op].int16_weights is not None)
-    summed = {node.name: node for node in (*multiplying, *weighted)}
-    results = sum(math.prod(graph.shape(name)) for name in summed)
-    cycles = own + TABLE_CYCLES * looked_up + RESULT_CYCLES * results
-    return cycles + products / PRODUCTS_A_CYCLE
 
 
 def fills(graph: Graph) -> dict[str, float]:
