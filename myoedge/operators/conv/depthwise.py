@@ -130,7 +130,7 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
     )
 
     def halves(sizes: Sizes) -> Any:
-        """Of the copy of what a tile's windows reach over."""
+        """Numbers that a tile's windows reach over, padding included."""
         rows, columns = conv.reach(sizes)
         return rows * columns * (4 * sizes["k"] if cut else c + c % 2)
 
