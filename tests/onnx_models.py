@@ -51,6 +51,12 @@ def saved(made: ModelProto, folder: Path, name: str = "model.onnx") -> Path:
     return path
 
 
+def saved_bytes(made: bytes, folder: Path, name: str = "model.onnx") -> Path:
+    path = folder / name
+    path.write_bytes(made)
+    return path
+
+
 def relu() -> ModelProto:
     return model([node("Relu", "x", "y")])
 

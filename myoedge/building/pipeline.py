@@ -273,7 +273,8 @@ def _relative(base: Path, path: str | None) -> str | None:
 
 
 def choose_samples(model: Model, calib: Given | None) -> Data:
-    """The data given, else the archive's example inputs.
+    """The data given, else the archive's example inputs, or random ones where the file gives all
+    ranges.
 
     Errors: those of samples.read and fit, E219 where there are neither, E225 labels.
     """
@@ -284,6 +285,8 @@ def choose_samples(model: Model, calib: Given | None) -> Data:
         if data.labels is not None:
             samples.check_classes(data.labels, model.graph)
         return data
+    if model.examples is None and samples.need_none(model.graph):
+        return samples.at_random(model.graph)
     if model.examples is None:
         raise samples.none_given(model.graph)
     return samples.from_examples(model.graph, model.examples)

@@ -107,9 +107,18 @@ class InputNormalization:
 
     def apply(self, x: Array) -> Array:
         """x float [...] of the input's shape -> float64."""
+        scale, offset = self._along(x)
+        return np.asarray(x.astype(np.float64) * scale + offset)
+
+    def undo(self, x: Array) -> Array:
+        """x float64 [...] that `apply` gives -> what it gives them for; 0 where the factor is."""
+        scale, offset = self._along(x)
+        return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
+
+    def _along(self, x: Array) -> tuple[Array, Array]:
         along = [-1 if d == self.axis else 1 for d in range(x.ndim)]
         scale, offset = (np.reshape(values, along) for values in (self.scale, self.offset))
-        return np.asarray(x.astype(np.float64) * scale + offset)
+        return scale, offset
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,18 @@ def _product(a: Array, b: Array) -> Array:
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
 
+def listed(values: Array) -> str:
+    """Values of a "lookup" as a chain holds them."""
+    return values.astype("<f4").tobytes().hex()
+
+
+def _lookup(x: Array, scale: float, first: int, values: str) -> Array:
+    """The value of the integer that x / scale is, the first of them at `first`."""
+    table = np.frombuffer(bytes.fromhex(values), "<f4").astype(np.float64)
+    at = np.clip(np.nan_to_num(np.rint(x / scale)) - first, 0, len(table) - 1)
+    return np.asarray(table[at.astype(np.int64)])
+
+
 # Definitions follow PyTorch's documentation of the operator of the same name.
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "abs": np.abs,
@@ -113,6 +125,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "log10": np.log10,
     "log1p": np.log1p,
     "log2": np.log2,
+    "lookup": _lookup,
     "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
     "larger": lambda x, first, second: np.maximum(evaluate(first, x), evaluate(second, x)),
     "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
@@ -156,6 +169,7 @@ JUMPS = frozenset(
         "floor",
         "frac",
         "hardshrink",
+        "lookup",
         "nan_to_num",
         "round",
         "threshold",

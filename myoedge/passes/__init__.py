@@ -27,6 +27,7 @@ from myoedge.passes.spectra import (
     lower_spectrogram,
     magnitude_of_parts,
 )
+from myoedge.passes.wide_weights import WIDE_WEIGHTS
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
@@ -35,7 +36,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("scans", (*FOLD, *SELECTIVE, *SINK)),
-    ("lower", (*FOLD, *LOWER, *LONG_SUMS)),
+    ("lower", (*FOLD, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

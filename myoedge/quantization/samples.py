@@ -287,8 +287,8 @@ def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
-    """Seeded normal noise, and integers that have a meaning, for trying a build out; every report
-    says so."""
+    """Seeded normal noise, values in the range that the file gives, and integers that have a
+    meaning, for trying a build out; every report says so."""
     rng = np.random.default_rng(0)
     inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
     return Data(inputs, None, f"{count} random samples")
@@ -296,9 +296,25 @@ def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
 
 def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:
     shape, limits = (count, *graph.shape(name)), id_limits(graph, name)
+    if limits is None and name in graph.fake_quantized:
+        return _in_range(rng.random(shape), graph, name)
     if limits is None:
         return rng.standard_normal(shape, np.float32)
     return rng.integers(limits[0], limits[1] + 1, shape).astype(graph.tensors[name].dtype)
+
+
+def _in_range(shares: Array, graph: Graph, name: str) -> Array:
+    """Shares of 0 .. 1 of the range that the file gives an input, before the border's factors."""
+    params, border = graph.quant_params[name], graph.borders.get(name)
+    low, high = ((q - params.zero_point) * params.scale for q in (params.low, params.high))
+    inside = low + shares * (high - low)
+    return (inside if border is None else border.undo(inside)).astype(np.float32)
+
+
+def need_none(graph: Graph) -> bool:
+    """Whether the file gives the parameters of all tensors, so that nothing is calibrated."""
+    floats = {name for name, tensor in graph.tensors.items() if tensor.dtype == "float32"}
+    return bool(graph.fake_quantized) and graph.quant_params.keys() >= floats
 
 
 def none_given(graph: Graph) -> MyoedgeError:

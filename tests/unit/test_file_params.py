@@ -18,6 +18,7 @@ from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import run_integer, run_real
 from myoedge.passes import prepare
+from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 
@@ -40,8 +41,8 @@ def stored(b: GraphBuilder, q: Array, scales: Any, axis: int = 0, zero: int = 0)
 
 
 def quantized(graph: Graph, seed: int = 0) -> QuantGraph:
-    samples = {n: RNG(seed).normal(size=(4, *graph.shape(n))) for n in graph.inputs}
-    floats = {n: x.astype(np.float32) for n, x in samples.items()}
+    drawn = {n: RNG(seed).normal(size=(4, *graph.shape(n))) for n in graph.inputs}
+    floats = {n: x.astype(np.float32) for n, x in drawn.items()}
     return quantize_graph(graph, calibrate(graph, floats, Observer(), "test"))
 
 
@@ -173,3 +174,41 @@ def test_torch_rounds_alike() -> None:
     wanted = torch.fake_quantize_per_tensor_affine(torch.from_numpy(sample), 0.25, 100, 0, 255)
     found = run_real(graph, {"x": sample})[graph.outputs[0]]
     np.testing.assert_array_equal(found, wanted.numpy())
+
+
+@pytest.mark.parametrize("groups", [2, 6])
+def test_weights_of_9_bits_in_groups_are_sums_of_8_bits(groups: int) -> None:
+    """No kernel has groups of 16-bit weights; with q - zero point of 255 there are three parts."""
+    b, zero = GraphBuilder(), 0 if groups == 2 else 100
+    q = RNG(0).integers(0, 256, (6, 3, 3, 6 // groups))
+    q[0, 0, 0, 0] = 255
+    x = rounded(b, b.input("x", (1, 5, 5, 6)), 0.03, 117)
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "pads": ((1, 1), (1, 1)), "groups": groups}
+    w = stored(b, q, [0.01] * 6, zero=max(zero, 1)) if zero else unsigned(b, q)
+    y = rounded(b, b.add("conv", x, w, **attrs), 0.5, 9)
+    network = quantized(prepare(b.build([y], ["y"])))
+    (step,) = [step for step in network.steps if step.node.op == "conv"]
+    assert step.weight_type == INT8
+    parts = step["weight"].astype(int).reshape(6, 3, 3, -1, 6 // groups).sum(axis=3)
+    assert np.array_equal(parts, q - zero)
+    assert steps_db(network) <= 1.001
+
+
+def unsigned(b: GraphBuilder, q: Array) -> str:
+    kind = ConstantFormat((float(np.float32(0.01)),), (0,), 0, 255)
+    name = b.constant(kind.real(q))
+    b.formats[name] = kind
+    return name
+
+
+def test_where_the_file_gives_all_ranges_no_samples_are_needed() -> None:
+    graph, _ = layer()
+    assert samples.need_none(graph)
+    drawn = samples.at_random(graph).inputs["x"]
+    params = graph.quant_params["x"]
+    integers = quantize(drawn, params)
+    assert integers.min() == params.low
+    assert integers.max() == params.high
+    b = GraphBuilder()
+    half = b.add("table", rounded(b, b.input("x", (2, 8)), 0.02, 128), chain=(("tanh",),))
+    assert not samples.need_none(prepare(b.build([half], ["y"])))

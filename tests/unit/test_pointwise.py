@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate
+from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate, listed
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.elementwise.tables import make_table
 
@@ -57,6 +57,12 @@ TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
     "log10": (torch.log10, [()]),
     "log1p": (torch.log1p, [()]),
     "log2": (torch.log2, [()]),
+    "lookup": (
+        lambda x, scale, first, values: torch.tensor([0.5, -1.0, 3.0], dtype=x.dtype)[
+            (torch.round(x.nan_to_num() / scale) - first).clamp(0, 2).long()
+        ],
+        [(0.5, -1, listed(np.array([0.5, -1.0, 3.0])))],
+    ),
     "log_sigmoid": (F.logsigmoid, [()]),
     "mish": (F.mish, [()]),
     "nan_to_num": (

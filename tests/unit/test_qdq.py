@@ -24,7 +24,7 @@ from myoedge.codegen.qdq import qdq_model
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.pointwise import FUNCTIONS, Chain, evaluate
+from myoedge.numerics.pointwise import FUNCTIONS, Chain, evaluate, listed
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.elementwise.qdq import NATIVE
@@ -70,6 +70,7 @@ PARAMETERS: Mapping[str, tuple[Any, ...]] = {
     "hardshrink": (0.4,),
     "larger": ((("sigmoid",),), (("abs",),)),
     "le": (1.1,),
+    "lookup": (0.5, -2, listed(np.array([0.5, -1.0, 3.0, 0.0, 2.0]))),
     "lt": (-1.7,),
     "nan_to_num": (-0.5, 3.0, -2.0),
     "ne": (0.0,),

@@ -26,6 +26,7 @@ from myoedge.frontend.onnx.fold import (
 )
 from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, nonsense
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
+from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.quantized import (
     clip_of_integers,
@@ -97,12 +98,14 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
     made = _instead(state, node)
     if made is not None:
         return _in_place_of(state, node, functions, made)
-    unknown = [name for name in node.input if name and name not in state.values]
-    if unknown and not any(name in state.absent for name in unknown):
-        return None  # it reads what was refused
     origin = origin_of(node)
     state.builder.origin = (origin,)
     state.builder.stem = re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
+    if node.domain in OWN and is_lookup(state, node):
+        return None
+    unknown = [name for name in node.input if name and name not in state.values]
+    if unknown and not any(name in state.absent for name in unknown):
+        return None  # it reads what was refused
     target = node.op_type
     try:
         if (node.domain, node.op_type) in functions:

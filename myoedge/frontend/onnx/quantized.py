@@ -61,6 +61,7 @@ def _dequantize(
     state: Importing, x: str, output: str, scale: Array, zero: Array | None, axis: int
 ) -> None:
     if x in state.arrays:
+        state.dequantized.add(x)
         q = state.arrays[x]
         stated = _format(q, scale, zero, axis)
         keep(state, output, stated.real(q.astype(np.int64)))
@@ -127,6 +128,8 @@ def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
     name = node.input[index] if len(node.input) > index else ""
     if name and name not in state.arrays:
         raise Unsupported("a scale or a zero point that is computed", STATIC)
+    if index and name:
+        state.scales.add(name)
     return state.arrays[name] if name else None
 
 

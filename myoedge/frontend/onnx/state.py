@@ -58,6 +58,9 @@ class Importing:
     values: dict[str, Value] = field(default_factory=dict)
     declared: dict[str, Value] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    dequantized: set[str] = field(default_factory=set)  # constants of integers
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)  # integers plus a number
+    scales: set[str] = field(default_factory=set)  # and zero points: nothing that was learnt
     formats: dict[str, ConstantFormat] = field(default_factory=dict)  # of dequantised constants
     sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of their tensors
     notes: list[str] = field(default_factory=list)
@@ -167,11 +170,13 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
 
 
 def learnt(graph: GraphProto, state: Importing) -> int:
-    """Elements of the float initialisers and Constant nodes that something reads; not of masks."""
+    """Elements of the initialisers and Constant nodes that something reads, floats or the integers
+    that stand for them; not of masks."""
     nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
     constants = (*(t.name for t in graph.initializer), *nodes)
     read = (
         name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
     )
-    arrays = (state.arrays[name] for name in read)
-    return sum(array.size for array in arrays if not (array <= SURE).any())
+    arrays = (state.arrays[name] for name in read if name not in state.scales)
+    floats = sum(array.size for array in arrays if not (array <= SURE).any())
+    return floats + sum(state.arrays[name].size for name in state.dequantized)

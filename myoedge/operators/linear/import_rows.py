@@ -14,6 +14,7 @@ from myoedge.operators.graph_builder import (
     optional_bias,
     reshape,
     transpose,
+    view_inside,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
 
@@ -31,7 +32,7 @@ def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
     """x [..., C] (or [C] alone) times weight [K, C]."""
     rows = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 1 else x
-    return reshape(d, d.add("linear", rows, weight, *bias), out)
+    return view_inside(d, d.add("linear", rows, weight, *bias), out)
 
 
 def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:

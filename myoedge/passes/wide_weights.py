@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of a file that 8 bits do not hold where no kernel reads 16: sums of two of 8 bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, rewrites
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder
+
+
+@rewrites("conv")
+def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
+    """w x = w1 x + w2 x, the channels of each group twice: uint8 less its zero point has 9 bits."""
+    x, weight, *bias = node.inputs
+    stated = graph.formats.get(weight)
+    steps = None if stated is None else stated.steps(graph.constants[weight])
+    shapes, accepts = [*map(graph.shape, node.inputs)], OPS["conv"].accepts_int16
+    if stated is None or steps is None or not steps.size:
+        return None
+    if accepts is not None and accepts(node.attrs, shapes, graph.shape(node.name)):
+        return None
+    count = max(-(-int(steps.max()) // INT8.high), -(-int(steps.min()) // INT8.low))
+    if count < 2:
+        return None
+    channels, groups = shapes[0][-1], node.attrs["groups"]
+    each = np.arange(channels).reshape(groups, -1)
+    index = tuple(map(int, np.tile(each, (1, count)).reshape(-1)))
+    parts = np.concatenate([(steps + i) // count for i in range(count)], axis=-1)
+    zeros = (0,) * len(stated.zero_point)
+    kind = replace(stated, zero_point=zeros, low=INT8.low, high=INT8.high)
+    patch = GraphBuilder(graph, node)
+    made = patch.constant(kind.real(parts))
+    patch.formats[made] = kind
+    read = patch.add("take", x, axis=len(shapes[0]) - 1, index=index)
+    return patch.last("conv", read, made, *bias, **node.attrs)
+
+
+WIDE_WEIGHTS: tuple[Rule, ...] = (weights_in_parts,)
