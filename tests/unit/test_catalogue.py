@@ -31,7 +31,11 @@ SHARED = {
         "frontend.torch.export",
         "frontend.torch.preflight",
     },  # not of this torch
-    "E109": {"frontend.torch.checkpoint", "frontend.torch.export"},  # weights that do not fit
+    "E109": {
+        "frontend.torch.checkpoint",
+        "frontend.torch.consistent",
+        "frontend.torch.export",
+    },  # weights that do not fit
     # a size is not a number
     "E110": {
         "frontend.onnx.refusals",
