@@ -79,6 +79,9 @@ def sniff(path: Path) -> Kind:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
 
 
+LIBRARIES = ("torch", "collections", "builtins", "__builtin__")
+
+
 def module_class(path: Path) -> str:
     """The class a pickled module names first, "net.Net"; empty where none can be read."""
     try:
@@ -86,7 +89,7 @@ def module_class(path: Path) -> str:
             names = pickle_globals(_pickle_of(archive))
     except (OSError, zipfile.BadZipFile):
         return ""
-    own = [name for name in names if name.split(".")[0] not in ("torch", "collections", "builtins")]
+    own = [name for name in names if name.split(".")[0] not in LIBRARIES]
     nets = [name for name in names if name.startswith("torch.nn.modules.")]
     return next(iter([*own, *nets]), "")
 

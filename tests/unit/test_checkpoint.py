@@ -237,6 +237,22 @@ def test_missing_and_unexpected_names_are_listed(net: torch.nn.Module, work: Pat
     assert facts == {"missing": "conv.weight", "unexpected": "head.weight"}
 
 
+def test_complex_weights_of_a_real_network_are_refused(net: torch.nn.Module, work: Path) -> None:
+    """torch would leave out their imaginary parts, with a warning."""
+    state = dict(net.state_dict())
+    torch.save({**state, "conv.bias": state["conv.bias"] * 1j}, work / "weights.pt")
+    assert dict(caught(work / "weights.pt").notice.facts) == {"complex": "conv.bias"}
+
+
+def test_a_pickle_of_another_protocol_is_read_without_a_word(
+    net: torch.nn.Module, work: Path
+) -> None:
+    torch.save(net.state_dict(), work / "weights.pt", pickle_protocol=4)
+    program, notes = load_checkpoint(work / "weights.pt", "nets:make_model", (X,))
+    assert notes == ()
+    assert torch.equal(program.module()(torch.from_numpy(X).float()), net(torch.tensor(X).float()))
+
+
 @pytest.mark.parametrize("value", [{"a": 1, "b": "two"}, [torch.zeros(2)], {}])
 def test_no_state_dict_inside(value: Any, work: Path) -> None:
     torch.save(value, work / "weights.pt")

@@ -52,6 +52,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     torch.save(attacks.Net(), at("module"))
     torch.save(attacks.Net(), at("module4"), pickle_protocol=4)
     torch.save({"model": attacks.Net(), "epoch": 1}, at("module_inside"))
+    torch.save(torch.nn.Sequential(torch.nn.ReLU()), at("sequential"))
     torch.save(state, at("legacy"), _use_new_zipfile_serialization=False)
     at("pickle", pickle.dumps({"a": 1}))
     at("pickle0", pickle.dumps({"a": [1, 2]}, protocol=0))
@@ -91,6 +92,7 @@ KINDS = {
     "module": Kind.MODULE,
     "module4": Kind.MODULE,
     "module_inside": Kind.MODULE,
+    "sequential": Kind.MODULE,
     "legacy": Kind.LEGACY,
     "pickle": Kind.PICKLE,
     "pickle0": Kind.PICKLE,
@@ -143,6 +145,7 @@ def test_a_cut_onnx_model(samples: Mapping[str, Path], tmp_path: Path) -> None:
         ("torchscript", "E103", "a TorchScript archive"),
         ("module", "E103", "a pickled nn.Module of class tests.attacks.Net"),
         ("module4", "E103", "a pickled nn.Module of class tests.attacks.Net"),
+        ("sequential", "E103", "of class torch.nn.modules.container.Sequential"),
         ("module", "E103", "only if you trust the file"),
         ("module_inside", "E103", "a pickled nn.Module of class tests.attacks.Net"),
         ("pickle", "E103", "a Python pickle"),

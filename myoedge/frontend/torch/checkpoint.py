@@ -177,7 +177,8 @@ def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
             raise damaged(path, _cause(error)) from error
         content, unread = (None, ()) if kind is Kind.LEGACY else read_pickled_tensors(path)
         if isinstance(content, Mapping) and not isinstance(content, UnreadObject):
-            return content, (f"objects that are not read: {_some([*unread])}",)
+            note = f"objects that are not read: {_some([*unread])}"
+            return content, (note,) if unread else ()
         what = f"{describe(kind, path)}; {classes or 'it pickles more than tensors'}"
         save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
         raise wrong_format(path, what, save) from error
@@ -289,10 +290,14 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
         if getattr(expected[name], "shape", None) != getattr(state[name], "shape", None)
         and not name.endswith(EXTRA_STATE)
     ]
+    are_complex = [
+        name for name in both if _is_complex(state[name]) and not _is_complex(expected[name])
+    ]
     facts = {
         "missing": [name for name in expected if name not in state],
         "unexpected": [name for name in state if name not in expected],
         "other shape": shapes,
+        "complex": are_complex,  # torch would leave out their imaginary parts
     }
     differences = {key: _some(names) for key, names in facts.items() if names}
     if not differences:
@@ -304,6 +309,10 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
         tries = (f"let {factory} make the network that was trained, with the same sizes",)
         title = f"the weights in {path} do not fit the network of {factory}"
         raise MyoedgeError("E109", title, differences, tries)
+
+
+def _is_complex(value: Any) -> bool:
+    return bool(getattr(getattr(value, "dtype", None), "is_complex", False))
 
 
 def _size(tensor: Any) -> str:
