@@ -61,7 +61,11 @@ SHARED = {
         "building.stream_rate",
         "frontend.torch.quantizer",
     },  # a quantity that is none, missing, too large
-    "E233": {"building.layer_rules", "frontend.torch.quantizer"},  # a pattern without a layer
+    "E233": {
+        "building.layer_rules",
+        "building.precision",
+        "frontend.torch.quantizer",
+    },  # a pattern without a layer
     "E240": {
         "backends.build_folder",
         "building.energy",

@@ -19,6 +19,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
 from tests.onnx_models import model, node, saved
+from tests.unit.test_onnx import agrees, refused
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=(8, 6)).astype(np.float32)
@@ -277,3 +278,36 @@ def test_uses_that_are_refused(made: Any, says: str, tmp_path: Path) -> None:
         load_onnx(saved(made(23), tmp_path))
     assert caught.value.code in ("E111", "E119")
     assert says in str(caught.value)
+
+
+GRIDS = {  # rows, columns of [6, 16] that are written
+    "every third column": (range(6), range(0, 16, 3)),
+    "every other row": (range(1, 6, 2), range(16)),
+    "both": (range(0, 6, 2), range(2, 15, 4)),
+    "a block": (range(1, 3), range(4, 9)),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_writes_in_steps_are_as_onnxruntime_does_them(name: str, tmp_path: Path) -> None:
+    """x[:, ::3] = y, as the default exporter writes it: ScatterND by constant indices."""
+    rows, columns = GRIDS[name]
+    places = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).astype(np.int64)
+    nodes = [
+        node("Tanh", "x", "t"),
+        node("Slice", "t zero size", "part"),
+        node("ScatterND", "x i part", "y"),
+    ]
+    constants = {
+        "i": places, "zero": np.zeros(2, np.int64), "size": np.array(places.shape[:2], np.int64),
+    }  # fmt: skip
+    agrees(model(nodes, {"x": (6, 16)}, constants=constants), tmp_path)
+
+
+@pytest.mark.parametrize("columns", [(0, 2, 3), (4, 2, 0)])
+def test_writes_in_any_order_are_refused(columns: tuple[int, ...], tmp_path: Path) -> None:
+    places = np.stack(np.meshgrid(range(6), columns, indexing="ij"), -1).astype(np.int64)
+    nodes = [node("ScatterND", "x i part", "y")]
+    inputs = {"x": (6, 16), "part": (6, 3)}
+    error = refused(model(nodes, inputs, constants={"i": places}), tmp_path)
+    assert "places that are no block in order" in str(error)

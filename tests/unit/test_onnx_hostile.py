@@ -303,6 +303,11 @@ USES: dict[str, Callable[[], ModelProto]] = {
     "DepthToSpace by 0": lambda: model(
         [node("DepthToSpace", "x", "y", blocksize=0)], {"x": (1, 4, 2, 2)}
     ),
+    "LSTM whose c is of other units": lambda: model(
+        [node("LSTM", "x w r - - - c", "y", hidden_size=2)],
+        {"x": (3, 1, 4)},
+        constants={"w": np.ones((1, 8, 4)), "r": np.ones((1, 8, 2)), "c": np.ones((1, 1, 3))},
+    ),
     "Squeeze of 4": lambda: model([node("Squeeze", "x n", "y")], constants={"n": np.array([1])}),
 }
 

@@ -200,24 +200,33 @@ def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape) -> str:
-    """Updates in the place of a block of x, whose elements `taken` names in order."""
+    """Updates in the place of a block of x, or of every n-th of its elements along an axis;
+    `taken` names them in order."""
     corners = [np.unique(index) for index in np.unravel_index(taken.reshape(-1), out)]
-    block = tuple(slice(int(c[0]), int(c[-1]) + 1) for c in corners)
-    if taken.size == 0 or not np.array_equal(places[block].reshape(-1), taken.reshape(-1)):
+    if taken.size == 0:
         raise Unsupported("a scatter into places that are no block in order")
-    sizes = tuple(s.stop - s.start for s in block)
+    block = tuple(
+        range(int(c[0]), int(c[-1]) + 1, int(c[1] - c[0]) if len(c) > 1 else 1) for c in corners
+    )
+    if not np.array_equal(places[np.ix_(*block)].reshape(-1), taken.reshape(-1)):
+        raise Unsupported("a scatter into places that are no block in order")
+    sizes = tuple(map(len, block))
     part = _shaped(d, part, sizes)
     cut = [axis for axis, n in enumerate(out) if sizes[axis] != n]
     return _into(d, x, part, block, cut)
 
 
-def _into(d: GraphBuilder, x: str, part: str, block: Sequence[slice], cut: Sequence[int]) -> str:
+def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]) -> str:
     """x with a part in its block; axis by axis, the outermost last."""
     if not cut:
         return part
     axis, *rest = cut
-    inside = slice_axis(d, x, axis, block[axis].start, block[axis].stop)
-    return replaced(d, x, _into(d, inside, part, block, rest), axis, block[axis].start)
+    along = block[axis]
+    inside = slice_axis(d, x, axis, along.start, along.stop, along.step)
+    part = _into(d, inside, part, block, rest)
+    if along.step == 1:
+        return replaced(d, x, part, axis, along.start)
+    return _in_steps(d, x, part, axis, along)
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:

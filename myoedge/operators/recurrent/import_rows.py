@@ -231,6 +231,7 @@ def onnx(name: str) -> Row:
         ways = directions[a["direction"]]
         learnt = _learnt_onnx(d, a, kind, len(ways))
         given = [a["h"], a["c"]] if kind == "lstm" else [a["h"]]
+        _check_states(d, a, given, learnt)
         first = [None if name is None else swapped(name, 1, 0, 2) for name in given]
         early = kind == "gru" and not a["linear_before_reset"]
         runs = layer(d, kind, x, learnt, first, ways, reset_first=early)
@@ -240,6 +241,18 @@ def onnx(name: str) -> Row:
         return (swapped(y, 2, 0, 1, 3), *(swapped(state, 1, 0, 2) for state in last))
 
     return row
+
+
+def _check_states(
+    d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[Weights]
+) -> None:
+    """Errors: ValueError a first state of other units, as is exported of a projection."""
+    batch = d.shape(a["input"])[0 if a["layout"] else 1]
+    ways, units = len(learnt), learnt[0].r.shape[1]
+    needs = (batch, ways, units) if a["layout"] else (ways, batch, units)
+    for name in given:
+        if name is not None and d.shape(name) != needs:
+            raise ValueError(f"a first state {list(d.shape(name))}, not {list(needs)}")
 
 
 def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
