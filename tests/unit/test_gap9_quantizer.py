@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.numerics.element_type import INT16
+from myoedge.quantization.scales import QuantGraph
+from tests.integer_agreement import largest_difference, quantized, result
 
 REASON = "torchao is not installed: pip install 'myoedge[qat]'"
 flow: Any = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e", reason=REASON)
@@ -112,3 +116,70 @@ def test_what_cannot_be_asked_for() -> None:
         converted({"haed": {"weights": 4}})
     assert pattern.value.code == "E233"
     assert "head" in dict(pattern.value.notice.facts)["has"]
+
+
+class Calls(nn.Module):
+    """A function of a tensor and of layers."""
+
+    def __init__(self, net: Any, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.net = nn.ModuleList(layers), net
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.net(x, *self.layers)
+        return made
+
+
+F = nn.functional
+NETS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "conv1d": (nn.Sequential(nn.Conv1d(3, 8, 5, padding=2), nn.ReLU()), (1, 3, 30)),
+    "conv2d": (nn.Sequential(nn.Conv2d(4, 8, 3, groups=4, stride=2), nn.ReLU6()), (1, 4, 9, 9)),
+    "turned": (nn.ConvTranspose1d(4, 6, 4, stride=2), (1, 4, 9)),
+    "norm": (
+        nn.Sequential(nn.Conv1d(3, 8, 5), nn.BatchNorm1d(8), nn.MaxPool1d(2), nn.ReLU()),
+        (1, 3, 30),
+    ),
+    "table": (nn.Sequential(nn.Linear(16, 8), nn.GELU(), nn.AvgPool1d(2)), (3, 4, 16)),
+    "add": (Calls(lambda x: F.relu(x + x.flip(1))), (4, 16)),
+    "mul": (Calls(lambda x: x * x.flip(1)), (4, 16)),
+    "cat": (Calls(lambda x: torch.cat([torch.tanh(x), x], 1)[:, ::2]), (4, 16)),
+    "mean": (Calls(lambda x: ((x - 0.5) / 2.0).mean(-1)), (1, 4, 16)),
+    "product": (Calls(lambda x: (x @ x.transpose(1, 2)).softmax(-1)), (1, 8, 16)),
+    "layer_norm": (nn.LayerNorm(32), (4, 32)),
+    "lstm": (
+        Calls(lambda x, lstm, head: head(lstm(x)[0][:, -1]), nn.LSTM(4, 6), nn.Linear(6, 3)),
+        (1, 9, 4),
+    ),
+}
+
+
+def both(net: nn.Module, x: Tensor, layers: Any = None) -> tuple[QuantGraph, Tensor]:
+    """The converted network in our integers, and what torch computes of it."""
+    model: Any = torch.export.export(net.eval(), (x,)).module()
+    quantizer: Any = myoedge.GAP9Quantizer(layers)
+    prepared = flow.prepare_pt2e(model, quantizer)
+    prepared(x)
+    made = flow.convert_pt2e(prepared)
+    return quantized(torch.export.export(made, (x,)), x), made(x)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_builds_compute_what_the_converted_network_does(name: str) -> None:
+    """Nothing is calibrated: the samples are wrong by far, and the integers the same."""
+    torch.manual_seed(0)
+    net, shape = NETS[name]
+    x = torch.randn(shape)
+    network, wanted = both(net, x)
+    assert largest_difference(network, x, wanted) <= 1.0 + 1e-3
+
+
+def test_four_bits_and_residual_streams_in_a_transformer() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), torch.randn(1, 10, 16)
+    network, wanted = both(layer, x, {"linear*": {"weights": 4}})
+    largest = [int(np.abs(s["weight"]).max()) for s in network.steps if s.node.op == "linear"]
+    assert sorted(largest) == [7, 7, 127, 127]
+    assert [s.element_type for s in network.steps if s.node.op == "add"] == [INT16, INT16]
+    floats = wanted.detach().numpy()
+    noise = result(network, x) - floats
+    assert 10 * np.log10(np.sum(floats**2) / np.sum(noise**2)) > 40.0

@@ -18,11 +18,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported, learnt
 from myoedge.frontend.torch.preflight import load_exported
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.quant_params import QuantParams, dequantize
-from myoedge.operators.interpreter import run_integer
-from myoedge.passes import prepare
-from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.numerics.quant_params import QuantParams
+from tests.integer_agreement import largest_difference, quantized
 
 D: Any = torch.ops.quantized_decomposed
 INT8_LIMITS = (-128, 127, torch.int8)
@@ -125,21 +122,6 @@ CASES = {
     "from_tensors": (from_tensors, (8, 16), 127, (9, 16)),
     "joined": (joined, (1, 1), 127, (1, 4, 12)),
 }
-
-
-def quantized(program: Any, example: Tensor) -> QuantGraph:
-    """The network in integers; ranges that it might take from samples are wrong by far."""
-    graph = prepare(from_exported(program))
-    samples = {graph.inputs[0]: 1000.0 * example.numpy()[None]}
-    return quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
-
-
-def largest_difference(q: QuantGraph, x: Tensor, wanted: Tensor) -> float:
-    """In steps of the output."""
-    (name,), (out,) = q.graph.inputs, q.graph.outputs
-    found = run_integer(q.steps, q.constants, {name: q.input_integers(name, x.numpy())})[out]
-    far = np.abs(dequantize(found, q.params[out]) - wanted.numpy())
-    return float(far.max()) / q.params[out].scale
 
 
 @pytest.mark.parametrize("name", CASES)
