@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported, learnt
 from myoedge.frontend.torch.preflight import load_exported
+from myoedge.frontend.torch.torchao_calls import SCHEMAS
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from tests.integer_agreement import largest_difference, quantized
@@ -177,6 +178,43 @@ def test_scales_from_each_input_are_refused_with_advice(tmp_path: Path) -> None:
         from_exported(program)
     assert caught.value.code == "E111"
     assert any("GAP9Quantizer" in line for line in caught.value.notice.tries)
+
+
+def of_torchao(m: Quantized, x: Tensor) -> Tensor:
+    """The calls of `linear` without its bias and activation in torchao's names."""
+    calls, weights = torch.ops.torchao, m.weight
+    whole = [*x.shape], torch.tensor(0.03), torch.tensor(5), torch.int8, -128, 127
+    x = calls.dequantize_affine(calls.quantize_affine(x, *whole), *whole)
+    channels = [1, weights.shape[1]], m.scale, m.zero, torch.int8, -127, 127
+    y = nn.functional.linear(x, calls.dequantize_affine(weights, *channels))
+    whole = [*y.shape], torch.tensor(0.1), torch.tensor(3), torch.int8, -128, 127
+    made: Tensor = calls.dequantize_affine(calls.quantize_affine(y, *whole), *whole)
+    return made
+
+
+def plain(m: Quantized, x: Tensor) -> Tensor:
+    return rounded(nn.functional.linear(rounded(x, 0.03, 5), m.floats()), 0.1, 3)
+
+
+def test_calls_of_torchao_are_read_without_it(tmp_path: Path) -> None:
+    """Names, and shapes of results, are all that torch needs to export them."""
+    if hasattr(torch.ops.torchao, "quantize_affine"):
+        pytest.skip("torchao is imported: its names are there")
+    x, shape = torch.randn(9, 16), (8, 16)
+    with torch.library._scoped_library("torchao", "FRAGMENT") as library:
+        for schema in SCHEMAS[:2]:
+            library.define(schema)
+        library.impl("quantize_affine", lambda x, *a: torch.empty_like(x, dtype=a[3]), "Meta")
+        library.impl(
+            "dequantize_affine", lambda x, *a: torch.empty_like(x, dtype=torch.float32), "Meta"
+        )
+        torch.export.save(
+            torch.export.export(Quantized(of_torchao, shape), (x,)), tmp_path / "net.pt2"
+        )
+    network = quantized(load_exported(tmp_path / "net.pt2"), x)
+    assert largest_difference(network, x, Quantized(plain, shape)(x)) <= 1.0 + 1e-3
+    assert [step.node.op for step in network.steps] == ["linear"]
+    assert not hasattr(torch.ops.torchao, "quantize_affine")  # torchao may still be imported
 
 
 @pytest.mark.parametrize("other", [(0.04, 5), (0.03, 6)])

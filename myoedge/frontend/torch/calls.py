@@ -15,7 +15,7 @@ from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.decompositions import is_written_out, written_out
-from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
+from myoedge.frontend.torch.quantized_calls import is_quantizer, is_rounding, quantizer
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -212,6 +212,8 @@ def is_known(node: Any) -> bool:
     """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
     target = str(node.target)
     is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
+    if is_rounding(node):
+        return True
     return target in IMPORT or target in OF_INTEGERS or is_called
 
 

@@ -40,6 +40,7 @@ from myoedge.frontend.torch.archive import (
 from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts
+from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -76,10 +77,11 @@ def load_exported(path: Path) -> ExportedProgram:
     """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
     archive, stated = preflight(path)
     torch = import_torch()
-    with _quiet() as causes, once_for_all():
+    with _quiet() as causes, once_for_all(), names_of_torchao():
         importlib.import_module("torch.ao.quantization.fx._decomposed")  # names of its calls
         try:
             program: ExportedProgram = torch.export.load(archive)
+            as_decomposed(program)
         # the loader raises anything at all on a file it was not made for
         except Exception as error:
             raise _unreadable(path, stated, causes[0] if causes else error) from error

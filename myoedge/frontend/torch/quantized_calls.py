@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks that are quantised already: calls of quantized_decomposed, as convert_pt2e of torchao
-and of torch writes them.
+and of torch writes them, and those of torchao that became such calls.
 
 A quantised tensor of the program is a float one of the graph: the values that its integers stand
 for. Integers of a constant stay beside its floats.
@@ -28,8 +28,13 @@ STATIC = (
 
 
 def is_quantizer(node: Any) -> bool:
+    """Whether a call quantises, dequantises or computes scales."""
+    return str(node.target).startswith((NAMESPACE, "torchao."))
+
+
+def is_rounding(node: Any) -> bool:
     """Whether a call quantises or dequantises."""
-    return str(node.target).startswith(NAMESPACE)
+    return _name(node).startswith((*QUANTIZE, DEQUANTIZE))
 
 
 def dequantized(node: Any) -> Any:
@@ -42,8 +47,10 @@ def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> st
 
     Errors: Unsupported scales that are computed, scales per channel of what is computed.
     """
-    if not _name(node).startswith((*QUANTIZE, DEQUANTIZE)):
+    if "choose_qparams" in str(node.target):
         raise Unsupported("scales that are computed from each input", STATIC)
+    if not is_rounding(node):
+        raise Unsupported("a scale for every block", "use one scale a tensor or a channel")
     given = {name: _plain(builder, values, x) for name, x in arguments_of(node).items()}
     x = values[node.args[0].name]
     scale, zero = _numbers(given, "scale"), _numbers(given, "zero_point")
