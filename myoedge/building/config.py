@@ -77,9 +77,14 @@ class TargetTable:
 
 @dataclass(frozen=True, slots=True)
 class LayerTable:
-    """[quant] "pattern": what differs for matching layers."""
+    """[quant] "pattern": what differs for matching layers.
 
-    weights: Literal["per_channel", "per_tensor"] = "per_channel"
+    weights       their scales, or their bits, with a scale per channel
+    activations   bits of results; 8: as the whole network's accuracy asks
+    """
+
+    weights: Literal["per_channel", "per_tensor", 8, 16] = "per_channel"
+    activations: Literal[8, 16] = 8
     method: Method | None = None
     percentile: float = 99.99
 

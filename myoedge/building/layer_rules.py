@@ -23,7 +23,9 @@ def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     rules = []
     for pattern, table in settings.quant.items():
         observer = Observer(table.method, table.percentile) if table.method else None
-        rules.append(LayerRule(pattern, table.weights, observer))
+        scales = "per_tensor" if table.weights == "per_tensor" else "per_channel"
+        bits = table.weights if isinstance(table.weights, int) else 8
+        rules.append(LayerRule(pattern, scales, observer, bits, table.activations))
     return tuple(rules)
 
 

@@ -61,7 +61,8 @@ def int16_candidates(
     """
     ranges = network.calibration.ranges
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
-    groups = int16_groups(graph, network.params)
+    eight = {name for name, q in network.params.items() if q.element_type != INT16}
+    groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
     few = list(each_sample(spread(samples, NOISE_SAMPLES)))
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)

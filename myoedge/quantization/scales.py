@@ -35,6 +35,7 @@ from myoedge.quantization.formats import (
     with_tables_apart,
 )
 from myoedge.quantization.masked_ranges import Range, constants_of, swamped
+from myoedge.quantization.stated_widths import stated_int16, wide_weights
 
 SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
 HEADROOM = 8.0  # of 16-bit outputs: samples outside the calibration set go beyond their range
@@ -42,11 +43,17 @@ HEADROOM = 8.0  # of 16-bit outputs: samples outside the calibration set go beyo
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """`[quant] "head.*" = {...}`: settings of the layers whose module path matches."""
+    """`[quant] "head.*" = {...}`: settings of the layers whose module path matches.
+
+    weights       one scale "per_channel", or "per_tensor"
+    weight_bits   8, or 16     activations   bits of results: 16, or 8 where nothing else chooses 16
+    """
 
     pattern: str
     weights: str = "per_channel"
     observer: Observer | None = None
+    weight_bits: int = 8
+    activations: int = 8
 
     def matches(self, node: Node) -> bool:
         return matches(self.pattern, node)
@@ -104,9 +111,14 @@ def quantize_graph(
 
     int16   tensors of 16 bits besides residual streams; a table fused into an operator is a node of
             its own in the result where it reads or writes one of them
-    Errors: E117 where an accumulator could leave int32 whatever is done.
+    Errors: E117 where an accumulator could leave int32 whatever is done; E244 where a rule says 16
+    bits and no kernel has them.
     """
-    params = choose_params(graph, calibration.ranges, int16)
+    rules = tuple(rules)
+    ranges = calibration.ranges
+    names = (*ranges, *constants_of(graph, ranges), *fills(graph))
+    int16 |= stated_int16(graph, names, rules)
+    params = choose_params(graph, ranges, int16)
     digest = graph.digest
     wide = {name.removesuffix(PRE) for name, q in params.items() if q.element_type == INT16}
     graph = with_tables_apart(graph, wide)
@@ -116,7 +128,6 @@ def quantize_graph(
         for name in operands
         if graph.is_const(name)
     }
-    rules = tuple(rules)
     steps = tuple(quantize_node(graph, node, params, rules) for node in graph.nodes)
     for step in steps:
         bound = OPS[step.node.op].acc_bound(step)
@@ -198,14 +209,16 @@ def quantize_node(
     out = graph.shape(node.name)
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
+    node_shapes = tuple(graph.shape(name) for name in node.inputs)
+    bits = wide_weights(node, node_shapes, out, rules)
     inputs = QuantizeInputs(
         attrs=node.attrs,
-        shapes=tuple(graph.shape(name) for name in node.inputs),
+        shapes=node_shapes,
         out=out,
         input_params=tuple(params.get(name) for name in node.inputs),
         target=target,
         constants=tuple(graph.constants.get(name) for name in node.inputs),
-        weight_format=WeightFormat(per_channel=not per_tensor),
+        weight_format=WeightFormat(bits, per_channel=not per_tensor),
         unsigned_sums=unsigned_sums,
         formats={i: graph.formats[x] for i, x in enumerate(node.inputs) if x in graph.formats},
     )

@@ -28,6 +28,7 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import (
     beside_last,
     broadcast_index,
+    limited,
     not_activated,
     product_requant,
     stored_bound,
@@ -97,11 +98,30 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc)
 
 
-def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes row, and k in blocks of channels."""
+def quantize_beside(inputs: QuantizeInputs) -> QuantizedParams:
+    """Weights of 16 bits where the input has them, or where the result has them and is clamped."""
+    weights = inputs.weight_format.beside(inputs.params(0).element_type)
+    if not not_activated(inputs.attrs, inputs.shapes, inputs.out):
+        weights = weights.beside(inputs.target.element_type)
+    return quantize(inputs, weights)
+
+
+def _emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """A clamp asks for products of 16 bits."""
+    clamped = limited(attrs, shapes, out) and accepts_int16(attrs, shapes, out)
+    return clamped or not_activated(attrs, shapes, out)
+
+
+def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Products of 16 bits, or of 8 with results of 16; axes row, and k in blocks of channels."""
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Spatial.of_pixels(*row_sizes(step)))
-    return rows_in_tiles(step, engine) if is_int8(step) else wide_rows(step, engine)
+    return wide_rows(step, engine)
+
+
+def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Axes row, and k in blocks of channels."""
+    return rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
 
 
 LINEAR = register(
@@ -112,10 +132,7 @@ LINEAR = register(
         nest=linear_nest,
         real=linear_real,
         integer=linear_integer,
-        # weights of 16 bits where the input has them
-        quantize=lambda inputs: quantize(
-            inputs, inputs.weight_format.beside(inputs.params(0).element_type)
-        ),
+        quantize=quantize_beside,
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(
@@ -129,7 +146,7 @@ LINEAR = register(
         multiplies=True,
         streaming_rule=beside_last,
         accepts_int16=accepts_int16,
-        emits_int16=not_activated,
+        emits_int16=_emits_int16,
         int16_weights=EIGHT_BITS.rounded,
     )
 )

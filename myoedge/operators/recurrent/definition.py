@@ -18,6 +18,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -33,6 +34,8 @@ from myoedge.operators.linear.definition import (
     linear_nest,
     linear_real,
     linear_shape,
+    quantize_beside,
+    rows_of_16_bits,
 )
 from myoedge.operators.products.ne16 import (
     has_int8_products,
@@ -40,8 +43,7 @@ from myoedge.operators.products.ne16 import (
     sums_on_ne16,
     wide_rows_on_ne16,
 )
-from myoedge.operators.products.packing import acc_bound, quantize
-from myoedge.operators.products.rows import wide_rows
+from myoedge.operators.products.packing import acc_bound, accepts_int16
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GATE_PARAMS,
@@ -212,10 +214,10 @@ GATES = register(
         nest=linear_nest,
         real=linear_real,
         integer=linear_integer,
-        quantize=quantize,
+        quantize=quantize_beside,
         acc_bound=acc_bound,
         kernels=(
-            *on_cluster(wide_rows),
+            *on_cluster(rows_of_16_bits),
             sums_on_ne16(wide_rows_on_ne16, has_int8_products),
             sums_on_ne16(partial(wide_rows_on_ne16, in_place=True), has_int8_products, is_in_words),
         ),
@@ -224,6 +226,8 @@ GATES = register(
         fixed_params=GATE_PARAMS,
         multiplies=True,
         streaming_rule=beside_last,
+        accepts_int16=accepts_int16,
+        int16_weights=EIGHT_BITS.rounded,
     )
 )
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors and weights that a rule of [quant] gives 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import PRE, Graph, Node, Shape
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import has_table
+from myoedge.quantization.formats import (
+    fused_tables,
+    int16_groups,
+    residual_streams,
+    with_tables_apart,
+)
+
+WIDE_BITS = 16
+
+
+class WidthRule(Protocol):
+    """The part of a LayerRule that says how many bits."""
+
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def activations(self) -> int: ...
+    @property
+    def weight_bits(self) -> int: ...
+    def matches(self, node: Node) -> bool: ...
+
+
+def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule]) -> frozenset[str]:
+    """Results of the layers whose rules say `activations = 16`, with the tensors that share their
+    parameters.
+
+    names   of all tensors with parameters
+    Errors: E244 where an operator that writes or reads one has no kernel of 16 bits.
+    """
+    asked = {
+        node.name: (rule, node)
+        for rule in rules
+        if rule.activations == WIDE_BITS
+        for node in graph.nodes
+        if rule.matches(node) and graph.tensors[node.name].dtype == "float32"
+    }
+    if not asked:
+        return frozenset()
+    apart = with_tables_apart(graph, fused_tables(graph))
+    wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
+    groups = [g for g in int16_groups(apart, {*names, *wanted}) if wanted.intersection(g)]
+    found = frozenset(name for group in groups for name in group)
+    for name in sorted(wanted - found - residual_streams(graph) - graph.quant_params.keys()):
+        rule, node = asked[name.removesuffix(PRE)]
+        raise _no_kernel(rule, node, "results", _able(asked, found))
+    return found
+
+
+def wide_weights(
+    node: Node, shapes: Sequence[Shape], out: Shape, rules: Sequence[WidthRule]
+) -> int:
+    """Bits of weights that the rules of a layer say, 8 without one.
+
+    Errors: E244 where its operator has no kernel with weights of 16 bits.
+    """
+    op = OPS[node.op]
+    for rule in rules:
+        if op.weights and rule.weight_bits == WIDE_BITS and rule.matches(node):
+            able = op.accepts_int16 if op.int16_weights is not None else None
+            if able is None or not able(node.attrs, shapes, out):
+                raise _no_kernel(rule, node, "weights", ())
+            return WIDE_BITS
+    return 8
+
+
+def _able(asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str]) -> list[str]:
+    """Paths of matching layers that can."""
+    nodes = (node for name, (_, node) in asked.items() if name in found)
+    return list(dict.fromkeys(origin.path for node in nodes for origin in node.origin))
+
+
+def _no_kernel(rule: WidthRule, node: Node, what: str, able: Sequence[str]) -> MyoedgeError:
+    tries = [f'[quant] "{path}" = {{ activations = 16 }}' for path in able[:1]]
+    return MyoedgeError(
+        "E244",
+        f'[quant] "{rule.pattern}" asks for {what} of 16 bits of {node.where}',
+        {
+            "needs": f"a kernel of 16 bits of {node.op} and of what reads its results",
+            "has": "one of 8 bits",
+        },
+        [*tries, "a pattern of other layers; docs/integer-semantics.md lists what has 16 bits"],
+    )

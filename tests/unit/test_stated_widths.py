@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""16 bits by hand: [quant] "head" = { activations = 16, weights = 16 }."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.scales import QuantGraph
+
+WINDOWS = np.random.default_rng(7).standard_normal((16, 1, 4, 20)).astype(np.float32)
+
+
+class Small(nn.Module):
+    """A convolution, a depthwise one, a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depth = nn.Conv1d(4, 8, 3, padding=1), nn.Conv1d(8, 8, 3, groups=8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.depth(torch.relu(self.stem(x)))
+        return torch.softmax(self.head(torch.tanh(x).mean(2)), -1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp("widths") / "model.pt2"
+    torch.export.save(torch.export.export(Small().eval(), (torch.zeros(1, 4, 20),)), path)
+    return path
+
+
+def settings(folder: Path, rules: str) -> Path:
+    path = folder / "myoedge.toml"
+    path.write_text(f"[quant]\n{rules}\n")
+    return path
+
+
+def quantized(model: Path, folder: Path, rules: str) -> QuantGraph:
+    found: Any = myoedge.quantize(
+        model, calib={"x": WINDOWS}, method="minmax", config=settings(folder, rules)
+    )
+    return found.network
+
+
+def kinds(network: QuantGraph, path: str) -> tuple[str, str]:
+    """Element types of the weights and of the results of a layer."""
+    steps = (s for s in network.steps if any(o.path == path for o in s.node.origin))
+    step = next(s for s in steps if "weight" in s.integers.arrays)
+    return str(step["weight"].dtype), network.dtype(step.node.name)
+
+
+@pytest.mark.parametrize("path", ["stem", "depth"])
+@pytest.mark.parametrize("weights", [8, 16])
+@pytest.mark.parametrize("activations", [8, 16])
+def test_a_layer_has_the_bits_that_its_rule_says(
+    model: Path, tmp_path: Path, path: str, weights: int, activations: int
+) -> None:
+    """Convolutions whose windows overlap have weights of 16 bits beside results of 16 anyway."""
+    rule = f'"{path}" = {{ weights = {weights}, activations = {activations} }}'
+    wanted = f"int{max(weights, activations)}", f"int{activations}"
+    network = quantized(model, tmp_path, rule)
+    assert kinds(network, path) == wanted
+    assert kinds(network, "head") == ("int8", "int8")
+
+
+def test_what_is_built_computes_the_same_on_the_chip(model: Path, tmp_path: Path) -> None:
+    """A simulated inference that differs from the reference is an error."""
+    rules = '"stem" = { activations = 16 }\n"depth" = { weights = 16 }'
+    found = myoedge.build(
+        model,
+        calib={"x": WINDOWS},
+        config=settings(tmp_path, rules),
+        output=tmp_path / "build",
+        simulate=True,
+    )
+    assert found.report["cycles"]["source"] == "simulated"
+    kinds = {row["name"]: row["weight_dtype"] for row in found.report["layers"]}
+    assert list(kinds.values()).count("int16") >= 2
+
+
+def test_what_has_no_kernel_of_16_bits_is_refused(model: Path, tmp_path: Path) -> None:
+    """A softmax reads and writes 8 bits; the advice is taken as it stands."""
+    with pytest.raises(MyoedgeError) as caught:
+        quantized(model, tmp_path, '"*" = { activations = 16 }')
+    assert caught.value.code == "E244"
+    table, _, line = caught.value.notice.tries[0].partition("] ")
+    assert table == "[quant"
+    network = quantized(model, tmp_path, line)
+    assert any(q.element_type.bits == 16 for q in network.params.values())
