@@ -92,9 +92,15 @@ def dynamic(path: Path) -> None:
     torch.export.save(program, path)
 
 
+def compiled(path: Path) -> None:
+    exported().rename(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].split('/')[0]}/data/aotinductor/model.so", b"")
+
+
 @pytest.mark.parametrize(
     ("made", "code"), [(module, "E103"), (scripted, "E103"), (incomplete, "E108"),
-                       (dynamic, "E110")],
+                       (dynamic, "E110"), (compiled, "E107")],
 )  # fmt: skip
 def test_a_file_is_exported_again_by_the_lines_given(made: Any, code: str) -> None:
     made(Path("given.pt2"))
@@ -208,6 +214,20 @@ def test_groups_shorten_sums() -> None:
 
     assert "fewer products" in advised("E117", of, 140_000)
     assert of(20_000).steps
+
+
+def test_the_checker_says_more_of_a_model_that_is_wrong() -> None:
+    made = parsed("h = Relu(x) y = Tanh(h)", {"x": drawn(2, 3)}, 17, {})
+    made.graph.output[0].type.CopyFrom(made.graph.input[0].type)
+    made.graph.node.reverse()
+    python, flag, code = shlex.split(advised("E119", load_model, saved(made, Path())))
+    assert (python, flag) == ("python", "-c")
+    with pytest.raises(onnx.checker.ValidationError, match="topologically sorted"):
+        exec(code, {})
+    made.graph.node.reverse()
+    saved(made, Path())
+    exec(code, {})
+    assert load_model(Path("model.onnx")).graph.nodes
 
 
 def test_older_models_are_exported_with_a_newer_opset() -> None:
