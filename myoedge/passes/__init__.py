@@ -14,6 +14,7 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.carried import carry
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
+from myoedge.passes.interpolation import interpolation
 from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
@@ -36,7 +37,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("scans", (*FOLD, *SELECTIVE, *SINK)),
-    ("lower", (*FOLD, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
+    ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

@@ -29,7 +29,21 @@ typedef struct {
 
 typedef me_resize_s8_tile me_take_s8_tile;
 
+/* me_resize_s8 of elements of 16 bits: of x, of y or of both */
+typedef struct {
+    int32_t taps, shift, x_wide, y_wide, low, high;
+} me_resize_s16_params;
+
+typedef struct {
+    const void *x;
+    const int32_t *rows;
+    void *y;
+    int32_t outer, n, results, inner, first;
+} me_resize_s16_tile;
+
 void me_resize_s8(const me_resize_s8_params *params, const me_resize_s8_tile *tile);
+
+void me_resize_s16(const me_resize_s16_params *params, const me_resize_s16_tile *tile);
 
 void me_take_s8(const me_take_s8_params *params, const me_take_s8_tile *tile);
 

@@ -77,7 +77,7 @@ static me_lines_function *plain_sums(const me_resize_s8_params *op, int32_t dens
 static void looked_up(const void *params, const int32_t *row, const int8_t *x, int8_t *y, me_lines lines)
 {
     const me_resize_s8_params *op = params;
-    plain_sums(op, lines.y_step == 1)(params, row, x, y, lines);
+    plain_sums(op, lines.x_step == 1)(params, row, x, y, lines);
     for (int32_t image = 0; image < lines.images; image++, y += lines.y_image)
         for (int32_t i = 0; i < lines.count; i++)
             y[i * lines.y_step] = me_lookup(op->scale.table, y[i * lines.y_step]);

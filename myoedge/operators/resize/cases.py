@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.cases import Draw, DrawnUse
+from myoedge.operators.cases import FACTORS, Draw, DrawnUse
 
 TAKE = "x0.index_select(axis, torch.tensor(index))"
 RESIZE = """\
@@ -23,7 +23,8 @@ def take(d: Draw) -> DrawnUse:
     index = tuple(d.integer(0, shape[axis] - 1) for _ in range(d.pick([1, 3, 8, 90])))
     attrs = {"axis": axis, "index": tuple(sorted(index)) if d.flag() else index}
     kind = d.pick(["float32", "float32", "int32"])
-    return DrawnUse("take", attrs, (shape,), TAKE, dtype=kind, **d.common(1, act=False))
+    wide = d.pick([(), (0,)]) if kind == "float32" else ()
+    return DrawnUse("take", attrs, (shape,), TAKE, dtype=kind, int16=wide, **d.common(1, act=False))
 
 
 def resize(d: Draw) -> DrawnUse:
@@ -36,6 +37,8 @@ def resize(d: Draw) -> DrawnUse:
     starts = tuple(int(start) for start in np.clip(place, 0, n - taps))
     weights = d.pick([np.full((wanted, taps), 1 / taps), d.rng.normal(size=(wanted, taps))])
     common = d.common(1, act=True) | {"weights": (weights,), "slack": rounding}
+    if all(name == "clamp" for name, *_ in common["act"]):
+        common |= d.pick([{}, {"int16": (0,), "factors": FACTORS[0], "pattern": "uniform"}])
     return DrawnUse("resize", {"axis": axis, "starts": starts}, (shape,), RESIZE, **common)
 
 

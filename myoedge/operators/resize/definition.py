@@ -18,16 +18,19 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     all_beside_axis,
+    always,
     as_in_floats,
     axis_permuted,
     beside_axis,
     by_output,
+    limited,
     stored_bound,
 )
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
 
 SHIFT_MAX = 22  # room for the zero point beside the weights
+WIDE_FACTOR_MAX = 2**13  # of elements of 16 bits: sums of four neighbours fit 32
 
 
 def take_real(attrs: Attrs, x: Array) -> Array:
@@ -45,6 +48,8 @@ TAKE = register(
         kernels=on_cluster(take_in_tiles),
         same_scale=True,
         is_data_movement=True,
+        accepts_int16=always,
+        emits_int16=always,
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
     )
@@ -69,24 +74,27 @@ def real(attrs: Attrs, x: Array, weights: Array) -> Array:
 def quantize(site: QuantizeInputs) -> QuantizedParams:
     """y = (sum of x * weight + offset) >> shift, weights in output steps: one rounding."""
     x, y = site.params(0), site.target
+    wide = {"x_wide": x.element_type.bits // 8 - 1, "y_wide": y.element_type.bits // 8 - 1}
+    most = WIDE_FACTOR_MAX if wide["x_wide"] else MULT_MAX if wide["y_wide"] else TERM_FACTOR_MAX
     factors = site.constant(1).astype(np.float64) * (x.scale / y.scale)
-    factors = np.clip(factors, -TERM_FACTOR_MAX, TERM_FACTOR_MAX)
+    factors, reach = np.clip(factors, -most, most), -x.element_type.low
     for shift in range(SHIFT_MAX, -1, -1):
         mult = np.rint(np.ldexp(factors, shift))
         offset = (y.zero_point << shift) + (1 << shift >> 1) - x.zero_point * mult.sum(axis=1)
-        bound = (np.abs(offset) + 128 * np.abs(mult).sum(axis=1)).max()
+        bound = (np.abs(offset) + reach * np.abs(mult).sum(axis=1)).max()
         if bound <= INT32_MAX and np.abs(mult).max() <= MULT_MAX:
             break
     arrays = {"mult": mult.astype(np.int32), "offset": offset.astype(np.int32)}
-    return QuantizedParams({"shift": shift, "acc_bound": int(bound)}, arrays)
+    numbers = {"shift": shift, "acc_bound": int(bound), **(wide if any(wide.values()) else {})}
+    return QuantizedParams(numbers, arrays)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8."""
+    """x int8 or int16 -> int8 or int16."""
     acc = real(step.attrs, x.astype(np.int64), step["mult"])
     along = [-1 if d == step.attrs["axis"] else 1 for d in range(x.ndim)]
     scaled = (acc + step["offset"].astype(np.int64).reshape(along)) >> step["shift"]
-    return np.asarray(np.clip(scaled, step.low, step.high), np.int8)
+    return np.asarray(np.clip(scaled, step.low, step.high), step.element_type.dtype)
 
 
 RESIZE = register(
@@ -102,6 +110,8 @@ RESIZE = register(
         kernels=on_cluster(resize_in_tiles),
         weights=(1,),
         epilogue=True,
+        accepts_int16=limited,
+        emits_int16=limited,
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,24 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return lines * (LINE + length * (1 + TAP * max(mult.shape[1] - 2, 0)))
 
     packed = Operand("rows", "rows", rows.shape, (loops.results, ()), itemsize=4, array=rows)
+    if "x_wide" in step.integers.scalars:
+        wide = {name: step[name] for name in ("x_wide", "y_wide")}
+        x = replace(loops.x, itemsize=1 + wide["x_wide"])
+        return TiledKernel(
+            function="me_resize_s16",
+            axes=loops.axes,
+            split=loops.split,
+            operands=(x, packed, replace(loops.y, itemsize=1 + wide["y_wide"])),
+            op={
+                "taps": mult.shape[1],
+                "shift": step["shift"],
+                **wide,
+                "low": step.low,
+                "high": step.high,
+            },
+            tile=_tile_fields,
+            work=work,
+        )
     return TiledKernel(
         function="me_resize_s8",
         axes=loops.axes,

@@ -53,6 +53,7 @@ KERNELS = {
     "me_integer_compare_s8": KernelCost(25, 300, 400),
     "me_integer_cumsum_s32": KernelCost(16, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
+    "me_resize_s16": KernelCost(25, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
     "me_selective_scan_s8": KernelCost(13.0, 700, 1500),  # a step of a state
     "me_variance_s8": KernelCost(4.5, 300, 400),
