@@ -72,6 +72,19 @@ class PerFrame(nn.Module):
         return (y + self.down(F.gelu(self.up(self.norm(y))))).transpose(1, 2)
 
 
+class Counted(nn.Module):
+    """Rows of a table by counts along time, and elements of a frame by its own indices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.frame = nn.Embedding(400, 4), nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h, counts = self.frame(x), (x > 0).long().cumsum(1)
+        picked = torch.gather(torch.cat([h, -h], -1), 2, h.argmax(-1, keepdim=True))
+        return self.rows(counts[..., 0]), picked
+
+
 class Recurrent(nn.Module):
     """An LSTM or GRU over the frames, forwards."""
 

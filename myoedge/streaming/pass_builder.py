@@ -178,7 +178,10 @@ def add_recurrent(
     scalars, pasts = dict(step.integers.scalars), dict[int, str]()
     for state in rule.carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
-        builder.add_tensor(past, state.shape, state.params or builder.q.params[step.node.name])
+        if state.params is None:
+            builder.tensor(past, state.shape, step.node.name)
+        else:
+            builder.add_tensor(past, state.shape, state.params)
         scalars |= state.scalars
     count = max(len(inputs), *(at + 1 for at in pasts))
     operands = [pasts[at] if at in pasts else inputs[at] for at in range(count)]

@@ -18,7 +18,7 @@ from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.zoo import emg2qwerty
-from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, Recurrent
+from tests.causal_networks import Convolution, Counted, CropAdd, Late, PerFrame, Pool, Recurrent
 from tests.conftest import Ran, save_exported
 from tests.pages import summary
 
@@ -155,6 +155,19 @@ def test_time_may_be_the_first_axis(frames: int, tmp_path: Path) -> None:
         np.rint(found / scale.scale) + scale.zero_point, wanted[: len(found)]
     )
     assert len(found) > 17 - frames
+
+
+@pytest.mark.slow
+def test_counts_go_on_from_pass_to_pass(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    archive = save_exported(Counted().eval(), (torch.zeros(1, 60, 3),), tmp_path / "model.pt2")
+    toml = tmp_path / "myoedge.toml"
+    toml.write_text("[stream]\naxis = 1\nframes = 5\n")
+    x = np.random.default_rng(2).normal(size=(4, 1, 60, 3)).astype(np.float32)
+    build = myoedge.build(archive, calib=x, output=tmp_path / "out", config=toml, stream=True)
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
 
 
 def test_cycles_are_those_of_passes(streams: dict[int, Build]) -> None:

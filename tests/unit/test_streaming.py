@@ -43,6 +43,7 @@ from myoedge.streaming.time_axis import find_axes, follow_time
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
     Convolution,
+    Counted,
     CropAdd,
     Late,
     PerFrame,
@@ -116,6 +117,27 @@ def test_frames_that_meet_late_and_anchors_behind_valid_convolutions(frames: int
     )
     q, sample = quantized(network, 1, 4, FRAMES)
     check(q, sample, 2, frames, FRAMES - 12 - 2 * frames)
+
+
+@pytest.mark.parametrize("frames", PASS_FRAMES)
+def test_counts_go_on_and_frames_pick_their_own_elements(frames: int) -> None:
+    """Sums of integers from pass to pass; computed indices read elements of their frame."""
+    q, sample = quantized(Counted(), 1, FRAMES, 3)
+    ops = {node.op for node in q.graph.nodes}
+    assert {"integer_cumsum", "gather"} <= ops
+    check(q, sample, 1, frames, FRAMES - frames)
+    states = causal_stream(q, find_axes(q.graph, 1), frames).states
+    assert len(states) == 1
+
+
+def test_elements_that_frames_pick_of_all_frames_are_not_causal() -> None:
+    def picked(x: Tensor) -> Tensor:
+        return torch.gather(torch.tanh(x), 1, x.argmax(-1, keepdim=True))
+
+    q, _ = quantized(Function(picked), 1, FRAMES, 3)
+    with pytest.raises(MyoedgeError) as caught:
+        follow_time(q.graph, find_axes(q.graph, 1))
+    assert caught.value.code == "E131"
 
 
 @pytest.mark.parametrize("hops", [1, 3])

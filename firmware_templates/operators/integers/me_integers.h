@@ -46,11 +46,13 @@ typedef struct {
     int32_t n, x_type, x_zero;
 } me_integer_cumsum_s32_params;
 
-/* x of its type [outer][n][inner], y int32 */
+/* x of its type [outer][n][inner], y int32
+ * first   the sums in front of x [outer][inner]; none: zeros */
 typedef struct {
     const void *x;
     int32_t *y;
     int32_t outer, inner;
+    const int32_t *first;
 } me_integer_cumsum_s32_tile;
 
 void me_integer_cumsum_s32(const me_integer_cumsum_s32_params *op, const me_integer_cumsum_s32_tile *tile);

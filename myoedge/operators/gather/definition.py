@@ -7,7 +7,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OpDef, register
+from myoedge.operators.base import OpDef, OperandAxis, StreamingRule, register
 from myoedge.operators.common_rules import always, as_in_floats, by_output
 from myoedge.operators.gather.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
@@ -24,6 +24,12 @@ def gathered(attrs: Attrs, x: Array, ids: Array) -> Array:
     return np.take_along_axis(x, np.broadcast_to(rows, (x.shape[0], ids.shape[1], x.shape[2])), 1)
 
 
+def streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Frame by frame along what elements and indices share: each frame picks its own elements."""
+    both = [shape[at.axis] for shape in at.shapes]
+    return StreamingRule(at.axis) if at.axis != 1 and both[0] == both[1] else None
+
+
 GATHER = register(
     OpDef(
         name="gather",
@@ -37,5 +43,6 @@ GATHER = register(
         accepts_int16=always,
         emits_int16=always,
         reads_indices=True,
+        streaming_rule=streaming_rule,
     )
 )

@@ -17,9 +17,12 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import (
     OpDef,
+    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
+    StreamingRule,
+    StreamState,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -27,6 +30,7 @@ from myoedge.operators.common_rules import (
     beside_axis,
     broadcast_streaming_rule,
     elementwise,
+    like_first,
     same_attrs,
     same_shape,
 )
@@ -73,6 +77,15 @@ def compare_real(attrs: Attrs, a: Array, b: Array) -> Array:
 
 def cumsum_real(attrs: Attrs, x: Array) -> Array:
     return wrapped(np.cumsum(whole(x, attrs["kinds"][0]), axis=attrs["axis"]))
+
+
+def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Along the axis of time with the sums up to the frame before."""
+    if at.operand or at.axis != at.attrs["axis"]:
+        return beside_axis(at)
+    shape = at.shapes[0]
+    sums = StreamState(1, "sum", (*shape[: at.axis], *shape[at.axis + 1 :]), None)
+    return StreamingRule(at.axis, carries=(sums,))
 
 
 def zeros(inputs: QuantizeInputs) -> dict[str, int]:
@@ -122,9 +135,14 @@ def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
     return np.asarray(np.where(holds, step["yes"], step["no"]), np.int8)
 
 
-def cumsum_integer(step: QuantizedNode, x: Array) -> Array:
-    """Integers or int8 truth values -> int32."""
-    return wrapped(np.cumsum(operands(step, (x,))[0], axis=step.attrs["axis"]))
+def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
+    """Integers or int8 truth values -> int32.
+
+    first   on streams: the sums in front of x, without the axis
+    """
+    axis = step.attrs["axis"]
+    sums = np.cumsum(operands(step, (x,))[0], axis=axis)
+    return wrapped(sums + (np.expand_dims(first[0].astype(np.int64), axis) if first else 0))
 
 
 def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
@@ -190,7 +208,7 @@ CUMSUM = register(
         name="integer_cumsum",
         doc="sums of integers, or of a mask, along an axis up to every element: positions",
         shape=same_shape,
-        nest=elementwise,
+        nest=like_first,
         real=cumsum_real,
         integer=cumsum_integer,
         quantize=math_quantize,
@@ -198,6 +216,6 @@ CUMSUM = register(
         out_dtype="int32",
         reads_indices=True,
         permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
+        streaming_rule=cumsum_streaming_rule,
     )
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer
+from myoedge.operators.qdq import Write, Writer, whole
 
 OPERATORS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "min": "Min", "max": "Max", "mod": "Mod",
@@ -43,9 +43,11 @@ def _compare(w: Writer, step: QuantizedNode, *xs: str) -> str:
     return w.cast(w.node("Not", holds) if function == "ne" else holds, "float32")
 
 
-def _cumsum(w: Writer, step: QuantizedNode, x: str) -> str:
-    (read,) = _read(w, step, (x,))
-    return w.node("CumSum", read, w.constant(np.array(step.attrs["axis"])))
+def _cumsum(w: Writer, step: QuantizedNode, x: str, *first: str) -> str:
+    (read,), axis = _read(w, step, (x,)), step.attrs["axis"]
+    sums = w.node("CumSum", read, w.constant(np.array(axis)))
+    shape = (*step.out[:axis], 1, *step.out[axis + 1 :])
+    return w.node("Add", sums, w.node("Reshape", *first, whole(w, *shape))) if first else sums
 
 
 WRITE: Mapping[str, Write] = {

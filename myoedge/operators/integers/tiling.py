@@ -74,6 +74,8 @@ def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
     (kind,) = step.attrs["kinds"]
+    first = Operand("first", 1, (outer, inner), (dims[0], dims[2]), itemsize=4)
+    carried = len(step.operands) > 1  # on streams
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most signals."""
@@ -85,9 +87,10 @@ def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("o", "i"),
         operands=(
             Operand("x", 0, shape, dims, itemsize=BYTES[kind]),
+            *((first,) if carried else ()),
             Operand("y", OUT, shape, dims, itemsize=4),
         ),
         op={"n": n, "x_type": TYPES[kind], "x_zero": step["a_zero"]},
-        tile=rows_tile,
+        tile=lambda regions: {**rows_tile(regions), **({"first": "@first"} if carried else {})},
         work=work,
     )
