@@ -14,11 +14,11 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.carried import carry
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
-from myoedge.passes.interpolation import interpolation
 from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
+from myoedge.passes.resizing import interpolation
 from myoedge.passes.rotations import rotations_as_windows
 from myoedge.passes.selective import SELECTIVE
 from myoedge.passes.spectra import (
