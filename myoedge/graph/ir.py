@@ -242,6 +242,6 @@ def prune(graph: Graph) -> Graph:
         tensors={name: t for name, t in graph.tensors.items() if name in needed},
         constants={name: c for name, c in graph.constants.items() if name in needed},
         quant_params={n: q for n, q in graph.quant_params.items() if n.removesuffix(PRE) in needed},
-        fake_quantized=graph.fake_quantized & needed,
+        fake_quantized=frozenset(n for n in graph.fake_quantized if n.removesuffix(PRE) in needed),
         formats={name: f for name, f in graph.formats.items() if name in needed},
     )

@@ -45,12 +45,26 @@ def _blas_libraries() -> ThreadpoolController:
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
     """(value before the fused activation, value after it)."""
     before = OPS[node.op].real(node.attrs, *inputs)
+    return before, _activated(node, before)
+
+
+def _activated(node: Node, before: Array) -> Array:
+    """A node's result after its fused activation."""
     act = node.attrs.get("act", ())
     if not act:
-        return before, before
+        return before
     limits = bounds(act)
     after = evaluate(act, before) if limits is None else np.clip(before, *limits)
-    return before, after.astype(before.dtype)
+    return np.asarray(after.astype(before.dtype))
+
+
+def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
+    """`real_node` as the file has it: rounded where it is quantised there."""
+    before, after = real_node(node, inputs)
+    if node.name + PRE in graph.fake_quantized:
+        before = as_stated(graph, node.name + PRE, before)
+        after = _activated(node, before)
+    return before, as_stated(graph, node.name, after)
 
 
 def run_real(
@@ -67,11 +81,11 @@ def run_real(
         values[name] = as_stated(graph, name, as_read(graph, name, inputs[name]))
         show(name, values[name])
     for node in graph.nodes:
-        before, after = real_node(node, [values[name] for name in node.inputs])
+        before, after = stated_node(graph, node, [values[name] for name in node.inputs])
         if has_table(node):
             show(node.name + PRE, before)
-        values[node.name] = as_stated(graph, node.name, after)
-        show(node.name, values[node.name])
+        values[node.name] = after
+        show(node.name, after)
     return values
 
 

@@ -90,7 +90,7 @@ def _rename_tensors(graph: Graph) -> Graph:
     outputs = tuple(names[name] for name in graph.outputs)
     both = names | {old + PRE: new + PRE for old, new in names.items()}
     carried = {both.get(name, name): q for name, q in graph.quant_params.items()}
-    rounded = frozenset(names.get(name, name) for name in graph.fake_quantized)
+    rounded = frozenset(both.get(name, name) for name in graph.fake_quantized)
     renamed = replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
     return replace(renamed, fake_quantized=rounded)
 

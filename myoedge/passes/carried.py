@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
@@ -25,11 +25,12 @@ def carry(graph: Graph) -> Graph:
 
     Returns the graph itself where it has none.
     """
-    if all(node.op != ROUND for node in graph.nodes) and not graph.formats:
+    if not graph.formats and not any(node.op == ROUND for node in graph.nodes):
         return graph
     made = _Carrying(graph)
     for node in graph.nodes:
         made.add(node.but(inputs=tuple(made.names.get(x, x) for x in node.inputs)))
+    before_tables = {name for name in graph.quant_params if name.endswith(PRE)}
     outputs = tuple(made.names.get(x, x) for x in graph.outputs)
     return replace(
         graph,
@@ -37,7 +38,7 @@ def carry(graph: Graph) -> Graph:
         outputs=outputs,
         tensors={**graph.tensors, **{n: replace(graph.tensors[x], name=n) for n, x in made.copies}},
         quant_params={**graph.quant_params, **made.stated},
-        fake_quantized=graph.fake_quantized | made.rounded,
+        fake_quantized=graph.fake_quantized | made.rounded | before_tables,
     )
 
 

@@ -10,6 +10,7 @@ from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
+from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
 
 
@@ -75,6 +76,22 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     )
     before = graph.quant_params.get(producer.name)
     return change if before is None else replace(change, quant_params={node.name + PRE: before})
+
+
+@rewrites("table")
+def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
+    """A function of a result that the file rounds is fused too: the value before its table carries
+    the file's parameters. Limits need none: they are a table of their own there."""
+    rounding = made_by(graph, node.inputs[0], "fake_quantize", reader=node)
+    producer = None if rounding is None else made_by(graph, rounding.inputs[0], reader=rounding)
+    if rounding is None or producer is None or bounds(node.attrs["chain"]) is not None:
+        return None
+    if not OPS[producer.op].epilogue or "act" in producer.attrs:
+        return None
+    attrs = {**producer.attrs, "act": node.attrs["chain"]}
+    origin = joined_origins(producer, node)
+    change = GraphBuilder(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
+    return replace(change, quant_params={node.name + PRE: carried_params(rounding.attrs)})
 
 
 SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
@@ -196,4 +213,5 @@ FUSE: tuple[Rule, ...] = (
     drop_softmax,
     clamp_before_max,
     fuse_activation,
+    fuse_rounded_activation,
 )

@@ -18,7 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, as_stated, every_value, has_table, real_node
+from myoedge.operators.interpreter import PRE, every_value, has_table, stated_node
 from myoedge.quantization.calibrate import Samples, each_sample, spread
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.masked_ranges import counted, rows_of
@@ -219,8 +219,8 @@ def _with_rounded(
         name = node.name
         if any(x in changed for x in node.inputs):
             inputs = [changed.get(x, real[x]) for x in node.inputs]
-            before, after = real_node(node, inputs)
-            changed[name] = as_stated(graph, name, _saturated(after, params.get(name)))
+            before, after = stated_node(graph, node, inputs)
+            changed[name] = _saturated(after, params.get(name))
             if has_table(node):
                 changed[name + PRE] = before
         if name in group:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import PRE, Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
@@ -164,6 +164,26 @@ def test_weights_with_zero_points_have_16_bits_where_8_do_not_hold_them() -> Non
     assert network.params["x"].element_type == INT8
     assert np.array_equal(step["weight"], q - 77)
     assert steps_db(network) <= 1.001
+
+
+@pytest.mark.parametrize("act", ["silu", "leaky_relu"])
+def test_a_function_of_a_rounded_result_is_fused(act: str) -> None:
+    b, q = GraphBuilder(), RNG(0).integers(-128, 128, (4, 8))
+    x = rounded(b, b.input("x", (2, 8)), 0.02, 128)
+    hidden = rounded(b, b.add("linear", x, stored(b, q, 0.01)), 0.05, 100)
+    y = rounded(b, b.add("table", hidden, chain=((act,),)), 0.03, 90)
+    graph = prepare(b.build([y], ["y"]))
+    assert [node.op for node in graph.nodes] == ["linear"]
+    network, (out,) = quantized(graph), graph.outputs
+    assert network.params[out + PRE] == QuantParams(float(np.float32(0.05)), 100 - 128)
+    assert network.params[out] == QuantParams(float(np.float32(0.03)), 90 - 128)
+    real: dict[str, Array] = {}
+    sample = {"x": RNG(1).normal(size=(2, 8)).astype(np.float32)}
+    run_real(graph, sample, lambda name, value: real.update({name: value}))
+    params = network.params[out + PRE]
+    before = dequantize(quantize(real[out + PRE], params), params)
+    assert np.array_equal(real[out + PRE], before)
+    assert steps_db(network) <= 2.0  # a step of 0.05 before the function
 
 
 def test_torch_rounds_alike() -> None:
