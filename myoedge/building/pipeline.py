@@ -41,7 +41,7 @@ from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.holdout import Split
-from myoedge.quantization.observers import METHODS_TRIED, best_observer
+from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
 from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Aim, Choice, refine_precision
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
@@ -331,7 +331,8 @@ def _calibrated(
         for node in graph.nodes
         if rule.observer is not None and rule.matches(node)
     }
-    return calibrations(graph, data.inputs, observers, data.source, overrides)
+    chosen = observers_for(graph, observers)
+    return calibrations(graph, data.inputs, chosen, data.source, overrides)
 
 
 def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float | None]:

@@ -153,15 +153,14 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
         values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
         table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, terminal.out)
-    source = quantized.network.calibration.source
     total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), _outputs(quantized)
     place = wording.at_outputs(ports, quantized.fidelity.final_functions)
     kind = f"{quantized.parts.judged_on} sample"
     judged = wording.several(len(quantized.fidelity.real), kind)
     calibration = quantized.network.calibration
     method, worst_db = calibration.observer.method, quantized.observers_db
-    by_observer = wording.observers(method, worst_db, calibration.count)
-    lines = [f"\nSQNR      {total} {place}; {judged}, calibrated on {source} ({by_observer})"]
+    scales = wording.scales_of(calibration.source, method, worst_db, calibration.count)
+    lines = [f"\nSQNR      {total} {place}; {judged}, {scales}"]
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*accuracies))

@@ -21,6 +21,7 @@ from myoedge.operators.interpreter import PRE, run_real
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
 
 BINS = 2048
+UNBINNED = ("minmax", "file")  # methods that no histogram is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Observer:
     """Rule from observed values to a range.
 
     method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
-                half on each side; "mse": the clipping with the smallest squared error at 8 bits
+                half on each side; "mse": the clipping with the smallest squared error at 8 bits;
+                "file": as "minmax", where the model file gives all scales
     percentile  of values kept, 50 .. 100
     """
 
@@ -83,7 +85,7 @@ class Observed:
     def range(self, name: str, observer: Observer) -> Range:
         """The range of a tensor by an observer's rule."""
         span = self.extremes[name]
-        if observer.method == "minmax" or name not in self.histograms:
+        if observer.method in UNBINNED or name not in self.histograms:
             return span
         if observer.method == "percentile":
             return _percentile(self.histograms[name], span, observer.percentile)
@@ -125,7 +127,9 @@ def calibrations(
     """
     chosen = overrides or {}
     rules = [*observers, *chosen.values()]
-    observed = observe(graph, samples, histograms=any(rule.method != "minmax" for rule in rules))
+    observed = observe(
+        graph, samples, histograms=any(rule.method not in UNBINNED for rule in rules)
+    )
     fixed = table_range(graph) | truth_range(graph)
     count, sha = len(next(iter(samples.values()))), digest(samples)
     made = []

@@ -119,6 +119,19 @@ def operand_names(node: Node) -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
 
 
+def all_stated(graph: Graph) -> bool:
+    """Whether every float tensor has parameters that the model file gives, or its operator."""
+    if not graph.fake_quantized:
+        return False
+    tensors = {name for name, tensor in graph.tensors.items() if tensor.dtype == "float32"}
+    before = {node.name + PRE for node in graph.nodes if has_table(node)}
+    fills = {f"{node.name}.fill" for node in graph.nodes if node.op == "pad"}
+    fixed = {node.name for node in graph.nodes if OPS[node.op].fixed_params is not None}
+    stated = fixed | graph.quant_params.keys()
+    groups = shared_scale_groups(graph, sorted(tensors | before | fills))
+    return all(not stated.isdisjoint(group) for group in groups)
+
+
 def integer_tensors(graph: Graph) -> set[str]:
     """Tensors that are integers in the float graph: gates, indices of argmax, views of them."""
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}

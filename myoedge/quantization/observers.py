@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph
-from myoedge.quantization.calibrate import Calibration, Samples, spread
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, spread
+from myoedge.quantization.formats import all_stated
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, measure_each
 
@@ -28,6 +29,13 @@ class ObserverChoice:
     network: QuantGraph
     worst_db: Mapping[str, float]
     fidelity: Fidelity | None = None
+
+
+def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
+    """The observers to try: none where the model file gives all scales."""
+    if all_stated(graph):
+        return [Observer("file")]
+    return [Observer() if observer.method == "file" else observer for observer in observers]
 
 
 def best_observer(

@@ -83,9 +83,16 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 def calibrated(report: Report) -> str:
     """Source of the ranges: "calibrated on 3 example inputs (min-max)"."""
     q = report["quantization"]
-    calibration = q["calibration"]
-    told = observers(calibration["observer"], q.get("observers_db", {}), calibration["samples"])
-    return f"calibrated on {calibration['source']} ({told})"
+    ranges = q["calibration"]
+    source, method, samples = (ranges[key] for key in ("source", "observer", "samples"))
+    return scales_of(source, method, q.get("observers_db", {}), samples)
+
+
+def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
+    """Source of all scales; arguments as `observers` has them."""
+    if method == "file":
+        return "quantised by the model file's own scales"
+    return f"calibrated on {source} ({observers(method, worst_db, samples)})"
 
 
 OBSERVERS = {"minmax": "min-max", "mse": "least squares"}

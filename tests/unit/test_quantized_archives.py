@@ -20,6 +20,10 @@ from myoedge.frontend.torch.preflight import load_exported
 from myoedge.frontend.torch.torchao_calls import SCHEMAS
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.passes import prepare
+from myoedge.quantization.calibrate import Observer
+from myoedge.quantization.observers import observers_for
+from myoedge.reports.wording import scales_of
 from tests.integer_agreement import largest_difference, quantized
 
 D: Any = torch.ops.quantized_decomposed
@@ -226,3 +230,20 @@ def test_integers_read_with_another_scale_are_refused(other: Any, tmp_path: Path
     program = stored(Quantized(net, (8, 16)), torch.randn(3, 16), tmp_path)
     with pytest.raises(MyoedgeError, match="another scale"):
         from_exported(program)
+
+
+def test_reports_say_that_nothing_was_calibrated(tmp_path: Path) -> None:
+    """Where one tensor has no scale in the file, it is; older builds' observers are no file's."""
+    x, tried = torch.randn(9, 16), [Observer("percentile"), Observer("file")]
+
+    def half(m: Quantized, x: Tensor) -> Tensor:
+        return linear(m, x) * torch.tanh(x[:, :8])
+
+    graphs = [
+        prepare(from_exported(stored(Quantized(net, (8, 16)), x, tmp_path)))
+        for net in (linear, half)
+    ]
+    methods = [[o.method for o in observers_for(graph, tried)] for graph in graphs]
+    assert methods == [["file"], ["percentile", "minmax"]]
+    assert scales_of("2 samples", "file", {}, 2) == "quantised by the model file's own scales"
+    assert scales_of("2 samples", "mse", {}, 2) == "calibrated on 2 samples (least squares)"
