@@ -57,6 +57,8 @@ typedef struct {
 
 void me_integer_cumsum_s32(const me_integer_cumsum_s32_params *op, const me_integer_cumsum_s32_tile *tile);
 
+#define ME_INLINE static inline __attribute__((always_inline))
+
 /* Element i of an operand. */
 static inline int32_t me_integer_at(const void *x, int32_t i, int32_t type, int32_t zero)
 {

@@ -16,6 +16,8 @@ from myoedge.targets.chip import Engine
 BYTES = {"int32": 4, "uint8": 1, "truth": 1}
 TYPES = {"int32": 4, "uint8": 1, "truth": 0}  # ME_INT32, ME_UINT8, ME_TRUTH
 NUMBERS = ("add", "sub", "mul", "min", "max", "floor_div", "mod")  # as me_integers.h counts them
+# Results of int32 operands that pass during one of other types, during one of a division
+OF_OTHER_TYPES, OF_QUOTIENTS = 2.8, 4.1
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
@@ -39,6 +41,8 @@ def _pairs(
     """a, b, y [n], b perhaps constant, perhaps one number."""
     n, along = math.prod(step.out), ((("i", 1),),)
     a_kind, b_kind = step.attrs["kinds"]
+    share = 1.0 if {a_kind, b_kind} == {"int32"} else OF_OTHER_TYPES
+    share = OF_QUOTIENTS if step.attrs["function"] in ("floor_div", "mod") else share
     b = Operand("b", 1, (n,), along, itemsize=BYTES[b_kind])
     single = False
     if len(step.operands) == 1:
@@ -65,7 +69,7 @@ def _pairs(
             **numbers,
         },
         tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].extent[0]},
-        work=lambda sizes: np.ceil(sizes["i"] / engine.cores),
+        work=lambda sizes: np.ceil(sizes["i"] / engine.cores) * share,
     )
 
 

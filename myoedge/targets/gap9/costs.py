@@ -49,9 +49,9 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
-    "me_integer_math_s32": KernelCost(25, 300, 400),
-    "me_integer_compare_s8": KernelCost(25, 300, 400),
-    "me_integer_cumsum_s32": KernelCost(16, 300, 400),
+    "me_integer_math_s32": KernelCost(11, 300, 400),
+    "me_integer_compare_s8": KernelCost(11.3, 300, 400),
+    "me_integer_cumsum_s32": KernelCost(11.2, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_resize_s16": KernelCost(25, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
