@@ -476,3 +476,28 @@ def test_what_is_not_read_says_why(nodes: list[NodeProto], words: str, tmp_path:
         load_model(saved(made, tmp_path))
     assert caught.value.code == "E111"
     assert words in str(caught.value)
+
+
+WRONG = {
+    "s": [np.float32(0), np.float32(-1), np.float32("nan"), np.float32("inf"), np.float32([1, 2])],
+    "z": [np.uint8([1, 2, 3]), np.int32(0), np.float32(0), np.uint8([])],
+    "ws": [np.float32([1, 2]), np.float32([[0.1]]), np.float32([0, 1, 1, 1]), np.float32([])],
+    "wz": [np.int8([0, 0]), np.float32([0] * 4), np.uint16([0] * 4)],
+    "w": [np.int8(0), np.float32(RNG(0).normal(size=(4, 3, 3, 3))), np.int32([[1]])],
+    "bias": [np.int32([1]), np.float32([1, 2, 3, 4])],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_nonsense_is_refused_and_no_traceback(name: str, tmp_path: Path) -> None:
+    nodes, shapes, constants = SINGLE["Conv"]
+    integers, image, others = INTEGERS["QLinearConv"]
+    for value in WRONG[name]:
+        for made in (
+            one(nodes, shapes, "u8", **{**constants, name: value}),
+            on_integers([integers], image, **{**others, name: value}),
+        ):
+            try:
+                load_model(saved(made, tmp_path))
+            except MyoedgeError as error:
+                assert error.code in ("E111", "E112", "E119")  # noqa: PT017

@@ -14,6 +14,7 @@ import numpy as np
 
 from myoedge.frontend.onnx.file import OWN
 from myoedge.frontend.onnx.fold import plain_attribute
+from myoedge.frontend.onnx.inference import nonsense
 from myoedge.frontend.onnx.quantized import MICROSOFT, STATIC
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.numerics.arrays import Array
@@ -178,5 +179,9 @@ def is_of_integers(node: NodeProto) -> bool:
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """Nodes of floats, with QuantizeLinear and DequantizeLinear, in place of one of integers."""
     writing = _Writing(node)
-    WRITTEN_OUT[node.op_type](state, writing)
+    try:
+        WRITTEN_OUT[node.op_type](state, writing)
+    # a writer believes what it reads; onnx knows nothing of other domains' operators
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise nonsense(state, node, error) from error
     return iter(writing.made)

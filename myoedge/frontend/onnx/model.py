@@ -156,11 +156,11 @@ def _in_place_of(
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
-    if is_quantizer(node):
-        quantizer(state, node)
-        return
-    if clip_of_integers(state, node):
-        return
+    try:
+        if quantizer(state, node) or clip_of_integers(state, node):
+            return
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise nonsense(state, node, error) from error
     refuse_integers(state, node)
     if node.domain not in OWN:
         name = f"{node.domain}.{node.op_type}"

@@ -34,27 +34,32 @@ def is_quantizer(node: NodeProto) -> bool:
     return node.op_type in QUANTIZERS and node.domain in (*OWN, MICROSOFT)
 
 
-def quantizer(state: Importing, node: NodeProto) -> None:
-    """Imports a QuantizeLinear, or a DequantizeLinear.
+def quantizer(state: Importing, node: NodeProto) -> bool:
+    """Imports a QuantizeLinear, or a DequantizeLinear; False for others.
 
     Errors: Unsupported scales that are computed, blocks, scales per channel of what is computed.
     """
+    if not is_quantizer(node):
+        return False
     x, output = node.input[0], node.output[0]
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
     scale, zero = (_constant(state, node, i) for i in (1, 2))
     if scale is None or attrs.get("block_size"):
         raise Unsupported("a scale for every block", "use one scale a tensor or a channel")
+    if zero is not None and zero.size not in (1, scale.size):
+        raise ValueError(f"{zero.size} zero points beside {scale.size} scales")
+    axis = int(attrs.get("axis", 1))
     if node.op_type == "DequantizeLinear":
-        _dequantize(state, x, output, scale, zero, int(attrs.get("axis", 1)))
-        return
-    kind = np.dtype(np.uint8) if zero is None else zero.dtype
-    if x in state.arrays:
-        keep(state, output, _integers(state.arrays[x], scale, zero, int(attrs.get("axis", 1))))
-        return
-    low, high = _limits(kind)
-    zeros = 0 if zero is None else zero.astype(np.int64)
-    state.names[output] = rounded(state.builder, state.names[x], scale, zeros, low, high)
-    state.values[output] = Value(_onnx_kind(kind), state.values[x].shape)
+        _dequantize(state, x, output, scale, zero, axis)
+    elif x in state.arrays:
+        keep(state, output, _integers(state.arrays[x], scale, zero, axis))
+    else:
+        kind = np.dtype(np.uint8) if zero is None else zero.dtype
+        zeros = 0 if zero is None else zero.astype(np.int64)
+        made = rounded(state.builder, state.names[x], scale, zeros, *_limits(kind))
+        state.names[output] = made
+        state.values[output] = Value(_onnx_kind(kind), state.values[x].shape)
+    return True
 
 
 def _dequantize(
@@ -133,7 +138,10 @@ def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
     return state.arrays[name] if name else None
 
 
-def _format(q: Array, scale: Array, zero: Array | None, axis: int) -> ConstantFormat:
+def _format(
+    q: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any] | None = None
+) -> ConstantFormat:
+    """Format of integers; `kind` of what becomes integers of this type."""
     scales = scale.reshape(-1).astype(np.float32)
     zeros = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
     if not (np.all(scales > 0) and np.isfinite(scales).all()):
@@ -142,12 +150,13 @@ def _format(q: Array, scale: Array, zero: Array | None, axis: int) -> ConstantFo
         raise ValueError(f"{scales.size} scales along axis {axis} of {list(q.shape)}")
     points = np.broadcast_to(zeros, scales.shape)
     numbers = tuple(scales.astype(np.float64).tolist()), tuple(map(int, points))
-    return ConstantFormat(*numbers, *_limits(q.dtype), axis % max(q.ndim, 1))
+    return ConstantFormat(*numbers, *_limits(kind or q.dtype), axis % max(q.ndim, 1))
 
 
 def _integers(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
     """A constant that QuantizeLinear reads, quantised in float32 as the standard has it."""
     kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    _format(x, scale, zero, axis, kind)
     shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)] if scale.size > 1 else ()
     zeros = np.zeros(1) if zero is None else zero.astype(np.int64)
     steps = np.rint(x.astype(np.float32) / scale.reshape(shape)) + zeros.reshape(shape)
