@@ -29,6 +29,9 @@ from myoedge.plan.timeline import Chunk
 SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
 SMALL_SHARE = 4  # one part in so many of what no timeline step needs
 
+ONE_BY_ONE = 512  # arrays up to which each is judged alone; of more, several at once:
+SHARES = 16  # one part in so many
+
 Key = tuple[int, str]  # step and array
 Row = tuple[Key, Chunk, float]  # the array that stays for a chunk; cycles of its transfer
 K = TypeVar("K", bound=Hashable)
@@ -90,7 +93,13 @@ def _choices(
             """Cycles that a byte saves; of equals the one that is needed first."""
             return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
 
-        streamed.discard(max(fits, key=worth))
+        count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
+        best = sorted(fits, key=worth, reverse=True)[:count]
+        totals = itertools.accumulate((sizes[key] for key in best), initial=stays)
+        next(totals)
+        streamed.difference_update(
+            key for key, total in zip(best, totals, strict=True) if total <= room
+        )
 
 
 def fill(
@@ -109,13 +118,15 @@ def fill(
     sizes, left, found = sizes_bytes(known), {*streamed}, []
     rows = [row for row in _rows(known, rate) if row[0] in left]
     cycles = _cycles(rows, computed, room - _stays(sizes, left))
-    for key in sorted(streamed):
-        tried = left - {key}
-        fewer = [row for row in rows if row[0] != key]
+    in_order_of_use, count = sorted(streamed), -(-len(streamed) // ONE_BY_ONE)
+    for at in range(0, len(in_order_of_use), max(count, 1)):
+        keys = in_order_of_use[at : at + count]
+        tried = left.difference(keys)
+        fewer = [row for row in rows if row[0] in tried]
         now = _cycles(fewer, computed, room - _stays(sizes, tried))
         if now is not None and (cycles is None or now <= cycles):
             left, rows, cycles = tried, fewer, now
-            found.append(key)
+            found += keys
     return found
 
 
