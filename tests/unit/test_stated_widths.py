@@ -18,17 +18,30 @@ from myoedge.quantization.scales import QuantGraph
 WINDOWS = np.random.default_rng(7).standard_normal((16, 1, 4, 20)).astype(np.float32)
 
 
+class Gate(nn.Module):
+    """Products by channel, maxima and averages of windows, a mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slopes = nn.PReLU(8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.slopes(x) * x.amax(2, keepdim=True) - 0.5 * x
+        x = nn.functional.max_pool1d(x, 3, 2) * torch.sigmoid(nn.functional.avg_pool1d(x, 3, 2))
+        return x.mean(2)
+
+
 class Small(nn.Module):
-    """A convolution, a depthwise one, a head."""
+    """A convolution, a depthwise one, a gate, a head."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.depth = nn.Conv1d(4, 8, 3, padding=1), nn.Conv1d(8, 8, 3, groups=8)
-        self.head = nn.Linear(8, 5)
+        self.gate, self.head = Gate(), nn.Linear(8, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.depth(torch.relu(self.stem(x)))
-        return torch.softmax(self.head(torch.tanh(x).mean(2)), -1)
+        return torch.softmax(self.head(self.gate(x)), -1)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +88,7 @@ def test_a_layer_has_the_bits_that_its_rule_says(
 
 def test_what_is_built_computes_the_same_on_the_chip(model: Path, tmp_path: Path) -> None:
     """A simulated inference that differs from the reference is an error."""
-    rules = '"stem" = { activations = 16 }\n"depth" = { weights = 16 }'
+    rules = "\n".join(f'"{path}" = {{ activations = 16 }}' for path in ("stem", "depth", "gate*"))
     found = myoedge.build(
         model,
         calib={"x": WINDOWS},
@@ -84,8 +97,11 @@ def test_what_is_built_computes_the_same_on_the_chip(model: Path, tmp_path: Path
         simulate=True,
     )
     assert found.report["cycles"]["source"] == "simulated"
-    kinds = {row["name"]: row["weight_dtype"] for row in found.report["layers"]}
-    assert list(kinds.values()).count("int16") >= 2
+    kinds = [
+        row["dtype"] for row in found.report["layers"] if row["op"] not in ("softmax", "linear")
+    ]
+    assert len(kinds) >= 9
+    assert set(kinds) == {"int16"}
 
 
 def test_what_has_no_kernel_of_16_bits_is_refused(model: Path, tmp_path: Path) -> None:

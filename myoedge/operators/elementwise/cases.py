@@ -20,7 +20,7 @@ CHAINS: tuple[Chain, ...] = (
 
 def binary(op: str, d: Draw) -> DrawnUse:
     shapes, common = d.broadcast(1, 5), d.common(2, act=True)
-    may = limited(common["act"]) and op != "mul"
+    may = limited(common["act"]) or op == "mul"
     int16 = d.pick([(), (), (0,), (1,), (0, 1)]) if may else ()
     text = f"torch.{op}(x0, x1)"
     return DrawnUse(op, {}, shapes, text, int16=int16, slack=term_slack, **common)

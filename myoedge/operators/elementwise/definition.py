@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import (
@@ -117,8 +117,24 @@ SUB = register(
 )
 
 
+def mul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """One factor for the product of both less their zero points."""
+    a, b = params = inputs.params(0), inputs.params(1)
+    types = zip(("a_wide", "b_wide", "y_wide"), (*params, inputs.target), strict=True)
+    wide = {name: int(q.element_type == INT16) for name, q in types}
+    reach_a, reach_b = (255 if q.element_type == INT8 else q.reach for q in (a, b))
+    found = product_requant(inputs, bound=reach_a * reach_b)
+    return replace(found, scalars={**found.scalars, **(wide if any(wide.values()) else {})})
+
+
+def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    if "y_wide" in step.integers.scalars:
+        return flat.wide_product(step, engine)
+    return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", *REQUANT))
+
+
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8, broadcast -> int8."""
+    """a, b int8 or int16, broadcast -> int8 or int16."""
     acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
     return step.requantize(acc)
 
@@ -129,10 +145,10 @@ MUL = register(
         doc="product of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a * b),
         integer=mul_integer,
-        quantize=partial(product_requant, bound=255 * 255),
-        kernels=on_cluster(
-            partial(flat.pair, kernel="me_mul_s8", numbers=("a_zero", "b_zero", *REQUANT))
-        ),
+        quantize=mul_quantize,
+        kernels=on_cluster(mul_in_tiles),
+        accepts_int16=always,
+        emits_int16=limited,
     )
 )
 

@@ -142,7 +142,24 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
 
 
 def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
+    """16 bits among two operands and their sum."""
+    numbers = ("a_mult", "b_mult", "offset", "shift")
+    op = {**{name: step[name] for name in numbers}, "low": step.low, "high": step.high}
+    return replace(
+        _wide_pair(step, engine, "me_add_s16", op),
+        nine_cores=engine.control_core,
+    )
+
+
+def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """16 bits among two operands and their product."""
+    numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
+    op = {**{name: step[name] for name in numbers}, **scale_fields(step)}
+    return _wide_pair(step, engine, "me_mul_s16", op)
+
+
+def _wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
+    """Two operands, of which some may have 16 bits: rows of both, each `a_row`, `b_row` further."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
@@ -157,22 +174,17 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
         replace(_read(name, i, loops, dims), itemsize=1 + step[f"{name}_wide"])
         for i, name in enumerate("ab")
     )
-    numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
+    widths = {name: step[name] for name in ("a_wide", "b_wide", "y_wide")}
+    once = {f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")}
     return TiledKernel(
-        function="me_add_s16",
+        function=function,
         axes=axes,
         split=(f"i{max(last - 1, 0)}",),
         unit_axes=tuple(f"i{d}" for d in range(last - 1)),
-        operands=(*reads, y),
-        op={
-            **{name: step[name] for name in numbers},
-            "low": step.low,
-            "high": step.high,
-            **{f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")},
-        },
+        operands=(*reads, *table_operand(step), y),
+        op={**widths, **op, **once},
         tile=lambda regions: _wide_tile(regions, loops),
         work=work,
-        nine_cores=engine.control_core,
     )
 
 

@@ -61,6 +61,7 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
+    "me_mul_s16": KernelCost(24.0, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
     "me_table_s16": KernelCost(37.5, 240, 600),
     "me_affine_s8": KernelCost(12.5, 235, 350),
