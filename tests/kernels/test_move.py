@@ -15,7 +15,7 @@ from myoedge.operators.elementwise.tiling import merged
 from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 
-KERNELS = ("me_copy_s8", "me_transpose_s8")
+KERNELS = ("me_copy_s8", "me_transpose_s8", "me_transpose_s16")
 
 
 def permute_case(
@@ -27,6 +27,16 @@ def permute_case(
     data = blob(x, shift=shift)
     numbers = (2, data.starts[0], 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
     return Case(f"permute {shape} {perm} +{shift}", numbers, data.data, y)
+
+
+def halves_case(rng: np.random.Generator, shape: Shape, perm: tuple[int, ...]) -> Case:
+    """A permutation of int16."""
+    x = draw_bytes(rng, (*shape, 2)).view(np.int16).reshape(shape)
+    y = np.ascontiguousarray(x.transpose(perm))
+    loops = merged(y.shape, [tuple(strides(shape)[axis] for axis in perm)])
+    data = blob(x)
+    numbers = (3, data.starts[0], 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
+    return Case(f"halves {shape} {perm}", numbers, data.data, y.ravel().view(np.int8))
 
 
 def strided_case(rng: np.random.Generator, shape: Shape, cuts: tuple[slice, ...]) -> Case:
@@ -78,6 +88,7 @@ PERMUTES: tuple[tuple[Shape, tuple[int, ...]], ...] = (
 def every_case() -> list[Case]:
     rng = np.random.default_rng(31)
     cases = [permute_case(rng, *p, shift) for p in PERMUTES for shift in (0, 1)]
+    cases += [halves_case(rng, *p) for p in PERMUTES if math.prod(p[0]) <= 8192]
     for shape, cuts in (
         ((9, 20), (slice(1, 9, 2), slice(3, 18, 3))),
         ((50,), (slice(None, None, -1),)),
