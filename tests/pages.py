@@ -29,7 +29,15 @@ COLUMNS = (
         "dtype",
         "in_dtypes",
     ],
-    *["weight_dtype", "macs", "cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"],
+    *[
+        "weight_dtype",
+        "weight_bits",
+        "macs",
+        "cycles",
+        "cycles_compute",
+        "cycles_dma",
+        "macs_per_cycle",
+    ],
     *["energy_uj", "energy_low_uj", "energy_high_uj", "instructions"],
     *(f"{cause}_percent" for cause in CAUSES),
     *[

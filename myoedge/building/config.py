@@ -79,11 +79,11 @@ class TargetTable:
 class LayerTable:
     """[quant] "pattern": what differs for matching layers.
 
-    weights       their scales, or their bits, with a scale per channel
+    weights       their scales, or their bits, 2 to 8 or 16, with a scale per channel
     activations   bits of results; 8: as the whole network's accuracy asks
     """
 
-    weights: Literal["per_channel", "per_tensor", 8, 16] = "per_channel"
+    weights: Literal["per_channel", "per_tensor"] | int = "per_channel"
     activations: Literal[8, 16] = 8
     method: Method | None = None
     percentile: float = 99.99
@@ -236,7 +236,9 @@ def _check_numbers(config: Config, name: str) -> None:
     for x in not_negative.values():
         if isinstance(x, str):
             seconds(x)
+    bits = [rule.weights for rule in config.quant.values() if isinstance(rule.weights, int)]
     checks = [
+        ("bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)),
         ("percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)),
         ("calib.samples must be at least 1", config.calib.samples >= 1),
         ("calib.holdout must be 0 to 0.9", 0.0 <= config.calib.holdout <= 0.9),

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from myoedge.building.config import Config
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS
 from myoedge.operators.kernel import EngineChoice
 from myoedge.plan.l1.layer_kernels import accelerator_gain
 from myoedge.quantization.calibrate import Observer
@@ -24,9 +26,28 @@ def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     for pattern, table in settings.quant.items():
         observer = Observer(table.method, table.percentile) if table.method else None
         scales = "per_tensor" if table.weights == "per_tensor" else "per_channel"
-        bits = table.weights if isinstance(table.weights, int) else 8
+        bits = table.weights if isinstance(table.weights, int) else None
+        if bits is not None and bits < INT8.bits:
+            _check_weights(graph, pattern)
         rules.append(LayerRule(pattern, scales, observer, bits, table.activations))
     return tuple(rules)
+
+
+def _check_weights(graph: Graph, pattern: str) -> None:
+    """Errors: E233 a pattern for bits of weights that matches no layer that has such weights."""
+    has_weights = [node for node in graph.nodes if OPS[node.op].multiplicands is not None]
+    if any(matches(pattern, node) for node in has_weights):
+        return
+    found = sorted({node.op for node in graph.nodes if matches(pattern, node)})
+    facts = {"needs": "conv, linear, or a recurrent layer", "has": ", ".join(found)}
+    paths = [o.path for node in has_weights for o in node.origin if o.path]
+    tries = [f'[quant] "{path}" = {{ weights = 4 }}' for path in paths[:1]]
+    raise MyoedgeError(
+        "E233",
+        f'[quant] "{pattern}" matches no layer whose weights may have few bits',
+        facts,
+        tries,
+    )
 
 
 def engine_rules(

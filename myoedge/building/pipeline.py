@@ -40,6 +40,7 @@ from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
+from myoedge.quantization.few_bits import with_few_bits
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
 from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Aim, Choice, refine_precision
@@ -158,6 +159,7 @@ def run_quantize(options: Options) -> Quantized:
         graph = model.graph
         if options.reuse is not None:
             graph = with_params_of(graph, options.reuse, rules)
+        graph = with_few_bits(graph, data.inputs, rules)
         usual = EngineChoice(options.engine, f"--engine {options.engine}")
         engines = engine_rules(model.graph, settings, options.chip, usual)
         on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class ConstantFormat:
     has the integers.
 
     scale, zero_point   one of each, or as many as the constant has indices along `axis`
+    integers   the q that are chosen for floats that lie between steps, of the constant's shape;
+               None: the floats are on the steps
     """
 
     scale: tuple[float, ...]
@@ -25,6 +27,7 @@ class ConstantFormat:
     low: int
     high: int
     axis: int = 0
+    integers: Array | None = field(default=None, compare=False, repr=False)
 
     @property
     def params(self) -> QuantParams | None:
@@ -45,6 +48,8 @@ class ConstantFormat:
         """value float32 [...] -> int64 q - zero_point [...]; None where these floats are others."""
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
+        if self.integers is not None:
+            return self.integers.astype(np.int64) - self._along(self.zero_point, self.integers)
         scale, zero = self._along(self.scale, value), self._along(self.zero_point, value)
         steps = np.rint(value.astype(np.float64) / scale)
         inside = np.all((self.low <= steps + zero) & (steps + zero <= self.high))

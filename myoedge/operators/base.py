@@ -17,6 +17,8 @@ from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
 from myoedge.operators.kernel import FASTEST, Dim, EngineChoice, Kernel
 
+WEIGHT_BITS_MIN = 2
+
 
 @dataclass(frozen=True, slots=True)
 class LoopNest:
@@ -133,6 +135,15 @@ class QuantizedNode:
         """Element type of stored weights."""
         return ElementType.of(self["weight"].dtype)
 
+    @property
+    def weight_bits(self) -> int:
+        """Bits of two's complement that stored weights need, at least 2; 16 of int16."""
+        if self.weight_type != INT8:
+            return self.weight_type.bits
+        weight = self["weight"]
+        low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
+        return max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
+
     def requantize(self, acc: Array) -> Array:
         """int32 accumulators [..., channels] -> integers of the result, saturated at low, high."""
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
@@ -233,6 +244,8 @@ class OpDef:
     int16_result   whether results are int16 always
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
+    multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
+               `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
     """
@@ -265,6 +278,7 @@ class OpDef:
     int16_inputs: tuple[int, ...] = ()
     int16_result: bool = False
     int16_weights: Callable[[Array], Array] | None = None
+    multiplicands: Callable[..., Array] | None = None
     reads_indices: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
 

@@ -46,13 +46,14 @@ class LayerRule:
     """`[quant] "head.*" = {...}`: settings of the layers whose module path matches.
 
     weights       one scale "per_channel", or "per_tensor"
-    weight_bits   8, or 16     activations   bits of results: 16, or 8 where nothing else chooses 16
+    weight_bits   2 to 8, or 16; None: what other rules say, else 8
+    activations   bits of results: 16, or 8 where nothing else chooses 16
     """
 
     pattern: str
     weights: str = "per_channel"
     observer: Observer | None = None
-    weight_bits: int = 8
+    weight_bits: int | None = None
     activations: int = 8
 
     def matches(self, node: Node) -> bool:

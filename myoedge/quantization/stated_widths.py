@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors and weights that a rule of [quant] gives 16 bits."""
+"""Bits that rules of [quant] give tensors and weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import PRE, Graph, Node, Shape
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import has_table
 from myoedge.quantization.formats import (
@@ -28,7 +29,7 @@ class WidthRule(Protocol):
     @property
     def activations(self) -> int: ...
     @property
-    def weight_bits(self) -> int: ...
+    def weight_bits(self) -> int | None: ...
     def matches(self, node: Node) -> bool: ...
 
 
@@ -61,18 +62,29 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 def wide_weights(
     node: Node, shapes: Sequence[Shape], out: Shape, rules: Sequence[WidthRule]
 ) -> int:
-    """Bits of weights that the rules of a layer say, 8 without one.
+    """Bits that weights are stored in, 8 or 16.
 
-    Errors: E244 where its operator has no kernel with weights of 16 bits.
+    Errors: E244 where an operator has no kernel with weights of 16 bits.
     """
-    op = OPS[node.op]
-    for rule in rules:
-        if op.weights and rule.weight_bits == WIDE_BITS and rule.matches(node):
-            able = op.accepts_int16 if op.int16_weights is not None else None
-            if able is None or not able(node.attrs, shapes, out):
-                raise _no_kernel(rule, node, "weights", ())
-            return WIDE_BITS
-    return 8
+    op, rule = OPS[node.op], weight_rule(rules, node)
+    if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
+        return INT8.bits
+    able = op.accepts_int16 if op.int16_weights is not None else None
+    if able is None or not able(node.attrs, shapes, out):
+        raise _no_kernel(rule, node, "weights", ())
+    return WIDE_BITS
+
+
+def weight_rule(rules: Iterable[WidthRule], node: Node) -> WidthRule | None:
+    """The rule for the bits of a layer's weights: of those that match and name them the last."""
+    named = [rule for rule in rules if rule.weight_bits is not None and rule.matches(node)]
+    return named[-1] if named else None
+
+
+def weight_bits(rules: Iterable[WidthRule], node: Node) -> int:
+    """Bits of a layer's weights by its rule; 8 without one."""
+    rule = weight_rule(rules, node)
+    return INT8.bits if rule is None or rule.weight_bits is None else rule.weight_bits
 
 
 def _able(asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str]) -> list[str]:

@@ -243,6 +243,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "dtype": plan.quant.dtype(node.name),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "weight_dtype": None if weight is None else str(weight.dtype),
+        "weight_bits": None if weight is None else step.weight_bits,
         "macs": step_macs(plan.quant, step),
         **dict.fromkeys(MEASURED),
         "l1_bytes": None if tiling is None else tiling.l1_bytes,

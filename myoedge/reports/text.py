@@ -290,10 +290,18 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
         "cycles": _text(f"{cycles:,}" if cycles is not None else ""),
         "share": _text(wording.rough_percent(*fraction_of)),
         "MAC/cycle": _text(speed.rate(row["macs"], cycles)),
-        "weights": _text(wording.size(row["weights_bytes"]) if row["weights_bytes"] else ""),
+        "weights": _text(_weights(row)),
         "dB alone": _text(wording.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
         "dB so far": _text(wording.decibels(row["sqnr_db"], "")),
     }
+
+
+def _weights(row: dict[str, Any]) -> str:
+    """Size of a layer's weights, with their bits where these are fewer than 8."""
+    if not row["weights_bytes"]:
+        return ""
+    bits = row.get("weight_bits") or 8
+    return wording.size(row["weights_bytes"]) + (f", {bits} bits" if bits < 8 else "")
 
 
 def _notices(report: Report) -> Iterable[Text]:

@@ -179,5 +179,6 @@ CONV = register(
         accepts_int16=accepts_int16,
         emits_int16=emits_int16,
         int16_weights=EIGHT_BITS.rounded,
+        multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0),
     )
 )

@@ -148,6 +148,7 @@ LINEAR = register(
         accepts_int16=accepts_int16,
         emits_int16=_emits_int16,
         int16_weights=EIGHT_BITS.rounded,
+        multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
     )
 )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
 from myoedge.numerics.quant_params import QuantParams
@@ -39,6 +40,16 @@ def sigmoid(x: Array) -> Array:
 
 def time_order(attrs: Attrs, gates: Array) -> Array:
     return gates[::-1] if attrs["reverse"] else gates
+
+
+def states_before(steps: Callable[..., Iterator[tuple[Array, Array]]]) -> Callable[..., Array]:
+    """`multiplicands` of operators with these steps in floats: h before each."""
+
+    def vectors(attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
+        states = [h, *(state for state, _ in steps(attrs, gates, h, *others))]
+        return np.concatenate(states[:-1])[None]
+
+    return vectors
 
 
 def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
@@ -75,7 +86,11 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
     inner = replace(
-        inputs, input_params=(HIDDEN_PARAMS,), constants=(None, *constants), target=GATE_PARAMS
+        inputs,
+        input_params=(HIDDEN_PARAMS,),
+        constants=(None, *constants),
+        target=GATE_PARAMS,
+        formats=_second(inputs, 1 + len(bits)),
     )
     weights = quantize(inner)
     scalars = dict(weights.scalars)
@@ -88,6 +103,11 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return QuantizedParams(scalars, {**weights.arrays, **tables})
+
+
+def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
+    """The format of weights at a place among the inputs, for the second place."""
+    return {1: inputs.formats[index]} if index in inputs.formats else {}
 
 
 def relu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
@@ -119,6 +139,7 @@ def _plain_quantize(
         input_params=(y,),
         constants=(None, inputs.constant(2)),
         target=QuantParams(unit, 0, INT16),
+        formats=_second(inputs, 2),
     )
     weights, most = quantize(inner), -INT16_LIMITS[0]
     factors = {

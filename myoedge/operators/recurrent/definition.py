@@ -65,6 +65,7 @@ from myoedge.operators.recurrent.cells import (
     relu_quantize,
     relu_steps,
     sigmoid,
+    states_before,
     tanh_quantize,
     tanh_steps,
     time_order,
@@ -121,6 +122,10 @@ def plain_floats(
     for now in time_order(attrs, sums):
         h = np.asarray(function(now + h @ r.T))
         yield h, h
+
+
+RELU_FLOATS = partial(plain_floats, lambda sums: np.maximum(sums, 0.0))
+TANH_FLOATS = partial(plain_floats, np.tanh)
 
 
 def _all_steps(steps: FloatSteps) -> Callable[..., Array]:
@@ -225,6 +230,7 @@ GATES = register(
         out_dtype="int16",
         fixed_params=GATE_PARAMS,
         multiplies=True,
+        multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
         streaming_rule=beside_last,
         accepts_int16=accepts_int16,
         int16_weights=EIGHT_BITS.rounded,
@@ -261,6 +267,7 @@ LSTM = register(
         weights=(3,),
         fixed_params=HIDDEN_PARAMS,
         multiplies=True,
+        multiplicands=states_before(lstm_floats),
         streaming_rule=lstm_streaming_rule,
     )
 )
@@ -293,6 +300,7 @@ GRU = register(
         integer=all_steps(gru_steps),
         acc_bound=gru_bound,
         weights=(2, 3),
+        multiplicands=states_before(gru_floats),
         streaming_rule=gru_streaming_rule,
     )
 )
@@ -316,7 +324,8 @@ RNN_RELU = register(
         name="rnn_relu",
         kernels=ON_CORES,
         doc="h of every step of a plain recurrent layer with relu, one layer and direction",
-        real=_all_steps(partial(plain_floats, lambda sums: np.maximum(sums, 0.0))),
+        real=_all_steps(RELU_FLOATS),
+        multiplicands=states_before(RELU_FLOATS),
         integer=all_steps(relu_steps),
         quantize=relu_quantize,
         acc_bound=recurrent_bound,
@@ -331,7 +340,8 @@ RNN_TANH = register(
         RNN_RELU,
         name="rnn_tanh",
         doc="h of every step of a plain recurrent layer with tanh, one layer and direction",
-        real=_all_steps(partial(plain_floats, np.tanh)),
+        real=_all_steps(TANH_FLOATS),
+        multiplicands=states_before(TANH_FLOATS),
         integer=all_steps(tanh_steps),
         quantize=tanh_quantize,
         fixed_params=HIDDEN_PARAMS,

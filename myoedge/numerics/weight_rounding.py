@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of few bits: integers and scales with which sums of products change least.
+
+Sources: Frantar et al., GPTQ (2022): columns behind one make up for its error; Behdin et al.,
+QuantEase (2023): each column is rounded once more, for what all others have become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.weight_format import WeightFormat
+
+SHARES = np.arange(100, 38, -2) / 100.0  # of the largest weight, for the largest integer
+SWEEPS = 2
+DAMPING = 0.01  # of the mean square of an input, added to each
+SCARCITY = 0.1  # the same, for as many vectors as inputs: more where there are fewer vectors
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the vectors x that rows of weights are multiplied with.
+
+    squares   [C, C] x x^T     count   of vectors     largest   |x|
+    """
+
+    squares: Array
+    count: int
+    largest: float
+
+    @staticmethod
+    def of(vectors: Array) -> Moments:
+        """Of float64 vectors [n, C]."""
+        largest = float(np.abs(vectors).max(initial=0.0))
+        return Moments(vectors.T @ vectors, len(vectors), largest)
+
+    def __add__(self, other: Moments) -> Moments:
+        largest = max(self.largest, other.largest)
+        return Moments(self.squares + other.squares, self.count + other.count, largest)
+
+    @property
+    def damped(self) -> Array:
+        """`squares` with more on the diagonal, as few vectors say little of others; the unit
+        matrix where all are 0."""
+        taps = len(self.squares)
+        mean = float(np.trace(self.squares)) / taps
+        more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
+        return self.squares + np.eye(taps) * more
+
+
+def rounded_rows(
+    w: Array, blocks: Sequence[Moments], used: WeightFormat, least_scale: Array
+) -> tuple[Array, Array]:
+    """(int8 [K, C], float64 scales [K], float32 numbers) for float weights [K, C].
+
+    blocks        moments of the columns, so many at a time: these make up for each other's errors
+    least_scale   [K] that no scale may be below: of channels with a large bias
+    A row's sums differ least, over the vectors of the moments, from those of its floats.
+    """
+    w, ends = w.astype(np.float64), np.cumsum([len(block.squares) for block in blocks])[:-1]
+    squares, columns = [block.damped for block in blocks], np.split(w, ends, axis=1)
+    diagonal = np.concatenate([np.diag(block) for block in squares])
+    scale = _best_scale(w, diagonal, used.high, least_scale)
+    q = [_made_up(*block, scale, used.high) for block in zip(columns, squares, strict=True)]
+    parts = list(zip(q, columns, squares, strict=True))
+    for _ in range(SWEEPS):
+        scale = _fitted(parts, scale, least_scale)
+        for part in parts:
+            _sweep(*part, scale, used.high)
+    return np.concatenate(q, axis=1).astype(np.int8), scale
+
+
+def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
+    """Scale of each row with the least squared error of rounding to nearest.
+
+    weights   [C] of the columns' squared errors
+    """
+    largest, errors = np.abs(w).max(axis=1), []
+    scales = [_scale(share * largest / high, least) for share in SHARES]
+    for scale in scales:
+        q = np.clip(np.rint(w / scale[:, None]), -high, high)
+        errors.append(((q * scale[:, None] - w) ** 2) @ weights)
+    best = np.argmin(np.stack(errors), axis=0)
+    return np.asarray(np.stack(scales)[best, np.arange(len(w))])
+
+
+def _scale(scale: Array, least: Array) -> Array:
+    """Scales as float32 holds them; 1 where that is 0."""
+    kept = np.maximum(scale, least).astype(np.float32).astype(np.float64)
+    return np.where(kept > 0.0, kept, 1.0)
+
+
+def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
+    """Integers [K, C], column by column, those of the largest inputs first."""
+    order = np.argsort(-np.diag(squares), kind="stable")
+    inverse = np.linalg.inv(squares[np.ix_(order, order)])
+    factors = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    rest, q = w[:, order], np.zeros_like(w)
+    for i, column in enumerate(order):
+        q[:, column] = np.clip(np.rint(rest[:, i] / scale), -high, high)
+        error = (rest[:, i] - q[:, column] * scale) / factors[i, i]
+        rest[:, i + 1 :] -= np.outer(error, factors[i, i + 1 :])
+    return q
+
+
+def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
+    """Every column at its best for what the others are; changes q."""
+    gradient = (w - q * scale[:, None]) @ squares
+    for i in range(q.shape[1]):
+        best = np.rint(q[:, i] + gradient[:, i] / (squares[i, i] * scale))
+        step = np.clip(best, -high, high) - q[:, i]
+        moved = np.flatnonzero(step)
+        q[moved, i] += step[moved]
+        gradient[moved] -= np.outer(step[moved] * scale[moved], squares[i])
+
+
+def _fitted(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Array) -> Array:
+    """Scales with the least error for these integers; those of rows without any stay.
+
+    parts   (integers, real weights, squares) of the columns
+    """
+    own, both = np.zeros(len(scale)), np.zeros(len(scale))
+    for q, w, squares in parts:
+        products = q @ squares
+        own += (products * q).sum(axis=1)
+        both += (products * w).sum(axis=1)
+    fits = (own > 0.0) & (both > 0.0)
+    return _scale(np.where(fits, both / np.where(fits, own, 1.0), scale), least)

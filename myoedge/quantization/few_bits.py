@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of 2 to 7 bits: integers beside the float constants, rounded for calibration samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.numerics.element_type import INT8
+from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
+from myoedge.numerics.weight_rounding import Moments, rounded_rows
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import run_real
+from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.scales import LayerRule
+from myoedge.quantization.stated_widths import weight_bits
+
+ROUNDING_SAMPLES = 16
+BLOCK_TAPS = 1024  # columns of weights that make up for each other's errors
+INT8_STEPS = 255.0  # in a range of activations
+
+
+def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
+    """The graph with integers for the weights of layers whose rule asks for less than 8 bits.
+
+    Weights that the file has as integers stay. Floats stay too: SQNR is measured against them.
+    """
+    nodes = [node for node in graph.nodes if _has_few_bits(graph, node, rules)]
+    if not nodes:
+        return graph
+    moments = _moments(graph, samples, nodes)
+    formats = {
+        _weight(node): _format(graph, node, moments[_weight(node)], weight_bits(rules, node))
+        for node in nodes
+    }
+    return replace(graph, formats={**graph.formats, **formats})
+
+
+def _has_few_bits(graph: Graph, node: Node, rules: Sequence[LayerRule]) -> bool:
+    if OPS[node.op].multiplicands is None or weight_bits(rules, node) >= INT8.bits:
+        return False
+    return graph.is_const(_weight(node)) and _weight(node) not in graph.formats
+
+
+def _weight(node: Node) -> str:
+    return node.inputs[OPS[node.op].weights[0]]
+
+
+# By group of channels, and by block of taps.
+Sums = list[list[Moments]]
+
+
+def _moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
+    """By weight, over the samples."""
+    sums: dict[str, Sums] = {}
+    read = {name for node in nodes for name in node.inputs}
+    for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
+        values = {name: graph.constants[name] for name in read if graph.is_const(name)}
+
+        def keep(name: str, value: Array, to: dict[str, Array] = values) -> None:
+            if name in read:
+                to[name] = value
+
+        run_real(graph, sample, keep)
+        for node in nodes:
+            new = _moments_of(node, [values[name] for name in node.inputs])
+            sums[_weight(node)] = _added(sums.get(_weight(node), []), new)
+    return sums
+
+
+def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
+    """Of one run of a layer."""
+    vectors = OPS[node.op].multiplicands
+    assert vectors is not None
+    groups = vectors(node.attrs, *inputs).astype(np.float64)
+    starts = range(0, groups.shape[2], BLOCK_TAPS)
+    return [[Moments.of(group[:, at : at + BLOCK_TAPS]) for at in starts] for group in groups]
+
+
+def _added(sums: Sums, new: Sums) -> Sums:
+    if not sums:
+        return new
+    groups = zip(sums, new, strict=True)
+    return [[x + y for x, y in zip(*group, strict=True)] for group in groups]
+
+
+def _format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
+    """Integers and scales of a layer's weights."""
+    names, used = (
+        [node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs)],
+        WeightFormat(bits),
+    )
+    weight, *others = (graph.constants[name] for name in names)
+    bias = others[0].astype(np.float64) if others else np.zeros(len(weight))
+    rows = weight.reshape(len(groups), len(weight) // len(groups), -1)
+    parts = [
+        rounded_rows(w, blocks, used, _least_scale(b, blocks))
+        for w, b, blocks in zip(rows, bias.reshape(len(groups), -1), groups, strict=True)
+    ]
+    scale = np.concatenate([scale for _, scale in parts])
+    return ConstantFormat(
+        scale=tuple(scale.tolist()),
+        zero_point=(0,) * len(scale),
+        low=-used.high,
+        high=used.high,
+        integers=np.concatenate([q for q, _ in parts]).reshape(weight.shape),
+    )
+
+
+def _least_scale(bias: Array, blocks: Sequence[Moments]) -> Array:
+    """Scales [K] of weights below which biases would leave BIAS_MAX."""
+    largest = max(block.largest for block in blocks)
+    return np.abs(bias) * INT8_STEPS / (largest * BIAS_MAX) if largest else np.zeros(len(bias))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of 2 to 7 bits: scales and rounding, against exhaustive searches and plain rounding."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from myoedge.building.config import from_tables
+from myoedge.building.layer_rules import layer_rules
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node, Origin, Tensor
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.weight_format import WeightFormat
+from myoedge.numerics.weight_rounding import Moments, rounded_rows
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.few_bits import with_few_bits
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
+
+MINMAX = Observer("minmax")
+
+
+def correlated(seed: int, count: int, taps: int) -> Array:
+    """Vectors of which few directions hold most, as those of trained networks."""
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(count, taps)) * 2.0 ** -np.arange(taps)
+    return mixed @ rng.normal(size=(taps, taps)) + 0.5
+
+
+def error(w: Array, q: Array, scale: Array, x: Array) -> float:
+    return float(np.sum((x @ (w - q * scale[:, None]).T) ** 2))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 7])
+def test_sums_keep_more_than_with_rounding_to_nearest(bits: int) -> None:
+    """Of vectors that were not rounded for."""
+    x, w = correlated(bits, 600, 24), np.random.default_rng(bits).normal(size=(8, 24))
+    q, scale = rounded_rows(w, [Moments.of(x[:400])], WeightFormat(bits), np.zeros(8))
+    nearest = np.abs(w).max(axis=1) / WeightFormat(bits).high
+    plain = np.rint(w / nearest[:, None])
+    assert np.abs(q).max() <= 2 ** (bits - 1) - 1
+    assert error(w, q, scale, x[400:]) < 0.6 * error(w, plain, nearest, x[400:])
+
+
+def test_few_columns_are_nearly_as_good_as_the_best_integers_of_all() -> None:
+    """Every one of 7^4 rows of integers, at the scale that was chosen."""
+    x, w = correlated(3, 4000, 4), np.random.default_rng(3).normal(size=(5, 4))
+    q, scale = rounded_rows(w, [Moments.of(x)], WeightFormat(3), np.zeros(5))
+    every = np.array(list(itertools.product(range(-3, 4), repeat=4)))
+    for row, mine, step in zip(w, q, scale, strict=True):
+        errors = np.sum((x @ (row - every * step).T) ** 2, axis=0)
+        own = np.sum((x @ (row - mine * step)) ** 2)
+        assert own <= max(1.5 * errors.min(), float(np.sort(errors)[20]))
+
+
+def test_vectors_of_zeros_leave_the_nearest_integers() -> None:
+    w = np.array([[0.5, -1.0, 0.25], [0.0, 0.0, 0.0]])
+    q, scale = rounded_rows(w, [Moments.of(np.zeros((4, 3)))], WeightFormat(4), np.zeros(2))
+    assert np.abs(w - q * scale[:, None]).max() <= 0.5 * scale[0] * 1.01
+    assert not q[1].any()
+
+
+def test_blocks_of_columns_have_one_scale() -> None:
+    x, w = correlated(5, 300, 8), np.random.default_rng(5).normal(size=(3, 8))
+    blocks = [Moments.of(x[:, :5]), Moments.of(x[:, 5:])]
+    q, scale = rounded_rows(w, blocks, WeightFormat(4), np.zeros(3))
+    assert np.abs(w - q * scale[:, None]).max() < np.abs(w).max()
+    assert (q.shape, scale.shape, q.dtype) == ((3, 8), (3,), np.dtype(np.int8))
+
+
+def test_a_large_bias_keeps_the_scale_up() -> None:
+    w = np.full((1, 4), 1e-9)
+    _, scale = rounded_rows(w, [Moments.of(correlated(1, 20, 4))], WeightFormat(4), np.array([0.5]))
+    assert scale.tolist() == [0.5]
+
+
+# ---- networks
+
+SHAPES = {"x": (1, 9, 4), "conv": (1, 9, 6), "linear": (1, 9, 5)}
+
+
+def network() -> tuple[Graph, dict[str, Array]]:
+    """A convolution in two groups, and a linear layer behind it; and samples."""
+    rng = np.random.default_rng(0)
+    conv = {"stride": (1,), "dilation": (1,), "pads": ((1, 1),), "groups": 2}
+    nodes = (
+        Node("conv", ("x", "w", "b"), ("conv",), conv, (Origin("features.conv"),)),
+        Node("linear", ("conv", "v"), ("linear",), {}, (Origin("head"),)),
+    )
+    shapes = {"w": (6, 3, 2), "b": (6,), "v": (5, 6)}
+    constants = {x: rng.normal(size=n).astype(np.float32) for x, n in shapes.items()}
+    tensors = {name: Tensor(name, shape) for name, shape in SHAPES.items()}
+    samples = {"x": rng.normal(size=(20, *SHAPES["x"])).astype(np.float32)}
+    return Graph(("x",), ("linear",), nodes, tensors, constants), samples
+
+
+def quantized(bits: int, pattern: str = "*") -> tuple[QuantGraph, dict[str, Array]]:
+    graph, samples = network()
+    rules = (LayerRule(pattern, weight_bits=bits),)
+    few = with_few_bits(graph, samples, rules)
+    return quantize_graph(few, calibrate(graph, samples, MINMAX, "test"), rules), samples
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
+def test_networks_have_integers_of_so_many_bits_and_their_own_floats(bits: int) -> None:
+    q, _ = quantized(bits)
+    graph, _ = network()
+    assert [step.weight_bits for step in q.steps] == [bits, bits]
+    assert all(np.array_equal(q.graph.constants[x], w) for x, w in graph.constants.items())
+    assert q.digest == graph.digest
+
+
+def test_integers_are_those_of_the_sums_by_fractions() -> None:
+    """The head: each output within a step of what its integers and scales stand for."""
+    q, samples = quantized(4)
+    values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": samples["x"][0]}))
+    x, y, scales = q.params["conv"], q.params["linear"], q.graph.formats["v"].scale
+    for k, (row, scale) in enumerate(zip(q.steps[1]["weight"], scales, strict=True)):
+        pairs = zip(row.tolist(), values["conv"][0, 0].tolist(), strict=True)
+        total = sum(w * (v - x.zero_point) for w, v in pairs)
+        real = total * Fraction(x.scale) * Fraction(scale) / Fraction(y.scale) + y.zero_point
+        assert abs(values["linear"][0, 0, k] - min(max(real, -128), 127)) <= Fraction(51, 100)
+
+
+def test_the_last_rule_that_names_bits_counts_and_8_are_as_ever() -> None:
+    graph, samples = network()
+    rules = (LayerRule("*", weight_bits=3), LayerRule("head", weight_bits=8), LayerRule("*"))
+    few = with_few_bits(graph, samples, rules)
+    assert few.formats.keys() == {"w"}
+    assert with_few_bits(graph, samples, rules[1:]) is graph
+
+
+def test_the_same_samples_give_the_same_integers() -> None:
+    first, again = quantized(3)[0], quantized(3)[0]
+    pairs = zip(first.steps, again.steps, strict=True)
+    assert all(np.array_equal(a["weight"], b["weight"]) for a, b in pairs)
+
+
+def test_what_a_convolution_multiplies_is_what_its_sums_are_of() -> None:
+    graph, samples = network()
+    node, w = graph.nodes[0], graph.constants["w"]
+    vectors = OPS["conv"].multiplicands
+    assert vectors is not None
+    groups = vectors(node.attrs, samples["x"][0], w)
+    sums = [x @ rows.T for x, rows in zip(groups, w.reshape(2, 3, -1), strict=True)]
+    bare = {**graph.constants, "b": np.zeros(6, np.float32)}
+    found: dict[str, Array] = {}
+    run_real(replace(graph, constants=bare), {"x": samples["x"][0]}, found.__setitem__)
+    assert np.allclose(np.concatenate(sums, axis=1), found["conv"][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("op", ["lstm", "gru", "rnn_relu"])
+def test_what_a_recurrent_layer_multiplies_is_h_before_every_step(op: str) -> None:
+    units, gates = 3, {"lstm": 4, "gru": 3, "rnn_relu": 1}[op]
+    rng, attrs = np.random.default_rng(1), {"reverse": True, "reset_first": False}
+    states = [rng.normal(size=(2, units)) for _ in range(2 if op == "lstm" else 1)]
+    weights = [rng.normal(size=(gates * units, units))]
+    weights += [rng.normal(size=gates * units)] if op == "gru" else []
+    inputs = (rng.normal(size=(5, 2, gates * units)), *states, *weights)
+    vectors = OPS[op].multiplicands
+    assert vectors is not None
+    steps = OPS[op].real(attrs, *inputs)[::-1]  # in the order of the steps
+    wanted = np.concatenate([states[0], *steps[:-1]])
+    assert np.array_equal(vectors(attrs, *inputs)[0], wanted)
+
+
+# ---- [quant]
+
+
+def test_bits_of_a_rule_are_those_of_myoedge_toml() -> None:
+    settings = from_tables({"quant": {"head": {"weights": 4}, "*": {"weights": "per_tensor"}}}, "t")
+    head, rest = layer_rules(network()[0], settings)
+    assert (head.weight_bits, head.weights) == (4, "per_channel")
+    assert (rest.weight_bits, rest.weights) == (None, "per_tensor")
+
+
+@pytest.mark.parametrize("bits", [0, 1, 9, 15, -4])
+def test_other_numbers_of_bits_are_refused(bits: int) -> None:
+    with pytest.raises(MyoedgeError, match="bits of weights must be 2 to 8"):
+        from_tables({"quant": {"head": {"weights": bits}}}, "myoedge.toml")
+
+
+def test_a_pattern_without_such_weights_is_refused_and_the_advice_works() -> None:
+    graph, _ = network()
+    relu = Node("table", ("linear",), ("relu",), {"chain": ()}, (Origin("act"),))
+    graph = replace(graph, nodes=(*graph.nodes, relu))
+    with pytest.raises(MyoedgeError, match="matches no layer whose weights") as raised:
+        layer_rules(graph, from_tables({"quant": {"act": {"weights": 4}}}, "t"))
+    assert raised.value.code == "E233"
+    tables = tomllib.loads(raised.value.notice.tries[0].replace("[quant] ", "quant."))
+    assert layer_rules(graph, from_tables(tables, "t"))[0].weight_bits == 4
