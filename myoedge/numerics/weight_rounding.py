@@ -34,7 +34,7 @@ class Moments:
 
     @staticmethod
     def of(vectors: Array) -> Moments:
-        """Of float64 vectors [n, C]."""
+        """Moments of float64 vectors [n, C]."""
         largest = float(np.abs(vectors).max(initial=0.0))
         return Moments(vectors.T @ vectors, len(vectors), largest)
 

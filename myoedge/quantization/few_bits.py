@@ -74,7 +74,7 @@ def _moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str,
 
 
 def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
-    """Of one run of a layer."""
+    """Moments of one run of a layer."""
     vectors = OPS[node.op].multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, *inputs).astype(np.float64)
