@@ -10,9 +10,20 @@ from typing import NamedTuple
 from myoedge.building.config import decibels
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
-from myoedge.quantization.refinement import ACCURATE_DB, AIM_DB, UNLIMITED, Aim, Choice
+from myoedge.quantization.refinement import (
+    ACCURATE_DB,
+    AIM_DB,
+    NEARLY_FREE,
+    UNLIMITED,
+    USUAL_AIM,
+    Aim,
+    Choice,
+)
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
+
+ACCURATE = Aim(ACCURATE_DB, allowances=UNLIMITED)
+POLISHED = Aim(ACCURATE_DB, allowances=NEARLY_FREE)  # of networks that keep AIM_DB as they are
 
 
 class Refined(NamedTuple):
@@ -71,12 +82,12 @@ def refined(
     needs    dB by output
     A last time more is asked of the samples that choose: as much as the others keep less.
     """
-    usual = Aim(ACCURATE_DB, allowances=UNLIMITED) if accurate else Aim()
+    usual = (ACCURATE,) if accurate else (USUAL_AIM, POLISHED)
     tried, more_db = list[Refined](), 0.0
-    for aim in (usual, _aim(needs, 0.0), None):
-        if aim is None and not more_db:  # the same network again
+    for aims in (usual, (_aim(needs, 0.0),), ()):
+        if not aims and not more_db:  # the same network again
             break
-        found = refine(aim or _aim(needs, more_db))
+        found = _first_tried(refine, aims or (_aim(needs, more_db),))
         judged = judge(found.network)
         tried.append(found._replace(fidelity=judged))
         if not missing_db(needs, judged):
@@ -89,6 +100,13 @@ def without_room(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     """Remedies of a network that its memories have no room for: none is kept."""
     noted = (replace(x, remedy=f"{x.remedy}, too large for the memories") for x in choices)
     return tuple(replace(choice, is_kept=False) for choice in noted)
+
+
+def _first_tried(refine: Callable[[Aim], Refined], aims: Sequence[Aim]) -> Refined:
+    """The network by the first aim that it misses; as it is where it misses none."""
+    tried = (refine(aim) for aim in aims)
+    found = next(tried)
+    return found if found.choices else next((x for x in tried if x.choices), found)
 
 
 def _aim(needs: Mapping[str, float], more_db: float) -> Aim:

@@ -32,6 +32,7 @@ AIM_DB = 25.0  # SQNR of every output
 ACCURATE_DB = 30.0  # the same with --accurate
 MARGIN_DB = 3.0  # that samples outside the calibration set may lose
 TRIAL_SAMPLES = 8  # for the SQNR of a quantised network
+LEAST_GAIN_DB = 0.5  # of a remedy that misses the aim: less may be another choice of samples
 CHEAP_SHARE = 0.01  # of the network's cycles
 TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
 
@@ -49,6 +50,7 @@ class Allowance:
 
 USUAL = (Allowance(0.15, math.inf), Allowance(0.40, AIM_DB))
 UNLIMITED = (Allowance(math.inf, math.inf),)
+NEARLY_FREE = (Allowance(0.015, math.inf),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,11 @@ class Trial:
         """Largest noise relative to its limit: above 1 an output misses its aim."""
         return float((self.noise / limits).max(initial=0.0))
 
+    def is_better(self, other: Trial, limits: Array) -> bool:
+        """Whether this network alone reaches the aim, or is LEAST_GAIN_DB nearer to it."""
+        mine, others = self.excess(limits), other.excess(limits)
+        return mine <= 1.0 < others or mine * 10 ** (LEAST_GAIN_DB / 10) <= others
+
     @property
     def worst_db(self) -> float:
         """Decibels of what is worst; infinite without noise."""
@@ -164,7 +171,7 @@ def refine_precision(
     if graph is not network.graph:  # costs no cycles, or next to none
         other = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
         even = _tried(other, few)
-        is_kept = even.excess(limits) < trial.excess(limits)
+        is_kept = even.is_better(trial, limits)
         choices.append(Choice("equalization", even.worst_db, 0.0, is_kept))
         trial = even if is_kept else trial
     for best, choice in _with_int16(trial, few, rules, aim, cycles):
@@ -206,9 +213,11 @@ def _with_int16(
     for allowance in aim.allowances:
         if best.excess(limits) <= 1.0 or best.worst_db >= allowance.below_db:
             return
-        most_cycles = allowance.share * total_cycles
+        before, most_cycles = best, allowance.share * total_cycles
         for trial in _trials(search, last, first, most_cycles):
-            best, last = min(best, trial, key=lambda x: x.excess(limits)), trial
+            best, last = trial if trial.is_better(best, limits) else best, trial
+        if best is before is not start:  # as the choice before says
+            continue
         share = best.more_cycles / max(total_cycles, 1.0)
         yield best, Choice("16 bits", best.worst_db, share, best is not start, _int16(best.network))
 
