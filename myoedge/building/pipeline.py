@@ -29,7 +29,7 @@ from myoedge.building.loading import (
     is_random,
     load_model,
 )
-from myoedge.building.precision import Refined, needs_db, refined, without_room
+from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
 from myoedge.errors import MyoedgeError, Notice, raised
 from myoedge.frontend.detect import sniff
 from myoedge.frontend.refusals import EXPORT_LINES
@@ -43,7 +43,7 @@ from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import with_few_bits
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
-from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Aim, Choice, refine_precision
+from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
@@ -174,21 +174,8 @@ def run_quantize(options: Options) -> Quantized:
         network, fidelity = within_sqnr(cores, network, choosing, options.reuse, known)
         judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
         if options.reuse is None:  # else what the older build chose stays
-            observer = cores.calibration.observer
-
-            def again(equalized: Graph) -> Calibration:
-                return calibrated(equalized, [observer])[0]
-
-            def refine(aim: Aim) -> Refined:
-                found = refine_precision(network, fidelity, choosing, again, cycles, rules, aim)
-                if found.network is network:
-                    return Refined(network, fidelity, found.choices)
-                better = found.network
-                tried = Refined(*within_sqnr(better, on_engines(better), choosing), found.choices)
-                if options.fits(tried.network):
-                    return tried
-                return Refined(network, fidelity, without_room(found.choices))
-
+            means = Means(choosing, calibrated, cycles, on_engines, options.fits, rules)
+            refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
             accurate = options.accurate or settings.calib.accurate
             network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
         else:

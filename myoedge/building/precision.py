@@ -4,23 +4,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from myoedge.building.config import decibels
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.quantization.calibrate import Calibration, Observer, Samples
+from myoedge.quantization.engines import within_sqnr
+from myoedge.quantization.mixed_precision import Cycles
 from myoedge.quantization.refinement import (
     ACCURATE_DB,
     AIM_DB,
+    LEAST_GAIN_DB,
     NEARLY_FREE,
     UNLIMITED,
     USUAL_AIM,
     Aim,
     Choice,
+    Refinement,
+    refine_precision,
 )
-from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import Fidelity
+from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.sqnr import Fidelity, measure
 
 ACCURATE = Aim(ACCURATE_DB, allowances=UNLIMITED)
 POLISHED = Aim(ACCURATE_DB, allowances=NEARLY_FREE)  # of networks that keep AIM_DB as they are
@@ -96,10 +102,67 @@ def refined(
     return min(tried, key=lambda x: missing_db(needs, x.fidelity))
 
 
+@dataclass(frozen=True)
+class Means:
+    """Means of refining a network.
+
+    samples      that choose
+    calibrated   graph, observers -> a calibration for each
+    cycles       estimate of a layer
+    on_engines   network -> the same with integers for accelerators
+    fits         whether the memories have room for a network
+    """
+
+    samples: Samples
+    calibrated: Callable[[Graph, Sequence[Observer]], list[Calibration]]
+    cycles: Cycles
+    on_engines: Callable[[QuantGraph], QuantGraph]
+    fits: Callable[[QuantGraph], bool]
+    rules: Sequence[LayerRule]
+
+
+def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim) -> Refined:
+    """A network refined for an aim, with its SQNR for the samples that choose.
+
+    other   the network with ranges by another observer: where the aim is missed, it is refined too
+    Of the two the better one is kept; neither where the memories have no room for it.
+    """
+    found = _refinement(start.network, start.fidelity, means, aim)
+    if other is not None and found.missing_db:
+        fidelity = measure(other, means.samples, layers=False)
+        again = _refinement(other, fidelity, means, aim)
+        is_better = again.missing_db + LEAST_GAIN_DB <= found.missing_db
+        name = f"ranges by {other.calibration.observer.method}"
+        ranges = Choice(name, fidelity.worst_judged_db or 0.0, 0.0, is_better)
+        kept, left = (again, found) if is_better else (found, again)
+        choices = (*map(_left, left.choices), ranges, *kept.choices)
+        found = replace(kept, choices=choices)
+    if found.network is start.network:
+        return start._replace(choices=found.choices)
+    better = within_sqnr(found.network, means.on_engines(found.network), means.samples)
+    if means.fits(better[0]):
+        return Refined(*better, found.choices)
+    return start._replace(choices=without_room(found.choices))
+
+
+def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim) -> Refinement:
+    observer = network.calibration.observer
+
+    def calibrated(graph: Graph) -> Calibration:
+        return means.calibrated(graph, [observer])[0]
+
+    given = (means.samples, calibrated, means.cycles, means.rules, aim)
+    return refine_precision(network, fidelity, *given)
+
+
+def _left(choice: Choice) -> Choice:
+    return replace(choice, is_kept=False)
+
+
 def without_room(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     """Remedies of a network that its memories have no room for: none is kept."""
     noted = (replace(x, remedy=f"{x.remedy}, too large for the memories") for x in choices)
-    return tuple(replace(choice, is_kept=False) for choice in noted)
+    return tuple(map(_left, noted))
 
 
 def _first_tried(refine: Callable[[Aim], Refined], aims: Sequence[Aim]) -> Refined:

@@ -159,20 +159,27 @@ def picked_candidates(
     Greedy: the next one removes most noise of what is furthest above its limit, for its cycles.
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
-    while np.any(noise > limits):
-        worst = int((noise / limits).argmax())
-        least = LEAST_NOISE_SHARE * noise[worst]
-        worthwhile = [
-            c for c in candidates_left if c.noise[worst] >= least and c.cost_cycles <= most_cycles
-        ]
-        if not worthwhile:
-            break
-        pick = max(worthwhile, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
+    while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):
+        row, found = worthwhile
+        pick = max(found, key=lambda c: float(c.noise[row]) / c.cost_cycles)
         candidates_left.remove(pick)
         picked.append(pick)
         most_cycles -= pick.cost_cycles
         noise = np.maximum(noise - pick.noise, 0.0)
     return picked
+
+
+def _worthwhile(
+    candidates: Sequence[Candidate], noise: Array, limits: Array | float, most_cycles: float
+) -> tuple[int, list[Candidate]] | None:
+    """The judged tensor furthest above its limit that candidates could help, and these."""
+    over = noise / limits
+    for row in sorted(np.flatnonzero(over > 1.0), key=lambda row: -float(over[row])):
+        least = LEAST_NOISE_SHARE * noise[row]
+        found = [c for c in candidates if c.noise[row] >= least and c.cost_cycles <= most_cycles]
+        if found:
+            return int(row), found
+    return None
 
 
 def noise_of(

@@ -24,11 +24,14 @@ class ObserverChoice:
 
     worst_db   dB of the worst output for the samples that chose, by method
     fidelity   of the network for all samples; None where these were not all run
+    other      the network by the observer that keeps most, where the first one stays; None where
+               that wins less than LEAST_GAIN_DB
     """
 
     network: QuantGraph
     worst_db: Mapping[str, float]
     fidelity: Fidelity | None = None
+    other: QuantGraph | None = None
 
 
 def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
@@ -60,11 +63,13 @@ def best_observer(
     every = measure_each(networks, few)
     found = [_worst_db(fidelity) for fidelity in every]
     best = max(range(len(found)), key=found.__getitem__)
-    chosen = best if found[best] >= max(found[0] + LEAST_GAIN_DB, enough_db) else 0
+    wins = found[best] >= found[0] + LEAST_GAIN_DB
+    chosen = best if wins and found[best] >= enough_db else 0
+    other = networks[best] if wins and not chosen else None
     methods = [calibration.observer.method for calibration in calibrations]
     has_all = all(len(few[name]) == len(given) for name, given in samples.items())
     fidelity = every[chosen] if has_all else None
-    return ObserverChoice(networks[chosen], dict(zip(methods, found, strict=True)), fidelity)
+    return ObserverChoice(networks[chosen], dict(zip(methods, found, strict=True)), fidelity, other)
 
 
 def _worst_db(fidelity: Fidelity) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
+from myoedge.operators.base import macs
 from myoedge.quantization.calibrate import Calibration, Samples, spread
 from myoedge.quantization.equalization import equalized
 from myoedge.quantization.joins import unlike_parts, with_copies
@@ -31,7 +32,8 @@ from myoedge.quantization.sqnr import Fidelity, judged_tensors, measure
 AIM_DB = 25.0  # SQNR of every output
 ACCURATE_DB = 30.0  # the same with --accurate
 MARGIN_DB = 3.0  # that samples outside the calibration set may lose
-TRIAL_SAMPLES = 8  # for the SQNR of a quantised network
+TRIAL_SAMPLES = (8, 64)  # at least and at most, for the SQNR of a quantised network
+TRIAL_MACS = 500_000_000  # of all samples, where more than the least are run
 LEAST_GAIN_DB = 0.5  # of a remedy that misses the aim: less may be another choice of samples
 CHEAP_SHARE = 0.01  # of the network's cycles
 TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
@@ -91,9 +93,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Refinement:
-    """A network, and what was tried to make it of another one."""
+    """A network, and what was tried to make it of another one.
+
+    missing_db   to the aim, of all judged tensors together
+    """
 
     network: QuantGraph
+    missing_db: float
     choices: tuple[Choice, ...] = ()
 
 
@@ -107,14 +113,15 @@ class Trial:
     more_cycles: float = 0.0
     chosen: tuple[Candidate, ...] = ()
 
-    def excess(self, limits: Array) -> float:
-        """Largest noise relative to its limit: above 1 an output misses its aim."""
-        return float((self.noise / limits).max(initial=0.0))
+    def missing_db(self, limits: Array) -> float:
+        """Decibels that are missing to the limits, of all judged tensors; 0 meets the aim."""
+        over = np.maximum(self.noise / limits, 1.0)
+        return float(np.sum(10 * np.log10(over)))
 
     def is_better(self, other: Trial, limits: Array) -> bool:
-        """Whether this network alone reaches the aim, or is LEAST_GAIN_DB nearer to it."""
-        mine, others = self.excess(limits), other.excess(limits)
-        return mine <= 1.0 < others or mine * 10 ** (LEAST_GAIN_DB / 10) <= others
+        """Whether this network alone meets the aim, or is LEAST_GAIN_DB nearer to it."""
+        mine, others = self.missing_db(limits), other.missing_db(limits)
+        return mine == 0.0 < others or mine + LEAST_GAIN_DB <= others
 
     @property
     def worst_db(self) -> float:
@@ -162,9 +169,9 @@ def refine_precision(
     Returns the network itself where it meets the aim, the best one found where none does.
     """
     limits = aim.limits(network)
-    if Trial(network, relative_noise(network, fidelity)).excess(limits) <= 1.0:
-        return Refinement(network)
-    few, choices = spread(samples, TRIAL_SAMPLES), list[Choice]()
+    if not Trial(network, relative_noise(network, fidelity)).missing_db(limits):
+        return Refinement(network, 0.0)
+    few, choices = spread(samples, _trial_samples(network)), list[Choice]()
     trial = _tried(network, few)
     apart = with_copies(network.graph, unlike_parts(network.graph, network.calibration.ranges))
     graph = equalized(apart, few)
@@ -177,7 +184,17 @@ def refine_precision(
     for best, choice in _with_int16(trial, few, rules, aim, cycles):
         trial = best
         choices.append(choice)
-    return Refinement(trial.network, tuple(choices))
+    return Refinement(trial.network, trial.missing_db(limits), tuple(choices))
+
+
+def _trial_samples(network: QuantGraph) -> int:
+    """Number of samples for a trial: many of a small network, whose few numbers scatter."""
+    graph, (least, most) = network.graph, TRIAL_SAMPLES
+    work = sum(
+        macs(node, [graph.shape(name) for name in node.inputs], graph.shape(node.name))
+        for node in graph.nodes
+    )
+    return max(least, min(most, TRIAL_MACS // max(work, 1)))
 
 
 def _tried(network: QuantGraph, samples: Samples, more_cycles: float = 0.0) -> Trial:
@@ -200,6 +217,11 @@ class _Search:
     cycles: Cycles
     candidates: Sequence[Candidate]
 
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of the network's outputs."""
+        return frozenset(self.start.network.graph.outputs)
+
 
 def _with_int16(
     start: Trial, samples: Samples, rules: Sequence[LayerRule], aim: Aim, cycles: Cycles
@@ -211,11 +233,13 @@ def _with_int16(
     search = _Search(start, samples, rules, limits, cycles, candidates)
     first = _cheap_outputs(search, CHEAP_SHARE * total_cycles)
     for allowance in aim.allowances:
-        if best.excess(limits) <= 1.0 or best.worst_db >= allowance.below_db:
+        if not best.missing_db(limits) or best.worst_db >= allowance.below_db:
             return
         before, most_cycles = best, allowance.share * total_cycles
         for trial in _trials(search, last, first, most_cycles):
             best, last = trial if trial.is_better(best, limits) else best, trial
+        if best is not before and not best.missing_db(limits):
+            best = _fewest(search, best)
         if best is before is not start:  # as the choice before says
             continue
         share = best.more_cycles / max(total_cycles, 1.0)
@@ -224,11 +248,11 @@ def _with_int16(
 
 def _cheap_outputs(search: _Search, most_cycles: float) -> list[Candidate]:
     """Outputs that cost next to nothing come first: few samples do not show their range."""
-    outputs, missed = set(search.start.network.graph.outputs), search.start.noise > search.limits
+    missed = search.start.noise > search.limits
     return [
         candidate
         for candidate in search.candidates
-        if outputs.intersection(candidate.names)
+        if search.outputs.intersection(candidate.names)
         and candidate.noise[missed].any()
         and candidate.cost_cycles <= most_cycles
     ]
@@ -238,17 +262,26 @@ def _trials(
     search: _Search, tried: Trial, first: Sequence[Candidate], most_cycles: float
 ) -> Iterator[Trial]:
     """Networks with 16 bits for more and more tensors, until noise is low enough or the cycles are
-    spent."""
+    spent. Outputs among them have 8 bits again where that is better: what is beyond their range was
+    saturated then."""
+    candidates = search.candidates
     for _ in range(TRIALS_MAX):
         chosen = tried.chosen or tuple(first)
-        left = [candidate for candidate in search.candidates if candidate not in chosen]
+        left = [candidate for candidate in candidates if candidate not in chosen]
         rest_cycles = most_cycles - tried.more_cycles
         picked = picked_candidates(left, tried.noise, search.limits, rest_cycles)
         if not picked and chosen == tried.chosen:
             return
         tried = _affordable(search, (*chosen, *picked), most_cycles)
+        inside = tuple(c for c in tried.chosen if not search.outputs.intersection(c.names))
+        if inside != tried.chosen:
+            bare = _affordable(search, inside, most_cycles)
+            if bare.missing_db(search.limits) < tried.missing_db(search.limits):
+                outputs = search.outputs
+                candidates = [c for c in candidates if not outputs.intersection(c.names)]
+                tried = bare
         yield tried
-        if tried.excess(search.limits) <= 1.0:
+        if not tried.missing_db(search.limits):
             return
 
 
@@ -266,6 +299,19 @@ def _affordable(search: _Search, chosen: tuple[Candidate, ...], most_cycles: flo
         else:
             low = count
         count = ceil_div(low + high, 2)
+
+
+def _fewest(search: _Search, trial: Trial) -> Trial:
+    """A network that meets the aim with 16 bits for as few of the candidates as do, in their order:
+    noise that was predicted adds up to more than there is."""
+    low, high = 0, len(trial.chosen)
+    while high - low > 1:
+        count = (low + high) // 2
+        fewer = _affordable(search, trial.chosen[:count], math.inf)
+        meets_aim = not fewer.missing_db(search.limits)
+        trial = fewer if meets_aim else trial
+        low, high = (low, count) if meets_aim else (count, high)
+    return trial
 
 
 def _widened(search: _Search, chosen: Sequence[Candidate]) -> QuantGraph:

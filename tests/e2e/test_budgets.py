@@ -257,7 +257,7 @@ def test_a_budget_of_one_output_is_kept_by_that_output(tmp_path: Path) -> None:
     first, last = built("").items()
     after = built(f"sqnr = {{ {last[0]} = {last[1] + 0.5:.1f} }}")
     assert after[last[0]] > last[1] + 0.4
-    assert after[first[0]] == first[1]
+    assert after[first[0]] >= first[1]  # of inputs of 16 bits it has its share
     with pytest.raises(myoedge.MyoedgeError) as error:
         built(f"sqnr = {{ {last[0]} = 90.0 }}")
     assert error.value.code == "E302"
