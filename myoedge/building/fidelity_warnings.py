@@ -9,11 +9,12 @@ from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import located
+from myoedge.quantization.accuracy import judges
 from myoedge.quantization.calibrate import constant_inputs
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import Fidelity, judges
+from myoedge.quantization.sqnr import Fidelity
 
 WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
 WEAK_OUTPUT_DB = 20.0  # noise is 1 % of the signal's power

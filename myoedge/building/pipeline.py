@@ -38,6 +38,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
+from myoedge.quantization.accuracy import accuracy
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import with_few_bits
@@ -47,7 +48,7 @@ from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
-from myoedge.quantization.sqnr import Fidelity, accuracy, measure
+from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 

@@ -238,7 +238,7 @@ def check_classes(labels: Array, graph: Graph) -> None:
 
     Lists of symbols are not judged (W202), so that no label is wrong for them.
     """
-    from myoedge.quantization.sqnr import class_axis, judges
+    from myoedge.quantization.accuracy import class_axis, judges
 
     if not judges(graph):
         return

@@ -20,9 +20,10 @@ from myoedge.operators.attention.definition import exp_table
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.quantization import files as store
+from myoedge.quantization.accuracy import accuracy
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import accuracy, measure, quantized_inputs
+from myoedge.quantization.sqnr import measure, quantized_inputs
 from myoedge.system.folder import to_json
 
 NO_BITS = 2.0**-11  # rounding up to 12 bits adds at most this share
