@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* Fields of `config`. Activations are unsigned bytes, weights signed bytes plus 128 in bit planes. */
+/* Fields of `config`. Activations are unsigned bytes, weights of b bits plus 2^(b - 1) in bit planes. */
 #define ME_NE16_WEIGHT_BITS(bits) ((uint32_t)(bits) - 1u)
 #define ME_NE16_NORMALISE (1u << 4)
 #define ME_NE16_MODE (3u << 5)

@@ -108,7 +108,7 @@ static int32_t start_scores(const attention *a, int32_t part)
 {
     const int32_t width = a->op.width;
     const me_ne16_outputs keys = {
-        .weights = a->k_planes, .k = a->op.keys, .inputs = width, .weight_bytes = 16,
+        .weights = a->k_planes, .k = a->op.keys, .inputs = width, .weight_bytes = 2, .weight_bits = 8,
     };
     me_ne16_job job = me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
     job.x = q_of(a, part);
@@ -123,7 +123,7 @@ static int32_t start_scores(const attention *a, int32_t part)
 static int32_t start_values(const attention *a, int32_t part)
 {
     const me_ne16_outputs columns = {
-        .weights = a->v_planes, .k = a->op.out_width, .inputs = a->filled, .weight_bytes = 16,
+        .weights = a->v_planes, .k = a->op.out_width, .inputs = a->filled, .weight_bytes = 2, .weight_bits = 8,
     };
     me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1);
     job.x = (const uint8_t *)scores_of(a, part);

@@ -47,7 +47,7 @@ static int32_t start_scores(const me_ne16_layer *layer, int32_t first, int32_t e
     const attention *a = layer->op;
     const int32_t width = a->work.op->width;
     const me_ne16_outputs keys = {
-        .weights = a->planes + first * groups_of(width), .k = end - first, .inputs = width, .weight_bytes = 16,
+        .weights = a->planes + first * groups_of(width), .k = end - first, .inputs = width, .weight_bytes = 2, .weight_bits = 8,
     };
     me_ne16_job job = me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
     job.x = a->q;
@@ -87,7 +87,7 @@ static int32_t start_values(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_attention_s8_tile *tile = tile_of(layer);
     const me_ne16_outputs columns = {
         .weights = a->planes + first * groups_of(tile->values), .k = end - first, .inputs = tile->values,
-        .weight_bytes = 16,
+        .weight_bytes = 2, .weight_bits = 8,
     };
     const uint32_t add = tile->first_value > 0 ? ME_NE16_STREAM_IN : 0;
     me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1 | add);

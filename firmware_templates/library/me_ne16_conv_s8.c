@@ -114,10 +114,10 @@ typedef struct {
 static filter_mode mode_of(int32_t way)
 {
     if (way == ME_NE16_FILTER)
-        return (filter_mode){ 0, 144, 2 };
+        return (filter_mode){ 0, 18, 2 };
     if (way == ME_NE16_DEPTHWISE_FILTER)
-        return (filter_mode){ ME_NE16_DEPTHWISE, 144, 2 };
-    return (filter_mode){ ME_NE16_1X1, 16, 0 };
+        return (filter_mode){ ME_NE16_DEPTHWISE, 18, 2 };
+    return (filter_mode){ ME_NE16_1X1, 2, 0 };
 }
 
 static int32_t program_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -161,7 +161,7 @@ __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, c
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,
             .scale_bytes = op->scale_bytes, .all_k = op->k, .first_k = tile->first_k, .k = conv->k,
-            .inputs = registers.reach ? op->conv.c : taps_of(&op->conv), .weight_bytes = registers.weight_bytes,
+            .inputs = registers.reach ? op->conv.c : taps_of(&op->conv), .weight_bytes = registers.weight_bytes, .weight_bits = op->weight_bits,
         },
     };
 }

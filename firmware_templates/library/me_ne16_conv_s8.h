@@ -19,10 +19,10 @@ enum { ME_NE16_FILTER, ME_NE16_DEPTHWISE_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS
 
 /* conv: scale.pre and all that belongs to scratch of me_conv_s8 is unused
  * copies_padding: windows are copied from a copy of the input with its padding
- * k: outputs of the whole layer; parameters: me_ne16_layer.h */
+ * k: outputs of the whole layer; weight_bits: of a weight, 2 to 8; parameters: me_ne16_layer.h */
 typedef struct {
     me_conv_s8_params conv;
-    int32_t way, copies_padding, k, scale_bytes;
+    int32_t way, copies_padding, k, scale_bytes, weight_bits;
     const uint8_t *parameters;
 } me_ne16_conv_s8_params;
 

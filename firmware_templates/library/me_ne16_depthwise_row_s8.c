@@ -22,6 +22,6 @@ void me_ne16_depthwise_row_s8(const me_ne16_depthwise_row_s8_params *op, const m
     me_ne16_layer layer = me_ne16_conv_layer(op, tile);
     layer.program = program_threes;
     layer.outputs.inputs = op->conv.c;
-    layer.outputs.weight_bytes = 144;
+    layer.outputs.weight_bytes = 18;
     me_ne16_run(&layer);
 }

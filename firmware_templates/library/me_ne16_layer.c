@@ -26,11 +26,11 @@ me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
     const uint32_t last_outputs = each ? last_inputs : last_of(out->k, 32);
     return (me_ne16_job){
         .weights = out->weights, .y_group = 32,
-        .weight_plane = 18, .weight_channel = (uint32_t)out->weight_bytes * inputs,
+        .weight_plane = 18, .weight_channel = (uint32_t)(out->weight_bytes * out->weight_bits) * inputs,
         .last_channels = last_outputs << 16 | last_inputs,
         .tiles_channels = outputs << 16 | inputs,
-        .weight_offset = -128,
-        .config = config | ME_NE16_WEIGHT_BITS(8) | ME_NE16_INT32 | ME_NE16_SIGNED,
+        .weight_offset = -(1 << (out->weight_bits - 1)),
+        .config = config | ME_NE16_WEIGHT_BITS(out->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
 }
 

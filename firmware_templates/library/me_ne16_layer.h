@@ -11,10 +11,11 @@
 /* Constants of the outputs first_k .. first_k + k - 1 of a layer of all_k outputs.
  * parameters: all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of a byte; unused where
  *             results are sums
- * inputs: channels that are read   weight_bytes: of an output and 16 inputs, of 16 channels if depthwise */
+ * inputs: channels that are read   weight_bytes: of a bit of an output and 16 inputs, of 16 channels if depthwise
+ * weight_bits: of a weight, 2 to 8 */
 typedef struct {
     const uint8_t *weights, *parameters;
-    int32_t scale_bytes, all_k, first_k, k, inputs, weight_bytes;
+    int32_t scale_bytes, all_k, first_k, k, inputs, weight_bytes, weight_bits;
 } me_ne16_outputs;
 
 typedef struct me_ne16_layer me_ne16_layer;

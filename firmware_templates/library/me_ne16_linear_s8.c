@@ -26,7 +26,7 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
         .of = layer_of, .next = &tile->next,
         .outputs = {
             .weights = tile->weights, .parameters = op->parameters, .scale_bytes = op->scale_bytes,
-            .all_k = op->k, .first_k = tile->first_k, .k = tile->k, .inputs = op->c, .weight_bytes = 16,
+            .all_k = op->k, .first_k = tile->first_k, .k = tile->k, .inputs = op->c, .weight_bytes = 2, .weight_bits = op->weight_bits,
         },
     };
 }

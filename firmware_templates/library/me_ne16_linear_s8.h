@@ -10,11 +10,11 @@
 
 #include "me_next_tile.h"
 
-/* c: inputs, k: outputs of the whole layer; scale_bytes: 1, 2 or 4
+/* c: inputs, k: outputs of the whole layer; scale_bytes: 1, 2 or 4; weight_bits: of a weight, 2 to 8
  * parameters: k biases of 4 bytes, k scales, k shifts of a byte (me_ne16.h)
  * table: 256 entries, the first for -128, or 0 */
 typedef struct {
-    int32_t c, k, scale_bytes;
+    int32_t c, k, scale_bytes, weight_bits;
     const uint8_t *parameters;
     const int8_t *table;
 } me_ne16_linear_s8_params;

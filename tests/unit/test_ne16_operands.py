@@ -30,15 +30,17 @@ NONE = (0, 0, 0, 0)
 START = 12  # cycles of a recorded job from TRIGGER to the core that waited
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 7, 8])
 @pytest.mark.parametrize(("k", "c"), [(1, 1), (5, 16), (33, 40), (7, 129)])
-def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int) -> None:
-    rng = np.random.default_rng(c)
+def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int, bits: int) -> None:
+    rng, half = np.random.default_rng(c), 1 << (bits - 1)
     for kind, side in (("1x1", 1), ("3x3", 3)):
-        weights = rng.integers(-127, 128, (k, c, side, side))
+        weights = rng.integers(-half, half, (k, c, side, side))
         shape = Shape(kind, k, c, 3, 3, NONE, NONE, wide=False, strided=False)
-        expected = packed_weights(shape, weights + 128, 8)
+        expected = packed_weights(shape, weights + half, bits)
         last = np.ascontiguousarray(np.moveaxis(weights, 1, -1)).astype(np.int8)
-        found = bit_planes(last.reshape(k, c)) if side == 1 else filter_planes(last)
+        rows = last.reshape(k, c)
+        found = bit_planes(rows, bits) if side == 1 else filter_planes(last, bits)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -163,3 +165,4 @@ def test_cycles_of_filters_by_hand() -> None:
     """One tile of 3 x 3 pixels, 16 inputs, 32 outputs: 25 loads, 256 weights, 18 of waits, results
     with 8 scales, a shift, 4 biases and 9 stores."""
     assert filter_cycles(3, 3, 16, 32, 1) == 25 + 256 + 18 + 8 + 1 + 4 + 9
+    assert filter_cycles(3, 3, 16, 32, 1, bits=3) == 25 + 32 * 3 + 18 + 8 + 1 + 4 + 9

@@ -20,6 +20,7 @@ from myoedge.operators.products.ne16 import (
     JOBS_A_TILE,
     OUTPUTS,
     SIDE,
+    WEIGHT_BITS,
     bit_planes,
     depthwise_cycles,
     depthwise_planes,
@@ -53,7 +54,7 @@ JOINED = (2, 4)  # results of a row that are computed as one
 class Way:
     """Jobs of a convolution: what of its input lies in scratch, and their cycles.
 
-    jobs   of a tile; 0: as many as are estimated best
+    jobs   of a tile; 0: as many as are estimated best     bits   of a weight
     """
 
     conv: Spatial
@@ -62,28 +63,29 @@ class Way:
     joined: int = 1
     keeps_scratch: bool = True
     jobs: int = 0
+    bits: int = WEIGHT_BITS
 
     @staticmethod
-    def of(conv: Spatial, scale: int, groups: int, *, keeps_scratch: bool) -> Way:
+    def of(conv: Spatial, scale: int, groups: int, bits: int, *, keeps_scratch: bool) -> Way:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
         to keep, one of little scratch where there is one."""
         if groups > 1 or (_is_filter(conv) and not keeps_scratch):
             number = _depthwise(conv) if groups > 1 else FILTER
-            return Way(conv, number, scale, keeps_scratch=keeps_scratch)
+            return Way(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
-        ways = [Way(conv, number, scale) for number in possible if possible[number]]
+        ways = [Way(conv, number, scale, bits=bits) for number in possible if possible[number]]
         for n in JOINED:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
-                ways.append(Way(conv.joined(n), number, scale, n))
+                ways.append(Way(conv.joined(n), number, scale, n, bits=bits))
         return replace(min(ways, key=Way.layer_cycles), keeps_scratch=keeps_scratch)
 
     @staticmethod
-    def by_rows(conv: Spatial, scale: int, groups: int) -> Way:
+    def by_rows(conv: Spatial, scale: int, groups: int, bits: int) -> Way:
         """Way of as many jobs of rows as may be, for a layer that keeps to `has_rows`."""
         number = FILTER if _is_filter(conv) else PIXELS
-        return Way(conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE)
+        return Way(conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits)
 
     def layer_cycles(self) -> float:
         """Cycles of the layer as one tile."""
@@ -130,13 +132,13 @@ class Way:
     def _jobs(self, sizes: Sizes) -> Any:
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
         if self.number == FILTER:
-            return filter_cycles(rows, columns, self.conv.x[-1], k, self.scale)
+            return filter_cycles(rows, columns, self.conv.x[-1], k, self.scale, self.bits)
         if self.number == DEPTHWISE:
-            alone = depthwise_cycles(rows, columns, self.conv.x[-1], self.scale)
+            alone = depthwise_cycles(rows, columns, self.conv.x[-1], self.scale, self.bits)
             return DEPTHWISE_CONFLICTS * alone
         if self.number == DEPTHWISE_ROW:
             threes, one_more = ceil_div(rows * columns, SIDE), rows * columns % SIDE > 0
-            alone = depthwise_cycles(threes, SIDE, self.conv.x[-1], self.scale)
+            alone = depthwise_cycles(threes, SIDE, self.conv.x[-1], self.scale, self.bits)
             return DEPTHWISE_CONFLICTS * alone + JOB * one_more
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
@@ -250,14 +252,16 @@ def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> Til
     conv, groups = Spatial.of(step), step.attrs["groups"]
     if conv.pointwise and groups == 1:
         return rows_on_ne16(step, engine)
-    return jobs_in_tiles(step, Way.of(conv, scale_bytes(step), groups, keeps_scratch=keeps_scratch))
+    return jobs_in_tiles(
+        step, Way.of(conv, scale_bytes(step), groups, step.weight_bits, keeps_scratch=keeps_scratch)
+    )
 
 
 def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
     """Tiles of jobs that read the input in this way."""
     table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
     stride = Spatial.of(step).stride[1]
-    planes = _planes(joined_weight(step["weight"], way.joined, stride), way.number)
+    planes = _planes(joined_weight(step["weight"], way.joined, stride), way.number, way.bits)
     conv, k, in_row = way.conv, way.conv.y[-1], way.number == DEPTHWISE_ROW
     cut: Dim = (("k", 1),) if groups == 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
@@ -281,6 +285,7 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
             "copies_padding": int(way.copies_padding),
             "k": k,
             "scale_bytes": scale,
+            "weight_bits": way.bits,
             "parameters": "@parameters",
         },
         tile=way.fields,
@@ -291,16 +296,16 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
     )
 
 
-def _planes(weight: Array, way: int) -> Array:
+def _planes(weight: Array, way: int, bits: int) -> Array:
     if way == FILTER:
-        return filter_planes(weight)
+        return filter_planes(weight, bits)
     if way == DEPTHWISE:
-        return depthwise_planes(weight[..., 0])
+        return depthwise_planes(weight[..., 0], bits)
     if way == DEPTHWISE_ROW:
         taps = np.zeros((len(weight), SIDE * SIDE), np.int8)
         taps[:, : weight.shape[2]] = weight[:, 0, :, 0]
-        return depthwise_planes(taps.reshape(-1, SIDE, SIDE))
-    return bit_planes(weight.reshape(len(weight), -1))
+        return depthwise_planes(taps.reshape(-1, SIDE, SIDE), bits)
+    return bit_planes(weight.reshape(len(weight), -1), bits)
 
 
 def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:

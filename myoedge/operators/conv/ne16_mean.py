@@ -22,7 +22,7 @@ MEAN = "mean_"  # in front of the names of its constants, beside those of the co
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tiles of whole rows, whose results lie in scratch until their mean is taken."""
     mean = _mean(step, engine)
-    way = Way.by_rows(Spatial.of(step), scale_bytes(step), step.attrs["groups"])
+    way = Way.by_rows(Spatial.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits)
     conv, (_, _, columns, k) = jobs_in_tiles(step, way), way.conv.y
     image, row, _, *channels = conv.out.dims
     shape, dims = (*way.conv.y[:2], 1, 1, k), (image, row, (), *channels)

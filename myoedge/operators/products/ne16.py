@@ -120,22 +120,24 @@ def has_int8_products(step: QuantizedNode) -> BrokenRule | None:
 # --- constants -----------------------------------------------------------------------------------
 
 
-def bit_planes(weight: Array) -> Array:
-    """int8 [K, C] -> uint8 [K, C' / 16 * 16] in the layout of 1x1 jobs: for every 16 inputs, for
-    every bit, lowest first, two bytes; bit c % 8 of byte c // 8 is of input c."""
-    return filter_planes(weight[:, None])
+def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+    """int8 [K, C] of so many bits -> uint8 [K, C' / 16 * 2 * bits] in the layout of 1x1
+    jobs: for every 16 inputs, for every bit, lowest first, two bytes; bit c % 8 of byte c // 8 is
+    of input c."""
+    return filter_planes(weight[:, None], bits)
 
 
-def filter_planes(weight: Array) -> Array:
+def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
     """int8 [K, *taps, C] -> uint8 [K, bytes] in the layout of 3x3 jobs: for every 16 inputs, for
     every bit, for every tap, two bytes as `bit_planes` has them."""
     k, c = len(weight), weight.shape[-1]
-    stored = (weight.astype(np.int16) + WEIGHT_OFFSET).astype(np.uint8).reshape(k, -1, c)
+    offset = 1 << (bits - 1)
+    stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
     padded = np.pad(stored, ((0, 0), (0, 0), (0, -c % INPUTS)))
     words = _transposed_bits(np.ascontiguousarray(padded).view("<u8")).view(
         np.uint8
     )  # 8 inputs, then their 8 bits
-    halves = words.reshape(k, stored.shape[1], -1, INPUTS // 8, WEIGHT_BITS)
+    halves = words.reshape(k, stored.shape[1], -1, INPUTS // 8, 8)[..., :bits]
     return np.ascontiguousarray(halves.transpose(0, 2, 4, 1, 3)).reshape(k, -1)
 
 
@@ -161,12 +163,12 @@ def _transposed_bits(words: Array) -> Array:
     return words
 
 
-def depthwise_planes(weight: Array) -> Array:
+def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
     """int8 [C, 3, 3] -> uint8 [C' / 16, bytes] in the layout of depthwise jobs: for every 16
     channels those of `filter_planes`, a bit for each channel."""
     c = len(weight)
     taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
-    return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2))
+    return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2), bits)
 
 
 def scale_bytes(step: QuantizedNode) -> int:
@@ -248,24 +250,24 @@ def linear_cycles(c: int, k: int) -> float:
     )
 
 
-def filter_cycles(rows: Any, columns: Any, c: int, k: Any, scale: int) -> Any:
+def filter_cycles(
+    rows: Any, columns: Any, c: int, k: Any, scale: int, bits: int = WEIGHT_BITS
+) -> Any:
     """Cycles of 3x3 jobs over an image of so many results, of c inputs and k outputs."""
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     return _by_outputs(
         k,
-        lambda n: (
-            groups * (read + tiles * (18 + n * WEIGHT_BITS)) + tiles * _results_cycles(n, scale)
-        ),
+        lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _results_cycles(n, scale),
     )
 
 
-def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int) -> Any:
+def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
     """Cycles of depthwise 3x3 jobs over an image of so many results of c channels; all but the last
     16 channels take the cycles of 32 scales."""
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     last = c - INPUTS * (groups - 1)
     results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)
-    return groups * (read + tiles * 28) + tiles * (c * WEIGHT_BITS + results)
+    return groups * (read + tiles * 28) + tiles * (c * bits + results)
 
 
 def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
@@ -298,6 +300,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         "c": c,
         "k": k,
         "scale_bytes": scale,
+        "weight_bits": step.weight_bits,
         "parameters": "@parameters",
         "table": "@table" if table else "0",
     }
@@ -318,6 +321,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
     return _rows(
         *(step, "me_ne16_linear_s8", op),
+        bits=step.weight_bits,
         constants=(Operand.whole("parameters", parameters(step)), *table),
         position_stride="" if table else "y_stride",
         tile=tile,
@@ -368,6 +372,7 @@ def _rows(
     function: str,
     op: Fields,
     *,
+    bits: int = WEIGHT_BITS,
     constants: tuple[Operand, ...],
     position_stride: str = "",
     tile: Callable[[Mapping[str, Region]], Fields],
@@ -377,7 +382,10 @@ def _rows(
 ) -> TiledKernel:
     """Axes row and k; rows are pixels of an image of three rows."""
     rows, c, k = row_sizes(step)
-    planes, size_bytes = bit_planes(step["weight"].reshape(k, c)), step.element_type.size_bytes
+    planes, size_bytes = (
+        bit_planes(step["weight"].reshape(k, c), bits),
+        step.element_type.size_bytes,
+    )
     y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes)
     return TiledKernel(
         function=function,
