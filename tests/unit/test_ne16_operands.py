@@ -39,8 +39,8 @@ def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int, bits: int) -> No
         shape = Shape(kind, k, c, 3, 3, NONE, NONE, wide=False, strided=False)
         expected = packed_weights(shape, weights + half, bits)
         last = np.ascontiguousarray(np.moveaxis(weights, 1, -1)).astype(np.int8)
-        rows = last.reshape(k, c)
-        found = bit_planes(rows, bits) if side == 1 else filter_planes(last, bits)
+        is_1x1 = side == 1
+        found = bit_planes(last.reshape(k, c), bits) if is_1x1 else filter_planes(last, bits)
         np.testing.assert_array_equal(found, expected)
 
 
