@@ -220,7 +220,9 @@ def _with_rounded(
     changed = {name: _rounded(real[name], params[name]) for name in given}
     for node in graph.nodes:
         rounded = OPS[node.op].int16_weights
-        if rounded is not None and group.intersection(node.inputs):
+        if rounded is None or node.inputs[1] in graph.formats:  # a file's integers stay
+            continue
+        if group.intersection(node.inputs):
             changed[node.inputs[1]] = rounded(graph.constants[node.inputs[1]])
     for node in graph.nodes:
         name = node.name
