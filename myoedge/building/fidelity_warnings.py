@@ -11,6 +11,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import located
 from myoedge.quantization.accuracy import judges
 from myoedge.quantization.calibrate import constant_inputs
+from myoedge.quantization.refinement import ACCURATE_DB
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
@@ -33,6 +34,18 @@ def weak_outputs(graph: Graph, fidelity: Fidelity) -> Iterable[Notice]:
                 {"found": f"{worst_db:.1f} dB for sample {at}, the worst one"},
                 ["myoedge quantize shows where the noise comes from, layer by layer"],
             )
+
+
+def less_accurate(fidelity: Fidelity) -> Iterable[Notice]:
+    """W105 of a network that keeps less than --accurate asks for."""
+    db = fidelity.worst_judged_db
+    if db is not None and db < ACCURATE_DB:
+        yield notice(
+            "W105",
+            f"--accurate asks for {ACCURATE_DB:g} dB, and the worst output keeps {db:.1f}",
+            {"found": "16 bits were tried for every tensor that can have them"},
+            ["myoedge report: the layers whose SQNR so far falls have results of 8 bits alone"],
+        )
 
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:

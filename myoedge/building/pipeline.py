@@ -14,6 +14,7 @@ from myoedge.building import config as configuration
 from myoedge.building.config import Config
 from myoedge.building.fidelity_warnings import (
     flat,
+    less_accurate,
     renamed,
     unjudged,
     unlike,
@@ -195,6 +196,8 @@ def run_quantize(options: Options) -> Quantized:
     )
     quantized = Quantized(model, given, *told)
     weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
+    if options.accurate or settings.calib.accurate:
+        weak = (*weak, *less_accurate(fidelity))
     noted = [*weak, *unjudged(network.graph, given, judged)]
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 

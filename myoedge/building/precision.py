@@ -88,12 +88,14 @@ def refined(
     needs    dB by output
     A last time more is asked of the samples that choose: as much as the others keep less.
     """
-    usual = (ACCURATE,) if accurate else (USUAL_AIM, POLISHED)
     tried, more_db = list[Refined](), 0.0
-    for aims in (usual, (_aim(needs, 0.0),), ()):
-        if not aims and not more_db:  # the same network again
+    for step in ("as usual", "for the budget", "for more than it"):
+        if step == "for more than it" and not more_db:  # the same network again
             break
-        found = _first_tried(refine, aims or (_aim(needs, more_db),))
+        if step == "as usual":
+            found = _most_accurate(refine) if accurate else _first_missed(refine)
+        else:
+            found = refine(_aim(needs, more_db if len(tried) > 1 else 0.0))
         judged = judge(found.network)
         tried.append(found._replace(fidelity=judged))
         if not missing_db(needs, judged):
@@ -165,11 +167,19 @@ def without_room(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     return tuple(map(_left, noted))
 
 
-def _first_tried(refine: Callable[[Aim], Refined], aims: Sequence[Aim]) -> Refined:
-    """The network by the first aim that it misses; as it is where it misses none."""
-    tried = (refine(aim) for aim in aims)
-    found = next(tried)
-    return found if found.choices else next((x for x in tried if x.choices), found)
+def _first_missed(refine: Callable[[Aim], Refined]) -> Refined:
+    """The network by the first of the usual aims that it misses."""
+    found = refine(USUAL_AIM)
+    return found if found.choices else refine(POLISHED)
+
+
+def _most_accurate(refine: Callable[[Aim], Refined]) -> Refined:
+    """The network with 16 bits at any cost; by the usual aim where that keeps more."""
+    found = refine(ACCURATE)
+    if (found.fidelity.worst_judged_db or ACCURATE_DB) >= ACCURATE_DB:
+        return found
+    usual = refine(USUAL_AIM)
+    return max(found, usual, key=lambda x: x.fidelity.worst_judged_db or 0.0)
 
 
 def _aim(needs: Mapping[str, float], more_db: float) -> Aim:

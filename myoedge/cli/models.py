@@ -164,6 +164,9 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*accuracies))
+    lines.append(
+        "engine    integers of build --engine cores; those for NE16 may keep less, or more"
+    )
     terminal.text(*lines)
 
 

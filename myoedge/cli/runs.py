@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.argument("folder", type=click.Path(), required=False)
 @click.option(
     "--on",
-    default="host",
+    default=("host",),
+    multiple=True,
     metavar="BACKENDS",
-    help="Backends, separated by commas: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
+    help="Backends, by commas or each with --on: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
 )
 @click.option("--input", metavar="FILE", help="npz/npy with further samples.")
 @click.option(
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (included), cc, or a path.")
 @board_options
 @common
-def validate(terminal: Terminal, folder: str | None, on: str, **options: Any) -> None:
+def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **options: Any) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
     FOLDER is a build; default: the newest below build/.
     """
     from myoedge import api
 
-    backends = tuple(filter(None, on.split(",")))
+    backends = tuple(dict.fromkeys(filter(None, ",".join(on).split(","))))
     validation = api.validate(
         chosen_build(terminal, folder), on=backends, **options, say=terminal.stage
     )

@@ -108,7 +108,7 @@ MODEL_OPTIONS = (
     click.option(
         "--method",
         type=click.Choice(["auto", "minmax", "percentile", "mse"]),
-        help="Observer of the calibration; auto: the best of the others.",
+        help="Observer of the calibration; auto: chosen by SQNR, docs/quantization.md.",
     ),
     click.option("--percentile", type=float, help="Percent in range, --method percentile (99.99)."),
     click.option("--samples", type=int, help="Maximum number of calibration samples (256)."),

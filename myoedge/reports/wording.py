@@ -234,7 +234,9 @@ def advice(report: Report) -> str:
     if weakest["sqnr_local_db"] >= WEAK_DB:
         return sentence
     tried = report["quantization"].get("observers_db")
-    remedy = "--method percentile or mse, which few samples compared" if tried else "--method auto"
+    if "W105" in {warning["code"] for warning in report.get("warnings", ())}:  # was tried
+        return sentence
+    remedy = "--accurate" if tried else "--method auto"
     return f"{sentence}; try {remedy}, or more calibration samples"
 
 

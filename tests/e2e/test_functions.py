@@ -122,4 +122,4 @@ def test_chains_are_built_named_and_exact(tmp_path: Path) -> None:
 
 
 def test_no_function_is_left_out() -> None:
-    assert set(TORCH) == set(FUNCTIONS)
+    assert set(TORCH) == set(FUNCTIONS) - {"lookup"}  # of a file's integers: no call of torch

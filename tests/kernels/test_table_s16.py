@@ -130,7 +130,7 @@ def test_a_function_fused_into_a_layer_stands_apart_where_16_bits_are() -> None:
         assert {s.node.name for s in q.steps if s.element_type == INT16} == {*names}
         assert q.digest == graph.digest
     assert found["y.pre", "y"] > found[()] + 1.0
-    assert int16_groups(with_tables_apart(graph, ["y"]), q.params) == [("y.pre",), ("y",)]
+    assert int16_groups(with_tables_apart(graph, ["y"]), q.params) == [("x",), ("y.pre",), ("y",)]
 
 
 def test_functions_that_jump_stay_in_8_bits() -> None:

@@ -90,6 +90,7 @@ SHARED = {
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
+    "W105": {"building.fidelity_warnings", "reports.wording"},
     "E501": {
         "__init__",
         "backends.gvsoc_sdk",

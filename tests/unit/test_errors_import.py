@@ -202,7 +202,7 @@ UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
         lambda x: torch.stft(x[0], 4, window=x[0, 0, :4], center=False, return_complex=True).abs(),
         "use n_fft of at most 2,048",
     ),
-    "scatter_add": (lambda x: x.scatter_add(1, torch.zeros_like(x, dtype=int), x), "cat or stack"),
+    "scatter_add": (lambda x: x.scatter_add(1, torch.zeros_like(x, dtype=int), x), "F.one_hot"),
 }
 
 

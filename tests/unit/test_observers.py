@@ -165,6 +165,26 @@ def test_the_report_tells_both(model: Path, tmp_path: Path) -> None:
     assert page.count("6 held-out samples") == 2
     assert "6 calibration samples" not in page
     weakest = {"name": build.report["layers"][0]["name"], "sqnr_local_db": 12.0}
-    for tried, remedy in ((told["observers_db"], "--method percentile"), ({}, "--method auto")):
+    for tried, remedy in ((told["observers_db"], "--accurate"), ({}, "--method auto")):
         weak = {**told, "weakest": weakest, "observers_db": tried}
         assert f"try {remedy}" in advice({**build.report, "quantization": weak})
+
+
+def test_accuracy_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+    """A group norm has results of 8 bits alone, here with a value far from all others."""
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(2, 8)
+    with torch.no_grad():
+        norm.weight[0] *= 300.0
+    net = nn.Sequential(nn.Conv1d(4, 8, 3), norm, nn.Conv1d(8, 8, 1))
+    with torch.no_grad():
+        net[2].weight[:, 0] = 0.0
+    file = save_exported(net.eval(), (torch.zeros(1, 4, 20),), tmp_path / "net.pt2")
+    calib = np.random.default_rng(0).standard_normal((8, 1, 4, 20)).astype(np.float32)
+    usual, accurate = (myoedge.quantize(file, calib=calib, accurate=x) for x in (False, True))
+    least, most = (x.fidelity.worst_judged_db for x in (usual, accurate))
+    assert least is not None
+    assert most is not None
+    assert least <= most < 30.0
+    assert "W105" not in {warning.code for warning in usual.warnings}
+    assert "W105" in {warning.code for warning in accurate.warnings}
