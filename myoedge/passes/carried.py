@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.pointwise import IDENTITY
+from myoedge.numerics.pointwise import IDENTITY, is_continuous
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, fixed_params
 from myoedge.operators.fake_quantize.definition import carried_params
+from myoedge.operators.interpreter import has_table
 
 ROUND = "fake_quantize"
 
@@ -27,6 +28,7 @@ def carry(graph: Graph) -> Graph:
     """
     if not graph.formats and not any(node.op == ROUND for node in graph.nodes):
         return graph
+    graph = _tables_of_16_bits_apart(graph)
     made = _Carrying(graph)
     for node in graph.nodes:
         made.add(node.but(inputs=tuple(made.names.get(x, x) for x in node.inputs)))
@@ -39,6 +41,47 @@ def carry(graph: Graph) -> Graph:
         tensors={**graph.tensors, **{n: replace(graph.tensors[x], name=n) for n, x in made.copies}},
         quant_params={**graph.quant_params, **made.stated},
         fake_quantized=graph.fake_quantized | made.rounded | before_tables,
+    )
+
+
+def _tables_of_16_bits_apart(graph: Graph) -> Graph:
+    """The graph with functions of 16 bits taken out of operators that write 8 alone, and functions
+    that jump, which no lines between points are, out of all: rounding and table are nodes then."""
+    apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
+    if not apart:
+        return graph
+    before = {node.name + PRE for node in apart}
+    split = {node.name: _apart(node, graph.quant_params[node.name + PRE]) for node in apart}
+    made = {x: graph.tensors[n] for n, parts in split.items() for p in parts for x in p.outputs}
+    return replace(
+        graph,
+        nodes=tuple(part for node in graph.nodes for part in split.get(node.name, (node,))),
+        tensors={**graph.tensors, **{x: replace(tensor, name=x) for x, tensor in made.items()}},
+        quant_params={n: q for n, q in graph.quant_params.items() if n not in before},
+    )
+
+
+def _needs_table_apart(graph: Graph, node: Node) -> bool:
+    before = graph.quant_params.get(node.name + PRE)
+    if before is None or before.element_type != INT16 or not has_table(node):
+        return False
+    attrs = {name: value for name, value in node.attrs.items() if name != "act"}
+    emits, shapes = OPS[node.op].emits_int16, [*map(graph.shape, node.inputs)]
+    is_written = emits is not None and emits(attrs, shapes, graph.shape(node.name))
+    return not (is_written and is_continuous(node.attrs["act"]))
+
+
+def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
+    """The operator, the rounding of its result, and its function."""
+    whole, rounded = f"{node.name}.whole", f"{node.name}.rounded"
+    attrs = {name: value for name, value in node.attrs.items() if name != "act"}
+    kind = before.element_type
+    limits = {"low": kind.low, "high": kind.high}
+    stated = {"scale": before.scale, "zero_point": before.zero_point, **limits}
+    return (
+        node.but(outputs=(whole,), attrs=attrs),
+        Node(ROUND, (whole,), (rounded,), stated, node.origin),
+        Node("table", (rounded,), node.outputs, {"chain": node.attrs["act"]}, node.origin),
     )
 
 

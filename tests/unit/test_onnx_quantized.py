@@ -372,6 +372,29 @@ def test_sums_of_integers_are_scaled_by_what_reads_them(op: str, tmp_path: Path)
 # --- others' ways of writing ----------------------------------------------------------------------
 
 
+OF_8_BITS = {
+    "Max": ([node("Max", "a0 k", "r0")], {"k": normal(4, 8, seed=3)}),
+    "InstanceNormalization": (
+        [node("InstanceNormalization", "a0 g b", "r0")],
+        {"g": np.ones(4, np.float32), "b": np.zeros(4, np.float32)},
+    ),
+}
+
+
+@pytest.mark.parametrize("function", ["Sigmoid", "Sign"])
+@pytest.mark.parametrize("name", OF_8_BITS)
+def test_16_bits_behind_an_operator_that_writes_8(name: str, function: str, tmp_path: Path) -> None:
+    """The operator's own rounding is one of 8 bits; the function jumps or does not."""
+    nodes, constants = OF_8_BITS[name]
+    made = one(nodes, MATRIX, "i16", **constants)
+    made.graph.node.append(node(function, "y", "out"))
+    made.graph.output[0].name = "out"
+    _, ours, theirs = both(saved(made, tmp_path), {"a": normal(SAMPLES, 1, 4, 8)})
+    a, b = (np.stack([o[0] for o in found]) for found in (ours, theirs))
+    assert np.mean(np.abs(a - b) > 0.02) <= (0.0 if function == "Sigmoid" else 0.02)
+    assert np.ptp(b) > 0.5
+
+
 def test_brevitas_clips_between_quantising_and_dequantising(tmp_path: Path) -> None:
     """Its QCDQ: narrow int8 weights, activations of 4 bits in uint8, a power of two as a scale."""
     nodes = [
