@@ -463,6 +463,21 @@ def test_weights_of_4_bits(tmp_path: Path) -> None:
     assert np.array_equal(weights_of(q)[0]["weight"], numbers.T)
 
 
+@pytest.mark.parametrize("kind", [TensorProto.INT8, TensorProto.INT16])
+@pytest.mark.parametrize("read", ["a", "k"])
+def test_the_type_that_quantizing_names(kind: int, read: str, tmp_path: Path) -> None:
+    nodes = [
+        node("QuantizeLinear", f"{read} s", "q", output_dtype=kind),
+        node("DequantizeLinear", "q s", "d"),
+        node("Add", "a d", "y"),
+    ]
+    made = model(nodes, MATRIX, constants={**NUMBERS, "k": normal(1, 4, 8, seed=5)}, opset=21)
+    _, ours, theirs = both(saved(made, tmp_path), {"a": normal(SAMPLES, 1, 4, 8)})
+    far = max(np.abs(a[0] - b[0]).max() for a, b in zip(ours, theirs, strict=True))
+    assert far < 0.1
+    assert min(o[0].min() for o in theirs) < -1
+
+
 def test_integers_as_inputs_and_outputs(tmp_path: Path) -> None:
     """As converters of whole networks of integers write them."""
     nodes = [

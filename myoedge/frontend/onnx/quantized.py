@@ -6,6 +6,7 @@ A quantised tensor of the model is a float one of the graph: the values that its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 MICROSOFT = "com.microsoft"  # onnxruntime's own operators
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-FLOAT = 1  # TensorProto.DataType
+FLOAT, UINT8 = 1, 2  # TensorProto.DataType
 LIMITS = {"int4": (-8, 7), "uint4": (0, 15)}
 # What may stand between QuantizeLinear and DequantizeLinear.
 BETWEEN = (*MOVES, "MaxPool")
@@ -52,9 +53,9 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
     if node.op_type == "DequantizeLinear":
         _dequantize(state, x, output, scale, zero, axis)
     elif x in state.arrays:
-        keep(state, output, _integers(state.arrays[x], scale, zero, axis))
+        keep(state, output, _integers(state.arrays[x], scale, zero, axis, _written(attrs, zero)))
     else:
-        kind = np.dtype(np.uint8) if zero is None else zero.dtype
+        kind = _written(attrs, zero)
         zeros = 0 if zero is None else zero.astype(np.int64)
         made = rounded(state.builder, state.names[x], scale, zeros, *_limits(kind))
         state.names[output] = made
@@ -153,9 +154,8 @@ def _format(
     return ConstantFormat(*numbers, *_limits(kind or q.dtype), axis % max(q.ndim, 1))
 
 
-def _integers(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
+def _integers(x: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any]) -> Array:
     """A constant that QuantizeLinear reads, quantised in float32 as the standard has it."""
-    kind = np.dtype(np.uint8) if zero is None else zero.dtype
     _format(x, scale, zero, axis, kind)
     shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)] if scale.size > 1 else ()
     zeros = np.zeros(1) if zero is None else zero.astype(np.int64)
@@ -169,6 +169,13 @@ def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
     if kind.kind not in "iu":
         raise Unsupported(f"quantised tensors of type {kind}", "use int8 or uint8")
     return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
+
+
+def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
+    """The type of QuantizeLinear's integers: its zero point's, else `output_dtype`, else uint8."""
+    if zero is not None:
+        return zero.dtype
+    return _numpy_kind(int(attrs.get("output_dtype") or UINT8))
 
 
 def _onnx_kind(kind: np.dtype[Any]) -> int:
