@@ -505,10 +505,17 @@ def test_integers_as_inputs_and_outputs(tmp_path: Path) -> None:
          "a scale for every channel"),
         ([node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q many0 z", "y")],
          "another scale than they were written with"),
+        ([node("QuantizeLinear", "x s z", "p"), node("QuantizeLinear", "x many0 z", "q"),
+          node("Concat", "p q", "c", axis=1), node("DequantizeLinear", "c s z", "y")],
+         "integers of several scales that are joined"),
+        ([node("QuantizeLinear", "x s z", "q"), node("Concat", "q z14", "c", axis=0),
+          node("DequantizeLinear", "c s z", "y")],
+         "integers of several scales that are joined"),
     ],
 )  # fmt: skip
 def test_what_is_not_read_says_why(nodes: list[NodeProto], words: str, tmp_path: Path) -> None:
     numbers = {"many": np.float32([1, 2, 3, 4]), "z4": np.zeros(4, np.uint8)}
+    numbers["z14"] = np.zeros((1, 4), np.uint8)
     made = model(nodes, constants={**NUMBERS, **numbers, "many0": np.float32(0.5)})
     with pytest.raises(MyoedgeError) as caught:
         load_model(saved(made, tmp_path))

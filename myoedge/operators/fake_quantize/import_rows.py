@@ -38,12 +38,26 @@ def fake_quantize(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def rounding_of(b: GraphBuilder, x: str) -> Node | None:
-    """The node that rounded a tensor, through those that move its elements; None without one."""
+    """The node that rounded a tensor, through those that move its elements; None without one.
+
+    Errors: Unsupported where integers of several scales are joined: they are read with one.
+    """
     node = producer(b, x)
     while node is not None and node.op != "fake_quantize":
+        if node.op == "concat":
+            return _rounding_of_all(b, node)
         moves = OPS[node.op].same_scale and node.op != "pad"
         node = producer(b, node.inputs[0]) if moves else None
     return node
+
+
+def _rounding_of_all(b: GraphBuilder, node: Node) -> Node | None:
+    found = [rounding_of(b, name) for name in node.inputs]
+    if len({(r.attrs["scale"], r.attrs["zero_point"]) if r else None for r in found}) > 1:
+        raise Unsupported(
+            "integers of several scales that are joined", "use DequantizeLinear in front of it"
+        )
+    return found[0]
 
 
 ROWS = (ImportRow("fake_quantize", fake_quantize, "fake_quantize_per_tensor_affine"),)
