@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array without elements
+
 
 def keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
     """A tensor without elements is a constant, whatever it is made of."""
@@ -27,6 +30,8 @@ def keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
     for name, value in outs.items():
         if value.shape is None or 0 not in value.shape:
             raise Unsupported("a tensor without elements beside another one")
+        if math.prod(filter(None, value.shape)) > MOST_BESIDE_NONE:
+            raise Unsupported(f"a tensor without elements of shape {list(value.shape)}")
         keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
 
 
