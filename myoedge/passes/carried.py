@@ -131,7 +131,7 @@ class _Carrying:
     def _round(self, node: Node) -> None:
         (x,), wanted = node.inputs, carried_params(node.attrs)
         has = self.of(x)
-        if has == wanted or (has is None and self._may_carry(x, wanted)):
+        if has == wanted or (has is None and self._takes(x, wanted)):
             self.names[node.name] = x
         else:
             self._append(Node("table", (x,), node.outputs, {"chain": IDENTITY}, node.origin))
@@ -162,7 +162,8 @@ class _Carrying:
         if wanted is not None and wanted.element_type == INT16 and not self._reads_int16(node):
             wanted = None
         for i, params in found.items():
-            if params is not None and params != wanted:
+            is_free = params is None and (wanted is None or self._takes(inputs[i], wanted))
+            if not is_free and params != wanted:
                 inputs[i] = self._copy(inputs[i], node, wanted)
         for i in data:
             self._join(inputs[i], node.name)
@@ -170,12 +171,23 @@ class _Carrying:
             self._state(node.name, wanted)
         return node.but(inputs=tuple(inputs))
 
+    def _takes(self, x: str, params: QuantParams) -> bool:
+        """Whether a tensor without parameters may carry these, whoever reads it."""
+        return self._wanted(x) == params and self._may_carry(x, params)
+
     def _wanted(self, name: str) -> QuantParams | None:
-        """Parameters that the readers of a tensor ask for, where they do: the first one's."""
+        """Parameters of a tensor in the file, or those that all ask for who read it, moved or not;
+        a copy has them where one reader sees it as it is, or in others."""
         own = self.graph.quant_params.get(name)
-        readers = self.graph.users.get(name, ())
-        asked = (carried_params(n.attrs) for n in readers if n.op == ROUND)
-        return own or next(asked, None)
+        if own is not None or name in self.graph.outputs:
+            return own
+        asked = {self._asked_by(reader) for reader in self.graph.users.get(name, ())}
+        return next(iter(asked)) if len(asked) == 1 else None
+
+    def _asked_by(self, reader: Node) -> QuantParams | None:
+        if reader.op == ROUND:
+            return carried_params(reader.attrs)
+        return self._wanted(reader.name) if OPS[reader.op].same_scale else None
 
     def _fed(self, node: Node) -> Node:
         """A node that computes: its constants in the file's integers, and copies of operands that

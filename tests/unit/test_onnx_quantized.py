@@ -395,6 +395,41 @@ def test_16_bits_behind_an_operator_that_writes_8(name: str, function: str, tmp_
     assert np.ptp(b) > 0.5
 
 
+BESIDE = {  # what else reads r, which a narrow rounding clips to 1
+    "wider rounding": [
+        node("QuantizeLinear", "r wide z", "wq"),
+        node("DequantizeLinear", "wq wide z", "y"),
+    ],
+    "nothing": [node("Identity", "r", "y")],
+    "function": [node("Abs", "r", "y")],
+    "moved": [node("Reshape", "r flat", "y")],
+}
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("beside", BESIDE)
+def test_a_rounding_is_seen_by_its_own_reader_alone(
+    beside: str, is_first: bool, is_moved: bool, tmp_path: Path
+) -> None:
+    narrow = [
+        node("Transpose", "r", "t", perm=[0, 2, 1]) if is_moved else node("Identity", "r", "t"),
+        node("QuantizeLinear", "t narrow z", "nq"),
+        node("DequantizeLinear", "nq narrow z", "n"),
+        node("Tanh", "n", "out"),
+    ]
+    parts = [narrow, BESIDE[beside]]
+    nodes = [node("MatMul", "a w", "r"), *parts[not is_first], *parts[is_first]]
+    numbers = {"narrow": np.float32(1 / 128), "wide": np.float32(0.06), "z": np.int8(0)}
+    numbers |= {"w": normal(8, 8), "flat": np.array([1, 32], np.int64)}
+    made = model(nodes, MATRIX, ["out", "y"], numbers)
+    _, ours, theirs = both(saved(made, tmp_path), {"a": normal(SAMPLES, 1, 4, 8)})
+    for i in range(2):
+        a, b = (np.stack([o[i] for o in found]) for found in (ours, theirs))
+        assert np.sum((a - b) ** 2) < 1e-3 * np.sum(b**2)
+    assert max(np.abs(o[1]).max() for o in theirs) > 3
+
+
 def test_brevitas_clips_between_quantising_and_dequantising(tmp_path: Path) -> None:
     """Its QCDQ: narrow int8 weights, activations of 4 bits in uint8, a power of two as a scale."""
     nodes = [
