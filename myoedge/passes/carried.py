@@ -34,11 +34,14 @@ def carry(graph: Graph) -> Graph:
         made.add(node.but(inputs=tuple(made.names.get(x, x) for x in node.inputs)))
     before_tables = {name for name in graph.quant_params if name.endswith(PRE)}
     outputs = tuple(made.names.get(x, x) for x in graph.outputs)
+    own = made.constants.items()
     return replace(
         graph,
         nodes=tuple(made.nodes),
         outputs=outputs,
         tensors={**graph.tensors, **{n: replace(graph.tensors[x], name=n) for n, x in made.copies}},
+        constants={**graph.constants, **{n: graph.constants[x] for n, x in own}},
+        formats={**graph.formats, **{n: graph.formats[x] for n, x in own if x in graph.formats}},
         quant_params={**graph.quant_params, **made.stated},
         fake_quantized=graph.fake_quantized | made.rounded | before_tables,
     )
@@ -94,6 +97,7 @@ class _Carrying:
     copies   (name, tensor that it copies)
     groups   by tensor one that stands for all tensors that share its parameters
     params   of groups, by that tensor
+    constants   constants that have another's values, by name
     """
 
     graph: Graph
@@ -105,6 +109,7 @@ class _Carrying:
     groups: dict[str, str] = field(default_factory=dict)
     params: dict[str, QuantParams] = field(default_factory=dict)
     made_by: dict[str, Node] = field(default_factory=dict)
+    constants: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, params in self.graph.quant_params.items():
@@ -166,6 +171,7 @@ class _Carrying:
             if not is_free and params != wanted:
                 inputs[i] = self._copy(inputs[i], node, wanted)
         for i in data:
+            inputs[i] = self._own_constant(inputs[i])
             self._join(inputs[i], node.name)
         if wanted is not None:
             self._state(node.name, wanted)
@@ -223,6 +229,14 @@ class _Carrying:
         self._append(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))
         if params is not None:
             self._state(name, params)
+        return name
+
+    def _own_constant(self, x: str) -> str:
+        """A constant that several nodes read, once more: each has it in its own parameters."""
+        if not self.graph.is_const(x) or len(self.graph.users[x]) == 1:
+            return x
+        name = f"{x}.of{len(self.constants)}"
+        self.constants[name] = x
         return name
 
     def _free(self, stem: str) -> str:

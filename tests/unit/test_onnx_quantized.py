@@ -430,6 +430,21 @@ def test_a_rounding_is_seen_by_its_own_reader_alone(
     assert max(np.abs(o[1]).max() for o in theirs) > 3
 
 
+def test_a_constant_beside_two_roundings_has_both(tmp_path: Path) -> None:
+    nodes = [
+        node("Concat", "a k", "r", axis=1),
+        node("QuantizeLinear", "r narrow z", "nq"),
+        node("DequantizeLinear", "nq narrow z", "out"),
+        node("Abs", "a", "b"),
+        node("Concat", "b k", "y", axis=1),
+    ]
+    numbers = {"narrow": np.float32(1 / 128), "z": np.int8(0), "k": 3 * normal(1, 4, 8)}
+    made = model(nodes, MATRIX, ["out", "y"], numbers)
+    _, ours, theirs = both(saved(made, tmp_path), {"a": normal(SAMPLES, 1, 4, 8)})
+    for i in range(2):
+        assert max(np.abs(a[i] - b[i]).max() for a, b in zip(ours, theirs, strict=True)) < 0.05
+
+
 def test_brevitas_clips_between_quantising_and_dequantising(tmp_path: Path) -> None:
     """Its QCDQ: narrow int8 weights, activations of 4 bits in uint8, a power of two as a scale."""
     nodes = [
