@@ -39,6 +39,16 @@ class ConstantFormat:
         moved = 0 if kind.low <= self.low and self.high <= kind.high else kind.low - self.low
         return QuantParams(self.scale[0], self.zero_point[0] + moved, kind)
 
+    @property
+    def by_rows(self) -> ConstantFormat | None:
+        """The same integers with one scale, or one for each index of axis 0; None where the scales
+        differ along another axis."""
+        if len(self.scale) == 1 or self.axis == 0:
+            return self
+        if len({*self.scale}) > 1 or len({*self.zero_point}) > 1:
+            return None
+        return replace(self, scale=self.scale[:1], zero_point=self.zero_point[:1], axis=0)
+
     def real(self, q: Array) -> Array:
         """q int [...] -> float32 [...]."""
         centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)

@@ -28,6 +28,7 @@ from myoedge.passes.spectra import (
     lower_spectrogram,
     magnitude_of_parts,
 )
+from myoedge.passes.stated import check_stated
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
 
 ROLES = ("q", "k", "v")  # operands of attention
@@ -56,6 +57,7 @@ def prepare(graph: Graph) -> Graph:
     graph = apply((merge_transposes, merge_reshapes), carry(graph))
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
+    check_stated(graph)
     check(graph, "prepared")
     return graph
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integers that a file gives and that no operator here could read as they are: refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS
+
+
+class _Refusal(NamedTuple):
+    says: str
+    needs: str
+    has: str
+    tries: list[str]
+
+
+def check_stated(graph: Graph) -> None:
+    """Checks that every constant that the file has as integers can stay these integers.
+
+    Errors: E111.
+    """
+    for node in graph.nodes if graph.formats else ():
+        if (found := next(_refusals(graph, node), None)) is not None:
+            raise MyoedgeError(
+                "E111",
+                f"{node.where} {found.says}, which would be quantised anew",
+                {"needs": found.needs, "has": found.has},
+                found.tries,
+            )
+
+
+def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
+    op, formats = OPS[node.op], dict(enumerate(map(graph.formats.get, node.inputs)))
+    weight = op.weights[0] if op.multiplies and op.weights else None
+    stated = None if weight is None else formats[weight]
+    if stated is not None:
+        yield from _of_weights(graph, node, stated)
+    is_row = node.op == "embedding"
+    for i, kind in formats.items():
+        if kind is None or (i in op.weights and not is_row):
+            continue
+        if not graph.constants[node.inputs[i]].any():  # zeros are zeros at any scale
+            continue
+        carried = graph.quant_params.get(node.name if is_row else node.inputs[i])
+        rounds = node.name in graph.fake_quantized and (is_row or op.same_scale)
+        if not rounds and (carried is None or carried != kind.params):
+            yield _of_constant(kind, is_row)
+
+
+def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:
+    """Weights of products, whose result has a scale for each row of them."""
+    op = OPS[node.op]
+    value = graph.constants[node.inputs[op.weights[0]]]
+    rows = stated.by_rows
+    if rows is None:
+        yield _Refusal(
+            "has weights with scales along another axis than that of its output channels",
+            "one scale for the weights, or one for each output channel",
+            f"{len(stated.scale)} scales along axis {stated.axis} of "
+            f"{'x'.join(map(str, value.shape))}, output channels first",
+            [
+                "quantise the weights with one scale for each output channel: axis=1 of a MatMul",
+                "quantise the weights with one scale: per_channel=False of quantize_static",
+            ],
+        )
+        return
+    steps = rows.steps(value)
+    if steps is None or op.accepts_int16 is not None:
+        return
+    low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
+    if not INT8.low <= low <= high <= INT8.high:
+        yield _Refusal(
+            "has recurrent weights that 8 bits do not hold less their zero points",
+            f"{INT8.low} to {INT8.high} less the zero point",
+            f"{low} to {high}",
+            ["quantise the recurrent weights to int8 with a zero point of 0"],
+        )
+
+
+def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
+    """A constant that is read with the parameters of a tensor."""
+    thing = "rows of a table" if is_row else "a constant operand"
+    has = f"{len(kind.scale)} scales" if kind.params is None else "others beside it"
+    return _Refusal(
+        f"has {thing} with scales of {'their' if is_row else 'its'} own",
+        "one scale and zero point of at most 16 bits for the whole tensor",
+        has,
+        [
+            "quantise the constant with one scale: per_channel=False of quantize_static",
+            *(["round the rows behind it: QuantizeLinear, DequantizeLinear"] if is_row else []),
+        ],
+    )
