@@ -41,7 +41,7 @@ class ConstantFormat:
 
     @property
     def by_rows(self) -> ConstantFormat | None:
-        """The same integers with one scale, or one for each index of axis 0; None where the scales
+        """Format with one scale, or one for each index of axis 0; None where the scales
         differ along another axis."""
         if len(self.scale) == 1 or self.axis == 0:
             return self
