@@ -349,6 +349,23 @@ def test_an_operator_on_integers_is_within_one_step(name: str, tmp_path: Path) -
         assert np.array_equal(bias[0]["bias"] + zero * rows, constants["bias"])
 
 
+def test_integers_are_padded_with_what_theirs_stands_for(tmp_path: Path) -> None:
+    pads = np.array([0, 0, 1, 0, 0, 0, 0, 2], np.int64)
+    nodes = [
+        node("QuantizeLinear", "a s z", "aq"),
+        node("Pad", "aq pads five", "rq"),
+        node("DequantizeLinear", "rq s z", "y"),
+    ]
+    for five in (np.uint8(5), NUMBERS["z"]):
+        made = model(nodes, IMAGE, constants={**NUMBERS, "pads": pads, "five": five})
+        q, far = steps_apart(made, tmp_path, IMAGE, 0.03)
+        assert far == 0.0
+        assert is_carried(q)
+    del nodes[1].input[2]
+    with pytest.raises(MyoedgeError, match="give Pad the zero point as its value"):
+        load_model(saved(model(nodes, IMAGE, constants={**NUMBERS, "pads": pads}), tmp_path))
+
+
 @pytest.mark.parametrize("op", ["ConvInteger", "MatMulInteger"])
 def test_sums_of_integers_are_scaled_by_what_reads_them(op: str, tmp_path: Path) -> None:
     shape, w = ((1, 3, 6, 6), (4, 3, 3, 3)) if op == "ConvInteger" else ((1, 4, 8), (8, 4))

@@ -31,6 +31,7 @@ from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.quantized import (
     clip_of_integers,
     is_quantizer,
+    numbers_read,
     quantizer,
     refuse_integers,
 )
@@ -267,7 +268,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
         tuple(node.input),
         attrs,
         known,
-        state.arrays,
+        numbers_read(state, node),
         state.names,
         lambda name, value: _stored(state, name, value),
         finite,

@@ -27,7 +27,7 @@ QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 FLOAT, UINT8 = 1, 2  # TensorProto.DataType
 LIMITS = {"int4": (-8, 7), "uint4": (0, 15)}
 # What may stand between QuantizeLinear and DequantizeLinear.
-BETWEEN = (*MOVES, "MaxPool")
+BETWEEN = (*MOVES, "MaxPool", "Pad")
 STATIC = "use constant scales, as onnxruntime.quantization.quantize_static writes them"
 
 
@@ -120,6 +120,22 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
     state.names[output] = rounded(state.builder, given, scale, zero, low, high)
     state.values[output] = state.values[x]
     return True
+
+
+def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
+    """Constants as a node reads them: what the integer stands for that a quantised tensor is padded
+    with. Errors: Unsupported where that is left out and 0 stands for another number."""
+    if node.op_type != "Pad" or not is_held(state, node.input[0]):
+        return state.arrays
+    before, name = rounding_of(state.builder, state.names[node.input[0]]), [*node.input, "", ""][2]
+    assert before is not None
+    scale, zero = before.attrs["scale"], before.attrs["zero_point"]
+    if name in state.arrays:
+        real = (int(state.arrays[name].reshape(-1)[0]) - zero) * scale
+        return {**state.arrays, name: np.array(real)}
+    if zero:
+        raise Unsupported("integers are padded with 0", "give Pad the zero point as its value")
+    return state.arrays
 
 
 def is_held(state: Importing, name: str) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Node, Shape
 from myoedge.operators.base import OPS
+from myoedge.operators.fake_quantize.definition import fake_quantized
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.integers.numbers import producer
@@ -38,16 +39,20 @@ def fake_quantize(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def rounding_of(b: GraphBuilder, x: str) -> Node | None:
-    """The node that rounded a tensor, through those that move its elements; None without one.
+    """The node that rounded a tensor, through those that move its elements and padding with one of
+    its values; None without one.
 
     Errors: Unsupported where integers of several scales are joined: they are read with one.
     """
-    node = producer(b, x)
-    while node is not None and node.op != "fake_quantize":
-        if node.op == "concat":
-            return _rounding_of_all(b, node)
-        moves = OPS[node.op].same_scale and node.op != "pad"
-        node = producer(b, node.inputs[0]) if moves else None
+    node, fills = producer(b, x), []
+    while node is not None and node.op not in ("fake_quantize", "concat"):
+        if node.op == "pad":
+            fills.append(np.float32(node.attrs["value"]))
+        node = producer(b, node.inputs[0]) if OPS[node.op].same_scale else None
+    if node is not None and node.op == "concat":
+        node = _rounding_of_all(b, node)
+    if node is None or any(np.float32(fake_quantized(node.attrs, x)) != x for x in fills):
+        return None
     return node
 
 
