@@ -96,8 +96,14 @@ def product(m: Quantized, x: Tensor) -> Tensor:
 
 
 def turned(m: Quantized, x: Tensor) -> Tensor:
-    y = nn.functional.conv_transpose1d(rounded(x, 0.03, 5), m.floats(), stride=2)
+    """Weights of a transposed convolution: output channels along the second axis."""
+    weights = m.floats().transpose(0, 1)
+    y = nn.functional.conv_transpose1d(rounded(x, 0.03, 5), weights, stride=2)
     return rounded(y, 0.07, 3)
+
+
+def turned_wrong(m: Quantized, x: Tensor) -> Tensor:
+    return nn.functional.conv_transpose1d(rounded(x, 0.03, 5), m.floats(), stride=2)
 
 
 def from_tensors(m: Quantized, x: Tensor) -> Tensor:
@@ -123,7 +129,7 @@ CASES = {
     "linear16": (linear, (8, 16), 2000, (9, 16)),
     "unsigned": (unsigned, (8, 16), 127, (9, 16)),
     "product": (product, (8, 16), 127, (9, 16)),
-    "turned": (turned, (4, 6, 4), 127, (1, 4, 9)),
+    "turned": (turned, (6, 4, 4), 127, (1, 4, 9)),
     "from_tensors": (from_tensors, (8, 16), 127, (9, 16)),
     "joined": (joined, (1, 1), 127, (1, 4, 12)),
 }
@@ -140,6 +146,10 @@ def test_integers_are_those_that_torch_computes(name: str, tmp_path: Path) -> No
     network = quantized(stored(module, x, tmp_path), x)
     assert largest_difference(network, x, wanted) <= 1.0 + 1e-3
     weights = [step["weight"] for step in network.steps if "weight" in step.integers.arrays]
+    if name == "turned":  # every second tap for each phase of the stride
+        assert sorted(np.concatenate([w.reshape(-1) for w in weights])) == sorted(
+            module.weight.numpy().reshape(-1)
+        )
     if name.startswith(("conv", "linear")):
         integers = module.weight.numpy().reshape(shape[0], -1)
         assert sorted(weights[0].reshape(-1)) == sorted(integers.reshape(-1))
@@ -168,6 +178,17 @@ def test_16_bits_stay(tmp_path: Path) -> None:
     assert {params.element_type for params in network.params.values()} == {INT16}
     # a multiplier has 15 bits: of results of 16 the last may be another
     assert largest_difference(network, x, module(x)) <= 2.0
+
+
+def test_scales_for_each_channel_of_the_input_are_refused(tmp_path: Path) -> None:
+    """As a first axis is where a convolution has its output channels, a transposed one its input's.
+
+    With scales along the other one, as the advice has it, it is one of the cases above.
+    """
+    module, x = Quantized(turned_wrong, (4, 6, 4)), torch.randn(1, 4, 9)
+    with pytest.raises(MyoedgeError, match="one for each output channel") as caught:
+        quantized(stored(module, x, tmp_path), x)
+    assert caught.value.code == "E111"
 
 
 def test_scales_from_each_input_are_refused_with_advice(tmp_path: Path) -> None:
