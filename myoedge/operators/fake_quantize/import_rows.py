@@ -51,7 +51,7 @@ def rounding_of(b: GraphBuilder, x: str) -> Node | None:
         node = producer(b, node.inputs[0]) if OPS[node.op].same_scale else None
     if node is not None and node.op == "concat":
         node = _rounding_of_all(b, node)
-    if node is None or any(np.float32(fake_quantized(node.attrs, x)) != x for x in fills):
+    if node is None or any(np.float32(fake_quantized(node.attrs, np.array(x))) != x for x in fills):
         return None
     return node
 
