@@ -43,7 +43,12 @@ SHARED = {
         "frontend.torch.static_shapes",
         "frontend.torch.traced",
     },
-    "E111": {"frontend.refusals", "frontend.torch.scans", "passes.spectra"},  # no way to build it
+    "E111": {  # no way to build it
+        "frontend.refusals",
+        "frontend.torch.scans",
+        "passes.spectra",
+        "passes.stated",
+    },
     "E204": {
         "building.budget",
         "backends.build",
@@ -90,7 +95,7 @@ SHARED = {
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
-    "W105": {"building.fidelity_warnings", "reports.wording"},
+    "W105": {"building.fidelity_warnings", "reports.wording"},  # no advice of what was tried
     "E501": {
         "__init__",
         "backends.gvsoc_sdk",
