@@ -185,6 +185,7 @@ def test_auto_takes_the_point_by_simulated_cycles(
         assert build.report["target"]["operating_point"] == name
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_slower_than_estimated_has_more_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

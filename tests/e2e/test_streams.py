@@ -304,6 +304,7 @@ def test_the_last_frames_vote(tmp_path: Path) -> None:
 # ---- how it keeps up
 
 
+@pytest.mark.slow
 def test_passes_are_as_long_as_they_have_to_be(tmp_path: Path) -> None:
     """The report's figures follow from cycles, clock and rate; the fewest frames are the fewest."""
     archive = save_exported(network(), (torch.zeros(1, CHANNELS, FRAMES),), tmp_path / "model.pt2")

@@ -133,7 +133,10 @@ def prepared(network: nn.Module, steps: int) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("steps", [4, 5, 6, 7, 8, 13])
+STEPS = [4, 8, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 6, 7, 13))]
+
+
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("name", CASES)
 def test_an_associative_scan_is_one_operator(name: str, steps: int) -> None:
     network, op = CASES[name]

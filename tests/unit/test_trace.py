@@ -245,6 +245,7 @@ def busy() -> Simulation:
     return run(TWICE, spans)
 
 
+@pytest.mark.slow
 def test_it_becomes_coarser_in_steps(busy: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sleeping cores go first, then transfers (tiles), then cores, then layers."""
     whole = len(trace.perfetto(busy, LAYERS, CLOCK_HZ))
