@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators of model.int8.onnx: functions that write an operator as ONNX's own float operators.
 
-Every family has them in its qdq.py: WRITE, by operator.
+Every family has them in its qdq.py: WRITE, by operator. Operators that ONNX does not have are
+functions of the file, which the import knows again: CALLS, by operator, writes their constants.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +33,7 @@ TYPES = {
     "int64": 7,
     "bool": 9,
 }  # onnx.proto, TensorProto.DataType
+FUNCTIONS_DOMAIN = "myoedge"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,22 @@ class OnnxNode:
     notes: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class OnnxFunction:
+    """An operator that ONNX does not have: its own operators between inputs and output.
+
+    operator, attrs   the operator that the body is, as `written_attrs` writes attributes
+    """
+
+    name: str
+    operator: str
+    attrs: str
+    inputs: tuple[str, ...]
+    output: str
+    nodes: tuple[OnnxNode, ...]
+    constants: Mapping[str, Array]
+
+
 @dataclass
 class Writer:
     """An ONNX model while it is written: nodes, initialisers, and names of the network's tensors.
@@ -54,6 +74,8 @@ class Writer:
     integers, reals  ONNX's names of tensors of the network: quantised, and as dequantised floats
     label            names of what is added begin with it
     notes            metadata of the nodes that come next
+    functions        that nodes call
+    given            of a function's body: its inputs by the network's constants
     """
 
     params: Mapping[str, QuantParams]
@@ -66,6 +88,8 @@ class Writer:
     reals: dict[str, str] = field(default_factory=dict)
     label: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    functions: list[OnnxFunction] = field(default_factory=list)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
         """The name wanted, numbered where it is taken."""
@@ -87,6 +111,10 @@ class Writer:
         outputs = (*[""] * result, output)
         self.nodes.append(OnnxNode(op, inputs, outputs, name, attrs, self.notes))
         return output
+
+    def learnt(self, name: str) -> str:
+        """A float constant of the network, as the function that is written reads it."""
+        return self.given.get(name) or self.constant(self.floats[name].astype(np.float32))
 
     def cast(self, x: str, dtype: str) -> str:
         """To a type by its NumPy name."""
@@ -163,21 +191,21 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
     # without the contribution of the input's zero point, which QDQ has elsewhere
     rows = step["weight"].reshape(len(step["bias"]), -1).astype(np.int64).sum(axis=1)
     bias = np.asarray(step["bias"] + step["x_zero"] * rows, np.int32)
-    scale, axis = weight_scale(w, step, x, bias), layout.index(0)
-    parts = (
-        ("weight", step["weight"].transpose(layout), scale.astype(np.float32), axis),
-        ("bias", bias, (scale * x.scale).astype(np.float32), 0),
+    scale = weight_scale(w, step, x, bias)
+    return (
+        dequantized(w, "weight", step["weight"].transpose(layout), scale, layout.index(0)),
+        dequantized(w, "bias", bias, scale * x.scale),
     )
-    names = [
-        w.node(
-            "DequantizeLinear",
-            w.constant(values, f"{w.label}/{part}"),
-            w.constant(scales, f"{w.label}/{part}.scale"),
-            axis=axis,
-        )
-        for part, values, scales, axis in parts
-    ]
-    return names[0], names[1]
+
+
+def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0) -> str:
+    """A constant of integers with a scale for each element along an axis, as floats."""
+    return w.node(
+        "DequantizeLinear",
+        w.constant(values, f"{w.label}/{part}"),
+        w.constant(scale.astype(np.float32), f"{w.label}/{part}.scale"),
+        axis=axis,
+    )
 
 
 def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) -> Array:
@@ -210,5 +238,58 @@ def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) ->
     return scale
 
 
+# (Writer, step) -> its constants as a call reads them; None where ONNX has the operator after all
+Constants = Callable[[Writer, QuantizedNode], Sequence[str] | None]
+
+
+def float_constants(w: Writer, step: QuantizedNode) -> list[str]:
+    """Constants of an operator as floats."""
+    return [w.learnt(name) for name in step.node.inputs[len(step.operands) :]]
+
+
+def called(w: Writer, step: QuantizedNode, write: Write, constants: Sequence[str]) -> str:
+    """A call of a function whose body is what `write` writes; returns its result."""
+    names = step.node.inputs[len(step.operands) :]
+    reads = (*(w.reals[x] for x in step.operands), *constants)
+    inputs = tuple(f"x{i}" for i in range(len(reads)))
+    given = dict(zip(names, inputs[len(step.operands) :], strict=True))
+    body = Writer(w.params, w.floats, w.formats, taken={*inputs}, label="in", given=given)
+    y = write(body, step, *inputs[: len(step.operands)])
+    op, attrs = step.node.op, {n: v for n, v in step.attrs.items() if n != "act"}
+    name = f"{op}_{len(w.functions)}"
+    nodes, inside = tuple(body.nodes), body.initializers
+    w.functions.append(OnnxFunction(name, op, written_attrs(attrs), inputs, y, nodes, inside))
+    return w.node(name, *reads)
+
+
+def written_attrs(attrs: Mapping[str, Any]) -> str:
+    """Attributes of an operator as text that `read_attrs` reads: tuples are lists."""
+    return json.dumps(dict(attrs), sort_keys=True, default=lambda number: number.item())
+
+
+def read_attrs(text: str) -> dict[str, Any]:
+    """Errors: ValueError for what is no such text."""
+
+    def tuples(value: Any) -> Any:
+        return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+    attrs = json.loads(text)
+    if not isinstance(attrs, dict):
+        raise ValueError("attributes that are no object")
+    return {name: tuples(value) for name, value in attrs.items()}
+
+
+def function_digest(operator: str, attrs: str, nodes: Iterable[bytes]) -> str:
+    """SHA-256 of an operator and of the serialised body that stands for it, in hexadecimal."""
+    parts = (operator.encode(), attrs.encode(), *nodes)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
 def operator_writers() -> dict[str, Write]:
     return {op: write for module in modules("qdq") for op, write in module.WRITE.items()}
+
+
+def called_operators() -> dict[str, Constants]:
+    """Operators that are written as functions, and how their constants are."""
+    calls = (getattr(module, "CALLS", {}) for module in modules("qdq"))
+    return {op: constants for of_module in calls for op, constants in of_module.items()}

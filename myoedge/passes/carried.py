@@ -156,7 +156,9 @@ class _Carrying:
         if node is None or params.element_type != INT16:
             return True
         emits, shapes = OPS[node.op].emits_int16, [*map(self._shape, node.inputs)]
-        return emits is not None and emits(node.attrs, shapes, self._shape(x))
+        return OPS[node.op].int16_result or (
+            emits is not None and emits(node.attrs, shapes, self._shape(x))
+        )
 
     def _joined(self, node: Node) -> Node:
         """A node that moves integers: its operands in the parameters of its result."""
@@ -209,8 +211,10 @@ class _Carrying:
         return node.but(inputs=tuple(inputs))
 
     def _refuses(self, node: Node, index: int, params: QuantParams) -> bool:
-        op = OPS[node.op]
+        op, maker = OPS[node.op], self.made_by.get(node.inputs[index])
         if fixed_params(self.graph, node.inputs[index]) is not None:
+            return False
+        if maker is not None and OPS[maker.op].int16_result:
             return False
         if index in op.symmetric and params.zero_point != 0:
             return True

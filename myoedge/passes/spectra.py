@@ -16,6 +16,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
+from myoedge.operators.fake_quantize.definition import rounds_to_16_bits
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.spectral.definition import CURVES
 from myoedge.operators.spectral.fourier import has_transform
@@ -223,7 +224,7 @@ def other_use(
     left = list[Node]()
 
     def moves(node: Node) -> bool:
-        return OPS[node.op].is_data_movement or node in left
+        return OPS[node.op].is_data_movement or node in left or rounds_to_16_bits(node)
 
     pending, checked = [name], set[str]()
     while pending:

@@ -28,6 +28,7 @@ from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, n
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.onnx.own_functions import Functions, functions_of, results_of, row_of
 from myoedge.frontend.onnx.quantized import (
     clip_of_integers,
     is_quantizer,
@@ -87,14 +88,14 @@ def load_onnx(path: Path) -> Imported:
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
-    functions = {(f.domain, f.name) for f in model.functions}
+    functions = functions_of(model)
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
         raise unsupported(refusals, onnx_refusals.instead)
     return Imported(_finished(state, graph), learnt(graph, state), tuple(state.notes))
 
 
-def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
+def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
     """Imports a node; a refusal is returned, so that all of them are reported at once."""
     made = _instead(state, node)
     if made is not None:
@@ -109,16 +110,22 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
         return None  # it reads what was refused
     target = node.op_type
     try:
-        if (node.domain, node.op_type) in functions:
+        own = functions.get((node.domain, node.op_type))
+        if own is None and (node.domain, node.op_type) in functions:
             target = f"{node.op_type}()"
             raise Unsupported("a function of the model's own")
-        if node.domain not in OWN and not is_quantizer(node):
+        if own is None and node.domain not in OWN and not is_quantizer(node):
             target = f"{node.domain}.{node.op_type}"
             if target not in CONTRIBUTED:
                 raise Unsupported("")
         if unknown:
             raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
-        _import(state, node)
+        if own is None:
+            _import(state, node)
+        else:
+            outs = results_of(state, node, own)
+            state.values.update(outs)
+            _row(state, node, outs, row_of(own))
     except Unsupported as reason:
         _stand_ins(state, node)
         found = refusal_of(reason, shown(target), origin)
@@ -135,7 +142,7 @@ def _instead(state: Importing, node: NodeProto) -> Made | None:
 
 
 def _in_place_of(
-    state: Importing, node: NodeProto, functions: set[tuple[str, str]], made: Made
+    state: Importing, node: NodeProto, functions: Functions, made: Made
 ) -> Refusal | None:
     """Imports the nodes that a node stands for, up to a refusal."""
     unknown = [name for name in node.input if name and name not in state.values]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
@@ -33,6 +34,14 @@ def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
     kind = INT8 if high - low < 1 << INT8.bits else INT16
     fits = kind.low <= low and high <= kind.high
     return QuantParams(attrs["scale"], zero if fits else zero + kind.low, kind)
+
+
+def rounds_to_16_bits(node: Node) -> bool:
+    """Whether a node rounds to samples of 16 bits without a zero point."""
+    if node.op != "fake_quantize":
+        return False
+    params = carried_params(node.attrs)
+    return params.element_type == INT16 and params.zero_point == 0
 
 
 def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -9,7 +9,15 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.norm.group_norm import layout
-from myoedge.operators.qdq import Write, Writer, number, reshaped, whole
+from myoedge.operators.qdq import (
+    Constants,
+    Write,
+    Writer,
+    float_constants,
+    number,
+    reshaped,
+    whole,
+)
 
 
 def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -35,8 +43,7 @@ def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     square = w.node("ReduceMean", w.node("Mul", rows, rows), over, keepdims=1)
     root = w.node("Sqrt", w.node("Add", square, number(w, step.attrs["eps"])))
     gain, offset = (
-        w.constant(w.floats[name].astype(np.float32).reshape(at.groups, at.channels, 1))
-        for name in step.node.inputs[1:]
+        reshaped(w, w.learnt(name), at.groups, at.channels, 1) for name in step.node.inputs[1:]
     )
     y = w.node("Add", w.node("Mul", w.node("Div", rows, root), gain), offset)
     return reshaped(w, y, *step.out)
@@ -47,3 +54,5 @@ WRITE: Mapping[str, Write] = {
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
 }
+
+CALLS: Mapping[str, Constants] = {"group_norm": float_constants}

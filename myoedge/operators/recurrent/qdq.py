@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, weight_scale, whole
+from myoedge.operators.qdq import (
+    Constants,
+    Write,
+    Writer,
+    dequantized,
+    number,
+    reshaped,
+    transposed,
+    weight_scale,
+    whole,
+)
 from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN_PARAMS, STATE_REACH
 
 ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
@@ -26,12 +35,11 @@ def write(op: str, *, result: int) -> Write:
         by_gate = w.node("Gather", transposed(w, by_unit, 0, 1, 3, 2), whole(w, *order), axis=2)
         x = reshaped(w, by_gate, *step.shapes[0][:2], size)
         eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, size, size)))
-        scale = weight_scale(w, step, HIDDEN_PARAMS, step["bias"])
-        integers = w.constant(_sorted(step["weight"], order), f"{w.label}/weight")
-        scales = w.constant(_sorted(scale, order).astype(np.float32), f"{w.label}/weight.scale")
-        r = reshaped(w, w.node("DequantizeLinear", integers, scales, axis=0), 1, size, units)
-        own = np.stack([np.zeros(size), _sorted(step["bias"] * scale * HIDDEN_PARAMS.scale, order)])
-        bias = w.constant(own.astype(np.float32).reshape(1, -1), f"{w.label}/bias")
+        rows, *own = (w.given[name] for name in step.node.inputs[len(step.operands) :])
+        r = reshaped(w, _by_gate(w, rows, order, units), 1, size, units)
+        none = w.constant(np.zeros((1, size), np.float32))
+        added = [reshaped(w, _by_gate(w, name, order), 1, size) for name in own] or [none]
+        bias = w.node("Concat", none, *added, axis=1)
         if op == "LSTM":  # the first h with as many bits as it is kept with
             w.store(f"{w.label}/first", h, HIDDEN_PARAMS)
             first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, CELL_REACH) for x in c)]
@@ -52,10 +60,7 @@ def write(op: str, *, result: int) -> Write:
 def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
     units, batch = step.out[-1], step.shapes[1][0]
     eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, units, units)))
-    scale = weight_scale(w, step, w.params[step.node.name], np.zeros(units))
-    integers = w.constant(np.ascontiguousarray(step["weight"]), f"{w.label}/weight")
-    scales = w.constant(scale.astype(np.float32), f"{w.label}/weight.scale")
-    r = reshaped(w, w.node("DequantizeLinear", integers, scales, axis=0), 1, units, units)
+    r = reshaped(w, w.given[step.node.inputs[-1]], 1, units, units)
     w.store(f"{w.label}/first", h, w.params[step.node.name])
     first = reshaped(w, w.reals[f"{w.label}/first"], 1, batch, units)
     inputs = (sums, reshaped(w, eye, 1, units, units), r, "", "", first)
@@ -72,10 +77,24 @@ def _clipped(w: Writer, x: str, limit: float) -> str:
     return w.node("Clip", x, *(number(w, edge) for edge in (-limit, limit)))
 
 
-def _sorted(rows: Array, order: Sequence[int]) -> Array:
+def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
     """Unit by unit, as the operators have them -> gate by gate."""
-    units = rows.reshape(-1, len(order), *rows.shape[1:])
-    return np.ascontiguousarray(units.swapaxes(0, 1)[list(order)].reshape(rows.shape))
+    apart = reshaped(w, rows, -1, len(order), *columns)
+    gates = w.node("Gather", apart, whole(w, *order), axis=1)
+    rest = range(2, 2 + len(columns))
+    return reshaped(w, transposed(w, gates, 1, 0, *rest), -1, *columns)
+
+
+def _given(w: Writer, step: QuantizedNode) -> list[str]:
+    """Recurrent weights, and what they are added to: dequantised, unit by unit."""
+    plain = step.node.op.startswith("rnn")
+    x = w.params[step.node.name] if plain else HIDDEN_PARAMS
+    bias = np.zeros(len(step["weight"]), np.int32) if plain else step["bias"]
+    scale = weight_scale(w, step, x, bias)
+    made = [dequantized(w, "weight", step["weight"], scale)]
+    if len(step.node.inputs) > len(step.operands) + 1:
+        made.append(dequantized(w, "bias", bias, scale * x.scale))
+    return made
 
 
 WRITE: Mapping[str, Write] = {
@@ -86,3 +105,4 @@ WRITE: Mapping[str, Write] = {
     "rnn_relu": _plain,
     "rnn_tanh": _plain,
 }
+CALLS: Mapping[str, Constants] = dict.fromkeys(WRITE, _given)

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer, sliced, whole
+from myoedge.operators.qdq import Constants, Write, Writer, float_constants, sliced, whole
 
 
 def _selective_scan(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str) -> str:
     """Tensors of states are [..., T, D, N]."""
     rank, time = len(step.out), len(step.out) - 2
     names = step.node.inputs[len(step.operands) :]
-    a, *d = (w.constant(w.floats[name].astype(np.float32)) for name in names)
+    a, *d = map(w.learnt, names)
     by_channel, by_state = (whole(w, axis) for axis in (rank, time + 1))
     now = w.node("Unsqueeze", delta, by_channel)
     decay = w.node("Exp", w.node("Mul", now, a))
@@ -34,3 +32,4 @@ def _selective_scan(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, 
 
 
 WRITE: Mapping[str, Write] = {"selective_scan": _selective_scan}
+CALLS: Mapping[str, Constants] = {"selective_scan": float_constants}

@@ -9,9 +9,11 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.qdq import (
+    Constants,
     Write,
     Writer,
     along_axis,
+    float_constants,
     number,
     reshaped,
     sliced,
@@ -93,3 +95,4 @@ WRITE: Mapping[str, Write] = {
     "majority": _majority,
     "softmax": _softmax,
 }
+CALLS: Mapping[str, Constants] = {"ctc_greedy": float_constants}

@@ -10,7 +10,16 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import NATIVE
-from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, whole
+from myoedge.operators.qdq import (
+    Constants,
+    Write,
+    Writer,
+    float_constants,
+    number,
+    reshaped,
+    transposed,
+    whole,
+)
 
 
 def _log(w: Writer, x: str, base: float) -> str:
@@ -51,3 +60,4 @@ def spectrogram(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"spectrogram": spectrogram}
+CALLS: Mapping[str, Constants] = {"spectrogram": float_constants}
