@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from myoedge.codegen.render import template_dir
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 
 NOTHING: Mapping[str, str] = {}
@@ -53,6 +54,11 @@ def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> lis
     """Paths of the headers that declare kernels: what their files include first."""
     texts = (_text(f"{kernel}.c", brought) or "" for kernel in kernels)
     return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
+
+
+def called(tilings: Iterable[Tiling]) -> set[str]:
+    """C functions of kernels that tiles call."""
+    return {function for tiling in tilings for function in tiling.kernel.functions}
 
 
 def brought(plan: Plan) -> dict[str, str]:

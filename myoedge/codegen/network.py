@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.constants import constant_name, function_name
-from myoedge.codegen.library import brought, headers
+from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.render import designated
 from myoedge.codegen.tiled_layer import parts, tiled_layer
 from myoedge.operators.kernel import Operand
@@ -35,7 +35,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
         "used": used,
         "starts_next_tiles": any(tiling.kernel.starts_next for tiling in plan.tilings),
-        "headers": headers(used, brought(plan)),
+        "headers": headers(called(plan.tilings), brought(plan)),
         "calls": calls,
         "copies": copies,
         "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.constants import alike, array_values, comment, constants
-from myoedge.codegen.library import brought, include_files, library_files
+from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.numerics.arrays import Array
@@ -63,7 +63,7 @@ def make_sources(
     files = {
         "network.h": render("project/network.h.j2", sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
-        **library_files({t.kernel.function for t in plan.tilings}, brought(plan)),
+        **library_files(called(plan.tilings), brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         **_weights(plan, common["banner"]),
         **({} if golden is None else _selftest(golden, common)),

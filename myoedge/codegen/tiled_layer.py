@@ -12,7 +12,7 @@ from myoedge.codegen.constants import function_name, heading
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import SCRATCH, Fields, Operand
+from myoedge.operators.kernel import SCRATCH, WORD_BYTES, Fields, Operand
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
 Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
@@ -56,6 +56,7 @@ def tiled_layer(
         "constants": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
         "stores": [*_moves(tables, "me_send", sent, base(out), False)] if any(sent) else [],
+        "unpacks": list(_unpacks(tiling, tables, l2)),
         "op": assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op),
         "tile": assignment(f"me_tile[{_slot(tiling)}].{kernel}", f"{kernel}_tile", fields),
     }
@@ -99,7 +100,8 @@ def summary(tiling: Tiling) -> str:
 def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the op's struct; `l2`: the C of where starts what stays in L2."""
     first = tiling.tiles[0].l1
-    fields = [(name, _value(value, first, l2)) for name, value in tiling.kernel.op.items()]
+    op = _unpacked(tiling, tiling.kernel.op)
+    fields = [(name, _value(value, first, l2)) for name, value in op.items()]
     if tiling.kernel.nine_cores is not None:
         fields.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
     return fields
@@ -110,14 +112,44 @@ def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> st
         return str(value)
     if not value.startswith("@"):
         return l2.get(value, value)
-    name = value[1:]
-    return _pointer(l2.get(name, "me_l1"), str(l1.get(name, 0)))
+    name = re.findall(r"\w+", value)[0]
+    return _pointer(l2.get(name, "me_l1"), str(_place(value, l1) or 0))
+
+
+def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
+    """Fields that point to bytes in scratch in the place of a packed operand."""
+    packing = tiling.kernel.packing
+    if packing is None:
+        return fields
+    packed, there = f"@{packing.operand}", f"@{SCRATCH}+{tiling.unpacked_offset}"
+    return {name: there if value == packed else value for name, value in fields.items()}
+
+
+def _unpacks(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> Iterator[str]:
+    """Statements that unpack a tile's weights where the tile before had others."""
+    packing, tiles = tiling.kernel.packing, tiling.tiles
+    if packing is None:
+        return
+    name, regions = packing.operand, [tile.regions[packing.operand] for tile in tiles]
+    places = [tile.l1[name] for tile in tiles]
+    at = tiles[0].l1[SCRATCH] + tiling.unpacked_offset
+    packed = _pointer(l2.get(name, "me_l1"), tables.number(name, places))
+    to = _pointer(l2.get(SCRATCH, "me_l1"), str(at))
+    words = tables.number(f"{name}_words", [region.size // WORD_BYTES for region in regions])
+    cores = 9 if tiling.kernel.nine_cores else 8
+    call = f"{packing.function}({packed}, {to}, {words}, {cores});"
+    phases = _phases([t == 0 or regions[t] != regions[t - 1] for t in range(len(tiles))])
+    period, *part = phases or (1, 0, 1)
+    when = _within("t" if period == len(tiles) else f"t % {period}", period, *part)
+    yield from _guarded(" && ".join(when), [call])
 
 
 def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the tile's struct as C of the tile's number."""
     strides = dict(_strides(tiling))
-    rows = [{**tiling.kernel.tile(tile.regions), **strides} for tile in tiling.tiles]
+    rows = [
+        {**_unpacked(tiling, tiling.kernel.tile(tile.regions)), **strides} for tile in tiling.tiles
+    ]
     fields = []
     for name, value in rows[0].items():
         if isinstance(value, str):

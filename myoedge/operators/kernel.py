@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.targets.chip import Engine, KernelCost
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ AUTO, CORES = "auto", "cores"  # choices of an engine, beside the names of accel
 # every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
 # that are longer than nine times that.
 NINE_CORES_MACS = 2**18
+WORD_BYTES, UNPACKING_CORES = 4, 8
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 
 
@@ -140,6 +141,42 @@ def reach(dim: Dim, sizes: Sizes) -> Any:
 Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where operand x lies in L1
 
 
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """A constant that lies packed in all memories: the cores unpack a tile's part of it into bytes
+    behind the kernel's scratch, where the kernel reads it.
+
+    operand  its name
+    bits     of an element: 4 or 2
+    scratch  of the kernel itself
+    stays    axes along which tiles go on with the same part, innermost: it is unpacked once
+    cost     of a packed word, by the core that has most; of every tile that unpacks
+    """
+
+    operand: str
+    bits: int
+    scratch: Callable[[Sizes], Any]
+    stays: tuple[str, ...]
+    cost: KernelCost
+
+    @property
+    def function(self) -> str:
+        return f"me_unpack_s{self.bits}"
+
+    def offset(self, sizes: Sizes) -> Any:
+        """Bytes from the start of scratch to the unpacked bytes."""
+        return round_up(self.scratch(sizes), WORD_BYTES)
+
+    def unpacked_bytes(self, packed: Operand, sizes: Sizes) -> Any:
+        return packed.footprint(sizes) * 8 // self.bits
+
+    def cycles(self, packed: Operand, axes: Mapping[str, int], sizes: Sizes) -> Any:
+        """Cycles of a tile: its part of those for all tiles that read the same bytes."""
+        words = -(-packed.footprint(sizes) // (WORD_BYTES * UNPACKING_CORES))
+        share = math.prod(sizes[axis] / axes[axis] for axis in self.stays)
+        return self.cost.cycles(words) * share
+
+
 @dataclass(frozen=True)
 class TiledKernel:
     """Kernel as it runs one quantised node: its loops, its operands, and the cost of a tile.
@@ -167,6 +204,7 @@ class TiledKernel:
     work      sizes of a tile -> units of work of the core that has most
     l1_only   the engine does not reach L2
     most_tiles  of a layer
+    packing   of a constant operand that is not stored as the kernel reads it
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs
     preferred   the layer takes this engine wherever it can, whatever the estimate
@@ -194,6 +232,7 @@ class TiledKernel:
     nine_cores: bool | None = None
     l1_only: bool = False
     most_tiles: int = MOST_TILES
+    packing: Packing | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
     cost: KernelCost = FREE
@@ -202,7 +241,18 @@ class TiledKernel:
 
     def cycles(self, sizes: Sizes) -> Any:
         """Estimated, of the computation of a tile."""
-        return self.cost.cycles(self.work(sizes))
+        own = self.cost.cycles(self.work(sizes))
+        if self.packing is None:
+            return own
+        return own + self.packing.cycles(self.operand(self.packing.operand), self.axes, sizes)
+
+    def operand(self, name: str) -> Operand:
+        return next(operand for operand in self.operands if operand.name == name)
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """C functions that a tile calls."""
+        return frozenset({self.function, *([self.packing.function] if self.packing else [])})
 
     @cached_property
     def arrays(self) -> dict[str, Array]:

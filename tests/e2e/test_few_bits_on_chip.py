@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of few bits on NE16: equal integers on host and simulated chip, fewer bytes."""
+"""Weights of few bits: equal integers on host and simulated chip, fewer bytes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -15,25 +16,30 @@ from tests.conftest import save_exported
 SHAPE = (1, 20, 9, 10)
 
 
-def built(folder: Path, bits: int) -> myoedge.Build:
+def convolutions() -> nn.Module:
     torch.manual_seed(0)
-    network = nn.Sequential(
+    return nn.Sequential(
         nn.Conv2d(20, 40, 3, padding=1),
         nn.Conv2d(40, 40, 3, padding=1, groups=40),
         nn.Conv2d(40, 37, 1),
     )
-    model = save_exported(network.eval(), (torch.zeros(SHAPE),), folder / "model.pt2")
+
+
+def built(
+    folder: Path, bits: int, network: nn.Module, shape: tuple[int, ...], **options: str
+) -> myoedge.Build:
+    model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
     config = folder / "myoedge.toml"
     config.write_text(f'[quant]\n"*" = {{ weights = {bits} }}\n')
-    calib = np.random.default_rng(0).normal(size=(8, *SHAPE)).astype(np.float32)
+    calib = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
     return myoedge.build(
         model,
         target="gap9",
         calib=calib,
         config=config,
-        engine="ne16",
         output=folder / "built",
         simulate=False,
+        **options,
     )
 
 
@@ -43,12 +49,46 @@ def planes_bytes(bits: int) -> int:
 
 
 def test_as_many_bit_planes_as_bits(tmp_path: Path) -> None:
-    made = built(tmp_path, 5)
+    made = built(tmp_path, 5, convolutions(), SHAPE, engine="ne16")
     layers = [row for row in made.report["layers"] if row["weight_bits"]]
     assert [(row["engine"], row["weight_bits"]) for row in layers] == [("ne16", 5)] * 3
     numbers_bytes = (40 + 40 + 37) * 7  # biases, shifts, multipliers of one or two bytes
     stored = sum(row["weights_bytes"] for row in layers)
     assert planes_bytes(5) < stored <= planes_bytes(5) + numbers_bytes + 12
+    checked = myoedge.validate(made, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+class Steps(nn.Module):
+    """A linear layer of nine cores, one of 3 rows, an LSTM whose weights come in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.wide, self.narrow = nn.Linear(96, 60), nn.Linear(60, 31)
+        self.steps = nn.LSTM(31, 72)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.narrow(self.wide(x).relu().reshape(1, 3, 16, 60).mean(2))
+        return self.steps(rows.permute(1, 0, 2))[0]
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize(("bits", "stored_bits", "sizes"), [
+    (3, 4, {}),
+    (2, 2, {"l1": "30KiB", "l2": "100KiB"}),
+])  # fmt: skip
+def test_cores_unpack_weights(
+    tmp_path: Path, bits: int, stored_bits: int, sizes: dict[str, str]
+) -> None:
+    """Also of layers in many tiles, and with weights from L3."""
+    made = built(tmp_path, bits, Steps(), (1, 48, 96), engine="cores", **sizes)
+    sizes_bytes = {
+        row["op"]: row["weights_bytes"] for row in made.report["layers"] if row["op"] == "linear"
+    }
+    # the last linear layer: 31 rows of 60, filled to blocks of four; 16 bytes a channel
+    assert sizes_bytes["linear"] == 32 * 60 * stored_bits // 8 + 31 * 16
     checked = myoedge.validate(made, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference

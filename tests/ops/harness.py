@@ -18,7 +18,7 @@ import numpy as np
 
 from myoedge.backends import host
 from myoedge.codegen.constants import arrays, function_name
-from myoedge.codegen.library import headers, library_files
+from myoedge.codegen.library import called, headers, library_files
 from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
 from myoedge.codegen.tiled_layer import tiled_layer
@@ -69,7 +69,7 @@ def c_text(cases: Sequence[Case], tilings: Sequence[Tiling]) -> str:
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
         for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
     ]
-    head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(names))
+    head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(called(tilings)))
     lines = [f'#include "{name}"' for name in head]
     lines += [f"_Alignas(16) static int8_t me_l1[{size}];", "void *unused(void) { return me_l1; }"]
     each = zip(cases, tilings, strict=True)
@@ -116,7 +116,7 @@ def run_c(
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
     tilings = [on_host(case) for case in cases] if tilings is None else tilings
-    for path, text in library_files({t.kernel.function for t in tilings}).items():
+    for path, text in library_files(called(tilings)).items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     (folder / "cases.c").write_text(c_text(cases, tilings))

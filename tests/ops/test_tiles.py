@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from myoedge.operators.base import OPS
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.conv import tiling as conv_tiling
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.kernel import TiledKernel
@@ -25,6 +26,7 @@ from tests.ops.case import Case
 from tests.ops.harness import drawn, mismatches, run_c
 
 COUNT, SLOW_COUNT = 16, 120
+COUNT_PACKED = 8
 COUNT_IN_PLACE = 30  # some of each kernel of little scratch are among them
 TILED = sorted(name for name in OPS if OPS[name].kernels)
 GAP9 = find_chip("gap9")
@@ -59,6 +61,33 @@ def differences(every: Sequence[Case], folder: Path) -> str:
     assert most < 10 or any(len(tiling.tiles) > 1 for tiling in tilings)
     wanted = [integer_step(case.step, case.data) for case in every]
     return mismatches(every, wanted, run_c(every, folder, "-O0", tilings))
+
+
+class FewBits(Case):
+    """A drawn use with weights of at most 2 or 4 bits."""
+
+    @property
+    def step(self) -> QuantizedNode:
+        step, shift = super().step, 6 if self.seed % 2 else 4
+        arrays = {**step.integers.arrays, "weight": step["weight"] >> shift}
+        return replace(step, integers=replace(step.integers, arrays=arrays))
+
+
+def test_packed_weights_equal_numpy(tmp_path: Path) -> None:
+    """Of all operators that have them, unpacked once for several tiles too."""
+    able = [op for op in TILED if OPS[op].multiplicands is not None]
+    drawn_cases = (case for op in able for case in drawn(op, COUNT_PACKED))
+    every = [
+        FewBits(**{field.name: getattr(case, field.name) for field in fields(case)})
+        for case in drawn_cases
+        if case.step.weight_type == INT8
+    ]
+    tilings = [in_rooms(case, i) for i, case in enumerate(every)]
+    packed = [tiling for tiling in tilings if tiling.kernel.packing is not None]
+    assert len(packed) > len(every) // 2
+    assert {tiling.kernel.packing.bits for tiling in packed if tiling.kernel.packing} == {2, 4}
+    wanted = [integer_step(case.step, case.data) for case in every]
+    assert not mismatches(every, wanted, run_c(every, tmp_path, "-O0", tilings))
 
 
 def test_kernels_of_little_scratch_equal_numpy(tmp_path: Path) -> None:

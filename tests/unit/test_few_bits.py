@@ -20,6 +20,7 @@ from myoedge.numerics.weight_format import WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.products.packed_weights import packed_bytes
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import with_few_bits
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
@@ -197,3 +198,20 @@ def test_a_pattern_without_such_weights_is_refused_and_the_advice_works() -> Non
     assert raised.value.code == "E233"
     tables = tomllib.loads(raised.value.notice.tries[0].replace("[quant] ", "quant."))
     assert layer_rules(graph, from_tables(tables, "t"))[0].weight_bits == 4
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_packed_words_have_weights_four_apart(bits: int) -> None:
+    """Each as the two's complement of so many bits, in one number of 32 bits a word."""
+    high, count = (1 << (bits - 1)) - 1, 32 // bits
+    weights = np.random.default_rng(bits).integers(-high - 1, high + 1, (3, count + 4))
+    packed = packed_bytes(weights.astype(np.int8), bits)
+    padded = [[*row, *[0] * (count - 4)] for row in weights.tolist()]
+    for row, words in zip(padded, packed.view("<u4").tolist(), strict=True):
+        for number, word in enumerate(words):
+            parts = [
+                (row[number * count + 4 * part + i] % (1 << bits)) << (8 * i + bits * part)
+                for part in range(8 // bits)
+                for i in range(4)
+            ]
+            assert word == sum(parts)

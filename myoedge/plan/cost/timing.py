@@ -140,7 +140,9 @@ def _steps(
     before = tilings[index - 1] if index else None
     same = before is not None and before.kernel.function == here.kernel.function
     cold = 0.0 if same else here.kernel.cost.layer_cycles  # for code that comes from L2
-    prepared = cold if here.kernel_waits else 0.0  # the kernel starts while its operands come
+    prepared = (
+        cold if here.kernel.kernel_waits and not here.kernel.packing else 0.0
+    )  # the kernel starts while its operands come
     needed = NOTHING_DUE if here.back_to_back else (index, 0)
     yield TimelineStep(prepared, 0.0, loads[0], (), needed)
     for t, compute in enumerate(tile_cycles(here)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.base import OPS, QuantizedNode, kernels_of
 from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
+from myoedge.operators.products.packed_weights import with_packed_weights
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
@@ -82,6 +83,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
         if engine and kernel.accepts(step) and not fits:
             tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
             tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
+            tiled = tiled if engine.accelerator else with_packed_weights(step, tiled, engine)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind

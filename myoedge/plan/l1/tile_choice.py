@@ -49,7 +49,16 @@ def distinct_layer(kernel: TiledKernel) -> str:
     the smallest; multipliers and scales are their own."""
     ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
     work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
-    return repr((kernel.function, dict(kernel.axes), kernel.split, kernel.operands, work))
+    return repr(
+        (
+            kernel.function,
+            dict(kernel.axes),
+            kernel.split,
+            kernel.operands,
+            work,
+            kernel.packing and kernel.packing.bits,
+        )
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

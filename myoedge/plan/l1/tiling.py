@@ -114,7 +114,14 @@ class Tiling:
     @property
     def kernel_waits(self) -> bool:
         """Whether the kernel waits by itself for operands of the first tile."""
-        return self.kernel.kernel_waits and not self.back_to_back
+        waits = self.kernel.kernel_waits and self.kernel.packing is None
+        return waits and not self.back_to_back
+
+    @property
+    def unpacked_offset(self) -> int:
+        """Bytes from the start of scratch to those that a packed constant is unpacked to."""
+        packing, sizes = self.kernel.packing, {**self.kernel.axes, **self.choice.sizes}
+        return 0 if packing is None else int(packing.offset(sizes))
 
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""

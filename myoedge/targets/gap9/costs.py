@@ -16,6 +16,9 @@ RECURRENT = KernelCost(1.15, 700, 300)
 STREAMED = KernelCost(1.15, 100, 300)
 
 KERNELS = {
+    # a packed word of weights, in front of kernels
+    "me_unpack_s4": KernelCost(6.3, 100),
+    "me_unpack_s2": KernelCost(12.5, 100),
     # a word of taps of 4 x 4 sums
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     "me_ne16_linear_s8": KernelCost(1.0, 900, 1500),  # cycles of the engine by its formula

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Weights of 4 or 2 bits as the bytes that kernels read: in front of a kernel, where a tile has other weights than
+ * the tile before.
+ */
+#ifndef ME_UNPACK_H
+#define ME_UNPACK_H
+
+#include <stdint.h>
+
+/* words >= 0, packed as me_unpack_words.h has them, at addresses aligned to 4; `to` and packed apart.
+ * Cores 0 .. 7 share the work, and all of `cores` (8, or 9 where the control core calls the kernel) wait for it. */
+void me_unpack_s4(const int8_t *packed, int8_t *to, int32_t words, int32_t cores);
+void me_unpack_s2(const int8_t *packed, int8_t *to, int32_t words, int32_t cores);
+
+#endif

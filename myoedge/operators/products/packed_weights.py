@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of 2 to 4 bits on the cores: packed in all memories, unpacked a tile at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.kernel import WORD_BYTES, Operand, Packing, Sizes, TiledKernel
+from myoedge.operators.products.packing import BLOCK, CHANNELS
+from myoedge.targets.chip import Engine, KernelCost
+
+WEIGHTS = "weights"  # operand
+STORED_BITS = (2, 4)  # of more, weights are bytes
+FREE = KernelCost(0.0, 0.0)
+
+
+def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
+    """The kernel with its weights packed, where they are bytes of few enough bits."""
+    bits = stored_bits(step)
+    found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
+    packed = packed_operand(found[0], bits) if found and bits < INT8.bits else None
+    if packed is None:
+        return kernel
+    stays = tuple(
+        axis
+        for axis in (*kernel.unit_axes, *kernel.split)
+        if axis not in packed.axes and packed.axes
+    )
+    cost = engine.kernels.get(f"me_unpack_s{bits}", FREE)
+    packing = Packing(WEIGHTS, bits, kernel.scratch, stays, cost)
+
+    def scratch(sizes: Sizes) -> int:
+        unpacked: int = packing.offset(sizes) + packing.unpacked_bytes(packed, sizes)
+        return unpacked
+
+    return replace(
+        kernel,
+        operands=tuple(packed if o.name == WEIGHTS else o for o in kernel.operands),
+        innermost_axes=kernel.innermost_axes or stays,
+        scratch=scratch,
+        packing=packing,
+    )
+
+
+def stored_bits(step: QuantizedNode) -> int:
+    """Bits that the cores' kernels store a weight in: 2, 4, or those of its type."""
+    if OPS[step.node.op].multiplicands is None or step.weight_type != INT8:
+        return INT8.bits
+    return next((bits for bits in STORED_BITS if step.weight_bits <= bits), INT8.bits)
+
+
+def packed_operand(weights: Operand, bits: int) -> Operand | None:
+    """The operand with elements of so many bits; None where tiles would begin inside of a word.
+
+    Blocks of channels, of which the last may have fewer, are whole ones then.
+    """
+    assert weights.array is not None
+    if weights.array.dtype != np.int8:
+        return None
+    unit = WORD_BYTES * 8 // bits  # bytes that a word is unpacked to
+    if not weights.axes:
+        array = packed_bytes(weights.array.reshape(1, -1), bits)
+        return Operand.whole(weights.name, array.reshape(-1))
+    *outer, size = weights.shape
+    index, rows = weights.dims[:-1], weights.array.reshape(outer[0], -1)
+    if CHANNELS in index:
+        *outer, channels = outer
+        outer, size = [*outer, -(-channels // BLOCK)], BLOCK * size
+        index = (*index[:-1], (("k", 1),))
+        rows = weights.array.reshape(math.prod(outer[:-1]), -1)
+        rows = np.pad(rows, ((0, 0), (0, outer[-1] * size - rows.shape[1])))
+    if size % unit or weights.dims[-1]:
+        return None
+    shape = (*outer, size * bits // 8)
+    return Operand(
+        *(weights.name, weights.source, shape, (*index, ())), array=packed_bytes(rows, bits)
+    )
+
+
+def packed_bytes(rows: Array, bits: int) -> Array:
+    """int8 [n, bytes] -> int8 [n, words]: byte i of a packed word has bytes i, i + 4, .. of as many
+    words, the first in its lowest bits; zeros behind the last."""
+    count = 8 // bits
+    padded = np.pad(
+        rows, ((0, 0), (0, round_up(rows.shape[1], WORD_BYTES * count) - rows.shape[1]))
+    )
+    parts = padded.view(np.uint8).reshape(len(rows), -1, count, WORD_BYTES) & ((1 << bits) - 1)
+    shifts = (bits * np.arange(count, dtype=np.uint8))[:, None]
+    words = np.bitwise_or.reduce(parts << shifts, axis=2)
+    return np.ascontiguousarray(words.astype(np.uint8).view(np.int8)).reshape(len(rows), -1)
