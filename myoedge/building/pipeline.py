@@ -42,7 +42,7 @@ from myoedge.quantization import holdout, samples
 from myoedge.quantization.accuracy import accuracy
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
-from myoedge.quantization.few_bits import with_few_bits
+from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
 from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Choice
@@ -176,7 +176,8 @@ def run_quantize(options: Options) -> Quantized:
         network, fidelity = within_sqnr(cores, network, choosing, options.reuse, known)
         judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
         if options.reuse is None:  # else what the older build chose stays
-            means = Means(choosing, calibrated, cycles, on_engines, options.fits, rules)
+            floor = weight_noise(cores, choosing)
+            means = Means(choosing, calibrated, cycles, on_engines, options.fits, rules, floor)
             refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
             accurate = options.accurate or settings.calib.accurate
             network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)

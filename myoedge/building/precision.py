@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from myoedge.building.config import decibels
@@ -113,6 +113,7 @@ class Means:
     cycles       estimate of a layer
     on_engines   network -> the same with integers for accelerators
     fits         whether the memories have room for a network
+    floor        noise that 16 bits are not for, as Aim has it
     """
 
     samples: Samples
@@ -121,6 +122,7 @@ class Means:
     on_engines: Callable[[QuantGraph], QuantGraph]
     fits: Callable[[QuantGraph], bool]
     rules: Sequence[LayerRule]
+    floor: Mapping[str, float] = field(default_factory=dict)
 
 
 def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim) -> Refined:
@@ -129,6 +131,7 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
     other   the network with ranges by another observer: where the aim is missed, it is refined too
     Of the two the better one is kept; neither where the memories have no room for it.
     """
+    aim = replace(aim, floor=means.floor)
     found = _refinement(start.network, start.fidelity, means, aim)
     if other is not None and found.missing_db:
         fidelity = measure(other, means.samples, layers=False)

@@ -15,9 +15,11 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import every_value, run_real
 from myoedge.quantization.calibrate import Samples, each_sample, spread
-from myoedge.quantization.scales import LayerRule
+from myoedge.quantization.masked_ranges import counted, rows_of
+from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.stated_widths import weight_bits
 
 ROUNDING_SAMPLES = 16
@@ -39,6 +41,27 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
         for node in nodes
     }
     return replace(graph, formats={**graph.formats, **formats})
+
+
+def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
+    """Noise power that weights of few bits alone make, relative to the signal, by judged tensor; {}
+    without such weights."""
+    graph = network.graph
+    few = {name: f for name, f in graph.formats.items() if f.integers is not None}
+    if not few:
+        return {}
+    rounded = {name: f.real(f.integers) for name, f in few.items() if f.integers is not None}
+    other, rows = replace(graph, constants={**graph.constants, **rounded}), rows_of(graph)
+    names = [name for output in graph.outputs for name in judged_tensors(network, output)]
+    signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
+        real, changed = every_value(graph, sample), every_value(other, sample)
+        for name in signal:
+            there = counted(rows, name, real)
+            x, y = (values[name][there].astype(np.float64) for values in (real, changed))
+            signal[name] += float(np.sum(x**2))
+            noise[name] += float(np.sum((x - y) ** 2))
+    return {name: noise[name] / signal[name] for name in signal if signal[name] > 0.0}
 
 
 def _has_few_bits(graph: Graph, node: Node, rules: Sequence[LayerRule]) -> bool:

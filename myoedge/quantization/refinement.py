@@ -62,16 +62,21 @@ class Aim:
     """SQNR that outputs are to keep, before and behind a final function, and what it may cost.
 
     outputs_db   by the output's tensor; `db` of all others
+    floor        noise by judged tensor that weights of few bits make: 16 bits are for what is above
     """
 
     db: float = AIM_DB
     outputs_db: Mapping[str, float] = field(default_factory=dict)
     allowances: tuple[Allowance, ...] = USUAL
+    floor: Mapping[str, float] = field(default_factory=dict)
 
     def limits(self, network: QuantGraph, margin_db: float = MARGIN_DB) -> Array:
         """[judged tensors] Noise that is allowed, relative to the signal."""
-        rows = (self.outputs_db.get(output, self.db) for output, _ in judged_rows(network))
-        return np.array([10 ** (-(db + margin_db) / 10) for db in rows])
+        rows = judged_rows(network)
+        every_db = (self.outputs_db.get(output, self.db) for output, _ in rows)
+        allowed = np.array([10 ** (-(db + margin_db) / 10) for db in every_db])
+        floor = np.array([self.floor.get(name, 0.0) for _, name in rows])
+        return np.asarray(np.maximum(allowed + floor, 10 ** (LEAST_GAIN_DB / 10) * floor))
 
 
 USUAL_AIM = Aim()

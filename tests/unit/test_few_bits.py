@@ -7,6 +7,7 @@ import itertools
 import tomllib
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,11 +22,15 @@ from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_integer, run_real
 from myoedge.operators.products.packed_weights import packed_bytes
+from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.few_bits import with_few_bits
+from myoedge.quantization.few_bits import weight_noise, with_few_bits
+from myoedge.quantization.refinement import UNLIMITED, Aim, Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.quantization.sqnr import measure, quantized_inputs
+from myoedge.targets import find_chip
 
+CHIP = find_chip("gap9")
 MINMAX = Observer("minmax")
 
 
@@ -198,6 +203,38 @@ def test_a_pattern_without_such_weights_is_refused_and_the_advice_works() -> Non
     assert raised.value.code == "E233"
     tables = tomllib.loads(raised.value.notice.tries[0].replace("[quant] ", "quant."))
     assert layer_rules(graph, from_tables(tables, "t"))[0].weight_bits == 4
+
+
+def test_noise_of_weights_alone_is_that_of_the_sums() -> None:
+    """Of the head, which reads the same floats with and without its integers."""
+    q, samples = quantized(3, "head")
+    graph, form = q.graph, q.graph.formats["v"]
+    assert form.integers is not None
+    rounded = form.integers * np.array(form.scale)[:, None]
+    x = np.concatenate([run_real(graph, {"x": one})["conv"] for one in samples["x"][:16]])
+    real, error = x @ graph.constants["v"].T, x @ (graph.constants["v"] - rounded).T
+    few = {"x": samples["x"][:16]}
+    assert weight_noise(q, few)["linear"] == pytest.approx((error**2).sum() / (real**2).sum(), 1e-4)
+    assert weight_noise(quantize_graph(graph_of_floats(q), q.calibration), few) == {}
+
+
+def graph_of_floats(q: QuantGraph) -> Graph:
+    return replace(q.graph, formats={})
+
+
+def test_16_bits_are_not_for_the_noise_of_weights() -> None:
+    """2 bits keep some 8 dB; of tensors with 8 bits there are 25 more."""
+    q, samples = quantized(2)
+    before, aim = measure(q, samples), Aim(25.0, allowances=UNLIMITED)
+
+    def tried(aim: Aim) -> Refinement:
+        again = partial(calibrate, samples=samples, observer=MINMAX, source="test")
+        return refine_precision(q, before, samples, again, layer_cycles(CHIP), (), aim)
+
+    assert tried(aim).choices
+    found = tried(replace(aim, floor=weight_noise(q, samples)))
+    assert found.network is q
+    assert found.choices == ()
 
 
 @pytest.mark.parametrize("bits", [2, 4])
