@@ -48,19 +48,19 @@ docs: $(STAMP)
 wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --wheel
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[torch]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch]"
 	touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable ".[torch,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev]"
 	touch $@
 
 # torchaudio's compiled part wants CUDA's libraries; networks need its Python part alone.
-$(ZOO)/installed: pyproject.toml
+$(ZOO)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(ZOO)
-	$(ZOO)/bin/python -m pip install --quiet --editable ".[torch,dev,zoo]"
+	$(ZOO)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev,zoo]"
 	rm -f $(ZOO)/lib/python*/site-packages/torchaudio/lib/_torchaudio*
 	touch $@
 

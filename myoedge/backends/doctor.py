@@ -7,16 +7,18 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+
 from myoedge.backends import gvsoc, openocd
 from myoedge.backends.board import plugged_in
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch.archive import TORCH
 from myoedge.system.toolchain import ZIG, compiler
 from myoedge.targets.boards import all_boards
 
@@ -34,6 +36,7 @@ class ToolRow:
     blocks   the verbs, or verbs with an option, that cannot run while the state is not "ok"
     fix      a command line; empty where the state is "ok"
     needed   whether doctor fails without it; false for tools of boards and options
+    works    what can be done without it, where `blocks` could be taken for everything
     """
 
     name: str
@@ -43,11 +46,13 @@ class ToolRow:
     blocks: tuple[str, ...]
     fix: str
     needed: bool = True
+    works: str = ""
 
 
+OF_TORCH = ("inspect model.pt2", "quantize model.pt2", "build model.pt2")
 # (name, requirement as in pyproject.toml, verbs that need it, whether it is needed)
 PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
-    ("torch", "torch==2.13.0", ("inspect", "quantize", "build"), True),
+    ("torch", TORCH, OF_TORCH, False),
     ("ortools", "ortools>=9.11", (), False),  # buffers are placed greedily without it
     ("onnx", "onnx>=1.17", ("build",), True),
     ("onnxruntime", "onnxruntime>=1.20", ("validate --onnx",), False),
@@ -82,6 +87,7 @@ def tool_rows() -> tuple[ToolRow, ...]:
         replace(
             _row(name, version, verbs, f'pip install "{version}"', _package_place(name)),
             needed=needed,
+            works="model.onnx builds" if name == "torch" else "",
         )
         for name, version, verbs, needed in PACKAGES
     )
@@ -169,10 +175,5 @@ def _package_place(name: str, module: str | None = None) -> tuple[str, str] | No
 
 
 def satisfies(version: str, requirement: str) -> bool:
-    """Whether a version meets "name==1.2.3", "name>=1.2" or ""; "+cpu" does not count."""
-    public = version.partition("+")[0]
-    if "==" in requirement:
-        return public == requirement.partition("==")[2]
-    least = requirement.partition(">=")[2]
-    has, needs = ([int(n) for n in re.findall(r"\d+", text)[:3]] for text in (public, least))
-    return has >= needs
+    """Whether a version meets "name==1.2.3", "name>=1.2,<2" or "", before releases apart."""
+    return not requirement or Requirement(requirement).specifier.contains(version, False)

@@ -74,7 +74,8 @@ def doctor(terminal: Terminal) -> None:
             terminal.text(tool.rstrip(), soft_wrap=True)
             if row.state != "ok":
                 blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
-                terminal.text(f"{'':<20} install: {row.fix}{blocks}", soft_wrap=True)
+                works = f" ({row.works})" if row.works else ""
+                terminal.text(f"{'':<20} install: {row.fix}{blocks}{works}", soft_wrap=True)
     if any(row.state != "ok" and row.needed for row in rows):
         sys.exit(MISSING)
 

@@ -168,16 +168,21 @@ def test_a_weight_larger_than_its_bytes_is_refused(plain: Path, tmp_path: Path) 
     assert code_of(lambda: preflight(attacks.pack(tmp_path / "m.pt2", content))) == "E104"
 
 
-def test_a_newer_schema_says_both_versions(plain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("major", "minor"), [(99, 1), (8, 21), (7, 3)])
+def test_an_unknown_schema_is_refused_before_torch_reads_it(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, major: int, minor: int
+) -> None:
     def change(tree: Any) -> None:
-        tree["schema_version"] = {"major": 99, "minor": 1}
+        tree["schema_version"] = {"major": major, "minor": minor}
         tree["torch_version"] = "9.9.0"
+
+    monkeypatch.setattr(torch.export, "load", None)
 
     content = attacks.edited(attacks.members(plain), attacks.MODEL, change)
     with pytest.raises(MyoedgeError) as caught:
         load_exported(attacks.pack(tmp_path / "m.pt2", content))
     assert caught.value.code == "E108"
-    for text in ("9.9.0", "99.1", torch.__version__, "schema version"):
+    for text in ("9.9.0", f"{major}.{minor}", "8.0 to 8.20", "torch>=2.9,<2.16"):
         assert text in str(caught.value)
 
 

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from myoedge.backends import doctor
 from myoedge.errors import MyoedgeError
@@ -275,7 +276,7 @@ def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
 
 
 FOR_BOARDS = ("pyserial", "openocd", "openocd_tools", "gap_sdk", "cmake", "probe")
-OPTIONAL = {"ortools", "onnxruntime", "cc", "gvsoc", *FOR_BOARDS}
+OPTIONAL = {"torch", "ortools", "onnxruntime", "cc", "gvsoc", *FOR_BOARDS}
 
 
 def test_doctor_finds_what_is_installed() -> None:
@@ -303,8 +304,9 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = {name for name, row in rows.items() if row.state == "missing"} - {*FOR_BOARDS}
     assert missing == {"zig", "torch", "onnxruntime", "cc", "gvsoc"}
     assert rows["zig"].fix == "pip install ziglang==0.17.0"
-    assert rows["torch"].fix == 'pip install "torch==2.13.0"'
-    assert rows["torch"].blocks == ("inspect", "quantize", "build")
+    assert rows["torch"].fix == 'pip install "torch>=2.9,<2.16"'
+    assert rows["torch"].blocks == ("inspect model.pt2", "quantize model.pt2", "build model.pt2")
+    assert (rows["torch"].needed, rows["torch"].works) == (False, "model.onnx builds")
     assert rows["onnxruntime"].blocks == ("validate --onnx",)
     assert rows["cc"].blocks == ("validate --cc cc",)
     assert rows["gvsoc"].blocks == ("validate --on gvsoc", "simulate --on gvsoc")
@@ -315,7 +317,7 @@ def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.30.1+cpu")
     rows = {row.name: row for row in doctor.tool_rows()}
     assert (rows["torch"].state, rows["torch"].version) == ("wrong version", "1.30.1+cpu")
-    assert rows["torch"].fix == 'pip install "torch==2.13.0"'
+    assert rows["torch"].fix == 'pip install "torch>=2.9,<2.16"'
     assert (rows["onnx"].state, rows["ortools"].state) == ("ok", "wrong version")
 
 
@@ -325,6 +327,9 @@ def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
         ("2.13.0+cpu", "torch==2.13.0", True),
         ("2.13.1", "torch==2.13.0", False),
         ("2.13.0rc1", "torch==2.13.0", False),
+        ("2.15.1+cpu", "torch>=2.9,<2.16", True),
+        ("2.16.0", "torch>=2.9,<2.16", False),
+        ("2.8.0", "torch>=2.9,<2.16", False),
         ("1.17", "onnx>=1.17", True),
         ("1.9.2", "onnx>=1.17", False),
         ("10.0", "ortools>=9.11", True),
@@ -334,6 +339,15 @@ def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_versions_are_compared_as_numbers(version: str, requirement: str, good: bool) -> None:
     assert doctor.satisfies(version, requirement) is good
+
+
+def test_constraints_pin_every_dependency_within_its_range() -> None:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    for requirement in map(Requirement, asked):
+        assert requirement.specifier.contains(pins[requirement.name.lower()]), requirement
 
 
 def test_requirements_are_those_of_the_package() -> None:

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import EXPORT_LINES, damaged
@@ -20,11 +21,14 @@ LAYOUT = re.compile(
     r"data/weights/(model_weights_config\.json|model\.pt|weight_\d{1,9})|"
     r"data/constants/(model_constants_config\.json|model\.pt|tensor_\d{1,9})|extra/.+"
 )
+TORCH = "torch>=2.9,<2.16"  # as in pyproject.toml: the releases that tests were run with
+# torch/_export/serde/schema.py of torch 2.9 to 2.15: a new field of a later one may be code to run
+SCHEMA_MAJOR, SCHEMA_MINOR = 8, 20
 RUNS = (
     (r"data/aotinductor/", "it is compiled code, which loading would run"),
     (r"data/constants/(custom|opaque)_obj_", "it is a pickled object, which loading would run"),
 )
-REEXPORT = ("if the file is your own, export it again with this torch:", EXPORT_LINES)
+REEXPORT = (f"if the file is your own, export it again with {TORCH}:", EXPORT_LINES)
 
 
 def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
@@ -79,6 +83,23 @@ def check_layout(members: Mapping[str, bytes], path: Path) -> None:
     if missing:
         facts = {"not in the archive": ", ".join(missing)}
         raise MyoedgeError("E108", f"{path} has the layout of another torch", facts, REEXPORT)
+
+
+def check_schema(program: Mapping[str, Any], path: Path) -> None:
+    """Raise E108 for a program of a schema whose fields are not known, before torch reads it."""
+    stated = program.get("schema_version")
+    version = [stated.get(part) for part in ("major", "minor")] if isinstance(stated, dict) else []
+    if not all(type(part) is int for part in version) or len(version) != 2:
+        raise damaged(path, f"{MODEL}: no schema_version")
+    if version[0] == SCHEMA_MAJOR and version[1] <= SCHEMA_MINOR:
+        return
+    facts = {
+        "its schema": f"{version[0]}.{version[1]}",
+        "known": f"{SCHEMA_MAJOR}.0 to {SCHEMA_MAJOR}.{SCHEMA_MINOR}",
+        "torch that wrote it": program.get("torch_version", "2.4 or older"),
+    }
+    tries = (f"export it again with {TORCH}:", EXPORT_LINES)
+    raise MyoedgeError("E108", f"{path} has a schema that is not known", facts, tries)
 
 
 def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:

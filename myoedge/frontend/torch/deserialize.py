@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work that torch.export.load, torch 2.13, does again for every call of an archive, done once.
+"""Work that torch.export.load, torch 2.9 to 2.15, does again for every call of an archive, done once.
 
 It asks for the fields and the types of torch's own schema for every object, sends every empty
 tensor through its dispatcher, looks for sizes that depend on values where there are none, and
@@ -57,7 +57,8 @@ def _converters(serialize: Any) -> Callable[[Any], Convert]:
 
     @functools.cache
     def converter(cls: Any) -> Convert:
-        cls = serialize._resolve_schema_cls(cls)
+        if isinstance(cls, typing.ForwardRef | str):
+            return converter(getattr(serialize.schema, getattr(cls, "__forward_arg__", cls)))
         if typing.get_origin(cls) is typing.Annotated:
             return converter(cls.__origin__)
         given = typing.get_args(cls)

@@ -39,7 +39,8 @@ def _paths(spec: Any, path: Path) -> Iterator[Path]:
     if spec.is_leaf():
         yield path
         return
-    children = spec.children()
+    # a method since torch 2.10, the field before
+    children = spec.children() if hasattr(spec, "children") else spec.children_specs
     names = names_in(getattr(spec.context, "_fields", spec.context), len(children))
     keys: Sequence[str | int] = names or range(len(children))
     for key, child in zip(keys, children, strict=True):

@@ -31,6 +31,7 @@ from myoedge.frontend.torch.archive import (
     MODEL,
     REEXPORT,
     check_layout,
+    check_schema,
     packed_again,
     read_members,
     runs_code,
@@ -99,6 +100,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         members = read_members(path.read_bytes(), path)
         check_layout(members, path)
         program = _json_object(members[MODEL], MODEL, path)
+        check_schema(program, path)
         objects = [*dicts(program)]
         if _made_plain(objects):
             members[MODEL] = json.dumps(program).encode()
