@@ -2,6 +2,7 @@
 # make test    every test but the long ones
 # make check   format, lint, types, imports
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean
+# make site    the documentation as a site, in site/
 # make zoo     networks of braindecode, tsai, timm, torchvision, transformers, built and recorded
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ test test-all: export OPENBLAS_NUM_THREADS = 1
 # Tests start hundreds of processes: none of them compiles the package anew.
 test test-all: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-all check bench zoo docs wheel clean
+.PHONY: demo test test-all check bench zoo docs site wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -45,6 +46,10 @@ docs: $(STAMP)
 	$(BIN)/python -m tests.simulator.accuracy_page
 	$(BIN)/python -m tests.energy_page
 
+site: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html; to search in it: $(BIN)/python -m http.server -d site"
+
 wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --wheel
 
@@ -57,6 +62,10 @@ $(DEV_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev]"
 	touch $@
 
+$(VENV)/installed-docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,docs]"
+	touch $@
+
 # torchaudio's compiled part wants CUDA's libraries; networks need its Python part alone.
 $(ZOO)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(ZOO)
@@ -65,4 +74,4 @@ $(ZOO)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

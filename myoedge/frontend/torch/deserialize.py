@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work that torch.export.load, torch 2.9 to 2.15, does again for every call of an archive, done once.
+"""Work that torch.export.load (2.9 to 2.15) does again for every call of an archive, done once.
 
 It asks for the fields and the types of torch's own schema for every object, sends every empty
 tensor through its dispatcher, looks for sizes that depend on values where there are none, and
