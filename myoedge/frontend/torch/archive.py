@@ -88,13 +88,15 @@ def check_layout(members: Mapping[str, bytes], path: Path) -> None:
 def check_schema(program: Mapping[str, Any], path: Path) -> None:
     """Raise E108 for a program of a schema whose fields are not known, before torch reads it."""
     stated = program.get("schema_version")
-    version = [stated.get(part) for part in ("major", "minor")] if isinstance(stated, dict) else []
-    if not all(type(part) is int for part in version) or len(version) != 2:
+    major, minor = (
+        (stated.get("major"), stated.get("minor")) if isinstance(stated, dict) else (0, 0)
+    )
+    if not (isinstance(major, int) and isinstance(minor, int)):
         raise damaged(path, f"{MODEL}: no schema_version")
-    if version[0] == SCHEMA_MAJOR and version[1] <= SCHEMA_MINOR:
+    if major == SCHEMA_MAJOR and minor <= SCHEMA_MINOR:
         return
     facts = {
-        "its schema": f"{version[0]}.{version[1]}",
+        "its schema": f"{major}.{minor}",
         "known": f"{SCHEMA_MAJOR}.0 to {SCHEMA_MAJOR}.{SCHEMA_MINOR}",
         "torch that wrote it": program.get("torch_version", "2.4 or older"),
     }

@@ -58,7 +58,8 @@ def _converters(serialize: Any) -> Callable[[Any], Convert]:
     @functools.cache
     def converter(cls: Any) -> Convert:
         if isinstance(cls, typing.ForwardRef | str):
-            return converter(getattr(serialize.schema, getattr(cls, "__forward_arg__", cls)))
+            name = cls if isinstance(cls, str) else cls.__forward_arg__
+            return converter(getattr(serialize.schema, name))
         if typing.get_origin(cls) is typing.Annotated:
             return converter(cls.__origin__)
         given = typing.get_args(cls)
