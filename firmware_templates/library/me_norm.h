@@ -13,13 +13,14 @@ typedef struct {
 } me_gain;
 
 /* length   of a row, up to 1023        centred  less the mean: layer norm; else less x_zero
- * bits     of a normalised number      wide     x is int16, else int8
+ * bits     of a normalised number, less `down`          wide     x is int16, else int8
  * nine_cores   core 8 calls it as well
- * eps      in squares of x times the square of the length: eps_high << 31 | eps_low */
+ * eps      in squares of x times the square of the length, shifted right by down twice:
+ *          eps_high << 31 | eps_low */
 typedef struct {
     int32_t length, bits, centred, wide, x_zero, shift, eps_low, eps_high;
     const me_gain *pairs;
-    int32_t nine_cores;
+    int32_t nine_cores, down;
 } me_norm_s8_params;
 
 /* rows one behind the other, x and y aligned to 4 */

@@ -98,8 +98,9 @@ me_function me_reach_h
     ret
 me_end me_reach_h
 
-/* t1, t2: the lines' values of two numbers x in t1, t2; pairs at a3; stored at a1 */
-.macro normalised_pair
+/* t1, t2: the lines' values of two numbers x in t1, t2; pairs at a3; the first is stored at a1, as a
+ * byte or as a half */
+.macro normalised_pair clip=p_clip8, store=p_sb, size=1
     mul t1, t1, t6
     mul t2, t2, t6
     p_lw t3, 4, a3
@@ -111,13 +112,13 @@ me_end me_reach_h
     p_lw t3, 4, a3
     mul t2, t2, a0
     p_addN_r t1, t4, a5
-    p_clip8 t1, t1
+    \clip t1, t1
     p_addN_r t2, t3, a5
-    p_sb t1, 1, a1
-    p_clip8 t2, t2
+    \store t1, \size, a1
+    \clip t2, t2
 .endm
 /* the last one, x in t1 */
-.macro normalised_one
+.macro normalised_one clip=p_clip8, store=sb
     mul t1, t1, t6
     lw t3, 0(a3)
     lw t4, 4(a3)
@@ -125,8 +126,8 @@ me_end me_reach_h
     mul t1, t1, t3
     nop
     p_addN_r t1, t4, a5
-    p_clip8 t1, t1
-    sb t1, 0(a1)
+    \clip t1, t1
+    \store t1, 0(a1)
 .endm
 .macro begin_line
     lw t6, 0(a4)
@@ -179,5 +180,51 @@ me_function me_norm_row_h
 .Lrow_h_done:
     ret
 me_end me_norm_row_h
+
+/* the same to halves */
+me_function me_norm_row_b_s16
+    begin_line
+    mv a4, a0
+    srli t0, a2, 1
+    beqz t0, .Lrow_b_s16_rest
+    lp_setup 0, t0, .Lrow_b_s16_last
+    p_lb t1, 1, a4
+    p_lb t2, 1, a4
+    normalised_pair p_clip16, p_sh, 2
+.Lrow_b_s16_last:
+    p_sh t2, 2, a1
+.Lrow_b_s16_rest:
+    andi a2, a2, 1
+    beqz a2, .Lrow_b_s16_done
+    lb t1, 0(a4)
+    normalised_one p_clip16, sh
+.Lrow_b_s16_done:
+    ret
+me_end me_norm_row_b_s16
+
+/* the same with a6 halvings, which move to a7 */
+me_function me_norm_row_h_s16
+    mv a7, a6
+    begin_line
+    mv a4, a0
+    srli t0, a2, 1
+    beqz t0, .Lrow_h_s16_rest
+    lp_setup 0, t0, .Lrow_h_s16_last
+    p_lh t1, 2, a4
+    p_lh t2, 2, a4
+    sra t1, t1, a7
+    sra t2, t2, a7
+    normalised_pair p_clip16, p_sh, 2
+.Lrow_h_s16_last:
+    p_sh t2, 2, a1
+.Lrow_h_s16_rest:
+    andi a2, a2, 1
+    beqz a2, .Lrow_h_s16_done
+    lh t1, 0(a4)
+    sra t1, t1, a7
+    normalised_one p_clip16, sh
+.Lrow_h_s16_done:
+    ret
+me_end me_norm_row_h_s16
 
 #endif

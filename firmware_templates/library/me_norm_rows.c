@@ -35,23 +35,36 @@ int32_t me_reach_h(const int16_t *x, int32_t n)
     return me_max(high, -1 - low);
 }
 
-static inline int8_t normalised(int32_t x, const me_gain *pair, const me_line *line, int32_t shift)
+static inline int32_t normalised(int32_t x, const me_gain *pair, const me_line *line, int32_t shift)
 {
-    return me_clip8((me_on_line(x, *line) * pair->gain + pair->offset) >> shift);
+    return (me_on_line(x, *line) * pair->gain + pair->offset) >> shift;
 }
 
 void me_norm_row_b(const int8_t *x, int8_t *y, int32_t n, const me_gain *pairs, const me_line *line,
                    int32_t shift)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i] = normalised(x[i], pairs + i, line, shift);
+        y[i] = me_clip8(normalised(x[i], pairs + i, line, shift));
 }
 
 void me_norm_row_h(const int16_t *x, int8_t *y, int32_t n, const me_gain *pairs, const me_line *line,
                    int32_t shift, int32_t halvings)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i] = normalised(x[i] >> halvings, pairs + i, line, shift);
+        y[i] = me_clip8(normalised(x[i] >> halvings, pairs + i, line, shift));
+}
+
+void me_norm_row_b_s16(const int8_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line, int32_t shift)
+{
+    for (int32_t i = 0; i < n; i++)
+        y[i] = (int16_t)me_clips(normalised(x[i], pairs + i, line, shift), 16);
+}
+
+void me_norm_row_h_s16(const int16_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line,
+                       int32_t shift, int32_t halvings)
+{
+    for (int32_t i = 0; i < n; i++)
+        y[i] = (int16_t)me_clips(normalised(x[i] >> halvings, pairs + i, line, shift), 16);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_norm_s8.c, for n >= 1 numbers or words. Two bodies: me_norm_rows.S for GAP9's
+ * The micro-kernels behind me_norm_s8.c and me_norm_s16.c, for n >= 1 numbers or words. Two bodies: me_norm_rows.S for GAP9's
  * cores, me_norm_rows.c in C.
  */
 #ifndef ME_NORM_ROWS_H
@@ -27,5 +27,11 @@ void me_norm_row_b(const int8_t *x, int8_t *y, int32_t n, const me_gain *pairs, 
                    int32_t shift);
 void me_norm_row_h(const int16_t *x, int8_t *y, int32_t n, const me_gain *pairs, const me_line *line,
                    int32_t shift, int32_t halvings);
+
+/* The same, y limited to 16 bits. */
+void me_norm_row_b_s16(const int8_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line,
+                       int32_t shift);
+void me_norm_row_h_s16(const int16_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line,
+                       int32_t shift, int32_t halvings);
 
 #endif

@@ -31,6 +31,7 @@ from tests.kernels.test_elementwise import ALIGNED, eight_bit_cases, pair_case, 
 from tests.kernels.test_elementwise import KERNELS as elementwise
 from tests.kernels.test_move import KERNELS as move
 from tests.kernels.test_move import move_case, permute_case
+from tests.kernels.test_norm import KERNELS as norm
 from tests.kernels.test_norm import case_of as norm_case
 from tests.kernels.test_pool import KERNELS as pool
 from tests.kernels.test_pool import both, pool_case
@@ -45,7 +46,7 @@ KERNELS = {
     "depthwise": depthwise,
     "elementwise": elementwise,
     "move": move,
-    "norm": ("me_norm_s8",),
+    "norm": norm,
     "pool": pool,
     "recurrent": recurrent,
     "table_s16": points,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_norm_s8: rows of 8 and 16 bits against the integer meaning, and that against floats."""
+"""Norms of rows and groups, of 8 and 16 bits, against the integer meaning, and that against
+floats."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +17,38 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.norm.definition import fraction_bits
+from myoedge.operators.norm.group_norm import Layout
+from myoedge.operators.norm.group_norm import fraction_bits as group_fraction_bits
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 
+KERNELS = ("me_norm_s8", "me_norm_s16")
 SIZES = ((128, 192), (13, 192), (8, 64), (9, 7), (3, 1), (1, 1023), (5, 2), (17, 30))
 
 
+def drawn_params(rng: np.random.Generator, *, wide: bool) -> QuantParams:
+    zero = 0 if wide else int(rng.integers(-128, 128))
+    return QuantParams(float(2.0 ** rng.uniform(-12, -4)), zero, INT16 if wide else INT8)
+
+
+def drawn_target(rng: np.random.Generator, *, wide: bool) -> QuantParams:
+    if wide:
+        return QuantParams(float(2.0 ** rng.uniform(-14, -12)), 0, INT16)
+    return QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
+
+
 def step_of(
-    rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool
+    rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool, y_wide: bool
 ) -> QuantizedNode:
-    x = QuantParams(float(2.0 ** rng.uniform(-12, -4)), 0 if wide else int(rng.integers(-128, 128)))
-    x = QuantParams(x.scale, x.zero_point, INT16 if wide else INT8)
-    target = QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
+    x, target = drawn_params(rng, wide=wide), drawn_target(rng, wide=y_wide)
     constants = tuple(rng.normal(1, 0.3, length) for _ in range(2 if op == "layer_norm" else 1))
     shapes = ((rows, length), *((length,) for _ in constants))
     attrs = {"eps": float(rng.choice([1e-5, 1e-9, 0.1]))}
     none = (None,) * len(constants)
     inputs = QuantizeInputs(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), attrs)
-    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), OPS[op].quantize(inputs))
+    result = (OPS[op].quantize(inputs), target.low, target.high, target.element_type)
+    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), *result)
 
 
 def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -> Array:
@@ -53,34 +68,69 @@ def case_of(
     length: int,
     *,
     wide: bool,
+    y_wide: bool = False,
     nine_cores: bool = False,
 ) -> Case:
-    step = step_of(rng, op, rows, length, wide=wide)
+    step = step_of(rng, op, rows, length, wide=wide, y_wide=y_wide)
     x = draw_rows(rng, rows, length, wide=wide)
     data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
     numbers = (
-        length, fraction_bits(length), int(op == "layer_norm"), int(wide), step["x_zero"],
-        step["shift"], step["eps_low"], step["eps_high"], *data.starts, rows, int(nine_cores),
+        length, fraction_bits(length) - step["down"], int(op == "layer_norm"), int(wide),
+        step["x_zero"], step["shift"], step["eps_low"], step["eps_high"], *data.starts,
+        rows, int(nine_cores), step["down"], int(y_wide),
     )  # fmt: skip
-    return Case(
-        f"{op} {rows} {length} {wide} {nine_cores}", numbers, data.data, integer_step(step, [x])
-    )
+    name = f"{op} {rows} {length} {wide} {y_wide} {nine_cores}"
+    return Case(name, numbers, data.data, integer_step(step, [x]).ravel().view(np.int8))
 
 
 def every_case() -> list[Case]:
     rng = np.random.default_rng(43)
-    kinds = [(op, wide) for op in ("layer_norm", "rms_norm") for wide in (False, True)]
+    kinds = itertools.product(("layer_norm", "rms_norm"), (False, True), (False, True), SIZES)
     return [
-        case_of(rng, op, *size, wide=wide, nine_cores=size[0] % 2 == 1)
-        for op, wide in kinds
-        for size in SIZES
+        case_of(rng, op, *size, wide=wide, y_wide=y_wide, nine_cores=size[0] % 2 == 1)
+        for op, y_wide, wide, size in kinds
     ]
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("norm", ("me_norm_s8",), cases, tmp_path))
+    check(cases, run("norm", KERNELS, cases, tmp_path))
+
+
+# rows, positions, groups, channels of a group, elements of a channel
+GROUPS = ((2, 9, 4, 3, 1), (1, 64, 2, 5, 1), (1, 3, 1, 17, 1), (3, 1, 2, 3, 33), (1, 2, 13, 1, 6))
+
+
+def group_case(rng: np.random.Generator, at: Layout, x_wide: bool, y_wide: bool) -> Case:
+    """With the lower half of the range cut off in every other case."""
+    shape = (at.rows, at.positions, at.groups * at.channels, at.inner)
+    attrs = {"axis": 2, "groups": at.groups, "eps": 1e-5, "centred": bool(rng.integers(2))}
+    params, target = drawn_params(rng, wide=x_wide), drawn_target(rng, wide=y_wide)
+    constants = tuple(rng.normal(1, 0.3, shape[2]) for _ in range(2))
+    shapes = (shape, *(c.shape for c in constants))
+    inputs = QuantizeInputs(attrs, shapes, shape, (params, None, None), target, (None, *constants))
+    node = Node("group_norm", ("x", "g", "b"), ("y",), attrs)
+    low = int(rng.choice([target.low, target.zero_point]))
+    result = (OPS["group_norm"].quantize(inputs), low, target.high, target.element_type)
+    step = QuantizedNode(node, ("x",), shapes[:1], shape, *result)
+    x = draw_rows(rng, at.rows, shape[1] * shape[2] * shape[3], wide=x_wide)
+    data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
+    fields = ("x_zero", "shift", "eps_low", "eps_high", "down")
+    numbers = (
+        *(at.positions, at.channels, at.inner, group_fraction_bits(at.length) - step["down"]),
+        *(int(attrs["centred"]), *(step[name] for name in fields), low, target.high),
+        *(int(x_wide), int(y_wide), *data.starts, at.rows, at.groups),
+    )
+    expected = integer_step(step, [x.reshape(shape)]).ravel().view(np.int8)
+    return Case(f"{at} {x_wide} {y_wide}", numbers, data.data, expected)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_groups_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rng, widths = np.random.default_rng(47), ((False, True), (True, False), (True, True))
+    cases = [group_case(rng, Layout(*at), *wide) for at in GROUPS for wide in widths]
+    check(cases, run("group_norm", ("me_group_norm_s16",), cases, tmp_path))
 
 
 @pytest.mark.parametrize("wide", [False, True])

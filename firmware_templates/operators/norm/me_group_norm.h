@@ -9,10 +9,11 @@
 #include "me_scale.h"
 
 /* positions, channels, inner   of a group: together up to 2**20 elements
- * bits     after the point of a normalised number      centred   less the mean; else less x_zero
- * eps      in squares of x times the square of the length: eps_high << 31 | eps_low */
+ * bits     after the point of a normalised number, less `down`      centred   less the mean; else less x_zero
+ * eps      in squares of x times the square of the length, shifted right by down twice:
+ *          eps_high << 31 | eps_low */
 typedef struct {
-    int32_t positions, channels, inner, bits, centred, x_zero, shift, eps_low, eps_high;
+    int32_t positions, channels, inner, bits, centred, x_zero, shift, eps_low, eps_high, down;
     me_scale scale;
 } me_group_norm_s8_params;
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.norm.definition import fraction_bits
 from myoedge.operators.norm.group_norm import fraction_bits as group_fraction_bits
@@ -21,18 +22,28 @@ def norm(op: str, d: Draw) -> DrawnUse:
     common = d.common(1, act=False) | {"weights": weights, "slack": slack}
     attrs, shape = {"eps": d.pick([1e-5, 1e-12, 0.1])}, (*d.shape(0, 3, 4), length)
     text = f"F.{op}(x0, x0.shape[-1:], *ws, eps=eps)"
-    return DrawnUse(op, attrs, (shape,), text, **common)
+    return DrawnUse(op, attrs, (shape,), text, int16=d.pick([(), (0,)]), **common)
 
 
 def slack(case: Any) -> Array:
-    """The normalised number has so many bits after its point; its root 14; eps is whole."""
+    """The normalised number has so many bits after its point; its root 14; eps is whole. Numbers of
+    16 bits keep 12 of them."""
     x = case.data[0].astype(np.float64)
     middle = x.mean(-1, keepdims=True) if case.op == "layer_norm" else case.params("x0").zero_point
     spread = np.maximum(np.square(x - middle).sum(-1, keepdims=True) * x.shape[-1], 1.0)
-    normal = np.abs(x - middle) * x.shape[-1] / np.sqrt(spread)
-    error = 2.0 ** -fraction_bits(x.shape[-1]) + normal * (2.0**-13 + 0.25 / spread)
+    unit, bits = x.shape[-1] / np.sqrt(spread), fraction_bits(x.shape[-1])
+    normal, kept = np.abs(x - middle) * unit, np.abs(x).max(-1, keepdims=True) / 1024
+    error = 2.0**-bits + normal * (2.0**-13 + 0.25 / spread)
+    error += (1 + normal) * np.maximum(kept, 1) * unit * (kept > 1)
     gain, largest = np.abs(case.weights[0]), np.abs(case.weights[0]).max()
-    return np.asarray((gain * error + normal * largest * 2.0**-15) / case.target.scale)
+    real = (gain * error + normal * largest * 2.0**-15) / case.target.scale
+    return np.asarray(real + gain_slack(case, normal, bits))
+
+
+def gain_slack(case: Any, normal: Array, bits: int) -> Array:
+    """Half a step of a gain, of results of 16 bits: it has one shift with the largest offset."""
+    is_wide = case.target.element_type == INT16
+    return np.asarray(normal * 2.0 ** (bits - 1 - case.step["shift"]) * is_wide)
 
 
 def group_norm(d: Draw) -> DrawnUse:
@@ -48,7 +59,8 @@ def group_norm(d: Draw) -> DrawnUse:
         "centred": d.flag(),
     }
     common = d.common(1, act=True) | {"weights": (gain, offset), "slack": group_slack}
-    return DrawnUse("group_norm", attrs, (shape,), GROUP_NORM, **common)
+    int16 = d.pick([(), (0,)])
+    return DrawnUse("group_norm", attrs, (shape,), GROUP_NORM, int16=int16, **common)
 
 
 GROUP_NORM = """
@@ -62,7 +74,8 @@ each = (-1, *[1] * (x0.ndim - 2))
 
 
 def group_slack(case: Any) -> Array:
-    """Bits of a group norm in the place of those of `slack`."""
+    """Bits of a group norm in the place of those of `slack`; the slope of numbers x has a step of
+    2**-13."""
     x, attrs = case.data[0].astype(np.float64), case.attrs
     first = np.moveaxis(x, attrs["axis"], 1)
     rows = first.reshape(len(x), attrs["groups"], -1)
@@ -70,11 +83,13 @@ def group_slack(case: Any) -> Array:
     middle = rows.mean(-1, keepdims=True) if attrs["centred"] else case.params("x0").zero_point
     spread = np.maximum(np.square(rows - middle).sum(-1, keepdims=True) * n, 1.0)
     normal = np.abs(rows - middle) * n / np.sqrt(spread)
-    error = 2.0 ** -group_fraction_bits(n) + normal * (2.0**-13 + 0.25 / spread)
+    bits = group_fraction_bits(n)
+    error = 2.0**-bits * (1 + np.abs(rows) * 2.0**-13) + normal * (2.0**-13 + 0.25 / spread)
     largest, each = np.abs(case.weights[0]).max(), (-1, *[1] * (x.ndim - 2))
     gain = np.abs(case.weights[0]).reshape(each)
     both = gain * error.reshape(first.shape) + normal.reshape(first.shape) * largest * 2.0**-13
-    return np.asarray(np.moveaxis(both, 1, attrs["axis"]) / case.target.scale)
+    steps = both / case.target.scale + gain_slack(case, normal.reshape(first.shape), bits)
+    return np.moveaxis(steps, 1, attrs["axis"])
 
 
 CASES = {"group_norm": group_norm} | {op: partial(norm, op) for op in ("layer_norm", "rms_norm")}

@@ -41,7 +41,7 @@ from myoedge.targets.chip import Engine
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 NORMAL_BITS = 15  # of a normalised number, besides the sign
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
-EPS_MAX = 2**61
+EPS_BITS = 61  # of eps; where it has more, it and the spread are shifted right
 AS_MACS = 32  # products of weights that take as long as one number that is normalised
 
 
@@ -92,9 +92,14 @@ def affine_params(
     factor = inputs.constant(1).astype(np.float64) / inputs.target.scale
     offset = inputs.constant(2) if len(inputs.constants) > 2 else np.zeros(factor.shape)
     added = offset.astype(np.float64) / inputs.target.scale + inputs.target.zero_point
+    most = CONSTANT_MAX * 2.0 ** (inputs.target.element_type.bits - 8)
+    added = np.clip(added, -most, most)
     gains, offsets, shift = _common_shift(factor, added, bits, normal_bits)
-    eps = min(round(inputs.attrs["eps"] * (length / x.scale) ** 2), EPS_MAX)
+    eps = round(inputs.attrs["eps"] * (length / x.scale) ** 2)
+    down = max(eps.bit_length() - EPS_BITS + 1, 0) // 2
+    eps >>= 2 * down
     numbers = {
+        "down": down,
         "x_zero": x.zero_point,
         "shift": shift,
         "eps_low": eps % 2**31,
@@ -108,16 +113,25 @@ def affine_params(
 def _common_shift(
     factor: Array, added: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, int]:
-    """The largest shift that keeps n * gain + offset in int32; n and gain have 30 bits."""
-    added, most = np.clip(added, -CONSTANT_MAX, CONSTANT_MAX), 2 ** (30 - normal_bits) - 1
+    """The largest shift that keeps n * gain + offset in int32; n and gain have 30 bits.
+
+    A channel that even 0 does not keep there has gain and offset less by a power of two: a step of
+    its n is then more than the range of y.
+    """
     for shift in range(30, -1, -1):
         gains = np.rint(np.ldexp(factor, shift - bits))
         offsets = np.rint(np.ldexp(added, shift)) + ((1 << shift) >> 1)
-        reach = np.abs(gains) * 2**normal_bits + np.abs(offsets)
-        if np.abs(gains).max() <= most and reach.max() <= INT32_MAX:
+        over = _beyond(gains, offsets, normal_bits)
+        if over.max() <= 1.0:
             return gains.astype(np.int64), offsets.astype(np.int64), shift
-    gains = np.clip(np.ldexp(factor, -bits), -most, most)
-    return np.rint(gains).astype(np.int64), np.rint(added).astype(np.int64), 0
+    less = np.exp2(-np.ceil(np.log2(np.maximum(over, 1.0))))
+    return (gains * less).astype(np.int64), (offsets * less).astype(np.int64), 0
+
+
+def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
+    """By how many times gains, or what they make of n, leave their bits; at most 1: they do not."""
+    reach = np.abs(gains) * 2**normal_bits + np.abs(offsets)
+    return np.asarray(np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX))
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:
@@ -130,18 +144,19 @@ def _halvings(step: QuantizedNode, x: Array) -> Array:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [..., C] -> int8; row by row, 64 bits wide up to the slope and the start."""
+    """x int8 or int16 [..., C] -> int8 or int16; 64 bits wide up to a row's line."""
     length = x.shape[-1]
     halvings = _halvings(step, x.astype(np.int64))
     rows = x.astype(np.int64) >> halvings
     total, squares = rows.sum(axis=-1, keepdims=True), np.square(rows).sum(axis=-1, keepdims=True)
     zero = np.full_like(total, length * step["x_zero"])
     middle = total if step.node.op == "layer_norm" else zero
-    spread = length * squares + middle * (middle - 2 * total)  # 0 at least
+    spread = length * squares + middle * (middle - 2 * total) >> 2 * step["down"]  # 0 at least
     spread += (step["eps_high"] * 2**31 + step["eps_low"]) >> (2 * halvings)
-    along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
+    bits = fraction_bits(length) - step["down"]
+    along = line(np.maximum(spread, 1), length, middle, bits, NORMAL_BITS)
     y = (on_line(rows, along) * step["gain"] + step["offset"]) >> step["shift"]
-    return np.asarray(np.clip(y, step.low, step.high), np.int8)
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
 def line(
@@ -150,7 +165,8 @@ def line(
     """(slope, start, shift) of a row: (x * slope + start) >> shift is its normalised number.
 
     spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
-    bits     fraction bits of the normalised number     normal_bits   all of its bits but the sign
+    bits     fraction bits of the normalised number, less how far the root was shifted right
+    normal_bits   all bits of that number but the sign
     """
     inverse, half = inverse_root(spread)
     drop = np.maximum(normal_bits + half - bits, 0)
@@ -170,21 +186,22 @@ def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
+    y_size = step.element_type.size_bytes
     row = ((("row", 1),), ())
     x = Operand("x", 0, (rows, length), row, itemsize=1 + step["wide"])
-    numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
+    numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high", "down")
     return TiledKernel(
-        function="me_norm_s8",
+        function="me_norm_s16" if y_size > 1 else "me_norm_s8",
         axes={"row": rows},
         split=("row",),
         operands=(
             x,
             Operand.whole("pairs", np.stack([step["gain"], step["offset"]], axis=1)),
-            Operand("y", OUT, (rows, length), row),
+            Operand("y", OUT, (rows, length), row, itemsize=y_size),
         ),
         op={
             "length": length,
-            "bits": fraction_bits(length),
+            "bits": fraction_bits(length) - step["down"],
             "centred": int(step.node.op == "layer_norm"),
             **{name: step[name] for name in numbers},
             "pairs": "@pairs",
@@ -211,6 +228,7 @@ LAYER_NORM = register(
         weights=(1, 2),
         permute_rule=last_axis_kept,
         accepts_int16=always,
+        emits_int16=always,
         streaming_rule=beside_last,
     )
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +25,20 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
+from myoedge.operators.common_rules import (
+    elementwise,
+    limited,
+    same_shape,
+    stored_bound,
+    wide_scalars,
+)
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Sizes, TiledKernel, on_cluster
 from myoedge.operators.norm.definition import affine_params, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 2**20  # elements of a group: a sum of int8 times their number keeps within 2**48
+WIDE_LENGTH_MAX = 2**16  # of int16: their sum of squares times their number keeps within 2**62
 NORMAL_BITS = 17  # of a normalised number, besides the sign
 FRACTION_BITS = 12  # of it, at most
 MOMENTS = 16  # bytes of the sum and the sum of squares that a core finds
@@ -78,42 +86,58 @@ def fraction_bits(length: int) -> int:
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     length = layout(inputs.attrs, inputs.shapes[0]).length
-    return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
+    found = affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
+    wide = wide_scalars(inputs.params(0), inputs.target)
+    return replace(found, scalars={**found.scalars, **wide})
+
+
+def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """Whether sums of squares of numbers of 16 bits keep within 62."""
+    return layout(attrs, out).length <= WIDE_LENGTH_MAX
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8; group by group, 64 bits wide up to the slope and the start."""
+    """x int8 or int16 -> int8 or int16; 64 bits wide up to a group's line."""
     at = layout(step.attrs, x.shape)
     rows, length = x.astype(np.int64).reshape(at), at.length
     total = rows.sum(axis=(1, 3, 4), keepdims=True)
     squares = np.square(rows).sum(axis=(1, 3, 4), keepdims=True)
     middle = total if step.attrs["centred"] else np.full_like(total, length * step["x_zero"])
-    spread = length * squares + middle * (middle - 2 * total)  # 0 at least
+    spread = length * squares + middle * (middle - 2 * total) >> 2 * step["down"]  # 0 at least
     spread += step["eps_high"] * 2**31 + step["eps_low"]
-    along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
+    bits = fraction_bits(length) - step["down"]
+    along = line(np.maximum(spread, 1), length, middle, bits, NORMAL_BITS)
     gain, offset = (step[name].reshape(at.groups, at.channels, 1) for name in ("gain", "offset"))
     y = (on_line(rows, along) * gain + offset) >> step["shift"]
-    return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype).reshape(x.shape)
+
+
+def wide_widths(step: QuantizedNode) -> dict[str, int]:
+    """Scalars that say whether x and y have 16 bits; none where neither has."""
+    scalars = step.integers.scalars
+    return {name: scalars[name] for name in ("x_wide", "y_wide") if name in scalars}
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows and between groups. Few groups are shared by all cores, each with a part of
     every group; else a core has groups of its own."""
     at = layout(step.attrs, step.out)
+    fields, wide = _fields(step, at), wide_widths(step)
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most."""
+        """Elements of the core that has most; squares of 16 bits take a fourth of one more."""
         groups = sizes["row"] * sizes["group"]
-        shared = groups * (at.length / engine.cores + AROUND)
-        own = np.ceil(groups / engine.cores) * (at.length + AROUND)
+        length = at.length * (1.25 if wide.get("x_wide") else 1.0)
+        shared = groups * (length / engine.cores + AROUND)
+        own = np.ceil(groups / engine.cores) * (length + AROUND)
         return np.where(groups < engine.cores, shared, own)
 
     return TiledKernel(
-        function="me_group_norm_s8",
+        function="me_group_norm_s16" if wide else "me_group_norm_s8",
         axes={"row": at.rows, "group": at.groups},
         split=("row", "group"),
         operands=_operands(step, at),
-        op=_fields(step, at),
+        op={"norm." + name: value for name, value in fields.items()} | wide if wide else fields,
         tile=lambda regions: {
             **{name: f"@{name}" for name in ("x", "y", "pairs", "scratch")},
             "rows": regions["y"].extent[0],
@@ -128,12 +152,12 @@ def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
     shape = (at.rows, at.positions, at.groups, at.channels * at.inner)
     row, group = (("row", 1),), (("group", 1),)
     index: tuple[Dim, ...] = (row, (), group, ())
-    pairs = np.stack([step["gain"], step["offset"]], axis=1)
+    pairs, wide = np.stack([step["gain"], step["offset"]], axis=1), wide_widths(step)
     return (
-        Operand("x", 0, shape, index),
+        Operand("x", 0, shape, index, itemsize=1 + wide.get("x_wide", 0)),
         Operand("pairs", "pairs", (at.groups, 8 * at.channels), (group, ()), array=pairs),
         *table_operand(step),
-        Operand("y", OUT, shape, index),
+        Operand("y", OUT, shape, index, itemsize=1 + wide.get("y_wide", 0)),
     )
 
 
@@ -142,9 +166,9 @@ def _fields(step: QuantizedNode, at: Layout) -> Fields:
         "positions": at.positions,
         "channels": at.channels,
         "inner": at.inner,
-        "bits": fraction_bits(at.length),
+        "bits": fraction_bits(at.length) - step["down"],
         "centred": int(step.attrs["centred"]),
-        **{name: step[name] for name in ("x_zero", "shift", "eps_low", "eps_high")},
+        **{name: step[name] for name in ("x_zero", "shift", "eps_low", "eps_high", "down")},
         **limit_fields(step),
         "scale.pre": 0,
     }
@@ -177,6 +201,8 @@ GROUP_NORM = register(
         kernels=on_cluster(in_tiles),
         weights=(1, 2),
         epilogue=True,
+        accepts_int16=accepts_int16,
+        emits_int16=limited,
         permute_rule=permute_rule,
         streaming_rule=streaming_rule,
     )

@@ -86,7 +86,9 @@ KERNELS = {
     "me_log_softmax_s8": KernelCost(28.0, 200, 400),
     "me_argmax_s8": KernelCost(5.5, 250, 300),
     "me_norm_s8": KernelCost(10.1, 410, 1000),
+    "me_norm_s16": KernelCost(10.1, 410, 1000),
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
+    "me_group_norm_s16": KernelCost(11.5, 600, 1000),
     "me_rotary_s8": KernelCost(17.4, 245, 400),
     "me_rotary_halves_s8": KernelCost(17.4, 245, 400),
     # a tap of four channels

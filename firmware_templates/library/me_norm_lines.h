@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The line of a row, of kernels that normalise rows to 8 or to 16 bits.
+ */
+#ifndef ME_NORM_LINES_H
+#define ME_NORM_LINES_H
+
+#include "me_norm_rows.h"
+
+static inline me_moments me_moments_of_bytes(const int8_t *x, int32_t length)
+{
+    me_moments of = { 0, 0 };
+    if (length >= 4)
+        me_moments_b(x, length / 4, &of);
+    for (int32_t i = length & ~3; i < length; i++) {
+        of.total += x[i];
+        of.squares += (uint32_t)(x[i] * x[i]);
+    }
+    return of;
+}
+
+static inline me_line me_line_of_moments(const me_norm_s8_params *op, me_moments of, int32_t halvings)
+{
+    const int32_t middle = op->centred ? of.total : op->length * op->x_zero;
+    const int64_t spread = (int64_t)of.squares * op->length + (int64_t)middle * (middle - 2 * of.total);
+    const uint64_t eps = ((uint64_t)(uint32_t)op->eps_high << 31 | (uint32_t)op->eps_low) >> (2 * halvings);
+    const uint64_t whole = ((uint64_t)spread >> (2 * op->down)) + eps;
+    return me_norm_line(whole ? whole : 1u, op->length, middle, op->bits);
+}
+
+/* The line of a row of int8. */
+static inline me_line me_line_of_bytes(const me_norm_s8_params *op, const int8_t *x)
+{
+    return me_line_of_moments(op, me_moments_of_bytes(x, op->length), 0);
+}
+
+/* The line of a row of int16, whose numbers are shifted right by `halvings` before they are on it. */
+static inline me_line me_line_of_halves(const me_norm_s8_params *op, const int16_t *x, int32_t *halvings)
+{
+    const int32_t reach = me_reach_h(x, op->length);
+    me_moments of;
+    *halvings = reach < 2048 ? 0 : me_fl1((uint32_t)reach) - 10;
+    me_moments_h(x, op->length, *halvings, &of);
+    return me_line_of_moments(op, of, *halvings);
+}
+
+#endif
