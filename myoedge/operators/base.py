@@ -244,6 +244,7 @@ class OpDef:
     int16_result   whether results are int16 always
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
+    int16_params   largest magnitude -> parameters of results of 16 bits; None: symmetric ones
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
                `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
@@ -278,6 +279,7 @@ class OpDef:
     int16_inputs: tuple[int, ...] = ()
     int16_result: bool = False
     int16_weights: Callable[[Array], Array] | None = None
+    int16_params: Callable[[float], QuantParams] | None = None
     multiplicands: Callable[..., Array] | None = None
     reads_indices: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None

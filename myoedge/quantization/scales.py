@@ -153,8 +153,8 @@ def choose_params(
 ) -> dict[str, QuantParams]:
     """Parameters of every tensor and constant operand.
 
-    Tensors that must agree share those that an operator fixes, else those that one of them carries,
-    else the union of their ranges.
+    Tensors that must agree share those that an operator fixes for 8 bits, else those that one of
+    them carries, else the union of their ranges.
     int16   tensors of 16 bits besides residual streams
     apart   nodes whose result is taken not to share those of its operands
     """
@@ -167,18 +167,29 @@ def choose_params(
     fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes}
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
-        stated = (*map(fixed.get, names), *map(graph.quant_params.get, names))
+        wide = int16.issuperset({*names}.difference(padding))
+        # what an operator fixes are parameters of 8 bits; those of 16 go by the range
+        of_operators = () if wide else map(fixed.get, names)
+        stated = (*of_operators, *map(graph.quant_params.get, names))
         chosen = next((q for q in stated if q is not None), None)
         if chosen is None:
             low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
-            if int16.issuperset({*names}.difference(padding)) or not always.isdisjoint(names):
-                factor = 1.0 if set(graph.outputs).isdisjoint(names) else HEADROOM
-                chosen = symmetric_params(factor * low, factor * high, INT16)
-            else:
-                chosen = _int8_params(graph, names, low, high)
+            is_int16 = wide or not always.isdisjoint(names)
+            chosen = (_int16_params if is_int16 else _int8_params)(graph, names, low, high)
         params.update(dict.fromkeys(names, chosen))
     integers = {name: fixed.get(name) for name in integer_tensors(graph)}
     return params | {name: q for name, q in integers.items() if q is not None}
+
+
+def _int16_params(graph: Graph, names: Sequence[str], low: float, high: float) -> QuantParams:
+    """Parameters of 16 bits: symmetric ones with headroom for outputs, or those of operators that
+    choose theirs by the range of results."""
+    made = [graph.producer[name] for name in names if name in graph.producer]
+    own = [params for node in made if (params := OPS[node.op].int16_params) is not None]
+    if own:
+        return max((params(max(-low, high)) for params in own), key=lambda q: q.scale)
+    factor = 1.0 if set(graph.outputs).isdisjoint(names) else HEADROOM
+    return symmetric_params(factor * low, factor * high, INT16)
 
 
 def _int8_params(graph: Graph, names: Sequence[str], low: float, high: float) -> QuantParams:

@@ -15,6 +15,16 @@ static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
     return wide ? ((const int16_t *)x)[i] : ((const int8_t *)x)[i];
 }
 
+/* The number within the limits. */
+static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t number, int32_t low, int32_t high)
+{
+    const int32_t limited = me_min(me_max(number, low), high);
+    if (wide)
+        ((int16_t *)y)[i] = (int16_t)limited;
+    else
+        ((int8_t *)y)[i] = (int8_t)limited;
+}
+
 /* The number within the limits, and of int8 through the table if there is one. */
 static inline void me_wide_store(void *y, int32_t i, int32_t wide, const me_scale *scale, int32_t number)
 {

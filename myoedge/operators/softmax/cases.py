@@ -6,7 +6,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, DrawnUse
 
 # A row of which the mask hides all keys is 0 before softmax (flat), or kept.
@@ -54,30 +57,42 @@ def softmax(d: Draw) -> DrawnUse:
     """Without a mask, or with one that is alike along leading axes."""
     x, axis = _row(d)
     if d.flag():
-        text, common = "x0.softmax(axis)", _scores(d)
+        text, common = "x0.softmax(axis)", _scores(d) | {"int16": d.pick([(), (0,)])}
         return DrawnUse("softmax", {"axis": axis}, (x,), text, slack=softmax_slack, **common)
     alike = d.integer(0, axis)
     shapes = (x, (*[1] * alike, *x[alike:]))
     attrs = {"axis": axis, "masked": True, "flat": d.flag()}
-    return DrawnUse("softmax", attrs, shapes, MASKED, slack=softmax_slack, **_scores(d, 2))
+    common = _scores(d, 2) | {"int16": d.pick([(), (0,)])}
+    return DrawnUse("softmax", attrs, shapes, MASKED, slack=softmax_slack, **common)
 
 
-def softmax_slack(case: Any) -> float:
-    """Each exponential is rounded to 2**-15: the sum is off by half of that per element."""
-    return float(256 * case.shapes[0][case.attrs["axis"]] / 2**16)
+def softmax_slack(case: Any) -> Array | float:
+    """Each exponential is rounded to 2**-15: the sum is off by half of that per element. Products of
+    two exponentials have three roundings."""
+    row = case.shapes[0][case.attrs["axis"]]
+    if "zero" not in case.step.integers.scalars:
+        return float(256 * row / 2**16)
+    share = case.real(case.dequantized).numpy()
+    error = 1.5 * (1 + row * share) + share + 1.0
+    return np.asarray(error * 2.0**-15 / case.params("y").scale)
 
 
 def log_softmax(d: Draw) -> DrawnUse:
     x, axis = _row(d)
     text, common = "x0.log_softmax(axis)", _scores(d) | {"slack": log_softmax_slack}
-    return DrawnUse("log_softmax", {"axis": axis}, (x,), text, **common)
+    int16 = d.pick([(), (0,)])
+    return DrawnUse("log_softmax", {"axis": axis}, (x,), text, int16=int16, **common)
 
 
 def log_softmax_slack(case: Any) -> float:
-    """Errors of softmax; ln from 256 entries (1/512) of Q12; two factors that share a shift."""
+    """Errors of softmax; ln from 256 entries (1/512) of Q12; two factors that share a shift, of 16
+    bits half a step each."""
     row, step = case.shapes[0][case.attrs["axis"]], case.target.scale
     factor = max(case.params("x0").scale, 1 / 4096) / step
     shared = 255 * max(factor, 1.0) / 2**14 + 2 * max(factor, 1 / 64)
+    if "x_wide" in case.step.integers.scalars:
+        shared = 2.0**16 / 2.0 ** case.step["shift"]
+        row *= 3
     return float((row / 2**16 + 1 / 512 + 1 / 256) / step + shared)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.requant import SumRequant, choose_sum_requant
+from myoedge.numerics.requant import TERM_FACTOR_MAX, SumRequant, choose_sum_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -23,6 +26,7 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     all_beside_axis,
+    always,
     as_in_floats,
     axis_permuted,
     beside_axis,
@@ -30,6 +34,7 @@ from myoedge.operators.common_rules import (
     masked_scores,
     same_shape,
     stored_bound,
+    wide_scalars,
 )
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
@@ -66,6 +71,12 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
     return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
+def exp_tables(x: QuantParams, *, wide: bool) -> dict[str, Array]:
+    """Exponentials by distance; of 16 bits by its lower and its upper eight: their product."""
+    near = {"exp": exp_table(x.scale)}
+    return near | ({"exp_far": exp_table(256 * x.scale)} if wide else {})
+
+
 def _exponentials(
     step: QuantizedNode, rows: Array, seen: Array
 ) -> tuple[Array, Array, Array, Array]:
@@ -73,33 +84,53 @@ def _exponentials(
 
     rows   int64 [.., n]      seen   bool, broadcast: elsewhere the exponential is 0
     """
-    distance = np.where(seen, rows, -128).max(axis=-1, keepdims=True) - rows
-    e = np.where(seen, step["exp"].astype(np.int64)[np.maximum(distance, 0)], 0)
+    distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
+    at = np.maximum(distance, 0)
+    e = step["exp"].astype(np.int64)[at & 255]
+    if "exp_far" in step.integers.arrays:
+        e = (e * step["exp_far"].astype(np.int64)[at >> 8] + EXP_ONE // 2) >> 15
+    e = np.where(seen, e, 0)
     total = e.sum(axis=-1, keepdims=True)
     halvings = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 16
     return distance, e, total >> halvings, halvings
 
 
 def softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams(
-        {"acc_bound": EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]},
-        {"exp": exp_table(inputs.params(0).scale)},
-    )
+    """Shares are in steps of 1/256; where x or y has 16 bits, share * mult / 2**shift are, of those
+    of 2**-16."""
+    x, y = inputs.params(0), inputs.target
+    bound = {"acc_bound": EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]}
+    wide = wide_scalars(x, y)
+    if wide:
+        shift = min(max(15 - math.frexp(2.0**-16 / y.scale)[1], 0), 31)
+        mult = min(round(math.ldexp(1 / y.scale, shift - 16)), MULT_MAX)
+        wide |= {"mult": mult, "shift": shift, "zero": y.zero_point}
+    return QuantizedParams({**bound, **wide}, exp_tables(x, wide=bool(wide)))
+
+
+def int16_params(most: float) -> QuantParams:
+    """Parameters for shares up to 1; where the largest is below 1/4, for two to four times that."""
+    halvings = 0 if most <= 0.0 else min(max(-math.frexp(most)[1] - 1, 0), 14)
+    return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
 def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """x int8, mask int8: below 0 where hidden -> int8 with scale 1/256 and zero point -128;
-    unsigned 32-bit arithmetic."""
+    """x int8 or int16, mask int8: below 0 where hidden -> int8 in steps of 1/256 from -128 on, or
+    what softmax_quantize says beside 16 bits; unsigned 32-bit arithmetic."""
     rows, seen = _rows(step, x), np.ones((), bool)
     if mask:
         seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0
         blind = ~seen.any(axis=-1, keepdims=True)
         seen, rows = seen | blind, np.where(blind & bool(step.attrs.get("flat")), 0, rows)
     _, e, mantissa, halvings = _exponentials(step, rows, seen)
-    inverse = 2**31 // mantissa
-    probability = (((e * inverse) >> 15) + (1 << (7 + halvings))) >> (8 + halvings)
-    y = np.minimum(probability - 128, 127).astype(np.int8)
-    return np.moveaxis(y, -1, step.attrs["axis"])
+    share = (e * (2**31 // mantissa)) >> 15
+    if "zero" in step.integers.scalars:
+        shift = np.minimum(step["shift"] + halvings, 31)
+        y = ((share * step["mult"] + ((1 << shift) >> 1)) >> shift) + step["zero"]
+    else:
+        y = ((share + (1 << (7 + halvings))) >> (8 + halvings)) - 128
+    limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
+    return np.moveaxis(limited, -1, step.attrs["axis"])
 
 
 def _rows_in_tiles(
@@ -114,8 +145,9 @@ def _rows_in_tiles(
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
     index: tuple[Dim, ...] = (around, (), inside)
-    x = Operand("x", 0, (outer, length, inner), index)
-    y = Operand("y", OUT, (outer, length, inner), index)
+    wide = step.integers.scalars.get("x_wide", 0)
+    x = Operand("x", 0, (outer, length, inner), index, itemsize=1 + wide)
+    y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
     if kernel == "me_argmax_s8":
         y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
     tables = (Operand.whole(name, array) for name, array in arrays.items())
@@ -126,11 +158,15 @@ def _rows_in_tiles(
         operands=(x, *tables, y),
         op={"length": length, **op},
         tile=rows_tile,
-        work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (length + 6),
+        work=lambda sizes: (
+            -(-x.footprint(sizes) // (x.itemsize * length) // engine.cores) * (length + 6)
+        ),
     )
 
 
 def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    if "zero" in step.integers.scalars:
+        return _wide_in_tiles(step, engine)
     exp = step["exp"].astype(np.uint16)
     if len(step.shapes) > 1:
         return _masked_in_tiles(step, engine, exp)
@@ -138,9 +174,10 @@ def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
-    """Rows by repetition of the mask and by its own rows."""
+    """Rows by repetition of the mask and by its own rows; without one, all are its own."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    rows = math.prod(step.shapes[1][: step.attrs["axis"] % len(step.out)])
+    masks = step.shapes[1:]
+    rows = math.prod(masks[0][: step.attrs["axis"] % len(step.out)]) if masks else outer
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     index: tuple[Dim, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
     whole = (outer // rows, rows, length, inner)
@@ -151,13 +188,13 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
         split=("repeat", "row", "i0"),
         operands=(
             x,
-            Operand("mask", 1, whole[1:], index[1:]),
+            *(Operand("mask", 1, whole[1:], index[1:]) for _ in masks),
             Operand.whole("exp", exp),
             Operand("y", OUT, whole, index),
         ),
         op={"length": length, "exp": "@exp", "flat": int(bool(step.attrs.get("flat")))},
         tile=lambda regions: {
-            **{name: f"@{name}" for name in ("x", "mask", "y")},
+            **{name: f"@{name}" for name in regions if name in ("x", "mask", "y")},
             **dict(zip(("repeats", "rows"), regions["x"].extent[:2], strict=True)),
             "inner": regions["x"].extent[3],
         },
@@ -165,10 +202,36 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
     )
 
 
+def _wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """16 bits of x or of y; masked or not, with the loops of masked ones."""
+    tables = {name: step[name].astype(np.uint16) for name in ("exp", "exp_far")}
+    masked = _masked_in_tiles(step, engine, tables["exp"])
+    x, *_, y = masked.operands
+    mask = masked.operands[1:-2]
+    names = ("x_wide", "y_wide", "zero", "mult", "shift")
+    op = {**{name: step[name] for name in names}, "low": step.low, "high": step.high}
+    return replace(
+        masked,
+        function="me_softmax_s16",
+        operands=(
+            replace(x, itemsize=1 + step["x_wide"]),
+            *mask,
+            *(Operand.whole(name, array) for name, array in tables.items()),
+            replace(y, itemsize=1 + step["y_wide"]),
+        ),
+        op={
+            **op,
+            **{name: value for name, value in masked.op.items() if name != "exp"},
+            "exp.near": "@exp",
+            "exp.far": "@exp_far",
+        },
+    )
+
+
 SOFTMAX = register(
     OpDef(
         name="softmax",
-        doc="softmax over one axis of up to 32,768 elements, masked; output in steps of 1/256",
+        doc="softmax over one axis of up to 32,768 elements, masked; 8 bits in steps of 1/256",
         shape=same_shape,
         nest=elementwise,
         real=softmax_real,
@@ -177,6 +240,9 @@ SOFTMAX = register(
         acc_bound=stored_bound,
         kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
+        accepts_int16=always,
+        emits_int16=always,
+        int16_params=int16_params,
         broadcast_inputs={1: None},
         # a mask is alike along leading axes, which a permutation may move
         permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
@@ -191,34 +257,52 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
     """
     x, y = inputs.params(0), inputs.target
-    real = (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale))
-    c = choose_sum_requant(real, (255, 16 * LOG_ONE), (0, 0), y.zero_point)
-    scalars = {"mult": c.mult[0], "log_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
+    wide, most = wide_scalars(x, y), 2**x.element_type.bits - 1
+    c = choose_sum_requant(
+        (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale)),
+        (most, 16 * LOG_ONE),
+        (0, 0),
+        y.zero_point,
+        factor_max=TERM_FACTOR_MAX / 2 if wide else TERM_FACTOR_MAX,
+        mult_max=INT32_MAX if wide else MULT_MAX,
+    )
+    scalars = wide | {
+        "mult": c.mult[0],
+        "log_mult": c.mult[1],
+        "offset": c.offset,
+        "shift": c.shift,
+    }
     bound = max(
         EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]],
-        255 * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
+        most * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
     )
     log_table = np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256))
-    arrays = {"exp": exp_table(x.scale), "log": log_table.astype(np.int32)}
+    arrays = {**exp_tables(x, wide=bool(wide)), "log": log_table.astype(np.int32)}
     return QuantizedParams(
         {**scalars, "ln2": round(LOG_ONE * math.log(2.0)), "acc_bound": bound}, arrays
     )
 
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8."""
+    """x int8 or int16 -> int8 or int16."""
     distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
     log_sum = step["log"][(mantissa >> 7) - 256] + halvings * step["ln2"]
     c = SumRequant((step["mult"], step["log_mult"]), step["offset"], step["shift"])
-    y = c.apply((distance, np.broadcast_to(log_sum, distance.shape)), step.low, step.high)
+    terms = (distance, np.broadcast_to(log_sum, distance.shape))
+    y = c.apply(terms, step.low, step.high, step.element_type)
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
 def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     arrays = {"exp": step["exp"].astype(np.uint16), "log": step["log"].astype(np.int16)}
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
-    op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
-    return _rows_in_tiles(step, engine, "me_log_softmax_s8", op, arrays)
+    op = {"log": "@log", **numbers, "low": step.low, "high": step.high}
+    if "x_wide" not in step.integers.scalars:
+        return _rows_in_tiles(step, engine, "me_log_softmax_s8", {"exp": "@exp", **op}, arrays)
+    widths = {name: step[name] for name in ("x_wide", "y_wide")}
+    op = {**widths, "exp.near": "@exp", "exp.far": "@exp_far", **op}
+    arrays["exp_far"] = step["exp_far"].astype(np.uint16)
+    return _rows_in_tiles(step, engine, "me_log_softmax_s16", op, arrays)
 
 
 LOG_SOFTMAX = register(
@@ -232,6 +316,8 @@ LOG_SOFTMAX = register(
         quantize=log_softmax_quantize,
         acc_bound=stored_bound,
         kernels=on_cluster(log_softmax_in_tiles),
+        accepts_int16=always,
+        emits_int16=always,
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
     )

@@ -84,6 +84,8 @@ KERNELS = {
     "me_softmax_s8": KernelCost(19.2, 250, 600),
     "me_masked_softmax_s8": KernelCost(28.0, 250, 600),
     "me_log_softmax_s8": KernelCost(28.0, 200, 400),
+    "me_softmax_s16": KernelCost(39.5, 250, 600),
+    "me_log_softmax_s16": KernelCost(49.0, 200, 400),
     "me_argmax_s8": KernelCost(5.5, 250, 300),
     "me_norm_s8": KernelCost(10.1, 410, 1000),
     "me_norm_s16": KernelCost(10.1, 410, 1000),

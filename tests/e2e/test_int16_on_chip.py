@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks with 16 bits in every operator that has them, on the simulated chip.
+
+A simulated inference that differs from the reference is an error of the build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from tests.conftest import save_exported
+
+
+class Normalised(nn.Module):
+    """Norms of groups, of channels and of rows; shares and their logarithms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.groups = nn.Conv1d(4, 8, 3, padding=1), nn.GroupNorm(2, 8)
+        self.next, self.each = nn.Conv1d(8, 8, 3), nn.InstanceNorm1d(8, affine=True)
+        self.rows = nn.LayerNorm(8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = nn.functional.silu(self.groups(self.first(x)))
+        x = self.rows(self.each(self.next(x)).mT)
+        return torch.softmax(x, 1), torch.log_softmax(x, 2)
+
+
+NETWORKS = {"norms": (Normalised, (1, 4, 20))}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
+    """Every float result has 16 bits, and keeps far more than 8 do."""
+    torch.manual_seed(1)
+    make, shape = NETWORKS[name]
+    model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "net.pt2")
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n')
+    calib = np.random.default_rng(2).standard_normal((8, *shape)).astype(np.float32)
+    found = myoedge.build(
+        model,
+        calib=calib,
+        config=tmp_path / "myoedge.toml",
+        output=tmp_path / "build",
+        simulate=True,
+    )
+    assert found.report["cycles"]["source"] == "simulated"
+    assert {row["dtype"] for row in found.report["layers"]} == {"int16"}
+    assert found.report["quantization"]["sqnr_db"] > 45.0
