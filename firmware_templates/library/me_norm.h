@@ -13,10 +13,10 @@ typedef struct {
 } me_gain;
 
 /* length   of a row, up to 1023        centred  less the mean: layer norm; else less x_zero
- * bits     of a normalised number, less `down`          wide     x is int16, else int8
+ * bits     of a normalised number      wide     x is int16, else int8
  * nine_cores   core 8 calls it as well
  * eps      in squares of x times the square of the length, shifted right by down twice:
- *          eps_high << 31 | eps_low */
+ *          eps_high << 31 | eps_low; numbers of 16 bits are shifted right by `down` at least */
 typedef struct {
     int32_t length, bits, centred, wide, x_zero, shift, eps_low, eps_high;
     const me_gain *pairs;

@@ -18,12 +18,13 @@ static inline me_moments me_moments_of_bytes(const int8_t *x, int32_t length)
     return of;
 }
 
-static inline me_line me_line_of_moments(const me_norm_s8_params *op, me_moments of, int32_t halvings)
+/* less   bits that squares have less than eps */
+static inline me_line me_line_of_moments(const me_norm_s8_params *op, me_moments of, int32_t less)
 {
     const int32_t middle = op->centred ? of.total : op->length * op->x_zero;
     const int64_t spread = (int64_t)of.squares * op->length + (int64_t)middle * (middle - 2 * of.total);
-    const uint64_t eps = ((uint64_t)(uint32_t)op->eps_high << 31 | (uint32_t)op->eps_low) >> (2 * halvings);
-    const uint64_t whole = ((uint64_t)spread >> (2 * op->down)) + eps;
+    const uint64_t eps = ((uint64_t)(uint32_t)op->eps_high << 31 | (uint32_t)op->eps_low) >> less;
+    const uint64_t whole = (uint64_t)spread + eps;
     return me_norm_line(whole ? whole : 1u, op->length, middle, op->bits);
 }
 
@@ -38,9 +39,9 @@ static inline me_line me_line_of_halves(const me_norm_s8_params *op, const int16
 {
     const int32_t reach = me_reach_h(x, op->length);
     me_moments of;
-    *halvings = reach < 2048 ? 0 : me_fl1((uint32_t)reach) - 10;
+    *halvings = me_max(reach < 2048 ? 0 : me_fl1((uint32_t)reach) - 10, op->down);
     me_moments_h(x, op->length, *halvings, &of);
-    return me_line_of_moments(op, of, *halvings);
+    return me_line_of_moments(op, of, 2 * (*halvings - op->down));
 }
 
 #endif

@@ -75,7 +75,7 @@ def case_of(
     x = draw_rows(rng, rows, length, wide=wide)
     data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
     numbers = (
-        length, fraction_bits(length) - step["down"], int(op == "layer_norm"), int(wide),
+        length, fraction_bits(length), int(op == "layer_norm"), int(wide),
         step["x_zero"], step["shift"], step["eps_low"], step["eps_high"], *data.starts,
         rows, int(nine_cores), step["down"], int(y_wide),
     )  # fmt: skip

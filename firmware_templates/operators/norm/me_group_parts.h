@@ -107,13 +107,13 @@ static inline me_group_moments moments_of(me_group_arrays arrays, int32_t step, 
     return of;
 }
 
-static inline me_line line_of(const me_group_norm_s8_params *op, me_group_moments of)
+static inline me_line line_of(const me_group_norm_s8_params *op, me_group_moments of, int32_t x_wide)
 {
     const int32_t length = op->positions * op->channels * op->inner;
     const int64_t middle = op->centred ? of.total : (int64_t)length * op->x_zero;
     const int64_t spread = of.squares * length + middle * (middle - 2 * of.total);
     const uint64_t eps = (uint64_t)(uint32_t)op->eps_high << 31 | (uint32_t)op->eps_low;
-    const uint64_t whole = ((uint64_t)spread >> (2 * op->down)) + eps;
+    const uint64_t whole = (x_wide ? (uint64_t)spread >> (2 * op->down) : (uint64_t)spread) + eps;
     const me_inverse_root found = me_inverse_of_root(whole ? whole : 1u);
     const int32_t inverse = found.inverse, half = found.half, bits = op->bits;
     const int32_t drop = me_max(NORMAL_BITS + half - bits, 0), shift = 30 + half - bits - drop;
@@ -225,7 +225,7 @@ static inline void normalise_group(const me_group_norm_s8_params *op, const me_g
 {
     const me_group_arrays at = at_number(arrays, place.at);
     const int32_t step = op->channels * op->inner * tile->groups;
-    const me_line line = line_of(op, of);
+    const me_line line = line_of(op, of, at.x_wide);
     normalise(op, at, step, part, tile->pairs + place.group * op->channels, &line);
 }
 

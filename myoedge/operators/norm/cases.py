@@ -33,6 +33,7 @@ def slack(case: Any) -> Array:
     spread = np.maximum(np.square(x - middle).sum(-1, keepdims=True) * x.shape[-1], 1.0)
     unit, bits = x.shape[-1] / np.sqrt(spread), fraction_bits(x.shape[-1])
     normal, kept = np.abs(x - middle) * unit, np.abs(x).max(-1, keepdims=True) / 1024
+    kept = np.maximum(kept, 2.0 ** case.step["down"] * (case.step["down"] > 0))
     error = 2.0**-bits + normal * (2.0**-13 + 0.25 / spread)
     error += (1 + normal) * np.maximum(kept, 1) * unit * (kept > 1)
     gain, largest = np.abs(case.weights[0]), np.abs(case.weights[0]).max()

@@ -41,7 +41,7 @@ from myoedge.targets.chip import Engine
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 NORMAL_BITS = 15  # of a normalised number, besides the sign
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
-EPS_BITS = 61  # of eps; where it has more, it and the spread are shifted right
+EPS_BITS = 61  # of eps; where it has more, it and squares of 16 bits are shifted right
 AS_MACS = 32  # products of weights that take as long as one number that is normalised
 
 
@@ -96,8 +96,8 @@ def affine_params(
     added = np.clip(added, -most, most)
     gains, offsets, shift = _common_shift(factor, added, bits, normal_bits)
     eps = round(inputs.attrs["eps"] * (length / x.scale) ** 2)
-    down = max(eps.bit_length() - EPS_BITS + 1, 0) // 2
-    eps >>= 2 * down
+    down = max(eps.bit_length() - EPS_BITS + 1, 0) // 2 if x.element_type == INT16 else 0
+    eps = min(eps >> 2 * down, 2**EPS_BITS)
     numbers = {
         "down": down,
         "x_zero": x.zero_point,
@@ -135,12 +135,13 @@ def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:
-    """Right shift that brings each int16 row to 11 bits and a sign; 0 for int8."""
+    """Right shift that brings each int16 row to 11 bits and a sign, and eps into its bits; 0 for
+    int8."""
     if not step["wide"]:
         return np.zeros((*x.shape[:-1], 1), np.int64)
     largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
     bits = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
-    return np.asarray(np.maximum(bits - WIDE_BITS, 0))
+    return np.asarray(np.maximum(bits - WIDE_BITS, step["down"]))
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -151,10 +152,9 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     total, squares = rows.sum(axis=-1, keepdims=True), np.square(rows).sum(axis=-1, keepdims=True)
     zero = np.full_like(total, length * step["x_zero"])
     middle = total if step.node.op == "layer_norm" else zero
-    spread = length * squares + middle * (middle - 2 * total) >> 2 * step["down"]  # 0 at least
-    spread += (step["eps_high"] * 2**31 + step["eps_low"]) >> (2 * halvings)
-    bits = fraction_bits(length) - step["down"]
-    along = line(np.maximum(spread, 1), length, middle, bits, NORMAL_BITS)
+    spread = length * squares + middle * (middle - 2 * total)  # 0 at least
+    spread += (step["eps_high"] * 2**31 + step["eps_low"]) >> (2 * (halvings - step["down"]))
+    along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
     y = (on_line(rows, along) * step["gain"] + step["offset"]) >> step["shift"]
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
@@ -201,7 +201,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         ),
         op={
             "length": length,
-            "bits": fraction_bits(length) - step["down"],
+            "bits": fraction_bits(length),
             "centred": int(step.node.op == "layer_norm"),
             **{name: step[name] for name in numbers},
             "pairs": "@pairs",

@@ -67,8 +67,8 @@ def softmax(d: Draw) -> DrawnUse:
 
 
 def softmax_slack(case: Any) -> Array | float:
-    """Each exponential is rounded to 2**-15: the sum is off by half of that per element. Products of
-    two exponentials have three roundings."""
+    """Each exponential is rounded to 2**-15: the sum is off by half of that per element. Products
+    of two exponentials have three roundings."""
     row = case.shapes[0][case.attrs["axis"]]
     if "zero" not in case.step.integers.scalars:
         return float(256 * row / 2**16)
