@@ -302,11 +302,14 @@ def doctor() -> tuple[ToolRow, ...]:
     return tool_rows()
 
 
-def explain(code: str) -> str:
-    """Explanation of an error or warning code. Errors: E208 unknown code."""
-    from myoedge.catalogue import explanation
+def explain(code: str | None = None) -> str:
+    """Explanation of an error or warning code; every code's meaning, a line each, without one.
 
-    return explanation(code)
+    Errors: E208 unknown code.
+    """
+    from myoedge.catalogue import explanation, meanings
+
+    return meanings() if code is None else explanation(code)
 
 
 def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, ...]:

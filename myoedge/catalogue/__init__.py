@@ -49,6 +49,11 @@ def entries() -> Mapping[str, Entry]:
     return entry_of
 
 
+def meanings() -> str:
+    """Every code with its meaning, a line each, in order."""
+    return "\n".join(f"{code}  {entry.title}" for code, entry in sorted(entries().items()))
+
+
 _BY_EXIT_CODE = (
     f"myoedge explain NUMBER  all codes of an exit code: {', '.join(map(str, EXIT_CODES))}"
 )

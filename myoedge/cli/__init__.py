@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
@@ -26,8 +27,11 @@ VERBS = {
     "ops": "list the supported operators",
     "boards": "list the known boards",
     "doctor": "list required tools and how to install missing ones",
-    "explain": "explain an error code and its remedy",
+    "explain": "explain an error code and its remedy; all codes without one",
+    "completion": "print the completion of verbs and options for a shell",
 }
+
+COMPLETE = "_MYOEDGE_COMPLETE"  # set by a shell that asks for completions
 
 EPILOG = """\b
 Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
@@ -42,12 +46,28 @@ MODULES = {  # of this package, with their verbs
     "simulate": ("simulate",),
     "energy": ("energy",),
     "devices": ("flash", "run", "bench", "boards"),
-    "others": ("init", "sweep", "doctor", "explain"),
+    "others": ("init", "sweep", "doctor", "explain", "completion"),
 }
+
+
+# options of every verb without a value, which may also stand before the verb
+FLAGS = ("--json", "--no-color", "-q", "--quiet", "-v", "--verbose")
+
+
+def verb_first(arguments: list[str]) -> list[str]:
+    """Arguments with the flags before the verb behind its own; not behind "--"."""
+    verb = next((i for i, text in enumerate(arguments) if text not in FLAGS), None)
+    if verb is None:
+        return []
+    end = arguments.index("--") if "--" in arguments[verb:] else len(arguments)
+    return [*arguments[verb:end], *arguments[:verb], *arguments[end:]]
 
 
 class Verbs(click.Group):
     """A click group whose verbs are functions of this package's modules, imported on use."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, verb_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -71,7 +91,7 @@ class Verbs(click.Group):
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="myoedge")
+@click.version_option(__version__, "-V", "--version", prog_name="myoedge")
 def group() -> None:
     """Trained sEMG networks become verified int8 C for wearable chips.
 
@@ -82,6 +102,10 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the command line; exits with the exit code of the outcome."""
+    if instruction := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        raise SystemExit(shell_complete(group, {}, "myoedge", COMPLETE, instruction))
     from myoedge.cli.shell import run_command_line
 
     run_command_line(group, arguments)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs that need no build: `myoedge init`, `sweep`, `doctor`, `explain`."""
+"""Verbs that need no build: `myoedge init`, `sweep`, `doctor`, `explain`, `completion`."""
 
 from __future__ import annotations
 
@@ -81,12 +81,33 @@ def doctor(terminal: Terminal) -> None:
 
 
 @click.command("explain")
-@click.argument("code")
+@click.argument("code", required=False)
 @common
-def explain(terminal: Terminal, code: str) -> None:
-    """Explain an error or warning code and its remedy."""
+def explain(terminal: Terminal, code: str | None) -> None:
+    """Explain an error or warning code and its remedy; list all codes without one."""
     from myoedge import api
 
     text = api.explain(code)
-    if not terminal.json_printed({"code": code.upper(), "text": text}):
+    value = {"text": text} if code is None else {"code": code.upper(), "text": text}
+    if not terminal.json_printed(value):
         click.echo(text)
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion of verbs and options for a shell.
+
+    \b
+    bash    eval "$(myoedge completion bash)"    in ~/.bashrc
+    zsh     eval "$(myoedge completion zsh)"     in ~/.zshrc
+    fish    myoedge completion fish | source     in ~/.config/fish/config.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from myoedge.cli import COMPLETE, group
+
+    made = get_completion_class(shell)
+    assert made is not None  # click knows all three
+    script = made(group, {}, "myoedge", COMPLETE)
+    click.echo(made.source_template % script.source_vars())  # its source() would run the shell

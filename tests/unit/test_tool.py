@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -16,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from myoedge.backends import doctor
+from myoedge.catalogue import entries
+from myoedge.cli import main
 from myoedge.errors import MyoedgeError
 from myoedge.system import toolchain, tools
 from tests.conftest import myoedge as command
@@ -361,3 +364,34 @@ def test_a_cc_that_is_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "gcc '")
     with pytest.raises(MyoedgeError, match="E501"):
         toolchain.compiler("cc")
+
+
+@pytest.mark.parametrize("flags", [("--json",), ("-q", "--json"), ("--no-color", "--json")])
+def test_flags_may_stand_before_the_verb(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    before = command(*flags, "explain", "E101", cwd=tmp_path)
+    assert (before.code, json.loads(before.out)["code"]) == (0, "E101")
+    assert before.out == command("explain", "E101", *flags, cwd=tmp_path).out
+
+
+def test_flags_before_the_verb_stay_flags(tmp_path: Path) -> None:
+    ran = command("--json", "inspect", "--", "--json", cwd=tmp_path)
+    assert json.loads(ran.out)["error"]["code"] == "E101"
+    assert command("--json", cwd=tmp_path).err == command(cwd=tmp_path).err
+
+
+def test_explain_alone_lists_every_code(tmp_path: Path) -> None:
+    lines = command("explain", cwd=tmp_path).out.splitlines()
+    assert [line.partition("  ")[0] for line in lines] == sorted(entries())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    assert "_MYOEDGE_COMPLETE" in command("completion", shell, cwd=tmp_path).out
+    monkeypatch.setenv("_MYOEDGE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "myoedge build --acc")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    with pytest.raises(SystemExit):
+        main([])
+    assert "--accurate" in capsys.readouterr().out
