@@ -5,6 +5,6 @@
 
 void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op, const me_gru_reset_first_state_s8_tile *tile)
 {
-    run_reset_first(op, tile, 0);
-    put_state(op, tile->y);
+    run_reset_first(op, tile, 0, 1, me_reset_units, me_renew_units);
+    put_state(op, tile->y, 1);
 }

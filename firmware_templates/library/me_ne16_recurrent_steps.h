@@ -10,7 +10,7 @@
 
 static inline int32_t *sums_of(const me_ne16_recurrent_params *op)
 {
-    return (int32_t *)(void *)(op->cell.states + me_states_bytes(1, op->cell.units));
+    return (int32_t *)(void *)(op->cell.states + me_states_bytes(1, op->cell.units, 1));
 }
 
 ME_INLINE me_ne16_job job_of(const me_ne16_recurrent_params *op, const int8_t *h, int32_t gates)
@@ -30,7 +30,7 @@ ME_INLINE me_ne16_job job_of(const me_ne16_recurrent_params *op, const int8_t *h
 static inline void start_unsigned(const me_recurrent_params *op, int32_t gates)
 {
     const int32_t h_bytes = filled(op->units);
-    start(op, gates);
+    start(op, gates, 1);
     for (int32_t at = ME_FIRST(2 * h_bytes); at < ME_LAST(2 * h_bytes); at++)
         op->states[at] ^= -128;
     ME_SYNC();
@@ -43,7 +43,7 @@ ME_INLINE me_units share(const me_ne16_recurrent_params *op, int32_t first, int3
     const int32_t words = filled(cell->units) / 4, from = first + ME_FIRST(end - first);
     return (me_units){
         .words = words, .weights = cell->weights + 4 * gates * words * (from - op->engine_units),
-        .channels = cell->channels + gates * from, .state = states_of(cell, 0).wide + from,
+        .channels = cell->channels + gates * from, .state = states_of(cell, 0, 1).wide + from,
         .sigmoid = cell->sigmoid + 256, .tanh = cell->tanh + 256, .pre = cell->pre,
         .units = first + ME_LAST(end - first) - from,
     };
@@ -68,12 +68,12 @@ ME_INLINE void run_on_ne16(const me_ne16_recurrent_params *op, const me_recurren
     const int32_t own_first = engine + ME_FIRST(units - engine), engine_first = ME_FIRST(engine);
     me_units own = share(op, engine, units, gates), summed = share(op, 0, engine, gates);
     summed.words = 0;
-    const states at_first = states_of(cell, tile->done);
+    const states at_first = states_of(cell, tile->done, 1);
     const me_ne16_job jobs[2] = { job_of(op, at_first.from, gates), job_of(op, at_first.to, gates) };
     if (tile->done == 0)
         start_unsigned(cell, gates);
     for (int32_t step = 0; step < tile->steps; step++) {
-        const states s = states_of(cell, tile->done + step);
+        const states s = states_of(cell, tile->done + step, 1);
         const int32_t t = cell->reverse ? tile->steps - 1 - step : step;
         const int16_t *now = tile->gates + gates * t * units;
         int8_t *y = tile->y + t * units;

@@ -15,22 +15,25 @@
 
 /* states   me_states_bytes; they stay from tile to tile
  * h0, c0   [batch][units], with their factors: read at the first step
- * wide     c0 (a GRU's h0) and what me_lstm_cell_s8, me_gru_state_s8 give are int16
+ * h0_wide, c0_wide, y_wide   whether h0, c0 and what kernels of a cell or state give are int16
  * reverse  whether steps go from the last to the first
+ * result_shift     of an LSTM of int16: from Q30 to h
+ * new_*    of a GRU of int16: factors of its new gate
  * relu, x_*, y_*   of plain layers: their function, and factors of gates and of its results */
 typedef struct {
-    int32_t units, batch, reverse, pre, wide;
+    int32_t units, batch, reverse, pre, h0_wide, c0_wide, y_wide;
     const int8_t *weights;
     const me_channel *channels;
     const int16_t *sigmoid, *tanh;
     const int8_t *h0, *c0;
     int32_t h_mult, h_offset, h_shift, c_mult, c_offset, c_shift, y_mult, y_offset, y_shift;
     int32_t relu, x_mult, x_offset, x_shift;
+    int32_t result_shift, new_mult, new_offset, new_shift;
     int8_t *states;
 } me_recurrent_params;
 
 /* gates    int16 [steps][batch][units][4, 3 or 1]
- * y        [steps][batch][units]; of the kernels of a cell or state the last one, [batch][units]
+ * y        int8, or int16 of kernels of 16 bits: [steps][batch][units]; of the kernels of a cell or state the last one, [batch][units]
  * done     steps before these */
 typedef struct {
     const int16_t *gates;
@@ -52,6 +55,20 @@ typedef me_recurrent_params me_gru_reset_first_s8_params;
 typedef me_recurrent_tile me_gru_reset_first_s8_tile;
 typedef me_recurrent_params me_gru_reset_first_state_s8_params;
 typedef me_recurrent_tile me_gru_reset_first_state_s8_tile;
+typedef me_recurrent_params me_lstm_s16_params;
+typedef me_recurrent_tile me_lstm_s16_tile;
+typedef me_recurrent_params me_lstm_cell_s16_params;
+typedef me_recurrent_tile me_lstm_cell_s16_tile;
+typedef me_recurrent_params me_gru_s16_params;
+typedef me_recurrent_tile me_gru_s16_tile;
+typedef me_recurrent_params me_gru_state_s16_params;
+typedef me_recurrent_tile me_gru_state_s16_tile;
+typedef me_recurrent_params me_rnn_s16_params;
+typedef me_recurrent_tile me_rnn_s16_tile;
+typedef me_recurrent_params me_gru_reset_first_s16_params;
+typedef me_recurrent_tile me_gru_reset_first_s16_tile;
+typedef me_recurrent_params me_gru_reset_first_state_s16_params;
+typedef me_recurrent_tile me_gru_reset_first_state_s16_tile;
 
 /* LSTM of int8: the hidden states of all steps, or the cell state after the last one. */
 void me_lstm_s8(const me_lstm_s8_params *op, const me_lstm_s8_tile *tile);
@@ -70,10 +87,20 @@ void me_gru_reset_first_s8(const me_gru_reset_first_s8_params *op, const me_gru_
 void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op,
                                  const me_gru_reset_first_state_s8_tile *tile);
 
-/* Two vectors h, each filled to words, and the 16-bit state. */
-static inline int32_t me_states_bytes(int32_t batch, int32_t units)
+/* The same with h, weights and results of int16; weights are packed two columns a word. */
+void me_lstm_s16(const me_lstm_s16_params *op, const me_lstm_s16_tile *tile);
+void me_lstm_cell_s16(const me_lstm_cell_s16_params *op, const me_lstm_cell_s16_tile *tile);
+void me_gru_s16(const me_gru_s16_params *op, const me_gru_s16_tile *tile);
+void me_gru_state_s16(const me_gru_state_s16_params *op, const me_gru_state_s16_tile *tile);
+void me_rnn_s16(const me_rnn_s16_params *op, const me_rnn_s16_tile *tile);
+void me_gru_reset_first_s16(const me_gru_reset_first_s16_params *op, const me_gru_reset_first_s16_tile *tile);
+void me_gru_reset_first_state_s16(const me_gru_reset_first_state_s16_params *op,
+                                  const me_gru_reset_first_state_s16_tile *tile);
+
+/* Two vectors h of elements of so many bytes, each filled to words, and the 16-bit state. */
+static inline int32_t me_states_bytes(int32_t batch, int32_t units, int32_t bytes)
 {
-    return batch * (2 * ((units + 3) / 4 * 4) + (2 * units + 3) / 4 * 4);
+    return batch * (2 * ((bytes * units + 3) / 4 * 4) + (2 * units + 3) / 4 * 4);
 }
 
 #endif

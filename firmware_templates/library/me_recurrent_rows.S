@@ -42,12 +42,17 @@ me_end me_four_sums
     .set OF_PRE, 40
     .set OF_UNITS, 44
     .set OF_KEEP, 48
+    .set OF_RESULT_SHIFT, 56
+    .set OF_NEW_MULT, 60
+    .set OF_NEW_OFFSET, 64
+    .set OF_NEW_SHIFT, 68
 
 /* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
- * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units */
-.macro begin_units
-    addi sp, sp, -32
-    me_saved sw, 8
+ * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units;
+ * of s0 .. so many are saved */
+.macro begin_units saved=8
+    addi sp, sp, -48
+    me_saved sw, \saved
     lw a1, OF_WEIGHTS(a0)
     lw a2, OF_WORDS(a0)
     lw a3, OF_CHANNELS(a0)
@@ -63,17 +68,17 @@ me_end me_four_sums
     li s6, 64
     li s7, 32
 .endm
-.macro end_units
-    me_saved lw, 8
-    addi sp, sp, 32
+.macro end_units saved=8
+    me_saved lw, \saved
+    addi sp, sp, 48
     ret
 .endm
 
 /* t0 .., a sum a row: what h adds to \count of a unit's \rows gates, from \first on; a1 is at the
  * first row's weights of the unit, and moves to those of the next one */
-.macro products name, first, count, rows
+.macro products name, first, count, rows, dot=pv_sdotsp_b
     sums_from \first, \count
-    added_products \name, \count, \rows, pv_sdotsp_b
+    added_products \name, \count, \rows, \dot
     requantised_gates \first, \count, \rows
 .endm
 .macro sums_from first, count
@@ -180,8 +185,9 @@ me_end me_four_sums
     p_round \x, \x, \bits
 .endm
 
-/* t0 .. t3 what h adds to the gates -> t0 the new h; c is renewed */
-.macro lstm_cell
+/* t0 .. t3 what h adds to the gates -> t0 the new h in Q30, for the next instruction but one; c is
+ * renewed */
+.macro lstm_result
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
@@ -204,6 +210,9 @@ me_end me_four_sums
     between t0, a7, 6, p_clip15, s6
     mul t0, t0, t3
     nop
+.endm
+.macro lstm_cell
+    lstm_result
     p_round t0, t0, 23
     p_clip8 t0, t0
 .endm
@@ -254,10 +263,8 @@ me_function me_lstm_unsigned_units
     end_units
 me_end me_lstm_unsigned_units
 
-/* t0 what the new gate sees, t1 the update gate, t3 the state */
-.macro renewed
-    between t0, a7, 5, p_clip14, s7
-    p_round t0, t0, 1
+/* t0 the new gate in steps of the state, t1 the update gate, t3 the state, which is renewed */
+.macro mixed
     sub t3, t3, t0
     mul t1, t1, t3
     nop
@@ -265,13 +272,19 @@ me_end me_lstm_unsigned_units
     add t0, t0, t1
     p_clip15 t0, t0
     p_sh t0, 2, a5
+.endm
+/* t0 what the new gate sees, t1 the update gate, t3 the state */
+.macro renewed
+    between t0, a7, 5, p_clip14, s7
+    p_round t0, t0, 1
+    mixed
     p_round t0, t0, 7
     p_clip8 t0, t0
     p_sb t0, 1, s0
 .endm
 
 /* t0 .. t2 what h adds to the gates -> t0 the new h, put at s0; the state is renewed */
-.macro gru_state
+.macro gru_state renewed=renewed
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     add t0, t0, t4
@@ -283,7 +296,7 @@ me_end me_lstm_unsigned_units
     p_round t0, t0, 15
     add t0, t0, s3
     between t1, a6, 6, p_clip15, s6
-    renewed
+    \renewed
 .endm
 
 me_function me_gru_units
@@ -310,12 +323,9 @@ me_function me_gru_unsigned_units
     end_units
 me_end me_gru_unsigned_units
 
-me_function me_reset_units
-    lw t1, OF_KEEP(a0)
-    begin_units
-    mv s1, t1
-    lp_setup 1, t0, .Lreset_last
-    products reset, 0, 2, 3
+/* -> t0 the state, reset; the update gate is put at s1 */
+.macro reset_gates name, dot
+    products \name, 0, 2, 3, \dot
     p_lh t4, 2, a4
     p_lh t5, 4, a4
     add t0, t0, t4
@@ -326,6 +336,14 @@ me_function me_reset_units
     mul t0, t0, t3
     p_sh t1, 2, s1
     p_round t0, t0, 15
+.endm
+
+me_function me_reset_units
+    lw t1, OF_KEEP(a0)
+    begin_units
+    mv s1, t1
+    lp_setup 1, t0, .Lreset_last
+    reset_gates reset, pv_sdotsp_b
     p_round t0, t0, 7
     p_clip8 t0, t0
 .Lreset_last:
@@ -350,6 +368,84 @@ me_function me_renew_units
     p_sb t0, 1, s1
     end_units
 me_end me_renew_units
+
+/* h of int16. s8 the shift of an LSTM's result and s9 half of it; s8, s9, s10 the new gate's factor,
+ * offset and shift of a GRU */
+me_function me_lstm_wide_units
+    lw t1, OF_RESULT_SHIFT(a0)
+    begin_units 10
+    mv s8, t1
+    li s9, 1
+    sll s9, s9, s8
+    srai s9, s9, 1
+    lp_setup 1, t0, .Llstm_wide_last
+    products lstm_wide, 0, 4, 4, pv_sdotsp_h
+    lstm_result
+    p_addN_r t0, s9, s8
+    p_clip16 t0, t0
+    p_sh t0, 2, s0
+.Llstm_wide_last:
+    p_sh t0, 2, s1
+    end_units 10
+me_end me_lstm_wide_units
+
+.macro begin_gru_units
+    lw t1, OF_NEW_MULT(a0)
+    lw t2, OF_NEW_OFFSET(a0)
+    lw t3, OF_NEW_SHIFT(a0)
+    lw t4, OF_KEEP(a0)
+    begin_units 11
+    mv s8, t1
+    mv s9, t2
+    mv s10, t3
+.endm
+.macro renewed_wide
+    between t0, a7, 5, p_clip14, s7
+    mul t0, t0, s8
+    nop
+    p_addN_r t0, s9, s10
+    p_clip15 t0, t0
+    mixed
+    p_sh t0, 2, s0
+.endm
+
+me_function me_gru_wide_units
+    begin_gru_units
+    lp_setup 1, t0, .Lgru_wide_last
+    products gru_wide, 0, 3, 3, pv_sdotsp_h
+    gru_state renewed_wide
+.Lgru_wide_last:
+    p_sh t0, 2, s1
+    end_units 11
+me_end me_gru_wide_units
+
+me_function me_reset_wide_units
+    lw t1, OF_KEEP(a0)
+    begin_units
+    mv s1, t1
+    lp_setup 1, t0, .Lreset_wide_last
+    reset_gates reset_wide, pv_sdotsp_h
+.Lreset_wide_last:
+    p_sh t0, 2, s0
+    end_units
+me_end me_reset_wide_units
+
+me_function me_renew_wide_units
+    begin_gru_units
+    mv s5, t4
+    addi a1, a1, 8
+    addi a4, a4, 4
+    lp_setup 1, t0, .Lrenew_wide_last
+    products renew_wide, 2, 1, 3, pv_sdotsp_h
+    p_lh t4, 6, a4
+    p_lh t1, 2, s5
+    lh t3, 0(a5)
+    add t0, t0, t4
+    renewed_wide
+.Lrenew_wide_last:
+    p_sh t0, 2, s1
+    end_units 11
+me_end me_renew_wide_units
 
 /* Sums of one channel, of four rows; a6 pre */
 .macro scaled_column channel, x0, x1, x2, x3

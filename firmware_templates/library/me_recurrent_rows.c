@@ -18,6 +18,8 @@ typedef int32_t dot(int32_t sum, uint32_t h, uint32_t weights);
 
 static int32_t signed_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotsp_b(sum, h, weights); }
 
+static int32_t wide_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotsp_h(sum, h, weights); }
+
 static int32_t unsigned_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotusp_b(sum, h, weights); }
 
 static void multiply(const me_units *some, int32_t unit, int32_t gates, dot *add, int32_t *sum)
@@ -42,28 +44,39 @@ static void requantise(const me_units *some, int32_t unit, int32_t gates, int32_
 }
 
 /* What h adds to the gates of a unit. */
-static void add_products(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
+static void add_products(const me_units *some, int32_t unit, int32_t gates, dot *add, int32_t *sum)
 {
-    multiply(some, unit, gates, signed_dot, sum);
+    multiply(some, unit, gates, add, sum);
     requantise(some, unit, gates, sum);
 }
 
 static int32_t sigmoid(const me_units *some, int32_t x) { return me_between(some->sigmoid - 256, x, 6); }
 
-static int8_t lstm_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
+/* h in Q30; c is renewed. */
+static int32_t lstm_result(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
 {
     const int32_t in = sigmoid(some, now[0] + sum[0]), forget = sigmoid(some, now[1] + sum[1]);
     const int32_t added = me_between(some->tanh - 256, now[2] + sum[2], 5);
     const int32_t out = sigmoid(some, now[3] + sum[3]);
     *cell = (int16_t)me_clips((forget * *cell + (in * added >> 4) + (1 << 14)) >> 15, 16);
-    return me_clip8((out * me_between(some->tanh - 256, *cell, 6) + (1 << 22)) >> 23);
+    return out * me_between(some->tanh - 256, *cell, 6);
+}
+
+static int8_t lstm_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
+{
+    return me_clip8((lstm_result(some, now, sum, cell) + (1 << 22)) >> 23);
+}
+
+static int16_t mixed(int32_t keep, int32_t state, int32_t new)
+{
+    return (int16_t)me_clips(new + ((keep * (state - new) + (1 << 14)) >> 15), 15);
 }
 
 static int8_t renewed_unit(const me_units *some, const int16_t *now, const int32_t *sum, int32_t keep,
                            int16_t *state)
 {
     const int32_t new = (me_between(some->tanh - 256, now[2] + sum[2], 5) + 1) >> 1;
-    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
+    *state = mixed(keep, *state, new);
     return me_clip8((*state + 64) >> 7);
 }
 
@@ -85,7 +98,7 @@ void me_reset_units(const me_units *some)
     for (int32_t unit = 0; unit < some->units; unit++) {
         const int16_t *now = some->now + 3 * unit;
         int32_t sum[3];
-        add_products(some, unit, 3, sum);
+        add_products(some, unit, 3, signed_dot, sum);
         some->to[unit] = reset_unit(some, now, sum, some->state[unit]);
         some->keep[unit] = (int16_t)sigmoid(some, now[1] + sum[1]);
     }
@@ -96,7 +109,7 @@ void me_renew_units(const me_units *some)
     for (int32_t unit = 0; unit < some->units; unit++) {
         const int16_t *now = some->now + 3 * unit;
         int32_t sum[3];
-        add_products(some, unit, 3, sum);
+        add_products(some, unit, 3, signed_dot, sum);
         some->to[unit] = some->y[unit] = renewed_unit(some, now, sum, some->keep[unit], some->state + unit);
     }
 }
@@ -105,7 +118,7 @@ void me_lstm_units(const me_units *some)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         int32_t sum[4];
-        add_products(some, unit, 4, sum);
+        add_products(some, unit, 4, signed_dot, sum);
         some->to[unit] = some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
     }
 }
@@ -134,7 +147,7 @@ void me_gru_units(const me_units *some)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         int32_t sum[3];
-        add_products(some, unit, 3, sum);
+        add_products(some, unit, 3, signed_dot, sum);
         some->to[unit] = some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
     }
 }
@@ -146,6 +159,64 @@ void me_gru_unsigned_units(const me_units *some)
         add_unsigned_products(some, unit, 3, sum);
         some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
         some->to[unit] = (int8_t)(some->y[unit] ^ -128);
+    }
+}
+
+/* ---- h of int16 */
+
+static void put(const me_units *some, int32_t unit, int32_t h)
+{
+    ((int16_t *)(void *)some->to)[unit] = ((int16_t *)(void *)some->y)[unit] = (int16_t)h;
+}
+
+void me_lstm_wide_units(const me_units *some)
+{
+    const int32_t shift = some->result_shift;
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        add_products(some, unit, 4, wide_dot, sum);
+        const int32_t out = lstm_result(some, some->now + 4 * unit, sum, some->state + unit);
+        put(some, unit, me_clips((out + (1 << shift >> 1)) >> shift, 16));
+    }
+}
+
+/* new: what the new gate sees */
+static void renew_wide(const me_units *some, int32_t unit, int32_t new, int32_t keep)
+{
+    const int32_t gate = me_between(some->tanh - 256, new, 5) * some->new_mult + some->new_offset;
+    some->state[unit] = mixed(keep, some->state[unit], me_clips(gate >> some->new_shift, 15));
+    put(some, unit, some->state[unit]);
+}
+
+void me_gru_wide_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const int16_t *now = some->now + 3 * unit;
+        int32_t sum[3];
+        add_products(some, unit, 3, wide_dot, sum);
+        const int32_t reset = sigmoid(some, now[0] + sum[0]), keep = sigmoid(some, now[1] + sum[1]);
+        renew_wide(some, unit, now[2] + ((reset * sum[2] + (1 << 14)) >> 15), keep);
+    }
+}
+
+void me_reset_wide_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const int16_t *now = some->now + 3 * unit;
+        int32_t sum[3];
+        add_products(some, unit, 3, wide_dot, sum);
+        const int32_t reset = sigmoid(some, now[0] + sum[0]);
+        ((int16_t *)(void *)some->to)[unit] = (int16_t)((reset * some->state[unit] + (1 << 14)) >> 15);
+        some->keep[unit] = (int16_t)sigmoid(some, now[1] + sum[1]);
+    }
+}
+
+void me_renew_wide_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[3];
+        add_products(some, unit, 3, wide_dot, sum);
+        renew_wide(some, unit, some->now[3 * unit + 2] + sum[2], some->keep[unit]);
     }
 }
 

@@ -16,7 +16,8 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
 /* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
  * of their states. The tables' middles; now: the units' gates of this step's input; y is written like
  * `to` (they may be the same); keep: where a GRU that resets first has its update gates between its
- * two parts; layer: what plain layers read besides. me_recurrent_rows.S knows these offsets. */
+ * two parts; layer: what plain layers read besides; the last four: of kernels of int16, as me_recurrent_params
+ * has them. me_recurrent_rows.S knows these offsets. */
 typedef struct {
     const int8_t *h;
     int32_t words;
@@ -29,6 +30,7 @@ typedef struct {
     int32_t pre, units;
     int16_t *keep;
     const me_recurrent_params *layer;
+    int32_t result_shift, new_mult, new_offset, new_shift;
 } me_units;
 
 void me_lstm_units(const me_units *some); /* state: c */
@@ -38,6 +40,12 @@ void me_gru_units(const me_units *some);  /* state: h in 16 bits */
 void me_gru_unsigned_units(const me_units *some); /* as me_lstm_unsigned_units, three sums a unit */
 void me_reset_units(const me_units *some); /* `to`, not y: h as the new gate sees it */
 void me_renew_units(const me_units *some); /* from h that is reset */
+
+/* The same with h, weights and y of int16, two in a word. */
+void me_lstm_wide_units(const me_units *some);
+void me_gru_wide_units(const me_units *some);
+void me_reset_wide_units(const me_units *some);
+void me_renew_wide_units(const me_units *some);
 
 /* `blocks` blocks of four channels, at least one, of four rows, as me_linear_s8_s16_params has them: `words` words of
  * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.

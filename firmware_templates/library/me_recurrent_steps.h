@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The steps of LSTM, GRU and plain layers: states, and the units of each core. Each kernel has a body of its own,
- * made for its number of gates, so all of it is inline.
+ * made for its number of gates and the bytes of an h, so all of it is inline.
  */
 #ifndef ME_RECURRENT_STEPS_H
 #define ME_RECURRENT_STEPS_H
@@ -21,9 +21,9 @@ typedef struct {
     int16_t *wide, *keep;
 } states;
 
-ME_INLINE states states_of(const me_recurrent_params *op, int32_t step)
+ME_INLINE states states_of(const me_recurrent_params *op, int32_t step, int32_t bytes)
 {
-    const int32_t size = op->batch * filled(op->units);
+    const int32_t size = op->batch * filled(bytes * op->units);
     int8_t *h[2] = { op->states, op->states + size };
     return (states){ h[step % 2], h[(step + 1) % 2], (int16_t *)(void *)(op->states + 2 * size), 0 };
 }
@@ -33,31 +33,40 @@ static inline int32_t started(int32_t x, int32_t mult, int32_t offset, int32_t s
     return (x * mult + offset) >> shift;
 }
 
-/* Of the state that is kept in 16 bits. */
-static inline int32_t first_wide(const me_recurrent_params *op, const int8_t *states, int32_t i)
+/* Number i of a first state. */
+static inline int32_t first_of(const int8_t *first, int32_t wide, int32_t i)
 {
-    return op->wide ? ((const int16_t *)(const void *)states)[i] : states[i];
+    return wide ? ((const int16_t *)(const void *)first)[i] : first[i];
 }
 
-static inline void start(const me_recurrent_params *op, int32_t gates)
+static inline void put_hidden(int8_t *h, int32_t at, int32_t x, int32_t bytes)
 {
-    const states s = states_of(op, 0);
-    const int32_t row = filled(op->units);
+    if (bytes == 1)
+        h[at] = me_clip8(x);
+    else
+        ((int16_t *)(void *)h)[at] = (int16_t)me_clips(x, 16);
+}
+
+static inline void start(const me_recurrent_params *op, int32_t gates, int32_t bytes)
+{
+    const states s = states_of(op, 0, bytes);
+    const int32_t row = filled(bytes * op->units) / bytes;
     for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++) {
         const int32_t n = at / row, unit = at - n * row, i = n * op->units + unit;
-        s.from[at] = s.to[at] = 0;
+        put_hidden(s.from, at, 0, bytes);
+        put_hidden(s.to, at, 0, bytes);
         if (unit >= op->units)
             continue;
+        const int32_t h = started(first_of(op->h0, op->h0_wide, i), op->h_mult, op->h_offset, op->h_shift);
         if (gates != 3)
-            s.from[at] = me_clip8(started(op->h0[i], op->h_mult, op->h_offset, op->h_shift));
+            put_hidden(s.from, at, h, bytes);
         if (gates == 4) {
-            const int32_t c = first_wide(op, op->c0, i);
+            const int32_t c = first_of(op->c0, op->c0_wide, i);
             s.wide[i] = (int16_t)me_clips(started(c, op->c_mult, op->c_offset, op->c_shift), 16);
         }
         if (gates == 3) {
-            const int32_t h = first_wide(op, op->h0, i);
-            s.wide[i] = (int16_t)me_clips(started(h, op->h_mult, op->h_offset, op->h_shift), 15);
-            s.from[at] = me_clip8((s.wide[i] + 64) >> 7);
+            s.wide[i] = (int16_t)me_clips(h, 15);
+            put_hidden(s.from, at, bytes == 1 ? (s.wide[i] + 64) >> 7 : s.wide[i], bytes);
         }
     }
     ME_SYNC();
@@ -75,11 +84,11 @@ typedef struct {
 } unit_range;
 
 /* This core's share of some units, and what is the same for all steps. */
-ME_INLINE me_units units_of(const me_recurrent_params *op, unit_range range, int32_t gates)
+ME_INLINE me_units units_of(const me_recurrent_params *op, unit_range range, int32_t gates, int32_t bytes)
 {
     const int32_t first = ME_FIRST(range.count);
     me_units some;
-    some.words = filled(op->units) / 4;
+    some.words = filled(bytes * op->units) / 4;
     some.weights = range.weights + 4 * gates * some.words * first;
     some.channels = range.channels + gates * first;
     some.sigmoid = gates > 1 ? op->sigmoid + 256 : 0;
@@ -87,6 +96,10 @@ ME_INLINE me_units units_of(const me_recurrent_params *op, unit_range range, int
     some.pre = op->pre;
     some.units = ME_LAST(range.count) - first;
     some.layer = op;
+    some.result_shift = op->result_shift;
+    some.new_mult = op->new_mult;
+    some.new_offset = op->new_offset;
+    some.new_shift = op->new_shift;
     return some;
 }
 
@@ -97,7 +110,7 @@ ME_INLINE unit_range all_units(const me_recurrent_params *op)
 
 /* A step of these units, from number `first` on, in all batches; y may be 0. */
 ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, int32_t first, const states *s, const int16_t *now,
-                        int8_t *y, int32_t gates, units_work *work)
+                        int8_t *y, int32_t gates, int32_t bytes, units_work *work)
 {
     const int32_t row = 4 * some->words;
     for (int32_t n = 0; n < op->batch && some->units > 0; n++) {
@@ -105,61 +118,63 @@ ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, int32_t f
         some->h = s->from + n * row;
         some->now = now + unit * gates;
         some->state = s->wide + unit;
-        some->to = s->to + n * row + first;
-        some->y = y ? y + unit : some->to;
+        some->to = s->to + n * row + bytes * first;
+        some->y = y ? y + bytes * unit : some->to;
         some->keep = s->keep ? s->keep + unit : 0;
         work(some);
     }
 }
 
-ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, units_work *work)
+ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, int32_t bytes,
+                   units_work *work)
 {
     const int32_t all = op->batch * op->units, first = ME_FIRST(op->units);
-    me_units some = units_of(op, all_units(op), gates);
+    me_units some = units_of(op, all_units(op), gates, bytes);
     if (tile->done == 0)
-        start(op, gates);
+        start(op, gates, bytes);
     for (int32_t step = 0; step < tile->steps; step++) {
-        const states s = states_of(op, tile->done + step);
+        const states s = states_of(op, tile->done + step, bytes);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        run_step(op, &some, first, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, work);
+        run_step(op, &some, first, &s, tile->gates + t * all * gates, y ? y + bytes * t * all : 0, gates, bytes, work);
         ME_SYNC();
     }
 }
 
 /* What has 16 bits, as it is behind these steps. */
-static inline void put_state(const me_recurrent_params *op, int8_t *out)
+static inline void put_state(const me_recurrent_params *op, int8_t *out, int32_t bytes)
 {
-    const int16_t *state = states_of(op, 0).wide;
+    const int16_t *state = states_of(op, 0, bytes).wide;
     const int32_t all = op->batch * op->units;
     int16_t *wide = (int16_t *)(void *)out;
     for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
         const int32_t y = started(state[i], op->y_mult, op->y_offset, op->y_shift);
-        if (op->wide)
+        if (op->y_wide)
             wide[i] = (int16_t)me_clips(y, 16);
         else
             out[i] = me_clip8(y);
     }
 }
 
-ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y)
+ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t bytes,
+                               units_work *reset_work, units_work *renew_work)
 {
-    const int32_t row = filled(op->units), all = op->batch * op->units, first = ME_FIRST(op->units);
-    int8_t *resets = op->states + me_states_bytes(op->batch, op->units);
-    me_units some = units_of(op, all_units(op), 3);
+    const int32_t row = filled(bytes * op->units), all = op->batch * op->units, first = ME_FIRST(op->units);
+    int8_t *resets = op->states + me_states_bytes(op->batch, op->units, bytes);
+    me_units some = units_of(op, all_units(op), 3, bytes);
     int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
     if (tile->done == 0) {
         for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
             resets[at] = 0;
-        start(op, 3);
+        start(op, 3, bytes);
     }
     for (int32_t step = 0; step < tile->steps; step++) {
-        const states s = states_of(op, tile->done + step);
+        const states s = states_of(op, tile->done + step, bytes);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
         const states reset = { s.from, resets, s.wide, keeps }, renew = { resets, s.to, s.wide, keeps };
         const int16_t *now = tile->gates + 3 * t * all;
-        run_step(op, &some, first, &reset, now, 0, 3, me_reset_units);
+        run_step(op, &some, first, &reset, now, 0, 3, bytes, reset_work);
         ME_SYNC();
-        run_step(op, &some, first, &renew, now, y ? y + t * all : 0, 3, me_renew_units);
+        run_step(op, &some, first, &renew, now, y ? y + bytes * t * all : 0, 3, bytes, renew_work);
         ME_SYNC();
     }
 }

@@ -32,13 +32,24 @@ typedef struct {
 
 typedef me_recurrent_streamed_params me_lstm_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile;
+typedef me_recurrent_streamed_params me_lstm_streamed_s16_params;
+typedef me_recurrent_streamed_tile me_lstm_streamed_s16_tile;
 typedef me_recurrent_streamed_params me_gru_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_gru_streamed_s8_tile;
+typedef me_recurrent_streamed_params me_gru_streamed_s16_params;
+typedef me_recurrent_streamed_tile me_gru_streamed_s16_tile;
 typedef me_recurrent_streamed_params me_rnn_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_rnn_streamed_s8_tile;
+typedef me_recurrent_streamed_params me_rnn_streamed_s16_params;
+typedef me_recurrent_streamed_tile me_rnn_streamed_s16_tile;
 
 void me_lstm_streamed_s8(const me_lstm_streamed_s8_params *op, const me_lstm_streamed_s8_tile *tile);
 void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile);
 void me_rnn_streamed_s8(const me_rnn_streamed_s8_params *op, const me_rnn_streamed_s8_tile *tile);
+
+/* The same with h, weights and results of int16. */
+void me_lstm_streamed_s16(const me_lstm_streamed_s16_params *op, const me_lstm_streamed_s16_tile *tile);
+void me_gru_streamed_s16(const me_gru_streamed_s16_params *op, const me_gru_streamed_s16_tile *tile);
+void me_rnn_streamed_s16(const me_rnn_streamed_s16_params *op, const me_rnn_streamed_s16_tile *tile);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A tile of a recurrent layer whose weights do not fit L1. Each kernel has a body of its own, made for
- * its number of gates, so all of it is inline.
+ * its number of gates and the bytes of an h, so all of it is inline.
  */
 #ifndef ME_RECURRENT_STREAMED_STEPS_H
 #define ME_RECURRENT_STREAMED_STEPS_H
@@ -9,29 +9,29 @@
 #include "me_recurrent_streamed.h"
 
 ME_INLINE void run_range(const me_recurrent_params *layer, unit_range range, const me_recurrent_streamed_tile *tile,
-                         int8_t *y, int32_t gates, units_work *work)
+                         int8_t *y, int32_t gates, int32_t bytes, units_work *work)
 {
-    const states s = states_of(layer, tile->done);
-    me_units some = units_of(layer, range, gates);
-    run_step(layer, &some, range.first + ME_FIRST(range.count), &s, tile->gates, y, gates, work);
+    const states s = states_of(layer, tile->done, bytes);
+    me_units some = units_of(layer, range, gates, bytes);
+    run_step(layer, &some, range.first + ME_FIRST(range.count), &s, tile->gates, y, gates, bytes, work);
 }
 
 ME_INLINE void run_streamed(const me_recurrent_streamed_params *op, const me_recurrent_streamed_tile *tile,
-                            int32_t gates, units_work *work)
+                            int32_t gates, int32_t bytes, units_work *work)
 {
     const me_recurrent_params *layer = &op->layer;
-    const int32_t unit_bytes = gates * filled(layer->units), at = tile->resident_first;
+    const int32_t unit_bytes = gates * filled(bytes * layer->units), at = tile->resident_first;
     int8_t *y = op->puts_state ? 0 : tile->y;
     const unit_range resident = { at, tile->resident_end - at, layer->weights + unit_bytes * at,
                                   layer->channels + gates * at };
     const unit_range streamed = { op->resident_units + tile->first, tile->units, tile->weights, tile->channels };
     if (tile->done == 0 && tile->first == 0)
-        start(layer, gates);
-    run_range(layer, streamed, tile, y, gates, work);
-    run_range(layer, resident, tile, y, gates, work);
+        start(layer, gates, bytes);
+    run_range(layer, streamed, tile, y, gates, bytes, work);
+    run_range(layer, resident, tile, y, gates, bytes, work);
     if (op->puts_state && tile->ends) {
         ME_SYNC();
-        put_state(layer, tile->y);
+        put_state(layer, tile->y, bytes);
     }
 }
 

@@ -7,5 +7,6 @@
 #include "me_recurrent_rows.h"
 
 void me_rnn_units(const me_units *some);
+void me_rnn_wide_units(const me_units *some); /* h, weights and y of int16 */
 
 #endif

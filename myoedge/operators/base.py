@@ -160,6 +160,7 @@ class StreamState:
     fill      QuantizedNode -> integer of all elements of the first state without such an operand
     scalars   of the operator where the operand has `params`
     last      operator that gives the state behind the last frame; empty: that frame itself
+    of_int16  the same of an operator whose results have 16 bits; None: this one
     """
 
     operand: int
@@ -170,6 +171,11 @@ class StreamState:
     fill: Callable[[QuantizedNode], int] = lambda step: 0
     scalars: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
+    of_int16: StreamState | None = None
+
+    def of(self, step: QuantizedNode) -> StreamState:
+        """The state of an operator with these results."""
+        return self if self.of_int16 is None or step.element_type == INT8 else self.of_int16
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +251,8 @@ class OpDef:
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
     int16_params   largest magnitude -> parameters of results of 16 bits; None: symmetric ones
+    first_states   inputs whose range results of 16 bits have, too
+    multiplies_result   whether weights multiply earlier results, and have 16 bits where these have
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
                `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
@@ -280,6 +288,8 @@ class OpDef:
     int16_result: bool = False
     int16_weights: Callable[[Array], Array] | None = None
     int16_params: Callable[[float], QuantParams] | None = None
+    first_states: tuple[int, ...] = ()
+    multiplies_result: bool = False
     multiplicands: Callable[..., Array] | None = None
     reads_indices: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None

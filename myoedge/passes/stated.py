@@ -71,7 +71,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
         )
         return
     steps = rows.steps(value)
-    if steps is None or op.accepts_int16 is not None:
+    if steps is None or not op.multiplies_result:
         return
     low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
     if not INT8.low <= low <= high <= INT8.high:

@@ -106,7 +106,7 @@ def _costs(
         near = [node for name in group for node in _neighbours(graph, name)]
         touched = dict.fromkeys(node.name.removesuffix(PRE) for node in near)
         nodes = (node for name in touched for node in parts[name])
-        wide = {**params, **{name: _widened(params[name]) for name in group}}
+        wide = {**params, **{name: _widened(graph, name, params[name]) for name in group}}
         new = sum(cycles(quantize_node(graph, node, wide, rules)) for node in nodes)
         old = sum(before[name] for name in touched)
         return max(new - old, LEAST_COST_CYCLES) if math.isfinite(old) else old
@@ -120,10 +120,12 @@ def _neighbours(graph: Graph, name: str) -> list[Node]:
     return [*([] if made is None else [made]), *graph.users.get(name, ())]
 
 
-def _widened(params: QuantParams) -> QuantParams:
-    """Parameters of 16 bits for the range of 8: any do for an estimate."""
+def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
+    """Parameters of 16 bits for the range of 8: any that its operator takes do for an estimate."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
-    return symmetric_params(low, high, INT16)
+    made = graph.producer.get(name)
+    own = None if made is None else OPS[made.op].int16_params
+    return symmetric_params(low, high, INT16) if own is None else own(max(-low, high))
 
 
 def added_cycles(network: QuantGraph, wider: QuantGraph, cycles: Cycles) -> float:
@@ -219,11 +221,13 @@ def _with_rounded(
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
     changed = {name: _rounded(real[name], params[name]) for name in given}
     for node in graph.nodes:
-        rounded = OPS[node.op].int16_weights
-        if rounded is None or node.inputs[1] in graph.formats:  # a file's integers stay
+        op = OPS[node.op]
+        weight = node.inputs[op.weights[0]] if op.int16_weights is not None else ""
+        if op.int16_weights is None or weight in graph.formats:  # a file's integers stay
             continue
-        if group.intersection(node.inputs):
-            changed[node.inputs[1]] = rounded(graph.constants[node.inputs[1]])
+        beside = node.outputs if op.multiplies_result else node.inputs
+        if group.intersection(beside):
+            changed[weight] = op.int16_weights(graph.constants[weight])
     for node in graph.nodes:
         name = node.name
         if any(x in changed for x in node.inputs):

@@ -173,18 +173,22 @@ def choose_params(
         stated = (*of_operators, *map(graph.quant_params.get, names))
         chosen = next((q for q in stated if q is not None), None)
         if chosen is None:
-            low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
             is_int16 = wide or not always.isdisjoint(names)
-            chosen = (_int16_params if is_int16 else _int8_params)(graph, names, low, high)
+            chosen = (_int16_params if is_int16 else _int8_params)(graph, names, spans)
         params.update(dict.fromkeys(names, chosen))
     integers = {name: fixed.get(name) for name in integer_tensors(graph)}
     return params | {name: q for name, q in integers.items() if q is not None}
 
 
-def _int16_params(graph: Graph, names: Sequence[str], low: float, high: float) -> QuantParams:
+def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
     """Parameters of 16 bits: symmetric ones with headroom for outputs, or those of operators that
-    choose theirs by the range of results."""
+    choose theirs by the range of results and first states."""
     made = [graph.producer[name] for name in names if name in graph.producer]
+    first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
+    low, high = (
+        extreme(spans[name][at] for name in {*names, *first})
+        for at, extreme in enumerate((min, max))
+    )
     own = [params for node in made if (params := OPS[node.op].int16_params) is not None]
     if own:
         return max((params(max(-low, high)) for params in own), key=lambda q: q.scale)
@@ -192,9 +196,10 @@ def _int16_params(graph: Graph, names: Sequence[str], low: float, high: float) -
     return symmetric_params(factor * low, factor * high, INT16)
 
 
-def _int8_params(graph: Graph, names: Sequence[str], low: float, high: float) -> QuantParams:
-    """Parameters of tensors with this range: zero point 0 where an operator requires it, or is
+def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
+    """Parameters for the ranges of these tensors: zero point 0 where an operator requires it, or is
     faster with it and loses little."""
+    low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
     affine, symmetric = range_params(low, high), symmetric_params(low, high)
     close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
     for node in (reader for name in names for reader in graph.users.get(name, ())):

@@ -72,6 +72,14 @@ def wide_weights(
     able = op.accepts_int16 if op.int16_weights is not None else None
     if able is None or not able(node.attrs, shapes, out):
         raise _no_kernel(rule, node, "weights", ())
+    wide_results = any(r.activations == WIDE_BITS and r.matches(node) for r in rules)
+    if op.multiplies_result and not wide_results:
+        raise MyoedgeError(
+            "E244",
+            f'[quant] "{rule.pattern}" asks for weights of 16 bits of {node.where}',
+            {"needs": "results of 16 bits, which are what the weights multiply", "has": "8 bits"},
+            [f'[quant] "{rule.pattern}" = {{ activations = 16, weights = 16 }}'],
+        )
     return WIDE_BITS
 
 

@@ -174,9 +174,10 @@ def add_recurrent(
     inputs   in the order of the node's, before they are states
     Errors: E131 a first state that is not one number for all of it.
     """
-    fills = [_fill(builder, step, state) for state in rule.carries]
+    carries = [state.of(step) for state in rule.carries]
+    fills = [_fill(builder, step, state) for state in carries]
     scalars, pasts = dict(step.integers.scalars), dict[int, str]()
-    for state in rule.carries:
+    for state in carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
         if state.params is None:
             builder.tensor(past, state.shape, step.node.name)
@@ -187,7 +188,7 @@ def add_recurrent(
     operands = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
     stateful = replace(step, integers=replace(step.integers, scalars=scalars))
     added = builder.add_step(stateful, operands, step.attrs)
-    for state, fill in zip(rule.carries, fills, strict=True):
+    for state, fill in zip(carries, fills, strict=True):
         next_state = _next_state(builder, added, state)
         builder.states.append(State(operands[state.operand], next_state, fill, begins))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import (
     CLUSTER,
@@ -22,7 +22,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
 )
 from myoedge.operators.products.packing import packed_channels
-from myoedge.operators.recurrent.tiling import in_tiles, packed_rows, step_work
+from myoedge.operators.recurrent.tiling import WORD_BYTES, in_tiles, packed_rows, step_work, suffix
 from myoedge.targets.chip import Engine
 
 LEAST_BYTES = 16384  # of weights: fewer fit any L1
@@ -53,16 +53,16 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
     channels = packed_channels(step).reshape(units, -1)
     unit_bytes = weights[0].nbytes + channels[0].nbytes
     resident = min(most_bytes // unit_bytes, units - 1) // UNITS * UNITS
-    come = units - resident
+    come, words = units - resident, ceil_div(units * weights.itemsize, WORD_BYTES)
     rows = {"weights": weights, "channels": channels}
 
     def work(sizes: Sizes) -> Any:
         parts = (sizes["j"], resident * sizes["j"] // come)
-        return sum(step_work(n, columns // units, units, part, engine.cores) for part in parts)
+        return sum(step_work(n, columns // units, words, part, engine.cores) for part in parts)
 
     return replace(
         on_cores,
-        function=f"me_{step.node.op.split('_')[0]}_streamed_s8",
+        function=f"me_{step.node.op.split('_')[0]}_streamed_{suffix(step)}",
         axes={"t": t, "j": come},
         split=("j",),
         unit_axes=("t",),

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.arrays import Array, ceil_div, round_up
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
 
 FACTORS = ("_mult", "_offset", "_shift")  # behind the letter of a state or sum
+FIELDS = ("relu", "h0_wide", "c0_wide", "result_shift")
+WORD_BYTES = 4
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -22,43 +25,53 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     (t, n, columns), units = step.shapes[0], step.out[-1]
     gates, arrays = columns // units, _packed(step)
     reverse, parts = bool(step.attrs["reverse"]), 1  # of a step, with a barrier each
-    kernel = f"me_{'rnn' if columns == units else step.node.op}_s8"
+    size = step.weight_type.size_bytes
+    kernel = f"me_{'rnn' if columns == units else step.node.op}_{suffix(step)}"
     if step.attrs.get("reset_first"):
         kernel, parts = kernel.replace("gru", "gru_reset_first"), 2
     states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
-    starts = {k: v for k, v in step.integers.scalars.items() if k[1:] in FACTORS or k == "relu"}
-    # Whether the state that has 16 bits between steps has them before the first one, too.
-    wide = int(step.integers.scalars.get("wide", 0))
-    work = step_work(n, gates + parts - 1, units, units, engine.cores, parts)
+    numbers = {k: v for k, v in step.integers.scalars.items() if _is_field(k)}
+    words = ceil_div(units * size, WORD_BYTES)
+    work = step_work(n, gates + parts - 1, words, units, engine.cores, parts)
     return TiledKernel(
         function=kernel,
         axes={"t": t},
         split=("t",),
         reversed_axes=("t",) if reverse else (),
-        operands=_operands(step, states, wide, arrays),
+        operands=_operands(step, states, arrays),
         op={
             "units": units,
             "batch": n,
             "reverse": int(reverse),
             "pre": step["pre"],
-            "wide": wide,
-            **starts,
+            "y_wide": int(step.element_type == INT16),
+            **numbers,
             **{name: f"@{name}" for name in (*states, *arrays)},
             "states": "@scratch",
         },
         tile=lambda regions: _tile(regions, t, reverse),
-        scratch=lambda _: n * (2 * round_up(units, 4) + round_up(2 * units, 4)) * parts,
+        scratch=lambda _: n * (2 * words * WORD_BYTES + round_up(2 * units, WORD_BYTES)) * parts,
         work=lambda tile: tile["t"] * work,
     )
 
 
-def step_work(batch: int, loads: int, columns: int, units: Any, cores: int, parts: int = 1) -> Any:
+def suffix(step: QuantizedNode) -> str:
+    """The element type of h, as names of kernels have it."""
+    return f"s{step.weight_type.bits}"
+
+
+def _is_field(scalar: str) -> bool:
+    """Whether kernels read a scalar under its own name."""
+    return scalar[1:] in FACTORS or scalar in FIELDS or scalar.startswith("new_")
+
+
+def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts: int = 1) -> Any:
     """Instructions of a step on words of h and of weights, by the core with most units.
 
-    loads   words of weights for every word of h     columns   of the weights
-    parts   of the step, with a barrier each         units     also arrays of numbers
+    loads   words of weights for every word of h     words   of h
+    parts   of the step, with a barrier each         units   also arrays of numbers
     """
-    unit_work = round_up(columns, 4) // 4 * (1 + 2 * loads) + 28 * loads
+    unit_work = words * (1 + 2 * loads) + 28 * loads
     return batch * (-(-units // cores) * unit_work) + parts * (60 * batch + 125)
 
 
@@ -72,20 +85,23 @@ def _packed(step: QuantizedNode) -> dict[str, Array]:
 
 
 def packed_rows(rows: Array, units: int) -> Array:
-    """int8 [gates of so many units, C] -> for every unit, for every four columns, a word a gate."""
-    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
-    words = words.reshape(units, len(rows) // units, -1, 4)
+    """int8 or int16 [gates of so many units, C] -> for every unit, for every word of columns, a
+    word a gate."""
+    columns = WORD_BYTES // rows.itemsize
+    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % columns)))
+    words = words.reshape(units, len(rows) // units, -1, columns)
     return np.asarray(words.transpose(0, 2, 1, 3).reshape(-1))
 
 
 def _operands(
-    step: QuantizedNode, states: Sequence[str], wide: int, arrays: Mapping[str, Array]
+    step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
     """Gates and results step by step, or of results the last state alone; all else whole."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
+    wide = step.integers.scalars
     first = (
-        Operand(name, i, (lanes,), ((),), itemsize=1 + (wide if name == states[-1] else 0))
+        Operand(name, i, (lanes,), ((),), itemsize=1 + wide.get(f"{name}_wide", 0))
         for i, name in enumerate(states, start=1)
     )
     return (

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integers of recurrent layers: weights, factors of states and results, tables.
+
+Results of 16 bits are what is multiplied in the next step, too: weights have 16 bits beside them.
+Their steps are powers of two, by the range of the results.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import SumRequant, choose_sum_requant
+from myoedge.operators.base import QuantizedParams, QuantizeInputs
+from myoedge.operators.products.packing import quantize
+from myoedge.operators.recurrent.cells import (
+    CELL_BITS,
+    GATE_PARAMS,
+    HIDDEN_PARAMS,
+    INT16_LIMITS,
+    LSTM_GATES,
+    STATE_BITS,
+    SUMS_REACH,
+    table,
+)
+
+WIDE_BITS = 15  # fraction of an LSTM's h in 16 bits: +-1
+FINEST_BITS = 8  # more than those of +-1, of an h whose range is far smaller
+
+
+def lstm_params(reach: float) -> QuantParams:
+    """Parameters of an LSTM's h in 16 bits: steps of a power of two.
+
+    reach   largest magnitude; up to 1 that of a state which a sigmoid limits
+    """
+    return _power_of_two(reach, WIDE_BITS)
+
+
+def gru_params(reach: float) -> QuantParams:
+    """Parameters of a GRU's h in 16 bits, of which it takes 15."""
+    return _power_of_two(reach, STATE_BITS)
+
+
+def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
+    """Steps of 2**-unit_bits for a reach of 1/2 to 1."""
+    more = -math.ceil(math.log2(max(reach, 2.0**-FINEST_BITS)))
+    return QuantParams(2.0 ** -(unit_bits + min(more, FINEST_BITS)), 0, INT16)
+
+
+def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Weights per row, from h to the gates' steps; the two tables; factors of the states.
+
+    h_*, c_*   from a first state to the bits that steps keep of it
+    y_*        from a last state to the output, of operators that give it
+    """
+    lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
+    wide = inputs.target.element_type == INT16
+    bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
+    if wide:
+        bits["h"] = (WIDE_BITS if lstm else STATE_BITS) if last else _fraction_bits(inputs.target)
+    hidden = QuantParams(2.0 ** -bits["h"], 0, INT16) if wide else HIDDEN_PARAMS
+    constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
+    inner = replace(
+        inputs,
+        input_params=(hidden,),
+        constants=(None, *constants),
+        target=GATE_PARAMS,
+        formats=_second(inputs, 1 + len(bits)),
+    )
+    weights = quantize(inner, inputs.weight_format.beside(hidden.element_type))
+    scalars = {**weights.scalars, **_wide_states(inputs, list(bits))}
+    for index, name in enumerate(bits, start=1):
+        scalars |= from_params(inputs.params(index), name, bits[name])
+    if wide:
+        scalars |= {"result_shift": 30 - bits["h"]} if lstm else _new_gate(bits["h"])
+    if last:
+        y, unit = inputs.target, 2.0 ** -bits["c" if lstm else "h"]
+        scalars |= _factor(
+            "y", choose_sum_requant([unit / y.scale], [-INT16_LIMITS[0]], [0], y.zero_point)
+        )
+    tables = {name: table(name) for name in ("sigmoid", "tanh")}
+    return QuantizedParams(scalars, {**weights.arrays, **tables})
+
+
+def _fraction_bits(q: QuantParams) -> int:
+    """Fraction bits of parameters whose scale is a power of two."""
+    bits = round(-math.log2(q.scale))
+    assert q.scale == 2.0**-bits, "states have steps of a power of two"
+    return bits
+
+
+def _new_gate(bits: int) -> dict[str, int]:
+    """Factor and offset from a GRU's new gate, Q15, to its state with so many fraction bits."""
+    shift = max(15 - bits, 0)
+    return {"new_mult": 1 << max(bits - 15, 0), "new_offset": 1 << shift >> 1, "new_shift": shift}
+
+
+def _wide_states(inputs: QuantizeInputs, names: list[str]) -> dict[str, int]:
+    """Which first states have 16 bits."""
+    kinds = (inputs.params(i).element_type for i in range(1, 1 + len(names)))
+    return {f"{n}0_wide": 1 for n, kind in zip(names, kinds, strict=True) if kind == INT16}
+
+
+def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
+    """The format of weights at a place among the inputs, for the second place."""
+    return {1: inputs.formats[index]} if index in inputs.formats else {}
+
+
+def relu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Sums reach as far as SUMS_REACH times the results."""
+    y = inputs.target
+    unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
+    return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
+
+
+def tanh_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Sums are in steps of 1/1024."""
+    return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
+
+
+def _plain_quantize(
+    inputs: QuantizeInputs,
+    unit: float,
+    result: float,
+    scalars: dict[str, int],
+    tables: dict[str, Array],
+) -> QuantizedParams:
+    """Weights per row, from h to sums; factors of a first h, of what inputs add, and of results.
+
+    unit, result   step of the sums, and of their function
+    """
+    x, h, y = inputs.params(0), inputs.params(1), inputs.target
+    inner = replace(
+        inputs,
+        input_params=(y,),
+        constants=(None, inputs.constant(2)),
+        target=QuantParams(unit, 0, INT16),
+        formats=_second(inputs, 2),
+    )
+    weights, most = quantize(inner, inputs.weight_format.beside(y.element_type)), -INT16_LIMITS[0]
+    factors = {
+        "h": choose_sum_requant([h.scale / y.scale], [most], [h.zero_point], y.zero_point),
+        "x": choose_sum_requant([x.scale / unit], [most], [x.zero_point], 0.0),
+        "y": choose_sum_requant([result / y.scale], [most], [0], y.zero_point),
+    }
+    scalars = {**scalars, **_wide_states(inputs, ["h"])}
+    for name, to in factors.items():
+        scalars |= _factor(name, to)
+    return QuantizedParams({**weights.scalars, **scalars}, {**weights.arrays, **tables})
+
+
+def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
+    """Factor and offset from a state with these parameters to so many fraction bits."""
+    return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
+
+
+def _factor(name: str, to: SumRequant) -> dict[str, int]:
+    return {f"{name}_mult": to.mult[0], f"{name}_offset": to.offset, f"{name}_shift": to.shift}
