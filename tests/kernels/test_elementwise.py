@@ -70,6 +70,8 @@ def step_of(
     op: str,
     shapes: tuple[Shape, ...],
     constants: tuple[Array, ...] = (),
+    *,
+    target: QuantParams | None = None,
     **attrs: object,
 ) -> QuantizedNode:
     """The operator quantised with drawn parameters; clamps and tables come now and then."""
@@ -77,7 +79,8 @@ def step_of(
     read = shapes[: len(shapes) - len(constants)]
     none = (None,) * len(read)
     inputs = QuantizeInputs(
-        attrs, shapes, out, tuple(qparams(rng) for _ in shapes), qparams(rng), (*none, *constants)
+        *(attrs, shapes, out, tuple(qparams(rng) for _ in shapes)),
+        *(target or qparams(rng), (*none, *constants)),
     )
     integers = OPS[op].quantize(inputs)
     low, high = ((-128, 127), (-20, 90))[int(rng.random() < 0.3)]

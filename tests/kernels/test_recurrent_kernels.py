@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.l1.layer_kernels import candidates
@@ -17,10 +18,15 @@ from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-KERNELS = (
-    "me_linear_s8_s16", "me_lstm_s8", "me_lstm_cell_s8", "me_gru_s8", "me_gru_reset_first_s8",
-    "me_gru_state_s8", "me_gru_reset_first_state_s8",
+STEPPED = (
+    "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first", "me_gru_state",
+    "me_gru_reset_first_state",
 )  # fmt: skip
+KERNELS = (
+    "me_linear_s8_s16",
+    *(f"{name}_s8" for name in STEPPED),
+    *(f"{name}_s16" for name in STEPPED),
+)
 ROWS = (
     (1, 4, 4),
     (4, 4, 4),
@@ -51,7 +57,8 @@ def _wide(step: QuantizedNode) -> QuantizedNode:
 
 
 def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:
-    op = kernel.removeprefix("me_").removesuffix("_s8").replace("_reset_first", "")
+    op, wide = kernel.removeprefix("me_").replace("_reset_first", ""), kernel.endswith("_s16")
+    op = op.removesuffix("_s16").removesuffix("_s8")
     per_unit, states = (3, 1) if op.startswith("gru") else (4, 2)
     size = float(rng.choice([0.3, 3.0]))
     r = rng.normal(size=(per_unit * units, units)) * size / np.sqrt(units)
@@ -60,17 +67,21 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     constants = (r, *b)
     whole = (*shapes, *(x.shape for x in constants))
-    step = plain(step_of(rng, op, whole, constants, **attrs))
+    target = QuantParams(2.0 ** -int(rng.integers(10, 21)), 0, INT16) if wide else None
+    step = plain(step_of(rng, op, whole, constants, target=target, **attrs))
+    step = _wide(step) if wide else step
     x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
     first = [draw_bytes(rng, shape) for shape in shapes[1:]]
-    y = np.ascontiguousarray(integer_step(step, [x, *first]))
+    y = np.ascontiguousarray(integer_step(step, [x, *first])).view(np.int8)
     kernels = candidates(step, find_chip("gap9").cores_alone())
     (tiled,) = (x for x in kernels if x.function == kernel)
     arrays = tiled.arrays
     names = ("weights", "channels", "sigmoid", "tanh")
     data = blob(*(arrays[name] for name in names), x, *first, *first[-1:])
-    factors = [f"{s}_{part}" for s in "hcy" for part in ("mult", "offset", "shift")]
-    known = [step.integers.scalars.get(name, 0) for name in factors]
+    parts = ("mult", "offset", "shift")
+    factors = [f"{s}_{part}" for s in ("h", "c", "y", "new") for part in parts]
+    known = [step.integers.scalars.get(name, 0) for name in (*factors, "result_shift")]
+    known.append(int(wide))
     head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step["pre"], steps)
     return Case(
         f"{kernel} {steps} {batch} {units}", (*head, *data.starts[:7], *known), data.data, y
@@ -81,7 +92,10 @@ def every_case() -> list[Case]:
     rng = np.random.default_rng(7)
     gates = [gates_case(rng, *shape) for shape in ROWS for _ in "ab"]
     return gates + [
-        steps_case(rng, k, *shape) for k in KERNELS[1:] for shape in STEPS for _ in "ab"
+        steps_case(rng, k, *shape)
+        for k in KERNELS[1:]
+        for shape in STEPS
+        for _ in ("a" if k.endswith("_s16") else "ab")
     ]
 
 

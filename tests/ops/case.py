@@ -73,10 +73,8 @@ class Case(DrawnUse):
         """Inputs of 16 bits: those that always have them, or of some products the first."""
         op = OPS[self.op]
         shapes = [*self.shapes, *(w.shape for w in self.weights)]
-        products = (
-            op.int16_weights is not None and op.accepts_int16 is not None and self.seed % 5 < 2
-        )
-        if products and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes)):
+        products = op.int16_weights is not None and not op.multiplies_result and self.seed % 5 < 2
+        if products and op.accepts_int16 and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes)):
             return (0,)
         return self.int16 or op.int16_inputs
 

@@ -42,6 +42,7 @@ for x in x0.flip(0) if reverse else x0:
 LSTM = "state = (x1, x2)\n" + CELLS.format(cell="lstm_cell", h="state[0]")
 GRU = "state = x1\n" + CELLS.format(cell="gru_cell", h="state")
 GRU_RESET_FIRST = "state = x1\n" + RESET_FIRST
+ROOMY = ((1.0, 0.0), (1.0, 0.0), (1.3, 0.0), (300.0, 0.0))
 RESULTS = "torch.stack(found[::-1] if reverse else found)"
 
 
@@ -76,6 +77,11 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
     text += {"lstm_cell": "state[1]", "gru_state": "state"}.get(op, RESULTS)
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     common = d.common(states + 1, act=False) | {"kinds": ("int16", *("float32",) * states)}
+    if text.endswith(RESULTS):  # results of 16 bits saturate where their range ends
+        common["factors"] = d.pick(ROOMY)
+    gates, h, *cells = common["spans"]  # what h adds is within +-32 that its sums have
+    common["spans"] = (gates, (max(h[0], -2.0), min(h[1], 2.0)), *cells)
+    common["int16"] = tuple(i for i in range(1, 1 + states) if d.pick([True, False, False]))
     return DrawnUse(op, attrs, shapes, text, weights=(r, *bias), slack=recurrent_slack, **common)
 
 
@@ -90,32 +96,42 @@ def recurrent_slack(case: Any) -> Array:
 
 
 def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
-    """Bounds on the errors of h and c (a GRU's h with 16 bits) behind every step.
+    """Bounds on the errors of h and c (a GRU's h between steps) behind every step.
 
     A gate's sum is off by what its factor, weights (half a step each) and h are; the functions pass
     on a quarter of it (sigmoid) or all (tanh), and are off by 2**-11 themselves.
     """
-    r = np.abs(case.weights[0])
-    total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
-    if case.op.startswith("gru"):
-        weights += float(np.abs(case.weights[1]).max()) / 254
-    first = [case.params(name).scale for name in case.names[1:]]
-    reach = [255 * scale for scale in first]
-    outside = max(reach[0] - 1.0, 0.0)  # h is kept to +-1
-    beyond = outside if case.op.startswith("gru") else max(reach[-1] - 15.9, 0.0)
-    h, c = 2.0**-7 + outside, 2.0**-11 + beyond
+    r, gru = np.abs(case.weights[0]), case.op.startswith("gru")
+    wide = case.step.weight_type.bits == 16
+    total, levels = float(r.sum(axis=1).max()), 2**13 if wide else 127  # at least, of weights
+    weights = float(r.max()) / (2 * levels) * r.shape[1]
+    if gru:
+        weights += float(np.abs(case.weights[1]).max()) / (2 * levels)
+    first = [case.params(name) for name in case.names[1:]]
+    reach = [q.reach * q.scale for q in first]
+    unit = 2.0**-7  # steps of h
+    if wide:
+        unit = 2.0**-13 * max(reach[0], 1.0)
+        unit = unit if case.op in ("lstm_cell", "gru_state") else max(unit, case.target.scale)
+    outside = 0.0 if wide else max(reach[0] - 1.0, 0.0)  # int8 h is kept to +-1
+    beyond = outside if gru else max(reach[-1] - 15.9, 0.0)
+    h, c = unit + outside, 2.0**-11 + (unit if wide and gru else 0.0) + beyond
     largest, found = min(reach[-1], 16.0), []
     for _ in range(steps):
-        gate = 2.0**-8 * (1 + total) + weights + total * h
-        if case.op.startswith("gru"):
-            size = max(float(total), 1.0)
+        gate = (2.0**-9 + unit * total if wide else 2.0**-8 * (1 + total)) + weights * max(
+            reach[0] if wide else 1.0, 1.0
+        )
+        gate += total * h
+        if gru:
+            size = max(float(total), 1.0) * (max(reach[0], 1.0) if wide else 1.0)
             new = gate * (1 + size / 4) + 2.0**-10
             c = c + new + (2 + max(reach[0] - 1.0, 0.0)) * (gate / 4 + 2.0**-10) + 2.0**-13
-            h = c + 2.0**-8
+            h = c = c + unit if wide else c
+            h = c + 2.0**-8 if not wide else c
         else:
             c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + 2.0**-9
             largest = min(largest + 1.0, 16.0)
-            h = c + gate / 4 + 2.0**-9 + 2.0**-8
+            h = c + gate / 4 + 2.0**-9 + (unit if wide else 2.0**-8)
         found.append((h, c))
     return found
 
@@ -127,7 +143,8 @@ def plain(op: str, d: Draw) -> DrawnUse:
     r = d.rng.normal(size=(units, units)) * d.pick([0.1, 1.0, 2.0]) / units
     shapes, text = ((steps, batch, units), (batch, units)), PLAIN.format(function=op[4:]) + RESULTS
     common = d.common(2, act=False) | {"factors": d.pick([(1.0, 0.0), (1.0, 0.0), (1.3, 0.0)])}
-    return DrawnUse(op, attrs, shapes, text, weights=(r,), slack=plain_slack, int16=(0,), **common)
+    common |= {"int16": d.pick([(0,), (0,), (0, 1)])}
+    return DrawnUse(op, attrs, shapes, text, weights=(r,), slack=plain_slack, **common)
 
 
 def plain_slack(case: Any) -> Array:

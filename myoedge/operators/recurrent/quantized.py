@@ -61,7 +61,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     wide = inputs.target.element_type == INT16
     bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
     if wide:
-        bits["h"] = (WIDE_BITS if lstm else STATE_BITS) if last else _fraction_bits(inputs.target)
+        bits["h"] = _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target)
     hidden = QuantParams(2.0 ** -bits["h"], 0, INT16) if wide else HIDDEN_PARAMS
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
     inner = replace(
@@ -84,6 +84,12 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return QuantizedParams(scalars, {**weights.arrays, **tables})
+
+
+def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
+    """Parameters of h where it is no result: for +-1, or the range of the first one."""
+    q = inputs.params(1)
+    return (lstm_params if lstm else gru_params)(max(q.reach * q.scale, 1.0))
 
 
 def _fraction_bits(q: QuantParams) -> int:

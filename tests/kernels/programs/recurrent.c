@@ -33,7 +33,9 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
         .tanh = (const int16_t *)(const void *)(in + n[9]), .h0 = in + n[11], .c0 = in + n[12],
         .h_mult = n[13], .h_offset = n[14], .h_shift = n[15],
         .c_mult = n[16], .c_offset = n[17], .c_shift = n[18],
-        .y_mult = n[19], .y_offset = n[20], .y_shift = n[21], .states = scratch,
+        .y_mult = n[19], .y_offset = n[20], .y_shift = n[21],
+        .new_mult = n[22], .new_offset = n[23], .new_shift = n[24],
+        .result_shift = n[25], .y_wide = n[26], .states = scratch,
     };
     steps = (me_recurrent_tile){ (const int16_t *)(const void *)(in + n[10]), out, n[5], 0 };
 }
@@ -47,6 +49,12 @@ static void run_case(void)
     case 3: me_gru_s8(&op, &steps); break;
     case 4: me_gru_reset_first_s8(&op, &steps); break;
     case 5: me_gru_state_s8(&op, &steps); break;
-    default: me_gru_reset_first_state_s8(&op, &steps);
+    case 6: me_gru_reset_first_state_s8(&op, &steps); break;
+    case 7: me_lstm_s16(&op, &steps); break;
+    case 8: me_lstm_cell_s16(&op, &steps); break;
+    case 9: me_gru_s16(&op, &steps); break;
+    case 10: me_gru_reset_first_s16(&op, &steps); break;
+    case 11: me_gru_state_s16(&op, &steps); break;
+    default: me_gru_reset_first_state_s16(&op, &steps);
     }
 }
