@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
@@ -34,8 +34,9 @@ from myoedge.quantization.formats import (
     shared_scale_groups,
     with_tables_apart,
 )
-from myoedge.quantization.masked_ranges import Range, constants_of, swamped
+from myoedge.quantization.masked_ranges import Range, constants_of
 from myoedge.quantization.stated_widths import stated_int16, wide_weights
+from myoedge.quantization.weak_layers import weak_layers
 
 SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
 HEADROOM = 8.0  # of 16-bit outputs: samples outside the calibration set go beyond their range
@@ -139,7 +140,7 @@ def quantize_graph(
                 {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
                 ["fewer products per output: smaller kernels, fewer channels, or groups"],
             )
-    warnings = tuple(_weak_layers(graph, calibration.ranges))
+    warnings = tuple(weak_layers(graph, calibration.ranges))
     network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
@@ -257,30 +258,6 @@ def limits(node: Node, target: QuantParams) -> tuple[int, int]:
         target.low if math.isinf(low) and low < 0 else int(quantize(low, target)),
         target.high if math.isinf(high) and high > 0 else int(quantize(high, target)),
     )
-
-
-def _weak_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
-    """W101: weighted layers whose output never changed over the calibration samples; W103: layers
-    that are filled with numbers far from all others, where no softmax hides them."""
-    for node in graph.nodes:
-        low, high = ranges.get(node.name, (0.0, 1.0))
-        if OPS[node.op].multiplies and low == high:
-            yield notice(
-                "W101",
-                f"{node.where} is dead: its output is {low:g} for every calibration sample",
-                {"found": "the rest of the network learns nothing from it"},
-                ["calibrate with samples of every class", "look for a dying ReLU in training"],
-            )
-    for node, fill in swamped(graph, ranges):
-        yield notice(
-            "W103",
-            f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
-            {"found": f"steps of {abs(fill) / 255:.3g}"},
-            [
-                "fill with a number just beyond what is there, masked_fill(mask, -10.0) say",
-                "only what a softmax alone reads may be hidden so",
-            ],
-        )
 
 
 # By name of an array: the range of its values for every element type that it may have.

@@ -45,7 +45,7 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
         for rule in rules
         if rule.activations == WIDE_BITS
         for node in graph.nodes
-        if rule.matches(node) and graph.tensors[node.name].dtype == "float32"
+        if rule.matches(node) and _may_have_less(graph, node)
     }
     if not asked:
         return frozenset()
@@ -57,6 +57,11 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
         rule, node = asked[name.removesuffix(PRE)]
         raise _no_kernel(rule, node, "results", _able(asked, found))
     return found
+
+
+def _may_have_less(graph: Graph, node: Node) -> bool:
+    """Whether results are floats that need not have 16 bits."""
+    return graph.tensors[node.name].dtype == "float32" and not OPS[node.op].int16_result
 
 
 def wide_weights(

@@ -74,7 +74,11 @@ class Case(DrawnUse):
         op = OPS[self.op]
         shapes = [*self.shapes, *(w.shape for w in self.weights)]
         products = op.int16_weights is not None and not op.multiplies_result and self.seed % 5 < 2
-        if products and op.accepts_int16 and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes)):
+        if (
+            products
+            and op.accepts_int16
+            and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes))
+        ):
             return (0,)
         return self.int16 or op.int16_inputs
 

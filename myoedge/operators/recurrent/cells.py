@@ -86,6 +86,16 @@ def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
     return INT16_LIMITS if is_wide(step) else INT8_LIMITS
 
 
+def hidden_params(step: QuantizedNode) -> QuantParams:
+    """Parameters of an LSTM's or GRU's h as it is multiplied."""
+    numbers = step.integers.scalars
+    if not is_wide(step):
+        return HIDDEN_PARAMS
+    if "result_shift" in numbers:
+        return QuantParams(2.0 ** (numbers["result_shift"] - 30), 0, INT16)
+    return QuantParams(2.0 ** (numbers["new_shift"] - 15) / numbers["new_mult"], 0, INT16)
+
+
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
     """A first state in the bits that the steps keep of it."""
     return np.asarray(np.clip(_scaled(step, name, x.astype(np.int64)), *limits))

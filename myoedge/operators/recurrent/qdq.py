@@ -20,7 +20,13 @@ from myoedge.operators.qdq import (
     weight_scale,
     whole,
 )
-from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN_PARAMS, STATE_REACH
+from myoedge.operators.recurrent.cells import (
+    CELL_REACH,
+    STATE_BITS,
+    STATE_REACH,
+    hidden_params,
+    is_wide,
+)
 
 ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 
@@ -41,10 +47,10 @@ def write(op: str, *, result: int) -> Write:
         added = [reshaped(w, _by_gate(w, name, order), 1, size) for name in own] or [none]
         bias = w.node("Concat", none, *added, axis=1)
         if op == "LSTM":  # the first h with as many bits as it is kept with
-            w.store(f"{w.label}/first", h, HIDDEN_PARAMS)
+            w.store(f"{w.label}/first", h, hidden_params(step))
             first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, CELL_REACH) for x in c)]
         else:
-            first = [_clipped(w, h, STATE_REACH)]
+            first = [_clipped(w, h, _state_reach(step))]
         states = [reshaped(w, name, 1, batch, units) for name in first]
         more: dict[str, Any] = {}
         if op == "GRU":
@@ -73,6 +79,11 @@ def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
     return reshaped(w, y, *step.out)
 
 
+def _state_reach(step: QuantizedNode) -> float:
+    """Largest magnitude of what a GRU keeps: 15 bits of h in 16, or +-1."""
+    return STATE_REACH if not is_wide(step) else hidden_params(step).scale * 2**STATE_BITS
+
+
 def _clipped(w: Writer, x: str, limit: float) -> str:
     return w.node("Clip", x, *(number(w, edge) for edge in (-limit, limit)))
 
@@ -88,7 +99,7 @@ def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
 def _given(w: Writer, step: QuantizedNode) -> list[str]:
     """Recurrent weights, and what they are added to: dequantised, unit by unit."""
     plain = step.node.op.startswith("rnn")
-    x = w.params[step.node.name] if plain else HIDDEN_PARAMS
+    x = w.params[step.node.name] if plain else hidden_params(step)
     bias = np.zeros(len(step["weight"]), np.int32) if plain else step["bias"]
     scale = weight_scale(w, step, x, bias)
     made = [dequantized(w, "weight", step["weight"], scale)]

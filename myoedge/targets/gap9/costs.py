@@ -14,6 +14,7 @@ from myoedge.targets.chip import KernelCost, TransferCost
 
 RECURRENT = KernelCost(1.15, 700, 300)
 STREAMED = KernelCost(1.15, 100, 300)
+PLAIN = KernelCost(1.8, 700, 300)  # in C
 
 KERNELS = {
     # a packed word of weights, in front of kernels
@@ -121,8 +122,8 @@ KERNELS = {
     "me_lstm_cell_s16": RECURRENT,
     "me_lstm_streamed_s8": STREAMED,
     "me_lstm_streamed_s16": STREAMED,
-    "me_rnn_s8": RECURRENT,
-    "me_rnn_s16": RECURRENT,
+    "me_rnn_s8": PLAIN,
+    "me_rnn_s16": PLAIN,
     "me_rnn_streamed_s8": STREAMED,
     "me_rnn_streamed_s16": STREAMED,
     # a product of a transform

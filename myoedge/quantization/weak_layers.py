@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers whose ranges say that something is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from myoedge.errors import Notice, notice
+from myoedge.graph.ir import Graph
+from myoedge.operators.base import OPS
+from myoedge.quantization.masked_ranges import Range, swamped
+
+
+def weak_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[Notice]:
+    """W101: weighted layers whose output never changed over the calibration samples; W103: layers
+    that are filled with numbers far from all others, where no softmax hides them."""
+    for node in graph.nodes:
+        low, high = ranges.get(node.name, (0.0, 1.0))
+        if OPS[node.op].multiplies and low == high:
+            yield notice(
+                "W101",
+                f"{node.where} is dead: its output is {low:g} for every calibration sample",
+                {"found": "the rest of the network learns nothing from it"},
+                ["calibrate with samples of every class", "look for a dying ReLU in training"],
+            )
+    for node, fill in swamped(graph, ranges):
+        yield notice(
+            "W103",
+            f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
+            {"found": f"steps of {abs(fill) / 255:.3g}"},
+            [
+                "fill with a number just beyond what is there, masked_fill(mask, -10.0) say",
+                "only what a softmax alone reads may be hidden so",
+            ],
+        )
