@@ -82,7 +82,7 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
-    """Where h saturates that is multiplied, of operators that keep nothing finer."""
+    """Limits of h that is multiplied, of operators that keep nothing finer."""
     return INT16_LIMITS if is_wide(step) else INT8_LIMITS
 
 

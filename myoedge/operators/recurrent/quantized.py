@@ -106,7 +106,7 @@ def _new_gate(bits: int) -> dict[str, int]:
 
 
 def _wide_states(inputs: QuantizeInputs, names: list[str]) -> dict[str, int]:
-    """Which first states have 16 bits."""
+    """Flags of first states of 16 bits."""
     kinds = (inputs.params(i).element_type for i in range(1, 1 + len(names)))
     return {f"{n}0_wide": 1 for n, kind in zip(names, kinds, strict=True) if kind == INT16}
 
