@@ -138,12 +138,19 @@ def quantize_graph(
                 "E117",
                 f"{step.node.where} could overflow its 32-bit accumulator",
                 {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
-                ["fewer products per output: smaller kernels, fewer channels, or groups"],
+                [_with_smaller_sums(step, graph)],
             )
     warnings = tuple(weak_layers(graph, calibration.ranges))
     network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
+
+
+def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
+    has_weights = "weight" in step.integers.arrays and step.weight_type == INT16
+    if has_weights and any(name in graph.formats for name in step.node.inputs):
+        return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
+    return "fewer products per output: smaller kernels, fewer channels, or groups"
 
 
 def choose_params(

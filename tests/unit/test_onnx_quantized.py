@@ -321,6 +321,17 @@ INTEGERS: dict[str, tuple[NodeProto, Mapping[str, Sequence[int]], dict[str, Any]
     "QLinearAveragePool": (
         node("QLinearAveragePool", "aq s z ys yz", "rq", kernel_shape=[2, 2], **MS), IMAGE, {},
     ),
+    "QLinearAveragePool_behind": (
+        node("QLinearAveragePool", "aq s z ys yz", "rq", kernel_shape=[2, 2], channels_last=1,
+             **MS), IMAGE, {},
+    ),
+    "QLinearGlobalAveragePool_behind": (
+        node("QLinearGlobalAveragePool", "aq s z ys yz", "rq", channels_last=1, **MS), IMAGE, {},
+    ),
+    "QLinearWhere": (
+        node("QLinearWhere", "c aq s z bq s z ys yz", "rq", **MS), PAIR,
+        {"c": np.arange(6) % 2 == 0},
+    ),
     "QLinearConcat": (
         node("QLinearConcat", "ys yz aq s z bq s z", "rq", axis=1, **MS), PAIR, {},
     ),
@@ -364,6 +375,78 @@ def test_integers_are_padded_with_what_theirs_stands_for(tmp_path: Path) -> None
     del nodes[1].input[2]
     with pytest.raises(MyoedgeError, match="give Pad the zero point as its value"):
         load_model(saved(model(nodes, IMAGE, constants={**NUMBERS, "pads": pads}), tmp_path))
+
+
+def test_a_mean_of_integers(tmp_path: Path) -> None:
+    """By its definition: onnxruntime knows the operator, and has no kernel of it."""
+    mean = node("QLinearReduceMean", "aq s z ys yz", "rq", axes=[2, 3], keepdims=1, **MS)
+    graph = load_model(saved(on_integers([mean], IMAGE), tmp_path)).graph
+    x = normal(SAMPLES, *IMAGE["a"])
+    q = quantize_graph(graph, calibrate(graph, {"a": x}, Observer(), "test"))
+    for sample in x:
+        found = run_integer(q.steps, q.constants, quantized_inputs(q, {"a": sample}))
+        mine = real_values(q, graph.outputs[0], found[graph.outputs[0]])
+        seen = np.clip(np.rint(sample / 0.03) + 117, 0, 255) - 117
+        wanted = np.rint(0.03 * seen.mean(axis=(2, 3), keepdims=True) / 0.045) * 0.045
+        assert np.abs(mine - wanted).max() <= 0.0451
+
+
+def test_columns_with_zero_points_of_their_own(tmp_path: Path) -> None:
+    weights, zeros = np.uint8(RNG(2).integers(0, 256, (8, 4))), np.uint8([128, 3, 250, 90])
+    nodes = [
+        node("QuantizeLinear", "a s z", "aq"),
+        node("MatMulInteger", "aq w z zeros", "sums"),
+        node("Cast", "sums", "f", to=TensorProto.FLOAT),
+        node("Mul", "f both", "r"),
+        node("QuantizeLinear", "r ys yz", "rq"),
+        node("DequantizeLinear", "rq ys yz", "y"),
+    ]
+    numbers = {**NUMBERS, "w": weights, "zeros": zeros, "both": np.float32(0.03 * 0.01)}
+    made = model(nodes, {"a": (1, 4, 8)}, constants=numbers)
+    q, far = steps_apart(made, tmp_path, {"a": (1, 4, 8)}, 0.045)
+    assert far <= 1.001
+    (step,) = weights_of(q)
+    assert np.array_equal(step["weight"], (weights.astype(int) - zeros).T)
+
+
+def test_a_channel_without_a_scale_is_zero(tmp_path: Path) -> None:
+    scales = np.float32([0.01, 0.0, 0.02, 0.005])
+    conv, shapes, constants = INTEGERS["QLinearConv"]
+    given = {**constants, "ws": scales, "wz": np.zeros(4, np.int8)}
+    _, far = steps_apart(on_integers([conv], shapes, **given), tmp_path, shapes, 0.045)
+    assert far <= 1.001
+
+
+@pytest.mark.parametrize(
+    ("first", "zero", "says"),
+    [
+        ({"output_dtype": TensorProto.INT16}, np.uint8(117), "output_dtype=int16 beside a zero"),
+        ({}, np.int8(17), "a zero point of type int8 beside integers of uint8"),
+    ],
+)
+def test_types_that_contradict_each_other(
+    first: dict[str, int], zero: Any, says: str, tmp_path: Path
+) -> None:
+    """onnxruntime refuses these files, too."""
+    nodes = [
+        node("QuantizeLinear", "a s z", "q", **first),
+        node("DequantizeLinear", "q s other", "y"),
+    ]
+    made = model(nodes, MATRIX, constants={**NUMBERS, "other": zero}, opset=21)
+    with pytest.raises(MyoedgeError, match=says) as caught:
+        load_model(saved(made, tmp_path))
+    assert caught.value.code == "E119"
+
+
+def test_weights_that_the_file_rounds_are_counted_once(tmp_path: Path) -> None:
+    """As Brevitas and quantisation-aware exports have them: floats, quantised in the file."""
+    nodes = [
+        node("QuantizeLinear", "w ws", "wq", axis=0),
+        node("DequantizeLinear", "wq ws", "wf", axis=0),
+        node("MatMul", "a wf", "y"),
+    ]
+    numbers = {"w": normal(8, 4), "ws": np.full(8, 0.02, np.float32)}
+    assert load_model(saved(model(nodes, MATRIX, constants=numbers), tmp_path)).params == 32
 
 
 @pytest.mark.parametrize("op", ["ConvInteger", "MatMulInteger"])

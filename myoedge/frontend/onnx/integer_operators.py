@@ -110,12 +110,38 @@ def _function(op: str, *kept: str) -> Write:
     """QLinearSigmoid(X, Y) and the like, with these of their attributes."""
 
     def written(state: Importing, w: _Writing) -> None:
-        if w.attrs.get("channels_last"):
-            raise Unsupported("channels behind the other axes", "use channels_last=0")
         attrs = {name: w.attrs[name] for name in kept if name in w.attrs}
-        w.last(w.add(op, w.real(0), **attrs), 3)
+        shape = state.values[w.inputs[0]].shape
+        rank = 0 if shape is None or not w.attrs.get("channels_last") else len(shape)
+        x = w.real(0)
+        if rank:  # channels are the last axis
+            x = w.add("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
+        y = w.add(op, x, **attrs)
+        if rank:
+            y = w.add("Transpose", y, perm=[0, *range(2, rank), 1])
+        w.last(y, 3)
 
     return written
+
+
+def _where(state: Importing, w: _Writing) -> None:
+    """QLinearWhere(condition, X, Y, Z)."""
+    w.last(w.add("Where", w.inputs[0], w.real(1), w.real(4)), 7)
+
+
+AXES_ARE_INPUTS = 18  # opset of ReduceMean
+
+
+def _mean(state: Importing, w: _Writing) -> None:
+    """QLinearReduceMean(data, reduced)."""
+    kept, axes = int(w.attrs.get("keepdims", 1)), w.attrs.get("axes")
+    if axes is None or state.opset < AXES_ARE_INPUTS:
+        attrs = {} if axes is None else {"axes": axes}
+        w.last(w.add("ReduceMean", w.real(0), keepdims=kept, **attrs), 3)
+        return
+    name = f"{w.node.output[0]}/axes"
+    keep(state, name, np.array(axes, np.int64))
+    w.last(w.add("ReduceMean", w.real(0), name, keepdims=kept), 3)
 
 
 def _concat(state: Importing, w: _Writing) -> None:
@@ -133,9 +159,13 @@ def _sums(op: str) -> Write:
         total = math.prod(scale for scale in scales if scale is not None)
         reals = []
         for i, scale in enumerate(scales):
-            stated = w.number(state, 1.0 / total if scale is None else scale)
+            zeros = state.arrays.get(w.inputs[i + 2], np.zeros(1)).size
+            step = 1.0 / total if scale is None else scale
+            stated = w.number(state, step if zeros == 1 else np.full(zeros, step))
+            # zero points of the columns of a matrix on the right, else of rows or filters
+            axis = -1 if op == "MatMul" and i == 1 else -2 if op == "MatMul" else 0
             operand = w.inputs[i], stated, w.inputs[i + 2]
-            reals.append(w.add("DequantizeLinear", *operand, axis=0))
+            reals.append(w.add("DequantizeLinear", *operand, axis=axis))
         value = w.add(op, *reals, **w.attrs)
         factor = w.number(state, 1.0 if None in scales else 1.0 / total)
         w.add("Mul", value, factor, output=w.node.output[0])
@@ -166,8 +196,10 @@ WRITTEN_OUT: Mapping[str, Write] = {
     "QLinearLeakyRelu": _function("LeakyRelu", "alpha"),
     "QLinearMatMul": _matmul,
     "QLinearMul": _pair("Mul"),
+    "QLinearReduceMean": _mean,
     "QLinearSigmoid": _function("Sigmoid"),
     "QLinearSoftmax": _function("Softmax", "axis"),
+    "QLinearWhere": _where,
 }
 
 

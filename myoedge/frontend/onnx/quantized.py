@@ -28,6 +28,10 @@ FLOAT, UINT8 = 1, 2  # TensorProto.DataType
 LIMITS = {"int4": (-8, 7), "uint4": (0, 15)}
 # What may stand between QuantizeLinear and DequantizeLinear.
 BETWEEN = (*MOVES, "MaxPool", "Pad")
+PER_CHANNEL = (
+    "use one scale for each output channel, or one in all (quantize_static with per_channel=True, "
+    "no block_size), or leave the weights in float: the build quantises them"
+)
 STATIC = "use constant scales, as onnxruntime.quantization.quantize_static writes them"
 
 
@@ -45,8 +49,12 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
     x, output = node.input[0], node.output[0]
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
     scale, zero = (_constant(state, node, i) for i in (1, 2))
-    if scale is None or attrs.get("block_size"):
-        raise Unsupported("a scale for every block", "use one scale a tensor or a channel")
+    if scale is None:
+        raise ValueError("no scale")
+    if attrs.get("block_size") or scale.ndim > 1:
+        raise Unsupported("a scale for every block", PER_CHANNEL)
+    if scale.dtype.kind != "f":
+        raise ValueError(f"a scale of type {scale.dtype}")
     if zero is not None and zero.size not in (1, scale.size):
         raise ValueError(f"{zero.size} zero points beside {scale.size} scales")
     axis = int(attrs.get("axis", 1))
@@ -54,6 +62,7 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
         _dequantize(state, x, output, scale, zero, axis)
     elif x in state.arrays:
         keep(state, output, _integers(state.arrays[x], scale, zero, axis, _written(attrs, zero)))
+        state.scales.add(x)  # its integers are counted
     else:
         kind = _written(attrs, zero)
         zeros = 0 if zero is None else zero.astype(np.int64)
@@ -66,9 +75,12 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
 def _dequantize(
     state: Importing, x: str, output: str, scale: Array, zero: Array | None, axis: int
 ) -> None:
+    kind = _numpy_kind(state.values[x].kind)
+    if zero is not None and zero.dtype != kind:
+        raise ValueError(f"a zero point of type {zero.dtype} beside integers of {kind}")
     if x in state.arrays:
         state.dequantized.add(x)
-        q = state.arrays[x]
+        q, scale = _without_zero_scales(state.arrays[x], scale, zero, axis)
         stated = _format(q, scale, zero, axis)
         keep(state, output, stated.real(q.astype(np.int64)))
         if stated.high - stated.low < 1 << 16:
@@ -82,7 +94,7 @@ def _dequantize(
     step, offset = float(scale.reshape(-1)[0]), int(zeros.reshape(-1)[0])
     if before is None:  # an input of integers
         made = builder.add("table", state.names[x], chain=(("affine", step, -offset * step),))
-        limits = _limits(_numpy_kind(state.values[x].kind))
+        limits = _limits(kind)
         state.names[output] = rounded(builder, made, scale, zeros, *limits)
         return
     if (before.attrs["scale"], before.attrs["zero_point"]) != (step, offset):
@@ -187,11 +199,30 @@ def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
     return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
 
 
+def _without_zero_scales(
+    q: Array, scale: Array, zero: Array | None, axis: int
+) -> tuple[Array, Array]:
+    """Integers and scales where a scale of 0 is 1, and its integers the zero point: both mean 0."""
+    none = scale == 0
+    if scale.size < 2 or not none.any() or q.shape[axis : axis + 1] != scale.shape:
+        return q, scale
+    along = [-1 if d == axis % q.ndim else 1 for d in range(q.ndim)]
+    points = np.zeros(1, q.dtype) if zero is None else zero
+    of_all = np.broadcast_to(points, scale.shape).reshape(along)
+    return np.where(none.reshape(along), of_all, q), np.where(none, np.ones_like(scale), scale)
+
+
 def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
-    """The type of QuantizeLinear's integers: its zero point's, else `output_dtype`, else uint8."""
-    if zero is not None:
-        return zero.dtype
-    return _numpy_kind(int(attrs.get("output_dtype") or UINT8))
+    """The type of QuantizeLinear's integers: its zero point's, else `output_dtype`, else uint8.
+
+    Errors: ValueError where both are there and differ.
+    """
+    named = int(attrs.get("output_dtype") or 0)
+    if zero is None:
+        return _numpy_kind(named or UINT8)
+    if named and _numpy_kind(named) != zero.dtype:
+        raise ValueError(f"output_dtype={_numpy_kind(named)} beside a zero point of {zero.dtype}")
+    return zero.dtype
 
 
 def _onnx_kind(kind: np.dtype[Any]) -> int:
