@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from myoedge.building.confirm import Confirmation, CycleProgress
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
+    from myoedge.quantization.weight_bits import Keeps
     from myoedge.sweeps.sweep import Swept
 
 
@@ -51,6 +52,7 @@ def quantize(
     samples: int | None = None,
     holdout: float | None = None,
     accurate: bool = False,
+    weights: str | None = None,
     strict: bool = False,
     config: StrPath | None = None,
     ctc: int | None = None,
@@ -61,7 +63,7 @@ def quantize(
     are those of a build with engine="cores".
 
     The arguments are those of pipeline.Options; `reuse` is a build or its folder.
-    Errors: those of load; E202 .. E219, E222, E230 .. E233.
+    Errors: those of load; E202 .. E219, E222, E230 .. E233, E245.
     """
     from myoedge.building.pipeline import run_quantize
 
@@ -70,11 +72,28 @@ def quantize(
             *(model, calib, factory, method, percentile, samples, strict, config),
             holdout=holdout,
             accurate=accurate,
+            weights=weights,
+            keeps=_limits_on_cores(config),
             ctc=ctc,
             reuse=_network_of(reuse),
             say=say,
         )
     )
+
+
+def _limits_on_cores(config: StrPath | None) -> Keeps | None:
+    """Whether a network keeps to [budget] l2 and energy on GAP9's cores."""
+    from myoedge.building.config import find
+    from myoedge.building.energy import coefficients
+    from myoedge.building.request import build_request
+    from myoedge.building.weight_choice import keeper
+
+    settings, _ = find(config)
+    if settings.budget.l2 is None and settings.budget.energy is None:
+        return None
+    own = dict.fromkeys(("l1", "l2", "l3"))  # those of [budget]
+    request = build_request(settings, None, own, None, None, False, "cores")
+    return keeper(request, coefficients())
 
 
 def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
@@ -93,6 +112,7 @@ def build(
     samples: int | None = None,
     holdout: float | None = None,
     accurate: bool = False,
+    weights: str | None = None,
     strict: bool = False,
     config: StrPath | None = None,
     ctc: int | None = None,
@@ -113,6 +133,7 @@ def build(
     one inference (of a stream one pass), writes the build folder.
 
     target   chip, "gap9" without it
+    weights  "auto": as few bits, layer by layer, as [budget] sqnr, l2 or energy allow
     ctc      class that is the blank: greedy CTC's symbols take the place of the output
     reuse    an older build, whose ranges and integers the layers with its weights keep
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
@@ -134,7 +155,9 @@ def build(
     """
     from myoedge.building.config import find
     from myoedge.building.confirm import Confirmation
+    from myoedge.building.energy import coefficients
     from myoedge.building.request import build_request, check_simulation, fits
+    from myoedge.building.weight_choice import keeper
 
     settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
@@ -144,6 +167,8 @@ def build(
         *(model, calib, factory, method, percentile, samples, strict, config),
         holdout=holdout,
         accurate=accurate,
+        weights=weights,
+        keeps=keeper(request, coefficients()),
         ctc=ctc,
         reuse=_network_of(reuse),
         examine=request.check_graph,

@@ -66,6 +66,7 @@ class CalibTable:
     percentile: float = 99.99
     holdout: float = 0.2
     accurate: bool = False
+    weights: Literal["auto"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from myoedge.building.loading import (
     load_model,
 )
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
+from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import MyoedgeError, Notice, raised
 from myoedge.frontend.detect import sniff
 from myoedge.frontend.refusals import EXPORT_LINES
@@ -39,22 +40,21 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
-from myoedge.quantization.accuracy import accuracy
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
-from myoedge.quantization.holdout import Split
+from myoedge.quantization.holdout import Split, accuracies
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
 from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.quantization.weight_bits import Keeps
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
-JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
 LARGEST_HOLDOUT = 0.9
 ENOUGH_DB = AIM_DB + MARGIN_DB  # without 16 bits
 METHODS = ("auto", *METHODS_TRIED)
@@ -85,6 +85,8 @@ class Options:
     engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        whose accelerators layers may run on: these are quantised as one of them computes
     accurate    aims at 30 dB at every output instead of 25, whatever cycles 16 bits take
+    weights     "auto": as few bits of weights as [budget] allows, layer by layer
+    keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
     """
 
     model: StrPath | None = None
@@ -105,6 +107,8 @@ class Options:
     chip: Chip | None = None
     holdout: float | None = None
     accurate: bool = False
+    weights: str | None = None
+    keeps: Keeps | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ def run_quantize(options: Options) -> Quantized:
     """Loads, calibrates, quantises, and measures SQNR layer by layer."""
     settings, base = configuration.find(options.config)
     observers, share = _observers(options, settings), _holdout(options, settings)
+    chooses = is_chosen(options.weights, settings, has_limits=options.keeps is not None)
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model, given = _loaded(options, settings, base)
@@ -166,6 +171,13 @@ def run_quantize(options: Options) -> Quantized:
         engines = engine_rules(model.graph, settings, options.chip, usual)
         on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
         choice = best_observer(graph, calibrated(graph, observers), data.inputs, rules, ENOUGH_DB)
+        accurate, bits = options.accurate or settings.calib.accurate, tuple[Choice, ...]()
+        if chooses and options.reuse is None:
+            choice, bits = with_weights(
+                *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
+                accurate=accurate,
+                planes=_has_accelerator(options.chip) and options.engine != CORES,
+            )
         cores = choice.network
         network = on_engines(cores)
         warnings = (*renamed(model.graph, given), *flat(model.graph, given), *network.warnings)
@@ -179,11 +191,10 @@ def run_quantize(options: Options) -> Quantized:
             floor = weight_noise(cores, choosing)
             means = Means(choosing, calibrated, cycles, on_engines, options.fits, rules, floor)
             refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
-            accurate = options.accurate or settings.calib.accurate
             network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
         else:
             fidelity, choices = judge(network), ()
-        judged = _accuracies(network, parts.judged)
+        judged = accuracies(network, parts.judged)
     told = (
         network,
         fidelity,
@@ -193,11 +204,11 @@ def run_quantize(options: Options) -> Quantized:
         options.reuse,
         parts,
         choice.worst_db,
-        choices,
+        (*bits, *choices),
     )
     quantized = Quantized(model, given, *told)
     weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
-    if options.accurate or settings.calib.accurate:
+    if accurate:
         weak = (*weak, *less_accurate(fidelity))
     noted = [*weak, *unjudged(network.graph, given, judged)]
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
@@ -238,8 +249,17 @@ def _on_chip(graph: Graph, chip: Chip | None) -> Graph:
     """The graph in the form for the chip's accelerators, where it has some."""
     from myoedge.passes import prepare_for_accelerator
 
-    has_some = chip is not None and any(engine.accelerator for engine in chip.engines)
-    return prepare_for_accelerator(graph) if has_some else graph
+    return prepare_for_accelerator(graph) if _has_accelerator(chip) else graph
+
+
+def _has_accelerator(chip: Chip | None) -> bool:
+    return chip is not None and any(engine.accelerator for engine in chip.engines)
+
+
+def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
+    """Options.keeps of a network as accelerators run it."""
+    keeps = options.keeps
+    return None if keeps is None else lambda network: keeps(on_engines(network))
 
 
 def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
@@ -327,16 +347,3 @@ def _calibrated(
     }
     chosen = observers_for(graph, observers)
     return calibrations(graph, data.inputs, chosen, data.source, overrides)
-
-
-def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float | None]:
-    """(float, int8) over the labelled samples."""
-    judged = samples.thin(given, JUDGED_SAMPLES)
-    if judged.labels is None:
-        return None, None
-    fidelity = measure(network, judged.inputs, layers=False)
-    real, integer = (
-        accuracy(network.graph, outputs, judged.labels)
-        for outputs in (fidelity.real, fidelity.integer)
-    )
-    return real, integer

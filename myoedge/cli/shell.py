@@ -121,6 +121,11 @@ MODEL_OPTIONS = (
         help="30 dB at every output, whatever cycles 16 bits take (25 dB).",
     ),
     click.option(
+        "--weights",
+        type=click.Choice(["auto"]),
+        help="auto: as few bits, layer by layer, as [budget] sqnr, l2 or energy allow.",
+    ),
+    click.option(
         "--ctc",
         type=int,
         metavar="BLANK",

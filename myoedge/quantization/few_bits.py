@@ -35,9 +35,11 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
     nodes = [node for node in graph.nodes if _has_few_bits(graph, node, rules)]
     if not nodes:
         return graph
-    moments = _moments(graph, samples, nodes)
+    moments = multiplied(graph, samples, nodes)
     formats = {
-        _weight(node): _format(graph, node, moments[_weight(node)], weight_bits(rules, node))
+        weight_of(node): chosen_format(
+            graph, node, moments[weight_of(node)], weight_bits(rules, node)
+        )
         for node in nodes
     }
     return replace(graph, formats={**graph.formats, **formats})
@@ -67,10 +69,10 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
 def _has_few_bits(graph: Graph, node: Node, rules: Sequence[LayerRule]) -> bool:
     if OPS[node.op].multiplicands is None or weight_bits(rules, node) >= INT8.bits:
         return False
-    return graph.is_const(_weight(node)) and _weight(node) not in graph.formats
+    return graph.is_const(weight_of(node)) and weight_of(node) not in graph.formats
 
 
-def _weight(node: Node) -> str:
+def weight_of(node: Node) -> str:
     return node.inputs[OPS[node.op].weights[0]]
 
 
@@ -78,8 +80,8 @@ def _weight(node: Node) -> str:
 Sums = list[list[Moments]]
 
 
-def _moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
-    """By weight, over the samples."""
+def multiplied(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
+    """Moments of what weights multiply, by weight, over the samples."""
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
     for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
@@ -92,7 +94,7 @@ def _moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str,
         run_real(graph, sample, keep)
         for node in nodes:
             new = _moments_of(node, [values[name] for name in node.inputs])
-            sums[_weight(node)] = _added(sums.get(_weight(node), []), new)
+            sums[weight_of(node)] = _added(sums.get(weight_of(node), []), new)
     return sums
 
 
@@ -112,7 +114,7 @@ def _added(sums: Sums, new: Sums) -> Sums:
     return [[x + y for x, y in zip(*group, strict=True)] for group in groups]
 
 
-def _format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
+def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
     """Integers and scales of a layer's weights."""
     names, used = (
         [node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs)],
@@ -133,6 +135,20 @@ def _format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat
         high=used.high,
         integers=np.concatenate([q for q, _ in parts]).reshape(weight.shape),
     )
+
+
+def rounding_error(graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat) -> float:
+    """Squared error of a layer's sums over the vectors of the moments, blocks of taps apart."""
+    weight = graph.constants[weight_of(node)]
+    assert chosen.integers is not None
+    error = (weight - chosen.real(chosen.integers)).astype(np.float64)
+    rows = error.reshape(len(groups), len(weight) // len(groups), -1)
+    total = 0.0
+    for row, blocks in zip(rows, groups, strict=True):
+        ends = np.cumsum([len(block.squares) for block in blocks])[:-1]
+        for part, block in zip(np.split(row, ends, axis=1), blocks, strict=True):
+            total += float(np.sum((part @ block.squares) * part))
+    return total
 
 
 def _least_scale(bias: Array, blocks: Sequence[Moments]) -> Array:

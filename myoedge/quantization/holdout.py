@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.quantization.samples import Data, taken
+from myoedge.quantization.accuracy import accuracy
+from myoedge.quantization.samples import Data, taken, thin
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import measure
 
 SHARE = 0.2
 SEED = 0
+JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
 LEAST_SAMPLES = 20  # of fewer, all calibrate and all are judged
 
 
@@ -58,3 +62,16 @@ def describe(parts: Split) -> dict[str, Any] | None:
     if parts.held_out is None:
         return None
     return {"samples": parts.held_out.count, "share": parts.share, "seed": SEED}
+
+
+def accuracies(network: QuantGraph, judged: Data) -> tuple[float | None, float | None]:
+    """(float, int8) over the labelled samples; None without labels."""
+    few = thin(judged, JUDGED_SAMPLES)
+    if few.labels is None:
+        return None, None
+    fidelity = measure(network, few.inputs, layers=False)
+    real, integer = (
+        accuracy(network.graph, outputs, few.labels)
+        for outputs in (fidelity.real, fidelity.integer)
+    )
+    return real, integer

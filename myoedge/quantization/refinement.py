@@ -178,7 +178,7 @@ def refine_precision(
     limits = aim.limits(network)
     if not Trial(network, relative_noise(network, fidelity)).missing_db(limits):
         return Refinement(network, 0.0)
-    few, choices = spread(samples, _trial_samples(network)), list[Choice]()
+    few, choices = spread(samples, trial_samples(network)), list[Choice]()
     trial = _tried(network, few)
     apart = with_copies(network.graph, unlike_parts(network.graph, network.calibration.ranges))
     graph = equalized(apart, few)
@@ -194,14 +194,19 @@ def refine_precision(
     return Refinement(trial.network, trial.missing_db(limits), tuple(choices))
 
 
-def _trial_samples(network: QuantGraph) -> int:
+def trial_samples(network: QuantGraph) -> int:
     """Number of samples for a trial: many of a small network, whose few numbers scatter."""
-    graph, (least, most) = network.graph, TRIAL_SAMPLES
-    work = sum(
+    least, most = TRIAL_SAMPLES
+    return max(least, min(most, TRIAL_MACS // max(network_macs(network), 1)))
+
+
+def network_macs(network: QuantGraph) -> int:
+    """Multiply-accumulates of a sample."""
+    graph = network.graph
+    return sum(
         macs(node, [graph.shape(name) for name in node.inputs], graph.shape(node.name))
         for node in graph.nodes
     )
-    return max(least, min(most, TRIAL_MACS // max(work, 1)))
 
 
 def _tried(network: QuantGraph, samples: Samples, more_cycles: float = 0.0) -> Trial:

@@ -49,6 +49,7 @@ SHARED = {
         "passes.spectra",
         "passes.stated",
     },
+    "E203": {"building.pipeline", "building.weight_choice"},  # an option of the calibration
     "E204": {
         "building.budget",
         "backends.build",

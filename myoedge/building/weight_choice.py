@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--weights auto`: bits of weights layer by layer, as few as [budget] sqnr allows, as many as l2
+and energy do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from myoedge.building.config import Config
+from myoedge.building.request import BuildRequest, planned
+from myoedge.errors import MyoedgeError
+from myoedge.plan.cost.network import modelled_cycles
+from myoedge.power.model import Coefficients, energy, typical
+from myoedge.quantization.calibrate import Samples
+from myoedge.quantization.observers import ObserverChoice
+from myoedge.quantization.refinement import ACCURATE_DB, AIM_DB, Aim, Choice
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.weight_bits import (
+    PLANE_BITS,
+    STORED_BITS,
+    Keeps,
+    WeightBudget,
+    with_chosen_bits,
+)
+
+if TYPE_CHECKING:
+    from myoedge.plan.plan import Plan
+    from myoedge.targets import Chip
+
+AUTO = "auto"
+
+
+def is_chosen(asked: str | None, settings: Config, *, has_limits: bool) -> bool:
+    """Whether bits of weights are chosen.
+
+    has_limits   whether there is a budget of L2 or energy
+    Errors: E203 another word, E245 no budget.
+    """
+    word = asked or settings.calib.weights
+    if word is None:
+        return False
+    if word != AUTO:
+        tries = ["--weights auto", '[quant] "*" = { weights = 4 }']
+        raise MyoedgeError("E203", f"there is no --weights {word}", {"has": AUTO}, tries)
+    if settings.budget.sqnr is None and not has_limits:
+        facts = {"needs": "[budget] sqnr, l2 or energy", "has": "none of them"}
+        tries = ["[budget] sqnr = 25.0", "build --l2 900KiB", '[quant] "*" = { weights = 4 }']
+        title = "bits of weights are chosen for a budget, and none is given"
+        raise MyoedgeError("E245", title, facts, tries)
+    return True
+
+
+def with_weights(
+    choice: ObserverChoice,
+    samples: Samples,
+    rules: Sequence[LayerRule],
+    needs: Mapping[str, float],
+    keeps: Keeps | None,
+    *,
+    accurate: bool,
+    planes: bool,
+) -> tuple[ObserverChoice, tuple[Choice, ...]]:
+    """The networks of an observer's choice with chosen bits of weights, and what was tried.
+
+    needs    dB by output     accurate   as Options has it
+    planes   whether an accelerator reads as many bits as weights have
+    """
+    aim = Aim(ACCURATE_DB if accurate else AIM_DB, needs)
+    levels = PLANE_BITS if planes else STORED_BITS
+    budget = WeightBudget(aim.limits(choice.network), keeps, levels)
+    found = with_chosen_bits(choice.network, samples, rules, budget)
+    if found.network is choice.network:
+        return choice, found.choices
+    other = choice.other
+    if other is not None:
+        few = replace(other.graph, formats=found.network.graph.formats)
+        other = replace(quantize_graph(few, other.calibration, rules), digest=other.digest)
+    return replace(choice, network=found.network, other=other, fidelity=None), found.choices
+
+
+def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
+    """Whether a network keeps to the request's L2, without L3, and to its energy by estimated
+    cycles; None where neither has a limit."""
+    if request.limits.l2_bytes is None and request.limits.energy_j is None:
+        return None
+    return partial(_keeps, request=request, coefficients=coefficients)
+
+
+def _keeps(network: QuantGraph, request: BuildRequest, coefficients: Coefficients) -> bool:
+    found = planned(network, request)
+    if found.short is not None:
+        return False
+    plan, most_j = next(found.candidates).plan, request.limits.energy_j
+    if request.limits.l2_bytes is not None and plan.l3_bytes:
+        return False
+    return most_j is None or _energy_j(plan, request.chip_at_point, coefficients) <= most_j
+
+
+def _energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
+    moved_bytes = sum(x.chunk.room_bytes for x in plan.l3_transfers)
+    return energy(typical(modelled_cycles(plan), moved_bytes), chip.point, coefficients).joules

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bits of weights layer by layer: fewest where noise at the outputs costs least for a byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE, every_value, has_table, stated_node
+from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.few_bits import (
+    chosen_format,
+    multiplied,
+    rounding_error,
+    weight_of,
+)
+from myoedge.quantization.masked_ranges import counted, rows_of
+from myoedge.quantization.mixed_precision import NOISE_SAMPLES
+from myoedge.quantization.refinement import (
+    LEAST_GAIN_DB,
+    Choice,
+    judged_rows,
+    network_macs,
+    relative_noise,
+    trial_samples,
+)
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import measure
+from myoedge.quantization.stated_widths import weight_rule
+
+STORED_BITS = (4, 2)  # that the cores' kernels unpack
+PLANE_BITS = (6, 5, 4, 3, 2)  # where an accelerator reads as many bit planes
+PROBED_BITS = 4  # whose noise at the outputs is measured, and so that of all others
+NOISE_MACS = 3_000_000_000  # of all samples that a layer's noise is measured for
+TRIALS_MAX = 4  # networks that are measured: noise adds up nearly, not quite
+
+Keeps = Callable[[QuantGraph], bool]
+Formats = Mapping[int, ConstantFormat]  # of a layer's weights by bits
+
+
+@dataclass(frozen=True, slots=True)
+class FewerBits:
+    """A layer's weights in fewer bits than the step before left them.
+
+    noise         [judged tensors] that it adds, relative to the signal
+    saved_bytes   of the stored weights
+    """
+
+    weight: str
+    bits: int
+    format: ConstantFormat = field(repr=False)
+    noise: Array = field(repr=False)
+    saved_bytes: float
+
+
+@dataclass(frozen=True)
+class WeightBudget:
+    """Limits of a choice of bits.
+
+    limits   [judged tensors] of noise, for the samples that choose
+    keeps    whether memories and energy have what they are given; None: as few bits as noise allows
+    levels   bits that layers may have, descending
+    """
+
+    limits: Array = field(repr=False)
+    keeps: Keeps | None = None
+    levels: Sequence[int] = STORED_BITS
+
+
+@dataclass(frozen=True)
+class ChosenBits:
+    """The network with chosen bits of weights, and the networks that were measured for it."""
+
+    network: QuantGraph
+    choices: tuple[Choice, ...] = ()
+
+
+def with_chosen_bits(
+    network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
+) -> ChosenBits:
+    """The network with as few bits of weights as its noise allows; where memories and energy are
+    given, with as many as these allow.
+
+    Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
+    above its limits already gets at most LEAST_GAIN_DB more.
+    """
+    search = _OrderedBits.of(network, spread(samples, trial_samples(network)), rules, budget)
+    count, trials = search.most_steps()
+    if not count:
+        return ChosenBits(network, tuple(trials))
+    keeps, note = budget.keeps, ""
+    if keeps is not None and keeps(search.network(count)):
+        count = search.fewest_steps(keeps, count)
+    elif keeps is not None:
+        note = ", which l2 or energy would need more of"
+    if not count:
+        return ChosenBits(network)
+    chosen, remedy = search.network(count), search.told(count)
+    if all(trial.remedy != remedy for trial in trials):
+        trials.append(search.trial(search.measured(chosen), count))
+    kept = next(trial for trial in trials if trial.remedy == remedy)
+    left = (replace(trial, is_kept=False) for trial in trials if trial is not kept)
+    return ChosenBits(chosen, (*left, replace(kept, remedy=remedy + note, is_kept=True)))
+
+
+@dataclass(frozen=True)
+class _OrderedBits:
+    """Constants of a search: the steps in the order in which they are taken, noise [judged tensors]
+    in front of all and its limits."""
+
+    start: QuantGraph
+    samples: Samples
+    rules: Sequence[LayerRule]
+    steps: Sequence[FewerBits]
+    noise: Array
+    limits: Array
+
+    @staticmethod
+    def of(
+        network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
+    ) -> _OrderedBits:
+        noise = relative_noise(network, measure(network, samples, layers=False))
+        limits = np.maximum(budget.limits, 10 ** (LEAST_GAIN_DB / 10) * noise)
+        steps = ordered_steps(network, samples, rules, replace(budget, limits=limits))
+        return _OrderedBits(network, samples, rules, steps, noise, limits)
+
+    def network(self, count: int) -> QuantGraph:
+        """With the first so many steps."""
+        formats = {step.weight: step.format for step in self.steps[:count]}
+        if not formats:
+            return self.start
+        graph = self.start.graph
+        few = replace(graph, formats={**graph.formats, **formats})
+        made = quantize_graph(few, self.start.calibration, self.rules)
+        return replace(made, digest=self.start.digest)
+
+    def told(self, count: int) -> str:
+        """ "weights of 3 layers in 2 to 4 bits, 12,345 B less"."""
+        bits = {step.weight: step.bits for step in self.steps[:count]}
+        low, high = min(bits.values()), max(bits.values())
+        saved = round(sum(step.saved_bytes for step in self.steps[:count]))
+        layers = f"{len(bits)} layer{'s' * (len(bits) > 1)}"
+        in_bits = f"{low} to {high} bits" if low < high else f"{low} bits"
+        return f"weights of {layers} in {in_bits}, {saved:,} B less"
+
+    def trial(self, noise: Array, count: int) -> Choice:
+        """The choice of so many steps, whose network has this noise."""
+        worst = float(noise.max(initial=0.0))
+        worst_db = -10 * float(np.log10(worst)) if worst else np.inf
+        return Choice(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
+
+    def measured(self, network: QuantGraph) -> Array:
+        return relative_noise(network, measure(network, self.samples, layers=False))
+
+    def most_steps(self) -> tuple[int, list[Choice]]:
+        """Steps that the noise allows, by networks that are measured; and these."""
+        if not self.steps:
+            return 0, []
+        added = np.cumsum([step.noise for step in self.steps], axis=0)
+        factor, best, high = np.ones(len(self.noise)), 0, len(self.steps)
+        trials: list[Choice] = []
+        for _ in range(TRIALS_MAX):
+            fits = ((self.noise + factor * added[:high]) <= self.limits).all(axis=1)
+            count = high if fits.all() else int(np.argmin(fits))
+            if count <= best:
+                break
+            noise = self.measured(self.network(count))
+            trials.append(self.trial(noise, count))
+            is_met = bool((noise <= self.limits).all())
+            best, high = (count, high) if is_met else (best, count - 1)
+            factor = np.maximum(noise - self.noise, 0.0) / np.maximum(added[count - 1], 1e-30)
+        return best, trials
+
+    def fewest_steps(self, keeps: Keeps, most: int) -> int:
+        """Fewest steps with which a network keeps to its memories and energy; that of `most`
+        does."""
+        low, high = -1, most
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if keeps(self.network(middle)) else (middle, high)
+        return high
+
+
+def ordered_steps(
+    network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
+) -> list[FewerBits]:
+    """Steps of all layers, those first that add least of the allowed noise for a byte."""
+    nodes = {weight_of(node): node for node in _able(network.graph, rules)}
+    if not nodes:
+        return []
+    graph, formats = network.graph, dict[str, Formats]()
+    sums = multiplied(graph, samples, list(nodes.values()))
+    for weight, node in nodes.items():
+        possible = {*budget.levels, PROBED_BITS}
+        formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
+    noise = _noise_by_weight(network, samples, formats)
+    left = []
+    for weight, node in nodes.items():
+        errors = {
+            n: rounding_error(graph, node, sums[weight], f) for n, f in formats[weight].items()
+        }
+        left.append(list(_steps(weight, formats[weight], errors, noise[weight], budget.levels)))
+    found: list[FewerBits] = []
+    while left := [steps for steps in left if steps]:
+        cheapest = min(left, key=lambda steps: _price(steps[0], budget.limits))
+        found.append(cheapest.pop(0))
+    return found
+
+
+def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
+    """Nodes whose weights have 8 bits that nobody named."""
+    for node in graph.nodes:
+        able = OPS[node.op].multiplicands is not None and weight_rule(rules, node) is None
+        if able and graph.is_const(weight_of(node)) and weight_of(node) not in graph.formats:
+            yield node
+
+
+def _price(step: FewerBits, limits: Array) -> float:
+    """Part of the allowed noise that a saved byte costs."""
+    return float((step.noise / limits).max(initial=0.0)) / max(step.saved_bytes, 1.0)
+
+
+def _steps(
+    weight: str,
+    formats: Formats,
+    errors: Mapping[int, float],
+    noise: Array,
+    levels: Sequence[int],
+) -> Iterator[FewerBits]:
+    """Steps of a layer, whose noise grows as the errors of its own sums do.
+
+    errors   by bits     noise   what PROBED_BITS add
+    """
+    before, bits_before = 0.0, INT8.bits
+    for bits in levels:
+        chosen = formats[bits]
+        assert chosen.integers is not None
+        share = errors[bits] / errors[PROBED_BITS] if errors[PROBED_BITS] else 0.0
+        saved_bytes = chosen.integers.size * (bits_before - bits) / 8
+        yield FewerBits(weight, bits, chosen, noise * max(share - before, 0.0), saved_bytes)
+        before, bits_before = share, bits
+
+
+def _noise_by_weight(
+    network: QuantGraph, samples: Samples, formats: Mapping[str, Formats]
+) -> dict[str, Array]:
+    """[judged tensors] Noise relative to the signal with one layer's weights in PROBED_BITS."""
+    graph = network.graph
+    names = [name for _, name in judged_rows(network)]
+    count = max(1, min(NOISE_SAMPLES, NOISE_MACS // max(network_macs(network) * len(formats), 1)))
+    signal, rows = np.zeros(len(names)), rows_of(graph)
+    noise = {weight: np.zeros(len(names)) for weight in formats}
+    for sample in each_sample(spread(samples, count)):
+        real = every_value(graph, sample)
+        for at, name in enumerate(names):
+            signal[at] += np.sum(real[name][counted(rows, name, real)].astype(np.float64) ** 2)
+        for weight, by_bits in formats.items():
+            changed = _changed(graph, real, weight, by_bits[PROBED_BITS])
+            for at, name in enumerate(names):
+                if name in changed:
+                    error = (changed[name] - real[name])[counted(rows, name, real)]
+                    noise[weight][at] += np.sum(error.astype(np.float64) ** 2)
+    return {weight: x / np.maximum(signal, 1e-30) for weight, x in noise.items()}
+
+
+def _changed(
+    graph: Graph, real: Mapping[str, Array], weight: str, chosen: ConstantFormat
+) -> dict[str, Array]:
+    """Values that differ with these weights."""
+    assert chosen.integers is not None
+    changed = {weight: chosen.real(chosen.integers)}
+    for node in graph.nodes:
+        if any(name in changed for name in node.inputs):
+            inputs = [changed.get(name, real[name]) for name in node.inputs]
+            before, changed[node.name] = stated_node(graph, node, inputs)
+            if has_table(node):
+                changed[node.name + PRE] = before
+    return changed

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bits of weights that are chosen layer by layer, for noise, bytes, and budgets."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.building.config import from_tables
+from myoedge.building.weight_choice import is_chosen
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
+from myoedge.quantization.refinement import Aim, relative_noise
+from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.sqnr import measure
+from myoedge.quantization.weight_bits import (
+    PLANE_BITS,
+    STORED_BITS,
+    WeightBudget,
+    ordered_steps,
+    with_chosen_bits,
+)
+from tests.conftest import save_exported
+from tests.unit.test_few_bits import quantized
+
+RULES = (LayerRule("nothing"),)
+
+
+def budget(q: QuantGraph, db: float) -> WeightBudget:
+    return WeightBudget(Aim(db).limits(q), levels=PLANE_BITS)
+
+
+def stored_bits(q: QuantGraph) -> int:
+    return sum(step.weight_bits * int(step["weight"].size) for step in q.steps)
+
+
+@pytest.mark.parametrize("db", [15.0, 20.0, 25.0])
+def test_as_few_bits_as_the_noise_allows(db: float) -> None:
+    """Fewer for more noise; 3 dB are left for other samples."""
+    q, samples = quantized(8)
+    made = with_chosen_bits(q, samples, RULES, budget(q, db))
+    noise = relative_noise(made.network, measure(made.network, samples, layers=False))
+    assert -10 * np.log10(noise.max()) >= db + 3.0
+    assert [choice.is_kept for choice in made.choices].count(True) == 1
+    more = with_chosen_bits(q, samples, RULES, budget(q, db + 6.0)).network
+    assert stored_bits(made.network) < stored_bits(more) < stored_bits(q)
+
+
+def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
+    """Noise by floats with one layer's weights alone rounded."""
+    q, samples = quantized(8)
+    steps = ordered_steps(q, samples, RULES, WeightBudget(Aim(20.0).limits(q)))
+    assert sorted((step.weight, step.bits) for step in steps) == [
+        ("v", 2), ("v", 4), ("w", 2), ("w", 4)
+    ]  # fmt: skip
+
+    def noise_of(step: object) -> float:
+        weight, form = step.weight, step.format  # type: ignore[attr-defined]
+        rounded = form.integers * np.array(form.scale).reshape(-1, *[1] * (form.integers.ndim - 1))
+        other = replace(q.graph, constants={**q.graph.constants, weight: rounded})
+        few = samples["x"][[0, 6, 12, 19]]
+        real, changed = (
+            np.stack([run_real(graph, {"x": one})["linear"] for one in few])
+            for graph in (q.graph, other)
+        )
+        return float(((real - changed) ** 2).sum() / (real**2).sum())
+
+    first = [next(step for step in steps if step.weight == weight) for weight in "wv"]
+    prices = {step.weight: noise_of(step) / step.saved_bytes for step in first}
+    assert steps[0].weight == min(prices, key=prices.__getitem__)
+    for step in first:
+        assert float(step.noise.max()) == pytest.approx(noise_of(step), rel=1e-3)
+
+
+def test_bits_that_a_rule_names_stay() -> None:
+    q, samples = quantized(8)
+    rules = (LayerRule("head", weight_bits=8),)
+    steps = ordered_steps(q, samples, rules, WeightBudget(Aim(20.0).limits(q)))
+    assert {step.weight for step in steps} == {"w"}
+
+
+def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
+    q, samples = quantized(8)
+    most = 6 * stored_bits(q) // 8
+    keeping = replace(budget(q, 10.0), keeps=lambda network: stored_bits(network) <= most)
+    found = with_chosen_bits(q, samples, RULES, keeping).network
+    steps = ordered_steps(q, samples, RULES, keeping)
+    largest = max(step.saved_bytes for step in steps) * 8
+    assert most - largest < stored_bits(found) <= most
+    enough = replace(keeping, keeps=lambda network: True)
+    assert with_chosen_bits(q, samples, RULES, enough).network is q
+    never = replace(keeping, keeps=lambda network: False)
+    short = with_chosen_bits(q, samples, RULES, never)
+    assert stored_bits(short.network) < most
+    assert "would need more" in short.choices[-1].remedy
+
+
+@pytest.mark.parametrize("levels", [STORED_BITS, PLANE_BITS])
+def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
+    q, samples = quantized(8)
+    limits = replace(budget(q, 18.0), levels=levels)
+    one, other = (with_chosen_bits(q, samples, RULES, limits).network for _ in range(2))
+    for a, b in zip(one.steps, other.steps, strict=True):
+        assert np.array_equal(a["weight"], b["weight"])
+        assert a.weight_bits <= max(levels)
+
+
+def test_without_a_budget_they_are_refused_and_the_advice_works() -> None:
+    empty = from_tables({}, "myoedge.toml")
+    assert not is_chosen(None, empty, has_limits=False)
+    with pytest.raises(MyoedgeError) as caught:
+        is_chosen("auto", empty, has_limits=False)
+    assert caught.value.code == "E245"
+    toml, option, named = caught.value.notice.tries
+    table, line = toml.split(" ", 1)
+    assert is_chosen("auto", from_tables(tomllib.loads(f"{table}\n{line}"), "x"), has_limits=False)
+    assert option.startswith("build --l2")
+    assert is_chosen("auto", empty, has_limits=True)
+    table, line = named.split(" ", 1)
+    assert from_tables(tomllib.loads(f"{table}\n{line}"), "x").quant["*"].weights == 4
+    with pytest.raises(MyoedgeError) as caught:
+        is_chosen("4", empty, has_limits=True)
+    assert caught.value.code == "E203"
+
+
+def samples_of(rows: int) -> Array:
+    return np.random.default_rng(0).normal(size=(24, 1, rows)).astype(np.float32)
+
+
+def test_a_build_whose_weights_l2_has_no_room_for_else(tmp_path: Path) -> None:
+    """131 KB at 8 bits, in 112 KiB of L2; without L3, which the same network needs at 8 bits."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256))
+    model = save_exported(network.eval(), (torch.zeros(1, 256),), tmp_path / "model.pt2")
+    config = tmp_path / "myoedge.toml"
+    config.write_text('[budget]\nl2 = "112KiB"\nsqnr = 18.0\n')
+    common = {"calib": samples_of(256), "config": config, "engine": "cores", "simulate": False}
+    eight = myoedge.build(model, output=tmp_path / "eight", **common)
+    made = myoedge.build(model, output=tmp_path / "auto", weights="auto", **common)
+    assert eight.report["memory"]["l3_bytes"] > 0
+    assert made.report["memory"]["l3_bytes"] == 0
+    bits = [row["weight_bits"] for row in made.report["layers"] if row["weight_bits"]]
+    assert bits == [8, 4]  # either alone is enough
+    told = [row for row in made.report["quantization"]["choices"] if row["kept"]]
+    assert told[0]["remedy"] == "weights of 1 layer in 4 bits, 32,768 B less"
+    quick = myoedge.quantize(model, calib=samples_of(256), config=config, weights="auto")
+    assert [step.weight_bits for step in quick.network.steps] == [8, 4]
