@@ -146,7 +146,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
     numbers = ("a_mult", "b_mult", "offset", "shift")
     op = {**{name: step[name] for name in numbers}, "low": step.low, "high": step.high}
     return replace(
-        _wide_pair(step, engine, "me_add_s16", op),
+        wide_pair(step, engine, "me_add_s16", op),
         nine_cores=engine.control_core,
     )
 
@@ -155,10 +155,10 @@ def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """16 bits among two operands and their product."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     op = {**{name: step[name] for name in numbers}, **scale_fields(step)}
-    return _wide_pair(step, engine, "me_mul_s16", op)
+    return wide_pair(step, engine, "me_mul_s16", op)
 
 
-def _wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
+def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
     """Two operands, of which some may have 16 bits: rows of both, each `a_row`, `b_row` further."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)

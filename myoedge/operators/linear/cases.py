@@ -17,7 +17,7 @@ def matmul(d: Draw) -> DrawnUse:
     """The second operand as it is, or with its last two axes exchanged."""
     batch_a, batch_b = d.broadcast(0, 3)
     m, k, c = d.integer(1, 5), d.integer(1, 5), d.pick([1, 2, 3, 5, 9, 100])
-    common = d.common(2, act=True)
+    common = d.common(2, act=True) | {"int16": d.pick([(), (), (0,), (1,), (0, 1)])}
     if d.flag():
         shapes, attrs = ((*batch_a, m, c), (*batch_b, k, c)), {"b_turned": True}
         return DrawnUse("matmul", attrs, shapes, "torch.matmul(x0, x1.mT)", **common)

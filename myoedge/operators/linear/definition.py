@@ -26,6 +26,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
+    always,
     beside_last,
     broadcast_index,
     limited,
@@ -47,6 +48,7 @@ from myoedge.operators.kernel import (
     on_nine_cores,
     without_scratch,
 )
+from myoedge.operators.linear import wide_matmul
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.ne16 import on_ne16, rows_on_ne16
 from myoedge.operators.products.packing import (
@@ -180,16 +182,19 @@ def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def matmul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    wide = wide_matmul.quantize(inputs)
+    if wide is not None:
+        return wide
     reach = inputs.params(0).reach * inputs.params(1).reach
     return product_requant(inputs, inputs.shapes[0][-1] * reach)
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a int8 [..., M, C], b int8 [..., C, K] or as rows -> int8 [..., M, K]."""
+    """a [..., M, C], b [..., C, K] or as rows -> [..., M, K], each of int8 or int16."""
     centred = a.astype(np.int64) - step["a_zero"]
     columns = _columns(step.attrs, b).astype(np.int64)
     acc = exact_matmul(centred, columns - step["b_zero"])
-    return step.requantize(acc)
+    return step.requantize(acc >> step.integers.scalars.get("drop", 0))
 
 
 def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -206,7 +211,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     y = Operand("y", OUT, (*batch.values(), m, n), (*lead, (("m", 1),), CHANNELS))
     gathered = dense.scratch(c, engine.cores) if c % 4 else 0
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
-    return TiledKernel(
+    tiled = TiledKernel(
         function="me_matmul_s8",
         kernel_waits=True,
         axes={**batch, "m": m, **channel_axes(n)},
@@ -225,6 +230,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         work=partial(_matmul_work, step, engine.cores),
         nine_cores=engine.control_core,
     )
+    return wide_matmul.in_tiles(step, engine, tiled) if wide_matmul.is_wide(step) else tiled
 
 
 def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
@@ -291,6 +297,11 @@ def _matmul_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(made + max(map(len, at.shapes)) - rank)
 
 
+def _is_large_matmul(step: QuantizedNode) -> bool:
+    large = is_large_product(step.out[-2], step.shapes[0][-1], step.out[-1])
+    return large and not wide_matmul.is_wide(step)
+
+
 MATMUL = register(
     OpDef(
         name="matmul",
@@ -302,12 +313,11 @@ MATMUL = register(
         quantize=matmul_quantize,
         acc_bound=stored_bound,
         kernels=(
-            *on_nine_cores(
-                matmul_in_tiles,
-                lambda step: is_large_product(step.out[-2], step.shapes[0][-1], step.out[-1]),
-            ),
-            without_scratch(_matmul_in_place),
+            *on_nine_cores(matmul_in_tiles, _is_large_matmul),
+            without_scratch(_matmul_in_place, lambda step: not wide_matmul.is_wide(step)),
         ),
+        accepts_int16=always,
+        emits_int16=limited,
         epilogue=True,
         multiplies=True,
         prefers_symmetric=(1,),

@@ -10,12 +10,15 @@ from myoedge.operators.cases import Draw, DrawnUse
 
 def maximum(d: Draw) -> DrawnUse:
     shapes, common = d.broadcast(1, 5), d.common(2, act=True)
+    common |= {"int16": d.pick([(), (), (0,), (1,), (0, 1)])}
     return DrawnUse("maximum", {}, shapes, "torch.maximum(x0, x1)", slack=slack, **common)
 
 
 def slack(case: Any) -> float:
-    """Each operand's factor has 15 bits."""
+    """Each operand's factor has 15 bits, or of 16 bits a step of 2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
+    if "y_wide" in case.step.integers.scalars:
+        return float(max(2.0 ** (16 - case.step[f"{name}_shift"]) for name in "ab"))
     return 255 * max(float(largest), 1.0) / 2**15
 
 

@@ -39,6 +39,7 @@ KERNELS = {
     # a word of taps of four sums
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
     # a word of taps of a sum
+    "me_matmul_s16": KernelCost(8.6, 500, 1000),
     "me_matmul_in_place_s8": KernelCost(14.0, 500, 1000),
     # a load of taps or weights
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
@@ -65,6 +66,7 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
+    "me_maximum_s16": KernelCost(33.0, 240, 400),
     "me_mul_s16": KernelCost(24.0, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
     "me_table_s16": KernelCost(37.5, 240, 600),

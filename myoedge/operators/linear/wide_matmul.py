@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of two activations of 16 bits, or with results of 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from myoedge.numerics.arrays import round_up
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
+from myoedge.operators.common_rules import with_requant
+from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
+from myoedge.operators.products.packing import scale_fields
+from myoedge.targets.chip import Engine
+
+WIDTHS = ("a_wide", "b_wide", "y_wide")
+SUM_BITS = 30  # of a sum that is requantised, besides the sign
+FACTOR_MAX = 2**15  # of numbers less their zero points, which kernels keep in 16 bits
+TOO_LARGE = 2**32  # bound of sums with other factors: E117
+AROUND = 12.0  # words of taps that take as long as what is around a sum
+
+
+def is_wide(step: QuantizedNode) -> bool:
+    return "y_wide" in step.integers.scalars
+
+
+def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
+    """Sums of 64 bits, shifted right so that 31 hold them; None where all have 8 bits."""
+    a, b, y = inputs.params(0), inputs.params(1), inputs.target
+    wide = {name: int(q.element_type == INT16) for name, q in zip(WIDTHS, (a, b, y), strict=True)}
+    if not any(wide.values()):
+        return None
+    reach = [255 if q.element_type == INT8 else q.reach for q in (a, b)]
+    bound = inputs.shapes[0][-1] * reach[0] * reach[1]
+    drop = max(bound.bit_length() - SUM_BITS, 0)
+    numbers = {"a_zero": a.zero_point, "b_zero": b.zero_point, "drop": drop, **wide}
+    factor = a.scale * b.scale / y.scale * 2.0**drop
+    found = with_requant(inputs, factor, (bound >> drop) + 1, numbers)
+    if max(reach) > FACTOR_MAX:
+        return replace(found, scalars={**found.scalars, "acc_bound": TOO_LARGE})
+    return found
+
+
+def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledKernel:
+    """narrow   the kernel of 8 bits for these shapes, of which loops and operands are taken"""
+    numbers = (*WIDTHS, "a_zero", "b_zero", "mult", "offset", "shift", "drop")
+    sizes = {name: 1 + step[f"{name}_wide"] for name in "aby"}
+    c = step.shapes[0][-1]
+    return replace(
+        narrow,
+        function="me_matmul_s16",
+        kernel_waits=False,
+        operands=tuple(
+            replace(x, itemsize=sizes[x.name]) if x.name in sizes else x for x in narrow.operands
+        ),
+        op={
+            "c": c,
+            **{name: step[name] for name in numbers},
+            "b_transposed": narrow.op["b_transposed"],
+            **scale_fields(step),
+        },
+        tile=lambda regions: _tile(narrow, regions),
+        scratch=lambda tile: 2 * (4 * tile["k"] + engine.cores) * round_up(c, 2),
+        work=lambda tile: _work(step, engine.cores, tile),
+        nine_cores=None,
+    )
+
+
+def _tile(narrow: TiledKernel, regions: Mapping[str, Region]) -> Fields:
+    return {name: value for name, value in narrow.tile(regions).items() if name != "packed"}
+
+
+def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+    """Words of two taps of the sums of a core, and numbers that are copied: columns of b, rows of a
+    unless they are taken as they lie."""
+    c, columns = step.shapes[0][-1], 4 * tile["k"]
+    sums = -(-tile["m"] * columns // cores) * (c / 2 + AROUND)
+    copied = -(-columns // cores) + (0 if step["a_wide"] and c % 2 == 0 else tile["m"] / cores + 1)
+    return sums + copied * c
