@@ -45,6 +45,7 @@ docs: $(STAMP)
 	$(BIN)/myoedge ops --md > docs/ops.md
 	$(BIN)/python -m tests.simulator.accuracy_page
 	$(BIN)/python -m tests.energy_page
+	$(BIN)/python -m tests.transcripts
 
 site: $(VENV)/installed-docs
 	$(BIN)/mkdocs build --strict --quiet

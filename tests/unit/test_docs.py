@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -204,20 +205,32 @@ def test_the_verbs_are_described_as_the_command_line_does() -> None:
     assert dict(rows) == VERBS
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_is_short() -> None:
+    assert len(text(ROOT / "README.md").splitlines()) <= 200
+
+
+def first_lines(page: Path, heading: str) -> list[str]:
+    """The indented lines of a section up to the first that is typed into a shell."""
+    section = text(page).split(heading)[1].splitlines()
+    indented = [line[4:] for line in section if line.startswith("    ")]
+    return [*itertools.takewhile(lambda line: not line.startswith("$"), indented)]
+
+
+def test_the_ten_lines_of_the_readme_are_those_of_the_guide() -> None:
+    guide = first_lines(ROOT / "docs" / "guides" / "networks.md", "# Your own network")
+    assert first_lines(ROOT / "README.md", "## In ten lines") == guide
+
+
+def test_the_python_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.networks import Small
 
     monkeypatch.chdir(tmp_path)
-    lines = [
-        line[4:]
-        for line in text(ROOT / "README.md").split("## Your own network")[1].splitlines()
-        if line.startswith("    ")
-    ][:5]
+    page = ROOT / "docs" / "guides" / "networks.md"
     windows = np.random.default_rng(0).random((20, 1, 2, 12), np.float32)
     given = {"make_model": Small, "windows": windows, "gestures": np.arange(20) % 3}
-    code = "\n".join(lines).replace("torch.zeros(1, 8, 40)", "torch.zeros(1, 2, 12)")
-    exec(code, given)
-    blocks = [code for language, _, code in fenced(ROOT / "README.md") if language == "python"]
+    code = "\n".join(first_lines(page, "# Your own network"))
+    exec(code.replace("torch.zeros(1, 8, 40)", "torch.zeros(1, 2, 12)"), given)
+    blocks = [code for language, _, code in fenced(page) if language == "python"]
     exec("\n".join(blocks), given)
     assert (tmp_path / "build" / "model-gap9" / "manifest.json").is_file()
     assert given["b"].run(given["x"]).dtype == np.float32  # type: ignore[attr-defined]
