@@ -14,6 +14,7 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.carried import carry
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
+from myoedge.passes.fused_tables import fuse_stated_tables
 from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
@@ -54,7 +55,7 @@ def prepare(graph: Graph) -> Graph:
             graph = absorb_input_normalization(graph)
         if graph is not before:
             check(graph, "imported")
-    graph = apply((merge_transposes, merge_reshapes), carry(graph))
+    graph = apply((merge_transposes, merge_reshapes), fuse_stated_tables(carry(graph)))
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     check_stated(graph)

@@ -377,6 +377,27 @@ def test_integers_are_padded_with_what_theirs_stands_for(tmp_path: Path) -> None
         load_model(saved(model(nodes, IMAGE, constants={**NUMBERS, "pads": pads}), tmp_path))
 
 
+@pytest.mark.parametrize("function", ["Relu", "Identity"])
+def test_two_roundings_behind_an_operator_are_one_layer(function: str, tmp_path: Path) -> None:
+    """Both are kept: the first in front of the operator's table, the second behind it."""
+    conv, shapes, constants = SINGLE["Conv"]
+    behind = [
+        node("QuantizeLinear", "r0 ys yz", "r1"),
+        node("DequantizeLinear", "r1 ys yz", "r2"),
+        node(function, "r2", "r3"),
+        node("QuantizeLinear", "r3 other z", "r4"),
+        node("DequantizeLinear", "r4 other z", "y"),
+    ]
+    ahead = [node("QuantizeLinear", "a s z", "aq"), node("DequantizeLinear", "aq s z", "a0")]
+    numbers = {**NUMBERS, **constants, "other": np.float32(0.0371)}
+    made = model([*ahead, *conv, *behind], shapes, constants=numbers)
+    q, ours, theirs = both(saved(made, tmp_path), {"a": normal(SAMPLES, *shapes["a"])})
+    assert [s.node.op for s in q.steps if s.node.op != "transpose"] == ["conv"]
+    far = [np.abs(a[0] - b[0]) for a, b in zip(ours, theirs, strict=True)]
+    assert max(x.max() for x in far) <= 0.0451  # a step of the first, requantised
+    assert np.mean([x > 0.001 for x in far]) < 0.01
+
+
 def test_a_mean_of_integers(tmp_path: Path) -> None:
     """By its definition: onnxruntime knows the operator, and has no kernel of it."""
     mean = node("QLinearReduceMean", "aq s z ys yz", "rq", axes=[2, 3], keepdims=1, **MS)

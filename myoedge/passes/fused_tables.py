@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables between two roundings of a file go into the operator in front: one layer, not two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myoedge.graph.ir import PRE, Graph, Node
+from myoedge.graph.rewrite import joined_origins
+from myoedge.numerics.element_type import INT8
+from myoedge.numerics.pointwise import IDENTITY, bounds
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import has_table
+
+
+def fuse_stated_tables(graph: Graph) -> Graph:
+    """The graph with tables of 8 bits, between tensors that carry parameters, fused into the
+    operators that alone write for them; what limits their results is part of the table then.
+
+    Returns the graph itself where it has none.
+    """
+    for node in graph.nodes:
+        maker = _maker(graph, node)
+        if maker is not None:
+            graph = _fused(graph, maker, node)
+    return graph
+
+
+def _maker(graph: Graph, node: Node) -> Node | None:
+    """The operator that a table goes into; None where it stays a layer."""
+    if node.op != "table":
+        return None
+    x, params = node.inputs[0], graph.quant_params
+    maker, stated = graph.producer.get(x), (params.get(x), params.get(node.name))
+    if maker is None or not OPS[maker.op].epilogue or has_table(maker):
+        return None
+    alone = graph.only_user(x) is node and x not in graph.outputs
+    of_8_bits = all(q is not None and q.element_type == INT8 for q in stated)
+    return maker if alone and of_8_bits and x in graph.fake_quantized else None
+
+
+def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
+    act = (*maker.attrs.get("act", ()), *table.attrs["chain"])
+    act = act if bounds(act) is None else (*act, *IDENTITY)  # limits alone would round once
+    before, made = maker.name, table.name
+    one = maker.but(
+        outputs=table.outputs,
+        attrs={**maker.attrs, "act": act},
+        origin=joined_origins(maker, table),
+    )
+    kept = {name: q for name, q in graph.quant_params.items() if name != before}
+    return replace(
+        graph,
+        nodes=tuple(one if n is maker else n for n in graph.nodes if n is not table),
+        tensors={name: tensor for name, tensor in graph.tensors.items() if name != before},
+        quant_params={**kept, made + PRE: graph.quant_params[before]},
+        fake_quantized=graph.fake_quantized - {before} | {made + PRE},
+    )
