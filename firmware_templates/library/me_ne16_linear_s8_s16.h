@@ -11,9 +11,9 @@
 #include "me_next_tile.h"
 #include "me_scale.h"
 
-/* c: inputs; pre: shift of sums before they are requantised */
+/* c: inputs; pre: shift of sums before they are requantised; weight_bits: of a weight, 2 to 8 */
 typedef struct {
-    int32_t c, pre;
+    int32_t c, pre, weight_bits;
 } me_ne16_linear_s8_s16_params;
 
 /* x: rows of c bytes; y: rows of k results   rows_at_a_time: of a job

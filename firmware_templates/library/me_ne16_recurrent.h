@@ -14,11 +14,12 @@
  *          128 times a row of weights; states: me_states_bytes, behind them a sum of 4 bytes for each gate of the
  *          engine's units
  * engine_units   a multiple of 8, fewer than all
+ * weight_bits    of a weight of theirs, 2 to 8
  * planes   their weights: for each gate, for each bit, lowest first, a bit of every 8 inputs a byte, units up to a
  *          multiple of 16 */
 typedef struct {
     me_recurrent_params cell;
-    int32_t engine_units;
+    int32_t engine_units, weight_bits;
     const uint8_t *planes;
 } me_ne16_recurrent_params;
 

@@ -21,8 +21,8 @@ ME_INLINE me_ne16_job job_of(const me_ne16_recurrent_params *op, const int8_t *h
         .weights = op->planes, .x = (const uint8_t *)h, .y = (int8_t *)sums_of(op), .x_pixel = 16, .y_group = 32,
         .last_channels = sums % 32 << 16 | rows % 16, .last_outputs = 1 << 16 | 1, .last_inputs = 1 << 16 | 1,
         .tiles_channels = (sums + 31) / 32 << 16 | tiles, .tiles_pixels = 1 << 16 | 1,
-        .weight_offset = -128,
-        .config = ME_NE16_LINEAR | ME_NE16_WEIGHT_BITS(8) | ME_NE16_INT32 | ME_NE16_SIGNED,
+        .weight_offset = -(1 << (op->weight_bits - 1)),
+        .config = ME_NE16_LINEAR | ME_NE16_WEIGHT_BITS(op->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
 }
 

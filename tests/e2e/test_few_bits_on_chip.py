@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,32 @@ def test_as_many_bit_planes_as_bits(tmp_path: Path) -> None:
     numbers_bytes = (40 + 40 + 37) * 7  # biases, shifts, multipliers of one or two bytes
     stored = sum(row["weights_bytes"] for row in layers)
     assert planes_bytes(5) < stored <= planes_bytes(5) + numbers_bytes + 12
+    checked = myoedge.validate(made, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize(("kind", "bits", "gates"), [(nn.LSTM, 3, 4), (nn.GRU, 4, 3)])
+def test_recurrent_steps_read_as_many_planes_as_bits(
+    tmp_path: Path, kind: type[nn.RNNBase], bits: int, gates: int
+) -> None:
+    """Of gates whole, of steps the engine's units; those of the cores have 4 bits."""
+    units, inputs = 40, 24
+    torch.manual_seed(0)
+    made = built(tmp_path, bits, kind(inputs, units), (6, 1, inputs), engine="ne16")
+    first, steps, *_ = (row for row in made.report["layers"] if row["weight_bits"])
+    assert (first["engine"], steps["engine"]) == ("ne16", "ne16")
+    assert first["weights_bytes"] == gates * units * (32 * bits // 8 + 16)
+    plan = json.loads((made.folder / "plan.json").read_text())
+    (sizes,) = [
+        {row["operand"]: row["size_bytes"] for row in step["tiles"]["buffers"]}
+        for step in plan["steps"]
+        if step["tiles"]["kernel"] == f"me_ne16_{kind.__name__.lower()}_s8"
+    ]
+    of_engine = sizes["planes"] // (gates * 48 * bits // 8)
+    assert 0 < of_engine < units
+    assert sizes["weights"] == gates * (units - of_engine) * 40 // 2
     checked = myoedge.validate(made, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference

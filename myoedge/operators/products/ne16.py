@@ -141,12 +141,12 @@ def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
     return np.ascontiguousarray(halves.transpose(0, 2, 4, 1, 3)).reshape(k, -1)
 
 
-def linear_planes(weight: Array) -> Array:
-    """int8 [K, C] -> uint8 [K, C' / 16 * 16] in the layout of linear jobs: for every bit, lowest
+def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+    """int8 [K, C] -> uint8 [K, C' / 8 * bits] in the layout of linear jobs: for every bit, lowest
     first, bit c % 8 of byte c // 8 of input c; inputs up to whole groups have weights of 0."""
     padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
-    stored = (padded + WEIGHT_OFFSET).astype(np.uint8)
-    planes = stored[:, None] >> np.arange(WEIGHT_BITS, dtype=np.uint8)[:, None] & 1
+    stored = (padded + (1 << (bits - 1))).astype(np.uint8)
+    planes = stored[:, None] >> np.arange(bits, dtype=np.uint8)[:, None] & 1
     return np.packbits(planes, axis=-1, bitorder="little").reshape(len(weight), -1)
 
 
@@ -240,13 +240,11 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
 
 
-def linear_cycles(c: int, k: int) -> float:
+def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
     """Cycles of a linear job of c inputs and k outputs that are sums, up to 256 inputs a tile."""
     rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
     return float(
-        _by_outputs(
-            k, lambda n: rows + tiles * (22 + n * WEIGHT_BITS) + ceil_div(n, SUMS_AT_A_TIME)
-        )
+        _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
     )
 
 
@@ -352,7 +350,9 @@ def wide_rows_on_ne16(
         return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
 
     return _rows(
-        *(step, "me_ne16_linear_s8_s16", {"c": c, "pre": step["pre"]}),
+        *(step, "me_ne16_linear_s8_s16"),
+        {"c": c, "pre": step["pre"], "weight_bits": step.weight_bits},
+        bits=step.weight_bits,
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
         tile=lambda regions: {
             "channels": "@channels",

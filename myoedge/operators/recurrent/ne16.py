@@ -27,14 +27,15 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tiles of `in_tiles`, in L1 alone."""
     on_cores, units = in_tiles(step, engine), step.out[-1]
     gates = step.shapes[0][-1] // units
-    of_engine, cycles = _split(gates, units, engine.cores)
+    bits = step.weight_bits
+    of_engine, cycles = _split(gates, units, engine.cores, bits)
     first = gates * of_engine
     channels = packed_channels(step)
     channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
     arrays = {
         "weights": packed_rows(step["weight"][first:], units - of_engine),
         "channels": channels,
-        "planes": linear_planes(step["weight"][:first]),
+        "planes": linear_planes(step["weight"][:first], bits),
     }
     kept = (operand for operand in on_cores.operands if operand.name not in arrays)
     return replace(
@@ -44,6 +45,7 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={
             **{f"cell.{name}": value for name, value in on_cores.op.items()},
             "engine_units": of_engine,
+            "weight_bits": bits,
             "planes": "@planes",
         },
         scratch=lambda sizes: on_cores.scratch(sizes) + SUM_BYTES * first,
@@ -52,14 +54,14 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _split(gates: int, units: int, cores: int) -> tuple[int, float]:
+def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
     """Units that the engine multiplies h for, so that a step takes fewest cycles; and these."""
     cell = CELL_INSTRUCTIONS[gates]
 
     def cycles(of_engine: int) -> float:
         own, behind = ceil_div(units - of_engine, cores), ceil_div(of_engine, cores)
         products = own * (ceil_div(units, 4) * (1 + 2 * gates) + cell)
-        engine = CONFLICTS * linear_cycles(units, gates * of_engine)
+        engine = CONFLICTS * linear_cycles(units, gates * of_engine, bits)
         on_cores = INSTRUCTION_CYCLES * products
         return max(engine, on_cores) + INSTRUCTION_CYCLES * behind * cell + STEP_CYCLES
 

@@ -83,7 +83,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
         if engine and kernel.accepts(step) and not fits:
             tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
             tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
-            tiled = tiled if engine.accelerator else with_packed_weights(step, tiled, engine)
+            tiled = with_packed_weights(step, tiled, engine)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
