@@ -18,12 +18,12 @@ from tests.conftest import save_exported
 
 
 class Normalised(nn.Module):
-    """Norms of groups, of channels and of rows; shares and their logarithms."""
+    """Norms of groups, channels and rows; a convolution in groups, shares and logarithms."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.groups = nn.Conv1d(4, 8, 3, padding=1), nn.GroupNorm(2, 8)
-        self.next, self.each = nn.Conv1d(8, 8, 3), nn.InstanceNorm1d(8, affine=True)
+        self.next, self.each = nn.Conv1d(8, 8, 3, groups=2), nn.InstanceNorm1d(8, affine=True)
         self.rows = nn.LayerNorm(8)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

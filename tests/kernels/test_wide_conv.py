@@ -60,7 +60,8 @@ def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> C
     row = (w + 3 * (number % 2)) * c  # where the kernel reads columns of wider rows too
     image = draw(rng, h * row, "int16" if wide[0] else "int8")
     x = image.reshape(h, row)[:, : w * c]
-    data = blob(image, wide_weights(step), channels_in_blocks(step))
+    weights = wide_weights(step["weight"].reshape(len(step["weight"]), -1))
+    data = blob(image, weights, channels_in_blocks(step))
     (top, _), (left, _) = sizes.pads
     both = (*sizes.kernel, *sizes.stride, *sizes.dilation)
     numbers = (

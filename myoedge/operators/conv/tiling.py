@@ -21,7 +21,6 @@ from myoedge.operators.products.packing import (
     BLOCK,
     CHANNELS,
     channel_axes,
-    channels_in_blocks,
     packed_channels,
     packed_weights,
     rows_in_blocks,
@@ -55,8 +54,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     groups = step.attrs["groups"]
     depthwise = 1 < groups == step.shapes[0][-1] == step.out[-1]
     if step.weight_type == INT16:
-        tiling = wide_depthwise_in_tiles if depthwise else wide_in_tiles
-        return tiling(step, engine, Spatial.of(step))
+        if depthwise:
+            return wide_depthwise_in_tiles(step, engine, Spatial.of(step))
+        return wide_in_tiles(step, engine, Spatial.of(step, groups))
     if step.element_type == INT16:
         return wide_rows(step, engine)
     if depthwise:
@@ -244,9 +244,9 @@ def _results_together(step: QuantizedNode, conv: Spatial, cores: int) -> int:
 
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
-    """Products of 16 bits."""
+    """Products of 16 bits, group by group."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
-    weights, channels = wide_weights(step), channels_in_blocks(step)
+    weights, channels = _wide_packed(step, conv.groups)
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
     x = replace(conv.read(()), itemsize=1 + wide["x_wide"], row_stride="row_stride")
     y = replace(conv.write(CHANNELS), itemsize=step.element_type.size_bytes)
@@ -257,7 +257,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
         unit_axes=("n", "g"),
         operands=(
             x,
-            *weight_operands(weights, channels, len(channels)),
+            *weight_operands(weights, channels, len(channels) // conv.groups, conv.group),
             *table_operand(step),
             y,
         ),
@@ -271,10 +271,20 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
     )
 
 
-def wide_weights(step: QuantizedNode) -> Array:
-    """int16 weights for every four channels, for every two taps, a word each; zeros up to whole
-    blocks of channels."""
-    rows = rows_in_blocks(step["weight"].reshape(len(step["weight"]), -1))
+def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
+    """Weights and channels as me_conv_s16 reads them, group by group."""
+    weights = np.split(step["weight"].reshape(len(step["weight"]), -1), groups)
+    channels = np.split(packed_channels(step), groups)
+    return (
+        np.concatenate([wide_weights(rows) for rows in weights]),
+        np.concatenate([rows_in_blocks(rows) for rows in channels]),
+    )
+
+
+def wide_weights(weight: Array) -> Array:
+    """int16 weights [K, taps] for every four channels, for every two taps, a word each; zeros up to
+    whole blocks of channels."""
+    rows = rows_in_blocks(weight)
     taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)
     return np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
 
