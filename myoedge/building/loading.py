@@ -18,6 +18,7 @@ from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
 from myoedge.quantization.samples import Given
 from myoedge.system.collector import paused_collector
+from myoedge.targets.chip import Chip
 
 if TYPE_CHECKING:
     import torch
@@ -136,3 +137,14 @@ def _prepared(imported: Graph, stages: ConditioningAndDecoding) -> Graph:
 
 def is_random(calib: Given | None) -> bool:
     return isinstance(calib, str) and calib == samples.RANDOM
+
+
+def on_chip(graph: Graph, chip: Chip | None) -> Graph:
+    """The graph in the form for the chip's accelerators, where it has some."""
+    from myoedge.passes import prepare_for_accelerator
+
+    return prepare_for_accelerator(graph) if has_accelerator(chip) else graph
+
+
+def has_accelerator(chip: Chip | None) -> bool:
+    return chip is not None and any(engine.accelerator for engine in chip.engines)

@@ -27,8 +27,10 @@ from myoedge.building.loading import (
     ConditioningAndDecoding,
     Model,
     check_work,
+    has_accelerator,
     is_random,
     load_model,
+    on_chip,
 )
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
 from myoedge.building.weight_choice import is_chosen, with_weights
@@ -51,6 +53,7 @@ from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.weight_bits import Keeps
+from myoedge.quantization.whole_inputs import with_input_types
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
@@ -176,7 +179,7 @@ def run_quantize(options: Options) -> Quantized:
             choice, bits = with_weights(
                 *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
                 accurate=accurate,
-                planes=_has_accelerator(options.chip) and options.engine != CORES,
+                planes=has_accelerator(options.chip) and options.engine != CORES,
             )
         cores = choice.network
         network = on_engines(cores)
@@ -241,19 +244,11 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     )
     model = load_model(path, factory, calib, stages)
     check_work(model)
-    model = replace(model, graph=_on_chip(options.examine(model.graph), options.chip))
-    return model, choose_samples(model, calib)
-
-
-def _on_chip(graph: Graph, chip: Chip | None) -> Graph:
-    """The graph in the form for the chip's accelerators, where it has some."""
-    from myoedge.passes import prepare_for_accelerator
-
-    return prepare_for_accelerator(graph) if _has_accelerator(chip) else graph
-
-
-def _has_accelerator(chip: Chip | None) -> bool:
-    return chip is not None and any(engine.accelerator for engine in chip.engines)
+    model = replace(model, graph=on_chip(options.examine(model.graph), options.chip))
+    if calib is None or is_random(calib):
+        model = replace(model, graph=with_input_types(model.graph))
+    data = choose_samples(model, calib)
+    return replace(model, graph=with_input_types(model.graph, data.inputs)), data
 
 
 def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:

@@ -28,6 +28,7 @@ from myoedge.operators.qdq import (
     function_digest,
     operator_writers,
 )
+from myoedge.operators.requant_shift.qdq import requantised
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
@@ -89,7 +90,7 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
     write = WRITE[step.node.op]
     constants = CALLS[step.node.op](w, step) if step.node.op in CALLS else None
     if constants is None:
-        y = write(w, step, *(w.reals[x] for x in step.operands))
+        y = requantised(w, step, write(w, step, *(w.reals[x] for x in step.operands)))
     else:
         y = called(w, step, write, constants)
     if has_table(step.node):

@@ -134,6 +134,7 @@ class Graph:
     fake_quantized    tensors whose float values are rounded to the parameters that they carry:
                       the file says so, and ranges and SQNR are of what it says
     formats           integers that the file has for constants
+    whole             inputs of whole numbers in steps of 1, whose element type follows the samples
     """
 
     inputs: tuple[str, ...]
@@ -146,6 +147,7 @@ class Graph:
     quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
     fake_quantized: frozenset[str] = frozenset()
     formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics import integer_functions
 from myoedge.numerics.arrays import Array
 
 Call = tuple[Any, ...]  # (name, parameter, ...)
@@ -158,6 +159,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "trunc": np.trunc,
     "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
     **COMPARISONS,
+    **integer_functions.FUNCTIONS,
 }
 
 
@@ -165,6 +167,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 JUMPS = frozenset(
     (
         *COMPARISONS,
+        *integer_functions.FUNCTIONS,
         "ceil",
         "floor",
         "frac",

@@ -15,6 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
+from myoedge.numerics.stated_requant import given_requant, product_bound
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -84,7 +85,11 @@ def with_requant(
     inputs: QuantizeInputs, factor: float, bound: int, scalars: Mapping[str, int]
 ) -> QuantizedParams:
     """Scalars of an operator with one factor from accumulators, |acc| <= bound, to all outputs."""
-    r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
+    r = given_requant(inputs.attrs, inputs.target.zero_point)
+    if r is None:
+        r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
+    else:
+        bound = max(bound, product_bound(r, bound))
     return QuantizedParams({**scalars, **r.scalars, "acc_bound": bound})
 
 

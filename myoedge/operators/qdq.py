@@ -32,6 +32,7 @@ TYPES = {
     "int32": 6,
     "int64": 7,
     "bool": 9,
+    "float64": 11,
 }  # onnx.proto, TensorProto.DataType
 FUNCTIONS_DOMAIN = "myoedge"
 

@@ -19,6 +19,7 @@ from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
+from myoedge.passes.requants import REQUANTS
 from myoedge.passes.resizing import interpolation
 from myoedge.passes.rotations import rotations_as_windows
 from myoedge.passes.selective import SELECTIVE
@@ -41,6 +42,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("scans", (*FOLD, *SELECTIVE, *SINK)),
     ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
+    ("requants", REQUANTS),
     ("fuse", (*FOLD, *FUSE)),
 )
 
@@ -50,6 +52,8 @@ def prepare(graph: Graph) -> Graph:
     check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
+        if graph.whole and name == "fuse":  # no factor is folded through a requantisation
+            rules = FUSE
         before, graph = graph, apply(rules, graph)
         if name == "fold":
             graph = absorb_input_normalization(graph)

@@ -17,6 +17,8 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, fixed_params
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.interpreter import has_table
+from myoedge.operators.requant_shift.whole import stated_params
+from myoedge.passes.requants import exact_params, sum_limits
 
 ROUND = "fake_quantize"
 
@@ -26,7 +28,8 @@ def carry(graph: Graph) -> Graph:
 
     Returns the graph itself where it has none.
     """
-    if not graph.formats and not any(node.op == ROUND for node in graph.nodes):
+    is_stated = graph.formats or graph.whole
+    if not is_stated and not any(node.op == ROUND for node in graph.nodes):
         return graph
     graph = _tables_of_16_bits_apart(graph)
     made = _Carrying(graph)
@@ -123,11 +126,27 @@ class _Carrying:
         op = OPS[node.op]
         node = self._joined(node) if op.same_scale else self._fed(node)
         self._append(node)
-        fixed = op.fixed_params or (
-            self._stored(node.inputs[1]) if node.op == "embedding" else None
-        )
+        self._state_whole(node)
+        fixed = self._stored(node.inputs[1]) if node.op == "embedding" else None
         if fixed is not None:
             self._state(node.name, fixed)
+
+    def _state_whole(self, node: Node) -> None:
+        """Parameters that requantisations of the file give results, and values before tables."""
+        found = dict(stated_params(node))
+        if self.graph.whole and node.name not in found:
+            params = exact_params(node, self._limits)
+            found |= {} if params is None else {node.name: params}
+        for name, params in found.items():
+            self._state(name, params)
+
+    def _limits(self, name: str) -> tuple[int, int] | None:
+        """Limits of a tensor's whole numbers; None where they are not known."""
+        params, node = self.of(name), self.made_by.get(name)
+        if params is None or params.scale != 1.0:
+            return None
+        sums = None if node is None else sum_limits(node, self._limits)
+        return sums or (params.low - params.zero_point, params.high - params.zero_point)
 
     def _append(self, node: Node) -> None:
         self.nodes.append(node)
@@ -165,11 +184,14 @@ class _Carrying:
         inputs, data = list(node.inputs), [*self._floats(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
+        if self.graph.whole and len(has) > 1:
+            has.discard(None)  # inputs of whole numbers take what they are joined with
         wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
         if wanted is not None and wanted.element_type == INT16 and not self._reads_int16(node):
             wanted = None
         for i, params in found.items():
-            is_free = params is None and (wanted is None or self._takes(inputs[i], wanted))
+            takes = wanted is None or self.graph.whole or self._takes(inputs[i], wanted)
+            is_free = params is None and takes
             if not is_free and params != wanted:
                 inputs[i] = self._copy(inputs[i], node, wanted)
         for i in data:

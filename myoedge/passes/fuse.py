@@ -10,8 +10,10 @@ from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
+from myoedge.operators.elementwise.definition import is_wide_sum
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.requant_shift.whole import requant_call
 
 
 @rewrites("table")
@@ -42,7 +44,7 @@ def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
     left, right = first[x], second[x]
     if node.op == "sub":
         right = (*right, ("affine", -1.0, 0.0))
-    chain = ((TWO[node.op], left, right),)
+    chain = ((TWO[node.op], left, right), *requant_call(node.attrs))
     if _calls(chain) > MOST_CALLS:
         return None
     return GraphBuilder(graph, node).last("table", x, chain=chain)
@@ -69,6 +71,8 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     """An activation is fused into the operator before it that requantises, as limits or a table."""
     producer = made_by(graph, node.inputs[0], reader=node)
     if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
+        return None
+    if producer.op in ("add", "sub") and is_wide_sum(producer.attrs):
         return None
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     change = GraphBuilder(graph, node).last(

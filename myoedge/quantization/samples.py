@@ -308,6 +308,7 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
     params, border = graph.quant_params[name], graph.borders.get(name)
     low, high = ((q - params.zero_point) * params.scale for q in (params.low, params.high))
     inside = low + shares * (high - low)
+    inside = np.rint(inside) if name in graph.whole else inside
     return (inside if border is None else border.undo(inside)).astype(np.float32)
 
 

@@ -20,11 +20,13 @@ from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.numerics.pointwise import bounds
 from myoedge.numerics.quant_params import QuantParams, quantize, range_params, symmetric_params
+from myoedge.numerics.stated_requant import ATTRIBUTE, StatedRequant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, at_border, has_table
+from myoedge.operators.requant_shift.whole import stated_params
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.formats import (
     fills,
@@ -172,7 +174,7 @@ def choose_params(
     always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
     always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
     int16 |= residual_streams(graph)
-    fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes}
+    fixed = dict(pair for node in graph.nodes for pair in stated_params(node))
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
         wide = int16.issuperset({*names}.difference(padding))
@@ -261,6 +263,9 @@ def quantize_node(
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:
     """Saturation of requantised values: the element type's limits, or those of a fused clamp."""
     low, high = bounds(node.attrs.get("act", ())) or (-math.inf, math.inf)
+    stated = StatedRequant.of(node.attrs)
+    if stated is not None:
+        low, high = (min(max(end, stated.low), stated.high) for end in (low, high))
     return (
         target.low if math.isinf(low) and low < 0 else int(quantize(low, target)),
         target.high if math.isinf(high) and high > 0 else int(quantize(high, target)),
@@ -305,7 +310,7 @@ def _shared_scales(q: QuantGraph) -> Iterator[str]:
 def _integers(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         for key, array in step.integers.arrays.items():
-            if key in RANGES:
+            if key in RANGES and (key != "mult" or ATTRIBUTE not in step.attrs):  # a file's: any
                 low, high = RANGES[key].get(ElementType.of(array.dtype), (0, -1))
                 if not array.size or int(array.min()) < low or high < int(array.max()):
                     yield step.node.name

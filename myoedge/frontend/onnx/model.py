@@ -46,6 +46,7 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
+from myoedge.frontend.onnx.whole_numbers import is_of_whole_numbers, whole_format
 from myoedge.frontend.operator_table import (
     CONTRIBUTED,
     ONNX_IMPORT,
@@ -85,6 +86,7 @@ def load_onnx(path: Path) -> Imported:
     """
     model, notes = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
+    state.whole = is_of_whole_numbers(model)
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
@@ -289,6 +291,8 @@ def _stored(state: Importing, name: str, value: Array) -> str:
     small = as_floats(value)
     refuse_no_mask(name, [small])
     made = state.builder.constant(small)
+    if state.whole and (stated := whole_format(small)) is not None:
+        state.builder.formats[made] = stated
     if name in state.formats:
         state.builder.formats[made] = state.formats[name]
     return made
@@ -335,4 +339,6 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
     ports = port_names(names)
     for name, port in zip(names, ports, strict=True):
         note_name(state, "output", name, port)
-    return state.builder.build([state.names[name] for name in names], ports)
+    built = state.builder.build([state.names[name] for name in names], ports)
+    floats = (name for name in built.inputs if built.tensors[name].dtype == "float32")
+    return replace(built, whole=frozenset(floats)) if state.whole else built

@@ -257,7 +257,7 @@ def channel_numbers(step: QuantizedNode) -> list[Array]:
 def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A factor and an offset for every channel: cut around and within the channels."""
     wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
-    is_wide, numbers = any(wide.values()), channel_numbers(step)
+    is_wide, numbers = "x_wide" in step.integers.scalars, channel_numbers(step)
     most = 32768 if is_wide else 128
     x_zero = step.integers.scalars.get("x_zero", most)  # from here on one factor for all channels
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])

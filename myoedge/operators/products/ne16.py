@@ -16,6 +16,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import (
     OUT,
@@ -100,6 +101,10 @@ def _multipliers(step: QuantizedNode) -> BrokenRule | None:
     largest = bound * mult + np.abs(step["offset"].astype(np.int64))
     live = row_sums(np.abs(weight.astype(np.int64))) > 0
     bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
+    if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
+        has = f"{mult.min()} to {mult.max()}"
+        return BrokenRule("multipliers of 16 bits without a sign", has, "other multipliers")
+    bits = MULTIPLIER_BITS if ATTRIBUTE in step.attrs else bits  # those of a file are exact
     if step["pre"] == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
         return None
     needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Norms of whole numbers over the last axis, as Deeploy's iLayerNorm and iRMSNorm."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import (
+    beside_last,
+    last_axis_kept,
+    like_first,
+    same_shape,
+    stored_bound,
+)
+from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
+from myoedge.targets.chip import Engine
+
+REACH = 255  # largest |x| and |x - mean|
+
+
+def toward_zero(a: Array, b: Array | int) -> Array:
+    """a / b as C divides, b above 0."""
+    return np.asarray(np.sign(a) * (np.abs(a) // b))
+
+
+def deviation(centred: Array) -> Array:
+    """floor(sqrt(mean square + 1)) of rows [..., n], the mean rounded down."""
+    square = np.square(centred).sum(axis=-1, keepdims=True) // centred.shape[-1] + 1
+    return np.asarray(np.floor(np.sqrt(square.astype(np.float64))), np.int64)
+
+
+def layer_norm(x: Array, gain: Array, offset: Array, shift: int) -> Array:
+    """x int64 [..., n] -> the lower 8 bits of ((x - mean) gain / deviation + offset) >> shift."""
+    centred = x - toward_zero(x.sum(axis=-1, keepdims=True), x.shape[-1])
+    y = (toward_zero(centred * gain, deviation(centred)) + offset) >> shift
+    return ((y + 128) & 255) - 128
+
+
+def rms_norm(x: Array, gain: Array, offset: Array, shift: int) -> Array:
+    """x int64 [..., n] -> (x * gain) / deviation >> shift, saturated."""
+    return np.asarray(np.clip(toward_zero(x * gain, deviation(x)) >> shift, -128, 127))
+
+
+def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
+    rows, g, b = (np.rint(v.astype(np.float64)).astype(np.int64) for v in (x, gain, offset))
+    return (layer_norm if attrs["centred"] else rms_norm)(rows, g, b, attrs["shift"]).astype(
+        x.dtype
+    )
+
+
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    gain, offset = (np.rint(inputs.constant(i)).astype(np.int64) for i in (1, 2))
+    product = int((REACH * np.abs(gain) + np.abs(offset)).max())
+    bound = max(product, REACH**2 * inputs.shapes[0][-1])
+    arrays = {"gain": gain.astype(np.int32), "offset": offset.astype(np.int32)}
+    return QuantizedParams({"x_zero": inputs.params(0).zero_point, "acc_bound": bound}, arrays)
+
+
+def integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 [..., C] -> int8."""
+    norm = layer_norm if step.attrs["centred"] else rms_norm
+    gain, offset = (step[name].astype(np.int64) for name in ("gain", "offset"))
+    y = norm(x.astype(np.int64) - step["x_zero"], gain, offset, step.attrs["shift"])
+    return y.astype(np.int8)
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut between rows."""
+    rows, length = math.prod(step.out[:-1]), step.out[-1]
+    row: tuple[Dim, ...] = ((("row", 1),), ())
+    return TiledKernel(
+        function="me_whole_norm_s8",
+        axes={"row": rows},
+        split=("row",),
+        operands=(
+            Operand("x", 0, (rows, length), row),
+            Operand.whole("pairs", np.stack([step["gain"], step["offset"]], axis=1)),
+            Operand("y", OUT, (rows, length), row),
+        ),
+        op={
+            "length": length,
+            "centred": int(step.attrs["centred"]),
+            "x_zero": step["x_zero"],
+            "shift": step.attrs["shift"],
+            "pairs": "@pairs",
+        },
+        tile=lambda regions: {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]},
+        work=lambda sizes: -(-sizes["row"] // engine.cores) * (length + 6),
+    )
+
+
+WHOLE_NORM = register(
+    OpDef(
+        name="whole_norm",
+        doc="layer norm or RMS norm of whole numbers over the last axis, with divisions",
+        shape=same_shape,
+        nest=like_first,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        kernels=on_cluster(in_tiles),
+        weights=(1, 2),
+        fixed_params=QuantParams(1.0, 0),
+        permute_rule=last_axis_kept,
+        streaming_rule=beside_last,
+    )
+)

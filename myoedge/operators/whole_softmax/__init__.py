@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax of networks of whole numbers: exponentials by a polynomial, or by powers of two."""

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs of networks of whole numbers: their element types follow the samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.stated_requant import whole_params
+from myoedge.operators.base import OPS
+from myoedge.quantization.calibrate import Samples
+
+
+def with_input_types(graph: Graph, samples: Samples | None = None) -> Graph:
+    """The graph, its inputs of whole numbers int8, uint8 or int16: the first that holds all
+    samples; int8 without samples.
+
+    Errors: E249 for samples of fractions, or of more than 16 bits.
+    """
+    untyped = graph.whole - graph.quant_params.keys()
+    if not untyped:
+        return graph
+    given = {} if samples is None else samples
+    limits = {name: _limits(name, given[name]) for name in untyped if name in given}
+    usual = (INT8.low, INT8.high)
+    params = {name: whole_params(*limits.get(name, usual)) for name in sorted(untyped)}
+    for node in graph.nodes:  # what only moves an input's numbers has its parameters too
+        of = params.get(node.inputs[0]) if OPS[node.op].same_scale else None
+        if of is not None and node.name not in graph.quant_params:
+            params[node.name] = of
+    return replace(
+        graph,
+        quant_params={**graph.quant_params, **params},
+        fake_quantized=graph.fake_quantized | untyped,
+    )
+
+
+def _limits(name: str, values: Array) -> tuple[int, int]:
+    low, high = float(values.min()), float(values.max())
+    wrong = values[values != np.rint(values)]
+    if wrong.size or low < INT16.low or high > INT16.high:
+        number = float(wrong.reshape(-1)[0]) if wrong.size else (low if low < INT16.low else high)
+        raise MyoedgeError(
+            "E249",
+            f"samples of {name} are not the integers that the network reads",
+            {"needs": f"whole numbers from {INT16.low:,} to {INT16.high:,}", "has": f"{number:g}"},
+            [f"quantise the samples as in training: np.rint({name} / scale)"],
+        )
+    return int(low), int(high)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of whole numbers: the same integers as by Python's, operator by operator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.interpreter import run_integer
+from myoedge.quantization.scales import QuantGraph
+from tests.onnx_models import node, saved
+from tests.whole_networks import attributes, block, convolutions, exact, of_floats, requantised
+
+
+def integers(network: QuantGraph, x: Any) -> Any:
+    """Results in whole numbers for one sample."""
+    (name,) = network.graph.inputs
+    given = {name: network.input_integers(name, np.asarray(x, np.float32))}
+    (y,) = network.graph.outputs
+    made = run_integer(network.steps, network.constants, given)[y].astype(int)
+    return made - network.params[y].zero_point
+
+
+@pytest.mark.parametrize(
+    ("draw", "low", "high"), [(convolutions, 0, 256), (convolutions, -128, 128), (block, -128, 128)]
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_the_same_integers(draw: Any, low: int, high: int, seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    made, _, meaning = draw(rng)
+    shape = [d.dim_value for d in made.graph.input[0].type.tensor_type.shape.dim]
+    samples = rng.integers(low, high, (4, *shape))
+    samples.reshape(-1)[:2] = low, high - 1
+    found = myoedge.quantize(saved(made, tmp_path), calib={"x": samples.astype(np.float32)})
+    assert found.fidelity.worst_db == np.inf
+    results = [integers(found.network, x) for x in samples]
+    assert all(
+        np.array_equal(y.reshape(-1), meaning(exact(x[0])).reshape(-1))
+        for y, x in zip(results, samples, strict=True)
+    )
+    assert np.ptp(results) > 40
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "params"),
+    [
+        (-128, 127, QuantParams(1.0, 0)),
+        (0, 127, QuantParams(1.0, 0)),
+        (0, 128, QuantParams(1.0, -128)),
+    ],
+)
+def test_an_inputs_type_follows_the_samples(
+    low: int, high: int, params: QuantParams, tmp_path: Path
+) -> None:
+    made, _, _ = convolutions(np.random.default_rng(0))
+    samples = np.full((2, 1, 3, 4, 4), low, np.float32)
+    samples[0, 0, 0, 0, 0] = high
+    network = myoedge.quantize(saved(made, tmp_path), calib={"x": samples}).network
+    assert network.params["x"] == params
+
+
+def test_samples_may_be_left_out(tmp_path: Path) -> None:
+    made, _, meaning = convolutions(np.random.default_rng(0))
+    network = myoedge.quantize(saved(made, tmp_path)).network
+    x = np.random.default_rng(1).integers(-128, 128, (1, 3, 4, 4))
+    assert network.params["x"] == QuantParams(1.0, 0)
+    assert np.array_equal(integers(network, x)[0], meaning(exact(x[0])))
+
+
+def test_an_input_of_16_bits(tmp_path: Path) -> None:
+    c = {"m": [504.0], "a": [-40_000.0]}
+    made = of_floats([node("RequantShift", "x m a", "y", **attributes())], (1, 64), c)
+    x = np.random.default_rng(0).integers(-16384, 16384, (2, 1, 64))
+    network = myoedge.quantize(saved(made, tmp_path), calib={"x": x.astype(np.float32)}).network
+    assert np.array_equal(integers(network, x[0]), requantised(exact(x[0]), 504, -40_000))
+
+
+@pytest.mark.parametrize("value", [0.5, 40_000.0])
+def test_samples_that_are_no_integers_are_refused(value: float, tmp_path: Path) -> None:
+    made, _, _ = convolutions(np.random.default_rng(0))
+    samples = np.full((2, 1, 3, 4, 4), value, np.float32)
+    with pytest.raises(MyoedgeError, match="E249"):
+        myoedge.quantize(saved(made, tmp_path), calib={"x": samples})
+
+
+REFUSED = {
+    "results of 32 bits": (
+        [node("MatMul", "x w", "y0"), node("iGELU", "y0", "y", b=-4, one=9)],
+        {},
+    ),
+    "a divisor": (
+        [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes(div=1000))],
+        {},
+    ),
+    "levels": (
+        [
+            node("MatMul", "x w", "y0"),
+            node("RequantShift", "y0 m a", "y", **attributes(levels=512)),
+        ],
+        {},
+    ),
+    "a fraction": (
+        [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())],
+        {"m": [0.5]},
+    ),
+    "multipliers of a row": (
+        [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())],
+        {"m": np.ones((3, 1)), "a": np.ones((3, 1))},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_has_no_integers_here_is_refused(case: str, tmp_path: Path) -> None:
+    nodes, constants = REFUSED[case]
+    c = {"w": np.ones((4, 4)), "m": [1.0], "a": [0.0], **constants}
+    with pytest.raises(MyoedgeError, match="E111"):
+        myoedge.quantize(saved(of_floats(nodes, (3, 4), c), tmp_path))
+
+
+def test_products_beyond_32_bits_are_refused(tmp_path: Path) -> None:
+    c = {"w": np.full((4, 4), 127), "m": [50_001.0], "a": [0.0]}
+    nodes = [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())]
+    with pytest.raises(MyoedgeError, match="E117"):
+        myoedge.quantize(saved(of_floats(nodes, (3, 4), c), tmp_path))
