@@ -25,4 +25,19 @@ typedef struct {
 /* Magnitude of n pairs of int8, y int8 or int16. */
 void me_magnitude_s8(const me_magnitude_s8_params *op, const me_magnitude_s8_tile *tile);
 
+/* Operands of which at least one is int16: a_wide, b_wide. (x - x_zero) * x_mult / 2^14, rounded, are of one step and
+ * at most 2^15; the root of the sum of their squares is in quarters of a step. */
+typedef struct {
+    int32_t a_zero, b_zero, a_mult, b_mult, a_wide, b_wide, mult, offset, shift, y_wide;
+    me_scale scale;
+} me_magnitude_s16_params;
+
+typedef struct {
+    const void *a, *b;
+    void *y;
+    int32_t n;
+} me_magnitude_s16_tile;
+
+void me_magnitude_s16(const me_magnitude_s16_params *op, const me_magnitude_s16_tile *tile);
+
 #endif

@@ -37,6 +37,7 @@ TRIAL_MACS = 500_000_000  # of all samples, where more than the least are run
 LEAST_GAIN_DB = 0.5  # of a remedy that misses the aim: less may be another choice of samples
 CHEAP_SHARE = 0.01  # of the network's cycles
 TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
+UNLIMITED_TRIALS_MAX = 6  # the same where 16 bits may cost any cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,7 @@ def _trials(
     spent. Outputs among them have 8 bits again where that is better: what is beyond their range was
     saturated then."""
     candidates = search.candidates
-    for _ in range(TRIALS_MAX):
+    for _ in range(TRIALS_MAX if math.isfinite(most_cycles) else UNLIMITED_TRIALS_MAX):
         chosen = tried.chosen or tuple(first)
         left = [candidate for candidate in candidates if candidate not in chosen]
         rest_cycles = most_cycles - tried.more_cycles

@@ -198,6 +198,16 @@ def test_close_on_the_cores(name: str) -> None:
     assert below(LEAST[name], found) == set(), found
 
 
+@pytest.mark.slow
+def test_accurate_keeps_30_db_of_the_voice_detector() -> None:
+    """Its transform, magnitudes and LSTM have 16 bits."""
+    name = "silero_vad_v6_16k"
+    given = {"calib": calibration(name), "holdout": 0.0, "accurate": True}
+    found = myoedge.quantize(MODELS / f"{name}.onnx", **given)
+    assert found.fidelity is not None
+    assert found.fidelity.worst_db > 33.0
+
+
 @pytest.mark.parametrize("name", LEAST_WITH_MIN_MAX)
 def test_close_with_min_max(name: str) -> None:
     """Whichever observer the build chooses, this one keeps what it always kept."""

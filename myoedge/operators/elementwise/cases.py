@@ -104,6 +104,7 @@ def magnitude(d: Draw) -> DrawnUse:
     """Operands of one scale and zero point, or of two of each."""
     x, common = d.shape(0, 4), d.common(2, act=True)
     common["spans"] = d.pick([common["spans"], common["spans"][:1] * 2])
+    common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
     text = "torch.hypot(x0, x1)"
     return DrawnUse("magnitude", {}, (x, x), text, slack=magnitude_slack, **common)
 
@@ -113,6 +114,8 @@ def magnitude_slack(case: Any) -> float:
     it leaves out is still below half a step of 16 bits times the other's range."""
     a, b = (case.params(name) for name in case.names)
     most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
+    if case.wide:  # both rounded to 2^15 steps, a root rounded down to a step or a quarter
+        return float(2.0 * most / 2**15 / case.target.scale)
     rounding = 2.0 * most / 65536
     lost = math.sqrt(255**2 / 2) * most / 65536
     return float((rounding + lost) / case.target.scale)

@@ -43,6 +43,8 @@ from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
 ROOT_MAX = 2**16 - 1  # of a magnitude
+WIDE_ROOT_MAX = 4 * 46341  # of operands of 16 bits: of 2^31, in quarters
+COMMON_BITS = 14  # below the point of factors that bring both operands to one step
 
 
 def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
@@ -270,8 +272,11 @@ def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 
 def magnitude_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """a_mult and b_mult are as large as 32 bits have room for the sum of squares."""
+    """a_mult and b_mult are as large as 32 bits have room for the sum of squares; of operands of 16
+    bits they bring both to one step."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
+    if INT16 in (a.element_type, b.element_type):
+        return _wide_magnitude(inputs, a, b)
     most = sum((p.reach * p.scale) ** 2 for p in (a, b))
     unit = (2.0**32 - 2.0**18) / most
     a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
@@ -280,9 +285,35 @@ def magnitude_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return with_requant(inputs, 1 / (math.sqrt(unit) * y.scale), ROOT_MAX, {**zeros, **mults})
 
 
+def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> QuantizedParams:
+    """Both operands in steps of which the larger range has 2^15; roots are in quarters of them."""
+    unit = max(p.reach * p.scale for p in (a, b)) / 2**15
+    numbers: dict[str, int] = {}
+    for name, p in (("a", a), ("b", b)):
+        numbers |= {
+            f"{name}_mult": round(p.scale / unit * (1 << COMMON_BITS)),
+            f"{name}_zero": p.zero_point,
+            f"{name}_wide": int(p.element_type == INT16),
+        }
+    return with_requant(inputs, unit / 4 / inputs.target.scale, WIDE_ROOT_MAX, numbers)
+
+
+def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
+    """Root of a sum of squares of operands of 16 bits, in quarters of their common steps."""
+    power = np.zeros(np.shape(a), np.int64)
+    for name, x in (("a", a), ("b", b)):
+        centred = (x.astype(np.int64) - step[f"{name}_zero"]) * step[f"{name}_mult"]
+        power += ((centred + (1 << COMMON_BITS >> 1)) >> COMMON_BITS) ** 2
+    up = np.where(power < 1 << 28, 4, 0)
+    root = np.floor(np.sqrt((power << up).astype(np.float64))).astype(np.int64)  # as below
+    return np.asarray(root << (2 - up // 2))
+
+
 def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8 of one shape -> int8 or int16: the root of a sum of squares in uint32, rounded
-    down."""
+    """a, b int8 or int16 of one shape -> int8 or int16: the root of a sum of squares in uint32,
+    rounded down."""
+    if "a_wide" in step.integers.scalars:
+        return step.requantize(_wide_root(step, a, b))
     squares = [
         (x.astype(np.int64) - step[f"{name}_zero"]) ** 2 * step[f"{name}_mult"]
         for name, x in (("a", a), ("b", b))
@@ -301,6 +332,7 @@ MAGNITUDE = register(
         integer=magnitude_integer,
         quantize=magnitude_quantize,
         kernels=on_cluster(flat.magnitude),
+        accepts_int16=always,
         emits_int16=not_activated,
         broadcast_inputs={},
     )

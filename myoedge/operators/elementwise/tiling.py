@@ -229,11 +229,16 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Roots of sums of two squares, of all elements."""
     n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
-    reads = tuple(Operand(name, i, (n,), (index,)) for i, name in enumerate("ab"))
+    flags = {name: step.integers.scalars.get(name, 0) for name in ("a_wide", "b_wide")}
+    is_wide = "a_wide" in step.integers.scalars
+    reads = tuple(
+        Operand(name, i, (n,), (index,), itemsize=1 + flags[f"{name}_wide"])
+        for i, name in enumerate("ab")
+    )
     numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
-    op = {name: step[name] for name in numbers}
+    op = {**(flags if is_wide else {}), **{name: step[name] for name in numbers}}
     return TiledKernel(
-        function="me_magnitude_s8",
+        function="me_magnitude_s16" if is_wide else "me_magnitude_s8",
         axes=axes,
         split=("i0",),
         operands=(

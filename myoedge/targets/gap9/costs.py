@@ -73,6 +73,7 @@ KERNELS = {
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_affine_s16": KernelCost(22.0, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
+    "me_magnitude_s16": KernelCost(165, 255, 400),
     # a word that is copied
     "me_gather_s8": KernelCost(2.0, 250, 300),
     "me_take_s8": KernelCost(2.5, 250, 300),
