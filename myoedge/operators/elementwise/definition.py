@@ -13,6 +13,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.numerics.stated_requant import StatedRequant, given_requant
 from myoedge.operators.base import (
