@@ -55,8 +55,9 @@ wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --wheel
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "installing into $(VENV): torch and what else a build needs, about a minute"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch]"
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable ".[torch]"
 	touch $@
 
 $(DEV_STAMP): $(STAMP)

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+# before torch is imported: its threads sleep while they wait, and leave the processors to others
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -46,6 +52,14 @@ class Comparison:
     accuracy_float: float
     accuracy_int8: float
     agreement: float
+
+
+@contextmanager
+def timed(step: str) -> Iterator[None]:
+    """Prints how long a step took."""
+    start = time.monotonic()
+    yield
+    console.print(f"[dim]{step} took {time.monotonic() - start:.0f} s", highlight=False)
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -135,7 +149,8 @@ def run(*arguments: str | Path) -> None:
     """One myoedge command, shown before it runs; ends the demo with its exit code if it fails."""
     words = [str(argument) for argument in arguments]
     console.print(f"\n[bold]$ myoedge {' '.join(words)}", highlight=False, soft_wrap=True)
-    done = subprocess.run([sys.executable, "-m", "myoedge", *words], check=False)
+    with timed(f"myoedge {words[0]}"):
+        done = subprocess.run([sys.executable, "-m", "myoedge", *words], check=False)
     if done.returncode:
         sys.exit(done.returncode)
 
@@ -194,7 +209,8 @@ def show_rotation(before: Comparison, after: Comparison) -> None:
 
 def trained(folder: Path, seed: int = SEED) -> torch.nn.Module:
     """Chapter one without the build: trained on repetitions 0 and 1, exported into the folder."""
-    model = train(data(TRAIN_REPS, hop=1), seed=seed)
+    with timed("training"):
+        model = train(data(TRAIN_REPS, hop=1), seed=seed)
     export(model, folder, calib=data(TRAIN_REPS, hop=4 * LENGTH), test=data(TEST_REPS))
     return model
 
@@ -202,7 +218,8 @@ def trained(folder: Path, seed: int = SEED) -> torch.nn.Module:
 def fine_tuned(model: torch.nn.Module, folder: Path, seed: int = SEED) -> torch.nn.Module:
     """Chapter two without the build: learns the rotation from the first half of repetition 3."""
     few = data(ROTATED_REPS, hop=1, part=FIRST_HALF)
-    model = train(few, steps=200, seed=seed, start=model)
+    with timed("fine-tuning"):
+        model = train(few, steps=200, seed=seed, start=model)
     export(model, folder, calib=few, test=data(ROTATED_REPS, part=SECOND_HALF))
     return model
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# before torch is imported: its threads sleep while they wait, and leave the processors to others
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from numpy.typing import NDArray
 from torchao.quantization.pt2e import move_exported_model_to_eval, move_exported_model_to_train

@@ -12,10 +12,14 @@ seconds, on two repetitions of five gestures; a third one is streamed.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+# before torch is imported: its threads sleep while they wait, and leave the processors to others
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn

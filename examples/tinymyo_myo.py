@@ -8,12 +8,16 @@ rotated, so that the first two are trained on and the third is the test.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+# before torch is imported: its threads sleep while they wait, and leave the processors to others
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from numpy.typing import NDArray
 

@@ -10,12 +10,16 @@ are the test. So its error rates say nothing of typing; what int8 costs the netw
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+# before torch is imported: its threads sleep while they wait, and leave the processors to others
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
