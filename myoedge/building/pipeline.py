@@ -35,8 +35,8 @@ from myoedge.building.loading import (
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import MyoedgeError, Notice, raised
-from myoedge.frontend.detect import sniff
-from myoedge.frontend.refusals import EXPORT_LINES
+from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
@@ -263,7 +263,10 @@ def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
 
 
 def _model_path(options: Options, settings: Config, base: Path) -> Path:
-    chosen = options.model if options.model is not None else _relative(base, settings.model.path)
+    configured = _relative(base, settings.model.path)
+    if options.model is None and configured and sniff(Path(configured)) is Kind.MISSING:
+        raise missing(Path(configured), f"[model] path of {options.config or configuration.FILE}")
+    chosen = options.model if options.model is not None else configured
     if chosen is None:
         tries = [
             "myoedge build model.pt2 --calib calib.npz",

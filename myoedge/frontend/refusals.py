@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,7 +51,7 @@ def check_file(path: Path) -> None:
 def refuse(kind: Kind, path: Path) -> NoReturn:
     """Raise what a person needs to hear about a file that cannot be built as it is."""
     if kind is Kind.MISSING:
-        raise MyoedgeError("E101", f"{path} does not exist", {"looked in": path.absolute().parent})
+        raise missing(path)
     if kind is Kind.FOLDER:
         raise MyoedgeError("E102", f"{path} is a folder", {"needs": "one model file"})
     if kind is Kind.EMPTY:
@@ -62,6 +63,17 @@ def refuse(kind: Kind, path: Path) -> NoReturn:
         tries = (command("build", path, *WITH_FACTORY), EXPORT_LINES)
         raise MyoedgeError("E106", f"{path} is {kind}", facts, tries)
     raise wrong_format(path, describe(kind, path), _hint(kind, path))
+
+
+def missing(path: Path, named_by: str = "") -> MyoedgeError:
+    """E101 with files of nearly this name; named_by: the configuration with the path, if any."""
+    folder = path.absolute().parent
+    looked_in = f"{folder}{'' if folder.is_dir() else ', which does not exist either'}"
+    facts = {"looked in": looked_in} | ({"named by": named_by} if named_by else {})
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else []
+    near = [path.with_name(name) for name in get_close_matches(path.name, names, 3)]
+    tries = [command("build", found, "--calib", "calib.npz") for found in near]
+    return MyoedgeError("E101", f"{path} does not exist", facts, tries)
 
 
 def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:

@@ -248,6 +248,15 @@ def test_does_not_fit(run: Run, tmp_path: Path) -> None:
     refused(ran, 3, "E302", "needs", "4,096 B", "inputs and outputs", "linear")
 
 
+def test_a_missing_model_names_what_is_near(run: Run, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "gestures.pt2").write_bytes((small / "model.pt2").read_bytes())
+    refused(run("inspect", "gesture.pt2"), 1, "E101", "myoedge build gestures.pt2")
+    refused(run("build", "nowhere/m.pt2"), 1, "E101", "which does not exist either")
+    (tmp_path / "myoedge.toml").write_text('[model]\npath = "gestured.pt2"\n')
+    refused(run("build"), 1, "E101", "[model] path of myoedge.toml", "myoedge build gestures.pt2")
+    assert run("inspect", "gestures.pt2").code == 0
+
+
 def test_wrong_words(run: Run, small: Path) -> None:
     model = small / "model.pt2"
     refused(run("build", model, "--target", "gap8"), 2, "E201", "gap9")
