@@ -73,11 +73,16 @@ def train(labelled: Labelled, epochs: int, seed: int = 0) -> torch.nn.Module:
     return model.eval()
 
 
-def build(model: torch.nn.Module, calib: Floats, folder: Path) -> myoedge.Build:
+def build(
+    model: torch.nn.Module, calib: Floats, folder: Path, weight_bits: int = 8
+) -> myoedge.Build:
     """The network for GAP9, verified on host and simulated chip."""
-    archive = folder / "tinymyo.pt2"
+    archive, config = folder / "tinymyo.pt2", folder / "myoedge.toml"
     torch.export.save(torch.export.export(model, (torch.zeros(1, 8, LENGTH),)), archive)
-    made = myoedge.build(archive, target="gap9", calib=calib, output=folder / "tinymyo")
+    config.write_text(f'[quant]\n"*" = {{ weights = {weight_bits} }}\n')
+    made = myoedge.build(
+        archive, target="gap9", calib=calib, config=config, output=folder / "tinymyo"
+    )
     assert myoedge.validate(made, on=("host", "simulator")).difference is None
     return made
 
@@ -98,11 +103,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--hop", type=int, default=10, help="samples between training windows")
+    parser.add_argument("--weights", type=int, default=8, help="bits of weights, 2 to 8")
     options = parser.parse_args()
     training = data(TRAIN_REPS, options.hop)
     model = train(training, options.epochs)
     with tempfile.TemporaryDirectory() as folder:
-        made = build(model, training[0][::8], Path(folder))
+        made = build(model, training[0][::8], Path(folder), options.weights)
         found = compare(model, made, data(TEST_REPS, 2))
         myoedge.simulate(made)
         cycles = made.report["cycles"]["total"]
