@@ -108,6 +108,23 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     return [group for group in groups if all(x in filled or _may_be_int16(graph, x) for x in group)]
 
 
+def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
+    """Tensors that a file rounds for one reader alone, with those that share their parameters: the
+    8 bits of that rounding are taken from 16, where producers and readers have them. No outputs.
+
+    names   of all tensors with parameters
+    """
+    copied = {
+        node.inputs[0]
+        for node in graph.nodes
+        if node.op == "table" and node.name in graph.fake_quantized
+    }
+    copied -= graph.quant_params.keys()
+    groups = int16_groups(graph, names) if copied else []
+    apart = (g for g in groups if not copied.isdisjoint(g) and not {*graph.outputs} & {*g})
+    return frozenset(name for group in apart for name in group)
+
+
 def fills(graph: Graph) -> dict[str, float]:
     """Values that pads put around, by the name of their parameters."""
     return {f"{n.name}.fill": n.attrs["value"] for n in graph.nodes if n.op == "pad"}

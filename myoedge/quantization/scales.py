@@ -33,6 +33,7 @@ from myoedge.quantization.formats import (
     integer_tensors,
     operand_names,
     residual_streams,
+    rounded_apart,
     shared_scale_groups,
     with_tables_apart,
 )
@@ -173,7 +174,7 @@ def choose_params(
     # samples of a converter: inputs that an operator reads with 16 bits always; sums of 16 bits
     always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
     always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
-    int16 |= residual_streams(graph)
+    int16 |= residual_streams(graph) | rounded_apart(graph, spans)
     fixed = dict(pair for node in graph.nodes for pair in stated_params(node))
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):

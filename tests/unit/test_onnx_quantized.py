@@ -551,6 +551,27 @@ def test_a_rounding_is_seen_by_its_own_reader_alone(
     assert max(np.abs(o[1]).max() for o in theirs) > 3
 
 
+def test_a_rounding_beside_a_reader_of_floats_is_of_16_bits(tmp_path: Path) -> None:
+    """Of 8 bits a step would be several of the rounding's."""
+    nodes = [
+        node("QuantizeLinear", "a s z", "aq"),
+        node("DequantizeLinear", "aq s z", "a0"),
+        node("DequantizeLinear", "w ws", "wf"),
+        node("MatMul", "a0 wf", "r"),
+        node("QuantizeLinear", "r narrow zero", "nq"),
+        node("DequantizeLinear", "nq narrow zero", "n"),
+        node("Identity", "n", "out"),
+        node("Abs", "r", "y"),
+    ]
+    numbers = {**NUMBERS, "narrow": np.float32(1 / 128), "zero": np.int8(0), "ws": np.float32(0.02)}
+    numbers["w"] = np.int8(RNG(2).integers(-127, 128, (8, 8)))
+    made = model(nodes, MATRIX, ["out", "y"], numbers)
+    q, ours, theirs = both(saved(made, tmp_path), {"a": normal(SAMPLES, 1, 4, 8)})
+    apart = [np.abs([a[i] - b[i] for a, b in zip(ours, theirs, strict=True)]) for i in (0, 1)]
+    assert apart[0].max() <= 1.001 / 128
+    assert apart[1].max() <= 0.51 * q.params[q.graph.outputs[1]].scale
+
+
 def test_a_constant_beside_two_roundings_has_both(tmp_path: Path) -> None:
     nodes = [
         node("Concat", "a k", "r", axis=1),
