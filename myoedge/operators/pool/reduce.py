@@ -104,7 +104,10 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={**op, **(wide if is_wide else {})},
         tile=rows_tile,
         work=lambda sizes: (
-            -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
+            -(-sizes["o"] * y.footprint({**sizes, "o": 1}) // (y_size * engine.cores))
+            * (reduced + 6)
+            if is_wide
+            else -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
             if inner == 1
             else _column_work(
                 sizes["o"], y.footprint({**sizes, "o": 1}) / y_size, reduced, engine.cores

@@ -45,7 +45,7 @@ KERNELS = {
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
-    "me_depthwise_conv_s16": KernelCost(1.1, 500, 1000),  # a cycle of two results of two channels
+    "me_depthwise_conv_s16": KernelCost(1.0, 500, 1000),  # a cycle of two results of two channels
     # a word of four results
     "me_add_s8": KernelCost(30.2, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
@@ -58,7 +58,7 @@ KERNELS = {
     "me_integer_compare_s8": KernelCost(11.3, 300, 400),
     "me_integer_cumsum_s32": KernelCost(11.2, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
-    "me_resize_s16": KernelCost(25, 300, 400),
+    "me_resize_s16": KernelCost(27, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
     "me_selective_scan_s8": KernelCost(13.0, 700, 1500),  # a step of a state
     "me_variance_s8": KernelCost(4.5, 300, 400),
@@ -66,12 +66,12 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
-    "me_maximum_s16": KernelCost(33.0, 240, 400),
-    "me_mul_s16": KernelCost(24.0, 240, 400),
+    "me_maximum_s16": KernelCost(28.5, 240, 400),
+    "me_mul_s16": KernelCost(25.5, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
     "me_table_s16": KernelCost(37.5, 240, 600),
     "me_affine_s8": KernelCost(12.5, 235, 350),
-    "me_affine_s16": KernelCost(22.0, 235, 350),
+    "me_affine_s16": KernelCost(23.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
     "me_magnitude_s16": KernelCost(165, 255, 400),
     # a word that is copied
@@ -104,10 +104,10 @@ KERNELS = {
     "me_max_pool_s8": KernelCost(4.1, 500, 1100),
     "me_avg_pool_s8": KernelCost(6.5, 300, 1300),
     "me_max_pool_s16": KernelCost(20.0, 500, 1100),
-    "me_avg_pool_s16": KernelCost(26.0, 300, 1300),
-    # a word of numbers that are added
+    "me_avg_pool_s16": KernelCost(31.0, 300, 1300),
+    # a word of numbers that are added, a number of 16 bits
     "me_reduce_s8": KernelCost(3.15, 360, 500),
-    "me_reduce_s16": KernelCost(20.0, 360, 500),
+    "me_reduce_s16": KernelCost(5.3, 360, 500),
     # a byte of a core
     "me_copy_s8": KernelCost(0.66, 195, 500),
     "me_transpose_s8": KernelCost(1.7, 620, 450),
