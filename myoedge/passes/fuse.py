@@ -9,6 +9,7 @@ from dataclasses import replace
 from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.pointwise import Chain, bounds
+from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import OPS
 from myoedge.operators.elementwise.definition import is_wide_sum
 from myoedge.operators.fake_quantize.definition import carried_params
@@ -72,7 +73,7 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     producer = made_by(graph, node.inputs[0], reader=node)
     if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
         return None
-    if producer.op in ("add", "sub") and is_wide_sum(producer.attrs):
+    if graph.whole and _has_16_bits(graph, producer):
         return None
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     change = GraphBuilder(graph, node).last(
@@ -96,6 +97,15 @@ def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
     origin = joined_origins(producer, node)
     change = GraphBuilder(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
     return replace(change, quant_params={node.name + PRE: carried_params(rounding.attrs)})
+
+
+def _has_16_bits(graph: Graph, node: Node) -> bool:
+    """Whether a sum of whole numbers is for the kernel of 16 bits, which has no tables."""
+    if node.op not in ("add", "sub"):
+        return False
+    read = (made_by(graph, name, "add", "sub") for name in node.inputs)
+    is_of_sums = any(other is not None and ATTRIBUTE not in other.attrs for other in read)
+    return is_of_sums or is_wide_sum(node.attrs)
 
 
 SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))

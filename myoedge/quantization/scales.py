@@ -153,6 +153,9 @@ def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
     has_weights = "weight" in step.integers.arrays and step.weight_type == INT16
     if has_weights and any(name in graph.formats for name in step.node.inputs):
         return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
+    if ATTRIBUTE in step.node.attrs:
+        times = 1 << (OPS[step.node.op].acc_bound(step) // INT32_MAX).bit_length()
+        return f"mul, add and div of its RequantShift divided by {times}"
     return "fewer products per output: smaller kernels, fewer channels, or groups"
 
 

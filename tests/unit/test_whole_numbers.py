@@ -127,5 +127,29 @@ def test_what_has_no_integers_here_is_refused(case: str, tmp_path: Path) -> None
 def test_products_beyond_32_bits_are_refused(tmp_path: Path) -> None:
     c = {"w": np.full((4, 4), 127), "m": [50_001.0], "a": [0.0]}
     nodes = [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())]
-    with pytest.raises(MyoedgeError, match="E117"):
+    with pytest.raises(MyoedgeError, match="E117") as refused:
         myoedge.quantize(saved(of_floats(nodes, (3, 4), c), tmp_path))
+    assert "mul, add and div of its RequantShift divided by 2" in str(refused.value)
+    nodes[1] = node("RequantShift", "y0 m a", "y", **attributes(div=2**15))
+    assert myoedge.quantize(saved(of_floats(nodes, (3, 4), c | {"m": [25_000.0]}), tmp_path))
+
+
+def test_several_sums_in_16_bits(tmp_path: Path) -> None:
+    """Sums of sums, and a function behind the last."""
+    nodes = [
+        *(node("RequantShift", f"x m{i} a", f"y{i}", **attributes()) for i in range(3)),
+        node("Add", "y0 y1", "s"),
+        node("Add", "s y2", "t"),
+        node("RequantShift", "t m3 a", "u", **attributes()),
+        node("RequantShift", "u m0 a", "v", **attributes()),
+        node("Sub", "v y2", "w"),
+        node("RequantShift", "w m1 a", "y", **attributes()),
+    ]
+    m = {"m0": 60_001, "m1": 65_000, "m2": 52_345, "m3": 23_456}
+    c = {**{name: [value] for name, value in m.items()}, "a": [0]}
+    x = np.random.default_rng(0).integers(-128, 128, (2, 1, 64))
+    made = saved(of_floats(nodes, (1, 64), c), tmp_path)
+    network = myoedge.quantize(made, calib={"x": x.astype(np.float32)}).network
+    y = [requantised(exact(x[0]), m[f"m{i}"], 0) for i in range(3)]
+    v = requantised(requantised(y[0] + y[1] + y[2], m["m3"], 0), m["m0"], 0)
+    assert np.array_equal(integers(network, x[0]), requantised(v - y[2], m["m1"], 0))
