@@ -143,7 +143,7 @@ def quantize_graph(
                 {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
                 [_with_smaller_sums(step, graph)],
             )
-    warnings = tuple(weak_layers(graph, calibration.ranges))
+    warnings = tuple(weak_layers(graph, calibration.ranges, params))
     network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network

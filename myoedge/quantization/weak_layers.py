@@ -7,13 +7,21 @@ from collections.abc import Iterator, Mapping
 
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.quantization.masked_ranges import Range, swamped
 
 
-def weak_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[Notice]:
+def weak_layers(
+    graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
+) -> Iterator[Notice]:
     """W101: weighted layers whose output never changed over the calibration samples; W103: layers
-    that are filled with numbers far from all others, where no softmax hides them."""
+    that are filled with numbers far from all others, where no softmax hides them; W106: first
+    states that 8 bits cut off.
+
+    ranges, params   of tensors
+    """
+    yield from _cut_states(graph, ranges, params)
     for node in graph.nodes:
         low, high = ranges.get(node.name, (0.0, 1.0))
         if OPS[node.op].multiplies and low == high:
@@ -33,3 +41,26 @@ def weak_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[Notice]:
                 "only what a softmax alone reads may be hidden so",
             ],
         )
+
+
+def _cut_states(
+    graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
+) -> Iterator[Notice]:
+    """W106: recurrent layers whose first state is beyond what they hold of it in 8 bits."""
+    for node in graph.nodes:
+        own = OPS[node.op].fixed_params
+        if own is None or params.get(node.name) != own:
+            continue
+        for name in (node.inputs[i] for i in OPS[node.op].first_states):
+            given = graph.constants.get(name)
+            low, high = ranges[name] if given is None else (float(given.min()), float(given.max()))
+            reach = -own.low * own.scale
+            if max(-low, high) <= reach + own.scale:
+                continue
+            paths = dict.fromkeys(origin.path for origin in node.origin)
+            yield notice(
+                "W106",
+                f"{node.where} begins with a state that its 8 bits cut off",
+                {"needs": f"-{reach:g} to {reach:g}", "has": f"{low:g} to {high:g}"},
+                [f'[quant] "{path}" = {{ activations = 16 }}' for path in paths],
+            )

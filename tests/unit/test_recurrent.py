@@ -25,7 +25,7 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.scales import LayerRule, quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import thinned
 
@@ -160,6 +160,26 @@ def test_small_states_have_steps_of_their_own(kind: type[nn.LSTM | nn.GRU]) -> N
     found = [x.outputs[name].db or 0.0 for x in (eight, sixteen)]
     assert found[0] < 10.0
     assert found[1] > 25.0
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_a_first_state_beyond_1_is_told_and_held_in_16_bits(kind: type[nn.LSTM | nn.GRU]) -> None:
+    torch.manual_seed(0)
+    first = [torch.full((1, 1, 8), 3.0), torch.zeros(1, 1, 8)][: 2 if kind is nn.LSTM else 1]
+    graph = prepare(imported(Whole(kind(4, 8)), torch.randn(3, 1, 4), *first))
+    samples = {
+        name: np.stack([x.numpy()] * 4)
+        for name, x in zip(graph.inputs, (torch.randn(3, 1, 4), *first), strict=True)
+    }
+    calibration = calibrate(graph, samples, Observer(), "")
+    cut = quantize_graph(graph, calibration)
+    (told,) = [warning for warning in cut.warnings if warning.code == "W106"]
+    assert told.tries == ('[quant] "layer" = { activations = 16 }',)
+    held = quantize_graph(graph, calibration, [LayerRule("layer", activations=16)])
+    assert "W106" not in {warning.code for warning in held.warnings}
+    worst = [measure(network, samples).worst_db for network in (cut, held)]
+    assert worst[0] < 20.0 < 30.0 < worst[1]
 
 
 @pytest.mark.parametrize(
