@@ -26,10 +26,11 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Whether the cache has this file intact; marks it as recently used."""
-    with suppress(FileNotFoundError):
+    """Whether the cache has this file intact, and nobody else's; marks it as recently used."""
+    with suppress(FileNotFoundError, PermissionError):
         data = path.read_bytes()
-        if hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]:
+        is_whole = hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]
+        if is_whole and tools.is_own(path):
             os.utime(path)
             return True
     return False
@@ -41,6 +42,7 @@ def store(fresh: Path, path: Path) -> None:
     try:
         with fresh.open("r+b") as opened:
             opened.write(hashlib.sha256(opened.read()).digest())
+            os.fchmod(opened.fileno(), os.fstat(opened.fileno()).st_mode & ~tools.BY_OTHERS)
     except OSError as error:
         raise disk_full_error(error.strerror or "") or error from None
     os.replace(fresh, path)

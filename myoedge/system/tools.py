@@ -9,6 +9,7 @@ import functools
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -157,12 +158,33 @@ def _writable_root(folder: str) -> Path:
     with suppress(OSError):
         if root.is_absolute():
             root.mkdir(parents=True, exist_ok=True)
+            root = root if is_own(root) else _own_folder(root)
             tempfile.TemporaryFile(dir=root).close()
             return root
     # A name of its own: a foreseeable one in a shared folder could hold somebody else's code.
     temporary = tempfile.mkdtemp(prefix="myoedge-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)
+
+
+BY_OTHERS = 0o022  # permission to write, for group and all
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file or folder, no link, is this user's and writable by nobody else: what the cache
+    holds is executed."""
+    status = path.lstat()
+    is_link = stat.S_ISLNK(status.st_mode)
+    return status.st_uid == os.getuid() and not is_link and not status.st_mode & BY_OTHERS
+
+
+def _own_folder(shared: Path) -> Path:
+    """This user's folder in a cache of several. Errors: PermissionError where it is another's."""
+    folder = shared / f"user-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not is_own(folder):
+        raise PermissionError(f"{folder} is not this user's")
+    return folder
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from myoedge.backends import doctor
 from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
-from myoedge.system import toolchain, tools
+from myoedge.system import cache, toolchain, tools
 from tests.conftest import myoedge as command
 from tests.guard import can_asan
 
@@ -395,3 +395,41 @@ def test_shells_complete(
     with pytest.raises(SystemExit):
         main([])
     assert "--accurate" in capsys.readouterr().out
+
+
+def kept(folder: Path) -> Path:
+    """A file in the cache, as `store` leaves it."""
+    fresh = folder / "fresh"
+    fresh.write_bytes(b"code")
+    fresh.chmod(0o777)
+    cache.store(fresh, folder / "library.so")
+    return folder / "library.so"
+
+
+def test_the_cache_has_no_files_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kept(tmp_path)
+    assert cache.is_cached(path)
+    path.chmod(0o666)
+    assert not cache.is_cached(path)
+    path.chmod(0o644)
+    (tmp_path / "link.so").symlink_to(path)
+    assert not cache.is_cached(tmp_path / "link.so")
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(path).st_uid + 1)
+    assert not cache.is_cached(path)
+
+
+def test_a_second_user_has_a_folder_in_a_shared_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    monkeypatch.setenv("MYOEDGE_CACHE", str(shared))
+    tools._writable_root.cache_clear()
+    mine = tools.cache_folder("libraries")
+    assert mine == shared / f"user-{os.getuid()}" / "libraries"
+    assert tools.is_own(mine.parent)
+    mine.parent.chmod(0o777)  # somebody was there first
+    tools._writable_root.cache_clear()
+    assert not tools.cache_folder("libraries").is_relative_to(shared)
+    tools._writable_root.cache_clear()
