@@ -7,7 +7,7 @@ QuantLib writes them, Deeploy runs them: their ONNX operators, under QuantLib's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ def no_norm(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 def mean(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     """The sum, rounded behind a division by a power of two; halves up."""
     rank, x = len(b.shape(a["self"])), a["self"]
-    axes = tuple(sorted(int(d) % rank for d in a["axes"] or range(rank)))
+    axes = tuple(sorted(int(d) % rank for d in _axes(a["axes"], rank)))
     count = math.prod(b.shape(x)[d] for d in axes)
     if count & (count - 1):
         advice = "use a number of elements that is a power of two, or ReduceSum and RequantShift"
@@ -115,6 +115,11 @@ def mean(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     return b.add("requant_shift", total, requant=stated, axis=max(len(out) - 1, 0))
 
 
+def _axes(given: Any, rank: int) -> Iterable[int]:
+    """Axes of an attribute, one of them alone too; all of them without it."""
+    return range(rank) if given is None else [int(d) for d in np.ravel(given)]
+
+
 def _params_of(b: GraphBuilder, x: str) -> QuantParams | None:
     """Parameters of a tensor that an operator requantises, moved or not."""
     node = producer(b, x)
@@ -124,7 +129,7 @@ def _params_of(b: GraphBuilder, x: str) -> QuantParams | None:
 
 
 def mean_shape(x: Shape, attrs: Mapping[str, Any]) -> Shape:
-    axes = {int(d) % len(x) for d in attrs.get("axes") or range(len(x))}
+    axes = {int(d) % len(x) for d in _axes(attrs.get("axes"), len(x))}
     keeps = bool(attrs.get("keepdims", 1))
     return tuple(1 if d in axes else n for d, n in enumerate(x) if keeps or d not in axes)
 
