@@ -11,11 +11,11 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import located
 from myoedge.quantization.accuracy import judges
 from myoedge.quantization.calibrate import constant_inputs
-from myoedge.quantization.refinement import ACCURATE_DB
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
+from myoedge.quantization.trials import ACCURATE_DB
 
 WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
 WEAK_OUTPUT_DB = 20.0  # noise is 1 % of the signal's power

@@ -47,11 +47,11 @@ from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.holdout import Split, accuracies
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
-from myoedge.quantization.refinement import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.quantization.trials import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.weight_bits import Keeps
 from myoedge.quantization.whole_inputs import with_input_types
 from myoedge.targets.chip import Chip
@@ -192,7 +192,9 @@ def run_quantize(options: Options) -> Quantized:
         judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
         if options.reuse is None:  # else what the older build chose stays
             floor = weight_noise(cores, choosing)
-            means = Means(choosing, calibrated, cycles, on_engines, options.fits, rules, floor)
+            means = Means(
+                choosing, calibrated, observers, cycles, on_engines, options.fits, rules, floor
+            )
             refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
             network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
         else:

@@ -13,7 +13,10 @@ from myoedge.graph.ir import Graph
 from myoedge.quantization.calibrate import Calibration, Observer, Samples
 from myoedge.quantization.engines import within_sqnr
 from myoedge.quantization.mixed_precision import Cycles
-from myoedge.quantization.refinement import (
+from myoedge.quantization.refinement import Refinement, refine_precision
+from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.quantization.trials import (
     ACCURATE_DB,
     AIM_DB,
     LEAST_GAIN_DB,
@@ -22,11 +25,7 @@ from myoedge.quantization.refinement import (
     USUAL_AIM,
     Aim,
     Choice,
-    Refinement,
-    refine_precision,
 )
-from myoedge.quantization.scales import LayerRule, QuantGraph
-from myoedge.quantization.sqnr import Fidelity, measure
 
 ACCURATE = Aim(ACCURATE_DB, allowances=UNLIMITED)
 POLISHED = Aim(ACCURATE_DB, allowances=NEARLY_FREE)  # of networks that keep AIM_DB as they are
@@ -110,6 +109,7 @@ class Means:
 
     samples      that choose
     calibrated   graph, observers -> a calibration for each
+    observers    to choose from
     cycles       estimate of a layer
     on_engines   network -> the same with integers for accelerators
     fits         whether the memories have room for a network
@@ -118,6 +118,7 @@ class Means:
 
     samples: Samples
     calibrated: Callable[[Graph, Sequence[Observer]], list[Calibration]]
+    observers: Sequence[Observer]
     cycles: Cycles
     on_engines: Callable[[QuantGraph], QuantGraph]
     fits: Callable[[QuantGraph], bool]
@@ -156,7 +157,11 @@ def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim)
     def calibrated(graph: Graph) -> Calibration:
         return means.calibrated(graph, [observer])[0]
 
-    given = (means.samples, calibrated, means.cycles, means.rules, aim)
+    def others(graph: Graph) -> list[Calibration]:
+        left = [other for other in means.observers if other != observer]
+        return means.calibrated(graph, left) if left else []
+
+    given = (means.samples, calibrated, means.cycles, means.rules, aim, others)
     return refine_precision(network, fidelity, *given)
 
 

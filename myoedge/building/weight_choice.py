@@ -16,8 +16,8 @@ from myoedge.plan.cost.network import modelled_cycles
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.observers import ObserverChoice
-from myoedge.quantization.refinement import ACCURATE_DB, AIM_DB, Aim, Choice
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.trials import ACCURATE_DB, AIM_DB, Aim, Choice
 from myoedge.quantization.weight_bits import (
     PLANE_BITS,
     STORED_BITS,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from myoedge.numerics.arrays import Array
@@ -18,14 +20,16 @@ def lookup(x: Array, table: Array) -> Array:
     return np.asarray(table[x.astype(np.int32) + 128])
 
 
-def exact_matmul(a: Array, b: Array) -> Array:
+def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int64) -> Array:
     """Integer matrix product through floats, 40 times faster than int32.
+
+    dtype   of the result, which no sum may leave
 
     float32 where no sum goes beyond 2**24, else float64, exact below 2**53.
     """
     largest = a.shape[-1] * _largest(a) * _largest(b)
     float_type = np.float32 if largest <= 2**24 else np.float64
-    return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), np.int64)
+    return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), dtype)
 
 
 def shifted_right(x: Array, bits: Array) -> Array:

@@ -48,10 +48,14 @@ class Requant:
         return np.asarray(np.clip(self.rescale(acc), low, high), element_type.dtype)
 
     def rescale(self, acc: Array) -> Array:
-        """int32 accumulators [..., channels] -> int64 of the same shape, not saturated."""
-        return np.asarray(
-            ((acc.astype(np.int64) >> self.pre) * self.mult + self.offset) >> self.shift
-        )
+        """int32 accumulators [..., channels] -> integers of the same shape, not saturated.
+
+        In int32, a tenth of the time, where no intermediate leaves it.
+        """
+        largest = max(int(acc.max(initial=0)), -int(acc.min(initial=0)))
+        fits = largest <= int(np.min(self.exact_bound, initial=INT32_MAX))
+        exact: Array = acc.astype(np.int32 if fits else np.int64)
+        return np.asarray(((exact >> self.pre) * self.mult + self.offset) >> self.shift)
 
     def channel(self, index: int) -> Requant:
         """Requantisation of one channel, without a channel axis."""

@@ -15,6 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
+from myoedge.operators.base import OPS
 from myoedge.operators.embedding.definition import table_range
 from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE, run_real
@@ -138,12 +139,28 @@ def calibrations(
             name: observed.range(name, chosen.get(name.removesuffix(PRE), observer))
             for name in observed.extremes
         }
+        if observer.method == "minmax":
+            ranges = _read_ranges(graph, ranges)
         rounded = {
             name: (round_up_12_bits(low), round_up_12_bits(high))
             for name, (low, high) in (ranges | fixed).items()
         }
         made.append(Calibration(rounded, count, source, sha, observer))
     return made
+
+
+def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges without values that nothing keeps: of a tensor that only maxima or parts are taken
+    of, the range of these."""
+    found = dict(ranges)
+    for node in reversed(graph.nodes):
+        readers = graph.users.get(node.name, ())
+        if node.name in graph.outputs or not all(OPS[x.op].same_scale for x in readers):
+            continue
+        behind = [found[name] for x in readers for name in (x.name + PRE, x.name) if name in found]
+        if behind and node.name in found:
+            found[node.name] = min(x for x, _ in behind), max(x for _, x in behind)
+    return found
 
 
 def calibrate(

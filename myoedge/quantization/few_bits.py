@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 2 to 7 bits: integers beside the float constants, rounded for calibration samples."""
+"""Weights of 2 to 8 bits: integers beside the float constants, rounded for calibration samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,14 +32,19 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
 
     Weights that the file has as integers stay. Floats stay too: SQNR is measured against them.
     """
-    nodes = [node for node in graph.nodes if _has_few_bits(graph, node, rules)]
+    bits = {node.name: weight_bits(rules, node) for node in graph.nodes}
+    few = [node for node in graph.nodes if bits[node.name] < INT8.bits and _is_ours(graph, node)]
+    return with_rounded_weights(graph, samples, {node.name: bits[node.name] for node in few})
+
+
+def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
+    """The graph with integers of so many bits for the weights of these layers, by name."""
+    nodes = [graph.producer[name] for name in bits]
     if not nodes:
         return graph
     moments = multiplied(graph, samples, nodes)
     formats = {
-        weight_of(node): chosen_format(
-            graph, node, moments[weight_of(node)], weight_bits(rules, node)
-        )
+        weight_of(node): chosen_format(graph, node, moments[weight_of(node)], bits[node.name])
         for node in nodes
     }
     return replace(graph, formats={**graph.formats, **formats})
@@ -66,8 +71,29 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     return {name: noise[name] / signal[name] for name in signal if signal[name] > 0.0}
 
 
-def _has_few_bits(graph: Graph, node: Node, rules: Sequence[LayerRule]) -> bool:
-    if OPS[node.op].multiplicands is None or weight_bits(rules, node) >= INT8.bits:
+def roundable(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
+    """Layers of these whose weights no file has rounded, and no other layer reads."""
+    ours = [node for node in nodes if _is_ours(graph, node)]
+    names = {node.name for node in ours}
+    return [n for n in ours if all(x.name in names for x in graph.users[weight_of(n)])]
+
+
+def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
+    """Products that rounding the weights of these layers takes, without those of the samples."""
+    return sum(
+        graph.constants[weight_of(node)].size * min(_taps(graph, node), BLOCK_TAPS)
+        for node in nodes
+    )
+
+
+def _taps(graph: Graph, node: Node) -> int:
+    weight = graph.constants[weight_of(node)]
+    return weight.size // len(weight)
+
+
+def _is_ours(graph: Graph, node: Node) -> bool:
+    """Whether a layer has float weights that may be rounded."""
+    if OPS[node.op].multiplicands is None:
         return False
     return graph.is_const(weight_of(node)) and weight_of(node) not in graph.formats
 

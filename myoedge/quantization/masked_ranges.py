@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import EllipsisType
 
 import numpy as np
 
@@ -38,11 +39,12 @@ def rows_of(graph: Graph) -> dict[str, Row]:
     return rows
 
 
-def counted(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Array:
-    """bool: what of a tensor says how well it is represented; not what has no share in its row."""
+def counted(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Array | EllipsisType:
+    """Index of what says in a tensor how well it is represented: all, or bool of it where parts
+    have no share in their row."""
     values = real[name]
     if name not in rows:
-        return np.ones(values.shape, bool)
+        return ...
     axis, mask = rows[name]
     if mask:
         return _seen(values, real[mask], axis)

@@ -88,6 +88,11 @@ class QuantGraph:
     digest: str
     warnings: tuple[Notice, ...] = field(default_factory=tuple)
 
+    @property
+    def int16(self) -> frozenset[str]:
+        """Names of the tensors of 16 bits."""
+        return frozenset(name for name, q in self.params.items() if q.element_type == INT16)
+
     def element_type(self, name: str) -> ElementType:
         """Element type of a tensor's integers."""
         tensor = self.graph.tensors.get(name)

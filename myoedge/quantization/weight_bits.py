@@ -23,7 +23,10 @@ from myoedge.quantization.few_bits import (
 )
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.mixed_precision import NOISE_SAMPLES
-from myoedge.quantization.refinement import (
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import measure
+from myoedge.quantization.stated_widths import weight_rule
+from myoedge.quantization.trials import (
     LEAST_GAIN_DB,
     Choice,
     judged_rows,
@@ -31,9 +34,6 @@ from myoedge.quantization.refinement import (
     relative_noise,
     trial_samples,
 )
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import measure
-from myoedge.quantization.stated_widths import weight_rule
 
 STORED_BITS = (4, 2)  # that the cores' kernels unpack
 PLANE_BITS = (6, 5, 4, 3, 2)  # where an accelerator reads as many bit planes

@@ -19,8 +19,8 @@ from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
-from myoedge.quantization.refinement import Choice
 from myoedge.quantization.sqnr import Fidelity
+from myoedge.quantization.trials import Choice
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 

@@ -19,7 +19,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, run_integer, run_real
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import before_final, quantized_inputs, real_values
+from myoedge.quantization.sqnr import before_final, measure, quantized_inputs, real_values
 
 MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 # Of the largest value: float32 sums in another order. Silero's magnitudes are roots of sums that
@@ -27,6 +27,9 @@ MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 ROUNDING = {"silero_vad_v6_16k": 2e-5}
 ROWS = {row["name"]: row for row in json.loads((MODELS / "manifest.json").read_text())}
 CALIBRATION = 32
+# Sixteen numbers in all: a last bit of a weight moves their SQNR by 5 dB.
+OF_OTHERS = ("mtcnn_rnet",)
+OTHERS = 64
 OF_FEATURES = ("sleepecg_bigru",)
 STREAMS = ("silero_vad_v6_16k",)
 STREAM_CHUNKS = 8
@@ -40,7 +43,7 @@ LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
     "crepe_tiny": {"output": 42.5},
     "fer_minixception": {"output": 32.0},
     "metadrive_ppo": {"output": 43.0},
-    "mtcnn_rnet": {"output0": 31.0, "output1": 29.0},
+    "mtcnn_rnet": {"output0": 26.5, "output1": 23.5},
     "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
     "silero_vad_v6_16k": {"output": 35.0, "stateN": 27.5},
     "sleepecg_bigru": {"output": 47.5},
@@ -49,13 +52,12 @@ LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
 LEAST_ON_NE16 = {  # dB of the integers of --engine auto, on the same single pair
     **LEAST,
     "crepe_tiny": {"output": 42.0},
-    "mtcnn_rnet": {"output0": 33.5, "output1": 34.0},
     "mp_blazeface_128": {"output0": 26.5, "output1": 20.0},
     "silero_vad_v6_16k": {"output": 33.0, "stateN": 27.0},
 }
 LEAST_WITH_MIN_MAX = {  # dB of the cores' integers
     "metadrive_ppo": {"output": 44.0},
-    "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
+    "mtcnn_rnet": {"output0": 26.5, "output1": 23.5},
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
 ON_SIMULATOR = (
@@ -130,8 +132,21 @@ def test_meaning(name: str) -> None:
                 np.testing.assert_allclose(values[tensor], wanted, rtol=1e-4, atol=atol)
 
 
-def fidelity(network: QuantGraph, stored: Mapping[str, Array]) -> dict[str, float]:
-    """dB by output over the stored pairs, before a final softmax or sigmoid."""
+def fidelity(network: QuantGraph, name: str) -> dict[str, float]:
+    """dB by output before a final softmax or sigmoid, over the stored pairs, or over as many other
+    variations of them as scatter less."""
+    return _of_others(network, name) if name in OF_OTHERS else _of_pairs(network, pairs(name))
+
+
+def _of_others(network: QuantGraph, name: str) -> dict[str, float]:
+    inputs = {key[3:]: x for key, x in pairs(name).items() if key.startswith("in:")}
+    others = {port: variations(x, OTHERS, seed=5) for port, x in inputs.items()}
+    found = measure(network, others, layers=False).computed_db
+    shown = dict(zip(network.graph.outputs, network.graph.output_names, strict=True))
+    return {shown[tensor]: db for tensor, db in found.items()}
+
+
+def _of_pairs(network: QuantGraph, stored: Mapping[str, Array]) -> dict[str, float]:
     graph, found = network.graph, {}
     for tensor, shown in zip(graph.outputs, graph.output_names, strict=True):
         wanted = stored.get(f"logits:{shown}", stored[f"out:{shown}"])
@@ -178,7 +193,7 @@ def test_built_exact_and_close(name: str, folder: Path) -> None:
     checked = myoedge.validate(build, on=rungs, input=_first(stored))
     assert checked.difference is None
     assert all(checked.exact[rung] for rung in rungs)
-    found = fidelity(build.network, stored)
+    found = fidelity(build.network, name)
     assert below(LEAST_ON_NE16[name], found) == set(), found
     assert found == pytest.approx(on_page(name), abs=1.0)
 
@@ -194,7 +209,7 @@ ON_CORES = [x for x in BUILT if LEAST[str(x.values[0])] != LEAST_ON_NE16[str(x.v
 @pytest.mark.parametrize("name", ON_CORES)
 def test_close_on_the_cores(name: str) -> None:
     cores = myoedge.quantize(MODELS / f"{name}.onnx", calib=calibration(name), holdout=0.0)
-    found = fidelity(cores.network, pairs(name))
+    found = fidelity(cores.network, name)
     assert below(LEAST[name], found) == set(), found
 
 
@@ -213,7 +228,7 @@ def test_close_with_min_max(name: str) -> None:
     """Whichever observer the build chooses, this one keeps what it always kept."""
     given = {"calib": calibration(name), "holdout": 0.0, "method": "minmax"}
     network = myoedge.quantize(MODELS / f"{name}.onnx", **given).network
-    found = fidelity(network, pairs(name))
+    found = fidelity(network, name)
     assert below(LEAST_WITH_MIN_MAX[name], found) == set(), found
 
 

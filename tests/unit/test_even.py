@@ -16,9 +16,10 @@ from myoedge.passes import prepare
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
 from myoedge.quantization.equalization import equalized
-from myoedge.quantization.refinement import Aim, refine_precision
+from myoedge.quantization.refinement import refine_precision
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.trials import Aim
 from myoedge.targets.gap9.chip import GAP9
 
 
@@ -112,3 +113,78 @@ def test_channels_are_evened_out_where_that_is_all_it_takes() -> None:
         assert 16 not in {p.element_type.bits for p in found.params.values()}
         assert (found is network) == (kept == "itself")
         assert measure(found, samples, layers=False).worst_db >= aim
+
+
+class Branch(nn.Module):
+    """A network of images: two convolutions, between them functions, and a linear layer behind."""
+
+    def __init__(self, *between: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        first, last = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 3, groups=2)
+        strength = torch.logspace(0, 2, 6)
+        with torch.no_grad():
+            first.weight *= strength.reshape(-1, 1, 1, 1)
+            first.bias *= strength
+            last.weight[:2] /= strength[:3].reshape(1, -1, 1, 1)
+            last.weight[2:] /= strength[3:].reshape(1, -1, 1, 1)
+        self.body = nn.Sequential(first, *between, last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+def images(graph: Graph, seed: int) -> Samples:
+    x = np.random.default_rng(seed).standard_normal((6, 1, 3, 10, 10))
+    return {graph.inputs[0]: x.astype(np.float32)}
+
+
+def slopes() -> nn.PReLU:
+    prelu = nn.PReLU(6)
+    with torch.no_grad():
+        prelu.weight.copy_(torch.tensor([-0.5, 0.1, 0.3, 0.0, 1.2, 0.2]))
+    return prelu
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [slopes(), nn.MaxPool2d(2, ceil_mode=True)],
+        [nn.LeakyReLU(0.1), nn.AvgPool2d(2, padding=1)],
+        [nn.MaxPool2d(2), nn.ReLU()],
+    ],
+)
+def test_channels_pass_through_what_keeps_their_factors(between: list[nn.Module]) -> None:
+    """To a reader of several groups; floats stay the same bit for bit."""
+    graph = graph_of(Branch(*between), 1, 3, 10, 10)
+    even = equalized(graph, images(graph, 3))
+    for x in images(graph, 9)[graph.inputs[0]]:
+        before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
+        np.testing.assert_array_equal(before, after)
+    assert decibels(even, images(graph, 3)) > decibels(graph, images(graph, 3)) + 8.0
+
+
+def test_a_flattened_image_is_read_by_channels() -> None:
+    torch.manual_seed(7)
+    first, last = nn.Conv2d(3, 6, 3), nn.Linear(6 * 8 * 8, 5)
+    strength = torch.logspace(0, 2, 6)
+    with torch.no_grad():
+        first.weight *= strength.reshape(-1, 1, 1, 1)
+        first.bias *= strength
+        last.weight /= strength.repeat_interleave(64)
+    graph = graph_of(nn.Sequential(first, nn.ReLU(), nn.Flatten(), last), 1, 3, 10, 10)
+    even = equalized(graph, images(graph, 3))
+    for x in images(graph, 9)[graph.inputs[0]]:
+        before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
+        np.testing.assert_allclose(before, after, rtol=0, atol=1e-5)
+    assert decibels(even, images(graph, 3)) > decibels(graph, images(graph, 3)) + 8.0
+
+
+def test_sums_of_channels_are_left_alone() -> None:
+    """A mean over channels mixes them: nothing may be divided behind it."""
+    body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Unflatten(1, (2, 3)), nn.AvgPool3d((1, 2, 2)))
+    graph = graph_of(nn.Sequential(body, nn.Flatten(1, 2), nn.Conv2d(6, 4, 1)), 1, 3, 10, 10)
+    even = equalized(graph, images(graph, 3))
+    for x in images(graph, 9)[graph.inputs[0]]:
+        before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
+        np.testing.assert_array_equal(before, after)

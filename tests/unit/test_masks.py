@@ -277,8 +277,11 @@ def test_what_a_refused_maximum_is_told_to_do_works() -> None:
     assert kept_db(model) > 25.0
 
 
+def largest(x: Tensor) -> Tensor:
+    return x.masked_fill(FIRST[:, None], -1e9).amax(1)
+
+
 FILLED = {
-    "largest": lambda x: x.masked_fill(FIRST[:, None], -1e9).amax(1),
     "smallest": lambda x: (-x.masked_fill(FIRST[:, None], 1e9)).amax(1),
     "a gate": lambda x: (x + torch.zeros(8).masked_fill(AT[:8] < 2, -1e9)[None, None]).sigmoid()[
         :, 0
@@ -293,6 +296,13 @@ def test_fills_that_take_the_range_are_warned_of(name: str) -> None:
     network = Net(lambda net, x: net.out(FILLED[name](net.into(x))), **layers)
     codes = [w.code for w in quantized(prepared(network)).warnings]
     assert "W103" in codes
+
+
+def test_a_fill_that_a_maximum_discards_takes_no_range() -> None:
+    layers = {"into": nn.Linear(8, 8), "out": nn.Linear(8, 4)}
+    model = Net(lambda net, x: net.out(largest(net.into(x))), **layers)
+    assert not quantized(prepared(model)).warnings
+    assert kept_db(model) > 25.0
 
 
 @pytest.mark.parametrize("name", thinned([*FUSED, *APART], 3))

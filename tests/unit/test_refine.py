@@ -24,9 +24,10 @@ from myoedge.quantization.mixed_precision import (
     noise_of,
     picked_candidates,
 )
-from myoedge.quantization.refinement import UNLIMITED, Aim, Allowance, refine_precision
+from myoedge.quantization.refinement import refine_precision
 from myoedge.quantization.scales import HEADROOM, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.trials import UNLIMITED, Aim, Allowance
 from myoedge.targets.gap9.chip import GAP9
 
 CYCLES = layer_cycles(GAP9.cores_alone())

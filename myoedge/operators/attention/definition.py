@@ -109,7 +109,10 @@ def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
 
 def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
     """[B, H, N, M] before anything is added to them; minus infinity outside the window."""
-    scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1)) * np.float32(attrs["scale"])
+    scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
+    scores *= np.float32(attrs["scale"])
+    if attrs["window"] is None:
+        return np.asarray(scores)
     return np.where(in_window(attrs, q.shape[1], k.shape[1]), scores, -np.inf)
 
 
@@ -117,8 +120,10 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
     scores, at = scores_of(attrs, q, k), added(attrs, [q.shape] * (3 + len(more)))
     scores = scores + more[0] if "bias" in at else scores
     scores = masked_scores(attrs, scores, more[-1]) if "mask" in at else scores
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    y = np.matmul(e / e.sum(axis=-1, keepdims=True), v[..., : k.shape[1]].swapaxes(2, 3))
+    shares = scores - scores.max(axis=-1, keepdims=True)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(axis=-1, keepdims=True)
+    y = np.matmul(shares, v[..., : k.shape[1]].swapaxes(2, 3))
     return np.ascontiguousarray(y.swapaxes(1, 2))
 
 
@@ -188,16 +193,26 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     if "mask" in at:
         below = (0 if step.attrs.get("flat") else scores) - BELOW
         scores = np.where(more[-1] < 0, below, scores)
-    visible = in_window(step.attrs, q.shape[1], keys)
-    most = np.where(visible, scores, -(2**40)).max(axis=-1, keepdims=True)
-    distance = np.minimum(most + step["half"] - np.where(visible, scores, most), step["most"])
-    e = np.where(visible, step["exp"].astype(np.int64)[distance * step["mult"] >> step["shift"]], 0)
+    e = _exponentials(step, scores.astype(np.int32), q.shape[1])
     acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
-    total = e.sum(axis=-1, keepdims=True)
+    total = e.sum(axis=-1, keepdims=True, dtype=np.int64)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
     share = step["share"] // shifted_right(total, top - 15)
     y = ((acc >> (top - TOP)) * share + step["offset"]) >> step["out_shift"]
     return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
+
+
+def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
+    """int32 [B, H, N, M]: of scores that no difference of two leaves int32 (acc_bound)."""
+    if step.attrs["window"] is None:
+        most, shown = scores.max(axis=-1, keepdims=True), scores
+    else:
+        visible = in_window(step.attrs, rows, scores.shape[-1])
+        most = np.where(visible, scores, -INT32_MAX).max(axis=-1, keepdims=True)
+        shown = np.where(visible, scores, most)
+    distance = np.minimum(most + step["half"] - shown, step["most"])
+    e = step["exp"].astype(np.int32)[distance * step["mult"] >> step["shift"]]
+    return e if step.attrs["window"] is None else np.where(visible, e, 0)
 
 
 def sizes_of(step: QuantizedNode) -> dict[str, Any]:

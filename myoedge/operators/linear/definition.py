@@ -95,7 +95,8 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 def linear_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
-    acc = exact_matmul(x, step["weight"].T) + step["bias"]
+    acc = exact_matmul(x, step["weight"].T)
+    acc += step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
     return step.requantize(acc)
 
