@@ -134,8 +134,8 @@ def _equalized(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]
 
 
 def _tuned_alone(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
-    """Ranges by tensor only where little is missing, and ranges win that without 16 bits: these win less of a
-    network whose ranges are the best for few samples."""
+    """Ranges by tensor where little is missing, and they win it without 16 bits: these win less of
+    a network whose ranges are the best for few samples."""
     if trial.missing_db(search.limits) <= TUNABLE_DB:
         for found, choice in _tuned(search, trial):
             is_kept = not found.missing_db(search.limits)
