@@ -162,4 +162,4 @@ def test_every_row_says_what_it_blocks_and_a_command(
         name, *option = verb.split()[:2]
         helped = run(name, "--help")
         assert helped.code == 0
-        assert all(x in helped.out for x in option), verb
+        assert all(x in helped.out for x in option if x.startswith("-")), verb

@@ -115,3 +115,18 @@ def test_what_has_no_kernel_of_16_bits_is_refused(model: Path, tmp_path: Path) -
     assert table == "[quant"
     network = quantized(model, tmp_path, line)
     assert any(q.element_type.bits == 16 for q in network.params.values())
+
+
+def test_tensors_of_16_bits_have_room_beyond_the_calibrated_range(tmp_path: Path) -> None:
+    """Twice the range inside a network, eight times at its end, whatever no sample reached."""
+    torch.manual_seed(5)
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+    x = np.random.default_rng(3).standard_normal((16, 6)).astype(np.float32)
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 6),)), tmp_path / "m.pt2")
+    rules = settings(tmp_path, '"*" = { activations = 16, weights = 16 }')
+    made = myoedge.quantize(tmp_path / "m.pt2", calib=x, holdout=0.0, config=rules).network
+    with torch.inference_mode():
+        relu = network[:2](torch.from_numpy(x)).abs().max().item()
+        end = network(torch.from_numpy(x)).abs().max().item()
+    reach = [32767 * made.params[step.node.name].scale for step in made.steps]
+    assert reach == pytest.approx([2 * relu, 8 * end], rel=1e-3)
