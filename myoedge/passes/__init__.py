@@ -31,6 +31,7 @@ from myoedge.passes.spectra import (
     magnitude_of_parts,
 )
 from myoedge.passes.stated import check_stated
+from myoedge.passes.whole_constants import check_whole
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
 
 ROLES = ("q", "k", "v")  # operands of attention
@@ -63,6 +64,7 @@ def prepare(graph: Graph) -> Graph:
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     check_stated(graph)
+    check_whole(graph)
     check(graph, "prepared")
     return graph
 

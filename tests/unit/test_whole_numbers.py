@@ -109,6 +109,55 @@ REFUSED = {
         [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())],
         {"m": [0.5]},
     ),
+    "weights with fractions": (
+        [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())],
+        {"w": np.full((4, 4), 1.5)},
+    ),
+    "weights of more than 16 bits": (
+        [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())],
+        {"w": np.full((4, 4), 300_000)},
+    ),
+    "a function of sums": (
+        [
+            node("MatMul", "x w", "y0"),
+            node("Relu", "y0", "y1"),
+            node("RequantShift", "y1 m a", "y", **attributes()),
+        ],
+        {},
+    ),
+    "limits with fractions": (
+        [
+            node("RequantShift", "x m a", "y0", **attributes()),
+            node("Clip", "y0 low high", "y"),
+        ],
+        {"low": -3.5, "high": 7.0},
+    ),
+    "padding below 0 of numbers without a sign": (
+        [
+            node("RequantShift", "x m a", "y0", **attributes(signed=0)),
+            node("Constant", "", "pads", value_ints=[0, 1, 0, 1]),
+            node("Pad", "y0 pads value", "y"),
+        ],
+        {"value": -7.0},
+    ),
+    "a shift below 0": (
+        [
+            node("iLeakyReLU", "x", "y0", mul=3, shift=-2),
+            node("RequantShift", "y0 m a", "y", **attributes()),
+        ],
+        {},
+    ),
+    "a division by 0": (
+        [
+            node("TrueIntegerDiv", "x", "y0", y=0, Delta=3, eps=0, eta=1),
+            node("RequantShift", "y0 m a", "y", **attributes()),
+        ],
+        {},
+    ),
+    "no multiplier": (
+        [node("RequantShift", "x m a", "y", **attributes())],
+        {"m": [], "a": []},
+    ),
     "multipliers of a row": (
         [node("MatMul", "x w", "y0"), node("RequantShift", "y0 m a", "y", **attributes())],
         {"m": np.ones((3, 1)), "a": np.ones((3, 1))},
@@ -122,6 +171,21 @@ def test_what_has_no_integers_here_is_refused(case: str, tmp_path: Path) -> None
     c = {"w": np.ones((4, 4)), "m": [1.0], "a": [0.0], **constants}
     with pytest.raises(MyoedgeError, match="E111"):
         myoedge.quantize(saved(of_floats(nodes, (3, 4), c), tmp_path))
+
+
+@pytest.mark.parametrize(("axes", "refused"), [([2], True), ([-3], True), ([-1, 1], False)])
+def test_axes_of_a_mean(axes: list[int], refused: bool, tmp_path: Path) -> None:
+    nodes = [
+        node("RequantShift", "x m a", "y0", **attributes(div=1)),
+        node("IntegerMean", "y0", "y", axes=axes, keepdims=1),
+    ]
+    path = saved(of_floats(nodes, (3, 4), {"m": [1.0], "a": [0.0]}), tmp_path)
+    if refused:
+        with pytest.raises(MyoedgeError, match="E119"):
+            myoedge.quantize(path)
+    else:
+        x = np.arange(-6, 6).reshape(3, 4)
+        assert integers(myoedge.quantize(path).network, x).tolist() == [[-4], [0], [4]]
 
 
 def test_products_beyond_32_bits_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ QuantLib writes them, Deeploy runs them: their ONNX operators, under QuantLib's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,8 @@ def requant_shift(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     """clip((x * mult + add + half) >> log2(div))."""
     numbers = [np.asarray(a[name]) for name in ("mult", "add")]
     large = max(numbers, key=lambda v: v.size)
+    if not out or not all(v.size for v in numbers):
+        raise Unsupported("a requantisation of one number, or without multipliers")
     axis = _channel_axis(out, large.shape) if large.size > 1 else len(out) - 1
     if any(v.size not in (1, large.size) for v in numbers):
         raise Unsupported(f"{numbers[0].size} multipliers beside {numbers[1].size} additions")
@@ -101,7 +103,7 @@ def no_norm(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 def mean(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     """The sum, rounded behind a division by a power of two; halves up."""
     rank, x = len(b.shape(a["self"])), a["self"]
-    axes = tuple(sorted(int(d) % rank for d in _axes(a["axes"], rank)))
+    axes = tuple(sorted(_axes(a["axes"], rank)))
     count = math.prod(b.shape(x)[d] for d in axes)
     if count & (count - 1):
         advice = "use a number of elements that is a power of two, or ReduceSum and RequantShift"
@@ -115,9 +117,13 @@ def mean(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     return b.add("requant_shift", total, requant=stated, axis=max(len(out) - 1, 0))
 
 
-def _axes(given: Any, rank: int) -> Iterable[int]:
-    """Axes of an attribute, one of them alone too; all of them without it."""
-    return range(rank) if given is None else [int(d) for d in np.ravel(given)]
+def _axes(given: Any, rank: int) -> set[int]:
+    """Axes of an attribute, one of them alone too; all of them without it. Errors: ValueError for
+    one that there is not."""
+    axes = range(rank) if given is None else [int(d) for d in np.ravel(given)]
+    if any(not -rank <= d < rank for d in axes):
+        raise ValueError(f"axes {axes} of {rank}")
+    return {d % rank for d in axes}
 
 
 def _params_of(b: GraphBuilder, x: str) -> QuantParams | None:
@@ -129,7 +135,7 @@ def _params_of(b: GraphBuilder, x: str) -> QuantParams | None:
 
 
 def mean_shape(x: Shape, attrs: Mapping[str, Any]) -> Shape:
-    axes = {int(d) % len(x) for d in _axes(attrs.get("axes"), len(x))}
+    axes = _axes(attrs.get("axes"), len(x))
     keeps = bool(attrs.get("keepdims", 1))
     return tuple(1 if d in axes else n for d, n in enumerate(x) if keeps or d not in axes)
 
@@ -138,8 +144,12 @@ def function_of(name: str, *parameters: str) -> Row:
     """A function of one number, its parameters whole numbers."""
 
     def row(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-        numbers = (whole(a[p], p) for p in parameters)
-        return b.add("table", a["self"], chain=((f"integer_{name}", *numbers),))
+        numbers = {p: whole(a[p], p) for p in parameters}
+        if not 0 <= numbers.get("shift", 0) <= SHIFT_MAX:
+            raise Unsupported(f"a shift by {numbers['shift']}", f"use 0 to {SHIFT_MAX}")
+        if "eta" in numbers and numbers["eta"] * numbers["y"] + numbers["eps"] == 0:
+            raise Unsupported("a division by 0", "use an eps of at least 1")
+        return b.add("table", a["self"], chain=((f"integer_{name}", *numbers.values()),))
 
     return row
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of whole numbers: operators that no integers here could stand for are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import PRE, Graph, Node
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.stated_requant import ATTRIBUTE
+from myoedge.operators.base import OPS
+
+
+class _Refusal(NamedTuple):
+    says: str
+    needs: str
+    has: str
+    tries: list[str]
+
+
+def check_whole(graph: Graph) -> None:
+    """Checks that weights, functions of sums, limits and padding are whole numbers that the
+    network's integers hold.
+
+    Errors: E111.
+    """
+    for node in graph.nodes if graph.whole else ():
+        if (found := next(_refusals(graph, node), None)) is not None:
+            raise MyoedgeError(
+                "E111",
+                f"{node.where} {found.says}",
+                {"needs": found.needs, "has": found.has},
+                found.tries,
+            )
+
+
+def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
+    yield from _of_constants(graph, node)
+    chain = node.attrs.get("chain", node.attrs.get("act", ()))
+    limits = [end for call in chain if call[0] == "clamp" for end in call[1:]]
+    if any(np.isfinite(end) and end != round(end) for end in limits):
+        yield _fraction("limits", limits)
+    if "act" in node.attrs and ATTRIBUTE not in node.attrs:
+        if node.name + PRE not in graph.quant_params:
+            yield _Refusal(
+                "has a function of sums of more than 16 bits",
+                "RequantShift between the sums and the function",
+                "none",
+                ["put Relu, iGELU and others behind RequantShift"],
+            )
+    if node.op == "pad":
+        yield from _of_padding(node.attrs["value"], _params_of(graph, node.name))
+
+
+def _of_constants(graph: Graph, node: Node) -> Iterator[_Refusal]:
+    op = OPS[node.op]
+    for i, name in enumerate(node.inputs):
+        value = graph.constants.get(name)
+        if value is None or value.dtype.kind != "f":
+            continue
+        if (value != np.rint(value)).any():
+            yield _fraction("constants", value[value != np.rint(value)])
+        is_weight = op.multiplies and i in op.weights
+        if is_weight and (value.min() < INT16.low or value.max() > INT16.high):
+            yield _Refusal(
+                "has weights of more than 16 bits",
+                f"{INT16.low:,} to {INT16.high:,}",
+                f"{value.min():,.0f} to {value.max():,.0f}",
+                ["export the network with weights of 8 bits"],
+            )
+
+
+def _fraction(what: str, values: object) -> _Refusal:
+    return _Refusal(
+        f"has {what} that are no whole numbers",
+        f"whole numbers as {what}",
+        f"{np.ravel(values)[0]:g}",
+        ["export the network of whole numbers: QuantLib's last stage, not its second"],
+    )
+
+
+def _params_of(graph: Graph, name: str) -> QuantParams | None:
+    """Parameters of a tensor, or of the one whose numbers it has moved."""
+    node = graph.producer.get(name)
+    while name not in graph.quant_params and node is not None and OPS[node.op].same_scale:
+        name = node.inputs[0]
+        node = graph.producer.get(name)
+    return graph.quant_params.get(name)
+
+
+def _of_padding(value: float, params: QuantParams | None) -> Iterator[_Refusal]:
+    if params is None:
+        return
+    low, high = params.low - params.zero_point, params.high - params.zero_point
+    if not low <= value <= high:
+        yield _Refusal(
+            f"pads with a number that is none of {low:,} to {high:,}",
+            f"{low:,} to {high:,}, which the padded tensor has",
+            f"{value:g}",
+            ["pad with 0"],
+        )
