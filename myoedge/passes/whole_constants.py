@@ -48,8 +48,8 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
     if "act" in node.attrs and ATTRIBUTE not in node.attrs:
         if node.name + PRE not in graph.quant_params:
             yield _Refusal(
-                "has a function of sums of more than 16 bits",
-                "RequantShift between the sums and the function",
+                "has a function of results that nothing brings to 16 bits",
+                "RequantShift between these results and the function",
                 "none",
                 ["put Relu, iGELU and others behind RequantShift"],
             )
