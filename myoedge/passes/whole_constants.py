@@ -45,14 +45,14 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
     limits = [end for call in chain if call[0] == "clamp" for end in call[1:]]
     if any(np.isfinite(end) and end != round(end) for end in limits):
         yield _fraction("limits", limits)
-    if "act" in node.attrs and ATTRIBUTE not in node.attrs:
-        if node.name + PRE not in graph.quant_params:
-            yield _Refusal(
-                "has a function of results that nothing brings to 16 bits",
-                "RequantShift between these results and the function",
-                "none",
-                ["put Relu, iGELU and others behind RequantShift"],
-            )
+    is_of_sums = ATTRIBUTE not in node.attrs and node.name + PRE not in graph.quant_params
+    if "act" in node.attrs and is_of_sums:
+        yield _Refusal(
+            "has a function of results that nothing brings to 16 bits",
+            "RequantShift between these results and the function",
+            "none",
+            ["put Relu, iGELU and others behind RequantShift"],
+        )
     if node.op == "pad":
         yield from _of_padding(node.attrs["value"], _params_of(graph, node.name))
 
