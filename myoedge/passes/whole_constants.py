@@ -43,8 +43,9 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
     yield from _of_constants(graph, node)
     chain = node.attrs.get("chain", node.attrs.get("act", ()))
     limits = [end for call in chain if call[0] == "clamp" for end in call[1:]]
-    if any(np.isfinite(end) and end != round(end) for end in limits):
-        yield _fraction("limits", limits)
+    for end in limits:
+        if np.isfinite(end) and end != round(end):
+            yield _fraction("limits", end)
     is_of_sums = ATTRIBUTE not in node.attrs and node.name + PRE not in graph.quant_params
     if "act" in node.attrs and is_of_sums:
         yield _Refusal(
@@ -64,7 +65,7 @@ def _of_constants(graph: Graph, node: Node) -> Iterator[_Refusal]:
         if value is None or value.dtype.kind != "f":
             continue
         if (value != np.rint(value)).any():
-            yield _fraction("constants", value[value != np.rint(value)])
+            yield _fraction("constants", float(value[value != np.rint(value)][0]))
         is_weight = op.multiplies and i in op.weights
         if is_weight and (value.min() < INT16.low or value.max() > INT16.high):
             yield _Refusal(
@@ -75,11 +76,11 @@ def _of_constants(graph: Graph, node: Node) -> Iterator[_Refusal]:
             )
 
 
-def _fraction(what: str, values: object) -> _Refusal:
+def _fraction(what: str, first: float) -> _Refusal:
     return _Refusal(
         f"has {what} that are no whole numbers",
         f"whole numbers as {what}",
-        f"{np.ravel(values)[0]:g}",
+        f"{first:g}",
         ["export the network of whole numbers: QuantLib's last stage, not its second"],
     )
 
