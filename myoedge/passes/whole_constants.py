@@ -16,7 +16,7 @@ from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import OPS
 
 
-class _Refusal(NamedTuple):
+class _WholeRefusal(NamedTuple):
     says: str
     needs: str
     has: str
@@ -39,7 +39,7 @@ def check_whole(graph: Graph) -> None:
             )
 
 
-def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
+def _refusals(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:
     yield from _of_constants(graph, node)
     chain = node.attrs.get("chain", node.attrs.get("act", ()))
     limits = [end for call in chain if call[0] == "clamp" for end in call[1:]]
@@ -48,7 +48,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
             yield _fraction("limits", end)
     is_of_sums = ATTRIBUTE not in node.attrs and node.name + PRE not in graph.quant_params
     if "act" in node.attrs and is_of_sums:
-        yield _Refusal(
+        yield _WholeRefusal(
             "has a function of results that nothing brings to 16 bits",
             "RequantShift between these results and the function",
             "none",
@@ -58,7 +58,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
         yield from _of_padding(node.attrs["value"], _params_of(graph, node.name))
 
 
-def _of_constants(graph: Graph, node: Node) -> Iterator[_Refusal]:
+def _of_constants(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:
     op = OPS[node.op]
     for i, name in enumerate(node.inputs):
         value = graph.constants.get(name)
@@ -68,7 +68,7 @@ def _of_constants(graph: Graph, node: Node) -> Iterator[_Refusal]:
             yield _fraction("constants", float(value[value != np.rint(value)][0]))
         is_weight = op.multiplies and i in op.weights
         if is_weight and (value.min() < INT16.low or value.max() > INT16.high):
-            yield _Refusal(
+            yield _WholeRefusal(
                 "has weights of more than 16 bits",
                 f"{INT16.low:,} to {INT16.high:,}",
                 f"{value.min():,.0f} to {value.max():,.0f}",
@@ -76,8 +76,8 @@ def _of_constants(graph: Graph, node: Node) -> Iterator[_Refusal]:
             )
 
 
-def _fraction(what: str, first: float) -> _Refusal:
-    return _Refusal(
+def _fraction(what: str, first: float) -> _WholeRefusal:
+    return _WholeRefusal(
         f"has {what} that are no whole numbers",
         f"whole numbers as {what}",
         f"{first:g}",
@@ -94,12 +94,12 @@ def _params_of(graph: Graph, name: str) -> QuantParams | None:
     return graph.quant_params.get(name)
 
 
-def _of_padding(value: float, params: QuantParams | None) -> Iterator[_Refusal]:
+def _of_padding(value: float, params: QuantParams | None) -> Iterator[_WholeRefusal]:
     if params is None:
         return
     low, high = params.low - params.zero_point, params.high - params.zero_point
     if not low <= value <= high:
-        yield _Refusal(
+        yield _WholeRefusal(
             f"pads with a number that is none of {low:,} to {high:,}",
             f"{low:,} to {high:,}, which the padded tensor has",
             f"{value:g}",
