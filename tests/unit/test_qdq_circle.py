@@ -77,15 +77,36 @@ def test_a_function_with_another_body_is_no_operator(tmp_path: Path) -> None:
         load_model(saved_bytes(model.SerializeToString(), tmp_path))
 
 
-@pytest.mark.parametrize(
-    "attrs",
-    ["", "[]", "{}", '{"axis": 7, "groups": 3, "eps": 0, "centred": true}', '{"axis": "x"}'],
-)
-def test_attributes_that_mean_nothing_are_refused(attrs: str, tmp_path: Path) -> None:
-    model = written("group_norm")
+REQUANT = '"requant": [[1], [0], 4, -128, 127]'
+MEANS_NOTHING = [
+    *(("group_norm", text) for text in ("", "[]", "{}", '{"axis": "x"}')),
+    ("group_norm", '{"axis": 7, "groups": 3, "eps": 0, "centred": true}'),
+    *(("requant_shift", f'{{"axis": {axis}, {REQUANT}}}') for axis in ("null", "-1", "9", "1.5")),
+    *(
+        ("requant_shift", f'{{"axis": 0, "requant": {numbers}}}')
+        for numbers in (
+            "null",
+            "[]",
+            "[1, [0], 4, -128, 127]",
+            "[[1.5], [0], 4, -128, 127]",
+            "[[1, 2, 3, 4, 5, 6, 7], [0], 4, -128, 127]",
+            "[[1], [4294967296], 4, -128, 127]",
+            "[[1], [0], 31, -128, 127]",
+            "[[1], [0], 4, 5, -5]",
+            "[[1], [0], 4, -128, 255]",
+            '[[1], [0], 4, -128, "x"]',
+        )
+    ),
+    ("requant_shift", f'{{"axis": 0, "origin": 1, {REQUANT}}}'),
+]
+
+
+@pytest.mark.parametrize(("op", "attrs"), MEANS_NOTHING)
+def test_attributes_that_mean_nothing_are_refused(op: str, attrs: str, tmp_path: Path) -> None:
+    model = written(op)
     (function,) = model.functions
     body = [n.SerializeToString(deterministic=True) for n in function.node]
-    says = {"attrs": attrs, "digest": function_digest("group_norm", attrs, body)}
+    says = {"attrs": attrs, "digest": function_digest(op, attrs, body)}
     for entry in function.metadata_props:
         entry.value = says.get(entry.key.removeprefix("myoedge."), entry.value)
     with pytest.raises(MyoedgeError, match="E119"):

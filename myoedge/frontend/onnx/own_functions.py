@@ -16,8 +16,9 @@ from myoedge.frontend.onnx.fold import Value
 from myoedge.frontend.onnx.inference import nonsense
 from myoedge.frontend.onnx.quantized import refuse_integers
 from myoedge.frontend.onnx.state import Importing
-from myoedge.graph.ir import Attrs, Node
+from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.stated_requant import ATTRIBUTE, StatedRequant
 from myoedge.operators.base import OPS, output_of
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
 from myoedge.operators.qdq import (
@@ -64,6 +65,7 @@ def results_of(state: Importing, node: NodeProto, own: OwnFunction) -> dict[str,
     try:
         attrs, op = read_attrs(own.attrs), OPS[own.operator]
         given = [_values(state, name) for name in node.input]
+        _check_attrs(own.operator, attrs, given[0].shape)
         found = np.asarray(op.real(attrs, *given)).shape
         made = output_of(Node(own.operator, (), ("y",), attrs), [x.shape for x in given])
         if found != made.shape or len(node.output) != 1:
@@ -72,6 +74,23 @@ def results_of(state: Importing, node: NodeProto, own: OwnFunction) -> dict[str,
         raise nonsense(state, node, error) from error
     kind = made.dtype if made.dtype == "int32" else "float32"  # of int16 in floats too
     return {node.output[0]: Value(TYPES[kind], made.shape)}
+
+
+def _check_attrs(operator: str, attrs: Attrs, shape: Shape) -> None:
+    """Errors: LookupError, TypeError and ValueError for a requantisation that is none, and for
+    attributes of nodes."""
+    if taken := {"name", "op", "origin", "self"} & attrs.keys():
+        raise ValueError(f"attributes {', '.join(sorted(taken))}")
+    if (operator == "requant_shift") != (ATTRIBUTE in attrs):
+        raise ValueError(f"{ATTRIBUTE} of {operator}")
+    if ATTRIBUTE in attrs:
+        StatedRequant(*attrs[ATTRIBUTE]).checked(shape[_axis(attrs["axis"], len(shape))])
+
+
+def _axis(given: object, rank: int) -> int:
+    if type(given) is not int or not 0 <= given < rank:
+        raise ValueError(f"axis {given} of {rank}")
+    return given
 
 
 def row_of(own: OwnFunction) -> OnnxRow:
