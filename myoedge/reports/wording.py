@@ -237,6 +237,9 @@ def advice(report: Report) -> str:
     if "W105" in {warning["code"] for warning in report.get("warnings", ())}:  # was tried
         return sentence
     remedy = "--accurate" if tried else "--method auto"
+    row = next(row for row in report["layers"] if row["name"] == weakest["name"])
+    if (row.get("weight_bits") or 8) < 8:  # 16 bits are not for noise of the weights
+        remedy = "weights of more bits"
     return f"{sentence}; try {remedy}, or more calibration samples"
 
 

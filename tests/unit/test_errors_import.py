@@ -355,6 +355,29 @@ def test_buffers_that_change(network: nn.Module, name: str) -> None:
     assert name in error.notice.title
 
 
+class Chain(nn.Module):
+    """Counts its calls, and only the number before is read."""
+
+    def __init__(self, *, is_read: bool) -> None:
+        super().__init__()
+        self.is_read = is_read
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("before", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + self.before if self.is_read else x.tanh()
+        self.before.copy_(self.calls)
+        self.calls.add_(1)
+        return y
+
+
+def test_state_that_no_output_depends_on_does_not_matter() -> None:
+    graph = from_exported(torch.export.export(Chain(is_read=False).eval(), (X1,)))
+    found = run_real(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
+    assert np.allclose(found, X1.tanh().numpy(), atol=1e-6)
+    assert "0.calls" in refused(nn.Sequential(Chain(is_read=True)), X1).notice.title
+
+
 def test_a_table_that_every_call_writes_anew_is_a_constant() -> None:
     graph = from_exported(torch.export.export(Table().eval(), (X1,)))
     found = run_real(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]

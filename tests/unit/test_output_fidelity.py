@@ -118,3 +118,12 @@ def test_good_is_said_from_30_db_on(layer_db: float, output_db: float, end: str)
     weakest = {**layer, "sqnr_local_db": layer_db}
     report = {"layers": [layer], "quantization": {"weakest": weakest, "sqnr_db": output_db}}
     assert wording.advice(report).endswith(end)
+
+
+@pytest.mark.parametrize(("bits", "remedy"), [(4, "weights of more bits"), (8, "--accurate")])
+def test_the_remedy_for_weights_of_few_bits_is_more_bits(bits: int, remedy: str) -> None:
+    layer = {"name": "y", "label": "y", "op": "conv", "function": "f", "origin": []}
+    weakest = {**layer, "sqnr_local_db": 19.0}
+    told = {"weakest": weakest, "sqnr_db": 31.0, "observers_db": {"minmax": 30.0}}
+    report = {"layers": [{**layer, "weight_bits": bits}], "quantization": told}
+    assert f"; try {remedy}, or" in wording.advice(report)

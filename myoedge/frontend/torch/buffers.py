@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buffers that a network writes: tables that its first call makes are constants, others state."""
+"""Buffers that a network writes: tables that its first call makes are constants, those that no
+output depends on do not matter, others are state."""
 
 from __future__ import annotations
 
@@ -22,13 +23,38 @@ Buffers = Mapping[str, Array]  # by their names in the module
 
 
 def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Buffers:
-    """Buffers as an imported network leaves them. Errors: E114 what depends on an input."""
-    changed = program.graph_signature.buffers_to_mutate
+    """Buffers as an imported network leaves them, those that an output depends on.
+
+    A batch norm that was trained with roundings (prepare_qat_pt2e) still counts its calls: nothing
+    reads the count. Errors: E114 what depends on an input.
+    """
+    matter = _that_matter(program)
+    written = program.graph_signature.buffers_to_mutate.items()
+    changed = {name: target for name, target in written if target in matter}
     found = {target: builder.constants.get(str(values[name])) for name, target in changed.items()}
     computed = [target for target, value in found.items() if value is None]
     if computed:
         raise _state(computed)
     return {target: value for target, value in found.items() if value is not None}
+
+
+def _that_matter(program: Any) -> set[str]:
+    """Buffers that an output depends on, of this call or of a later one, by what is written."""
+    signature = program.graph_signature
+    nodes = {node.name: node for node in program.graph.nodes}
+    buffers = signature.inputs_to_buffers
+    written = {target: nodes[name] for name, target in signature.buffers_to_mutate.items()}
+    pending = [nodes[name] for name in signature.user_outputs if name in nodes]
+    reached = set[Any]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        pending += node.all_input_nodes
+        if (target := buffers.get(node.name)) in written:
+            pending.append(written[target])
+    return {buffers[node.name] for node in reached if node.name in buffers}
 
 
 def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> Graph:
