@@ -66,12 +66,13 @@ def refuse(kind: Kind, path: Path) -> NoReturn:
 
 
 def missing(path: Path, named_by: str = "") -> MyoedgeError:
-    """E101 with files of nearly this name; named_by: the configuration with the path, if any."""
+    """E101 with models of nearly this name; named_by: the configuration with the path, if any."""
     folder = path.absolute().parent
     looked_in = f"{folder}{'' if folder.is_dir() else ', which does not exist either'}"
     facts = {"looked in": looked_in} | ({"named by": named_by} if named_by else {})
     names = [entry.name for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else []
-    near = [path.with_name(name) for name in get_close_matches(path.name, names, 3)]
+    close = (path.with_name(name) for name in get_close_matches(path.name, names, 3))
+    near = [found for found in close if sniff(found) in (Kind.EXPORTED, Kind.ONNX)]
     tries = [command("build", found, "--calib", "calib.npz") for found in near]
     return MyoedgeError("E101", f"{path} does not exist", facts, tries)
 

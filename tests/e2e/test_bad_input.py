@@ -250,7 +250,10 @@ def test_does_not_fit(run: Run, tmp_path: Path) -> None:
 
 def test_a_missing_model_names_what_is_near(run: Run, small: Path, tmp_path: Path) -> None:
     (tmp_path / "gestures.pt2").write_bytes((small / "model.pt2").read_bytes())
-    refused(run("inspect", "gesture.pt2"), 1, "E101", "myoedge build gestures.pt2")
+    (tmp_path / "gesture.log").write_text("no model")
+    ran = run("inspect", "gesture.pt2")
+    refused(ran, 1, "E101", "myoedge build gestures.pt2")
+    assert "gesture.log" not in ran.err
     refused(run("build", "nowhere/m.pt2"), 1, "E101", "which does not exist either")
     (tmp_path / "myoedge.toml").write_text('[model]\npath = "gestured.pt2"\n')
     refused(run("build"), 1, "E101", "[model] path of myoedge.toml", "myoedge build gestures.pt2")
