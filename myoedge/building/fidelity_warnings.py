@@ -50,7 +50,10 @@ def less_accurate(fidelity: Fidelity) -> Iterable[Notice]:
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
     """Layers that lose much on their own: int8 is too coarse for what they compute. Of those of one
-    source line the worst."""
+    source line the worst; none where every output keeps 30 dB all the same: what is lost is read by
+    nothing, as the fill of a mask in front of a maximum."""
+    if (fidelity.worst_judged_db or 0.0) >= ACCURATE_DB:
+        return
     steps = [step for step in network.steps if not OPS[step.node.op].view]
     by_line: dict[object, list[tuple[float, str, QuantizedNode]]] = {}
     for step, name in zip(steps, located(steps), strict=True):

@@ -243,9 +243,12 @@ def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) ->
 Constants = Callable[[Writer, QuantizedNode], Sequence[str] | None]
 
 
-def float_constants(w: Writer, step: QuantizedNode) -> list[str]:
-    """Constants of an operator as floats."""
-    return [w.learnt(name) for name in step.node.inputs[len(step.operands) :]]
+def float_constants(w: Writer, step: QuantizedNode) -> list[str] | None:
+    """Constants of an operator as floats; None where a state of a stream stands behind them."""
+    count = len(step.operands)
+    if step.node.inputs[:count] != step.operands:
+        return None
+    return [w.learnt(name) for name in step.node.inputs[count:]]
 
 
 def called(w: Writer, step: QuantizedNode, write: Write, constants: Sequence[str]) -> str:

@@ -22,7 +22,8 @@ from myoedge.operators.recurrent.quantized import from_params
 
 CELL = QuantParams(2.0**-CELL_BITS, 0, INT16)
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
-AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
+# the first h of the whole network may have had 16 bits where the one that frames leave has 8
+AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0, "h0_wide": 0}
 AS_IT_IS_WIDE = {**AS_IT_IS, "h0_wide": 1}
 
 
@@ -32,7 +33,7 @@ def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
         return None
     shape = at.shapes[1]
     wide = StreamState(1, "h", shape, None, first_hidden, scalars=AS_IT_IS_WIDE)
-    factors = from_params(HIDDEN_PARAMS, "h", 7)
+    factors = {**from_params(HIDDEN_PARAMS, "h", 7), "h0_wide": 0}
     h = StreamState(1, "h", shape, HIDDEN_PARAMS, first_hidden, scalars=factors, of_int16=wide)
     cell = {**from_params(CELL, "c", CELL_BITS), **from_params(CELL, "y", CELL_BITS), "c0_wide": 1}
     c = StreamState(
