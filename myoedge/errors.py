@@ -87,7 +87,11 @@ def raised(warning: Notice) -> MyoedgeError:
 
 def command(*words: object) -> str:
     """A shell command to copy: quoted, and without terminal control characters."""
-    text = shlex.join(["myoedge", *map(str, words)])
+    return printable(shlex.join(["myoedge", *map(str, words)]))
+
+
+def printable(text: str) -> str:
+    """Text on one line without terminal control characters."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

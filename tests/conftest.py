@@ -9,6 +9,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -89,6 +90,17 @@ class Ran:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+STEP = re.compile(r"^(?:next:|     ) ([^ #].*?)(?: {3}#.*)?$")
+
+
+def steps(err: str) -> list[str]:
+    """Commands behind `next:`, without their remarks."""
+    lines = err.splitlines()
+    first = next((i for i, line in enumerate(lines) if line.startswith("next:")), len(lines))
+    found = (STEP.match(line) for line in lines[first:])
+    return [match[1] for match in found if match]
 
 
 def myoedge(*arguments: object, cwd: Path) -> Ran:

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from myoedge.cli.next_steps import with_board
 from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, warn
+from myoedge.errors import command
 
 if TYPE_CHECKING:
+    from myoedge.backends.flashing import FlashResult
     from myoedge.targets.boards import Board
 
 
@@ -31,11 +35,13 @@ def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge import api
     from myoedge.cli.simulate import as_json, show
 
-    run = api.run(chosen_build(terminal, folder), **options)
+    build = chosen_build(terminal, folder)
+    run = api.run(build, **options)
     if not terminal.json_printed(as_json(run)):
         show(terminal, run)
     if not run.exact:
         sys.exit(DIFFERENT)
+    terminal.next(with_board("validate", build, "--on", options["on"], options=options))
 
 
 @click.command("flash")
@@ -62,8 +68,12 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     build = chosen_build(terminal, folder)
     heard: dict[str, Any] = {"say": terminal.stage, "warn": lambda warning: warn((warning,))}
     flashed = api.flash(build, console=not no_console, **options, **heard)
-    if terminal.json_printed({k: v for k, v in asdict(flashed).items() if k != "warnings"}):
-        return
+    if not terminal.json_printed({k: v for k, v in asdict(flashed).items() if k != "warnings"}):
+        _show_flashed(terminal, flashed)
+    terminal.next(with_board("run", build, options=options))
+
+
+def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
     started = "started" if flashed.to == "ram" else "set the boot jumper and reset the board"
     terminal.text(f"{flashed.bytes:,} bytes in {flashed.to} of {flashed.board}; {started}")
     if flashed.files_bytes:
@@ -86,7 +96,8 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """
     from myoedge import api
 
-    energy = api.bench(chosen_build(terminal, folder), **options)
+    build = chosen_build(terminal, folder)
+    energy = api.bench(build, **options)
     if not terminal.json_printed(asdict(energy)):
         spread_uj = energy.spread_joules * 1e6
         terminal.text(
@@ -94,6 +105,7 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
             f"power     {energy.watts * 1e3:,.2f} mW while the pad is high",
             f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
         )
+    terminal.next(command("energy", build))
 
 
 @click.command("boards")
@@ -104,8 +116,12 @@ def boards(terminal: Terminal, board: str | None) -> None:
     from myoedge import api
 
     boards = api.boards(board)
-    if terminal.json_printed({"boards": [asdict(b) for b in boards]}):
-        return
+    if not terminal.json_printed({"boards": [asdict(b) for b in boards]}):
+        _show_boards(terminal, boards)
+    terminal.next(command("doctor"))
+
+
+def _show_boards(terminal: Terminal, boards: Iterable[Board]) -> None:
     for described in boards:
         tried = "" if described.tried else "   (never tried on hardware)"
         terminal.text(f"{described.id}  {described.name}, {described.chip}{tried}")

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from myoedge.cli import next_steps
 from myoedge.cli.shell import Terminal, chosen_build, common
+from myoedge.errors import command
 
 if TYPE_CHECKING:
     from myoedge.building.energy import EnergyCalibration
@@ -51,9 +53,6 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     cycles from the last run; before any, modelled cycles and typical activity.
     """
     from myoedge import api
-    from myoedge.reports import energy as joules
-    from myoedge.reports.text import facts
-    from myoedge.reports.text import show as print_block
 
     chosen_folder = chosen_build(terminal, folder)
     report = api.energy(
@@ -68,15 +67,25 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)
     result = {key: report[key] for key in ("target", "cycles", "latency_s", "energy_uj")}
     result["layers"] = [{key: row[key] for key in keys} for row in report["layers"]]
-    if terminal.json_printed({**result, "duty": report["duty"]}):
-        return
+    if not terminal.json_printed({**result, "duty": report["duty"]}):
+        _show(terminal, chosen_folder, report, options)
+    terminal.next(next_steps.after_energy(chosen_folder, options["every"], report))
+
+
+def _show(
+    terminal: Terminal, folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    from myoedge.reports import energy as joules
+    from myoedge.reports.text import facts
+    from myoedge.reports.text import show as print_block
+
     points = joules.by_point(report)
     chosen = report["target"]["operating_point"]
     within = f" within {options['latency']}" if options["latency"] else ""
     is_chosen = within or options["operating_point"] == "auto"
     rows = [
         *([("cheapest", f"{chosen}{within}: the point of the reports now")] if is_chosen else []),
-        *(_application(chosen_folder, chosen) if is_chosen else ()),
+        *(_application(folder, chosen) if is_chosen else ()),
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
@@ -108,6 +117,7 @@ def calibrate(terminal: Terminal, measurements: str) -> None:
     calibration = api.calibrate_energy(measurements)
     if not terminal.json_printed(_calibration_json(calibration)):
         _show_calibration(terminal, calibration)
+    terminal.next(command("energy"))
 
 
 def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:

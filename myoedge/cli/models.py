@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from myoedge.cli import next_steps
 from myoedge.cli.shell import Terminal, chosen_build, common, model_options, warn
 from myoedge.errors import command as command_line
 
@@ -61,7 +62,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     summary = {**built.report, "warnings": []}  # printed already
     if not terminal.json_printed({"folder": str(built.folder), "report": built.report}):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
-    terminal.progress(f"next: {command_line('validate', built.folder)}")
+    terminal.next(*next_steps.after_build(built.folder, built.report, options["app"]))
 
 
 @contextmanager
@@ -109,6 +110,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     }
     if not terminal.json_printed(result):
         _show_quantized(terminal, quantized, rows)
+    terminal.next(command_line("build", *next_steps.given_words()))
 
 
 def _rows(quantized: Quantized) -> list[dict[str, Any]]:
@@ -197,10 +199,7 @@ def _inspect_model(terminal: Terminal, model: str, factory: str | None, calib: s
     inspection = api.inspect(model, factory=factory, calib=calib)
     if not terminal.json_printed(asdict(inspection)):
         _show_inspection(terminal, inspection)
-    factory_option = ("--factory", factory) if factory else ()
-    terminal.progress(
-        f"\nnext: {command_line('build', model, *factory_option, '--calib', 'calib.npz')}"
-    )
+    terminal.next(*next_steps.after_inspect(model, factory, calib))
 
 
 def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
@@ -212,11 +211,12 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
         peaks = api.peaks(folder)
         if not terminal.json_printed({"memories": [asdict(peak) for peak in peaks]}):
             print_peaks(peaks, terminal.out)
+        terminal.next(command_line("report", folder, "--open"))
         return
     report = api.load_build(folder).report
     if not terminal.json_printed(report):
         print_report(report, terminal.out, html=str(folder / "report.html"))
-    terminal.progress(f"next: {command_line('inspect', folder, '--memory')}")
+    terminal.next(command_line("inspect", folder, "--memory"))
 
 
 def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
@@ -258,3 +258,4 @@ def ops(terminal: Terminal, md: bool) -> None:
         for op in operators:
             table.add_row(op.name, op.doc, ", ".join(op.torch), ", ".join(op.onnx))
         show(table, terminal.out)
+    terminal.next(next_steps.at_a_model())

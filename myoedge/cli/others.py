@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from myoedge.cli import next_steps
 from myoedge.cli.shell import Terminal, common
+from myoedge.errors import command
 
 MISSING = 5
 
@@ -26,7 +28,7 @@ def init(terminal: Terminal, folder: str, model: str | None) -> None:
     paths = [str(path) for path in written]
     if not terminal.json_printed({"written": paths}):
         click.echo("\n".join(f"wrote {name}" for name in paths))
-    terminal.progress("next: read your recordings in make_calib.py, run it, then: myoedge build")
+    terminal.next(*next_steps.after_init(folder))
 
 
 @click.command("sweep")
@@ -58,6 +60,7 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
             terminal.text(clean(in_short(row)), soft_wrap=True)
     terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
     api.check_regressions(swept)
+    terminal.next(next_steps.after_sweep(file, swept.folder, options["against"]))
 
 
 @click.command("doctor")
@@ -78,6 +81,7 @@ def doctor(terminal: Terminal) -> None:
                 terminal.text(f"{'':<20} install: {row.fix}{blocks}{works}", soft_wrap=True)
     if any(row.state != "ok" and row.needed for row in rows):
         sys.exit(MISSING)
+    terminal.next(next_steps.at_a_model())
 
 
 @click.command("explain")
@@ -91,6 +95,7 @@ def explain(terminal: Terminal, code: str | None) -> None:
     value = {"text": text} if code is None else {"code": code.upper(), "text": text}
     if not terminal.json_printed(value):
         click.echo(text)
+    terminal.next(command("explain", *([] if code else ["E101"])))
 
 
 @click.command("completion")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from myoedge.cli import next_steps
 from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, newest
+from myoedge.errors import command
 
 if TYPE_CHECKING:
     from myoedge.api import Validation
@@ -39,9 +41,8 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
     from myoedge import api
 
     backends = tuple(dict.fromkeys(filter(None, ",".join(on).split(","))))
-    validation = api.validate(
-        chosen_build(terminal, folder), on=backends, **options, say=terminal.stage
-    )
+    build = chosen_build(terminal, folder)
+    validation = api.validate(build, on=backends, **options, say=terminal.stage)
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
         difference["rung"] = difference.pop("backend")  # the key of earlier versions
@@ -55,6 +56,8 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
         _show_validation(terminal, validation)
     if difference is not None:
         sys.exit(DIFFERENT)
+    report = api.load_build(build).report
+    terminal.next(next_steps.after_validate(build, report, validation.exact))
 
 
 def _show_validation(terminal: Terminal, validation: Validation) -> None:
@@ -108,3 +111,5 @@ def report(terminal: Terminal, folder: str | None, against: str | None, show: bo
         print_report(chosen.report, terminal.out, html=page)
     if show:
         click.launch(page)
+    step = ("inspect", chosen.folder, "--memory") if show else ("report", chosen.folder, "--open")
+    terminal.next(command(*step))

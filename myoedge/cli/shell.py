@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -58,6 +59,11 @@ class Terminal:
         """Prints a message, unless -q is given."""
         if self.level >= 0:
             click.echo(text, err=True)
+
+    def next(self, *commands: str) -> None:
+        """Prints commands that come next, unless -q is given."""
+        for title, text in zip(chain(["next:"], repeat("")), commands, strict=False):
+            self.progress(f"{title:<5} {text}")
 
     def stage(self, name: str) -> None:
         """Prints the name of a pipeline stage as it starts."""

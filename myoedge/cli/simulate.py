@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from myoedge.cli.shell import DIFFERENT, Terminal, as_dict, chosen_build, common
+from myoedge.errors import command
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
@@ -78,6 +79,8 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
         sys.exit(DIFFERENT)
     if simulated.over is not None:
         sys.exit(simulated.over.exit_code)
+    traced = () if options["trace"] else (command("simulate", build, "--trace"),)
+    terminal.next(command("energy", build), *traced)
 
 
 def _refuse_ignored_options(has_elf: bool) -> None:

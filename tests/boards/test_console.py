@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zlib
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from myoedge.targets.boards import find_board
 from tests.boards import sdk
 from tests.boards.peers import Firmware, Peer, at_the_line, noisy, replaced, unplugged_after
 from tests.conftest import myoedge as command
+from tests.conftest import steps
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +97,10 @@ def test_the_ladders_last_rung(two: Build, served: bytes, tmp_path: Path) -> Non
 def test_a_run_gives_outputs_and_cycles(two: Build, served: bytes, tmp_path: Path) -> None:
     with at_the_line(Firmware(served, tmp_path)) as port:
         ran = command("run", two.folder, "--port", port, "--json", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+        (step,) = steps(ran.err)
+        then = command(*shlex.split(step)[1:], cwd=tmp_path)
+    assert (ran.code, then.code) == (0, 0), ran.err + then.err
+    assert step == f"myoedge validate {two.folder} --on board --port {port}"
     assert ran.json["exact"] is True
     assert ran.json["cycles"]["source"] == "board"
     assert all(row["cycles"] > 100 for row in ran.json["layers"])

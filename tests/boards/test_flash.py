@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -31,7 +32,7 @@ from myoedge.targets.boards import boards_dir, find_board
 from tests.boards import sdk
 from tests.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
 from tests.boards.peers import Firmware, at_the_line
-from tests.conftest import Ran, started
+from tests.conftest import Ran, started, steps
 from tests.conftest import myoedge as command
 from tests.networks import Two
 
@@ -89,7 +90,10 @@ def test_to_memory_verified_and_started(two: Build, elf: Path, state: Path, tmp_
     folder.mkdir()
     with at_the_line(Firmware(elf.read_bytes(), folder)) as port:
         ran = command("flash", two.folder, "--elf", elf, "--port", port, "--json", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+        (step,) = steps(ran.err)
+        then = command(*shlex.split(step)[1:], cwd=tmp_path)
+    assert (ran.code, then.code) == (0, 0), ran.err + then.err
+    assert step == f"myoedge run {two.folder} --port {port}"
     assert ran.json["says"] == two.application
     assert ended(state)["running"] == read_elf(elf.read_bytes()).entry
     names = [command.split()[0] for command in ended(state)["commands"]]

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from myoedge.backends.build import Build, load_build
+from myoedge.cli.next_steps import to_board
 from myoedge.codegen.project import SDK_FOLDER
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
@@ -134,6 +137,53 @@ def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
     without, image = gapy_calls(weights_in_l3, gap_sdk, path, generator, "image", "image_with_l3")
     assert l3_files(without) == [], "the macros replace it, so image_with_l3 is needed"
     assert l3_files(image) == [weights_in_l3.l3_image]
+
+
+CONFIGURATION = """
+export GAP_SDK_HOME={folder}
+export PATH={folder}:$PATH
+"""
+
+
+@pytest.fixture
+def installed(gap_sdk: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An SDK whose configuration has to be sourced."""
+    (gap_sdk / "configs").mkdir()
+    lines = CONFIGURATION.format(folder=gap_sdk)
+    (gap_sdk / "configs" / "gap9_evk_audio.sh").write_text(lines)
+    monkeypatch.delenv("GAP_SDK_HOME", raising=False)
+    return gap_sdk
+
+
+def shell_runs(lines: list[str], folder: Path, gap_sdk: Path) -> list[str]:
+    """Runs lines of a shell with the SDK in place of GAP9_SDK; the last arguments of gapy."""
+    text = "\n".join(["set -e", *lines]).replace("GAP9_SDK", str(gap_sdk))
+    done = subprocess.run(["sh", "-c", text], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [str(x) for x in json.loads((gap_sdk / "called").read_text().splitlines()[-1])]
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+def test_the_lines_that_build_prints_make_the_image(project: Path, installed: Path) -> None:
+    lines = [line.partition("   #")[0] for line in to_board(project, has_l3=True)]
+    assert lines.pop() == f"myoedge flash {project}"
+    image = shell_runs(lines, project.parent, installed)
+    assert l3_files(image) == [(project / "l3.bin").read_bytes()]
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+def test_the_lines_of_its_readme_make_the_image(project: Path, installed: Path) -> None:
+    readme = (project / SDK_FOLDER / "README.md").read_text()
+    lines = [line.strip() for line in readme.splitlines() if line.startswith("    ")]
+    assert [line for line in lines if line.startswith("myoedge")] == [
+        "myoedge flash ..",
+        "myoedge run ..",
+    ]
+    image = shell_runs(lines[:-2], project / SDK_FOLDER, installed)
+    assert l3_files(image) == [(project / "l3.bin").read_bytes()]
+    cmake = (project / SDK_FOLDER / "CMakeLists.txt").read_text()
+    for option in re.findall(r"-D(ME_\w+)=", readme):
+        assert f"set({option} " in cmake
 
 
 # Spellings of a driver in the configurations of 5.x that are public: Deeploy's, gap_utils' flasher.

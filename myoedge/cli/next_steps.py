@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that each verb proposes when it is done: complete, to copy as they stand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from myoedge.errors import command, printable
+
+CALIB = "calib.npz"  # as make_calib.py of init writes it
+MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
+SDK_FOLDER = "gap_sdk"
+
+
+def given_words(*left_out: str) -> list[str]:
+    """Arguments of this verb as they were typed, for a verb that takes the same ones.
+
+    left_out   parameters by name, besides those of every verb
+    """
+    context, words = click.get_current_context(), list[str]()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        is_typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not is_typed or name in left_out or parameter.opts[-1] in COMMON:
+            continue
+        value = context.params[name]
+        words += [*_option(parameter, value), *([] if isinstance(value, bool) else [str(value)])]
+    return words
+
+
+COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of the options of every verb
+
+
+def _option(parameter: click.Parameter, value: Any) -> list[str]:
+    """The option's name; nothing for an argument."""
+    if isinstance(parameter, click.Argument):
+        return []
+    return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
+
+
+def after_init(folder: str) -> Iterator[str]:
+    where = "" if Path(folder).resolve() == Path.cwd() else f"cd {shlex.quote(folder)} && "
+    yield f"{printable(where)}python make_calib.py   # once it reads your recordings"
+    yield command("build")
+
+
+def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterator[str]:
+    """A build with the samples that there are, or without any first."""
+    words = [*(("--factory", factory) if factory else ())]
+    found = calib or (CALIB if Path(CALIB).is_file() else None)
+    if found:
+        yield command("build", model, *words, "--calib", found)
+        return
+    if not factory and not Path("myoedge.toml").exists():
+        yield f"{command('init', '--from', model)}   # a script that makes {CALIB}"
+    random = command("build", model, *words, "--calib", "random")
+    yield f"{random}   # before there are samples: cycles and memory"
+
+
+def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Iterator[str]:
+    """Equality on every backend of the target, cycles, then the way to a board."""
+    on_chip = bool(report["cycles"])
+    yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
+    if on_chip and report["cycles"]["source"] == "modelled":
+        yield command("simulate", folder)
+    if app:
+        yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
+
+
+def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:
+    """The application of a build, compiled by the GAP SDK and started on a board."""
+    if "GAP_SDK_HOME" not in os.environ:
+        yield ". GAP9_SDK/configs/gap9_evk_audio.sh   # GAP9_SDK: the folder of the GAP SDK"
+    source = folder / SDK_FOLDER
+    made, target = source / "build", "image_with_l3" if has_l3 else "image"
+    yield printable(shlex.join(["cmake", "-S", str(source), "-B", str(made)]))
+    yield printable(shlex.join(["cmake", "--build", str(made), "--target", target]))
+    yield command("flash", folder)
+
+
+def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, Any]) -> str:
+    """The simulated chip where that was not compared, then energy."""
+    if not report["cycles"]:
+        return command("report", folder, "--open")
+    is_open = exact.get("simulator") is None
+    return command(*(("validate", folder, "--on", "simulator") if is_open else ("energy", folder)))
+
+
+def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> str:
+    """Battery life where no period is known, then the whole report."""
+    if report["duty"] is None and every is None:
+        return command("energy", folder, "--every", "50 ms", "--battery", "300")
+    return command("report", folder, "--open")
+
+
+def after_sweep(file: str, folder: Path, against: str | None) -> str:
+    """The comparison with a later sweep; where this was one, what is judged."""
+    if against is not None:
+        return f"{command('explain', 'E305')}   # what counts as worse"
+    later = command("sweep", file, "-o", f"{folder}-new", "--against", folder)
+    return f"{later}   # when something has changed"
+
+
+def at_a_model() -> str:
+    """A model file of the current folder looked at; a new project where there is none."""
+    files = [path for path in Path().iterdir() if path.suffix in MODEL_ENDINGS]
+    return command("inspect", max(files, key=_changed)) if files else command("init")
+
+
+def _changed(path: Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, path.name
+
+
+def with_board(verb: str, folder: Path, *words: str, options: Mapping[str, Any]) -> str:
+    """A verb for the same board at the same port."""
+    named = ((f"--{name}", options.get(name)) for name in ("board", "port"))
+    chosen: Sequence[str] = [word for pair in named if pair[1] for word in map(str, pair)]
+    return command(verb, folder, *words, *chosen)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`next:` after every verb: each command that is printed is run here, and what these print."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from myoedge.cli import VERBS
+from tests.conftest import Ran, steps
+from tests.conftest import myoedge as command
+
+# by a board, its probe and its meter: tests/boards
+ON_BOARDS = ("flash", "run", "bench")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model and a recording; browsers stay closed, the SDK is not installed."""
+    shutil.copy(small / "model.pt2", tmp_path)
+    with np.load(small / "calib.npz") as calib:
+        np.save(tmp_path / "recording.npy", calib["input"])
+    monkeypatch.setattr(click, "launch", lambda page: Path(page).stat() and 0)
+    monkeypatch.delenv("GAP_SDK_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def followed(folder: Path, *first: str) -> Iterator[tuple[str, Ran]]:
+    """Commands in the order in which they are printed, each run once, with what came of it."""
+    waiting, seen = list(first), set[str]()
+    while waiting:
+        line = waiting.pop(0)
+        if line in seen:
+            continue
+        seen.add(line)
+        name, *words = shlex.split(line)
+        if name != "myoedge":
+            subprocess.run(line, shell=True, cwd=folder, check=True)
+            continue
+        ran = command(*words, cwd=folder)
+        yield line, ran
+        waiting += steps(ran.err)
+
+
+def checked(folder: Path, *first: str) -> set[str]:
+    """Verbs of the commands that were followed; every one succeeds and says what comes next."""
+    ran = dict(followed(folder, *first))
+    assert not {line: result.err for line, result in ran.items() if result.code}
+    assert not [line for line, result in ran.items() if not steps(result.err)]
+    return {line.split()[1] for line in ran}
+
+
+def test_every_command_that_is_printed_runs(folder: Path) -> None:
+    quiet = command("quantize", "model.pt2", "--calib", "random", "-q", cwd=folder)
+    assert (quiet.code, quiet.err) == (0, "")
+    verbs = checked(folder, "myoedge init --from model.pt2")
+    verbs |= checked(folder, "myoedge doctor", "myoedge explain", "myoedge ops", "myoedge boards",
+                     "myoedge quantize --samples 8 --method minmax")  # fmt: skip
+    assert verbs == set(VERBS) - {*ON_BOARDS, "sweep", "completion"}  # whose output a shell reads
+
+
+@pytest.mark.slow
+def test_a_sweep_is_compared_with_itself(folder: Path) -> None:
+    text = 'simulate = false\n[[model]]\npath = "model.pt2"\ncalib = "random"\n'
+    (folder / "sweep.toml").write_text(text)
+    assert checked(folder, "myoedge sweep sweep.toml -j 1") == {"sweep", "explain"}
+
+
+def test_a_model_without_samples_is_built_from_random_ones(folder: Path) -> None:
+    inspected = command("inspect", "model.pt2", cwd=folder)
+    assert steps(inspected.err) == [
+        "myoedge init --from model.pt2",
+        "myoedge build model.pt2 --calib random",
+    ]
+    built = command("build", "model.pt2", "--calib", "random", "--app", "gap-sdk", cwd=folder)
+    assert steps(built.err)[-4:] == [
+        ". GAP9_SDK/configs/gap9_evk_audio.sh",
+        "cmake -S build/model-gap9/gap_sdk -B build/model-gap9/gap_sdk/build",
+        "cmake --build build/model-gap9/gap_sdk/build --target image",
+        "myoedge flash build/model-gap9",
+    ]
+
+
+def test_options_are_repeated_as_they_were_typed(folder: Path) -> None:
+    words = ("--calib", "random", "--holdout", "0.0", "--accurate", "--method", "mse")
+    ran = command("quantize", "model.pt2", *words, "--no-color", cwd=folder)
+    (step,) = steps(ran.err)
+    parsed = shlex.split(step)
+    assert parsed[:3] == ["myoedge", "build", "model.pt2"]
+    assert sorted(parsed[3:]) == sorted(words)
