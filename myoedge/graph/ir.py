@@ -33,14 +33,21 @@ class Origin:
 
     path    module path, "encoder.2.conv"; empty for functional calls at the root
     source  "net.py:41", last frame outside installed packages; empty where unknown
+    part    of a module that is several layers: "l1_reverse" of a stacked LSTM in two directions
     """
 
     path: str = ""
     source: str = ""
+    part: str = ""
+
+    @property
+    def layer(self) -> str:
+        """Module path and part: "encoder.lstm.l1_reverse"."""
+        return f"{self.path}.{self.part}" if self.path and self.part else self.path
 
     def __str__(self) -> str:
         return (
-            f"{self.path} ({self.source})"
+            f"{self.layer} ({self.source})"
             if self.path and self.source
             else self.path or self.source
         )
@@ -79,7 +86,7 @@ class Node:
     @property
     def label(self) -> str:
         """The module path(s) for people: "block.0.conv + block.0.relu", else the tensor's name."""
-        paths = dict.fromkeys(o.path or o.source for o in self.origin)
+        paths = dict.fromkeys(o.layer or o.source for o in self.origin)
         return " + ".join(p for p in paths if p) or self.name
 
     @property
@@ -208,11 +215,16 @@ def describe(graph: Graph) -> dict[str, Any]:
                 "inputs": list(node.inputs),
                 "outputs": list(node.outputs),
                 "attrs": {key: plain(value) for key, value in sorted(node.attrs.items())},
-                "origin": [{"path": o.path, "source": o.source} for o in node.origin],
+                "origin": [_origin_fields(origin) for origin in node.origin],
             }
             for node in graph.nodes
         ],
     }
+
+
+def _origin_fields(origin: Origin) -> dict[str, str]:
+    fields = {"path": origin.path, "source": origin.source}
+    return {**fields, "part": origin.part} if origin.part else fields
 
 
 def plain(value: Any) -> Any:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,14 @@ class GraphBuilder:
             raise Unsupported("a tensor without elements")
         self.nodes.append(node)
         return name
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Nodes added meanwhile are of one part of the module; "" of the whole."""
+        whole = self.origin
+        self.origin = tuple(replace(origin, part=name) for origin in whole)
+        yield
+        self.origin = whole
 
     def last(self, op: str, *inputs: str, **attrs: Any) -> Rewrite:
         """Appends the node that writes the replaced node's output."""

@@ -19,7 +19,7 @@ from myoedge.operators.base import QuantizedNode
 
 def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
     """Module paths and source lines, as JSON."""
-    return [{"path": o.path, "source": o.source} for o in origin]
+    return [{"path": o.layer, "source": o.source} for o in origin]
 
 
 def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
@@ -41,33 +41,43 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """A layer where its operator is not beside it: "head.fc", or "add net.py:41" without a path."""
+    """A layer where its operator is not beside it: "head.fc", or "net.py:41 (add)" without a
+    path."""
     has_path = any(o["path"] for o in row["origin"])
-    return place(row) if has_path else f"{row['op']} {place(row)}"
+    return place(row) if has_path else f"{place(row)} ({row['op']})"
 
 
 def told_apart(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
     """`named` of all, with the operator where a place is several layers', here or in an older
-    build, and their number where that is the same too: "linear net.py:41 (2)".
+    build, and their number where that is the same too: "net.py:41 (linear 2)".
     """
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
-        f"{row['op']} {numbered}" if known[place(row)] > 1 else named(row)
-        for row, numbered in zip(layers, places(layers), strict=True)
+        f"{place(row)} ({_numbered(row['op'], number)})" if known[place(row)] > 1 else named(row)
+        for row, number in zip(layers, _numbers(layers), strict=True)
     ]
 
 
 def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     """`place` of all, the operator beside it; with their number where both are the same."""
-    seen = Counter[tuple[str, str]]()
-    numbered = []
+    numbers = zip(layers, _numbers(layers), strict=True)
+    return [f"{place(row)} ({number})" if number > 1 else place(row) for row, number in numbers]
+
+
+def _numbers(layers: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Number of each layer among those of its operator and place, from 1 on."""
+    seen, numbers = Counter[tuple[str, str]](), []
     for row in layers:
         key = (str(row["op"]), place(row))
         seen[key] += 1
-        numbered.append(f"{key[1]} ({seen[key]})" if seen[key] > 1 else key[1])
-    return numbered
+        numbers.append(seen[key])
+    return numbers
+
+
+def _numbered(op: str, number: int) -> str:
+    return f"{op} {number}" if number > 1 else op
 
 
 def source(row: Mapping[str, Any]) -> str:
@@ -78,21 +88,18 @@ def source(row: Mapping[str, Any]) -> str:
 
 def located(steps: Iterable[QuantizedNode]) -> list[str]:
     """Names of layers with operator and source line: "head (linear, net.py:9)"; of several at one
-    place "linear head (2) (net.py:9)".
+    place "head (linear 2, net.py:9)".
     """
     return located_rows(node_rows(step.node for step in steps))
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """`located` of layers of report.json."""
-    names = told_apart(rows)
-    return [_located(row, name) for row, name in zip(rows, names, strict=True)]
-
-
-def _located(row: Mapping[str, Any], name: str) -> str:
-    op = "" if name.startswith(f"{row['op']} ") else row["op"]
-    known = ", ".join(filter(None, (op, source(row))))
-    return f"{name} ({known})" if known else name
+    names = []
+    for row, number in zip(rows, _numbers(rows), strict=True):
+        known = ", ".join(filter(None, (_numbered(row["op"], number), source(row))))
+        names.append(f"{place(row)} ({known})")
+    return names
 
 
 # --- functions ------------------------------------------------------------------------------------

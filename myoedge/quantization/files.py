@@ -112,7 +112,7 @@ def _step(
 
 def _node(fields: Mapping[str, Any]) -> Node:
     attrs = {key: _frozen(value) for key, value in fields["attrs"].items()}
-    origin = tuple(Origin(o["path"], o["source"]) for o in fields["origin"])
+    origin = tuple(Origin(o["path"], o["source"], o.get("part", "")) for o in fields["origin"])
     return Node(fields["op"], tuple(fields["inputs"]), tuple(fields["outputs"]), attrs, origin)
 
 

@@ -67,8 +67,9 @@ class LayerRule:
 
 
 def matches(pattern: str, node: Node) -> bool:
-    """Whether a pattern of module paths matches one of a layer's."""
-    return any(fnmatch.fnmatchcase(origin.path, pattern) for origin in node.origin)
+    """Whether a pattern of module paths matches one of a layer's, alone or with its part."""
+    names = {name for origin in node.origin for name in (origin.path, origin.layer)}
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import CAUSES, EXACT_DB, WEAK_DB, Report
+from myoedge.reports.short_names import on_one_line
 
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixel each
 PLOT_WIDTH = 900
@@ -160,7 +161,7 @@ def time(report: Report) -> dict[str, Any] | None:
             uncounted = BarPart("all", 100.0, f"{layer_cycles:,} cycles")
             parts = _parts(row["stalls"]) or (uncounted,)
             bars.append(Bar(name, note, layer_cycles, rate, length, parts))
-    short = wording.shortened([bar.name for bar in bars], MAX_NAME_CHARS)
+    short = on_one_line([bar.name for bar in bars], MAX_NAME_CHARS)
     return {
         "bars": [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)],
         "longest_name": max(map(len, short), default=0),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import CAUSES
+from myoedge.reports.short_names import shortened
 from myoedge.reports.text import MIN_NAME_CHARS, Lines, clean, columns, facts
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.chip import WORKERS
@@ -124,6 +126,8 @@ def cycles_table(report: Report) -> Lines:
         causes = _fitting(report, free - min(longest_name, MAX_NAME_CHARS))
         causes = causes or _fitting(report, free - MIN_LAYER_CHARS)
         yield _table(rows, fixed, causes, free)
+        if not causes and _fitting(report, sys.maxsize):
+            yield Text("no room for the causes of stalls: report.html has them", "dim")
         yield Text("")
         others = " but NE16's" if "NE16" in fixed else ""
         percent_note = f"; percentages{others} are parts of the {WORKERS} cores' time"
@@ -147,7 +151,7 @@ def _table(
 
     name = free - sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
     table = columns(("layer", *fixed, *causes.values()), no_wrap=True)
-    short = wording.shortened([clean(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
+    short = shortened([clean(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
     for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
         cells = (Text(clean(row[column]), "bold" if row["total"] else "") for column in fixed)
         table.add_row(Text(layer, "bold"), *cells, *_percents(row["stalls"], causes))

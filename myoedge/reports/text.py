@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from myoedge.reports import energy as joules
 from myoedge.reports import speed, streams, wording
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.report_json import WEAK_DB, Report, dims
+from myoedge.reports.short_names import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -23,23 +24,16 @@ if TYPE_CHECKING:
 
 MAX_LAYERS = 15  # rows of the table, so that the whole fits a screen
 COMPARISON_STYLES = {True: "green", False: "bold red"}
-# the width of the terminal from which on a column is shown: without cycles, modelled, measured
-NEVER = 1 << 30
+# of the table of layers, in its order; by number those that have room first
 COLUMNS = {
-    "layer": (0, 0, 0),
-    "operator": (72, 72, 72),
-    "engine": (48, 64, 72),
-    "output": (100, 112, 124),
-    "MACs": (0, 48, 48),
-    "cycles": (NEVER, 0, 0),
-    "share": (64, 96, 64),
-    "MAC/cycle": (NEVER, NEVER, 0),
-    "weights": (56, 64, 112),
-    "dB alone": (0, 0, 72),
-    "dB so far": (48, 56, 100),
-}
+    "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1, "share": 6,
+    "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
+}  # fmt: skip
 LEFT = ("layer", "operator", "engine", "output")
-MIN_NAME_CHARS = 8  # of a layer's name
+MIN_NAME_CHARS = 8  # of a line of a layer's name
+USUAL_NAME_CHARS = 24  # that other columns leave to it where they can
+MAX_OPERATOR_CHARS = 16
+GAP_CHARS = 2  # between columns
 
 
 def print_report(report: Report, console: Console, *, html: str = "") -> None:
@@ -49,10 +43,8 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     console.print(_title(report))
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
     if report["layers"]:
-        show(_layers(report, console.width), console)
-        omitted = len(report["layers"]) - len(shown_layers(report["layers"]))
-        if omitted:
-            console.print(_text(f"{omitted} smaller layers are in layers.csv", "dim"))
+        for block in _layers(report, console.width):
+            show(block, console)
         engines = [*_engine_rows(report)]
         if engines and len(report["layers"]) + len(engines) <= MAX_LAYERS:
             show(Padding(_engines(engines), (1, 0, 0, 0)), console)
@@ -228,35 +220,67 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in layers if row["name"] in chosen]
 
 
-def _layers(report: Report, width: int) -> Table:
-    modelled = speed.is_modelled(report)
-    kind = 0 if speed.cycles(report) is None else 1 if modelled else 2
-    titles = {
-        name: "modelled" if modelled and name == "cycles" else name
-        for name, min_widths in COLUMNS.items()
-        if width >= min_widths[kind] and (name != "engine" or wording.engines(report))
-    }
+def _layers(report: Report, width: int) -> Iterator[Table | Text]:
+    """The table of layers in the columns that have room, and the names of the others."""
     places = wording.layer_places(report)
     rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
+    if outside := speed.outside_layers(report):
+        rows.append(_outside(report, *outside))
+    titles = _titles(report)
     chars = {
-        name: max(len(title), *(len(row[name]) for row in rows)) + 2
+        name: max(len(title), *(len(row[name]) for row in rows)) + GAP_CHARS
         for name, title in titles.items()
     }
-    free = width - sum(n for name, n in chars.items() if name not in ("layer", "operator"))
-    # names and operators share what the numbers leave
-    operator = min(chars.get("operator", 0), max(free - chars["layer"], free // 2))
-    table = columns(titles.values(), no_wrap=True)
-    names = [row["layer"].plain for row in rows]
-    short = wording.shortened(names, max(free - operator - 2, MIN_NAME_CHARS))
-    for name, row in zip(short, rows, strict=True):
-        row["layer"] = _text(name, "bold")
-        row["operator"].truncate(max(operator - 2, MIN_NAME_CHARS), overflow="ellipsis")
-        table.add_row(*(row[column] for column in titles))
-    if (outside := speed.outside_layers(report)) and "cycles" in titles:
-        percent = wording.rough_percent(outside[1], report["cycles"]["total"])
-        cells = {"layer": outside[0], "cycles": f"{outside[1]:,}", "share": percent}
-        table.add_row(*(_text(cells.get(column, ""), "dim") for column in titles))
-    return table
+    chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
+    shown = _with_room(chars, width)
+    name_chars = width - sum(chars[name] for name in shown[1:]) - GAP_CHARS
+    _fold(rows, "layer", max(name_chars, MIN_NAME_CHARS))
+    _fold(rows, "operator", MAX_OPERATOR_CHARS)
+    table = columns((titles[name] for name in shown), no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    yield table
+    left_out = [title for name, title in titles.items() if name not in shown]
+    if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
+        left_out.append(wording.several(omitted, "smaller layer"))
+    if left_out:
+        yield _text(f"not shown: {', '.join(left_out)}; layers.csv has them", "dim")
+
+
+def _titles(report: Report) -> dict[str, str]:
+    """Titles of the columns that there are numbers for."""
+    ran, modelled = speed.cycles(report) is not None, speed.is_modelled(report)
+    known = {
+        "engine": bool(wording.engines(report)),
+        "cycles": ran,
+        "MAC/cycle": ran and not modelled,
+    }
+    renamed = {"cycles": "modelled"} if modelled else {}
+    return {name: renamed.get(name, name) for name in COLUMNS if known.get(name, True)}
+
+
+def _fold(rows: Iterable[dict[str, Text]], column: str, max_chars: int) -> None:
+    cells = [row[column] for row in rows]
+    folded = shortened([cell.plain for cell in cells], max_chars)
+    for cell, text in zip(cells, folded, strict=True):
+        cell.plain = text
+
+
+def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
+    """Columns that have room beside the names, those of most worth first; in order of the table."""
+    chosen, free = ["layer"], width - min(chars["layer"], USUAL_NAME_CHARS + GAP_CHARS)
+    for name in sorted(chars.keys() - {"layer"}, key=COLUMNS.__getitem__):
+        if chars[name] <= free:
+            chosen.append(name)
+            free -= chars[name]
+    return [name for name in chars if name in chosen]
+
+
+def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
+    """The row of the cycles that belong to no layer."""
+    percent = wording.rough_percent(cycles, report["cycles"]["total"])
+    cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
+    return {column: _text(cells.get(column, ""), "dim") for column in COLUMNS}
 
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:

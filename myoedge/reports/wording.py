@@ -260,37 +260,6 @@ def layer_places(report: Report) -> dict[str, str]:
     return {row["name"]: name for row, name in zip(layers, places(layers), strict=True)}
 
 
-ELLIPSIS = "…"
-MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth leaving out
-
-
-def shortened(names: Sequence[str], max_chars: int) -> list[str]:
-    """Names of at most `most` characters: without the modules that all names begin with, then cut
-    at the end, in the middle, or at the beginning, wherever most names stay distinct."""
-    if all(len(name) <= max_chars for name in names):
-        return list(names)
-    first, last = min(names), max(names)
-    pairs = enumerate(zip(first, last, strict=False))
-    prefix = first[: next((n for n, (a, b) in pairs if a != b), len(first))]
-    # "layer.0" is one of ONNX's names
-    module_chars = prefix.rfind("/" if "/" in prefix else ".") + 1
-    if module_chars >= MIN_PREFIX_CHARS and len(names) > 1:
-        names = [ELLIPSIS + name[module_chars:] for name in names]
-    text_chars = max(max_chars - 1, 1)
-    candidates = [
-        [_cut(name, max_chars, head) for name in names] for head in (text_chars, text_chars // 2, 0)
-    ]
-    return max(candidates, key=lambda candidate: len(set(candidate)))
-
-
-def _cut(name: str, max_chars: int, head_chars: int) -> str:
-    """The first `head` characters of a name, an ellipsis, and as much of its end as fits `most`."""
-    if len(name) <= max_chars:
-        return name
-    tail_chars = max(max_chars - 1 - head_chars, 0)
-    return name[:head_chars] + ELLIPSIS + name[len(name) - tail_chars :]
-
-
 ENDINGS = {"log_softmax": "log-softmax", "ctc_greedy": "greedy decoding"}
 
 

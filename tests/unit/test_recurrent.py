@@ -15,6 +15,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
+from myoedge.operators.layer_names import node_rows, places
 from myoedge.operators.recurrent.cells import (
     SIGMOID_REACH,
     SIGMOID_STEP,
@@ -25,7 +26,7 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import LayerRule, quantize_graph
+from myoedge.quantization.scales import LayerRule, matches, quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import thinned
 
@@ -222,3 +223,15 @@ def test_cells_are_layers_of_one_step(bias: bool) -> None:
     for name, wanted in zip(graph.outputs, network(*given), strict=True):
         np.testing.assert_allclose(real[name], wanted.detach().numpy(), atol=1e-5)
     assert {"lstm", "lstm_cell", "gru", "rnn_tanh", "rnn_relu"} <= {n.op for n in graph.nodes}
+
+
+def test_layers_and_directions_of_one_module_have_names_of_their_own() -> None:
+    """As torch names their weights; rules match the module, or one of its layers."""
+    net = Whole(nn.LSTM(3, 4, num_layers=2, bidirectional=True))
+    graph = from_exported(torch.export.export(net, (torch.zeros(5, 1, 3),)))
+    steps = [node for node in graph.nodes if node.op == "lstm"]
+    names = [f"layer.{part}" for part in ("l0", "l0_reverse", "l1", "l1_reverse")]
+    assert [node.label for node in steps] == places(node_rows(steps)) == names
+    assert [node.attrs["reverse"] for node in steps] == [False, True, False, True]
+    assert all(matches("layer", node) for node in steps)
+    assert [matches("layer.*_reverse", node) for node in steps] == [False, True, False, True]

@@ -34,6 +34,7 @@ from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.html import report_html
 from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, layers_csv, make_report
+from myoedge.reports.short_names import on_one_line, shortened
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip
 from tests.pages import COLUMNS, summary
@@ -242,20 +243,25 @@ def test_long_operators_do_not_cut_numbers_and_lines_end_without_blanks(usual: R
 
 
 def test_long_names_stay_apart() -> None:
-    """Without the modules that all share; cut where they differ, not where they end."""
+    """Without the modules that all share, then by their last ones; in lines where these are the
+    same."""
     places = ("query", "key", "value")
     usual = ["stem", "block.0.conv + relu"]
-    assert wording.shortened(usual, 19) == usual
+    assert shortened(usual, 19) == usual
+    assert shortened(usual, 12) == ["stem", "block.0.conv"]  # the operator's column has the relu
+    assert shortened(["a.b.conv + relu (2)", "a.b.conv + relu"], 12) == ["a.b.conv (2)", "a.b.conv"]
     onnx = [f"/model/encoder/layer.{n}/attention/{x}/MatMul" for n in (0, 1) for x in places]
     for most in (40, 24, 19):
-        found = wording.shortened(onnx, most)
+        found = shortened(onnx, most)
         assert len(set(found)) == len(onnx), most
-        assert max(map(len, found)) <= most
-    assert wording.shortened(onnx, 40)[0] == "…layer.0/attention/query/MatMul"
+        assert max(len(line) for name in found for line in name.split("\n")) <= most
+    assert shortened(onnx, 40)[0] == "…layer.0/attention/query/MatMul"
+    assert shortened(onnx, 24)[0] == "…layer.0/attention/\nquery/MatMul"
+    blocks = ["stem.conv", "blocks.0.branch.conv", "blocks.1.branch.conv"]
+    assert shortened(blocks, 15) == ["stem.conv", "…0.branch.conv", "…1.branch.conv"]
     ends = [f"a_name_that_is_long_{n}" for n in range(3)]
-    assert [name[-1] for name in wording.shortened(ends, 9)] == ["0", "1", "2"]
-    starts = [f"{n}_name_that_is_long" for n in range(3)]
-    assert wording.shortened(starts, 6) == ["0_nam…", "1_nam…", "2_nam…"]
+    assert shortened(ends, 9)[1] == "a_name_th\nat_is_lon\ng_1"
+    assert on_one_line(ends, 9) == [f"a_na…ng_{n}" for n in range(3)]
 
 
 def test_energies_of_a_comparison_are_rounded(usual: Report) -> None:
@@ -463,7 +469,7 @@ def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     assert "int16 results" in page
     alike = {"op": "add", "origin": [], "label": "net.py:19", "dtype": "int16"}
     page = report_html({**other, "layers": [{**row, **alike} for row in other["layers"]]})
-    assert all(f'">add net.py:19{number} <b>' in page for number in ("", " (2)", " (3)"))
+    assert all(f'">net.py:19 (add{number}) <b>' in page for number in ("", " 2", " 3"))
     Page(page)
 
 
@@ -517,13 +523,13 @@ def test_layers_of_one_place_have_the_names_of_their_report(usual: Report) -> No
     for row, op in zip(new["layers"], ("slice", "linear", "linear"), strict=False):
         row |= {"op": op, "origin": place, "macs": 7}
     names = naming.told_apart(new["layers"])[:3]
-    assert names == ["slice mha", "linear mha", "linear mha (2)"]
+    assert names == ["mha (slice)", "mha (linear)", "mha (linear 2)"]
     old = copy.deepcopy(new)
     for row in old["layers"]:
         row["macs"] += 1
     assert [c.where for c in compare(old, new) if c.measure.path == "macs"][:3] == names
     del old["layers"][2], old["layers"][0]
-    found = {(c.where, c.kind) for c in compare(old, new) if c.where.endswith(("mha", "(2)"))}
+    found = {(c.where, c.kind) for c in compare(old, new) if c.where.startswith("mha")}
     assert found == {(names[0], "added"), (names[1], "changed"), (names[2], "added")}
 
 

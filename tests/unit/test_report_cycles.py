@@ -296,7 +296,7 @@ def test_layers_of_one_place_are_told_apart(ran: Report) -> None:
     ]
     alike = {**ran, "layers": layers}
     narrow, wide = table(alike, 80)[1:4], table(alike, 120)[1:4]
-    assert [row[:11] for row in narrow] == ["transpose e", "conv e     ", "mean n.py:2"]
+    assert [row[:11] for row in narrow] == ["e (transpos", "e (conv)   ", "n.py:2 (mea"]
     assert [row.split()[:2] for row in wide] == [
         ["e", "transpose"],
         ["e", "conv"],
@@ -316,11 +316,11 @@ def test_a_layer_has_one_name_everywhere(ran: Report) -> None:
         "layers": twice,
         "quantization": {**ran["quantization"], "weakest": weakest},
     }
-    named = ["conv e", "conv e (2)", "conv e (3)"]
+    named = ["e (conv)", "e (conv 2)", "e (conv 3)"]
     assert wording.layer_names(alike) == {
         row["name"]: n for row, n in zip(twice, named, strict=True)
     }
-    assert wording.advice(alike).startswith("conv e (2) adds most noise")
+    assert wording.advice(alike).startswith("e (conv 2) adds most noise")
     assert [row.split("conv")[0].strip() for row in table(alike, 120)[1:4]] == [
         "e",
         "e (2)",
@@ -328,7 +328,7 @@ def test_a_layer_has_one_name_everywhere(ran: Report) -> None:
     ]
     assert any(row.startswith("e (3)") for row in summary(alike, width=130).splitlines())
     held = {part.layer for peak in peaks(alike) for part in peak.held if part.what == "weights"}
-    assert {"conv e", "conv e (2)"} <= held <= {*named}
+    assert {"e (conv)", "e (conv 2)"} <= held <= {*named}
     page = report_html(alike)
     assert ">e (2)<span>" in page
     assert all(page.count(f"{name}:") >= 2 for name in named), "noise, and the maps of memory"
@@ -349,8 +349,8 @@ def test_table_fits_its_width_with_whole_numbers(ran: Report, width: int) -> Non
         (total, "1,440 4,000 0.36"),
     ):
         assert wanted in re.sub(r" +", " ", line)
-    sum_name = "net.py:9" if width >= 100 else "add"
-    assert (first.split()[0], last.split()[0], total.split()[0]) == ("enc.0", sum_name, "total")
+    assert [line.split()[0] for line in (first, last, total)] == ["enc.0", "net.py:9", "total"]
+    assert last.split()[1] == ("add" if width >= 100 else "(add)")
 
 
 def test_shares_stand_below_their_causes(ran: Report) -> None:
@@ -647,5 +647,5 @@ def layer(op: str, path: str, line: int = 0) -> dict[str, Any]:
 
 def test_layers_of_one_module_are_told_apart() -> None:
     layers = [layer("linear", "head"), layer("add", "head"), layer("linear", "head")]
-    assert naming.told_apart(layers) == ["linear head", "add head", "linear head (2)"]
+    assert naming.told_apart(layers) == ["head (linear)", "head (add)", "head (linear 2)"]
     assert naming.told_apart([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]

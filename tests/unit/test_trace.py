@@ -108,7 +108,7 @@ def test_layers_alike_are_numbered_as_in_the_reports() -> None:
     found = run(TWICE)
     (document, events) = read(trace.perfetto(found, [LAYERS[0], LAYERS[0]], CLOCK_HZ))
     names = [name for name, _, _ in on(document, events, "network")]
-    assert names[2:4] == ["conv stem", "conv stem (2)"]
+    assert names[2:4] == ["stem (conv)", "stem (conv 2)"]
 
 
 # --- what is in it --------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ steps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn_tanh": (0,), "rnn_relu": (
 ACTIVATIONS = {
     "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"],
     "rnn_tanh": ["tanh"], "rnn_relu": ["relu"],
+}  # fmt: skip
+# of ONNX, by part: whether each goes backwards
+DIRECTIONS = {
+    "forward": {"": False}, "reverse": {"": True},
+    "bidirectional": {"forward": False, "reverse": True},
 }  # fmt: skip
 
 
@@ -132,17 +137,17 @@ def layer(
     x: str,
     learnt: Sequence[Weights],
     first: Sequence[str | None],
-    ways: Sequence[bool],
+    ways: Mapping[str, bool],
     at: int = 0,
     reset_first: bool = False,
 ) -> list[Run]:
-    """All directions of a layer, True for backwards.
+    """All directions of a layer: the names of their parts, and whether each goes backwards.
 
     first   first states [L, N, H] of all layers and directions, of which number `at` is the first
             of this layer; None for zeros
     """
     runs = []
-    for index, (w, reverse) in enumerate(zip(learnt, ways, strict=True), start=at):
+    for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):
         states, batch = [], d.shape(x)[1]
         for units, name in zip((w.r.shape[1], len(w.w) // GATES[kind]), first, strict=False):
             if name is None:
@@ -151,7 +156,8 @@ def layer(
                 states.append(d.constant(d.constants[name][index]))
             else:
                 states.append(reshape(d, slice_axis(d, name, 0, index, index + 1), (batch, units)))
-        runs.append(run(d, kind, x, w, states, reverse, reset_first))
+        with d.part(part):
+            runs.append(run(d, kind, x, w, states, ways[part], reset_first))
     return runs
 
 
@@ -160,18 +166,29 @@ def aten(kind: str) -> Row:
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
-        ways = (False, True) if a["bidirectional"] else (False,)
-        learnt = _learnt(d, a, int(a["num_layers"]) * len(ways))
+        layers, directions = int(a["num_layers"]), 2 if a["bidirectional"] else 1
+        learnt = _learnt(d, a, layers * directions)
         first = list(a["hx"]) if kind == "lstm" else [a["hx"]]
         runs: list[Run] = []
-        for at in range(0, len(learnt), len(ways)):
-            made = layer(d, kind, x, learnt[at : at + len(ways)], first, ways, at)
+        for number in range(layers):
+            at = number * directions
+            ways = _parts(number, layers, directions)
+            made = layer(d, kind, x, learnt[at : at + directions], first, ways, at)
             x = concat(d, [r.steps for r in made], 2)
             runs += made
         y = transpose(d, x, (1, 0, 2)) if a["batch_first"] else x
         return (y, *_last(d, runs))
 
     return row
+
+
+def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
+    """Directions of a layer, by name as torch ends its weights' with: "l1_reverse"; "" of a module
+    that is one layer in one direction."""
+    if layers == directions == 1:
+        return {"": False}
+    forward = f"l{number}"
+    return {forward: False, f"{forward}_reverse": True} if directions > 1 else {forward: False}
 
 
 def cell(kind: str) -> Row:
@@ -227,8 +244,7 @@ def onnx(name: str) -> Row:
             return transpose(d, x, perm) if batch_first else x
 
         x = swapped(a["input"], 1, 0, 2)
-        directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
-        ways = directions[a["direction"]]
+        ways = DIRECTIONS[a["direction"]]
         learnt = _learnt_onnx(d, a, kind, len(ways))
         given = [a["h"], a["c"]] if kind == "lstm" else [a["h"]]
         _check_states(d, a, given, learnt)

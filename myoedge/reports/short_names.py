@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of layers that fit a column of a table, and stay distinct."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+ELLIPSIS = "…"
+SEPARATORS = "./: "  # that a line of a long name may end with
+MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth leaving out
+
+
+def shortened(names: Sequence[str], max_chars: int) -> list[str]:
+    """Names of at most `max_chars` characters a line, as distinct as they are: without what is
+    fused into layers, without the modules that all begin with, by their last modules; in lines
+    where that makes two the same."""
+    for shorter in (_without_fused, _without_common_modules):
+        if all(len(name) <= max_chars for name in names):
+            break
+        names = _if_distinct(names, shorter(names))
+    ends = {name: _last_modules(name, max_chars) for name in names}
+    count = Counter(ends.values())
+    return [
+        ends[name] if count[ends[name]] == 1 else "\n".join(_lines(name, max_chars))
+        for name in names
+    ]
+
+
+def on_one_line(names: Sequence[str], max_chars: int) -> list[str]:
+    """`shortened`, with an ellipsis in the middle of what would need several lines."""
+    head, tail = (max_chars - 1) // 2, max_chars // 2
+    pairs = zip(names, shortened(names, max_chars), strict=True)
+    return [
+        f"{name[:head]}{ELLIPSIS}{name[-tail:]}" if "\n" in short else short
+        for name, short in pairs
+    ]
+
+
+def _if_distinct(names: Sequence[str], shorter: Sequence[str]) -> Sequence[str]:
+    return shorter if len(set(shorter)) == len(set(names)) else names
+
+
+def _without_fused(names: Sequence[str]) -> list[str]:
+    """The first of the layers that became one; places of several keep their number."""
+    return [re.sub(r" \+ .*?( \(\d+\))?$", r"\1", name) for name in names]
+
+
+def _without_common_modules(names: Sequence[str]) -> list[str]:
+    first, last = min(names), max(names)
+    pairs = enumerate(zip(first, last, strict=False))
+    prefix = first[: next((n for n, (a, b) in pairs if a != b), len(first))]
+    # "layer.0" is one of ONNX's names
+    module_chars = prefix.rfind("/" if "/" in prefix else ".") + 1
+    if module_chars < MIN_PREFIX_CHARS or len(names) < 2:
+        return list(names)
+    return [ELLIPSIS + name[module_chars:] for name in names]
+
+
+def _last_modules(name: str, max_chars: int) -> str:
+    """The last modules of a name, all that fit; "" where the last one alone is too long."""
+    if len(name) <= max_chars:
+        return name
+    starts = (n + 1 for n, char in enumerate(name) if char in "./" and name[n + 1 :])
+    ends = (ELLIPSIS + name[start:].lstrip() for start in starts)
+    return next((end for end in ends if len(end) <= max_chars), "")
+
+
+def _lines(name: str, max_chars: int) -> Iterator[str]:
+    """A name in lines that end behind a module where they can."""
+    while len(name) > max_chars:
+        ends = [n + 1 for n, char in enumerate(name[:max_chars]) if char in SEPARATORS and n]
+        cut = max(ends, default=max_chars)
+        yield name[:cut].rstrip()
+        name = name[cut:]
+    yield name
