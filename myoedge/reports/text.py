@@ -244,7 +244,7 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
         left_out.append(wording.several(omitted, "smaller layer"))
     if left_out:
-        yield _text(f"not shown: {', '.join(left_out)}; layers.csv has them", "dim")
+        yield _text(f"not shown: {', '.join(left_out)}: in layers.csv", "dim")
 
 
 def _titles(report: Report) -> dict[str, str]:
