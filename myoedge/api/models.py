@@ -63,7 +63,7 @@ def quantize(
     are those of a build with engine="cores".
 
     The arguments are those of pipeline.Options; `reuse` is a build or its folder.
-    Errors: those of load; E202 .. E219, E222, E230 .. E233, E245.
+    Errors: those of load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
     from myoedge.building.pipeline import run_quantize
 

@@ -19,7 +19,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import one_blas_thread, run_integer
-from myoedge.quantization.samples import Given, fit, read
+from myoedge.quantization.recordings.recorded import windowed
+from myoedge.quantization.recordings.sources import AS_GIVEN, read
+from myoedge.quantization.samples import Given, fit
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
 from myoedge.streaming.stream import (
@@ -173,6 +175,7 @@ def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
     labels, which say nothing of integers that are the same.
     """
     data, stream = read(given), build.stream
+    data = windowed(data, build.network.graph, AS_GIVEN) if stream is None else data
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
     data = replace(data, inputs=inputs or data.inputs, labels=None)
     graph = build.network.graph if stream is None else graph_of_length(stream, data.inputs)

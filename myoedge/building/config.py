@@ -15,6 +15,7 @@ from typing import Any, Literal, get_type_hints
 
 from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
+from myoedge.quantization.recordings.reading import LABEL, Reading
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
@@ -58,15 +59,29 @@ class ModelTable:
 
 @dataclass(frozen=True, slots=True)
 class CalibTable:
-    """[calib]: the data, how much of it, and how ranges follow from it."""
+    """[calib]: the data, how windows are cut from recordings, and how ranges follow from them.
+
+    window, hop, label, array, columns   as in Reading
+    """
 
     data: str | None = None
+    window: int | None = None
+    hop: int | None = None
+    label: str | int = LABEL
+    array: str | None = None
+    columns: list[str | int] | None = None
     samples: int = 256
     method: NetworkMethod = "auto"
     percentile: float = 99.99
     holdout: float = 0.2
     accurate: bool = False
     weights: Literal["auto"] | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """Settings of reading the data."""
+        columns = None if self.columns is None else tuple(self.columns)
+        return Reading(self.window, self.hop, self.label, self.array, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +257,12 @@ def _check_numbers(config: Config, name: str) -> None:
         ("bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)),
         ("percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)),
         ("calib.samples must be at least 1", config.calib.samples >= 1),
+        (
+            "calib.window must be at least 1",
+            config.calib.window is None or config.calib.window >= 1,
+        ),
+        ("calib.hop must be at least 1", config.calib.hop is None or config.calib.hop >= 1),
+        ("calib.columns must name a column", config.calib.columns != []),
         ("calib.holdout must be 0 to 0.9", 0.0 <= config.calib.holdout <= 0.9),
         (f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES),
         *((f"{key} must be {WITHIN}", x is None or _size(x) > 0) for key, x in sizes.items()),

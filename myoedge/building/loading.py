@@ -16,7 +16,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
-from myoedge.quantization.samples import Given
+from myoedge.quantization.recordings.reading import Reading
+from myoedge.quantization.recordings.recorded import first_sample, windowed
+from myoedge.quantization.recordings.sources import AS_GIVEN, read
+from myoedge.quantization.samples import Data, Given
 from myoedge.system.collector import paused_collector
 from myoedge.targets.chip import Chip
 
@@ -66,11 +69,13 @@ def load_model(
     factory: str | None = None,
     calib: Given | None = None,
     stages: ConditioningAndDecoding | None = None,
+    reading: Reading = AS_GIVEN,
 ) -> Model:
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
-            are trained, or where that fails a sample as it is
+            are trained, or where that fails a sample as it is; of recordings a window, whose
+            length [calib] says
     Errors: those of the front ends; E206 a factory for a file that holds its network.
     """
     kind = sniff(path)
@@ -86,14 +91,14 @@ def load_model(
         return Model(name, found.graph, graph, found.params, None, found.notes)
     from myoedge.frontend.torch.export import example_inputs, from_exported, learnt
 
-    program, notes = _program(kind, path, factory, calib)
+    program, notes = _program(kind, path, factory, calib, reading)
     imported = from_exported(program)
     graph, examples = _prepared(imported, stages), example_inputs(program)
     return Model(name, imported, graph, learnt(program), examples, notes)
 
 
 def _program(
-    kind: Kind, path: Path, factory: str | None, calib: Given | None
+    kind: Kind, path: Path, factory: str | None, calib: Given | None, reading: Reading
 ) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
     """Exported program of the network, with the notices of loading it."""
     if kind is Kind.EXPORTED:
@@ -106,9 +111,30 @@ def _program(
 
     sample = None
     if calib is not None and not is_random(calib):
-        sample = tuple(x[0] for x in samples.read(calib).inputs.values() if x.ndim)
+        sample = first_sample(read(calib, reading), reading)
     batch = None if sample is None else tuple(x[None] for x in sample)
     return load_checkpoint(path, factory, batch, otherwise=sample)
+
+
+def choose_samples(model: Model, calib: Given | None, reading: Reading = AS_GIVEN) -> Data:
+    """The data given, else the archive's example inputs, or random ones where the file gives all
+    ranges.
+
+    Errors: those of read, windowed and fit, E219 where there are neither, E225 labels.
+    """
+    if is_random(calib):
+        return samples.at_random(model.graph)
+    if calib is not None:
+        given = windowed(read(calib, reading), model.graph, reading)
+        data = samples.fit(given, model.graph)
+        if data.labels is not None:
+            samples.check_classes(data.labels, model.graph)
+        return data
+    if model.examples is None and samples.need_none(model.graph):
+        return samples.at_random(model.graph)
+    if model.examples is None:
+        raise samples.none_given(model.graph)
+    return samples.from_examples(model.graph, model.examples)
 
 
 def check_work(model: Model) -> None:

@@ -27,6 +27,7 @@ from myoedge.building.loading import (
     ConditioningAndDecoding,
     Model,
     check_work,
+    choose_samples,
     has_accelerator,
     is_random,
     load_model,
@@ -47,6 +48,7 @@ from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.holdout import Split, accuracies
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
+from myoedge.quantization.recordings.sources import is_function
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
@@ -70,7 +72,7 @@ StrPath = str | Path
 class Options:
     """Options of loading and quantising; None leaves the value to myoedge.toml.
 
-    model       file                calib    npz or npy file, arrays, or "random"
+    model       file                calib    files, arrays, a function, or "random"
     factory     "pkg.mod:make_model", for checkpoints
     method      "minmax", "percentile" or "mse": how ranges follow from what was seen; "auto": the
                 one with which the worst output keeps most
@@ -240,16 +242,17 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     is_whole = options.factory is None and options.model is not None and sniff(path) in WHOLE
     factory = None if is_whole else options.factory or settings.model.factory
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
+    reading = settings.calib.reading
     ctc = settings.model.ctc if options.ctc is None else options.ctc
     stages = ConditioningAndDecoding(
         settings.conditioning, ctc, settings.model.vote, options.stream
     )
-    model = load_model(path, factory, calib, stages)
+    model = load_model(path, factory, calib, stages, reading)
     check_work(model)
     model = replace(model, graph=on_chip(options.examine(model.graph), options.chip))
     if calib is None or is_random(calib):
         model = replace(model, graph=with_input_types(model.graph))
-    data = choose_samples(model, calib)
+    data = choose_samples(model, calib, reading)
     return replace(model, graph=with_input_types(model.graph, data.inputs)), data
 
 
@@ -282,28 +285,8 @@ def _model_path(options: Options, settings: Config, base: Path) -> Path:
 
 
 def _relative(base: Path, path: str | None) -> str | None:
-    """A path of myoedge.toml, seen from where the file lies."""
-    return path if path is None or path == samples.RANDOM else str(base / path)
-
-
-def choose_samples(model: Model, calib: Given | None) -> Data:
-    """The data given, else the archive's example inputs, or random ones where the file gives all
-    ranges.
-
-    Errors: those of samples.read and fit, E219 where there are neither, E225 labels.
-    """
-    if is_random(calib):
-        return samples.at_random(model.graph)
-    if calib is not None:
-        data = samples.fit(samples.read(calib), model.graph)
-        if data.labels is not None:
-            samples.check_classes(data.labels, model.graph)
-        return data
-    if model.examples is None and samples.need_none(model.graph):
-        return samples.at_random(model.graph)
-    if model.examples is None:
-        raise samples.none_given(model.graph)
-    return samples.from_examples(model.graph, model.examples)
+    """A path of myoedge.toml, seen from where the file lies; functions are no paths."""
+    return path if path in (None, samples.RANDOM) or is_function(path) else str(base / str(path))
 
 
 def _observers(options: Options, settings: Config) -> list[Observer]:

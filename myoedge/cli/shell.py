@@ -109,7 +109,11 @@ def common(verb: Verb) -> Verb:
 
 MODEL_OPTIONS = (
     click.argument("model", required=False, type=click.Path()),
-    click.option("--calib", metavar="FILE", help="npz/npy with real input windows, or 'random'."),
+    click.option(
+        "--calib",
+        metavar="DATA",
+        help="Real samples: npz, npy, mat, csv, wav, a folder, pkg.mod:fn; or 'random'.",
+    ),
     click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network."),
     click.option(
         "--method",

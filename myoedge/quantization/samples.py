@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibration and test data: npz and npy files, arrays, an archive's example inputs."""
+"""Samples of a network's inputs: checked, thinned, drawn at random, or an archive's examples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.quantization.computed_ids import check_samples
+from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, ONLY
 
 IN_RANGE = (
     "ids of the vocabulary with which the network was trained",
@@ -22,12 +24,11 @@ IN_RANGE = (
 )
 FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does")
 
-LABEL = "label"
-ONLY = "input"  # name of the array of a network's only input, whatever that is called
 RANDOM = "random"
 RANDOM_SAMPLES = 64
 
-Given = str | Path | Mapping[str, Array] | Array  # a file, arrays by input name, or the one input
+# a file, folder or "pkg.mod:fn"; arrays by input name, or of the one input; a function for them
+Given = str | Path | Mapping[str, Array] | Array | Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Data:
     source   for reports: "300 samples of calib.npz"
     renamed  name of the array that was taken for the only input, where it is another one; else ""
     numbers  place of each sample in the file; None: they are all of it, in order
+    lengths  of the files that the arrays are of, one behind the other, until `fit`; empty: one
+    columns  names of a recording's columns, where the file has some
     """
 
     inputs: Mapping[str, Array]
@@ -47,75 +50,12 @@ class Data:
     source: str
     renamed: str = ""
     numbers: Array | None = None
+    lengths: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         return len(next(iter(self.inputs.values())))
-
-
-def read(given: Given) -> Data:
-    """Arrays as they are in the file; shapes are checked by `fit`.
-
-    Errors: E210 missing, E211 not an npz or npy file, E217 pickled arrays.
-    """
-    if isinstance(given, Mapping):
-        return _named({str(k): np.asarray(v) for k, v in given.items()}, "the arrays given")
-    if isinstance(given, np.ndarray):
-        return _named({"input": given}, "the array given")
-    path = Path(given)
-    check_there(path)
-    try:
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return _named({"input": stored}, path.name)
-        with stored:
-            members = {name: stored[name] for name in stored.files}
-    except Exception as error:  # zipfile, zlib, tokenize, numpy: each has errors of its own
-        raise _unreadable(path, error) from None
-    # an npz file may hold members that are no arrays
-    return _named({n: x for n, x in members.items() if isinstance(x, np.ndarray)}, path.name)
-
-
-def _unreadable(path: Path, error: Exception) -> MyoedgeError:
-    with path.open("rb") as file:
-        is_numpy = file.read(6).startswith((b"PK", b"\x93NUMPY"))
-    if is_numpy and "pickle" in str(error).lower():
-        return MyoedgeError(
-            "E217",
-            f"{path.name} holds pickled arrays, which could run code when they are read",
-            {"needs": "arrays of numbers"},
-            ["np.savez(..., input=np.asarray(windows, dtype=np.float32))"],
-        )
-    return MyoedgeError(
-        "E211",
-        f"{path.name} is not a readable npz or npy file",
-        {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__},
-        [MAKE_CALIBRATION],
-    )
-
-
-def check_there(path: Path) -> None:
-    """Errors: E210 where no file of samples is."""
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
-        raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
-
-
-MAKE_CALIBRATION = """import numpy as np
-windows = ...  # float32 [samples, *input shape], real recordings
-np.savez("calib.npz", input=windows)"""
-
-
-def _named(arrays: dict[str, Array], source: str) -> Data:
-    """Splits off the labels. Errors: E215 without samples, E218 where the counts differ."""
-    labels = arrays.pop(LABEL, None)
-    if not arrays:
-        raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
-    if labels is not None:
-        labels = np.asarray(labels)
-        frames = labels[0].size if labels.ndim > 1 and len(labels) else 1
-        labels = labels.reshape(len(labels), -1) if frames > 1 else labels.reshape(-1)
-    return Data(arrays, labels, source)
 
 
 def fit(data: Data, graph: Graph) -> Data:
@@ -141,20 +81,23 @@ def fit(data: Data, graph: Graph) -> Data:
         )
     if not next(iter(counts.values())):
         raise MyoedgeError("E215", f"{data.source} holds no samples", tries=[MAKE_CALIBRATION])
-    labels = data.labels
-    if labels is not None:
-        integers = labels.dtype.kind in "iub"
-        if labels.dtype.kind == "f":
-            integers = bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
-        if not integers:
-            has = {"has": str(labels.dtype)}
-            raise MyoedgeError("E214", "label must hold class numbers", has)
-        labels = labels.astype(np.int64)
+    labels = None if data.labels is None else class_numbers(data.labels)
     count = next(iter(counts.values()))
     check_samples(graph, inputs, count)
     renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
     source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
     return Data(inputs, labels, source, renamed)
+
+
+def class_numbers(labels: Array) -> Array:
+    """int64 labels. Errors: E214 no whole numbers."""
+    integers = labels.dtype.kind in "iub"
+    if labels.dtype.kind == "f":
+        integers = bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
+    if not integers:
+        has = {"has": str(labels.dtype)}
+        raise MyoedgeError("E214", "label must hold class numbers", has)
+    return labels.astype(np.int64)
 
 
 def _matched(data: Data, graph: Graph) -> dict[str, Array]:
@@ -169,13 +112,19 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             renamed = zip(names, data.inputs, strict=True)
             pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
             lines = f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
+        chosen = [f'[calib] array = "{_largest(data)}"'] if len(names) == 1 else []
         raise MyoedgeError(
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
             {"needs": ", ".join(names), "has": ", ".join(data.inputs)},
-            [lines],
+            [*chosen, lines],
         )
     return {name: data.inputs[name] for name in names}
+
+
+def _largest(data: Data) -> str:
+    """Name of the largest array: that of the signal, most likely."""
+    return max(data.inputs, key=lambda name: data.inputs[name].size)
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method, check_limits
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import check_file
-from myoedge.quantization.samples import RANDOM, check_there
+from myoedge.quantization.recordings.files import check_there
+from myoedge.quantization.samples import RANDOM
 from myoedge.targets import find_chip
 from myoedge.version import __version__
 

@@ -48,6 +48,7 @@ SHARED = {
         "frontend.torch.scans",
         "passes.spectra",
         "passes.stated",
+        "passes.whole_constants",
     },
     "E203": {"building.pipeline", "building.weight_choice"},  # an option of the calibration
     "E204": {
@@ -79,7 +80,23 @@ SHARED = {
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {"quantization.samples", "backends.inputs"},  # data of another type
-    "E216": {"quantization.samples", "backends.inputs"},  # data with NaN
+    "E215": {
+        "quantization.samples",
+        "quantization.recordings.csv_files",
+        "quantization.recordings.recorded",
+        "quantization.recordings.sources",
+    },  # no samples
+    "E218": {"quantization.samples", "quantization.recordings.recorded"},  # labels of other rows
+    "E246": {
+        "quantization.recordings.files",
+        "quantization.recordings.sources",
+    },  # files that are no samples together
+    "E216": {
+        "quantization.samples",
+        "quantization.recordings.recorded",
+        "quantization.recordings.csv_files",
+        "backends.inputs",
+    },  # data with NaN
     "E229": {"quantization.samples", "quantization.computed_ids"},  # integers out of range
     "E220": {
         "system.folder",
@@ -107,6 +124,7 @@ SHARED = {
         "backends.gvsoc",
         "power.calibrate",
         "passes.condition",
+        "quantization.recordings.matlab",
         "sweeps.executors",
         "backends.console",
         "backends.openocd",

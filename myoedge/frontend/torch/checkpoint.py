@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
-import sys
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +14,7 @@ from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.pickled_tensors import UnreadObject, read_pickled_tensors
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
+from myoedge.system.user_code import UserFunction, cause_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,70 +83,20 @@ def load_checkpoint(
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
     """The factory's module, and its example inputs where it gives any."""
     torch = import_torch()
-    function = _imported_function(factory)
-    with _user_code(factory, "raised an error"):
+    named = _of_factory(factory)
+    function = named.imported()
+    with named.guarded("raised an error"):
         made = function()
     module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, torch.nn.Module):
         kind = f"{type(module).__module__}.{type(module).__qualname__}".removeprefix("builtins.")
-        raise _factory_error(factory, "did not return a torch.nn.Module", f"it returned {kind}")
+        raise named.error("did not return a torch.nn.Module", f"it returned {kind}")
     return module, example if example is None or isinstance(example, tuple) else (example,)
 
 
-def _imported_function(factory: str) -> Callable[[], Any]:
-    name, colon, attribute = factory.partition(":")
-    if not (name and colon and attribute):
-        raise _factory_error(factory, "is not of the form pkg.mod:fn", "")
-    working_folder = os.getcwd()
-    sys.path.insert(0, working_folder)
-    importlib.invalidate_caches()
-    try:
-        with _user_code(factory, "could not be imported"):
-            value: Any = importlib.import_module(name)
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(working_folder)
-    for part in attribute.split("."):
-        if not hasattr(value, part):
-            raise _factory_error(factory, "does not exist", f"{name} has no {attribute}")
-        value = getattr(value, part)
-    if not callable(value):
-        raise _factory_error(factory, "is not a function", f"it is of type {type(value).__name__}")
-    function: Callable[[], Any] = value
-    return function
-
-
-@contextlib.contextmanager
-def _user_code(factory: str, what: str) -> Iterator[None]:
-    """Turn whatever the user's own code raises into E206 with its last line."""
-    try:
-        yield
-    except MyoedgeError:
-        raise
-    # the user's module may raise anything, SystemExit of a script without a main guard included
-    except (Exception, SystemExit) as error:
-        raise _factory_error(factory, what, _cause(error)) from error
-
-
-def _cause(error: BaseException) -> str:
-    """ "ValueError: no such size (net.py:12)", the last place in the user's own code."""
-    own = Path(__file__).parents[1].parts
-    users = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<", sys.base_prefix))
-        and "site-packages" not in Path(frame.filename).parts
-        and Path(frame.filename).parts[: len(own)] != own
-    ]
-    where = f" ({Path(users[-1].filename).name}:{users[-1].lineno})" if users else ""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}{where}"
-
-
-def _factory_error(factory: str, what: str, cause: str) -> MyoedgeError:
-    facts = {"cause": cause} if cause else {}
+def _of_factory(factory: str) -> UserFunction:
     tries = ("--factory pkg.mod:make_model, a function without arguments that returns the network",)
-    return MyoedgeError("E206", f"--factory {factory} {what}", facts, tries)
+    return UserFunction(factory, "--factory", "E206", tries)
 
 
 def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
@@ -174,7 +120,7 @@ def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
     except Exception as error:
         classes = unsafe_classes(path.read_bytes())
         if not classes and "Unsupported" not in str(error):
-            raise damaged(path, _cause(error)) from error
+            raise damaged(path, cause_of(error)) from error
         content, unread = (None, ()) if kind is Kind.LEGACY else read_pickled_tensors(path)
         if isinstance(content, Mapping) and not isinstance(content, UnreadObject):
             note = f"objects that are not read: {_some([*unread])}"
@@ -304,7 +250,7 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
         try:
             module.load_state_dict(state, strict=True)
         except (RuntimeError, ValueError, TypeError) as error:
-            differences = {"cause": _cause(error)}
+            differences = {"cause": cause_of(error)}
     if differences:
         tries = (f"let {factory} make the network that was trained, with the same sizes",)
         title = f"the weights in {path} do not fit the network of {factory}"
@@ -353,7 +299,7 @@ def _export(
             return program
         # the network's own forward runs in here
         except Exception as error:
-            causes[shown] = _cause(error)
+            causes[shown] = cause_of(error)
     if any(t.shape[:1] != (1,) for t in examples[-1]):
         causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in as they are
     facts: dict[str, str] = {}

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text files of numbers, a row a line: commas, semicolons, tabs or blanks between columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.reading import (
+    LABEL,
+    ONLY,
+    Content,
+    Reading,
+    check_size,
+    no_such_name,
+    unreadable,
+)
+
+SEPARATORS = (";", "\t", ",", " ")  # ";" first: beside it a comma is that of decimals
+SHORTER = ("head -n 100000 long.csv > short.csv",)
+NUMBERS = "let the file hold numbers alone, below a line of names at most"
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Lines of numbers, and where they are in the file.
+
+    names   of the columns; empty without a line of names
+    first   number of the first line, counted from 1
+    """
+
+    lines: Sequence[str]
+    separator: str
+    names: tuple[str, ...]
+    columns: int
+    first: int
+
+
+def read_csv(path: Path, reading: Reading) -> Content:
+    """float64 [rows, columns], and the column of labels apart.
+
+    Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
+    """
+    check_size(path.name, path.stat().st_size, SHORTER)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise unreadable(path, "it is no text in UTF-8", (NUMBERS,)) from None
+    table = _table(text)
+    if table is None or not any(map(str.strip, table.lines)):
+        facts = {"needs": "a line of numbers for every moment"}
+        raise MyoedgeError("E215", f"{path.name} holds no rows", facts)
+    label = _label(path, table, reading)
+    chosen = _chosen(path, table, reading, label)
+    wanted = chosen if label is None else [*chosen, label]
+    numbers = _numbers(path, table, wanted)
+    names = tuple(table.names[i] if table.names else str(i) for i in chosen)
+    inputs = {ONLY: numbers[:, : len(chosen)]}
+    labels = {} if label is None else {str(reading.label): numbers[:, -1]}
+    return Content({**inputs, **labels}, names)
+
+
+def _table(text: str) -> TextTable | None:
+    lines = text.splitlines()
+    first = next((i for i, line in enumerate(lines) if line.strip() and line[0] not in "#%"), None)
+    if first is None:
+        return None
+    separator = next((s for s in SEPARATORS if s in lines[first].strip()), ",")
+    fields = _fields(lines[first], separator)
+    is_names = any(field and _number(field, separator) is None for field in fields)
+    names = tuple(field.strip("\"'") for field in fields) if is_names else ()
+    first += bool(names)
+    return TextTable(lines[first:], separator, names, len(fields), first + 1)
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    parts = line.split() if separator == " " else line.split(separator)
+    return [part.strip() for part in parts]
+
+
+def _number(field: str, separator: str) -> float | None:
+    try:
+        return float(field.replace(",", ".") if separator == ";" else field)
+    except ValueError:
+        return None
+
+
+def _chosen(path: Path, table: TextTable, reading: Reading, label: int | None) -> list[int]:
+    """Places of the columns that are read. Errors: E211 no such column."""
+    if reading.columns is None:
+        return [i for i in range(table.columns) if i != label]
+    return [_place(path, table, column) for column in reading.columns]
+
+
+def _label(path: Path, table: TextTable, reading: Reading) -> int | None:
+    """Place of the column of labels; None without one of the usual name."""
+    if reading.label == LABEL and LABEL not in table.names:
+        return None
+    return _place(path, table, reading.label)
+
+
+def _place(path: Path, table: TextTable, column: str | int) -> int:
+    """Place of a column by name or number. Errors: E211 there is none."""
+    if column in table.names:
+        return table.names.index(str(column))
+    if isinstance(column, int) and 0 <= column < table.columns:
+        return column
+    has = ", ".join(table.names) or f"{table.columns} columns without names, counted from 0"
+    raise no_such_name(path.name, column, has)
+
+
+def _numbers(path: Path, table: TextTable, places: list[int]) -> Array:
+    """float64 [rows, len(places)]. Errors: E211 where there is another text, E216 nothing."""
+    lines = (
+        [line.replace(",", ".") for line in table.lines] if table.separator == ";" else table.lines
+    )
+    separator = None if table.separator == " " else table.separator
+    try:
+        return np.loadtxt(
+            StringIO("\n".join(lines)),
+            delimiter=separator, comments=None, usecols=places, ndmin=2,
+        )  # fmt: skip
+    except ValueError as error:
+        raise _no_number(path, table, places, error) from None
+
+
+def _no_number(path: Path, table: TextTable, places: list[int], error: ValueError) -> MyoedgeError:
+    """The first field that is no number, with its line and column."""
+    for number, line in enumerate(table.lines, table.first):
+        fields = _fields(line, table.separator)
+        if not any(fields):
+            continue
+        if len(fields) <= max(places):
+            cause = f"line {number} has {len(fields)} columns, the first line {table.columns}"
+            return unreadable(path, cause, (NUMBERS,))
+        for place in places:
+            if _number(fields[place], table.separator) is None:
+                return _bad_field(path, table, number, place, fields[place])
+    return unreadable(path, re.sub(r"\s+", " ", str(error)), (NUMBERS,))
+
+
+def _bad_field(path: Path, table: TextTable, line: int, place: int, field: str) -> MyoedgeError:
+    at = f"line {line}, column {table.names[place] if table.names else place}"
+    if not field:
+        title = f"{path.name} has an empty field"
+        return MyoedgeError("E216", title, {"at": at}, ["leave out rows without a value"])
+    others = [name for i, name in enumerate(table.names) if i != place]
+    listed = str(others).replace("'", '"')
+    tries = [f"[calib] columns = {listed}"] if others and len(others) < 40 else []
+    return unreadable(path, f"{at} is no number: {field[:40]!r}", (*tries, NUMBERS))

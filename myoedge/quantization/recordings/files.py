@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats of files, told by content; files of a folder or a pattern."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.recordings.csv_files import read_csv
+from myoedge.quantization.recordings.matlab import is_hdf5, read_mat
+from myoedge.quantization.recordings.numpy_files import read_npy, read_npz
+from myoedge.quantization.recordings.reading import MAKE_CALIBRATION, Content, Reading, unreadable
+from myoedge.quantization.recordings.wav import read_wav
+
+Reader = Callable[[Path, Reading], Content]
+
+BEGINNINGS: Mapping[bytes, Reader] = {
+    b"PK": read_npz,
+    b"\x93NUMPY": read_npy,
+    b"RIFF": read_wav,
+    b"MATLAB 5.0": read_mat,
+}
+ENDINGS: Mapping[str, Reader] = {  # of formats without a beginning of their own
+    **dict.fromkeys((".csv", ".tsv", ".txt"), read_csv),
+    ".mat": read_mat,
+}
+HDF5 = (b"\x89HDF", b"MATLAB 7.3")
+KINDS = (".npz", ".npy", ".mat", ".csv", ".tsv", ".txt", ".wav")
+WILD = frozenset("*?[")
+
+
+def read_file(path: Path, reading: Reading) -> Content:
+    """Arrays of a file, of a format that its first bytes tell, or its ending.
+
+    Errors: E210 not readable, E211 no known format, E216, E217, E247, E501 as the readers.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(16)
+    except OSError as error:
+        facts = {"cause": error.strerror}
+        raise MyoedgeError("E210", f"{path} cannot be opened", facts) from None
+    if beginning.startswith(HDF5):
+        raise is_hdf5(path)
+    reader = next((r for start, r in BEGINNINGS.items() if beginning.startswith(start)), None)
+    reader = reader or ENDINGS.get(path.suffix.lower())
+    if reader is None:
+        cause = f"neither its first bytes nor its ending is of {', '.join(KINDS)}"
+        raise unreadable(path, cause)
+    return reader(path, reading)
+
+
+def files_of(path: Path) -> Sequence[Path]:
+    """The file; the files of a folder, or of a pattern as "recordings/*.csv", sorted by name.
+
+    Errors: E210 nothing there, E246 a folder without samples, or of several formats.
+    """
+    if path.is_dir():
+        files = sorted(f for f in path.iterdir() if f.is_file() and f.name[0] != ".")
+        _check_folder(path, files)
+        return files
+    if WILD & {*path.name} and not path.exists():
+        files = sorted(f for f in path.parent.glob(path.name) if f.is_file())
+        if files:
+            return files
+    check_there(path)
+    return [path]
+
+
+def check_there(path: Path) -> None:
+    """Errors: E210 where no file of samples is."""
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
+
+
+def _check_folder(folder: Path, files: Sequence[Path]) -> None:
+    """Errors: E246 no files, or files of several formats."""
+    counts = Counter(file.suffix.lower() for file in files)
+    found = ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in sorted(counts.items()))
+    known = [kind for kind in KINDS if kind in counts]
+    if len(counts) == 1 and known:
+        return
+    facts = {"needs": f"files of one format: {', '.join(KINDS)}", "has": found or "no files"}
+    if known:
+        title = f"the folder {folder} holds files of several formats"
+        tries = [f"--calib '{folder}/*{kind}'" for kind in known]
+    else:
+        title = f"the folder {folder} holds no samples"
+        inner = sorted(f for f in folder.iterdir() if f.is_dir() and f.name[0] != ".")
+        tries = [f"--calib {quote(str(inner[0]))}"] if inner else [MAKE_CALIBRATION]
+    raise MyoedgeError("E246", title, facts, tries)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MAT files of versions 4 to 7, by scipy."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.recordings.reading import Content, Reading, check_size, unreadable
+
+NUMERIC = {
+    **dict.fromkeys(("int8", "uint8", "logical"), 1), **dict.fromkeys(("int16", "uint16"), 2),
+    **dict.fromkeys(("int32", "uint32", "single"), 4), **dict.fromkeys(("int64", "uint64"), 8),
+    "double": 8,
+}  # fmt: skip  # bytes of a number, by MATLAB's class
+AS_VERSION_7 = ("save('calib.mat', 'emg', '-v7')  % in MATLAB",)
+SHORTER = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer rows, in MATLAB",)
+
+
+def read_mat(path: Path, reading: Reading) -> Content:
+    """Variables that are arrays of numbers, by name; others are left out.
+
+    Errors: E211 damaged, or of version 7.3; E247 too large; E501 without scipy.
+    """
+    io = _scipy_io()
+    try:
+        rows = [row for row in io.whosmat(path, appendmat=False) if row[2] in NUMERIC]
+        rows = [row for row in rows if _is_asked(row[0], reading)]
+        names = [name for name, _, _ in rows]
+        check_size(path.name, sum(NUMERIC[kind] * math.prod(n) for _, n, kind in rows), SHORTER)
+        found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
+    except MyoedgeError:
+        raise
+    except NotImplementedError:  # scipy's word for HDF5
+        raise is_hdf5(path) from None
+    except Exception as error:  # a damaged file may raise anything on its way through scipy
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise unreadable(path, cause, AS_VERSION_7) from None
+    arrays = {n: found[n] for n in names if isinstance(found.get(n), np.ndarray)}
+    # MATLAB has no arrays of one axis: [1, n] is a row of labels, or a recording of one channel
+    return Content(
+        {n: x[0] if x.shape[:1] == (1,) and x.ndim == 2 else x for n, x in arrays.items()}
+    )
+
+
+def is_hdf5(path: Path) -> MyoedgeError:
+    """E211 of MATLAB's version 7.3 and other HDF5 files."""
+    return unreadable(path, "HDF5, as MATLAB's version 7.3 writes it", AS_VERSION_7)
+
+
+def _is_asked(name: str, reading: Reading) -> bool:
+    return reading.array is None or name in (reading.array, str(reading.label))
+
+
+def _scipy_io() -> Any:
+    try:
+        from scipy import io
+    except ImportError:
+        tries = ["pip install 'myoedge[mat]'"]
+        raise MyoedgeError(
+            "E501", "scipy is not installed: MAT files need it", tries=tries
+        ) from None
+    return io

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""npz and npy files; nothing in them is unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.recordings.reading import ONLY, Content, Reading, check_size, unreadable
+
+FEWER = ("np.savez(..., input=windows[::10])  # some hundred windows are enough",)
+
+
+def read_npz(path: Path, reading: Reading) -> Content:
+    """Arrays of an npz file by name; members that are no arrays are left out.
+
+    Errors: E211 damaged, E217 pickled, E247 too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_size(path.name, unpacked, FEWER)
+        with np.load(path, allow_pickle=False) as stored:
+            members = {name: stored[name] for name in stored.files}
+    except MyoedgeError:
+        raise
+    except Exception as error:  # zipfile, zlib, tokenize, numpy: each has errors of its own
+        raise _damaged(path, error) from None
+    return Content({name: x for name, x in members.items() if isinstance(x, np.ndarray)})
+
+
+def read_npy(path: Path, reading: Reading) -> Content:
+    """The array of an npy file. Errors: as read_npz."""
+    try:
+        mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads its header alone
+        check_size(path.name, mapped.nbytes, FEWER)
+        return Content({ONLY: np.array(mapped)})
+    except MyoedgeError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> MyoedgeError:
+    if "pickle" in str(error).lower() or "python object" in str(error).lower():
+        return MyoedgeError(
+            "E217",
+            f"{path.name} holds pickled arrays, which could run code when they are read",
+            {"needs": "arrays of numbers"},
+            ["np.savez(..., input=np.asarray(windows, dtype=np.float32))"],
+        )
+    return unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__)

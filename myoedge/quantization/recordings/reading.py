@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of reading samples, and refusals that all formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from myoedge.errors import Facts, MyoedgeError
+from myoedge.numerics.arrays import Array
+
+LABEL = "label"
+ONLY = "input"  # name of the array of a network's only input, whatever that is called
+MOST_BYTES = 1 << 30  # of all samples as they lie in memory
+MAKE_CALIBRATION = """import numpy as np
+windows = ...  # float32 [samples, *input shape], real recordings
+np.savez("calib.npz", input=windows)"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """[calib] of myoedge.toml, as far as it says how samples are taken from files.
+
+    window    length of a window in rows of a recording; None: of the network's time axis
+    hop       rows from one window's start to the next one's; None: a window's length
+    label     array or column of class numbers
+    array     of a file with several arrays, for the only input; None: all of them
+    columns   of a recording, by name or counted from 0; None: all but `label`
+    """
+
+    window: int | None = None
+    hop: int | None = None
+    label: str | int = LABEL
+    array: str | None = None
+    columns: tuple[str | int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """Arrays of a file by name, "input" where the format has no names; names of its columns."""
+
+    arrays: Mapping[str, Array]
+    columns: tuple[str, ...] = ()
+
+
+def unreadable(
+    path: Path, cause: str, tries: tuple[str, ...] = (MAKE_CALIBRATION,)
+) -> MyoedgeError:
+    """E211."""
+    title = f"{path.name} cannot be read as samples"
+    return MyoedgeError("E211", title, {"cause": cause}, tries)
+
+
+def check_size(name: str, size_bytes: int, tries: tuple[str, ...]) -> None:
+    """Errors: E247 more than MOST_BYTES."""
+    if size_bytes > MOST_BYTES:
+        facts: Facts = {"needs": f"{MOST_BYTES:,} bytes at most", "has": f"{size_bytes:,} bytes"}
+        raise MyoedgeError("E247", f"{name} is too large to calibrate with", facts, tries)
+
+
+def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
+    """E211 of an array or column that [calib] names."""
+    tries = ("[calib] label, array and columns are names of what the file holds",)
+    title = f"{source} has no array or column {name!r}"
+    return MyoedgeError("E211", title, {"has": has or "nothing"}, tries)

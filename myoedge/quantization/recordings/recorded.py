@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings among the samples: cut into windows of the network's length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.reading import Reading, check_size
+from myoedge.quantization.recordings.windows import WindowLayout, cut, layout, starts
+from myoedge.quantization.samples import FINITE, Data, class_numbers, window
+
+
+def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
+    """The data with windows in the place of a recording, which is an array [rows, channels], or
+    [rows] of one channel, for a network with one input; other data as they are.
+
+    Windows lie within one file, and with labels within one class, which is theirs.
+    Errors: E216 NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
+    """
+    x = _recording(data, graph, reading)
+    if x is None:
+        return data
+    shape = graph.shape(graph.inputs[0])
+    found = layout(shape, x.shape[1], reading.window)
+    if found is None:
+        raise _no_layout(data, x, shape, reading)
+    labels = _labels(data, x)
+    _check_finite(data, x)
+    lengths = data.lengths or (len(x),)
+    hop = reading.hop or found.rows
+    first = starts(lengths, labels, found.rows, hop)
+    if not len(x):
+        raise MyoedgeError("E215", f"{data.source} holds no rows")
+    if not len(first):
+        raise _too_short(data, found, lengths)
+    tries = (f"[calib] hop = {2 * hop}", "[calib] hop = 1000")
+    check_size(data.source, 4 * len(first) * found.rows * x.shape[1], tries[:1])
+    windows = cut(x.astype(np.float32), first, found, shape)
+    source = f"{data.source}, cut into windows of {found.rows} every {hop}"
+    classes = None if labels is None else labels[first]
+    (name,) = data.inputs
+    return replace(data, inputs={name: windows}, labels=classes, source=source, lengths=())
+
+
+def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
+    """A sample of every input of a network whose shapes are not known: of a recording a window of
+    [calib] window rows, channels first."""
+    if reading.window is not None and all(x.ndim <= 2 for x in data.inputs.values()):
+        return tuple(np.atleast_2d(x[: reading.window].T) for x in data.inputs.values())
+    return tuple(x[0] for x in data.inputs.values() if x.ndim and len(x))
+
+
+def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
+    """The recording, [rows, channels]; None where the data are no recording."""
+    x = next(iter(data.inputs.values()))
+    if len(graph.inputs) != 1 or len(data.inputs) != 1 or x.ndim > 2 or x.dtype.kind not in "fiu":
+        if reading.window is not None:
+            facts = {"needs": "one array [rows, channels], for a network with one input"}
+            facts |= {"has": ", ".join(f"{n} {list(a.shape)}" for n, a in data.inputs.items())}
+            tries = ["no window in [calib]: these are windows already"]
+            raise MyoedgeError("E255", f"{data.source} is no recording to cut", facts, tries)
+        return None
+    shape = graph.shape(graph.inputs[0])
+    are_windows = x.ndim == 2 and x.shape[1:] in (shape, window(shape))
+    channels = x[:, None] if x.ndim == 1 else x
+    if x.ndim == 0 or (reading.window is None and are_windows):
+        return None
+    chosen = reading.columns if reading.columns is not None and not data.columns else None
+    channels = channels if chosen is None else _columns(data, channels, chosen)
+    sizes = sum(size > 1 for size in shape)
+    return channels if sizes == 2 or channels.shape[1] == sizes == 1 or reading.window else None
+
+
+def _columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:
+    """Columns by number. Errors: E255 there is no such column."""
+    known = [c for c in chosen if isinstance(c, int) and 0 <= c < x.shape[1]]
+    wrong = [c for c in chosen if c not in known]
+    if wrong:
+        facts = {"has": f"{x.shape[1]} columns without names, counted from 0"}
+        raise MyoedgeError("E255", f"{data.source} has no column {wrong[0]!r}", facts)
+    return x[:, known]
+
+
+def _labels(data: Data, x: Array) -> Array | None:
+    """A class for every row. Errors: E214 no class numbers, E218 another number of rows."""
+    if data.labels is None:
+        return None
+    if data.labels.shape != (len(x),):
+        facts = {"rows": len(x), "label": list(data.labels.shape)}
+        raise MyoedgeError("E218", f"{data.source}: the labels are not one for every row", facts)
+    return class_numbers(data.labels)
+
+
+def _check_finite(data: Data, x: Array) -> None:
+    bad = ~np.isfinite(x).all(axis=1)
+    if bad.any():
+        facts = {"first in row": int(np.argmax(bad)), "rows": f"{int(bad.sum()):,} of {len(x):,}"}
+        tries = ["emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out", FINITE[0]]
+        raise MyoedgeError("E216", f"{data.source} holds NaN or infinite values", facts, tries)
+
+
+# --- recordings that do not fit -------------------------------------------------------------------
+
+
+def _too_short(data: Data, found: WindowLayout, lengths: tuple[int, ...]) -> MyoedgeError:
+    facts = {"needs": f"{found.rows} rows at least", "longest": f"{max(lengths):,} rows"}
+    if max(lengths) >= found.rows:
+        facts = {"needs": f"{found.rows} rows of one class in a row"}
+    title = f"{data.source}: a window is longer than the recording"
+    return MyoedgeError("E255", title, facts, ["a longer recording"])
+
+
+def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeError:
+    """E255 with the remedy that the sizes speak for."""
+    sizes = [size for size in window(shape) if size > 1]
+    rows, channels = x.shape
+    facts = {
+        "needs": f"windows of {' x '.join(map(str, window(shape)))}, as the model's input",
+        "has": f"{rows:,} rows of {channels} channels",
+    }
+    if reading.window is not None and layout(shape, channels):
+        found = layout(shape, channels)
+        assert found is not None
+        facts["window"] = str(reading.window)
+        title = f"the model reads windows of {found.rows} rows, not of {reading.window}"
+        return MyoedgeError("E255", title, facts, [f"[calib] window = {found.rows}"])
+    title = f"{data.source} does not have the channels of the model's input"
+    return MyoedgeError("E255", title, facts, [*_other_columns(data, x, sizes)])
+
+
+def _other_columns(data: Data, x: Array, sizes: list[int]) -> Iterator[str]:
+    """Remedies for a wrong number of channels."""
+    rows, channels = x.shape
+    if rows in sizes and channels not in sizes:
+        yield 'np.save("calib.npy", recording.T)  # [rows, channels]: a row for every moment'
+    fewer = [size for size in sizes if size < channels]
+    if fewer:
+        is_time = channels - 1 in sizes and bool((np.diff(x[:, 0]) > 0).all())
+        wanted = range(1, channels) if is_time else range(max(fewer))
+        names = [data.columns[i] if data.columns else i for i in wanted]
+        listed = str(names).replace("'", '"')
+        note = "  # the first column is the time" if is_time else ""
+        yield f"[calib] columns = {listed}{note}"
+    yield "myoedge inspect MODEL  shows the shape of the input"

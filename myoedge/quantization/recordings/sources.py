@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples as a person gives them: files, folders, arrays, functions -> Data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.files import files_of, read_file
+from myoedge.quantization.recordings.reading import (
+    LABEL,
+    MAKE_CALIBRATION,
+    ONLY,
+    Content,
+    Reading,
+    check_size,
+    no_such_name,
+)
+from myoedge.quantization.samples import Data, Given
+from myoedge.system.user_code import NAME, UserFunction, cause_of
+
+AS_GIVEN = Reading()
+RETURNS = "return {'input': windows, 'label': classes}  # float32 [samples, *input shape]"
+
+
+def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
+    """Arrays as they are in files or memory; shapes are checked by `fit`.
+
+    Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function, E501 without scipy.
+    """
+    if isinstance(given, Mapping):
+        content = Content({str(name): np.asarray(x) for name, x in given.items()})
+        return _labelled(content, "the arrays given", reading)
+    if isinstance(given, np.ndarray):
+        return _labelled(Content({ONLY: given}), "the array given", reading)
+    if callable(given):
+        named = _function(getattr(given, "__qualname__", type(given).__name__))
+        return _called(given, named, reading)
+    if is_function(given):
+        named = _function(str(given))
+        return _called(named.imported(), named, reading)
+    return _of_files(Path(given), reading)
+
+
+def is_function(given: object) -> bool:
+    """Whether a text names a function, pkg.mod:fn, and no file."""
+    return isinstance(given, str) and bool(NAME.fullmatch(given)) and not Path(given).exists()
+
+
+def _function(name: str) -> UserFunction:
+    tries = ("--calib pkg.mod:windows, a function without arguments", RETURNS)
+    return UserFunction(name, "--calib", "E248", tries)
+
+
+def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) -> Data:
+    """Arrays that a user's function returns: one, or several by name. Errors: E248."""
+    with named.guarded("raised an error"):
+        made = function()
+    arrays = made if isinstance(made, Mapping) else {ONLY: made}
+    try:
+        found = {str(name): np.asarray(x) for name, x in arrays.items()}
+    except Exception as error:  # lists of several lengths, tensors that need gradients
+        raise named.error("did not return arrays", cause_of(error)) from None
+    if any(x.dtype.kind not in "fiubc" for x in found.values()):
+        raise named.error("did not return arrays", f"it returned {type(made).__name__}")
+    return _labelled(Content(found), named.name, reading)
+
+
+def _of_files(path: Path, reading: Reading) -> Data:
+    files = files_of(path)
+    read_files = []
+    total_bytes = 0
+    for file in files:
+        found = _labelled(read_file(file, reading), file.name, reading)
+        total_bytes += sum(x.nbytes for x in found.inputs.values())
+        check_size(
+            str(path), total_bytes, (f"--calib {quote(str(file))}  # one of {len(files)} files",)
+        )
+        read_files.append(found)
+    return read_files[0] if path.is_file() else _joined(read_files, path)
+
+
+def _joined(parts: Sequence[Data], path: Path) -> Data:
+    """Files one behind the other. Errors: E246 where they hold arrays of other names or shapes."""
+    first = parts[0]
+    for part in parts:
+        if (has := _kinds(part)) != (needs := _kinds(first)):
+            facts = {first.source: needs, part.source: has}
+            tries = [f"--calib {quote(str(path / part.source))}"] if path.is_dir() else []
+            raise MyoedgeError("E246", f"files of {path} do not go together", facts, tries)
+    inputs = {name: np.concatenate([p.inputs[name] for p in parts]) for name in first.inputs}
+    labels = None
+    if first.labels is not None:
+        labels = np.concatenate([p.labels for p in parts if p.labels is not None])
+    lengths = tuple(part.count for part in parts)
+    files = f"{len(parts)} file{'s' if len(parts) > 1 else ''} of {path.name or path}"
+    return Data(inputs, labels, files, lengths=lengths, columns=first.columns)
+
+
+def _kinds(data: Data) -> str:
+    """Names and shapes of the arrays, without the axis of samples."""
+    shapes = [f"{name} [.., {', '.join(map(str, x.shape[1:]))}]" for name, x in data.inputs.items()]
+    return ", ".join([*shapes, *([LABEL] if data.labels is not None else [])])
+
+
+def _labelled(content: Content, source: str, reading: Reading) -> Data:
+    """Splits off the labels, and takes the array that [calib] names.
+
+    Errors: E211 no array of that name, E215 without samples.
+    """
+    arrays, named = dict(content.arrays), str(reading.label)
+    labels = _taken(arrays, source, named) if named in arrays or named != LABEL else None
+    if reading.array is not None:
+        arrays = {ONLY: _taken(arrays, source, reading.array)}
+    if not arrays:
+        raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
+    if labels is not None:
+        labels = np.asarray(labels)
+        frames = labels[0].size if labels.ndim > 1 and len(labels) else 1
+        labels = labels.reshape(len(labels), -1) if frames > 1 else labels.reshape(-1)
+    return Data(arrays, labels, source, columns=content.columns)
+
+
+def _taken(arrays: dict[str, Array], source: str, name: str) -> Array:
+    """An array, taken out of the others. Errors: E211 where there is none of the name."""
+    if name not in arrays:
+        raise no_such_name(source, name, ", ".join(arrays))
+    return arrays.pop(name)

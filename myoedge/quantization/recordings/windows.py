@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows cut from recordings: [rows, channels] to [windows, *shape of an input]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLayout:
+    """Place of time and channels in an input.
+
+    rows        of a window
+    transposed  channels come before time
+    """
+
+    rows: int
+    transposed: bool
+
+
+def layout(shape: Sequence[int], channels: int, window: int | None = None) -> WindowLayout | None:
+    """WindowLayout of an input for a recording of so many channels; None where there is none.
+
+    Axes of extent 1 do not count. Where both orders fit, channels come first, as in nn.Conv1d.
+    """
+    sizes = [size for size in shape if size > 1]
+    if channels == 1 and len(sizes) == 1:
+        sizes = [1, *sizes]
+    if len(sizes) != 2:
+        return None
+    for transposed, (first, second) in ((True, sizes), (False, sizes[::-1])):
+        if first == channels and window in (None, second):
+            return WindowLayout(second, transposed)
+    return None
+
+
+def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
+    """First rows of the windows that lie within one recording and, with labels, within one class.
+
+    lengths   rows of each recording, one behind the other     labels   [rows] or None
+    """
+    ends = np.cumsum(lengths)
+    spans = zip(ends - lengths, ends, strict=True)
+    found = [np.arange(start, end - rows + 1, hop) for start, end in spans]
+    first = np.concatenate(found) if found else np.zeros(0, int)
+    if labels is None:
+        return first
+    changes = np.concatenate([[0], np.cumsum(labels[1:] != labels[:-1])])
+    kept: Array = first[changes[first] == changes[first + rows - 1]]
+    return kept
+
+
+def cut(x: Array, first: Array, found: WindowLayout, shape: Sequence[int]) -> Array:
+    """[windows, *shape] from rows of a recording.
+
+    x   [rows, channels]     first   first row of each window
+    """
+    view = np.lib.stride_tricks.sliding_window_view(x, found.rows, axis=0)  # [.., channels, rows]
+    windows = view[first] if found.transposed else view[first].transpose(0, 2, 1)
+    return windows.reshape(len(first), *shape)

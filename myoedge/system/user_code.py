@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of a user, named as pkg.mod:fn: imported, called, their errors told by their lines."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from myoedge.errors import MyoedgeError
+
+NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+OWN = Path(__file__).parents[1].parts
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A function that an option names.
+
+    name     "pkg.mod:fn"             option   as in messages: "--factory"
+    code     of its errors            tries    remedies for all of them
+    """
+
+    name: str
+    option: str
+    code: str
+    tries: tuple[str, ...]
+
+    def imported(self) -> Callable[..., Any]:
+        """The function, looked up from the working folder too. Errors: its code."""
+        module, colon, attribute = self.name.partition(":")
+        if not (module and colon and attribute):
+            raise self.error("is not of the form pkg.mod:fn", "")
+        working_folder = os.getcwd()
+        sys.path.insert(0, working_folder)
+        importlib.invalidate_caches()
+        try:
+            with self.guarded("could not be imported"):
+                value: Any = importlib.import_module(module)
+        finally:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(working_folder)
+        for part in attribute.split("."):
+            if not hasattr(value, part):
+                raise self.error("does not exist", f"{module} has no {attribute}")
+            value = getattr(value, part)
+        if not callable(value):
+            raise self.error("is not a function", f"it is of type {type(value).__name__}")
+        function: Callable[..., Any] = value
+        return function
+
+    @contextlib.contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """Turns whatever the user's own code raises into an error with its last line."""
+        try:
+            yield
+        except MyoedgeError:
+            raise
+        # the user's module may raise anything, SystemExit of a script without a main guard included
+        except (Exception, SystemExit) as error:
+            raise self.error(what, cause_of(error)) from error
+
+    def error(self, what: str, cause: str) -> MyoedgeError:
+        """The error that says so of the function."""
+        facts = {"cause": cause} if cause else {}
+        return MyoedgeError(self.code, f"{self.option} {self.name} {what}", facts, self.tries)
+
+
+def cause_of(error: BaseException) -> str:
+    """ "ValueError: no such size (net.py:12)", the last place in the user's own code."""
+    users = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<", sys.base_prefix))
+        and "site-packages" not in Path(frame.filename).parts
+        and Path(frame.filename).parts[: len(OWN)] != OWN
+    ]
+    where = f" ({Path(users[-1].filename).name}:{users[-1].lineno})" if users else ""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}{where}"
