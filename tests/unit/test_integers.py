@@ -23,6 +23,7 @@ from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
 from myoedge.quantization import samples
+from myoedge.quantization.recordings.sources import read
 from tests.onnx_models import model, node, saved
 from tests.torch_oracle import Net, randomized, seeded
 
@@ -224,12 +225,12 @@ def test_samples_of_ids(values: Any, code: str | None) -> None:
     net = Net(lambda a, x: a.e(x), e=table()).eval()
     graph = from_exported(torch.export.export(net, (IDS,)))
     if code is None:
-        fitted = samples.fit(samples.read({"xs_0": values}), graph).inputs["xs_0"]
+        fitted = samples.fit(read({"xs_0": values}), graph).inputs["xs_0"]
         assert fitted.dtype == np.int32
         assert np.array_equal(fitted, values)
         return
     with pytest.raises(MyoedgeError) as caught:
-        samples.fit(samples.read({"xs_0": values}), graph)
+        samples.fit(read({"xs_0": values}), graph)
     assert caught.value.code == code
 
 
@@ -370,7 +371,7 @@ def test_computed_ids_out_of_range_are_refused_by_the_host_and_clamped_in_c(
     ones, nines = np.ones((1, 6), np.int32), np.full((1, 6), 9, np.int32)
     for call in (
         lambda: build.run(ones, nines),
-        lambda: samples.fit(samples.read({"xs_0": ones[None], "xs_1": nines[None]}), graph),
+        lambda: samples.fit(read({"xs_0": ones[None], "xs_1": nines[None]}), graph),
     ):
         with pytest.raises(MyoedgeError) as caught:
             call()

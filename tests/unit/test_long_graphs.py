@@ -27,6 +27,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.recordings.sources import read
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip
@@ -103,7 +104,7 @@ def test_twice_the_nodes_are_twice_the_work(network: Callable[[int], Graph]) -> 
 
 def test_more_samples_are_no_more_looks_at_a_graph() -> None:
     graph = elementwise(FEW)
-    few, many = (samples.read({"x": np.zeros((count, 1, 16), np.float32)}) for count in (4, 64))
+    few, many = (read({"x": np.zeros((count, 1, 16), np.float32)}) for count in (4, 64))
     once = calls(lambda: samples.fit(few, graph))
     assert calls(lambda: samples.fit(many, graph)) < once + FEW
 
