@@ -1,5 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""myoedge: trained sEMG networks become verified int8 C for wearable chips."""
+"""Trained sEMG networks become verified int8 C for wearable chips.
+
+    built = myoedge.build("model.pt2", target="gap9", calib="calib.npz")
+    myoedge.validate(built, on="host,simulator")   # bit for bit the NumPy reference
+    myoedge.simulate(built).to_pandas()            # cycles, layer by layer
+    built.run(window)                              # the generated C, floats in and out
+
+    model files    load, inspect, quantize, build, sweep, check_regressions
+    builds         load_build, validate, simulate, report, peaks, energy
+    boards         boards, flash, run, bench, calibrate_energy
+    and            init, ops, doctor, explain, simulate_elf
+
+Each verb of the command line is a function with the same arguments. Notebooks show results as
+cards or pages; those with rows have `rows()` and `to_pandas()`. Errors are MyoedgeError with a
+code, and `explain(code)` says more. GAP9Quantizer, for training, comes with the extra `qat`.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +26,13 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from myoedge.api import (
         Build,
+        Inspection,
+        Validation,
         bench,
         boards,
         build,
         calibrate_energy,
+        check_regressions,
         doctor,
         energy,
         explain,
@@ -24,6 +42,7 @@ if TYPE_CHECKING:
         load,
         load_build,
         ops,
+        peaks,
         quantize,
         report,
         run,
@@ -32,18 +51,29 @@ if TYPE_CHECKING:
         sweep,
         validate,
     )
+    from myoedge.building.loading import Model
+    from myoedge.building.quantized import Quantized
+    from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
     from myoedge.frontend.torch.quantizer import GAP9Quantizer as GAP9Quantizer
+    from myoedge.sweeps.sweep import Swept
 
 # GAP9Quantizer is none of them: `from myoedge import *` does without its extra
 __all__ = [
     "Build",
+    "Inspection",
+    "Model",
     "MyoedgeError",
+    "Quantized",
+    "Simulated",
+    "Swept",
+    "Validation",
     "__version__",
     "bench",
     "boards",
     "build",
     "calibrate_energy",
+    "check_regressions",
     "doctor",
     "energy",
     "explain",
@@ -53,6 +83,7 @@ __all__ = [
     "load",
     "load_build",
     "ops",
+    "peaks",
     "quantize",
     "report",
     "run",
@@ -63,17 +94,28 @@ __all__ = [
 ]
 
 
+# where names are that myoedge.api does not load
+_ELSEWHERE = {
+    "Model": "myoedge.building.loading",
+    "MyoedgeError": "myoedge.errors",
+    "Quantized": "myoedge.building.quantized",
+    "Simulated": "myoedge.building.simulate",
+    "Swept": "myoedge.sweeps.sweep",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Public names load the API on first use, so that `import myoedge` costs nothing."""
     if name == "GAP9Quantizer":
         return _quantizer()
     if name not in __all__:
         raise AttributeError(f"module 'myoedge' has no attribute {name!r}")
-    if name == "MyoedgeError":
-        from myoedge.errors import MyoedgeError
+    return getattr(importlib.import_module(_ELSEWHERE.get(name, "myoedge.api")), name)
 
-        return MyoedgeError
-    return getattr(importlib.import_module("myoedge.api"), name)
+
+def __dir__() -> list[str]:
+    """The public names, for completion and `help`."""
+    return sorted(__all__)
 
 
 def _quantizer() -> Any:

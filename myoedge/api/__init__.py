@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from myoedge.api.devices import bench, boards, flash, run
 from myoedge.api.models import (
-    Inspection,
-    Operator,
     build,
     check_regressions,
     doctor,
@@ -18,8 +16,8 @@ from myoedge.api.models import (
     quantize,
     sweep,
 )
+from myoedge.api.results import Inspection, Operator, Validation
 from myoedge.api.runs import (
-    Validation,
     calibrate_energy,
     energy,
     peaks,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build, silent
+from myoedge.api.results import Boards
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from myoedge.backends.flashing import FlashResult
     from myoedge.backends.meter import MeasuredEnergy
     from myoedge.building.simulate import Simulated
-    from myoedge.targets.boards import Board
 
 
 def run(
@@ -111,8 +111,8 @@ def bench(
     return energy_of(recorded, supply_v, times)
 
 
-def boards(board: str | None = None) -> tuple[Board, ...]:
+def boards(board: str | None = None) -> Boards:
     """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
     from myoedge.targets.boards import all_boards, find_board
 
-    return all_boards() if board is None else (find_board(board),)
+    return Boards(all_boards() if board is None else (find_board(board),))

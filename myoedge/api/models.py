@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
+from myoedge.api.results import Inspection, Operator, Operators, Tools, WrittenFiles
 from myoedge.backends.build import Build, load_build
 from myoedge.building.loading import Model, load_model
-from myoedge.building.pipeline import Options, Progress, Quantized, StrPath
+from myoedge.building.pipeline import Options, Progress, StrPath
+from myoedge.building.quantized import Quantized
 from myoedge.quantization.samples import Given
+from myoedge.system.notebook import PlainText
 
 if TYPE_CHECKING:
-    from myoedge.backends.doctor import ToolRow
     from myoedge.building.confirm import Confirmation, CycleProgress
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
@@ -204,28 +205,6 @@ def _built(
     return Build(folder, times_s=times_s, warnings=(*warnings, *finished.notices))
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """Contents of a model file, before any target is chosen.
-
-    inputs, outputs   (name, shape)
-    operators         how often each occurs after folding and fusing
-    layers            (place as in reports, operator, output shape, MACs)
-    params, macs      learnt numbers; multiply-accumulates of one run
-    notes             what was done to get at the network
-    """
-
-    name: str
-    digest: str
-    inputs: tuple[tuple[str, tuple[int, ...]], ...]
-    outputs: tuple[tuple[str, tuple[int, ...]], ...]
-    operators: dict[str, int]
-    layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
-    params: int
-    macs: int
-    notes: tuple[str, ...] = ()
-
-
 def inspect(
     model: StrPath, *, factory: str | None = None, calib: Given | None = None
 ) -> Inspection:
@@ -235,49 +214,27 @@ def inspect(
     """
     from collections import Counter
 
-    from myoedge.operators.base import OPS, macs
-    from myoedge.operators.layer_names import node_rows, places
-
     loaded = load(model, factory=factory, calib=calib)
-    graph = loaded.graph
-    nodes = [node for node in graph.nodes if not OPS[node.op].view]
-    work = [macs(n, [graph.shape(x) for x in n.inputs], graph.shape(n.name)) for n in nodes]
+    layers = loaded.rows()
     return Inspection(
         loaded.name,
-        graph.digest,
-        tuple((name, graph.shape(name)) for name in graph.inputs),
-        tuple(
-            (shown, graph.shape(name))
-            for shown, name in zip(graph.output_names, graph.outputs, strict=True)
-        ),
-        dict(sorted(Counter(node.op for node in nodes).items())),
-        tuple(
-            (place, n.op, graph.shape(n.name), m)
-            for place, n, m in zip(places(node_rows(nodes)), nodes, work, strict=True)
-        ),
+        loaded.graph.digest,
+        loaded.inputs(),
+        loaded.outputs(),
+        dict(sorted(Counter(row["operator"] for row in layers).items())),
+        tuple(tuple(row.values()) for row in layers),
         loaded.params,
-        sum(work),
+        sum(row["macs"] for row in layers),
         loaded.notes,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A row of the operator table; `torch` and `onnx` list the calls that become it."""
-
-    name: str
-    doc: str
-    fuses_activation: bool
-    torch: tuple[str, ...]
-    onnx: tuple[str, ...]
-
-
-def ops() -> tuple[Operator, ...]:
+def ops() -> Operators:
     """Every operator that can be built, and the calls of PyTorch and ONNX that lead to it."""
     from myoedge.frontend.operator_table import calls_of, onnx_of
     from myoedge.operators.base import OPS
 
-    return tuple(
+    return Operators(
         Operator(op.name, op.doc, op.epilogue, calls_of(op.name), onnx_of(op.name))
         for op in OPS.values()
     )
@@ -320,24 +277,24 @@ def check_regressions(swept: Swept) -> None:
     raise_worse(swept.regressions)
 
 
-def doctor() -> tuple[ToolRow, ...]:
+def doctor() -> Tools:
     """Required programs and packages, their versions, and how to install missing ones."""
     from myoedge.backends.doctor import tool_rows
 
-    return tool_rows()
+    return Tools(tool_rows())
 
 
-def explain(code: str | None = None) -> str:
+def explain(code: str | None = None) -> PlainText:
     """Explanation of an error or warning code; every code's meaning, a line each, without one.
 
     Errors: E208 unknown code.
     """
     from myoedge.catalogue import explanation, meanings
 
-    return meanings() if code is None else explanation(code)
+    return PlainText(meanings() if code is None else explanation(code))
 
 
-def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, ...]:
+def init(folder: StrPath = ".", *, model: StrPath | None = None) -> WrittenFiles:
     """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
 
     model   named in the file, and looked into for the input's shape
@@ -345,4 +302,4 @@ def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, 
     """
     from myoedge.building.project_template import write_project_template
 
-    return write_project_template(Path(folder), model)
+    return WrittenFiles(write_project_template(Path(folder), model))

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 from myoedge.api.models import as_build, silent
+from myoedge.api.results import Validation
 from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
 from myoedge.quantization.samples import Given
@@ -18,29 +19,13 @@ if TYPE_CHECKING:
     from myoedge.backends.equivalence import Difference
     from myoedge.building.energy import EnergyCalibration
     from myoedge.building.simulate import Simulated
-    from myoedge.reports.peaks import Peak
+    from myoedge.reports.diff import Changes
+    from myoedge.reports.documents import EnergyReport, ReportDocument
+    from myoedge.reports.peaks import Peaks
     from myoedge.simulator import Simulation
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
 RANDOM_CHECKS_ON_CHIP = 2  # on a simulated chip, on GVSoC, on a board
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Result of the equivalence check.
-
-    exact        by backend: True, False; None where it was not run
-    samples      inputs compared on each backend: the golden one, random ones, and those given
-    in_passes    samples are passes of a stream
-    difference   the first place where a backend differs
-    onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
-    """
-
-    exact: dict[str, bool | None]
-    samples: dict[str, int]
-    difference: Difference | None
-    onnx_db: float | None = None
-    in_passes: bool = False
 
 
 def validate(
@@ -187,7 +172,7 @@ def energy(
     battery_mah: float | None = None,
     battery_volts: float | None = None,
     latency: str | None = None,
-) -> dict[str, Any]:
+) -> EnergyReport:
     """report.json with the energy of an inference, by the coefficients of today.
 
     operating_point   "high", "low", a clock between them as "300MHz", or "auto": the point of least
@@ -201,10 +186,11 @@ def energy(
     no point keeps the latency.
     """
     from myoedge.building.energy import consumption, duty_cycle, given_latency_s
+    from myoedge.reports.documents import EnergyReport
 
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
     periodic = duty_cycle(every, battery_mah, battery_volts)
-    return consumption(chosen, operating_point, periodic, latency_s)
+    return EnergyReport(consumption(chosen, operating_point, periodic, latency_s))
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
@@ -220,23 +206,36 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
     return calibration(Path(measurements))
 
 
-def peaks(build: Build | StrPath) -> tuple[Peak, ...]:
+def peaks(build: Build | StrPath) -> Peaks:
     """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
+    from myoedge.reports.peaks import Peaks
     from myoedge.reports.peaks import peaks as peaks_of
 
     chosen = as_build(build)
-    return peaks_of(chosen.mapped_report)
+    return Peaks(peaks_of(chosen.mapped_report))
 
 
-def report(build: Build | StrPath, *, against: Build | StrPath | None = None) -> Any:
+@overload
+def report(build: Build | StrPath, *, against: None = None) -> ReportDocument: ...
+
+
+@overload
+def report(build: Build | StrPath, *, against: Build | StrPath) -> Changes: ...
+
+
+def report(
+    build: Build | StrPath, *, against: Build | StrPath | None = None
+) -> ReportDocument | Changes:
     """report.json of a build; with `against`, the rows of what changed since that build."""
     new = as_build(build)
     if against is None:
-        return new.report
-    from myoedge.reports.diff import compare
+        from myoedge.reports.documents import ReportDocument
+
+        return ReportDocument(new.report)
+    from myoedge.reports.diff import Changes, compare
 
     old = as_build(against)
-    return compare(old.report, new.report)
+    return Changes(compare(old.report, new.report))
 
 
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:

@@ -22,6 +22,7 @@ from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
 from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256
+from myoedge.system.notebook import Card, Tabular, card_html, framed
 
 if TYPE_CHECKING:
     from myoedge.simulator import Program
@@ -40,7 +41,7 @@ MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", 
 
 
 @dataclass(frozen=True)
-class BuildFolder:
+class BuildFolder(Tabular):
     """A build folder; its files are those of one build, or an error."""
 
     folder: Path
@@ -211,9 +212,17 @@ class BuildFolder:
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise damaged(self.folder, error, name) from None
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a layer, as in layers.csv."""
+        return [dict(row) for row in self.layers]
+
     def _repr_html_(self) -> str:
-        """The report, for notebooks."""
-        return (self.folder / "report.html").read_text(encoding="utf-8")
+        """The report's page in a frame; the folder's name where it is gone."""
+        try:
+            page = (self.folder / "report.html").read_text(encoding="utf-8")
+        except OSError as error:
+            return card_html(Card(self.folder.name, [("gone", error.strerror)]))
+        return framed(page, self.folder.name)
 
 
 def _digest(document: Mapping[str, Any]) -> Any:

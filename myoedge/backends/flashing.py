@@ -20,6 +20,7 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import round_up
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_program
+from myoedge.system.notebook import Card, Shown
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
 
 SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
@@ -47,7 +48,7 @@ class FlashRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class FlashResult:
+class FlashResult(Shown):
     """Result of flashing a board.
 
     to        "ram", "mram" or "octospi"
@@ -63,6 +64,16 @@ class FlashResult:
     says: str | None
     warnings: tuple[Notice, ...] = ()
     table: str | None = None
+
+    def _card(self) -> Card:
+        facts = (
+            ("bytes", self.bytes),
+            ("bytes of l3.bin's file system", self.files_bytes or None),
+            ("partition table in", self.table),
+            ("identity", self.says),
+            *(("warning", str(warning)) for warning in self.warnings),
+        )
+        return Card(f"{self.board}, written to {self.to}", facts)
 
 
 def flash_build(

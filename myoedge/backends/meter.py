@@ -20,6 +20,7 @@ import numpy as np
 from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.system.notebook import Card, Shown
 
 PPK2_RATE_HZ = 100_000
 START, STOP, POWER, METADATA, MODE = b"\x06", b"\x07", b"\x0c", b"\x19", b"\x11"
@@ -54,7 +55,7 @@ class PowerMeter(Protocol):
 
 
 @dataclass(frozen=True)
-class MeasuredEnergy:
+class MeasuredEnergy(Shown):
     """Energy of an inference, by the time in which the pad was high.
 
     joules     mean                 spread_joules   standard deviation
@@ -66,6 +67,15 @@ class MeasuredEnergy:
     spread_joules: float
     seconds: float
     watts: float
+
+    def _card(self) -> Card:
+        facts = (
+            ("energy", f"{self.joules * 1e6:,.1f} µJ, +- {self.spread_joules * 1e6:,.1f}"),
+            ("power", f"{self.watts * 1e3:,.2f} mW while the pad is high"),
+            ("time", f"{self.seconds * 1e3:,.2f} ms"),
+            ("inferences", self.inferences),
+        )
+        return Card("measured energy of an inference", facts)
 
 
 def energy_of(trace: PowerTrace, supply_v: float, inferences: int) -> MeasuredEnergy:

@@ -24,7 +24,7 @@ from myoedge.version import __version__
 
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
-    from myoedge.building.pipeline import Quantized
+    from myoedge.building.quantized import Quantized
     from myoedge.building.request import BuildPlan, BuildRequest
     from myoedge.codegen.firmware import Firmware
     from myoedge.power.model import Coefficients

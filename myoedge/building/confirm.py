@@ -16,7 +16,7 @@ from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import check
 from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
-from myoedge.building.pipeline import Quantized
+from myoedge.building.quantized import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, planned
 from myoedge.building.stream_rate import keeps_up, slow_stream
 from myoedge.building.tune import tuned_plan

@@ -23,6 +23,7 @@ from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted, period_s
 from myoedge.reports.speed import duration
 from myoedge.system.folder import explained, replace_files
+from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import Chip, find_chip
 
 FILE = "energy-gap9.json"
@@ -35,13 +36,31 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 
 
 @dataclass(frozen=True)
-class EnergyCalibration:
+class EnergyCalibration(Tabular):
     """Coefficients of the board that was measured, their residuals, and where they are stored."""
 
     coefficients: Coefficients
     residuals: tuple[Residual, ...]
     before: Coefficients
     path: Path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a measurement: energies in joules, measured and by the model."""
+        return [
+            {
+                "build": residual.measured.name,
+                "operating_point": residual.measured.point.name,
+                "measured_j": residual.measured.joules,
+                "before_j": residual.before_j,
+                "after_j": residual.after_j,
+                "residual": residual.relative,
+            }
+            for residual in self.residuals
+        ]
+
+    def _card(self) -> Card:
+        facts = (("from", self.coefficients.source), ("stored in", self.path))
+        return Card("coefficients of energy", facts, self.rows())
 
 
 def duty_cycle(

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import needs_no_factory, refuse
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, macs
+from myoedge.operators.layer_names import node_rows, places
 from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading
@@ -21,6 +23,7 @@ from myoedge.quantization.recordings.recorded import first_sample, windowed
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
 from myoedge.quantization.samples import Data, Given
 from myoedge.system.collector import paused_collector
+from myoedge.system.notebook import Card, Tabular
 from myoedge.targets.chip import Chip
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ class ConditioningAndDecoding:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Tabular):
     """A network as it was loaded.
 
     name       of the file, without its ending
@@ -56,11 +59,60 @@ class Model:
     """
 
     name: str
-    imported: Graph
-    graph: Graph
+    imported: Graph = field(repr=False)
+    graph: Graph = field(repr=False)
     params: int
-    examples: tuple[Array, ...] | None = None
+    examples: tuple[Array, ...] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Layers of the folded and fused network, their output's shape and MACs."""
+        return layer_work(self.graph)
+
+    def inputs(self) -> tuple[tuple[str, Shape], ...]:
+        """(name, shape) of every input."""
+        return tuple((name, self.graph.shape(name)) for name in self.graph.inputs)
+
+    def outputs(self) -> tuple[tuple[str, Shape], ...]:
+        """(name, shape) of every output, by the names of the model file."""
+        shapes = map(self.graph.shape, self.graph.outputs)
+        return tuple(zip(self.graph.output_names, shapes, strict=True))
+
+    def _card(self) -> Card:
+        rows = self.rows()
+        facts = network_facts(self.inputs(), self.outputs(), self.params, rows, self.notes)
+        return Card(self.name, facts, rows)
+
+
+def layer_work(graph: Graph) -> list[dict[str, Any]]:
+    """Layers with their place as in reports, operator, output shape and MACs."""
+    nodes = [node for node in graph.nodes if not OPS[node.op].view]
+    return [
+        {
+            "layer": place,
+            "operator": node.op,
+            "output_shape": graph.shape(node.name),
+            "macs": macs(node, [graph.shape(x) for x in node.inputs], graph.shape(node.name)),
+        }
+        for node, place in zip(nodes, places(node_rows(nodes)), strict=True)
+    ]
+
+
+def network_facts(
+    inputs: Sequence[tuple[str, Shape]],
+    outputs: Sequence[tuple[str, Shape]],
+    params: int,
+    rows: Sequence[Mapping[str, Any]],
+    notes: Sequence[str],
+) -> list[tuple[str, object]]:
+    """Lines of a card on a network; `rows` are its layers."""
+    return [
+        *((f"input {name}", shape) for name, shape in inputs),
+        *((f"output {name}", shape) for name, shape in outputs),
+        ("parameters", params),
+        ("MACs", sum(row["macs"] for row in rows)),
+        *(("note", text) for text in notes),
+    ]
 
 
 @paused_collector()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,8 +34,9 @@ from myoedge.building.loading import (
     on_chip,
 )
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
+from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.weight_choice import is_chosen, with_weights
-from myoedge.errors import MyoedgeError, Notice, raised
+from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.graph.ir import Graph
@@ -116,36 +117,6 @@ class Options:
     keeps: Keeps | None = None
 
 
-@dataclass(frozen=True)
-class Quantized:
-    """A network in integers, and what that costs.
-
-    warnings   dead layers, flat calibration inputs     times_s   seconds by stage
-    older      the network of an older build whose integers layers keep, where one was given
-    parts      samples that chose, and samples that `fidelity` and the accuracies are of
-    observers_db   dB of the worst output for samples that chose, by observer that was tried
-    choices        remedies that were tried where 8 bits lose too much
-    """
-
-    model: Model
-    data: Data
-    network: QuantGraph
-    fidelity: Fidelity
-    accuracy_float: float | None
-    accuracy_int8: float | None
-    warnings: tuple[Notice, ...]
-    times_s: Mapping[str, float]
-    older: QuantGraph | None
-    parts: Split
-    observers_db: Mapping[str, float] = field(default_factory=dict)
-    choices: tuple[Choice, ...] = ()
-
-    def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
-        """With more warnings. Errors: the first of them, where warnings are errors."""
-        _raise_first(strict, more)
-        return replace(self, warnings=(*self.warnings, *more))
-
-
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
     """Tells that a stage starts, and adds its seconds to `times_s`."""
@@ -186,7 +157,7 @@ def run_quantize(options: Options) -> Quantized:
         cores = choice.network
         network = on_engines(cores)
         warnings = (*renamed(model.graph, given), *flat(model.graph, given), *network.warnings)
-    _raise_first(options.strict, warnings)
+    raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
         known = choice.fidelity if data is parts.calibration else None  # the same samples
@@ -260,11 +231,6 @@ def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> 
     """Options.keeps of a network as accelerators run it."""
     keeps = options.keeps
     return None if keeps is None else lambda network: keeps(on_engines(network))
-
-
-def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
-    if strict and warnings:
-        raise raised(warnings[0])
 
 
 def _model_path(options: Options, settings: Config, base: Path) -> Path:

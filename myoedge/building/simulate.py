@@ -22,9 +22,12 @@ from myoedge.building.build_files import AUTO, report_files, with_run
 from myoedge.building.energy import coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
+from myoedge.operators.layer_names import places
+from myoedge.reports import speed, wording
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
 from myoedge.simulator import RunOptions, Simulation
+from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
@@ -40,7 +43,7 @@ Progress = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
-class Simulated:
+class Simulated(Tabular):
     """Inferences on a simulated chip.
 
     measurement   outputs, cycles of each layer, what the cores did
@@ -55,6 +58,40 @@ class Simulated:
     report: dict[str, Any] = field(repr=False)
     run: Simulation | None = field(default=None, repr=False)
     over: Notice | None = field(default=None, repr=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a layer of every inference: its cycles, and stall cycles of the cores by cause."""
+        layers = self.report["layers"]
+        names = [
+            {"layer": p, "op": row["op"]} for row, p in zip(layers, places(layers), strict=True)
+        ]
+        return [
+            {"inference": number, **name, "cycles": cost.cycles, **cost.stalls}
+            for number, inference in enumerate(self.measurement.inferences)
+            for name, cost in zip(names, inference.layers, strict=True)
+        ]
+
+    def _card(self) -> Card:
+        report = self.report
+        total, layers = report["cycles"]["total"], report["layers"]
+        facts = [
+            ("latency", speed.latency(report)),
+            ("inferences", len(self.measurement.inferences)),
+            ("outputs", "equal to the reference" if self.exact else "NOT equal to the reference"),
+            ("budget", self.over),
+        ]
+        rows = [
+            {
+                "layer": place,
+                "operator": wording.operator(row),
+                "engine": row["engine"],
+                "cycles": row["cycles"],
+                "share": wording.rough_percent(row["cycles"], total),
+                "MAC/cycle": row["macs_per_cycle"],
+            }
+            for row, place in zip(layers, places(layers), strict=True)
+        ]
+        return Card(f"{report['model']['name']}: {total:,} cycles", facts, rows)
 
 
 def simulate_build(

@@ -18,7 +18,7 @@ from myoedge.errors import command as command_line
 if TYPE_CHECKING:
     from myoedge.api import Inspection
     from myoedge.building.confirm import CycleProgress
-    from myoedge.building.pipeline import Quantized
+    from myoedge.building.quantized import Quantized
 
 
 @click.command("build")
@@ -97,11 +97,11 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     quantized = api.quantize(**options, say=terminal.stage)
     terminal.times(quantized.times_s)
     warn(quantized.warnings)
-    rows = _rows(quantized)
+    rows = quantized.rows()
     result = {
         "model": quantized.model.name,
         "sqnr_db": decibels(quantized.fidelity.worst_db),
-        "outputs": _outputs(quantized),
+        "outputs": quantized.outputs(),
         "sqnr_before": list(quantized.fidelity.final_functions),
         "accuracy_float": quantized.accuracy_float,
         "accuracy_int8": quantized.accuracy_int8,
@@ -111,33 +111,6 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     if not terminal.json_printed(result):
         _show_quantized(terminal, quantized, rows)
     terminal.next(command_line("build", *next_steps.given_words()))
-
-
-def _rows(quantized: Quantized) -> list[dict[str, Any]]:
-    """Rows of the layers with the keys of report.json."""
-    from myoedge.operators.base import OPS
-    from myoedge.operators.layer_names import activation, node_rows
-    from myoedge.reports.report_json import decibels
-
-    nodes = [step.node for step in quantized.network.steps if not OPS[step.node.op].view]
-    return [
-        {
-            **row,
-            "activation": activation(node),
-            "sqnr_local_db": decibels(quantized.fidelity.local.get(node.name)),
-            "sqnr_db": decibels(quantized.fidelity.cumulative.get(node.name)),
-        }
-        for row, node in zip(node_rows(nodes), nodes, strict=True)
-    ]
-
-
-def _outputs(quantized: Quantized) -> list[dict[str, Any]]:
-    """Rows of the outputs with the keys of report.json."""
-    from myoedge.reports.report_json import output_fidelity
-
-    graph = quantized.network.graph
-    pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
-    return [{"name": n, **output_fidelity(quantized.fidelity, tensor)} for n, tensor in pairs]
 
 
 def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[str, Any]]) -> None:
@@ -155,7 +128,7 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
         values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
         table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, terminal.out)
-    total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), _outputs(quantized)
+    total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), quantized.outputs()
     place = wording.at_outputs(ports, quantized.fidelity.final_functions)
     kind = f"{quantized.parts.judged_on} sample"
     judged = wording.several(len(quantized.fidelity.real), kind)

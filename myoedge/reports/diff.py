@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import energy, speed, wording
 from myoedge.reports.report_json import Report
 from myoedge.reports.text import clean, columns, show
+from myoedge.system.notebook import Card, Rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,6 +135,22 @@ LAYER = (
 ROW = Measure("layer", "layer", 0)
 
 
+class Changes(Rows[Change]):
+    """Differences between two reports."""
+
+    __slots__ = ()
+    noun = "change"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a change, as `--json` has them."""
+        return [change.plain() for change in self]
+
+    def _card(self) -> Card:
+        keys = ("layer", "what", "old", "new", "change")
+        rows = [dict(zip(keys, (change.where, *cells(change)), strict=True)) for change in self]
+        return Card(wording.several(len(self), "change"), rows=rows)
+
+
 def compare(old: Report, new: Report) -> list[Change]:
     """All differences: the network's values first, then its layers by module path.
 
@@ -196,7 +213,7 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def print_diff(changes: list[Change], console: Console) -> None:
+def print_diff(changes: Sequence[Change], console: Console) -> None:
     """Prints a table of changes of the network, and one of changes of its layers."""
     from rich.text import Text
 
@@ -213,12 +230,21 @@ def print_diff(changes: list[Change], console: Console) -> None:
         for change in rows:
             style = {True: "green", False: "red", None: ""}[change.is_better]
             texts = [change.where] if change.where else []
-            texts += [change.kind if change.kind != "changed" else change.measure.title]
-            for value in (change.old, change.new):
-                unknown = value is None and not change.measure.path.startswith("exact.")
-                texts.append(wording.UNKNOWN if unknown else change.measure.show(value))
-            table.add_row(*(Text(clean(text)) for text in texts), Text(difference(change), style))
+            *told, size = cells(change)
+            table.add_row(*(Text(clean(text)) for text in (*texts, *told)), Text(size, style))
         show(table, console)
+
+
+def cells(change: Change) -> tuple[str, str, str, str]:
+    """A change as text: its name, old, new, and the difference."""
+    name = change.kind if change.kind != "changed" else change.measure.title
+    old, new = (_shown(change.measure, value) for value in (change.old, change.new))
+    return name, old, new, difference(change)
+
+
+def _shown(measure: Measure, value: Value) -> str:
+    unknown = value is None and not measure.path.startswith("exact.")
+    return wording.UNKNOWN if unknown else measure.show(value)
 
 
 def difference(change: Change) -> str:

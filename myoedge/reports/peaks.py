@@ -13,6 +13,7 @@ from myoedge.reports import wording
 from myoedge.reports.memory import Row, alive, alive_bytes, fullest
 from myoedge.reports.report_json import Report
 from myoedge.reports.text import clean, show
+from myoedge.system.notebook import Card, Rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +64,28 @@ class Peak:
     held: tuple[Held, ...]
     shrink: Held | None
     without_bytes: int
+
+
+class Peaks(Rows[Peak]):
+    """Memories at their peak."""
+
+    __slots__ = ()
+    noun = "memory"
+
+    def _card(self) -> Card:
+        rows = [
+            {
+                "memory": peak.memory,
+                "used": wording.size(peak.used_bytes),
+                "of": wording.size(peak.limit_bytes),
+                "in": peak.layer,
+                "buffers": len(peak.held),
+                "largest": peak.held[0].what if peak.held else "",
+                "advice": _advice(peak),
+            }
+            for peak in self
+        ]
+        return Card("memories at their peak", rows=rows)
 
 
 Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, if it does not stay all the time

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from myoedge.system.notebook import Card, Tabular
+
 STALLS = (
     "load_use",
     "arithmetic",
@@ -93,7 +95,7 @@ class ExecutedInstruction:
 
 
 @dataclass(frozen=True)
-class Simulation:
+class Simulation(Tabular):
     """A run that ended by the program's own exit.
 
     cycles    of the cluster clock, from the first instruction of the fabric controller on
@@ -118,3 +120,16 @@ class Simulation:
     steps: tuple[ExecutedInstruction, ...] = ()
     steps_lost: int = 0
     profile: Mapping[int, int] = field(default_factory=dict)
+
+    def rows(self) -> list[dict[str, object]]:
+        """A row a core that ran, 9 the fabric controller: what it did, stall cycles by cause."""
+        counters = ("instructions", "macs", "loads", "stores", "active_cycles")
+        return [
+            {"core": core, **{name: getattr(c, name) for name in counters}, **c.stalls}
+            for core, c in enumerate(self.counts)
+            if c.instructions
+        ]
+
+    def _card(self) -> Card:
+        facts = [("exit code", self.exit_code), ("printed", self.output.strip() or None)]
+        return Card(f"{self.cycles:,} cycles", facts, self.rows())

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from myoedge.building.energy import coefficients
 from myoedge.reports.energy import of_result
@@ -26,12 +27,13 @@ from myoedge.sweeps.results import (
 )
 from myoedge.sweeps.tasks import Task, read_sweep, tasks
 from myoedge.system.folder import explained, replace_files
+from myoedge.system.notebook import Tabular, framed
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Swept:
+class Swept(Tabular):
     """Every result, in the file's order.
 
     computed      how many were not there already
@@ -42,6 +44,13 @@ class Swept:
     results: tuple[Result, ...]
     computed: int
     regressions: tuple[Regression, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a result, as in sweep.json."""
+        return [dict(row) for row in self.results]
+
+    def _repr_html_(self) -> str:
+        return framed(sweep_html(self.results, self.regressions), "sweep")
 
 
 def sweep(

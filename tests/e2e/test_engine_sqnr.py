@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.building.pipeline import Options, Quantized, run_quantize
+from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.quantized import Quantized
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.targets import find_chip
 from myoedge.zoo import emg2qwerty, tinymyo

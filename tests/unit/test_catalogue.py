@@ -117,6 +117,7 @@ SHARED = {
     "E501": {
         "__init__",
         "backends.gvsoc_sdk",
+        "system.notebook",
         "system.tools",
         "system.toolchain",
         "frontend.torch.preflight",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building.pipeline import Options, Quantized, run_quantize
+from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
 from myoedge.reports import wording
 from tests.conftest import save_exported

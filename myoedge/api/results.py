@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of verbs that no other room has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myoedge.backends.doctor import ToolRow
+from myoedge.backends.names import BACKENDS
+from myoedge.building.loading import network_facts
+from myoedge.reports import wording
+from myoedge.reports.report_json import decibels
+from myoedge.system.notebook import Card, Rows, Tabular
+from myoedge.targets.boards import Board
+
+if TYPE_CHECKING:
+    from myoedge.backends.equivalence import Difference
+
+
+@dataclass(frozen=True)
+class Inspection(Tabular):
+    """Contents of a model file, before any target is chosen.
+
+    inputs, outputs   (name, shape)
+    operators         how often each occurs after folding and fusing
+    layers            (place as in reports, operator, output shape, MACs)
+    params, macs      learnt numbers; multiply-accumulates of one run
+    notes             what was done to get at the network
+    """
+
+    name: str
+    digest: str
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    operators: dict[str, int]
+    layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
+    params: int
+    macs: int
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a layer."""
+        keys = ("layer", "operator", "output_shape", "macs")
+        return [dict(zip(keys, layer, strict=True)) for layer in self.layers]
+
+    def _card(self) -> Card:
+        rows = self.rows()
+        facts = network_facts(self.inputs, self.outputs, self.params, rows, self.notes)
+        return Card(f"{self.name}  {self.digest[:16]}", facts, rows)
+
+
+@dataclass(frozen=True)
+class Validation(Tabular):
+    """Result of the equivalence check.
+
+    exact        by backend: True, False; None where it was not run
+    samples      inputs compared on each backend: the golden one, random ones, and those given
+    in_passes    samples are passes of a stream
+    difference   the first place where a backend differs
+    onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
+    """
+
+    exact: dict[str, bool | None]
+    samples: dict[str, int]
+    difference: Difference | None
+    onnx_db: float | None = None
+    in_passes: bool = False
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a backend; `samples` is 0 where it was not run this time."""
+        return [
+            {"backend": name, "exact": exact, "samples": self.samples.get(name, 0)}
+            for name, exact in self.exact.items()
+        ]
+
+    def _card(self) -> Card:
+        run = "passes" if self.in_passes else "samples"
+        rows = [
+            {
+                "backend": BACKENDS[row["backend"]].text,
+                "integers": wording.COMPARISONS[row["exact"]],
+                run: row["samples"] or None,
+            }
+            for row in self.rows()
+        ]
+        facts = [
+            ("first difference", _shown(self.difference)),
+            ("model.int8.onnx", self.onnx_db and wording.decibels(decibels(self.onnx_db))),
+        ]
+        title = "exact" if self.difference is None else "not exact"
+        return Card(f"{title}, against the NumPy reference", facts, rows)
+
+
+def _shown(difference: Difference | None) -> str | None:
+    if difference is None:
+        return None
+    place = f"{difference.where} on {difference.backend}, index {list(difference.index)}"
+    return f"{place}: expected {difference.expected}, got {difference.got}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A row of the operator table; `torch` and `onnx` list the calls that become it."""
+
+    name: str
+    doc: str
+    fuses_activation: bool
+    torch: tuple[str, ...]
+    onnx: tuple[str, ...]
+
+
+class Operators(Rows[Operator]):
+    """The operators that can be built."""
+
+    __slots__ = ()
+    noun = "operator"
+
+
+class Tools(Rows[ToolRow]):
+    """Programs and packages, as `doctor` finds them."""
+
+    __slots__ = ()
+    noun = "tool"
+
+
+class Boards(Rows[Board]):
+    """Descriptions of boards."""
+
+    __slots__ = ()
+    noun = "board"
+
+    def _card(self) -> Card:
+        rows = [
+            {
+                "id": board.id,
+                "name": board.name,
+                "chip": board.chip,
+                "tried on hardware": board.tried,
+                "RAM": board.ram and f"{board.ram.part}, {board.ram.bytes:,} bytes",
+                "probe": board.probe and board.probe.kind,
+                "console": board.console and f"{board.console.baud_rate:,} baud",
+            }
+            for board in self
+        ]
+        return Card(wording.several(len(self), "board"), rows=rows)
+
+
+class WrittenFiles(Rows[Path]):
+    """Files that `init` wrote."""
+
+    __slots__ = ()
+    noun = "file"
+
+    def rows(self) -> Sequence[Mapping[str, str]]:
+        """A row a file."""
+        return [{"file": str(path)} for path in self]

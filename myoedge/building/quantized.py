@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Result of `quantize`: the network in integers, its layers with what they lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from myoedge.building.loading import Model
+from myoedge.errors import Notice, raised
+from myoedge.operators.base import OPS
+from myoedge.operators.layer_names import activation, node_rows, places
+from myoedge.quantization.holdout import Split
+from myoedge.quantization.samples import Data
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import Fidelity
+from myoedge.quantization.trials import Choice
+from myoedge.reports import wording
+from myoedge.reports.report_json import decibels, output_fidelity
+from myoedge.system.notebook import Card, Tabular
+
+
+@dataclass(frozen=True)
+class Quantized(Tabular):
+    """A network in integers, and what that costs.
+
+    warnings   dead layers, flat calibration inputs     times_s   seconds by stage
+    older      the network of an older build whose integers layers keep, where one was given
+    parts      samples that chose, and samples that `fidelity` and the accuracies are of
+    observers_db   dB of the worst output for samples that chose, by observer that was tried
+    choices        remedies that were tried where 8 bits lose too much
+    """
+
+    model: Model = field(repr=False)
+    data: Data = field(repr=False)
+    network: QuantGraph = field(repr=False)
+    fidelity: Fidelity = field(repr=False)
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    warnings: tuple[Notice, ...]
+    times_s: Mapping[str, float] = field(repr=False)
+    older: QuantGraph | None = field(repr=False)
+    parts: Split = field(repr=False)
+    observers_db: Mapping[str, float] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
+
+    def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
+        """With more warnings. Errors: the first of them, where warnings are errors."""
+        raise_first(strict, more)
+        return replace(self, warnings=(*self.warnings, *more))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of the layers with the keys of report.json."""
+        nodes = [step.node for step in self.network.steps if not OPS[step.node.op].view]
+        return [
+            {
+                **row,
+                "activation": activation(node),
+                "sqnr_local_db": decibels(self.fidelity.local.get(node.name)),
+                "sqnr_db": decibels(self.fidelity.cumulative.get(node.name)),
+            }
+            for row, node in zip(node_rows(nodes), nodes, strict=True)
+        ]
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """Rows of the outputs with the keys of report.json."""
+        graph = self.network.graph
+        pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
+        return [{"name": n, **output_fidelity(self.fidelity, tensor)} for n, tensor in pairs]
+
+    def _card(self) -> Card:
+        rows = self.rows()
+        calibration, judged = self.network.calibration, self.parts.judged_on
+        facts = (
+            ("SQNR", wording.decibels(decibels(self.fidelity.worst_db))),
+            ("accuracy, float", _percent(self.accuracy_float)),
+            ("accuracy, int8", _percent(self.accuracy_int8)),
+            ("of", wording.several(len(self.fidelity.real), f"{judged} sample")),
+            ("calibrated on", calibration.source),
+            *(("warning", str(warning)) for warning in self.warnings),
+        )
+        layers = [
+            {
+                "layer": place,
+                "operator": wording.operator(row),
+                "dB alone": wording.decibels(row["sqnr_local_db"], ""),
+                "dB so far": wording.decibels(row["sqnr_db"], ""),
+            }
+            for row, place in zip(rows, places(rows), strict=True)
+        ]
+        return Card(f"{self.model.name} in integers", facts, layers)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else wording.percent(share)
+
+
+def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
+    """Errors: the first of the warnings, where warnings are errors."""
+    if strict and warnings:
+        raise raised(warnings[0])

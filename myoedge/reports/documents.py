@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.json as a value of Python: a dictionary that notebooks show as the report's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from myoedge.reports import energy
+from myoedge.reports.html import report_html
+from myoedge.system.notebook import Card, Tabular, framed
+
+
+class ReportDocument(dict[str, Any], Tabular):
+    """report.json (docs/reports.md)."""
+
+    __slots__ = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a layer, as in layers.csv."""
+        return [dict(row) for row in self["layers"]]
+
+    def _repr_html_(self) -> str:
+        return framed(report_html(self), "report")
+
+
+class EnergyReport(ReportDocument):
+    """report.json, of which notebooks show the energy."""
+
+    __slots__ = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row an operating point: energies in microjoules, latency_s, power_mw."""
+        row = energy.energy_row(self)
+        return [dict(point) for point in row["points"]] if row else []
+
+    def _repr_html_(self) -> str:
+        return Tabular._repr_html_(self)
+
+    def _card(self) -> Card:
+        facts = [
+            *energy.duty_rows(self),
+            ("parts", energy.parts(self)),
+            ("from", energy.source(self)),
+        ]
+        keys = ("energy", "latency", "power", "operating point")
+        rows = [dict(zip(keys, row, strict=True)) for row in energy.by_point(self)]
+        return Card(f"energy of {self['model']['name']}", facts, rows)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of verbs in notebooks: HTML that changes nothing around it, and rows for pandas.
+
+A card has its look in `style` attributes alone and takes fonts and colours from the page; a whole
+page of our own is shown in a frame without scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from html import escape
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from myoedge.errors import MyoedgeError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Row = Mapping[str, Any]
+T = TypeVar("T")
+
+MOST_ROWS = 40  # of a card
+LONGEST_WHOLE = 32  # characters of a cell in one line
+LINE = "1px solid rgba(128,128,128,.35)"
+CARD = f"display:inline-block;max-width:100%;overflow-x:auto;padding:8px 12px;border:{LINE}"
+FACTS = "display:grid;grid-template-columns:max-content auto;gap:2px 16px;margin-top:6px"
+FRAME = f"width:100%;height:36rem;border:{LINE};resize:vertical"
+TEXT = "margin:0;padding:0;border:0;background:none;color:inherit;white-space:pre-wrap"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Content of a result's HTML.
+
+    facts   (name, value), a line each; those without a value are left out
+    rows    of a table, whose columns are the keys of the first
+    """
+
+    title: str
+    facts: Sequence[tuple[str, object]] = ()
+    rows: Sequence[Row] = ()
+
+
+class Shown:
+    """A result that a notebook shows as a card."""
+
+    __slots__ = ()
+
+    def _card(self) -> Card:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return card_html(self._card())
+
+
+class Tabular(Shown):
+    """A result with rows."""
+
+    __slots__ = ()
+
+    def rows(self) -> Sequence[Row]:
+        """Rows with values as they are, for programs; sizes in bytes, times in seconds."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> DataFrame:
+        """The rows as a pandas DataFrame. Errors: E501 without pandas."""
+        return data_frame(self.rows())
+
+
+class Rows(tuple[T, ...], Tabular):
+    """A tuple of dataclasses, each of them a row."""
+
+    __slots__ = ()
+    noun: ClassVar[str] = "row"
+
+    def rows(self) -> Sequence[Row]:
+        """A row an element, a column a field."""
+        return [{f.name: getattr(x, f.name) for f in fields(x)} for x in self]  # type: ignore[arg-type]
+
+    def _card(self) -> Card:
+        return Card(f"{len(self):,} {self.noun}{'s' * (len(self) != 1)}", rows=self.rows())
+
+
+class PlainText(str, Shown):
+    """Text that a notebook shows with its line breaks."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="{TEXT}">{escape(self)}</pre>'
+
+
+def data_frame(rows: Sequence[Row]) -> DataFrame:
+    """Rows as a table of pandas, which is loaded only now. Errors: E501 without pandas."""
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        tries = ("pip install 'myoedge[notebook]'", ".rows() gives them without pandas")
+        facts = {"cause": error}
+        raise MyoedgeError("E501", "pandas is needed for a DataFrame", facts, tries) from None
+    return DataFrame([dict(row) for row in rows])
+
+
+def framed(page: str, title: str) -> str:
+    """A whole HTML page in a frame of its own, in which no script runs."""
+    return (
+        f'<iframe srcdoc="{escape(page)}" title="{escape(title)}" '
+        f'sandbox="allow-same-origin" style="{FRAME}"></iframe>'
+    )
+
+
+def card_html(card: Card) -> str:
+    """HTML of a card; every text is escaped."""
+    facts = [(name, text) for name, value in card.facts if (text := cell(value))]
+    cells = "".join(f"<span>{escape(n)}</span><span>{escape(text)}</span>" for n, text in facts)
+    listed = f'<div style="{FACTS}">{cells}</div>' if facts else ""
+    return f'<div style="{CARD}"><b>{escape(card.title)}</b>{listed}{_table(card.rows)}</div>'
+
+
+def _table(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    shown, rest = rows[:MOST_ROWS], len(rows) - MOST_ROWS
+    numeric = [all(_is_number(row.get(key)) for row in shown) for key in rows[0]]
+    titles = (key.replace("_", " ") for key in rows[0])
+    lines = [_line("th", titles, numeric)]
+    lines += [_line("td", (cell(row.get(key)) for key in rows[0]), numeric) for row in shown]
+    more = f"<div>{rest:,} more in rows() and to_pandas()</div>" if rest > 0 else ""
+    style = "margin:6px 0 0;border-collapse:collapse"
+    return f'<table style="{style}">{"".join(lines)}</table>{more}'
+
+
+def _line(tag: str, texts: Iterable[str], numeric: Sequence[bool]) -> str:
+    cells = (
+        f'<{tag} style="text-align:{"right" if right else "left"};padding:2px 10px 2px 0'
+        f'{";white-space:nowrap" if len(text) <= LONGEST_WHOLE else ""}">{escape(text)}</{tag}>'
+        for text, right in zip(texts, numeric, strict=True)
+    )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
+
+
+def cell(value: object) -> str:
+    """A value as people read it: 1,234; 0.5; 1x8x40; "" for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple | list):
+        joint = "x" if value and all(type(x) is int for x in value) else ", "
+        return joint.join(str(x) for x in value)
+    return str(value)
