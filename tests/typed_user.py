@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user's program that calls every public name once; type checks must pass (mypy --strict), with
+the types of results as they are said here. It is never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+
+import myoedge
+
+WINDOWS = np.zeros((32, 1, 8, 40), np.float32)
+
+
+def before_any_target(model: Path) -> myoedge.Quantized:
+    loaded: myoedge.Model = myoedge.load(model, calib="calib.npz")
+    found: myoedge.Inspection = myoedge.inspect(model)
+    assert_type((loaded.params, found.macs), tuple[int, int])
+    assert_type(found.rows(), list[dict[str, Any]])
+    quantized = myoedge.quantize(model, calib={"input": WINDOWS}, holdout=0.2)
+    assert_type(quantized.accuracy_int8, float | None)
+    assert_type([warning.code for warning in quantized.warnings], list[str])
+    return quantized
+
+
+def to_firmware(model: str) -> myoedge.Build:
+    try:
+        return myoedge.build(model, target="gap9", calib=WINDOWS, l1="64KiB", say=print)
+    except myoedge.MyoedgeError as error:
+        assert_type((error.code, error.exit_code), tuple[str, int])
+        print(myoedge.explain(error.code).upper())
+        raise
+
+
+def judged(folder: Path, earlier: Path) -> bool:
+    built = myoedge.load_build(folder)
+    validated: myoedge.Validation = myoedge.validate(built, on=("host", "simulator"))
+    simulated: myoedge.Simulated = myoedge.simulate(built, input=WINDOWS, trace=True)
+    table = simulated.to_pandas()
+    for change in myoedge.report(built, against=earlier):
+        assert_type(change.percent, float | None)
+    latency_s: float = myoedge.report(built)["latency_s"]
+    value_uj: float = myoedge.energy(built, every="50 ms")["energy_uj"]["value"]
+    largest = max(peak.used_bytes for peak in myoedge.peaks(built))
+    assert_type(largest, int)
+    print(len(table), latency_s, value_uj, built.run(WINDOWS[0]), built.folder / "report.html")
+    return validated.difference is None and simulated.exact
+
+
+def on_a_board(folder: Path) -> None:
+    for board in myoedge.boards():
+        assert_type(board.tried, bool)
+    flashed = myoedge.flash(folder, board="gap9_evk", to="ram")
+    assert_type(flashed.says, str | None)
+    assert_type(myoedge.run(folder, port="/dev/ttyUSB1").exact, bool)
+    assert_type(myoedge.bench(folder, meter="/dev/ttyACM0").joules, float)
+    assert_type(myoedge.calibrate_energy("measured.csv").path, Path)
+
+
+def others(stream: myoedge.Build) -> None:
+    swept: myoedge.Swept = myoedge.sweep("sweep.toml", jobs=2)
+    myoedge.check_regressions(swept)
+    run = myoedge.simulate_elf("program.elf", dump=[(0x1C17_0000, 64)])
+    assert_type((run.cycles, run.dumps), tuple[int, tuple[bytes, ...]])
+    assert_type([tool.fix for tool in myoedge.doctor()], list[str])
+    assert_type([operator.torch for operator in myoedge.ops()], list[tuple[str, ...]])
+    assert_type([path.name for path in myoedge.init("project")], list[str])
+    stream.reset()
+    ready = [stream.push(frame) for frame in WINDOWS[0, 0].T]
+    print(ready, myoedge.__version__)
