@@ -66,6 +66,7 @@ def quantize(
     The arguments are those of pipeline.Options; `reuse` is a build or its folder.
     Errors: those of load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
+    from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
 
     return run_quantize(
@@ -78,6 +79,7 @@ def quantize(
             ctc=ctc,
             reuse=_network_of(reuse),
             say=say,
+            decided_by=coefficients(),
         )
     )
 
@@ -178,6 +180,7 @@ def build(
         say=say,
         engine=engine,
         chip=request.chip_in_limits,
+        decided_by=(request.of_integers, coefficients()),
     )
     folder = Path(os.path.normpath(output)) if output else None
     return _built(options, request, Confirmation(simulate, tune, progress), folder)
@@ -187,22 +190,17 @@ def _built(
     options: Options, request: BuildRequest, confirmation: Confirmation, output: Path | None
 ) -> Build:
     """All stages; errors of the folder come before the long part."""
-    from myoedge.building.build_files import build_files
-    from myoedge.building.confirm import BuildInputs, finish
-    from myoedge.building.energy import coefficients
-    from myoedge.building.pipeline import run_quantize, timed
+    from myoedge.building.finished_build import finished_build
+    from myoedge.building.pipeline import checked_inputs
     from myoedge.system.folder import check_output, write_folder
 
     if output is not None:
         check_output(output)
-    quantized = run_quantize(options)
-    times_s = dict(quantized.times_s)
-    stage = partial(timed, times_s=times_s, say=options.say)
-    finished = finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
-    warnings = quantized.warned(finished.warnings, options.strict).warnings
-    folder = output or Path("build") / f"{quantized.model.name}-{request.chip.name}"
-    write_folder(folder, build_files(finished.contents, finished.reported(warnings)))
-    return Build(folder, times_s=times_s, warnings=(*warnings, *finished.notices))
+    times_s: dict[str, float] = {}
+    made = finished_build(options, checked_inputs(options), request, confirmation, times_s)
+    folder = output or Path("build") / f"{made.name}-{request.chip.name}"
+    write_folder(folder, made.files)
+    return Build(folder, times_s=times_s, warnings=made.warnings)
 
 
 def inspect(

@@ -18,6 +18,7 @@ from myoedge.building.budget import check
 from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
 from myoedge.building.quantized import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, planned
+from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import keeps_up, slow_stream
 from myoedge.building.tune import tuned_plan
 from myoedge.codegen.firmware import ProgramTooLarge
@@ -28,6 +29,7 @@ from myoedge.plan.engine_rules import check_forced
 from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
@@ -238,11 +240,11 @@ def _one_inference(
         run = Case(inputs, contents.values, [contents.values[name] for name in q.graph.outputs])
     specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
     specs, l3 = specs if stream is None else ready_specs(stream), contents.files.get("l3.bin")
-    measured, _ = run_firmware(
-        firmware.program,
-        FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), l3),
-        max_cycles=MOST_CYCLES,
-        progress=None if progress is None else lambda cycle, _: progress(cycle, estimated),
+    files = FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), l3)
+    say = None if progress is None else lambda cycle, _: progress(cycle, estimated)
+    simulate = partial(run_firmware, firmware.program, files, max_cycles=MOST_CYCLES, progress=say)
+    measured = reused(
+        "simulate", key("simulate", firmware.elf, files, dict(GAP9_CYCLES)), lambda: simulate()[0]
     )
     if not same_outputs([run], measured):
         raise MyoedgeError(

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from myoedge.building.stages import key, reused
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import needs_no_factory, refuse
@@ -19,9 +22,9 @@ from myoedge.operators.layer_names import node_rows, places
 from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading
-from myoedge.quantization.recordings.recorded import first_sample, windowed
+from myoedge.quantization.recordings.recorded import first_sample
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
-from myoedge.quantization.samples import Data, Given
+from myoedge.quantization.samples import Given
 from myoedge.system.collector import paused_collector
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets.chip import Chip
@@ -29,7 +32,10 @@ from myoedge.targets.chip import Chip
 if TYPE_CHECKING:
     import torch
 
+    Exported = tuple[torch.export.ExportedProgram, tuple[str, ...]]
+
 WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
+ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
 WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network for
 
 
@@ -131,9 +137,44 @@ def load_model(
     Errors: those of the front ends; E206 a factory for a file that holds its network.
     """
     kind = sniff(path)
+    check_kind(kind, path, factory)
+    stages = stages or ConditioningAndDecoding()
+    before = model_key(path, stages)
+    return reused(
+        "load",
+        before,
+        partial(_loaded, kind, path, stages, partial(_program, factory, calib, reading)),
+        kind=Model,
+        lasts=lambda _: before == model_key(path, stages),  # the file is not another one meanwhile
+    )
+
+
+def check_kind(kind: Kind, path: Path, factory: str | None) -> None:
+    """Errors: E101 .. E107 a file that cannot be loaded, E206 a factory for one that holds its
+    network."""
     if factory and kind in WHOLE:
         raise needs_no_factory(kind, path)
-    stages = stages or ConditioningAndDecoding()
+    if kind not in WHOLE and not (factory and kind in WEIGHTS):
+        refuse(kind, path)
+
+
+def model_key(path: Path, stages: ConditioningAndDecoding) -> str | None:
+    """Key of a model file that holds all of its network; None for one that names other files, and
+    for weights, whose network a function makes."""
+    kind = sniff(path)
+    if kind not in WHOLE or (kind is Kind.ONNX and ELSEWHERE in path.read_bytes()):
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return key("load", digest, path.name, stages)
+
+
+def _loaded(
+    kind: Kind,
+    path: Path,
+    stages: ConditioningAndDecoding,
+    exported: Callable[[Kind, Path], Exported],
+) -> Model:
     name = os.fsencode(path.stem).decode("utf-8", "replace")  # a file name may be any bytes
     if kind is Kind.ONNX:
         from myoedge.frontend.onnx.model import load_onnx
@@ -143,22 +184,21 @@ def load_model(
         return Model(name, found.graph, graph, found.params, None, found.notes)
     from myoedge.frontend.torch.export import example_inputs, from_exported, learnt
 
-    program, notes = _program(kind, path, factory, calib, reading)
+    program, notes = exported(kind, path)
     imported = from_exported(program)
     graph, examples = _prepared(imported, stages), example_inputs(program)
     return Model(name, imported, graph, learnt(program), examples, notes)
 
 
 def _program(
-    kind: Kind, path: Path, factory: str | None, calib: Given | None, reading: Reading
-) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
+    factory: str | None, calib: Given | None, reading: Reading, kind: Kind, path: Path
+) -> Exported:
     """Exported program of the network, with the notices of loading it."""
     if kind is Kind.EXPORTED:
         from myoedge.frontend.torch.preflight import load_exported
 
         return load_exported(path), ()
-    if not factory or kind not in WEIGHTS:
-        refuse(kind, path)
+    assert factory is not None  # check_kind
     from myoedge.frontend.torch.checkpoint import load_checkpoint
 
     sample = None
@@ -166,27 +206,6 @@ def _program(
         sample = first_sample(read(calib, reading), reading)
     batch = None if sample is None else tuple(x[None] for x in sample)
     return load_checkpoint(path, factory, batch, otherwise=sample)
-
-
-def choose_samples(model: Model, calib: Given | None, reading: Reading = AS_GIVEN) -> Data:
-    """The data given, else the archive's example inputs, or random ones where the file gives all
-    ranges.
-
-    Errors: those of read, windowed and fit, E219 where there are neither, E225 labels.
-    """
-    if is_random(calib):
-        return samples.at_random(model.graph)
-    if calib is not None:
-        given = windowed(read(calib, reading), model.graph, reading)
-        data = samples.fit(given, model.graph)
-        if data.labels is not None:
-            samples.check_classes(data.labels, model.graph)
-        return data
-    if model.examples is None and samples.need_none(model.graph):
-        return samples.at_random(model.graph)
-    if model.examples is None:
-        raise samples.none_given(model.graph)
-    return samples.from_examples(model.graph, model.examples)
 
 
 def check_work(model: Model) -> None:

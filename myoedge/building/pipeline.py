@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 
 from myoedge.building import config as configuration
-from myoedge.building.config import Config
+from myoedge.building.config import Config, ModelTable
 from myoedge.building.fidelity_warnings import (
     flat,
     less_accurate,
@@ -22,23 +22,13 @@ from myoedge.building.fidelity_warnings import (
     weak_outputs,
 )
 from myoedge.building.layer_rules import engine_rules, layer_rules
-from myoedge.building.loading import (
-    WHOLE,
-    ConditioningAndDecoding,
-    Model,
-    check_work,
-    choose_samples,
-    has_accelerator,
-    is_random,
-    load_model,
-    on_chip,
-)
+from myoedge.building.loading import Model, has_accelerator
+from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
 from myoedge.building.quantized import Quantized, raise_first
+from myoedge.building.stages import key, reused
 from myoedge.building.weight_choice import is_chosen, with_weights
-from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
-from myoedge.frontend.refusals import EXPORT_LINES, missing
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
@@ -49,14 +39,12 @@ from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.holdout import Split, accuracies
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
-from myoedge.quantization.recordings.sources import is_function
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.trials import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.weight_bits import Keeps
-from myoedge.quantization.whole_inputs import with_input_types
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
@@ -66,6 +54,7 @@ ENOUGH_DB = AIM_DB + MARGIN_DB  # without 16 bits
 METHODS = ("auto", *METHODS_TRIED)
 
 Progress = Callable[[str], None]
+_NO_VALUES = ("model", "calib", "factory", "config", "examine", "fits", "keeps", "say", "ctc")
 StrPath = str | Path
 
 
@@ -93,6 +82,7 @@ class Options:
     accurate    aims at 30 dB at every output instead of 25, whatever cycles 16 bits take
     weights     "auto": as few bits of weights as [budget] allows, layer by layer
     keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
+    decided_by  all that fits, keeps and examine follow from; None: no result is kept
     """
 
     model: StrPath | None = None
@@ -115,6 +105,30 @@ class Options:
     accurate: bool = False
     weights: str | None = None
     keeps: Keeps | None = None
+    decided_by: object = None
+
+
+@dataclass(frozen=True)
+class Integers:
+    """The part of Quantized that takes long."""
+
+    network: QuantGraph
+    fidelity: Fidelity
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    warnings: tuple[Notice, ...]
+    observers_db: Mapping[str, float]
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Quantizing:
+    """A network that is to be quantised, its samples in two parts, and the seconds by stage."""
+
+    model: Model
+    data: Data
+    parts: Split
+    times_s: dict[str, float]
 
 
 @contextmanager
@@ -126,20 +140,67 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
     times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
 
 
-def run_quantize(options: Options) -> Quantized:
-    """Loads, calibrates, quantises, and measures SQNR layer by layer."""
+def checked_inputs(options: Options) -> ModelInputs:
+    """Model file and samples, once all other options are known to be right."""
     settings, base = configuration.find(options.config)
-    observers, share = _observers(options, settings), _holdout(options, settings)
-    chooses = is_chosen(options.weights, settings, has_limits=options.keeps is not None)
+    _observers(options, settings)
+    _holdout(options, settings)
+    return model_inputs(options, settings, base)
+
+
+def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) -> str | None:
+    """Key of a result that follows from the options, model file and samples, and from more.
+
+    None: results are not kept.
+    """
+    if options.decided_by is None or inputs.key is None:
+        return None
+    settings, _ = configuration.find(options.config)
+    calib = replace(settings.calib, data=None)  # samples stand for their path
+    budget = replace(settings.budget, latency=None)  # decides about no integer
+    settings = replace(settings, calib=calib, budget=budget, model=ModelTable())
+    values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in _NO_VALUES}
+    return key(stage, inputs.key, settings, values, *more)
+
+
+def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantized:
+    """Loads, calibrates, quantises, and measures SQNR layer by layer.
+
+    inputs   from checked_inputs, where they are known
+    """
+    inputs = checked_inputs(options) if inputs is None else inputs
+    settings, _ = configuration.find(options.config)
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
-        model, given = _loaded(options, settings, base)
+        model, given = inputs.prepared(options)
+    parts = holdout.split(given, _holdout(options, settings))
+    compute = partial(_integers, options, settings, Quantizing(model, given, parts, times_s))
+    stage = ("quantise", stage_key("quantise", options, inputs), compute, options.say)
+    found = reused(*stage, kind=Integers)
+    network, fidelity = found.network, found.fidelity
+    judged = found.accuracy_float, found.accuracy_int8
+    told = (network, fidelity, *judged, found.warnings, times_s, options.reuse, parts)
+    quantized = Quantized(model, given, *told, found.observers_db, found.choices)
+    weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
+    if options.accurate or settings.calib.accurate:
+        weak = (*weak, *less_accurate(fidelity))
+    noted = [*weak, *unjudged(network.graph, given, judged)]
+    return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
+
+
+def _integers(options: Options, settings: Config, given: Quantizing) -> Integers:
+    """The stages quantise and measure."""
+    model, parts, times_s = given.model, given.parts, given.times_s
+    graph = model.graph
+    observers = _observers(options, settings)
+    chooses = is_chosen(options.weights, settings, has_limits=options.keeps is not None)
     with timed("quantise", times_s, options.say), one_blas_thread():
-        rules, parts = layer_rules(model.graph, settings), holdout.split(given, share)
-        needs = needs_db(settings.budget.sqnr, model.graph)
+        rules, needs = (
+            layer_rules(model.graph, settings),
+            needs_db(settings.budget.sqnr, model.graph),
+        )
         data = samples.thin(parts.calibration, options.samples or settings.calib.samples)
         calibrated = partial(_calibrated, data=data, rules=rules)
-        graph = model.graph
         if options.reuse is not None:
             graph = with_params_of(graph, options.reuse, rules)
         graph = with_few_bits(graph, data.inputs, rules)
@@ -156,13 +217,15 @@ def run_quantize(options: Options) -> Quantized:
             )
         cores = choice.network
         network = on_engines(cores)
-        warnings = (*renamed(model.graph, given), *flat(model.graph, given), *network.warnings)
+        seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
+        warnings = (*seen, *network.warnings)
     raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
         known = choice.fidelity if data is parts.calibration else None  # the same samples
         network, fidelity = within_sqnr(cores, network, choosing, options.reuse, known)
         judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
+        choices: tuple[Choice, ...] = ()
         if options.reuse is None:  # else what the older build chose stays
             floor = weight_noise(cores, choosing)
             means = Means(
@@ -171,25 +234,9 @@ def run_quantize(options: Options) -> Quantized:
             refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
             network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
         else:
-            fidelity, choices = judge(network), ()
+            fidelity = judge(network)
         judged = accuracies(network, parts.judged)
-    told = (
-        network,
-        fidelity,
-        *judged,
-        warnings,
-        times_s,
-        options.reuse,
-        parts,
-        choice.worst_db,
-        (*bits, *choices),
-    )
-    quantized = Quantized(model, given, *told)
-    weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
-    if accurate:
-        weak = (*weak, *less_accurate(fidelity))
-    noted = [*weak, *unjudged(network.graph, given, judged)]
-    return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
+    return Integers(network, fidelity, *judged, warnings, choice.worst_db, (*bits, *choices))
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
@@ -206,53 +253,10 @@ def _priced(options: Options) -> Chip:
     return chip.cores_alone() if options.engine == CORES else chip
 
 
-def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
-    """The network and its samples, or why there are none, before anything takes time."""
-    path = _model_path(options, settings, base)
-    # The factory of myoedge.toml does not apply to a file that holds the network itself.
-    is_whole = options.factory is None and options.model is not None and sniff(path) in WHOLE
-    factory = None if is_whole else options.factory or settings.model.factory
-    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
-    reading = settings.calib.reading
-    ctc = settings.model.ctc if options.ctc is None else options.ctc
-    stages = ConditioningAndDecoding(
-        settings.conditioning, ctc, settings.model.vote, options.stream
-    )
-    model = load_model(path, factory, calib, stages, reading)
-    check_work(model)
-    model = replace(model, graph=on_chip(options.examine(model.graph), options.chip))
-    if calib is None or is_random(calib):
-        model = replace(model, graph=with_input_types(model.graph))
-    data = choose_samples(model, calib, reading)
-    return replace(model, graph=with_input_types(model.graph, data.inputs)), data
-
-
 def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
     """Options.keeps of a network as accelerators run it."""
     keeps = options.keeps
     return None if keeps is None else lambda network: keeps(on_engines(network))
-
-
-def _model_path(options: Options, settings: Config, base: Path) -> Path:
-    configured = _relative(base, settings.model.path)
-    if options.model is None and configured and sniff(Path(configured)) is Kind.MISSING:
-        raise missing(Path(configured), f"[model] path of {options.config or configuration.FILE}")
-    chosen = options.model if options.model is not None else configured
-    if chosen is None:
-        tries = [
-            "myoedge build model.pt2 --calib calib.npz",
-            f"[model] path in {configuration.FILE}",
-        ]
-        raise MyoedgeError("E202", "no model is named", tries=tries)
-    if not isinstance(chosen, str | Path):
-        title = f"a model is named by its file, not by a {type(chosen).__name__}"
-        raise MyoedgeError("E202", title, tries=[EXPORT_LINES])
-    return Path(chosen)
-
-
-def _relative(base: Path, path: str | None) -> str | None:
-    """A path of myoedge.toml, seen from where the file lies; functions are no paths."""
-    return path if path in (None, samples.RANDOM) or is_function(path) else str(base / str(path))
 
 
 def _observers(options: Options, settings: Config) -> list[Observer]:
@@ -295,4 +299,6 @@ def _calibrated(
         if rule.observer is not None and rule.matches(node)
     }
     chosen = observers_for(graph, observers)
-    return calibrations(graph, data.inputs, chosen, data.source, overrides)
+    compute = partial(calibrations, graph, data.inputs, chosen, data.source, overrides)
+    parts = (graph, data.inputs, tuple(chosen), data.source, overrides)
+    return reused("calibrate", key("calibrate", *parts), compute)

@@ -62,6 +62,11 @@ class BuildRequest:
         such point."""
         return budget.within(self.chip_at_point, self.limits)
 
+    @property
+    def of_integers(self) -> BuildRequest:
+        """The request without what decides about no integer: a latency."""
+        return replace(self, limits=replace(self.limits, latency_s=None))
+
     def with_code(self, more_bytes: int) -> BuildRequest:
         """The request with so many more bytes of L2 for code."""
         reserved_bytes = self.chip.l2_reserved_bytes + more_bytes

@@ -7,19 +7,18 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.request import BuildPlan
+from myoedge.building.stages import sources
 from myoedge.building.stream_rate import TOO_LARGE, plan_stream
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.layers import distinct_layers
 from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan import describe
-from myoedge.system.cache import SEAL_BYTES, digest, is_cached, prune, store
-from myoedge.system.tools import cache_folder, scratch
+from myoedge.system.cache import content, keep
+from myoedge.system.tools import cache_folder
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 TILES_TRIED = 4  # of each distinct layer, besides the fastest by the estimate
 MOST_CHANGES = 12  # that are tried one by one
-SOURCES = (".py", ".c", ".h", ".S", ".def", ".inc", ".j2", ".ld")
 
 Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and outside of layers
 
@@ -117,15 +115,11 @@ def _replanned(
 def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
     """Cycles of a plan, measured once for the same layers, chip and library."""
     path = cache_folder("tuning") / f"{_key(build_plan)}.json"
-    if is_cached(path):
-        cycles: list[int] = json.loads(path.read_bytes()[:-SEAL_BYTES])
+    if (found := content(path)) is not None:
+        cycles: list[int] = json.loads(found)
         return cycles
     cycles = list(measure(build_plan))
-    with scratch() as folder:
-        fresh = folder / "cycles.json"
-        fresh.write_text(json.dumps(cycles))
-        store(fresh, path)
-    prune(path.parent)
+    keep(json.dumps(cycles).encode(), path)
     return cycles
 
 
@@ -143,18 +137,6 @@ def _key(build_plan: BuildPlan) -> str:
         None if t is None else (t.kernel.function, dict(t.kernel.op), dict(t.choice.sizes))
         for t in plan.tilings
     ]
-    content = [describe(plan), layers, tiles, repr(plan.chip), dict(GAP9_CYCLES), _sources()]
+    parts = [describe(plan), layers, tiles, repr(plan.chip), dict(GAP9_CYCLES), sources()]
     frames = None if stream is None else stream.frames
-    return hashlib.sha256(json.dumps([*content, frames], default=str).encode()).hexdigest()
-
-
-@cache
-def _sources() -> str:
-    """Digest of the sources of this package, of its C library and of the simulator."""
-    from myoedge.codegen.render import template_dir
-
-    package, found = Path(__file__).parents[1], []
-    for root in (package, template_dir()):
-        files = (path for path in root.rglob("*") if path.suffix in SOURCES)
-        found.append(digest(root, sorted(files), ()))
-    return "".join(found)
+    return hashlib.sha256(json.dumps([*parts, frames], default=str).encode()).hexdigest()

@@ -27,13 +27,19 @@ _DISK_FULL = (
 
 def is_cached(path: Path) -> bool:
     """Whether the cache has this file intact, and nobody else's; marks it as recently used."""
+    return content(path) is not None
+
+
+def content(path: Path) -> bytes | None:
+    """Content of a file of the cache that is intact and this user's alone; None without one. Marks
+    it as recently used."""
     with suppress(FileNotFoundError, PermissionError):
         data = path.read_bytes()
-        is_whole = hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]
-        if is_whole and tools.is_own(path):
+        found, seal = data[:-SEAL_BYTES], data[-SEAL_BYTES:]
+        if hashlib.sha256(found).digest() == seal and tools.is_own(path):
             os.utime(path)
-            return True
-    return False
+            return found
+    return None
 
 
 def store(fresh: Path, path: Path) -> None:
@@ -46,6 +52,15 @@ def store(fresh: Path, path: Path) -> None:
     except OSError as error:
         raise disk_full_error(error.strerror or "") or error from None
     os.replace(fresh, path)
+
+
+def keep(data: bytes, path: Path) -> None:
+    """Stores bytes as a file of the cache. Errors: E281 disk full."""
+    with tools.scratch() as folder:
+        fresh = folder / path.name
+        fresh.write_bytes(data)
+        store(fresh, path)
+    prune(path.parent)
 
 
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:

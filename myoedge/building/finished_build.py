@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All stages of a build up to its files, which are taken from the cache where nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from myoedge.building.energy import coefficients
+from myoedge.building.model_inputs import ModelInputs
+from myoedge.building.pipeline import Options, run_quantize, stage_key, timed
+from myoedge.building.request import BuildRequest
+from myoedge.building.stages import reused
+from myoedge.errors import Notice
+
+if TYPE_CHECKING:
+    from myoedge.building.confirm import Confirmation
+
+OF_THIS_COMPUTER = ("W304",)  # warnings of what it lacks
+
+
+@dataclass(frozen=True)
+class FinishedBuild:
+    """Files of a build folder by name, the name of its network, and the build's warnings."""
+
+    name: str
+    files: Mapping[str, bytes]
+    warnings: tuple[Notice, ...]
+
+
+def finished_build(
+    options: Options,
+    inputs: ModelInputs,
+    request: BuildRequest,
+    confirmation: Confirmation,
+    times_s: dict[str, float],
+) -> FinishedBuild:
+    """The files of a build. Errors: those of api.build.
+
+    times_s   is given the seconds by stage
+    """
+    more = (request, confirmation.simulate, confirmation.tune)
+    compute = partial(_computed, options, inputs, request, confirmation, times_s)
+    stage = ("build", stage_key("build", options, inputs, *more), compute, options.say)
+    return reused(*stage, kind=FinishedBuild, lasts=_lasts)
+
+
+def _computed(
+    options: Options,
+    inputs: ModelInputs,
+    request: BuildRequest,
+    confirmation: Confirmation,
+    times_s: dict[str, float],
+) -> FinishedBuild:
+    from myoedge.building.build_files import build_files
+    from myoedge.building.confirm import BuildInputs, finish
+
+    quantized = run_quantize(options, inputs)
+    times_s |= quantized.times_s
+    stage = partial(timed, times_s=times_s, say=options.say)
+    finished = finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
+    warnings = quantized.warned(finished.warnings, options.strict).warnings
+    files = build_files(finished.contents, finished.reported(warnings))
+    return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
+
+
+def _lasts(build: FinishedBuild) -> bool:
+    """Whether the build does not follow from what this computer lacks."""
+    return not any(warning.code in OF_THIS_COMPUTER for warning in build.warnings)

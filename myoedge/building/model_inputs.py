@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model file and the samples of a build, as arguments and myoedge.toml name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.building import config as configuration
+from myoedge.building.config import Config
+from myoedge.building.loading import (
+    WHOLE,
+    ConditioningAndDecoding,
+    Model,
+    check_kind,
+    check_work,
+    is_random,
+    load_model,
+    model_key,
+    on_chip,
+)
+from myoedge.building.stages import key
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.refusals import EXPORT_LINES, missing
+from myoedge.quantization import samples
+from myoedge.quantization.recordings.reading import Reading
+from myoedge.quantization.recordings.recorded import windowed
+from myoedge.quantization.recordings.sources import is_function, read
+from myoedge.quantization.samples import Data, Given
+from myoedge.quantization.whole_inputs import with_input_types
+
+if TYPE_CHECKING:
+    from myoedge.building.pipeline import Options
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """A model file and its samples, each read once, when it is asked for.
+
+    factory   for a file that does not hold its network
+    calib     file, arrays, or "random"; None: the model's own examples
+    stages    in front of the network and behind it
+    reading   how samples are taken from files
+    """
+
+    path: Path
+    factory: str | None
+    calib: Given | None
+    stages: ConditioningAndDecoding
+    reading: Reading
+
+    @cached_property
+    def given(self) -> Data | None:
+        """Samples as they were given; None without. Errors: those of read."""
+        if self.calib is None or is_random(self.calib):
+            return None
+        return read(self.calib, self.reading)
+
+    @cached_property
+    def model(self) -> Model:
+        """The network. Errors: those of load_model."""
+        return load_model(self.path, self.factory, self.calib, self.stages, self.reading)
+
+    @cached_property
+    def key(self) -> str | None:
+        """Digest of network and samples; None where results are not kept."""
+        of_file = model_key(self.path, self.stages)
+        network = self.model if of_file is None else of_file
+        return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
+
+    def prepared(self, options: Options) -> tuple[Model, Data]:
+        """The network as it is quantised, and its samples.
+
+        Errors: those of load_model, check_work, options.examine and _samples.
+        """
+        check_work(self.model)
+        graph = on_chip(options.examine(self.model.graph), options.chip)
+        if self.given is None:
+            graph = with_input_types(graph)
+        model = replace(self.model, graph=graph)
+        data = self._samples(model)
+        return replace(model, graph=with_input_types(graph, data.inputs)), data
+
+    def _samples(self, model: Model) -> Data:
+        """The data given, else the archive's example inputs, or random ones where the file gives
+        all ranges.
+
+        Errors: those of windowed and fit, E219 where there are neither, E225 labels.
+        """
+        if is_random(self.calib):
+            return samples.at_random(model.graph)
+        if self.given is not None:
+            data = samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
+            if data.labels is not None:
+                samples.check_classes(data.labels, model.graph)
+            return data
+        if model.examples is None and samples.need_none(model.graph):
+            return samples.at_random(model.graph)
+        if model.examples is None:
+            raise samples.none_given(model.graph)
+        return samples.from_examples(model.graph, model.examples)
+
+
+def model_inputs(options: Options, settings: Config, base: Path) -> ModelInputs:
+    """Model file and samples; what is wrong with their names is told before torch is imported.
+
+    Errors: E101 .. E107, E202, E206; those of read.
+    """
+    path = _model_path(options, settings, base)
+    kind = sniff(path)
+    # The factory of myoedge.toml does not apply to a file that holds the network itself.
+    is_whole = options.factory is None and options.model is not None and kind in WHOLE
+    factory = None if is_whole else options.factory or settings.model.factory
+    check_kind(kind, path, factory)
+    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
+    ctc = settings.model.ctc if options.ctc is None else options.ctc
+    stages = ConditioningAndDecoding(
+        settings.conditioning, ctc, settings.model.vote, options.stream
+    )
+    inputs = ModelInputs(path, factory, calib, stages, settings.calib.reading)
+    assert inputs.given is None or inputs.given.count  # read before torch is imported
+    return inputs
+
+
+def _model_path(options: Options, settings: Config, base: Path) -> Path:
+    configured = _relative(base, settings.model.path)
+    if options.model is None and configured and sniff(Path(configured)) is Kind.MISSING:
+        raise missing(Path(configured), f"[model] path of {options.config or configuration.FILE}")
+    chosen = options.model if options.model is not None else configured
+    if chosen is None:
+        tries = [
+            "myoedge build model.pt2 --calib calib.npz",
+            f"[model] path in {configuration.FILE}",
+        ]
+        raise MyoedgeError("E202", "no model is named", tries=tries)
+    if not isinstance(chosen, str | Path):
+        title = f"a model is named by its file, not by a {type(chosen).__name__}"
+        raise MyoedgeError("E202", title, tries=[EXPORT_LINES])
+    return Path(chosen)
+
+
+def _relative(base: Path, path: str | None) -> str | None:
+    """A path of myoedge.toml, seen from where the file lies; functions are no paths."""
+    return path if path in (None, samples.RANDOM) or is_function(path) else str(base / str(path))

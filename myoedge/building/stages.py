@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages of a build whose results are in the cache: computed once for the same inputs.
+
+The key of a result is the digest of all that it follows from: what the stage reads, and the code,
+packages, compiler and machine that compute it. Results are JSON and arrays, never code.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
+from myoedge.building.records import NotRecordable, digest, packed, unpacked
+from myoedge.errors import MyoedgeError, Notice
+from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor
+from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.kernel import EngineChoice
+from myoedge.quantization.calibrate import Calibration, Observer
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import Fidelity, OutputFidelity
+from myoedge.quantization.trials import Choice
+from myoedge.system import cache as files
+from myoedge.system import toolchain
+from myoedge.system.tools import cache_folder
+
+SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
+CLASSES = {
+    each.__name__: each
+    for each in (
+        *(Activity, Calibration, Choice, ConstantFormat, ElementType, EngineChoice, Fidelity),
+        *(Graph, Inference, InputNormalization, LayerCost, Measurement, Node, Notice),
+        *(Observer, Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode),
+        *(QuantizedParams, Tensor),
+    )
+}
+PACKAGES = ("numpy", "torch", "onnx", "ortools", "scipy", "safetensors", "jinja2", "threadpoolctl")
+MOST_BYTES = files.MAX_BYTES // 8  # of a result that is kept
+
+Result = TypeVar("Result")
+
+
+def key(*parts: Any) -> str | None:
+    """Digest of what a result follows from; None where results are not kept.
+
+    parts   what the stage reads; of a part that no record holds nothing is kept
+    """
+    with suppress(NotRecordable):
+        return digest(made_with(), *parts) if os.environ.get(SWITCH) != "off" else None
+    return None
+
+
+def reused(
+    stage: str,
+    key: str | None,
+    compute: Callable[[], Result],
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    kind: type[Result] | None = None,
+    lasts: Callable[[Result], bool] = lambda result: True,
+) -> Result:
+    """The result of a stage: from the cache, or computed and kept there.
+
+    key     None: neither looked for nor kept
+    say     is told where nothing is computed
+    kind    dataclass of the result, where it is none of CLASSES
+    lasts   whether a result follows from the key alone
+    """
+    if key is None:
+        return compute()
+    path = cache_folder("stages") / f"{stage}-{key}.safetensors"
+    if (found := files.content(path)) is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            result: Result = unpacked(found, CLASSES | ({kind.__name__: kind} if kind else {}))
+            say(f"{stage}: as before")
+            return result
+    result = compute()
+    if lasts(result):
+        # a result is as good without its copy: a full disk ends no build here
+        with suppress(NotRecordable, MyoedgeError, OSError):
+            if len(data := packed(result)) <= MOST_BYTES:
+                files.keep(data, path)
+    return result
+
+
+@cache
+def made_with() -> tuple[Any, ...]:
+    """Code, packages, compiler and machine that compute results.
+
+    Errors: NotRecordable where an operator comes from no package.
+    """
+    try:
+        compiler = toolchain.compiler("zig").version
+    except MyoedgeError:
+        compiler = ""
+    machine = (platform.machine(), sys.platform, sys.version, *_cpu())
+    return sources(), *map(_version, PACKAGES), compiler, *machine, *_operators_elsewhere()
+
+
+def _version(package: str) -> str:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return ""
+
+
+def _cpu() -> list[str]:
+    """Kind of processor whose code NumPy's linear algebra runs."""
+    from threadpoolctl import threadpool_info
+
+    found = (row for row in threadpool_info() if "numpy" in row["filepath"])
+    return sorted(str(row.get("architecture")) for row in found)
+
+
+def _operators_elsewhere() -> Iterator[str]:
+    """Digests of the packages that define operators, besides this one."""
+    modules = (function.__module__ for op in OPS.values() for function in (op.real, op.integer))
+    for name in sorted({module.partition(".")[0] for module in modules} - {"myoedge"}):
+        place = getattr(sys.modules[name], "__file__", None) or ""
+        if Path(place).name != "__init__.py":
+            raise NotRecordable(name)
+        yield _digest_of(Path(place).parent)
+
+
+@cache
+def sources() -> str:
+    """Digest of the sources of this package, of its C library and of the simulator."""
+    from myoedge.codegen.render import template_dir
+
+    return "".join(map(_digest_of, (Path(__file__).parents[1], template_dir())))
+
+
+def _digest_of(folder: Path) -> str:
+    below = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return files.digest(folder, sorted(below), ())
