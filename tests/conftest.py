@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["MYOEDGE_ENERGY"] = ""  # never a calibration of this computer
+os.environ["MYOEDGE_STAGES"] = "off"  # a test computes what it looks at; test_stages.py turns it on
 # How long a drawn case takes says what else the machine does, not whether the case holds.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

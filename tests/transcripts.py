@@ -86,7 +86,8 @@ def prepare(folder: Path) -> None:
 def told(command: str, folder: Path) -> list[str]:
     """The result that a command prints on a terminal of 100 columns, or else its error."""
     words = [sys.executable, "-m", *command.split()]
-    environment = {**os.environ, "COLUMNS": str(WIDTH), "PYTHONPATH": str(ROOT)}
+    own = {"COLUMNS": str(WIDTH), "PYTHONPATH": str(ROOT), "MYOEDGE_STAGES": "off"}
+    environment = {**os.environ, **own}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
     errors = [line for line in done.stderr.splitlines() if not STAGE.fullmatch(line)]
     return [line.rstrip() for line in done.stdout.splitlines() or errors]

@@ -37,14 +37,18 @@ def packed(value: Any) -> bytes:
 def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
     """The value of `packed`; dataclasses are those of `classes`, by name.
 
-    Errors: ValueError, KeyError, TypeError where the bytes are no record.
+    Errors: ValueError where the bytes are no record.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     header_bytes = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + header_bytes])
-    reader = _Reader(load(data), classes)
-    return reader.value(json.loads(header["__metadata__"]["value"]))
+    try:
+        header = json.loads(data[8 : 8 + header_bytes])
+        reader = _Reader(load(data), classes)
+        return reader.value(json.loads(header["__metadata__"]["value"]))
+    except (LookupError, TypeError, AttributeError, SafetensorError) as error:
+        raise ValueError("no record") from error
 
 
 def digest(*values: Any) -> str:

@@ -80,7 +80,7 @@ def reused(
         return compute()
     path = cache_folder("stages") / f"{stage}-{key}.safetensors"
     if (found := files.content(path)) is not None:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError):
             result: Result = unpacked(found, CLASSES | ({kind.__name__: kind} if kind else {}))
             say(f"{stage}: as before")
             return result
