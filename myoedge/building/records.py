@@ -28,7 +28,7 @@ def packed(value: Any) -> bytes:
     """A value as the bytes of a safetensors file. Errors: NotRecordable."""
     from safetensors.numpy import save
 
-    writer = _Writer(shares=True)
+    writer = _RecordWriter(shares=True)
     text = json.dumps(writer.json(value))
     named = {str(number): array for number, array in enumerate(writer.arrays)}
     return bytes(save(named, metadata={"value": text}))
@@ -45,7 +45,7 @@ def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
     header_bytes = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + header_bytes])
-        reader = _Reader(load(data), classes)
+        reader = _RecordReader(load(data), classes)
         return reader.value(json.loads(header["__metadata__"]["value"]))
     except (LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise ValueError("no record") from error
@@ -53,7 +53,7 @@ def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
 
 def digest(*values: Any) -> str:
     """sha256 of values; equal ones have equal digests. Errors: NotRecordable."""
-    writer = _Writer(shares=False)
+    writer = _RecordWriter(shares=False)
     sha = hashlib.sha256(json.dumps(writer.json(values)).encode())
     for array in writer.arrays:
         sha.update(f"{array.dtype} {array.size} ".encode())
@@ -61,7 +61,7 @@ def digest(*values: Any) -> str:
     return sha.hexdigest()
 
 
-class _Writer:
+class _RecordWriter:
     """JSON of a value, with its arrays beside it.
 
     shares   dataclasses and arrays that occur several times are written once
@@ -117,8 +117,8 @@ class _Writer:
         return {"array": [len(self.arrays) - 1, axes, ordered.shape, value.shape]}
 
 
-class _Reader:
-    """Values of the JSON that a _Writer made."""
+class _RecordReader:
+    """Values of the JSON that a _RecordWriter made."""
 
     def __init__(self, arrays: Mapping[str, Array], classes: Mapping[str, type]) -> None:
         self.arrays, self.classes = arrays, classes
