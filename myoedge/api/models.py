@@ -14,8 +14,10 @@ from myoedge.backends.build import Build, load_build
 from myoedge.building.loading import Model, load_model
 from myoedge.building.pipeline import Options, Progress, StrPath
 from myoedge.building.quantized import Quantized
+from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
 from myoedge.system.notebook import PlainText
+from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
     from myoedge.building.confirm import Confirmation, CycleProgress
@@ -34,13 +36,28 @@ def as_build(build: Build | StrPath) -> Build:
     return build if isinstance(build, Build) else load_build(build)
 
 
-def load(model: StrPath, *, factory: str | None = None, calib: Given | None = None) -> Model:
+def load(
+    model: StrPath,
+    *,
+    factory: str | None = None,
+    calib: Given | None = None,
+    max_bytes: str | int | None = None,
+) -> Model:
     """Loads a torch.export archive, an ONNX model, or a checkpoint through its factory.
 
     factory  "pkg.mod:make_model"     calib  gives a checkpoint's network its input shapes
-    Errors: E101 .. E121 (see `explain`).
+    max_bytes  "2GiB": that a compressed file may unpack into, 1 GiB without it
+    Errors: E101 .. E121 (see `explain`), E247.
     """
-    return load_model(Path(model), factory, calib)
+    reading = Reading(max_bytes=_unpacked(max_bytes))
+    return load_model(Path(model), factory, calib, reading=reading)
+
+
+def _unpacked(max_bytes: str | int | None) -> int:
+    """Errors: E232 no size."""
+    from myoedge.building.config import size_bytes
+
+    return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes)
 
 
 def quantize(
@@ -58,6 +75,7 @@ def quantize(
     config: StrPath | None = None,
     ctc: int | None = None,
     reuse: Build | StrPath | None = None,
+    max_bytes: str | int | None = None,
     say: Progress = silent,
 ) -> Quantized:
     """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing. Integers
@@ -78,6 +96,7 @@ def quantize(
             keeps=_limits_on_cores(config),
             ctc=ctc,
             reuse=_network_of(reuse),
+            max_bytes=_unpacked(max_bytes),
             say=say,
             decided_by=coefficients(),
         )
@@ -120,6 +139,7 @@ def build(
     config: StrPath | None = None,
     ctc: int | None = None,
     reuse: Build | StrPath | None = None,
+    max_bytes: str | int | None = None,
     l1: str | int | None = None,
     l2: str | int | None = None,
     l3: str | int | None = None,
@@ -139,6 +159,7 @@ def build(
     weights  "auto": as few bits, layer by layer, as [budget] sqnr, l2 or energy allow
     ctc      class that is the blank: greedy CTC's symbols take the place of the output
     reuse    an older build, whose ranges and integers the layers with its weights keep
+    max_bytes  "2GiB": that a compressed checkpoint or npz may unpack into, 1 GiB without it
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
     l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
@@ -174,6 +195,7 @@ def build(
         keeps=keeper(request, coefficients()),
         ctc=ctc,
         reuse=_network_of(reuse),
+        max_bytes=_unpacked(max_bytes),
         examine=request.check_graph,
         fits=partial(fits, request=request),
         stream=stream,
@@ -204,7 +226,11 @@ def _built(
 
 
 def inspect(
-    model: StrPath, *, factory: str | None = None, calib: Given | None = None
+    model: StrPath,
+    *,
+    factory: str | None = None,
+    calib: Given | None = None,
+    max_bytes: str | int | None = None,
 ) -> Inspection:
     """Contents of a model file, without calibration or target. Errors: as load.
 
@@ -212,7 +238,7 @@ def inspect(
     """
     from collections import Counter
 
-    loaded = load(model, factory=factory, calib=calib)
+    loaded = load(model, factory=factory, calib=calib, max_bytes=max_bytes)
     layers = loaded.rows()
     return Inspection(
         loaded.name,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -204,7 +205,7 @@ def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
     """A build by its folder. Errors: E222 where it is none, or not whole any more."""
     path = Path(folder)
     if not is_build(path):
-        if (path / MANIFEST).exists():
+        if os.path.exists(path / MANIFEST):
             raise damaged(path, ValueError(f"{MANIFEST} is not as build writes it"))
         raise MyoedgeError(
             "E222",

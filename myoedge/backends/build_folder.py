@@ -23,6 +23,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
 from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256
 from myoedge.system.notebook import Card, Tabular, card_html, framed
+from myoedge.system.regular_files import read_regular, read_text
 
 if TYPE_CHECKING:
     from myoedge.simulator import Program
@@ -137,7 +138,7 @@ class BuildFolder(Tabular):
     def written(self, name: str) -> bytes:
         """A file as build wrote it. Errors: E222 where it is gone or has been changed since."""
         try:
-            content = (self.folder / name).read_bytes()
+            content = read_regular(self.folder / name)
         except OSError as error:
             raise damaged(self.folder, error, name) from None
         if sha256(content) != self.digests.get(name):
@@ -208,7 +209,7 @@ class BuildFolder(Tabular):
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
+            return dict(json.loads(read_text(self.folder / name)))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise damaged(self.folder, error, name) from None
 
@@ -219,7 +220,7 @@ class BuildFolder(Tabular):
     def _repr_html_(self) -> str:
         """The report's page in a frame; the folder's name where it is gone."""
         try:
-            page = (self.folder / "report.html").read_text(encoding="utf-8")
+            page = read_text(self.folder / "report.html")
         except OSError as error:
             return card_html(Card(self.folder.name, [("gone", error.strerror)]))
         return framed(page, self.folder.name)

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_type_hints
 from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
+from myoedge.system.regular_files import read_text
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
@@ -184,7 +185,7 @@ def _read(path: Path) -> Config:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as error:
         cause = {"cause": error.strerror}
         raise MyoedgeError("E231", f"{path} cannot be read", cause, ["myoedge init"]) from None

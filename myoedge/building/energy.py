@@ -24,6 +24,7 @@ from myoedge.reports.energy import activity, counted, period_s
 from myoedge.reports.speed import duration
 from myoedge.system.folder import explained, replace_files
 from myoedge.system.notebook import Card, Tabular
+from myoedge.system.regular_files import read_text
 from myoedge.targets import Chip, find_chip
 
 FILE = "energy-gap9.json"
@@ -139,10 +140,10 @@ def _in_time(
 def coefficients() -> Coefficients:
     """Errors: E251 where the calibration on this computer cannot be read."""
     path = place()
-    if path is None or not path.is_file():
+    if path is None or not os.path.isfile(path):
         return PUBLISHED
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(path))
         return _checked(Coefficients(**stored))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise MyoedgeError(
@@ -210,8 +211,7 @@ def calibration(measurements: Path) -> EnergyCalibration:
 
 def _measured(file: Path) -> Iterator[Measured]:
     try:
-        with file.open(newline="", encoding="utf-8") as opened:
-            rows = list(csv.DictReader(opened))
+        rows = list(csv.DictReader(read_text(file).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         raise _wrong(file, getattr(error, "strerror", None) or str(error)) from None
     for number, row in enumerate(rows, 2):

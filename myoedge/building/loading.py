@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
 ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
-WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network for
+WEIGHTS = (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS)  # which a factory makes a network for
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _program(
     if calib is not None and not is_random(calib):
         sample = first_sample(read(calib, reading), reading)
     batch = None if sample is None else tuple(x[None] for x in sample)
-    return load_checkpoint(path, factory, batch, otherwise=sample)
+    return load_checkpoint(path, factory, batch, sample, reading.max_bytes)
 
 
 def check_work(model: Model) -> None:

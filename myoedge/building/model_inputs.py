@@ -120,7 +120,8 @@ def model_inputs(options: Options, settings: Config, base: Path) -> ModelInputs:
     stages = ConditioningAndDecoding(
         settings.conditioning, ctc, settings.model.vote, options.stream
     )
-    inputs = ModelInputs(path, factory, calib, stages, settings.calib.reading)
+    reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
+    inputs = ModelInputs(path, factory, calib, stages, reading)
     _ = inputs.given  # read before torch is imported
     return inputs
 

@@ -45,6 +45,7 @@ from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.trials import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.weight_bits import Keeps
+from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
@@ -83,6 +84,7 @@ class Options:
     weights     "auto": as few bits of weights as [budget] allows, layer by layer
     keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
     decided_by  all that fits, keeps and examine follow from; None: no result is kept
+    max_bytes   that samples, or a compressed checkpoint, may take unpacked
     """
 
     model: StrPath | None = None
@@ -106,6 +108,7 @@ class Options:
     weights: str | None = None
     keeps: Keeps | None = None
     decided_by: object = None
+    max_bytes: int = MAX_UNPACKED_BYTES
 
 
 @dataclass(frozen=True)

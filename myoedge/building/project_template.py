@@ -30,11 +30,11 @@ def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path
         "names": names,
     }
     files = {name: render(f"init/{name}.j2", values) for name in (FILE, CALIB_SCRIPT)}
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
         tries = [command("init", "--from", folder)]
         raise MyoedgeError("E220", f"{folder} is no folder", facts, tries)
-    there = [name for name in files if (folder / name).exists()]
+    there = [name for name in files if os.path.exists(folder / name)]
     if there:
         facts = {"has": str(folder / there[0])}
         raise MyoedgeError("E223", f"{there[0]} exists already", facts, ["another folder"])

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.shell import Terminal, chosen_build, common, model_options, warn
+from myoedge.cli.shell import MAX_BYTES, Terminal, chosen_build, common, model_options, warn
 from myoedge.errors import command as command_line
 
 if TYPE_CHECKING:
@@ -150,29 +151,30 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 @click.option("--memory", is_flag=True, help="Buffers at the peak of L1, L2 and L3, of a build.")
 @click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network.")
 @click.option("--calib", metavar="FILE", help="Gives a checkpoint's network its input shape.")
+@MAX_BYTES
 @common
-def inspect(
-    terminal: Terminal, path: str | None, memory: bool, factory: str | None, calib: str | None
-) -> None:
+def inspect(terminal: Terminal, path: str | None, memory: bool, **options: str | None) -> None:
     """Show the network of a model file and whether it can be built, or the report of a build.
 
     MODEL is a model file, DIR a build; default: the newest build below build/.
     """
-    if memory or path is None or Path(path).is_dir():
-        if factory or calib:
-            raise click.UsageError("--factory and --calib go with a model file, not with a build.")
+    if memory or path is None or os.path.isdir(path):
+        if any(options.values()):
+            raise click.UsageError(
+                "--factory, --calib and --max-bytes go with a model file, not with a build."
+            )
         _inspect_build(terminal, chosen_build(terminal, path), memory)
     else:
-        _inspect_model(terminal, path, factory, calib)
+        _inspect_model(terminal, path, options)
 
 
-def _inspect_model(terminal: Terminal, model: str, factory: str | None, calib: str | None) -> None:
+def _inspect_model(terminal: Terminal, model: str, options: Mapping[str, str | None]) -> None:
     from myoedge import api
 
-    inspection = api.inspect(model, factory=factory, calib=calib)
+    inspection = api.inspect(model, **options)
     if not terminal.json_printed(asdict(inspection)):
         _show_inspection(terminal, inspection)
-    terminal.next(*next_steps.after_inspect(model, factory, calib))
+    terminal.next(*next_steps.after_inspect(model, options["factory"], options["calib"]))
 
 
 def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:

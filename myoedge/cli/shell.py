@@ -107,6 +107,9 @@ def common(verb: Verb) -> Verb:
     return wrapped
 
 
+MAX_BYTES = click.option(
+    "--max-bytes", metavar="SIZE", help="A compressed file unpacks into no more (1GiB)."
+)
 MODEL_OPTIONS = (
     click.argument("model", required=False, type=click.Path()),
     click.option(
@@ -144,6 +147,7 @@ MODEL_OPTIONS = (
     click.option(
         "--reuse", type=click.Path(), metavar="DIR", help="Reuse unchanged layers of a build."
     ),
+    MAX_BYTES,
     click.option("--strict", is_flag=True, help="Warnings become errors."),
     click.option("--config", type=click.Path(), metavar="TOML", help="Default: ./myoedge.toml."),
 )

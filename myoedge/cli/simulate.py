@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -212,7 +213,7 @@ def _window(text: str | None) -> tuple[int, int] | None:
 def _write(file: Path, data: bytes) -> None:
     from myoedge.system.folder import explained, replace_files
 
-    if file.is_file() or not file.exists():
+    if os.path.isfile(file) or not os.path.exists(file):
         place = file.resolve()  # what a link stands for is replaced, not the link
         replace_files(place.parent, {place.name: data})
         return
@@ -242,9 +243,9 @@ def _show_recorded(terminal: Terminal, run: Simulation, elf: str) -> None:
     """Profile and window, also of a run that went wrong; with --json on stderr."""
     if not (run.profile or run.steps):
         return
-    from myoedge.simulator import read_elf
     from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
+    from myoedge.system.elf import read_program
 
-    program = read_elf(Path(elf).read_bytes(), elf)
+    program = read_program(Path(elf))
     for text in (hot_functions(run, program), hot_lines(run, program), steps_text(run, program)):
         terminal.out.print(text, markup=False, soft_wrap=True, end="")

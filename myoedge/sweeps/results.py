@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, Result
 from myoedge.sweeps.tasks import SCHEMA, Bounds, Task
 from myoedge.system.folder import explained, replace_files, to_json
+from myoedge.system.regular_files import read_text
 
 RUNS, TABLE = "runs", "sweep.json"
 LABELS = ("model", "budget", "options", "operating_point")
@@ -24,7 +26,7 @@ COLUMNS = (*LABELS, *OUTCOME, *FIGURES)
 def kept(folder: Path, task: Task) -> Result | None:
     """A finished result; None where there is none that can be read."""
     try:
-        found = json.loads(_file(folder, task.key).read_text(encoding="utf-8"))
+        found = json.loads(read_text(_file(folder, task.key)))
     except (OSError, ValueError, RecursionError):
         return None
     is_of_task = isinstance(found, dict) and found.get("key") == task.key
@@ -62,9 +64,9 @@ def table_csv(rows: Sequence[Result]) -> str:
 
 def read_table(path: Path) -> list[Result]:
     """sweep.json, or that of a folder. Errors: E261 it is none."""
-    file = path / TABLE if path.is_dir() else path
+    file = path / TABLE if os.path.isdir(path) else path
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_text(file))
         rows = [dict(row) for row in found["results"]]
         if found["schema"] != SCHEMA or any(set(LABELS) - row.keys() for row in rows):
             raise ValueError("another schema")

@@ -18,6 +18,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import check_file
 from myoedge.quantization.recordings.files import check_there
 from myoedge.quantization.samples import RANDOM
+from myoedge.system.regular_files import read_regular, read_text
 from myoedge.targets import find_chip
 from myoedge.version import __version__
 
@@ -107,7 +108,7 @@ def read_sweep(path: Path) -> Sweep:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except OSError as error:
         raise _wrong(path, {"cause": error.strerror}) from None
     except (ValueError, RecursionError) as error:
@@ -249,7 +250,7 @@ def _source(
 
 def _bytes(file: Path, shown: str) -> bytes:
     try:
-        return file.read_bytes()
+        return read_regular(file)
     except OSError as error:
         raise MyoedgeError("E260", f"{shown} cannot be read", {"cause": error.strerror}) from None
 

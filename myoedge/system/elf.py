@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.regular_files import open_regular
 
 _RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
@@ -73,12 +74,10 @@ class Program:
 def read_program(path: Path) -> Program:
     """A program from a regular file. Errors: E241 not readable, too large, else as read_elf."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-            raise OSError(0, "no regular file")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        facts = {"reason": getattr(error, "strerror", None) or str(error)}
+    except OSError as error:
+        facts = {"reason": error.strerror}
         raise MyoedgeError("E241", f"{path} cannot be read", facts) from None
     if len(data) > MAX_FILE_BYTES:
         facts = {"at most": f"{MAX_FILE_BYTES:,} bytes"}
@@ -103,7 +102,7 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         if not segments:
             raise _not_usable(name, "nothing to load")
         symbols, functions = _symbols(elf)
-        contents = tuple((s["sh_addr"], s.data()) for s in code if s["sh_size"])
+        contents = tuple((s["sh_addr"], _content(s)) for s in code if s["sh_size"])
         return Program(data, elf["e_entry"], segments, symbols, functions, contents)
     except MyoedgeError:
         raise
@@ -128,11 +127,22 @@ def _check_sizes(elf: Any, code_sections: Sequence[Any], name: str, size: int) -
         raise _not_usable(name, f"{loaded:,} bytes to load, {code:,} of code, in {size:,}")
 
 
+def _content(section: Any) -> bytes:
+    """Bytes of a section as they are in the file.
+
+    Errors: ValueError for one that is compressed, or has none: both may claim any size.
+    """
+    if section["sh_flags"] & _COMPRESSED or section["sh_type"] == "SHT_NOBITS":
+        raise ValueError(f"section {section.name} is compressed or has no bytes")
+    content: bytes = section.data()
+    return content
+
+
 def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]]:
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return {}, ()
-    names, rows = elf.get_section(table["sh_link"]).data(), table.data()
+    names, rows = _content(elf.get_section(table["sh_link"])), _content(table)
     symbols, functions = {}, []
     complete = len(rows) // _SYMBOL.size * _SYMBOL.size
     for at, value, size, kind, _, section in _SYMBOL.iter_unpack(rows[:complete]):
@@ -154,7 +164,7 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
         lines = elf.get_section_by_name(".debug_line")
         if lines is None or any(s["sh_flags"] & _COMPRESSED for s in elf.iter_sections()):
             return
-        table, dwarf, remaining_bytes = lines.data(), elf.get_dwarf_info(), _MAX_LINE_BYTES
+        table, dwarf, remaining_bytes = _content(lines), elf.get_dwarf_info(), _MAX_LINE_BYTES
         for unit in dwarf.iter_CUs():
             at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
             if at is None or not _is_sound(io.BytesIO(table[at.value :])):

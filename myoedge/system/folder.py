@@ -12,11 +12,13 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.regular_files import read_text
 
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
@@ -49,7 +51,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         ours = rf"\.{re.escape(target.name)}\.myoedge-([0-9]{{1,10}})(?:-old)?"
         _remove_abandoned(target.parent, ours)
-        fresh = target.parent / f".{target.name}.myoedge-{os.getpid()}"
+        fresh = _fresh(target)
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             fresh.mkdir()
@@ -62,10 +64,21 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _fresh(target: Path) -> Path:
+    """Where a folder is written, before it takes its name."""
+    return target.parent / f".{target.name}.myoedge-{os.getpid()}"
+
+
 def check_output(target: Path) -> None:
-    """Checks early whether `write_folder` would refuse. Errors: E220, E221."""
+    """Checks early whether `write_folder` would refuse. Errors: E220, E221, E281."""
     with explained(target):
-        _check_replaceable(Path(os.path.realpath(target)))
+        place = Path(os.path.realpath(target))
+        _check_replaceable(place)
+        ancestor = next(folder for folder in place.parents if os.path.isdir(folder))
+        for name in (*place.relative_to(ancestor).parts, _fresh(place).name):
+            with contextlib.suppress(FileNotFoundError):
+                (ancestor / name).lstat()  # an error where the name is too long
+        tempfile.TemporaryFile(dir=ancestor).close()
 
 
 def _check_replaceable(target: Path) -> None:
@@ -113,7 +126,7 @@ def manifest_files(folder: Path) -> dict[str, str]:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(folder / MANIFEST))
     except (OSError, ValueError, RecursionError):
         return {}
     return manifest if isinstance(manifest, dict) else {}

@@ -45,7 +45,7 @@ def run(
 
     Raises E501 where it cannot be started, E502 where it takes longer than `timeout_s`.
     """
-    process = _started([str(part) for part in command], cwd, {**os.environ, **(env or {})})
+    process = _started([str(part) for part in command], cwd, {**_environment(), **(env or {})})
     with _guarded(process.pid):
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
@@ -81,12 +81,20 @@ def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Backgrou
     start."""
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
         arguments = [str(part) for part in command]
-        process = _started(arguments, cwd, os.environ, output=log)
+        process = _started(arguments, cwd, _environment(), output=log)
         with _guarded(process.pid):
             try:
                 yield Background(process, folder / "log")
             finally:
                 _kill(process)
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables; a TMPDIR that is no folder, where compilers fail, is replaced."""
+    given = os.environ.get("TMPDIR")
+    if given is None or os.path.isdir(given):
+        return {**os.environ}
+    return {**os.environ, "TMPDIR": str(cache_folder("scratch"))}
 
 
 def _started(

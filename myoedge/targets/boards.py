@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.regular_files import read_text
 from myoedge.targets import CHIPS
 
 FILE = "board.toml"
@@ -128,8 +130,8 @@ def find_board(name: str | None = None) -> Board:
     """
     name = name or DEFAULT_BOARD
     path = Path(name)
-    if path.suffix == ".toml" or path.is_dir():
-        return read_board(path / FILE if path.is_dir() else path)
+    if path.suffix == ".toml" or os.path.isdir(path):
+        return read_board(path / FILE if os.path.isdir(path) else path)
     ids = [path.parent.name for path in sorted(boards_dir().glob(f"*/{FILE}"))]
     if name not in ids:
         facts = {"has": ", ".join(ids)}
@@ -140,7 +142,7 @@ def find_board(name: str | None = None) -> Board:
 def read_board(path: Path) -> Board:
     """A checked board description. Errors: E252, all wrong keys and values at once."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except OSError as error:
         raise MyoedgeError("E252", f"{path} cannot be read", {"cause": error.strerror}) from None
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,6 +173,22 @@ def test_many_symbols_whose_names_never_end() -> None:
 
 def test_code_that_takes_no_room_in_the_file() -> None:
     assert read_elf(with_sections([(".text", 8, 6, b"", 0xFFFFFFF0, 0, 0)])).code == ()
+
+
+@pytest.mark.parametrize("kind", [8, 2])  # SHT_NOBITS, and SHT_SYMTAB that is compressed
+def test_sections_that_claim_what_is_not_in_the_file(kind: int) -> None:
+    """Zeros of a section without bytes, and what zlib makes of a compressed one, have any size."""
+    packed = struct.pack("<3I", 1, 1 << 26, 1) + zlib.compress(bytes(1 << 26))  # Elf32_Chdr
+    flags, content, size = (0, b"", 0xFFFFFFF0) if kind == 8 else (0x800, packed, None)
+    strings: Section = (".strtab", 3, 0, b"\0main\0", None, 0, 0)
+    text: Section = (".text", 1, flags | 6, content, size, 0, 0)
+    table: Section = (".symtab", kind, flags, content, size, 2, 16)
+    for sections in ([table, strings], [text] if kind == 2 else [table, strings]):
+        with pytest.raises(MyoedgeError, match="no program") as caught:
+            read_elf(with_sections(sections))
+        assert caught.value.code == "E241"
+    lines: Section = (".debug_line", 8 if kind == 8 else 1, flags, content, size, 0, 0)
+    assert read_elf(with_sections([lines])).line_at(ENTRY) == ""
 
 
 def test_segments_that_lie_over_each_other() -> None:

@@ -17,7 +17,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization import samples
-from myoedge.quantization.recordings import reading as limits
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import read
@@ -282,10 +281,7 @@ def test_folders_that_are_refused(tmp_path: Path, graph: Graph) -> None:
     refused(tmp_path, graph, "E246", "do not go together", "a.npy", "b.npy")
 
 
-def test_what_is_too_large_is_not_read(
-    tmp_path: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MOST_BYTES", 1000)
+def test_what_is_too_large_is_not_read(tmp_path: Path, graph: Graph) -> None:
     zeros = np.zeros((1000, 2))
     np.savez_compressed(tmp_path / "r.npz", input=zeros)
     savemat(tmp_path / "r.mat", {"input": zeros}, do_compression=True)
@@ -293,9 +289,8 @@ def test_what_is_too_large_is_not_read(
     wavfile.write(tmp_path / "r.wav", 1000, zeros)
     np.savetxt(tmp_path / "r.csv", zeros)
     for file in tmp_path.iterdir():
-        refused(file, graph, "E247", file.name, "1,000 bytes at most")
-    monkeypatch.setattr(limits, "MOST_BYTES", 20000)
-    refused(tmp_path / "r.npy", graph, "E247", "hop = 2", hop=1)
+        refused(file, graph, "E247", file.name, "1,000 bytes at most", max_bytes=1000)
+    refused(tmp_path / "r.npy", graph, "E247", "hop = 2", hop=1, max_bytes=20000)
 
 
 def test_nothing_is_unpickled(tmp_path: Path, graph: Graph) -> None:

@@ -282,6 +282,18 @@ FOR_BOARDS = ("pyserial", "openocd", "openocd_tools", "gap_sdk", "cmake", "probe
 OPTIONAL = {"torch", "ortools", "onnxruntime", "cc", "gvsoc", *FOR_BOARDS}
 
 
+def test_a_tmpdir_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers write there; a program that is found in the cache needs none."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    built(tmp_path / "a")
+    seen = tools.run(["/bin/sh", "-c", 'echo "$TMPDIR"'], cwd=tmp_path).stdout.strip()
+    assert Path(seen).is_dir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert tools.run(["/bin/sh", "-c", 'echo "$TMPDIR"'], cwd=tmp_path).stdout.strip() == str(
+        tmp_path
+    )
+
+
 def test_doctor_finds_what_is_installed() -> None:
     rows = {row.name: row for row in doctor.tool_rows()}
     here = ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc", "gvsoc"]

@@ -14,6 +14,7 @@ from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.pickled_tensors import UnreadObject, read_pickled_tensors
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
+from myoedge.system.regular_files import MAX_UNPACKED_BYTES, check_unpacked, open_regular
 from myoedge.system.user_code import UserFunction, cause_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def load_checkpoint(
     factory: str,
     example_inputs: tuple[Array, ...] | None,
     otherwise: tuple[Array, ...] | None = None,
+    max_bytes: int = MAX_UNPACKED_BYTES,
 ) -> tuple[ExportedProgram, tuple[str, ...]]:
     """The exported program of the factory's network with the weights in `path`, and notes on what
     was unwrapped to get at them.
@@ -60,8 +62,9 @@ def load_checkpoint(
                     returns a module or (module, example_inputs)
     example_inputs  one array per input with its batch axis; wins over the factory's
     otherwise       example inputs for a network that does not take those
+    max_bytes       that a compressed file may unpack into
     Raises E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
-    without example inputs, E206 for the factory, E118 where torch.export fails.
+    without example inputs, E206 for the factory, E118 where torch.export fails, E247 too much.
     """
     kind = sniff(path)
     if kind not in READABLE:
@@ -69,6 +72,8 @@ def load_checkpoint(
     module, own_example = _make(factory)
     if path.stat().st_size > MAX_BYTES:
         raise damaged(path, "it is larger than 4 GiB")
+    with open_regular(path) as file:
+        check_unpacked(path, file, max_bytes)
     content, unread = _loaded(path, kind)
     state, nests = _unnest(content)
     expected = set(module.state_dict())

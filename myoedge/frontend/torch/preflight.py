@@ -107,9 +107,11 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         _check_strings(objects, MODEL, path)
         for name in (name for name in CONFIGS if name in members):
             config = _json_object(members[name], name, path)
-            _check_strings([*dicts(config)], name, path)
+            held = [*dicts(config)]
+            _check_strings(held, name, path)
+            _check_devices(held, path, {"cpu"})
             _check_payloads(config, name, members, path)
-        _check_devices(objects, path)
+        _check_devices(objects, path, {"cpu", "meta"})
         check_static(program, objects, path)
         for name in (name for name in ARTIFACTS if members.get(name)):
             members[name] = _plain_artifact(members[name], name, path)
@@ -233,9 +235,10 @@ def _check_payloads(
         raise damaged(path, f"{member}: {error!r}") from error
 
 
-def _check_devices(objects: Objects, path: Path) -> None:
+def _check_devices(objects: Objects, path: Path, known: set[str]) -> None:
+    """Errors: E108 another device; what lies on "meta" has no values, as no weight may."""
     devices = (node for key, node in objects if key in ("device", "as_device"))
-    if others := sorted({str(node.get("type")) for node in devices} - {"cpu", "meta"}):
+    if others := sorted({str(node.get("type")) for node in devices} - known):
         facts = {"exported on": ", ".join(others), "needs": "cpu"}
         tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)
         raise MyoedgeError("E108", f"{path} was not exported on the CPU", facts, tries)

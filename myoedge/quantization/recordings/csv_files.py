@@ -48,7 +48,7 @@ def read_csv(path: Path, reading: Reading) -> Content:
 
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
-    check_size(path.name, path.stat().st_size, SHORTER)
+    check_size(path.name, path.stat().st_size, SHORTER, reading)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from myoedge.quantization.recordings.matlab import is_hdf5, read_mat
 from myoedge.quantization.recordings.numpy_files import read_npy, read_npz
 from myoedge.quantization.recordings.reading import MAKE_CALIBRATION, Content, Reading, unreadable
 from myoedge.quantization.recordings.wav import read_wav
+from myoedge.system.regular_files import open_regular
 
 Reader = Callable[[Path, Reading], Content]
 
@@ -38,7 +40,7 @@ def read_file(path: Path, reading: Reading) -> Content:
     Errors: E210 not readable, E211 no known format, E216, E217, E247, E501 as the readers.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             beginning = file.read(16)
     except OSError as error:
         facts = {"cause": error.strerror}
@@ -58,11 +60,11 @@ def files_of(path: Path) -> Sequence[Path]:
 
     Errors: E210 nothing there, E246 a folder without samples, or of several formats.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(f for f in path.iterdir() if f.is_file() and f.name[0] != ".")
         _check_folder(path, files)
         return files
-    if WILD & {*path.name} and not path.exists():
+    if WILD & {*path.name} and not os.path.exists(path):
         files = sorted(f for f in path.parent.glob(path.name) if f.is_file())
         if files:
             return files
@@ -72,8 +74,9 @@ def files_of(path: Path) -> Sequence[Path]:
 
 def check_there(path: Path) -> None:
     """Errors: E210 where no file of samples is."""
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        there = "is no file" if os.path.exists(path) else "does not exist"
+        kind = "is a folder" if os.path.isdir(path) else there
         raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
 
 

@@ -31,7 +31,9 @@ def read_mat(path: Path, reading: Reading) -> Content:
         rows = [row for row in io.whosmat(path, appendmat=False) if row[2] in NUMERIC]
         rows = [row for row in rows if _is_asked(row[0], reading)]
         names = [name for name, _, _ in rows]
-        check_size(path.name, sum(NUMERIC[kind] * math.prod(n) for _, n, kind in rows), SHORTER)
+        check_size(
+            path.name, sum(NUMERIC[kind] * math.prod(n) for _, n, kind in rows), SHORTER, reading
+        )
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
     except MyoedgeError:
         raise

@@ -22,7 +22,7 @@ def read_npz(path: Path, reading: Reading) -> Content:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-        check_size(path.name, unpacked, FEWER)
+        check_size(path.name, unpacked, FEWER, reading)
         with np.load(path, allow_pickle=False) as stored:
             members = {name: stored[name] for name in stored.files}
     except MyoedgeError:
@@ -36,7 +36,7 @@ def read_npy(path: Path, reading: Reading) -> Content:
     """The array of an npy file. Errors: as read_npz."""
     try:
         mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads its header alone
-        check_size(path.name, mapped.nbytes, FEWER)
+        check_size(path.name, mapped.nbytes, FEWER, reading)
         return Content({ONLY: np.array(mapped)})
     except MyoedgeError:
         raise

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from myoedge.errors import Facts, MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 LABEL = "label"
 ONLY = "input"  # name of the array of a network's only input, whatever that is called
-MOST_BYTES = 1 << 30  # of all samples as they lie in memory
 MAKE_CALIBRATION = """import numpy as np
 windows = ...  # float32 [samples, *input shape], real recordings
 np.savez("calib.npz", input=windows)"""
@@ -27,6 +27,7 @@ class Reading:
     label     array or column of class numbers
     array     of a file with several arrays, for the only input; None: all of them
     columns   of a recording, by name or counted from 0; None: all but `label`
+    max_bytes of all samples as they lie in memory
     """
 
     window: int | None = None
@@ -34,6 +35,7 @@ class Reading:
     label: str | int = LABEL
     array: str | None = None
     columns: tuple[str | int, ...] | None = None
+    max_bytes: int = MAX_UNPACKED_BYTES
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ def unreadable(
     return MyoedgeError("E211", title, {"cause": cause}, tries)
 
 
-def check_size(name: str, size_bytes: int, tries: tuple[str, ...]) -> None:
-    """Errors: E247 more than MOST_BYTES."""
-    if size_bytes > MOST_BYTES:
-        facts: Facts = {"needs": f"{MOST_BYTES:,} bytes at most", "has": f"{size_bytes:,} bytes"}
+def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Reading) -> None:
+    """Errors: E247 more than its max_bytes."""
+    most_bytes = reading.max_bytes
+    if size_bytes > most_bytes:
+        facts: Facts = {"needs": f"{most_bytes:,} bytes at most", "has": f"{size_bytes:,} bytes"}
+        tries = (*tries, f"build --max-bytes {-(-size_bytes >> 20)}MiB")
         raise MyoedgeError("E247", f"{name} is too large to calibrate with", facts, tries)
 
 

@@ -40,7 +40,7 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     if not len(first):
         raise _too_short(data, found, lengths)
     tries = (f"[calib] hop = {2 * hop}", "[calib] hop = 1000")
-    check_size(data.source, 4 * len(first) * found.rows * x.shape[1], tries[:1])
+    check_size(data.source, 4 * len(first) * found.rows * x.shape[1], tries[:1], reading)
     windows = cut(x.astype(np.float32), first, found, shape)
     source = f"{data.source}, cut into windows of {found.rows} every {hop}"
     classes = None if labels is None else labels[first]

@@ -79,9 +79,8 @@ def _of_files(path: Path, reading: Reading) -> Data:
     for file in files:
         found = _labelled(read_file(file, reading), file.name, reading)
         total_bytes += sum(x.nbytes for x in found.inputs.values())
-        check_size(
-            str(path), total_bytes, (f"--calib {quote(str(file))}  # one of {len(files)} files",)
-        )
+        tries = (f"--calib {quote(str(file))}  # one of {len(files)} files",)
+        check_size(str(path), total_bytes, tries, reading)
         read_files.append(found)
     return read_files[0] if path.is_file() else _joined(read_files, path)
 

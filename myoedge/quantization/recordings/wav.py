@@ -34,7 +34,7 @@ def read_wav(path: Path, reading: Reading) -> Content:
 
     Errors: E211 damaged, compressed, or of other numbers; E247 too large.
     """
-    check_size(path.name, path.stat().st_size, SHORTER)
+    check_size(path.name, path.stat().st_size, SHORTER, reading)
     chunks = _chunks(path.read_bytes())
     if not {b"fmt ", b"data"} <= chunks.keys() or len(chunks[b"fmt "]) < _FORMAT.size:
         raise unreadable(path, "the RIFF file has no format or no data", AS_16_BITS)
