@@ -65,7 +65,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _fresh(target: Path) -> Path:
-    """Where a folder is written, before it takes its name."""
+    """Temporary name of a folder while it is written."""
     return target.parent / f".{target.name}.myoedge-{os.getpid()}"
 
 

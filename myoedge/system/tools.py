@@ -90,7 +90,7 @@ def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Backgrou
 
 
 def _environment() -> dict[str, str]:
-    """This process's variables; a TMPDIR that is no folder, where compilers fail, is replaced."""
+    """Variables of a program; a TMPDIR that is no folder, where compilers fail, is replaced."""
     given = os.environ.get("TMPDIR")
     if given is None or os.path.isdir(given):
         return {**os.environ}
