@@ -212,7 +212,7 @@ def _broken_sqnr(
     too_low = broken(
         "sqnr",
         *_needs_and_has(budget, network.graph, missed),
-        [f"{db:.1f} dB  {name}" for db, name in noisiest],
+        [f"{db:z.1f} dB  {name}" for db, name in noisiest],
         ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
     wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
@@ -230,10 +230,10 @@ def _needs_and_has(
 ) -> tuple[str, str]:
     """ "25 dB" and "22.3 dB"; "scores 30 dB" and "scores 22.3 dB" of limits by output."""
     if budget.sqnr_db is not None:
-        return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):.1f} dB"
+        return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"
     names = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
-    return needs, ", ".join(f"{names[tensor]} {db:.1f} dB" for tensor, (_, db) in missed.items())
+    return needs, ", ".join(f"{names[tensor]} {db:z.1f} dB" for tensor, (_, db) in missed.items())
 
 
 def _over(found: Sequence[Broken], short: Broken | None) -> MyoedgeError:

@@ -52,6 +52,7 @@ def estimated_report(
         holdout=holdout.describe(quantized.parts),
         observers_db=quantized.observers_db,
         choices=quantized.choices,
+        accurate=quantized.accurate,
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
     frames = (stream_plan.stream.network,) if stream_plan is not None else ()

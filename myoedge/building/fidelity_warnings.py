@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
@@ -14,63 +14,87 @@ from myoedge.quantization.calibrate import constant_inputs
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import Fidelity
+from myoedge.quantization.sqnr import GOOD_DB, WEAK_DB, Fidelity
 from myoedge.quantization.trials import ACCURATE_DB
 
-WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
-WEAK_OUTPUT_DB = 20.0  # noise is 1 % of the signal's power
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 
 
-def weak_outputs(graph: Graph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Outputs that lose much, whichever layers do."""
+def weak_outputs(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterable[Notice]:
+    """Outputs that lose much, whichever layers do.
+
+    accurate   whether 16 bits were tried at any cost
+    """
+    more = () if accurate else ("--accurate: 16 bits wherever they win, whatever cycles they take",)
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, db in fidelity.computed_db.items():
-        if db < WEAK_OUTPUT_DB:
+        if db < WEAK_DB:
             at, worst_db = fidelity.outputs[name].worst_sample or (0, db)
             yield notice(
                 "W104",
-                f"output {shown[name]} keeps only {db:.1f} dB in int8",
-                {"found": f"{worst_db:.1f} dB for sample {at}, the worst one"},
-                ["myoedge quantize shows where the noise comes from, layer by layer"],
+                f"output {shown[name]} keeps only {db:z.1f} dB in int8",
+                {"found": f"{worst_db:z.1f} dB for sample {at}, the worst one"},
+                [*more, "myoedge quantize shows where the noise comes from, layer by layer"],
             )
 
 
-def less_accurate(fidelity: Fidelity) -> Iterable[Notice]:
-    """W105 of a network that keeps less than --accurate asks for."""
+def less_accurate(fidelity: Fidelity, *, tried: bool) -> Iterable[Notice]:
+    """W105 of a network that keeps less than --accurate asks for.
+
+    tried   whether 16 bits were; not where the samples that choose keep enough
+    """
     db = fidelity.worst_judged_db
+    found = "16 bits were tried for every tensor that can have them"
+    tries = ["myoedge report: the layers whose SQNR so far falls have results of 8 bits alone"]
+    if not tried:
+        found = f"the samples that choose keep {ACCURATE_DB:g} dB as it is, those held out do not"
+        tries = ["more calibration samples, with what the others lack"]
     if db is not None and db < ACCURATE_DB:
         yield notice(
             "W105",
-            f"--accurate asks for {ACCURATE_DB:g} dB, and the worst output keeps {db:.1f}",
-            {"found": "16 bits were tried for every tensor that can have them"},
-            ["myoedge report: the layers whose SQNR so far falls have results of 8 bits alone"],
+            f"--accurate asks for {ACCURATE_DB:g} dB, and the worst output keeps {db:z.1f}",
+            {"found": found},
+            tries,
         )
 
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Layers that lose much on their own: int8 is too coarse for what they compute. Of those of one
+    """Tensors whose rounding loses much: int8 is too coarse for what they hold. Of those of one
     source line the worst; none where every output keeps 30 dB all the same: what is lost is read by
     nothing, as the fill of a mask in front of a maximum."""
-    if (fidelity.worst_judged_db or 0.0) >= ACCURATE_DB:
+    if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
     steps = [step for step in network.steps if not OPS[step.node.op].view]
-    by_line: dict[object, list[tuple[float, str, QuantizedNode]]] = {}
-    for step, name in zip(steps, located(steps), strict=True):
+    names = dict(zip((step.node.name for step in steps), located(steps), strict=True))
+    by_line: dict[str, list[tuple[float, QuantizedNode]]] = {}
+    for step in steps:
         loss = fidelity.local.get(step.node.name)
-        if loss is not None and loss < WEAK_LAYER_DB:
-            line = step.node.origin[0].source if step.node.origin else ""
-            by_line.setdefault(line or name, []).append((loss, name, step))
+        if loss is not None and loss < WEAK_DB:
+            source = fidelity.sources.get(step.node.name, step.node.name)
+            by_line.setdefault(_line(network.graph, source), []).append((loss, step))
     for weak in by_line.values():
-        loss, name, step = min(weak, key=lambda row: row[0])
-        others = f", and of {len(weak) - 1} more of its source line" if len(weak) > 1 else ""
-        share = f"{10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"
+        loss, step = min(weak, key=lambda row: row[0])
+        source = fidelity.sources.get(step.node.name, step.node.name)
+        others = f", and in {len(weak) - 1} more that read it or stand beside it" * (len(weak) > 1)
+        share = f"{10 ** (-WEAK_DB / 10):.0%} of the signal's power"
         yield notice(
             "W102",
-            f"{name} keeps only {loss:.1f} dB in int8, on its own",
-            {"found": f"noise above {share}{others}"},
+            f"{names.get(source, f'input {source}')} keeps only {loss:z.1f} dB in int8, on its own",
+            {"found": f"noise above {share}{_where(step, source, names)}{others}"},
             [*_remedies(network, step.node)],
         )
+
+
+def _line(graph: Graph, source: str) -> str:
+    """Source line of what makes a tensor; an input, or a layer without one, is a line itself."""
+    origin = graph.producer[source].origin if source in graph.producer else ()
+    return origin[0].source if origin and origin[0].source else source
+
+
+def _where(step: QuantizedNode, source: str, names: Mapping[str, str]) -> str:
+    """The layer in which noise is seen, where another one makes it."""
+    name = step.node.name
+    return "" if name == source else f", as {names[name]} reads it"
 
 
 def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:

@@ -38,6 +38,7 @@ from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.holdout import Split, accuracies
+from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
@@ -183,10 +184,12 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     network, fidelity = found.network, found.fidelity
     judged = found.accuracy_float, found.accuracy_int8
     told = (network, fidelity, *judged, found.warnings, times_s, options.reuse, parts)
-    quantized = Quantized(model, given, *told, found.observers_db, found.choices)
-    weak = (*weak_outputs(network.graph, fidelity), *weak_layers(network, fidelity))
-    if options.accurate or settings.calib.accurate:
-        weak = (*weak, *less_accurate(fidelity))
+    accurate = options.accurate or settings.calib.accurate
+    quantized = Quantized(model, given, *told, found.observers_db, found.choices, accurate)
+    outputs = weak_outputs(network.graph, fidelity, accurate=accurate)
+    weak = (*outputs, *weak_layers(network, fidelity))
+    if accurate:
+        weak = (*weak, *less_accurate(fidelity, tried=bool(found.choices)))
     noted = [*weak, *unjudged(network.graph, given, judged)]
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 
@@ -238,6 +241,7 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
             network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
         else:
             fidelity = judge(network)
+        fidelity = with_sources(network, fidelity, parts.judged.inputs)
         judged = accuracies(network, parts.judged)
     return Integers(network, fidelity, *judged, warnings, choice.worst_db, (*bits, *choices))
 

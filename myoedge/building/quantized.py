@@ -30,6 +30,7 @@ class Quantized(Tabular):
     parts      samples that chose, and samples that `fidelity` and the accuracies are of
     observers_db   dB of the worst output for samples that chose, by observer that was tried
     choices        remedies that were tried where 8 bits lose too much
+    accurate       whether 30 dB were asked for at every output
     """
 
     model: Model = field(repr=False)
@@ -44,6 +45,7 @@ class Quantized(Tabular):
     parts: Split = field(repr=False)
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
+    accurate: bool = False
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
         """With more warnings. Errors: the first of them, where warnings are errors."""

@@ -119,7 +119,7 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 
     from myoedge.operators.layer_names import places
     from myoedge.reports import wording
-    from myoedge.reports.report_json import decibels
+    from myoedge.reports.report_json import choice_row, decibels
     from myoedge.reports.text import columns, show
 
     table = columns(("layer", "operator"))
@@ -131,12 +131,14 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
     show(table, terminal.out)
     total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), quantized.outputs()
     place = wording.at_outputs(ports, quantized.fidelity.final_functions)
-    kind = f"{quantized.parts.judged_on} sample"
-    judged = wording.several(len(quantized.fidelity.real), kind)
-    calibration = quantized.network.calibration
+    calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
+    judged = wording.judged_samples(count, quantized.parts.judged_on, calibration.source)
     method, worst_db = calibration.observer.method, quantized.observers_db
     scales = wording.scales_of(calibration.source, method, worst_db, calibration.count)
     lines = [f"\nSQNR      {total} {place}; {judged}, {scales}"]
+    choices, accurate = [*map(choice_row, quantized.choices)], quantized.accurate
+    tried = wording.refinement(choices, quantized.fidelity.worst_judged_db, accurate=accurate)
+    lines += (f"refined   {line}" for line in tried)
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*accuracies))

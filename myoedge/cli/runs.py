@@ -71,7 +71,7 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
             terminal.text(f"exact: reference = {BACKENDS[backend].text}, {compared}, {runs}")
     if validation.onnx_db is not None:
         is_exact = validation.onnx_db == float("inf")
-        text = "the same integers" if is_exact else f"{validation.onnx_db:.1f} dB to the reference"
+        text = "the same integers" if is_exact else f"{validation.onnx_db:z.1f} dB to the reference"
         terminal.text(f"onnxruntime on model.int8.onnx: {text}")
     if validation.difference is None:
         return

@@ -114,7 +114,7 @@ def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[s
     if fidelity is not None:
         for key, sqnr in (("local", fidelity.local), ("cumulative", fidelity.cumulative)):
             value = sqnr.get(name)
-            notes[f"sqnr_{key}"] = "" if value is None else f"{value:.1f} dB"
+            notes[f"sqnr_{key}"] = "" if value is None else f"{value:z.1f} dB"
     return {key: value for key, value in notes.items() if value}
 
 

@@ -22,6 +22,8 @@ from myoedge.quantization.masked_ranges import Row, counted, rows_of
 from myoedge.quantization.scales import QuantGraph
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
+WEAK_DB = 20.0  # below it a layer or an output is weak: noise above 1 % of the signal's power
+GOOD_DB = 30.0  # from here on a layer or an output is good
 LEAST = 1e-30  # share of the signal: what overflows has no logarithm
 BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
 
@@ -85,11 +87,12 @@ class OutputFidelity:
 class Fidelity:
     """SQNR of the quantised network and of its layers.
 
-    local       dB per tensor, this operator alone quantised
+    local       dB per tensor, this operator alone quantised; not of what moves integers unchanged
     cumulative  dB per tensor, everything up to it quantised
     outputs     by name of the tensor
     real        float outputs by sample       integer   the integers', dequantised
     final_functions   at the end, which the dB are measured before: "softmax"
+    sources     of weak layers and the weakest one: the tensor whose rounding makes most noise
     """
 
     local: Mapping[str, float | None]
@@ -98,6 +101,7 @@ class Fidelity:
     real: tuple[tuple[Array, ...], ...] = field(repr=False)
     integer: tuple[tuple[Array, ...], ...] = field(repr=False)
     final_functions: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def computed_db(self) -> dict[str, float]:
@@ -204,10 +208,11 @@ class _Sums:
         """
         q, steps = self.q, {step.node.name: step for step in self.q.steps}
         values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
-        alone = _alone(q, [steps[name] for name in self.names], real)
+        of_layers = alone(q, [steps[name] for name in self.names], real)
         for name in self.names:
-            for noises, result in ((self.local, alone[name]), (self.cumulative, values[name])):
-                self._compare(noises[name], name, real, result)
+            self._compare(self.cumulative[name], name, real, values[name])
+            if not moves_integers(q, steps[name].node):
+                self._compare(self.local[name], name, real, of_layers[name])
         for output in dict.fromkeys(q.graph.outputs):
             name, *end = judged_tensors(q, output)
             self.outputs[output].append(noise := Noise())
@@ -248,7 +253,7 @@ def _measured_layers(q: QuantGraph) -> list[str]:
 def _fidelity(sums: _Sums, reals: Sequence[tuple[Array, ...]]) -> Fidelity:
     graph = sums.q.graph
     return Fidelity(
-        {name: sums.local[name].db for name in sums.names},
+        {name: sums.local[name].db for name in sums.names if name in sums.local},
         {name: sums.cumulative[name].db for name in sums.names},
         _outputs(graph, sums.outputs, sums.ends, reals, sums.integer),
         tuple(reals),
@@ -305,7 +310,13 @@ def _classes(scores: Array, axis: int | None) -> Array:
     return scores if axis is None else scores.argmax(axis)
 
 
-def _alone(
+def moves_integers(q: QuantGraph, node: Node) -> bool:
+    """Whether a result is its operands' integers, unchanged: it has no noise of its own."""
+    moves = OPS[node.op].is_data_movement or OPS[node.op].view
+    return moves and all(q.params.get(x) == q.params.get(node.name) for x in node.inputs)
+
+
+def alone(
     q: QuantGraph, steps: Sequence[QuantizedNode], real: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Integers of each operator alone: of operands without the errors of those before it."""

@@ -90,7 +90,7 @@ def noise(report: Report) -> dict[str, Any] | None:
     frame = frame_of(report, 200)
     step = 10 if high - low <= 60 else 20
     names = wording.layer_names(report)
-    weakest = (report["quantization"]["weakest"] or {}).get("name")
+    weakest = wording.noisiest(report)
 
     def y(value: float | None) -> float | None:
         return None if value is None else frame.y((min(value, high) - low) / (high - low))

@@ -255,5 +255,5 @@ def difference(change: Change) -> str:
     if change.measure.show is wording.percent:
         return f"{100 * delta:+.1f} points"
     if change.measure.show is wording.decibels:
-        return f"{delta:+.1f} dB"
+        return f"{delta:+z.1f} dB"
     return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+.1f} %"

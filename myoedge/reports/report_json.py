@@ -19,6 +19,8 @@ from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
+from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
+from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.quantization.trials import Choice
 from myoedge.reports.memory import layer_bytes, memory
@@ -28,8 +30,6 @@ SCHEMA = "myoedge.report/1"
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
-WEAK_DB = 20.0  # below this a layer is pointed out: its noise is more than 1 % of its signal
-GOOD_DB = 30.0  # from here on a layer or an output is called good
 
 MEASURED = (  # of a layer, when it has run
     *("cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"),
@@ -53,6 +53,7 @@ class Outcome:
     holdout                         of a build, None where no samples were held out
     observers_db                    worst output of the samples that chose, by observer
     choices                         remedies that were tried where 8 bits lose too much
+    accurate                        whether 30 dB were asked for, whatever cycles they take
     """
 
     model_name: str
@@ -66,6 +67,7 @@ class Outcome:
     holdout: Mapping[str, Any] | None = None
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: Sequence[Choice] = ()
+    accurate: bool = False
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
@@ -169,12 +171,20 @@ def _quantization(
         "source": "integer reference against the float network",
         "calibration": describe_calibration(plan.quant.calibration),
         "observers_db": {name: decibels(db) for name, db in outcome.observers_db.items()},
-        "choices": [_choice(choice) for choice in outcome.choices],
+        "accurate": outcome.accurate,
+        "choices": [choice_row(choice) for choice in outcome.choices],
         "weakest": weakest,
+        "noise_from": {} if fidelity is None else _other_sources(fidelity),
     }
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
+def _other_sources(fidelity: Fidelity) -> dict[str, str]:
+    """Layers whose noise is the rounding of another tensor, with that tensor."""
+    return {name: source for name, source in fidelity.sources.items() if source != name}
+
+
+def choice_row(choice: Choice) -> dict[str, Any]:
+    """A remedy that was tried as JSON values."""
     return {
         "remedy": choice.remedy,
         "worst_db": decibels(choice.worst_db),

@@ -138,15 +138,23 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield "activations", _text(wording.arena_bound(report))
     if int16_text := speed.int16_costs(report):
         yield "int16", _text(int16_text)
-    if choices := report["quantization"].get("choices"):
-        yield "refined", _text("\n".join(map(wording.refined, choices)))
+    if lines := _refinement(report):
+        yield "refined", _text("\n".join(lines))
     style = "yellow" if wording.on_examples(report) else ""
-    yield "scales", _text(wording.calibrated(report), style)
+    yield "scales", _text(wording.scales(report), style)
     yield "exact", _equivalence(report)
     if memory["l1_peak_bytes"] is not None:
         ran = speed.cycles(report) is not None and not speed.is_modelled(report)
         source = "written by the run" if ran else "planned, at its peak"
         yield "L1 memory", _text(f"{wording.size(memory['l1_peak_bytes'])} {source}")
+
+
+def _refinement(report: Report) -> list[str]:
+    q = report["quantization"]
+    every_db = [q["sqnr_db"], *(port.get("sqnr_end_db") for port in report["outputs"])]
+    worst_db = min((db for db in every_db if db is not None), default=None)
+    choices, accurate = q.get("choices", ()), q.get("accurate", False)
+    return wording.refinement(choices, worst_db, accurate=accurate)
 
 
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
@@ -304,7 +312,7 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
     fraction_of = (
         (cycles or 0, counts["total"]) if counts else (row["macs"], report["model"]["macs"])
     )
-    weak = row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
+    weak = wording.is_weak(report, row)
     return {
         "layer": _text(place, "bold"),
         "operator": _text(wording.operator(row)),

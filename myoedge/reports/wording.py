@@ -49,7 +49,7 @@ def three_digits(value: float) -> str:
 def decibels(value: float | None, unit: str = " dB") -> str:
     if value is None:
         return UNKNOWN
-    return "exact" if value >= EXACT_DB else f"{value:.1f}{unit}"
+    return "exact" if value >= EXACT_DB else f"{value:z.1f}{unit}"
 
 
 def percent(fraction: float | None) -> str:
@@ -88,10 +88,15 @@ def calibrated(report: Report) -> str:
     return scales_of(source, method, q.get("observers_db", {}), samples)
 
 
+def scales(report: Report) -> str:
+    """`calibrated` beside the word: "of the model file"."""
+    return calibrated(report).removeprefix("scales ")
+
+
 def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
     """Source of all scales; arguments as `observers` has them."""
     if method == "file":
-        return "quantised by the model file's own scales"
+        return "scales of the model file"
     return f"calibrated on {source} ({observers(method, worst_db, samples)})"
 
 
@@ -121,10 +126,29 @@ def refined(choice: Mapping[str, Any]) -> str:
     return f"{name}: {decibels(choice['worst_db'])}{cost}{'' if choice['kept'] else ', not kept'}"
 
 
+def refinement(
+    choices: Sequence[Mapping[str, Any]], worst_db: float | None, *, accurate: bool
+) -> list[str]:
+    """A line for every remedy that was tried; for --accurate one where there was none to try.
+
+    worst_db   of the network
+    """
+    if choices or not accurate:
+        return [*map(refined, choices)]
+    who = "the samples that choose keep" if (worst_db or 0.0) < GOOD_DB else "every output keeps"
+    return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB as it is"]
+
+
 def judged(report: Report) -> str:
     """Samples that SQNR was measured with: "40 held-out samples"."""
     q = report["quantization"]
-    return several(q["samples"], f"{q['judged_on']} sample")
+    return judged_samples(q["samples"], q["judged_on"], q["calibration"]["source"])
+
+
+def judged_samples(number: int, judged_on: str, source: str) -> str:
+    """ "40 held-out samples", "13 held-out random samples"."""
+    kind = " random" * source.endswith((" random sample", " random samples"))
+    return several(number, f"{judged_on}{kind} sample")
 
 
 def on_examples(report: Report) -> bool:
@@ -223,24 +247,47 @@ def operator(row: dict[str, Any]) -> str:
 
 
 def advice(report: Report) -> str:
-    """One sentence on the layer that adds the most noise, with a remedy where one is needed."""
-    weakest = report["quantization"]["weakest"]
-    if weakest is None:
+    """One sentence on what adds the most noise, with a remedy where one is needed."""
+    q = report["quantization"]
+    if q["weakest"] is None:
         return ""
-    name = layer_names(report)[weakest["name"]]
-    sentence = f"{name} adds most noise: {decibels(weakest['sqnr_local_db'])} on its own"
-    if min(weakest["sqnr_local_db"], report["quantization"]["sqnr_db"] or 0.0) >= GOOD_DB:
-        return f"{sentence}, which is good"
-    if weakest["sqnr_local_db"] >= WEAK_DB:
+    sentence, local_db, worst_db = _noise(report), q["weakest"]["sqnr_local_db"], q["sqnr_db"]
+    if (worst_db or 0.0) >= GOOD_DB:
+        return f"{sentence}, {'which' if local_db >= GOOD_DB else 'and the output'} is good"
+    if local_db >= WEAK_DB or q.get("accurate"):  # 16 bits were tried
         return sentence
-    tried = report["quantization"].get("observers_db")
-    if "W105" in {warning["code"] for warning in report.get("warnings", ())}:  # was tried
-        return sentence
-    remedy = "--accurate" if tried else "--method auto"
-    row = next(row for row in report["layers"] if row["name"] == weakest["name"])
+    row = next(row for row in report["layers"] if row["name"] == q["weakest"]["name"])
+    remedy = "--accurate" if q.get("observers_db") else "--method auto"
     if (row.get("weight_bits") or 8) < 8:  # 16 bits are not for noise of the weights
         remedy = "weights of more bits"
     return f"{sentence}; try {remedy}, or more calibration samples"
+
+
+def _noise(report: Report) -> str:
+    """The weakest layer, or the tensor whose rounding makes its noise."""
+    q, names = report["quantization"], layer_names(report)
+    weakest = q["weakest"]["name"]
+    source, value = q.get("noise_from", {}).get(weakest), decibels(q["weakest"]["sqnr_local_db"])
+    makers = {row["name"]: (f"{names[row['name']]}'s result", row) for row in report["layers"]}
+    makers |= {port["tensor"]: (f"input {port['name']}", port) for port in report.get("inputs", ())}
+    if source not in makers:
+        return f"{names[weakest]} adds most noise: {value} on its own"
+    maker, row = makers[source]
+    bits = str(row["dtype"]).removeprefix("u").removeprefix("int")
+    return f"the {bits} bits of {maker} add most noise: {value} where {names[weakest]} reads it"
+
+
+def is_weak(report: Report, row: Mapping[str, Any]) -> bool:
+    """Whether a layer's own rounding leaves less than WEAK_DB."""
+    own = row["name"] not in report["quantization"].get("noise_from", {})
+    return own and row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
+
+
+def noisiest(report: Report) -> str:
+    """Name of the tensor whose rounding adds the most noise; "" where none was measured."""
+    q = report["quantization"]
+    name = "" if q["weakest"] is None else q["weakest"]["name"]
+    return str(q.get("noise_from", {}).get(name, name))
 
 
 def shapes(ports: list[dict[str, Any]]) -> str:

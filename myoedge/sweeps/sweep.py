@@ -102,6 +102,6 @@ def in_short(row: Result) -> str:
     parts = [
         duration(row["latency_s"]) if row["latency_s"] else "",
         of_result(row),
-        f"{row['sqnr_db']:.1f} dB" if row["sqnr_db"] is not None else "",
+        f"{row['sqnr_db']:z.1f} dB" if row["sqnr_db"] is not None else "",
     ]
     return f"{name_of(row)}: {', '.join(filter(None, parts))}"

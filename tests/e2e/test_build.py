@@ -494,7 +494,7 @@ def test_an_output_without_axes(tmp_path: Path, name: str) -> None:
 def test_a_layer_that_int8_is_too_coarse_for_is_told(tmp_path: Path) -> None:
     torch.manual_seed(0)
     scores = torch.nn.Sequential(
-        torch.nn.Linear(4, 2000), torch.nn.Softmax(-1), torch.nn.Linear(2000, 2)
+        torch.nn.Linear(4, 2000), torch.nn.Softmax(-1), torch.nn.Linear(2000, 2, bias=False)
     )
     save_exported(scores, (torch.randn(1, 4),), tmp_path / "m.pt2")
     ran = command("build", "m.pt2", cwd=tmp_path)

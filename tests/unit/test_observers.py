@@ -166,7 +166,7 @@ def test_the_report_tells_both(model: Path, tmp_path: Path) -> None:
     assert "6 calibration samples" not in page
     weakest = {"name": build.report["layers"][0]["name"], "sqnr_local_db": 12.0}
     for tried, remedy in ((told["observers_db"], "--accurate"), ({}, "--method auto")):
-        weak = {**told, "weakest": weakest, "observers_db": tried}
+        weak = {**told, "weakest": weakest, "observers_db": tried, "sqnr_db": 20.0}
         assert f"try {remedy}" in advice({**build.report, "quantization": weak})
 
 

@@ -112,7 +112,10 @@ def test_an_output_of_much_noise_is_warned_of(tmp_path: Path, samples: Array) ->
 
 @pytest.mark.parametrize(
     ("layer_db", "output_db", "end"),
-    [(33.0, 31.0, "which is good"), (33.0, 24.0, "own"), (24.0, 24.0, "own"), (19.0, 31.0, "les")],
+    [
+        *((33.0, 31.0, "own, which is good"), (33.0, 24.0, "own"), (24.0, 24.0, "own")),
+        *((19.0, 31.0, "own, and the output is good"), (19.0, 29.9, "more calibration samples")),
+    ],
 )
 def test_good_is_said_from_30_db_on(layer_db: float, output_db: float, end: str) -> None:
     layer = {"name": "y", "label": "y", "op": "conv", "function": "f", "origin": []}
@@ -125,6 +128,8 @@ def test_good_is_said_from_30_db_on(layer_db: float, output_db: float, end: str)
 def test_the_remedy_for_weights_of_few_bits_is_more_bits(bits: int, remedy: str) -> None:
     layer = {"name": "y", "label": "y", "op": "conv", "function": "f", "origin": []}
     weakest = {**layer, "sqnr_local_db": 19.0}
-    told = {"weakest": weakest, "sqnr_db": 31.0, "observers_db": {"minmax": 30.0}}
+    told = {"weakest": weakest, "sqnr_db": 29.0, "observers_db": {"minmax": 30.0}}
     report = {"layers": [{**layer, "weight_bits": bits}], "quantization": told}
     assert f"; try {remedy}, or" in wording.advice(report)
+    told["accurate"] = True  # was tried
+    assert wording.advice(report).endswith("19.0 dB on its own")

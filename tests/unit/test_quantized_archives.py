@@ -266,5 +266,5 @@ def test_reports_say_that_nothing_was_calibrated(tmp_path: Path) -> None:
     ]
     methods = [[o.method for o in observers_for(graph, tried)] for graph in graphs]
     assert methods == [["file"], ["percentile", "minmax"]]
-    assert scales_of("2 samples", "file", {}, 2) == "quantised by the model file's own scales"
+    assert scales_of("2 samples", "file", {}, 2) == "scales of the model file"
     assert scales_of("2 samples", "mse", {}, 2) == "calibrated on 2 samples (least squares)"

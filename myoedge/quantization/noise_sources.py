@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors whose rounding makes the noise of weak layers: their own, an operand's, or an input's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import dequantize, quantize
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.interpreter import every_value, stated_node
+from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.masked_ranges import Row, counted, rows_of
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import WEAK_DB, Fidelity, Noise, alone, moves_integers, real_values
+
+MAX_SAMPLES = 4  # that decide
+MOST = 0.5  # of a layer's noise, that an operand has to make
+
+
+def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
+    """SQNR with the source of the noise of the weakest layer, and of all below WEAK_DB."""
+    known = {name: db for name, db in fidelity.local.items() if db is not None}
+    weakest = min(known, key=known.__getitem__, default=None)
+    names = [name for name, db in known.items() if db < WEAK_DB or name == weakest]
+    if not names:
+        return fidelity
+    few = {name: values[:MAX_SAMPLES] for name, values in samples.items()}
+    return replace(fidelity, sources=noise_sources(q, names, few))
+
+
+def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict[str, str]:
+    """The tensor by layer that makes most of its noise: the layer's result, where its weights and
+    the rounding of its result do, else the operand whose rounding alone makes half of it."""
+    steps = {step.node.name: step for step in q.steps}
+    asked = [steps[name] for name in names]
+    total = {step.node.name: Noise() for step in asked}
+    by_operand = {(step.node.name, x): Noise() for step in asked for x in _rounded(q, step)}
+    rows = rows_of(q.graph)
+    for sample in each_sample(samples):
+        real = every_value(q.graph, sample)
+        for name, integers in alone(q, asked, real).items():
+            _add(total[name], rows, name, real, real_values(q, name, integers))
+        for (name, x), noise in by_operand.items():
+            _add(noise, rows, name, real, _with_rounded(q, steps[name].node, x, real))
+    return {name: _source(q, name, total[name], by_operand) for name in total}
+
+
+def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
+    """Computed operands and inputs, which are rounded to be read."""
+    return [x for x in dict.fromkeys(step.node.inputs) if x in q.params and x not in q.constants]
+
+
+def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Array]) -> Array:
+    """A layer's float result, of one operand with its rounding and others without."""
+    params = q.params[operand]
+    rounded = dequantize(quantize(real[operand], params), params)
+    values = [rounded if x == operand else real[x] for x in node.inputs]
+    return stated_node(q.graph, node, values)[1]
+
+
+def _add(
+    noise: Noise, rows: Mapping[str, Row], name: str, real: Mapping[str, Array], found: Array
+) -> None:
+    counts = counted(rows, name, real)
+    noise.add(real[name][counts], np.reshape(found, real[name].shape)[counts])
+
+
+def _source(
+    q: QuantGraph, name: str, total: Noise, by_operand: Mapping[tuple[str, str], Noise]
+) -> str:
+    errors = {x: noise.error for (reader, x), noise in by_operand.items() if reader == name}
+    most = max(errors, key=errors.__getitem__, default=name)
+    if errors.get(most, 0.0) < MOST * total.error:
+        return name
+    return _maker(q, most)
+
+
+def _maker(q: QuantGraph, name: str) -> str:
+    """The tensor whose integers a tensor has, where it only moves them."""
+    node = q.graph.producer.get(name)
+    if node is None or len(node.inputs) != 1 or not moves_integers(q, node):
+        return name
+    return _maker(q, node.inputs[0])

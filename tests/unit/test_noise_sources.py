@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Noise is told of what makes it: an input's rounding, not the layers that read or move it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.building.fidelity_warnings import weak_layers
+from myoedge.building.pipeline import Options, run_quantize
+from myoedge.frontend.torch.export import from_exported
+from myoedge.numerics.arrays import Array
+from myoedge.passes import prepare
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.noise_sources import with_sources
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.reports import wording
+from tests.conftest import save_exported
+
+
+class Frames(nn.Module):
+    """A convolution over frames that does not read the loudest channel."""
+
+    def __init__(self, function: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.function = nn.Conv1d(4, 8, 3), function
+        with torch.no_grad():
+            self.conv.weight[:, 0] = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.conv(x.transpose(1, 2)))
+
+
+class Sums(nn.Module):
+    """Sums along time."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y.cumsum(-1)
+
+
+def loud_samples(times: float) -> Array:
+    drawn = np.random.default_rng(0).standard_normal((12, 1, 20, 4)).astype(np.float32)
+    drawn[..., 0] *= times
+    return drawn
+
+
+def quantized(net: nn.Module, samples: Array) -> tuple[QuantGraph, Fidelity]:
+    """The network in 8 bits throughout."""
+    with torch.no_grad():
+        graph = prepare(from_exported(torch.export.export(net.eval(), (torch.zeros(1, 20, 4),))))
+    given = {graph.inputs[0]: samples}
+    q = quantize_graph(graph, calibrate(graph, given, Observer(), "drawn"))
+    return q, with_sources(q, measure(q, given), given)
+
+
+def test_noise_of_an_input_is_the_inputs() -> None:
+    """The oracle: torch's network of an input that is rounded to the same steps."""
+    net, samples = Frames(nn.Identity()), loud_samples(300.0)
+    q, fidelity = quantized(net, samples)
+    (name,) = q.graph.inputs
+    ops = {node.name: node.op for node in q.graph.nodes}
+    assert "transpose" in ops.values()
+    assert {ops[name] for name in fidelity.local} == {"conv"}, "a transpose has no noise"
+    (conv,) = fidelity.local
+    assert fidelity.sources == {conv: name}
+    step = q.params[name].scale
+    rounded = (np.round(samples / step) * step).astype(np.float32)
+    with torch.no_grad():
+        real, found = (net(torch.from_numpy(x[:, 0])).numpy() for x in (samples, rounded))
+    db = 10 * math.log10((real**2).sum() / ((real - found) ** 2).sum())
+    assert fidelity.local[conv] == pytest.approx(db, abs=0.5)
+    (weak,) = weak_layers(q, fidelity)
+    assert weak.title.startswith(f"input {name} keeps only")
+    assert "as conv (conv" in dict(weak.facts)["found"]
+
+
+def test_noise_of_a_layer_is_its_own() -> None:
+    q, fidelity = quantized(Frames(nn.Identity()), loud_samples(1.0))
+    (conv,) = fidelity.local
+    assert fidelity.sources == {conv: conv}
+    assert [*weak_layers(q, fidelity)] == []
+
+
+def test_one_warning_a_source_line() -> None:
+    q, fidelity = quantized(Frames(nn.Sequential(nn.ReLU(), nn.AvgPool1d(2))), loud_samples(3e3))
+    weak = {name: 5.0 - n for n, name in enumerate(fidelity.local)}
+    alike = replace(fidelity, local=weak, sources=dict.fromkeys(weak, q.graph.inputs[0]))
+    (told,) = weak_layers(q, alike)
+    assert len(weak) > 1
+    assert f"and in {len(weak) - 1} more" in dict(told.facts)["found"]
+
+
+def test_a_report_names_the_input(tmp_path: Path) -> None:
+    model = save_exported(Frames(Sums()), (torch.zeros(1, 20, 4),), tmp_path / "net.pt2")
+    options: dict[str, Any] = {"target": "host", "output": tmp_path / "out"}
+    build = myoedge.build(model, calib=loud_samples(1.0), **options)
+    report = build.report
+    q = report["quantization"]
+    first, *_ = report["inputs"]
+    told = {**q, "sqnr_db": 25.0, "noise_from": {q["weakest"]["name"]: first["tensor"]}}
+    sentence = wording.advice({**report, "quantization": told})
+    assert sentence.startswith(f"the 8 bits of input {first['name']} add most noise: ")
+    assert not wording.is_weak(
+        {**report, "quantization": told}, {**q["weakest"], "sqnr_local_db": 3}
+    )
+    assert wording.decibels(-0.04) == "0.0 dB"
+
+
+def test_accurate_says_that_it_changed_nothing(tmp_path: Path) -> None:
+    model = save_exported(nn.Linear(4, 3), (torch.zeros(1, 4),), tmp_path / "net.pt2")
+    quantized = run_quantize(Options(model, "random", accurate=True, say=lambda stage: None))
+    assert quantized.accurate
+    assert quantized.choices == ()
+    every = "--accurate changes nothing: every output keeps 30 dB as it is"
+    some = "--accurate changes nothing: the samples that choose keep 30 dB as it is"
+    assert wording.refinement((), 30.0, accurate=True) == [every]
+    assert wording.refinement((), 29.0, accurate=True) == [some]
+    assert wording.refinement((), 29.0, accurate=False) == []
+    source = quantized.network.calibration.source
+    assert wording.judged_samples(13, "held-out", source) == "13 held-out random samples"
+    (told,) = (x for x in quantized.warnings if x.code == "W105")
+    assert "samples that choose keep 30 dB" in dict(told.facts)["found"]
