@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.api.devices import bench, boards, flash, run
 from myoedge.api.models import (
+    advise,
     build,
     check_regressions,
     doctor,
@@ -33,6 +34,7 @@ __all__ = [
     "Inspection",
     "Operator",
     "Validation",
+    "advise",
     "bench",
     "boards",
     "build",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,12 @@ from myoedge.system.notebook import PlainText
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
+    from myoedge.building.config import Found
     from myoedge.building.confirm import Confirmation, CycleProgress
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
     from myoedge.quantization.weight_bits import Keeps
+    from myoedge.sweeps.advise import Advice
     from myoedge.sweeps.sweep import Swept
 
 
@@ -136,7 +139,7 @@ def build(
     accurate: bool = False,
     weights: str | None = None,
     strict: bool = False,
-    config: StrPath | None = None,
+    config: StrPath | Found | None = None,
     ctc: int | None = None,
     reuse: Build | StrPath | None = None,
     max_bytes: str | int | None = None,
@@ -177,6 +180,8 @@ def build(
     E234, E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401
     simulated outputs are not the reference's; E501, E701 .. E711 the simulation failed.
     """
+    arguments = dict(locals())
+    from myoedge.building.arguments import arguments_of, remember
     from myoedge.building.config import find
     from myoedge.building.confirm import Confirmation
     from myoedge.building.energy import coefficients
@@ -205,7 +210,10 @@ def build(
         decided_by=(request.of_integers, coefficients()),
     )
     folder = Path(os.path.normpath(output)) if output else None
-    return _built(options, request, Confirmation(simulate, tune, progress), folder)
+    built = _built(options, request, Confirmation(simulate, tune, progress), folder)
+    made_by = arguments_of(arguments)
+    remember(built.folder, made_by)
+    return replace(built, arguments=made_by)
 
 
 def _built(
@@ -289,6 +297,20 @@ def sweep(
 
     folder, old = (None if path is None else Path(path) for path in (output, against))
     return run_sweep(Path(file), folder, jobs, old, scheduler, say)
+
+
+def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
+    """Measured suggestions for a build, at most five, each with its gain and its price.
+
+    The network is built and simulated again, as it is and with one thing changed at a time: frames
+    of a stream's passes, 16 bits or 4 at layers, ranges, engine, tiles, operating point. The
+    suggestions are in the reports of the folder from then on.
+    jobs    builds at a time; half of the processors without it
+    Errors: E222, E240 no firmware, E262, E263 the arguments of the build; those of build.
+    """
+    from myoedge.sweeps.advise import advise as run_advise
+
+    return run_advise(as_build(build), jobs or max((os.cpu_count() or 1) // 2, 1), say)
 
 
 def check_regressions(swept: Swept) -> None:

@@ -40,6 +40,7 @@ class Build(BuildFolder):
     board     board at whose probe firmware.elf is run
     times_s   seconds of each stage of `build`; empty for a build that was loaded
     warnings  of `build`; empty for a build that was loaded
+    arguments of `build`; None for a build that was loaded
     """
 
     cc: str = "zig"
@@ -47,6 +48,7 @@ class Build(BuildFolder):
     board: Board | None = None
     times_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    arguments: object = field(default=None, repr=False, compare=False)
 
     @cached_property
     def library(self) -> host.Library:

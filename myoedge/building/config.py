@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
@@ -162,21 +162,31 @@ class Config:
     conditioning: Conditioning = field(default_factory=Conditioning)
 
 
-def find(given: str | Path | None) -> tuple[Config, Path]:
-    """The configuration and its folder: the file given, ./myoedge.toml, pyproject.toml, defaults.
+class Found(NamedTuple):
+    """A configuration, and the folder in which its relative paths start."""
+
+    settings: Config
+    base: Path
+
+
+def find(given: str | Path | Found | None) -> Found:
+    """The configuration: as given, of the file given, ./myoedge.toml, pyproject.toml, defaults.
 
     Errors: E230 unknown key, E231 not TOML or not there, E232 a value of the wrong kind.
     """
+    if isinstance(given, Found):
+        return given
     if given is not None:
-        return _read(Path(given)), Path(given).parent
+        return Found(_read(Path(given)), Path(given).parent)
     if Path(FILE).is_file():
-        return _read(Path(FILE)), Path()
+        return Found(_read(Path(FILE)), Path())
     project = Path("pyproject.toml")
     tool = _parsed(project).get("tool") if project.is_file() else None
     tables = tool.get("myoedge") if isinstance(tool, Mapping) else None
     if not isinstance(tables, Mapping | None):
         raise MyoedgeError("E232", "pyproject.toml: tool.myoedge is not a table")
-    return (Config() if tables is None else from_tables(tables, "pyproject.toml")), Path()
+    found = Config() if tables is None else from_tables(tables, "pyproject.toml")
+    return Found(found, Path())
 
 
 def _read(path: Path) -> Config:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from myoedge.building import config as configuration
-from myoedge.building.config import Config, ModelTable
+from myoedge.building.config import Config, Found, ModelTable
 from myoedge.building.fidelity_warnings import (
     flat,
     less_accurate,
@@ -95,7 +95,7 @@ class Options:
     percentile: float | None = None
     samples: int | None = None
     strict: bool = False
-    config: StrPath | None = None
+    config: StrPath | Found | None = None
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
     fits: Callable[[QuantGraph], bool] = field(default=lambda network: True)
     say: Progress = field(default=lambda stage: None)

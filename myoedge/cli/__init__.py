@@ -16,6 +16,7 @@ VERBS = {
     "inspect": "network of a model file; report and memory peaks of a build",
     "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
     "build": "turn a trained network into verified int8 C",
+    "advise": "measure what would make a build better: at most five suggestions",
     "validate": "compare the C with the NumPy reference, bit for bit",
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
     "energy": "energy of an inference, battery life; calibration to a board",
@@ -42,7 +43,7 @@ Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
 
 MODULES = {  # of this package, with their verbs
     "models": ("inspect", "quantize", "build", "ops"),
-    "runs": ("validate", "report"),
+    "runs": ("validate", "report", "advise"),
     "simulate": ("simulate",),
     "energy": ("energy",),
     "devices": ("flash", "run", "bench", "boards"),

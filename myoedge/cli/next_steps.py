@@ -70,6 +70,8 @@ def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Ite
     yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
     if on_chip and report["cycles"]["source"] == "modelled":
         yield command("simulate", folder)
+    if on_chip:
+        yield f"{command('advise', folder)}   # measures what would make it better"
     if app:
         yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
 
@@ -103,7 +105,9 @@ def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> 
 def after_sweep(file: str, folder: Path, against: str | None) -> str:
     """The comparison with a later sweep; where this was one, what is judged."""
     if against is not None:
-        return f"{command('explain', 'E305')}   # what counts as worse"
+        from myoedge.sweeps.results import WORSE_CODE
+
+        return f"{command('explain', WORSE_CODE)}   # what counts as worse"
     later = command("sweep", file, "-o", f"{folder}-new", "--against", folder)
     return f"{later}   # when something has changed"
 

@@ -95,7 +95,8 @@ def explain(terminal: Terminal, code: str | None) -> None:
     value = {"text": text} if code is None else {"code": code.upper(), "text": text}
     if not terminal.json_printed(value):
         click.echo(text)
-    terminal.next(command("explain", *([] if code else ["E101"])))
+    first_code = text.split(maxsplit=1)[0]
+    terminal.next(command("explain", *([] if code else [first_code])))
 
 
 @click.command("completion")

@@ -113,3 +113,27 @@ def report(terminal: Terminal, folder: str | None, against: str | None, show: bo
         click.launch(page)
     step = ("inspect", chosen.folder, "--memory") if show else ("report", chosen.folder, "--open")
     terminal.next(command(*step))
+
+
+@click.command("advise")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Builds at a time.")
+@common
+def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
+    """Measure what would make a build better: at most five suggestions, each with its gain.
+
+    FOLDER is a build made on this computer; default: the newest below build/. Its network is built
+    and simulated again, with one thing changed at a time: this takes as long as up to ten builds.
+    Suggestions are also put into the report's "What to do next".
+    """
+    from myoedge import api
+    from myoedge.reports.text import clean
+
+    build = chosen_build(terminal, folder)
+    advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
+    if not terminal.json_printed(asdict(advice)):
+        for suggestion in advice.suggestions:
+            terminal.text(clean(suggestion.text), f"  {clean(suggestion.how)}", soft_wrap=True)
+        if not advice.suggestions:
+            terminal.text(f"{advice.tried} builds measured: none is better")
+    terminal.next(command("report", build, "--open"))

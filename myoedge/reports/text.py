@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
@@ -48,7 +49,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
         engines = [*_engine_rows(report)]
         if engines and len(report["layers"]) + len(engines) <= MAX_LAYERS:
             show(Padding(_engines(engines), (1, 0, 0, 0)), console)
-    for line in _notices(report):
+    for line in (*_notices(report), *_suggested(report)):
         show(line, console)
     if html:
         console.print(_text("\n").append(f"report: {clean(html)}"), soft_wrap=True)
@@ -334,6 +335,15 @@ def _weights(row: dict[str, Any]) -> str:
         return ""
     bits = row.get("weight_bits") or 8
     return wording.size(row["weights_bytes"]) + (f", {bits} bits" if bits < 8 else "")
+
+
+def _suggested(report: Report) -> Iterable[Text]:
+    """Suggestions of advise, measured for this build."""
+    rows = (report.get("advice") or {}).get("suggestions", ())
+    for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
+        text = _text("\n").append(title, "bold") if title else _text("")
+        lines = [f"  {clean(row['text'])}", f"    {clean(row['how'])}"]
+        yield text.append("\n".join([*([""] if title else []), *lines]))
 
 
 def _notices(report: Report) -> Iterable[Text]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import myoedge
 from myoedge.errors import MyoedgeError
@@ -106,10 +106,12 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
 # --- executors ------------------------------------------------------------------------------------
 
 Work = Callable[[Task], Result]
+Given = TypeVar("Given")
+Done = TypeVar("Done")
 
 
-def on_processes(tasks: Sequence[Task], jobs: int, do: Work = work) -> Iterator[Result]:
-    """Results as they come. Errors: E503 a process died; those of work."""
+def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done]) -> Iterator[Done]:
+    """Results as they come. Errors: E503 a process died; those of `do`."""
     context = multiprocessing.get_context("spawn")
     # Children take the environment as it is when they start.
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})

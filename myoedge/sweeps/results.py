@@ -82,6 +82,7 @@ def read_table(path: Path) -> list[Result]:
 
 GONE = "result"
 MOST_NAMED = 8
+WORSE_CODE = "E305"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
     lines = [f"{row.name}: {row.what} {row.old} -> {row.new}" for row in found]
     facts = {"worse": _listed(lines)}
     tries = ["[bounds] in the sweep's file, if that will do", "a new sweep to compare with"]
-    raise MyoedgeError("E305", "the sweep is worse than the earlier one", facts, tries)
+    raise MyoedgeError(WORSE_CODE, "the sweep is worse than the earlier one", facts, tries)
 
 
 def raise_wrong(rows: Sequence[Result]) -> None:

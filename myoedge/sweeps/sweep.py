@@ -13,7 +13,7 @@ from typing import Any
 from myoedge.building.energy import coefficients
 from myoedge.reports.energy import of_result
 from myoedge.reports.speed import duration
-from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes
+from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes, work
 from myoedge.sweeps.page import sweep_html
 from myoedge.sweeps.results import (
     Regression,
@@ -80,7 +80,9 @@ def sweep(
 def _results(missing: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Result]:
     if not missing:
         return iter(())
-    return on_processes(missing, jobs) if scheduler is None else on_cluster(missing, scheduler)
+    return (
+        on_processes(missing, jobs, work) if scheduler is None else on_cluster(missing, scheduler)
+    )
 
 
 def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) -> None:

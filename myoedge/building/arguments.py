@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of builds made on this computer, so that a build can be varied: kept in the cache, as a
+build folder names no path of the computer that wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myoedge.errors import MyoedgeError
+from myoedge.system.cache import SEAL_BYTES, is_cached, prune, store
+from myoedge.system.folder import MANIFEST, sha256
+from myoedge.system.tools import cache_folder, scratch
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
+
+CACHE = "builds"
+OWN = ("output", "strict", "simulate", "say", "progress")  # of the one call alone
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of api.build by name, and the folder in which they were given."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = "."
+
+
+def arguments_of(call: Mapping[str, Any]) -> Arguments:
+    """Arguments that a call differs by from one without any, for another build of the same."""
+    known = {name: x for name, x in call.items() if x is not None and x is not False}
+    return Arguments({n: x for n, x in known.items() if n not in OWN}, os.getcwd())
+
+
+def remember(folder: Path, arguments: Arguments) -> None:
+    """Keeps the arguments of a build that was written, unless arrays are among them, or the cache
+    cannot be written."""
+    with suppress(TypeError, OSError, MyoedgeError), scratch() as temporary:
+        fresh = temporary / "arguments"
+        fresh.write_text(json.dumps({"given": _plain(arguments.given), "folder": arguments.folder}))
+        path = _path(folder)
+        store(fresh, path)
+        prune(path.parent)
+
+
+def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: str(x) if isinstance(x, os.PathLike) else x for name, x in given.items()}
+
+
+def recalled(build: Build) -> Arguments:
+    """The arguments of a build. Errors: E262 they are not known, or their folder is gone."""
+    if isinstance(build.arguments, Arguments):
+        return build.arguments
+    path = _path(build.folder)
+    if is_cached(path):
+        found = json.loads(path.read_bytes()[:-SEAL_BYTES])
+        if os.path.isdir(found["folder"]):
+            return Arguments(found["given"], found["folder"])
+    title = f"{build.folder} was not built on this computer, or long ago"
+    facts = {"needs": "the model and the samples it was built from"}
+    tries = ["myoedge build, once more with the same arguments"]
+    raise MyoedgeError("E262", title, facts, tries)
+
+
+def _path(folder: Path) -> Path:
+    """By the manifest: it names the digests of all files of a build."""
+    return cache_folder(CACHE) / f"{sha256((folder / MANIFEST).read_bytes())}.json"

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""advise: a small sweep around a build; what it gains stands in the build's report."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+
+import myoedge
+from myoedge.backends.build import Build
+from myoedge.backends.build_folder import REPLACED
+from myoedge.building.arguments import Arguments, recalled
+from myoedge.building.build_files import at_operating_point, report_files
+from myoedge.building.config import Found, find
+from myoedge.building.energy import coefficients
+from myoedge.building.stream_rate import keeps_up
+from myoedge.errors import MyoedgeError
+from myoedge.reports.budget_check import broken_latency
+from myoedge.reports.report_json import Report
+from myoedge.sweeps.executors import RESULTS, on_processes
+from myoedge.sweeps.suggestions import Suggestion, figures, suggestions
+from myoedge.sweeps.trials import BASE, Trial, trials
+from myoedge.system import tools
+from myoedge.targets import find_chip
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial, and its report; or the code of the error that it ended with.
+
+    digests   of the files of its build, but of the reports
+    """
+
+    trial: Trial
+    report: Report | None
+    code: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Suggestions, the best first.
+
+    tried     builds that were measured
+    refused   trials that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
+    """
+
+    suggestions: tuple[Suggestion, ...]
+    tried: int
+    refused: tuple[str, ...]
+
+
+def advise(build: Build, jobs: int, say: Say) -> Advice:
+    """api.advise; the arguments are explained there."""
+    build.firmware()
+    arguments = recalled(build)
+    with contextlib.chdir(arguments.folder):
+        found = find(arguments.given.get("config"))
+        asked = trials(build.report, found.settings, arguments.given)
+        measured = partial(_measured, arguments=arguments, found=found)
+        base = measured(BASE)
+        _check_same(build, base)
+        say(f"as it is, simulated; {len(asked)} builds to compare")
+        rest = [*_results(asked, measured, jobs, say), *_points(base)]
+    return _kept(build, base, sorted(rest, key=lambda result: result.trial.title))
+
+
+def _measured(trial: Trial, arguments: Arguments, found: Found) -> Tried:
+    """A simulated build. Errors: those of build that say nothing of the network."""
+    given = {**arguments.given, **trial.options}
+    given["config"] = found._replace(settings=trial.settings(found.settings))
+    try:
+        with tools.scratch() as folder, contextlib.chdir(arguments.folder):
+            built = myoedge.build(**given, output=folder / "out", simulate=True)
+            return Tried(trial, built.report, digests=_digests(built))
+    except MyoedgeError as error:
+        if trial is BASE or error.exit_code not in RESULTS:
+            raise
+        return Tried(trial, None, error.code)
+
+
+def _check_same(build: Build, base: Tried) -> None:
+    """Errors: E263 the arguments give other files than the folder has."""
+    old, new = _digests(build), base.digests
+    others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        tries = [f"myoedge build, with the arguments of {build.folder}, then advise again"]
+        title = f"{build.folder} would be another build today"
+        raise MyoedgeError("E263", title, {"differ": others[0] + more}, tries)
+
+
+def _digests(build: Build) -> dict[str, str]:
+    """Of the files of a build but its reports."""
+    return {n: digest for n, digest in build.digests.items() if not n.startswith(REPLACED)}
+
+
+def _results(
+    asked: Sequence[Trial], measured: Callable[[Trial], Tried], jobs: int, say: Say
+) -> Iterator[Tried]:
+    found: Iterable[Tried] = map(measured, asked)
+    if jobs > 1 and len(asked) > 1:
+        found = on_processes(asked, jobs, measured)
+    for number, result in enumerate(found, 1):
+        outcome = f": {result.code}" if result.code else ""
+        say(f"{number}/{len(asked)}  {result.trial.title}{outcome}")
+        yield result
+
+
+def _points(base: Tried) -> Iterator[Tried]:
+    """The same run at the other operating points of the chip: clocks and voltage."""
+    report = base.report
+    assert report is not None
+    chip, target = find_chip(report["target"]["chip"]), report["target"]
+    for point in chip.points:
+        if point.name != target["operating_point"]:
+            how = f"--operating-point {point.name}"
+            trial = Trial("operating point", f"operating point {point.name}", how)
+            there = at_operating_point(report, chip.at(point.name), False, coefficients())
+            if keeps_up(there) and broken_latency(there) is None:
+                yield Tried(trial, there)
+
+
+def _kept(build: Build, base: Tried, rest: Sequence[Tried]) -> Advice:
+    """The suggestions, also in the reports of the folder."""
+    assert base.report is not None
+    measured = [(one.trial, figures(one.report)) for one in rest if one.report is not None]
+    refused = tuple(f"{one.trial.title} ({one.code})" for one in rest if one.report is None)
+    chosen = suggestions(figures(base.report), measured)
+    advice = Advice(chosen, len(measured), refused)
+    build.replace(report_files({**build.report, "advice": asdict(advice)}))
+    return advice

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds that advise tries beside the one there is: each differs by one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from myoedge.building.config import Config, LayerTable
+from myoedge.building.stream_rate import MOST_FRAMES, in_windows
+from myoedge.operators.kernel import AUTO, CORES
+from myoedge.reports import wording
+from myoedge.reports.report_json import GOOD_DB, Report
+
+FRAME_FACTORS = (2, 4, 8, 16)
+WEAKEST = 2  # layers that get 16 bits, each alone
+FEW_BITS = 4
+FEWEST_WEIGHTS_BYTES = 4096  # fewer bits of fewer weights save nothing that counts
+TUNED_CYCLES = 500_000  # of an inference: tuning simulates it up to twenty times
+
+Arguments = Mapping[str, Any]  # of api.build
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A build that differs from another by one thing.
+
+    kind      of the difference: of each kind few are suggested
+    title     as people say it: "16 bits at conv2"
+    how       what to write into myoedge.toml, or an option of build
+    quant     rules of [quant] besides those that there are
+    frames    of a pass of a stream
+    options   arguments of build
+    """
+
+    kind: str
+    title: str
+    how: str = ""
+    quant: Mapping[str, LayerTable] = field(default_factory=dict)
+    frames: int | None = None
+    options: Arguments = field(default_factory=dict)
+
+    def settings(self, settings: Config) -> Config:
+        """Settings with this difference."""
+        stream = replace(settings.stream, frames=self.frames or settings.stream.frames)
+        return replace(settings, quant={**settings.quant, **self.quant}, stream=stream)
+
+
+BASE = Trial("base", "as it is")
+
+
+def trials(report: Report, settings: Config, arguments: Arguments) -> tuple[Trial, ...]:
+    """Differences that may be worth their price.
+
+    report      of the build that there is
+    settings    it was built with, and arguments of api.build
+    """
+    return (
+        *_frames(report, settings),
+        *_precision(report, settings, arguments),
+        *_ranges(report, settings, arguments),
+        *_weights(report, settings, arguments),
+        *_engine(report, settings, arguments),
+        *_tiles(report, arguments),
+    )
+
+
+def _frames(report: Report, settings: Config) -> Iterator[Trial]:
+    """Longer passes of a stream whose rate is known, where passes may have any length."""
+    stream, table = report.get("stream"), settings.stream
+    if not stream or not stream["frame_hz"] or table.states or in_windows(table):
+        return
+    for frames in (factor * stream["pass_frames"] for factor in FRAME_FACTORS):
+        if frames <= MOST_FRAMES:
+            title = f"frames = {frames}"
+            yield Trial("frames", title, f"[stream] {title}", frames=frames)
+
+
+def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+    """16 bits at layers that lose most, and wherever they are needed, below GOOD_DB."""
+    q = report["quantization"]
+    if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
+        return
+    rows = [row for row in report["layers"] if _takes_16_bits(row)]
+    for row in sorted(rows, key=lambda row: float(row["sqnr_local_db"]))[:WEAKEST]:
+        yield _with_16_bits(row, wording.layer_names(report)[row["name"]])
+    if not (arguments.get("accurate") or settings.calib.accurate):
+        yield Trial("16 bits", "16 bits until 30 dB", "--accurate", options={"accurate": True})
+
+
+def _takes_16_bits(row: Mapping[str, Any]) -> bool:
+    return bool(_path(row)) and row["sqnr_local_db"] is not None and row["dtype"] == "int8"
+
+
+def _path(row: Mapping[str, Any]) -> str:
+    return next((origin["path"] for origin in row["origin"] if origin["path"]), "")
+
+
+def _with_16_bits(row: Mapping[str, Any], name: str) -> Trial:
+    weights: Literal["per_channel"] | int = 16 if row["weight_dtype"] else "per_channel"
+    keys = "activations = 16, weights = 16" if row["weight_dtype"] else "activations = 16"
+    rule = LayerTable(weights=weights, activations=16)
+    how = f'[quant] "{_path(row)}" = {{ {keys} }}'
+    return Trial("16 bits", f"16 bits at {name}", how, quant={_path(row): rule})
+
+
+def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+    """Ranges by the best observer, where one was named."""
+    named = arguments.get("method") or settings.calib.method
+    if named != AUTO and report["quantization"]["calibration"]["observer"] != "file":
+        options = {"method": AUTO, "percentile": None}
+        yield Trial("ranges", "ranges by the best observer", "--method auto", options=options)
+
+
+def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+    """Fewer bits of all weights, and of the largest layer's alone."""
+    asked = arguments.get("weights") or settings.calib.weights
+    is_ruled = any(isinstance(rule.weights, int) for rule in settings.quant.values())
+    rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
+    total_bytes = sum(row["weights_bytes"] for row in rows)
+    if asked or is_ruled or total_bytes < FEWEST_WEIGHTS_BYTES:
+        return
+    yield _with_few_bits("*", "all weights")
+    largest = max(rows, key=lambda row: int(row["weights_bytes"]))
+    if _path(largest) and total_bytes > largest["weights_bytes"] >= FEWEST_WEIGHTS_BYTES:
+        yield _with_few_bits(_path(largest), wording.layer_names(report)[largest["name"]])
+
+
+def _with_few_bits(pattern: str, name: str) -> Trial:
+    how = f'[quant] "{pattern}" = {{ weights = {FEW_BITS} }}'
+    of = "weights" if pattern == "*" else f"weights of {name}"
+    title = f"{of} of {FEW_BITS} bits" if pattern == "*" else f"{FEW_BITS} bits for {of}"
+    return Trial("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})
+
+
+def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+    """The other engine for all layers, where the estimate chose for each."""
+    engines = {row["engine"] for row in report["layers"] if row["macs"]}
+    if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
+        return
+    yield Trial("engine", "all layers on the cores", "--engine cores", options={"engine": CORES})
+
+
+def _tiles(report: Report, arguments: Arguments) -> Iterator[Trial]:
+    """Tiles by simulated cycles, where that takes seconds."""
+    if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
+        yield Trial("tiles", "tiles by simulated cycles", "--tune", options={"tune": True})

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge advise`: suggestions are builds that were made; they stand in the reports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.building import arguments
+from myoedge.errors import MyoedgeError
+from myoedge.sweeps import trials
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported
+
+TOML = '[model]\npath = "model.pt2"\n[calib]\ndata = "calib.npz"\n[stream]\nrate = 1000\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A causal convolution, its samples and settings; two lengths of passes are tried."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.ConstantPad1d((4, 0), 0.0), nn.Conv1d(4, 16, 5), nn.ReLU())
+    save_exported(network, (torch.zeros(1, 4, 32),), tmp_path / "model.pt2")
+    samples = np.random.default_rng(0).standard_normal((24, 1, 4, 32), np.float32)
+    np.savez(tmp_path / "calib.npz", input=samples)
+    (tmp_path / "myoedge.toml").write_text(TOML)
+    monkeypatch.setattr(trials, "FRAME_FACTORS", (4, 8))
+    monkeypatch.setattr(trials, "TUNED_CYCLES", 0)
+    return tmp_path
+
+
+def average_mw(folder: Path) -> float:
+    report = json.loads((folder / "report.json").read_text())
+    return float(report["duty"]["average_mw"][0])
+
+
+def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> None:
+    assert command("build", "--stream", "--simulate", "-o", "out", cwd=folder).code == 0
+    before = average_mw(folder / "out")
+    ran = command("advise", folder / "out", "-j", "1", "--json", cwd=tmp_path.parent)
+    assert ran.code == 0, ran.err
+    rows = {row["title"]: row for row in ran.json["suggestions"]}
+    assert set(rows) == {"frames = 4", "frames = 8", "operating point low"}
+    (folder / "myoedge.toml").write_text(f"{TOML}frames = 8\n")
+    assert rows["frames = 8"]["how"] == "[stream] frames = 8"
+    assert command("build", "--stream", "--simulate", "-o", "new", cwd=folder).code == 0
+    assert rows["frames = 8"]["old"]["average_mw"] == before
+    assert rows["frames = 8"]["new"]["average_mw"] == average_mw(folder / "new") < before
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert report["advice"] == ran.json
+    assert rows["frames = 8"]["text"] in (command("report", "out", cwd=folder).out)
+    page = (folder / "out" / "report.html").read_text()
+    assert "<code>[stream] frames = 8</code>" in page
+    with pytest.raises(MyoedgeError) as caught:  # myoedge.toml is another one now
+        myoedge.advise(folder / "out", jobs=1)
+    assert caught.value.code == "E263"
+
+
+def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: Path) -> None:
+    built = myoedge.build(
+        folder / "model.pt2", calib={"input": np.ones((2, 1, 4, 32), np.float32)},
+        output=folder / "out", config=folder / "myoedge.toml",
+    )  # fmt: skip
+    known = arguments.recalled(built)
+    assert set(known.given) == {"model", "calib", "config", "engine"}
+    with pytest.raises(MyoedgeError) as caught:  # arrays are not kept
+        arguments.recalled(myoedge.load_build(folder / "out"))
+    assert caught.value.code == "E262"
+    again = myoedge.build(folder / "model.pt2", output=folder / "out", holdout=0.0,
+                          calib=folder / "calib.npz", config=folder / "myoedge.toml")  # fmt: skip
+    shutil.copytree(folder / "out", folder / "copy")
+    found = arguments.recalled(myoedge.load_build(folder / "copy"))
+    assert found.folder == arguments.recalled(again).folder
+    assert found.given == {name: str(x) if isinstance(x, Path) else x
+                           for name, x in arguments.recalled(again).given.items()}  # fmt: skip
+    assert found.given["holdout"] == 0.0
+
+
+def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:
+    assert command("build", "--target", "host", "-o", "out", cwd=folder).code == 0
+    ran = command("advise", "out", cwd=folder)
+    assert (ran.code, "E240" in ran.err) == (2, True)
