@@ -7,7 +7,7 @@
     built.run(window)                              # the generated C, floats in and out
 
     model files    load, inspect, quantize, build, sweep, check_regressions
-    builds         load_build, validate, simulate, report, peaks, energy
+    builds         load_build, validate, simulate, report, peaks, energy, advise
     boards         boards, flash, run, bench, calibrate_energy
     and            init, ops, doctor, explain, simulate_elf
 
@@ -57,10 +57,12 @@ if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
     from myoedge.frontend.torch.quantizer import GAP9Quantizer as GAP9Quantizer
+    from myoedge.sweeps.advise import Advice
     from myoedge.sweeps.sweep import Swept
 
 # GAP9Quantizer is none of them: `from myoedge import *` does without its extra
 __all__ = [
+    "Advice",
     "Build",
     "Inspection",
     "Model",
@@ -98,6 +100,7 @@ __all__ = [
 
 # where names are that myoedge.api does not load
 _ELSEWHERE = {
+    "Advice": "myoedge.sweeps.advise",
     "Model": "myoedge.building.loading",
     "MyoedgeError": "myoedge.errors",
     "Quantized": "myoedge.building.quantized",

@@ -62,6 +62,8 @@ def on_a_board(folder: Path) -> None:
 def others(stream: myoedge.Build) -> None:
     swept: myoedge.Swept = myoedge.sweep("sweep.toml", jobs=2)
     myoedge.check_regressions(swept)
+    advice: myoedge.Advice = myoedge.advise(stream, jobs=1)
+    assert_type([suggestion.text for suggestion in advice.suggestions], list[str])
     run = myoedge.simulate_elf("program.elf", dump=[(0x1C17_0000, 64)])
     assert_type((run.cycles, run.dumps), tuple[int, tuple[bytes, ...]])
     assert_type([tool.fix for tool in myoedge.doctor()], list[str])

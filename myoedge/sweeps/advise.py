@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Any
 
 import myoedge
 from myoedge.backends.build import Build
@@ -23,6 +24,7 @@ from myoedge.sweeps.executors import RESULTS, on_processes
 from myoedge.sweeps.suggestions import Suggestion, figures, suggestions
 from myoedge.sweeps.trials import BASE, Trial, trials
 from myoedge.system import tools
+from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
 Say = Callable[[str], None]
@@ -42,7 +44,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Advice:
+class Advice(Tabular):
     """Suggestions, the best first.
 
     tried     builds that were measured
@@ -51,7 +53,25 @@ class Advice:
 
     suggestions: tuple[Suggestion, ...]
     tried: int
-    refused: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a suggestion: title, text, how, and what each figure was and is."""
+        return [{**_shown(x), **_pairs(x)} for x in self.suggestions]
+
+    def _card(self) -> Card:
+        refused = ("cannot be built", ", ".join(self.refused))
+        rows = [{"suggestion": x.text, "how": x.how} for x in self.suggestions]
+        return Card(f"{self.tried} builds measured", [refused], rows)
+
+
+def _shown(suggestion: Suggestion) -> dict[str, Any]:
+    return {key: getattr(suggestion, key) for key in ("title", "text", "how")}
+
+
+def _pairs(suggestion: Suggestion) -> dict[str, Any]:
+    ends = (("old", suggestion.old), ("new", suggestion.new))
+    return {f"{end}_{name}": x for end, figures in ends for name, x in figures.items()}
 
 
 def advise(build: Build, jobs: int, say: Say) -> Advice:

@@ -25,6 +25,8 @@ from myoedge.backends.meter import MeasuredEnergy
 from myoedge.errors import MyoedgeError
 from myoedge.power.calibrate import Measured, Residual
 from myoedge.reports.diff import Changes, compare
+from myoedge.sweeps.advise import Advice
+from myoedge.sweeps.suggestions import Suggestion
 from myoedge.sweeps.sweep import Swept
 from myoedge.system.notebook import MOST_ROWS, Card, PlainText, Shown, Tabular, card_html, framed
 from myoedge.system.notebook import cell as shown
@@ -159,6 +161,10 @@ def test_results_of_boards_and_sweeps() -> None:
     swept = Swept(Path("out"), (), 0, ())
     assert [tag for tag, _ in Parsed(swept._repr_html_()).elements] == ["iframe"]
     assert swept.to_pandas().empty
+    figures = {"cycles": 5.0}
+    advice = Advice((Suggestion("t", HOSTILE, "--tune", {"cycles": 9.0}, figures),), 3, ("u (E1)",))
+    assert {"3 builds measured", "u (E1)", "--tune"} <= {*check_card(advice._repr_html_()).text}
+    assert advice.to_pandas().loc[0, "old_cycles"] == 9.0
 
 
 def test_a_calibration_has_a_row_a_measurement() -> None:
