@@ -22,7 +22,7 @@ from myoedge.reports.budget_check import broken_latency
 from myoedge.reports.report_json import Report
 from myoedge.sweeps.executors import RESULTS, on_processes
 from myoedge.sweeps.suggestions import Suggestion, figures, suggestions
-from myoedge.sweeps.trials import BASE, Trial, trials
+from myoedge.sweeps.variations import BASE, Variation, variations
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
@@ -32,12 +32,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial, and its report; or the code of the error that it ended with.
+    """A variation, and its report; or the code of the error that it ended with.
 
     digests   of the files of its build, but of the reports
     """
 
-    trial: Trial
+    variation: Variation
     report: Report | None
     code: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Advice(Tabular):
     """Suggestions, the best first.
 
     tried     builds that were measured
-    refused   trials that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
+    refused   variations that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
     """
 
     suggestions: tuple[Suggestion, ...]
@@ -80,27 +80,27 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     arguments = recalled(build)
     with contextlib.chdir(arguments.folder):
         found = find(arguments.given.get("config"))
-        asked = trials(build.report, found.settings, arguments.given)
+        asked = variations(build.report, found.settings, arguments.given)
         measured = partial(_measured, arguments=arguments, found=found)
         base = measured(BASE)
         _check_same(build, base)
         say(f"as it is, simulated; {len(asked)} builds to compare")
         rest = [*_results(asked, measured, jobs, say), *_points(base)]
-    return _kept(build, base, sorted(rest, key=lambda result: result.trial.title))
+    return _kept(build, base, sorted(rest, key=lambda result: result.variation.title))
 
 
-def _measured(trial: Trial, arguments: Arguments, found: Found) -> Tried:
+def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
     """A simulated build. Errors: those of build that say nothing of the network."""
-    given = {**arguments.given, **trial.options}
-    given["config"] = found._replace(settings=trial.settings(found.settings))
+    given = {**arguments.given, **variation.options}
+    given["config"] = found._replace(settings=variation.settings(found.settings))
     try:
         with tools.scratch() as folder, contextlib.chdir(arguments.folder):
             built = myoedge.build(**given, output=folder / "out", simulate=True)
-            return Tried(trial, built.report, digests=_digests(built))
+            return Tried(variation, built.report, digests=_digests(built))
     except MyoedgeError as error:
-        if trial is BASE or error.exit_code not in RESULTS:
+        if variation is BASE or error.exit_code not in RESULTS:
             raise
-        return Tried(trial, None, error.code)
+        return Tried(variation, None, error.code)
 
 
 def _check_same(build: Build, base: Tried) -> None:
@@ -115,41 +115,41 @@ def _check_same(build: Build, base: Tried) -> None:
 
 
 def _digests(build: Build) -> dict[str, str]:
-    """Of the files of a build but its reports."""
+    """Digests of the files of a build, but of its reports."""
     return {n: digest for n, digest in build.digests.items() if not n.startswith(REPLACED)}
 
 
 def _results(
-    asked: Sequence[Trial], measured: Callable[[Trial], Tried], jobs: int, say: Say
+    asked: Sequence[Variation], measured: Callable[[Variation], Tried], jobs: int, say: Say
 ) -> Iterator[Tried]:
     found: Iterable[Tried] = map(measured, asked)
     if jobs > 1 and len(asked) > 1:
         found = on_processes(asked, jobs, measured)
     for number, result in enumerate(found, 1):
         outcome = f": {result.code}" if result.code else ""
-        say(f"{number}/{len(asked)}  {result.trial.title}{outcome}")
+        say(f"{number}/{len(asked)}  {result.variation.title}{outcome}")
         yield result
 
 
 def _points(base: Tried) -> Iterator[Tried]:
-    """The same run at the other operating points of the chip: clocks and voltage."""
+    """Results of the run at the other operating points of the chip: clocks and voltage."""
     report = base.report
     assert report is not None
     chip, target = find_chip(report["target"]["chip"]), report["target"]
     for point in chip.points:
         if point.name != target["operating_point"]:
             how = f"--operating-point {point.name}"
-            trial = Trial("operating point", f"operating point {point.name}", how)
+            variation = Variation("operating point", f"operating point {point.name}", how)
             there = at_operating_point(report, chip.at(point.name), False, coefficients())
             if keeps_up(there) and broken_latency(there) is None:
-                yield Tried(trial, there)
+                yield Tried(variation, there)
 
 
 def _kept(build: Build, base: Tried, rest: Sequence[Tried]) -> Advice:
     """The suggestions, also in the reports of the folder."""
     assert base.report is not None
-    measured = [(one.trial, figures(one.report)) for one in rest if one.report is not None]
-    refused = tuple(f"{one.trial.title} ({one.code})" for one in rest if one.report is None)
+    measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
+    refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)
     chosen = suggestions(figures(base.report), measured)
     advice = Advice(chosen, len(measured), refused)
     build.replace(report_files({**build.report, "advice": asdict(advice)}))

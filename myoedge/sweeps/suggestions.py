@@ -12,7 +12,7 @@ from typing import Any
 from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
 from myoedge.reports.speed import duration
-from myoedge.sweeps.trials import Trial
+from myoedge.sweeps.variations import Variation
 
 MOST, MOST_OF_A_KIND = 5, 2
 LEAST_GAIN = 0.02  # of energy or cycles
@@ -69,26 +69,28 @@ def _at(report: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def suggestions(base: Figures, tried: Sequence[tuple[Trial, Figures]]) -> tuple[Suggestion, ...]:
+def suggestions(
+    base: Figures, tried: Sequence[tuple[Variation, Figures]]
+) -> tuple[Suggestion, ...]:
     """At most MOST of what was tried, the best first, and few of a kind."""
     better = [
-        (trial, new)
-        for trial, new in tried
+        (variation, new)
+        for variation, new in tried
         if gains(base, new) and not _loses(base, new) and worth(base, new) >= LEAST_GAIN
     ]
     ranked = sorted(better, key=lambda pair: (-worth(base, pair[1]), pair[0].title))
     kinds, kept = Counter[str](), list[Suggestion]()
-    for trial, new in ranked:
-        kinds[trial.kind] += 1
-        if kinds[trial.kind] <= MOST_OF_A_KIND and len(kept) < MOST:
-            text = f"{_title(trial, base, new)}: {', '.join(said(base, new))}"
-            kept.append(Suggestion(trial.title, text, trial.how, base, new))
+    for variation, new in ranked:
+        kinds[variation.kind] += 1
+        if kinds[variation.kind] <= MOST_OF_A_KIND and len(kept) < MOST:
+            text = f"{_title(variation, base, new)}: {', '.join(said(base, new))}"
+            kept.append(Suggestion(variation.title, text, variation.how, base, new))
     return tuple(kept)
 
 
-def _title(trial: Trial, base: Figures, new: Figures) -> str:
-    is_free = trial.kind == "weights" and base["l3_bytes"] and new["l3_bytes"] == 0
-    return f"{trial.title} fit L2" if is_free else trial.title
+def _title(variation: Variation, base: Figures, new: Figures) -> str:
+    is_free = variation.kind == "weights" and base["l3_bytes"] and new["l3_bytes"] == 0
+    return f"{variation.title} fit L2" if is_free else variation.title
 
 
 def gains(base: Figures, new: Figures) -> bool:

@@ -15,7 +15,7 @@ from torch import nn
 import myoedge
 from myoedge.building import arguments
 from myoedge.errors import MyoedgeError
-from myoedge.sweeps import trials
+from myoedge.sweeps import variations
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 
@@ -31,8 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     samples = np.random.default_rng(0).standard_normal((24, 1, 4, 32), np.float32)
     np.savez(tmp_path / "calib.npz", input=samples)
     (tmp_path / "myoedge.toml").write_text(TOML)
-    monkeypatch.setattr(trials, "FRAME_FACTORS", (4, 8))
-    monkeypatch.setattr(trials, "TUNED_CYCLES", 0)
+    monkeypatch.setattr(variations, "FRAME_FACTORS", (4, 8))
+    monkeypatch.setattr(variations, "TUNED_CYCLES", 0)
     return tmp_path
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from myoedge.cli import VERBS
-from myoedge.sweeps import trials
+from myoedge.sweeps import variations
 from tests.conftest import Ran, steps
 from tests.conftest import myoedge as command
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copy(small / "model.pt2", tmp_path)
     with np.load(small / "calib.npz") as calib:
         np.save(tmp_path / "recording.npy", calib["input"])
-    monkeypatch.setattr(trials, "TUNED_CYCLES", 0)
+    monkeypatch.setattr(variations, "TUNED_CYCLES", 0)
     monkeypatch.setattr(click, "launch", lambda page: Path(page).stat() and 0)
     monkeypatch.delenv("GAP_SDK_HOME", raising=False)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

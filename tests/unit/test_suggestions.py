@@ -7,7 +7,7 @@ import pytest
 
 from myoedge.building.config import Config, LayerTable, StreamTable
 from myoedge.sweeps.suggestions import Figures, suggestions
-from myoedge.sweeps.trials import Trial, trials
+from myoedge.sweeps.variations import Variation, variations
 
 PLAIN: Figures = {
     "cycles": 1000, "latency_s": 0.003, "energy_uj": 50.0, "sqnr_db": 24.0, "accuracy": None,
@@ -15,17 +15,17 @@ PLAIN: Figures = {
     "delay_s": 0.003,
 }  # fmt: skip
 STREAM: Figures = {**PLAIN, "average_mw": 18.5, "delay_s": 0.004}
-CONV2 = Trial("16 bits", "16 bits at conv2")
-FRAMES = Trial("frames", "frames = 16", "[stream] frames = 16")
-FEW = Trial("weights", "weights of 4 bits")
+CONV2 = Variation("16 bits", "16 bits at conv2")
+FRAMES = Variation("frames", "frames = 16", "[stream] frames = 16")
+FEW = Variation("weights", "weights of 4 bits")
 
 
-def texts(base: Figures, *tried: tuple[Trial, dict[str, float | None]]) -> list[str]:
+def texts(base: Figures, *tried: tuple[Variation, dict[str, float | None]]) -> list[str]:
     return [s.text for s in suggestions(base, [(t, {**base, **new}) for t, new in tried])]
 
 
 @pytest.mark.parametrize(
-    ("base", "trial", "new", "text"),
+    ("base", "variation", "new", "text"),
     [
         (STREAM, FRAMES, {"average_mw": 3.2, "delay_s": 0.012, "cycles": 9000},
          "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"),
@@ -40,9 +40,9 @@ def texts(base: Figures, *tried: tuple[Trial, dict[str, float | None]]) -> list[
     ],
 )  # fmt: skip
 def test_gains_and_prices_are_said(
-    base: Figures, trial: Trial, new: dict[str, float | None], text: str
+    base: Figures, variation: Variation, new: dict[str, float | None], text: str
 ) -> None:
-    assert texts(base, (trial, new)) == [text]
+    assert texts(base, (variation, new)) == [text]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,9 @@ def test_what_is_no_better_is_not_suggested(base: Figures, new: dict[str, float 
 
 def test_at_most_five_and_two_of_a_kind_the_best_first() -> None:
     tried = [
-        (Trial(kind, f"{kind} {n}"), {"energy_uj": 40.0 - n}) for kind in "abcd" for n in range(3)
+        (Variation(kind, f"{kind} {n}"), {"energy_uj": 40.0 - n})
+        for kind in "abcd"
+        for n in range(3)
     ]
     found = texts(PLAIN, *tried)
     assert [text.partition(":")[0] for text in found] == ["a 2", "b 2", "c 2", "d 2", "a 1"]
@@ -83,14 +85,16 @@ def report(db: float, *layers: dict[str, object], **more: object) -> dict[str, o
 
 def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() -> None:
     layers = (row("a", 30.0), row("b", 20.0, weights_bytes=20000), row("c", 25.0, dtype="int16"))
-    found = {trial.title: trial for trial in trials(report(24.0, *layers), Config(), {})}
+    found = {
+        variation.title: variation for variation in variations(report(24.0, *layers), Config(), {})
+    }
     assert list(found) == ["16 bits at b", "16 bits at a", "16 bits until 30 dB",
                            "weights of 4 bits", "4 bits for weights of b"]  # fmt: skip
     settings = found["16 bits at b"].settings(Config(quant={"x": LayerTable(weights=4)}))
     assert settings.quant == {"x": LayerTable(weights=4),
                               "b": LayerTable(weights=16, activations=16)}  # fmt: skip
-    good = trials(report(31.0, *layers), Config(), {"weights": "auto", "method": "mse"})
-    assert [trial.title for trial in good] == ["ranges by the best observer"]
+    good = variations(report(31.0, *layers), Config(), {"weights": "auto", "method": "mse"})
+    assert [variation.title for variation in good] == ["ranges by the best observer"]
 
 
 @pytest.mark.parametrize(
@@ -99,5 +103,5 @@ def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() ->
 )
 def test_passes_grow_up_to_the_longest(table: StreamTable, frames: list[int]) -> None:
     stream = {"frame_hz": 200.0, "pass_frames": 64}
-    found = trials(report(40.0, stream=stream), Config(stream=table), {"engine": "cores"})
+    found = variations(report(40.0, stream=stream), Config(stream=table), {"engine": "cores"})
     assert [t.settings(Config()).stream.frames for t in found if t.kind == "frames"] == frames

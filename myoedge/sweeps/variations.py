@@ -23,7 +23,7 @@ Arguments = Mapping[str, Any]  # of api.build
 
 
 @dataclass(frozen=True)
-class Trial:
+class Variation:
     """A build that differs from another by one thing.
 
     kind      of the difference: of each kind few are suggested
@@ -47,10 +47,10 @@ class Trial:
         return replace(settings, quant={**settings.quant, **self.quant}, stream=stream)
 
 
-BASE = Trial("base", "as it is")
+BASE = Variation("base", "as it is")
 
 
-def trials(report: Report, settings: Config, arguments: Arguments) -> tuple[Trial, ...]:
+def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[Variation, ...]:
     """Differences that may be worth their price.
 
     report      of the build that there is
@@ -66,7 +66,7 @@ def trials(report: Report, settings: Config, arguments: Arguments) -> tuple[Tria
     )
 
 
-def _frames(report: Report, settings: Config) -> Iterator[Trial]:
+def _frames(report: Report, settings: Config) -> Iterator[Variation]:
     """Longer passes of a stream whose rate is known, where passes may have any length."""
     stream, table = report.get("stream"), settings.stream
     if not stream or not stream["frame_hz"] or table.states or in_windows(table):
@@ -74,10 +74,10 @@ def _frames(report: Report, settings: Config) -> Iterator[Trial]:
     for frames in (factor * stream["pass_frames"] for factor in FRAME_FACTORS):
         if frames <= MOST_FRAMES:
             title = f"frames = {frames}"
-            yield Trial("frames", title, f"[stream] {title}", frames=frames)
+            yield Variation("frames", title, f"[stream] {title}", frames=frames)
 
 
-def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """16 bits at layers that lose most, and wherever they are needed, below GOOD_DB."""
     q = report["quantization"]
     if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
@@ -86,7 +86,7 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
     for row in sorted(rows, key=lambda row: float(row["sqnr_local_db"]))[:WEAKEST]:
         yield _with_16_bits(row, wording.layer_names(report)[row["name"]])
     if not (arguments.get("accurate") or settings.calib.accurate):
-        yield Trial("16 bits", "16 bits until 30 dB", "--accurate", options={"accurate": True})
+        yield Variation("16 bits", "16 bits until 30 dB", "--accurate", options={"accurate": True})
 
 
 def _takes_16_bits(row: Mapping[str, Any]) -> bool:
@@ -97,23 +97,23 @@ def _path(row: Mapping[str, Any]) -> str:
     return next((origin["path"] for origin in row["origin"] if origin["path"]), "")
 
 
-def _with_16_bits(row: Mapping[str, Any], name: str) -> Trial:
+def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
     weights: Literal["per_channel"] | int = 16 if row["weight_dtype"] else "per_channel"
     keys = "activations = 16, weights = 16" if row["weight_dtype"] else "activations = 16"
     rule = LayerTable(weights=weights, activations=16)
     how = f'[quant] "{_path(row)}" = {{ {keys} }}'
-    return Trial("16 bits", f"16 bits at {name}", how, quant={_path(row): rule})
+    return Variation("16 bits", f"16 bits at {name}", how, quant={_path(row): rule})
 
 
-def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """Ranges by the best observer, where one was named."""
     named = arguments.get("method") or settings.calib.method
     if named != AUTO and report["quantization"]["calibration"]["observer"] != "file":
         options = {"method": AUTO, "percentile": None}
-        yield Trial("ranges", "ranges by the best observer", "--method auto", options=options)
+        yield Variation("ranges", "ranges by the best observer", "--method auto", options=options)
 
 
-def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """Fewer bits of all weights, and of the largest layer's alone."""
     asked = arguments.get("weights") or settings.calib.weights
     is_ruled = any(isinstance(rule.weights, int) for rule in settings.quant.values())
@@ -127,22 +127,24 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
         yield _with_few_bits(_path(largest), wording.layer_names(report)[largest["name"]])
 
 
-def _with_few_bits(pattern: str, name: str) -> Trial:
+def _with_few_bits(pattern: str, name: str) -> Variation:
     how = f'[quant] "{pattern}" = {{ weights = {FEW_BITS} }}'
     of = "weights" if pattern == "*" else f"weights of {name}"
     title = f"{of} of {FEW_BITS} bits" if pattern == "*" else f"{FEW_BITS} bits for {of}"
-    return Trial("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})
+    return Variation("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})
 
 
-def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Trial]:
+def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """The other engine for all layers, where the estimate chose for each."""
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
     if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
         return
-    yield Trial("engine", "all layers on the cores", "--engine cores", options={"engine": CORES})
+    yield Variation(
+        "engine", "all layers on the cores", "--engine cores", options={"engine": CORES}
+    )
 
 
-def _tiles(report: Report, arguments: Arguments) -> Iterator[Trial]:
+def _tiles(report: Report, arguments: Arguments) -> Iterator[Variation]:
     """Tiles by simulated cycles, where that takes seconds."""
     if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
-        yield Trial("tiles", "tiles by simulated cycles", "--tune", options={"tune": True})
+        yield Variation("tiles", "tiles by simulated cycles", "--tune", options={"tune": True})
