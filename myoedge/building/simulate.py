@@ -26,6 +26,7 @@ from myoedge.operators.layer_names import places
 from myoedge.reports import speed, wording
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
+from myoedge.reports.trace_facts import L1Operands
 from myoedge.simulator import RunOptions, Simulation
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
@@ -123,7 +124,9 @@ def simulate_build(
     is_silicon = cycles == GAP9_CYCLES
     files = report_files(report) if is_silicon else {}
     if trace and run is not None:
-        files[TRACE] = perfetto(run, report["layers"], report["target"]["clock_hz"])
+        operands = L1Operands(build.program.symbols["me_l1"], report["memory"]["l1_buffers"])
+        clock_hz = report["target"]["clock_hz"]
+        files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
     build.replace(files)
     over = over_latency(report) if is_silicon else None
     return Simulated(measured, exact, report, run, over)

@@ -10,6 +10,15 @@ from itertools import chain, pairwise
 from typing import Any
 
 from myoedge.operators import layer_names as naming
+from myoedge.reports.report_json import dims
+from myoedge.reports.trace_facts import (
+    COUNTERS,
+    L1Operands,
+    Sample,
+    counters,
+    operand_names,
+    steps,
+)
 from myoedge.simulator import Mark, Simulation
 
 MAX_BYTES = 50 << 20
@@ -46,10 +55,16 @@ class Slice:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def perfetto(run: Simulation, layers: Sequence[Mapping[str, Any]], clock_hz: int) -> bytes:
-    """Tracks for the network, every core, DMA and L3; times in microseconds.
+def perfetto(
+    run: Simulation,
+    layers: Sequence[Mapping[str, Any]],
+    clock_hz: int,
+    operands: L1Operands | None = None,
+) -> bytes:
+    """Tracks for the network, every core, DMA and L3, and counters; times in microseconds.
 
-    layers   rows of the report
+    layers     rows of the report
+    operands   name what the DMA moves
     At most MAX_BYTES: in the finest of DETAILS that is small enough. What overlaps lies on lanes
     of its own, and what encloses something encloses all of it: the format knows nothing else.
     """
@@ -57,21 +72,25 @@ def perfetto(run: Simulation, layers: Sequence[Mapping[str, Any]], clock_hz: int
         lambda: _inferences(run),
         lambda: _layers(run, layers),
         lambda: _by_core(run, layers),
-        lambda: chain(_transfers(run), _jobs(run)),
+        lambda: chain(_transfers(run, operand_names(run, layers, operands)), _jobs(run)),
         lambda: _sleeps(run),
     )
+    counted = [_counter(sample, clock_hz) for sample in counters(run, layers, clock_hz)]
     for detail in range(len(DETAILS)):
         slices = [s for source in sources[: len(sources) - detail] for s in source()]
-        text = _document(run, slices, clock_hz, detail)
+        text = _document(run, slices, clock_hz, detail, counted)
         if len(text) <= MAX_BYTES:
             return text
     fitting = list(_inferences(run))[: MAX_BYTES // _INFERENCE_BYTES]
-    return _document(run, fitting, clock_hz, len(DETAILS) - 1)
+    return _document(run, fitting, clock_hz, len(DETAILS) - 1, [])
 
 
-def _document(run: Simulation, slices: list[Slice], clock_hz: int, detail: int) -> bytes:
+def _document(
+    run: Simulation, slices: list[Slice], clock_hz: int, detail: int, counted: list[Event]
+) -> bytes:
     ordered = sorted(slices, key=lambda s: (s.start, -s.end))  # stable: what encloses comes first
     events = [*_tracks(ordered), *(_event(s, clock_hz) for s in ordered if s.end > s.start)]
+    events += counted
     if run.spans_lost and detail < DETAILS.index("layers by core"):
         text = f"{run.spans_lost:,} spans after this were too many to record"
         start = _nanoseconds(max(span.end for span in run.spans), clock_hz) / 1000
@@ -107,9 +126,8 @@ def _steps(
 ) -> Iterator[tuple[Any, Mark, Mark]]:
     """Rows of the layers, each with the marks before and after it."""
     names = naming.told_apart(layers)
-    for start, end in pairwise(run.marks):
-        if 0 <= end.value < len(layers):
-            yield {**layers[end.value], "shown": names[end.value]}, start, end
+    for index, start, end in steps(run, layers):
+        yield {**layers[index], "shown": names[index]}, start, end
 
 
 def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -120,6 +138,7 @@ def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Sl
             "cycles": end.cycle - start.cycle,
             "dma_bytes": end.dma_bytes - start.dma_bytes,
             "l3_bytes": end.l3_bytes - start.l3_bytes,
+            **({"tensor": row["name"], "shape": dims(row["out_shape"])} if "name" in row else {}),
         }
         if run.devices.get("ne16_jobs"):
             busy_cycles = end.ne16_busy_cycles - start.ne16_busy_cycles
@@ -139,17 +158,22 @@ def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[S
 # --- spans ----------------------------------------------------------------------------------------
 
 
-def _transfers(run: Simulation) -> Iterator[Slice]:
-    """DMA and L3 transfers, each on the first lane that is free by then."""
+def _transfers(run: Simulation, operands: Mapping[int, str]) -> Iterator[Slice]:
+    """DMA and L3 transfers, each on the first lane that is free by then.
+
+    operands   by the number of a span
+    """
     free: dict[int, list[int]] = {_DMA: [], _L3: []}
-    spans = (span for span in run.spans if span.what in _LANES)
-    for span in sorted(spans, key=lambda s: s.start):
+    spans = ((number, span) for number, span in enumerate(run.spans) if span.what in _LANES)
+    for number, span in sorted(spans, key=lambda pair: pair[1].start):
         base, _ = _LANES[span.what]
         ends = free[base]
         lane = next((i for i, end in enumerate(ends) if end <= span.start), len(ends))
         ends[lane : lane + 1] = [span.end]
+        operand = operands.get(number, "")
         facts = {"bytes": span.size_bytes, "address": f"0x{span.address:08x}"}
-        yield Slice(base + lane, span.what, span.start, span.end, facts)
+        name = f"{span.what}: {operand}" if operand else span.what
+        yield Slice(base + lane, name, span.start, span.end, facts)
 
 
 def _jobs(run: Simulation) -> Iterator[Slice]:
@@ -211,6 +235,17 @@ def _event(item: Slice, clock_hz: int) -> Event:
         "dur": (_nanoseconds(item.end, clock_hz) - start) / 1000,
     }
     return event | ({"args": dict(item.facts)} if item.facts else {})
+
+
+def _counter(sample: Sample, clock_hz: int) -> Event:
+    return {
+        "ph": "C",
+        "pid": PROCESS,
+        "tid": 0,
+        "name": sample.counter,
+        "ts": _nanoseconds(sample.cycle, clock_hz) / 1000,
+        "args": {COUNTERS[sample.counter]: sample.value},
+    }
 
 
 def _nanoseconds(cycle: int, clock_hz: int) -> int:

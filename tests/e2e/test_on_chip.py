@@ -162,7 +162,8 @@ def test_a_terminal_without_a_micro_sign_shows_a_u(
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     process = started("simulate", folder, cwd=tmp_path)
     out, err = process.communicate()
-    assert (process.returncode, err) == (0, "")
+    assert process.returncode == 0
+    assert [line[:5] for line in err.splitlines()] == ["next:", "     "]
     assert re.search(r"latency +[\d.]+ [um]s at 0\.80 V, 370 MHz; [\d.]+ [um]s at", out)
 
 
@@ -172,6 +173,11 @@ def test_a_trace_for_perfetto(folder: Path, tmp_path: Path) -> None:
     trace = json.loads((folder / "trace.json").read_text())
     tracks = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
     assert {"core 0", "core 8"} <= tracks
+    moved = [e["name"] for e in trace["traceEvents"] if e["name"].startswith("dma ")]
+    assert moved
+    assert all(re.fullmatch(r"dma (in|out): \w+ of .+", name) for name in moved)
+    counters = {e["name"] for e in trace["traceEvents"] if e["ph"] == "C"}
+    assert counters == {"L1", "power", "MAC/cycle"}
     assert f"trace: {folder / 'trace.json'}" in ran.err
     (folder / "trace.json").unlink()
     ran = command("simulate", folder, "--trace", "--like", "public-gvsoc", cwd=tmp_path)
@@ -184,7 +190,7 @@ def test_the_newest_build_is_taken_and_named(verb: str, folder: Path, tmp_path: 
     ran = command(verb, cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert f"newest build: {Path('build', 'newest')}" in ran.err
-    assert "newest" not in command(verb, folder, cwd=tmp_path).err
+    assert "newest build" not in command(verb, folder, cwd=tmp_path).err
 
 
 def test_what_a_run_gives_is_short_in_an_interpreter(folder: Path) -> None:

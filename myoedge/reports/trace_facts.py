@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters of a trace, layer by layer, and the operands that its transfers move."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from myoedge.operators import layer_names as naming
+from myoedge.simulator import Mark, Simulation, Span
+
+Rows = Sequence[Mapping[str, Any]]
+COUNTERS = {  # name -> unit
+    "L1": "KiB",
+    "power": "mW",
+    "MAC/cycle": "MAC/cycle",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values of a counter from a cycle on."""
+
+    cycle: int
+    counter: str
+    value: float
+
+
+def steps(run: Simulation, layers: Rows) -> Iterator[tuple[int, Mark, Mark]]:
+    """(index of a layer, marks before and after it) in the order in which they ran."""
+    for start, end in pairwise(run.marks):
+        if 0 <= end.value < len(layers):
+            yield end.value, start, end
+
+
+def counters(run: Simulation, layers: Rows, clock_hz: int) -> Iterator[Sample]:
+    """L1 that a layer's tiles take, mean power, MACs of the model a cycle; 0 between inferences.
+
+    Power is a layer's energy over its time: energy is not known at a finer grain.
+    """
+    last = 0
+    for index, start, end in steps(run, layers):
+        if start.cycle > last:
+            yield from (Sample(last, name, 0.0) for name in COUNTERS)
+        for name, value in _values(layers[index], end.cycle - start.cycle, clock_hz).items():
+            yield Sample(start.cycle, name, value)
+        last = end.cycle
+    yield from (Sample(last, name, 0.0) for name in COUNTERS)
+
+
+def _values(row: Mapping[str, Any], cycles: int, clock_hz: int) -> dict[str, float]:
+    counted, energy_uj = row.get("cycles") or 0, row.get("energy_uj") or 0.0
+    power_mw = 1e-3 * energy_uj * clock_hz / counted if counted else 0.0
+    rate = row["macs"] / cycles if cycles else 0.0
+    values = ((row.get("l1_bytes") or 0) / 1024, power_mw, rate)
+    return {name: round(value, 4) for name, value in zip(COUNTERS, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class L1Operands:
+    """Operands by their places in L1.
+
+    base      address of the network's L1
+    buffers   memory.l1_buffers of the report, whose times are in layers
+    """
+
+    base: int
+    buffers: Rows
+
+    def name(self, span: Span, at: float, layers: Rows) -> str:
+        """Operand that a transfer moves at a time, as "weights of conv2"; "" where none fits."""
+        begin = span.address - self.base
+        rows = [
+            row
+            for row in self.buffers
+            if row["offset"] <= begin
+            and begin + span.size_bytes <= row["offset"] + row["size_bytes"]
+            and (row["kind"] == "result") == (span.what == "dma out")
+        ]
+        if not rows:
+            return ""
+        nearest = min(_distance(row, at) for row in rows)
+        names = naming.told_apart(layers)
+        found = (row for row in rows if _distance(row, at) == nearest)
+        shown = (f"{row['operand']} of {names[row['step']]}" for row in found)
+        return " or ".join(dict.fromkeys(shown))
+
+
+def _distance(row: Mapping[str, Any], at: float) -> float:
+    """Layers between a time and the life of a buffer."""
+    return float(max(row["from"] - at, at - row["to"], 0.0))
+
+
+def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) -> Mapping[int, str]:
+    """Operands by the number of the DMA's span among those of the run."""
+    if operands is None:
+        return {}
+    known = list(steps(run, layers))
+    starts = [start.cycle for _, start, _ in known]
+    names = dict[int, str]()
+    for number, span in enumerate(run.spans):
+        place = bisect_right(starts, span.start) - 1
+        if span.what in ("dma in", "dma out") and place >= 0:
+            at = _time(span, *known[place])
+            names[number] = operands.name(span, at, layers)
+    return names
+
+
+def _time(span: Span, index: int, start: Mark, end: Mark) -> float:
+    """Time of a span in layers."""
+    length = max(end.cycle - start.cycle, 1)
+    return index + min((span.start - start.cycle) / length, 1.0)
