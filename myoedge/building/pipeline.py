@@ -37,6 +37,7 @@ from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
+from myoedge.quantization.float_runs import float_runs_kept
 from myoedge.quantization.holdout import Split, accuracies
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
@@ -167,6 +168,7 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
     return key(stage, inputs.key, settings, values, *more)
 
 
+@float_runs_kept()
 def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantized:
     """Loads, calibrates, quantises, and measures SQNR layer by layer.
 

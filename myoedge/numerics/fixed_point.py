@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ PRE_MAX = 20
 
 def lookup(x: Array, table: Array) -> Array:
     """int8 [...] through a 256-entry table whose first entry is for -128."""
-    return np.asarray(table[x.astype(np.int32) + 128])
+    return np.roll(table, -128).take(x.view(np.uint8))  # a negative number is 128 or more there
 
 
 def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int64) -> Array:
@@ -27,9 +28,24 @@ def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int
 
     float32 where no sum goes beyond 2**24, else float64, exact below 2**53.
     """
-    largest = a.shape[-1] * _largest(a) * _largest(b)
-    float_type = np.float32 if largest <= 2**24 else np.float64
+    float_type = np.float32 if _largest_sum(a, b) <= 2**24 else np.float64
     return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), dtype)
+
+
+def exact_sums(a: Array, b: Array, bias: Array) -> Array:
+    """Integer matrix product and a bias [columns] that is added to its rows: int32, of which no sum
+    may leave the range, or int64."""
+    bound = _largest_sum(a, b) + _largest(bias)
+    acc = exact_matmul(a, b, np.int32 if bound <= INT32_MAX else np.int64)
+    acc += bias
+    assert bound <= INT32_MAX or np.abs(acc).max(initial=0) <= INT32_MAX
+    return acc
+
+
+def _largest_sum(a: Array, b: Array) -> int:
+    """Bound on a sum of products: of all numbers that int8 has, else of those that are there."""
+    sizes = (2**7 if x.dtype == np.int8 else _largest(x) for x in (a, b))
+    return a.shape[-1] * math.prod(sizes)
 
 
 def shifted_right(x: Array, bits: Array) -> Array:

@@ -22,7 +22,7 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
-BLOCK = 16384  # elements that a chain is evaluated for at once, at least: they stay in a cache
+BLOCK = 8192  # elements that a chain is evaluated for at once, at least: they stay in a cache
 ERF_EXACT = 4096  # elements that are worth a call of math.erf each
 _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double precision
 
@@ -35,11 +35,20 @@ def erf(x: Array) -> Array:
     if x.size <= ERF_EXACT:
         return np.asarray(_erf(x), dtype=np.float64)
     value, slope, square, cube = _erf_curves()
-    at = np.fmin(np.abs(x), _ERF_END) / _ERF_STEP
-    left = np.minimum(at.astype(np.int64), len(value) - 1)
-    t = at - left
-    y = value[left] + t * (slope[left] + t * square[left] + t * t * cube[left])
-    return np.asarray(np.where(np.isnan(x), np.nan, np.copysign(y, x)))
+    t = np.fmin(np.abs(x), _ERF_END) / _ERF_STEP
+    left = np.minimum(t.astype(np.intp), len(value) - 1)
+    t -= left
+    # value + t * (slope + t * square + t * t * cube), in place: half the time
+    cubic = cube.take(left)
+    cubic *= t * t
+    y = square.take(left)
+    y *= t
+    y += slope.take(left)
+    y += cubic
+    y *= t
+    y += value.take(left)
+    np.copysign(y, x, out=y)
+    return np.asarray(np.where(np.isnan(x), np.nan, y))
 
 
 @cache

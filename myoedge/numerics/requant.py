@@ -45,7 +45,8 @@ class Requant:
         One truncation, one rounding; shifts are arithmetic (toward minus infinity). Same bits as
         me_requant() in me_math.h.
         """
-        return np.asarray(np.clip(self.rescale(acc), low, high), element_type.dtype)
+        y = self.rescale(acc)
+        return np.asarray(np.clip(y, low, high, out=y), element_type.dtype)
 
     def rescale(self, acc: Array) -> Array:
         """int32 accumulators [..., channels] -> integers of the same shape, not saturated.
@@ -55,7 +56,10 @@ class Requant:
         largest = max(int(acc.max(initial=0)), -int(acc.min(initial=0)))
         fits = largest <= int(np.min(self.exact_bound, initial=INT32_MAX))
         exact: Array = acc.astype(np.int32 if fits else np.int64)
-        return np.asarray(((exact >> self.pre) * self.mult + self.offset) >> self.shift)
+        y = np.asarray((exact >> self.pre) * self.mult if self.pre else exact * self.mult)
+        y += self.offset
+        y >>= self.shift
+        return y
 
     def channel(self, index: int) -> Requant:
         """Requantisation of one channel, without a channel axis."""

@@ -18,10 +18,12 @@ from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.base import OPS
 from myoedge.operators.embedding.definition import table_range
 from myoedge.operators.integers.definition import truth_range
-from myoedge.operators.interpreter import PRE, run_real
+from myoedge.operators.interpreter import PRE
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
 
 BINS = 2048
+REARRANGING = ("reshape", "transpose")
 UNBINNED = ("minmax", "file")  # methods that no histogram is for
 
 
@@ -98,14 +100,25 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
     extremes = _extremes(graph, samples)
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
+    alike = {name: of for name, of in _rearranged(graph).items() if extremes[name] == extremes[of]}
 
     def count_values(name: str, value: Array) -> None:
-        if name in counts:
+        if name in counts and name not in alike:
             counts[name] += np.histogram(value, BINS, extremes[name])[0]
 
     for sample in each_sample(samples) if histograms else ():
-        run_real(graph, sample, count_values)
-    return Observed(extremes, counts)
+        float_values(graph, sample, count_values)
+    return Observed(extremes, {name: counts[alike.get(name, name)] for name in counts})
+
+
+def _rearranged(graph: Graph) -> dict[str, str]:
+    """Tensors of the numbers of another one that is computed, by name."""
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        of = node.inputs[0] if node.inputs else ""
+        if node.op in REARRANGING and of in graph.tensors and node.name not in graph.fake_quantized:
+            found[node.name] = found.get(of, of)
+    return found
 
 
 def _has_bins(span: Range) -> bool:
@@ -195,7 +208,7 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
         ranges[name] = min(low, before[0]), max(high, before[1])
 
     for sample in each_sample(samples):
-        run_real(graph, sample, widen)
+        float_values(graph, sample, widen)
     return ranges | masked_ranges(graph, each_sample(samples))
 
 

@@ -17,8 +17,8 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import run_real
 from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.float_runs import float_values
 
 PRODUCTS = ("conv", "linear")
 # f(s x) = s f(x) for s > 0: functions with these parameters, and operators, channel by channel.
@@ -135,7 +135,7 @@ def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Arra
             np.maximum.at(found[name], *_largest(value, labels[name]))
 
     for sample in each_sample(samples):
-        run_real(graph, sample, widen)
+        float_values(graph, sample, widen)
     tensors = [[found[name] for name in link.labels] for link in links]
     return [_most(rows) for rows in tensors]
 

@@ -15,8 +15,8 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import every_value, run_real
 from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import judged_tensors
@@ -62,7 +62,7 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     names = [name for output in graph.outputs for name in judged_tensors(network, output)]
     signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
-        real, changed = every_value(graph, sample), every_value(other, sample)
+        real, changed = float_values(graph, sample), float_values(other, sample)
         for name in signal:
             there = counted(rows, name, real)
             x, y = (values[name][there].astype(np.float64) for values in (real, changed))
@@ -117,7 +117,7 @@ def multiplied(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[st
             if name in read:
                 to[name] = value
 
-        run_real(graph, sample, keep)
+        float_values(graph, sample, keep)
         for node in nodes:
             new = _moments_of(node, [values[name] for name in node.inputs])
             sums[weight_of(node)] = _added(sums.get(weight_of(node), []), new)

@@ -14,7 +14,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.attention.definition import added, in_window, scores_of
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, every_value
+from myoedge.operators.interpreter import PRE
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import operand_names
 
 FAR = 1e3  # between scores of a row: one of them is hidden by something that import does not see
@@ -97,7 +98,7 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
         if node is not None and _keeps_truth(node):
             masks += node.inputs
     for sample in samples if nodes else ():
-        real = every_value(graph, sample)
+        real = float_values(graph, sample)
         for node in nodes:
             name = node.inputs[0]
             alone = node.op == "softmax" and graph.only_user(name) is node

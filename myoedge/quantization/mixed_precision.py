@@ -18,8 +18,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, every_value, has_table, stated_node
+from myoedge.operators.interpreter import PRE, has_table, stated_node
 from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_node
@@ -66,7 +67,7 @@ def int16_candidates(
     few = list(each_sample(spread(samples, NOISE_SAMPLES)))
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
-    for real in (every_value(graph, sample) for sample in few):
+    for real in (float_values(graph, sample) for sample in few):
         values = (real[name][counted(rows, name, real)] for name in names)
         signal += [np.sum(x.astype(np.float64) ** 2) for x in values]
     params = choose_params(graph, ranges)
@@ -200,7 +201,7 @@ def noise_of(
     """
     errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
     for sample in samples:
-        real = every_value(graph, sample)
+        real = float_values(graph, sample)
         for group, total in zip(groups, errors, strict=True):
             changed = _with_rounded(graph, params, real, frozenset(group))
             for at, x in enumerate(measured):

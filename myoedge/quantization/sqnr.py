@@ -15,9 +15,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, every_value, integer_step, run_integer
+from myoedge.operators.interpreter import PRE, integer_step, run_integer
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Row, counted, rows_of
 from myoedge.quantization.scales import QuantGraph
 
@@ -239,7 +240,7 @@ def measure_each(
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
     every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
     for sample in each_sample(samples):
-        real = every_value(graph, sample)
+        real = float_values(graph, sample)
         for sums in every:
             sums.add(sample, real)
         reals.append(tuple(real[name] for name in graph.outputs))
@@ -320,8 +321,9 @@ def alone(
     q: QuantGraph, steps: Sequence[QuantizedNode], real: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Integers of each operator alone: of operands without the errors of those before it."""
-    exact = {x: quantize(real[x], q.params[x]) for x in real if steps and x in q.params}
-    exact |= {x: real[x] for x in q.graph.tensors if steps and x not in q.params}
+    read = {x for step in steps for x in step.operands}
+    computed = {x: real[x] for x in read if x not in q.constants}
+    exact = {x: quantize(y, q.params[x]) if x in q.params else y for x, y in computed.items()}
     exact |= q.constants
     return {
         step.node.name: integer_step(step, [exact[x] for x in step.operands]).reshape(step.out)

@@ -13,7 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, every_value, has_table, stated_node
+from myoedge.operators.interpreter import PRE, has_table, stated_node
 from myoedge.quantization.calibrate import Samples, each_sample, spread
 from myoedge.quantization.few_bits import (
     chosen_format,
@@ -21,6 +21,7 @@ from myoedge.quantization.few_bits import (
     rounding_error,
     weight_of,
 )
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.mixed_precision import NOISE_SAMPLES
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
@@ -258,7 +259,7 @@ def _noise_by_weight(
     signal, rows = np.zeros(len(names)), rows_of(graph)
     noise = {weight: np.zeros(len(names)) for weight in formats}
     for sample in each_sample(spread(samples, count)):
-        real = every_value(graph, sample)
+        real = float_values(graph, sample)
         for at, name in enumerate(names):
             signal[at] += np.sum(real[name][counted(rows, name, real)].astype(np.float64) ** 2)
         for weight, by_bits in formats.items():

@@ -16,7 +16,7 @@ import torch
 
 from myoedge.codegen.constants import comment
 from myoedge.graph.ir import Node, Shape
-from myoedge.numerics.fixed_point import exact_matmul
+from myoedge.numerics.fixed_point import exact_matmul, exact_sums, lookup
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
@@ -150,6 +150,34 @@ def test_an_exact_matmul_is_exact() -> None:
     a, b = (rng.integers(-128, 128, s) for s in ((3, 4608), (4608, 5)))
     wanted = a.astype(object) @ b.astype(object)
     assert exact_matmul(a.astype(np.int8), b.astype(np.int8)).tolist() == wanted.tolist()
+
+
+def test_exact_sums_add_a_bias() -> None:
+    """Python's own integers are the oracle; bounds on both sides of int32."""
+    rng = np.random.default_rng(3)
+    for reach in (127, 32767):
+        a, b = rng.integers(-reach, reach, (5, 3)), rng.integers(-127, 127, (3, 4))
+        bias = rng.integers(-(2**30), 2**30, 4)
+        wanted = [
+            [
+                sum(int(x) * int(y) for x, y in zip(row, column, strict=True)) + int(c)
+                for column, c in zip(b.T, bias, strict=True)
+            ]
+            for row in a
+        ]
+        narrow = np.int8 if reach == 127 else np.int16
+        found = exact_sums(a.astype(narrow), b.astype(np.int8), bias)
+        assert found.tolist() == wanted
+    with pytest.raises(AssertionError):
+        exact_sums(
+            np.full((1, 2), 127, np.int8), np.full((2, 1), 127, np.int8), np.array([2**31 - 1])
+        )
+
+
+def test_a_lookup_begins_at_the_lowest_number() -> None:
+    table = np.arange(-128, 128).astype(np.int16) * 100
+    x = np.array([[-128, -1, 0, 1, 127]], np.int8)
+    assert lookup(x, table).tolist() == [[-12800, -100, 0, 100, 12700]]
 
 
 # ---- weights

@@ -186,14 +186,14 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
     """q, k, v, bias int8 as in `shape`, mask int8: below 0 where hidden -> int8 [B, N, H, E]."""
     keys = k.shape[1]
-    scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
+    scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1), np.int32)
     at = added(step.attrs, step.shapes)
     if "bias" in at:
         scores = scores + (more[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
     if "mask" in at:
         below = (0 if step.attrs.get("flat") else scores) - BELOW
         scores = np.where(more[-1] < 0, below, scores)
-    e = _exponentials(step, scores.astype(np.int32), q.shape[1])
+    e = _exponentials(step, scores.astype(np.int32, copy=False), q.shape[1])
     acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
     total = e.sum(axis=-1, keepdims=True, dtype=np.int64)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
@@ -210,8 +210,11 @@ def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
         visible = in_window(step.attrs, rows, scores.shape[-1])
         most = np.where(visible, scores, -INT32_MAX).max(axis=-1, keepdims=True)
         shown = np.where(visible, scores, most)
-    distance = np.minimum(most + step["half"] - shown, step["most"])
-    e = step["exp"].astype(np.int32)[distance * step["mult"] >> step["shift"]]
+    distance = np.asarray(most + step["half"] - shown)
+    np.minimum(distance, step["most"], out=distance)
+    distance *= step["mult"]
+    distance >>= step["shift"]
+    e = step["exp"].astype(np.int32).take(distance)
     return e if step.attrs["window"] is None else np.where(visible, e, 0)
 
 

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
+from myoedge.numerics.fixed_point import exact_sums
 from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
@@ -110,9 +110,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     weight, groups = step["weight"], step.attrs["groups"]
     patches = columns(step.attrs, x, weight.shape[1:-1], step["x_zero"])
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
-    acc = exact_matmul(patches, matrix).transpose(1, 0, 2).reshape(step.out) + step["bias"]
-    assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return step.requantize(acc)
+    acc = exact_sums(patches, matrix, step["bias"].reshape(groups, 1, -1))
+    return step.requantize(acc.transpose(1, 0, 2).reshape(step.out))
 
 
 def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:

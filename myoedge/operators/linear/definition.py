@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
+from myoedge.numerics.fixed_point import exact_matmul, exact_sums
 from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
@@ -95,10 +95,7 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 def linear_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
-    acc = exact_matmul(x, step["weight"].T)
-    acc += step["bias"]
-    assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return step.requantize(acc)
+    return step.requantize(exact_sums(x, step["weight"].T, step["bias"]))
 
 
 def quantize_beside(inputs: QuantizeInputs) -> QuantizedParams:

@@ -179,8 +179,7 @@ def line(
 def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
     """Normalised numbers of x; product and sum modulo 2**32."""
     slope, start, shift = along
-    wrapped = (x * slope + start).astype(np.int64) & 0xFFFFFFFF
-    return np.asarray((wrapped ^ 2**31) - 2**31 >> shift)
+    return np.asarray((x * slope + start).astype(np.int32) >> shift)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

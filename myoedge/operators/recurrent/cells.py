@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
+from myoedge.numerics.fixed_point import exact_sums
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant
 from myoedge.operators.base import QuantizedNode
@@ -113,8 +113,7 @@ def _by_gate(sums: Array, h: Array) -> Array:
 
 def _recurrent(step: QuantizedNode, h: Array) -> Array:
     """Contribution of h to every gate [gates, N, H]."""
-    acc = exact_matmul(h, step["weight"].T) + step["bias"]
-    assert np.abs(acc).max(initial=0) <= INT32_MAX
+    acc = exact_sums(h, step["weight"].T, step["bias"])
     return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS), h)
 
 

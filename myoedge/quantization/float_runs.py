@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of the float network over a sample, kept for those who ask for the same one again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import Watch, run_real
+
+KEPT_BYTES = 2**30  # 16 samples of a transformer of 8 layers, 1,000 of most others
+
+Values = dict[str, Array]  # of inputs, results, and `name.pre` before fused tables; no constants
+
+
+@dataclass
+class _Runs:
+    """Values by graph and sample, graph by graph; the graphs are held so that none takes another's
+    place in memory."""
+
+    graphs: dict[int, Graph] = field(default_factory=dict)
+    values: dict[tuple[int, bytes], Values] = field(default_factory=dict)
+    sizes_bytes: dict[tuple[int, bytes], int] = field(default_factory=dict)
+
+    def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
+        """Those of the first samples of a graph; of other graphs as far as there is room."""
+        size_bytes = _size_bytes(graph, values)
+        for other in [k for k in self.values if k[0] != id(graph)]:
+            if sum(self.sizes_bytes.values()) + size_bytes > KEPT_BYTES:
+                del self.values[other], self.sizes_bytes[other]
+        if sum(self.sizes_bytes.values()) + size_bytes <= KEPT_BYTES:
+            self.graphs[id(graph)] = graph
+            self.values[key], self.sizes_bytes[key] = values, size_bytes
+
+
+_RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
+
+
+@contextmanager
+def float_runs_kept() -> Iterator[None]:
+    """Within it, `float_values` runs a network once for a sample where KEPT_BYTES are enough."""
+    token = _RUNS.set(_Runs())
+    try:
+        yield
+    finally:
+        _RUNS.reset(token)
+
+
+def float_values(
+    graph: Graph, sample: Mapping[str, Array], watch: Watch | None = None
+) -> dict[str, Array]:
+    """`every_value`, with a watch as `run_real` has it. Values may be read only."""
+    runs = _RUNS.get()
+    key = id(graph), _digest(sample)
+    known = None if runs is None else runs.values.get(key)
+    if known is None:
+        known = _watched(graph, sample, watch)
+        if runs is not None:
+            runs.keep(graph, key, {name: _read_only(x) for name, x in known.items()})
+    elif watch is not None:
+        for name, value in known.items():
+            watch(name, value)
+    return {**graph.constants, **known}
+
+
+def _watched(graph: Graph, sample: Mapping[str, Array], watch: Watch | None) -> Values:
+    values = Values()
+
+    def keep(name: str, value: Array) -> None:
+        values[name] = value
+        if watch is not None:
+            watch(name, value)
+
+    run_real(graph, sample, keep)
+    return values
+
+
+def _digest(sample: Mapping[str, Array]) -> bytes:
+    sha = hashlib.blake2b(digest_size=20)
+    for name, values in sorted(sample.items()):
+        sha.update(f"{name}{values.shape}{values.dtype}".encode())
+        sha.update(np.ascontiguousarray(values).tobytes())
+    return sha.digest()
+
+
+def _read_only(value: Array) -> Array:
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
+def _size_bytes(graph: Graph, values: Values) -> int:
+    """Memory behind the values: of tensors that share it once, of constants none."""
+    constants = {id(_owner(x)) for x in graph.constants.values()}
+    owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
+    return sum(owners.values())
+
+
+def _owner(value: Array) -> Array:
+    while isinstance(value.base, np.ndarray):
+        value = value.base
+    return value
