@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -44,8 +43,8 @@ def exact_sums(a: Array, b: Array, bias: Array) -> Array:
 
 def _largest_sum(a: Array, b: Array) -> int:
     """Bound on a sum of products: of all numbers that int8 has, else of those that are there."""
-    sizes = (2**7 if x.dtype == np.int8 else _largest(x) for x in (a, b))
-    return a.shape[-1] * math.prod(sizes)
+    left, right = (2**7 if x.dtype == np.int8 else _largest(x) for x in (a, b))
+    return int(a.shape[-1] * left * right)
 
 
 def shifted_right(x: Array, bits: Array) -> Array:

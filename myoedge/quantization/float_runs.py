@@ -30,7 +30,7 @@ class _Runs:
     sizes_bytes: dict[tuple[int, bytes], int] = field(default_factory=dict)
 
     def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
-        """Those of the first samples of a graph; of other graphs as far as there is room."""
+        """Values of the first samples of a graph; of other graphs as far as there is room."""
         size_bytes = _size_bytes(graph, values)
         for other in [k for k in self.values if k[0] != id(graph)]:
             if sum(self.sizes_bytes.values()) + size_bytes > KEPT_BYTES:

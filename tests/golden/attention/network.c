@@ -212,7 +212,7 @@ static void l06_add_arguments(int32_t t, const void *const in[], void *const out
 {
     (void)t, (void)in, (void)out;
     me_op[0].me_add_s16 = (me_add_s16_params){
-        .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11010900, .shift = 15,
+        .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11027284, .shift = 16,
         .low = -32768, .high = 32767,
     };
     me_tile[0].me_add_s16 = (me_add_s16_tile){
@@ -246,7 +246,7 @@ static void l07_layer_norm_arguments(int32_t t, const void *const in[], void *co
 {
     (void)t, (void)in, (void)out;
     me_op[1].me_norm_s8 = (me_norm_s8_params){
-        .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 140697,
+        .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 35174,
         .pairs = (void *)(me_l1 + 768),
     };
     me_tile[1].me_norm_s8 = (me_norm_s8_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
