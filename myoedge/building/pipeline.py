@@ -168,7 +168,6 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
     return key(stage, inputs.key, settings, values, *more)
 
 
-@float_runs_kept()
 def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantized:
     """Loads, calibrates, quantises, and measures SQNR layer by layer.
 
@@ -196,6 +195,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 
 
+@float_runs_kept()
 def _integers(options: Options, settings: Config, given: Quantizing) -> Integers:
     """The stages quantise and measure."""
     model, parts, times_s = given.model, given.parts, given.times_s

@@ -12,8 +12,9 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.interpreter import every_value, stated_node
+from myoedge.operators.interpreter import stated_node
 from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Row, counted, rows_of
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import WEAK_DB, Fidelity, Noise, alone, moves_integers, real_values
@@ -42,7 +43,7 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
     by_operand = {(step.node.name, x): Noise() for step in asked for x in _rounded(q, step)}
     rows = rows_of(q.graph)
     for sample in each_sample(samples):
-        real = every_value(q.graph, sample)
+        real = float_values(q.graph, sample)
         for name, integers in alone(q, asked, real).items():
             _add(total[name], rows, name, real, real_values(q, name, integers))
         for (name, x), noise in by_operand.items():
