@@ -249,7 +249,7 @@ def _row(
 
 
 def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxCall:
-    shapes = [outs[name].shape for name in node.output if name in outs]
+    shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
         has_window = any(a.name == "kernel_shape" for a in node.attribute)
         too_large = "a window that is larger than what it reads"
