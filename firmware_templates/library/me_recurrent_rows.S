@@ -404,7 +404,7 @@ me_end me_lstm_wide_units
     mul t0, t0, s8
     nop
     p_addN_r t0, s9, s10
-    p_clip15 t0, t0
+    p_clip16 t0, t0
     mixed
     p_sh t0, 2, s0
 .endm

@@ -180,11 +180,11 @@ void me_lstm_wide_units(const me_units *some)
     }
 }
 
-/* new: what the new gate sees */
+/* new: what the new gate sees; its value reaches twice as far as the state does */
 static void renew_wide(const me_units *some, int32_t unit, int32_t new, int32_t keep)
 {
     const int32_t gate = me_between(some->tanh - 256, new, 5) * some->new_mult + some->new_offset;
-    some->state[unit] = mixed(keep, some->state[unit], me_clips(gate >> some->new_shift, 15));
+    some->state[unit] = mixed(keep, some->state[unit], me_clips(gate >> some->new_shift, 16));
     put(some, unit, some->state[unit]);
 }
 

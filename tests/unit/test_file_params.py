@@ -198,9 +198,12 @@ def test_torch_rounds_alike() -> None:
     np.testing.assert_array_equal(found, wanted.numpy())
 
 
-@pytest.mark.parametrize("groups", [2, 6])
-def test_weights_of_9_bits_in_groups(groups: int) -> None:
-    """Sums of weights of 8 bits, three for 255, where no kernel has 16: in groups of several."""
+@pytest.mark.parametrize(("groups", "longest"), [(2, 2**14), (6, 2**14), (2, 26)])
+def test_weights_of_9_bits_in_groups(
+    groups: int, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of 16 bits; sums of weights of 8 bits, three for 255, of sums too long for that."""
+    monkeypatch.setattr("myoedge.operators.products.packing.INT16_TAPS_MAX", longest)
     b, zero = GraphBuilder(), 0 if groups == 2 else 100
     q = RNG(0).integers(0, 256, (6, 3, 3, 6 // groups))
     q[0, 0, 0, 0] = 255
@@ -210,7 +213,7 @@ def test_weights_of_9_bits_in_groups(groups: int) -> None:
     y = rounded(b, b.add("conv", x, w, **attrs), 0.5, 9)
     network = quantized(prepare(b.build([y], ["y"])))
     (step,) = [step for step in network.steps if step.node.op == "conv"]
-    assert step.weight_type == (INT16 if groups == 6 else INT8)
+    assert step.weight_type == (INT16 if longest > 26 else INT8)
     parts = step["weight"].astype(int).reshape(6, 3, 3, -1, 6 // groups).sum(axis=3)
     assert np.array_equal(parts, q - zero)
     assert steps_db(network) <= 1.001

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 
 # torch's own cells, to which the sums of inputs are given ready: the identity as input weights.
@@ -148,17 +149,24 @@ def plain(op: str, d: Draw) -> DrawnUse:
 
 
 def plain_slack(case: Any) -> Array:
-    """Sums of roundings, step after step: of x, h, weights, sums and results, and h beyond them."""
+    """Sums of roundings, step after step: of x, h, weights, sums and results; a first h saturates
+    where the results' range ends."""
     r, y = np.abs(case.weights[0]), case.target.scale
     total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
-    x, h = case.params("x0").scale, case.params("x1").scale
-    reach, error, found = 255 * max(y, h), y + 255 * h, []
+    x, first, widest = case.params("x0").scale, case.params("x1"), case.target.reach * y
+    reach = max(widest, first.reach * first.scale)
+    (first_low, first_high), (low, high) = map(_ends, (first, case.target))
+    error, found = y + first.scale + max(first_high - high, low - first_low, 0.0), []
     for _ in range(case.shapes[0][0]):
-        sums = 2 * x + 2 * max(255 * y * 16 / 2**15, 2.0**-10) + weights * reach
+        sums = 2 * x + 2 * max(widest * 16 / 2**15, 2.0**-10) + weights * reach
         error = sums + total * error + y + 2.0**-12
         found.append(error)
     steps = np.array(found[::-1] if case.attrs["reverse"] else found)
     return np.asarray(steps[:, None, None] / y)
+
+
+def _ends(q: QuantParams) -> tuple[float, float]:
+    return (q.low - q.zero_point) * q.scale, (q.high - q.zero_point) * q.scale
 
 
 CASES = {

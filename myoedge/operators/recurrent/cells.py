@@ -155,10 +155,10 @@ def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Arr
 
 
 def _new_state(step: QuantizedNode, n: Array) -> Array:
-    """A GRU's new gate, Q15, in the steps of its state."""
+    """A GRU's new gate, Q15, in the steps of its state: twice the state's range at most."""
     if not is_wide(step):
         return np.asarray((n + 1) >> 1)
-    return np.asarray(np.clip(_scaled(step, "new", n), *STATE_LIMITS))
+    return np.asarray(np.clip(_scaled(step, "new", n), *INT16_LIMITS))
 
 
 def _multiplied(step: QuantizedNode, state: Array) -> Array:
@@ -217,5 +217,5 @@ def recurrent_bound(step: QuantizedNode) -> int:
 
 
 def gru_bound(step: QuantizedNode) -> int:
-    """Largest of the sums over h, and of z (h - n) with both within +-1."""
-    return max(acc_bound(step), 2**15 * (2**15 - 1) + 2**14)
+    """Largest of the sums over h, and of z (h - n): h within 2**14, n of 16 bits within 2**15."""
+    return max(acc_bound(step), 2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14)
