@@ -45,10 +45,12 @@ class Refinement:
     """A network, and what was tried to make it of another one.
 
     missing_db   to the aim, of all judged tensors together
+    judged       number of them
     """
 
     network: QuantGraph
     missing_db: float
+    judged: int
     choices: tuple[Choice, ...] = ()
 
 
@@ -93,7 +95,7 @@ def refine_precision(
     """
     limits = aim.limits(network)
     if not Trial(network, relative_noise(network, fidelity)).missing_db(limits):
-        return Refinement(network, 0.0)
+        return Refinement(network, 0.0, len(limits))
     few, choices = spread(samples, trial_samples(network)), list[Choice]()
     search = _Remedies(few, calibrated, others, cycles, rules, aim, limits)
     trial = trial_of(network, few)
@@ -101,7 +103,7 @@ def refine_precision(
         tried = list(remedy(search, trial)) if trial.missing_db(limits) else []
         choices += [choice for _, choice in tried]
         trial = tried[-1][0] if tried else trial
-    return Refinement(trial.network, trial.missing_db(limits), tuple(choices))
+    return Refinement(trial.network, trial.missing_db(limits), len(limits), tuple(choices))
 
 
 def _better(
