@@ -38,7 +38,7 @@ from myoedge.quantization.formats import (
     with_tables_apart,
 )
 from myoedge.quantization.masked_ranges import Range, constants_of
-from myoedge.quantization.stated_widths import stated_int16, wide_weights
+from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
 from myoedge.quantization.weak_layers import weak_layers
 
 SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
@@ -151,7 +151,8 @@ def quantize_graph(
                 {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
                 [_with_smaller_sums(step, graph)],
             )
-    warnings = tuple(weak_layers(graph, calibration.ranges, params))
+    left = left_in_8_bits(graph, params, rules)
+    warnings = (*weak_layers(graph, calibration.ranges, params), *left)
     network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
@@ -249,7 +250,7 @@ def quantize_node(
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
     node_shapes = tuple(graph.shape(name) for name in node.inputs)
-    bits = wide_weights(node, node_shapes, out, rules)
+    bits = wide_weights(node, node_shapes, out, rules, target.element_type)
     inputs = QuantizeInputs(
         attrs=node.attrs,
         shapes=node_shapes,

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import PRE, Graph, Node, Shape
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import has_table
 from myoedge.quantization.formats import (
@@ -19,6 +20,7 @@ from myoedge.quantization.formats import (
 )
 
 WIDE_BITS = 16
+MOST_NAMED = 5  # layers in a line
 
 
 class WidthRule(Protocol):
@@ -38,7 +40,8 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
     parameters.
 
     names   of all tensors with parameters
-    Errors: E244 where an operator that writes or reads one has no kernel of 16 bits.
+    Errors: E244 where an operator that writes or reads one has no kernel of 16 bits, and the rule
+    names its layer; of a pattern, where no layer has them.
     """
     asked = {
         node.name: (rule, node)
@@ -53,10 +56,47 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
     wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
     groups = [g for g in int16_groups(apart, {*names, *wanted}) if wanted.intersection(g)]
     found = frozenset(name for group in groups for name in group)
+    able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in sorted(wanted - found - residual_streams(graph) - graph.quant_params.keys()):
         rule, node = asked[name.removesuffix(PRE)]
-        raise _no_kernel(rule, node, "results", _able(asked, found))
+        if not is_pattern(rule) or rule.pattern not in able:
+            raise _no_kernel(rule, node, "results", _able(asked, found))
     return found
+
+
+def is_pattern(rule: WidthRule) -> bool:
+    """Whether a rule is for all layers of its kind, and not for one that it names."""
+    return any(letter in rule.pattern for letter in "*?[")
+
+
+def left_in_8_bits(
+    graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
+) -> Iterator[Notice]:
+    """W107: layers in 8 bits that a pattern asks 16 of."""
+    for rule in (r for r in rules if r.activations == WIDE_BITS and is_pattern(r)):
+        asked = [n for n in graph.nodes if rule.matches(n) and _may_have_less(graph, n)]
+        free = [node for node in asked if node.name not in graph.quant_params]
+        left = [node for node in free if params[node.name].element_type == INT8]
+        computed = [node for node in left if not OPS[node.op].is_data_movement] or left
+        if not computed:
+            continue
+        layers = dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in computed)
+        yield notice(
+            "W107",
+            f'[quant] "{rule.pattern}" asks for results of 16 bits, and {len(layers)} of its '
+            f"layers {'has' if len(layers) == 1 else 'have'} 8",
+            {"needs": "kernels of 16 bits of them and of what reads them", "has": _some(layers)},
+            ["patterns of other layers; docs/integer-semantics.md lists what has 16 bits"],
+        )
+
+
+def _path(node: Node) -> str:
+    return next((origin.path for origin in node.origin if origin.path), "")
+
+
+def _some(layers: Iterable[str]) -> str:
+    first, more = list(layers)[:MOST_NAMED], len(list(layers)) - MOST_NAMED
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _may_have_less(graph: Graph, node: Node) -> bool:
@@ -65,17 +105,25 @@ def _may_have_less(graph: Graph, node: Node) -> bool:
 
 
 def wide_weights(
-    node: Node, shapes: Sequence[Shape], out: Shape, rules: Sequence[WidthRule]
+    node: Node,
+    shapes: Sequence[Shape],
+    out: Shape,
+    rules: Sequence[WidthRule],
+    result: ElementType,
 ) -> int:
     """Bits that weights are stored in, 8 or 16.
 
-    Errors: E244 where an operator has no kernel with weights of 16 bits.
+    result   element type of the layer's results
+    Errors: E244 where an operator has no kernel with weights of 16 bits, and the rule names it.
     """
     op, rule = OPS[node.op], weight_rule(rules, node)
     if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
         return INT8.bits
     able = op.accepts_int16 if op.int16_weights is not None else None
-    if able is None or not able(node.attrs, shapes, out):
+    is_able = able is not None and able(node.attrs, shapes, out)
+    if is_pattern(rule) and not (is_able and (result == INT16 or not op.multiplies_result)):
+        return INT8.bits
+    if not is_able:
         raise _no_kernel(rule, node, "weights", ())
     wide_results = any(r.activations == WIDE_BITS and r.matches(node) for r in rules)
     if op.multiplies_result and not wide_results:

@@ -31,17 +31,25 @@ class Gate(nn.Module):
         return x.mean(2)
 
 
+class Angle(nn.Module):
+    """An angle of shares, which has 8 bits."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.softmax(x, -1)
+        return torch.atan2(x, 1.0 - x)
+
+
 class Small(nn.Module):
-    """A convolution, a depthwise one, a gate, a head, sums of its shares."""
+    """A convolution, a depthwise one, a gate, a head, an angle of its shares."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.depth = nn.Conv1d(4, 8, 3, padding=1), nn.Conv1d(8, 8, 3, groups=8)
-        self.gate, self.head = Gate(), nn.Linear(8, 5)
+        self.gate, self.head, self.angle = Gate(), nn.Linear(8, 5), Angle()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.depth(torch.relu(self.stem(x)))
-        return torch.softmax(self.head(self.gate(x)), -1).cumsum(-1)
+        return self.angle(self.head(self.gate(x)))
 
 
 @pytest.fixture(scope="module")
@@ -100,21 +108,35 @@ def test_what_is_built_computes_the_same_on_the_chip(model: Path, tmp_path: Path
     kinds = [
         row["dtype"]
         for row in found.report["layers"]
-        if row["op"] not in ("softmax", "linear", "cumsum")
+        if row["op"] not in ("softmax", "linear", "table", "atan2")
     ]
     assert len(kinds) >= 9
     assert set(kinds) == {"int16"}
 
 
 def test_what_has_no_kernel_of_16_bits_is_refused(model: Path, tmp_path: Path) -> None:
-    """Sums along an axis read and write 8 bits; the advice is taken as it stands."""
+    """Angles read and write 8 bits; the advice is taken as it stands."""
+    rules = '"angle" = { activations = 16 }\n"stem" = { activations = 16 }'
     with pytest.raises(MyoedgeError) as caught:
-        quantized(model, tmp_path, '"*" = { activations = 16 }')
+        quantized(model, tmp_path, rules)
     assert caught.value.code == "E244"
     table, _, line = caught.value.notice.tries[0].partition("] ")
     assert table == "[quant"
     network = quantized(model, tmp_path, line)
     assert any(q.element_type.bits == 16 for q in network.params.values())
+
+
+def test_of_a_pattern_what_has_no_kernel_of_16_bits_keeps_8(model: Path, tmp_path: Path) -> None:
+    network = quantized(model, tmp_path, '"*" = { activations = 16, weights = 16 }')
+    (told,) = [warning for warning in network.warnings if warning.code == "W107"]
+    left = {step.node.op for step in network.steps if network.dtype(step.node.name) == "int8"}
+    assert left == {"softmax", "table", "atan2"}
+    assert dict(told.facts)["has"] == "softmax angle, table angle, atan2 angle"
+    assert kinds(network, "stem") == kinds(network, "head") == ("int16", "int16")
+    assert not any(w.code == "W107" for w in quantized(model, tmp_path, "").warnings)
+    with pytest.raises(MyoedgeError) as caught:  # of which none has
+        quantized(model, tmp_path, '"ang*" = { activations = 16 }')
+    assert caught.value.code == "E244"
 
 
 def test_tensors_of_16_bits_have_room_beyond_the_calibrated_range(tmp_path: Path) -> None:
