@@ -203,6 +203,12 @@ def small_network() -> Any:
     return Small()
 
 
+def of_networks(warnings: Iterable[Any]) -> list[str]:
+    """Codes of warnings, notices or rows of a report, but of few samples, which tests have."""
+    codes = [row["code"] if isinstance(row, dict) else row.code for row in warnings]
+    return [code for code in codes if code != "W205"]
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.pt2 and calib.npz of the small network."""

@@ -26,6 +26,7 @@ from myoedge.building.loading import Model, has_accelerator
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
 from myoedge.building.quantized import Quantized, raise_first
+from myoedge.building.sample_warnings import doubtful
 from myoedge.building.stages import key, reused
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import MyoedgeError, Notice
@@ -226,7 +227,7 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         cores = choice.network
         network = on_engines(cores)
         seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
-        warnings = (*seen, *network.warnings)
+        warnings = (*seen, *network.warnings, *doubtful(model, given.data))
     raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does
 
 RANDOM = "random"
 RANDOM_SAMPLES = 64
+MOST_AXES = 5  # of samples whose axes may have another order
 
 # a file, folder or "pkg.mod:fn"; arrays by input name, or of the one input; a function for them
 Given = str | Path | Mapping[str, Array] | Array | Callable[[], Any]
@@ -43,6 +45,7 @@ class Data:
     numbers  place of each sample in the file; None: they are all of it, in order
     lengths  of the files that the arrays are of, one behind the other, until `fit`; empty: one
     columns  names of a recording's columns, where the file has some
+    is_random   drawn, for a first build
     """
 
     inputs: Mapping[str, Array]
@@ -52,6 +55,7 @@ class Data:
     numbers: Array | None = None
     lengths: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
+    is_random: bool = False
 
     @property
     def count(self) -> int:
@@ -162,7 +166,7 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
             "E213",
             f"{title} does not have the shape of the model's input",
             {"needs": f"[samples, {', '.join(map(str, window(shape)))}]", "has": list(x.shape)},
-            ["the first axis counts samples; the others are the input's own"],
+            [*_shape_remedies(x, shape)],
         )
     with np.errstate(over="ignore"):
         values = (x[:, None] if short else x).astype(dtype)
@@ -175,6 +179,27 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
             FINITE,
         )
     return values
+
+
+def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
+    """Remedies for samples of another shape: a batch in the export, axes in another order."""
+    short = window(shape)
+    if x.ndim >= 2 and x.shape[1:] in (shape[1:], (1, *shape[1:])) and shape[0] > 1:
+        yield from one_window()
+    orders = permutations(range(1, x.ndim)) if x.ndim <= MOST_AXES else ()
+    for order in orders:
+        if tuple(x.shape[i] for i in order) == short:
+            yield f"windows.transpose{(0, *order)}"
+            break
+    yield "the first axis counts samples; the others are the input's own"
+
+
+def one_window() -> tuple[str, str]:
+    """Lines that export a network for one window in the place of a batch."""
+    return (
+        "torch.export.export(model, (example[:1],)): a batch of one",
+        'torch.onnx.export(model, (example[:1],), "model.onnx")',
+    )
 
 
 def window(shape: Shape) -> Shape:
@@ -240,7 +265,7 @@ def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
     meaning, for trying a build out; every report says so."""
     rng = np.random.default_rng(0)
     inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
-    return Data(inputs, None, f"{count} random samples")
+    return Data(inputs, None, f"{count} random samples", is_random=True)
 
 
 def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:

@@ -156,7 +156,7 @@ def _by_window(graph: Graph) -> list[str]:
     batch = ", ".join(map(str, (4, *graph.shape(graph.inputs[0])[1:])))
     batched = f"export it over some windows as a batch, [{batch}] say: each is a frame then"
     single = "build without --stream: me_run takes a window each time"
-    return [single, batched] if _is_batched(graph) else [single]
+    return [single, batched] if is_batched(graph) else [single]
 
 
 def _window(graph: Graph) -> int:
@@ -168,7 +168,7 @@ def _window(graph: Graph) -> int:
     )
 
 
-def _is_batched(graph: Graph) -> bool:
+def is_batched(graph: Graph) -> bool:
     """Whether every operator handles the entries of the first axis independently."""
     axes = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
@@ -177,11 +177,16 @@ def _is_batched(graph: Graph) -> bool:
             for index, name in enumerate(node.inputs)
             if name in axes
         ]
-        along = {None if rule is None else rule.axis for rule in rules}
+        along = {rule.axis if rule and _is_pointwise(rule) else None for rule in rules}
         if len(along) != 1 or (axis := along.pop()) is None:
             return False
         axes[node.name] = axis
     return True
+
+
+def _is_pointwise(rule: StreamingRule) -> bool:
+    """Whether a result frame reads its own operand frame alone."""
+    return rule.taps == rule.stride == 1 and not rule.anchored
 
 
 def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:

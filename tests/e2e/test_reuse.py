@@ -228,7 +228,7 @@ def test_accuracy_that_nobody_knows_is_not_measured(tmp_path: Path) -> None:
     network = nn.Linear(6, CLASSES)
     build = built(network, {"input": x, "label": np.zeros(8, int)}, tmp_path / "out")
     assert build.report["quantization"]["accuracy_float"] is None
-    (warning,) = build.report["warnings"]
+    (warning,) = (w for w in build.report["warnings"] if w["code"] != "W205")
     assert warning["code"] == "W202"
     assert "--ctc" not in str(warning["tries"])
     told = {"input": x, "label": np.zeros((8, FRAMES), int)}
@@ -241,7 +241,7 @@ def test_symbols_of_greedy_decoding(tmp_path: Path) -> None:
     network, x = Typing(), 3 * samples()
     texts = {"input": x, "label": np.full((len(x), 9), 30)}  # which are not classes of frames
     build = built(network, texts, tmp_path / "symbols", ctc=-1)
-    (warning,) = build.report["warnings"]
+    (warning,) = (w for w in build.report["warnings"] if w["code"] != "W205")
     assert warning["code"] == "W202"
     assert "without --ctc" in str(warning["tries"])
     assert build.report["quantization"]["sqnr_before"] == ["ctc_greedy"]

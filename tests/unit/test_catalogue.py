@@ -21,6 +21,7 @@ CODE = re.compile(r"[EW][0-9]{3}")
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
     "E101": {
+        "cli.others",
         "frontend.detect",
         "frontend.refusals",
         "frontend.torch.preflight",
@@ -112,6 +113,7 @@ SHARED = {
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
+    "E305": {"cli.next_steps", "sweeps.results"},  # worse than the earlier sweep
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "W105": {"building.fidelity_warnings", "reports.wording"},  # no advice of what was tried
     "E501": {

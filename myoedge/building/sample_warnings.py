@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Warnings of samples that are few, of another scale or order of axes than the network was trained
+with, and of a network that was exported for a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.building.loading import Model
+from myoedge.errors import Notice, notice
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
+from myoedge.quantization.holdout import LEAST_SAMPLES
+from myoedge.quantization.samples import Data, one_window
+from myoedge.streaming.time_axis import is_batched
+
+LOOKED_AT = 8  # samples, to judge their scale
+TOO_LARGE, TOO_SMALL = 20.0, 1 / 40  # deviations behind a batch norm; trained ones are near 1
+OTHER_SCALE = 30.0  # times the example inputs' deviation, or its inverse
+LEAST_VALUES = 2000  # to judge the order of axes
+UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by a fifth and more
+CLEARLY = 20.0  # times more so in the other order of axes
+
+
+def doubtful(model: Model, given: Data) -> Iterator[Notice]:
+    """Warnings of the samples that a person gives, and of a likely batch."""
+    yield from _batch(model.graph)
+    if not given.is_random:
+        yield from _few(given)
+        yield from _other_scale(model, given)
+        yield from _other_order(model.graph, given)
+
+
+def _few(given: Data) -> Iterator[Notice]:
+    if given.count < LEAST_SAMPLES:
+        yield notice(
+            "W205",
+            f"ranges follow from {given.source} alone",
+            {"needs": f"{LEAST_SAMPLES} windows at least, better some hundred of every class"},
+            [
+                "myoedge build ... --calib recordings/  cuts them from recordings",
+                "myoedge init  writes a script that makes calib.npz",
+            ],
+        )
+
+
+def _batch(graph: Graph) -> Iterator[Notice]:
+    """A first axis along which nothing is computed, of all inputs and outputs."""
+    sizes = {graph.shape(name)[:1] for name in (*graph.inputs, *graph.outputs)}
+    if len(sizes) != 1 or (size := sizes.pop()) in ((), (1,)) or not is_batched(graph):
+        return
+    if any(len(s := graph.shape(name)) < 3 or s[1] == 1 for name in graph.inputs):
+        return  # frames of features, as likely, or time in front of a batch of one
+    yield notice(
+        "W206",
+        f"an inference computes {size[0]} windows: the first axis looks like a batch",
+        {"has": ", ".join(f"{name} {list(graph.shape(name))}" for name in graph.inputs)},
+        one_window(),
+    )
+
+
+# --- scale ----------------------------------------------------------------------------------------
+
+
+def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
+    """Samples whose deviation is far from that of the training set, as a batch norm tells it, or
+    else from that of example inputs that are no noise."""
+    if not all(x.size and np.ptp(x) for x in given.inputs.values()):
+        return  # W201
+    norm = _first_norm(model.imported)
+    if norm is not None and model.imported.inputs == model.graph.inputs:
+        deviation = _deviation_behind(model.imported, norm, given)
+        factor = deviation if deviation > TOO_LARGE or deviation < TOO_SMALL else 1.0
+        evidence = f"the deviation behind {norm.name} is {deviation:.2g}, after training about 1"
+    else:
+        factor = _times_examples(model, given)
+        factor = factor if max(factor, 1 / max(factor, 1e-30)) > OTHER_SCALE else 1.0
+        evidence = f"the deviation is {factor:.2g} times that of the export's example input"
+    if factor == 1.0 or factor == 0.0:
+        return
+    power = 10.0 ** round(math.log10(factor))
+    change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
+    yield notice(
+        "W207",
+        f"samples seem to be {_times(power)} those of the training set",
+        {"found": evidence},
+        [f"input=windows {change}, or the unit and the scaling that the network was trained with"],
+    )
+
+
+def _times(power: float) -> str:
+    return f"{power:,.0f} times" if power > 1 else f"1/{1 / power:,.0f} of"
+
+
+def _first_norm(graph: Graph) -> Node | None:
+    """The first batch norm with statistics of its own for every channel."""
+    for node in graph.nodes:
+        if node.op == "affine" and node.inputs[1] in graph.constants:
+            scale = graph.constants[node.inputs[1]]
+            if scale.size > 1 and np.ptp(scale) > 0:
+                return node
+    return None
+
+
+def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
+    """Median of the channels' deviations behind a norm, over a few samples."""
+    nodes = graph.nodes[: graph.nodes.index(norm) + 1]
+    part = replace(graph, nodes=nodes, outputs=(norm.name,), output_names=(norm.name,))
+    places = np.linspace(0, given.count - 1, min(LOOKED_AT, given.count)).round().astype(int)
+    axis = int(norm.attrs["axis"])
+    seen = []
+    for place in places:
+        values = run_real(part, {name: x[place] for name, x in given.inputs.items()})[norm.name]
+        seen.append(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
+    return float(np.median(np.concatenate(seen, axis=1).std(axis=1)))
+
+
+def _times_examples(model: Model, given: Data) -> float:
+    """Ratio of deviations of samples and example inputs; 1 where these are noise or constant."""
+    pairs = zip(model.graph.inputs, model.examples or (), strict=False)
+    for name, example in pairs:
+        if example.dtype.kind == "f" and given.count > 1 and not _is_made_up(example):
+            return float(given.inputs[name].std() / example.std())
+    return 1.0
+
+
+def _is_made_up(example: Array) -> bool:
+    """Whether an example input is of torch.zeros, ones, rand or randn."""
+    deviation, mean = float(example.std()), float(example.mean())
+    is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
+    is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
+    return deviation == 0.0 or is_normal or is_uniform
+
+
+# --- order of axes --------------------------------------------------------------------------------
+
+
+def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
+    """Windows [rows, channels] that were reshaped, not transposed, to [channels, rows]: then every
+    channel holds a bit of all of them, and all have the same power."""
+    (name, *others) = graph.inputs
+    x = given.inputs[name]
+    sizes = [size for size in graph.shape(name) if size > 1]
+    if others or x.dtype.kind != "f" or len(sizes) != 2 or sizes[0] == sizes[1]:
+        return
+    if given.count < 2 or x.size < LEAST_VALUES:
+        return
+    x = x.reshape(given.count, *sizes)
+    as_given = _inequality(x, sizes)
+    reshaped = _inequality(x.reshape(given.count, *sizes[::-1]), sizes[::-1])
+    if reshaped > UNEQUAL and reshaped > CLEARLY * as_given:
+        given_order, other = _listed(sizes), _listed(sizes[::-1])
+        made = f"windows.reshape(-1, {other}).transpose(0, 2, 1)"
+        yield notice(
+            "W208",
+            "axes of the samples seem to be reshaped, not transposed",
+            {"found": f"channels are alike as [{given_order}], and differ as [{other}]"},
+            [f"{made}, where they lie as [samples, {other}] in the recording"],
+        )
+
+
+def _inequality(x: Array, sizes: list[int]) -> float:
+    """Variance of the logarithms of the powers along the shorter axis, which channels are."""
+    along = 2 if sizes[0] < sizes[1] else 1
+    power = np.square(x, dtype=np.float64).mean(axis=(0, along))
+    return float(np.log(np.maximum(power, 1e-30)).var())
+
+
+def _listed(sizes: list[int]) -> str:
+    return ", ".join(map(str, sizes))
