@@ -113,6 +113,8 @@ SHARED = {
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
+    "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
+    "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled
     "E305": {"cli.next_steps", "sweeps.results"},  # worse than the earlier sweep
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "W105": {"building.fidelity_warnings", "reports.wording"},  # no advice of what was tried
