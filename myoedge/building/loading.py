@@ -25,6 +25,7 @@ from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.recorded import first_sample
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
 from myoedge.quantization.samples import Given
+from myoedge.reports.report_json import dims
 from myoedge.system.collector import paused_collector
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets.chip import Chip
@@ -113,8 +114,8 @@ def network_facts(
 ) -> list[tuple[str, object]]:
     """Lines of a card on a network; `rows` are its layers."""
     return [
-        *((f"input {name}", shape) for name, shape in inputs),
-        *((f"output {name}", shape) for name, shape in outputs),
+        *(("input", f"{name} {dims(shape)}") for name, shape in inputs),
+        *(("output", f"{name} {dims(shape)}") for name, shape in outputs),
         ("parameters", params),
         ("MACs", sum(row["macs"] for row in rows)),
         *(("note", text) for text in notes),

@@ -77,7 +77,7 @@ class Simulated(Tabular):
         total, layers = report["cycles"]["total"], report["layers"]
         facts = [
             ("latency", speed.latency(report)),
-            ("inferences", len(self.measurement.inferences)),
+            ("passes" if "stream" in report else "inferences", len(self.measurement.inferences)),
             ("outputs", "equal to the reference" if self.exact else "NOT equal to the reference"),
             ("budget", self.over),
         ]

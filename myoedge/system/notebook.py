@@ -24,9 +24,10 @@ T = TypeVar("T")
 MOST_ROWS = 40  # of a card
 LONGEST_WHOLE = 32  # characters of a cell in one line
 LINE = "1px solid rgba(128,128,128,.35)"
-CARD = f"display:inline-block;max-width:100%;overflow-x:auto;padding:8px 12px;border:{LINE}"
+BOX = f"box-sizing:border-box;border:{LINE}"
+CARD = f"display:inline-block;max-width:100%;overflow-x:auto;padding:8px 12px;{BOX}"
 FACTS = "display:grid;grid-template-columns:max-content auto;gap:2px 16px;margin-top:6px"
-FRAME = f"width:100%;height:36rem;border:{LINE};resize:vertical"
+FRAME = f"display:block;width:100%;height:36rem;resize:vertical;{BOX}"
 TEXT = "margin:0;padding:0;border:0;background:none;color:inherit;white-space:pre-wrap"
 
 
