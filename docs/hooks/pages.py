@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,36 @@ from myoedge.catalogue import entries, explanation
 # what a browser fetches by itself; a link that is followed by a click is none
 FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?(https?:)?//""")
 FETCHED_BY_STYLE = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
+DOCS = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(DOCS.parent.glob("examples/*.ipynb"))
 CANONICAL = re.compile(r'<link rel="?(?:canonical|next|prev)"?[^>]*>')
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the catalogue of `myoedge explain` and the functions of the package."""
-    for name, content in (("codes", codes_page()), ("python", python_page())):
-        files.append(File.generated(config, f"reference/{name}.md", content=content))
+    """Adds the catalogue of `myoedge explain`, the functions of the package, and the notebooks."""
+    made = {"reference/codes.md": codes_page(), "reference/python.md": python_page()}
+    made |= {f"notebooks/{path.stem}.md": notebook_page(path) for path in NOTEBOOKS}
+    made |= {f"notebooks/{path.name}": path.read_text(encoding="utf-8") for path in NOTEBOOKS}
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
     return files
+
+
+def notebook_page(path: Path) -> str:
+    """Markdown of a notebook, which has no outputs; plots as far as docs/images has them."""
+    head = f"*This page is [examples/{path.name}]({path.name}), without its tables and reports.*\n"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    title, *rest = [_cell(path.stem, cell) for cell in cells]
+    return "\n\n".join([title, head, *rest]) + "\n"
+
+
+def _cell(stem: str, cell: dict[str, Any]) -> str:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return source
+    picture = Path("images", "notebooks", f"{stem}-{cell['id']}.png")
+    plot = f"\n\n![Plot of the cell above](../{picture})" if (DOCS / picture).exists() else ""
+    return f"```python\n{source}\n```{plot}"
 
 
 def python_page() -> str:

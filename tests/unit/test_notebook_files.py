@@ -5,23 +5,22 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
-MOST_S = 180  # of a cell; a whole notebook takes less on a machine with two cores
+from tests.notebooks import NOTEBOOKS, PICTURES, executed, outputs
+
+NOTEBOOK = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+MACHINE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|Users|work)\b|[A-Z]:\\\\")
 
 
 def test_there_are_two() -> None:
     assert [path.stem for path in NOTEBOOKS] == ["gestures", "live_stream"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@NOTEBOOK
 def test_kept_without_outputs_machine_and_paths(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     document = json.loads(text)
@@ -32,23 +31,24 @@ def test_kept_without_outputs_machine_and_paths(path: Path) -> None:
         assert (cell["id"], cell["metadata"]) == (f"cell-{number:02d}", {})
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
-    assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|Users|work)\b|[A-Z]:\\\\", text)
+    assert not MACHINE.search(text)
+
+
+@NOTEBOOK
+def test_pictures_of_the_site_are_of_cells_that_plot(path: Path) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    plots = {
+        c["id"] for c in document["cells"] if re.search("subplots|plot.draw", "".join(c["source"]))
+    }
+    shown = {file.stem.partition("-")[2] for file in PICTURES.glob(f"{path.stem}-*.png")}
+    assert len(shown) >= 2
+    assert shown <= plots
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@NOTEBOOK
 def test_runs_from_start_to_end(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").symlink_to(EXAMPLES / "data")
-    shutil.copy(EXAMPLES / "stream.py", tmp_path)
-    document = nbformat.read(path, as_version=4)
-    place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(document, timeout=MOST_S, resources=place).execute()
-    shown = [
-        output["data"]
-        for cell in document.cells
-        for output in cell.get("outputs", ())
-        if "data" in output
-    ]
+    shown = [data for _, data in outputs(executed(path, tmp_path))]
     assert sum("image/png" in data for data in shown) >= 2, "plots"
     assert sum("text/html" in data for data in shown) >= 3, "results"
     assert all(len(data.get("text/plain", "")) < 20_000 for data in shown)
