@@ -16,6 +16,7 @@ from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
 from myoedge.reports.energy import with_energy
+from myoedge.reports.stream_passes import with_passes
 from myoedge.reports.streams import stream_report, with_real_time
 from myoedge.streaming.stream import passes
 from myoedge.streaming.stream import to_json as stream_to_json
@@ -64,9 +65,9 @@ def estimated_report(
         "reused": reused,
     }
     if stream_plan is not None:
-        report["stream"] = stream_report(
-            stream_plan.stream, stream_plan.frame_hz, stream_plan.window_s, stream_plan.least_frames
-        )
+        rate = (stream_plan.frame_hz, stream_plan.window_s, stream_plan.least_frames)
+        passes = [asdict(row) for row in stream_plan.passes]
+        report["stream"] = stream_report(stream_plan.stream, *rate, passes)
     chip = build_plan.plan.chip
     return at_operating_point(report, chip, request.point == AUTO, by)
 
@@ -89,7 +90,8 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     if auto:
         chip = chip.at(cheapest_point(report, chip, by))
     latency_s = report["cycles"]["total"] / chip.point.clock_hz
-    return with_real_time(with_energy({**at_points(report, chip), "latency_s": latency_s}, by))
+    judged = with_energy({**at_points(report, chip), "latency_s": latency_s}, by)
+    return with_passes(with_real_time(judged), by)
 
 
 def cheapest_point(

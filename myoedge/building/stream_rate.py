@@ -33,9 +33,19 @@ if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
 
 MOST_FRAMES = 512  # of a pass that is looked for
+DOUBLED = 4  # lengths of a pass that are estimated
 TOO_LARGE = 3  # exit code of what does not fit
 
 PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
+
+
+@dataclass(frozen=True, slots=True)
+class PassCost:
+    """Estimate of a pass of so many frames: cycles, bytes from and to L3."""
+
+    frames: int
+    cycles: int
+    l3_bytes: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class StreamPlan:
     window_s       length of the signal that a frame is made of
     least_frames   by operating point the fewest frames of a pass that keep up by the estimate;
                    None: no number does
+    passes         estimates of longer and shorter passes than this one
     """
 
     stream: Stream
@@ -53,6 +64,7 @@ class StreamPlan:
     frame_hz: float | None = None
     window_s: float | None = None
     least_frames: dict[str, int | None] = field(default_factory=dict)
+    passes: tuple[PassCost, ...] = ()
 
 
 def keeps_up(report: Report) -> bool:
@@ -140,17 +152,32 @@ def stream_plans(
     step = follow_time(q.graph, axes).pass_multiple()
     fewest = {p.name: least_frames(plan_for, p.clock_hz / frame_hz, step) for p in chip.points}
     first = table.frames or fewest[chip.point.name] or least
-    yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest)
+    passes = tuple(_pass_costs(plan_for, fewest[chip.point.name] or least, first))
+    yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest, passes)
     if table.frames or fewest[chip.point.name] is None:
         return
     for frames in _more_frames(first, step):
         counts = {**fewest, chip.point.name: frames}
         try:
-            yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts)
+            yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts, passes)
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:
                 raise
             return
+
+
+def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost]:
+    """Costs of passes of the least frames, twice, four and eight times as many, and of the chosen
+    one; of those that fit."""
+    for frames in sorted({chosen, *(least << doubled for doubled in range(DOUBLED))}):
+        try:
+            plan = plan_for(frames)[1]
+        except MyoedgeError as error:
+            if error.exit_code != TOO_LARGE:
+                raise
+            return
+        l3_bytes = sum(transfer.chunk.size_bytes for transfer in plan.l3_transfers)
+        yield PassCost(frames, round(modelled_cycles(plan)), l3_bytes)
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:

@@ -50,10 +50,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     if not report.get("cycles") or not points:
         return dict(report)
     chosen = next(p for p in points if p["name"] == report["target"]["operating_point"])
-    coefficients = by
-    if not counted(report):  # an interval is wider the less of the report was counted
-        is_modelled = report["cycles"]["source"] == "modelled"
-        coefficients = (with_modelled_error if is_modelled else with_typical_error)(by)
+    coefficients = coefficients_for(report, by)
     inference, at = activity(report), as_point(chosen)
     ordered = [chosen, *(point for point in points if point is not chosen)]
     names = ("energy_uj", "energy_low_uj", "energy_high_uj")
@@ -76,6 +73,14 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         },
         "layers": layers,
     }
+
+
+def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
+    """Coefficients whose interval is wider the less of the report was counted."""
+    if counted(report):
+        return by
+    is_modelled = report["cycles"]["source"] == "modelled"
+    return (with_modelled_error if is_modelled else with_typical_error)(by)
 
 
 def _outside_layers(
@@ -257,38 +262,51 @@ def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) 
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, text) rows of the duty cycle; empty where no period is known."""
+    """(name, text) rows of the duty cycle; empty where no period is known. A range comes first
+    where the chip sleeps, as its power then is known between two bounds only."""
     duty = report.get("duty")
     if not duty:
         return []
-    value, low, high = duty["average_mw"]
-    _, sleep_low, sleep_high = duty["sleep_mw"]
-    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {sleep_low:.2g} to "
-    asleep += f"{sleep_high:.2g} mW; the average is with the lower one"
-    if not duty["asleep_s"]:
-        asleep = "never: no time to fall asleep and wake"
-    if not duty["keeps_up"]:
-        asleep = "never: an inference takes longer than the period"
+    sleeps = bool(duty["asleep_s"])
     rows = [
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
-        ("average", f"{wording.three_digits(value)} mW ({low:.3g} to {high:.3g})"),
-        ("asleep", asleep),
+        ("average", power_range(duty["average_mw"], "mW", sleeps=sleeps)),
+        ("asleep", _asleep(duty)),
     ]
     if duty["hours"] is not None:
-        hours, low_hours, high_hours = duty["hours"]
-        rows.append(("battery", f"{hours:,.0f} h ({low_hours:,.0f} to {high_hours:,.0f})"))
+        rows.append(("battery", power_range(duty["hours"], "h", sleeps=sleeps)))
     return rows
 
 
+def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bool = False) -> str:
+    """ "1.53 to 6.63 mW", with what holds for the least sleep unless short; without sleep "2.07 mW
+    (1.53 to 2.61)"."""
+    value, low, high = (f"{x:.3g}" if x < 100 else f"{x:,.0f}" for x in interval)
+    if sleeps and short:
+        return f"{low} to {high} {unit}"
+    if sleeps:
+        return f"{low} to {high} {unit} ({value} if sleep takes least)"
+    return f"{value} {unit} ({low} to {high})"
+
+
+def _asleep(duty: Mapping[str, Any]) -> str:
+    if not duty["keeps_up"]:
+        return "never: an inference takes longer than the period"
+    if not duty["asleep_s"]:
+        return "never: no time to fall asleep and wake"
+    _, low_mw, high_mw = duty["sleep_mw"]
+    asleep = speed.duration(duty["asleep_s"])
+    return f"{asleep} of each period, at {low_mw:.2g} to {high_mw:.2g} mW: not published"
+
+
 def on_average(report: Mapping[str, Any]) -> str:
-    """Average power: "2.07 mW (1.53 to 6.63) with one every 50 ms, sleep at its lower bound; 268 h
-    (84 to 363) on the battery"."""
+    """Average power: "1.53 to 6.63 mW (2.07 if sleep takes least) with one every 50 ms; 84 to 363 h
+    (268 if sleep takes least) on the battery"."""
     rows = dict(duty_rows(report))
     if not rows:
         return ""
     if not report["duty"]["keeps_up"]:
         return f"an inference takes longer than the {rows['every']} from one to the next"
-    sleep = ", sleep at its lower bound" * bool(report["duty"]["asleep_s"])
-    power = f"{rows['average']} with one every {rows['every']}{sleep}"
+    power = f"{rows['average']} with one every {rows['every']}"
     return f"{power}; {rows['battery']} on the battery" if "battery" in rows else power

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from myoedge.backends.names import BACKENDS
 from myoedge.codegen.render import new_environment
 from myoedge.operators import layer_names as naming
-from myoedge.reports import charts, energy, memory_maps, speed, streams, wording
+from myoedge.reports import (
+    charts,
+    energy,
+    memory_maps,
+    speed,
+    stream_passes,
+    streams,
+    wording,
+)
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.version import __version__
 
@@ -56,7 +64,9 @@ def environment() -> Environment:
         energy=energy,
         verdict=verdict,
     )
-    env.globals.update(streams=streams, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
+    env.globals.update(
+        streams=streams, stream_passes=stream_passes, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB
+    )
     env.filters.update(
         dims=dims,
         size=wording.size,

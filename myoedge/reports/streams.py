@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.reports import wording
@@ -13,12 +13,17 @@ from myoedge.streaming.stream import Stream
 
 
 def stream_report(
-    stream: Stream, frame_hz: float | None, window_s: float | None, least: Mapping[str, int | None]
+    stream: Stream,
+    frame_hz: float | None,
+    window_s: float | None,
+    least: Mapping[str, int | None],
+    passes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report's `stream`: frames of a pass, first output, state bytes.
 
     window_s   what a frame is made of
     least      by operating point the fewest frames that keep up
+    passes     estimates by frames of a pass: frames, cycles, l3_bytes
     """
     # whole passes before the first output, less the frames in front
     first = (stream.warmup // stream.outputs[0].frames + 1) * stream.frames - stream.early
@@ -38,6 +43,7 @@ def stream_report(
         "first_output_s": first_s,
         "least_frames": dict(least),
         "points": [],
+        "passes": [*map(dict, passes)],
     }
 
 
@@ -97,7 +103,9 @@ def one_line(report: Report) -> str:
 def by_point(report: Report) -> list[str]:
     """A line for every point: "high: 4.68 times real time, 21.4 % busy, 155 ms from sample to
     output"."""
-    stream, lines = report["stream"], []
+    stream, lines = report["stream"], list[str]()
+    if not stream["points"] and report.get("cycles"):
+        return ["rate unknown: [stream] rate and hop tell load, latency and power"]
     for point in stream["points"]:
         least_frames = point["least_frames"]
         busy = wording.percent(point["duty_cycle"])

@@ -3,23 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
-from myoedge.reports import speed, streams, wording
+from myoedge.reports import speed, stream_passes, streams, wording
+from myoedge.reports.blocks import Lines as Lines
+from myoedge.reports.blocks import clean as clean
+from myoedge.reports.blocks import columns as columns
+from myoedge.reports.blocks import facts as facts
+from myoedge.reports.blocks import show as show
+from myoedge.reports.blocks import styled
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import shortened
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions
-    from rich.padding import Padding
-    from rich.segment import Segment
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -30,10 +33,10 @@ COLUMNS = {
     "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1, "share": 6,
     "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
 }  # fmt: skip
-LEFT = ("layer", "operator", "engine", "output")
 MIN_NAME_CHARS = 8  # of a line of a layer's name
 USUAL_NAME_CHARS = 24  # that other columns leave to it where they can
 MAX_OPERATOR_CHARS = 16
+ENGINE_TITLES = ("layer", "engine", "why not the other")
 GAP_CHARS = 2  # between columns
 
 
@@ -43,51 +46,18 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
     console.print(_title(report))
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
+    if passes := stream_passes.pass_rows(report):
+        show(Padding(_table(stream_passes.TITLES, passes), (0, 0, 1, 0)), console)
     if report["layers"]:
         for block in _layers(report, console.width):
             show(block, console)
         engines = [*_engine_rows(report)]
         if engines and len(report["layers"]) + len(engines) <= MAX_LAYERS:
-            show(Padding(_engines(engines), (1, 0, 0, 0)), console)
+            show(Padding(_table(ENGINE_TITLES, engines), (1, 0, 0, 0)), console)
     for line in (*_notices(report), *_suggested(report)):
         show(line, console)
     if html:
-        console.print(_text("\n").append(f"report: {clean(html)}"), soft_wrap=True)
-
-
-def show(block: Table | Padding | Text, console: Console) -> None:
-    """Prints a block without trailing blanks, which rich leaves at line ends."""
-    console.print(Lines(lambda _: [block]), end="")
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Blocks for rich, rendered at the console's width, without trailing blanks."""
-
-    draw: Callable[[int], Iterable[Table | Padding | Text]]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        from rich.segment import Segment
-
-        for block in self.draw(options.max_width):
-            for line in console.render_lines(block, options, pad=False):
-                segments = list(line)
-                while segments and not segments[-1].text.strip():
-                    segments.pop()
-                if segments:
-                    segments[-1] = segments[-1]._replace(text=segments[-1].text.rstrip())
-                yield from (*segments, Segment.line())
-
-
-def clean(text: str) -> str:
-    """Text from a user's program on one line, without terminal control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _text(text: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(clean(text) if "\n" not in text else text, style)
+        console.print(styled("\n").append(f"report: {clean(html)}"), soft_wrap=True)
 
 
 def _title(report: Report) -> Text:
@@ -98,56 +68,34 @@ def _title(report: Report) -> Text:
     return title.append(f"  model {model['digest'][:16]}", "dim")
 
 
-def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: Any) -> Table:
-    """A table without lines; numbers are at the right. options: of every column, as rich has."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in titles:
-        table.add_column(title, justify="left" if title in left else "right", **options)
-    return table
-
-
-def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """A table of names and values, values folded beside the names."""
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value)
-    return table
-
-
 def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     memory = report["memory"]
     model, count = report["model"], wording.several
     work = f"{wording.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
     shapes = (wording.shapes(streams.frame_ports(report, name)) for name in ("inputs", "outputs"))
     sizes = (count(model["params"], "parameter"), work, count(len(report["layers"]), "layer"))
-    yield "network", _text(f"{', '.join(sizes)}; {' -> '.join(shapes)}")
+    yield "network", styled(f"{', '.join(sizes)}; {' -> '.join(shapes)}")
     yield from _fidelity(report)
     if report.get("reused"):
-        yield "reused", _text(wording.reused(report["reused"]))
+        yield "reused", styled(wording.reused(report["reused"]))
     yield from _time(report)
     if engines := wording.engines(report):
-        yield "engines", _text(engines)
+        yield "engines", styled(engines)
     if "stream" in report:
-        yield "stream", _text("\n".join([streams.one_line(report), *streams.by_point(report)]))
+        yield "stream", styled("\n".join([streams.one_line(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)
-    yield "activations", _text(wording.arena_bound(report))
+    yield "activations", styled(wording.arena_bound(report))
     if int16_text := speed.int16_costs(report):
-        yield "int16", _text(int16_text)
+        yield "int16", styled(int16_text)
     if lines := _refinement(report):
-        yield "refined", _text("\n".join(lines))
+        yield "refined", styled("\n".join(lines))
     style = "yellow" if wording.on_examples(report) else ""
-    yield "scales", _text(wording.scales(report), style)
+    yield "scales", styled(wording.scales(report), style)
     yield "exact", _equivalence(report)
     if memory["l1_peak_bytes"] is not None:
         ran = speed.cycles(report) is not None and not speed.is_modelled(report)
         source = "written by the run" if ran else "planned, at its peak"
-        yield "L1 memory", _text(f"{wording.size(memory['l1_peak_bytes'])} {source}")
+        yield "L1 memory", styled(f"{wording.size(memory['l1_peak_bytes'])} {source}")
 
 
 def _refinement(report: Report) -> list[str]:
@@ -161,36 +109,38 @@ def _refinement(report: Report) -> list[str]:
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     q = report["quantization"]
     if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
-        text = _text(f"float {wording.percent(q['accuracy_float'])}   ")
+        text = styled(f"float {wording.percent(q['accuracy_float'])}   ")
         text.append(f"int8 {wording.percent(q['accuracy_int8'])}", "bold")
         notes = filter(None, (wording.points(report), q["accuracy_source"]))
         yield "accuracy", text.append(f"   {', '.join(notes)}", "dim")
     if q["sqnr_db"] is not None:
         ports = streams.frame_ports(report, "outputs")
         where = wording.at_outputs(ports, q.get("sqnr_before", ()))
-        yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}; {wording.judged(report)}")
+        yield "SQNR", styled(f"{wording.decibels(q['sqnr_db'])} {where}; {wording.judged(report)}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:
     """Cycles, modelled or measured, and energy."""
     if speed.is_modelled(report):
-        yield "modelled", _text(speed.one_line(report))
+        yield "modelled", styled(speed.one_line(report))
     elif speed.cycles(report):
         total, macs = report["cycles"]["total"], report["model"]["macs"]
-        yield "latency", _text(speed.latency(report))
-        text = _text(f"{total:,}", "bold").append(f", {speed.rate(macs, total) or 0} MAC/cycle", "")
+        yield "latency", styled(speed.latency(report))
+        text = styled(f"{total:,}", "bold").append(
+            f", {speed.rate(macs, total) or 0} MAC/cycle", ""
+        )
         yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
-        yield "energy", _text(joules.one_line(report))
+        yield "energy", styled(joules.one_line(report))
         if average := joules.on_average(report):
-            yield "on average", _text(average)
+            yield "on average", styled(average)
 
 
 def _l2(report: Report) -> Text:
     memory, l2_bytes = report["memory"], report["target"]["l2_bytes"]
     peak, ports = memory["l2_peak_bytes"], memory["input_bytes"] + memory["output_bytes"]
     weights, arena = wording.size(memory["weights_bytes"]), wording.size(memory["arena_bytes"])
-    text = _text(wording.size(peak), "bold")
+    text = styled(wording.size(peak), "bold")
     if l2_bytes:
         text.append(
             f" of {wording.size(l2_bytes)} ({wording.percent(wording.fraction(peak, l2_bytes))})"
@@ -202,7 +152,7 @@ def _l2(report: Report) -> Text:
 
 
 def _equivalence(report: Report) -> Text:
-    text, missing = _text("NumPy int8"), []
+    text, missing = styled("NumPy int8"), []
     for backend, is_exact in report["exact"].items():
         name = BACKENDS[backend].text
         if speed.outputs_compared(report, backend):
@@ -253,7 +203,7 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
         left_out.append(wording.several(omitted, "smaller layer"))
     if left_out:
-        yield _text(f"not shown: {', '.join(left_out)}: in layers.csv", "dim")
+        yield styled(f"not shown: {', '.join(left_out)}: in layers.csv", "dim")
 
 
 def _titles(report: Report) -> dict[str, str]:
@@ -289,7 +239,7 @@ def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
     """The row of the cycles that belong to no layer."""
     percent = wording.rough_percent(cycles, report["cycles"]["total"])
     cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
-    return {column: _text(cells.get(column, ""), "dim") for column in COLUMNS}
+    return {column: styled(cells.get(column, ""), "dim") for column in COLUMNS}
 
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
@@ -300,11 +250,10 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
             yield names[row["name"]], wording.engine(row), row["other_engine"]
 
 
-def _engines(rows: Iterable[tuple[str, str, str]]) -> Table:
-    titles = ("layer", "engine", "why not the other")
-    table = columns(titles, left=titles, no_wrap=True, overflow="ellipsis")
+def _table(titles: tuple[str, ...], rows: Iterable[Iterable[str]]) -> Table:
+    table = columns(titles, left=titles)
     for row in rows:
-        table.add_row(*map(_text, row))
+        table.add_row(*map(styled, row))
     return table
 
 
@@ -315,17 +264,17 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
     )
     weak = wording.is_weak(report, row)
     return {
-        "layer": _text(place, "bold"),
-        "operator": _text(wording.operator(row)),
-        "engine": _text(wording.engine(row)),
-        "output": _text(dims(row["out_shape"]), "dim"),
-        "MACs": _text(wording.count(row["macs"]) if row["macs"] else ""),
-        "cycles": _text(f"{cycles:,}" if cycles is not None else ""),
-        "share": _text(wording.rough_percent(*fraction_of)),
-        "MAC/cycle": _text(speed.rate(row["macs"], cycles)),
-        "weights": _text(_weights(row)),
-        "dB alone": _text(wording.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
-        "dB so far": _text(wording.decibels(row["sqnr_db"], "")),
+        "layer": styled(place, "bold"),
+        "operator": styled(wording.operator(row)),
+        "engine": styled(wording.engine(row)),
+        "output": styled(dims(row["out_shape"]), "dim"),
+        "MACs": styled(wording.count(row["macs"]) if row["macs"] else ""),
+        "cycles": styled(f"{cycles:,}" if cycles is not None else ""),
+        "share": styled(wording.rough_percent(*fraction_of)),
+        "MAC/cycle": styled(speed.rate(row["macs"], cycles)),
+        "weights": styled(_weights(row)),
+        "dB alone": styled(wording.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
+        "dB so far": styled(wording.decibels(row["sqnr_db"], "")),
     }
 
 
@@ -341,7 +290,7 @@ def _suggested(report: Report) -> Iterable[Text]:
     """Suggestions of advise, measured for this build."""
     rows = (report.get("advice") or {}).get("suggestions", ())
     for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
-        text = _text("\n").append(title, "bold") if title else _text("")
+        text = styled("\n").append(title, "bold") if title else styled("")
         lines = [f"  {clean(row['text'])}", f"    {clean(row['how'])}"]
         yield text.append("\n".join([*([""] if title else []), *lines]))
 
@@ -350,11 +299,11 @@ def _notices(report: Report) -> Iterable[Text]:
     advice = wording.advice(report)
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
-        yield _text("\n").append(clean(advice), "yellow" if weak else "dim")
+        yield styled("\n").append(clean(advice), "yellow" if weak else "dim")
     rows = (Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"])
     notices = [(row.text("warning"), "bold yellow") for row in rows]
     if over := over_latency(report):
         notices.append((over.text("error"), "bold red"))
     for text, style in notices:
         kind, _, rest = "\n".join(map(clean, text.split("\n"))).partition(" ")
-        yield _text(f"\n{kind} ", style).append(rest)
+        yield styled(f"\n{kind} ", style).append(rest)

@@ -252,11 +252,11 @@ def test_a_missing_model_names_what_is_near(run: Run, small: Path, tmp_path: Pat
     (tmp_path / "gestures.pt2").write_bytes((small / "model.pt2").read_bytes())
     (tmp_path / "gesture.log").write_text("no model")
     ran = run("inspect", "gesture.pt2")
-    refused(ran, 1, "E101", "myoedge build gestures.pt2")
+    refused(ran, 1, "E101", "gestures.pt2, which is there")
     assert "gesture.log" not in ran.err
     refused(run("build", "nowhere/m.pt2"), 1, "E101", "which does not exist either")
     (tmp_path / "myoedge.toml").write_text('[model]\npath = "gestured.pt2"\n')
-    refused(run("build"), 1, "E101", "[model] path of myoedge.toml", "myoedge build gestures.pt2")
+    refused(run("build"), 1, "E101", "[model] path of myoedge.toml", "gestures.pt2, which")
     assert run("inspect", "gestures.pt2").code == 0
 
 

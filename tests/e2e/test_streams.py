@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,14 @@ def test_passes_are_as_long_as_they_have_to_be(tmp_path: Path) -> None:
         assert point["duty_cycle"] == pytest.approx(pass_s / period_s)
         assert point["real_time_factor"] == pytest.approx(period_s / pass_s)
         assert point["load_hz"] == pytest.approx(cycles / period_s)
+    passes = found["passes"]
+    assert [row["frames"] for row in passes] == [2, 4, 8, 16]
+    assert passes[0]["average_mw"] == pytest.approx(slow["duty"]["average_mw"]), "this build's"
+    for row in passes:
+        assert row["latency_s"] == pytest.approx(row["frames"] * 5 / 1000.0 + row["pass_s"])
+    for fewer, more in pairwise(passes):
+        assert more["average_mw"][1] < fewer["average_mw"][1]
+        assert more["pass_s"] < 2 * fewer["pass_s"], "weights and code come once a pass"
     duty = slow["duty"]
     assert duty["period_s"] == pytest.approx(2 * 5 / 1000.0)
     assert duty["share"] == pytest.approx(found["points"][0]["duty_cycle"])

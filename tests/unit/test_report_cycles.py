@@ -19,7 +19,7 @@ from myoedge.backends.simulator import _measurement as measurement_of
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
-from myoedge.reports import speed, streams, wording
+from myoedge.reports import speed, stream_passes, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import compare, difference
@@ -447,6 +447,36 @@ def test_other_passes_are_named_where_they_would_do(least: int | None, said: boo
     row = {**point, "latency_s": 0.01, "least_frames": least}
     (told,) = streams.by_point({"stream": {**STREAM, "points": [row]}})
     assert ("would do" in told) == said
+
+
+def test_a_stream_without_a_rate_says_what_a_rate_would_tell(ran: Report) -> None:
+    (told,) = streams.by_point({**ran, "stream": STREAM})
+    assert told.startswith("rate unknown: [stream] rate")
+    assert streams.by_point({"cycles": None, "stream": STREAM}) == []
+    assert stream_passes.pass_rows({**ran, "stream": STREAM}) == []
+
+
+def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
+    """At 500 frames a second, two to come: the pass of the build with its own cycles."""
+    costs = [{"frames": n, "cycles": 1_000 * n, "l3_bytes": 0} for n in (4, 8, 4_000)]
+    stream = {**STREAM, "frame_hz": 500.0, "future_frames": 2, "passes": costs}
+    found = stream_passes.with_passes({**ran, "stream": stream}, PUBLISHED)
+    own, longer, longest = found["stream"]["passes"]
+    for row, cycles in ((own, TOTAL), (longer, 8_000), (longest, 4_000_000)):
+        assert row["pass_s"] == pytest.approx(cycles / 370e6)
+        assert row["latency_s"] == pytest.approx((row["frames"] + 2) / 500 + cycles / 370e6)
+        _, low, high = row["average_mw"]
+        assert low < high
+    assert own["sleeps"]
+    assert longest["keeps_up"]
+    first, _, last = stream_passes.pass_rows(found)
+    assert first[0] == "4 (this build)"
+    assert re.fullmatch(r"[\d.]+ to [\d.]+ mW", last[-1])
+    slow = [{**row, "cycles": 10**9} for row in costs]
+    found = stream_passes.with_passes({**ran, "stream": {**stream, "passes": slow}}, PUBLISHED)
+    last_cells = [row[-1] for row in stream_passes.pass_rows(found)]
+    assert [cell == "does not keep up" for cell in last_cells] == [False, True, False]
+    assert report_html(found).count("does not keep up") >= 2
 
 
 def test_hostile_names_do_not_steer_the_terminal() -> None:

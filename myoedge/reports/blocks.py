@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks of text for a terminal: tables without lines, facts, no trailing blanks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.padding import Padding
+    from rich.segment import Segment
+    from rich.table import Table
+    from rich.text import Text
+
+LEFT = ("layer", "operator", "engine", "output")
+
+
+def show(block: Table | Padding | Text, console: Console) -> None:
+    """Prints a block without trailing blanks, which rich leaves at line ends."""
+    console.print(Lines(lambda _: [block]), end="")
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Blocks for rich, rendered at the console's width, without trailing blanks."""
+
+    draw: Callable[[int], Iterable[Table | Padding | Text]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for block in self.draw(options.max_width):
+            for line in console.render_lines(block, options, pad=False):
+                segments = list(line)
+                while segments and not segments[-1].text.strip():
+                    segments.pop()
+                if segments:
+                    segments[-1] = segments[-1]._replace(text=segments[-1].text.rstrip())
+                yield from (*segments, Segment.line())
+
+
+def clean(text: str) -> str:
+    """Text from a user's program on one line, without terminal control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """Text on one line, unless it is written in several."""
+    from rich.text import Text
+
+    return Text(clean(text) if "\n" not in text else text, style)
+
+
+def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: Any) -> Table:
+    """A table without lines; numbers are at the right. options: of every column, as rich has."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in titles:
+        table.add_column(title, justify="left" if title in left else "right", **options)
+    return table
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """A table of names and values, values folded beside the names."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latency and power of a stream by the frames of a pass: few are fast, many let the chip sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from myoedge.power.model import Coefficients, duty, typical, with_modelled_error
+from myoedge.reports import energy as joules
+from myoedge.reports import wording
+from myoedge.reports.report_json import Report
+from myoedge.reports.speed import duration
+from myoedge.targets import OperatingPoint
+
+TITLES = ("frames", "every", "computing", "latency", "average power")
+
+
+def with_passes(report: Report, by: Coefficients) -> Report:
+    """The report with latency and power of longer and shorter passes at its operating point;
+    unchanged without a frame rate.
+
+    The pass of the build has its own cycles, all others estimated ones.
+    """
+    stream = report.get("stream") or {}
+    if not stream.get("frame_hz") or not stream.get("passes"):
+        return report
+    target = report["target"]
+    chosen = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
+    point = joules.as_point(chosen)
+    passes = [_row(report, row, point, by) for row in stream["passes"]]
+    return {**report, "stream": {**stream, "passes": passes}}
+
+
+def _row(
+    report: Report, row: Mapping[str, Any], point: OperatingPoint, by: Coefficients
+) -> dict[str, Any]:
+    stream = report["stream"]
+    frame_s = 1 / stream["frame_hz"]
+    period_s = row["frames"] * frame_s
+    activity, is_built = typical(row["cycles"], row["l3_bytes"]), False
+    if row["frames"] == stream["pass_frames"]:
+        activity, is_built = joules.activity(report), True
+    known = joules.coefficients_for(report, by) if is_built else with_modelled_error(by)
+    pass_s = activity.cycles / point.clock_hz
+    found = duty(activity, point, known, period_s)
+    return {
+        **row,
+        "period_s": period_s,
+        "pass_s": pass_s,
+        "latency_s": period_s + stream["future_frames"] * frame_s + pass_s,
+        "keeps_up": found.keeps_up,
+        "average_mw": list(found.average_mw),
+        "sleeps": found.asleep_s > 0,
+    }
+
+
+def pass_rows(report: Report) -> list[tuple[str, ...]]:
+    """Rows of a table with TITLES; none without a frame rate, or with one length alone."""
+    stream = report.get("stream") or {}
+    rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
+    return [_cells(row, stream["pass_frames"]) for row in rows] if len(rows) > 1 else []
+
+
+def _cells(row: Mapping[str, Any], built_frames: int) -> tuple[str, ...]:
+    own = " (this build)" * (row["frames"] == built_frames)
+    busy = f"{duration(row['pass_s'])}, {wording.percent(row['pass_s'] / row['period_s'])}"
+    power = joules.power_range(row["average_mw"], "mW", sleeps=row["sleeps"], short=True)
+    latency = duration(row["latency_s"])
+    if not row["keeps_up"]:
+        latency = power = "does not keep up"
+    return (f"{row['frames']}{own}", duration(row["period_s"]), busy, latency, power)
