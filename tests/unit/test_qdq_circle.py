@@ -98,6 +98,14 @@ MEANS_NOTHING = [
         )
     ),
     ("requant_shift", f'{{"axis": 0, "origin": 1, {REQUANT}}}'),
+    *(("whole_norm", f'{{"centred": true, "shift": {shift}}}') for shift in ("-1", "31", "1.5")),
+    ("whole_norm", '{"centred": 1, "shift": 4}'),
+    ("shift_softmax", '{"group": 0, "most": 255}'),
+    ("shift_softmax", '{"group": 1, "most": 256}'),
+    *(
+        ("whole_softmax", f'{{"a": {a}, "b": 21, "c": 5, "levels": {levels}, "log2": {log2}}}')
+        for a, levels, log2 in ((2**40, 256, 10), (-1, 256, 10), (1, 257, 10), (1, 256, 0))
+    ),
 ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
@@ -28,6 +29,8 @@ from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
 REACH = 255  # largest |x| and |x - mean|
+LENGTH_MAX = 2**14  # squares of a row, less than 2**16 each, stay below 2**30
+SHIFT_MAX = 30
 
 
 def toward_zero(a: Array, b: Array | int) -> Array:
@@ -54,6 +57,12 @@ def rms_norm(x: Array, gain: Array, offset: Array, shift: int) -> Array:
 
 
 def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
+    """Errors: ValueError for numbers that 32 bits do not hold."""
+    shift, length, largest = attrs["shift"], x.shape[-1], REACH * np.abs(gain) + np.abs(offset)
+    if type(shift) is not int or not 0 <= shift <= SHIFT_MAX or length > LENGTH_MAX:
+        raise ValueError(f"a shift of {shift} bits, rows of {length}")
+    if type(attrs["centred"]) is not bool or not (largest <= INT32_MAX).all():
+        raise ValueError(f"products of up to {largest.max()}")
     rows, g, b = (np.rint(v.astype(np.float64)).astype(np.int64) for v in (x, gain, offset))
     return (layer_norm if attrs["centred"] else rms_norm)(rows, g, b, attrs["shift"]).astype(
         x.dtype

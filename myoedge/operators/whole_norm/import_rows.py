@@ -9,8 +9,7 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.requant_shift.import_rows import shift_of, whole_numbers
-
-LENGTH_MAX = 2**14  # squares of a row, less than 2**16 each, stay below 2**30
+from myoedge.operators.whole_norm.definition import LENGTH_MAX
 
 
 def whole_norm(b: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
@@ -29,6 +30,8 @@ from myoedge.operators.whole_softmax.tiling import integer_in_tiles, shift_in_ti
 
 UNSIGNED = QuantParams(1.0, -128)  # 0 .. 255 in steps of 1
 ONE = 256  # the share of a row's largest, before the division
+WIDEST = 2**32 - 1
+LEVELS_MAX = 256
 
 
 def exponentials(attrs: Attrs) -> Array:
@@ -37,6 +40,12 @@ def exponentials(attrs: Attrs) -> Array:
     z = np.minimum(distance // attrs["log2"], 31)
     square = (z * attrs["log2"] - distance + attrs["b"]) ** 2
     return np.asarray((attrs["a"] * square + attrs["c"]) >> z)
+
+
+def fits(attrs: Attrs, length: int) -> bool:
+    """Whether 32 bits without a sign hold what rows of a length add up to."""
+    exp, most = exponentials(attrs), max(attrs["levels"] - 1, length)
+    return bool(exp.min() >= 0 and exp[0] >= 1 and int(exp.max()) * most <= WIDEST)
 
 
 def integer_shares(attrs: Attrs, x: Array) -> Array:
@@ -74,6 +83,26 @@ def _shift_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams({"acc_bound": ONE * max(inputs.attrs["most"], inputs.shapes[0][-1])})
 
 
+def _integer_real(attrs: Attrs, x: Array) -> Array:
+    """Errors: ValueError for coefficients that 32 bits have no room for."""
+    numbers = [attrs[name] for name in ("a", "b", "c", "log2", "levels")]
+    if any(type(n) is not int or abs(n) > INT32_MAX for n in numbers):
+        raise ValueError(f"coefficients {numbers}")
+    if attrs["log2"] < 2 or not 2 <= attrs["levels"] <= LEVELS_MAX or not fits(attrs, x.shape[-1]):
+        raise ValueError(f"exponentials of {numbers}")
+    return integer_shares(attrs, np.rint(x).astype(np.int64)).astype(x.dtype)
+
+
+def _shift_real(attrs: Attrs, x: Array) -> Array:
+    """Errors: ValueError for groups that do not make up a row, and shares beyond 8 bits."""
+    group, most = attrs["group"], attrs["most"]
+    if type(group) is not int or type(most) is not int or group < 1 or x.shape[-1] % group:
+        raise ValueError(f"groups of {group} in rows of {x.shape[-1]}")
+    if not 0 <= most < LEVELS_MAX:
+        raise ValueError(f"shares of up to {most}")
+    return shift_shares(attrs, np.rint(x).astype(np.int64)).astype(x.dtype)
+
+
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8 with the zero point -128."""
     shares = integer_shares if step.node.op == "whole_softmax" else shift_shares
@@ -86,7 +115,7 @@ WHOLE_SOFTMAX = register(
         doc="softmax of whole numbers over the last axis, exponentials by a polynomial",
         shape=same_shape,
         nest=elementwise,
-        real=lambda attrs, x: integer_shares(attrs, np.rint(x).astype(np.int64)).astype(x.dtype),
+        real=_integer_real,
         integer=integer,
         quantize=_quantize,
         acc_bound=stored_bound,
@@ -102,7 +131,7 @@ SHIFT_SOFTMAX = register(
         WHOLE_SOFTMAX,
         name="shift_softmax",
         doc="softmax of whole numbers over the last axis, exponentials by powers of two",
-        real=lambda attrs, x: shift_shares(attrs, np.rint(x).astype(np.int64)).astype(x.dtype),
+        real=_shift_real,
         quantize=_shift_quantize,
         kernels=on_cluster(shift_in_tiles),
     )

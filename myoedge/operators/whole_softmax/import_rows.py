@@ -8,10 +8,8 @@ from typing import Any
 from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.requant_shift.import_rows import LEVELS_MAX, whole
-from myoedge.operators.whole_softmax.definition import exponentials
-
-WIDEST = 2**32 - 1
+from myoedge.operators.requant_shift.import_rows import whole
+from myoedge.operators.whole_softmax.definition import LEVELS_MAX, exponentials, fits
 
 
 def _levels(a: Arguments) -> int:
@@ -27,8 +25,8 @@ def whole_softmax(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     attrs: dict[str, Any] = {**numbers, "levels": _levels(a)}
     if attrs["log2"] < 2:  # its distances in units of log2 have 7 bits
         raise Unsupported(f"log2 = {attrs['log2']}", "use a log2 of at least 2")
-    exp, most = exponentials(attrs), max(attrs["levels"] - 1, out[-1])
-    if exp.min() < 0 or exp[0] < 1 or int(exp.max()) * most > WIDEST:
+    if not fits(attrs, out[-1]):
+        exp = exponentials(attrs)
         raise Unsupported(
             f"exponentials from {exp.min():,} to {exp.max():,}", "use smaller coefficients"
         )
