@@ -97,6 +97,8 @@ def simulate(
     like: str = "silicon",
     fc_hart: int | None = None,
     trace: bool = False,
+    profile: bool = False,
+    window: tuple[int, int] | None = None,
     board: str | None = None,
     port: str | None = None,
     progress: Callable[[int, str], None] | None = None,
@@ -113,16 +115,20 @@ def simulate(
     fc_hart           mhartid of the simulated fabric controller, by which firmware chooses drivers:
                       9 GAP9's, 0x3e0 pulp-open's; without it that of `like`, 9 or 0x3e0
     trace             also writes trace.json for ui.perfetto.dev
+    profile           cycles by address of the instruction, in `run.profile`
+    window            (from, to): every instruction executed between these cycles, in `run.steps`
     progress          called about once a second with the cycle and the new text printed
     The reports in the folder are replaced, unless another chip was simulated; `over` of the result
     says where the run takes longer than the build's [budget] latency.
     Errors: E204, E222, E240, E501, E701 .. E711.
     """
     from myoedge.building.simulate import costs, simulate_build
+    from myoedge.simulator import RunOptions
 
+    records = RunOptions(spans=trace, profile=profile, window=window)
     chosen = prepared(as_build(build), [on], board, port)
     cycles = costs(like, fc_hart, on)
-    return simulate_build(chosen, on, input, operating_point, cycles, trace, progress)
+    return simulate_build(chosen, on, input, operating_point, cycles, records, progress)
 
 
 def simulate_elf(

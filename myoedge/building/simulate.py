@@ -101,12 +101,13 @@ def simulate_build(
     given: Given | None,
     point_name: str | None,
     cycles: Mapping[str, int],
-    trace: bool,
+    records: RunOptions,
     progress: Progress | None,
 ) -> Simulated:
     """api.simulate; the arguments are explained there.
 
-    cycles   description of the simulated chip, from `costs`
+    cycles    description of the simulated chip, from `costs`
+    records   spans: of trace.json; profile, window
     """
     chip = find_chip(str(build.manifest.get("target")))
     built_for = build.report["target"].get("operating_point")
@@ -116,14 +117,14 @@ def simulate_build(
     samples = short if given is None else given_samples(build, given)
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
-    measured, run = _measured(build, on, runs, cycles, trace, progress)
+    measured, run = _measured(build, on, runs, cycles, records, progress)
     exact = same_outputs(runs, measured)
     report = with_run(build.report, measured, chip, point_name == AUTO, coefficients())
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
     is_silicon = cycles == GAP9_CYCLES
     files = report_files(report) if is_silicon else {}
-    if trace and run is not None:
+    if records.spans and run is not None:
         operands = L1Operands(build.program.symbols["me_l1"], report["memory"]["l1_buffers"])
         clock_hz = report["target"]["clock_hz"]
         files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
@@ -137,21 +138,23 @@ def _measured(
     on: str,
     runs: Sequence[Case],
     cycles: Mapping[str, int],
-    trace: bool,
+    records: RunOptions,
     progress: Progress | None,
 ) -> tuple[Measurement, Simulation | None]:
     """Inferences on a backend, with counters of the run where it has some.
 
-    Errors: E204 no backend, or a trace of one that records none.
+    Errors: E204 no backend, or records of one that keeps none.
     """
     check_known([on], [*BY_SOURCE.values()])
-    if trace and on != "simulator":
-        title = f"{BACKENDS[on].text} records no trace here"
-        raise MyoedgeError("E204", title, {"has": "simulator"})
+    asked = {"trace": records.spans, "profile": records.profile, "window": records.window}
+    for name in (name for name, value in asked.items() if value):
+        if on != "simulator":
+            title = f"{BACKENDS[on].text} records no {name} here"
+            raise MyoedgeError("E204", title, {"has": "simulator"})
     if on != "simulator":
         return run_elsewhere(build, on, runs), None
-    inputs, options = chip_inputs(build.stream, runs), RunOptions(spans=trace)
-    return build.simulate(inputs, options=options, cycles=cycles, progress=progress)
+    inputs = chip_inputs(build.stream, runs)
+    return build.simulate(inputs, options=records, cycles=cycles, progress=progress)
 
 
 def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mapping[str, int]:

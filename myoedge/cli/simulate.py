@@ -24,7 +24,7 @@ UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
 PROGRESS_INTERVAL_S = 1.0
 MAX_EXIT_CODE = 255  # what a shell can see of an exit code
 OF_A_BUILD = ("folder", "on", "input", "operating_point", "trace")
-OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
+OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
 
 
 @click.command("simulate")
@@ -49,8 +49,8 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
     default="on",
     help="With --elf: off lets any number of accesses into a bank of L1.",
 )
-@click.option("--profile", is_flag=True, help="With --elf: cycles by function and source line.")
-@click.option("--window", metavar="FROM:TO", help="With --elf: instructions between two cycles.")
+@click.option("--profile", is_flag=True, help="Cycles by function and source line.")
+@click.option("--window", metavar="FROM:TO", help="Every instruction between two cycles.")
 @common
 def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
     """Run the firmware of a build on the simulated chip and say what it costs.
@@ -65,13 +65,20 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
         return
     from myoedge import api
     from myoedge.building.simulate import TRACE
+    from myoedge.simulator import Faulted
 
-    build_options = ("on", "input", "operating_point", "like", "fc_hart", "trace")
+    build_options = ("on", "input", "operating_point", "like", "fc_hart", "trace", "profile")
     chosen = {name: options[name] for name in build_options}
-    build = chosen_build(terminal, folder)
-    simulated = api.simulate(build, **chosen, progress=_progress(terminal))
+    window, build = _window(options["window"]), chosen_build(terminal, folder)
+    try:
+        simulated = api.simulate(build, **chosen, window=window, progress=_progress(terminal))
+    except Faulted as fault:
+        _show_recorded(terminal, fault.run, str(build / "firmware.elf"))
+        raise
     if not terminal.json_printed(as_json(simulated)):
         show(terminal, simulated)
+        if simulated.run is not None:
+            _show_recorded(terminal, simulated.run, str(build / "firmware.elf"))
     if options["trace"]:
         terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
     if simulated.over is not None:

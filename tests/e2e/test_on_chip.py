@@ -184,6 +184,19 @@ def test_a_trace_for_perfetto(folder: Path, tmp_path: Path) -> None:
     assert (ran.code, (folder / "trace.json").is_file()) == (0, True)
 
 
+def test_a_profile_and_a_window_of_a_build(folder: Path, tmp_path: Path) -> None:
+    ran = command("simulate", folder, "--profile", "--window", "20000:20010", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert re.search(r"^ +[\d,]+ +\d+\.\d %  me_\w+$", ran.out, re.MULTILINE)
+    steps = [line.split() for line in ran.out.splitlines() if " core " in line]
+    assert steps
+    assert {int(row[0]) for row in steps} <= {*range(20_000, 20_010)}
+    found = myoedge.simulate(folder, profile=True)
+    assert found.run is not None
+    assert found.exact
+    assert sum(found.run.profile.values()) > found.report["cycles"]["total"], "of all cores"
+
+
 @pytest.mark.parametrize("verb", ["validate", "simulate"])
 def test_the_newest_build_is_taken_and_named(verb: str, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "build" / "newest")
@@ -262,7 +275,7 @@ def test_a_build_for_hosts_has_no_firmware(small: Path, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("--on", "fpga"), "E204"),
-        (("--on", "gvsoc", "--trace"), "E204"),
+        *((("--on", "gvsoc", option), "E204") for option in ("--trace", "--profile")),
         (("--like", "gap8"), "E204"),
         (("--operating-point", "turbo"), "E204"),
     ],

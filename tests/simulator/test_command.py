@@ -219,12 +219,7 @@ def test_what_was_recorded_is_shown_of_a_run_that_fails_too(run: Run, tmp_path: 
 
 
 OF_A_BUILD = [("--on", "gvsoc"), ("--input", "x.npz"), ("--operating-point", "low"), ("--trace",)]
-OF_A_PROGRAM = [
-    ("--profile",),
-    ("--window", "0:9"),
-    ("--max-cycles", 9),
-    ("--bank-conflicts", "off"),
-]
+OF_A_PROGRAM = [("--max-cycles", 9), ("--bank-conflicts", "off")]
 
 
 @pytest.mark.parametrize("option", [*OF_A_BUILD, ("build/model-gap9",)])
