@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.building.config import FILE
@@ -17,18 +17,14 @@ CALIB_SCRIPT = "make_calib.py"
 
 def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
     """Writes both files, or none. Errors: E223 where one exists, those of load for a model."""
-    shapes = {} if model is None else _shapes(model)
+    inputs = {"input": USUAL} if model is None else _inputs(model)
     seen = str(model or "model.pt2")
     if model is not None and not Path(model).is_absolute():
         seen = os.path.relpath(model, folder)  # as myoedge.toml in that folder means it
     quoted = '"' + seen.replace("\\", "\\\\").replace('"', '\\"') + '"'  # a TOML basic string
-    names = ", ".join(f"{name}={name}" for name in shapes or ["input"])
-    values = {
-        "path": quoted,
-        "arrays": _described(shapes),
-        "lines": _made(shapes),
-        "names": names,
-    }
+    described = ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items())
+    arrays = {name: x.made for name, x in inputs.items()}
+    values = {"path": quoted, "arrays": arrays, "described": described}
     files = {name: render(f"init/{name}.j2", values) for name in (FILE, CALIB_SCRIPT)}
     if os.path.exists(folder) and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
@@ -45,29 +41,37 @@ def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path
     return tuple(folder / name for name in files)
 
 
-Shapes = Mapping[str, tuple[int, ...]]
+@dataclass(frozen=True, slots=True)
+class InputArray:
+    """Array of an input: the shape of a window; limits of integers, None for floats."""
+
+    shape: tuple[int, ...]
+    limits: tuple[int, int] | None = None
+
+    @property
+    def made(self) -> str:
+        """Python that makes synthetic samples."""
+        if self.limits is None:
+            return f"windows({', '.join(map(str, self.shape))})"
+        low, high = self.limits
+        return f"rng.integers({low}, {high + 1}, (COUNT, {', '.join(map(str, self.shape))}))"
 
 
-def _shapes(model: str | Path) -> dict[str, tuple[int, ...]]:
+USUAL = InputArray((8, 200))  # channels and samples, where no model is named
+
+
+def _inputs(model: str | Path) -> dict[str, InputArray]:
     from myoedge.building.loading import load_model
+    from myoedge.operators.embedding.definition import id_limits
     from myoedge.quantization.samples import window
 
     graph = load_model(Path(model)).graph
     names = ["input"] if len(graph.inputs) == 1 else list(graph.inputs)
-    shapes = {shown: graph.shape(name) for shown, name in zip(names, graph.inputs, strict=True)}
-    return {name: window(shape) for name, shape in shapes.items()}
+    return {
+        shown: InputArray(window(graph.shape(name)), id_limits(graph, name))
+        for shown, name in zip(names, graph.inputs, strict=True)
+    }
 
 
-def _described(shapes: Shapes) -> str:
-    known = shapes or {"input": ()}
-    return ", ".join(
-        f"{name} [samples, {', '.join(map(str, s)) or '...'}]" for name, s in known.items()
-    )
-
-
-def _made(shapes: Shapes) -> str:
-    lines = []
-    for name, shape in (shapes or {"input": ()}).items():
-        sizes = ", ".join(map(str, shape)) or "..., channels, samples"
-        lines.append(f"{name} = recording.astype(np.float32)  # as [samples, {sizes}]")
-    return "\n".join(lines)
+def _samples(shape: tuple[int, ...]) -> str:
+    return ", ".join(("samples", *map(str, shape)))

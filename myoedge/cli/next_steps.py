@@ -47,7 +47,7 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
 
 def after_init(folder: str) -> Iterator[str]:
     where = "" if Path(folder).resolve() == Path.cwd() else f"cd {shlex.quote(folder)} && "
-    yield f"{printable(where)}python make_calib.py   # once it reads your recordings"
+    yield f"{printable(where)}python make_calib.py   # synthetic, until it reads your recordings"
     yield command("build")
 
 

@@ -21,7 +21,6 @@ CODE = re.compile(r"[EW][0-9]{3}")
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
     "E101": {
-        "cli.others",
         "frontend.detect",
         "frontend.refusals",
         "frontend.torch.preflight",
@@ -115,9 +114,7 @@ SHARED = {
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
     "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled
-    "E305": {"cli.next_steps", "sweeps.results"},  # worse than the earlier sweep
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
-    "W105": {"building.fidelity_warnings", "reports.wording"},  # no advice of what was tried
     "E501": {
         "__init__",
         "backends.gvsoc_sdk",
