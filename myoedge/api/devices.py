@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,18 @@ def run(
     Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E611; else as simulate.
     """
     return simulate(build, on=on, input=input, board=board, port=port)
+
+
+def watch(*, board: str | None = None, port: str | None = None) -> Iterator[str]:
+    """Lines that a board prints on its console, as they come, until the line breaks.
+
+    board, port   as for run
+    Errors: E252, E253, E501, E601 .. E603, E607.
+    """
+    from myoedge.backends.console import lines_heard, open_port
+
+    with open_port(line_of(board, port)) as opened:
+        yield from lines_heard(opened)
 
 
 def flash(

@@ -191,6 +191,43 @@ class Conversation:
             self.port.write(data)
 
 
+def lines_heard(port: SerialPort) -> Iterator[str]:
+    """Lines that a board prints, as they end, and its messages in brackets; asks nothing.
+
+    Ends where the line breaks. Errors: E607.
+    """
+    rest = b""
+    while True:
+        with unplug_errors():
+            rest += port.read(4 * MAX_PAYLOAD)
+        while (end := _end_of_line(rest)) is not None:
+            line, rest = rest[:end], rest[end:]
+            messages, _ = decode(line)
+            for message in messages:
+                yield f"[{message.kind}] {_printable(message.payload, '')}"
+            if line.strip() and not messages:
+                yield _printable(line.strip(), "?")
+
+
+def _printable(data: bytes, other: str) -> str:
+    return "".join(chr(x) if 32 <= x < 127 else other for x in data)
+
+
+def _end_of_line(data: bytes) -> int | None:
+    """Bytes up to the end of a line, to the start of a message behind text, or of a message."""
+    start, end = data.find(MAGIC), data.find(b"\n") + 1
+    if start < 0 or 0 < end <= start:
+        return end or None
+    if start > 0:
+        return start
+    _, rest = decode(data)
+    incomplete = rest.startswith(MAGIC) and len(rest) == len(data)
+    if incomplete:
+        return None
+    size = int.from_bytes(data[6:8], "little") + len(MAGIC) + _HEAD.size + _CRC.size
+    return min(size, len(data))
+
+
 @contextmanager
 def unplug_errors() -> Iterator[None]:
     """Context manager that raises E607 where the line breaks."""

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--on", default="board", metavar="WHERE", help="board; jtag, without SDK; simulator.")
-@click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
+@click.option("--input", metavar="FILE", help="Samples, as --calib takes them: one inference each.")
+@click.option("--watch", is_flag=True, help="Only print what the board's console says; Ctrl-C.")
 @board_options
 @common
-def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
+def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> None:
     """Run a build on a board: outputs and cycles, layer by layer.
 
     FOLDER is the output of build --app gap-sdk; default: the newest below build/. The application
@@ -35,6 +36,9 @@ def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge import api
     from myoedge.cli.simulate import as_json, show
 
+    if watch:
+        _watch(terminal, options, with_others=folder is not None)
+        return
     build = chosen_build(terminal, folder)
     run = api.run(build, **options)
     if not terminal.json_printed(as_json(run)):
@@ -42,6 +46,19 @@ def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
     if not run.exact:
         sys.exit(DIFFERENT)
     terminal.next(with_board("validate", build, "--on", options["on"], options=options))
+
+
+def _watch(terminal: Terminal, options: dict[str, Any], with_others: bool) -> None:
+    """Prints the console's lines until Ctrl-C, which is no failure, or the line breaks."""
+    from myoedge.api.devices import watch
+
+    if with_others or options["input"] or options["on"] != "board" or terminal.as_json:
+        raise click.UsageError("--watch takes --board and --port alone: it sends nothing.")
+    try:
+        for line in watch(board=options["board"], port=options["port"]):
+            terminal.text(line, soft_wrap=True)
+    except KeyboardInterrupt:
+        return
 
 
 @click.command("flash")

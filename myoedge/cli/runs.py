@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="BACKENDS",
     help="Backends, by commas or each with --on: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
 )
-@click.option("--input", metavar="FILE", help="npz/npy with further samples.")
+@click.option("--input", metavar="FILE", help="Further samples, as --calib takes them.")
 @click.option(
     "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
 )

@@ -30,7 +30,7 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
 @click.command("simulate")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--on", default="simulator", metavar="WHERE", help="simulator, gvsoc, gvsoc-sdk.")
-@click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
+@click.option("--input", metavar="FILE", help="Samples, as --calib takes them: one inference each.")
 @click.option("--operating-point", metavar="NAME", help="high (0.80 V), low, auto, or 300MHz.")
 @click.option("--like", default="silicon", metavar="CHIP", help="Costs: silicon, public-gvsoc.")
 @click.option(

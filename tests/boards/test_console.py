@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import myoedge
+from myoedge.api.devices import watch
 from myoedge.backends import console
 from myoedge.backends.board import find_serial_line
 from myoedge.backends.build import Build
@@ -48,6 +49,21 @@ def code_of(build: Build, peer: Peer) -> str:
     assert caught.value.exit_code == 6
     assert caught.value.notice.tries or caught.value.notice.facts
     return caught.value.code
+
+
+# ---- text
+
+
+def test_watch_prints_lines_and_messages_until_the_line_breaks() -> None:
+    said: list[bytes] = [b"layer 0: 12 cy", b"cles\r\nall: \xff12\n\n", b"out"]
+    said += [b"puts" + encode(Message("I", 0, b"\1\0gap9 d1")) + b"done\n"]
+    quiet = [b""] * 10  # while the port is opened, and before it breaks
+    pieces = iter([*quiet, *said, *quiet, None])
+    heard: list[str] = []
+    with at_the_line(lambda came: next(pieces)) as port, pytest.raises(MyoedgeError) as caught:
+        heard.extend(watch(board="gap9_evk", port=port))
+    assert caught.value.code == "E607"
+    assert heard == ["layer 0: 12 cycles", "all: ?12", "outputs", "[I] gap9 d1", "done"]
 
 
 # ---- frames
