@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 import myoedge
-from myoedge.api.devices import watch
 from myoedge.backends import console
 from myoedge.backends.board import find_serial_line
 from myoedge.backends.build import Build
@@ -54,16 +53,41 @@ def code_of(build: Build, peer: Peer) -> str:
 # ---- text
 
 
+class Saying:
+    """A port at which pieces come, and then the line breaks."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = [*pieces]
+
+    def read(self, size: int) -> bytes:
+        if not self.pieces:
+            raise OSError("gone")
+        return self.pieces.pop(0)
+
+    def write(self, data: bytes) -> int:
+        raise AssertionError("nothing is asked")
+
+
 def test_watch_prints_lines_and_messages_until_the_line_breaks() -> None:
-    said: list[bytes] = [b"layer 0: 12 cy", b"cles\r\nall: \xff12\n\n", b"out"]
-    said += [b"puts" + encode(Message("I", 0, b"\1\0gap9 d1")) + b"done\n"]
-    quiet = [b""] * 10  # while the port is opened, and before it breaks
-    pieces = iter([*quiet, *said, *quiet, None])
-    heard: list[str] = []
-    with at_the_line(lambda came: next(pieces)) as port, pytest.raises(MyoedgeError) as caught:
-        heard.extend(watch(board="gap9_evk", port=port))
-    assert caught.value.code == "E607"
-    assert heard == ["layer 0: 12 cycles", "all: ?12", "outputs", "[I] gap9 d1", "done"]
+    message = encode(Message("I", 0, b"\1\0gap9 d1"))
+    text = (
+        b"layer 0: 12 cycles\r\nall: \xff12\n\nouputs" + message + b"done\n" + message[:9] + b"x\n"
+    )
+    wanted = ["layer 0: 12 cycles", "all: ?12", "ouputs", "[I] gap9 d1", "done"]
+    for size in (1, 7, len(text)):
+        heard: list[str] = []
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        with pytest.raises(MyoedgeError) as caught:
+            heard.extend(console.lines_heard(Saying(*pieces, b"")))
+        assert (caught.value.code, heard) == ("E607", wanted)
+
+
+def test_watch_goes_with_nothing_else(tmp_path: Path) -> None:
+    for more in (("folder",), ("--on", "simulator"), ("--input", "x.npz"), ("--json",)):
+        assert command("run", "--watch", *more, cwd=tmp_path).code == 2
+    ran = command("run", "--watch", "--port", str(tmp_path / "nothing"), cwd=tmp_path)
+    assert ran.code == 6
+    assert "E603" in ran.err
 
 
 # ---- frames
