@@ -53,6 +53,7 @@ def estimated_report(
         holdout=holdout.describe(quantized.parts),
         observers_db=quantized.observers_db,
         choices=quantized.choices,
+        classes=quantized.classes,
         accurate=quantized.accurate,
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan

@@ -35,11 +35,12 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
+from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.engines import with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
-from myoedge.quantization.holdout import Split, accuracies
+from myoedge.quantization.holdout import Split, labelled_classes
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
 from myoedge.quantization.reuse import with_params_of
@@ -120,8 +121,7 @@ class Integers:
 
     network: QuantGraph
     fidelity: Fidelity
-    accuracy_float: float | None
-    accuracy_int8: float | None
+    classes: JudgedClasses | None
     warnings: tuple[Notice, ...]
     observers_db: Mapping[str, float]
     choices: tuple[Choice, ...]
@@ -184,10 +184,13 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     stage = ("quantise", stage_key("quantise", options, inputs), compute, options.say)
     found = reused(*stage, kind=Integers)
     network, fidelity = found.network, found.fidelity
-    judged = found.accuracy_float, found.accuracy_int8
+    judged: tuple[float | None, float | None] = (None, None)
+    if found.classes is not None:
+        judged = found.classes.accuracies
     told = (network, fidelity, *judged, found.warnings, times_s, options.reuse, parts)
     accurate = options.accurate or settings.calib.accurate
-    quantized = Quantized(model, given, *told, found.observers_db, found.choices, accurate)
+    more = (found.observers_db, found.choices, accurate, found.classes)
+    quantized = Quantized(model, given, *told, *more)
     outputs = weak_outputs(network.graph, fidelity, accurate=accurate)
     weak = (*outputs, *weak_layers(network, fidelity))
     if accurate:
@@ -245,8 +248,8 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         else:
             fidelity = judge(network)
         fidelity = with_sources(network, fidelity, parts.judged.inputs)
-        judged = accuracies(network, parts.judged)
-    return Integers(network, fidelity, *judged, warnings, choice.worst_db, (*bits, *choices))
+        classes = labelled_classes(network, parts.judged)
+    return Integers(network, fidelity, classes, warnings, choice.worst_db, (*bits, *choices))
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:

@@ -11,6 +11,7 @@ from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, places
+from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
@@ -31,6 +32,7 @@ class Quantized(Tabular):
     observers_db   dB of the worst output for samples that chose, by observer that was tried
     choices        remedies that were tried where 8 bits lose too much
     accurate       whether 30 dB were asked for at every output
+    classes        that were chosen for the labelled samples; None where nothing is known of them
     """
 
     model: Model = field(repr=False)
@@ -46,6 +48,7 @@ class Quantized(Tabular):
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
     accurate: bool = False
+    classes: JudgedClasses | None = field(default=None, repr=False)
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
         """With more warnings. Errors: the first of them, where warnings are errors."""

@@ -26,6 +26,7 @@ from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.kernel import EngineChoice
+from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity, OutputFidelity
@@ -38,7 +39,16 @@ SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
 CLASSES = {
     each.__name__: each
     for each in (
-        *(Activity, Calibration, Choice, ConstantFormat, ElementType, EngineChoice, Fidelity),
+        *(
+            Activity,
+            Calibration,
+            Choice,
+            JudgedClasses,
+            ConstantFormat,
+            ElementType,
+            EngineChoice,
+            Fidelity,
+        ),
         *(Graph, Inference, InputNormalization, LayerCost, Measurement, Node, Notice),
         *(Observer, Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode),
         *(QuantizedParams, Tensor),

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,11 +39,47 @@ def judges(graph: Graph) -> bool:
     return made is None or made.op not in SYMBOLS
 
 
-def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array) -> float | None:
-    """Share of frames whose class in the first output, scores or indices, is the label's.
+@dataclass(frozen=True)
+class JudgedClasses:
+    """Classes of labelled frames, each [frames].
+
+    labels          the right ones
+    real, integer   chosen by the float network, and in integers
+    """
+
+    labels: Array
+    real: Array
+    integer: Array
+
+    @property
+    def accuracies(self) -> tuple[float, float]:
+        """Shares of the frames whose class is the label's: float, integers."""
+        return float(np.mean(self.real == self.labels)), float(np.mean(self.integer == self.labels))
+
+
+def judged_classes(
+    graph: Graph,
+    real: Sequence[Sequence[Array]],
+    integer: Sequence[Sequence[Array]],
+    labels: Array,
+) -> JudgedClasses | None:
+    """Classes of the first output, scores or indices.
+
+    real, integer   outputs of every sample     labels   as chosen_classes has them
+    None where the classes' axis is not known, or the output is a list of symbols.
+    """
+    chosen = [chosen_classes(graph, outputs, labels) for outputs in (real, integer)]
+    found = [classes for classes in chosen if classes is not None]
+    if len(found) < len(chosen):
+        return None
+    frames = np.broadcast_to(labels.reshape(len(labels), -1), found[0].shape)
+    return JudgedClasses(*(np.int64(x).reshape(-1) for x in (frames, *found)))
+
+
+def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
+    """[samples, frames] classes of the first output; None as class_counts.
 
     labels   [samples], of all frames of a sample, or [samples, frames]
-    None where the classes' axis is not known, or the output is a list of symbols.
     """
     if not judges(graph):
         return None
@@ -51,7 +89,4 @@ def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array
         return None
     scores = [first[0] for first in outputs]  # or indices of classes
     classes = [(x if x.dtype.kind == "i" else x.argmax(axis)).reshape(-1) for x in scores]
-    if frames is not None and classes[0].size != frames:
-        return None
-    pairs = zip(classes, labels, strict=True)
-    return float(np.mean([np.mean(best == label) for best, label in pairs]))
+    return None if frames not in (None, classes[0].size) else np.stack(classes)

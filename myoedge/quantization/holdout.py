@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.quantization.accuracy import accuracy
+from myoedge.quantization.accuracy import JudgedClasses, judged_classes
 from myoedge.quantization.samples import Data, taken, thin
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import measure
@@ -64,14 +64,11 @@ def describe(parts: Split) -> dict[str, Any] | None:
     return {"samples": parts.held_out.count, "share": parts.share, "seed": SEED}
 
 
-def accuracies(network: QuantGraph, judged: Data) -> tuple[float | None, float | None]:
-    """(float, int8) over the labelled samples; None without labels."""
+def labelled_classes(network: QuantGraph, judged: Data) -> JudgedClasses | None:
+    """Classes that float network and integers choose for the labelled samples; None without labels,
+    or as judged_classes."""
     few = thin(judged, JUDGED_SAMPLES)
     if few.labels is None:
-        return None, None
+        return None
     fidelity = measure(network, few.inputs, layers=False)
-    real, integer = (
-        accuracy(network.graph, outputs, few.labels)
-        for outputs in (fidelity.real, fidelity.integer)
-    )
-    return real, integer
+    return judged_classes(network.graph, fidelity.real, fidelity.integer, few.labels)

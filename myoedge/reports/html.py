@@ -13,8 +13,10 @@ from myoedge.codegen.render import new_environment
 from myoedge.operators import layer_names as naming
 from myoedge.reports import (
     charts,
+    classes,
     energy,
     memory_maps,
+    network_map,
     speed,
     stream_passes,
     streams,
@@ -26,6 +28,7 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+MOST_ROWS = 40  # of classes
 # What ends a script element or opens another; escaped, it is the same JSON.
 JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
@@ -46,6 +49,7 @@ def report_html(report: Report) -> str:
             noise=charts.noise(report),
             budget=memory_maps.budget(report),
             time=charts.time(report),
+            network=network_map.network_map(report),
             places=wording.layer_places(report),
             embedded=Markup(embedded),
         )
@@ -62,11 +66,13 @@ def environment() -> Environment:
         naming=naming,
         speed=speed,
         energy=energy,
+        classes=classes,
         verdict=verdict,
     )
     env.globals.update(
         streams=streams, stream_passes=stream_passes, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB
     )
+    env.globals.update(MOST_ROWS=MOST_ROWS)
     env.filters.update(
         dims=dims,
         size=wording.size,

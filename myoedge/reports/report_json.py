@@ -18,11 +18,13 @@ from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
+from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.quantization.trials import Choice
+from myoedge.reports.classes import by_class
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
@@ -53,6 +55,7 @@ class Outcome:
     holdout                         of a build, None where no samples were held out
     observers_db                    worst output of the samples that chose, by observer
     choices                         remedies that were tried where 8 bits lose too much
+    classes                         that were chosen for the labelled samples
     accurate                        whether 30 dB were asked for, whatever cycles they take
     """
 
@@ -68,6 +71,7 @@ class Outcome:
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: Sequence[Choice] = ()
     accurate: bool = False
+    classes: JudgedClasses | None = None
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
@@ -113,6 +117,7 @@ def _target(plan: Plan) -> dict[str, Any]:
         "l2_bytes": chip.l2_bytes if chip.l2_bytes < UNLIMITED else None,
         "l3_bytes": chip.l3_bytes or None,
         "l3_bytes_per_s": chip.l3_bytes_per_s or None,
+        "engines": [{"name": e.name, "macs_per_cycle": e.macs_per_cycle} for e in chip.engines],
     }
 
 
@@ -165,6 +170,7 @@ def _quantization(
         "accuracy_source": None
         if outcome.accuracy_int8 is None
         else f"{outcome.judged_on} samples",
+        "classes": None if outcome.classes is None else by_class(outcome.classes),
         "samples": None if fidelity is None else len(fidelity.real),
         "judged_on": None if fidelity is None else outcome.judged_on,
         "holdout": outcome.holdout,
@@ -251,6 +257,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "in_shapes": [list(shape) for shape in step.shapes],
         "out_shape": list(plan.quant.graph.shape(node.name)),
         "dtype": plan.quant.dtype(node.name),
+        "reads": list(step.operands),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "weight_dtype": None if weight is None else str(weight.dtype),
         "weight_bits": None if weight is None else step.weight_bits,
@@ -285,7 +292,7 @@ def dims(shape: Iterable[int]) -> str:
 
 # --- layers.csv -----------------------------------------------------------------------------------
 
-NO_COLUMNS = ("activity",)  # counters of a run, which are in report.json alone
+NO_COLUMNS = ("activity", "reads")  # in report.json alone
 FORMATS: dict[str, Callable[[Any], str]] = {
     "origin": lambda rows: " + ".join(f"{o['path']} ({o['source']})".strip() for o in rows),
     "in_dtypes": " ".join,

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy class by class: float beside int8, intervals, confusions, and their matrices' cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.accuracy import JudgedClasses
+
+MOST_CONFUSED = 32  # classes whose confusions are kept
+MOST_CLASSES = 1000  # that have rows
+WILSON_Z = 1.959964  # 95 % of a normal distribution
+NETWORKS = ("float", "int8")
+
+
+def by_class(judged: JudgedClasses) -> dict[str, Any]:
+    """Labelled frames by class: how many each network has right, with intervals, and confusions
+    [label][class]; null where there are too many classes."""
+    chosen = dict(zip(NETWORKS, (judged.real, judged.integer), strict=True))
+    size = 1 + int(max(judged.labels.max(), judged.real.max(), judged.integer.max()))
+    seen = np.unique(judged.labels)[:MOST_CLASSES]
+    rows = [{"class": int(x), **_row(judged.labels, chosen, judged.labels == x)} for x in seen]
+    confusion = {name: _confusion(judged.labels, x, size) for name, x in chosen.items()}
+    return {
+        **_row(judged.labels, chosen, np.ones(len(judged.labels), bool)),
+        "interval": "Wilson, 95 %",
+        "rows": rows,
+        "confusion": confusion if size <= MOST_CONFUSED else None,
+    }
+
+
+def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
+    """Frames, right ones of each network, and the interval of their share."""
+    total, row = int(kept.sum()), dict[str, Any]()
+    for name, classes in chosen.items():
+        right = int((classes == labels)[kept].sum())
+        row |= {f"right_{name}": right, f"interval_{name}": wilson(right, total)}
+    return {"samples": total, **row}
+
+
+def _confusion(labels: Array, classes: Array, size: int) -> list[list[int]]:
+    size = min(size, MOST_CONFUSED)
+    counts, few = np.zeros((size, size), np.int64), (labels < size) & (classes < size)
+    np.add.at(counts, (labels[few], classes[few]), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows
+
+
+def wilson(right: int, total: int) -> list[float]:
+    """Interval of a share, 95 %; 0 to 1 of nothing.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    if not total:
+        return [0.0, 1.0]
+    share, z2 = right / total, WILSON_Z**2
+    middle = share + z2 / (2 * total)
+    half = WILSON_Z * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    ends = ((middle - half) / (1 + z2 / total), (middle + half) / (1 + z2 / total))
+    return [round(min(max(end, 0.0), 1.0), 6) for end in ends]
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def share(row: Mapping[str, Any], network: str) -> str:
+    """Share that a network has right: "96.8 %"."""
+    return f"{100 * row[f'right_{network}'] / row['samples']:.1f} %"
+
+
+def interval(row: Mapping[str, Any], network: str) -> str:
+    """Interval of that share: "94.2 to 98.3 %"."""
+    low, high = row[f"interval_{network}"]
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
+    """Class that a label is most often taken for, "3 (4 times)"; "" for none."""
+    if classes["confusion"] is None:
+        return ""
+    counts = [n if c != label else 0 for c, n in enumerate(classes["confusion"][network][label])]
+    most = max(counts)
+    return f"{counts.index(most)} ({'once' if most == 1 else f'{most} times'})" if most else ""
+
+
+def matrix(classes: Mapping[str, Any], network: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows of cells of a confusion matrix: count, share of the label's frames, look, title."""
+    for label, counts in enumerate(classes["confusion"][network]):
+        total = sum(counts)
+        yield [
+            {
+                "count": n,
+                "percent": round(100 * n / total) if total else 0,
+                "look": "right" if label == chosen else "wrong",
+                "title": f"class {label} taken for {chosen}: {n} of {total}",
+            }
+            for chosen, n in enumerate(counts)
+        ]

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Picture of the network in report.html: layers as boxes, as wide as their cycles, and what reads
+results of layers that are not just in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.operators.kernel import CLUSTER, NINE_CORES
+from myoedge.reports import speed, wording
+from myoedge.reports.charts import LETTER, Tick
+from myoedge.reports.report_json import Report, dims
+
+WIDTH, LEFT, BOX_HEIGHT, LINE = 980.0, 10.0, 62.0, 14.0
+NARROWEST = 2.5  # of a box: a layer of a few cycles can be seen and pointed at
+TICKS = 5
+ARC_BASE, ARC_STEP, MOST_ARC = 12.0, 5.0, 64.0
+BELOW = 34.0  # axis and its text
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBox:
+    """A layer: its place, its text as far as there is room, its engine as CSS class."""
+
+    x: float
+    width: float
+    title: str
+    lines: tuple[str, ...]
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A result that is read beyond the layer behind it, as an SVG path."""
+
+    path: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMap:
+    """Boxes from left to right in the order in which layers run, all of one height."""
+
+    boxes: tuple[LayerBox, ...]
+    skips: tuple[Skip, ...]
+    ticks: tuple[Tick, ...]
+    top: float
+    looks: tuple[tuple[str, str], ...]
+    width: float = WIDTH + 2 * LEFT
+    box_height: float = BOX_HEIGHT
+
+    @property
+    def height(self) -> float:
+        return self.top + BOX_HEIGHT + BELOW
+
+
+LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without multiplications"}
+
+
+def network_map(report: Report) -> NetworkMap | None:
+    """The picture; None without cycles."""
+    rows = report["layers"]
+    cycles = [speed.layer_cycles(row) or 0 for row in rows]
+    if speed.cycles(report) is None or not sum(cycles):
+        return None
+    spare = WIDTH - NARROWEST * len(rows)
+    least = NARROWEST if spare > WIDTH / 2 else WIDTH / 2 / len(rows)
+    per_cycle = (WIDTH - least * len(rows)) / sum(cycles)
+    widths = [least + per_cycle * n for n in cycles]
+    starts = [LEFT + sum(widths[:i]) for i in range(len(rows))]
+    middles = [start + width / 2 for start, width in zip(starts, widths, strict=True)]
+    names = wording.layer_names(report)
+    boxes = tuple(
+        _box(row, names[row["name"]], x, width, report)
+        for row, x, width in zip(rows, starts, widths, strict=True)
+    )
+    pairs = [*_skipped(report)]
+    highest = max((_arc(j - i) for i, j in pairs), default=0.0)
+    top = 8.0 + highest
+    skips = tuple(
+        Skip(
+            _path(middles[i], middles[j], top, _arc(j - i)),
+            f"{names[rows[j]['name']]} reads {names[rows[i]['name']]}",
+        )
+        for i, j in pairs
+    )
+    looks = tuple((k, text) for k, text in LOOKS.items() if any(b.look == k for b in boxes))
+    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, looks)
+
+
+def _box(row: dict[str, Any], name: str, x: float, width: float, report: Report) -> LayerBox:
+    cycles, total = speed.layer_cycles(row) or 0, report["cycles"]["total"]
+    percent = wording.rough_percent(cycles, total)
+    title = f"{name}: {wording.operator(row)}, {dims(row['out_shape'])}; {cycles:,} cycles"
+    title += f", {percent} of the time" if percent else ""
+    rate = speed.rate(row["macs"], cycles)
+    title += f", {rate} MAC/cycle" if rate else ""
+    most = int((width - 8) / LETTER)
+    texts = (name, wording.operator(row), percent)
+    lines = tuple(text for text in texts if text and len(text) <= most)
+    look = "moves" if not row["macs"] else _engine(row["engine"])
+    return LayerBox(round(x, 2), round(max(width - 1.5, 1.0), 2), title, lines, look)
+
+
+def _engine(name: str | None) -> str:
+    return "cores" if name in (None, CLUSTER, NINE_CORES) else str(name)
+
+
+def _skipped(report: Report) -> Iterator[tuple[int, int]]:
+    """(writer, reader) of results that are read by another than the layer behind the writer."""
+    at = {row["name"]: index for index, row in enumerate(report["layers"])}
+    for reader, row in enumerate(report["layers"]):
+        for name in dict.fromkeys(row.get("reads") or ()):
+            writer = at.get(name)
+            if writer is not None and reader - writer > 1:
+                yield writer, reader
+
+
+def _arc(layers: int) -> float:
+    """Height of a skip over so many layers."""
+    return min(ARC_BASE + ARC_STEP * layers, MOST_ARC)
+
+
+def _path(start: float, end: float, top: float, height: float) -> str:
+    high = top - height * 4 / 3  # a cubic curve reaches 3/4 of its control points
+    return (
+        f"M{start:.1f} {top:.1f} C{start:.1f} {high:.1f} {end:.1f} {high:.1f} {end:.1f} {top:.1f}"
+    )
+
+
+def _ticks(report: Report, starts: list[float], widths: list[float]) -> tuple[Tick, ...]:
+    """Times at the starts of layers, some of them, and at the end."""
+    clock_hz, elapsed = report["target"]["clock_hz"], 0
+    ends = []
+    for row, start, width in zip(report["layers"], starts, widths, strict=True):
+        elapsed += speed.layer_cycles(row) or 0
+        ends.append((start + width, elapsed))
+    ticks, last = [Tick(LEFT, "0")], LEFT
+    for x, cycles in ends:
+        if x - last >= WIDTH / TICKS or cycles == elapsed:
+            ticks.append(Tick(round(x, 1), speed.duration(cycles / clock_hz)))
+            last = x
+        if cycles == elapsed:
+            break
+    if len(ticks) > 2 and ticks[-1].at - ticks[-2].at < WIDTH / TICKS / 2:
+        del ticks[-2]
+    return tuple(ticks)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy by class: counts by hand, Wilson's interval by its own equation."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from myoedge.quantization.accuracy import JudgedClasses
+from myoedge.reports import classes
+from myoedge.reports.classes import by_class, wilson
+
+LABELS = np.array([0, 0, 0, 0, 2, 2, 1])
+FLOAT = np.array([0, 0, 0, 2, 2, 2, 1])
+INT8 = np.array([0, 0, 2, 2, 2, 1, 1])
+
+
+def test_classes_counted_by_hand() -> None:
+    judged = JudgedClasses(LABELS, FLOAT, INT8)
+    assert judged.accuracies == (6 / 7, 4 / 7)
+    found = by_class(judged)
+    assert (found["samples"], found["right_float"], found["right_int8"]) == (7, 6, 4)
+    assert [
+        (r["class"], r["samples"], r["right_float"], r["right_int8"]) for r in found["rows"]
+    ] == [
+        (0, 4, 3, 2),
+        (1, 1, 1, 1),
+        (2, 2, 2, 1),
+    ]
+    assert found["confusion"] == {
+        "float": [[3, 0, 1], [0, 1, 0], [0, 0, 2]],
+        "int8": [[2, 0, 2], [0, 1, 0], [0, 1, 1]],
+    }
+    assert classes.most_confused(found, 0, "int8") == "2 (2 times)"
+    assert classes.most_confused(found, 2, "int8") == "1 (once)"
+    assert classes.most_confused(found, 1, "int8") == ""
+    assert classes.share(found["rows"][0], "int8") == "50.0 %"
+    (first, *_) = classes.matrix(found, "int8")
+    assert [cell["percent"] for cell in first] == [50, 0, 50]
+    assert [cell["look"] for cell in first] == ["right", "wrong", "wrong"]
+
+
+def test_many_classes_have_rows_and_no_matrix() -> None:
+    found = by_class(JudgedClasses(np.array([0, 32]), np.array([0, 32]), np.array([0, 50_000])))
+    assert found["confusion"] is None
+    assert [row["right_int8"] for row in found["rows"]] == [1, 0]
+    assert classes.most_confused(found, 32, "int8") == ""
+
+
+@pytest.mark.parametrize(("right", "total"), [*product((0, 1, 5), (5, 80)), (225, 225), (17, 20)])
+def test_a_share_at_either_end_is_as_far_as_its_own_deviation_allows(
+    right: int, total: int
+) -> None:
+    """Wilson's ends p solve |right / total - p| = 1.96 sqrt(p (1 - p) / total)."""
+    low, high = wilson(right, total)
+    assert 0.0 <= low <= right / total <= high <= 1.0
+    for end in (low, high):
+        allowed = 1.959964 * sqrt(end * (1 - end) / total)
+        assert abs(right / total - end) == pytest.approx(allowed, abs=3e-5)
+
+
+def test_nothing_is_known_of_no_samples() -> None:
+    assert wilson(0, 0) == [0.0, 1.0]
