@@ -22,6 +22,10 @@ class ReportDocument(dict[str, Any], Tabular):
     def _repr_html_(self) -> str:
         return framed(report_html(self), "report")
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Plain text in notebooks, which they keep beside the page: the keys alone."""
+        printer.text(f"{type(self).__name__} of {self['model']['name']}: {', '.join(self)}")
+
 
 class EnergyReport(ReportDocument):
     """report.json, of which notebooks show the energy."""

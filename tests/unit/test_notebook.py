@@ -210,6 +210,14 @@ def test_a_build_shows_its_report_and_gives_its_layers(built: myoedge.Build) -> 
     assert attributes["srcdoc"] == (built.folder / "report.html").read_text()
 
 
+def test_notebooks_keep_no_whole_report_as_text(built: myoedge.Build) -> None:
+    from IPython.lib.pretty import pretty
+
+    for report in (myoedge.report(built), myoedge.energy(built)):
+        assert len(pretty(report)) < 500
+        assert "out_shape" in repr(report), "a dictionary for programs"
+
+
 def test_a_build_that_is_gone_is_shown_by_name(built: myoedge.Build) -> None:
     gone = myoedge.Build(Path(HOSTILE) / "gone")
     assert check_card(gone._repr_html_()).text[0] == "gone"
