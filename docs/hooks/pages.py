@@ -53,7 +53,8 @@ def python_page() -> str:
     """All that `import myoedge` offers, read from the docstrings by mkdocstrings."""
     head = (
         "# Python\n\nEach verb of the command line is a function with the same arguments. "
-        "Errors are `myoedge.MyoedgeError`.\n"
+        "Errors are `myoedge.MyoedgeError`. Notebooks show every result; those with `rows()` have "
+        "`to_pandas()` too.\n"
     )
     names = [name for name in myoedge.__all__ if name.isidentifier() and name[0] != "_"]
     objects = [getattr(myoedge, name) for name in sorted(names, key=str.lower)]
