@@ -29,6 +29,7 @@ from myoedge.reports.trace import perfetto
 from myoedge.reports.trace_facts import L1Operands
 from myoedge.simulator import RunOptions, Simulation
 from myoedge.system.notebook import Card, Tabular
+from myoedge.system.progress import tell_cycles
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
@@ -153,8 +154,15 @@ def _measured(
             raise MyoedgeError("E204", title, {"has": "simulator"})
     if on != "simulator":
         return run_elsewhere(build, on, runs), None
-    inputs = chip_inputs(build.stream, runs)
-    return build.simulate(inputs, options=records, cycles=cycles, progress=progress)
+    inputs, known = chip_inputs(build.stream, runs), build.report["cycles"] or {"total": 0}
+    estimated = known["total"] * len(runs)
+
+    def say(cycle: int, text: str) -> None:
+        tell_cycles(cycle, estimated)
+        if progress is not None:
+            progress(cycle, text)
+
+    return build.simulate(inputs, options=records, cycles=cycles, progress=say)
 
 
 def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mapping[str, int]:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
+from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import MAX_BYTES, Terminal, chosen_build, common, model_options, warn
 from myoedge.errors import command as command_line
+from myoedge.system.progress import tell_cycles
 
 if TYPE_CHECKING:
     from myoedge.api import Inspection
-    from myoedge.building.confirm import CycleProgress
     from myoedge.building.quantized import Quantized
 
 
@@ -56,31 +56,14 @@ def build(terminal: Terminal, **options: Any) -> None:
     from myoedge import api
     from myoedge.reports.text import print_report
 
-    with _progress_bar(terminal) as progress:
-        built = api.build(**options, say=terminal.stage, progress=progress)
+    with stage_progress(terminal) as progress:
+        built = api.build(**options, say=progress.stage, progress=tell_cycles)
     terminal.times(built.times_s)
     warn(built.warnings)
     summary = {**built.report, "warnings": []}  # printed already
     if not terminal.json_printed({"folder": str(built.folder), "report": built.report}):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
     terminal.next(*next_steps.after_build(built.folder, built.report, options["app"]))
-
-
-@contextmanager
-def _progress_bar(terminal: Terminal) -> Iterator[CycleProgress | None]:
-    """A bar of simulated cycles on stderr, where that is a terminal; gone when it is done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True, no_color=not terminal.color)
-    if terminal.level < 0 or not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("  simulate", visible=False)
-        yield lambda cycles, estimated: bar.update(
-            task, completed=cycles, total=max(cycles, estimated), visible=True
-        )
 
 
 @click.command("quantize")
@@ -95,7 +78,8 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     from myoedge import api
     from myoedge.reports.report_json import decibels
 
-    quantized = api.quantize(**options, say=terminal.stage)
+    with stage_progress(terminal) as progress:
+        quantized = api.quantize(**options, say=progress.stage)
     terminal.times(quantized.times_s)
     warn(quantized.warnings)
     rows = quantized.rows()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
+from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, newest
 from myoedge.errors import command
 
@@ -44,7 +45,8 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
 
     backends = tuple(dict.fromkeys(filter(None, ",".join(on).split(","))))
     build = chosen_build(terminal, folder)
-    validation = api.validate(build, on=backends, **options, say=terminal.stage)
+    with stage_progress(terminal) as progress:
+        validation = api.validate(build, on=backends, **options, say=progress.stage)
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
         difference["rung"] = difference.pop("backend")  # the key of earlier versions

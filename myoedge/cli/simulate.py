@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import DIFFERENT, Terminal, as_dict, chosen_build, common
 from myoedge.errors import command
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from myoedge.simulator import Simulation
 
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
-PROGRESS_INTERVAL_S = 1.0
 MAX_EXIT_CODE = 255  # what a shell can see of an exit code
 OF_A_BUILD = ("folder", "on", "input", "operating_point", "trace")
 OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
@@ -71,7 +70,8 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     chosen = {name: options[name] for name in build_options}
     window, build = _window(options["window"]), chosen_build(terminal, folder)
     try:
-        simulated = api.simulate(build, **chosen, window=window, progress=_progress(terminal))
+        with stage_progress(terminal, "simulate"):
+            simulated = api.simulate(build, **chosen, window=window)
     except Faulted as fault:
         _show_recorded(terminal, fault.run, str(build / "firmware.elf"))
         raise
@@ -100,21 +100,6 @@ def _refuse_ignored_options(has_elf: bool) -> None:
         if context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
             option = parameter.get_error_hint(context)
             raise click.UsageError(f"{option} goes {'without' if has_elf else 'with'} --elf.")
-
-
-def _progress(terminal: Terminal) -> Any:
-    """Callback that prints a line about every second; none for short runs."""
-    last: float | None = None
-
-    def say(cycle: int, _: str) -> None:
-        nonlocal last
-        if last is None:  # compiling the simulator does not count
-            last = time.monotonic()
-        if time.monotonic() - last > PROGRESS_INTERVAL_S:
-            last = time.monotonic()
-            terminal.progress(f"  {cycle / 1e6:,.0f} M cycles ...")
-
-    return say
 
 
 def as_json(simulated: Simulated) -> dict[str, Any]:

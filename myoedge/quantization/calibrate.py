@@ -21,6 +21,7 @@ from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
+from myoedge.system.progress import counted
 
 BINS = 2048
 REARRANGING = ("reshape", "transpose")
@@ -62,7 +63,8 @@ Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *inp
 def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
     """The samples one after the other, as inputs of run_real."""
     count = len(next(iter(samples.values())))
-    return ({name: values[i] for name, values in samples.items()} for i in range(count))
+    each = ({name: values[i] for name, values in samples.items()} for i in range(count))
+    return counted(each, count, "samples")
 
 
 def digest(samples: Samples) -> str:

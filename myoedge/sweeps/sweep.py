@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,11 +67,13 @@ def sweep(
     missing = [task for task in everything if task.key not in known]
     if known:
         say(f"{len(known)} of {len(everything)} are there already")
-    found = dict(known)
-    for result in _results(missing, jobs or os.cpu_count() or 1, scheduler):
+    found, began_s = dict(known), time.monotonic()
+    for number, result in enumerate(_results(missing, jobs or os.cpu_count() or 1, scheduler), 1):
         keep(folder, result)
         found[result["key"]] = result
-        say(f"{len(found)}/{len(everything)}  {in_short(result)}")
+        left_s = (time.monotonic() - began_s) / number * (len(missing) - number)
+        left = f"; about {round(left_s)} s more" if left_s >= 2.0 else ""
+        say(f"{len(found)}/{len(everything)}  {in_short(result)}{left}")
     rows = [found[task.key] for task in everything]
     worse = [] if old is None else regressions(old, rows, settings.bounds)
     _write(folder, rows, worse)

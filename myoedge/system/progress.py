@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of long work, told to whoever watches; no result follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+Watcher = Callable[[str, int, int], None]  # unit, how many are done, how many there are
+Item = TypeVar("Item")
+MILLION = 1_000_000
+
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Tells the counts of this thread's work to a watcher."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def tell(unit: str, done: int, total: int) -> None:
+    """Tells a count to the watcher, if there is one."""
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(unit, done, total)
+
+
+def tell_cycles(done: int, estimated: float) -> None:
+    """Tells simulated cycles of about so many, in millions."""
+    tell("M cycles", done // MILLION, math.ceil(max(done, estimated) / MILLION))
+
+
+def counted(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
+    """The items, counted as each is done with."""
+    for done, item in enumerate(items, 1):
+        yield item
+        tell(unit, done, total)
