@@ -502,12 +502,14 @@ def test_a_layer_that_int8_is_too_coarse_for_is_told(tmp_path: Path) -> None:
         torch.nn.Linear(4, 2000), torch.nn.Softmax(-1), torch.nn.Linear(2000, 2, bias=False)
     )
     save_exported(scores, (torch.randn(1, 4),), tmp_path / "m.pt2")
-    ran = command("build", "m.pt2", cwd=tmp_path)
+    np.save(tmp_path / "calib.npy", torch.randn(20, 4).numpy())
+    given = ("build", "m.pt2", "--calib", "calib.npy")
+    ran = command(*given, cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert "warning[W102]" in ran.err
     assert re.search(r"\b1 \(softmax(, \S+:\d+)?\) keeps only", ran.err)
     assert "a softmax over many positions" in ran.err
-    assert command("build", "m.pt2", "--strict", cwd=tmp_path).code == 1
+    assert command(*given, "--strict", cwd=tmp_path).code == 1
 
 
 class Largest(torch.nn.Module):
