@@ -222,26 +222,51 @@ def peaks(build: Build | StrPath) -> Peaks:
 
 
 @overload
-def report(build: Build | StrPath, *, against: None = None) -> ReportDocument: ...
+def report(
+    build: Build | StrPath, *, against: None = None, html: StrPath | None = None
+) -> ReportDocument: ...
 
 
 @overload
-def report(build: Build | StrPath, *, against: Build | StrPath) -> Changes: ...
+def report(
+    build: Build | StrPath, *, against: Build | StrPath, html: StrPath | None = None
+) -> Changes: ...
 
 
 def report(
-    build: Build | StrPath, *, against: Build | StrPath | None = None
+    build: Build | StrPath,
+    *,
+    against: Build | StrPath | None = None,
+    html: StrPath | None = None,
 ) -> ReportDocument | Changes:
-    """report.json of a build; with `against`, the rows of what changed since that build."""
+    """report.json of a build; with `against`, the rows of what changed since that build.
+
+    html    file for the page: the report, or both builds side by side. Errors: E220, E281
+    """
     new = as_build(build)
     if against is None:
         from myoedge.reports.documents import ReportDocument
 
+        if html is not None:
+            from myoedge.reports.html import report_html
+
+            _write_page(Path(html), report_html(new.report))
         return ReportDocument(new.report)
     from myoedge.reports.diff import Changes, compare
 
     old = as_build(against)
+    if html is not None:
+        from myoedge.reports.comparison import comparison_html
+
+        titles = str(old.folder), str(new.folder)
+        _write_page(Path(html), comparison_html(old.report, new.report, titles))
     return Changes(compare(old.report, new.report))
+
+
+def _write_page(file: Path, page: str) -> None:
+    from myoedge.system.folder import replace_files
+
+    replace_files(file.resolve().parent, {file.resolve().name: page.encode()})
 
 
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:

@@ -102,6 +102,15 @@ def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> 
     return command("report", folder, "--open")
 
 
+def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
+    """The page, then what takes memory."""
+    if is_page:
+        return command("inspect", folder, "--memory")
+    if against is not None:
+        return command("report", folder, "--against", against, "--html", "--open")
+    return command("report", folder, "--open")
+
+
 def after_sweep(file: str, folder: Path, against: str | None) -> str:
     """The comparison with a later sweep; where this was one, what is judged."""
     if against is not None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from myoedge.api import Validation
 
 
+COMPARISON = "comparison.html"
+
+
 @click.command("validate")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option(
@@ -102,9 +105,18 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
 @click.option(
     "--against", type=click.Path(), metavar="OLD", help="Show differences from this build."
 )
-@click.option("--open", "show", is_flag=True, help="Open report.html in a browser.")
+@click.option(
+    "--html",
+    is_flag=False,
+    flag_value=COMPARISON,
+    metavar="[FILE]",
+    help=f"Write a page; with --against of both builds side by side ({COMPARISON}).",
+)
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @common
-def report(terminal: Terminal, folder: str | None, against: str | None, show: bool) -> None:
+def report(
+    terminal: Terminal, folder: str | None, against: str | None, html: str | None, show: bool
+) -> None:
     """Show a build's report, or with --against its differences from another build.
 
     FOLDER is a build; default: the newest below build/.
@@ -114,17 +126,18 @@ def report(terminal: Terminal, folder: str | None, against: str | None, show: bo
     from myoedge.reports.text import print_report
 
     chosen = api.load_build(folder or newest())
-    page = str(chosen.folder / "report.html")
+    page = html or str(chosen.folder / "report.html")
     if against is not None:
-        rows = api.report(chosen, against=against)
+        rows = api.report(chosen, against=against, html=html)
         if not terminal.json_printed({"changes": [row.plain() for row in rows]}):
             print_diff(rows, terminal.out)
-    elif not terminal.json_printed(chosen.report):
+        if html:
+            terminal.progress(f"page: {page}")
+    elif not terminal.json_printed(api.report(chosen, html=html)):
         print_report(chosen.report, terminal.out, html=page)
     if show:
         click.launch(page)
-    step = ("inspect", chosen.folder, "--memory") if show else ("report", chosen.folder, "--open")
-    terminal.next(command(*step))
+    terminal.next(next_steps.after_report(chosen.folder, against, is_page=bool(html or show)))
 
 
 @click.command("advise")

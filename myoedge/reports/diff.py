@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +162,7 @@ def compare(old: Report, new: Report) -> list[Change]:
         dict(zip(naming.told_apart(a["layers"], b["layers"]), a["layers"], strict=True))
         for a, b in ((old, new), (new, old))
     )
-    kinds = {_kind(old), _kind(new)}
+    kinds = {kind_of(old), kind_of(new)}
     incomparable = set(MEASURED if kinds == {"counted", "modelled"} else ())
     incomparable |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
     changes = list(_changes("", (m for m in NETWORK if m.path not in incomparable), old, new))
@@ -187,10 +187,17 @@ MEASURED = (
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 
-def _kind(report: Report) -> str:
+def kind_of(report: Report) -> str:
+    """Kind of a report's cycles: "counted", "modelled" or "none"."""
     if speed.cycles(report) is None:
         return "none"
     return "modelled" if speed.is_modelled(report) else "counted"
+
+
+def network_values(old: Report, new: Report) -> Iterator[tuple[Measure, Any, Any]]:
+    """Values of the network in both reports, changed or not."""
+    for measure in NETWORK:
+        yield measure, _value(old, measure.path), _value(new, measure.path)
 
 
 def _changes(

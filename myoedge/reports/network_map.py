@@ -59,15 +59,18 @@ class NetworkMap:
 LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without multiplications"}
 
 
-def network_map(report: Report) -> NetworkMap | None:
-    """The picture; None without cycles."""
+def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
+    """The picture; None without cycles.
+
+    scale_cycles   that are as wide as the picture, where another network's is more than this one's
+    """
     rows = report["layers"]
     cycles = [speed.layer_cycles(row) or 0 for row in rows]
     if speed.cycles(report) is None or not sum(cycles):
         return None
     spare = WIDTH - NARROWEST * len(rows)
     least = NARROWEST if spare > WIDTH / 2 else WIDTH / 2 / len(rows)
-    per_cycle = (WIDTH - least * len(rows)) / sum(cycles)
+    per_cycle = (WIDTH - least * len(rows)) / max(sum(cycles), scale_cycles)
     widths = [least + per_cycle * n for n in cycles]
     starts = [LEFT + sum(widths[:i]) for i in range(len(rows))]
     middles = [start + width / 2 for start, width in zip(starts, widths, strict=True)]

@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -21,7 +23,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.equivalence import given_inputs
 from myoedge.operators import layer_names as naming
-from tests.conftest import ROOT, Ran, save_exported
+from tests.conftest import ROOT, Ran, save_exported, steps
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small
 
@@ -375,7 +377,9 @@ def test_project_file_gives_model_and_calibration(tmp_path: Path, small: Path) -
     assert graph["calibration"]["count"] == 26  # a fifth is held out
 
 
-def test_report_against_another_build(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:
+def test_report_against_another_build(
+    built: tuple[Path, Ran], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "other"
     ran = command("build", small / "model.pt2", "--calib", "random", "-o", other, cwd=tmp_path)
     assert ran.code == 0, ran.err
@@ -386,6 +390,14 @@ def test_report_against_another_build(built: tuple[Path, Ran], small: Path, tmp_
     changed = command("report", other, "--against", built[0], "--json", cwd=tmp_path)
     assert changed.code == 0, changed.err
     assert changed.json["changes"]
+    (step,) = steps(changed.err)
+    assert step == f"myoedge report {other} --against {built[0]} --html --open"
+    monkeypatch.setattr(click, "launch", lambda page: (tmp_path / page).stat() and 0)
+    assert command(*shlex.split(step)[1:], cwd=tmp_path).code == 0
+    assert f"{other} <span" in (tmp_path / "comparison.html").read_text()
+    alone = command("report", other, "--html", "page.html", "-q", cwd=tmp_path)
+    assert alone.code == 0, alone.err
+    assert (tmp_path / "page.html").read_bytes() == (other / "report.html").read_bytes()
     same = command("report", built[0], "--against", built[0], "--json", cwd=tmp_path)
     assert same.json["changes"] == []
 

@@ -31,6 +31,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
+from myoedge.reports.comparison import comparison_html
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.html import report_html
 from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, layers_csv, make_report
@@ -503,6 +504,33 @@ def test_changes_carry_sign_and_percent(usual: Report) -> None:
     assert (difference(memory), memory.is_better) == ("+100.0 %", False)
     assert difference(changes["enc.1", "sqnr_local_db"]) == "-3.0 dB"
     assert "DIFFERENT" in printed(list(changes.values()))
+
+
+def test_two_builds_side_by_side_on_one_page(usual: Report) -> None:
+    new = copy.deepcopy(usual)
+    new["model"]["name"] = HOSTILE
+    new["cycles"]["total"] = usual["cycles"]["total"] // 2
+    for row in new["layers"]:
+        row["cycles_modelled"] //= 2
+    new["layers"][0]["sqnr_local_db"] = 12.5
+    page = comparison_html(usual, new, ("old/folder", HOSTILE))
+    found = Page(page)
+    assert not {tag for tag, _ in found.tags} & {"script", "img", "link"}
+    assert f"{new['cycles']['total']:,}" in found.text["div"]
+    assert "-50.0 %" in found.text["b"].replace("\u00a0", " ")
+    assert "12.5" in found.text["div"]
+    drawn = [a for tag, a in found.tags if tag == "rect"]
+    widths = [float(a["width"] or 0) for a in drawn]
+    assert len(widths) == 6
+    assert sum(widths[3:]) == pytest.approx(sum(widths[:3]) / 2, rel=0.05), "both on one scale"
+
+
+def test_cycles_of_a_run_are_not_compared_with_estimates(usual: Report) -> None:
+    new = copy.deepcopy(usual)
+    new["cycles"] |= {"source": "simulated", "total": 5}
+    page = comparison_html(usual, new, ("a", "b"))
+    assert "they are not compared" in page
+    assert "not comparable" in page
 
 
 def test_layers_are_matched_by_module_path(usual: Report) -> None:

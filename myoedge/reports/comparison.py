@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two builds side by side as one page: figures, networks on one scale, layers, all differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.operators import layer_names as naming
+from myoedge.reports import speed, wording
+from myoedge.reports.diff import Change, Measure, cells, compare, kind_of, network_values
+from myoedge.reports.html import environment
+from myoedge.reports.network_map import network_map
+from myoedge.reports.report_json import Report
+from myoedge.version import __version__
+
+FIGURES = (  # of the network, as cards, where both builds have them
+    *("latency_s", "cycles.total", "energy_uj.value", "quantization.sqnr_db"),
+    *("quantization.accuracy_int8", "memory.l2_peak_bytes", "memory.weights_bytes"),
+)
+MOST_LAYERS = 60  # with bars
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of both builds.
+
+    look   "good", "bad" or "" where nothing changed, or no way is better
+    """
+
+    title: str
+    old: str
+    new: str
+    change: str
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairedLayer:
+    """Cycles and dB of a layer in both builds; lengths of bars in percent of the longest."""
+
+    name: str
+    note: str
+    cycles: tuple[int | None, int | None]
+    lengths: tuple[float, float]
+    change: str
+    look: str
+    decibels: tuple[str, str]
+
+
+def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
+    """One file that fetches nothing and runs no script.
+
+    titles   of the old and the new build
+    """
+    changes = compare(old, new)
+    longest = max(_layer_cycles(old), _layer_cycles(new))
+    template = environment().get_template("report/comparison.html.j2")
+    return template.render(
+        titles=titles,
+        reports=(old, new),
+        figures=_figures(old, new, changes),
+        networks=[network_map(report, longest) for report in (old, new)],
+        layers=_layers(old, new)[:MOST_LAYERS],
+        changes=[(change, *cells(change), _look(change)) for change in changes],
+        comparable=kind_of(old) == kind_of(new),
+        version=__version__,
+    )
+
+
+def _layer_cycles(report: Report) -> int:
+    return sum(speed.layer_cycles(row) or 0 for row in report["layers"])
+
+
+def _figures(old: Report, new: Report, changes: Sequence[Change]) -> list[Figure]:
+    """Key figures, changed or not."""
+    by_path = {change.measure.path: change for change in changes if not change.where}
+    values = {m.path: (m, before, after) for m, before, after in network_values(old, new)}
+    found = []
+    for path in FIGURES:
+        measure, before, after = values[path]
+        if before is not None and after is not None:
+            found.append(_figure(measure, before, after, by_path.get(path)))
+    return found
+
+
+def _figure(measure: Measure, old: Any, new: Any, change: Change | None) -> Figure:
+    shown = measure.show(old), measure.show(new)
+    if change is None:
+        return Figure(measure.title, *shown, "no change" if old == new else "not comparable", "")
+    return Figure(measure.title, *shown, cells(change)[-1] or "no change", _look(change))
+
+
+def _look(change: Change) -> str:
+    return {True: "good", False: "bad", None: ""}[change.is_better]
+
+
+def _layers(old: Report, new: Report) -> list[PairedLayer]:
+    """Layers of both builds in the order of the new one, those that are gone last."""
+    rows = [_by_name(report, other) for report, other in ((old, new), (new, old))]
+    names = [*rows[1], *(name for name in rows[0] if name not in rows[1])]
+    pairs = {name: (rows[0].get(name), rows[1].get(name)) for name in names}
+    counted = [n for pair in pairs.values() for n in map(_cycles, pair) if n]
+    longest = max(counted, default=0)
+    return [_paired(name, pair, longest) for name, pair in pairs.items()]
+
+
+def _by_name(report: Report, other: Report) -> dict[str, Mapping[str, Any]]:
+    names = naming.told_apart(report["layers"], other["layers"])
+    return dict(zip(names, report["layers"], strict=True))
+
+
+def _cycles(row: Mapping[str, Any] | None) -> int | None:
+    return None if row is None else speed.layer_cycles(row)
+
+
+def _paired(
+    name: str, pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None], longest: int
+) -> PairedLayer:
+    before, after = map(_cycles, pair)
+    lengths = tuple(round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after))
+    change, look = "", ""
+    if pair[0] is None or pair[1] is None:
+        change = "added" if pair[0] is None else "removed"
+    elif before and after and before != after:
+        percent = 100 * (after - before) / before
+        change, look = f"{percent:+.1f} %", "good" if after < before else "bad"
+    known = pair[1] or pair[0]
+    assert known is not None
+    db = [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair]
+    return PairedLayer(
+        name, wording.operator(dict(known)), (before, after), (lengths[0], lengths[1]),
+        change, look, (db[0], db[1]),
+    )  # fmt: skip
