@@ -22,7 +22,7 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import broadcast_index
+from myoedge.operators.common_rules import always, broadcast_index
 from myoedge.operators.embedding.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
 
@@ -100,12 +100,12 @@ def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis) if at.operand == 0 else None
 
 
-def int8_rows(inputs: QuantizeInputs) -> QuantizedParams:
+def integer_rows(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams({}, {"rows": quantize(inputs.constant(1), inputs.target)})
 
 
 def integer(step: QuantizedNode, ids: Array) -> Array:
-    """ids int32 or uint8 -> int8."""
+    """ids int32 or uint8 -> int8 or int16."""
     return rows_of(step.attrs, ids, step["rows"])
 
 
@@ -118,10 +118,11 @@ EMBEDDING = register(
         nest=nest,
         real=rows_of,
         integer=integer,
-        quantize=int8_rows,
+        quantize=integer_rows,
         kernels=on_cluster(in_tiles),
         weights=(1,),
         reads_indices=True,
         streaming_rule=embedding_streaming_rule,
+        emits_int16=always,
     )
 )

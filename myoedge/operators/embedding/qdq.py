@@ -20,7 +20,7 @@ def _embedding(w: Writer, step: QuantizedNode, ids: str) -> str:
         "DequantizeLinear",
         w.constant(rows, f"{w.label}/rows"),
         w.constant(np.array(params.scale, np.float32)),
-        w.constant(np.array(params.zero_point, np.int8)),
+        w.constant(np.array(params.zero_point, rows.dtype)),
     )
     return w.node("Gather", table, w.node("Clip", row, *limits), axis=0)
 

@@ -24,9 +24,9 @@ BYTE_BYTES = 8  # the same where a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """ids [n], y [n, width]; the table is whole in L1, or stays in L2."""
-    count, rows = math.prod(step.shapes[0]), step["rows"]
-    width = rows.size // len(rows)
+    """ids [n], y [n, width] in bytes; the table is whole in L1, or stays in L2."""
+    count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
+    width = rows.shape[1]
     table = Operand.whole("table", rows)
     in_l1 = rows.nbytes <= L1_TABLE_BYTES
     if not in_l1 and width >= FETCHED_BYTES:
@@ -73,7 +73,7 @@ def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
         axes={"id": count, "byte": width},
         split=(),
         operands=_operands(step, count, width),
-        l3_tables=(_padded_rows(step["rows"]),),
+        l3_tables=(_padded_rows(_bytes_of_rows(step)),),
         op={**_numbers(step, width), "l3": "%table"},
         tile=lambda regions: {"ids": "@ids", "y": "@y", "n": count},
         work=lambda sizes: sizes["id"] * (sizes["byte"] + L3_ROW_BYTES),
@@ -102,10 +102,16 @@ def _numbers(step: QuantizedNode, width: int) -> Fields:
     }
 
 
+def _bytes_of_rows(step: QuantizedNode) -> Array:
+    """int8 [rows, bytes] of rows of 8 or 16 bits, the lower byte first."""
+    rows: Array = step["rows"]
+    flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
+    return flat.astype(flat.dtype.newbyteorder("<")).view(np.int8)
+
+
 def _padded_rows(rows: Array) -> Operand:
     """Rows that begin at words, as L3 addresses them."""
-    flat = rows.reshape(len(rows), -1)
-    return Operand.whole("table", np.pad(flat, ((0, 0), (0, -flat.shape[1] % 4))))
+    return Operand.whole("table", np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
