@@ -44,7 +44,30 @@ class Products(nn.Module):
         return torch.maximum(a @ b.mT, torch.relu(a.mT @ b).amax(-1, keepdim=True).mT[..., :1])
 
 
-NETWORKS = {"norms": (Normalised, (1, 4, 20)), "products": (Products, (1, 9, 21))}
+class Tokens(nn.Module):
+    """Rows by integers, turned by angles that follow their position: pairs of neighbours and of
+    halves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.line = nn.Embedding(9, 8), nn.Linear(8, 8)
+        angles = torch.outer(torch.arange(12.0), torch.tensor([1.0, 0.3, 0.1, 0.03]))
+        self.register_buffer("angles", angles)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        cos, sin = self.angles.cos(), self.angles.sin()
+        x = self.rows(ids)
+        a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
+        x = self.line(torch.stack((a * cos - b * sin, b * cos + a * sin), -1).flatten(-2))
+        a, b = x.chunk(2, -1)
+        return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+
+NETWORKS = {
+    "norms": (Normalised, (1, 4, 20)),
+    "products": (Products, (1, 9, 21)),
+    "tokens": (Tokens, (12,)),
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -52,9 +75,11 @@ def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
     """Every float result has 16 bits, and keeps far more than 8 do."""
     torch.manual_seed(1)
     make, shape = NETWORKS[name]
-    model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "net.pt2")
-    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n')
     calib = np.random.default_rng(2).standard_normal((8, *shape)).astype(np.float32)
+    if name == "tokens":
+        calib = np.random.default_rng(2).integers(0, 9, (8, *shape))
+    model = save_exported(make().eval(), (torch.from_numpy(calib[0]),), tmp_path / "net.pt2")
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n')
     found = myoedge.build(
         model,
         calib=calib,

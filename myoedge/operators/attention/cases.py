@@ -74,12 +74,17 @@ def rotary(d: Draw) -> DrawnUse:
     halves = d.flag()
     attrs = {"axis": len(lead), **({"halves": True} if halves else {})}
     body = f"halves = {halves}\n{ROTARY}"
-    return DrawnUse("rotary", attrs, (x,), body, slack=rotary_slack, **common)
+    wide = d.pick([(), (), (0,)])
+    return DrawnUse("rotary", attrs, (x,), body, slack=rotary_slack, int16=wide, **common)
 
 
 def rotary_slack(case: Any) -> float:
-    """Two factors of 15 bits, or of fewer where the output's range is far smaller."""
-    return float(2 * 255 * 2.0 ** -(1 + case.step["shift"]))
+    """Two factors of 15 bits, or of fewer where the output's range is far smaller; any number where
+    that is less than a step of the input."""
+    x, y = case.params("x0"), case.target
+    if x.scale / y.scale > 2.0**15:
+        return float(y.high - y.low)
+    return float(2 * x.reach * 2.0 ** -(1 + case.step["shift"]))
 
 
 CASES = {"attention": attention, "rotary": rotary}

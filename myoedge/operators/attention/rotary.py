@@ -14,7 +14,9 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import MULT_MAX
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -24,6 +26,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
+    always,
     axis_permuted,
     last_axis_kept,
     like_first,
@@ -66,28 +69,33 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
 
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point."""
+    """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point; C and S as large
+    as 15 bits and int32 allow."""
     x, y = inputs.params(0), inputs.target
     cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
-    shift = int(np.clip(15 - math.frexp(largest)[1], 0, 22))
+    first = int(np.clip(15 - math.frexp(largest)[1], 0, 22))
+    tries = (_turned(cos, sin, x, y, shift) for shift in range(first, -1, -1))
+    return next(p for p in tries if p.scalars["acc_bound"] <= INT32_MAX)
+
+
+def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) -> QuantizedParams:
     parts = [np.clip(np.rint(np.ldexp(t, shift)), -MULT_MAX, MULT_MAX) for t in (cos, sin)]
     offset = (y.zero_point << shift) + ((1 << shift) >> 1)
-    numbers = {"x_zero": x.zero_point, "offset": offset, "shift": shift}
-    bound = 2 * 255 * MULT_MAX + abs(offset)
     c, s = (p.astype(np.int16) for p in parts)
-    return QuantizedParams(
-        {**numbers, "acc_bound": bound}, {"turns": np.stack([c, -s, s, c], axis=-1)}
-    )
+    both = int((np.abs(parts[0]) + np.abs(parts[1])).max(initial=0))
+    numbers = {"x_zero": x.zero_point, "offset": offset, "shift": shift}
+    numbers |= {"x_wide": int(x.element_type == INT16), "acc_bound": x.reach * both + abs(offset)}
+    return QuantizedParams(numbers, {"turns": np.stack([c, -s, s, c], axis=-1)})
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [..., 2 * pairs] -> int8."""
+    """x int8 or int16 [..., 2 * pairs] -> int8 or int16."""
     turns = step["turns"].astype(np.int64)[:, None]
     a, b = paired(step.attrs, x.astype(np.int64) - step["x_zero"], len(turns))
     acc = [a * turns[..., i] + b * turns[..., i + 1] + step["offset"] for i in (0, 2)]
     y = together(step.attrs, acc[0], acc[1], x.shape) >> step["shift"]
-    return np.asarray(np.clip(y, step.low, step.high), np.int8)
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -95,6 +103,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape = (outer, period, inner, 2 * pairs)
+    if step["x_wide"] or step.element_type == INT16:
+        return _wide_in_tiles(step, engine, shape, index)
     return TiledKernel(
         function="me_rotary_halves_s8" if step.attrs.get("halves") else "me_rotary_s8",
         axes={"o": outer, "p": period},
@@ -108,6 +118,37 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "inner": inner,
             "pairs": pairs,
             **{name: step[name] for name in ("x_zero", "offset", "shift")},
+        },
+        tile=_tile_fields,
+        work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
+    )
+
+
+def _wide_in_tiles(
+    step: QuantizedNode, engine: Engine, shape: Shape, index: tuple[Dim, ...]
+) -> TiledKernel:
+    """The same where x or y has 16 bits."""
+    outer, period, inner, length = shape
+    pairs, halves = length // 2, bool(step.attrs.get("halves"))
+    numbers = ("x_zero", "offset", "shift", "x_wide")
+    return TiledKernel(
+        function="me_rotary_s16",
+        axes={"o": outer, "p": period},
+        split=("o", "p"),
+        operands=(
+            Operand("x", 0, shape, index, itemsize=1 + step["x_wide"]),
+            Operand("turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step["turns"]),
+            Operand("y", OUT, shape, index, itemsize=step.element_type.size_bytes),
+        ),
+        op={
+            "inner": inner,
+            "pairs": pairs,
+            **{name: step[name] for name in numbers},
+            "y_wide": int(step.element_type == INT16),
+            "first": 1 if halves else 2,
+            "apart": pairs if halves else 1,
+            "low": step.low,
+            "high": step.high,
         },
         tile=_tile_fields,
         work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
@@ -133,6 +174,8 @@ ROTARY = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1, 2),
+        accepts_int16=always,
+        emits_int16=always,
         permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
     )
 )

@@ -20,6 +20,7 @@ L3_ROW_BYTES = 360  # that a transfer from L3 would bring in the time that one t
 FETCHED_BYTES = 160  # of a row that is faster by DMA than by the cores
 FETCH_BYTES = 700  # that the DMA would bring in the time that a command takes besides
 ROW_BYTES = 24  # that a core copies while it finds a row
+L2_BYTE = 4.0  # bytes of a table in L1 that take as long as one of L2
 BYTE_BYTES = 8  # the same where a row is a byte
 
 
@@ -35,7 +36,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     def work(sizes: Sizes) -> Any:
         """Bytes of a core, and what takes as long as bytes: rows."""
         each = np.ceil(sizes["id"] * sizes["byte"] / engine.cores)
-        return each + (ROW_BYTES if width > 1 else BYTE_BYTES) * np.ceil(each / sizes["byte"])
+        found = each + (ROW_BYTES if width > 1 else BYTE_BYTES) * np.ceil(each / sizes["byte"])
+        return found * (1.0 if in_l1 else L2_BYTE)
 
     return TiledKernel(
         function="me_embedding_s8",

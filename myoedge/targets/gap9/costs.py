@@ -100,6 +100,7 @@ KERNELS = {
     "me_group_norm_s16": KernelCost(11.5, 600, 1000),
     "me_rotary_s8": KernelCost(17.4, 245, 400),
     "me_rotary_halves_s8": KernelCost(17.4, 245, 400),
+    "me_rotary_s16": KernelCost(43.5, 245, 400),
     # a tap of four channels
     "me_max_pool_s8": KernelCost(4.1, 500, 1100),
     "me_avg_pool_s8": KernelCost(6.5, 300, 1300),
