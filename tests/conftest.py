@@ -105,8 +105,10 @@ def steps(err: str) -> list[str]:
 
 
 def myoedge(*arguments: object, cwd: Path) -> Ran:
-    """The command line in this process, in a folder, at a width of 100 columns."""
+    """The command line in this process, in a folder, at a width of 100 columns; what it prints with
+    --json meets its schema."""
     from myoedge.cli import main
+    from tests.schemas import check
 
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -118,6 +120,8 @@ def myoedge(*arguments: object, cwd: Path) -> Ran:
         patch.setenv("COLUMNS", "100")
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
+    if "--json" in arguments and out.getvalue():
+        check(json.loads(out.getvalue()))
     return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 

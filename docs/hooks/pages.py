@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import myoedge
-from myoedge.catalogue import entries, explanation
+from myoedge.catalogue import entries, explanation, schemas
 
 # what a browser fetches by itself; a link that is followed by a click is none
 FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?(https?:)?//""")
@@ -23,8 +24,10 @@ CANONICAL = re.compile(r'<link rel="?(?:canonical|next|prev)"?[^>]*>')
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the catalogue of `myoedge explain`, the functions of the package, and the notebooks."""
+    """Adds the catalogue of `myoedge explain`, the functions of the package, its schemas, and the
+    notebooks."""
     made = {"reference/codes.md": codes_page(), "reference/python.md": python_page()}
+    made |= {f"reference/schemas/{_stem(n)}.md": schema_page(n) for n in schemas.names()}
     made |= {f"notebooks/{path.stem}.md": notebook_page(path) for path in NOTEBOOKS}
     made |= {f"notebooks/{path.name}": path.read_text(encoding="utf-8") for path in NOTEBOOKS}
     for name, content in made.items():
@@ -75,6 +78,65 @@ def codes_page() -> str:
 def _quoted(code: str) -> str:
     _, title, *body = explanation(code).replace(f"{code}  ", "\n", 1).split("\n", 2)
     return f"**{title}**\n" + "\n".join(body)
+
+
+# --- schemas --------------------------------------------------------------------------------------
+
+
+def _stem(name: str) -> str:
+    """report.1.json -> report-1"""
+    return name.removesuffix(".json").replace(".", "-")
+
+
+def schema_page(name: str) -> str:
+    """A schema as a table: a row for every key."""
+    schema = schemas.schema(name)
+    head = (
+        f"# {schema['title']}\n\n{schema['description']}\n\n"
+        f"The JSON Schema is `myoedge/catalogue/schemas/{name}`. Keys may be added under this "
+        "name; none is removed or changes its meaning.\n\n| key | type | |\n|---|---|---|\n"
+    )
+    rows = _rows("", schema, schema)
+    return head + "".join(f"| `{key}` | {kind} | {text} |\n" for key, kind, text in rows)
+
+
+def _rows(
+    path: str, schema: Mapping[str, Any], root: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """(key, type, meaning) of the keys of an object, and of objects in it."""
+    required = schema.get("required", ())
+    for key, value in schema.get("properties", {}).items():
+        inner, kind, place = _resolved(value, root, f"{path}{key}")
+        text = value.get("description", inner.get("description", ""))
+        absent = "" if key in required else "; may be absent"
+        yield place, kind + absent, text.replace("|", "\\|")
+        yield from _rows(f"{place}.", inner, root)
+
+
+def _resolved(
+    value: Mapping[str, Any], root: Mapping[str, Any], place: str
+) -> tuple[Mapping[str, Any], str, str]:
+    """What a value holds at last, its type in words, and its place with [] and {} behind it."""
+    if "anyOf" in value:
+        inner, kind, place = _resolved(value["anyOf"][0], root, place)
+        return inner, f"{kind} or null", place
+    if "$ref" in value:
+        file, _, name = value["$ref"].partition("#/$defs/")
+        if not file:
+            return _resolved(root["$defs"][name], root, place)
+        where = f"`{name}` of " if name else ""
+        return {}, f"{where}[{file.split('.')[0]}]({_stem(file)}.md)", place
+    if "items" in value and "prefixItems" not in value:
+        inner, kind, place = _resolved(value["items"], root, f"{place}[]")
+        return inner, f"list of {kind}{' or null' * ('null' in value['type'])}", place
+    if isinstance(value.get("additionalProperties"), Mapping):
+        inner, kind, place = _resolved(value["additionalProperties"], root, f"{place}{{}}")
+        return inner, f"by name {kind}", place
+    if "enum" in value or "const" in value:
+        known = value.get("enum", [value.get("const")])
+        return {}, " or ".join("null" if x is None else f"`{x}`" for x in known), place
+    kinds = value.get("type", "any")
+    return value, kinds if isinstance(kinds, str) else " or ".join(kinds), place
 
 
 def on_post_build(config: Any) -> None:

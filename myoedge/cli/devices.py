@@ -41,7 +41,7 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
         return
     build = chosen_build(terminal, folder)
     run = api.run(build, **options)
-    if not terminal.json_printed(as_json(run)):
+    if not terminal.json_printed("simulation/1", as_json(run)):
         show(terminal, run)
     if not run.exact:
         sys.exit(DIFFERENT)
@@ -85,7 +85,8 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     build = chosen_build(terminal, folder)
     heard: dict[str, Any] = {"say": terminal.stage, "warn": lambda warning: warn((warning,))}
     flashed = api.flash(build, console=not no_console, **options, **heard)
-    if not terminal.json_printed({k: v for k, v in asdict(flashed).items() if k != "warnings"}):
+    result = {k: v for k, v in asdict(flashed).items() if k != "warnings"}
+    if not terminal.json_printed("flash/1", result):
         _show_flashed(terminal, flashed)
     terminal.next(with_board("run", build, options=options))
 
@@ -115,7 +116,7 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
 
     build = chosen_build(terminal, folder)
     energy = api.bench(build, **options)
-    if not terminal.json_printed(asdict(energy)):
+    if not terminal.json_printed("measured-energy/1", asdict(energy)):
         spread_uj = energy.spread_joules * 1e6
         terminal.text(
             f"energy    {energy.joules * 1e6:,.1f} µJ an inference, +- {spread_uj:,.1f}",
@@ -133,7 +134,7 @@ def boards(terminal: Terminal, board: str | None) -> None:
     from myoedge import api
 
     boards = api.boards(board)
-    if not terminal.json_printed({"boards": [asdict(b) for b in boards]}):
+    if not terminal.json_printed("boards/1", {"boards": [asdict(b) for b in boards]}):
         _show_boards(terminal, boards)
     terminal.next(command("doctor"))
 

@@ -67,7 +67,7 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)
     result = {key: report[key] for key in ("target", "cycles", "latency_s", "energy_uj")}
     result["layers"] = [{key: row[key] for key in keys} for row in report["layers"]]
-    if not terminal.json_printed({**result, "duty": report["duty"]}):
+    if not terminal.json_printed("energy/1", {**result, "duty": report["duty"]}):
         _show(terminal, chosen_folder, report, options)
     terminal.next(next_steps.after_energy(chosen_folder, options["every"], report))
 
@@ -115,7 +115,7 @@ def calibrate(terminal: Terminal, measurements: str) -> None:
     from myoedge import api
 
     calibration = api.calibrate_energy(measurements)
-    if not terminal.json_printed(_calibration_json(calibration)):
+    if not terminal.json_printed("energy-calibration/1", _calibration_json(calibration)):
         _show_calibration(terminal, calibration)
     terminal.next(command("energy"))
 

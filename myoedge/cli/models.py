@@ -61,7 +61,8 @@ def build(terminal: Terminal, **options: Any) -> None:
     terminal.times(built.times_s)
     warn(built.warnings)
     summary = {**built.report, "warnings": []}  # printed already
-    if not terminal.json_printed({"folder": str(built.folder), "report": built.report}):
+    result = {"folder": str(built.folder), "report": built.report}
+    if not terminal.json_printed("build/1", result):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
     terminal.next(*next_steps.after_build(built.folder, built.report, options["app"]))
 
@@ -93,7 +94,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
         "calibration": quantized.network.calibration.source,
         "layers": rows,
     }
-    if not terminal.json_printed(result):
+    if not terminal.json_printed("quantization/1", result):
         _show_quantized(terminal, quantized, rows)
     terminal.next(command_line("build", *next_steps.given_words()))
 
@@ -158,7 +159,7 @@ def _inspect_model(terminal: Terminal, model: str, options: Mapping[str, str | N
     from myoedge import api
 
     inspection = api.inspect(model, **options)
-    if not terminal.json_printed(asdict(inspection)):
+    if not terminal.json_printed("inspection/1", asdict(inspection)):
         _show_inspection(terminal, inspection)
     terminal.next(*next_steps.after_inspect(model, options["factory"], options["calib"]))
 
@@ -170,12 +171,13 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
 
     if memory:
         peaks = api.peaks(folder)
-        if not terminal.json_printed({"memories": [asdict(peak) for peak in peaks]}):
+        result = {"memories": [asdict(peak) for peak in peaks]}
+        if not terminal.json_printed("memory-peaks/1", result):
             print_peaks(peaks, terminal.out)
         terminal.next(command_line("report", folder, "--open"))
         return
     report = api.load_build(folder).report
-    if not terminal.json_printed(report):
+    if not terminal.json_printed("report/1", report):
         print_report(report, terminal.out, html=str(folder / "report.html"))
     terminal.next(command_line("inspect", folder, "--memory"))
 
@@ -213,7 +215,7 @@ def ops(terminal: Terminal, md: bool) -> None:
     operators = api.ops()
     if md:
         click.echo(markdown(operators), nl=False)
-    elif not terminal.json_printed({"operators": [asdict(op) for op in operators]}):
+    elif not terminal.json_printed("operators/1", {"operators": [asdict(op) for op in operators]}):
         titles = ("operator", "description", "PyTorch", "ONNX")
         table = columns(titles, left=titles)
         for op in operators:

@@ -26,7 +26,7 @@ def init(terminal: Terminal, folder: str, model: str | None) -> None:
 
     written = api.init(folder, model=model)
     paths = [str(path) for path in written]
-    if not terminal.json_printed({"written": paths}):
+    if not terminal.json_printed("init/1", {"written": paths}):
         click.echo("\n".join(f"wrote {name}" for name in paths))
     terminal.next(*next_steps.after_init(folder))
 
@@ -55,7 +55,7 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
         "results": list(swept.results),
         "regressions": [row.plain() for row in swept.regressions],
     }
-    if not terminal.json_printed(result):
+    if not terminal.json_printed("sweep-run/1", result):
         for row in swept.results:
             terminal.text(clean(in_short(row)), soft_wrap=True)
     terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
@@ -70,7 +70,7 @@ def doctor(terminal: Terminal) -> None:
     from myoedge import api
 
     rows = api.doctor()
-    if not terminal.json_printed({"tools": [asdict(row) for row in rows]}):
+    if not terminal.json_printed("doctor/1", {"tools": [asdict(row) for row in rows]}):
         for row in rows:
             optional = "" if row.needed or row.state == "ok" else " (optional)"
             tool = f"{row.state + optional:<20} {row.name:<13} {row.version}  {row.where}"
@@ -93,7 +93,7 @@ def explain(terminal: Terminal, code: str | None) -> None:
 
     text = api.explain(code)
     value = {"text": text} if code is None else {"code": code.upper(), "text": text}
-    if not terminal.json_printed(value):
+    if not terminal.json_printed("explanation/1", value):
         click.echo(text)
     first_code = text.split(maxsplit=1)[0]
     terminal.next(command("explain", *([] if code else [first_code])))

@@ -59,7 +59,7 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
         "difference": difference,
         "onnx_db": None if validation.onnx_db is None else min(validation.onnx_db, 999.0),
     }
-    if not terminal.json_printed(result):
+    if not terminal.json_printed("validation/1", result):
         _show_validation(terminal, validation)
     if difference is not None:
         sys.exit(DIFFERENT)
@@ -129,11 +129,11 @@ def report(
     page = html or str(chosen.folder / "report.html")
     if against is not None:
         rows = api.report(chosen, against=against, html=html)
-        if not terminal.json_printed({"changes": [row.plain() for row in rows]}):
+        if not terminal.json_printed("changes/1", {"changes": [row.plain() for row in rows]}):
             print_diff(rows, terminal.out)
         if html:
             terminal.progress(f"page: {page}")
-    elif not terminal.json_printed(api.report(chosen, html=html)):
+    elif not terminal.json_printed("report/1", api.report(chosen, html=html)):
         print_report(chosen.report, terminal.out, html=page)
     if show:
         click.launch(page)
@@ -156,7 +156,7 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
 
     build = chosen_build(terminal, folder)
     advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
-    if not terminal.json_printed(asdict(advice)):
+    if not terminal.json_printed("advice/1", asdict(advice)):
         for suggestion in advice.suggestions:
             terminal.text(clean(suggestion.text), f"  {clean(suggestion.how)}", soft_wrap=True)
         if not advice.suggestions:

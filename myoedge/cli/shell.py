@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DIFFERENT, INTERRUPTED = 4, 130  # exit codes
+ERROR = "myoedge.error/1"  # schema
 ASCII_SUBSTITUTES = str.maketrans(
     {"µ": "u", "–": "-", "…": "~"}
 )  # on terminals that have only ASCII
@@ -75,10 +76,14 @@ class Terminal:
             texts = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
             click.echo(f"  took {', '.join(texts)}", err=True)
 
-    def json_printed(self, value: Any) -> bool:
-        """Prints the verb's result with --json; False without, where text is to follow."""
+    def json_printed(self, schema: str, value: Mapping[str, Any]) -> bool:
+        """Prints the verb's result with --json; False without, where text is to follow.
+
+        schema   name and version of a file of myoedge/catalogue/schemas: "report/1"
+        """
         if self.as_json:
-            click.echo(json.dumps(value, allow_nan=False, sort_keys=False))
+            document = {"schema": f"myoedge.{schema}", **value}
+            click.echo(json.dumps(document, allow_nan=False, sort_keys=False))
         return self.as_json
 
     def text(self, *lines: str, soft_wrap: bool = False) -> None:
@@ -259,14 +264,14 @@ def _discard(stream: TextIO) -> None:
 def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
     if as_json:
         usage = {"code": "E200", "title": error.format_message(), "exit_code": 2}
-        click.echo(json.dumps({"error": usage}))
+        click.echo(json.dumps({"schema": ERROR, "error": usage}))
     error.show()
     sys.exit(2)
 
 
 def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(json.dumps({"error": as_dict(notice)}))
+        click.echo(json.dumps({"schema": ERROR, "error": as_dict(notice)}))
     click.echo(notice.text("error"), err=True)
     sys.exit(notice.exit_code)
 

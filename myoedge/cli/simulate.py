@@ -75,7 +75,7 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     except Faulted as fault:
         _show_recorded(terminal, fault.run, str(build / "firmware.elf"))
         raise
-    if not terminal.json_printed(as_json(simulated)):
+    if not terminal.json_printed("simulation/1", as_json(simulated)):
         show(terminal, simulated)
         if simulated.run is not None:
             _show_recorded(terminal, simulated.run, str(build / "firmware.elf"))
@@ -164,7 +164,7 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
         _write(Path(dump[1]), run.dumps[0])
     total = sum(c.instructions for c in run.counts)
     summary = f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}"
-    if not terminal.json_printed(_elf_json(run)):
+    if not terminal.json_printed("program-run/1", _elf_json(run)):
         terminal.progress(summary)
         _show_recorded(terminal, run, elf)
     sys.exit(min(run.exit_code, MAX_EXIT_CODE))

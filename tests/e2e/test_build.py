@@ -26,6 +26,7 @@ from myoedge.operators import layer_names as naming
 from tests.conftest import ROOT, Ran, save_exported, steps
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small
+from tests.schemas import check_folder
 
 CONTRACT = (
     "manifest.json",
@@ -61,6 +62,7 @@ def sha256(folder: Path) -> dict[str, str]:
 
 def test_folder_holds_what_the_contract_says(built: tuple[Path, Ran]) -> None:
     folder, ran = built
+    assert len(check_folder(folder)) == 4
     for name in CONTRACT:
         assert (folder / name).stat().st_size > 0, name
     manifest = json.loads((folder / "manifest.json").read_text())

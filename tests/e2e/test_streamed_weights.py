@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import myoedge
 from tests.conftest import of_networks, save_exported
+from tests.schemas import check_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 
@@ -63,6 +64,7 @@ def test_it_is_exact(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], sizes: dict[str, str]
 ) -> None:
     build = built(tmp_path, network, shape, **sizes)
+    check_folder(build.folder)
     for tiling in tilings(build):
         assert tiling["kernel"] in ("me_lstm_streamed_s8", "me_gru_streamed_s8")
         assert "stays_in_l2" not in tiling

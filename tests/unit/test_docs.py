@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 
 import myoedge
+from myoedge.catalogue import schemas
 from myoedge.cli import VERBS, group
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of, onnx_of
@@ -88,6 +89,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 MADE = {  # when the site is made, docs/hooks
     *("reference/codes.md", "reference/python.md"),
     *("notebooks/gestures.md", "notebooks/live_stream.md"),
+    *(f"reference/schemas/{n.removesuffix('.json').replace('.', '-')}.md" for n in schemas.names()),
 }
 
 

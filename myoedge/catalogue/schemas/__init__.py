@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON Schemas of what verbs print with --json, and of the JSON files of a build folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> tuple[str, ...]:
+    """Files of this folder: "report.1.json" is of documents whose `schema` is myoedge.report/1."""
+    return tuple(sorted(path.name for path in _FOLDER.glob("*.json")))
+
+
+def schema(name: str) -> Mapping[str, Any]:
+    """A schema by its file's name; `$ref` are to definitions of it, or of a file beside it."""
+    document: Mapping[str, Any] = json.loads((_FOLDER / name).read_text(encoding="utf-8"))
+    return document
