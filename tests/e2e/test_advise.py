@@ -54,7 +54,7 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     assert rows["frames = 8"]["old"]["average_mw"] == before
     assert rows["frames = 8"]["new"]["average_mw"] == average_mw(folder / "new") < before
     report = json.loads((folder / "out" / "report.json").read_text())
-    assert report["advice"] == ran.json
+    assert {"schema": "myoedge.advice/1", **report["advice"]} == ran.json
     assert rows["frames = 8"]["text"] in (command("report", "out", cwd=folder).out)
     page = (folder / "out" / "report.html").read_text()
     assert "<code>[stream] frames = 8</code>" in page
