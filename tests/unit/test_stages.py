@@ -266,7 +266,8 @@ def test_a_key_covers_every_option(named: Path) -> None:
     other: dict[str, Any] = {
         "method": "mse", "percentile": 99.0, "samples": 3, "strict": True, "holdout": 0.0,
         "accurate": True, "weights": "auto", "engine": "cores", "stream": True, "ctc": 0,
-        "decided_by": 2, "max_bytes": 1 << 29, "chip": myoedge.targets.find_chip("gap9"), "calib": "random",
+        "decided_by": 2, "max_bytes": 1 << 29,
+        "chip": myoedge.targets.find_chip("gap9"), "calib": "random",
     }  # fmt: skip
     alike = {"model", "factory", "config", "examine", "fits", "keeps", "say", "reuse"}
     assert {*other} | alike == {*Options.__dataclass_fields__}
