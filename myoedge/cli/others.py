@@ -45,8 +45,8 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
     sweep.json, sweep.csv and sweep.html, and runs/ with a file for each result.
     """
     from myoedge import api
-    from myoedge.reports.text import clean
-    from myoedge.sweeps.sweep import in_short
+    from myoedge.reports.blocks import show
+    from myoedge.sweeps.table import printed, said
 
     swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
     result = {
@@ -56,8 +56,9 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
         "regressions": [row.plain() for row in swept.regressions],
     }
     if not terminal.json_printed("sweep-run/1", result):
-        for row in swept.results:
-            terminal.text(clean(in_short(row)), soft_wrap=True)
+        show(printed(swept.results, terminal.out.width), terminal.out)
+        for line in said(swept.results):
+            terminal.text(line, soft_wrap=True)
     terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
     api.check_regressions(swept)
     terminal.next(next_steps.after_sweep(file, swept.folder, options["against"]))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sweep.html: the table, and plots with the results that no other beats in both figures."""
+"""sweep.html: the table, and plots with named results, coloured by model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from myoedge.reports import wording
@@ -14,11 +14,23 @@ from myoedge.reports.html import environment
 from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, Result
 from myoedge.sweeps.results import Regression, name_of
+from myoedge.sweeps.table import (
+    BEST,
+    FIGURES,
+    MEANING,
+    best_in_budgets,
+    differing,
+    figures,
+    short_name,
+)
 from myoedge.version import __version__
 
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 460.0, 300.0, 74.0, 44.0, 16.0
 TICKS = 5
 PAD = 0.06  # of the range, on either side
+RADIUS = 5.0  # of a dot
+LETTER, ABOVE, BELOW = 5.6, 9.0, 3.0  # a name's letters, about: width, and height over its line
+COLOURS = 8  # of models, in sweep.html.j2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +55,39 @@ PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), 
 
 
 @dataclass(frozen=True, slots=True)
+class DotName:
+    """Name beside a dot: its place, and the end of the text that is there."""
+
+    text: str
+    x: float
+    y: float
+    anchor: str
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), by the usual width of letters."""
+        width = LETTER * len(self.text)
+        left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
+        return left, self.y - ABOVE, left + width, self.y + BELOW
+
+
+@dataclass(frozen=True, slots=True)
 class Dot:
-    """A result in a plot."""
+    """A result in a plot.
+
+    on_front    no other is better in one figure without being worse in the other
+    best        within its budget
+    model       number of its colour
+    name        None where there is no room beside the dot
+    """
 
     x: float
     y: float
     title: str
-    best: bool
+    on_front: bool
+    best: bool = False
+    model: int = 0
+    name: DotName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +107,7 @@ class Plot:
     @property
     def front(self) -> str:
         """Points of an SVG polyline."""
-        best = sorted((d.x, d.y) for d in self.dots if d.best)
+        best = sorted((d.x, d.y) for d in self.dots if d.on_front)
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in best)
 
 
@@ -81,23 +119,65 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
     """Plot of the results that have both figures; None for none."""
-    known = [row for row in rows if row["status"] == OK and _has(row, x) and _has(row, y)]
+    chosen = best_in_budgets(rows)
+    known = [i for i, row in enumerate(rows) if row["status"] == OK and _has(row, x, y)]
     if not known:
         return None
-    costs = [(-x.better * row[x.figure], -y.better * row[y.figure]) for row in known]
-    best = pareto(costs)
-    x_at = _scale([row[x.figure] for row in known], LEFT, WIDTH - EDGE)
-    y_at = _scale([row[y.figure] for row in known], HEIGHT - BOTTOM, EDGE)
-    dots = tuple(
-        Dot(x_at(row[x.figure]), y_at(row[y.figure]), _title(row, x, y), on)
-        for on, row in sorted(zip(best, known, strict=True), key=lambda pair: pair[0])
-    )  # the best above the others
-    return Plot(x, y, dots, _ticks(known, x, x_at), _ticks(known, y, y_at))
+    shown = [rows[i] for i in known]
+    on_front = pareto([(-x.better * row[x.figure], -y.better * row[y.figure]) for row in shown])
+    x_at = _scale([row[x.figure] for row in shown], LEFT, WIDTH - EDGE)
+    y_at = _scale([row[y.figure] for row in shown], HEIGHT - BOTTOM, EDGE)
+    colours, labels = models(rows), differing(rows)
+    dots = [
+        Dot(
+            *(x_at(row[x.figure]), y_at(row[y.figure]), _title(row, x, y), front, chosen[i]),
+            model=colours.index(str(row["model"])) % COLOURS,
+            name=DotName(short_name(row, labels), 0.0, 0.0, "start"),
+        )
+        for i, row, front in zip(known, shown, on_front, strict=True)
+    ]
+    dots.sort(key=lambda dot: (dot.best, dot.on_front))  # the best above the others
+    return Plot(x, y, named(dots), _ticks(shown, x, x_at), _ticks(shown, y, y_at))
 
 
-def _has(row: Mapping[str, Any], axis: Axis) -> bool:
-    value = row[axis.figure]
-    return value is not None and math.isfinite(value)
+def models(rows: Sequence[Result]) -> list[str]:
+    """Names of the models, in the order of their colours."""
+    return list(dict.fromkeys(str(row["model"]) for row in rows))
+
+
+def named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
+    """Dots with names where there is room beside them, for the best first."""
+    taken = [(d.x - RADIUS, d.y - RADIUS, d.x + RADIUS, d.y + RADIUS) for d in dots]
+    placed: list[Dot] = []
+    for dot in reversed(dots):
+        name = _name_with_room(dot, taken)
+        taken += [name.box] if name else []
+        placed.append(replace(dot, name=name))
+    return tuple(reversed(placed))
+
+
+def _name_with_room(dot: Dot, taken: Sequence[tuple[float, float, float, float]]) -> DotName | None:
+    if dot.name is None:
+        return None
+    beside, text = RADIUS + 3, dot.name.text
+    for name in (
+        DotName(text, dot.x + beside, dot.y + 4, "start"),
+        DotName(text, dot.x - beside, dot.y + 4, "end"),
+        DotName(text, dot.x, dot.y - beside, "middle"),
+        DotName(text, dot.x, dot.y + beside + ABOVE, "middle"),
+    ):
+        left, top, right, bottom = name.box
+        is_inside = left >= LEFT and right <= WIDTH and top >= 0 and bottom <= HEIGHT - BOTTOM
+        if is_inside and not any(
+            a < right and left < c and b < bottom and top < d for a, b, c, d in taken
+        ):
+            return name
+    return None
+
+
+def _has(row: Mapping[str, Any], *axes: Axis) -> bool:
+    values = [row[axis.figure] for axis in axes]
+    return all(value is not None and math.isfinite(value) for value in values)
 
 
 def _title(row: Result, x: Axis, y: Axis) -> str:
@@ -144,23 +224,27 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
     """One file that fetches nothing and runs no script."""
     plots = [found for axes in PLOTS if (found := plot(rows, *axes)) is not None]
     template = environment().get_template("report/sweep.html.j2")
+    colours = [(name, i % COLOURS) for i, name in enumerate(models(rows))]
+    best = best_in_budgets(rows)
+    shown = [_cells(row, is_best) for row, is_best in zip(rows, best, strict=True)]
     return template.render(
-        rows=[_cells(row) for row in rows], plots=plots, worse=worse, version=__version__
+        rows=shown,
+        plots=plots,
+        worse=worse,
+        models=colours,
+        titles=[title for title in FIGURES if any(row["figures"][title] for row in shown)],
+        meaning=MEANING if any(best) else "",
+        version=__version__,
     )
 
 
-def _cells(row: Result) -> dict[str, str]:
-    """Every column as people read it."""
-    axes = {axis.figure: axis for axis in (LATENCY, ENERGY, MEMORY, SQNR)}
-    shown = {key: _shown(row, x) if row[key] is not None else "" for key, x in axes.items()}
-    cycles = f"{row['cycles']:,}" if row["cycles"] else ""
-    l1 = wording.size(row["l1_bytes"]) if row["l1_bytes"] else ""
-    outcome = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"
+def _cells(row: Result, is_best: bool) -> dict[str, Any]:
+    """A line of the table as people read it."""
+    ended = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"
     return {
         "name": name_of(row),
-        "outcome": outcome,
+        "outcome": BEST if is_best else ended,
+        "best": is_best,
         "title": row["title"] or "",
-        "cycles": cycles,
-        "l1_bytes": l1,
-        **shown,
+        "figures": figures(row),
     }

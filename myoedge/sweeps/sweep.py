@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.building.energy import coefficients
-from myoedge.reports.energy import of_result
-from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes, work
 from myoedge.sweeps.page import sweep_html
 from myoedge.sweeps.results import (
@@ -73,7 +71,7 @@ def sweep(
         found[result["key"]] = result
         left_s = (time.monotonic() - began_s) / number * (len(missing) - number)
         left = f"; about {round(left_s)} s more" if left_s >= 2.0 else ""
-        say(f"{len(found)}/{len(everything)}  {in_short(result)}{left}")
+        say(f"{len(found)}/{len(everything)}  {_ended(result)}{left}")
     rows = [found[task.key] for task in everything]
     worse = [] if old is None else regressions(old, rows, settings.bounds)
     _write(folder, rows, worse)
@@ -99,14 +97,6 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
     replace_files(folder, {name: text.encode() for name, text in texts.items()})
 
 
-def in_short(row: Result) -> str:
-    """ "m / free / default / high: 2.3 ms, 131 µJ (97 to 165), 46 dB"; or why there is none."""
-    if row["status"] != OK:
-        said = (row["status"], row["code"], row["title"])
-        return f"{name_of(row)}: {' '.join(filter(None, said))}"
-    parts = [
-        duration(row["latency_s"]) if row["latency_s"] else "",
-        of_result(row),
-        f"{row['sqnr_db']:z.1f} dB" if row["sqnr_db"] is not None else "",
-    ]
-    return f"{name_of(row)}: {', '.join(filter(None, parts))}"
+def _ended(row: Result) -> str:
+    """ "m / free / default / high", and how it ended where there is no result."""
+    return " ".join(filter(None, (name_of(row), row["code"] if row["status"] != OK else "")))

@@ -24,19 +24,28 @@ from myoedge.version import __version__
 
 SCHEMA = "myoedge.sweep/1"
 NO_POINT = "-"  # the name of what runs on a chip without operating points
+READING = ("window", "hop", "label", "array", "columns")  # of [calib]
 STRICT = {"extra": "forbid"}
 EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 
 
 @dataclass(frozen=True, slots=True)
 class SweepModel:
-    """[[model]]: paths as seen from the file; `name` is the file's without it."""
+    """[[model]]: paths as seen from the file; `name` is the file's without it.
+
+    window, hop, label, array, columns   as in [calib] of myoedge.toml
+    """
 
     __pydantic_config__: ClassVar[Any] = STRICT
     path: str
     calib: str | None = None
     factory: str | None = None
     name: str | None = None
+    window: int | None = None
+    hop: int | None = None
+    label: str | int | None = None
+    array: str | None = None
+    columns: list[str | int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +234,8 @@ def _task(
     }
     limits = {f.name: getattr(budget, f.name) for f in fields(BudgetTable)}
     quant = {pattern: asdict(rule) for pattern, rule in options.quant.items()}
-    toml = {"budget": limits, "quant": quant, "engine": options.engine}
+    reading = {key: getattr(model, key) for key in READING}
+    toml = {"budget": limits, "quant": quant, "engine": options.engine, "calib": reading}
     is_random = model.calib == RANDOM
     given = None if is_random else model.calib
     calib = None if given is None else _source(base, given, known, check_there)

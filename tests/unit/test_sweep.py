@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import pickle
 import subprocess
@@ -12,12 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from myoedge.building.config import from_tables
 from myoedge.errors import MyoedgeError
+from myoedge.reports.blocks import show
 from myoedge.sweeps import executors as engines
 from myoedge.sweeps.executors import on_cluster, on_processes
 from myoedge.sweeps.page import LATENCY, MEMORY, SQNR, pareto, plot, round_step, sweep_html
@@ -32,6 +37,7 @@ from myoedge.sweeps.results import (
     table_csv,
     table_json,
 )
+from myoedge.sweeps.table import best_in_budgets, printed, said
 from myoedge.sweeps.tasks import Bounds, Task, read_sweep, tasks, toml_lines, with_files
 from tests import sweep_work
 from tests.conftest import ROOT
@@ -302,6 +308,80 @@ def test_the_page_shows_all_and_escapes_names() -> None:
     assert "<script" not in html
 
 
+# --- the table, and names in plots
+
+
+FIGURES = st.lists(
+    st.tuples(
+        st.sampled_from(["free", "tight"]), st.sampled_from(["ok", "refused"]),
+        st.integers(1, 5), st.sampled_from([12.0, 20.0, 30.0]),
+    ),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@given(FIGURES)
+def test_the_best_within_a_budget_by_another_way(
+    figures: list[tuple[str, str, int, float]],
+) -> None:
+    """One that nothing else of its budget is better than, where there are two to choose from."""
+    keys = ("budget", "status", "energy_uj", "sqnr_db")
+    rows = [row(**dict(zip(keys, values, strict=True))) for values in figures]
+    marked = best_in_budgets(rows)
+    for budget in ("free", "tight"):
+        able = [i for i, f in enumerate(figures) if f[:2] == (budget, "ok") and f[3] >= 20]
+        chosen = [i for i, on in enumerate(marked) if on and figures[i][0] == budget]
+        assert len(chosen) == (len(able) > 1)
+        for i in chosen:
+            assert i in able
+            assert all(figures[i][2] <= figures[other][2] for other in able)
+
+
+def test_the_printed_table_is_aligned_and_names_what_differs() -> None:
+    rows = [
+        row(model="a", energy_low_uj=40.0, energy_high_uj=60.0),
+        row(model="a long name [red]", latency_s=12e-3, energy_uj=30.0, sqnr_db=8.0),
+        row(model="b", energy_uj=45.0),
+        row(model="c", status="refused", code="E302", title="over budget: latency", latency_s=None),
+    ]
+    console = Console(width=100, file=io.StringIO(), no_color=True)
+    show(printed(rows, 100), console)
+    head, *lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert head.split() == ["model", "latency", "energy", "L2", "SQNR"]
+    assert [line.split()[0] for line in lines] == ["a", "a", "b", "c"]
+    ends = {line.index("ms") + 2 for line in lines[:3]}
+    assert ends == {head.index("latency") + len("latency")}
+    assert [line.endswith("best") for line in lines] == [False, False, True, False]
+    assert "[red]" in lines[1]
+    assert lines[3].endswith("E302")
+    assert [*said(rows)][-1] == "E302: over budget: latency"
+    narrow = Console(width=56, file=io.StringIO(), no_color=True)
+    show(printed(rows, 56), narrow)
+    head, *lines = narrow.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert head.split() == ["model", "latency", "energy"]
+    assert len(lines) == len(rows)
+
+
+def test_points_have_names_that_cover_nothing_and_colours_of_models() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        row(model=f"m{i % 3}", options=f"o{i}", latency_s=rng.uniform(), energy_uj=rng.uniform())
+        for i in range(30)
+    ]
+    shown = plot(rows, LATENCY, SQNR)
+    assert shown is not None
+    names = [dot.name for dot in shown.dots if dot.name]
+    assert len(names) > 5
+    boxes = [name.box for name in names]
+    boxes += [(dot.x - 5, dot.y - 5, dot.x + 5, dot.y + 5) for dot in shown.dots]
+    for (a, b, c, d), (e, f, g, h) in itertools.combinations(boxes[: len(names)], 2):
+        assert c <= e or g <= a or d <= f or h <= b
+    assert {dot.title[:2]: dot.model for dot in shown.dots} == {"m0": 0, "m1": 1, "m2": 2}
+    html = sweep_html(rows, [])
+    assert html.count('class="key m') == 3
+    assert "m0 o0" in html
+
+
 # --- processes ------------------------------------------------------------------------------------
 
 
@@ -453,7 +533,7 @@ def test_a_plot_of_equal_figures_has_them_in_its_middle_and_the_best_on_top() ->
     assert shown is not None
     middle = (shown.left + shown.width - 16) / 2
     assert [dot.x for dot in shown.dots] == [pytest.approx(middle)] * 3
-    assert [dot.best for dot in shown.dots] == [False, False, True]
+    assert [dot.on_front for dot in shown.dots] == [False, False, True]
     assert all("dB" in text for _, text in shown.y_ticks)
     heights = [at for at, _ in shown.y_ticks]
     assert len(heights) >= 3
