@@ -17,7 +17,7 @@ from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import check
 from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
 from myoedge.building.quantized import Quantized
-from myoedge.building.request import BuildPlan, BuildRequest, planned
+from myoedge.building.request import BuildPlan, BuildRequest, memory_costs, planned
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import keeps_up, slow_stream
 from myoedge.building.tune import tuned_plan
@@ -26,6 +26,7 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
+from myoedge.reports.budget_costs import goals
 from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
@@ -164,7 +165,18 @@ def _finish(inputs: BuildInputs) -> Finished:
     if inputs.confirmation.tune and finished.contents.firmware is not None:
         finished = _tuned(finished, request, evaluate)
     judge(finished.report)
-    return finished
+    return _with_costs(finished, inputs)
+
+
+def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
+    """With the cycles that limits of memories cost, where [budget] has several goals."""
+    limits, plan = finished.report["budget"], finished.build_plan.plan
+    if len(goals(limits)) < 2 or not plan.chip.point.clock_hz:
+        return finished
+    shares = memory_costs(inputs.quantized.network, inputs.request, plan)
+    rounded = {name: round(share, 6) for name, share in shares.items()}
+    report = {**finished.report, "budget": {**limits, "more_cycles": rounded}}
+    return replace(finished, report=report)
 
 
 def _tuned(

@@ -18,6 +18,7 @@ from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.kernel import CORES, FASTEST
+from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget_check import Broken
@@ -189,6 +190,18 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
     plans = stream_plans(network, request.frames, chip, limits)
     first = next(plans)
     return (BuildPlan(one.plan, one) for one in chain([first], plans))
+
+
+def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
+    """Estimated cycles by memory with a limit that the plan takes more than with all of it, as a
+    share of those; of streams, whose passes have other lengths then, nothing."""
+    if request.frames is not None:
+        return {}
+    shares = {}
+    for name in _limited(request):
+        free = next(_candidates(network, _freed(request, [name]))).plan
+        shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
+    return shares
 
 
 # --- memories that are too small ------------------------------------------------------------------

@@ -22,6 +22,7 @@ from myoedge.reports import (
     streams,
     wording,
 )
+from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.version import __version__
 
@@ -70,7 +71,11 @@ def environment() -> Environment:
         verdict=verdict,
     )
     env.globals.update(
-        streams=streams, stream_passes=stream_passes, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB
+        streams=streams,
+        budget_lines=budget_lines,
+        stream_passes=stream_passes,
+        EXACT_DB=EXACT_DB,
+        WEAK_DB=WEAK_DB,
     )
     env.globals.update(MOST_ROWS=MOST_ROWS)
     env.filters.update(

@@ -18,6 +18,7 @@ from myoedge.reports.blocks import facts as facts
 from myoedge.reports.blocks import show as show
 from myoedge.reports.blocks import styled
 from myoedge.reports.budget_check import over_latency
+from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import shortened
 
@@ -89,6 +90,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "int16", styled(int16_text)
     if lines := _refinement(report):
         yield "refined", styled("\n".join(lines))
+    if lines := budget_lines(report):
+        yield "budget", styled("\n".join(lines))
     style = "yellow" if wording.on_examples(report) else ""
     yield "scales", styled(wording.scales(report), style)
     yield "exact", _equivalence(report)

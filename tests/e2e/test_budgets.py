@@ -144,6 +144,27 @@ def refusal(model: Path, folder: Path, table: str, **options: str) -> Notice:
     return raised.value.notice
 
 
+def test_what_each_of_several_goals_costs_is_told(model: Path, tmp_path: Path) -> None:
+    """Cycles of a limited L1 against a build with all of it; one goal alone is not priced."""
+    calib = np.random.default_rng(0).standard_normal((8, 1, 3, 19, 17), np.float32)
+    toml, cycles = tmp_path / "myoedge.toml", dict[str, int]()
+    for name, l1 in (("all", None), ("limited", "16KiB")):
+        toml.write_text('[budget]\nlatency = "1 s"\nsqnr = 10\n' if l1 else "")
+        build = myoedge.build(
+            model, calib=calib, config=toml, l1=l1, simulate=False, output=tmp_path / name
+        )
+        cycles[name] = build.report["cycles"]["total"]
+    more = cycles["limited"] / cycles["all"] - 1
+    assert more > 0.005
+    assert build.report["budget"]["more_cycles"] == {"l1": pytest.approx(more, abs=1e-4)}
+    told = " ".join(summary(build.report, width=100).split())
+    assert "budget latency 1 s: takes " in told
+    assert f"SQNR 10 dB: keeps {build.report['quantization']['sqnr_db']:.1f} dB, for no" in told
+    assert re.search(r"L1 16 KiB: takes \S+ KiB, for \S+ % more cycles than with all of it", told)
+    assert "more energy than at low, which takes" in told
+    assert "more_cycles" not in built(model, tmp_path / "one", "16KiB").report["budget"]
+
+
 def test_latency_is_judged_by_modelled_cycles(model: Path, tmp_path: Path) -> None:
     rows = with_table(model, tmp_path, 'latency = "1 s"').layers
     shutil.rmtree(tmp_path / "out")
