@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Campaign over drawn networks, hostile files, edited builds and kills: make fuzz.
+
+Each case follows from its kind and seed alone, and runs in a process of its own. A line of JSON a
+case is added to the journal; the next run goes on behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz import edits, files, kills, networks
+
+Case = Callable[[int, Path], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Cases of one kind; `prepare` makes what all of them start from, `count` is a campaign's."""
+
+    run: Case
+    prepare: Callable[[], object]
+    count: int
+
+
+KINDS: Mapping[str, Kind] = {
+    "networks": Kind(networks.run, lambda: None, 2000),
+    "files": Kind(files.run, files.corpus, 2000),
+    "edits": Kind(edits.run, edits.builds, 1000),
+    "kills": Kind(kills.run, kills.sound, 300),
+}
+LONGEST_S = 600.0  # of a case, on a machine that does other things too
+MOST_MEMORY_BYTES = 24 << 30
+GOOD = ("exact", "refused", "read", "harmless", "same bytes")
+
+
+def isolated(case: Case, seed: int) -> dict[str, Any]:
+    """Outcome of a case in a fork of this process: a crash, a hang or a lack of memory is one."""
+    context = multiprocessing.get_context("fork")
+    receives, sends = context.Pipe(duplex=False)
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    process = context.Process(target=_in_fork, args=(case, seed, folder, sends))
+    began = time.perf_counter()
+    process.start()
+    sends.close()
+    try:
+        found: dict[str, Any] = receives.recv() if receives.poll(LONGEST_S) else {"outcome": "hang"}
+    except EOFError:
+        process.join()
+        found = {"outcome": "crash", "detail": f"exit code {process.exitcode}"}
+    finally:
+        process.kill()
+        process.join()
+        shutil.rmtree(folder, ignore_errors=True)
+    return found | {"seconds": round(time.perf_counter() - began, 2)}
+
+
+def _in_fork(case: Case, seed: int, folder: Path, sends: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES,) * 2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            found = case(seed, folder)
+        except Exception:
+            found = {"outcome": "traceback", "detail": traceback.format_exc()[-2000:]}
+        sends.send(found)
+        os._exit(0)  # what a library does at exit is none of the case
+
+
+def known(journal: Path) -> list[dict[str, Any]]:
+    """Cases of earlier runs; a line that a kill has cut off is none."""
+    if not journal.exists():
+        return []
+    rows = []
+    for line in journal.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def pending(counts: Mapping[str, int], rows: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+    """Kinds and seeds that are not in the journal, kinds in turn by the share that is done."""
+    done = {(row["kind"], row["seed"]) for row in rows}
+    total = max(counts.values(), default=0)
+    for step in range(total):
+        for kind, count in counts.items():
+            for seed in range(step * count // total, (step + 1) * count // total):
+                if (kind, seed) not in done:
+                    yield kind, seed
+
+
+def campaign(counts: Mapping[str, int], journal: Path, minutes: float | None) -> int:
+    """Runs what is pending. -> number of cases in the journal that are not in order."""
+    rows, end = known(journal), None if minutes is None else time.monotonic() + 60 * minutes
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("a", encoding="utf-8") as written:
+        for kind, seed in pending(counts, rows):
+            if end is not None and time.monotonic() > end:
+                break
+            KINDS[kind].prepare()  # once, before the first fork
+            row = {"kind": kind, "seed": seed, **isolated(KINDS[kind].run, seed)}
+            rows.append(row)
+            written.write(json.dumps(row, default=str) + "\n")
+            written.flush()
+            if row["outcome"] not in GOOD:
+                print(json.dumps(row, default=str), flush=True)
+    return _summary(rows, counts)
+
+
+def _summary(rows: list[dict[str, Any]], counts: Mapping[str, int]) -> int:
+    wrong = 0
+    for kind in counts:
+        found = [row for row in rows if row["kind"] == kind]
+        outcomes = Counter(row["outcome"] for row in found)
+        codes = Counter(row["code"] for row in found if row.get("code"))
+        wrong += sum(n for outcome, n in outcomes.items() if outcome not in GOOD)
+        print(f"{kind}: {len(found)} of {counts[kind]}", dict(outcomes), dict(codes.most_common(8)))
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, kind in KINDS.items():
+        parser.add_argument(f"--{name}", type=int, default=kind.count)
+    parser.add_argument("--journal", type=Path, default=Path("build/fuzz.jsonl"))
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--case", nargs=2, metavar=("KIND", "SEED"), help="one case, printed")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    os.environ["MYOEDGE_ENERGY"] = ""
+    import torch
+
+    torch.set_num_threads(1)
+    if given.case:
+        with tempfile.TemporaryDirectory() as folder:
+            print(KINDS[given.case[0]].run(int(given.case[1]), Path(folder)))
+        return
+    counts = {kind: getattr(given, kind) for kind in KINDS}
+    sys.exit(1 if campaign(counts, given.journal, given.minutes) else 0)
+
+
+if __name__ == "__main__":
+    main()

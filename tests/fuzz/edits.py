@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build folders whose JSON somebody has edited: E222, or as good as before."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import json
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.causal_networks import causal
+from tests.conftest import Ran, myoedge, save_exported
+from tests.fuzz.files import bent, flipped, moved, numbered, outcome
+from tests.networks import Small
+
+NAMES = ("manifest.json", "graph.json", "report.json", "plan.json")
+VERBS = (
+    ("report", "out"),
+    ("validate", "out"),
+    ("inspect", "out"),
+    ("inspect", "out", "--memory"),
+    ("report", "whole", "--against", "out"),
+    ("report", "out", "--against", "whole"),
+    ("simulate", "out", "--trace", "trace.json"),
+    ("energy", "out"),
+)
+ALLOWED = ("E222", "E280", "E240", "E254", "E401")  # differs, where digests were made to fit
+
+
+@functools.cache
+def builds() -> Path:
+    """Folder of a build of samples and of a stream, for as long as this process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-builds-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    torch.manual_seed(0)
+    save_exported(Small(), (torch.zeros(1, 2, 12),), folder / "whole.pt2")
+    model, c = causal(np.random.default_rng(1), 3, 64)
+    save_exported(model, (torch.zeros(1, c, 64),), folder / "stream.pt2")
+    (folder / "myoedge.toml").write_text("[stream]\naxis = 2\nframes = 2\n")
+    for name, options in (("whole", ()), ("stream", ("--stream",))):
+        build = ("build", f"{name}.pt2", "--calib", "random", "-o", name, *options)
+        assert myoedge(*build, cwd=folder).code == 0
+    return folder
+
+
+def run(seed: int, folder: Path) -> dict[str, Any]:
+    """Outcome of an edit: refused, harmless, or what is wrong."""
+    draw = random.Random(seed)
+    of = draw.choice(("whole", "whole", "stream"))
+    for name, source in (("out", of), ("whole", "whole")):
+        shutil.copytree(builds() / source, folder / name)
+    name = draw.choice((*NAMES, "stream.json") if of == "stream" else NAMES)
+    path = folder / "out" / name
+    change = draw.choice((bent, bent, bent, flipped, numbered, moved))
+    path.write_bytes(change(path.read_bytes(), draw))
+    if fitted := name != "manifest.json" and draw.random() < 0.5:
+        _fit_digest(folder / "out", name)
+    found: dict[str, Any] = {"file": name, "damage": change.__name__, "digest": fitted}
+    for verb in (draw.choice(VERBS), draw.choice(VERBS[:3])):
+        ended = _judged(myoedge(*verb, cwd=folder))
+        if ended["outcome"] not in ("harmless", "refused"):
+            return found | ended | {"verb": " ".join(verb)}
+        found |= ended
+    return found
+
+
+def _fit_digest(folder: Path, name: str) -> None:
+    """Writes the digest of the edited file into the manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if name in manifest["files"]:
+        manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _judged(ran: Ran) -> dict[str, Any]:
+    found = outcome(ran)
+    if found["outcome"] == "read":
+        return {"outcome": "harmless"}
+    is_simulated = found.get("code", "").startswith("E7")
+    if found["outcome"] == "refused" and not (found["code"] in ALLOWED or is_simulated):
+        return {**found, "outcome": "another code", "detail": ran.err[-800:]}
+    if found["outcome"] == "silent" and ran.code == 4:  # validate, where digests were made to fit
+        return {"outcome": "refused", "code": "differs"}
+    return found
