@@ -3,6 +3,7 @@
 # make check   format, lint, types, imports
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean
 # make site    the documentation as a site, in site/
+# make fuzz    drawn networks, hostile files, edited builds, kills; goes on behind build/fuzz.jsonl
 # make zoo     networks of braindecode, tsai, timm, torchvision, transformers, built and recorded
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +19,7 @@ test test-all: export OPENBLAS_NUM_THREADS = 1
 # Tests start hundreds of processes: none of them compiles the package anew.
 test test-all: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-all check bench zoo docs site wheel clean
+.PHONY: demo test test-all check bench fuzz zoo docs site wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -37,6 +38,10 @@ check: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python tests/bench.py
+
+# FUZZ="--networks 100 --files 0 --edits 0 --kills 0 --minutes 30", say
+fuzz: $(DEV_STAMP)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice $(BIN)/python -W ignore -m tests.fuzz.campaign $(FUZZ)
 
 zoo: $(ZOO)/installed
 	OMP_NUM_THREADS=1 $(ZOO)/bin/python -W ignore -m tests.upstream.record --record

@@ -7,7 +7,7 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,10 @@ SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # where results lie that are no 
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
 REPORT_KEYS = frozenset(
-    ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
+    (
+        *("schema", "digest", "model", "target", "quantization", "exact", "memory", "inputs"),
+        *("outputs", "layers"),
+    )
 )
 
 REPLACED = ("report.", "layers.csv")  # by validate, simulate and others
@@ -59,6 +62,8 @@ class BuildFolder(Tabular):
         report = self._json("report.json")
         if missing := REPORT_KEYS - report.keys():
             raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
+        if report["digest"] != report_digest(report):
+            raise damaged(self.folder, ValueError("report.json is not as it was written"))
         if _digest(report) != _digest(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
         return report
@@ -91,15 +96,18 @@ class BuildFolder(Tabular):
     @cached_property
     def network(self) -> QuantGraph:
         """The network in integers, for the reference."""
-        document = json.loads(self.written("graph.json"))
-        return from_files(document, self.written("weights.safetensors"))
+        weights = self.written("weights.safetensors")
+        with self._meaningful("graph.json"):
+            return from_files(json.loads(self.written("graph.json")), weights)
 
     @cached_property
     def stream(self) -> Stream | None:
         """The stream that takes the frames; None for a build without --stream."""
         if "stream.json" not in self.digests:
             return None
-        return from_json(json.loads(self.written("stream.json")), self.network)
+        network = self.network
+        with self._meaningful("stream.json"):
+            return from_json(json.loads(self.written("stream.json")), network)
 
     @property
     def streaming(self) -> Stream:
@@ -112,7 +120,10 @@ class BuildFolder(Tabular):
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """Tensors that the generated functions write, in order."""
-        return tuple(step["name"] for step in json.loads(self.written("plan.json"))["steps"])
+        with self._meaningful("plan.json"):
+            return tuple(
+                str(step["name"]) for step in json.loads(self.written("plan.json"))["steps"]
+            )
 
     @cached_property
     def golden_inputs(self) -> dict[str, Array]:
@@ -196,16 +207,26 @@ class BuildFolder(Tabular):
     def regions(self) -> dict[int, tuple[str, int, int]]:
         """L2 locations of the layers' results: C symbol, offset, size in bytes; results in L3 are
         absent."""
-        q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
-        regions = {}
-        for index, step in enumerate(steps):
-            kind, number, offset = parse_location(step["writes"])
-            if kind == "far" or (kind == "output" and number >= len(self.given_specs)):
-                continue  # states of a stream lie in one of two places
-            symbol = SYMBOLS.get(kind, f"me_output{number}")
-            size = math.prod(q.graph.shape(step["name"])) * q.element_type(step["name"]).size_bytes
-            regions[index] = (symbol, offset, size)
+        q, regions, count = self.network, {}, len(self.given_specs)
+        with self._meaningful("plan.json"):
+            for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
+                kind, number, offset = parse_location(step["writes"])
+                if kind == "far" or (kind == "output" and number >= count):
+                    continue  # states of a stream lie in one of two places
+                symbol, name = SYMBOLS.get(kind, f"me_output{number}"), step["name"]
+                size = math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
+                regions[index] = (symbol, offset, size)
         return regions
+
+    @contextlib.contextmanager
+    def _meaningful(self, name: str) -> Iterator[None]:
+        """Errors: E222 where a file that has its digest does not describe this build."""
+        try:
+            yield
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError) as error:
+            raise damaged(self.folder, error, name) from None
+        except (RecursionError, TypeError, ValueError) as error:
+            raise damaged(self.folder, error, name) from None
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -224,6 +245,12 @@ class BuildFolder(Tabular):
         except OSError as error:
             return card_html(Card(self.folder.name, [("gone", error.strerror)]))
         return framed(page, self.folder.name)
+
+
+def report_digest(report: Mapping[str, Any]) -> str:
+    """sha256 of a report without its own digest, however it is indented."""
+    others = {key: value for key, value in report.items() if key != "digest"}
+    return sha256(json.dumps(others, sort_keys=True).encode())
 
 
 def _digest(document: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from myoedge.backends.build_folder import report_digest
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value, run_integer
 from myoedge.quantization import holdout
@@ -129,15 +130,21 @@ def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
     return {**report, "target": target}
 
 
+def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with its own digest, by which an edit is noticed."""
+    return {**report, "digest": report_digest(report)}
+
+
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """report.json, report.html and layers.csv, which simulate, validate and energy replace."""
     from myoedge.reports.html import report_html
     from myoedge.reports.report_json import layers_csv
 
+    written = with_digest(report)
     return {
-        "report.json": to_json(report).encode(),
-        "report.html": report_html(dict(report)).encode(),
-        "layers.csv": layers_csv(dict(report)).encode(),
+        "report.json": to_json(written).encode(),
+        "report.html": report_html(written).encode(),
+        "layers.csv": layers_csv(written).encode(),
     }
 
 

@@ -15,6 +15,7 @@ import torch
 import myoedge
 from myoedge.building import budget
 from myoedge.building.budget import Budget, within
+from myoedge.building.build_files import with_digest
 from myoedge.building.config import from_tables, seconds, size_bytes
 from myoedge.building.request import possible
 from myoedge.errors import MyoedgeError, Notice
@@ -465,7 +466,7 @@ def test_simulate_judges_the_latency_by_what_it_counts(model: Path, tmp_path: Pa
     rows = {row["name"]: row["cycles"] for row in first.report["layers"]}
     over_s = first.report["latency_s"] * 0.999
     report = {**build.report, "budget": {**build.report["budget"], "latency_s": over_s}}
-    (build.folder / "report.json").write_text(json.dumps(report))
+    (build.folder / "report.json").write_text(json.dumps(with_digest(report)))
     told = myoedge.simulate(build).over
     assert told is not None
     assert (told.code, told.title, told.exit_code) == ("E302", "over budget: latency", 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from myoedge.backends.build import load_build
-from myoedge.system.folder import replace_files
+from myoedge.errors import MyoedgeError
+from myoedge.system.folder import replace_files, sha256
 from tests.conftest import Ran, myoedge, thinned
 from tests.e2e.test_bad_input import refused, whole
+from tests.fuzz.edits import edit
 
 Run = Callable[..., Ran]
 
@@ -172,6 +175,46 @@ def test_an_interrupt_does_not_leave_reports_of_two_runs(
     with pytest.raises(KeyboardInterrupt):
         replace_files(folder, dict.fromkeys(REPORTS, b"new"))
     assert {(folder / name).read_bytes() for name in REPORTS} == {b"new"}
+
+
+def test_a_build_that_somebody_has_edited(build: Path, tmp_path: Path) -> None:
+    """Whatever a verb reads of it is an error, or as it was: 1,000 are in tests/fuzz."""
+    whole, harmless, codes = load_build(build), 0, set()
+    folder = Path(shutil.copytree(build, tmp_path / "out"))
+    for seed in range(30):
+        told = edit(folder, random.Random(seed))
+        try:
+            found = load_build(folder)
+            assert found.report == whole.report, told
+            assert found.network.digest == whole.network.digest, told
+            assert found.layer_names == whole.layer_names, told
+            harmless += 1
+        except MyoedgeError as error:
+            codes.add(error.code)
+        shutil.copyfile(build / told["file"], folder / told["file"])
+    assert codes == {"E222"}
+    assert 0 < harmless < 15
+
+
+def test_files_of_a_build_that_make_no_sense(build: Path, tmp_path: Path) -> None:
+    """Their digests are those of the manifest."""
+    for name, text in (
+        ("graph.json", "{}"),
+        ("graph.json", '{"inputs": 3}'),
+        ("graph.json", "\xe9"),
+        ("plan.json", "[]"),
+        ("plan.json", '{"steps": [{"name": "nowhere", "writes": "x"}]}'),
+    ):
+        folder = Path(shutil.copytree(build, tmp_path / "out"))
+        (folder / name).write_bytes(text.encode("latin-1"))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"][name] = sha256((folder / name).read_bytes())
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        found = load_build(folder)
+        with pytest.raises(MyoedgeError, match="not a whole build") as caught:
+            _ = (found.network, found.regions)
+        assert caught.value.code == "E222"
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("damage", thinned(DAMAGES, 4))

@@ -18,6 +18,7 @@ import myoedge
 from myoedge.backends import gvsoc
 from myoedge.backends.inputs import integers
 from myoedge.cli import progress
+from myoedge.building.build_files import with_digest
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import run_integer
 from myoedge.simulator import machine
@@ -232,7 +233,7 @@ def test_firmware_that_was_changed_is_refused(folder: Path, tmp_path: Path) -> N
 def test_a_report_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
     report = json.loads((folder / "report.json").read_text())
     report["model"]["digest"] = "0" * 64
-    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "report.json").write_text(json.dumps(with_digest(report)))
     before = (folder / "report.json").read_bytes()
     for verb in ("simulate", "validate", "report"):
         ran = command(verb, folder, cwd=tmp_path)
@@ -259,7 +260,7 @@ def test_validate_keeps_what_another_run_found_meanwhile(folder: Path) -> None:
     def say(_: str) -> None:
         report = json.loads((folder / "report.json").read_text())
         report["exact"]["simulator"] = True
-        (folder / "report.json").write_text(json.dumps(report))
+        (folder / "report.json").write_text(json.dumps(with_digest(report)))
 
     assert myoedge.validate(folder, say=say).exact["simulator"]
     assert json.loads((folder / "report.json").read_text())["exact"]["simulator"]

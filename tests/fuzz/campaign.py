@@ -113,6 +113,7 @@ def campaign(counts: Mapping[str, int], journal: Path, minutes: float | None) ->
     rows, end = known(journal), None if minutes is None else time.monotonic() + 60 * minutes
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as written:
+        written.write("\n" if rows else "")  # behind a line that a kill has cut off
         for kind, seed in pending(counts, rows):
             if end is not None and time.monotonic() > end:
                 break

@@ -21,7 +21,7 @@ from myoedge.system import tools
 from tests.conftest import Forked, myoedge, save_exported
 from tests.networks import Small
 
-BUILD = ("build", "model.pt2", "--calib", "random", "-o", "out")
+BUILD = ("build", "model.pt2", "--calib", "random", "--no-simulate", "-o", "out")
 CACHES = ("programs", "libraries", "objects", "stages", "tiles")
 LONGEST_S = 300.0
 

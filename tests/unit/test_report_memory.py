@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from myoedge.building.budget import Budget, check
+from myoedge.building.build_files import with_digest
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Tensor
 from myoedge.operators import layer_names as naming
@@ -330,7 +331,7 @@ def test_inspect_of_an_older_version_s_build(run: Run, folder: Path) -> None:
     path = folder / "report.json"
     found = json.loads(path.read_text())
     del found["memory"]["l1_buffers"]
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(with_digest(found)))
     ran = run("inspect", "build/out", "--memory")
     assert (ran.code, "E222" in ran.err, "l1_buffers" in ran.err) == (2, True, True)
     assert run("inspect", "build/out").code == 0

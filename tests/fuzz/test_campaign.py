@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The campaign goes on where it was stopped; a few of its cases, and a part of it at length."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fuzz import campaign, edits, files, kills, networks
+
+EDITS, BATCH = 1000, 20  # and so many in a test
+
+
+def test_a_stopped_campaign_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was cut off is a case that has not run."""
+
+    def case(seed: int, folder: Path) -> dict[str, Any]:
+        return {"outcome": "exact" if seed != 3 else "difference"}
+
+    kind = campaign.Kind(case, lambda: None, 5)
+    monkeypatch.setattr(campaign, "KINDS", {"networks": kind, "files": kind})
+    monkeypatch.setattr(campaign, "isolated", lambda case, seed: case(seed, tmp_path))
+    journal = tmp_path / "journal.jsonl"
+    assert campaign.campaign({"networks": 5, "files": 2}, journal, None) == 1
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 7
+    journal.write_text("\n".join(lines[:4]) + "\n" + lines[4][:9])
+    assert [*campaign.pending({"networks": 5}, campaign.known(journal))]
+    assert campaign.campaign({"networks": 5, "files": 2}, journal, None) == 1
+    rows = campaign.known(journal)
+    assert sorted((row["kind"], row["seed"]) for row in rows) == sorted(
+        {(row["kind"], row["seed"]) for row in map(json.loads, lines)}
+    )
+
+
+def case_of_a_bug(seed: int, folder: Path) -> dict[str, Any]:
+    raise KeyError(seed)
+
+
+def case_that_ends(seed: int, folder: Path) -> dict[str, Any]:
+    raise SystemExit(3)
+
+
+def test_cases_that_break_are_outcomes() -> None:
+    assert campaign.isolated(case_of_a_bug, 7)["outcome"] == "traceback"
+    assert campaign.isolated(case_that_ends, 7)["outcome"] == "crash"
+
+
+def test_the_same_seed_is_the_same_network() -> None:
+    for seed in range(3):
+        first, second = networks.drawn(seed), networks.drawn(seed)
+        assert (first.shapes, first.options, first.toml) == (
+            second.shapes,
+            second.options,
+            second.toml,
+        )
+        values = [p.sum().item() for p in first.model.parameters()]
+        assert values == [p.sum().item() for p in second.model.parameters()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(EDITS // BATCH))
+def test_an_edited_build_is_refused_or_as_good(batch: int, tmp_path: Path) -> None:
+    for seed in range(BATCH * batch, BATCH * (batch + 1)):
+        (tmp_path / str(seed)).mkdir()
+        found = edits.run(seed, tmp_path / str(seed))
+        assert found["outcome"] in campaign.GOOD, (seed, found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "prepare", "seeds"),
+    [
+        (files.run, files.corpus, range(200)),
+        (networks.run, lambda: None, range(20)),
+        (kills.run, kills.sound, range(5)),
+    ],
+    ids=["files", "networks", "kills"],
+)
+def test_a_part_of_the_campaign(case: campaign.Case, prepare: Any, seeds: range) -> None:
+    prepare()
+    for seed in seeds:
+        found = campaign.isolated(case, seed)
+        assert found["outcome"] in campaign.GOOD, (seed, found)
