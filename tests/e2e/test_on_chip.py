@@ -17,8 +17,8 @@ import pytest
 import myoedge
 from myoedge.backends import gvsoc
 from myoedge.backends.inputs import integers
-from myoedge.cli import progress
 from myoedge.building.build_files import with_digest
+from myoedge.cli import progress
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import run_integer
 from myoedge.simulator import machine
