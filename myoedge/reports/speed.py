@@ -109,11 +109,14 @@ def peak(report: Report, row: Mapping[str, Any]) -> int | None:
 
 
 def peaks(report: Report) -> str:
-    """Best of the engines that layers multiply on: "at best 144 on ne16, 36 on nine cores"; ""
-    where none is known."""
-    known = {row["engine"]: peak(report, row) for row in report["layers"]}
-    best = sorted(((n, name) for name, n in known.items() if n), reverse=True)
-    texts = [f"{n} on {name}" for n, name in best]
+    """Best of the engines that layers multiply on: "at best 144 on ne16, 36 on cores"; "" where
+    none is known."""
+    known: dict[str, int] = {}
+    for row in report["layers"]:
+        if best := peak(report, row):
+            name = wording.engine(row)
+            known[name] = max(best, known.get(name, 0))
+    texts = [f"{n} on {name}" for name, n in sorted(known.items(), key=lambda pair: -pair[1])]
     return f"at best {', '.join(texts)}" if texts else ""
 
 
