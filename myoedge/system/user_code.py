@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -33,20 +34,25 @@ class UserFunction:
     code: str
     tries: tuple[str, ...]
 
-    def imported(self) -> Callable[..., Any]:
-        """The function, looked up from the working folder too. Errors: its code."""
+    def check(self) -> None:
+        """Errors: its code, of a name that is none, or of a package that is nowhere; imports
+        nothing."""
         module, colon, attribute = self.name.partition(":")
         if not (module and colon and attribute):
             raise self.error("is not of the form pkg.mod:fn", "")
-        working_folder = os.getcwd()
-        sys.path.insert(0, working_folder)
-        importlib.invalidate_caches()
-        try:
-            with self.guarded("could not be imported"):
-                value: Any = importlib.import_module(module)
-        finally:
-            with contextlib.suppress(ValueError):
-                sys.path.remove(working_folder)
+        package = module.partition(".")[0]
+        with _working_folder():
+            found = package in sys.modules or importlib.util.find_spec(package)
+        if not found:
+            cause = f"ModuleNotFoundError: No module named {package!r}"
+            raise self.error("could not be imported", cause)
+
+    def imported(self) -> Callable[..., Any]:
+        """The function, looked up from the working folder too. Errors: its code."""
+        self.check()
+        module, _, attribute = self.name.partition(":")
+        with _working_folder(), self.guarded("could not be imported"):
+            value: Any = importlib.import_module(module)
         for part in attribute.split("."):
             if not hasattr(value, part):
                 raise self.error("does not exist", f"{module} has no {attribute}")
@@ -71,6 +77,19 @@ class UserFunction:
         """The error that says so of the function."""
         facts = {"cause": cause} if cause else {}
         return MyoedgeError(self.code, f"{self.option} {self.name} {what}", facts, self.tries)
+
+
+@contextlib.contextmanager
+def _working_folder() -> Iterator[None]:
+    """Context manager in which modules are looked for in the working folder first."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
 
 
 def cause_of(error: BaseException) -> str:

@@ -87,8 +87,9 @@ def load_checkpoint(
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
     """The factory's module, and its example inputs where it gives any."""
-    torch = import_torch()
     named = _of_factory(factory)
+    named.check()
+    torch = import_torch()
     function = named.imported()
     with named.guarded("raised an error"):
         made = function()
