@@ -217,6 +217,9 @@ ON_LOAD: tuple[Callable[[Members, Path], Members], ...] = (
     default_factory,
     enum_key,
 )
+# attacks by the name in torch's list of archive members without which it does not read them, as
+# torch 2.9; they are refused all the same
+NEEDS = {"opaque_object": "OPAQUE_OBJ_FILENAME_PREFIX"}
 # what the first run of the loaded program runs
 ON_CALL: tuple[Callable[[Members, Path], Members], ...] = (guards,)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.export.pt2_archive import constants
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
@@ -61,10 +62,11 @@ def test_every_attack_runs_in_torch_and_none_runs_here(
     plainly.start()
     plainly.join()
     assert plainly.exitcode == 0
-    assert [name for name, (_, marker) in crafted.items() if not marker.exists()] == []
+    harmless = [name for name, needs in attacks.NEEDS.items() if not hasattr(constants, needs)]
+    assert [name for name, (_, marker) in crafted.items() if not marker.exists()] == harmless
     monkeypatch.syspath_prepend(str(folder))
     for name, (archive, marker) in crafted.items():
-        marker.unlink()
+        marker.unlink(missing_ok=name in harmless)
         assert code_of(lambda path=archive: preflight(path)) == "E107", name  # type: ignore[misc]
         assert code_of(lambda path=archive: load_exported(path)) == "E107", name  # type: ignore[misc]
         assert not marker.exists(), name
