@@ -80,11 +80,18 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
     contents = ((name, text.encode()) for name, text in files.items())
     digest = cache.digest_of_contents(contents, (compiler.version, *flags))
     path = tools.cache_folder("programs") / f"{digest}.elf"
-    if not cache.is_cached(path):
+
+    def made() -> bytes:
+        if (found := cache.content(path)) is not None:
+            return found
         with tools.scratch() as folder:
-            cache.store(_linked(folder, files, compiler, flags), path)
+            linked = _linked(folder, files, compiler, flags)
+            elf = linked.read_bytes()
+            cache.store(linked, path)
         cache.prune(path.parent)
-    return Firmware(path.read_bytes()[: -cache.SEAL_BYTES], compiler.version)
+        return elf
+
+    return Firmware(cache.despite_removal(made), compiler.version)
 
 
 def _linked(

@@ -57,13 +57,17 @@ def build_library(
     target = (sys.platform, platform.machine(), compiler.version)
     digest = cache.digest(src_dir, files, (*target, *options.flags(compiler)))
     library = tools.cache_folder("libraries") / f"{digest}.so"
-    if not cache.is_cached(library):
-        with tools.scratch() as folder:
-            fresh = folder / "library.so"
-            _compile_library(src_dir, files, fresh, compiler, options)
-            cache.store(fresh, library)
-        cache.prune(library.parent)
-    return library
+
+    def made() -> Path:
+        if not cache.is_cached(library):
+            with tools.scratch() as folder:
+                fresh = folder / "library.so"
+                _compile_library(src_dir, files, fresh, compiler, options)
+                cache.store(fresh, library)
+            cache.prune(library.parent)
+        return library
+
+    return cache.despite_removal(made)
 
 
 def _compile_library(

@@ -156,6 +156,17 @@ def cache_folder(name: str) -> Path:
     return folder
 
 
+@contextmanager
+def opened_folders(*names: str) -> Iterator[list[int]]:
+    """Context manager of descriptors of folders of the cache: one that is removed has no links."""
+    folders = [os.open(cache_folder(name), os.O_RDONLY | os.O_DIRECTORY) for name in names]
+    try:
+        yield folders
+    finally:
+        for folder in folders:
+            os.close(folder)
+
+
 @functools.cache
 def _writable_root(folder: str) -> Path:
     import platformdirs

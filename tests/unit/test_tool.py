@@ -7,11 +7,14 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import tomllib
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -21,6 +24,7 @@ from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
+from myoedge.system.library import build_library
 from tests.conftest import myoedge as command
 from tests.guard import can_asan
 
@@ -428,6 +432,46 @@ def test_the_cache_has_no_files_of_others(tmp_path: Path, monkeypatch: pytest.Mo
     assert not cache.is_cached(tmp_path / "link.so")
     monkeypatch.setattr(os, "getuid", lambda: os.stat(path).st_uid + 1)
     assert not cache.is_cached(path)
+
+
+@pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize("step", ["run", "store"])
+def test_a_cache_that_is_removed_beside_a_compilation(
+    tmp_path: Path, another_cache: Callable[..., Path], step: str, times: int
+) -> None:
+    """Before the compiler runs, and before what it made is stored; once, or every time."""
+    root, left = another_cache(), [times]
+    module = toolchain if step == "run" else cache
+    whole = getattr(module, step)
+
+    def removing(*arguments: Any, **options: Any) -> Any:
+        if left[0] > 0:
+            left[0] -= 1
+            shutil.rmtree(root)
+            root.mkdir()
+            (root / "zig").symlink_to(zig)
+        return whole(*arguments, **options)
+
+    zig = (root / "zig").readlink()
+    toolchain.compiler("zig")
+    written(tmp_path / "src", ADD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, step, removing)
+        if times > 3:
+            with pytest.raises(MyoedgeError, match="again and again") as caught:
+                build_library(tmp_path / "src")
+            assert caught.value.code == "E220"
+        else:
+            assert cache.is_cached(build_library(tmp_path / "src"))
+
+
+def test_a_compiler_s_error_is_told_once(
+    tmp_path: Path, another_cache: Callable[..., Path]
+) -> None:
+    another_cache()
+    written(tmp_path / "src", "int broken(\n")
+    with pytest.raises(MyoedgeError, match="does not compile"):
+        build_library(tmp_path / "src")
 
 
 def test_a_second_user_has_a_folder_in_a_shared_cache(
