@@ -18,7 +18,8 @@ from tests.conftest import save_exported
 
 
 class Normalised(nn.Module):
-    """Norms of groups, channels and rows; a convolution in groups, shares and logarithms."""
+    """Norms of groups, channels and rows; a convolution in groups, shares and logarithms,
+    deviations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,10 +27,10 @@ class Normalised(nn.Module):
         self.next, self.each = nn.Conv1d(8, 8, 3, groups=2), nn.InstanceNorm1d(8, affine=True)
         self.rows = nn.LayerNorm(8)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = nn.functional.silu(self.groups(self.first(x)))
         x = self.rows(self.each(self.next(x)).mT)
-        return torch.softmax(x, 1), torch.log_softmax(x, 2)
+        return torch.softmax(x, 1), torch.log_softmax(x, 2), torch.cat((x.std(1), x.var(1)))
 
 
 class Products(nn.Module):

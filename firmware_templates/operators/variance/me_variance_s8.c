@@ -3,6 +3,7 @@
 
 #include "me_group_rows.h"
 #include "me_share.h"
+#include "me_spread.h"
 
 static me_moments moments_of(const int8_t *x, int32_t n, int32_t step)
 {
@@ -15,26 +16,9 @@ static me_moments moments_of(const int8_t *x, int32_t n, int32_t step)
     return (me_moments){ of.total + rest.total, of.squares + rest.squares };
 }
 
-static uint64_t spread_of(const me_variance_s8_params *op, me_moments of)
-{
-    const int64_t n = op->reduced, zero = op->x_zero, total = of.total;
-    const int64_t squares = of.squares;
-    return (uint64_t)(op->centred ? n * squares - total * total : squares + zero * (n * zero - 2 * total));
-}
-
-/* The root by the highest 15 or 16 bits, rounded down. */
-static int32_t root_of(uint64_t x)
-{
-    const uint32_t high = (uint32_t)(x >> 32);
-    const int32_t half = high ? (me_fl1(high) + 2) >> 1 : 0; /* of 31 bits or 32 nothing is left out */
-    return (int32_t)(me_root((uint32_t)(x >> half >> half)) << half);
-}
-
 static int8_t result_of(const me_variance_s8_params *op, me_moments of)
 {
-    const uint64_t spread = spread_of(op, of);
-    const int32_t acc = op->root ? root_of(spread << (2 * op->up)) : (int32_t)(spread >> op->down);
-    const int32_t scaled = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
+    const int32_t scaled = me_spread_scaled(op, of.total, of.squares);
     const int8_t y = me_clip(scaled, op->scale.low, op->scale.high);
     return op->scale.table ? me_lookup(op->scale.table, y) : y;
 }

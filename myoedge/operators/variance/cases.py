@@ -29,15 +29,22 @@ def variance(d: Draw) -> DrawnUse:
         "root": d.flag(),
         "divisor": float(d.pick([1, n, max(n - 1, 1)])),
     }
-    return DrawnUse("variance", attrs, (x,), SQUARES, slack=slack, **d.common(1, act=True))
+    wide, common = d.pick([(), (), (0,)]), d.common(1, act=True)
+    if wide:  # of numbers that fill 16 bits: 30 bits of a sum of squares are few for smaller ones
+        common["pattern"] = d.pick(["uniform", "edges", "lowest", "highest"])
+    return DrawnUse("variance", attrs, (x,), SQUARES, slack=slack, int16=wide, **common)
 
 
 def slack(case: Any) -> Array | float:
-    """Bits that a root has: 15, and 22 of the largest one."""
-    if not case.attrs["root"]:
-        return 0.0
-    y = case.real(case.dequantized).numpy() / case.target.scale
-    return np.asarray(np.abs(y) * 2.0**-14 + 0.01)
+    """Bits that a root has: 15, and 22 of the largest one. Of numbers of 16 bits a unit of what is
+    requantised, the bits in front of its multiplier, and half a unit of that."""
+    step, root = case.step, case.attrs["root"]
+    y = np.abs(case.real(case.dequantized).numpy() / case.target.scale)
+    found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)
+    if step["x_wide"]:
+        unit = step["mult"] / 2.0 ** (step["shift"] + step["pre"])
+        found = found + unit * 2.0 ** step["pre"] + y / (2 * max(step["mult"], 1))
+    return np.asarray(found)
 
 
 CASES = {"variance": variance}

@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -17,7 +18,7 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import stored_bound, with_requant
+from myoedge.operators.common_rules import always, limited, stored_bound, with_requant
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.variance.tiling import in_tiles
@@ -39,13 +40,15 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """acc = spread >> down, or root(spread << 2 up), spread n times the sum of squares around the
     mean of n numbers, or that of squares of x - x_zero; requantised once."""
     x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
-    largest = n * n * 2**14 if attrs["centred"] else n * 2**16
+    bits = 2 * x.element_type.bits
+    largest = n * n << bits - 2 if attrs["centred"] else n * max(1 << bits, x.reach**2)
     unit = x.scale**2 / (attrs["divisor"] * (n if attrs["centred"] else 1))
     up = max(ROOT_BITS - math.ceil(math.log2(largest) / 2), 0) if attrs["root"] else 0
     down = 0 if attrs["root"] else max(largest.bit_length() - SQUARE_BITS, 0)
     bound = math.isqrt(largest << 2 * up) if attrs["root"] else largest >> down
     factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down
-    scalars = {"x_zero": x.zero_point, "up": up, "down": down}
+    wide = int(x.element_type == INT16)
+    scalars = {"x_zero": x.zero_point, "x_wide": wide, "up": up, "down": down}
     return with_requant(inputs, factor / inputs.target.scale, bound, scalars)
 
 
@@ -54,7 +57,8 @@ def _length(attrs: Attrs, shape: Shape) -> int:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [*outer, *reduced, *inner] -> int8; 64 bits wide up to the accumulator."""
+    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16; 64 bits wide up to the
+    accumulator."""
     axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
     if not step.attrs["centred"]:
         rows = rows - step["x_zero"]
@@ -85,6 +89,8 @@ VARIANCE = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
+        accepts_int16=always,
+        emits_int16=limited,
         streaming_rule=reduce.streaming_rule,
     )
 )

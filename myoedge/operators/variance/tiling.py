@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
@@ -14,7 +15,7 @@ from myoedge.operators.pool import reduce
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
-ROOT = 80  # elements that take as long as a result
+ROOT, WIDE_ROOT = 80, 9  # elements that take as long as a result
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -22,23 +23,27 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
-    y = Operand("y", OUT, (outer, inner), (around, inside))
+    x_wide, y_wide = step["x_wide"], int(step.element_type == INT16)
+    is_wide = bool(x_wide or y_wide)
+    y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=1 + y_wide)
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most; words of four of them are faster."""
-        each = reduced / 4 if inner == 1 else reduced
-        return np.ceil(y.footprint(sizes) / engine.cores) * (each + ROOT)
+        each = reduced / 4 if inner == 1 and not is_wide else reduced
+        results = np.ceil(y.footprint(sizes) / y.itemsize / engine.cores)
+        return results * (each + (WIDE_ROOT if is_wide else ROOT))
 
     return TiledKernel(
-        function="me_variance_s8",
+        function="me_variance_s16" if is_wide else "me_variance_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(
-            Operand("x", 0, (outer, reduced, inner), (around, (), inside)),
+            Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=1 + x_wide),
             *table_operand(step),
             y,
         ),
         op={
+            **({"x_wide": x_wide, "y_wide": y_wide} if is_wide else {}),
             "reduced": reduced,
             "centred": int(step.attrs["centred"]),
             "root": int(step.attrs["root"]),

@@ -62,6 +62,7 @@ KERNELS = {
     "me_scan_s8": KernelCost(29.8, 200, 900),
     "me_selective_scan_s8": KernelCost(13.0, 700, 1500),  # a step of a state
     "me_variance_s8": KernelCost(4.5, 300, 400),
+    "me_variance_s16": KernelCost(12.9, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
