@@ -419,7 +419,8 @@ def test_output_that_nobody_takes(tmp_path: Path, sink: str) -> None:
     if "full" in sink:
         refused(Ran(ran.returncode, ran.stdout, ran.stderr), 2, "E281")
     else:
-        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ran.returncode == 0
+        assert ran.stderr in ("", "next: myoedge init\n")  # the pipe may have taken all before
 
 
 def test_a_file_named_by_bytes_that_are_no_text(run: Run, small: Path, tmp_path: Path) -> None:
