@@ -39,8 +39,10 @@ def arguments_of(call: Mapping[str, Any]) -> Arguments:
 
 
 def remember(folder: Path, arguments: Arguments) -> None:
-    """Keeps the arguments of a build that was written, unless arrays are among them, or the cache
-    cannot be written."""
+    """Keeps the arguments of a build that was written, unless arrays are among them, others that
+    gave the same files are known, or the cache cannot be written."""
+    if _known(_path(folder)) is not None:
+        return
     with suppress(TypeError, OSError, MyoedgeError), scratch() as temporary:
         fresh = temporary / "arguments"
         fresh.write_text(json.dumps({"given": _plain(arguments.given), "folder": arguments.folder}))
@@ -57,15 +59,23 @@ def recalled(build: Build) -> Arguments:
     """The arguments of a build. Errors: E262 they are not known, or their folder is gone."""
     if isinstance(build.arguments, Arguments):
         return build.arguments
-    path = _path(build.folder)
-    if is_cached(path):
-        found = json.loads(path.read_bytes()[:-SEAL_BYTES])
-        if os.path.isdir(found["folder"]):
-            return Arguments(found["given"], found["folder"])
+    known = _known(_path(build.folder))
+    if known is not None:
+        return known
     title = f"{build.folder} was not built on this computer, or long ago"
     facts = {"needs": "the model and the samples it was built from"}
     tries = ["myoedge build, once more with the same arguments"]
     raise MyoedgeError("E262", title, facts, tries)
+
+
+def _known(path: Path) -> Arguments | None:
+    """Arguments that are kept, where the files that they name are still there."""
+    if not is_cached(path):
+        return None
+    found = json.loads(path.read_bytes()[:-SEAL_BYTES])
+    files = [".", *(found["given"][name] for name in ("model", "config") if name in found["given"])]
+    is_there = all(os.path.exists(os.path.join(found["folder"], file)) for file in files)
+    return Arguments(found["given"], found["folder"]) if is_there else None
 
 
 def _path(folder: Path) -> Path:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import glob
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -97,12 +99,18 @@ def _path(row: Mapping[str, Any]) -> str:
     return next((origin["path"] for origin in row["origin"] if origin["path"]), "")
 
 
+def _pattern(row: Mapping[str, Any]) -> str:
+    """Pattern of [quant] that a layer's module path alone matches."""
+    return glob.escape(_path(row))
+
+
 def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
     weights: Literal["per_channel"] | int = 16 if row["weight_dtype"] else "per_channel"
     keys = "activations = 16, weights = 16" if row["weight_dtype"] else "activations = 16"
     rule = LayerTable(weights=weights, activations=16)
-    how = f'[quant] "{_path(row)}" = {{ {keys} }}'
-    return Variation("16 bits", f"16 bits at {name}", how, quant={_path(row): rule})
+    pattern = _pattern(row)
+    how = f"[quant] {json.dumps(pattern)} = {{ {keys} }}"
+    return Variation("16 bits", f"16 bits at {name}", how, quant={pattern: rule})
 
 
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
@@ -124,11 +132,11 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
     yield _with_few_bits("*", "all weights")
     largest = max(rows, key=lambda row: int(row["weights_bytes"]))
     if _path(largest) and total_bytes > largest["weights_bytes"] >= FEWEST_WEIGHTS_BYTES:
-        yield _with_few_bits(_path(largest), wording.layer_names(report)[largest["name"]])
+        yield _with_few_bits(_pattern(largest), wording.layer_names(report)[largest["name"]])
 
 
 def _with_few_bits(pattern: str, name: str) -> Variation:
-    how = f'[quant] "{pattern}" = {{ weights = {FEW_BITS} }}'
+    how = f"[quant] {json.dumps(pattern)} = {{ weights = {FEW_BITS} }}"
     of = "weights" if pattern == "*" else f"weights of {name}"
     title = f"{of} of {FEW_BITS} bits" if pattern == "*" else f"{FEW_BITS} bits for {of}"
     return Variation("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})

@@ -81,6 +81,15 @@ def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: 
     assert found.given == {name: str(x) if isinstance(x, Path) else x
                            for name, x in arguments.recalled(again).given.items()}  # fmt: skip
     assert found.given["holdout"] == 0.0
+    toml = folder / "elsewhere.toml"  # the same files by arguments that are gone: not kept
+    shutil.copy(folder / "myoedge.toml", toml)
+    myoedge.build(folder / "model.pt2", output=folder / "out", holdout=0.0,
+                  calib=folder / "calib.npz", config=toml)  # fmt: skip
+    toml.unlink()
+    assert arguments.recalled(myoedge.load_build(folder / "out")) == found
+    (folder / "model.pt2").unlink()
+    with pytest.raises(MyoedgeError, match="was not built on this computer"):
+        arguments.recalled(myoedge.load_build(folder / "out"))
 
 
 def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:

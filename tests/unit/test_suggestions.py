@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import fnmatch
+import tomllib
+
 import pytest
 
 from myoedge.building.config import Config, LayerTable, StreamTable
@@ -95,6 +98,17 @@ def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() ->
                               "b": LayerTable(weights=16, activations=16)}  # fmt: skip
     good = variations(report(31.0, *layers), Config(), {"weights": "auto", "method": "mse"})
     assert [variation.title for variation in good] == ["ranges by the best observer"]
+
+
+def test_names_are_patterns_and_toml_as_they_stand() -> None:
+    name = 'blocks[0]."a"*'
+    (found, *_) = variations(report(20.0, row(name, 10.0)), Config(), {})
+    table = tomllib.loads(found.how.replace("[quant] ", "", 1))
+    ((pattern, rule),) = table.items()
+    assert rule == {"activations": 16, "weights": 16}
+    assert list(found.quant) == [pattern]
+    assert fnmatch.fnmatchcase(name, pattern)
+    assert not fnmatch.fnmatchcase('blocks0."a"b', pattern)
 
 
 @pytest.mark.parametrize(
