@@ -13,6 +13,7 @@ from myoedge.api.models import (
     init,
     inspect,
     load,
+    load_build,
     ops,
     quantize,
     sweep,
@@ -27,7 +28,7 @@ from myoedge.api.runs import (
     simulate_elf,
     validate,
 )
-from myoedge.backends.build import Build, load_build
+from myoedge.backends.build import Build
 
 __all__ = [
     "Build",

@@ -77,13 +77,13 @@ def flash(
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
     from myoedge.backends.flashing import FlashRequest, flash_build
-    from myoedge.targets.boards import find_board
+    from myoedge.building.plugins import described_board
 
     chosen = as_build(build)
     if elf is None:
         chosen.check_application()
     asked = partial(line_of, board, port) if console and to == "ram" else None
-    request = FlashRequest(find_board(board), to, table)
+    request = FlashRequest(described_board(board), to, table)
     return flash_build(chosen, request, None if elf is None else Path(elf), asked, say, warn)
 
 
@@ -105,10 +105,10 @@ def bench(
     from myoedge.backends.board import measure_on_board
     from myoedge.backends.equivalence import cases, chip_inputs, golden_sample
     from myoedge.backends.meter import energy_of, open_ppk2
-    from myoedge.targets.boards import find_board
+    from myoedge.building.plugins import described_board
 
     chosen = as_build(build)
-    described = find_board(board)
+    described = described_board(board)
     if described.power is None:
         raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
     supply_v = described.power.supply_v
@@ -125,6 +125,8 @@ def bench(
 
 def boards(board: str | None = None) -> Boards:
     """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
-    from myoedge.targets.boards import all_boards, find_board
+    from myoedge.building.plugins import described_board, load_named
+    from myoedge.targets.boards import all_boards
 
-    return Boards(all_boards() if board is None else (find_board(board),))
+    load_named()
+    return Boards(all_boards() if board is None else (described_board(board),))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.api.results import Inspection, Operator, Operators, Tools, WrittenFiles
-from myoedge.backends.build import Build, load_build
+from myoedge.backends.build import Build
+from myoedge.backends.build import load_build as read_build
 from myoedge.building.loading import Model, load_model
 from myoedge.building.pipeline import Options, Progress, StrPath
 from myoedge.building.quantized import Quantized
@@ -39,6 +40,17 @@ def as_build(build: Build | StrPath) -> Build:
     return build if isinstance(build, Build) else load_build(build)
 
 
+def load_build(folder: StrPath, *, cc: str = "zig") -> Build:
+    """A build by its folder, with the plug-ins that it needs.
+
+    Errors: E222 where it is none, or not whole any more; E256, E257 plug-ins.
+    """
+    from myoedge.building.plugins import load_needed
+
+    load_needed(Path(folder))
+    return read_build(folder, cc=cc)
+
+
 def load(
     model: StrPath,
     *,
@@ -52,13 +64,16 @@ def load(
     max_bytes  "2GiB": that a compressed file may unpack into, 1 GiB without it
     Errors: E101 .. E121 (see `explain`), E247.
     """
+    from myoedge.building.plugins import load_named
+
+    load_named()
     reading = Reading(max_bytes=_unpacked(max_bytes))
     return load_model(Path(model), factory, calib, reading=reading)
 
 
 def _unpacked(max_bytes: str | int | None) -> int:
     """Errors: E232 no size."""
-    from myoedge.building.config import size_bytes
+    from myoedge.building.quantities import size_bytes
 
     return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes)
 
@@ -110,10 +125,12 @@ def _limits_on_cores(config: StrPath | None) -> Keeps | None:
     """Whether a network keeps to [budget] l2 and energy on GAP9's cores."""
     from myoedge.building.config import find
     from myoedge.building.energy import coefficients
+    from myoedge.building.plugins import load_plugins
     from myoedge.building.request import build_request
     from myoedge.building.weight_choice import keeper
 
     settings, _ = find(config)
+    load_plugins(settings.plugins)
     if settings.budget.l2 is None and settings.budget.energy is None:
         return None
     own = dict.fromkeys(("l1", "l2", "l3"))  # those of [budget]

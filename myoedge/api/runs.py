@@ -274,18 +274,18 @@ def prepared(build: Build, backends: Sequence[str], board: str | None, port: str
 
     Errors: E240 no application, E252, E253, E601, E602.
     """
-    from myoedge.targets.boards import find_board
+    from myoedge.building.plugins import described_board
 
     if not {"gvsoc-sdk", "board"}.isdisjoint(backends):
         build.check_application()
     if "board" in backends:
         build = replace(build, line=line_of(board, port))
-    return replace(build, board=find_board(board)) if "jtag" in backends else build
+    return replace(build, board=described_board(board)) if "jtag" in backends else build
 
 
 def line_of(board: str | None, port: str | None) -> SerialLine:
     """The serial line of a board that is plugged in. Errors: E252, E253, E601, E602."""
     from myoedge.backends.board import find_serial_line, plugged_in
-    from myoedge.targets.boards import find_board
+    from myoedge.building.plugins import described_board
 
-    return find_serial_line(find_board(board), port, plugged_in())
+    return find_serial_line(described_board(board), port, plugged_in())

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.building.config import BudgetTable, decibels, joules, seconds, size_bytes
+from myoedge.building.config import BudgetTable
 from myoedge.building.precision import missed_outputs, needs_db
+from myoedge.building.quantities import decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT16

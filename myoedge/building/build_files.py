@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.build_folder import report_digest
+from myoedge.building.plugins import Plugin, recorded
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value, run_integer
 from myoedge.quantization import holdout
@@ -195,7 +196,9 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     return Contents(files, sources.digest, integers, values, firmware)
 
 
-def build_files(contents: Contents, report: Report) -> dict[str, bytes]:
+def build_files(
+    contents: Contents, report: Report, plugins: Iterable[Plugin] = ()
+) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input."""
     files = {**contents.files, **report_files(report)}
     manifest = {  # digests of what went in and of every file, and what the border means
@@ -206,6 +209,7 @@ def build_files(contents: Contents, report: Report) -> dict[str, bytes]:
         "calibration": report["quantization"]["calibration"],
         "inputs": report["inputs"],
         "outputs": report["outputs"],
+        **recorded(plugins),
         "files": {name: sha256(content) for name, content in sorted(files.items())},
     }
     return {**files, MANIFEST: to_json(manifest).encode()}

@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
-import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
 
+from myoedge.building.quantities import (
+    EXAMPLES,
+    LARGEST,
+    decibels,
+    joules,
+    positive,
+    seconds,
+    size_bytes,
+)
 from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
@@ -22,27 +29,11 @@ FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
 NetworkMethod = Literal["auto", "minmax", "percentile", "mse"]
 EngineName = Literal["auto", "cores", "ne16"]  # [engine] "pattern": of matching layers
-_SIZES = {
-    "B": 1.0,
-    "KiB": 1024.0,
-    "MiB": 1024.0**2,
-    "GiB": 1024.0**3,
-    "kB": 1e3,
-    "MB": 1e6,
-    "GB": 1e9,
-}
 MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
-LARGEST = 1e9  # of rates, frequencies, frames
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
 _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [conditioning]
-_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
-_LIMITS = {  # as [budget] has them
-    "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
-    "l1": 'l1 = "96 KiB"', "l2": 'l2 = "900 KiB"', "l3": 'l3 = "4 MiB"',
-}  # fmt: skip
-_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +140,15 @@ class StreamTable:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginsTable:
+    """[plugins]: names of entry points by kind; others are never loaded."""
+
+    operators: list[str] = field(default_factory=list)
+    boards: list[str] = field(default_factory=list)
+    calibration: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All tables, each with its defaults; `folder` is where relative paths start."""
 
@@ -160,6 +160,7 @@ class Config:
     budget: BudgetTable = field(default_factory=BudgetTable)
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
+    plugins: PluginsTable = field(default_factory=PluginsTable)
 
 
 class Found(NamedTuple):
@@ -218,7 +219,7 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
         config = TypeAdapter(Config).validate_json(json.dumps(tables), strict=True)
     except (ValidationError, TypeError) as error:
         reasons = _reasons(error)
-        tries = [line for key, line in _LIMITS.items() if f"budget.{key}" in reasons]
+        tries = [line for key, line in EXAMPLES.items() if f"budget.{key}" in reasons]
         raise MyoedgeError("E232", f"{name} has a wrong value", reasons, tries) from None
     _check_numbers(config, name)
     return config
@@ -303,59 +304,8 @@ def check_limits(table: BudgetTable) -> None:
     sqnr = table.sqnr if isinstance(table.sqnr, dict) else {"": table.sqnr}
     for name, db in sqnr.items():
         if db is not None:
-            positive(decibels(db), f"budget.sqnr{'.' * bool(name)}{name}", [_LIMITS["sqnr"]])
+            positive(decibels(db), f"budget.sqnr{'.' * bool(name)}{name}", [EXAMPLES["sqnr"]])
     readers = {"latency": seconds, "energy": joules}
     for key, reader in readers.items():
         if (value := getattr(table, key)) is not None:
-            positive(reader(value), f"budget.{key}", [_LIMITS[key]])
-
-
-def decibels(value: float | str) -> float:
-    """A number of decibels. Errors: E232 no number."""
-    if isinstance(value, str):
-        tries = ["sqnr = 25.0  (a number of dB, without quotes and unit)"]
-        raise MyoedgeError("E232", f"budget.sqnr: {value!r} is not a number", {}, tries)
-    if not math.isfinite(value):
-        raise MyoedgeError("E232", "budget.sqnr must be a finite number of dB")
-    return value
-
-
-def size_bytes(text: str | float) -> int:
-    """ "900 KiB" -> 921600; a bare whole number is bytes. Errors: E232."""
-    bare = "" if isinstance(text, float) else "B"
-    return round(_quantity(text, _SIZES, "a size", "900 KiB", bare))
-
-
-def seconds(text: str | float) -> float:
-    """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
-    return _quantity(text, _TIMES, "a time", "20 ms")
-
-
-def joules(text: str | float) -> float:
-    """ "20 mJ" -> 0.02; the unit must be there. Errors: E232."""
-    return _quantity(text, _ENERGIES, "an energy", "1 mJ")
-
-
-def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
-    """Errors: E232 where it is not above 0, or beyond LARGEST."""
-    if not 0 < number <= LARGEST:
-        limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
-        raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)
-    return number
-
-
-def _quantity(
-    text: str | float, units: Mapping[str, float], what: str, example: str, bare: str = ""
-) -> float:
-    """A number and its unit; `bare` stands for a unit that is left out."""
-    shown = f"{text:.15g}" if isinstance(text, float) else str(text)
-    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", shown)
-    by_name = {unit.upper(): factor for unit, factor in units.items()}
-    factor = by_name.get((match.group(2) or bare).upper()) if match else None
-    if match is None or factor is None:
-        facts = {"units": ", ".join(units)}
-        if match is None or match.group(2):
-            raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
-        tries = [f'"{match.group(1)} {example.split()[1]}", say']
-        raise MyoedgeError("E232", f"{what} needs a unit: {match.group(1)}", facts, tries)
-    return float(match.group(1)) * factor
+            positive(reader(value), f"budget.{key}", [EXAMPLES[key]])

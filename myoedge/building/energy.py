@@ -16,7 +16,7 @@ from typing import Any
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
-from myoedge.building.config import positive, seconds
+from myoedge.building.quantities import positive, seconds
 from myoedge.errors import MyoedgeError, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients

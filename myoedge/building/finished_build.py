@@ -62,7 +62,7 @@ def _computed(
     stage = partial(timed, times_s=times_s, say=options.say)
     finished = finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
     warnings = quantized.warned(finished.warnings, options.strict).warnings
-    files = build_files(finished.contents, finished.reported(warnings))
+    files = build_files(finished.contents, finished.reported(warnings), request.plugins)
     return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
 
 

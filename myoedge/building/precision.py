@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from myoedge.building.config import decibels
+from myoedge.building.quantities import decibels
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.quantization.calibrate import Calibration, Observer, Samples

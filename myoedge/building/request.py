@@ -14,6 +14,7 @@ from myoedge.building import budget
 from myoedge.building.budget import Budget
 from myoedge.building.build_files import AUTO
 from myoedge.building.config import Config, StreamTable
+from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
@@ -44,6 +45,7 @@ class BuildRequest:
     point    operating point, "auto", or None
     app      "gap-sdk", or None
     frames   how they come; None for a network over whole samples
+    plugins  that myoedge.toml names
     """
 
     chip: Chip
@@ -51,6 +53,7 @@ class BuildRequest:
     point: str | None = None
     app: str | None = None
     frames: StreamTable | None = None
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def chip_at_point(self) -> Chip:
@@ -120,14 +123,16 @@ def build_request(
     """The request of arguments and myoedge.toml together; `sizes` of l1, l2 and l3.
 
     Errors, before the long part: E201 target, E204 operating point, application or engine, E232,
-    E234, E302 limits.
+    E234, E302 limits, E256, E257 plug-ins.
     """
     chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
     engines = {engine, *settings.engine.values()}
     chip = _with_engines(chip, engine, is_used=engines != {CORES})
     asked = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(app, chip, asked)
-    request = BuildRequest(chip, limits, operating_point, app, settings.stream if stream else None)
+    frames = settings.stream if stream else None
+    plugins = load_plugins(settings.plugins)
+    request = BuildRequest(chip, limits, operating_point, app, frames, plugins)
     budget.within(request.chip_at_point, limits)
     return request
 

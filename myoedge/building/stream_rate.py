@@ -9,7 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from myoedge.building.budget import Budget, plan_within
-from myoedge.building.config import StreamTable, seconds
+from myoedge.building.config import StreamTable
+from myoedge.building.quantities import seconds
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import round_up

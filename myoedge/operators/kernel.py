@@ -206,7 +206,8 @@ class TiledKernel:
     most_tiles  of a layer
     packing   of a constant operand that is not stored as the kernel reads it
     sources   C files of a kernel that is not in the library, by name: headers and sources
-    engine, cost   of the engine that runs it, and its row of that engine's costs
+    engine, cost   of the engine that runs it, and its row of that engine's costs, where it does not
+                bring one
     preferred   the layer takes this engine wherever it can, whatever the estimate
     estimates   cycles of the layer by engine, of the kernels that it was chosen from; inf: no tile
     """

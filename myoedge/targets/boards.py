@@ -18,6 +18,7 @@ from myoedge.targets import CHIPS
 
 FILE = "board.toml"
 DEFAULT_BOARD = "gap9_evk"  # the board that is meant where none is named
+NO_BOARD = "E253"
 FLASHES = ("mram", "octospi")
 
 
@@ -111,6 +112,9 @@ class Board:
     power: Power | None = None
 
 
+ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
+
+
 def boards_dir() -> Path:
     """Folder of the boards: in an installed package, else in the checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -119,8 +123,9 @@ def boards_dir() -> Path:
 
 
 def all_boards() -> tuple[Board, ...]:
-    """Every board of the package, by id."""
-    return tuple(read_board(path) for path in sorted(boards_dir().glob(f"*/{FILE}")))
+    """Every board of the package, by id, and those of plug-ins."""
+    own = sorted(boards_dir().glob(f"*/{FILE}"))
+    return tuple(map(read_board, (*own, *ADDED.values())))
 
 
 def find_board(name: str | None = None) -> Board:
@@ -132,10 +137,14 @@ def find_board(name: str | None = None) -> Board:
     path = Path(name)
     if path.suffix == ".toml" or os.path.isdir(path):
         return read_board(path / FILE if os.path.isdir(path) else path)
+    if name in ADDED:
+        return read_board(ADDED[name])
     ids = [path.parent.name for path in sorted(boards_dir().glob(f"*/{FILE}"))]
     if name not in ids:
         facts = {"has": ", ".join(ids)}
-        raise MyoedgeError("E253", f"there is no board {name}", facts, ["--board ./my/board.toml"])
+        raise MyoedgeError(
+            NO_BOARD, f"there is no board {name}", facts, ["--board ./my/board.toml"]
+        )
     return read_board(boards_dir() / name / FILE)
 
 

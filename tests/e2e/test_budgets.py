@@ -16,7 +16,8 @@ import myoedge
 from myoedge.building import budget
 from myoedge.building.budget import Budget, within
 from myoedge.building.build_files import with_digest
-from myoedge.building.config import from_tables, seconds, size_bytes
+from myoedge.building.config import from_tables
+from myoedge.building.quantities import seconds, size_bytes
 from myoedge.building.request import possible
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.operators import layer_names as naming

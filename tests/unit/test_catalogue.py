@@ -64,6 +64,7 @@ SHARED = {
     "E232": {
         "building.config",
         "building.energy",
+        "building.quantities",
         "building.request",
         "building.stream_rate",
         "frontend.torch.quantizer",

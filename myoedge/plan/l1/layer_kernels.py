@@ -84,7 +84,9 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
             tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
             tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
             tiled = with_packed_weights(step, tiled, engine)
-            cost = engine.kernels[tiled.function] if engine.kernels else FREE
+            brought = tiled.cost is not FREE  # with the kernel, as plug-ins do
+            priced = engine.kernels and not brought
+            cost = engine.kernels[tiled.function] if priced else tiled.cost
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
             kind.append(replace(tiled, engine=engine.name, cost=cost))

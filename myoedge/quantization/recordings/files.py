@@ -29,6 +29,7 @@ ENDINGS: Mapping[str, Reader] = {  # of formats without a beginning of their own
     **dict.fromkeys((".csv", ".tsv", ".txt"), read_csv),
     ".mat": read_mat,
 }
+ADDED: dict[str, Reader] = {}  # by ending: readers of plug-ins
 HDF5 = (b"\x89HDF", b"MATLAB 7.3")
 KINDS = (".npz", ".npy", ".mat", ".csv", ".tsv", ".txt", ".wav")
 WILD = frozenset("*?[")
@@ -45,6 +46,8 @@ def read_file(path: Path, reading: Reading) -> Content:
     except OSError as error:
         facts = {"cause": error.strerror}
         raise MyoedgeError("E210", f"{path} cannot be opened", facts) from None
+    if (added := ADDED.get(path.suffix.lower())) is not None:
+        return added(path, reading)
     if beginning.startswith(HDF5):
         raise is_hdf5(path)
     reader = next((r for start, r in BEGINNINGS.items() if beginning.startswith(start)), None)
@@ -84,7 +87,7 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
     """Errors: E246 no files, or files of several formats."""
     counts = Counter(file.suffix.lower() for file in files)
     found = ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in sorted(counts.items()))
-    known = [kind for kind in KINDS if kind in counts]
+    known = [kind for kind in (*KINDS, *ADDED) if kind in counts]
     if len(counts) == 1 and known:
         return
     facts = {"needs": f"files of one format: {', '.join(KINDS)}", "has": found or "no files"}

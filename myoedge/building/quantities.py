@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantities with their units as people write them: "900 KiB", "20 ms", "1 mJ"."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from myoedge.errors import MyoedgeError
+
+_SIZES = {
+    "B": 1.0,
+    "KiB": 1024.0,
+    "MiB": 1024.0**2,
+    "GiB": 1024.0**3,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+}
+_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
+_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+LARGEST = 1e9  # of rates, frequencies, frames
+EXAMPLES = {  # as [budget] has them
+    "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
+    "l1": 'l1 = "96 KiB"', "l2": 'l2 = "900 KiB"', "l3": 'l3 = "4 MiB"',
+}  # fmt: skip
+
+
+def decibels(value: float | str) -> float:
+    """A number of decibels. Errors: E232 no number."""
+    if isinstance(value, str):
+        tries = ["sqnr = 25.0  (a number of dB, without quotes and unit)"]
+        raise MyoedgeError("E232", f"budget.sqnr: {value!r} is not a number", {}, tries)
+    if not math.isfinite(value):
+        raise MyoedgeError("E232", "budget.sqnr must be a finite number of dB")
+    return value
+
+
+def size_bytes(text: str | float) -> int:
+    """ "900 KiB" -> 921600; a bare whole number is bytes. Errors: E232."""
+    bare = "" if isinstance(text, float) else "B"
+    return round(_quantity(text, _SIZES, "a size", "900 KiB", bare))
+
+
+def seconds(text: str | float) -> float:
+    """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
+    return _quantity(text, _TIMES, "a time", "20 ms")
+
+
+def joules(text: str | float) -> float:
+    """ "20 mJ" -> 0.02; the unit must be there. Errors: E232."""
+    return _quantity(text, _ENERGIES, "an energy", "1 mJ")
+
+
+def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
+    """Errors: E232 where it is not above 0, or beyond LARGEST."""
+    if not 0 < number <= LARGEST:
+        limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
+        raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)
+    return number
+
+
+def _quantity(
+    text: str | float, units: Mapping[str, float], what: str, example: str, bare: str = ""
+) -> float:
+    """A number and its unit; `bare` stands for a unit that is left out."""
+    shown = f"{text:.15g}" if isinstance(text, float) else str(text)
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", shown)
+    by_name = {unit.upper(): factor for unit, factor in units.items()}
+    factor = by_name.get((match.group(2) or bare).upper()) if match else None
+    if match is None or factor is None:
+        facts = {"units": ", ".join(units)}
+        if match is None or match.group(2):
+            raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
+        tries = [f'"{match.group(1)} {example.split()[1]}", say']
+        raise MyoedgeError("E232", f"{what} needs a unit: {match.group(1)}", facts, tries)
+    return float(match.group(1)) * factor

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tensor times a number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import (
+    broadcast_streaming_rule,
+    elementwise,
+    same_attrs,
+    same_shape,
+    stored_bound,
+    with_requant,
+)
+from myoedge.operators.kernel import on_cluster
+from myoedge_radians.tiling import in_tiles
+
+
+def real(attrs: Attrs, x: Array) -> Array:
+    return np.asarray(x * np.float32(attrs["factor"]))
+
+
+def quantize(site: QuantizeInputs) -> QuantizedParams:
+    """acc = x - x_zero, at most 255, requantised."""
+    x = site.params(0)
+    factor = x.scale * site.attrs["factor"] / site.target.scale
+    return with_requant(site, factor, 255, {"x_zero": x.zero_point})
+
+
+def integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 -> int8."""
+    return step.requantize(x.astype(np.int64) - step["x_zero"])
+
+
+radians = register(
+    OpDef(
+        name="radians",
+        doc="a tensor times a number",
+        shape=same_shape,
+        nest=elementwise,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        kernels=on_cluster(in_tiles),
+        epilogue=True,
+        permute_rule=same_attrs,
+        streaming_rule=broadcast_streaming_rule,
+    )
+)

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import rows of a tensor times a number."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.import_rows import Arguments, ImportRow, first
+
+
+def to_radians(b: GraphBuilder, a: Arguments, out: Any) -> str:
+    return b.add("radians", first(a), factor=math.pi / 180)
+
+
+# Behind the ATen calls ONNX's operators, where it has them: "Name(self, *, alpha=1.0)".
+ROWS = (ImportRow("radians", to_radians, "deg2rad"),)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_radians.h"
+
+#include "me_math.h"
+#include "me_share.h"
+
+void me_radians_s8(const me_radians_s8_params *params, const me_radians_s8_tile *tile)
+{
+    const me_radians_s8_params op = *params;
+    for (int32_t i = ME_FIRST(tile->n); i < ME_LAST(tile->n); i++) {
+        const int32_t acc = tile->x[i] - op.x_zero;
+        const int32_t scaled = me_requant(acc, op.scale.pre, op.mult, op.offset, op.shift);
+        const int8_t y = me_clip(scaled, op.scale.low, op.scale.high);
+        tile->y[i] = op.scale.table ? me_lookup(op.scale.table, y) : y;
+    }
+}

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tensor times a number, in tiles of whole rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.products.packing import scale_fields, table_operand
+from myoedge.targets.chip import Engine, KernelCost
+
+FOLDER = Path(__file__).parent
+NUMBERS = ("x_zero", "mult", "offset", "shift")
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """x, y [rows, width]; a tile is some rows, or a part of one."""
+    width = step.out[-1] if step.out else 1
+    shape = (math.prod(step.out) // width, width)
+    dims: tuple[Dim, ...] = ((("row", 1),), (("column", 1),))
+    x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most."""
+        return np.ceil(sizes["row"] * sizes["column"] / engine.cores)
+
+    return TiledKernel(
+        function="me_radians_s8",
+        axes={"row": shape[0], "column": width},
+        split=("row", "column"),
+        operands=(x, *table_operand(step), y),
+        op={**{name: step[name] for name in NUMBERS}, **scale_fields(step)},
+        tile=_tile_fields,
+        work=work,
+        sources={name: (FOLDER / name).read_text() for name in ("me_radians.h", "me_radians_s8.c")},
+        cost=KernelCost(10, 300, 400),
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    return {"x": "@x", "y": "@y", "n": regions["y"].size}

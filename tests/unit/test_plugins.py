@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plug-ins: loaded only where they are named, recorded, and refused with a cause."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.building import plugins
+from myoedge.building.config import PluginsTable
+from myoedge.building.plugins import Plugin, load_plugins
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.recordings import files
+from myoedge.targets import boards
+from tests.conftest import ROOT
+
+EXAMPLES = ROOT / "tests" / "plugins"
+Install = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_LOADED", {})
+    monkeypatch.setattr(files, "ADDED", {})
+    monkeypatch.setattr(boards, "ADDED", {})
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package as pip leaves it: a folder, and metadata beside it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def of(name: str, version: str, kind: str, point: str, source: Path | str) -> None:
+        package = point.partition("=")[2].strip().partition(":")[0]
+        if isinstance(source, Path):
+            shutil.copytree(source / package, site / package)
+        else:
+            (site / package).mkdir()
+            (site / package / "__init__.py").write_text(source)
+        about = site / f"{package}-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        (about / "entry_points.txt").write_text(f"[myoedge.{kind}]\n{point}\n")
+        monkeypatch.delitem(sys.modules, package, raising=False)
+
+    return of
+
+
+def refused(code: str, word: str, **named: list[str]) -> None:
+    with pytest.raises(MyoedgeError, match=word) as caught:
+        load_plugins(PluginsTable(**named))
+    assert caught.value.code == code
+
+
+def test_a_reader_reads_files_of_its_ending(
+    install: Install, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("myoedge-raw", "2.1.0", "calibration", "raw = myoedge_raw:read", EXAMPLES / "reader")
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).integers(-20, 20, (360, 2)).astype("<i2")
+    (tmp_path / "r.raw").write_bytes(np.int16(2).tobytes() + rows.tobytes())
+    with pytest.raises(MyoedgeError) as caught:
+        myoedge.quantize(small / "model.pt2", calib="r.raw")
+    assert caught.value.code == "E211", "installed, but not named"
+    assert "myoedge_raw" not in sys.modules
+    (tmp_path / "myoedge.toml").write_text('[plugins]\ncalibration = ["raw"]\n')
+    build = myoedge.build(small / "model.pt2", calib="r.raw", output="out")
+    windows = rows.reshape(30, 12, 2).transpose(0, 2, 1)[:, None] * np.float32(0.5)
+    given = myoedge.build(small / "model.pt2", calib=windows, output="given")
+    assert build.network.digest == given.network.digest
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["plugins"] == [
+        {"kind": "calibration", "name": "raw", "package": "myoedge-raw", "version": "2.1.0"}
+    ]
+    (tmp_path / "cut.raw").write_bytes(np.int16(2).tobytes() + rows.tobytes()[:-2])
+    with pytest.raises(MyoedgeError, match=r"cut off in a row \(__init__.py:\d+\)") as caught:
+        myoedge.quantize(small / "model.pt2", calib="cut.raw")
+    assert caught.value.code == "E257"
+
+
+def test_a_board_is_known_where_it_is_named(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = "wristband = myoedge_wristband"
+    install("myoedge-wristband", "1.0.0", "boards", package, EXAMPLES / "board")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MyoedgeError) as caught:
+        myoedge.boards("wristband")
+    assert caught.value.code == "E253"
+    (tmp_path / "myoedge.toml").write_text('[plugins]\nboards = ["wristband"]\n')
+    (found,) = myoedge.boards("wristband")
+    assert (found.id, found.name) == ("wristband", "A wristband")
+    assert "wristband" in [board.id for board in myoedge.boards()]
+
+
+def test_plugins_that_are_refused(install: Install, tmp_path: Path) -> None:
+    refused("E256", "no plug-in nothing for boards", boards=["nothing"])
+    install("p", "1", "operators", "p = broken_plugin", "raise RuntimeError('not today')")
+    refused("E257", "RuntimeError: not today", operators=["p"])
+    install("q", "1", "calibration", "q = plain_plugin", "")
+    refused("E257", "no function", calibration=["q"])
+    refused("E256", r'try +\[plugins\] calibration = \["q"\]', calibration=["q1"])
+    install("r", "1", "boards", "r = bare_plugin", "")
+    refused("E257", "no package with board.toml", boards=["r"])
+    assert load_plugins(PluginsTable()) == ()
+
+
+def test_a_plugin_is_loaded_once(install: Install) -> None:
+    text = "import os\nn = int(os.environ.get('N', 0))\nos.environ['N'] = str(n + 1)\ndef f(p): ..."
+    install("once", "4.5", "calibration", "once = once_plugin:f", text)
+    try:
+        for _ in range(2):
+            found = load_plugins(PluginsTable(calibration=["once"]))
+            assert found == (Plugin("calibration", "once", "once", "4.5"),)
+        assert os.environ["N"] == "1"
+    finally:
+        os.environ.pop("N", None)
+
+
+def test_a_manifest_alone_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"kind": "operators", "name": "x", "package": "x", "version": "1"}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"plugins": rows}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MyoedgeError, match=r'operators = \["x"\]') as caught:
+        myoedge.load_build(tmp_path)
+    assert caught.value.code == "E256"
+
+
+WHOLE = """
+import json, numpy as np, torch, myoedge
+from pathlib import Path
+from tests.conftest import save_exported
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 24)
+    def forward(self, x):
+        return torch.deg2rad(self.layer(x)).cumsum(1)
+
+torch.manual_seed(0)
+model = save_exported(Network().eval(), (torch.zeros(1, 60, 2),), Path("m.pt2"))
+build = myoedge.build(model, calib="r.raw", output="out")
+found = myoedge.validate("out", on=("host", "simulator"))
+(layer,) = (row for row in build.report["layers"] if row["op"] == "radians")
+assert layer["tile"] and found.exact["host"] and found.exact["simulator"]
+rows = json.loads(Path("out/manifest.json").read_text())["plugins"]
+assert [(r["package"], r["version"]) for r in rows] == [
+    ("myoedge-radians", "0.3.1"), ("myoedge-wristband", "1.0.0"), ("myoedge-raw", "2.1.0")]
+assert myoedge.boards("wristband")
+print("exact")
+"""
+
+
+@pytest.mark.slow
+def test_the_example_packages_install_and_work(tmp_path: Path) -> None:
+    """By pip, offline; a network with the operator, in a process of its own."""
+    site, place = tmp_path / "site", tmp_path / "place"
+    place.mkdir()
+    for name in ("operator", "board", "reader"):
+        shutil.copytree(EXAMPLES / name, tmp_path / name)
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(site))
+    sources = [str(tmp_path / name) for name in ("operator", "board", "reader")]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, *sources], check=True)
+    rows = np.random.default_rng(0).integers(-60, 60, (1800, 2)).astype("<i2")
+    (place / "r.raw").write_bytes(np.int16(2).tobytes() + rows.tobytes())
+    table = '[plugins]\noperators = ["radians"]\nboards = ["wristband"]\ncalibration = ["raw"]\n'
+    path = os.pathsep.join((str(ROOT), str(site)))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", *arguments],
+            cwd=place, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+
+    (place / "myoedge.toml").write_text(table)
+    done = run("-c", WHOLE)
+    assert done.stdout.endswith("exact\n"), done.stdout + done.stderr
+    (place / "myoedge.toml").unlink()
+    done = run("-m", "myoedge", "validate", "out")
+    assert done.returncode == 2
+    assert 'operators = ["radians"]' in done.stderr
