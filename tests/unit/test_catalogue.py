@@ -100,6 +100,7 @@ SHARED = {
     },  # data with NaN
     "E229": {"quantization.samples", "quantization.computed_ids"},  # integers out of range
     "E220": {
+        "system.cache",
         "system.folder",
         "simulator.machine",
         "building.project_template",
