@@ -54,12 +54,13 @@ def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
 
 def _converters(serialize: Any) -> Callable[[Any], Convert]:
     """Conversions from JSON by type of the schema, to the objects of `_dict_to_dataclass`."""
+    from torch._export.serde import schema  # torch 2.9 has no serialize.schema
 
     @functools.cache
     def converter(cls: Any) -> Convert:
         if isinstance(cls, typing.ForwardRef | str):
             name = cls if isinstance(cls, str) else cls.__forward_arg__
-            return converter(getattr(serialize.schema, name))
+            return converter(getattr(schema, name))
         if typing.get_origin(cls) is typing.Annotated:
             return converter(cls.__origin__)
         given = typing.get_args(cls)
@@ -77,7 +78,7 @@ def _converters(serialize: Any) -> Callable[[Any], Convert]:
         return float if cls is float else lambda data: data
 
     def fields_of(cls: Any) -> dict[str, Convert]:
-        hints = typing.get_type_hints(cls, globalns=vars(serialize.schema))
+        hints = typing.get_type_hints(cls, globalns=vars(schema))
         return {field.name: converter(hints[field.name]) for field in dataclasses.fields(cls)}
 
     return converter
