@@ -294,9 +294,11 @@ def test_damaged_weights(net: torch.nn.Module, work: Path) -> None:
 
 def test_weights_changed_in_forward_are_named(net: torch.nn.Module, work: Path) -> None:
     torch.save(net.state_dict(), work / "weights.pt")
-    error = caught(work / "weights.pt", "nets:MaxNorm")
-    assert error.code == "E118"
-    assert "optimizer.step()" in str(error)
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(load_checkpoint(work / "weights.pt", "nets:MaxNorm", (X,))[0])
+    # torch 2.9 exports the network without the norm
+    assert caught.value.code == ("E114" if torch.__version__.startswith("2.9.") else "E118")
+    assert "optimizer.step()" in str(caught.value)
 
 
 def test_a_class_that_torch_does_not_know_is_registered(net: torch.nn.Module, work: Path) -> None:

@@ -18,6 +18,8 @@ STATE_AS_INPUT = (
     "return the new state as an output and take the old one as an input: forward(x, state) -> "
     "(y, state); on streams [stream] states in myoedge.toml carries it over"
 )
+LEAVE_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
+REPLACES = "aten._has_compatible_shallow_copy_type.default"  # what is left of `w.data = ...`
 WITHOUT_CACHE = "export without the cache, over the whole window: use_cache=False in transformers"
 Buffers = Mapping[str, Array]  # by their names in the module
 
@@ -70,6 +72,15 @@ def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> G
         if changed or not _same(graph, again):
             raise _state(changed or [*written])
     return graph
+
+
+def refuse_replaced_weights(program: Any) -> None:
+    """Errors: E114 weights whose .data forward() sets: torch 2.9 leaves that out of the program,
+    later versions refuse to export it."""
+    for node in program.graph.nodes:
+        if str(node.target) == REPLACES:
+            title = f"forward() sets the data of {node.args[0]}, which the archive leaves out"
+            raise MyoedgeError("E114", title, {}, [LEAVE_WEIGHTS])
 
 
 def _same(a: Graph, b: Graph) -> bool:

@@ -12,6 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
+from myoedge.frontend.torch.buffers import LEAVE_WEIGHTS
 from myoedge.frontend.torch.pickled_tensors import UnreadObject, read_pickled_tensors
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES, check_unpacked, open_regular
@@ -32,7 +33,7 @@ SHOWN = 4
 AGAIN = "second "
 # Words of a cause of torch's -> what to do about it.
 HINTS = {
-    "fake tensor": "let forward() leave the weights alone: max-norm goes behind optimizer.step()",
+    "fake tensor": LEAVE_WEIGHTS,
     "Cache'>": "let the factory set model.config.use_cache = False: a whole window needs none",
     "not a known type": (
         "torch.export.register_dataclass(Result), Result being the class that forward() returns"

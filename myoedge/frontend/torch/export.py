@@ -30,7 +30,12 @@ from myoedge.frontend.refusals import (
     unsupported,
     wrong_size,
 )
-from myoedge.frontend.torch.buffers import Buffers, without_tables, written_buffers
+from myoedge.frontend.torch.buffers import (
+    Buffers,
+    refuse_replaced_weights,
+    without_tables,
+    written_buffers,
+)
 from myoedge.frontend.torch.calls import imported, needed_nodes
 from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, refuse_inconsistent
 from myoedge.frontend.torch.in_place import give_anew, writes
@@ -67,6 +72,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     no operator reads.
     """
     _refuse_training(program)
+    refuse_replaced_weights(program)
     program = _without_in_place(program)
     unroll_scans(program)
     refuse_inconsistent(program)
