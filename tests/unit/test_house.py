@@ -77,3 +77,26 @@ def test_classes_have_names_of_their_own() -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def skips(tree: ast.Module) -> Iterator[ast.Call]:
+    """Calls of skip, skipif, importorskip and xfail, and marks of them without a call."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in SKIPS:
+            yield node
+        elif isinstance(node, ast.Attribute) and node.attr in SKIPS and id(node) not in called:
+            yield ast.Call(node, [], [])
+
+
+SKIPS = ("skip", "skipif", "importorskip", "xfail")
+
+
+def test_skips_say_why() -> None:
+    folder, silent = Path(__file__).parents[1], []
+    for path in sorted(folder.rglob("*.py")):
+        for call in skips(ast.parse(path.read_text(encoding="utf-8"))):
+            said = {word.arg for word in call.keywords} & {"reason", "msg"}
+            if not said and not (call.args and getattr(call.func, "attr", "") == "skip"):
+                silent.append(f"{path.relative_to(folder)}: {ast.unparse(call)}")
+    assert silent == []
