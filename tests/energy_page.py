@@ -138,7 +138,6 @@ def write_fit() -> None:
         r"COVARIANCE = \(\n.*?\n\)\n": f"COVARIANCE = (\n{rows})\n",
         r"WORKLOAD = [0-9.]+": f"WORKLOAD = {by.workload}",
         r"TYPICAL = \(.*?\)": f"TYPICAL = {rates}",
-        r"TYPICAL_ERROR = [0-9.]+": f"TYPICAL_ERROR = {typical_error(by, rates)}",
     }
     text = path.read_text()
     for pattern, line in new.items():

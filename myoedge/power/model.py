@@ -119,10 +119,21 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
     )
 
 
-def typical(cycles: float, l3_bytes: float = 0) -> Activity:
-    """Typical activity of so many cycles, where only cycles are known."""
-    instructions, accesses, dma_bytes = (rate * cycles for rate in gap9_energy.TYPICAL)
+def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
+    """Typical activity of so many cycles of the cores, in layers alike, where only cycles are
+    known."""
+    started = layers * gap9_energy.START_CYCLES
+    busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
+    instructions, accesses, dma_bytes = (rate * busy_cycles for rate in gap9_energy.TYPICAL)
     return Activity(cycles, instructions, 0.0, accesses, dma_bytes, l3_bytes)
+
+
+def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
+    """The same of a layer on NE16."""
+    rates = (rate * cycles for rate in gap9_energy.TYPICAL_ON_NE16)
+    instructions, accesses, dma_bytes = rates
+    busy_cycles = gap9_energy.NE16_BUSY * max(cycles - gap9_energy.NE16_START_CYCLES, 0.0)
+    return Activity(cycles, instructions, 0.0, accesses, dma_bytes, l3_bytes, busy_cycles)
 
 
 def with_typical_error(by: Coefficients) -> Coefficients:

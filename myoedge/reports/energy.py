@@ -18,6 +18,7 @@ from myoedge.power.model import (
     duty,
     energy,
     typical,
+    typical_on_ne16,
     with_modelled_error,
     with_typical_error,
 )
@@ -28,6 +29,7 @@ from myoedge.targets import OperatingPoint
 if TYPE_CHECKING:
     from myoedge.power.calibrate import Residual
 
+NE16 = "ne16"  # as rows name their engine
 MICRO = 1e6
 DIGITS = 6
 UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
@@ -91,7 +93,7 @@ def _outside_layers(
     if outside is None:
         return None
     _, cycles = outside
-    return _interval(energy(Activity(cycles) if counted(report) else typical(cycles), point, by))
+    return _interval(energy(Activity(cycles), point, by))
 
 
 def _duty(
@@ -131,8 +133,6 @@ def activity(report: Mapping[str, Any]) -> Activity:
     accesses."""
     total = report["cycles"]["total"]
     layers = sum(map(layer_activity, report["layers"]), Activity(0))
-    if not counted(report):
-        return typical(total, layers.l3_bytes)
     return replace(layers, cycles=total)
 
 
@@ -141,7 +141,8 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     energy_row = row.get("activity")
     if energy_row:
         return Activity(**energy_row)
-    return typical(speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
+    known = (speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
+    return (typical_on_ne16 if row.get("engine") == NE16 else typical)(*known)
 
 
 def _interval(consumed: Energy) -> dict[str, float]:

@@ -23,7 +23,7 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
     ends = {name: _last_modules(name, max_chars) for name in names}
     count = Counter(ends.values())
     return [
-        ends[name] if count[ends[name]] == 1 else "\n".join(_lines(name, max_chars))
+        ends[name] if ends[name] and count[ends[name]] == 1 else in_lines(name, max_chars)
         for name in names
     ]
 
@@ -65,6 +65,11 @@ def _last_modules(name: str, max_chars: int) -> str:
     starts = (n + 1 for n, char in enumerate(name) if char in "./" and name[n + 1 :])
     ends = (ELLIPSIS + name[start:].lstrip() for start in starts)
     return next((end for end in ends if len(end) <= max_chars), "")
+
+
+def in_lines(name: str, max_chars: int) -> str:
+    """A name in lines of at most so many characters."""
+    return "\n".join(_lines(name, max_chars))
 
 
 def _lines(name: str, max_chars: int) -> Iterator[str]:

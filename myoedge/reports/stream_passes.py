@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from myoedge.backends.measurement import Activity
 from myoedge.power.model import Coefficients, duty, typical, with_modelled_error
 from myoedge.reports import energy as joules
 from myoedge.reports import wording
@@ -38,7 +39,7 @@ def _row(
     stream = report["stream"]
     frame_s = 1 / stream["frame_hz"]
     period_s = row["frames"] * frame_s
-    activity, is_built = typical(row["cycles"], row["l3_bytes"]), False
+    activity, is_built = _typical(report, row), False
     if row["frames"] == stream["pass_frames"]:
         activity, is_built = joules.activity(report), True
     known = joules.coefficients_for(report, by) if is_built else with_modelled_error(by)
@@ -53,6 +54,10 @@ def _row(
         "average_mw": list(found.average_mw),
         "sleeps": found.asleep_s > 0,
     }
+
+
+def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
+    return typical(row["cycles"], row["l3_bytes"], layers=len(report["layers"]))
 
 
 def pass_rows(report: Report) -> list[tuple[str, ...]]:

@@ -20,7 +20,7 @@ from myoedge.reports.blocks import styled
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
-from myoedge.reports.short_names import shortened
+from myoedge.reports.short_names import in_lines, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -196,8 +196,10 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
     shown = _with_room(chars, width)
     name_chars = width - sum(chars[name] for name in shown[1:]) - GAP_CHARS
-    _fold(rows, "layer", max(name_chars, MIN_NAME_CHARS))
-    _fold(rows, "operator", MAX_OPERATOR_CHARS)
+    names = shortened([row["layer"].plain for row in rows], max(name_chars, MIN_NAME_CHARS))
+    for row, name in zip(rows, names, strict=True):
+        row["layer"].plain = name
+        row["operator"].plain = in_lines(row["operator"].plain, MAX_OPERATOR_CHARS)
     table = columns((titles[name] for name in shown), no_wrap=True)
     for row in rows:
         table.add_row(*(row[name] for name in shown))
@@ -219,13 +221,6 @@ def _titles(report: Report) -> dict[str, str]:
     }
     renamed = {"cycles": "modelled"} if modelled else {}
     return {name: renamed.get(name, name) for name in COLUMNS if known.get(name, True)}
-
-
-def _fold(rows: Iterable[dict[str, Text]], column: str, max_chars: int) -> None:
-    cells = [row[column] for row in rows]
-    folded = shortened([cell.plain for cell in cells], max_chars)
-    for cell, text in zip(cells, folded, strict=True):
-        cell.plain = text
 
 
 def _with_room(chars: Mapping[str, int], width: int) -> list[str]:

@@ -269,12 +269,16 @@ def _noise(report: Report) -> str:
     weakest = q["weakest"]["name"]
     source, value = q.get("noise_from", {}).get(weakest), decibels(q["weakest"]["sqnr_local_db"])
     makers = {row["name"]: (f"{names[row['name']]}'s result", row) for row in report["layers"]}
-    makers |= {port["tensor"]: (f"input {port['name']}", port) for port in report.get("inputs", ())}
+    makers |= {port["tensor"]: (_input_name(port), port) for port in report.get("inputs", ())}
     if source not in makers:
         return f"{names[weakest]} adds most noise: {value} on its own"
     maker, row = makers[source]
     bits = str(row["dtype"]).removeprefix("u").removeprefix("int")
     return f"the {bits} bits of {maker} add most noise: {value} where {names[weakest]} reads it"
+
+
+def _input_name(port: Mapping[str, Any]) -> str:
+    return "the input" if port["name"] == "input" else f"input {port['name']}"
 
 
 def is_weak(report: Report, row: Mapping[str, Any]) -> bool:

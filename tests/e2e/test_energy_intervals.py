@@ -51,7 +51,7 @@ def networks(folder: Path) -> Iterator[tuple[Path, Any]]:
 def test_intervals_hold_when_an_estimate_becomes_a_count(tmp_path: Path) -> None:
     """Both of modelled cycles and of cycles without counters, as a board or GVSoC gives them; and
     the error that is added for that is no smaller than what is found."""
-    estimated, typical, errors = [], [], []
+    estimated, typical, errors, rough = [], [], [], []
     for file, samples in networks(tmp_path):
         output = tmp_path / file.stem
         build = myoedge.build(file, calib=samples, output=output, simulate=False)
@@ -65,6 +65,7 @@ def test_intervals_hold_when_an_estimate_becomes_a_count(tmp_path: Path) -> None
         assert not between["counted"]
         estimated.append(before["low"] <= value <= before["high"])
         typical.append(between["low"] <= value <= between["high"])
+        rough.append(math.log(value / between["value"]))
         errors.append(math.log(value / before["value"]))
     assert len(estimated) == 30
     assert estimated.count(False) <= MISSED
@@ -73,3 +74,4 @@ def test_intervals_hold_when_an_estimate_becomes_a_count(tmp_path: Path) -> None
         error for error in errors if abs(error) > 2 * math.hypot(TYPICAL_ERROR, MODELLED_ERROR)
     ]
     assert len(beyond) <= MISSED, errors
+    assert math.sqrt(np.mean(np.square(rough))) <= TYPICAL_ERROR

@@ -20,6 +20,7 @@ from myoedge.power.model import (
     duty,
     energy,
     typical,
+    typical_on_ne16,
     with_modelled_error,
     with_typical_error,
 )
@@ -192,18 +193,30 @@ def test_the_page_is_as_generated() -> None:
 
 def test_typical_activity_is_that_of_the_recorded_networks() -> None:
     assert energy_page.typical(energy_page.on_cores()) == gap9_energy.TYPICAL
-    assert energy_page.typical_error(PUBLISHED) == gap9_energy.TYPICAL_ERROR
+    assert energy_page.typical_error(PUBLISHED) <= gap9_energy.TYPICAL_ERROR
+
+
+def test_typical_activity_of_a_short_layer_is_its_start() -> None:
+    """Half of the usual work at START_CYCLES; NE16 waits for its start."""
+    usual = gap9_energy.TYPICAL[0]
+    assert typical(gap9_energy.START_CYCLES).instructions == usual / 2 * gap9_energy.START_CYCLES
+    assert typical(1e9).instructions == pytest.approx(usual * 1e9, rel=1e-4)
+    ten = typical(1e4) + typical(1e4)
+    assert typical(2e4, layers=2).instructions == pytest.approx(ten.instructions)
+    assert typical(0).instructions == 0
+    assert typical_on_ne16(gap9_energy.NE16_START_CYCLES).ne16_cycles == 0
+    assert typical_on_ne16(1e9).ne16_cycles == pytest.approx(gap9_energy.NE16_BUSY * 1e9, rel=1e-4)
 
 
 def test_what_is_modelled_is_less_sure_than_what_is_counted() -> None:
     """An error of 25 % in the cycles alone, which energy goes with, stays in the interval."""
     counted, cycles, modelled = (
-        energy(typical(1e6), HIGH, by)
+        energy(typical(1e6, layers=0), HIGH, by)
         for by in (PUBLISHED, with_typical_error(PUBLISHED), with_modelled_error(PUBLISHED))
     )
     assert counted.sigma_j < cycles.sigma_j < modelled.sigma_j
     more = math.sqrt(modelled.sigma_j**2 - cycles.sigma_j**2)
-    off = energy(typical(1.25e6), HIGH, PUBLISHED).joules - modelled.joules
+    off = energy(typical(1.25e6, layers=0), HIGH, PUBLISHED).joules - modelled.joules
     assert 2 * more == pytest.approx(off)
 
 

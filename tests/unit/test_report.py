@@ -235,6 +235,7 @@ def test_long_operators_do_not_cut_numbers_and_lines_end_without_blanks(usual: R
         row["macs"] = 123_456
     text = summary(usual, width=80)
     assert text.count("123 k") == len(usual["layers"])
+    assert text.count("sqrt +") == len(usual["layers"]), "operators are folded, not left out"
     assert "dB so far" in text
     assert "in and out 120 B\n" in text
     shown = io.StringIO()
@@ -262,6 +263,7 @@ def test_long_names_stay_apart() -> None:
     assert shortened(blocks, 15) == ["stem.conv", "…0.branch.conv", "…1.branch.conv"]
     ends = [f"a_name_that_is_long_{n}" for n in range(3)]
     assert shortened(ends, 9)[1] == "a_name_th\nat_is_lon\ng_1"
+    assert shortened(["a.b", "a_name_that_is_long"], 9) == ["a.b", "a_name_th\nat_is_lon\ng"]
     assert on_one_line(ends, 9) == [f"a_na…ng_{n}" for n in range(3)]
 
 

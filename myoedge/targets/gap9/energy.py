@@ -36,9 +36,15 @@ COVARIANCE = (
 WORKLOAD = 0.149  # relative error of a workload left out of the fit, root mean square
 BOARD = 0.075  # between boards and chips: 15 % at two sigma, assumed; nothing is published
 
-# Instructions, accesses to L1 and bytes of DMA in a cycle: means of the recorded networks.
+# Instructions, accesses to L1 and bytes of DMA in a cycle of a long layer on the cores: means of
+# the recorded networks. A short layer is mostly its start: it has half of them at START_CYCLES.
 TYPICAL = (6.64, 2.37, 1.23)
-TYPICAL_ERROR = 0.083  # relative, root mean square: their energies by these, not by their counters
+START_CYCLES = 4000
+# The same of a layer on NE16, which is busy for so much of the cycles behind its start.
+TYPICAL_ON_NE16, NE16_BUSY, NE16_START_CYCLES = (1.15, 0.46, 0.8), 0.85, 3000
+# Relative, root mean square over thirty networks, small ones among them (test_energy_intervals):
+# their energies by these, not by their counters.
+TYPICAL_ERROR = 0.19
 # Of cycles that are modelled and not counted: estimates of whole networks are held to 25 %
 # (docs/performance.md), taken as two sigma.
 MODELLED_ERROR = 0.125
