@@ -28,6 +28,7 @@ from tests.conftest import myoedge as command
 from tests.conftest import of_networks, save_exported, thinned
 from tests.e2e.test_memory import Mixed
 from tests.pages import summary
+from tests.schemas import check
 
 BUDGETS = ("128KiB", "40KiB", "20KiB", "16KiB", "14KiB")
 
@@ -159,6 +160,7 @@ def test_what_each_of_several_goals_costs_is_told(model: Path, tmp_path: Path) -
     more = cycles["limited"] / cycles["all"] - 1
     assert more > 0.005
     assert build.report["budget"]["more_cycles"] == {"l1": pytest.approx(more, abs=1e-4)}
+    check(build.report)
     told = " ".join(summary(build.report, width=100).split())
     assert "budget latency 1 s: takes " in told
     assert f"SQNR 10 dB: keeps {build.report['quantization']['sqnr_db']:.1f} dB, for no" in told
