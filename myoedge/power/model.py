@@ -129,7 +129,7 @@ def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
 
 
 def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
-    """The same of a layer on NE16."""
+    """Typical activity of a layer on NE16."""
     rates = (rate * cycles for rate in gap9_energy.TYPICAL_ON_NE16)
     instructions, accesses, dma_bytes = rates
     busy_cycles = gap9_energy.NE16_BUSY * max(cycles - gap9_energy.NE16_START_CYCLES, 0.0)
