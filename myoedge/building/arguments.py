@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,13 +35,33 @@ class Arguments:
 def arguments_of(call: Mapping[str, Any]) -> Arguments:
     """Arguments that a call differs by from one without any, for another build of the same."""
     known = {name: x for name, x in call.items() if x is not None and x is not False}
-    return Arguments({n: x for n, x in known.items() if n not in OWN}, os.getcwd())
+    return Arguments({n: x for n, x in known.items() if n not in OWN}, _current_folder())
+
+
+def _current_folder() -> str:
+    """Path of the current folder; "" where that has been removed."""
+    with suppress(OSError):
+        return os.getcwd()
+    return ""
+
+
+@contextmanager
+def inside(folder: str) -> Iterator[None]:
+    """Makes a folder the current one for a while; "" leaves it."""
+    before = _current_folder()
+    if folder:
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it may have been removed
+            os.chdir(before)
 
 
 def remember(folder: Path, arguments: Arguments) -> None:
-    """Keeps the arguments of a build that was written, unless arrays are among them, others that
-    gave the same files are known, or the cache cannot be written."""
-    if _known(_path(folder)) is not None:
+    """Keeps the arguments of a build that was written, unless arrays are among them or the cache
+    cannot be written."""
+    if not arguments.folder:
         return
     with suppress(TypeError, OSError, MyoedgeError), scratch() as temporary:
         fresh = temporary / "arguments"
@@ -56,12 +76,16 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recalled(build: Build) -> Arguments:
-    """The arguments of a build. Errors: E262 they are not known, or their folder is gone."""
+    """The arguments of a build; of one that was moved those of any with the same files.
+
+    Errors: E262 they are not known, or what they name is gone.
+    """
     if isinstance(build.arguments, Arguments):
         return build.arguments
-    known = _known(_path(build.folder))
-    if known is not None:
-        return known
+    path = _path(build.folder)
+    for file in (path, *sorted(path.parent.glob(f"{path.stem.partition('-')[0]}-*"))):
+        if (known := _known(file)) is not None:
+            return known
     title = f"{build.folder} was not built on this computer, or long ago"
     facts = {"needs": "the model and the samples it was built from"}
     tries = ["myoedge build, once more with the same arguments"]
@@ -79,5 +103,7 @@ def _known(path: Path) -> Arguments | None:
 
 
 def _path(folder: Path) -> Path:
-    """By the manifest: it names the digests of all files of a build."""
-    return cache_folder(CACHE) / f"{sha256((folder / MANIFEST).read_bytes())}.json"
+    """By the manifest, which names the digests of all files of a build, then by its place."""
+    place = sha256(os.path.realpath(folder).encode())[:16]
+    manifest = sha256((folder / MANIFEST).read_bytes())
+    return cache_folder(CACHE) / f"{manifest}-{place}.json"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.build_folder import REPLACED
-from myoedge.building.arguments import Arguments, recalled
+from myoedge.building.arguments import Arguments, inside, recalled
 from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients
@@ -78,7 +77,7 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     """api.advise; the arguments are explained there."""
     build.firmware()
     arguments = recalled(build)
-    with contextlib.chdir(arguments.folder):
+    with inside(arguments.folder):
         found = find(arguments.given.get("config"))
         asked = variations(build.report, found.settings, arguments.given)
         measured = partial(_measured, arguments=arguments, found=found)
@@ -94,7 +93,7 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
     given = {**arguments.given, **variation.options}
     given["config"] = found._replace(settings=variation.settings(found.settings))
     try:
-        with tools.scratch() as folder, contextlib.chdir(arguments.folder):
+        with tools.scratch() as folder, inside(arguments.folder):
             built = myoedge.build(**given, output=folder / "out", simulate=True)
             return Tried(variation, built.report, digests=_digests(built))
     except MyoedgeError as error:

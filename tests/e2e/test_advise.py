@@ -81,12 +81,13 @@ def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: 
     assert found.given == {name: str(x) if isinstance(x, Path) else x
                            for name, x in arguments.recalled(again).given.items()}  # fmt: skip
     assert found.given["holdout"] == 0.0
-    toml = folder / "elsewhere.toml"  # the same files by arguments that are gone: not kept
+    toml = folder / "elsewhere.toml"  # gives the same files by arguments that are gone later
     shutil.copy(folder / "myoedge.toml", toml)
-    myoedge.build(folder / "model.pt2", output=folder / "out", holdout=0.0,
+    myoedge.build(folder / "model.pt2", output=folder / "other", holdout=0.0,
                   calib=folder / "calib.npz", config=toml)  # fmt: skip
     toml.unlink()
     assert arguments.recalled(myoedge.load_build(folder / "out")) == found
+    assert arguments.recalled(myoedge.load_build(folder / "other")) == found
     (folder / "model.pt2").unlink()
     with pytest.raises(MyoedgeError, match="was not built on this computer"):
         arguments.recalled(myoedge.load_build(folder / "out"))
@@ -96,3 +97,16 @@ def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:
     assert command("build", "--target", "host", "-o", "out", cwd=folder).code == 0
     ran = command("advise", "out", cwd=folder)
     assert (ran.code, "E240" in ran.err) == (2, True)
+
+
+def test_a_current_folder_that_is_gone_is_no_reason_to_fail(folder: Path) -> None:
+    gone = folder / "gone"
+    gone.mkdir()
+    with arguments.inside(str(gone)):
+        gone.rmdir()
+        built = myoedge.build(folder / "model.pt2", calib=folder / "calib.npz",
+                              config=folder / "myoedge.toml", output=folder / "out")  # fmt: skip
+        with arguments.inside(str(folder)):
+            assert Path.cwd() == folder.resolve()
+    with pytest.raises(MyoedgeError, match="was not built on this computer"):
+        arguments.recalled(myoedge.load_build(built.folder))
