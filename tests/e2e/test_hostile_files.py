@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 import torch
 
+from myoedge.building import request
+from myoedge.building.config import Config
+from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.preflight import load_exported
+from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.sources import read
 from myoedge.system import regular_files
@@ -247,3 +251,34 @@ class Hyper:
 
     own: Any
     items: Any
+
+
+def layers(count: int) -> Graph:
+    """Linear layers behind each other, as many as are asked for, with the same weights."""
+    nodes = [
+        Node("linear", ("x" if i == 0 else f"y{i - 1}", "w", "b"), (f"y{i}",)) for i in range(count)
+    ]
+    tensors = {name: Tensor(name, (1, 4)) for name in ("x", *(node.name for node in nodes))}
+    weights = {"w": np.eye(4, dtype=np.float32), "b": np.zeros(4, np.float32)}
+    return Graph(("x",), (nodes[-1].name,), tuple(nodes), tensors, weights, ("y",))
+
+
+def test_more_layers_than_code_has_room_for() -> None:
+    """1.5 MiB of 256 bytes each; a host has any number."""
+    on_chip = build_request(Config(), "gap9", {}, None, None, False)
+    assert on_chip.check_graph(layers(6144))
+    with pytest.raises(MyoedgeError, match="L2 memory") as caught:
+        on_chip.check_graph(layers(6145))
+    assert caught.value.code == "E303"
+    assert dict(caught.value.notice.facts)["has"] == "1,572,864 B"
+    on_host = build_request(Config(), "host", {}, None, None, False)
+    assert on_host.check_graph(layers(6145))
+
+
+def test_too_much_code_is_told_before_anything_takes_time(
+    run: Run, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "PRODUCT_CODE_BYTES", 1 << 20)
+    ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
+    refused(ran, 3, "E303")
+    assert "quantise" not in ran.err
