@@ -42,6 +42,7 @@ class Terminal:
 
     def __init__(self, as_json: bool, level: int, color: bool) -> None:
         self.as_json, self.level, self.color = as_json, level, color
+        self.answered = False  # the object is on stdout
 
     @functools.cached_property
     def out(self) -> Console:
@@ -84,6 +85,7 @@ class Terminal:
         if self.as_json:
             document = {"schema": f"myoedge.{schema}", **value}
             click.echo(json.dumps(document, allow_nan=False, sort_keys=False))
+            self.answered = True
         return self.as_json
 
     def text(self, *lines: str, soft_wrap: bool = False) -> None:
@@ -107,7 +109,12 @@ def common(verb: Verb) -> Verb:
                 raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
         color = not no_color and "NO_COLOR" not in os.environ
         terminal = Terminal(as_json, verbose - quiet, color)
-        return verb(terminal, *args, **rest)
+        try:
+            return verb(terminal, *args, **rest)
+        except MyoedgeError as error:
+            if not terminal.answered:
+                raise
+            _exit_with_notice(error.notice, as_json=False)
 
     return wrapped
 

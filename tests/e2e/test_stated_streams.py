@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.building.pipeline import load_model
+from myoedge.building.loading import load_model
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import OPS
