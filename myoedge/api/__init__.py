@@ -4,20 +4,8 @@
 from __future__ import annotations
 
 from myoedge.api.devices import bench, boards, flash, run
-from myoedge.api.models import (
-    advise,
-    build,
-    check_regressions,
-    doctor,
-    explain,
-    init,
-    inspect,
-    load,
-    load_build,
-    ops,
-    quantize,
-    sweep,
-)
+from myoedge.api.models import build, inspect, load, load_build, ops, quantize
+from myoedge.api.projects import advise, check_regressions, doctor, explain, init, sweep
 from myoedge.api.results import Inspection, Operator, Validation
 from myoedge.api.runs import (
     calibrate_energy,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From model files to build folders, contents of model files, and verbs that need neither."""
+"""From model files to build folders; contents of model files; the operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
-from myoedge.api.results import Inspection, Operator, Operators, Tools, WrittenFiles
+from myoedge.api.results import Inspection, Operator, Operators
 from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
 from myoedge.building.loading import Model, load_model
@@ -18,7 +18,6 @@ from myoedge.building.pipeline import Options, Progress, StrPath
 from myoedge.building.quantized import Quantized
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
-from myoedge.system.notebook import PlainText
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
     from myoedge.quantization.weight_bits import Keeps
-    from myoedge.sweeps.advise import Advice
-    from myoedge.sweeps.sweep import Swept
 
 
 def silent(_: object) -> None:
@@ -287,82 +284,3 @@ def ops() -> Operators:
         Operator(op.name, op.doc, op.epilogue, calls_of(op.name), onnx_of(op.name))
         for op in OPS.values()
     )
-
-
-# --- many builds, and no build --------------------------------------------------------------------
-
-
-def sweep(
-    file: StrPath,
-    *,
-    output: StrPath | None = None,
-    jobs: int | None = None,
-    against: StrPath | None = None,
-    scheduler: str | None = None,
-    say: Progress = silent,
-) -> Swept:
-    """Builds and simulates every combination that SWEEP.toml describes (docs/sweep.md).
-
-    output      folder, build/<file>-sweep without it; results that are there are not computed again
-    jobs        processes, as many as processors without it
-    against     an earlier sweep's folder or sweep.json; what is worse is in the result
-    scheduler   "tcp://host:8786": a Dask cluster does the work, not this computer
-    A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
-    E501, E503, and bugs.
-    """
-    from myoedge.sweeps.sweep import sweep as run_sweep
-
-    folder, old = (None if path is None else Path(path) for path in (output, against))
-    return run_sweep(Path(file), folder, jobs, old, scheduler, say)
-
-
-def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
-    """Measured suggestions for a build, at most five, each with its gain and its price.
-
-    The network is built and simulated again, as it is and with one thing changed at a time: frames
-    of a stream's passes, 16 bits or 4 at layers, ranges, engine, tiles, operating point. The
-    suggestions are in the reports of the folder from then on.
-    jobs    builds at a time; half of the processors without it
-    Errors: E222, E240 no firmware, E262, E263 the arguments of the build; those of build.
-    """
-    from myoedge.sweeps.advise import advise as run_advise
-
-    return run_advise(as_build(build), jobs or max((os.cpu_count() or 1) // 2, 1), say)
-
-
-def check_regressions(swept: Swept) -> None:
-    """Errors: E305 where something is worse than the bounds allow, E307 where no result is in
-    order, E401 where outputs are not the reference's.
-    """
-    from myoedge.sweeps.results import raise_worse, raise_wrong
-
-    raise_wrong(swept.results)
-    raise_worse(swept.regressions)
-
-
-def doctor() -> Tools:
-    """Required programs and packages, their versions, and how to install missing ones."""
-    from myoedge.backends.doctor import tool_rows
-
-    return Tools(tool_rows())
-
-
-def explain(code: str | None = None) -> PlainText:
-    """Explanation of an error or warning code; every code's meaning, a line each, without one.
-
-    Errors: E208 unknown code.
-    """
-    from myoedge.catalogue import explanation, meanings
-
-    return PlainText(meanings() if code is None else explanation(code))
-
-
-def init(folder: StrPath = ".", *, model: StrPath | None = None) -> WrittenFiles:
-    """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
-
-    model   named in the file, and looked into for the input's shape
-    Errors: E223 where a file exists, E220 not writable.
-    """
-    from myoedge.building.project_template import write_project_template
-
-    return WrittenFiles(write_project_template(Path(folder), model))

@@ -50,7 +50,8 @@ def validate(
     The reports in the folder are replaced. It stops at the first backend that differs.
     Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends.equivalence import check_backends, onnx_agreement_db, real_inputs
+    from myoedge.backends.equivalence import check_backends, real_inputs
+    from myoedge.backends.onnx_agreement import onnx_agreement_db
     from myoedge.building.build_files import report_files
 
     backends = on.split(",") if isinstance(on, str) else on

@@ -23,7 +23,7 @@ from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
 from myoedge.quantization.samples import Given, fit
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
+from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.stream import (
     Stream,
     firmware_head,
@@ -54,7 +54,6 @@ class Difference:
     got: int
 
 
-ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 PASSES = 4  # of the golden sample of a stream, where a pass takes long
 
 Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
@@ -189,48 +188,6 @@ def all_samples(
     yield golden_sample(build, short)
     yield from given_samples(build, given)
     yield from random_samples(build.network, build.stream, random)
-
-
-def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
-    """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
-
-    samples   float [samples, *shape] by input name
-    Roundings differ by a step here and there and add up with depth: a figure, not an equality.
-    """
-    if build.stream is not None:
-        title = "onnxruntime is compared on builds without --stream"
-        raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
-    q, noise = build.network, Noise()
-    count = len(next(iter(samples.values())))
-    each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
-    judged = _onnx_outputs(build.written("model.int8.onnx"), each)
-    for sample, outputs in zip(each, judged, strict=True):
-        expected = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
-        for name, values in zip(q.graph.outputs, outputs, strict=True):
-            if name in q.params:
-                noise.add(real_values(q, name, expected[name]), values)
-    return noise.db
-
-
-def _onnx_outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-    """Float outputs of model.int8.onnx in onnxruntime for float samples, by input name.
-
-    Without graph optimisations: fused int8 kernels may saturate between operators.
-    Errors: E501 where onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        tries = ["pip install onnxruntime"]
-        raise MyoedgeError("E501", "onnxruntime is not installed", tries=tries) from None
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    types = {port.name: ONNX_TYPES[port.type] for port in session.get_inputs()}
-    for sample in samples:
-        feed = {name: np.asarray(sample[name], dtype) for name, dtype in types.items()}
-        yield session.run(None, feed)
 
 
 def first_difference(

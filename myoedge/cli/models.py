@@ -103,7 +103,7 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
     from rich.markup import escape
 
     from myoedge.operators.layer_names import places
-    from myoedge.reports import wording
+    from myoedge.reports import fidelity, wording
     from myoedge.reports.report_json import choice_row, decibels
     from myoedge.reports.text import columns, show
 
@@ -115,14 +115,14 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
         table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, terminal.out)
     total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), quantized.outputs()
-    place = wording.at_outputs(ports, quantized.fidelity.final_functions)
+    place = fidelity.at_outputs(ports, quantized.fidelity.final_functions)
     calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
-    judged = wording.judged_samples(count, quantized.parts.judged_on, calibration.source)
+    judged = fidelity.judged_samples(count, quantized.parts.judged_on, calibration.source)
     method, worst_db = calibration.observer.method, quantized.observers_db
-    scales = wording.scales_of(calibration.source, method, worst_db, calibration.count)
+    scales = fidelity.scales_of(calibration.source, method, worst_db, calibration.count)
     lines = [f"\nSQNR      {total} {place}; {judged}, {scales}"]
     choices, accurate = [*map(choice_row, quantized.choices)], quantized.accurate
-    tried = wording.refinement(choices, quantized.fidelity.worst_judged_db, accurate=accurate)
+    tried = fidelity.refinement(choices, quantized.fidelity.worst_judged_db, accurate=accurate)
     lines += (f"refined   {line}" for line in tried)
     if None not in (quantized.accuracy_float, quantized.accuracy_int8):
         accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))

@@ -15,6 +15,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 
 ATTRIBUTE = "requant"  # of a node whose accumulators are requantised so
+LEVELS_MAX = 256  # of results: 8 bits
 
 
 class StatedRequant(NamedTuple):

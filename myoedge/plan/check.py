@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan, as (check, message) pairs; a violation is a bug."""
+"""Checks of a plan, as (check, message) pairs; a violation is a bug. Those of L3 are in check_l3."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ import numpy as np
 
 from myoedge.operators.checks import Spec
 from myoedge.operators.kernel import OUT, Operand, Span
+from myoedge.plan.check_l3 import (
+    _arrived_when_read,
+    _l3_transfers_apart,
+    _l3_transfers_in_turn,
+    _l3_transfers_inside,
+    _maps_in_windows,
+)
 from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
-from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.plan import Plan, scratch_name
-from myoedge.plan.timeline import WORD
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
@@ -227,108 +232,6 @@ def _in_buffer(tiling: Tiling, x: Transfer, tile: int | None = None) -> bool:
         and x.l1 + x.bytes <= b.offset + b.size_bytes
         for b in tiling.buffers
     )
-
-
-def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
-    """Transfers are words of the arena and of L3; constants lie there as they are."""
-    image = plan.l3_image()
-    for x in plan.l3_transfers:
-        size, chunk = x.chunk.room_bytes, x.chunk
-        there = 0 <= x.l2 <= plan.arena_bytes - size and x.l3 >= 0
-        if chunk.tensor:
-            there &= x.l3 <= plan.map_bytes - size
-        else:
-            there &= image[x.l3 : x.l3 + size] == plan.content(chunk)
-        if x.l2 % WORD or x.l3 % WORD or not there:
-            yield plan.steps[chunk.step].node.name
-    if len(image) + plan.map_bytes > plan.chip.l3_bytes:
-        yield f"{len(image) + plan.map_bytes:,} B"
-
-
-def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
-    """None begins before the one in front of it; none begins too late."""
-    for a, b in pairwise(plan.l3_transfers):
-        if b.begins < a.begins:
-            yield plan.steps[b.chunk.step].node.name
-    late = (h for h in plan.l3_transfers if not 0 <= h.begins <= h.needed <= h.chunk.last + 1)
-    yield from (plan.steps[h.chunk.step].node.name for h in late)
-
-
-def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
-    """A transfer has its bytes of L2 for itself, from the step it begins until it is read last."""
-    at = plan.placement.offsets
-    alive = plan.timeline_steps.alive
-    rows = [(at[x.name], at[x.name] + x.size_bytes, alive(x)) for x in plan.lives]
-    windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
-    for x in plan.l3_transfers:
-        chunk, start, end = x.chunk, x.l2, x.l2 + x.chunk.room_bytes
-        name = plan.steps[chunk.step].node.name
-        window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
-        own = Life(name, chunk.room_bytes, x.owned_from, chunk.last)
-        others = (row for row in rows if row[2].name != window and own.meets(row[2]))
-        if any(start < stop and first < end for first, stop, _ in others):
-            yield name
-        rows.append((start, end, own))
-
-
-def _arrived_when_read(plan: Plan) -> Iterator[str]:
-    """A tile's part of a constant from L3 lies in one chunk, in L2 at that time."""
-    for (index, array), l3_transfers in plan.streamed.items():
-        name, tiling = plan.steps[index].node.name, plan.tilings[index]
-        enter = plan.timeline_steps.enters[index]
-        size_bytes = plan.stored(index)[array].nbytes
-        operand = next(o.name for o in tiling.kernel.operands if o.source == array)
-        last = plan.timeline_steps.enters[index + 1] - 1
-        if operand in tiling.choice.in_l2 and not _covers(
-            l3_transfers[0], 0, size_bytes, enter, last
-        ):
-            yield name
-        for t, tile in enumerate(tiling.tiles):
-            for x in (x for x in tile.loads if x.operand == operand):
-                first, last = enter + tiling.loads_in(t), enter + t
-                if t == 0 and tiling.prefetch_tile is not None and tiling.early(x):
-                    first = plan.timeline_steps.beside(tiling.prefetch_tile)
-                if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
-                    yield name
-
-
-def _maps_in_windows(plan: Plan) -> Iterator[str]:
-    """Tiles move bytes of a feature map in L3 while a transfer has them in L2; all of the map has
-    left before any of it comes back."""
-    l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
-    for h in plan.l3_transfers:
-        if h.chunk.tensor:
-            l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
-    for found in plan.accesses:
-        tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
-        for t, tile in enumerate(tiling.tiles):
-            stored = min(t + 2, len(tiling.tiles))
-            timeline_step = enter + (stored if found.written else t)
-            now, windows = (timeline_step, timeline_step), (found.step, found.operand)
-            possible = l3_transfers.get(windows, ())
-            there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
-            for x in tile.moved(found.operand):
-                lines = [x.at + k * x.stride for k in range(x.bytes // x.line)]
-                if not all(any(_covers(h, at, at + x.line, *now) for h in there) for at in lines):
-                    yield plan.steps[found.step].node.name
-    for n, h in enumerate(plan.l3_transfers):
-        # Inputs are there before the first layer; of other maps all bytes are taken out before.
-        if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:
-            continue
-        at = h.l3
-        for low, high in sorted(
-            (x.l3, x.l3 + x.chunk.room_bytes) for x in plan.l3_transfers[:n] if x.out
-        ):
-            at = high if low <= at < high else at
-        if at < h.l3 + h.chunk.size_bytes:
-            yield plan.steps[h.chunk.step].node.name
-
-
-def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
-    chunk = l3_transfer.chunk
-    inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
-    end = l3_transfer.begins - 1 if l3_transfer.out else chunk.last
-    return inside and chunk.first <= first and last <= end
 
 
 def _tiled(plan: Plan) -> Iterator[tuple[QuantizedNode, Tiling]]:

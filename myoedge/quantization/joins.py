@@ -19,7 +19,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.quantization.formats import shared_scale_groups
 from myoedge.quantization.masked_ranges import Range
-from myoedge.quantization.scales import choose_params
+from myoedge.quantization.tensor_params import choose_params
 
 Join = tuple[str, str]  # names of a concat and of a tensor that it reads
 FAR = 4.0  # between two scales, 2 bits: a copy is worth its cycles

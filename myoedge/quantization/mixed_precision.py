@@ -23,8 +23,9 @@ from myoedge.quantization.calibrate import Samples, each_sample, spread
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.masked_ranges import counted, rows_of
-from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_node
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
 from myoedge.quantization.sqnr import judged_tensors
+from myoedge.quantization.tensor_params import choose_params
 
 NOISE_SAMPLES = 4  # for the noise of single tensors
 LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not worth 16 bits

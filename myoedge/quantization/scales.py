@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,32 +19,19 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.numerics.pointwise import bounds
-from myoedge.numerics.quant_params import QuantParams, quantize, range_params, symmetric_params
+from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.numerics.stated_requant import ATTRIBUTE, StatedRequant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, at_border, has_table
-from myoedge.operators.requant_shift.whole import stated_params
 from myoedge.quantization.calibrate import Calibration, Observer
-from myoedge.quantization.formats import (
-    fills,
-    integer_tensors,
-    operand_names,
-    residual_streams,
-    rounded_apart,
-    shared_scale_groups,
-    with_tables_apart,
-)
-from myoedge.quantization.masked_ranges import Range, constants_of
+from myoedge.quantization.formats import fills, operand_names, with_tables_apart
+from myoedge.quantization.masked_ranges import constants_of
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
+from myoedge.quantization.tensor_params import choose_params
 from myoedge.quantization.weak_layers import weak_layers
-
-SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
-# Of tensors of 16 bits, outputs and others: samples outside the calibration set go beyond their
-# range. What is cut off in front of other layers was 16 dB of covariances; 2.0 takes 6 of 90 dB.
-HEADROOM, INNER_HEADROOM = 8.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,71 +153,6 @@ def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
         times = 1 << (OPS[step.node.op].acc_bound(step) // INT32_MAX).bit_length()
         return f"mul, add and div of its RequantShift divided by {times}"
     return "fewer products per output: smaller kernels, fewer channels, or groups"
-
-
-def choose_params(
-    graph: Graph,
-    ranges: Mapping[str, Range],
-    int16: frozenset[str] = frozenset(),
-    apart: Container[str] = (),
-) -> dict[str, QuantParams]:
-    """Parameters of every tensor and constant operand.
-
-    Tensors that must agree share those that an operator fixes for 8 bits, else those that one of
-    them carries, else the union of their ranges.
-    int16   tensors of 16 bits besides residual streams
-    apart   nodes whose result is taken not to share those of its operands
-    """
-    padding = {name: (value, value) for name, value in fills(graph).items()}
-    spans = {**ranges, **constants_of(graph, ranges), **padding}
-    # samples of a converter: inputs that an operator reads with 16 bits always; sums of 16 bits
-    always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
-    always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
-    int16 |= residual_streams(graph) | rounded_apart(graph, spans)
-    fixed = dict(pair for node in graph.nodes for pair in stated_params(node))
-    params: dict[str, QuantParams] = {}
-    for names in shared_scale_groups(graph, spans, apart):
-        wide = int16.issuperset({*names}.difference(padding))
-        # what an operator fixes are parameters of 8 bits; those of 16 go by the range
-        of_operators = () if wide else map(fixed.get, names)
-        stated = (*of_operators, *map(graph.quant_params.get, names))
-        chosen = next((q for q in stated if q is not None), None)
-        if chosen is None:
-            is_int16 = wide or not always.isdisjoint(names)
-            chosen = (_int16_params if is_int16 else _int8_params)(graph, names, spans)
-        params.update(dict.fromkeys(names, chosen))
-    integers = {name: fixed.get(name) for name in integer_tensors(graph)}
-    return params | {name: q for name, q in integers.items() if q is not None}
-
-
-def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Parameters of 16 bits: symmetric ones with headroom for outputs, or those of operators that
-    choose theirs by the range of results and first states."""
-    made = [graph.producer[name] for name in names if name in graph.producer]
-    first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
-    low, high = (
-        extreme(spans[name][at] for name in {*names, *first})
-        for at, extreme in enumerate((min, max))
-    )
-    own = [params for node in made if (params := OPS[node.op].int16_params) is not None]
-    if own:
-        return max((params(max(-low, high)) for params in own), key=lambda q: q.scale)
-    factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
-    return symmetric_params(factor * low, factor * high, INT16)
-
-
-def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Parameters for the ranges of these tensors: zero point 0 where an operator requires it, or is
-    faster with it and loses little."""
-    low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
-    affine, symmetric = range_params(low, high), symmetric_params(low, high)
-    close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
-    for node in (reader for name in names for reader in graph.users.get(name, ())):
-        op = OPS[node.op]
-        at = (*op.symmetric, *op.prefers_symmetric) if close else op.symmetric
-        if any(node.inputs[i] in names for i in at):
-            return symmetric
-    return affine
 
 
 def quantize_node(

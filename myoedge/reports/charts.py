@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from myoedge.operators import layer_names as naming
-from myoedge.reports import speed, wording
+from myoedge.reports import fidelity, speed, wording
 from myoedge.reports.report_json import CAUSES, EXACT_DB, WEAK_DB, Report
 from myoedge.reports.short_names import on_one_line
 
@@ -90,7 +90,7 @@ def noise(report: Report) -> dict[str, Any] | None:
     frame = frame_of(report, 200)
     step = 10 if high - low <= 60 else 20
     names = wording.layer_names(report)
-    weakest = wording.noisiest(report)
+    weakest = fidelity.noisiest(report)
 
     def y(value: float | None) -> float | None:
         return None if value is None else frame.y((min(value, high) - low) / (high - low))

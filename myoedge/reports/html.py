@@ -15,6 +15,7 @@ from myoedge.reports import (
     charts,
     classes,
     energy,
+    fidelity,
     memory_maps,
     network_map,
     speed,
@@ -64,6 +65,7 @@ def environment() -> Environment:
     env.globals.update(
         backends=BACKENDS,
         wording=wording,
+        fidelity=fidelity,
         naming=naming,
         speed=speed,
         energy=energy,

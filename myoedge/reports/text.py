@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
-from myoedge.reports import speed, stream_passes, streams, wording
+from myoedge.reports import fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.blocks import Lines as Lines
 from myoedge.reports.blocks import clean as clean
 from myoedge.reports.blocks import columns as columns
@@ -92,8 +92,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "refined", styled("\n".join(lines))
     if lines := budget_lines(report):
         yield "budget", styled("\n".join(lines))
-    style = "yellow" if wording.on_examples(report) else ""
-    yield "scales", styled(wording.scales(report), style)
+    style = "yellow" if fidelity.on_examples(report) else ""
+    yield "scales", styled(fidelity.scales(report), style)
     yield "exact", _equivalence(report)
     if memory["l1_peak_bytes"] is not None:
         ran = speed.cycles(report) is not None and not speed.is_modelled(report)
@@ -106,7 +106,7 @@ def _refinement(report: Report) -> list[str]:
     every_db = [q["sqnr_db"], *(port.get("sqnr_end_db") for port in report["outputs"])]
     worst_db = min((db for db in every_db if db is not None), default=None)
     choices, accurate = q.get("choices", ()), q.get("accurate", False)
-    return wording.refinement(choices, worst_db, accurate=accurate)
+    return fidelity.refinement(choices, worst_db, accurate=accurate)
 
 
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
@@ -118,8 +118,8 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
         yield "accuracy", text.append(f"   {', '.join(notes)}", "dim")
     if q["sqnr_db"] is not None:
         ports = streams.frame_ports(report, "outputs")
-        where = wording.at_outputs(ports, q.get("sqnr_before", ()))
-        yield "SQNR", styled(f"{wording.decibels(q['sqnr_db'])} {where}; {wording.judged(report)}")
+        where = fidelity.at_outputs(ports, q.get("sqnr_before", ()))
+        yield "SQNR", styled(f"{wording.decibels(q['sqnr_db'])} {where}; {fidelity.judged(report)}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:
@@ -260,7 +260,7 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
     fraction_of = (
         (cycles or 0, counts["total"]) if counts else (row["macs"], report["model"]["macs"])
     )
-    weak = wording.is_weak(report, row)
+    weak = fidelity.is_weak(report, row)
     return {
         "layer": styled(place, "bold"),
         "operator": styled(wording.operator(row)),
@@ -294,7 +294,7 @@ def _suggested(report: Report) -> Iterable[Text]:
 
 
 def _notices(report: Report) -> Iterable[Text]:
-    advice = wording.advice(report)
+    advice = fidelity.advice(report)
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
         yield styled("\n").append(clean(advice), "yellow" if weak else "dim")

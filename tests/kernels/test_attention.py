@@ -11,7 +11,8 @@ import pytest
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention.definition import ATTENTION, sizes_of
+from myoedge.operators.attention.definition import ATTENTION
+from myoedge.operators.attention.tiling import sizes_of
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check

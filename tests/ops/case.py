@@ -24,7 +24,8 @@ from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.recurrent.cells import GATE_PARAMS
 from myoedge.quantization.calibrate import Calibration, Range
-from myoedge.quantization.scales import INNER_HEADROOM, LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.tensor_params import INNER_HEADROOM
 
 ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "clamp": lambda x, low, high: x.clamp(low, high),

@@ -11,14 +11,16 @@ import pytest
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.products.ne16 import (
+from myoedge.operators.products.ne16_constants import (
     bit_planes,
-    depthwise_cycles,
     depthwise_planes,
-    filter_cycles,
     filter_planes,
-    linear_cycles,
     linear_planes,
+)
+from myoedge.operators.products.ne16_cycles import (
+    depthwise_cycles,
+    filter_cycles,
+    linear_cycles,
     pointwise_cycles,
     units_of_jobs,
 )

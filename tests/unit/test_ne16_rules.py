@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import QuantizedNode, QuantizedParams
-from myoedge.operators.conv.ne16 import one_group_or_depthwise
+from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
 from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units, resets_products
 
 

@@ -23,7 +23,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, measure
-from myoedge.reports import wording
+from myoedge.reports import fidelity, wording
 from tests.conftest import save_exported
 
 
@@ -108,9 +108,9 @@ def test_a_report_names_the_input(tmp_path: Path) -> None:
     q = report["quantization"]
     first, *_ = report["inputs"]
     told = {**q, "sqnr_db": 25.0, "noise_from": {q["weakest"]["name"]: first["tensor"]}}
-    sentence = wording.advice({**report, "quantization": told})
+    sentence = fidelity.advice({**report, "quantization": told})
     assert sentence.startswith(f"the 8 bits of input {first['name']} add most noise: ")
-    assert not wording.is_weak(
+    assert not fidelity.is_weak(
         {**report, "quantization": told}, {**q["weakest"], "sqnr_local_db": 3}
     )
     assert wording.decibels(-0.04) == "0.0 dB"
@@ -123,10 +123,10 @@ def test_accurate_says_that_it_changed_nothing(tmp_path: Path) -> None:
     assert quantized.choices == ()
     every = "--accurate changes nothing: every output keeps 30 dB as it is"
     some = "--accurate changes nothing: the samples that choose keep 30 dB as it is"
-    assert wording.refinement((), 30.0, accurate=True) == [every]
-    assert wording.refinement((), 29.0, accurate=True) == [some]
-    assert wording.refinement((), 29.0, accurate=False) == []
+    assert fidelity.refinement((), 30.0, accurate=True) == [every]
+    assert fidelity.refinement((), 29.0, accurate=True) == [some]
+    assert fidelity.refinement((), 29.0, accurate=False) == []
     source = quantized.network.calibration.source
-    assert wording.judged_samples(13, "held-out", source) == "13 held-out random samples"
+    assert fidelity.judged_samples(13, "held-out", source) == "13 held-out random samples"
     (told,) = (x for x in quantized.warnings if x.code == "W105")
     assert "samples that choose keep 30 dB" in dict(told.facts)["found"]

@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.holdout import split
 from myoedge.quantization.samples import Data, thin
-from myoedge.reports.wording import advice, calibrated
+from myoedge.reports.fidelity import advice, calibrated
 from tests.conftest import save_exported
 
 METHODS = ("minmax", "percentile", "mse")

@@ -15,7 +15,7 @@ import myoedge
 from myoedge.building.pipeline import Options, run_quantize
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
-from myoedge.reports import wording
+from myoedge.reports import fidelity
 from tests.conftest import save_exported
 
 LOUD = 5  # number of a sample whose values are far above the others'
@@ -121,7 +121,7 @@ def test_good_is_said_from_30_db_on(layer_db: float, output_db: float, end: str)
     layer = {"name": "y", "label": "y", "op": "conv", "function": "f", "origin": []}
     weakest = {**layer, "sqnr_local_db": layer_db}
     report = {"layers": [layer], "quantization": {"weakest": weakest, "sqnr_db": output_db}}
-    assert wording.advice(report).endswith(end)
+    assert fidelity.advice(report).endswith(end)
 
 
 @pytest.mark.parametrize(("bits", "remedy"), [(4, "weights of more bits"), (8, "--accurate")])
@@ -130,6 +130,6 @@ def test_the_remedy_for_weights_of_few_bits_is_more_bits(bits: int, remedy: str)
     weakest = {**layer, "sqnr_local_db": 19.0}
     told = {"weakest": weakest, "sqnr_db": 29.0, "observers_db": {"minmax": 30.0}}
     report = {"layers": [{**layer, "weight_bits": bits}], "quantization": told}
-    assert f"; try {remedy}, or" in wording.advice(report)
+    assert f"; try {remedy}, or" in fidelity.advice(report)
     told["accurate"] = True  # was tried
-    assert wording.advice(report).endswith("19.0 dB on its own")
+    assert fidelity.advice(report).endswith("19.0 dB on its own")

@@ -23,7 +23,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.observers import observers_for
-from myoedge.reports.wording import scales_of
+from myoedge.reports.fidelity import scales_of
 from tests.integer_agreement import largest_difference, quantized
 
 D: Any = torch.ops.quantized_decomposed

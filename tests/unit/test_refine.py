@@ -25,8 +25,9 @@ from myoedge.quantization.mixed_precision import (
     picked_candidates,
 )
 from myoedge.quantization.refinement import refine_precision
-from myoedge.quantization.scales import HEADROOM, QuantGraph, quantize_graph
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.tensor_params import HEADROOM
 from myoedge.quantization.trials import UNLIMITED, Aim, Allowance
 from myoedge.targets.gap9.chip import GAP9
 

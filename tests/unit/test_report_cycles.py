@@ -19,7 +19,7 @@ from myoedge.backends.simulator import _measurement as measurement_of
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
-from myoedge.reports import speed, stream_passes, streams, wording
+from myoedge.reports import fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import compare, difference
@@ -320,7 +320,7 @@ def test_a_layer_has_one_name_everywhere(ran: Report) -> None:
     assert wording.layer_names(alike) == {
         row["name"]: n for row, n in zip(twice, named, strict=True)
     }
-    assert wording.advice(alike).startswith("e (conv 2) adds most noise")
+    assert fidelity.advice(alike).startswith("e (conv 2) adds most noise")
     assert [row.split("conv")[0].strip() for row in table(alike, 120)[1:4]] == [
         "e",
         "e (2)",

@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 from myoedge.codegen.tile_numbers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
+from myoedge.plan.l1.tile_grid import distinct
 from myoedge.plan.l1.tile_iteration import cut, spans
-from myoedge.plan.l1.tile_search import (
-    NOTHING_HIDDEN,
-    TileChoice,
-    choose,
-    distinct,
-    loaded,
-    tile_count,
-)
+from myoedge.plan.l1.tile_search import NOTHING_HIDDEN, TileChoice, choose, loaded, tile_count
 from myoedge.plan.l1.tiling import transfers
 from myoedge.targets.chip import KernelCost, TransferCost
 

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attention.geometry import added, broadcast_dims, in_window
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
+from myoedge.operators.attention.tiling import in_tiles, sizes_of
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -24,26 +25,13 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import masked_scores, stored_bound
-from myoedge.operators.kernel import (
-    OUT,
-    Dim,
-    Fields,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-    is_large,
-    on_nine_cores,
-)
+from myoedge.operators.kernel import Dim, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
-from myoedge.targets.chip import Engine
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
 BELOW = 2**29  # a hidden key's score is so much less
-# Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
-EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
 
@@ -64,21 +52,9 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
     operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
     more = {
-        name: (*_broadcast_dims(shapes[at], b, h), n, m)
-        for name, at in added(attrs, shapes).items()
+        name: (*broadcast_dims(shapes[at], b, h), n, m) for name, at in added(attrs, shapes).items()
     }
     return LoopNest(axes, {**operands, **more, "y": (b, n, h, e)}, frozenset("md"))
-
-
-def _broadcast_dims(shape: Shape, *lead: Dim) -> tuple[Dim, ...]:
-    """Indices along batch and heads, along which one bias or mask may be for all."""
-    return tuple(dim if n > 1 else () for n, dim in zip(shape, lead, strict=False))
-
-
-def added(attrs: Attrs, shapes: Sequence[Shape]) -> dict[str, int]:
-    """Positions of "bias" and "mask" among the operands, as far as there are any."""
-    count, masked = len(shapes), bool(attrs.get("masked"))
-    return ({"bias": 3} if count - masked > 3 else {}) | ({"mask": count - 1} if masked else {})
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -88,23 +64,6 @@ def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
     """
     (b, n, h, d), m = shapes[0], shapes[1][1]
     return b * n * h * m * sum(attrs.get("widths", (d, out[3])))
-
-
-def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:
-    """(first, end) int64 [rows]: the keys that each row attends to.
-
-    attrs["window"]   (before, after): row i sees keys i - before .. i + after; None: all
-    """
-    at = np.arange(rows)
-    before, after = attrs["window"] or (rows + keys, rows + keys)
-    return np.maximum(at - before, 0), np.minimum(at + after + 1, keys)
-
-
-def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
-    """bool [rows, keys]: what is seen."""
-    first, end = seen(attrs, rows, keys)
-    at = np.arange(keys)
-    return np.asarray((at >= first[:, None]) & (at < end[:, None]))
 
 
 def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
@@ -216,114 +175,6 @@ def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
     distance >>= step["shift"]
     e = step["exp"].astype(np.int32).take(distance)
     return e if step.attrs["window"] is None else np.where(visible, e, 0)
-
-
-def sizes_of(step: QuantizedNode) -> dict[str, Any]:
-    """Sizes of an attention, by the names of fields of the op's struct."""
-    (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
-    before, after = step.attrs["window"] or (n + m, n + m)
-    sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
-    return {
-        **sizes,
-        "v_row": v[3],
-        "before": before,
-        "after": after,
-        "flat": int(bool(step.attrs.get("flat"))),
-    }
-
-
-SCALARS = (
-    "half",
-    "most",
-    "mult",
-    "shift",
-    "bias_mult",
-    "bias_shift",
-    "share",
-    "offset",
-    "out_shift",
-)
-
-
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Heads cut, rows, and keys. Rows of q, k and v are whole words (pad_heads).
-
-    Words of keys are counted twice, once for scores and once behind these for values: where they
-    are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
-    """
-    sizes = sizes_of(step)
-    assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
-    keys, out_width = sizes["keys"], sizes["out_width"]
-    # scores, then exponentials and sums in their place
-    row_bytes = max(4 * round_up(keys, 4), round_up(keys, 4) + 4 * out_width)
-    kept = ("keys", "width", "out_width", "before", "after", "flat")
-    return TiledKernel(
-        function="me_attention_s8",
-        axes={
-            "b": sizes["batch"],
-            "h": sizes["heads"],
-            "row": sizes["rows"],
-            "keys": round_up(keys, 4) // 2,
-            "lane": 4,
-        },
-        split=("h", "row", "keys"),
-        unit_axes=("b",),
-        innermost_axes=("keys",),
-        multiples={"row": 4},
-        operands=tuple(_operands(step)),
-        op={
-            **{n: sizes[n] for n in kept},
-            **{n: step[n] for n in SCALARS},
-            "exp": "@exp",
-        },
-        tile=_tile_fields,
-        # me_attention_scratch_bytes
-        scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (row_bytes + 8),
-        work=lambda tile: _work(step, engine.cores, tile),
-        nine_cores=engine.control_core,
-    )
-
-
-def _operands(step: QuantizedNode) -> Iterator[Operand]:
-    shapes, filled = step.shapes, round_up(step.shapes[1][1], 4)
-    b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
-    keys: Dim = (("keys", 4), ("lane", 1))
-    yield Operand("q", 0, shapes[0], (b, row, h, ()))
-    yield Operand("k", 1, shapes[1], (b, keys, h, ()))
-    yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
-    for name, at in added(step.attrs, shapes).items():
-        yield Operand(name, at, shapes[at], (*_broadcast_dims(shapes[at], b, h), row, ()))
-    yield Operand.whole("exp", step["exp"])
-    yield Operand("y", OUT, step.out, (b, row, h, ()))
-
-
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "mask", "y", "scratch")}
-    q, k, v = (regions[name] for name in "qkv")
-    heads = {"heads": q.extent[2], **{f"{n}_step": _step(regions.get(n)) for n in ("bias", "mask")}}
-    rows = {"rows": q.extent[1], "first_row": q.start[1]}
-    keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
-    values = {"values": v.extent[3], "first_value": v.start[3]}
-    return {**places, **rows, **keys, **values, **heads}
-
-
-def _step(added: Region | None) -> int:
-    """Bytes from what is added to a head's scores to the next one's; 0 where that is the same."""
-    return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
-
-
-def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Words of 4 x 4 sums of scores and values, and exponentials, of the keys that rows see."""
-    numbers = sizes_of(step)
-    first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
-    words = float(np.mean(-(-end // 4) - first // 4))
-    rows, part = tile["h"] * tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
-    groups, across = tile["h"] * -(-tile["row"] // 4), numbers["out_width"] // 4
-    scores = np.ceil(groups * words / cores) * (numbers["width"] / 4 + SCORES)
-    values = -(-groups * across // cores) * (words + VALUES)
-    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * (bool(step.attrs.get("masked")))
-    exponentials = -(-rows // cores) * (words * 4 * item * EXPONENTIAL + ROW)
-    return (scores + values + exponentials) * part
 
 
 ATTENTION = register(

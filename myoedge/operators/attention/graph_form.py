@@ -9,7 +9,8 @@ import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.definition import KEYS_MAX, in_window
+from myoedge.operators.attention.definition import KEYS_MAX
+from myoedge.operators.attention.geometry import in_window
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 
 WORD = 4  # bytes that kernels read at once

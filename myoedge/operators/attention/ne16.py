@@ -16,7 +16,8 @@ import numpy as np
 from myoedge.numerics.arrays import round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
-from myoedge.operators.products.ne16 import INPUTS, OUTPUTS, SUMS, pointwise_cycles
+from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
+from myoedge.operators.products.ne16_cycles import SUMS, pointwise_cycles
 
 ROWS = 12  # that scratch has a multiple of, as me_ne16_attention_s8.c
 PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores

@@ -11,7 +11,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.kernel import Dim, Fields, Operand, Region, TiledKernel
-from myoedge.operators.products.ne16 import INPUTS, JOB_PIXELS, SUMS, image_cycles
+from myoedge.operators.products.ne16_constants import INPUTS
+from myoedge.operators.products.ne16_cycles import JOB_PIXELS, SUMS, image_cycles
 
 # Steps behind that in which a part of q is read; me_ne16_attention_resident_s8.h
 EXPONENTIALS, RESULTS = 2, 4

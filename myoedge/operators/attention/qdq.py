@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.operators.attention.definition import added, in_window
+from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.attention.rotary import split
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import scaled

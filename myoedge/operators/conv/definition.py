@@ -24,14 +24,13 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import limited, not_activated, with_entry
-from myoedge.operators.conv.ne16 import (
-    conv_by_channels_on_ne16,
-    conv_on_ne16,
+from myoedge.operators.conv.ne16 import conv_by_channels_on_ne16, conv_on_ne16
+from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
+from myoedge.operators.conv.ne16_rules import (
     has_rows,
     has_windows_in_one_group,
     one_group_or_depthwise,
 )
-from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,

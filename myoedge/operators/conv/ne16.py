@@ -13,24 +13,27 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Spatial, joined_weight, tile_fields
-from myoedge.operators.kernel import BrokenRule, Dim, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.ne16 import (
-    JOB,
-    JOB_PIXELS,
-    JOBS_A_TILE,
+from myoedge.operators.conv.ne16_rules import is_filter
+from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.products.ne16 import rows_on_ne16
+from myoedge.operators.products.ne16_constants import (
     OUTPUTS,
     SIDE,
     WEIGHT_BITS,
     bit_planes,
-    depthwise_cycles,
     depthwise_planes,
-    filter_cycles,
     filter_planes,
-    image_cycles,
     parameters,
-    pointwise_cycles,
-    rows_on_ne16,
     scale_bytes,
+)
+from myoedge.operators.products.ne16_cycles import (
+    JOB,
+    JOB_PIXELS,
+    JOBS_A_TILE,
+    depthwise_cycles,
+    filter_cycles,
+    image_cycles,
+    pointwise_cycles,
     takes_ninth,
     units_of_jobs,
 )
@@ -69,11 +72,12 @@ class Way:
     def of(conv: Spatial, scale: int, groups: int, bits: int, *, keeps_scratch: bool) -> Way:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
         to keep, one of little scratch where there is one."""
-        if groups > 1 or (_is_filter(conv) and not keeps_scratch):
-            number = _depthwise(conv) if groups > 1 else FILTER
+        if groups > 1 or (is_filter(conv) and not keeps_scratch):
+            one_channel = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
+            number = one_channel if groups > 1 else FILTER
             return Way(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
-        possible = {FILTER: _is_filter(conv), PIXELS: one_row, WINDOWS: True}
+        possible = {FILTER: is_filter(conv), PIXELS: one_row, WINDOWS: True}
         ways = [Way(conv, number, scale, bits=bits) for number in possible if possible[number]]
         for n in JOINED:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
@@ -84,7 +88,7 @@ class Way:
     @staticmethod
     def by_rows(conv: Spatial, scale: int, groups: int, bits: int) -> Way:
         """Way of as many jobs of rows as may be, for a layer that keeps to `has_rows`."""
-        number = FILTER if _is_filter(conv) else PIXELS
+        number = FILTER if is_filter(conv) else PIXELS
         return Way(conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits)
 
     def layer_cycles(self) -> float:
@@ -219,21 +223,6 @@ def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
     return found
 
 
-def _is_filter(conv: Spatial) -> bool:
-    return conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1)
-
-
-def _is_filter_of_a_row(conv: Spatial) -> bool:
-    """Whether all results are a row, of up to nine taps each."""
-    taps = conv.kernel[1]
-    ones = conv.stride == conv.dilation == (1, 1)
-    return ones and conv.kernel[0] == conv.y[1] == 1 and taps <= SIDE * SIDE
-
-
-def _depthwise(conv: Spatial) -> int:
-    return DEPTHWISE if _is_filter(conv) else DEPTHWISE_ROW
-
-
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together where each
     has a filter of its own. Tiles of other channels of the same results follow each other: the
@@ -306,50 +295,3 @@ def _planes(weight: Array, way: int, bits: int) -> Array:
         taps[:, : weight.shape[2]] = weight[:, 0, :, 0]
         return depthwise_planes(taps.reshape(-1, SIDE, SIDE), bits)
     return bit_planes(weight.reshape(len(weight), -1), bits)
-
-
-def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
-    """Rule of NE16 about groups of channels: one, or a filter for each channel, of 3x3 or of up to
-    nine taps of a row."""
-    groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
-    conv = Spatial.of(step)
-    is_filter = _is_filter(conv) or _is_filter_of_a_row(conv)
-    if groups == 1 or (groups == inputs == outputs and is_filter):
-        return None
-    fits, kernel = conv.kernel == (SIDE, SIDE), "3x3"
-    if len(step.out) == len(("n", "t", "c")):
-        fits, kernel = conv.kernel[1] <= SIDE * SIDE, "up to 9"
-    rules = (
-        (groups == inputs, "one group, or one for each input", f"{groups} groups"),
-        (outputs == inputs, "as many outputs as inputs, or one group", f"{outputs} of {inputs}"),
-        (fits, f"a kernel of {kernel}, or one group", _sizes(conv.kernel)),
-        (conv.stride == (1, 1), "stride 1, or one group", _sizes(conv.stride)),
-        (conv.dilation == (1, 1), "dilation 1, or one group", _sizes(conv.dilation)),
-    )
-    needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
-    rest = "stride 1, dilation 1 and as many outputs as inputs"
-    change = f"a convolution with groups=1, or a depthwise one of {kernel} with {rest}"
-    return BrokenRule(needs, has, change)
-
-
-def _sizes(numbers: tuple[int, int]) -> str:
-    """Numbers along two axes as text: "3x3"."""
-    return "x".join(map(str, numbers))
-
-
-def has_windows_in_one_group(step: QuantizedNode) -> BrokenRule | None:
-    """Rule of conv_by_channels_on_ne16: others have the tiles of conv_on_ne16."""
-    groups, conv = step.attrs["groups"], Spatial.of(step)
-    if groups == 1 and not conv.pointwise:
-        return None
-    has = "a kernel of 1x1" if conv.pointwise else str(groups)
-    return BrokenRule("windows in one group of channels", has, "a convolution with groups=1")
-
-
-def has_rows(step: QuantizedNode) -> BrokenRule | None:
-    """Rule of jobs of rows of results: a filter of 3x3, or a kernel of one row over several."""
-    conv = Spatial.of(step)
-    if _is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
-        return None
-    has = _sizes(conv.kernel)
-    return BrokenRule("a kernel of 3x3, or of one row", has, "such a kernel, of stride 1")

@@ -13,7 +13,8 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.ne16 import Way, jobs_in_tiles
 from myoedge.operators.kernel import FREE, BrokenRule, Fields, Region, Sizes, TiledKernel
-from myoedge.operators.products.ne16 import JOBS_A_TILE, scale_bytes
+from myoedge.operators.products.ne16_constants import scale_bytes
+from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.targets.chip import Engine
 
 MEAN = "mean_"  # in front of the names of its constants, beside those of the convolution

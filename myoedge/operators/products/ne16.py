@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers on NE16, GAP9's convolution engine: what it can compute, weights in bit planes, cycles.
+"""Layers on NE16, GAP9's convolution engine: rules that they keep to, and rows on it.
 
 Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; docs/ne16.md.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array, ceil_div, round_up
+from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.stated_requant import ATTRIBUTE
@@ -28,6 +27,22 @@ from myoedge.operators.kernel import (
     Sizes,
     TiledKernel,
 )
+from myoedge.operators.products.ne16_constants import (
+    OUTPUTS,
+    WEIGHT_BITS,
+    WEIGHT_OFFSET,
+    bit_planes,
+    parameters,
+    scale_bytes,
+)
+from myoedge.operators.products.ne16_cycles import (
+    JOB,
+    JOB_PIXELS,
+    SUMS,
+    job_pixels,
+    pointwise_cycles,
+    takes_ninth,
+)
 from myoedge.operators.products.packing import (
     packed_channels,
     row_sums,
@@ -38,15 +53,8 @@ from myoedge.operators.products.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
 
 NE16 = "ne16"  # engine, as chips name it
-INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made, rows and columns
-SUMS_AT_A_TIME = 8  # that are stored in a cycle
-WEIGHT_BITS = 8
-WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 MULTIPLIER_BITS = 6  # of fewer, weights that make them exact lose more than a pre-shift does
-JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
-JOB = 800  # cycles of a job, beside its operands
 RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
-SUMS = 0  # bytes of a multiplier, where results are sums
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a job, a sum of it
 
 
@@ -120,176 +128,6 @@ def has_int8_products(step: QuantizedNode) -> BrokenRule | None:
     if int(unsigned_bound(step["weight"], step["bias"]).max()) <= INT32_MAX:
         return None
     return BrokenRule("sums of 32 bits", "sums of more", "fewer inputs")
-
-
-# --- constants -----------------------------------------------------------------------------------
-
-
-def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [K, C] of so many bits -> uint8 [K, C' / 16 * 2 * bits] in the layout of 1x1
-    jobs: for every 16 inputs, for every bit, lowest first, two bytes; bit c % 8 of byte c // 8 is
-    of input c."""
-    return filter_planes(weight[:, None], bits)
-
-
-def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [K, *taps, C] -> uint8 [K, bytes] in the layout of 3x3 jobs: for every 16 inputs, for
-    every bit, for every tap, two bytes as `bit_planes` has them."""
-    k, c = len(weight), weight.shape[-1]
-    offset = 1 << (bits - 1)
-    stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
-    padded = np.pad(stored, ((0, 0), (0, 0), (0, -c % INPUTS)))
-    words = _transposed_bits(np.ascontiguousarray(padded).view("<u8")).view(
-        np.uint8
-    )  # 8 inputs, then their 8 bits
-    halves = words.reshape(k, stored.shape[1], -1, INPUTS // 8, 8)[..., :bits]
-    return np.ascontiguousarray(halves.transpose(0, 2, 4, 1, 3)).reshape(k, -1)
-
-
-def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [K, C] -> uint8 [K, C' / 8 * bits] in the layout of linear jobs: for every bit, lowest
-    first, bit c % 8 of byte c // 8 of input c; inputs up to whole groups have weights of 0."""
-    padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
-    stored = (padded + (1 << (bits - 1))).astype(np.uint8)
-    planes = stored[:, None] >> np.arange(bits, dtype=np.uint8)[:, None] & 1
-    return np.packbits(planes, axis=-1, bitorder="little").reshape(len(weight), -1)
-
-
-def _transposed_bits(words: Array) -> Array:
-    """uint64, each eight bytes of eight bits: bit i of byte j becomes bit j of byte i. Warren,
-    Hacker's Delight, 7-3."""
-    for distance, bits in (
-        (7, 0x00AA00AA00AA00AA),
-        (14, 0x0000CCCC0000CCCC),
-        (28, 0x00000000F0F0F0F0),
-    ):
-        moved = (words ^ words >> np.uint64(distance)) & np.uint64(bits)
-        words = words ^ moved ^ moved << np.uint64(distance)
-    return words
-
-
-def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [C, 3, 3] -> uint8 [C' / 16, bytes] in the layout of depthwise jobs: for every 16
-    channels those of `filter_planes`, a bit for each channel."""
-    c = len(weight)
-    taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
-    return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2), bits)
-
-
-def scale_bytes(step: QuantizedNode) -> int:
-    """Bytes of a multiplier: the fewest for all channels."""
-    return 1 if int(step["mult"].max()) < 256 else 2
-
-
-def parameters(step: QuantizedNode, times: int = 1) -> Array:
-    """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels, `times` one behind
-    the other. A bias has what (sum + bias) * multiplier + offset adds to the product of the sum of
-    unsigned inputs."""
-    mult = step["mult"].astype(np.int64)
-    sums = step["bias"].astype(np.int64) - WEIGHT_OFFSET * row_sums(step["weight"])
-    biases = (sums * mult + step["offset"]).astype("<i4")
-    scales = mult.astype(f"<u{scale_bytes(step)}")
-    parts = (biases, scales, step["shift"].astype(np.uint8))
-    return np.concatenate([np.tile(part, times).view(np.uint8) for part in parts])
-
-
-# --- cycles --------------------------------------------------------------------------------------
-
-
-def job_pixels(pixels: Any) -> Any:
-    """Pixels of each job of a tile but the last: whole tiles of 3x3."""
-    return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
-
-
-def units_of_jobs(
-    units: int, least: int, count: int, prepared: float, computed: float
-) -> tuple[int, int]:
-    """Units of the first of so many jobs of a tile, and of each of the others but the last, in
-    multiples of `least`. The first, which the engine waits for, is only as long as the cores need
-    for the operands of the second.
-
-    prepared, computed   cycles of the cores and of the engine for all units
-    """
-    equal = ceil_div(units, count * least) * least
-    covering = (prepared * equal + JOB * units) / computed
-    first = min(math.ceil(covering / least) * least, equal)
-    if count == 1 or first >= units:
-        return units, units
-    return first, ceil_div(units - first, (count - 1) * least) * least
-
-
-def takes_ninth(pixels: Any, of_layer: int) -> Any:
-    """Whether eight pixels are a layer's only tile: nine, one of them unused, are one tile of 3x3,
-    eight are two."""
-    return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)
-
-
-def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
-    """Cycles of 1x1 jobs over so many pixels of c inputs and k outputs, alone in L1."""
-    at_a_time = job_pixels(pixels)
-    whole, rest = pixels // at_a_time, pixels % at_a_time
-    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
-    tiles = whole * (at_a_time // JOB_PIXELS) + _run_tiles(rest + more)
-    return image_cycles(tiles, c, k, scale)
-
-
-def _run_tiles(pixels: Any) -> Any:
-    """Tiles of 3x3 pixels that me_ne16_set_run makes of so many."""
-    third = ceil_div(pixels, SIDE)
-    return ceil_div(third + (pixels - third) % 2, SIDE)
-
-
-def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
-    """Cycles of 1x1 jobs over so many tiles of 3x3 pixels."""
-    groups = ceil_div(c, INPUTS)
-    return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
-
-
-def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
-    """Cycles of a linear job of c inputs and k outputs that are sums, up to 256 inputs a tile."""
-    rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
-    return float(
-        _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
-    )
-
-
-def filter_cycles(
-    rows: Any, columns: Any, c: int, k: Any, scale: int, bits: int = WEIGHT_BITS
-) -> Any:
-    """Cycles of 3x3 jobs over an image of so many results, of c inputs and k outputs."""
-    groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
-    return _by_outputs(
-        k,
-        lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _results_cycles(n, scale),
-    )
-
-
-def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
-    """Cycles of depthwise 3x3 jobs over an image of so many results of c channels; all but the last
-    16 channels take the cycles of 32 scales."""
-    groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
-    last = c - INPUTS * (groups - 1)
-    results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)
-    return groups * (read + tiles * 28) + tiles * (c * bits + results)
-
-
-def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
-    """Pixels that tiles of 3x3 jobs read for an image of so many results, and their number."""
-    down, across = ceil_div(rows, SIDE), ceil_div(columns, SIDE)
-    return (rows + 2 * down) * (columns + 2 * across), down * across
-
-
-def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
-    """Sum of the cycles of tiles of outputs: whole ones, and the last."""
-    whole, rest = k // OUTPUTS, k % OUTPUTS
-    return whole * cycles(OUTPUTS) + np.where(rest > 0, cycles(rest), 0)
-
-
-def _results_cycles(outputs: Any, scale: int) -> Any:
-    """Cycles of scaling and storing so many channels of a tile of 3 x 3 pixels."""
-    if scale == SUMS:
-        return SIDE * SIDE * ceil_div(outputs, SUMS_AT_A_TIME) + 5
-    return outputs / 4 * (1 if scale == 1 else 2) + 1 + 4 + SIDE * SIDE
 
 
 # --- rows ----------------------------------------------------------------------------------------

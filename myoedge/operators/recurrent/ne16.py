@@ -9,7 +9,8 @@ from dataclasses import replace
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import BrokenRule, Operand, TiledKernel
-from myoedge.operators.products.ne16 import WEIGHT_OFFSET, linear_cycles, linear_planes
+from myoedge.operators.products.ne16_constants import WEIGHT_OFFSET, linear_planes
+from myoedge.operators.products.ne16_cycles import linear_cycles
 from myoedge.operators.products.packing import packed_channels, row_sums
 from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
 from myoedge.operators.recurrent.tiling import in_tiles, packed_rows

@@ -16,6 +16,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, SHIFT_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.stated_requant import LEVELS_MAX
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row
@@ -23,7 +24,6 @@ from myoedge.operators.integers.numbers import producer
 from myoedge.operators.requant_shift.whole import result_params
 
 POWER_OF_TWO = "use a divisor of 1 to 2^30 that is a power of two"
-LEVELS_MAX = 256
 
 
 def whole(value: Any, what: str) -> int:

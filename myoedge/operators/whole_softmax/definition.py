@@ -11,6 +11,7 @@ from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.stated_requant import LEVELS_MAX
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -31,7 +32,6 @@ from myoedge.operators.whole_softmax.tiling import integer_in_tiles, shift_in_ti
 UNSIGNED = QuantParams(1.0, -128)  # 0 .. 255 in steps of 1
 ONE = 256  # the share of a row's largest, before the division
 WIDEST = 2**32 - 1
-LEVELS_MAX = 256
 
 
 def exponentials(attrs: Attrs) -> Array:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.stated_requant import LEVELS_MAX
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.requant_shift.import_rows import whole
-from myoedge.operators.whole_softmax.definition import LEVELS_MAX, exponentials, fits
+from myoedge.operators.whole_softmax.definition import exponentials, fits
 
 
 def _levels(a: Arguments) -> int:

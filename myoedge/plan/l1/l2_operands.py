@@ -9,14 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.operators.kernel import SCRATCH, TiledKernel
-from myoedge.plan.l1.tile_search import (
-    Grid,
-    TileChoice,
-    TilingProblem,
-    choices,
-    in_one_run,
-    smallest,
-)
+from myoedge.plan.l1.tile_grid import Grid
+from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices, in_one_run, smallest
 from myoedge.targets.chip import TransferCost
 
 

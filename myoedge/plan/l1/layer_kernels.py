@@ -15,14 +15,8 @@ from myoedge.operators.products.packed_weights import with_packed_weights
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
-from myoedge.plan.l1.tile_search import (
-    NO_LIMITS,
-    Grid,
-    Limits,
-    TileChoice,
-    choose,
-    smallest,
-)
+from myoedge.plan.l1.tile_grid import Grid
+from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, smallest
 from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, TransferCost
 

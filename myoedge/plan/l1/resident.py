@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from myoedge.numerics.arrays import round_up
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
-from myoedge.plan.l1.tile_search import ALIGNMENT, Hidden, TileChoice
+from myoedge.plan.l1.tile_grid import ALIGNMENT
+from myoedge.plan.l1.tile_search import Hidden, TileChoice
 from myoedge.plan.placement import GrowingPlacement, Life, greedy
 
 LONGEST = 8  # layers that a tensor may stay for

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.prefetch import first_constants, moved_cycles
+from myoedge.plan.l1.tile_grid import Grid, aligned
 from myoedge.plan.l1.tile_search import (
     NO_LIMITS,
-    Grid,
     Hidden,
     Limits,
     TileChoice,
     TilingProblem,
-    aligned,
     choices,
     loaded,
     tile_count,

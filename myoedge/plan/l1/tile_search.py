@@ -7,18 +7,17 @@ import itertools
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
+from myoedge.plan.l1.tile_grid import Grid, aligned, cut_axes
 from myoedge.targets.chip import TransferCost
 
 MOST_STRIPS = 64  # of an operand in L3: a transfer for each
 NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
-ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,6 @@ class Hidden:
 NOTHING_HIDDEN = Hidden(0.0)
 
 
-def distinct(extent: int) -> list[int]:
-    """Tile sizes that differ in how many tiles there are: the smallest of each, ascending."""
-    return sorted({-(-extent // count) for count in range(1, extent + 1)})
-
-
 def choose(
     kernel: TiledKernel, l1_bytes: int, cost: TransferCost, limits: Limits = NO_LIMITS
 ) -> TileChoice | None:
@@ -105,84 +99,9 @@ def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
 
 
 def _orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
-    cut = _cut(kernel)
+    cut = cut_axes(kernel)
     for order in itertools.permutations(axis for axis in cut if axis not in kernel.innermost_axes):
         yield (*order, *(axis for axis in cut if axis in kernel.innermost_axes))
-
-
-def _cut(kernel: TiledKernel) -> list[str]:
-    return [axis for axis in (*kernel.unit_axes, *kernel.split) if kernel.axes[axis] > 1]
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """All combinations of tile sizes, flat, with what each takes in any room and order of loops.
-
-    sizes    of every axis that may be cut; the others are whole
-    counts   of tiles along every such axis
-    """
-
-    kernel: TiledKernel
-    cost: TransferCost
-    sizes: Mapping[str, Array]
-    counts: Mapping[str, Array]
-
-    @staticmethod
-    def of(kernel: TiledKernel, cost: TransferCost) -> Grid:
-        cut = _cut(kernel)
-        each = []
-        for axis in cut:  # sizes that differ, and each of them filled to the kernel's multiple
-            extent, multiple = kernel.axes[axis], kernel.multiples.get(axis, 1)
-            sizes = distinct(extent)
-            full = (min(round_up(size, multiple), extent) for size in sizes)
-            each.append([1] if axis in kernel.unit_axes else sorted({*sizes, *full}))
-        mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
-        flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
-        counts = {axis: -(-kernel.axes[axis] // size) for axis, size in flat.items()}
-        return Grid(kernel, cost, flat, counts)
-
-    @cached_property
-    def all_sizes(self) -> dict[str, Array | int]:
-        return {**self.kernel.axes, **self.sizes}
-
-    @cached_property
-    def tiles(self) -> Array:
-        total = np.ones(max((len(x) for x in self.sizes.values()), default=1), np.int64)
-        for count in self.counts.values():
-            total = total * count
-        return total
-
-    @cached_property
-    def scratch_bytes(self) -> Array:
-        scratch = np.asarray(self.kernel.scratch(self.all_sizes))
-        return np.asarray(aligned(scratch + np.zeros(len(self.tiles), np.int64)))
-
-    @cached_property
-    def operand_bytes(self) -> dict[str, Array]:
-        """Bytes of a tile's buffer, by operand."""
-        operands = self.kernel.operands
-        return {o.name: np.asarray(aligned(o.footprint(self.all_sizes))) for o in operands}
-
-    @cached_property
-    def transfer_cycles(self) -> dict[str, Array]:
-        """Cycles of a tile's transfer between L2 and L1, by operand."""
-        return {o.name: _transfer_cycles(o, self) for o in self.kernel.operands}
-
-    @cached_property
-    def compute_cycles(self) -> Array:
-        """Cycles of all tiles of each combination; the last along an axis may be smaller."""
-        axes = list(self.sizes)
-        total = np.zeros(len(self.tiles))
-        for last in itertools.product((False, True), repeat=len(axes)):
-            sizes: dict[str, Array | int] = dict(self.kernel.axes)
-            times = np.ones(len(total))
-            for axis, at_end in zip(axes, last, strict=True):
-                size, count = self.sizes[axis], self.counts[axis]
-                rest = self.kernel.axes[axis] - (count - 1) * size
-                sizes[axis] = rest if at_end else size
-                times = times * (1 if at_end else count - 1)
-            total = total + np.where(times > 0, times * self.kernel.cycles(sizes), 0.0)
-        return total
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -324,11 +243,6 @@ def _whole(operand: Operand, d: int, grid: Grid) -> Array:
     return found
 
 
-def aligned(size: Any) -> Any:
-    """Bytes of L1 that buffers of these sizes take."""
-    return round_up(size, ALIGNMENT)
-
-
 def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
@@ -354,14 +268,9 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
     return np.asarray(fill + steps + out)
 
 
-def _transfer_cycles(operand: Operand, grid: Grid) -> Array:
-    size, lines = operand.footprint(grid.all_sizes), operand.lines(grid.all_sizes)
-    return np.asarray(grid.cost.command_cycles + grid.cost.load_cycles(size, lines))
-
-
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
     """({axis: 1 where it may be cut}, bytes by operand) of the smallest tile, each held twice."""
-    cut = _cut(kernel)
+    cut = cut_axes(kernel)
     sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {
         o.name: int(aligned(np.asarray(o.footprint(sizes)))) * (2 if o.axes & {*cut} else 1)

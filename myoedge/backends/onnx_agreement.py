@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agreement of model.int8.onnx in onnxruntime with the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from myoedge.backends.build import Build
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer
+from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
+
+ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
+
+
+def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
+    """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
+
+    samples   float [samples, *shape] by input name
+    Roundings differ by a step here and there and add up with depth: a figure, not an equality.
+    """
+    if build.stream is not None:
+        title = "onnxruntime is compared on builds without --stream"
+        raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
+    q, noise = build.network, Noise()
+    count = len(next(iter(samples.values())))
+    each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
+    judged = _onnx_outputs(build.written("model.int8.onnx"), each)
+    for sample, outputs in zip(each, judged, strict=True):
+        expected = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        for name, values in zip(q.graph.outputs, outputs, strict=True):
+            if name in q.params:
+                noise.add(real_values(q, name, expected[name]), values)
+    return noise.db
+
+
+def _onnx_outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+    """Float outputs of model.int8.onnx in onnxruntime for float samples, by input name.
+
+    Without graph optimisations: fused int8 kernels may saturate between operators.
+    Errors: E501 where onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        tries = ["pip install onnxruntime"]
+        raise MyoedgeError("E501", "onnxruntime is not installed", tries=tries) from None
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    types = {port.name: ONNX_TYPES[port.type] for port in session.get_inputs()}
+    for sample in samples:
+        feed = {name: np.asarray(sample[name], dtype) for name, dtype in types.items()}
+        yield session.run(None, feed)

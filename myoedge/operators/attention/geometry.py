@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operands of attention and the keys that its rows see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.kernel import Dim
+
+
+def broadcast_dims(shape: Shape, *lead: Dim) -> tuple[Dim, ...]:
+    """Indices along batch and heads, along which one bias or mask may be for all."""
+    return tuple(dim if n > 1 else () for n, dim in zip(shape, lead, strict=False))
+
+
+def added(attrs: Attrs, shapes: Sequence[Shape]) -> dict[str, int]:
+    """Positions of "bias" and "mask" among the operands, as far as there are any."""
+    count, masked = len(shapes), bool(attrs.get("masked"))
+    return ({"bias": 3} if count - masked > 3 else {}) | ({"mask": count - 1} if masked else {})
+
+
+def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:
+    """(first, end) int64 [rows]: the keys that each row attends to.
+
+    attrs["window"]   (before, after): row i sees keys i - before .. i + after; None: all
+    """
+    at = np.arange(rows)
+    before, after = attrs["window"] or (rows + keys, rows + keys)
+    return np.maximum(at - before, 0), np.minimum(at + after + 1, keys)
+
+
+def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
+    """bool [rows, keys]: what is seen."""
+    first, end = seen(attrs, rows, keys)
+    at = np.arange(keys)
+    return np.asarray((at >= first[:, None]) & (at < end[:, None]))

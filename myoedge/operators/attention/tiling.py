@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiles of attention: heads, rows and keys, and the cycles of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import round_up
+from myoedge.operators.attention.geometry import added, broadcast_dims, seen
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.targets.chip import Engine
+
+# Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
+EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
+
+
+def sizes_of(step: QuantizedNode) -> dict[str, Any]:
+    """Sizes of an attention, by the names of fields of the op's struct."""
+    (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
+    before, after = step.attrs["window"] or (n + m, n + m)
+    sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
+    return {
+        **sizes,
+        "v_row": v[3],
+        "before": before,
+        "after": after,
+        "flat": int(bool(step.attrs.get("flat"))),
+    }
+
+
+SCALARS = (
+    "half",
+    "most",
+    "mult",
+    "shift",
+    "bias_mult",
+    "bias_shift",
+    "share",
+    "offset",
+    "out_shift",
+)
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Heads cut, rows, and keys. Rows of q, k and v are whole words (pad_heads).
+
+    Words of keys are counted twice, once for scores and once behind these for values: where they
+    are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
+    """
+    sizes = sizes_of(step)
+    assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
+    keys, out_width = sizes["keys"], sizes["out_width"]
+    # scores, then exponentials and sums in their place
+    row_bytes = max(4 * round_up(keys, 4), round_up(keys, 4) + 4 * out_width)
+    kept = ("keys", "width", "out_width", "before", "after", "flat")
+    return TiledKernel(
+        function="me_attention_s8",
+        axes={
+            "b": sizes["batch"],
+            "h": sizes["heads"],
+            "row": sizes["rows"],
+            "keys": round_up(keys, 4) // 2,
+            "lane": 4,
+        },
+        split=("h", "row", "keys"),
+        unit_axes=("b",),
+        innermost_axes=("keys",),
+        multiples={"row": 4},
+        operands=tuple(_operands(step)),
+        op={
+            **{n: sizes[n] for n in kept},
+            **{n: step[n] for n in SCALARS},
+            "exp": "@exp",
+        },
+        tile=_tile_fields,
+        # me_attention_scratch_bytes
+        scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (row_bytes + 8),
+        work=lambda tile: _work(step, engine.cores, tile),
+        nine_cores=engine.control_core,
+    )
+
+
+def _operands(step: QuantizedNode) -> Iterator[Operand]:
+    shapes, filled = step.shapes, round_up(step.shapes[1][1], 4)
+    b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
+    keys: Dim = (("keys", 4), ("lane", 1))
+    yield Operand("q", 0, shapes[0], (b, row, h, ()))
+    yield Operand("k", 1, shapes[1], (b, keys, h, ()))
+    yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
+    for name, at in added(step.attrs, shapes).items():
+        yield Operand(name, at, shapes[at], (*broadcast_dims(shapes[at], b, h), row, ()))
+    yield Operand.whole("exp", step["exp"])
+    yield Operand("y", OUT, step.out, (b, row, h, ()))
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "mask", "y", "scratch")}
+    q, k, v = (regions[name] for name in "qkv")
+    heads = {"heads": q.extent[2], **{f"{n}_step": _step(regions.get(n)) for n in ("bias", "mask")}}
+    rows = {"rows": q.extent[1], "first_row": q.start[1]}
+    keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
+    values = {"values": v.extent[3], "first_value": v.start[3]}
+    return {**places, **rows, **keys, **values, **heads}
+
+
+def _step(added: Region | None) -> int:
+    """Bytes from what is added to a head's scores to the next one's; 0 where that is the same."""
+    return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
+
+
+def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+    """Words of 4 x 4 sums of scores and values, and exponentials, of the keys that rows see."""
+    numbers = sizes_of(step)
+    first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
+    words = float(np.mean(-(-end // 4) - first // 4))
+    rows, part = tile["h"] * tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
+    groups, across = tile["h"] * -(-tile["row"] // 4), numbers["out_width"] // 4
+    scores = np.ceil(groups * words / cores) * (numbers["width"] / 4 + SCORES)
+    values = -(-groups * across // cores) * (words + VALUES)
+    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * (bool(step.attrs.get("masked")))
+    exponentials = -(-rows // cores) * (words * 4 * item * EXPONENTIAL + ROW)
+    return (scores + values + exponentials) * part

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constants of layers on NE16: weights in bit planes, biases, multipliers and shifts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.products.packing import row_sums
+
+INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made, rows and columns
+WEIGHT_BITS = 8
+WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
+
+
+def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+    """int8 [K, C] of so many bits -> uint8 [K, C' / 16 * 2 * bits] in the layout of 1x1
+    jobs: for every 16 inputs, for every bit, lowest first, two bytes; bit c % 8 of byte c // 8 is
+    of input c."""
+    return filter_planes(weight[:, None], bits)
+
+
+def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+    """int8 [K, *taps, C] -> uint8 [K, bytes] in the layout of 3x3 jobs: for every 16 inputs, for
+    every bit, for every tap, two bytes as `bit_planes` has them."""
+    k, c = len(weight), weight.shape[-1]
+    offset = 1 << (bits - 1)
+    stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
+    padded = np.pad(stored, ((0, 0), (0, 0), (0, -c % INPUTS)))
+    words = _transposed_bits(np.ascontiguousarray(padded).view("<u8")).view(
+        np.uint8
+    )  # 8 inputs, then their 8 bits
+    halves = words.reshape(k, stored.shape[1], -1, INPUTS // 8, 8)[..., :bits]
+    return np.ascontiguousarray(halves.transpose(0, 2, 4, 1, 3)).reshape(k, -1)
+
+
+def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+    """int8 [K, C] -> uint8 [K, C' / 8 * bits] in the layout of linear jobs: for every bit, lowest
+    first, bit c % 8 of byte c // 8 of input c; inputs up to whole groups have weights of 0."""
+    padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
+    stored = (padded + (1 << (bits - 1))).astype(np.uint8)
+    planes = stored[:, None] >> np.arange(bits, dtype=np.uint8)[:, None] & 1
+    return np.packbits(planes, axis=-1, bitorder="little").reshape(len(weight), -1)
+
+
+def _transposed_bits(words: Array) -> Array:
+    """uint64, each eight bytes of eight bits: bit i of byte j becomes bit j of byte i. Warren,
+    Hacker's Delight, 7-3."""
+    for distance, bits in (
+        (7, 0x00AA00AA00AA00AA),
+        (14, 0x0000CCCC0000CCCC),
+        (28, 0x00000000F0F0F0F0),
+    ):
+        moved = (words ^ words >> np.uint64(distance)) & np.uint64(bits)
+        words = words ^ moved ^ moved << np.uint64(distance)
+    return words
+
+
+def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+    """int8 [C, 3, 3] -> uint8 [C' / 16, bytes] in the layout of depthwise jobs: for every 16
+    channels those of `filter_planes`, a bit for each channel."""
+    c = len(weight)
+    taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
+    return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2), bits)
+
+
+def scale_bytes(step: QuantizedNode) -> int:
+    """Bytes of a multiplier: the fewest for all channels."""
+    return 1 if int(step["mult"].max()) < 256 else 2
+
+
+def parameters(step: QuantizedNode, times: int = 1) -> Array:
+    """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels, `times` one behind
+    the other. A bias has what (sum + bias) * multiplier + offset adds to the product of the sum of
+    unsigned inputs."""
+    mult = step["mult"].astype(np.int64)
+    sums = step["bias"].astype(np.int64) - WEIGHT_OFFSET * row_sums(step["weight"])
+    biases = (sums * mult + step["offset"]).astype("<i4")
+    scales = mult.astype(f"<u{scale_bytes(step)}")
+    parts = (biases, scales, step["shift"].astype(np.uint8))
+    return np.concatenate([np.tile(part, times).view(np.uint8) for part in parts])

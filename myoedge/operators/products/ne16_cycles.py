@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cycles of NE16's jobs, and how many pixels and units a job of a tile has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import ceil_div
+from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS, SIDE, WEIGHT_BITS
+
+SUMS_AT_A_TIME = 8  # that are stored in a cycle
+JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
+JOB = 800  # cycles of a job, beside its operands
+SUMS = 0  # bytes of a multiplier, where results are sums
+
+
+def job_pixels(pixels: Any) -> Any:
+    """Pixels of each job of a tile but the last: whole tiles of 3x3."""
+    return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
+
+
+def units_of_jobs(
+    units: int, least: int, count: int, prepared: float, computed: float
+) -> tuple[int, int]:
+    """Units of the first of so many jobs of a tile, and of each of the others but the last, in
+    multiples of `least`. The first, which the engine waits for, is only as long as the cores need
+    for the operands of the second.
+
+    prepared, computed   cycles of the cores and of the engine for all units
+    """
+    equal = ceil_div(units, count * least) * least
+    covering = (prepared * equal + JOB * units) / computed
+    first = min(math.ceil(covering / least) * least, equal)
+    if count == 1 or first >= units:
+        return units, units
+    return first, ceil_div(units - first, (count - 1) * least) * least
+
+
+def takes_ninth(pixels: Any, of_layer: int) -> Any:
+    """Whether eight pixels are a layer's only tile: nine, one of them unused, are one tile of 3x3,
+    eight are two."""
+    return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)
+
+
+def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
+    """Cycles of 1x1 jobs over so many pixels of c inputs and k outputs, alone in L1."""
+    at_a_time = job_pixels(pixels)
+    whole, rest = pixels // at_a_time, pixels % at_a_time
+    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
+    tiles = whole * (at_a_time // JOB_PIXELS) + _run_tiles(rest + more)
+    return image_cycles(tiles, c, k, scale)
+
+
+def _run_tiles(pixels: Any) -> Any:
+    """Tiles of 3x3 pixels that me_ne16_set_run makes of so many."""
+    third = ceil_div(pixels, SIDE)
+    return ceil_div(third + (pixels - third) % 2, SIDE)
+
+
+def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
+    """Cycles of 1x1 jobs over so many tiles of 3x3 pixels."""
+    groups = ceil_div(c, INPUTS)
+    return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
+
+
+def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
+    """Cycles of a linear job of c inputs and k outputs that are sums, up to 256 inputs a tile."""
+    rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
+    return float(
+        _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
+    )
+
+
+def filter_cycles(
+    rows: Any, columns: Any, c: int, k: Any, scale: int, bits: int = WEIGHT_BITS
+) -> Any:
+    """Cycles of 3x3 jobs over an image of so many results, of c inputs and k outputs."""
+    groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
+    return _by_outputs(
+        k,
+        lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _results_cycles(n, scale),
+    )
+
+
+def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
+    """Cycles of depthwise 3x3 jobs over an image of so many results of c channels; all but the last
+    16 channels take the cycles of 32 scales."""
+    groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
+    last = c - INPUTS * (groups - 1)
+    results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)
+    return groups * (read + tiles * 28) + tiles * (c * bits + results)
+
+
+def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
+    """Pixels that tiles of 3x3 jobs read for an image of so many results, and their number."""
+    down, across = ceil_div(rows, SIDE), ceil_div(columns, SIDE)
+    return (rows + 2 * down) * (columns + 2 * across), down * across
+
+
+def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
+    """Sum of the cycles of tiles of outputs: whole ones, and the last."""
+    whole, rest = k // OUTPUTS, k % OUTPUTS
+    return whole * cycles(OUTPUTS) + np.where(rest > 0, cycles(rest), 0)
+
+
+def _results_cycles(outputs: Any, scale: int) -> Any:
+    """Cycles of scaling and storing so many channels of a tile of 3 x 3 pixels."""
+    if scale == SUMS:
+        return SIDE * SIDE * ceil_div(outputs, SUMS_AT_A_TIME) + 5
+    return outputs / 4 * (1 if scale == 1 else 2) + 1 + 4 + SIDE * SIDE

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places of a layer's buffers in L1, and the tile in which the fetch of its constants starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.operators.kernel import TiledKernel
+from myoedge.plan.l1.prefetch import (
+    MOST_TRANSFERS,
+    first_constants,
+    moved_cycles,
+    possible_starts,
+    take_spare,
+)
+from myoedge.plan.l1.tile_grid import ALIGNMENT
+from myoedge.plan.l1.tile_search import Limits, TileChoice
+from myoedge.plan.l1.tiling import Transfer, lives
+from myoedge.plan.placement import Life, first_gap
+from myoedge.targets.chip import TransferCost
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PlacedLayer:
+    """A layer whose buffers have places in L1.
+
+    first      number of its first tile among all of the network
+    prefetch_tile   tile of the network in which the fetch of its first tile's constants starts,
+               one of a layer before it; None: they are fetched with all else
+    constants  number of transfers of the first tile's constants
+    fetch_cycles    of the DMA for these
+    buffers    (operand, slot, live range in tiles of the network, bytes from the start of L1)
+    resident   where operands lie in L1 as a whole
+    """
+
+    kernel: TiledKernel
+    choice: TileChoice
+    first: int
+    prefetch_tile: int | None
+    constants: int
+    fetch_cycles: float
+    buffers: Sequence[tuple[str, int, Life, int]]
+    resident: Mapping[str, int]
+
+    @property
+    def waits(self) -> bool:
+        """Whether constants of the first tile are fetched when the layer before is over."""
+        return self.prefetch_tile is None and self.constants > 0 and self.first > 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class L1State:
+    """L1 in front of a layer.
+
+    spare      cycles in which the DMA is idle beside each tile of the layers before
+    recent     the last of these
+    resident, held   where resident operands lie; what all resident tensors take
+    earliest   tile from which on the layer's constants are fetched; None: not known yet
+    """
+
+    spare: list[float]
+    recent: Sequence[PlacedLayer]
+    resident: Mapping[str, int]
+    held: Sequence[tuple[int, Life]]
+    earliest: int | None
+
+    @property
+    def taken(self) -> list[tuple[int, Life]]:
+        buffers = ((at, life) for layer in self.recent for _, _, life, at in layer.buffers)
+        return [*self.held, *buffers]
+
+    def largest_gap(self, l1_bytes: int) -> int:
+        """Bytes in a row that no buffer has beside the last tile."""
+        last = len(self.spare) - 1
+        there = [(at, x.size_bytes) for at, x in self.taken if x.first <= last <= x.last]
+        gap = end = 0
+        for at, size_bytes in (*sorted(there), (l1_bytes, 0)):
+            gap, end = max(gap, at - end), max(end, at + size_bytes)
+        return gap
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PlacementProblem:
+    """Layers whose buffers are to be placed in L1.
+
+    kernels    of all layers, in the order in which they run
+    l1_bytes   of L1 for operands
+    limits     what L2 has no room for, by step
+    """
+
+    kernels: Sequence[TiledKernel]
+    l1_bytes: int
+    cost: TransferCost
+    limits: Mapping[int, Limits]
+
+
+def placed_layer(
+    problem: PlacementProblem,
+    index: int,
+    kernel: TiledKernel,
+    choice: TileChoice,
+    state: L1State,
+) -> PlacedLayer | None:
+    """Buffers at the lowest offsets, constants since the best tile for which that finds room."""
+    spare, recent, resident = state.spare, state.recent, state.resident
+    first = len(spare)
+    fetched = first_constants(kernel, choice)
+    cycles = moved_cycles(fetched, problem.cost)
+    early, taken = state.earliest, state.taken
+    possible = possible_starts(spare, cycles) if early is None else range(early, first)
+    for prefetch_tile in (*_starts(possible, fetched, recent), None):
+        found = lives(index, kernel, choice, first, prefetch_tile, resident)
+        buffers = buffer_offsets(found, first, taken)
+        if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:
+            if prefetch_tile is not None:
+                take_spare(spare, prefetch_tile, cycles)
+            fetch = prefetch_tile, len(fetched), cycles
+            return PlacedLayer(kernel, choice, first, *fetch, buffers, resident)
+    return None
+
+
+def buffer_offsets(
+    found: Sequence[tuple[str, int, Life]], first: int, taken: Sequence[tuple[int, Life]]
+) -> list[tuple[str, int, Life, int]]:
+    """Buffers at the lowest offsets beside what is taken.
+
+    Prefetched ones have fewest places to go, large ones fewer than small ones.
+    """
+    buffers: list[tuple[str, int, Life, int]] = []
+    for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):
+        begin, end = life.first, life.last
+        others = [(at, x.size_bytes) for at, x in taken if x.first <= end and begin <= x.last]
+        others += [(at, other.size_bytes) for _, _, other, at in buffers]
+        at = first_gap(sorted(others), life.size_bytes, ALIGNMENT)
+        buffers.append((operand, slot, life, at))
+    return buffers
+
+
+def _starts(
+    possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[PlacedLayer]
+) -> Iterator[int]:
+    """Tiles in which the fetch may start: none before those of layers that need theirs sooner, and
+    never with too many transfers under way."""
+    early = [x for x in recent if x.prefetch_tile is not None]
+    order = max((x.prefetch_tile or 0 for x in early), default=0)
+    for prefetch_tile in possible if fetched else ():
+        under_way = sum(x.constants for x in early if x.first > prefetch_tile)
+        if prefetch_tile >= order and len(fetched) + under_way <= MOST_TRANSFERS:
+            yield prefetch_tile

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All combinations of tile sizes of a layer, with the bytes and cycles that each takes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, round_up
+from myoedge.operators.kernel import Operand, TiledKernel
+from myoedge.targets.chip import TransferCost
+
+ALIGNMENT = 8  # bytes: what buffers in L1 start at
+
+
+def distinct(extent: int) -> list[int]:
+    """Tile sizes that differ in how many tiles there are: the smallest of each, ascending."""
+    return sorted({-(-extent // count) for count in range(1, extent + 1)})
+
+
+def cut_axes(kernel: TiledKernel) -> list[str]:
+    return [axis for axis in (*kernel.unit_axes, *kernel.split) if kernel.axes[axis] > 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """All combinations of tile sizes, flat, with what each takes in any room and order of loops.
+
+    sizes    of every axis that may be cut; the others are whole
+    counts   of tiles along every such axis
+    """
+
+    kernel: TiledKernel
+    cost: TransferCost
+    sizes: Mapping[str, Array]
+    counts: Mapping[str, Array]
+
+    @staticmethod
+    def of(kernel: TiledKernel, cost: TransferCost) -> Grid:
+        cut = cut_axes(kernel)
+        each = []
+        for axis in cut:  # sizes that differ, and each of them filled to the kernel's multiple
+            extent, multiple = kernel.axes[axis], kernel.multiples.get(axis, 1)
+            sizes = distinct(extent)
+            full = (min(round_up(size, multiple), extent) for size in sizes)
+            each.append([1] if axis in kernel.unit_axes else sorted({*sizes, *full}))
+        mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
+        flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
+        counts = {axis: -(-kernel.axes[axis] // size) for axis, size in flat.items()}
+        return Grid(kernel, cost, flat, counts)
+
+    @cached_property
+    def all_sizes(self) -> dict[str, Array | int]:
+        return {**self.kernel.axes, **self.sizes}
+
+    @cached_property
+    def tiles(self) -> Array:
+        total = np.ones(max((len(x) for x in self.sizes.values()), default=1), np.int64)
+        for count in self.counts.values():
+            total = total * count
+        return total
+
+    @cached_property
+    def scratch_bytes(self) -> Array:
+        scratch = np.asarray(self.kernel.scratch(self.all_sizes))
+        return np.asarray(aligned(scratch + np.zeros(len(self.tiles), np.int64)))
+
+    @cached_property
+    def operand_bytes(self) -> dict[str, Array]:
+        """Bytes of a tile's buffer, by operand."""
+        operands = self.kernel.operands
+        return {o.name: np.asarray(aligned(o.footprint(self.all_sizes))) for o in operands}
+
+    @cached_property
+    def transfer_cycles(self) -> dict[str, Array]:
+        """Cycles of a tile's transfer between L2 and L1, by operand."""
+        return {o.name: _transfer_cycles(o, self) for o in self.kernel.operands}
+
+    @cached_property
+    def compute_cycles(self) -> Array:
+        """Cycles of all tiles of each combination; the last along an axis may be smaller."""
+        axes = list(self.sizes)
+        total = np.zeros(len(self.tiles))
+        for last in itertools.product((False, True), repeat=len(axes)):
+            sizes: dict[str, Array | int] = dict(self.kernel.axes)
+            times = np.ones(len(total))
+            for axis, at_end in zip(axes, last, strict=True):
+                size, count = self.sizes[axis], self.counts[axis]
+                rest = self.kernel.axes[axis] - (count - 1) * size
+                sizes[axis] = rest if at_end else size
+                times = times * (1 if at_end else count - 1)
+            total = total + np.where(times > 0, times * self.kernel.cycles(sizes), 0.0)
+        return total
+
+
+def aligned(size: Any) -> Any:
+    """Bytes of L1 that buffers of these sizes take."""
+    return round_up(size, ALIGNMENT)
+
+
+def _transfer_cycles(operand: Operand, grid: Grid) -> Array:
+    size, lines = operand.footprint(grid.all_sizes), operand.lines(grid.all_sizes)
+    return np.asarray(grid.cost.command_cycles + grid.cost.load_cycles(size, lines))

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences on scales, on SQNR and on what adds noise, the same on the terminal and in HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from myoedge.quantization.observers import TRIAL_SAMPLES
+from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
+from myoedge.reports.wording import decibels, layer_names, percent, rough_percent, several
+
+
+def calibrated(report: Report) -> str:
+    """Source of the ranges: "calibrated on 3 example inputs (min-max)"."""
+    q = report["quantization"]
+    ranges = q["calibration"]
+    source, method, samples = (ranges[key] for key in ("source", "observer", "samples"))
+    return scales_of(source, method, q.get("observers_db", {}), samples)
+
+
+def scales(report: Report) -> str:
+    """`calibrated` beside the word: "of the model file"."""
+    return calibrated(report).removeprefix("scales ")
+
+
+def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
+    """Source of all scales; arguments as `observers` has them."""
+    if method == "file":
+        return "scales of the model file"
+    return f"calibrated on {source} ({observers(method, worst_db, samples)})"
+
+
+OBSERVERS = {"minmax": "min-max", "mse": "least squares"}
+
+
+def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
+    """The observer, and the dB of those that were tried: "percentile; tried on 16 of them: min-max
+    28.6 dB, percentile 30.1 dB"; the name alone where none was tried.
+
+    samples   of the calibration, of which some are tried
+    """
+    name = OBSERVERS.get(chosen, chosen)
+    if len(worst_db) < 2:
+        return name
+    tried = ", ".join(f"{OBSERVERS.get(n, n)} {decibels(db)}" for n, db in worst_db.items())
+    return f"{name}; tried on {min(samples, TRIAL_SAMPLES)} of them: {tried}"
+
+
+def refined(choice: Mapping[str, Any]) -> str:
+    """A remedy that was tried: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles, estimated"."""
+    name = str(choice["remedy"])
+    if tensors := choice["int16_tensors"]:
+        name = f"{name} for {several(tensors, 'tensor')}"
+    cost = rough_percent(choice["more_cycles"], 1.0) if choice["more_cycles"] else ""
+    cost = f", {cost} more cycles, estimated" if cost else ""
+    return f"{name}: {decibels(choice['worst_db'])}{cost}{'' if choice['kept'] else ', not kept'}"
+
+
+def refinement(
+    choices: Sequence[Mapping[str, Any]], worst_db: float | None, *, accurate: bool
+) -> list[str]:
+    """A line for every remedy that was tried; for --accurate one where there was none to try.
+
+    worst_db   of the network
+    """
+    if choices or not accurate:
+        return [*map(refined, choices)]
+    who = "the samples that choose keep" if (worst_db or 0.0) < GOOD_DB else "every output keeps"
+    return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB as it is"]
+
+
+def judged(report: Report) -> str:
+    """Samples that SQNR was measured with: "40 held-out samples"."""
+    q = report["quantization"]
+    return judged_samples(q["samples"], q["judged_on"], q["calibration"]["source"])
+
+
+def judged_samples(number: int, judged_on: str, source: str) -> str:
+    """ "40 held-out samples", "13 held-out random samples"."""
+    kind = " random" * source.endswith((" random sample", " random samples"))
+    return several(number, f"{judged_on}{kind} sample")
+
+
+def on_examples(report: Report) -> bool:
+    """Whether calibration had only the archive's example inputs, too few for reliable ranges."""
+    source = report["quantization"]["calibration"]["source"]
+    return re.fullmatch(r"\d+ example inputs?", source) is not None
+
+
+def advice(report: Report) -> str:
+    """One sentence on what adds the most noise, with a remedy where one is needed."""
+    q = report["quantization"]
+    if q["weakest"] is None:
+        return ""
+    sentence, local_db, worst_db = _noise(report), q["weakest"]["sqnr_local_db"], q["sqnr_db"]
+    if (worst_db or 0.0) >= GOOD_DB:
+        return f"{sentence}, {'which' if local_db >= GOOD_DB else 'and the output'} is good"
+    if local_db >= WEAK_DB or q.get("accurate"):  # 16 bits were tried
+        return sentence
+    row = next(row for row in report["layers"] if row["name"] == q["weakest"]["name"])
+    remedy = "--accurate" if q.get("observers_db") else "--method auto"
+    if (row.get("weight_bits") or 8) < 8:  # 16 bits are not for noise of the weights
+        remedy = "weights of more bits"
+    return f"{sentence}; try {remedy}, or more calibration samples"
+
+
+def _noise(report: Report) -> str:
+    """The weakest layer, or the tensor whose rounding makes its noise."""
+    q, names = report["quantization"], layer_names(report)
+    weakest = q["weakest"]["name"]
+    source, value = q.get("noise_from", {}).get(weakest), decibels(q["weakest"]["sqnr_local_db"])
+    makers = {row["name"]: (f"{names[row['name']]}'s result", row) for row in report["layers"]}
+    makers |= {port["tensor"]: (_input_name(port), port) for port in report.get("inputs", ())}
+    if source not in makers:
+        return f"{names[weakest]} adds most noise: {value} on its own"
+    maker, row = makers[source]
+    bits = str(row["dtype"]).removeprefix("u").removeprefix("int")
+    return f"the {bits} bits of {maker} add most noise: {value} where {names[weakest]} reads it"
+
+
+def _input_name(port: Mapping[str, Any]) -> str:
+    return "the input" if port["name"] == "input" else f"input {port['name']}"
+
+
+def is_weak(report: Report, row: Mapping[str, Any]) -> bool:
+    """Whether a layer's own rounding leaves less than WEAK_DB."""
+    own = row["name"] not in report["quantization"].get("noise_from", {})
+    return own and row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
+
+
+def noisiest(report: Report) -> str:
+    """Name of the tensor whose rounding adds the most noise; "" where none was measured."""
+    q = report["quantization"]
+    name = "" if q["weakest"] is None else q["weakest"]["name"]
+    return str(q.get("noise_from", {}).get(name, name))
+
+
+ENDINGS = {"log_softmax": "log-softmax", "ctc_greedy": "greedy decoding"}
+
+
+def sqnr_place(functions: Sequence[str]) -> str:
+    """Position in front of a final softmax where SQNR is measured: ", before the softmax"; "" at
+    the output itself."""
+    names = [f"the {ENDINGS.get(name, name)}" for name in functions]
+    return f", before {' and '.join(names)}" if names else ""
+
+
+def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str]) -> str:
+    """Outputs at which SQNR is measured: "at the output, 31.2 dB in sample 12", "at the worst of
+    the outputs scores (40.1 dB, 31.2 dB in sample 12), state (37.0 dB, 35.1 dB in sample 3)"."""
+    if len(ports) == 1:
+        return f"at the output{sqnr_place(functions)}{_behind(ports[0])}{_worst_sample(ports[0])}"
+    listed = ", ".join(
+        f"{port['name']} ({decibels(port.get('sqnr_db'))}{_behind(port)}{_worst_sample(port)})"
+        for port in ports
+    )
+    return f"at the worst of the outputs {listed}{sqnr_place(functions)}"
+
+
+def _behind(port: Mapping[str, Any]) -> str:
+    """SQNR behind the final function of an output: " (28.9 dB behind it)"."""
+    end_db = port.get("sqnr_end_db")
+    return "" if end_db is None else f", {decibels(end_db)} behind it"
+
+
+def _worst_sample(port: Mapping[str, Any]) -> str:
+    """Worst sample of an output, and how often its largest element is the float network's."""
+    if port.get("passed_through"):
+        return ", passed through"
+    if port.get("worst_sample") is None:
+        return ""
+    text = f", {decibels(port['worst_sample_db'])} in sample {port['worst_sample']}"
+    if port["agreement"] is None:
+        return text
+    return f"{text}, the largest element agrees in {percent(port['agreement'])}"
+
+
+def last_so_far(report: Report) -> str:
+    """Sentence on whether the last layer's accumulated SQNR is the network's."""
+    if functions := report["quantization"].get("sqnr_before"):
+        return f" The network's SQNR is that{sqnr_place(functions).removeprefix(',')}."
+    outputs = report["stream"]["outputs"] if "stream" in report else report["outputs"]
+    return " The last layer's is the network's." if len(outputs) == 1 else ""
