@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-RELATIVE = re.compile(r"\]\((?!https?://|#)")
+RELATIVE = re.compile(r"(!?\[[^\]]*\])\((?!https?://|#)")
 
 
 class Addresses(MetadataHookInterface):
@@ -27,5 +27,10 @@ class Addresses(MetadataHookInterface):
             metadata["urls"] = {"Source": address} | {
                 name: f"{address}/{path}" for name, path in pages.items()
             }
-            readme = RELATIVE.sub(f"]({address}/blob/main/", readme)
+            readme = RELATIVE.sub(lambda found: _absolute(found[1], address), readme)
         metadata["readme"] = {"content-type": "text/markdown", "text": readme}
+
+
+def _absolute(label: str, address: str) -> str:
+    """The beginning of a link to a file of the repository; pictures themselves, not their pages."""
+    return f"{label}({address}/{'raw' if label[0] == '!' else 'blob'}/main/"
