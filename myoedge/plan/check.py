@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan, as (check, message) pairs; a violation is a bug. Those of L3 are in check_l3."""
+"""Checks of a plan, as (check, message) pairs; a violation is a bug. L3 has its own in check_l3."""
 
 from __future__ import annotations
 
