@@ -16,13 +16,13 @@
  * flat             whether a row of hidden keys has equal shares, not those of its scores
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
- * nine_cores   core 8 calls it as well
+ * nine_cores   core 8 calls it as well      y_wide   whether y is int16
  * width and out_width are multiples of 4. */
 typedef struct {
     int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
-    int32_t flat, nine_cores;
+    int32_t flat, nine_cores, y_wide;
 } me_attention_s8_params;
 
 /* first_row   number of the first of these rows among all      bias, mask   rows x all keys, or 0
@@ -40,7 +40,7 @@ typedef struct {
 } me_attention_s8_tile;
 
 /* Attention of each head, int8: y = softmax(q k^T + bias) v, of int8 [rows][heads][width] to int8
- * [rows][heads][out_width]. */
+ * or int16 [rows][heads][out_width]. */
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile);
 
 /* Bytes of a row: its scores, then its exponentials and behind them its sums. */

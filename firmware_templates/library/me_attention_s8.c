@@ -159,7 +159,7 @@ static void of_head(const me_attention_work *w, int32_t head, int32_t first, int
     const me_attention_s8_tile *all = w->tile;
     const me_attention_s8_tile tile = {
         .q = all->q + head * op->width, .k = all->k + head * op->width,
-        .v = all->v + head * op->out_width * all->values, .y = all->y + head * op->out_width,
+        .v = all->v + head * op->out_width * all->values, .y = all->y + head * (op->out_width << op->y_wide),
         .bias = all->bias + head * all->bias_step, .mask = all->mask + head * all->mask_step,
         .scratch = all->scratch + head * me_attention_scratch_bytes(op, all->rows),
         .rows = all->rows, .first_row = all->first_row, .heads = all->heads,

@@ -96,8 +96,14 @@ static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t
     const me_attention_s8_params *op = w->op;
     const me_row_divisor by = w->divisors[row];
     const int32_t *sums = (const int32_t *)(const void *)(me_scores_row(w, row) + w->filled) + 4 * first;
-    int8_t *y = w->tile->y + row * w->tile->heads * op->out_width + 4 * first;
-    me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
+    const int32_t at = row * w->tile->heads * op->out_width + 4 * first;
+    if (op->y_wide) {
+        int16_t *y = (int16_t *)(void *)w->tile->y + at;
+        for (int32_t i = 0; i < 4 * (last - first); i++)
+            y[i] = (int16_t)me_clips(((sums[i] >> by.down) * by.factor + op->offset) >> op->out_shift, 16);
+    } else {
+        me_row_scaled(sums, w->tile->y + at, last - first, by.down, by.factor, op->offset, op->out_shift);
+    }
 }
 
 #endif

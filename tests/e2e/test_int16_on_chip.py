@@ -7,6 +7,7 @@ A simulated inference that differs from the reference is an error of the build.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.numerics.arrays import Array
 from tests.conftest import save_exported
 
 
@@ -71,23 +73,48 @@ NETWORKS = {
 }
 
 
+class Heads(nn.Module):
+    """Attention of two heads, causal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 24), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.first(x).unflatten(-1, (6, 4)).transpose(1, 2).chunk(3, 1)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.last(y.transpose(1, 2).flatten(2))
+
+
+def built(make: type[nn.Module], calib: Array, folder: Path) -> dict[str, Any]:
+    """The report of a simulated build with 16 bits wherever there are kernels of them."""
+    torch.manual_seed(1)
+    model = save_exported(make().eval(), (torch.from_numpy(calib[0]),), folder / "net.pt2")
+    (folder / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n')
+    config, output = folder / "myoedge.toml", folder / "build"
+    report = myoedge.build(model, calib=calib, config=config, output=output, simulate=True).report
+    assert report["cycles"]["source"] == "simulated"
+    return dict(report)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
     """Every float result has 16 bits, and keeps far more than 8 do."""
-    torch.manual_seed(1)
     make, shape = NETWORKS[name]
-    calib = np.random.default_rng(2).standard_normal((8, *shape)).astype(np.float32)
-    if name == "tokens":
-        calib = np.random.default_rng(2).integers(0, 9, (8, *shape))
-    model = save_exported(make().eval(), (torch.from_numpy(calib[0]),), tmp_path / "net.pt2")
-    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n')
-    found = myoedge.build(
-        model,
-        calib=calib,
-        config=tmp_path / "myoedge.toml",
-        output=tmp_path / "build",
-        simulate=True,
-    )
-    assert found.report["cycles"]["source"] == "simulated"
-    assert {row["dtype"] for row in found.report["layers"]} == {"int16"}
-    assert found.report["quantization"]["sqnr_db"] > 40.0
+    rng = np.random.default_rng(2)
+    floats = rng.standard_normal((8, *shape)).astype(np.float32)
+    calib = rng.integers(0, 9, floats.shape) if name == "tokens" else floats
+    report = built(make, calib, tmp_path)
+    assert {row["dtype"] for row in report["layers"]} == {"int16"}
+    assert report["quantization"]["sqnr_db"] > 40.0
+
+
+def test_attention_of_8_bits_writes_16(tmp_path: Path) -> None:
+    """What attention reads keeps 8 bits; what reads it has 16."""
+    calib = np.random.default_rng(2).standard_normal((8, 1, 9, 8)).astype(np.float32)
+    report = built(Heads, calib, tmp_path)
+    kinds = {row["op"]: row["dtype"] for row in report["layers"]}  # the last one of each
+    assert kinds["attention"] == kinds["linear"] == "int16"
+    assert report["layers"][0]["dtype"] == "int8"
+    (told,) = (x for x in report["warnings"] if x["code"] == "W107")
+    assert told["title"].startswith('[quant] "*" asks for results of 16 bits')

@@ -24,7 +24,7 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import masked_scores, stored_bound
+from myoedge.operators.common_rules import always, masked_scores, stored_bound
 from myoedge.operators.kernel import Dim, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
 
@@ -143,7 +143,8 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """q, k, v, bias int8 as in `shape`, mask int8: below 0 where hidden -> int8 [B, N, H, E]."""
+    """q, k, v, bias int8 as in `shape`, mask int8: below 0 where hidden -> int8 or
+    int16 [B, N, H, E]."""
     keys = k.shape[1]
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1), np.int32)
     at = added(step.attrs, step.shapes)
@@ -158,7 +159,8 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
     share = step["share"] // shifted_right(total, top - 15)
     y = ((acc >> (top - TOP)) * share + step["offset"]) >> step["out_shift"]
-    return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
+    limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
+    return np.ascontiguousarray(limited.swapaxes(1, 2))
 
 
 def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
@@ -200,6 +202,7 @@ ATTENTION = register(
             ),
         ),
         symmetric=(0,),
+        emits_int16=always,
         broadcast_inputs={3: 2, 4: 2},
         multiplies=True,
         products=products,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import round_up
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
@@ -25,6 +26,8 @@ BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
 
 
 def sees_all_keys(step: QuantizedNode) -> BrokenRule | None:
+    if step.element_type != INT8:
+        return BrokenRule("results of 8 bits", "16 bits", "results of 8 bits")
     if step.attrs["window"] is None:
         return None
     return BrokenRule("attention to all keys", "a window of keys", "attention without a window")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import round_up
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.attention.geometry import added, broadcast_dims, seen
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
@@ -76,6 +77,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **{n: sizes[n] for n in kept},
             **{n: step[n] for n in SCALARS},
             "exp": "@exp",
+            **({"y_wide": 1} if step.element_type == INT16 else {}),
         },
         tile=_tile_fields,
         # me_attention_scratch_bytes
@@ -95,7 +97,7 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
     for name, at in added(step.attrs, shapes).items():
         yield Operand(name, at, shapes[at], (*broadcast_dims(shapes[at], b, h), row, ()))
     yield Operand.whole("exp", step["exp"])
-    yield Operand("y", OUT, step.out, (b, row, h, ()))
+    yield Operand("y", OUT, step.out, (b, row, h, ()), itemsize=step.element_type.size_bytes)
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
