@@ -36,24 +36,12 @@ from myoedge.system import toolchain
 from myoedge.system.tools import cache_folder
 
 SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
-CLASSES = {
-    each.__name__: each
-    for each in (
-        *(
-            Activity,
-            Calibration,
-            Choice,
-            JudgedClasses,
-            ConstantFormat,
-            ElementType,
-            EngineChoice,
-            Fidelity,
-        ),
-        *(Graph, Inference, InputNormalization, LayerCost, Measurement, Node, Notice),
-        *(Observer, Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode),
-        *(QuantizedParams, Tensor),
-    )
-}
+KEPT: tuple[type[Any], ...] = (
+    *(Activity, Calibration, Choice, ConstantFormat, ElementType, EngineChoice, Fidelity, Graph),
+    *(Inference, InputNormalization, JudgedClasses, LayerCost, Measurement, Node, Notice, Observer),
+    *(Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode, QuantizedParams, Tensor),
+)
+CLASSES = {kind.__name__: kind for kind in KEPT}
 PACKAGES = ("numpy", "torch", "onnx", "ortools", "scipy", "safetensors", "jinja2", "threadpoolctl")
 MOST_BYTES = files.MAX_BYTES // 8  # of a result that is kept
 
