@@ -214,6 +214,28 @@ def test_the_readme_is_short() -> None:
     assert len(text(ROOT / "README.md").splitlines()) <= 200
 
 
+MEASURED = {  # rows of README: networks of the record
+    "TinyMyo EPN-612": "TinyMyo epn, version 1",
+    "emg2qwerty's LSTM": "emg2qwerty's LSTM, 125 frames",
+    "All-ConvNet": "All-ConvNet 16 x 8",
+}
+
+
+def test_cycles_of_the_readme_are_those_of_the_record() -> None:
+    record = json.loads((ROOT / "tests" / "fixtures" / "engine_cycles.json").read_text())
+    _, _, table = text(ROOT / "README.md").partition("| network | cycles, cores | with NE16 |")
+    rows = re.findall(r"^\| ([^,|]+), [^|]* \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
+    shown = {MEASURED[name]: cells for name, *cells in rows[: len(MEASURED)]}
+    kept = {name: [scaled(record[name][engine]) for engine in ("cores", "ne16")] for name in shown}
+    assert (len(shown), shown) == (len(MEASURED), kept)
+
+
+def scaled(cycles: int) -> str:
+    """Three digits, or all in front of the point: 104.4 M, 37.8 M, 877 k."""
+    digits = 1 if cycles >= 10_000_000 else 2
+    return f"{cycles / 1e6:.{digits}f} M" if cycles >= 1_000_000 else f"{cycles / 1e3:.0f} k"
+
+
 def first_lines(page: Path, heading: str) -> list[str]:
     """The indented lines of a section up to the first that is typed into a shell."""
     section = text(page).split(heading)[1].splitlines()
