@@ -269,11 +269,10 @@ def _check_numbers(config: Config, name: str) -> None:
         ("bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)),
         ("percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)),
         ("calib.samples must be at least 1", config.calib.samples >= 1),
-        (
-            "calib.window must be at least 1",
-            config.calib.window is None or config.calib.window >= 1,
+        *(
+            (f"calib.{key} must be 1 to {LARGEST:,.0f} rows", x is None or 1 <= x <= LARGEST)
+            for key, x in (("window", config.calib.window), ("hop", config.calib.hop))
         ),
-        ("calib.hop must be at least 1", config.calib.hop is None or config.calib.hop >= 1),
         ("calib.columns must name a column", config.calib.columns != []),
         ("calib.holdout must be 0 to 0.9", 0.0 <= config.calib.holdout <= 0.9),
         (f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES),

@@ -74,10 +74,20 @@ def _table(text: str) -> TextTable | None:
         return None
     separator = next((s for s in SEPARATORS if s in lines[first].strip()), ",")
     fields = _fields(lines[first], separator)
-    is_names = any(field and _number(field, separator) is None for field in fields)
+    is_names = _counts_columns(fields) or any(
+        field and _number(field, separator) is None for field in fields
+    )
     names = tuple(field.strip("\"'") for field in fields) if is_names else ()
     first += bool(names)
     return TextTable(lines[first:], separator, names, len(fields), first + 1)
+
+
+def _counts_columns(fields: list[str]) -> bool:
+    """Whether a line counts the columns, as pandas names them, with a field for rows or without."""
+    return len(fields) > 1 and any(
+        names == [str(i) for i in range(len(names))]
+        for names in (fields, fields[1:] if not fields[0] else fields)
+    )
 
 
 def _fields(line: str, separator: str) -> list[str]:
@@ -122,6 +132,7 @@ def _numbers(path: Path, table: TextTable, places: list[int]) -> Array:
         [line.replace(",", ".") for line in table.lines] if table.separator == ";" else table.lines
     )
     separator = None if table.separator == " " else table.separator
+    _check_columns(path, table)
     try:
         return np.loadtxt(
             StringIO("\n".join(lines)),
@@ -129,6 +140,16 @@ def _numbers(path: Path, table: TextTable, places: list[int]) -> Array:
         )  # fmt: skip
     except ValueError as error:
         raise _no_number(path, table, places, error) from None
+
+
+def _check_columns(path: Path, table: TextTable) -> None:
+    """Errors: E211 a line with more columns than the first one, where columns may have moved."""
+    for number, line in enumerate(table.lines, table.first):
+        is_blanks = table.separator == " "
+        columns = len(line.split()) if is_blanks else line.count(table.separator) + 1
+        if columns > table.columns:
+            cause = f"line {number} has {columns} columns, the first line {table.columns}"
+            raise unreadable(path, cause, (NUMBERS,))
 
 
 def _no_number(path: Path, table: TextTable, places: list[int], error: ValueError) -> MyoedgeError:

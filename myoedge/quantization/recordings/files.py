@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,15 +65,25 @@ def files_of(path: Path) -> Sequence[Path]:
     Errors: E210 nothing there, E246 a folder without samples, or of several formats.
     """
     if os.path.isdir(path):
-        files = sorted(f for f in path.iterdir() if f.is_file() and f.name[0] != ".")
+        files = sorted(f for name in _names(path) if (f := path / name).is_file())
         _check_folder(path, files)
         return files
     if WILD & {*path.name} and not os.path.exists(path):
-        files = sorted(f for f in path.parent.glob(path.name) if f.is_file())
+        names = fnmatch.filter(_names(path.parent), path.name)
+        files = sorted(f for name in names if (f := path.parent / name).is_file())
         if files:
             return files
     check_there(path)
     return [path]
+
+
+def _names(folder: Path) -> list[str]:
+    """Names in a folder, without hidden ones. Errors: E210 where it cannot be read."""
+    try:
+        return [name for name in os.listdir(folder) if name[0] != "."]
+    except OSError as error:
+        facts = {"cause": error.strerror}
+        raise MyoedgeError("E210", f"{folder} cannot be read", facts) from None
 
 
 def check_there(path: Path) -> None:
@@ -96,6 +107,6 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
         tries = [f"--calib '{folder}/*{kind}'" for kind in known]
     else:
         title = f"the folder {folder} holds no samples"
-        inner = sorted(f for f in folder.iterdir() if f.is_dir() and f.name[0] != ".")
+        inner = sorted(f for name in _names(folder) if (f := folder / name).is_dir())
         tries = [f"--calib {quote(str(inner[0]))}"] if inner else [MAKE_CALIBRATION]
     raise MyoedgeError("E246", title, facts, tries)

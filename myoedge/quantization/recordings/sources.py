@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -82,30 +83,60 @@ def _of_files(path: Path, reading: Reading) -> Data:
         tries = (f"--calib {quote(str(file))}  # one of {len(files)} files",)
         check_size(str(path), total_bytes, tries, reading)
         read_files.append(found)
-    return read_files[0] if path.is_file() else _joined(read_files, path)
+    return read_files[0] if path.is_file() else _joined(read_files, path, reading)
 
 
-def _joined(parts: Sequence[Data], path: Path) -> Data:
-    """Files one behind the other. Errors: E246 where they hold arrays of other names or shapes."""
+def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
+    """Files one behind the other.
+
+    Errors: E218 labels, E246 where they hold arrays of other names or shapes, or other columns.
+    """
     first = parts[0]
     for part in parts:
         if (has := _kinds(part)) != (needs := _kinds(first)):
-            facts = {first.source: needs, part.source: has}
             tries = [f"--calib {quote(str(path / part.source))}"] if path.is_dir() else []
-            raise MyoedgeError("E246", f"files of {path} do not go together", facts, tries)
-    inputs = {name: np.concatenate([p.inputs[name] for p in parts]) for name in first.inputs}
+            raise _apart(path, {first.source: needs, part.source: has}, tries)
+        if reading.columns is None and part.columns != first.columns:
+            names = {p.source: ", ".join(p.columns) for p in (first, part)}
+            listed = json.dumps(first.columns, ensure_ascii=False)
+            numbers = [*range(len(first.columns))]
+            tries = [f"[calib] columns = {listed}", f"[calib] columns = {numbers}  # by place"]
+            raise _apart(path, names, tries)
+        _check_labels(part)
+    inputs = {
+        name: np.concatenate([np.atleast_1d(p.inputs[name]) for p in parts])
+        for name in first.inputs
+    }
     labels = None
     if first.labels is not None:
         labels = np.concatenate([p.labels for p in parts if p.labels is not None])
-    lengths = tuple(part.count for part in parts)
+    lengths = tuple(map(_count, parts))
     files = f"{len(parts)} file{'s' if len(parts) > 1 else ''} of {path.name or path}"
     return Data(inputs, labels, files, lengths=lengths, columns=first.columns)
 
 
+def _apart(path: Path, facts: Mapping[str, str], tries: Sequence[str]) -> MyoedgeError:
+    return MyoedgeError("E246", f"files of {path} do not go together", facts, tries)
+
+
+def _count(data: Data) -> int:
+    """Samples of a file, or its rows."""
+    return len(np.atleast_1d(next(iter(data.inputs.values()))))
+
+
+def _check_labels(part: Data) -> None:
+    """Errors: E218 where a file has not as many labels as samples: those of the next would move."""
+    if part.labels is not None and len(part.labels) != _count(part):
+        facts = {"samples": _count(part), LABEL: len(part.labels)}
+        title = f"{part.source}: the labels are not one for every sample"
+        raise MyoedgeError("E218", title, facts)
+
+
 def _kinds(data: Data) -> str:
     """Names and shapes of the arrays, without the axis of samples."""
-    shapes = [f"{name} [.., {', '.join(map(str, x.shape[1:]))}]" for name, x in data.inputs.items()]
-    return ", ".join([*shapes, *([LABEL] if data.labels is not None else [])])
+    labels = {} if data.labels is None else {LABEL: data.labels}
+    arrays = {**data.inputs, **labels}.items()
+    return ", ".join(f"{name} [{', '.join(['..', *map(str, x.shape[1:])])}]" for name, x in arrays)
 
 
 def _labelled(content: Content, source: str, reading: Reading) -> Data:

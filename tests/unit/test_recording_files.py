@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of samples that do not go together, or whose columns would move: refused, not misread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.building.config import from_tables
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.recordings.reading import Reading
+from myoedge.quantization.recordings.sources import read
+
+ROWS = np.random.default_rng(0).normal(size=(30, 2)).round(4)
+LINES = "\n".join(f"{a},{b}" for a, b in ROWS)
+
+
+def refused(given: Path, code: str, *words: str) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        read(given)
+    assert caught.value.code == code, caught.value
+    for word in words:
+        assert word in str(caught.value), caught.value
+
+
+def test_columns_of_another_order_are_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"left,right\n{LINES}")
+    (tmp_path / "b.csv").write_text(f"right,left\n{LINES}")
+    refused(tmp_path, "E246", "left, right", 'columns = ["left", "right"]')
+    (x,) = read(tmp_path, Reading(columns=("left", "right"))).inputs.values()
+    assert np.array_equal(x, np.concatenate([ROWS, ROWS[:, ::-1]]))
+
+
+@pytest.mark.parametrize("text", ["1,2\n3,4,5\n", "1\t2\n3\t4\t5\n", "1 2\n3  4 5\n", "1;2\n3;4;5"])
+def test_a_line_with_more_columns(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(text)
+    refused(tmp_path / "r.csv", "E211", "line 2 has 3 columns, the first line 2")
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_numbers_of_columns_are_names(rows: bool, tmp_path: Path) -> None:
+    """A table of pandas, with its index or without."""
+    lines = [f"{i},{line}" if rows else line for i, line in enumerate(LINES.splitlines())]
+    (tmp_path / "r.csv").write_text("\n".join([",0,1" if rows else "0,1", *lines]))
+    (x,) = read(tmp_path / "r.csv").inputs.values()
+    assert np.array_equal(x[:, -2:], ROWS)
+
+
+def test_labels_are_one_for_every_sample_of_their_file(tmp_path: Path) -> None:
+    """Else those of the second file would be of other samples, though their sum is right."""
+    np.savez(tmp_path / "a.npz", input=ROWS, label=np.zeros(31, int))
+    np.savez(tmp_path / "b.npz", input=ROWS, label=np.zeros(29, int))
+    refused(tmp_path, "E218", "a.npz", "30", "31")
+    np.savez(tmp_path / "a.npz", input=ROWS, label=np.zeros((30, 2), int))
+    np.savez(tmp_path / "b.npz", input=ROWS, label=np.zeros(30, int))
+    refused(tmp_path, "E246", "label [.., 2]")
+
+
+def test_files_of_single_numbers_are_joined(tmp_path: Path) -> None:
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.float32(1))
+    assert read(tmp_path).lengths == (1, 1)
+
+
+@pytest.mark.parametrize("pattern", ["***", "**.npy", "[", "[!]"])
+def test_any_pattern_is_a_pattern(pattern: str, tmp_path: Path) -> None:
+    np.save(tmp_path / ".hidden.npy", ROWS)
+    refused(tmp_path / pattern, "E210", "does not exist")
+    np.save(tmp_path / "a.npy", ROWS)
+    if pattern.startswith("*"):
+        assert read(tmp_path / pattern).lengths == (30,)
+
+
+@pytest.mark.parametrize("key", ["window", "hop"])
+def test_lengths_beyond_all_recordings(key: str) -> None:
+    with pytest.raises(MyoedgeError, match=f"calib.{key} must be 1 to"):
+        from_tables({"calib": {key: 2**63}}, "myoedge.toml")
