@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Campaign over drawn networks, hostile files, edited builds and kills: make fuzz.
 
-Each case follows from its kind and seed alone, and runs in a process of its own. A line of JSON a
-case is added to the journal; the next run goes on behind it.
+Each case follows from its kind and seed alone; a few share a process. A line of JSON a case is
+added to the journal; the next run goes on behind it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,48 +40,66 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "networks": Kind(networks.run, lambda: None, 2000),
+    "networks": Kind(networks.run, networks.warm, 2000),
     "files": Kind(files.run, files.corpus, 2000),
     "edits": Kind(edits.run, edits.builds, 1000),
     "kills": Kind(kills.run, kills.sound, 300),
 }
 LONGEST_S = 600.0  # of a case, on a machine that does other things too
+BATCH = 10  # cases of a fork, which costs half a second beside torch
 MOST_MEMORY_BYTES = 24 << 30
 GOOD = ("exact", "refused", "read", "harmless", "same bytes")
 
 
-def isolated(case: Case, seed: int) -> dict[str, Any]:
-    """Outcome of a case in a fork of this process: a crash, a hang or a lack of memory is one."""
-    context = multiprocessing.get_context("fork")
-    receives, sends = context.Pipe(duplex=False)
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    process = context.Process(target=_in_fork, args=(case, seed, folder, sends))
-    began = time.perf_counter()
-    process.start()
-    sends.close()
-    try:
-        found: dict[str, Any] = receives.recv() if receives.poll(LONGEST_S) else {"outcome": "hang"}
-    except EOFError:
-        process.join()
-        found = {"outcome": "crash", "detail": f"exit code {process.exitcode}"}
-    finally:
+def isolated(case: Case, seeds: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """Outcomes of cases in a fork of this process: a crash, a hang or a lack of memory is one, and
+    the next case begins in a new fork."""
+    left, context = deque(seeds), multiprocessing.get_context("fork")
+    while left:
+        receives, sends = context.Pipe(duplex=False)
+        process = context.Process(target=_in_fork, args=(case, tuple(left), sends))
+        process.start()
+        sends.close()
+        ended = False
+        while left and not ended:
+            began = time.perf_counter()
+            found = _received(receives)
+            ended = found["outcome"] in ("hang", "crash")
+            yield {"seed": left.popleft(), **found, "seconds": _seconds_since(began)}
         process.kill()
         process.join()
-        shutil.rmtree(folder, ignore_errors=True)
-    return found | {"seconds": round(time.perf_counter() - began, 2)}
 
 
-def _in_fork(case: Case, seed: int, folder: Path, sends: Connection) -> None:
+def _received(receives: Connection) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = receives.recv() if receives.poll(LONGEST_S) else {"outcome": "hang"}
+        return found
+    except EOFError:
+        return {"outcome": "crash"}
+
+
+def _seconds_since(began: float) -> float:
+    return round(time.perf_counter() - began, 2)
+
+
+def _in_fork(case: Case, seeds: tuple[int, ...], sends: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES,) * 2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-        try:
-            found = case(seed, folder)
-        except Exception:
-            found = {"outcome": "traceback", "detail": traceback.format_exc()[-2000:]}
-        sends.send(found)
+        for seed in seeds:
+            sends.send(_outcome(case, seed))
         os._exit(0)  # what a library does at exit is none of the case
+
+
+def _outcome(case: Case, seed: int) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    try:
+        return case(seed, folder)
+    except Exception:
+        return {"outcome": "traceback", "detail": traceback.format_exc()[-2000:]}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def known(journal: Path) -> list[dict[str, Any]]:
@@ -97,15 +115,17 @@ def known(journal: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def pending(counts: Mapping[str, int], rows: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+def pending(
+    counts: Mapping[str, int], rows: list[dict[str, Any]]
+) -> Iterator[tuple[str, list[int]]]:
     """Kinds and seeds that are not in the journal, kinds in turn by the share that is done."""
     done = {(row["kind"], row["seed"]) for row in rows}
-    total = max(counts.values(), default=0)
+    total = -(-max(counts.values(), default=0) // BATCH)
     for step in range(total):
         for kind, count in counts.items():
-            for seed in range(step * count // total, (step + 1) * count // total):
-                if (kind, seed) not in done:
-                    yield kind, seed
+            share = range(step * count // total, (step + 1) * count // total)
+            if seeds := [seed for seed in share if (kind, seed) not in done]:
+                yield kind, seeds
 
 
 def campaign(counts: Mapping[str, int], journal: Path, minutes: float | None) -> int:
@@ -114,16 +134,17 @@ def campaign(counts: Mapping[str, int], journal: Path, minutes: float | None) ->
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as written:
         written.write("\n" if rows else "")  # behind a line that a kill has cut off
-        for kind, seed in pending(counts, rows):
+        for kind, seeds in pending(counts, rows):
             if end is not None and time.monotonic() > end:
                 break
             KINDS[kind].prepare()  # once, before the first fork
-            row = {"kind": kind, "seed": seed, **isolated(KINDS[kind].run, seed)}
-            rows.append(row)
-            written.write(json.dumps(row, default=str) + "\n")
-            written.flush()
-            if row["outcome"] not in GOOD:
-                print(json.dumps(row, default=str), flush=True)
+            for found in isolated(KINDS[kind].run, seeds):
+                row = {"kind": kind, **found}
+                rows.append(row)
+                written.write(json.dumps(row, default=str) + "\n")
+                written.flush()
+                if row["outcome"] not in GOOD:
+                    print(json.dumps(row, default=str), flush=True)
     return _summary(rows, counts)
 
 

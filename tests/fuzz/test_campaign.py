@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ def test_a_stopped_campaign_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def case(seed: int, folder: Path) -> dict[str, Any]:
         return {"outcome": "exact" if seed != 3 else "difference"}
 
+    def in_this_process(case: campaign.Case, seeds: list[int]) -> Iterator[dict[str, Any]]:
+        return ({"seed": seed, **case(seed, tmp_path)} for seed in seeds)
+
     kind = campaign.Kind(case, lambda: None, 5)
     monkeypatch.setattr(campaign, "KINDS", {"networks": kind, "files": kind})
-    monkeypatch.setattr(campaign, "isolated", lambda case, seed: case(seed, tmp_path))
+    monkeypatch.setattr(campaign, "BATCH", 1)
+    monkeypatch.setattr(campaign, "isolated", in_this_process)
     journal = tmp_path / "journal.jsonl"
     assert campaign.campaign({"networks": 5, "files": 2}, journal, None) == 1
     lines = journal.read_text().splitlines()
@@ -36,17 +41,18 @@ def test_a_stopped_campaign_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-def case_of_a_bug(seed: int, folder: Path) -> dict[str, Any]:
-    raise KeyError(seed)
+def case_that_breaks(seed: int, folder: Path) -> dict[str, Any]:
+    if seed == 1:
+        raise KeyError(seed)
+    if seed == 2:
+        raise SystemExit(3)
+    return {"outcome": "exact"}
 
 
-def case_that_ends(seed: int, folder: Path) -> dict[str, Any]:
-    raise SystemExit(3)
-
-
-def test_cases_that_break_are_outcomes() -> None:
-    assert campaign.isolated(case_of_a_bug, 7)["outcome"] == "traceback"
-    assert campaign.isolated(case_that_ends, 7)["outcome"] == "crash"
+def test_cases_that_break_are_outcomes_and_the_next_ones_run() -> None:
+    found = [(row["seed"], row["outcome"]) for row in campaign.isolated(case_that_breaks, range(5))]
+    ends = ("exact", "traceback", "crash", "exact", "exact")
+    assert found == [*enumerate(ends)]
 
 
 def test_the_same_seed_is_the_same_network() -> None:
@@ -75,13 +81,12 @@ def test_an_edited_build_is_refused_or_as_good(batch: int, tmp_path: Path) -> No
     ("case", "prepare", "seeds"),
     [
         (files.run, files.corpus, range(200)),
-        (networks.run, lambda: None, range(20)),
+        (networks.run, networks.warm, range(20)),
         (kills.run, kills.sound, range(5)),
     ],
     ids=["files", "networks", "kills"],
 )
 def test_a_part_of_the_campaign(case: campaign.Case, prepare: Any, seeds: range) -> None:
     prepare()
-    for seed in seeds:
-        found = campaign.isolated(case, seed)
-        assert found["outcome"] in campaign.GOOD, (seed, found)
+    for found in campaign.isolated(case, seeds):
+        assert found["outcome"] in campaign.GOOD, found
