@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.building.stages import key, reused
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ELSEWHERE, Kind, sniff
 from myoedge.frontend.refusals import needs_no_factory, refuse
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     Exported = tuple[torch.export.ExportedProgram, tuple[str, ...]]
 
 WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
-ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
 WEIGHTS = (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS)  # which a factory makes a network for
 
 

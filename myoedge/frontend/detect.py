@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from myoedge.errors import MyoedgeError
 
+ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
+
 
 class Kind(StrEnum):
     """Type of a model file; the value is its name for people."""

@@ -15,10 +15,13 @@ from typing import Any, ClassVar
 
 from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method, check_limits
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.onnx.file import external_files
 from myoedge.frontend.refusals import check_file
 from myoedge.quantization.recordings.files import check_there
 from myoedge.quantization.samples import RANDOM
 from myoedge.system.regular_files import read_regular, read_text
+from myoedge.system.user_code import sources
 from myoedge.targets import find_chip
 from myoedge.version import __version__
 
@@ -242,6 +245,7 @@ def _task(
     chosen |= {"calib": RANDOM} if is_random else {}
     found = _source(base, model.path, known, check_file)
     about = [found.sha256, calib and calib.sha256, chosen, toml, sweep.simulate, labels, depends]
+    about += [*_beside(Path(found.path)), *sources(model.factory)]
     text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     return Task(key, labels, found, calib, chosen, toml, sweep.simulate)
@@ -256,6 +260,13 @@ def _source(
         check(Path(absolute))
         known[absolute] = Source(absolute, hashlib.sha256(_bytes(Path(absolute), path)).hexdigest())
     return known[absolute]
+
+
+def _beside(model: Path) -> Iterator[str]:
+    """Digests of the files in which an ONNX model's arrays lie."""
+    if sniff(model) is Kind.ONNX:
+        for file in external_files(model):
+            yield hashlib.sha256(_bytes(file, file.name)).hexdigest()
 
 
 def _bytes(file: Path, shown: str) -> bytes:
@@ -280,11 +291,13 @@ def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"[{name}]"
         for key, value in table.items():
             if value is not None:
-                yield f"{json.dumps(key)} = {_value(value)}"
+                yield f"{_value(key)} = {_value(value)}"
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, str):  # TOML has no pairs of surrogates, and no DEL as it is
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if not isinstance(value, Mapping):
         return json.dumps(value)
-    pairs = (f"{key} = {_value(x)}" for key, x in value.items() if x is not None)
+    pairs = (f"{_value(key)} = {_value(x)}" for key, x in value.items() if x is not None)
     return f"{{ {', '.join(pairs)} }}"

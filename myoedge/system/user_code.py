@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -77,6 +78,26 @@ class UserFunction:
         """The error that says so of the function."""
         facts = {"cause": cause} if cause else {}
         return MyoedgeError(self.code, f"{self.option} {self.name} {what}", facts, self.tries)
+
+
+def sources(name: str | None) -> tuple[str, ...]:
+    """Digest of the Python files of the package in which a function pkg.mod:fn is; nothing of an
+    installed one, which imports nothing."""
+    package = (name or "").partition(":")[0].partition(".")[0]
+    with _working_folder(), contextlib.suppress(ImportError, ValueError):
+        if package and (spec := importlib.util.find_spec(package)) is not None:
+            places = [*(spec.submodule_search_locations or ())] or [spec.origin or ""]
+            return (_digest_of([*map(Path, places)]),)
+    return ()
+
+
+def _digest_of(places: list[Path]) -> str:
+    sha = hashlib.sha256()
+    for place in places:
+        if "site-packages" not in place.parts:
+            for file in sorted([place] if place.is_file() else place.rglob("*.py")):
+                sha.update(f"{file.name} ".encode() + file.read_bytes())
+    return sha.hexdigest()
 
 
 @contextlib.contextmanager

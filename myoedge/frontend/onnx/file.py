@@ -10,10 +10,12 @@ import math
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import ELSEWHERE
 from myoedge.frontend.onnx import convert
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
 from myoedge.frontend.onnx.whole_numbers import name_domain
@@ -174,6 +176,22 @@ def load_external(model: ModelProto, path: Path, limit: int) -> None:
     for tensor in _nested_tensors(model.graph):
         if tensor.data_location == EXTERNAL:
             raise _refused(path, tensor, "only initialisers of the graph may lie outside")
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """Files beside the model that hold its arrays, as far as they are there."""
+    if ELSEWHERE not in (content := path.read_bytes()):
+        return ()
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    with suppress(DecodeError, UnicodeDecodeError, ValueError, OSError):  # as loading says
+        model.ParseFromString(content)
+        entries = (e for tensor in model.graph.initializer for e in tensor.external_data)
+        names = sorted({e.value for e in entries if e.key.encode() == ELSEWHERE})
+        return tuple(file for name in names if (file := path.parent / name).is_file())
+    return ()
 
 
 def _nested_tensors(graph: GraphProto) -> Iterator[TensorProto]:
