@@ -53,7 +53,7 @@ docs: $(STAMP)
 	$(BIN)/python -m tests.transcripts
 
 site: $(VENV)/installed-docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html; to search in it: $(BIN)/python -m http.server -d site"
 
 wheel: $(DEV_STAMP)

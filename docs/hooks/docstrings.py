@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paragraphs of docstrings in two columns, name and meaning, become lists."""
+"""Docstrings as Markdown: two columns, name and meaning, are a list, `Errors:` a paragraph."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import griffe
 
-ROW = re.compile(r"(\S.*?) {2,}(\S.*)")
+ROW = re.compile(r"(\S(?:.*?\S)?)( {2,})(\S.*)")
+BESIDE = re.compile(r"(.*?\S) {3,}(\w+)( {2,}\S.*)")  # a second row in a row's line
+PLACE = re.compile(r"<(\w+)>(?=(?:[^`]*`[^`]*`)*[^`]*$)")  # outside of code, no element of HTML
 
 
 class Columns(griffe.Extension):
@@ -17,19 +20,49 @@ class Columns(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Changes the docstring of one function, class or module."""
         if obj.docstring:
-            paragraphs = obj.docstring.value.split("\n\n")
-            obj.docstring.value = "\n\n".join(map(as_list, paragraphs))
+            obj.docstring.value = as_markdown(obj.docstring.value)
 
 
-def as_list(paragraph: str) -> str:
-    """A Markdown list where the paragraph's first line has two columns, else the paragraph."""
-    lines = paragraph.split("\n")
-    if not ROW.fullmatch(lines[0]):
-        return paragraph
-    return "\n".join(_item(line) for line in lines)
+def as_markdown(docstring: str) -> str:
+    """The docstring with lists for rows in two columns, and what follows them as paragraphs."""
+    blocks, column = [""], 0  # of meanings, among the rows
+    for line in docstring.split("\n"):
+        if rows := list(_rows(line, column)):
+            column = _column(line) or column
+            items = "\n".join(f"- `{name}`: {meaning}" for name, meaning in rows)
+            if blocks[-1].startswith("- "):
+                blocks[-1] += f"\n{items}"
+            else:
+                blocks.append(items)
+        elif line.startswith(" ") and blocks[-1].startswith("- "):
+            blocks[-1] += f"\n  {line.strip()}"
+        elif not (line and blocks[-1]) or column or line.startswith("Errors:"):
+            blocks.append(line)
+            column = 0
+        else:
+            blocks[-1] += f"\n{line}"
+    return PLACE.sub(r"&lt;\1>", "\n\n".join(filter(None, blocks)))
 
 
-def _item(line: str) -> str:
-    if found := ROW.fullmatch(line):
-        return f"- `{found[1]}`: {found[2]}"
-    return f"  {line.strip()}" if line.startswith(" ") else f"\n{line}"
+def _column(line: str) -> int:
+    """Where the meaning begins in a line of two columns; 0 in others."""
+    found = ROW.fullmatch(line)
+    return 0 if found is None else found.start(3)
+
+
+def _rows(line: str, column: int) -> Iterator[tuple[str, str]]:
+    """(name, meaning) of a line in two columns; none for other lines.
+
+    column   of the meanings of the rows before: of the longest name one blank ends there
+    """
+    if line.startswith((" ", "Errors:")):
+        return
+    start = _column(line)
+    if not start and 0 < column < len(line) and line[column - 1] == " " != line[column]:
+        start = column
+    if start:
+        name, meaning = line[:start].strip(), line[start:]
+        while found := BESIDE.fullmatch(meaning):
+            yield name, found[1]
+            name, meaning = found[2], found[3].strip()
+        yield name, meaning

@@ -9,18 +9,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import myoedge
 from myoedge.catalogue import entries, explanation, schemas
+from myoedge.cli import VERBS, group
 
 # what a browser fetches by itself; a link that is followed by a click is none
 FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?(https?:)?//""")
 FETCHED_BY_STYLE = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
 DOCS = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(DOCS.parent.glob("examples/*.ipynb"))
+FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)  # of a block that is a file's
+COLUMNS = re.compile(r"<p>[^<]*\w {2,}\w|<(?:p|li)>[^<]*\nErrors: ")  # of a docstring, as text
+DEFAULT = re.compile(r"</td>\n<td>(.*)</td>\n</tr>")  # the last column of options
 CANONICAL = re.compile(r'<link rel="?(?:canonical|next|prev)"?[^>]*>')
+
+
+def on_config(config: Any) -> None:
+    """mkdocs-click reads `commands`, which are names alone: verbs are imported on use."""
+    context = click.Context(group)
+    group.commands |= {name: group.get_command(context, name) for name in VERBS}
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -64,9 +75,23 @@ def python_page() -> str:
     return head + "".join(f"\n::: {o.__module__}.{o.__qualname__}\n" for o in objects)
 
 
-def on_page_content(html: str, **_: Any) -> str:
-    """click 8.3 and later has an object for "no default", which mkdocs-click 0.9 prints."""
-    return html.replace("<code>Sentinel.UNSET</code>", "")
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The file's name is the title of a block that names one."""
+    return FENCE.sub(r'```\1 title="\2"', markdown)
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """A default stands behind the option's description; few options have one."""
+    if page.file.src_uri != "reference/command-line.md":
+        return html
+    return DEFAULT.sub(_with_default, html.replace("<th>Default</th>\n", ""))
+
+
+def _with_default(row: re.Match[str]) -> str:
+    shown = re.sub(r"[(',)]", "", row[1].removeprefix("<code>").removesuffix("</code>"))
+    # click 8.3 and later has an object for "no default", which mkdocs-click 0.9 prints
+    default = "" if shown in ("", "None", "Sentinel.UNSET") else f" Default: <code>{shown}</code>."
+    return f"{default}</td>\n</tr>"
 
 
 def codes_page() -> str:
@@ -140,9 +165,20 @@ def _resolved(
 
 
 def on_post_build(config: Any) -> None:
-    """Errors: PluginError where a page, style or script would be fetched from elsewhere."""
+    """Errors: PluginError where a page, style or script would be fetched from elsewhere, or columns
+    of a docstring are no list."""
     site = Path(config["site_dir"])
     pages = [p for p in site.rglob("*.html") if FETCHED.search(CANONICAL.sub("", p.read_text()))]
     styles = [p for p in site.rglob("*.css") if FETCHED_BY_STYLE.search(p.read_text())]
     if found := [str(p.relative_to(site)) for p in (*pages, *styles)]:
         raise PluginError(f"fetched from elsewhere: {', '.join(found)}")
+    if found := COLUMNS.findall((site / "reference" / "python.html").read_text()):
+        raise PluginError(f"columns of a docstring are text: {found[:3]}")
+    verbs = (site / "reference" / "command-line.html").read_text()
+    if found := [o for verb in group.commands.values() for o in _options(verb) if o not in verbs]:
+        raise PluginError(f"options are not on the page of the command line: {found[:3]}")
+
+
+def _options(command: click.Command) -> Iterator[str]:
+    for parameter in command.params:
+        yield from (option for option in parameter.opts if option.startswith("--"))
