@@ -116,25 +116,27 @@ def known(journal: Path) -> list[dict[str, Any]]:
 
 
 def pending(
-    counts: Mapping[str, int], rows: list[dict[str, Any]]
+    counts: Mapping[str, int], rows: list[dict[str, Any]], first: int = 0
 ) -> Iterator[tuple[str, list[int]]]:
     """Kinds and seeds that are not in the journal, kinds in turn by the share that is done."""
     done = {(row["kind"], row["seed"]) for row in rows}
     total = -(-max(counts.values(), default=0) // BATCH)
     for step in range(total):
         for kind, count in counts.items():
-            share = range(step * count // total, (step + 1) * count // total)
+            share = range(first + step * count // total, first + (step + 1) * count // total)
             if seeds := [seed for seed in share if (kind, seed) not in done]:
                 yield kind, seeds
 
 
-def campaign(counts: Mapping[str, int], journal: Path, minutes: float | None) -> int:
+def campaign(
+    counts: Mapping[str, int], journal: Path, minutes: float | None, first: int = 0
+) -> int:
     """Runs what is pending. -> number of cases in the journal that are not in order."""
     rows, end = known(journal), None if minutes is None else time.monotonic() + 60 * minutes
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as written:
         written.write("\n" if rows else "")  # behind a line that a kill has cut off
-        for kind, seeds in pending(counts, rows):
+        for kind, seeds in pending(counts, rows, first):
             if end is not None and time.monotonic() > end:
                 break
             KINDS[kind].prepare()  # once, before the first fork
@@ -165,6 +167,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=kind.count)
     parser.add_argument("--journal", type=Path, default=Path("build/fuzz.jsonl"))
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of every kind")
     parser.add_argument("--case", nargs=2, metavar=("KIND", "SEED"), help="one case, printed")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -177,7 +180,7 @@ def main() -> None:
             print(KINDS[given.case[0]].run(int(given.case[1]), Path(folder)))
         return
     counts = {kind: getattr(given, kind) for kind in KINDS}
-    sys.exit(1 if campaign(counts, given.journal, given.minutes) else 0)
+    sys.exit(1 if campaign(counts, given.journal, given.minutes, given.first) else 0)
 
 
 if __name__ == "__main__":

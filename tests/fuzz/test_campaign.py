@@ -35,6 +35,7 @@ def test_a_stopped_campaign_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     journal.write_text("\n".join(lines[:4]) + "\n" + lines[4][:9])
     assert [*campaign.pending({"networks": 5}, campaign.known(journal))]
     assert campaign.campaign({"networks": 5, "files": 2}, journal, None) == 1
+    assert next(campaign.pending({"networks": 5}, campaign.known(journal), 4)) == ("networks", [5])
     rows = campaign.known(journal)
     assert sorted((row["kind"], row["seed"]) for row in rows) == sorted(
         {(row["kind"], row["seed"]) for row in map(json.loads, lines)}
