@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.regular_files import in_steps
 
 ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
 
@@ -150,10 +151,11 @@ def _of_members(archive: zipfile.ZipFile) -> Kind:
 
 
 def _pickle_of(archive: zipfile.ZipFile) -> bytes:
-    name = next((n for n in archive.namelist() if n.partition("/")[2] == "data.pkl"), None)
-    if name is None:
+    pickles = (e for e in archive.infolist() if e.filename.partition("/")[2] == "data.pkl")
+    entry = next(pickles, None)
+    if entry is None or not in_steps(entry):
         return b""
-    with archive.open(name) as member:
+    with archive.open(entry) as member:
         return member.read(PICKLE_BYTES)
 
 

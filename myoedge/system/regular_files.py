@@ -44,6 +44,12 @@ def read_text(path: str | Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def in_steps(entry: zipfile.ZipInfo) -> bool:
+    """Whether a member is unpacked in steps, up to the size that it states: zipfile unpacks all of
+    4 KiB of bzip2 or LZMA at once, into gigabytes."""
+    return entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
 def check_unpacked(path: Path, file: BinaryIO, max_bytes: int) -> None:
     """Errors: E247 a zip archive, deflated or with members that share bytes, that unpacks into more
     than `max_bytes` and than its own size."""

@@ -159,6 +159,25 @@ def test_the_limit_without_the_option(run: Run, built: Path, tmp_path: Path) -> 
     refused(run("validate", built, "--input", "c.npz"), 2, "E247", "1,073,741,825")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_are_unpacked_at_once(
+    run: Run, built: Path, tmp_path: Path, method: int
+) -> None:
+    """1 KB of bzip2 is a gigabyte to zipfile, whatever size the member states."""
+    np.savez(tmp_path / "stored.npz", input=np.zeros((4, 1, 2, 12), np.float32))
+    with zipfile.ZipFile(tmp_path / "stored.npz") as stored:
+        content = stored.read("input.npy")
+    for name, member in (("c.npz", "input.npy"), ("w.pt", "w/data.pkl")):
+        with zipfile.ZipFile(tmp_path / name, "w", method) as archive:
+            archive.writestr(member, content)
+    refused(run("validate", built, "--input", "c.npz"), 2, "E211", "neither")
+    unpacked: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "open", lambda *_: unpacked.append(_))
+        refused(run("inspect", "w.pt"), 1, "E106")
+    assert not unpacked
+
+
 def test_members_that_share_their_bytes(run: Run, built: Path, tmp_path: Path) -> None:
     """Stored, each of them the same bytes of the file."""
     np.savez(tmp_path / "c.npz", input=np.zeros((300_000, 1, 2, 12), np.float32))

@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.recordings.reading import ONLY, Content, Reading, check_size, unreadable
+from myoedge.system.regular_files import in_steps
 
 FEWER = ("np.savez(..., input=windows[::10])  # some hundred windows are enough",)
 
@@ -21,15 +22,18 @@ def read_npz(path: Path, reading: Reading) -> Content:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
+            members = archive.infolist()
+        if not all(map(in_steps, members)):
+            raise unreadable(path, "its members are neither stored nor deflated")
+        unpacked = sum(member.file_size for member in members)
         check_size(path.name, unpacked, FEWER, reading)
         with np.load(path, allow_pickle=False) as stored:
-            members = {name: stored[name] for name in stored.files}
+            arrays = {name: stored[name] for name in stored.files}
     except MyoedgeError:
         raise
     except Exception as error:  # zipfile, zlib, tokenize, numpy: each has errors of its own
         raise _damaged(path, error) from None
-    return Content({name: x for name, x in members.items() if isinstance(x, np.ndarray)})
+    return Content({name: x for name, x in arrays.items() if isinstance(x, np.ndarray)})
 
 
 def read_npy(path: Path, reading: Reading) -> Content:
