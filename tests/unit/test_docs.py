@@ -278,22 +278,6 @@ def test_links_of_the_package_page_follow_the_address(address: str) -> None:
         assert f"]({address}/raw/main/docs/images/report.png)" in metadata["readme"]["text"]
 
 
-def _short(cycles: int) -> str:
-    """Three digits: 876825 as "877 k", 17096884 as "17.1 M"; four from a hundred million on."""
-    if cycles < 1e6:
-        return f"{cycles / 1e3:.0f} k"
-    return f"{cycles / 1e6:.{2 if cycles < 1e7 else 1}f} M"
-
-
-def test_cycles_of_the_readme_are_recorded() -> None:
-    recorded = json.loads(text(ROOT / "tests" / "fixtures" / "engine_cycles.json"))
-    expected = {(_short(row["cores"]), _short(row["ne16"])) for row in recorded.values()}
-    measured = text(ROOT / "README.md").split("## Measured")[1]
-    shown = re.findall(r"\| ([\d.]+ [kM]) \| ([\d.]+ [kM]) \|$", measured, re.MULTILINE)
-    assert len(shown) == 3
-    assert set(shown) <= expected
-
-
 # ---- docs/tutorial.md
 
 
