@@ -66,10 +66,25 @@ class Tokens(nn.Module):
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
+class AlongTime(nn.Module):
+    """Sums and products of all elements up to each, angles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        decayed = (0.9 + 0.1 * torch.sigmoid(x)).cumprod(1)
+        angle = torch.atan2(x, torch.exp(x))  # in front of no jump
+        return self.last(x.cumsum(1) * decayed + angle)
+
+
 NETWORKS = {
     "norms": (Normalised, (1, 4, 20)),
     "products": (Products, (1, 9, 21)),
     "tokens": (Tokens, (12,)),
+    "along": (AlongTime, (1, 9, 8)),
 }
 
 

@@ -18,18 +18,24 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
-    x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
+    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    is_wide = any(wide.values())
+    x, y = (
+        Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])
+        for name, source in (("x", 0), ("y", OUT))
+    )
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most signals."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(
-        function="me_cumsum_s8",
+        function="me_cumsum_s16" if is_wide else "me_cumsum_s8",
         axes={"o": outer, "i": inner},
         split=("o", "i"),
         operands=(x, *table_operand(step), y),
         op={
+            **(wide if is_wide else {}),
             "n": n,
             **{name: step[name] for name in ("x_zero", "mult", "offset", "shift")},
             **scale_fields(step),

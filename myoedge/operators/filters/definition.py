@@ -33,6 +33,7 @@ from myoedge.operators.common_rules import (
     elementwise,
     final_state,
     like_first,
+    limited,
     same_shape,
     stored_bound,
 )
@@ -302,6 +303,7 @@ BIQUADS = register(
         epilogue=True,
         products=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
         multiplies=True,
+        emits_int16=limited,
         int16_inputs=(0,),
         streaming_rule=biquads_streaming_rule,
     )
@@ -317,5 +319,6 @@ BIQUADS_PAST = register(
         real=past_real,
         integer=past_integer,
         fixed_params=SAMPLES,
+        emits_int16=None,
     )
 )

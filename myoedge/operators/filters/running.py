@@ -30,6 +30,7 @@ from myoedge.operators.common_rules import (
     beside_axis,
     final_state,
     like_first,
+    limited,
     same_shape,
     stored_bound,
 )
@@ -143,6 +144,7 @@ RUNNING_NORM = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
+        emits_int16=limited,
         int16_inputs=(0,),
         streaming_rule=norm_streaming_rule,
     )
@@ -158,5 +160,6 @@ RUNNING_POWER = register(
         real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
         integer=power_integer,
         fixed_params=POWER,
+        emits_int16=None,
     )
 )

@@ -13,15 +13,20 @@ from myoedge.operators.cases import Draw, DrawnUse
 
 def atan2(d: Draw) -> DrawnUse:
     shapes, common = d.broadcast(1, 5), d.common(2, act=True)
+    common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
     return DrawnUse("atan2", {}, shapes, "torch.atan2(x0 + 0.0, x1 + 0.0)", slack=slack, **common)
 
 
 def slack(case: Any) -> Array:
     """Half of 1/256 of a quotient, multipliers of 15 bits, whose smaller one may be 1; an angle's
-    own rounding."""
+    own rounding. Beside 16 bits half a common step of both coordinates, and as much of their
+    multipliers, half of 2^-16 of a quotient, and two roundings of an angle."""
     y, x = np.broadcast_arrays(*case.dequantized)
-    steps = [case.params(name).scale for name in case.names]
-    away = np.maximum(np.hypot(y, x), 1e-30)
+    operands = [case.params(name) for name in case.names]
+    steps, away = [p.scale for p in operands], np.maximum(np.hypot(y, x), 1e-30)
+    if "y_wide" in case.step.integers.scalars:
+        unit = max(p.scale * p.reach for p in operands) * 2.0**-15
+        return np.asarray((2.0**-14 + np.minimum(2.2 * unit / away, 4.0)) / case.target.scale)
     coarse = 255 * min(max(steps) * 2.0**-15, min(steps)) / away  # of the smaller coordinate
     return np.asarray((1 / 512 + 2.0**-13 + np.minimum(coarse, 4.0)) / case.target.scale)
 

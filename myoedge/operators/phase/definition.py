@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import with_requant
+from myoedge.operators.common_rules import always, limited, with_requant
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.phase.tiling import in_tiles
@@ -19,38 +20,90 @@ from myoedge.operators.phase.tiling import in_tiles
 HALF_TURN = 1 << 15  # pi in the integers of an angle
 QUOTIENTS = 256  # of the larger coordinate
 LARGEST = 1 << 15  # multiplier: 255 * 2**15 * 256 is below 2**31
+COMMON_BITS = 14  # behind the point of factors that bring coordinates of 16 bits to one step
+FINE_TURN = 1 << 16  # pi beside numbers of 16 bits
+BETWEEN_BITS = 8  # of a quotient, between two of the table
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
     """Both coordinates in one unit, and the angle of each quotient of 0 .. 256 of 256."""
+    if INT16 in (
+        site.params(0).element_type,
+        site.params(1).element_type,
+        site.target.element_type,
+    ):
+        return _wide(site)
     scales = [site.params(i).scale for i in (0, 1)]
     mults = [max(round(LARGEST * scale / max(scales)), 1) for scale in scales]
     scalars = {f"{name}_mult": mult for name, mult in zip("ab", mults, strict=True)}
     scalars |= {f"{name}_zero": site.params(i).zero_point for i, name in enumerate("ab")}
-    angles = np.arctan(np.arange(QUOTIENTS + 1) / QUOTIENTS) * (HALF_TURN / math.pi)
-    made = with_requant(site, math.pi / HALF_TURN / site.target.scale, HALF_TURN, scalars)
-    return QuantizedParams(
-        made.scalars, {**made.arrays, "angles": np.rint(angles).astype(np.int16)}
-    )
+    return _with_angles(site, HALF_TURN, scalars)
+
+
+def _wide(site: QuantizeInputs) -> QuantizedParams:
+    """Coordinates in steps of which the larger range has 2^15."""
+    operands = {"a": site.params(0), "b": site.params(1)}
+    unit = max(p.reach * p.scale for p in operands.values()) / 2**15
+    scalars = {"y_wide": int(site.target.element_type == INT16)}
+    for name, p in operands.items():
+        scalars |= {
+            f"{name}_mult": round(p.scale / unit * (1 << COMMON_BITS)),
+            f"{name}_zero": p.zero_point,
+            f"{name}_wide": int(p.element_type == INT16),
+        }
+    return _with_angles(site, FINE_TURN, scalars)
+
+
+def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> QuantizedParams:
+    """The angle of each quotient, the last one twice for those between it and the next."""
+    quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
+    angles = np.rint(np.arctan(quotients) * (half_turn / math.pi)).astype(np.int16)
+    count = QUOTIENTS + (2 if half_turn == FINE_TURN else 1)
+    made = with_requant(site, math.pi / half_turn / site.target.scale, half_turn, scalars)
+    return QuantizedParams(made.scalars, {**made.arrays, "angles": angles[:count]})
 
 
 def angle_of(y: Array, x: Array, angles: Array) -> Array:
     """Coordinates in one unit -> angle in steps of pi / 2**15, 0 of the origin."""
-    a, b = np.abs(y), np.abs(x)
-    small, large = np.minimum(a, b), np.maximum(np.maximum(a, b), 1)
+    small, large = _smaller_and_larger(y, x)
     angle = angles.astype(np.int64)[(small * QUOTIENTS + (large >> 1)) // large]
-    angle = np.where(a > b, HALF_TURN // 2 - angle, angle)
-    angle = np.where(x < 0, HALF_TURN - angle, angle)
+    return _in_quadrant(angle, y, x, HALF_TURN)
+
+
+def fine_angle_of(y: Array, x: Array, angles: Array) -> Array:
+    """Coordinates within +-2**15 in one unit -> angle in steps of pi / 2**16, 0 of the origin."""
+    small, large = _smaller_and_larger(y, x)
+    quotient = ((small * QUOTIENTS << BETWEEN_BITS) + (large >> 1)) // large
+    at, rest = quotient >> BETWEEN_BITS, quotient & ((1 << BETWEEN_BITS) - 1)
+    entries, half = angles.astype(np.int64), 1 << BETWEEN_BITS >> 1
+    between = (entries[at + 1] - entries[at]) * rest + half >> BETWEEN_BITS
+    return _in_quadrant(entries[at] + between, y, x, FINE_TURN)
+
+
+def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
+    """Two magnitudes in order; the larger is at least 1."""
+    a, b = np.abs(y), np.abs(x)
+    return np.minimum(a, b), np.maximum(np.maximum(a, b), 1)
+
+
+def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
+    """The angle of the smaller by the larger magnitude, turned to where the point is."""
+    angle = np.where(np.abs(y) > np.abs(x), half_turn // 2 - angle, angle)
+    angle = np.where(x < 0, half_turn - angle, angle)
     return np.asarray(np.where(y < 0, -angle, angle))
 
 
 def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
-    """y, x int8, broadcast -> int8."""
+    """y, x int8 or int16, broadcast -> int8 or int16."""
     up, right = (
         (v.astype(np.int64) - step[f"{name}_zero"]) * step[f"{name}_mult"]
         for name, v in zip("ab", np.broadcast_arrays(y, x), strict=True)
     )
-    return step.requantize(angle_of(up, right, step["angles"]))
+    if "y_wide" not in step.integers.scalars:
+        return step.requantize(angle_of(up, right, step["angles"]))
+    half = 1 << COMMON_BITS >> 1
+    up, right = ((v + half) >> COMMON_BITS for v in (up, right))
+    return step.requantize(fine_angle_of(up, right, step["angles"]))
 
 
 ATAN2 = register(
@@ -61,5 +114,7 @@ ATAN2 = register(
         integer=integer,
         quantize=quantize,
         kernels=on_cluster(in_tiles),
+        accepts_int16=always,
+        emits_int16=limited,
     )
 )

@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.elementwise.tiling import pair
+from myoedge.operators.elementwise.tiling import pair, wide_pair
 from myoedge.operators.kernel import Operand, TiledKernel
+from myoedge.operators.products.packing import scale_fields
 from myoedge.targets.chip import Engine
 
 NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
@@ -15,7 +16,11 @@ NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Two operands that are broadcast, and the angles of quotients."""
-    tiled = pair(step, engine, "me_atan2_s8", NUMBERS)
+    if "y_wide" in step.integers.scalars:
+        op = {**{name: step[name] for name in NUMBERS}, **scale_fields(step)}
+        tiled = wide_pair(step, engine, "me_atan2_s16", op)
+    else:
+        tiled = pair(step, engine, "me_atan2_s8", NUMBERS)
     *reads, y = tiled.operands
     angles = Operand.whole("angles", step["angles"])
     return replace(tiled, operands=(*reads, angles, y), op={**tiled.op, "angles": "@angles"})

@@ -20,13 +20,17 @@ def scan(d: Draw) -> DrawnUse:
     """States that decay, or keep their size at most: all of them lie in the result's range."""
     x = d.pick([d.shape(1, 4), (d.integer(1, 12), 9), (1, 20, 3, 30)])
     common = d.common(2, act=False) | {"factors": (1.0, 0.0), "slack": scan_slack}
-    common["spans"] = (d.pick([(0.0, 0.9), (0.0, 0.5), (-0.8, 0.8)]), common["spans"][1])
+    wide = common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
+    spans = [(0.0, 0.45), (-0.4, 0.4)] if 0 in wide else [(0.0, 0.9), (0.0, 0.5), (-0.8, 0.8)]
+    common["spans"] = (d.pick(spans), common["spans"][1])  # 16 bits reach twice as far
     return DrawnUse("scan", {"axis": d.integer(0, len(x) - 1)}, (x, x), SCAN, **common)
 
 
 def scan_slack(case: Any) -> float:
-    """Half a step of a state for each of two terms, 2^-15 of the state, in each step."""
-    return float(0.05 + case.shapes[0][case.attrs["axis"]] * (1.0 + 255 / 2**8) / 128)
+    """Half a step of a state for each of two terms, 2^-15 of the state, in each step, and 2^-15 of
+    what is added."""
+    levels = case.target.high - case.target.low
+    return float(0.05 + case.shapes[0][case.attrs["axis"]] * (1.0 + levels / 2**8) / 128)
 
 
 CASES = {"scan": scan}

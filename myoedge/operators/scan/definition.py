@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -19,6 +20,7 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     all_beside_axis,
+    always,
     axis_permuted,
     elementwise,
     same_shape,
@@ -29,6 +31,7 @@ from myoedge.operators.scan.tiling import in_tiles
 
 STATE_BITS = 7  # behind the point, of a state in steps of the result: 255 << 7 is 16 bits
 MOST = (1 << 15) - 1
+WIDE_MOST = (1 << 23) - 1  # of states beside numbers of 16 bits, which have 8 more
 
 
 def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array], Array]) -> Array:
@@ -46,31 +49,39 @@ def real(attrs: Attrs, a: Array, b: Array) -> Array:
     return along(attrs, a, b, lambda a, state, b: a * state + b)
 
 
-def _multiplier(factor: float) -> tuple[int, int]:
-    """(mult, shift): factor = mult / 2^shift, mult of 15 bits."""
-    shift = int(np.clip(15 - math.frexp(factor)[1], 0, 30))
-    return min(round(math.ldexp(factor, shift)), MOST), shift
+def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
+    """(mult, shift): factor = mult / 2^shift, mult of so many bits."""
+    shift = int(np.clip(bits - math.frexp(factor)[1], 0, 30))
+    return min(round(math.ldexp(factor, shift)), (1 << bits) - 1), shift
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
     """s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)), y = s + half >> 7.
 
-    w = a a_mult + half >> a_shift has `bits` behind the point.
+    w = a a_mult + half >> a_shift has `bits` behind the point. Where one of the three has 16 bits,
+    s has 24, and products with it have 64.
     """
     a, b, y = site.params(0), site.params(1), site.target
+    types = zip(("a_wide", "b_wide", "y_wide"), (a, b, y), strict=True)
+    wide = {name: int(q.element_type == INT16) for name, q in types}
     largest = a.scale * max(abs(a.low - a.zero_point), abs(a.high - a.zero_point))
     bits = int(np.clip(15 - math.frexp(largest)[1], 0, 15))
     a_mult, a_shift = _multiplier(math.ldexp(a.scale, bits))
-    b_mult, b_shift = _multiplier(math.ldexp(b.scale / y.scale, STATE_BITS))
+    b_bits = 30 - b.reach.bit_length() if any(wide.values()) else 15
+    b_mult, b_shift = _multiplier(math.ldexp(b.scale / y.scale, STATE_BITS), b_bits)
     numbers = {
         "a_zero": a.zero_point, "a_mult": a_mult, "a_shift": a_shift, "bits": bits,
         "b_zero": b.zero_point, "b_mult": b_mult, "b_shift": b_shift, "y_zero": y.zero_point,
     }  # fmt: skip
-    return QuantizedParams({**numbers, "acc_bound": (MOST + 1) ** 2 + (1 << 15)})
+    if not any(wide.values()):
+        return QuantizedParams({**numbers, "acc_bound": (MOST + 1) ** 2 + (1 << 15)})
+    bound = max(a.reach * a_mult + (1 << a_shift >> 1), b.reach * b_mult + (1 << b_shift >> 1))
+    return QuantizedParams({**numbers, **wide, "acc_bound": bound})
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8 -> int8."""
+    """a, b int8 or int16 -> int8 or int16."""
+    most = WIDE_MOST if "y_wide" in step.integers.scalars else MOST
 
     def scaled(x: Array, name: str) -> Array:
         half = (1 << step[f"{name}_shift"]) >> 1
@@ -80,12 +91,12 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     half = (1 << step["bits"]) >> 1
 
     def moved(w: Array, state: Array, more: Array) -> Array:
-        return np.asarray(np.clip(((w * state + half) >> step["bits"]) + more, -MOST - 1, MOST))
+        return np.asarray(np.clip(((w * state + half) >> step["bits"]) + more, -most - 1, most))
 
     weights = np.clip(scaled(a, "a"), -MOST - 1, MOST)
     states = along(step.attrs, weights, scaled(b, "b"), moved)
     y = ((states + (1 << STATE_BITS >> 1)) >> STATE_BITS) + step["y_zero"]
-    return np.asarray(np.clip(y, step.low, step.high), np.int8)
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
 SCAN = register(
@@ -101,5 +112,7 @@ SCAN = register(
         kernels=on_cluster(in_tiles),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
+        accepts_int16=always,
+        emits_int16=always,
     )
 )

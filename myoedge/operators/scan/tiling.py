@@ -20,17 +20,22 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))
+    wide = {f"{name}_wide": step.integers.scalars.get(f"{name}_wide", 0) for name in "aby"}
+    is_wide = any(wide.values())
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most of them, in all steps."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(
-        function="me_scan_s8",
+        function="me_scan_s16" if is_wide else "me_scan_s8",
         axes={"o": outer, "i": inner},
         split=("o", "i"),
-        operands=tuple(Operand(name, source, shape, dims) for name, source in sources),
-        op={"n": n, **{name: step[name] for name in NUMBERS}},
+        operands=tuple(
+            Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])
+            for name, source in sources
+        ),
+        op={**(wide if is_wide else {}), "n": n, **{name: step[name] for name in NUMBERS}},
         tile=_tile,
         work=work,
     )

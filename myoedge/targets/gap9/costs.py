@@ -54,12 +54,14 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
+    "me_cumsum_s16": KernelCost(25, 300, 400),
     "me_integer_math_s32": KernelCost(11, 300, 400),
     "me_integer_compare_s8": KernelCost(11.3, 300, 400),
     "me_integer_cumsum_s32": KernelCost(11.2, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_resize_s16": KernelCost(27, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
+    "me_scan_s16": KernelCost(84, 200, 900),
     "me_selective_scan_s8": KernelCost(13.0, 700, 1500),  # a step of a state
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_variance_s16": KernelCost(12.9, 300, 400),
@@ -69,6 +71,7 @@ KERNELS = {
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_maximum_s16": KernelCost(28.5, 240, 400),
     "me_mul_s16": KernelCost(25.5, 240, 400),
+    "me_atan2_s16": KernelCost(113, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
     "me_table_s16": KernelCost(37.5, 240, 600),
     "me_affine_s8": KernelCost(12.5, 235, 350),

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The angle of points whose coordinates are two operands of 8 or 16 bits in L1. Cores 0 .. 7 call the kernel
+ * together; each computes its share, and no barrier is inside.
+ */
+#ifndef ME_ATAN2_S16_H
+#define ME_ATAN2_S16_H
+
+#include "me_mul_s16.h"
+
+/* As me_mul_s16_params has it. The ordinate is ((a - a_zero) * a_mult + 2^13) >> 14, the abscissa the same of
+ * b, both within 2^15; their angle in steps of pi / 2^16 is requantised, then the table.
+ * angles   int16 [258]: of the quotients 0 .. 256 of 256, the last one twice */
+typedef struct {
+    int32_t a_wide, b_wide, y_wide, a_zero, b_zero, a_mult, b_mult, mult, offset, shift, a_once, b_once;
+    const int16_t *angles;
+    me_scale scale;
+} me_atan2_s16_params;
+
+typedef me_mul_s16_tile me_atan2_s16_tile;
+
+void me_atan2_s16(const me_atan2_s16_params *op, const me_atan2_s16_tile *tile);
+
+#endif
