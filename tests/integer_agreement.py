@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.frontend.torch.export import from_exported
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
@@ -23,9 +24,13 @@ def quantized(program: Any, example: Any) -> QuantGraph:
 
 
 def result(q: QuantGraph, x: Any) -> Any:
-    """The output float32, of integers."""
+    """The output float32, of integers; x of torch."""
+    return result_of(q, x.numpy())
+
+
+def result_of(q: QuantGraph, x: Array) -> Array:
     (name,), (out,) = q.graph.inputs, q.graph.outputs
-    found = run_integer(q.steps, q.constants, {name: q.input_integers(name, x.numpy())})[out]
+    found = run_integer(q.steps, q.constants, {name: q.input_integers(name, x)})[out]
     return dequantize(found, q.params[out])
 
 

@@ -15,7 +15,8 @@ from myoedge.numerics.stated_requant import StatedRequant
 
 
 def _whole(x: Array) -> Array:
-    return np.asarray(np.rint(x), np.int64)
+    """int64; Python's integers as they are, which never overflow."""
+    return x if x.dtype == object else np.asarray(np.rint(x), np.int64)
 
 
 def _requant(x: Array, mult: int, add: int, shift: int, low: int, high: int) -> Array:

@@ -206,7 +206,9 @@ def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):
         name = _annotation(argument, argument.arg)
         usual = None if default is None else ast.literal_eval(default)
-        value = c.attrs[name] if default is None else c.attrs.get(name, usual)
+        if default is None and name not in c.attrs:
+            raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")
+        value = c.attrs.get(name, usual)
         arguments[argument.arg] = value if usual is None else type(usual)(value)
     return arguments
 

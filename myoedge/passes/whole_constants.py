@@ -11,9 +11,13 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.numerics.element_type import INT16
+from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import OPS
+from myoedge.operators.requant_shift.whole import REQUANT
+
+EIGHT_BITS = np.arange(-128.0, 256.0)  # all numbers of 8 bits, with a sign or without
 
 
 class _WholeRefusal(NamedTuple):
@@ -46,6 +50,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:
     for end in limits:
         if np.isfinite(end) and end != round(end):
             yield _fraction("limits", end)
+    yield from _of_functions(chain)
     is_of_sums = ATTRIBUTE not in node.attrs and node.name + PRE not in graph.quant_params
     if "act" in node.attrs and is_of_sums:
         yield _WholeRefusal(
@@ -56,6 +61,19 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:
         )
     if node.op == "pad":
         yield from _of_padding(node.attrs["value"], _params_of(graph, node.name))
+
+
+def _of_functions(chain: Chain) -> Iterator[_WholeRefusal]:
+    """Requantisations of fractions: their file does not say how these are rounded."""
+    for i, call in enumerate(chain):
+        found = evaluate(chain[:i], EIGHT_BITS) if call[0] == REQUANT else EIGHT_BITS
+        if (fractions := found[found != np.rint(found)]).size:
+            yield _WholeRefusal(
+                "has a function whose results are no whole numbers",
+                "whole numbers in front of RequantShift",
+                f"{fractions[0]:g}",
+                ["multiply div of RequantShift by a divisor, or put Floor between them"],
+            )
 
 
 def _of_constants(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:

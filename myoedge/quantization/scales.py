@@ -149,9 +149,11 @@ def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
     has_weights = "weight" in step.integers.arrays and step.weight_type == INT16
     if has_weights and any(name in graph.formats for name in step.node.inputs):
         return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
-    if ATTRIBUTE in step.node.attrs:
+    if (stated := StatedRequant.of(step.node.attrs)) is not None:
         times = 1 << (OPS[step.node.op].acc_bound(step) // INT32_MAX).bit_length()
-        return f"mul, add and div of its RequantShift divided by {times}"
+        if times >> stated.shift <= 1:
+            return f"mul, add and div of its RequantShift divided by {times}"
+        return f"mul and add of its RequantShift {times} times smaller: div is {1 << stated.shift}"
     return "fewer products per output: smaller kernels, fewer channels, or groups"
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import myoedge
+from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.interpreter import run_integer
 from myoedge.quantization.scales import QuantGraph
-from tests.onnx_models import node, saved
+from tests.onnx_models import model, node, saved
 from tests.whole_networks import attributes, block, convolutions, exact, of_floats, requantised
 
 
@@ -154,6 +155,22 @@ REFUSED = {
         ],
         {},
     ),
+    "quotients that nothing rounds": (
+        [
+            node("RequantShift", "x m a", "y0", **attributes()),
+            node("Div", "y0 by", "y1"),
+            node("RequantShift", "y1 m a", "y", **attributes()),
+        ],
+        {"by": 49.0},
+    ),
+    "a function beyond 32 bits": (
+        [
+            node("iGELU", "x", "y0", b=-(2**31) + 600, one=2**31 - 600),
+            node("RequantShift", "y0 m a", "y", **attributes()),
+        ],
+        {},
+    ),
+    "a function without its numbers": ([node("iSoftmax", "x", "y", coeffB=3)], {}),
     "no multiplier": (
         [node("RequantShift", "x m a", "y", **attributes())],
         {"m": [], "a": []},
@@ -181,11 +198,42 @@ def test_axes_of_a_mean(axes: list[int], refused: bool, tmp_path: Path) -> None:
     ]
     path = saved(of_floats(nodes, (3, 4), {"m": [1.0], "a": [0.0]}), tmp_path)
     if refused:
-        with pytest.raises(MyoedgeError, match="E119"):
+        with pytest.raises(MyoedgeError, match="give IntegerMean inputs and attributes as in"):
             myoedge.quantize(path)
     else:
         x = np.arange(-6, 6).reshape(3, 4)
         assert integers(myoedge.quantize(path).network, x).tolist() == [[-4], [0], [4]]
+
+
+def test_quotients_are_rounded_down(tmp_path: Path) -> None:
+    """Where the file says so by Floor: also those without a rest, whose floats are just below."""
+    nodes = [
+        node("RequantShift", "x one a", "y0", **attributes(div=1)),
+        node("Div", "y0 by", "y1"),
+        node("Floor", "y1", "y2"),
+        node("RequantShift", "y2 m a", "y", **attributes(div=1)),
+    ]
+    x = np.arange(-128, 128).reshape(1, 256)
+    for by in (7, 49, 103):
+        c = {"one": [1.0], "m": [5.0], "a": [0.0], "by": float(by)}
+        network = myoedge.quantize(saved(of_floats(nodes, (1, 256), c), tmp_path)).network
+        assert integers(network, x)[0].tolist() == [
+            min(max(value // by * 5, -128), 127) for value in range(-128, 128)
+        ]
+
+
+def test_advice_for_what_onnx_does_not_know(tmp_path: Path) -> None:
+    says = {
+        "HardSwish": "opset_version=17",
+        "TFL_GELU": "none of ONNX's operators",
+    }
+    for op, advice in says.items():
+        made = of_floats([node(op, "x", "y")], (3, 4), {})
+        with pytest.raises(MyoedgeError, match="E119") as caught:
+            load_model(saved(made, tmp_path))
+        assert advice in str(caught.value)
+    newer = model([node("HardSwish", "x", "y")], {"x": (3, 4)}, opset=17)
+    assert load_model(saved(newer, tmp_path)).graph.nodes
 
 
 def test_products_beyond_32_bits_are_refused(tmp_path: Path) -> None:
@@ -196,6 +244,10 @@ def test_products_beyond_32_bits_are_refused(tmp_path: Path) -> None:
     assert "mul, add and div of its RequantShift divided by 2" in str(refused.value)
     nodes[1] = node("RequantShift", "y0 m a", "y", **attributes(div=2**15))
     assert myoedge.quantize(saved(of_floats(nodes, (3, 4), c | {"m": [25_000.0]}), tmp_path))
+    nodes[1] = node("RequantShift", "y0 m a", "y", **attributes(div=1))
+    with pytest.raises(MyoedgeError, match="mul and add of its RequantShift 2 times smaller"):
+        myoedge.quantize(saved(of_floats(nodes, (3, 4), c), tmp_path))
+    assert myoedge.quantize(saved(of_floats(nodes, (3, 4), c | {"m": [25_001.0]}), tmp_path))
 
 
 def test_several_sums_in_16_bits(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.M
 def origin_of(node: NodeProto) -> Origin:
     """Path and source line: of torch.onnx's metadata, else the node's name and documentation."""
     notes = {p.key: p.value for p in node.metadata_props}
-    named = shown(node.name) or shown(next(iter(node.output), "")) or node.op_type
+    name = node.name or next(iter(node.output), "")
+    named = shown(name.split(";")[0]) or node.op_type  # TensorFlow Lite: "relu;bias;conv" of one
     scopes = _scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
     traced = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string
     return Origin(shown(scopes) or named, _source(traced))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -76,6 +77,8 @@ SPECIAL: Mapping[str, str] = {
     "Resize": "Resize without antialias, its scales or sizes constant",
     "Where": "a finite number in the place of an infinity that no Softmax reads",
 }
+CHECK = "python -c \"import onnx; onnx.checker.check_model('model.onnx', full_check=True)\""
+_UNKNOWN = re.compile(r"No Op registered for (\w+) with domain_version of \d+")
 INLINE = (
     'inline the functions: import onnx, onnx.inliner\nmodel = onnx.load("model.onnx")\n'
     'onnx.save(onnx.inliner.inline_local_functions(model), "plain.onnx")'
@@ -111,11 +114,24 @@ def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> Myoedge
     return MyoedgeError("E120", title, facts, [newer if opset > newest else again])
 
 
-def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
+def _known_since(op: str) -> str:
+    """Advice for an operator that the file's opset does not have."""
+    from onnx import defs
+
+    schemas = (s for s in defs.get_all_schemas_with_history() if (s.name, s.domain) == (op, ""))
+    since = min((schema.since_version for schema in schemas), default=0)
+    newer = max(since, 17)
+    if not since:
+        return f"{op} is none of ONNX's operators: {instead(op)}"
+    return f"export it again with opset_version={newer} (tf2onnx: --opset {newer})"
+
+
+def breaks_rules(path: Path, cause: str, where: str = "", advice: str = CHECK) -> MyoedgeError:
     """E119: what the checker or the inference of shapes of the onnx package said."""
     facts = {"cause": cause[:400], **({"at": where} if where else {})}
-    tries = ["python -c \"import onnx; onnx.checker.check_model('model.onnx', full_check=True)\""]
-    return MyoedgeError("E119", f"{path} is not as the ONNX format demands", facts, tries)
+    if found := _UNKNOWN.match(cause):
+        advice = _known_since(found[1])
+    return MyoedgeError("E119", f"{path} is not as the ONNX format demands", facts, [advice])
 
 
 def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:

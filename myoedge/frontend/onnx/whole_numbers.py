@@ -38,9 +38,33 @@ def name_domain(model: ModelProto) -> bool:
     ]
     for node in found:
         node.domain = DOMAIN
+    if found:
+        _name_quotients(model)
     if found and all(opset.domain != DOMAIN for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return bool(found)
+
+
+def _name_quotients(model: ModelProto) -> None:
+    """Makes TrueIntegerDiv, which rounds down, of Div by a whole number where Floor alone reads it:
+    a factor 1 / 49 would make 0 of 49 / 49."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    numbers = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:
+        divisor = numbers.get(node.input[1]) if node.op_type == "Div" and not node.domain else None
+        readers = [n for n in graph.node if {*n.input} & {*node.output}]
+        is_floored = bool(readers) and all(n.op_type == "Floor" for n in readers)
+        if divisor is None or divisor.size != 1 or not is_floored:
+            continue
+        by = float(divisor.reshape(-1)[0])
+        if by >= 1 and by == np.rint(by):
+            made = helper.make_node("TrueIntegerDiv", node.input[:1], node.output, node.name)
+            made.domain = DOMAIN
+            parameters = {"y": int(by), "Delta": 1, "eps": 0, "eta": 1}
+            made.attribute.extend(helper.make_attribute(n, v) for n, v in parameters.items())
+            node.CopyFrom(made)
 
 
 def is_of_whole_numbers(model: ModelProto) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, SHIFT_MAX
+from myoedge.numerics.integer_functions import FUNCTIONS
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.stated_requant import LEVELS_MAX
 from myoedge.operators.base import OPS
@@ -149,9 +150,22 @@ def function_of(name: str, *parameters: str) -> Row:
             raise Unsupported(f"a shift by {numbers['shift']}", f"use 0 to {SHIFT_MAX}")
         if "eta" in numbers and numbers["eta"] * numbers["y"] + numbers["eps"] == 0:
             raise Unsupported("a division by 0", "use an eps of at least 1")
+        _hold_results(f"integer_{name}", numbers, _params_of(b, a["self"]))
         return b.add("table", a["self"], chain=((f"integer_{name}", *numbers.values()),))
 
     return row
+
+
+def _hold_results(name: str, numbers: Mapping[str, int], params: QuantParams | None) -> None:
+    """Errors: Unsupported where a function has results of more than 32 bits."""
+    low, high = (-128, 255) if params is None else (params.low, params.high)
+    zero = 0 if params is None else params.zero_point
+    x = np.arange(low - zero, high - zero + 1).astype(object)
+    most = np.abs(FUNCTIONS[name](x, *numbers.values())).max()
+    if most > INT32_MAX:
+        large = max(numbers, key=lambda p: abs(numbers[p]))
+        advice = f"use a {large} nearer to 0 than {numbers[large]:,}"
+        raise Unsupported("a function with results of more than 32 bits", advice)
 
 
 def same_shape(x: Shape, *_: Any) -> Shape:
