@@ -39,13 +39,14 @@ static inline int32_t me_votes_bytes(int32_t classes)
     return 8 * classes * (int32_t)sizeof(int32_t);
 }
 
+/* x_wide   whether x is int16 */
 typedef struct {
-    int32_t steps, classes, blank;
+    int32_t x_wide, steps, classes, blank;
 } me_ctc_greedy_s8_params;
 
-/* x int8 [steps][batch][classes], y int32 [batch][1 + steps] */
+/* x int8 or int16 [steps][batch][classes], y int32 [batch][1 + steps] */
 typedef struct {
-    const int8_t *x;
+    const void *x;
     int32_t *y;
     int32_t batch;
 } me_ctc_greedy_s8_tile;

@@ -12,6 +12,14 @@ static int32_t best_of(const int8_t *row, int32_t classes)
     return best;
 }
 
+static int32_t best_of_wide(const int16_t *row, int32_t classes)
+{
+    int32_t best = 0;
+    for (int32_t c = 1; c < classes; c++)
+        best = row[c] > row[best] ? c : best;
+    return best;
+}
+
 /* Leaves out repetitions and blanks of out[1 .. steps]. */
 static void collapse(const me_ctc_greedy_s8_params *op, int32_t *out)
 {
@@ -31,8 +39,12 @@ void me_ctc_greedy_s8(const me_ctc_greedy_s8_params *op, const me_ctc_greedy_s8_
 {
     const int32_t batch = tile->batch, n = op->steps * batch, room = op->steps + 1;
     /* The best of a frame waits where its symbol would be if none before it were left out. */
-    for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++)
-        tile->y[i % batch * room + 1 + i / batch] = best_of(tile->x + i * op->classes, op->classes);
+    for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++) {
+        const int32_t at = i * op->classes;
+        tile->y[i % batch * room + 1 + i / batch] = op->x_wide
+                                                        ? best_of_wide((const int16_t *)tile->x + at, op->classes)
+                                                        : best_of((const int8_t *)tile->x + at, op->classes);
+    }
     ME_SYNC();
     for (int32_t lane = ME_FIRST(batch); lane < ME_LAST(batch); lane++)
         collapse(op, tile->y + lane * room);

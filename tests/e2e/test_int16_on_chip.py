@@ -95,10 +95,11 @@ class Heads(nn.Module):
         super().__init__()
         self.first, self.last = nn.Linear(8, 24), nn.Linear(8, 5)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         q, k, v = self.first(x).unflatten(-1, (6, 4)).transpose(1, 2).chunk(3, 1)
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.last(y.transpose(1, 2).flatten(2))
+        y = self.last(y.transpose(1, 2).flatten(2))
+        return y, y.argmax(-1)
 
 
 def built(make: type[nn.Module], calib: Array, folder: Path) -> dict[str, Any]:

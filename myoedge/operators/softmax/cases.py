@@ -101,6 +101,7 @@ def argmax(d: Draw) -> DrawnUse:
     x, axis = _row(d)
     common = d.common(1, act=False) | {"factors": (1.0, 0.0)}
     attrs = {"axis": axis, "keepdim": d.flag()}
+    common["int16"] = d.pick([(), (), (0,)])
     return DrawnUse("argmax", attrs, (x,), "x0.argmax(axis, keepdim)", **common)
 
 
@@ -108,7 +109,8 @@ def ctc_greedy(d: Draw) -> DrawnUse:
     """Few classes and levels, so that repetitions, blanks and equal values are many."""
     x = (d.integer(1, 9), d.integer(1, 3), d.integer(1, 4))
     attrs = {"blank": d.integer(0, x[-1] - 1)}
-    return DrawnUse("ctc_greedy", attrs, (x,), GREEDY, **d.common(1, act=False))
+    wide = d.pick([(), (), (0,)])
+    return DrawnUse("ctc_greedy", attrs, (x,), GREEDY, int16=wide, **d.common(1, act=False))
 
 
 def classes(op: str, d: Draw) -> DrawnUse:

@@ -24,8 +24,9 @@ from myoedge.operators.base import (
     outer_inner,
     register,
 )
-from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.common_rules import always, as_in_floats
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
+from myoedge.operators.softmax.definition import argmax_quantize
 from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: behind the last one, or where there are no frames
@@ -56,15 +57,21 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between sequences: a core brings the frames of one together."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
+    wide = step.integers.scalars.get("x_wide", 0)
     return TiledKernel(
         function="me_ctc_greedy_s8",
         axes={"n": n},
         split=("n",),
         operands=(
-            Operand("x", 0, (t, n, c), ((), along, ())),
+            Operand("x", 0, (t, n, c), ((), along, ()), itemsize=1 + wide),
             Operand("y", OUT, step.out, (along, ()), itemsize=4),
         ),
-        op={"steps": t, "classes": c, "blank": step.attrs["blank"]},
+        op={
+            **({"x_wide": 1} if wide else {}),
+            "steps": t,
+            "classes": c,
+            "blank": step.attrs["blank"],
+        },
         tile=lambda regions: {"x": "@x", "y": "@y", "batch": regions["y"].extent[0]},
         work=lambda sizes: (
             -(-t * sizes["n"] // engine.cores) * (c + 2) + -(-sizes["n"] // engine.cores) * 2 * t
@@ -80,7 +87,9 @@ CTC_GREEDY = register(
         nest=greedy_nest,
         real=greedy_real,
         integer=as_in_floats(greedy_real),
+        quantize=argmax_quantize,
         kernels=on_cluster(greedy_in_tiles),
+        accepts_int16=always,
         out_dtype="int32",
     )
 )

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -148,7 +147,7 @@ def _rows_in_tiles(
     wide = step.integers.scalars.get("x_wide", 0)
     x = Operand("x", 0, (outer, length, inner), index, itemsize=1 + wide)
     y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
-    if kernel == "me_argmax_s8":
+    if step.node.op == "argmax":
         y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
     tables = (Operand.whole(name, array) for name, array in arrays.items())
     return TiledKernel(
@@ -330,6 +329,17 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
+def argmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Whether operands have 16 bits; indices have no scale."""
+    x = inputs.input_params[0]
+    return QuantizedParams({"x_wide": 1} if x is not None and x.element_type == INT16 else {})
+
+
+def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    wide = "x_wide" in step.integers.scalars
+    return _rows_in_tiles(step, engine, "me_argmax_s16" if wide else "me_argmax_s8", {}, {})
+
+
 ARGMAX = register(
     OpDef(
         name="argmax",
@@ -338,7 +348,9 @@ ARGMAX = register(
         nest=reduce.nest,
         real=argmax_real,
         integer=as_in_floats(argmax_real),
-        kernels=on_cluster(partial(_rows_in_tiles, kernel="me_argmax_s8", op={}, arrays={})),
+        quantize=argmax_quantize,
+        kernels=on_cluster(argmax_in_tiles),
+        accepts_int16=always,
         out_dtype="int32",
         streaming_rule=reduce.streaming_rule,
     )

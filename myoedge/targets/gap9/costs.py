@@ -98,6 +98,7 @@ KERNELS = {
     "me_shift_softmax_s8": KernelCost(25.5, 250, 600),
     "me_whole_norm_s8": KernelCost(64.0, 250, 600),
     "me_argmax_s8": KernelCost(5.5, 250, 300),
+    "me_argmax_s16": KernelCost(6.5, 250, 300),
     "me_norm_s8": KernelCost(10.1, 410, 1000),
     "me_norm_s16": KernelCost(10.1, 410, 1000),
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
