@@ -25,6 +25,7 @@ OTHER_SCALE = 30.0  # times the example inputs' deviation, or its inverse
 LEAST_VALUES = 2000  # to judge the order of axes
 UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by a fifth and more
 CLEARLY = 20.0  # times more so in the other order of axes
+BETTER = 1.5  # times less spread within channels, where these are the longer axis
 
 
 def doubtful(model: Model, given: Data) -> Iterator[Notice]:
@@ -152,7 +153,10 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
         return
     x = x.reshape(given.count, *sizes)
     as_given = _inequality(x, sizes)
-    reshaped = _inequality(x.reshape(given.count, *sizes[::-1]), sizes[::-1])
+    turned = x.reshape(given.count, *sizes[::-1])
+    if _spread(turned, min(sizes)) > BETTER * _spread(x, max(sizes)):
+        return  # a window of fewer rows than channels
+    reshaped = _inequality(turned, sizes[::-1])
     if reshaped > UNEQUAL and reshaped > CLEARLY * as_given:
         given_order, other = _listed(sizes), _listed(sizes[::-1])
         made = f"windows.reshape(-1, {other}).transpose(0, 2, 1)"
@@ -169,6 +173,13 @@ def _inequality(x: Array, sizes: list[int]) -> float:
     along = 2 if sizes[0] < sizes[1] else 1
     power = np.square(x, dtype=np.float64).mean(axis=(0, along))
     return float(np.log(np.maximum(power, 1e-30)).var())
+
+
+def _spread(x: Array, channels: int) -> float:
+    """Variance of the logarithms of the powers within a channel, at the axis of so many."""
+    power = np.square(x, dtype=np.float64).mean(axis=0)
+    logs = np.log(np.maximum(power, 1e-30))
+    return float(logs.var(axis=1 - power.shape.index(channels), ddof=1).mean())
 
 
 def _listed(sizes: list[int]) -> str:

@@ -98,6 +98,17 @@ def test_the_remedies_are_what_was_done(model: Model) -> None:
     assert np.array_equal(eval(remedy, {"windows": reshaped}), WINDOWS)
 
 
+@pytest.mark.parametrize("rows", [2, 3, 4, 7, 9])
+def test_windows_of_fewer_rows_than_channels_are_sound(tmp_path: Path, rows: int) -> None:
+    powers = np.random.default_rng(1).uniform(0.3, 2.0, 8)
+    kept = np.random.default_rng(0).normal(size=(1200, rows, 8)).astype(np.float32) * powers
+    program = torch.export.export(nn.Conv1d(8, 2, 2).eval(), (torch.zeros(1, 8, rows),))
+    torch.export.save(program, tmp_path / "m.pt2")
+    small = load_model(tmp_path / "m.pt2")
+    assert codes(small, kept.transpose(0, 2, 1)) == []
+    assert codes(small, kept.reshape(1200, 8, rows)) == (["W208"] if rows > 8 else [])
+
+
 def test_without_a_norm_the_example_input_tells_the_scale(tmp_path: Path) -> None:
     real = torch.from_numpy(WINDOWS[:1].copy())
     by_real = loaded(tmp_path, real, norm=False)
