@@ -244,7 +244,9 @@ def _built(
     made = finished_build(options, checked_inputs(options), request, confirmation, times_s)
     folder = output or Path("build") / f"{made.name}-{request.chip.name}"
     write_folder(folder, made.files)
-    return Build(folder, times_s=times_s, warnings=made.warnings)
+    build = Build(folder, times_s=times_s, warnings=made.warnings)
+    build.check_written(made.files)
+    return build
 
 
 def inspect(

@@ -21,7 +21,7 @@ from myoedge.plan.plan import parse_location
 from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
-from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256
+from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256, unreplaced
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_regular, read_text
 
@@ -66,6 +66,7 @@ class BuildFolder(Tabular):
             raise damaged(self.folder, ValueError("report.json is not as it was written"))
         if _digest(report) != _digest(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
+        self._check_manifest(self.manifest)  # the report is not of a build that came meanwhile
         return report
 
     @property
@@ -78,9 +79,17 @@ class BuildFolder(Tabular):
 
     def replace(self, files: Mapping[str, bytes]) -> None:
         """Puts new reports into the folder. Errors: E222 where it has been built anew meanwhile."""
-        if self._json(MANIFEST) != self.manifest:
+        with unreplaced(self.folder):
+            self._check_manifest(self.manifest)
+            replace_files(self.folder, files)
+
+    def check_written(self, files: Mapping[str, bytes]) -> None:
+        """Errors: E222 where another build has replaced these files of a new one."""
+        self._check_manifest(json.loads(files[MANIFEST]))
+
+    def _check_manifest(self, known: Mapping[str, Any]) -> None:
+        if self._json(MANIFEST) != known:
             raise damaged(self.folder, ValueError("it was built anew meanwhile"))
-        replace_files(self.folder, files)
 
     @cached_property
     def digests(self) -> dict[str, str]:

@@ -146,7 +146,15 @@ def load_needed(folder: Path) -> None:
     try:
         rows = json.loads(read_text(folder / MANIFEST)).get("plugins", ())
         needed = [str(row["name"]) for row in rows if row["kind"] == "operators"]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, MyoedgeError):
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        MyoedgeError,
+    ):
         return  # no build, which whoever reads it says
     if not needed:
         return

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -59,7 +60,8 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 path = fresh / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            _swap(fresh, target)
+            with unreplaced(target):
+                _swap(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
@@ -130,6 +132,39 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
+
+
+@contextlib.contextmanager
+def unreplaced(folder: Path) -> Iterator[None]:
+    """Context manager in which no other process replaces a folder, nor its reports."""
+    opened = _locked(folder)
+    while opened is not None and not _is_at(folder, opened):  # replaced while this waited
+        os.close(opened)
+        opened = _locked(folder)
+    try:
+        yield
+    finally:
+        if opened is not None:
+            os.close(opened)
+
+
+def _locked(folder: Path) -> int | None:
+    """Descriptor of a folder that this process has locked; None where there is none."""
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(opened, fcntl.LOCK_EX)
+    return opened
+
+
+def _is_at(folder: Path, opened: int) -> bool:
+    """Whether a path still leads to what was opened, or to nothing."""
+    try:
+        return os.path.samestat(os.stat(folder), os.fstat(opened))
+    except OSError:
+        return True
 
 
 def _swap(fresh: Path, target: Path) -> None:

@@ -9,14 +9,17 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from myoedge.backends.build import load_build
+from myoedge.backends.build_folder import BuildFolder
 from myoedge.errors import MyoedgeError
-from myoedge.system.folder import replace_files, sha256
+from myoedge.system.folder import MANIFEST, replace_files, sha256, write_folder
 from tests.conftest import Ran, myoedge, thinned
 from tests.e2e.test_bad_input import refused, whole
 from tests.fuzz.edits import edit
@@ -254,3 +257,38 @@ def check_damaged(run: Run, build: Path, tmp_path: Path, damage: str, names: lis
             path.write_bytes(b"" if content is None else content)
             refused(run("validate", "out"), 2, "E222")
         path.write_bytes(before)
+
+
+def test_reports_go_into_the_build_that_they_are_of_or_nowhere(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process builds into the folder between the last look at it and the writing."""
+    folder = Path(shutil.copytree(build, tmp_path / "out"))
+    other = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    other[MANIFEST] += b" "
+    done, check = threading.Event(), BuildFolder._check_manifest
+
+    def build_anew() -> None:
+        write_folder(folder, other)
+        done.set()
+
+    def checked(found: BuildFolder, known: Mapping[str, Any]) -> None:
+        check(found, known)
+        threading.Thread(target=build_anew).start()
+        assert not done.wait(0.2), "a build waits until the reports are there"
+
+    monkeypatch.setattr(BuildFolder, "_check_manifest", checked)
+    BuildFolder(folder).replace({"report.html": b"of the old build"})
+    assert done.wait(20)
+    assert (folder / "report.html").read_bytes() == other["report.html"]
+
+
+def test_a_build_that_another_one_replaced_has_no_report(build: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(build, tmp_path / "out"))
+    found = load_build(folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "made": "by another build"}))
+    with pytest.raises(MyoedgeError, match="built anew meanwhile"):
+        _ = found.report
+    with pytest.raises(MyoedgeError, match="built anew meanwhile"):
+        found.check_written({MANIFEST: json.dumps(manifest).encode()})
