@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?
 FETCHED_BY_STYLE = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
 DOCS = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(DOCS.parent.glob("examples/*.ipynb"))
+MENTION = re.compile(r"(?<![\w/\[`])(?<!\]\()docs/([\w/-]+\.md)(?!`)", re.MULTILINE)
 FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)  # of a block that is a file's
 COLUMNS = re.compile(r"<p>[^<]*\w {2,}\w|<(?:p|li)>[^<]*\nErrors: ")  # of a docstring, as text
 DEFAULT = re.compile(r"</td>\n<td>(.*)</td>\n</tr>")  # the last column of options
@@ -75,9 +77,13 @@ def python_page() -> str:
     return head + "".join(f"\n::: {o.__module__}.{o.__qualname__}\n" for o in objects)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The file's name is the title of a block that names one."""
-    return FENCE.sub(r'```\1 title="\2"', markdown)
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """The file's name is the title of a block that names one; pages that are named are links."""
+    folder = posixpath.dirname(page.file.src_uri)
+    return MENTION.sub(
+        lambda found: f"[{found[0]}]({posixpath.relpath(found[1], folder or '.')})",
+        FENCE.sub(r'```\1 title="\2"', markdown),
+    )
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
