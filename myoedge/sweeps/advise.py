@@ -77,12 +77,13 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     """api.advise; the arguments are explained there."""
     build.firmware()
     arguments = recalled(build)
+    report, digests = build.report, _digests(build)  # its path may start in the current folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
-        asked = variations(build.report, found.settings, arguments.given)
+        asked = variations(report, found.settings, arguments.given)
         measured = partial(_measured, arguments=arguments, found=found)
         base = measured(BASE)
-        _check_same(build, base)
+        _check_same(build, digests, base)
         say(f"as it is, simulated; {len(asked)} builds to compare")
         rest = [*_results(asked, measured, jobs, say), *_points(base)]
     return _kept(build, base, sorted(rest, key=lambda result: result.variation.title))
@@ -102,9 +103,9 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
         return Tried(variation, None, error.code)
 
 
-def _check_same(build: Build, base: Tried) -> None:
+def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
     """Errors: E263 the arguments give other files than the folder has."""
-    old, new = _digests(build), base.digests
+    new = base.digests
     others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
