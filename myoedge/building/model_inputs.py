@@ -60,15 +60,25 @@ class ModelInputs:
         return read(self.calib, self.reading)
 
     @cached_property
+    def file_key(self) -> str | None:
+        """Key of the model file as it was when it was first looked at; None as model_key has it."""
+        return model_key(self.path, self.stages)
+
+    @cached_property
     def model(self) -> Model:
-        """The network. Errors: those of load_model."""
-        return load_model(self.path, self.factory, self.calib, self.stages, self.reading)
+        """The network. Errors: those of load_model, E101 where the file is another one meanwhile,
+        whose network results of the first would be."""
+        before = self.file_key
+        model = load_model(self.path, self.factory, self.calib, self.stages, self.reading)
+        if before != model_key(self.path, self.stages):
+            title = f"{self.path.name} was replaced while it was read"
+            raise MyoedgeError("E101", title, tries=["the same command again"])
+        return model
 
     @cached_property
     def key(self) -> str | None:
         """Digest of network and samples; None where results are not kept."""
-        of_file = model_key(self.path, self.stages)
-        network = self.model if of_file is None else of_file
+        network = self.model if self.file_key is None else self.file_key
         return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
 
     def prepared(self, options: Options) -> tuple[Model, Data]:

@@ -19,7 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import myoedge
-from myoedge.building import finished_build, loading, pipeline, stages
+from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
 from myoedge.building.confirm import Confirmation
 from myoedge.building.pipeline import Options
 from myoedge.errors import notice
@@ -380,3 +380,20 @@ def test_a_full_disk_ends_no_build(
     monkeypatch.setattr(stages.files, "keep", full)
     assert command("build", "model.pt2", "--calib", "calib.npz", cwd=named).code == 0
     assert not kept.exists() or not [*kept.iterdir()]
+
+
+def test_a_network_that_is_replaced_while_it_is_read_is_not_kept_as_the_first(
+    named: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key is of the file as it was at first; torch is imported between that and the reading."""
+    load, network = model_inputs.load_model, (named / "model.pt2").read_bytes()
+
+    def load_another(path: Path, *rest: Any) -> Any:
+        path.write_bytes(network + b" ")
+        return load(path, *rest)
+
+    monkeypatch.setattr(model_inputs, "load_model", load_another)
+    ran = command("build", "model.pt2", "--calib", "calib.npz", "--no-simulate", cwd=named)
+    assert (ran.code, "E101" in ran.err, "replaced" in ran.err) == (1, True, True)
+    assert not (named / "build").exists()
+    assert not stages_kept(kept) & {"build", "quantise"}
