@@ -185,10 +185,10 @@ def show_build(built: Path, result: Comparison) -> None:
         ("C = NumPy, bit for bit", answers[exact["host"]]),
         ("the same on simulated GAP9", answers[exact["simulator"]]),
         ("cycles", f"{report['cycles']['total']:,}"),
-        ("latency at 370 MHz", f"{report['latency_s'] * 1e3:.1f} ms"),
+        ("latency at 370 MHz", f"{report['latency_s'] * 1e6:.0f} µs"),
         ("weights and tables", f"{memory['weights_bytes'] / 1024:.0f} KiB"),
         ("activations", f"{memory['arena_bytes'] / 1024:.0f} KiB"),
-        ("L2 peak, code on top", f"{memory['l2_peak_bytes'] / 1024:.0f} KiB"),
+        ("L2 peak, without code", f"{memory['l2_peak_bytes'] / 1024:.0f} KiB"),
     ):
         table.add_row(*row)
     console.print("\n", table)

@@ -116,8 +116,8 @@ def renamed(graph: Graph, given: Data) -> Iterable[Notice]:
         (name,) = graph.inputs
         yield notice(
             "W204",
-            f"array {given.renamed} is taken for the input {name}",
-            {"found": f"{given.source}: its only array, and the network's only input"},
+            f"array {given.renamed} is taken for the network's input, {name}",
+            {"found": f"{given.source}: its only array, as {name} is the only input"},
             [f"np.savez(..., {name}=...)"],
         )
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,11 +101,11 @@ def quantize(terminal: Terminal, **options: Any) -> None:
 
 def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
+    from rich.padding import Padding
 
     from myoedge.operators.layer_names import places
-    from myoedge.reports import fidelity, wording
-    from myoedge.reports.report_json import choice_row, decibels
-    from myoedge.reports.text import columns, show
+    from myoedge.reports import wording
+    from myoedge.reports.blocks import columns, facts, show, styled
 
     table = columns(("layer", "operator"))
     for title in ("dB alone", "dB so far"):
@@ -114,23 +114,31 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
         values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
         table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, terminal.out)
+    rows_of_facts = ((name, styled(text)) for name, text in _quantized_facts(quantized))
+    show(Padding(facts(rows_of_facts), (1, 0, 0, 0)), terminal.out)
+
+
+def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
+    """Rows below the table of layers, named and ordered as in the summary of a build."""
+    from myoedge.reports import fidelity, wording
+    from myoedge.reports.report_json import choice_row, decibels
+
+    if None not in (quantized.accuracy_float, quantized.accuracy_int8):
+        accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
+        yield "accuracy", "float {}   int8 {}".format(*accuracies)
     total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), quantized.outputs()
     place = fidelity.at_outputs(ports, quantized.fidelity.final_functions)
     calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
     judged = fidelity.judged_samples(count, quantized.parts.judged_on, calibration.source)
     method, worst_db = calibration.observer.method, quantized.observers_db
     scales = fidelity.scales_of(calibration.source, method, worst_db, calibration.count)
-    lines = [f"\nSQNR      {total} {place}; {judged}, {scales}"]
+    yield "SQNR", f"{total} {place}; {judged}"
+    yield "scales", scales.removeprefix("scales ")
     choices, accurate = [*map(choice_row, quantized.choices)], quantized.accurate
     tried = fidelity.refinement(choices, quantized.fidelity.worst_judged_db, accurate=accurate)
-    lines += (f"refined   {line}" for line in tried)
-    if None not in (quantized.accuracy_float, quantized.accuracy_int8):
-        accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
-        lines.append("accuracy  float {}   int8 {}".format(*accuracies))
-    lines.append(
-        "engine    integers of build --engine cores; those for NE16 may keep less, or more"
-    )
-    terminal.text(*lines)
+    if tried:
+        yield "refined", "\n".join(tried)
+    yield "engine", "integers of build --engine cores; those for NE16 may keep less, or more"
 
 
 @click.command("inspect")
@@ -217,7 +225,7 @@ def ops(terminal: Terminal, md: bool) -> None:
         click.echo(markdown(operators), nl=False)
     elif not terminal.json_printed("operators/1", {"operators": [asdict(op) for op in operators]}):
         titles = ("operator", "description", "PyTorch", "ONNX")
-        table = columns(titles, left=titles)
+        table = columns(titles, left=titles, overflow="fold")
         for op in operators:
             table.add_row(op.name, op.doc, ", ".join(op.torch), ", ".join(op.onnx))
         show(table, terminal.out)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from myoedge.api import Validation
 
 
-COMPARISON = "comparison.html"
+REPORT, COMPARISON = "report.html", "comparison.html"
+USUAL = "."  # of --html without a name
 
 
 @click.command("validate")
@@ -108,9 +109,9 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
 @click.option(
     "--html",
     is_flag=False,
-    flag_value=COMPARISON,
+    flag_value=USUAL,
     metavar="[FILE]",
-    help=f"Write a page; with --against of both builds side by side ({COMPARISON}).",
+    help=f"Write a page ({REPORT}); with --against of both builds side by side ({COMPARISON}).",
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @common
@@ -126,6 +127,8 @@ def report(
     from myoedge.reports.text import print_report
 
     chosen = api.load_build(folder or newest())
+    if html == USUAL:
+        html = REPORT if against is None else COMPARISON
     page = html or str(chosen.folder / "report.html")
     if against is not None:
         rows = api.report(chosen, against=against, html=html)

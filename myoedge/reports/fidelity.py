@@ -148,8 +148,9 @@ def sqnr_place(functions: Sequence[str]) -> str:
 
 
 def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str]) -> str:
-    """Outputs at which SQNR is measured: "at the output, 31.2 dB in sample 12", "at the worst of
-    the outputs scores (40.1 dB, 31.2 dB in sample 12), state (37.0 dB, 35.1 dB in sample 3)"."""
+    """Outputs at which SQNR is measured: "at the output, at worst 31.2 dB in sample 12", "at
+    the worst of the outputs scores (40.1 dB, at worst 31.2 dB in sample 12), state (37.0 dB, at
+    worst 35.1 dB in sample 3)"."""
     if len(ports) == 1:
         return f"at the output{sqnr_place(functions)}{_behind(ports[0])}{_worst_sample(ports[0])}"
     listed = ", ".join(
@@ -171,10 +172,10 @@ def _worst_sample(port: Mapping[str, Any]) -> str:
         return ", passed through"
     if port.get("worst_sample") is None:
         return ""
-    text = f", {decibels(port['worst_sample_db'])} in sample {port['worst_sample']}"
+    text = f", at worst {decibels(port['worst_sample_db'])} in sample {port['worst_sample']}"
     if port["agreement"] is None:
         return text
-    return f"{text}, the largest element agrees in {percent(port['agreement'])}"
+    return f"{text}, same argmax in {percent(port['agreement'])}"
 
 
 def last_so_far(report: Report) -> str:

@@ -105,7 +105,7 @@ def by_point(report: Report) -> list[str]:
     output"."""
     stream, lines = report["stream"], list[str]()
     if not stream["points"] and report.get("cycles"):
-        return ["rate unknown: [stream] rate and hop tell load, latency and power"]
+        return ["rate unknown: [stream] rate and hop in myoedge.toml tell load, latency and power"]
     for point in stream["points"]:
         least_frames = point["least_frames"]
         busy = wording.percent(point["duty_cycle"])

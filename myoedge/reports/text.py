@@ -85,7 +85,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     if "stream" in report:
         yield "stream", styled("\n".join([streams.one_line(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)
-    yield "activations", styled(wording.arena_bound(report))
+    if bound := wording.arena_bound(report):
+        yield "activations", styled(bound)
     if int16_text := speed.int16_costs(report):
         yield "int16", styled(int16_text)
     if lines := _refinement(report):

@@ -400,6 +400,9 @@ def test_report_against_another_build(
     alone = command("report", other, "--html", "page.html", "-q", cwd=tmp_path)
     assert alone.code == 0, alone.err
     assert (tmp_path / "page.html").read_bytes() == (other / "report.html").read_bytes()
+    unnamed = command("report", other, "--html", "-q", cwd=tmp_path)
+    assert unnamed.out.endswith("\nreport: report.html\n")
+    assert (tmp_path / "report.html").read_bytes() == (other / "report.html").read_bytes()
     same = command("report", built[0], "--against", built[0], "--json", cwd=tmp_path)
     assert same.json["changes"] == []
 
