@@ -43,8 +43,13 @@ def network(
     return Graph(tuple(inputs), outputs, tuple(nodes), tensors, constants, ("result",), **more)
 
 
-def planned(graph: Graph, samples: Mapping[str, Array], rules: Sequence[LayerRule] = ()) -> Plan:
-    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"), rules)
+def planned(
+    graph: Graph,
+    samples: Mapping[str, Array],
+    rules: Sequence[LayerRule] = (),
+    int16: frozenset[str] = frozenset(),
+) -> Plan:
+    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"), rules, int16)
     return make_plan(q, find_chip("host"))
 
 
@@ -457,7 +462,14 @@ ACTS = (
 )
 
 
-def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -> Plan:
+def one_operator(
+    op: str,
+    case: Case,
+    rng: np.random.Generator,
+    act: Any = (),
+    int16: frozenset[str] = frozenset(),
+) -> Plan:
+    """int16   inputs "x0", .., and "y" where they have 16 bits"""
     attrs, shapes, values = case
     inputs = {f"x{i}": shape for i, shape in enumerate(shapes)}
     constants = {f"c{i}": value for i, value in enumerate(values)}
@@ -474,7 +486,7 @@ def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -
     samples |= {x: np.abs(samples[x]) for x in NOT_NEGATIVE.get(op, ())}
     if op in OF_WHOLE_NUMBERS:
         samples = {name: _whole_numbers(rng, shape) for name, shape in inputs.items()}
-    return planned(network(nodes, inputs, constants), samples)
+    return planned(network(nodes, inputs, constants), samples, int16=int16)
 
 
 def _whole_numbers(rng: np.random.Generator, shape: Shape) -> Array:

@@ -251,6 +251,7 @@ class OpDef:
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
     int16_params   largest magnitude -> parameters of results of 16 bits; None: symmetric ones
+    may_carry_int16   whether results of 16 bits may have these parameters; None: any
     first_states   inputs whose range results of 16 bits have, too
     multiplies_result   whether weights multiply earlier results, and have 16 bits where these have
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
@@ -288,6 +289,7 @@ class OpDef:
     int16_result: bool = False
     int16_weights: Callable[[Array], Array] | None = None
     int16_params: Callable[[float], QuantParams] | None = None
+    may_carry_int16: Callable[[QuantParams], bool] | None = None
     first_states: tuple[int, ...] = ()
     multiplies_result: bool = False
     multiplicands: Callable[..., Array] | None = None

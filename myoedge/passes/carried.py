@@ -133,12 +133,19 @@ class _Carrying:
 
     def _state_whole(self, node: Node) -> None:
         """Parameters that requantisations of the file give results, and values before tables."""
-        found = dict(stated_params(node))
+        found = {} if self._has_int16(node.name) else dict(stated_params(node))
         if self.graph.whole and node.name not in found:
             params = exact_params(node, self._limits)
             found |= {} if params is None else {node.name: params}
         for name, params in found.items():
             self._state(name, params)
+
+    def _has_int16(self, name: str) -> bool:
+        """Whether the file gives a result 16 bits in the place of what its operator fixes."""
+        wanted, fixed = self._wanted(name), OPS[self.made_by[name].op].fixed_params
+        if fixed is None or wanted is None or wanted.element_type != INT16:
+            return False
+        return self._takes(name, wanted)
 
     def _limits(self, name: str) -> tuple[int, int] | None:
         """Limits of a tensor's whole numbers; None where they are not known."""
@@ -174,9 +181,11 @@ class _Carrying:
             return False
         if node is None or params.element_type != INT16:
             return True
-        emits, shapes = OPS[node.op].emits_int16, [*map(self._shape, node.inputs)]
-        return OPS[node.op].int16_result or (
-            emits is not None and emits(node.attrs, shapes, self._shape(x))
+        op, shapes = OPS[node.op], [*map(self._shape, node.inputs)]
+        if op.may_carry_int16 is not None and not op.may_carry_int16(params):
+            return False
+        return op.int16_result or (
+            op.emits_int16 is not None and op.emits_int16(node.attrs, shapes, self._shape(x))
         )
 
     def _joined(self, node: Node) -> Node:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import OPS
 
 
@@ -100,6 +100,9 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
     if steps is None or not op.multiplies_result:
         return
     low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
+    result = graph.quant_params.get(node.name)
+    if result is not None and result.element_type == INT16:
+        return  # beside which they have 16 bits
     if not INT8.low <= low <= high <= INT8.high:
         yield _Refusal(
             "has recurrent weights that 8 bits do not hold less their zero points",

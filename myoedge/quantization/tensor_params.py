@@ -48,10 +48,11 @@ def choose_params(
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
         wide = int16.issuperset({*names}.difference(padding))
-        # what an operator fixes are parameters of 8 bits; those of 16 go by the range
-        of_operators = () if wide else map(fixed.get, names)
-        stated = (*of_operators, *map(graph.quant_params.get, names))
-        chosen = next((q for q in stated if q is not None), None)
+        carried = [q for q in map(graph.quant_params.get, names) if q is not None]
+        # what an operator fixes are parameters of 8 bits; those of 16 are carried, or by the range
+        is_fixed = not wide and all(q.element_type != INT16 for q in carried)
+        of_operators = [q for q in map(fixed.get, names) if q is not None] if is_fixed else []
+        chosen = next(iter((*of_operators, *carried)), None)
         if chosen is None:
             is_int16 = wide or not always.isdisjoint(names)
             chosen = (_int16_params if is_int16 else _int8_params)(graph, names, spans)

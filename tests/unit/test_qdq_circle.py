@@ -12,6 +12,7 @@ import pytest
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.quant_params import dequantize
+from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_integer
 from myoedge.operators.qdq import function_digest
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -62,6 +63,20 @@ def found(op: str, folder: Path) -> list[int]:
 @pytest.mark.parametrize("op", sorted({*CASES} - INTEGERS))
 def test_an_operator_comes_back_with_the_same_integers(op: str, tmp_path: Path) -> None:
     assert found(op, tmp_path) == [0] * DRAWN
+
+
+WIDE = sorted(op for op in CASES if OPS[op].emits_int16 and not OPS[op].same_scale)
+
+
+@pytest.mark.parametrize("op", WIDE)
+def test_results_of_16_bits_come_back_with_the_same_integers(op: str, tmp_path: Path) -> None:
+    """Of operators that fix parameters of 8 bits, too: states, shares."""
+    rng = seeded(op, 2)
+    plan = one_operator(op, CASES[op](rng), rng, int16=frozenset(["y"]))
+    other, worst = again(plan.quant, checked(plan), tmp_path)
+    assert worst == 0
+    (kind,) = {other.dtype(name) for name in other.graph.outputs}
+    assert kind == "int16"
 
 
 def written(op: str) -> onnx.ModelProto:

@@ -65,6 +65,8 @@ from myoedge.operators.recurrent.ne16 import (
 )
 from myoedge.operators.recurrent.quantized import (
     gru_params,
+    is_gru_params,
+    is_lstm_params,
     lstm_params,
     recurrent_quantize,
     relu_quantize,
@@ -166,6 +168,7 @@ LSTM = register(
         accepts_int16=always,
         emits_int16=always,
         int16_params=lstm_params,
+        may_carry_int16=is_lstm_params,
         first_states=(1,),
         multiplies_result=True,
         int16_weights=EIGHT_BITS.rounded,
@@ -183,6 +186,7 @@ LSTM_CELL = register(
         integer=last_state(lstm_steps),
         fixed_params=None,
         int16_params=None,
+        may_carry_int16=None,
         first_states=(),
     )
 )
@@ -205,6 +209,7 @@ GRU = register(
         multiplicands=states_before(gru_floats),
         streaming_rule=gru_streaming_rule,
         int16_params=gru_params,
+        may_carry_int16=is_gru_params,
     )
 )
 
@@ -219,6 +224,7 @@ GRU_STATE = register(
         integer=last_state(gru_steps),
         fixed_params=None,
         int16_params=None,
+        may_carry_int16=None,
         first_states=(),
     )
 )
@@ -238,6 +244,7 @@ RNN_RELU = register(
         fixed_params=None,
         streaming_rule=plain_streaming_rule,
         int16_params=None,
+        may_carry_int16=None,
     )
 )
 

@@ -40,6 +40,16 @@ def lstm_params(reach: float) -> QuantParams:
     return _power_of_two(reach, WIDE_BITS)
 
 
+def is_lstm_params(q: QuantParams) -> bool:
+    """Whether an LSTM's h may have these parameters: those of a reach."""
+    return q == lstm_params(q.scale * 2.0**WIDE_BITS)
+
+
+def is_gru_params(q: QuantParams) -> bool:
+    """Whether a GRU's h may have these parameters: those of a reach."""
+    return q == gru_params(q.scale * 2.0**STATE_BITS)
+
+
 def gru_params(reach: float) -> QuantParams:
     """Parameters of a GRU's h in 16 bits, of which it takes 15."""
     return _power_of_two(reach, STATE_BITS)
