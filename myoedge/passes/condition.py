@@ -10,6 +10,9 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Graph, Node, Origin, Tensor
 from myoedge.numerics.arrays import Array
+from myoedge.operators.filters.definition import is_stable
+
+LEAST_GAIN = 2.0**-14  # of a section: of less, integers keep 14 bits at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ def sections(filters: Conditioning) -> Array:
     try:
         if filters.band_hz is not None:
             edges, rate = filters.band_hz, filters.rate_hz
-            sos.append(signal.butter(filters.order, edges, "bandpass", fs=rate, output="sos"))
+            band = signal.butter(filters.order, edges, "bandpass", fs=rate, output="sos")
+            sos.append(_spread(band))
         if filters.notch_hz is not None:
             notch = signal.iirnotch(filters.notch_hz, filters.notch_q, filters.rate_hz)
             sos.append(np.hstack(notch)[None])
@@ -68,7 +72,23 @@ def sections(filters: Conditioning) -> Array:
     finite = np.isfinite(coefficients).all()
     if not finite or max(np.abs(np.roots(row[3:])).max() for row in rounded) >= 1.0:
         raise _no_filter("its poles do not lie inside the unit circle: a lower order, a wider band")
+    if not is_stable(coefficients.astype(np.float32)):
+        raise _no_filter("it rings for more than 131,072 samples: a wider band, a lower notch_q")
     return coefficients
+
+
+def _spread(sections: Array) -> Array:
+    """Sections of the same band, its gain spread over all of them by powers of two.
+
+    scipy puts a narrow band's whole gain into the first: of 1e-9 a fraction that all sections share
+    would leave nothing.
+    """
+    peaks = np.abs(sections[:, :3]).max(axis=1)
+    if not 0.0 < peaks.min() < LEAST_GAIN:
+        return sections
+    shifts = np.rint(np.log2(peaks).mean() - np.log2(peaks)).astype(int)
+    shifts[0] -= shifts.sum()
+    return np.hstack([np.ldexp(sections[:, :3], shifts[:, None]), sections[:, 3:]])
 
 
 def _no_filter(reason: str) -> MyoedgeError:

@@ -91,7 +91,7 @@ def _digest(sample: Mapping[str, Array]) -> bytes:
 
 
 def _read_only(value: Array) -> Array:
-    view = value.view()
+    view = np.asarray(value).view()  # NumPy gives scalars for arrays without axes
     view.flags.writeable = False
     return view
 

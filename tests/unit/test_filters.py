@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.filters.definition import gain
+from myoedge.operators.filters import definition
+from myoedge.operators.filters.definition import gain, stored_sections
 from myoedge.operators.filters.running import POINT, quantize
 from myoedge.passes.condition import Conditioning, sections
 
@@ -60,3 +62,23 @@ def test_running_powers_have_room_in_64_bits(deviation: float, share: float) -> 
     found = quantize(QuantizeInputs(attrs, ((2, 9),), (2, 9), (x,), y, (None,))).scalars
     largest = max(2**30 << POINT, found["start"])
     assert largest * found["share"] + (1 << found["bits"]) < 2**63
+
+
+@pytest.mark.parametrize(("band_hz", "order"), [((20.0, 22.0), 6), ((20.0, 23.0), 8)])
+def test_a_narrow_band_keeps_its_gain_in_integers(band_hz: tuple[float, float], order: int) -> None:
+    """scipy puts 1e-11 into the first section, of which 28 bits behind the point leave nothing."""
+    rows = sections(Conditioning(200.0, band_hz, order)).astype(np.float32)
+    integers, fraction = stored_sections(rows)
+    kept = np.insert(np.ldexp(integers.astype(float), -fraction), 3, 1.0, axis=1)
+    middle = [sum(band_hz) / 2]
+    _, wanted = signal.sosfreqz(signal.butter(order, band_hz, "bandpass", fs=200.0, output="sos"),
+                                middle, fs=200.0)  # fmt: skip
+    _, found = signal.sosfreqz(kept, middle, fs=200.0)
+    assert abs(found[0] / wanted[0] - 1.0) < 0.01
+
+
+def test_a_filter_that_rings_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its poles lie inside the unit circle, by a hair."""
+    monkeypatch.setattr(definition, "LONGEST", 1 << 12)
+    with pytest.raises(MyoedgeError, match="it rings for more than"):
+        sections(Conditioning(200.0, notch_hz=50.0, notch_q=1e4))

@@ -87,3 +87,11 @@ def test_only_what_has_room_is_kept(
         assert len(runs) == 4 + 2
         float_values(graph, given[0])
         assert len(runs) == 7
+
+
+def test_values_without_axes_are_kept() -> None:
+    """NumPy gives a scalar for a function of an array without axes, which is no array."""
+    graph = prepare(from_exported(torch.export.export(nn.Tanh(), (torch.tensor(0.5),))))
+    with float_runs_kept():
+        found = float_values(graph, {graph.inputs[0]: np.array(0.25, np.float32)})
+    assert found[graph.outputs[0]] == pytest.approx(np.tanh(0.25), rel=1e-6)

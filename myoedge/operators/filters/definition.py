@@ -217,6 +217,19 @@ def gain(coefficients: Array) -> float:
     return math.inf
 
 
+def stored_sections(sections: Array) -> tuple[Array, int]:
+    """(int32 coefficients with as many bits as 32 hold, bits of their fraction)"""
+    floats = _normal(sections)
+    fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
+    return np.rint(np.ldexp(floats, fraction)).astype(np.int32), fraction
+
+
+def is_stable(sections: Array) -> bool:
+    """True if a filter in integers has a gain: it rings for 2**17 samples at most."""
+    integers, fraction = stored_sections(sections)
+    return math.isfinite(gain(np.ldexp(integers.astype(np.float64), -fraction)))
+
+
 def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
     """`_sample` of one signal in Python's own numbers, which is ten times faster."""
     latest = []
@@ -228,11 +241,9 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
 
 def biquads_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Coefficients with as many bits as 32 hold, and as many behind the samples as 2**29 allows."""
-    floats = _normal(inputs.constant(1))
-    fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
-    integers = np.rint(np.ldexp(floats, fraction)).astype(np.int32)
+    integers, fraction = stored_sections(inputs.constant(1))
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
-    assert math.isfinite(largest), "a filter that is not stable"
+    assert math.isfinite(largest), "passes refuse others: is_stable"
     guard = max(14 - max(math.ceil(math.log2(largest)), 0), 0)
     x, y = inputs.params(0), inputs.target
     bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
