@@ -102,6 +102,25 @@ class Heads(nn.Module):
         return y, y.argmax(-1)
 
 
+class States(nn.Module):
+    """A selective scan of six channels with four states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.more, self.last = nn.Linear(8, 6), nn.Linear(8, 8), nn.Linear(6, 5)
+        self.rates = nn.Parameter(-torch.rand(6, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        u, (b, c) = self.first(x), self.more(x).split(4, -1)
+        delta, h, ys = nn.functional.softplus(u), torch.zeros(1, 6, 4), []
+        decay = torch.exp(delta[..., None] * self.rates)
+        added = delta[..., None] * b[:, :, None] * u[..., None]
+        for t in range(9):
+            h = decay[:, t] * h + added[:, t]
+            ys.append((h * c[:, t, None]).sum(-1))
+        return self.last(torch.stack(ys, 1))
+
+
 def built(make: type[nn.Module], calib: Array, folder: Path) -> dict[str, Any]:
     """The report of a simulated build with 16 bits wherever there are kernels of them."""
     torch.manual_seed(1)
@@ -125,12 +144,13 @@ def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
     assert report["quantization"]["sqnr_db"] > 40.0
 
 
-def test_attention_of_8_bits_writes_16(tmp_path: Path) -> None:
-    """What attention reads keeps 8 bits; what reads it has 16."""
+@pytest.mark.parametrize(("make", "op"), [(Heads, "attention"), (States, "selective_scan")])
+def test_operators_of_8_bits_write_16(make: type[nn.Module], op: str, tmp_path: Path) -> None:
+    """What attention and scans read keeps 8 bits; what reads them has 16."""
     calib = np.random.default_rng(2).standard_normal((8, 1, 9, 8)).astype(np.float32)
-    report = built(Heads, calib, tmp_path)
+    report = built(make, calib, tmp_path)
     kinds = {row["op"]: row["dtype"] for row in report["layers"]}  # the last one of each
-    assert kinds["attention"] == kinds["linear"] == "int16"
+    assert kinds[op] == kinds["linear"] == "int16"
     assert report["layers"][0]["dtype"] == "int8"
     (told,) = (x for x in report["warnings"] if x["code"] == "W107")
     assert told["title"].startswith('[quant] "*" asks for results of 16 bits')

@@ -142,8 +142,8 @@ me_function me_move_states
     ret
 me_end me_move_states
 
-/* a0 run, a1 own, a2 x, a3 y, a4 steps */
-me_function me_read_channel
+/* a0 run, a1 own, a2 x, a3 y, a4 steps; of results of two bytes y_step is twice as far as x's */
+.macro read_channel name, y_step, clip, store
     lw a5, OF_STEP(a0)
     lw a6, OF_PRE(a0)
     lw a7, OF_MULT(a0)
@@ -151,7 +151,8 @@ me_function me_read_channel
     lw t1, OF_OFFSET(a0)
     lw t2, OF_SHIFT(a0)
     addi a1, a1, 8
-    lp_setup 0, a4, .Lread_last
+    slli t6, a5, 1
+    lp_setup 0, a4, .L\name\()_last
     p_lw t3, 12, a1
     p_lb_r t4, a5, a2
     mv t5, t1
@@ -159,10 +160,18 @@ me_function me_read_channel
     p_mac t5, t4, t0
     p_mac t5, t3, a7
     sra t5, t5, t2
-    p_clip8 t5, t5
-.Lread_last:
-    p_sb_r t5, a5, a3
+    \clip t5, t5
+.L\name\()_last:
+    \store t5, \y_step, a3
     ret
+.endm
+
+me_function me_read_channel
+    read_channel read, a5, p_clip8, p_sb_r
 me_end me_read_channel
+
+me_function me_read_channel_wide
+    read_channel read_wide, t6, p_clip16, p_sh_r
+me_end me_read_channel_wide
 
 #endif

@@ -23,7 +23,7 @@ typedef struct {
 } me_block_step;
 
 /* u = clip16((delta x term + half) >> term_shift), y = clip8(((sum >> pre) mult + x skip + offset) >> shift);
- * step: bytes from one number of x, delta and y to the next */
+ * step: numbers from one of x, delta and y to the next */
 typedef struct {
     int32_t step, delta_zero, x_zero, term, half, term_shift, pre, mult, skip, offset, shift;
 } me_channel_run;
@@ -36,7 +36,9 @@ void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int
 void me_move_states(const int16_t *halves, const uint16_t *decays, int32_t up, const me_block_step *reads,
                     me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks);
 
-/* Results of steps >= 1; offset has the zero point of x. */
+/* Results of steps >= 1, of 8 or 16 bits; offset has the zero point of x. */
 void me_read_channel(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int8_t *y, int32_t steps);
+void me_read_channel_wide(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int16_t *y,
+                          int32_t steps);
 
 #endif

@@ -7,12 +7,13 @@
 #include <stdint.h>
 
 /* Of each channel: u = clip16((delta x term + half) >> term_shift) is added to its states times B;
- * y = clip8(((sum >> pre) mult + x skip + offset) >> shift), x and delta less their zero points */
+ * y = clip(((sum >> pre) mult + x skip + offset) >> shift), x and delta less their zero points */
 typedef struct {
     int32_t term, mult, offset, shift, skip;
 } me_selective_channel;
 
-/* n             steps
+/* y_wide        whether y is int16
+ * n             steps
  * states        of a channel
  * b_shift       B is multiplied by 2**b_shift
  * decay_shift   decays are multiplied by 2**decay_shift: halvings for each step of delta, 22 bits
@@ -20,18 +21,18 @@ typedef struct {
  * halves        2**-f in Q15, 1024 steps of f from 0 to 1
  * scratch       int32 [32][states, to multiples of 4], 384 bytes a core, int16 [width][states, alike] */
 typedef struct {
-    int32_t n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, decay_shift, pre;
+    int32_t y_wide, n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, decay_shift, pre;
     const int8_t *halves;
     int8_t *scratch;
 } me_selective_scan_s8_params;
 
-/* delta, x, y  int8 [batch][n][width]     b, c  int8 [batch][n][states]
+/* delta, x  int8, y int8 or int16 [batch][n][width]     b, c  int8 [batch][n][states]
  * decay        uint16 [width][states, to multiples of 4] */
 typedef struct {
     const int8_t *delta, *x, *b, *c;
     const uint16_t *decay;
     const me_selective_channel *channels;
-    int8_t *y;
+    void *y;
     int32_t batch, width;
 } me_selective_scan_s8_tile;
 

@@ -79,7 +79,10 @@ static void move_channels(const me_selective_scan_s8_params *op, const me_select
         me_begin_channel(&run, at->own, tile->delta + from, tile->x + from, steps);
         me_move_states(halves, tile->decay + d * filled, op->decay_shift, at->reads, at->own, states, steps,
                        at->blocks);
-        me_read_channel(&run, at->own, tile->x + from, tile->y + from, steps);
+        if (op->y_wide)
+            me_read_channel_wide(&run, at->own, tile->x + from, (int16_t *)tile->y + from, steps);
+        else
+            me_read_channel(&run, at->own, tile->x + from, (int8_t *)tile->y + from, steps);
     }
 }
 

@@ -25,7 +25,7 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import same_shape, stored_bound
+from myoedge.operators.common_rules import always, same_shape, stored_bound
 from myoedge.operators.kernel import Dim, on_cluster
 from myoedge.operators.selective_scan.tiling import in_tiles
 
@@ -162,7 +162,7 @@ def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
-    """int8 of the shapes of `real` -> int8 [..., T, D]."""
+    """int8 of the shapes of `real` -> int8 or int16 [..., T, D]."""
     dq = np.maximum(delta.astype(np.int64) - step["delta_zero"], 0)
     xq = x.astype(np.int64) - step["x_zero"]
     into = (b.astype(np.int64) - step["b_zero"]) << step["b_shift"]
@@ -181,7 +181,7 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
         sums.append((state * read[..., None, :]).sum(-1))
     r = step.integers.requant
     acc = (np.stack(sums, -2) >> r.pre) * r.mult + xq * step["skip"] + r.offset
-    return np.asarray(np.clip(acc >> r.shift, step.low, step.high), np.int8)
+    return np.asarray(np.clip(acc >> r.shift, step.low, step.high), step.element_type.dtype)
 
 
 SELECTIVE_SCAN = register(
@@ -197,5 +197,6 @@ SELECTIVE_SCAN = register(
         kernels=on_cluster(in_tiles),
         weights=(4, 5),
         multiplies=True,
+        emits_int16=always,
     )
 )

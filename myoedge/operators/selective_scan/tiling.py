@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
@@ -46,6 +47,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("b", "d"),
         operands=_operands(step, batch, filled),
         op={
+            **({"y_wide": 1} if step.element_type == INT16 else {}),
             "n": n,
             "states": states,
             **{name: step[name] for name in NUMBERS},
@@ -76,7 +78,7 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
         Operand("decay", "decay", decay.shape, (channel, ()), itemsize=2, array=decay),
         Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
         Operand.whole("halves", step["halves"]),
-        Operand("y", OUT, each, rows),
+        Operand("y", OUT, each, rows, itemsize=step.element_type.size_bytes),
     )
 
 
