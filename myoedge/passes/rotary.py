@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,27 +118,30 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
             reached |= dict.fromkeys(read)
         if len(found) > MOST_NODES:
             return
-    ops = {graph.producer[name].op for name in found}
-    is_written_out = "mul" in ops and not ops.isdisjoint(("add", "sub"))
-    if not is_written_out and not {"rotary", "concat"} <= ops:
-        return
     size = math.prod(graph.shape(node.name))
     for name in [*reached][1:]:
         shows = name in found and graph.producer[name].op == "reshape"
         same = not shows and math.prod(graph.shape(name)) == size
-        if same and _depends_alone(found, node.name, name):
+        between = _between(found, node.name, name) if same else ()
+        if _is_written_out({graph.producer[x].op for x in between}):
             yield name
 
 
-def _depends_alone(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> bool:
-    seen, pending = {source}, [name]
+def _between(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
+    """Tensors behind the source up to this one; none where it depends on others besides."""
+    seen, pending = set[str](), [name]
     while pending:
         name = pending.pop()
-        if name not in seen and name not in found:
-            return False
-        pending += found[name] if name not in seen else ()
+        if name != source and name not in found:
+            return set()
+        pending += found[name] if name != source and name not in seen else ()
         seen.add(name)
-    return True
+    return seen - {source}
+
+
+def _is_written_out(ops: AbstractSet[str]) -> bool:
+    """Whether there is more than the operator and what shows its tensors in other shapes."""
+    return ("mul" in ops and not ops.isdisjoint(("add", "sub"))) or {"rotary", "concat"} <= ops
 
 
 def _terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Terms:

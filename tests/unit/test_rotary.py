@@ -192,3 +192,26 @@ def rotate_half_of(x: Tensor) -> Tensor:
     angles = torch.cat((ANGLES[:, :2], ANGLES[:, :2]), -1)
     a, b = x.chunk(2, -1)
     return x * angles.cos() + torch.cat((-b, a), -1) * angles.sin()
+
+
+class Channels(nn.Module):
+    """Channels turned over frames behind sums and products of the same input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = torch.arange(5)[None] * 0.3 ** torch.arange(2)[:, None]
+        cos, sin = angles.cos(), angles.sin()
+        x = x + 0.5 * torch.roll(x, 1, 1).softmax(1)
+        x = torch.cat((x[:, :2] * cos - x[:, 2:] * sin, x[:, :2] * cos + x[:, 1:3] * sin), 1)
+        x = x + x.softmax(1)
+        a, b = x[:, :2], x[:, 2:]
+        return torch.cat((a * cos - b * sin, a * sin + b * cos), 1)
+
+
+def test_what_lies_before_an_embedding_is_none_of_its_form() -> None:
+    """Which is in rows of its own: the reshape behind them is no embedding to be found again."""
+    torch.manual_seed(0)
+    network, x = Channels().eval(), torch.randn(1, 4, 5)
+    graph = prepare(from_exported(torch.export.export(network, (x,))))
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
+    assert [node.op for node in graph.nodes].count("rotary") == 1
