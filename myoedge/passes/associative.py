@@ -108,12 +108,13 @@ def _halves(graph: Graph, node: Node) -> Halves | None:
     axis, (even, odd) = stacked.attrs["axis"] - 1, map(graph.producer.get, stacked.inputs)
     if even is None or odd is None or {even.op, odd.op} != {"reshape"}:
         return None
-    shape, n = graph.shape(even.inputs[0]), graph.shape(node.name)[axis]
-    both = (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+    shape = graph.shape(even.inputs[0])
+    both = (*shape[:axis], *(2 * extent for extent in shape[axis : axis + 1]), *shape[axis + 1 :])
     apart = (*shape[: axis + 1], 1, *shape[axis + 1 :])
-    steps = [range(n) if d == axis else range(extent) for d, extent in enumerate(shape)]
     if graph.shape(view.name) != both or any(graph.shape(x) != apart for x in stacked.inputs):
         return None
+    n = graph.shape(node.name)[axis]
+    steps = [range(n) if d == axis else range(extent) for d, extent in enumerate(shape)]
     if node.op == "slice" and [range(*cut) for cut in node.attrs["cuts"]] != steps:
         return None
     return _of_steps(graph, axis, n, even.inputs[0], odd.inputs[0])

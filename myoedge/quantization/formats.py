@@ -28,6 +28,26 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
     return replace(graph, nodes=nodes, tensors={**graph.tensors, **tensors})
 
 
+def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
+    """Nodes with a table fused into them that no kernel has beside these tensors of 16 bits: those
+    that write one, before the table or behind it, or read one as they do without a table alone."""
+    return frozenset(
+        node.name
+        for node in graph.nodes
+        if has_table(node)
+        and (
+            node.name in int16
+            or node.name + PRE in int16
+            or (any(x in int16 for x in node.inputs) and not _accepts_int16(graph, node))
+        )
+    )
+
+
+def _accepts_int16(graph: Graph, node: Node) -> bool:
+    rule = OPS[node.op].accepts_int16
+    return rule is not None and rule(node.attrs, *_shapes(graph, node))
+
+
 def _apart(node: Node) -> tuple[Node, Node]:
     pre, attrs = node.name + PRE, {k: v for k, v in node.attrs.items() if k != "act"}
     table = Node("table", (pre,), node.outputs, {"chain": node.attrs["act"]}, node.origin)

@@ -283,7 +283,8 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
     low, high = ((q - params.zero_point) * params.scale for q in (params.low, params.high))
     inside = low + shares * (high - low)
     inside = np.rint(inside) if name in graph.whole else inside
-    return (inside if border is None else border.undo(inside)).astype(np.float32)
+    undone = inside if border is None else np.stack([border.undo(sample) for sample in inside])
+    return undone.astype(np.float32)
 
 
 def need_none(graph: Graph) -> bool:

@@ -27,7 +27,12 @@ from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, at_border, has_table
 from myoedge.quantization.calibrate import Calibration, Observer
-from myoedge.quantization.formats import fills, operand_names, with_tables_apart
+from myoedge.quantization.formats import (
+    fills,
+    operand_names,
+    tables_beside_int16,
+    with_tables_apart,
+)
 from myoedge.quantization.masked_ranges import constants_of
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
 from myoedge.quantization.tensor_params import choose_params
@@ -120,8 +125,8 @@ def quantize_graph(
     int16 |= stated_int16(graph, names, rules)
     params = choose_params(graph, ranges, int16)
     digest = graph.digest
-    wide = {name.removesuffix(PRE) for name, q in params.items() if q.element_type == INT16}
-    graph = with_tables_apart(graph, wide)
+    wide = {name for name, q in params.items() if q.element_type == INT16}
+    graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
     operands = dict.fromkeys(name for node in graph.nodes for name in operand_names(node))
     constants = {
         name: quantize(graph.constants[name], params[name])

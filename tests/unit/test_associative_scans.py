@@ -182,3 +182,16 @@ def test_an_associative_scan_builds_from_an_archive(tmp_path: Path) -> None:
     build = myoedge.build(tmp_path / "model.pt2", calib=samples, output=tmp_path / "out")
     assert [layer["op"] for layer in build.report["layers"]].count("scan") == 1
     assert myoedge.validate(build, on=("host",)).exact["host"]
+
+
+def test_what_is_interleaved_may_lose_an_axis() -> None:
+    """Two halves that are no scan, read as fewer axes than they have."""
+
+    class Interleaved(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([x, x.sin()], 3).flatten()
+
+    x = torch.randn(1, 3, 4)
+    graph = prepare(from_exported(torch.export.export(Interleaved(), (x,))))
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, Interleaved()(x).numpy(), rtol=1e-6)

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from myoedge.graph.ir import PRE, Graph
+from myoedge.graph.ir import PRE, Graph, InputNormalization
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
@@ -237,3 +238,15 @@ def test_where_the_file_gives_all_ranges_no_samples_are_needed() -> None:
     b = GraphBuilder()
     half = b.add("table", rounded(b, b.input("x", (2, 8)), 0.02, 128), chain=(("tanh",),))
     assert not samples.need_none(prepare(b.build([half], ["y"])))
+
+
+def test_random_samples_are_in_the_file_s_range_behind_the_border() -> None:
+    """Whose factors are along an axis of each sample."""
+    graph, _ = layer()
+    channels = graph.shape("x")[1]
+    border = InputNormalization(tuple(range(1, channels + 1)), (0.5,) * channels, axis=1)
+    drawn = samples.at_random(replace(graph, borders={"x": border})).inputs["x"]
+    assert drawn.shape[1:] == graph.shape("x")
+    params = graph.quant_params["x"]
+    integers = [quantize(border.apply(sample), params) for sample in drawn]
+    assert (np.min(integers), np.max(integers)) == (params.low, params.high)

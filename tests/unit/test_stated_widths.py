@@ -14,6 +14,7 @@ from torch import nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.scales import QuantGraph
+from tests.conftest import save_exported
 
 WINDOWS = np.random.default_rng(7).standard_normal((16, 1, 4, 20)).astype(np.float32)
 
@@ -155,3 +156,27 @@ def test_tensors_of_16_bits_have_room_beyond_the_calibrated_range(tmp_path: Path
         end = network(torch.from_numpy(x)).abs().max().item()
     reach = [32767 * made.params[step.node.name].scale for step in made.steps]
     assert reach == pytest.approx([2 * relu, 8 * end], rel=1e-3)
+
+
+class Steps(nn.Module):
+    """A sum of 16 bits, rounded down, which a scan reads in 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x) + x
+        return torch.cumsum(x + torch.floor(x), 2) / 20
+
+
+def test_a_sum_that_reads_16_bits_has_its_table_behind_it(tmp_path: Path) -> None:
+    """Though what the table gives has 8: the kernel has none."""
+    torch.manual_seed(0)
+    model = save_exported(Steps(), (torch.zeros(1, 4, 20),), tmp_path / "model.pt2")
+    toml = settings(tmp_path, '"*" = { activations = 16 }')
+    options: dict[str, Any] = {"method": "minmax", "target": "host", "config": toml}
+    build = myoedge.build(model, calib={"x": WINDOWS}, output=tmp_path / "out", **options)
+    tables = [step for step in build.network.steps if "floor" in str(step.node.attrs)]
+    assert [(step.node.op, str(step.element_type)) for step in tables] == [("table", "int8")]
+    assert myoedge.validate(build, input={"x": WINDOWS}).exact["host"]
