@@ -158,7 +158,7 @@ def test_tensors_of_16_bits_have_room_beyond_the_calibrated_range(tmp_path: Path
     assert reach == pytest.approx([2 * relu, 8 * end], rel=1e-3)
 
 
-class Steps(nn.Module):
+class RoundedSum(nn.Module):
     """A sum of 16 bits, rounded down, which a scan reads in 8."""
 
     def __init__(self) -> None:
@@ -173,7 +173,7 @@ class Steps(nn.Module):
 def test_a_sum_that_reads_16_bits_has_its_table_behind_it(tmp_path: Path) -> None:
     """Though what the table gives has 8: the kernel has none."""
     torch.manual_seed(0)
-    model = save_exported(Steps(), (torch.zeros(1, 4, 20),), tmp_path / "model.pt2")
+    model = save_exported(RoundedSum(), (torch.zeros(1, 4, 20),), tmp_path / "model.pt2")
     toml = settings(tmp_path, '"*" = { activations = 16 }')
     options: dict[str, Any] = {"method": "minmax", "target": "host", "config": toml}
     build = myoedge.build(model, calib={"x": WINDOWS}, output=tmp_path / "out", **options)
