@@ -16,6 +16,8 @@ from torch import nn
 from myoedge.building.pipeline import Options, run_quantize
 from myoedge.building.quantized import Quantized
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.quantization.engines import lose_too_much
+from myoedge.quantization.sqnr import Fidelity, OutputFidelity
 from myoedge.targets import find_chip
 from myoedge.zoo import emg2qwerty, tinymyo
 from myoedge.zoo.all_convnet import hd
@@ -59,3 +61,18 @@ def test_a_network_on_ne16_keeps_its_sqnr(name: str, tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert after >= before - MOST_LOST_DB
+
+
+@pytest.mark.parametrize(
+    ("before_db", "after_db", "is_too_much"),
+    [(28.0, 27.6, False), (28.0, 27.4, True), (30.4, 29.8, True), (34.4, 33.8, False),
+     (34.4, 33.3, True), (20.0, 26.0, False)],
+)  # fmt: skip
+def test_a_decibel_of_a_good_output_and_half_of_others(
+    before_db: float, after_db: float, is_too_much: bool
+) -> None:
+    before, after = (
+        Fidelity({}, {}, {"steady": OutputFidelity(40.0), "y": OutputFidelity(db)}, (), ())
+        for db in (before_db, after_db)
+    )
+    assert lose_too_much(before, after) == is_too_much
