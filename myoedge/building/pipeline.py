@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from myoedge.building import config as configuration
+from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, Found, ModelTable
 from myoedge.building.fidelity_warnings import (
     flat,
@@ -29,7 +30,7 @@ from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import doubtful
 from myoedge.building.stages import key, reused
 from myoedge.building.weight_choice import is_chosen, with_weights
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
@@ -42,7 +43,7 @@ from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
 from myoedge.quantization.holdout import Split, labelled_classes
 from myoedge.quantization.noise_sources import with_sources
-from myoedge.quantization.observers import METHODS_TRIED, best_observer, observers_for
+from myoedge.quantization.observers import ObserverChoice, best_observer, observers_for
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
@@ -54,9 +55,7 @@ from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
-LARGEST_HOLDOUT = 0.9
 ENOUGH_DB = AIM_DB + MARGIN_DB  # without 16 bits
-METHODS = ("auto", *METHODS_TRIED)
 
 Progress = Callable[[str], None]
 _NO_VALUES = ("model", "calib", "factory", "config", "examine", "fits", "keeps", "say", "ctc")
@@ -137,6 +136,28 @@ class Quantizing:
     times_s: dict[str, float]
 
 
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A network in integers without 16 bits, and what chose it.
+
+    choice      of the observer     network   with the integers of its layers' engines
+    bits        weights of few bits that were tried
+    data        samples that chose  needs  dB by output
+    calibrated  calibrations of a graph by observers
+    on_engines  what made `network` of the choice's, and makes it of others
+    """
+
+    choice: ObserverChoice
+    network: QuantGraph
+    bits: tuple[Choice, ...]
+    data: Data
+    rules: tuple[LayerRule, ...]
+    needs: Mapping[str, float]
+    calibrated: Callable[[Graph, Sequence[Observer]], list[Calibration]]
+    on_engines: Callable[[QuantGraph], QuantGraph]
+    warnings: tuple[Notice, ...]
+
+
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
     """Tells that a stage starts, and adds its seconds to `times_s`."""
@@ -149,8 +170,8 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
 def checked_inputs(options: Options) -> ModelInputs:
     """Model file and samples, once all other options are known to be right."""
     settings, base = configuration.find(options.config)
-    _observers(options, settings)
-    _holdout(options, settings)
+    observers_of(options, settings)
+    holdout_share(options, settings)
     return model_inputs(options, settings, base)
 
 
@@ -179,7 +200,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model, given = inputs.prepared(options)
-    parts = holdout.split(given, _holdout(options, settings))
+    parts = holdout.split(given, holdout_share(options, settings))
     compute = partial(_integers, options, settings, Quantizing(model, given, parts, times_s))
     stage = ("quantise", stage_key("quantise", options, inputs), compute, options.say)
     found = reused(*stage, kind=Integers)
@@ -202,54 +223,67 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
 @float_runs_kept()
 def _integers(options: Options, settings: Config, given: Quantizing) -> Integers:
     """The stages quantise and measure."""
-    model, parts, times_s = given.model, given.parts, given.times_s
-    graph = model.graph
-    observers = _observers(options, settings)
+    with timed("quantise", given.times_s, options.say), one_blas_thread():
+        chosen = _chosen(options, settings, given)
+    raise_first(options.strict, chosen.warnings)
+    with timed("measure", given.times_s, options.say), one_blas_thread():
+        network, fidelity, choices = _measured(options, settings, given.parts, chosen)
+        fidelity = with_sources(network, fidelity, given.parts.judged.inputs)
+        classes = labelled_classes(network, given.parts.judged)
+    tried, choices = chosen.choice.worst_db, (*chosen.bits, *choices)
+    return Integers(network, fidelity, classes, chosen.warnings, tried, choices)
+
+
+def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
+    """Ranges by the best observer, few bits of weights where they are asked for, and engines."""
+    model, graph = given.model, given.model.graph
     chooses = is_chosen(options.weights, settings, has_limits=options.keeps is not None)
-    with timed("quantise", times_s, options.say), one_blas_thread():
-        rules, needs = (
-            layer_rules(model.graph, settings),
-            needs_db(settings.budget.sqnr, model.graph),
+    rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
+    data = samples.thin(given.parts.calibration, options.samples or settings.calib.samples)
+    calibrated = partial(_calibrated, data=data, rules=rules)
+    if options.reuse is not None:
+        graph = with_params_of(graph, options.reuse, rules)
+    graph = with_few_bits(graph, data.inputs, rules)
+    usual = EngineChoice(options.engine, f"--engine {options.engine}")
+    engines = engine_rules(model.graph, settings, options.chip, usual)
+    on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
+    ranges = calibrated(graph, observers_of(options, settings))
+    choice = best_observer(graph, ranges, data.inputs, rules, ENOUGH_DB)
+    bits: tuple[Choice, ...] = ()
+    if chooses and options.reuse is None:
+        choice, bits = with_weights(
+            *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
+            accurate=options.accurate or settings.calib.accurate,
+            planes=has_accelerator(options.chip) and options.engine != CORES,
         )
-        data = samples.thin(parts.calibration, options.samples or settings.calib.samples)
-        calibrated = partial(_calibrated, data=data, rules=rules)
-        if options.reuse is not None:
-            graph = with_params_of(graph, options.reuse, rules)
-        graph = with_few_bits(graph, data.inputs, rules)
-        usual = EngineChoice(options.engine, f"--engine {options.engine}")
-        engines = engine_rules(model.graph, settings, options.chip, usual)
-        on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
-        choice = best_observer(graph, calibrated(graph, observers), data.inputs, rules, ENOUGH_DB)
-        accurate, bits = options.accurate or settings.calib.accurate, tuple[Choice, ...]()
-        if chooses and options.reuse is None:
-            choice, bits = with_weights(
-                *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
-                accurate=accurate,
-                planes=has_accelerator(options.chip) and options.engine != CORES,
-            )
-        cores = choice.network
-        network = on_engines(cores)
-        seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
-        warnings = (*seen, *network.warnings, *doubtful(model, given.data))
-    raise_first(options.strict, warnings)
-    with timed("measure", times_s, options.say), one_blas_thread():
-        choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
-        known = choice.fidelity if data is parts.calibration else None  # the same samples
-        network, fidelity = within_sqnr(cores, network, choosing, options.reuse, known)
-        judge, cycles = partial(_judged, parts=parts), layer_cycles(_priced(options))
-        choices: tuple[Choice, ...] = ()
-        if options.reuse is None:  # else what the older build chose stays
-            floor = weight_noise(cores, choosing)
-            means = Means(
-                choosing, calibrated, observers, cycles, on_engines, options.fits, rules, floor
-            )
-            refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
-            network, fidelity, choices = refined(judge, refine, needs, accurate=accurate)
-        else:
-            fidelity = judge(network)
-        fidelity = with_sources(network, fidelity, parts.judged.inputs)
-        classes = labelled_classes(network, parts.judged)
-    return Integers(network, fidelity, classes, warnings, choice.worst_db, (*bits, *choices))
+    network = on_engines(choice.network)
+    seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
+    warnings = (*seen, *network.warnings, *doubtful(model, given.data))
+    return Chosen(choice, network, bits, data, rules, needs, calibrated, on_engines, warnings)
+
+
+def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) -> Refined:
+    """The network with 16 bits where outputs need them, its SQNR, and the remedies tried."""
+    choice, cores = chosen.choice, chosen.choice.network
+    choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
+    known = choice.fidelity if chosen.data is parts.calibration else None  # the same samples
+    network, fidelity = within_sqnr(cores, chosen.network, choosing, options.reuse, known)
+    judge = partial(_judged, parts=parts)
+    if options.reuse is not None:  # what the older build chose stays
+        return Refined(network, judge(network))
+    means = Means(
+        samples=choosing,
+        calibrated=chosen.calibrated,
+        observers=observers_of(options, settings),
+        cycles=layer_cycles(_priced(options)),
+        on_engines=chosen.on_engines,
+        fits=options.fits,
+        rules=chosen.rules,
+        floor=weight_noise(cores, choosing),
+    )
+    refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
+    accurate = options.accurate or settings.calib.accurate
+    return refined(judge, refine, chosen.needs, accurate=accurate)
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
@@ -270,36 +304,6 @@ def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> 
     """Options.keeps of a network as accelerators run it."""
     keeps = options.keeps
     return None if keeps is None else lambda network: keeps(on_engines(network))
-
-
-def _observers(options: Options, settings: Config) -> list[Observer]:
-    """The observers to choose from: one where it is named, or an older build has one."""
-    method = options.method or settings.calib.method
-    percentile = settings.calib.percentile if options.percentile is None else options.percentile
-    if method not in METHODS:
-        raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
-    if options.percentile is not None and method != "percentile":
-        has, tries = {"needs": "percentile", "has": method}, ["--method percentile"]
-        raise MyoedgeError("E203", "a percentile needs its method", has, tries)
-    if not 50.0 < percentile <= 100.0:
-        facts = {"needs": "more than 50, at most 100", "has": percentile}
-        raise MyoedgeError("E203", "the percentile is out of range", facts)
-    if options.samples is not None and options.samples < 1:
-        raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
-    if method != AUTO:
-        return [Observer(method, percentile)]
-    if options.reuse is not None:
-        return [options.reuse.calibration.observer]
-    return [Observer(tried, percentile) for tried in METHODS_TRIED]
-
-
-def _holdout(options: Options, settings: Config) -> float:
-    share = settings.calib.holdout if options.holdout is None else options.holdout
-    if not 0.0 <= share <= LARGEST_HOLDOUT:
-        facts = {"needs": f"0 to {LARGEST_HOLDOUT}", "has": share}
-        title = "the share of samples that are held out is out of range"
-        raise MyoedgeError("E203", title, facts, ["--holdout 0.2", "--holdout 0: none"])
-    return share
 
 
 def _calibrated(

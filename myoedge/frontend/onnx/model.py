@@ -198,6 +198,10 @@ def _import(state: Importing, node: NodeProto) -> None:
             raise Unsupported("")
         _row(state, node, outs, table[node.op_type], whole=whole)
         return
+    _fold(state, node, outs)
+
+
+def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
     for name, array in evaluated(node, state.opset, state.arrays, outs).items():
         state.folded += array.size
         check_elements(state.folded)

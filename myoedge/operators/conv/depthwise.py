@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -117,17 +118,8 @@ def wide_packed(weight: Array) -> Array:
 def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Products of 16 bits; channels are cut in fours where they are a multiple of it."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
-    weights = wide_packed(step["weight"].reshape(c, k_h, k_w)).reshape(
-        -1, 4 * k_h * k_w if cut else 2 * k_h * k_w
-    )
-    each = np.pad(packed_channels(step), ((0, c % 2), (0, 0)))
     channels: Dim = CHANNELS if cut else ()
-    blocks: Dim = (("k", 1),) if cut else ()
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
-    packed = (
-        Operand("weights", "weights", weights.shape, (blocks, ()), itemsize=2, array=weights),
-        Operand("channels", "channels", (len(each), 16), (channels, ()), array=each),
-    )
 
     def halves(sizes: Sizes) -> Any:
         """Numbers that a tile's windows reach over, padding included."""
@@ -149,7 +141,7 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
         unit_axes=("n",),
         operands=(
             replace(conv.read(channels), itemsize=1 + wide["x_wide"]),
-            *packed,
+            *_wide_constants(step, conv, channels),
             *table_operand(step),
             replace(conv.write(channels), itemsize=1 + wide["y_wide"]),
         ),
@@ -157,6 +149,19 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
         tile=_wide_fields,
         scratch=lambda sizes: 2 * halves(sizes),
         work=work,
+    )
+
+
+def _wide_constants(step: QuantizedNode, conv: Spatial, channels: Dim) -> tuple[Operand, ...]:
+    """Weights of four channels, or where these are not cut of two, and numbers of each channel."""
+    c, taps = conv.x[-1], math.prod(conv.kernel)
+    packed = wide_packed(step["weight"].reshape(c, *conv.kernel))
+    weights = packed.reshape(-1, 4 * taps if channels else 2 * taps)
+    each = np.pad(packed_channels(step), ((0, c % 2), (0, 0)))
+    blocks: Dim = (("k", 1),) if channels else ()
+    return (
+        Operand("weights", "weights", weights.shape, (blocks, ()), itemsize=2, array=weights),
+        Operand("channels", "channels", (len(each), 16), (channels, ()), array=each),
     )
 
 

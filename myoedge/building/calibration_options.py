@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observers and held-out share as options and myoedge.toml say them, checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myoedge.building.config import Config
+from myoedge.errors import MyoedgeError
+from myoedge.operators.kernel import AUTO
+from myoedge.quantization.calibrate import Observer
+from myoedge.quantization.observers import METHODS_TRIED
+
+if TYPE_CHECKING:
+    from myoedge.building.pipeline import Options
+
+LARGEST_HOLDOUT = 0.9
+METHODS = ("auto", *METHODS_TRIED)
+
+
+def observers_of(options: Options, settings: Config) -> list[Observer]:
+    """The observers to choose from: one where it is named, or an older build has one.
+
+    Errors: E203.
+    """
+    method = options.method or settings.calib.method
+    percentile = settings.calib.percentile if options.percentile is None else options.percentile
+    if method not in METHODS:
+        raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
+    if options.percentile is not None and method != "percentile":
+        has, tries = {"needs": "percentile", "has": method}, ["--method percentile"]
+        raise MyoedgeError("E203", "a percentile needs its method", has, tries)
+    if not 50.0 < percentile <= 100.0:
+        facts = {"needs": "more than 50, at most 100", "has": percentile}
+        raise MyoedgeError("E203", "the percentile is out of range", facts)
+    if options.samples is not None and options.samples < 1:
+        raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
+    if method != AUTO:
+        return [Observer(method, percentile)]
+    if options.reuse is not None:
+        return [options.reuse.calibration.observer]
+    return [Observer(tried, percentile) for tried in METHODS_TRIED]
+
+
+def holdout_share(options: Options, settings: Config) -> float:
+    """Share of the samples that chooses nothing. Errors: E203."""
+    share = settings.calib.holdout if options.holdout is None else options.holdout
+    if not 0.0 <= share <= LARGEST_HOLDOUT:
+        facts = {"needs": f"0 to {LARGEST_HOLDOUT}", "has": share}
+        title = "the share of samples that are held out is out of range"
+        raise MyoedgeError("E203", title, facts, ["--holdout 0.2", "--holdout 0: none"])
+    return share
