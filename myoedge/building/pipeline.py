@@ -23,7 +23,7 @@ from myoedge.building.fidelity_warnings import (
     weak_outputs,
 )
 from myoedge.building.layer_rules import engine_rules, layer_rules
-from myoedge.building.loading import Model, has_accelerator
+from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
 from myoedge.building.quantized import Quantized, raise_first
@@ -38,7 +38,7 @@ from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
-from myoedge.quantization.engines import with_engines, within_sqnr
+from myoedge.quantization.engines import on_accelerators, with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
 from myoedge.quantization.holdout import Split, labelled_classes
@@ -254,7 +254,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
         choice, bits = with_weights(
             *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
             accurate=options.accurate or settings.calib.accurate,
-            planes=has_accelerator(options.chip) and options.engine != CORES,
+            planes=on_accelerators(on_engines(choice.network), engines),
         )
     network = on_engines(choice.network)
     seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))

@@ -18,13 +18,7 @@ from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.observers import ObserverChoice
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.trials import ACCURATE_DB, AIM_DB, Aim, Choice
-from myoedge.quantization.weight_bits import (
-    PLANE_BITS,
-    STORED_BITS,
-    Keeps,
-    WeightBudget,
-    with_chosen_bits,
-)
+from myoedge.quantization.weight_bits import Keeps, WeightBudget, with_chosen_bits
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
@@ -61,16 +55,15 @@ def with_weights(
     keeps: Keeps | None,
     *,
     accurate: bool,
-    planes: bool,
+    planes: frozenset[str],
 ) -> tuple[ObserverChoice, tuple[Choice, ...]]:
     """The networks of an observer's choice with chosen bits of weights, and what was tried.
 
     needs    dB by output     accurate   as Options has it
-    planes   whether an accelerator reads as many bits as weights have
+    planes   layers, by name, whose weights an accelerator reads bit by bit
     """
     aim = Aim(ACCURATE_DB if accurate else AIM_DB, needs)
-    levels = PLANE_BITS if planes else STORED_BITS
-    budget = WeightBudget(aim.limits(choice.network), keeps, levels)
+    budget = WeightBudget(aim.limits(choice.network), keeps, planes)
     found = with_chosen_bits(choice.network, samples, rules, budget)
     if found.network is choice.network:
         return choice, found.choices

@@ -123,6 +123,19 @@ def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
     return replace(step, engine=EngineChoice(CORES, reason))
 
 
+def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:
+    """Layers, by name, that accelerators run in a network of with_engines."""
+    return frozenset(
+        step.node.name
+        for step in network.steps
+        if step.engine.name != CORES
+        and any(
+            kernel.engine in engines.accelerators and kernel.broken_rule(step) is None
+            for kernel in OPS[step.node.op].kernels
+        )
+    )
+
+
 def within_sqnr(
     cores: QuantGraph,
     network: QuantGraph,

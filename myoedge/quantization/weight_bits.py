@@ -67,12 +67,17 @@ class WeightBudget:
 
     limits   [judged tensors] of noise, for the samples that choose
     keeps    whether memories and energy have what they are given; None: as few bits as noise allows
-    levels   bits that layers may have, descending
+    planes   layers, by name, that an accelerator runs and whose weights have PLANE_BITS; those of
+             others have STORED_BITS, as fewer would be as many bytes
     """
 
     limits: Array = field(repr=False)
     keeps: Keeps | None = None
-    levels: Sequence[int] = STORED_BITS
+    planes: frozenset[str] = frozenset()
+
+    def levels(self, node: Node) -> Sequence[int]:
+        """Bits that a layer's weights may have, descending."""
+        return PLANE_BITS if node.name in self.planes else STORED_BITS
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,7 @@ def ordered_steps(
     graph, formats = network.graph, dict[str, Formats]()
     sums = multiplied(graph, samples, list(nodes.values()))
     for weight, node in nodes.items():
-        possible = {*budget.levels, PROBED_BITS}
+        possible = {*budget.levels(node), PROBED_BITS}
         formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
     noise = _noise_by_weight(network, samples, formats)
     left = []
@@ -207,7 +212,8 @@ def ordered_steps(
         errors = {
             n: rounding_error(graph, node, sums[weight], f) for n, f in formats[weight].items()
         }
-        left.append(list(_steps(weight, formats[weight], errors, noise[weight], budget.levels)))
+        levels = budget.levels(node)
+        left.append(list(_steps(weight, formats[weight], errors, noise[weight], levels)))
     found: list[FewerBits] = []
     while left := [steps for steps in left if steps]:
         cheapest = min(left, key=lambda steps: _price(steps[0], budget.limits))

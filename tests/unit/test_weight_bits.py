@@ -35,7 +35,11 @@ RULES = (LayerRule("nothing"),)
 
 
 def budget(q: QuantGraph, db: float) -> WeightBudget:
-    return WeightBudget(Aim(db).limits(q), levels=PLANE_BITS)
+    return WeightBudget(Aim(db).limits(q), planes=layers(q))
+
+
+def layers(q: QuantGraph) -> frozenset[str]:
+    return frozenset(step.node.name for step in q.steps)
 
 
 def stored_bits(q: QuantGraph) -> int:
@@ -87,6 +91,15 @@ def test_bits_that_a_rule_names_stay() -> None:
     assert {step.weight for step in steps} == {"w"}
 
 
+def test_the_cores_have_bits_that_save_bytes() -> None:
+    """3 bits would be stored in 4 there, 5 to 7 in 8."""
+    q, samples = quantized(8)
+    limits = Aim(20.0).limits(q)
+    steps = ordered_steps(q, samples, RULES, WeightBudget(limits, planes=frozenset({"conv"})))
+    bits = {name: [s.bits for s in steps if s.weight == name] for name in "wv"}
+    assert bits == {"w": [*PLANE_BITS], "v": [*STORED_BITS]}
+
+
 def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
     q, samples = quantized(8)
     most = 6 * stored_bits(q) // 8
@@ -106,7 +119,8 @@ def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
 @pytest.mark.parametrize("levels", [STORED_BITS, PLANE_BITS])
 def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
     q, samples = quantized(8)
-    limits = replace(budget(q, 18.0), levels=levels)
+    planes = layers(q) if levels == PLANE_BITS else frozenset[str]()
+    limits = replace(budget(q, 18.0), planes=planes)
     one, other = (with_chosen_bits(q, samples, RULES, limits).network for _ in range(2))
     for a, b in zip(one.steps, other.steps, strict=True):
         assert np.array_equal(a["weight"], b["weight"])
