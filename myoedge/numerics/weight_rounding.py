@@ -51,6 +51,13 @@ class Moments:
         more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
         return self.squares + np.eye(taps) * more
 
+    @property
+    def of_others(self) -> Array:
+        """`squares` as other vectors may have them: with fewer vectors than inputs, products of two
+        inputs count less, as rounding fits what only these vectors have in common."""
+        alone = max(0.0, 1.0 - self.count / len(self.squares)) ** 2
+        return (1.0 - alone) * self.squares + alone * np.diag(np.diag(self.squares))
+
 
 def rounded_rows(
     w: Array, blocks: Sequence[Moments], used: WeightFormat, least_scale: Array

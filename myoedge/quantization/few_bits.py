@@ -163,8 +163,13 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
     )
 
 
-def rounding_error(graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat) -> float:
-    """Squared error of a layer's sums over the vectors of the moments, blocks of taps apart."""
+def rounding_error(
+    graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat, *, of_others: bool = False
+) -> float:
+    """Squared error of a layer's sums over the vectors of the moments, blocks of taps apart.
+
+    of_others   that to be expected of as many other vectors
+    """
     weight = graph.constants[weight_of(node)]
     assert chosen.integers is not None
     error = (weight - chosen.real(chosen.integers)).astype(np.float64)
@@ -173,7 +178,8 @@ def rounding_error(graph: Graph, node: Node, groups: Sums, chosen: ConstantForma
     for row, blocks in zip(rows, groups, strict=True):
         ends = np.cumsum([len(block.squares) for block in blocks])[:-1]
         for part, block in zip(np.split(row, ends, axis=1), blocks, strict=True):
-            total += float(np.sum((part @ block.squares) * part))
+            squares = block.of_others if of_others else block.squares
+            total += float(np.sum((part @ squares) * part))
     return total
 
 

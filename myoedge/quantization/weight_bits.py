@@ -16,6 +16,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, has_table, stated_node
 from myoedge.quantization.calibrate import Samples, each_sample, spread
 from myoedge.quantization.few_bits import (
+    ROUNDING_SAMPLES,
     chosen_format,
     multiplied,
     rounding_error,
@@ -51,6 +52,7 @@ class FewerBits:
     """A layer's weights in fewer bits than the step before left them.
 
     noise         [judged tensors] that it adds, relative to the signal
+    of_others     the same, to be expected of other samples than those that rounding fits
     saved_bytes   of the stored weights
     """
 
@@ -58,6 +60,7 @@ class FewerBits:
     bits: int
     format: ConstantFormat = field(repr=False)
     noise: Array = field(repr=False)
+    of_others: Array = field(repr=False)
     saved_bytes: float
 
 
@@ -110,7 +113,7 @@ def with_chosen_bits(
         return ChosenBits(network)
     chosen, remedy = search.network(count), search.told(count)
     if all(trial.remedy != remedy for trial in trials):
-        trials.append(search.trial(search.measured(chosen), count))
+        trials.append(search.trial(search.expected(search.measured(chosen), count), count))
     kept = next(trial for trial in trials if trial.remedy == remedy)
     left = (replace(trial, is_kept=False) for trial in trials if trial is not kept)
     return ChosenBits(chosen, (*left, replace(kept, remedy=remedy + note, is_kept=True)))
@@ -165,6 +168,19 @@ class _OrderedBits:
     def measured(self, network: QuantGraph) -> Array:
         return relative_noise(network, measure(network, self.samples, layers=False))
 
+    def expected(self, noise: Array, count: int) -> Array:
+        """Noise of so many steps for other samples, from that for the samples here, of which
+        rounding fits the first ROUNDING_SAMPLES."""
+        taken, measured = self.steps[:count], len(next(iter(self.samples.values())))
+        fitted, others = (
+            np.sum(x, axis=0)
+            for x in ([step.noise for step in taken], [step.of_others for step in taken])
+        )
+        times = np.maximum(others / np.maximum(fitted, 1e-30), 1.0)
+        share = min(ROUNDING_SAMPLES / measured, 1.0)
+        more = times / (share + (1.0 - share) * times) - 1.0
+        return np.asarray(noise + np.maximum(noise - self.noise, 0.0) * more)
+
     def most_steps(self) -> tuple[int, list[Choice]]:
         """Steps that the noise allows, by networks that are measured; and these."""
         if not self.steps:
@@ -177,7 +193,7 @@ class _OrderedBits:
             count = high if fits.all() else int(np.argmin(fits))
             if count <= best:
                 break
-            noise = self.measured(self.network(count))
+            noise = self.expected(self.measured(self.network(count)), count)
             trials.append(self.trial(noise, count))
             is_met = bool((noise <= self.limits).all())
             best, high = (count, high) if is_met else (best, count - 1)
@@ -210,7 +226,10 @@ def ordered_steps(
     left = []
     for weight, node in nodes.items():
         errors = {
-            n: rounding_error(graph, node, sums[weight], f) for n, f in formats[weight].items()
+            n: tuple(
+                rounding_error(graph, node, sums[weight], f, of_others=o) for o in (False, True)
+            )
+            for n, f in formats[weight].items()
         }
         levels = budget.levels(node)
         left.append(list(_steps(weight, formats[weight], errors, noise[weight], levels)))
@@ -237,21 +256,22 @@ def _price(step: FewerBits, limits: Array) -> float:
 def _steps(
     weight: str,
     formats: Formats,
-    errors: Mapping[int, float],
+    errors: Mapping[int, tuple[float, float]],
     noise: Array,
     levels: Sequence[int],
 ) -> Iterator[FewerBits]:
     """Steps of a layer, whose noise grows as the errors of its own sums do.
 
-    errors   by bits     noise   what PROBED_BITS add
+    errors   by bits, of these samples and of others     noise   what PROBED_BITS add
     """
-    before, bits_before = 0.0, INT8.bits
+    before, bits_before, unit = np.zeros(2), INT8.bits, errors[PROBED_BITS][0]
     for bits in levels:
         chosen = formats[bits]
         assert chosen.integers is not None
-        share = errors[bits] / errors[PROBED_BITS] if errors[PROBED_BITS] else 0.0
+        share = np.array(errors[bits]) / unit if unit else np.zeros(2)
+        own, others = np.maximum(share - before, 0.0)
         saved_bytes = chosen.integers.size * (bits_before - bits) / 8
-        yield FewerBits(weight, bits, chosen, noise * max(share - before, 0.0), saved_bytes)
+        yield FewerBits(weight, bits, chosen, noise * own, noise * others, saved_bytes)
         before, bits_before = share, bits
 
 

@@ -16,10 +16,13 @@ import myoedge
 from myoedge.building.config import from_tables
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
+from myoedge.passes import prepare
+from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.refinement import Aim, relative_noise
-from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.weight_bits import (
     PLANE_BITS,
@@ -89,6 +92,23 @@ def test_bits_that_a_rule_names_stay() -> None:
     rules = (LayerRule("head", weight_bits=8),)
     steps = ordered_steps(q, samples, rules, WeightBudget(Aim(20.0).limits(q)))
     assert {step.weight for step in steps} == {"w"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_samples_leave_others_their_noise_too(count: int) -> None:
+    """Rounding fits few vectors so well that 2 bits seem enough."""
+    torch.manual_seed(0)
+    layers_of = [nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)]
+    program = torch.export.export(nn.Sequential(*layers_of).eval(), (torch.zeros(1, 64),))
+    mixed = np.random.default_rng(0).normal(size=(64, 64)) / 4
+    drawn = (np.random.default_rng(1).normal(size=(36, 1, 64)) @ mixed).astype(np.float32)
+    graph = prepare(from_exported(program))
+    own, others = ({graph.inputs[0]: x} for x in (drawn[:count], drawn[4:]))
+    q = quantize_graph(graph, calibrate(graph, others, Observer(), "test"))
+    made = with_chosen_bits(q, own, RULES, budget(q, 15.0)).network
+    assert stored_bits(made) < stored_bits(q)
+    noise = relative_noise(made, measure(made, others, layers=False))
+    assert -10 * np.log10(noise.max()) >= 15.0
 
 
 def test_the_cores_have_bits_that_save_bytes() -> None:
