@@ -277,13 +277,21 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
         observers=observers_of(options, settings),
         cycles=layer_cycles(_priced(options)),
         on_engines=chosen.on_engines,
-        fits=options.fits,
+        fits=_has_room(options, chosen),
         rules=chosen.rules,
         floor=weight_noise(cores, choosing),
     )
     refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
     accurate = options.accurate or settings.calib.accurate
     return refined(judge, refine, chosen.needs, accurate=accurate)
+
+
+def _has_room(options: Options, chosen: Chosen) -> Callable[[QuantGraph], bool]:
+    """Options.fits, and where bits of weights were chosen for L2 or energy, room in these too."""
+    keeps = options.keeps
+    if keeps is None or not chosen.bits or not keeps(chosen.network):
+        return options.fits
+    return lambda network: options.fits(network) and keeps(network)
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.building.config import from_tables
+from myoedge.building.pipeline import _has_room
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
@@ -24,6 +27,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.refinement import Aim, relative_noise
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.trials import Choice
 from myoedge.quantization.weight_bits import (
     PLANE_BITS,
     STORED_BITS,
@@ -134,6 +138,20 @@ def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
     short = with_chosen_bits(q, samples, RULES, never)
     assert stored_bits(short.network) < most
     assert "would need more" in short.choices[-1].remedy
+
+
+@pytest.mark.parametrize("kept", [8, 4, 2])
+def test_16_bits_stay_within_l2_that_bits_were_chosen_for(kept: int) -> None:
+    """But where no bits were enough, nothing more is refused."""
+    chosen, larger = quantized(4)[0], quantized(8)[0]
+    options: Any = SimpleNamespace(
+        fits=lambda network: True,
+        keeps=lambda network: stored_bits(network) <= kept * stored_bits(chosen) // 4,
+    )
+    bits: Any = SimpleNamespace(network=chosen, bits=(Choice("4 bits", 20.0, 0.0, True),))
+    room = _has_room(options, bits)
+    assert room(chosen)
+    assert room(larger) == (kept != 4)
 
 
 @pytest.mark.parametrize("levels", [STORED_BITS, PLANE_BITS])
