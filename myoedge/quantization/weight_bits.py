@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -225,12 +226,8 @@ def ordered_steps(
     noise = _noise_by_weight(network, samples, formats)
     left = []
     for weight, node in nodes.items():
-        errors = {
-            n: tuple(
-                rounding_error(graph, node, sums[weight], f, of_others=o) for o in (False, True)
-            )
-            for n, f in formats[weight].items()
-        }
+        error = partial(rounding_error, graph, node, sums[weight])
+        errors = {n: (error(f), error(f, of_others=True)) for n, f in formats[weight].items()}
         levels = budget.levels(node)
         left.append(list(_steps(weight, formats[weight], errors, noise[weight], levels)))
     found: list[FewerBits] = []
