@@ -50,7 +50,7 @@ static inline int8_t *me_scores_row(const me_attention_work *w, int32_t row)
 }
 
 /* Hidden keys 2^29 below the others; scores of a row that sees nothing stay, or become 0. */
-static inline __attribute__((noinline)) void me_hide_keys(const me_attention_s8_params *op, int32_t *x,
+static __attribute__((noinline, unused)) void me_hide_keys(const me_attention_s8_params *op, int32_t *x,
                                                            const int8_t *mask, int32_t n)
 {
     me_row_hidden(x, mask, n);

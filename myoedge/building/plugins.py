@@ -18,6 +18,7 @@ import numpy as np
 import myoedge.operators as families
 from myoedge.building.config import FILE, PluginsTable, find
 from myoedge.errors import MyoedgeError
+from myoedge.operators.base import OPS
 from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import ONLY, Content, Reading
 from myoedge.system.folder import MANIFEST
@@ -66,9 +67,14 @@ def _loaded(kind: str, name: str) -> Plugin:
 
 
 def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
-    """Errors: E256."""
-    installed = {point.name: point for point in metadata.entry_points(group=GROUP + kind)}
+    """Errors: E256; E257 one that several packages have, of which no order says which is meant."""
+    points = metadata.entry_points(group=GROUP + kind)
+    installed = {point.name: point for point in points}
     if name in installed:
+        packages = sorted({p.dist.name for p in points if p.name == name and p.dist})
+        if len(packages) > 1:
+            cause = f"several packages have it: {', '.join(packages)}"
+            raise _unusable(kind, name, cause, (f"pip uninstall {packages[-1]}",))
         return installed[name]
     near = difflib.get_close_matches(name, installed, 1, 0.5)
     tries = [f'[plugins] {kind} = ["{near[0]}"]'] if near else ["pip install its package"]
@@ -76,8 +82,8 @@ def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
     raise MyoedgeError("E256", f"no plug-in {name} for {kind} is installed", facts, tries)
 
 
-def _unusable(kind: str, name: str, cause: str) -> MyoedgeError:
-    tries = [f"[plugins] {kind} without {name}"]
+def _unusable(kind: str, name: str, cause: str, tries: tuple[str, ...] = ()) -> MyoedgeError:
+    tries = (*tries, f"[plugins] {kind} without {name}")
     return MyoedgeError("E257", f"the plug-in {name} cannot be used", {"cause": cause}, tries)
 
 
@@ -91,10 +97,14 @@ def _use_operators(name: str, package: Any) -> None:
     if FRONT_ENDS in sys.modules:
         cause = "networks were loaded before it in this process: name it from the start"
         raise _unusable("operators", name, cause)
+    before = len(OPS)
     try:
         families.add(package)
     except Exception as error:
         raise _unusable("operators", name, cause_of(error)) from None
+    rows = (Path(place) / "import_rows.py" for place in package.__path__)
+    if len(OPS) == before and not any(file.is_file() for file in rows):
+        raise _unusable("operators", name, "it defines no operators, and has no import_rows")
 
 
 def _use_board(name: str, package: Any) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -158,3 +159,10 @@ def test_a_stock_compiler_makes_it_too() -> None:
     check_instructions(made)
     assert made.program.symbols["_start"] == 0x1C010000
     assert not toolchain.compiler("riscv64-unknown-elf-gcc").is_zig
+
+
+def test_no_function_is_both_inline_and_not() -> None:
+    """gcc warns of it, and warnings are errors in a build's Makefile."""
+    both = re.compile(r"inline[^;{()]*\(\(noinline|noinline[^;{]*\)\)\s*inline")
+    sources = [p for p in template_dir().rglob("*.[ch]") if both.search(p.read_text())]
+    assert sources == []

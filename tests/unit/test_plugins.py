@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import myoedge
+import myoedge.operators as families
 from myoedge.building import plugins
 from myoedge.building.config import PluginsTable
-from myoedge.building.plugins import Plugin, load_plugins
+from myoedge.building.plugins import FRONT_ENDS, Plugin, load_plugins
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.recordings import files
 from myoedge.targets import boards
@@ -106,7 +107,10 @@ def test_a_board_is_known_where_it_is_named(
     assert "wristband" in [board.id for board in myoedge.boards()]
 
 
-def test_plugins_that_are_refused(install: Install, tmp_path: Path) -> None:
+def test_plugins_that_are_refused(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(families, "ADDED", [])
     refused("E256", "no plug-in nothing for boards", boards=["nothing"])
     install("p", "1", "operators", "p = broken_plugin", "raise RuntimeError('not today')")
     refused("E257", "RuntimeError: not today", operators=["p"])
@@ -115,6 +119,11 @@ def test_plugins_that_are_refused(install: Install, tmp_path: Path) -> None:
     refused("E256", r'try +\[plugins\] calibration = \["q"\]', calibration=["q1"])
     install("r", "1", "boards", "r = bare_plugin", "")
     refused("E257", "no package with board.toml", boards=["r"])
+    install("s", "1", "calibration", "q = another_plugin:f", "def f(path): ...")
+    refused("E257", "several packages have it: q, s", calibration=["q"])
+    monkeypatch.delitem(sys.modules, FRONT_ENDS, raising=False)
+    install("t", "1", "operators", "t = empty_plugin", "")
+    refused("E257", "defines no operators", operators=["t"])
     assert load_plugins(PluginsTable()) == ()
 
 
