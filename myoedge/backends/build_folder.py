@@ -247,6 +247,26 @@ class BuildFolder(Tabular):
         """A row a layer, as in layers.csv."""
         return [dict(row) for row in self.layers]
 
+    def _card(self) -> Card:
+        """Key figures and layers, for print(); the error where the folder is damaged."""
+        try:
+            report = self.report
+        except MyoedgeError as error:
+            return Card(str(self.folder), [(error.code, error.notice.title)])
+        q, cycles = report["quantization"], report.get("cycles") or {}
+        facts = [
+            ("folder", self.folder),
+            ("accuracy", q.get("accuracy_int8")),
+            ("SQNR, dB", q.get("sqnr_db")),
+            ("cycles", cycles.get("total")),
+            ("counted by", cycles.get("source")),
+            ("latency, ms", 1e3 * report["latency_s"] if report.get("latency_s") else None),
+            ("L2, bytes", report["memory"].get("l2_peak_bytes")),
+        ]
+        keys = {"layer": "label", "operator": "op", "cycles": "cycles", "dB alone": "sqnr_local_db"}
+        rows = [{title: row.get(key) for title, key in keys.items()} for row in report["layers"]]
+        return Card(f"{report['model']['name']} for {report['target']['chip']}", facts, rows)
+
     def _repr_html_(self) -> str:
         """The report's page in a frame; the folder's name where it is gone."""
         try:

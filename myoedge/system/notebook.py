@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of verbs in notebooks: HTML that changes nothing around it, and rows for pandas.
+"""Results of verbs in notebooks and prints: HTML that changes nothing around it, text, and rows for
+pandas.
 
 A card has its look in `style` attributes alone and takes fonts and colours from the page; a whole
 page of our own is shown in a frame without scripts.
@@ -45,9 +46,12 @@ class Card:
 
 
 class Shown:
-    """A result that a notebook shows as a card."""
+    """A result that a notebook shows as a card, and print() as the card's text."""
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        return repr(self) if type(self)._card is Shown._card else card_text(self._card())
 
     def _card(self) -> Card:
         raise NotImplementedError
@@ -118,6 +122,25 @@ def card_html(card: Card) -> str:
     cells = "".join(f"<span>{escape(n)}</span><span>{escape(text)}</span>" for n, text in facts)
     listed = f'<div style="{FACTS}">{cells}</div>' if facts else ""
     return f'<div style="{CARD}"><b>{escape(card.title)}</b>{listed}{_table(card.rows)}</div>'
+
+
+def card_text(card: Card) -> str:
+    """Lines of a card: title, facts, and a table whose columns are aligned."""
+    facts = [(name, text) for name, value in card.facts if (text := cell(value))]
+    shown, rest = card.rows[:MOST_ROWS], len(card.rows) - MOST_ROWS
+    titles = [*card.rows[0]] if card.rows else []
+    table = [[key.replace("_", " ") for key in titles]] if titles else []
+    table += [[cell(row.get(key)) for key in titles] for row in shown]
+    right = [all(_is_number(row.get(key)) for row in shown) for key in titles]
+    lines = [*_aligned(facts, [False, False]), *_aligned(table, right)]
+    return "\n".join([card.title, *lines, *[f"{rest:,} more in rows()"] * (rest > 0)])
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        sides = zip(row, widths, right, strict=True)
+        yield "  ".join(x.rjust(n) if at_right else x.ljust(n) for x, n, at_right in sides).rstrip()
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -210,6 +210,22 @@ def test_a_build_shows_its_report_and_gives_its_layers(built: myoedge.Build) -> 
     assert attributes["srcdoc"] == (built.folder / "report.html").read_text()
 
 
+def test_results_are_printed_as_their_cards(built: myoedge.Build) -> None:
+    report, printed = myoedge.report(built), str(built)
+    assert printed.startswith(f"{report['model']['name']} for gap9\nfolder ")
+    assert f"{report['cycles']['total']:,}" in printed
+    title, *table = printed.splitlines()[-1 - len(report["layers"]) :]
+    assert title.split() == ["layer", "operator", "cycles", "dB", "alone"]
+    pairs = [*zip(report["layers"], table, strict=True)]
+    for row, line in pairs:
+        assert {row["op"], f"{row['cycles']:,}"} <= {*line.split()}
+    ends = {line.index(f"{row['cycles']:,}") + len(f"{row['cycles']:,}") for row, line in pairs}
+    assert len(ends) == 1, "numbers are at the right"
+    assert str(report) == repr(report), "a dictionary for programs"
+    assert str(myoedge.Build(Path("away"))).startswith("away\nE")
+    assert str(myoedge.explain("E501")) == myoedge.explain("E501")
+
+
 def test_notebooks_keep_no_whole_report_as_text(built: myoedge.Build) -> None:
     from IPython.lib.pretty import pretty
 
