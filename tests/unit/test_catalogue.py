@@ -21,6 +21,7 @@ CODE = re.compile(r"[EW][0-9]{3}")
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
     "E101": {
+        "building.model_inputs",
         "frontend.detect",
         "frontend.refusals",
         "frontend.torch.preflight",
@@ -50,12 +51,16 @@ SHARED = {
         "passes.stated",
         "passes.whole_constants",
     },
-    "E203": {"building.pipeline", "building.weight_choice"},  # an option of the calibration
+    "E203": {
+        "building.calibration_options",
+        "building.weight_choice",
+    },  # an option of the calibration
     "E204": {
         "building.budget",
         "backends.build",
         "backends.flashing",
         "backends.equivalence",
+        "backends.onnx_agreement",
         "building.request",
         "building.simulate",
         "targets.chip",
@@ -87,7 +92,11 @@ SHARED = {
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
     },  # no samples
-    "E218": {"quantization.samples", "quantization.recordings.recorded"},  # labels of other rows
+    "E218": {
+        "quantization.samples",
+        "quantization.recordings.recorded",
+        "quantization.recordings.sources",
+    },  # labels of other rows
     "E246": {
         "quantization.recordings.files",
         "quantization.recordings.sources",
@@ -124,7 +133,7 @@ SHARED = {
         "system.tools",
         "system.toolchain",
         "frontend.torch.preflight",
-        "backends.equivalence",
+        "backends.onnx_agreement",
         "backends.gvsoc",
         "power.calibrate",
         "passes.condition",
