@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiles of softmax and log-softmax: rows around and within the axis, masked or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
+from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel
+from myoedge.targets.chip import Engine
+
+
+def rows_in_tiles(
+    step: QuantizedNode,
+    engine: Engine,
+    kernel: str,
+    op: Mapping[str, int | str],
+    arrays: Mapping[str, Array],
+) -> TiledKernel:
+    """Cut around and within the axis."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    around: Dim = (("o", 1),)
+    index: tuple[Dim, ...] = (around, (), inside)
+    wide = step.integers.scalars.get("x_wide", 0)
+    x = Operand("x", 0, (outer, length, inner), index, itemsize=1 + wide)
+    y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
+    if step.node.op == "argmax":
+        y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
+    tables = (Operand.whole(name, array) for name, array in arrays.items())
+    return TiledKernel(
+        function=kernel,
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(x, *tables, y),
+        op={"length": length, **op},
+        tile=rows_tile,
+        work=lambda sizes: (
+            -(-x.footprint(sizes) // (x.itemsize * length) // engine.cores) * (length + 6)
+        ),
+    )
+
+
+def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    if "zero" in step.integers.scalars:
+        return _wide_in_tiles(step, engine)
+    exp = step["exp"].astype(np.uint16)
+    if len(step.shapes) > 1:
+        return _masked_in_tiles(step, engine, exp)
+    return rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, {"exp": exp})
+
+
+def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
+    """Rows by repetition of the mask and by its own rows; without one, all are its own."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    masks = step.shapes[1:]
+    rows = math.prod(masks[0][: step.attrs["axis"] % len(step.out)]) if masks else outer
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    index: tuple[Dim, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
+    whole = (outer // rows, rows, length, inner)
+    x = Operand("x", 0, whole, index)
+    return TiledKernel(
+        function="me_masked_softmax_s8",
+        axes={"repeat": outer // rows, "row": rows, **axes},
+        split=("repeat", "row", "i0"),
+        operands=(
+            x,
+            *(Operand("mask", 1, whole[1:], index[1:]) for _ in masks),
+            Operand.whole("exp", exp),
+            Operand("y", OUT, whole, index),
+        ),
+        op={"length": length, "exp": "@exp", "flat": int(bool(step.attrs.get("flat")))},
+        tile=lambda regions: {
+            **{name: f"@{name}" for name in regions if name in ("x", "mask", "y")},
+            **dict(zip(("repeats", "rows"), regions["x"].extent[:2], strict=True)),
+            "inner": regions["x"].extent[3],
+        },
+        work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (2 * length + 6),
+    )
+
+
+def _wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """16 bits of x or of y; masked or not, with the loops of masked ones."""
+    tables = {name: step[name].astype(np.uint16) for name in ("exp", "exp_far")}
+    masked = _masked_in_tiles(step, engine, tables["exp"])
+    x, *_, y = masked.operands
+    mask = masked.operands[1:-2]
+    names = ("x_wide", "y_wide", "zero", "mult", "shift")
+    op = {**{name: step[name] for name in names}, "low": step.low, "high": step.high}
+    return replace(
+        masked,
+        function="me_softmax_s16",
+        operands=(
+            replace(x, itemsize=1 + step["x_wide"]),
+            *mask,
+            *(Operand.whole(name, array) for name, array in tables.items()),
+            replace(y, itemsize=1 + step["y_wide"]),
+        ),
+        op={
+            **op,
+            **{name: value for name, value in masked.op.items() if name != "exp"},
+            "exp.near": "@exp",
+            "exp.far": "@exp_far",
+        },
+    )
+
+
+def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    arrays = {"exp": step["exp"].astype(np.uint16), "log": step["log"].astype(np.int16)}
+    numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
+    op = {"log": "@log", **numbers, "low": step.low, "high": step.high}
+    if "x_wide" not in step.integers.scalars:
+        return rows_in_tiles(step, engine, "me_log_softmax_s8", {"exp": "@exp", **op}, arrays)
+    widths = {name: step[name] for name in ("x_wide", "y_wide")}
+    op = {**widths, "exp.near": "@exp", "exp.far": "@exp_far", **op}
+    arrays["exp_far"] = step["exp_far"].astype(np.uint16)
+    return rows_in_tiles(step, engine, "me_log_softmax_s16", op, arrays)
