@@ -181,10 +181,15 @@ def lose_too_much(before: Fidelity, after: Fidelity) -> bool:
     took twice the cycles with half of its layers on the cores.
     """
     pairs = ((db, after.computed_db.get(name)) for name, db in before.computed_db.items())
-    return any(
-        new is not None and old != new and old - new > MOST_LOST_DB * (2 if new >= GOOD_DB else 1)
-        for old, new in pairs
-    )
+    return any(new is not None and _lost_db(old, new) > _most_lost_db(new) for old, new in pairs)
+
+
+def _lost_db(before_db: float, after_db: float) -> float:
+    return 0.0 if before_db == after_db else before_db - after_db  # both may be infinite
+
+
+def _most_lost_db(db: float) -> float:
+    return 2 * MOST_LOST_DB if db >= GOOD_DB else MOST_LOST_DB
 
 
 def _with_cores_integers(
