@@ -334,10 +334,7 @@ def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
 
 
 def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
-    """Description of a node's output tensor from the shapes of its inputs.
-
-    dtype   of the first input
-    """
+    """Description of a node's output tensor from its inputs' shapes, and the first one's dtype."""
     op = OPS[node.op]
     kept = dtype if op.is_data_movement else op.out_dtype
     return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
