@@ -125,7 +125,7 @@ def _paired(
         change = "added" if pair[0] is None else "removed"
     elif before and after and before != after:
         percent = 100 * (after - before) / before
-        change, look = f"{percent:+.1f} %", "good" if after < before else "bad"
+        change, look = f"{percent:+z.1f} %", "good" if after < before else "bad"
     known = pair[1] or pair[0]
     assert known is not None
     db = [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair]

@@ -260,7 +260,7 @@ def difference(change: Change) -> str:
     if delta is None:
         return ""
     if change.measure.show is wording.percent:
-        return f"{100 * delta:+.1f} points"
+        return f"{100 * delta:+z.1f} points"
     if change.measure.show is wording.decibels:
         return f"{delta:+z.1f} dB"
-    return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+.1f} %"
+    return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+z.1f} %"

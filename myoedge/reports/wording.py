@@ -73,7 +73,7 @@ def points(report: Report) -> str:
     if q["accuracy_float"] is None or q["accuracy_int8"] is None:
         return ""
     change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
-    return "no change" if change == 0 else f"{change:+.1f} points"
+    return "no change" if change == 0 else f"{change:+z.1f} points"
 
 
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}

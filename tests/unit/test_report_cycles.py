@@ -22,7 +22,7 @@ from myoedge.power.model import PUBLISHED
 from myoedge.reports import fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
-from myoedge.reports.diff import compare, difference
+from myoedge.reports.diff import Change, Measure, compare, difference
 from myoedge.reports.energy import costliest, source, with_energy
 from myoedge.reports.html import report_html, verdict
 from myoedge.reports.peaks import peaks
@@ -603,6 +603,19 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
     assert all(change.is_better for change in changes.values())
     (latency,) = (change for change in changes.values() if change.measure.path == "latency_s")
     assert [latency.measure.show(x) for x in (latency.old, latency.new)] == ["10.8 µs", "7.57 µs"]
+
+
+@pytest.mark.parametrize(
+    ("show", "old", "new", "text"),
+    [
+        (wording.percent, 0.5, 0.49999, "+0.0 points"),
+        (wording.decibels, 30.0, 29.99, "+0.0 dB"),
+        (str, 1000.0, 999.99, "+0.0 %"),
+        (str, 1000.0, 990.0, "-1.0 %"),
+    ],
+)
+def test_no_change_is_minus_zero(show: Any, old: float, new: float, text: str) -> None:
+    assert difference(Change("", Measure("a", "a", -1, show), old, new)) == text
 
 
 def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: Report) -> None:
