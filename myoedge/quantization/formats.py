@@ -38,14 +38,15 @@ def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
         and (
             node.name in int16
             or node.name + PRE in int16
-            or (any(x in int16 for x in node.inputs) and not _accepts_int16(graph, node))
+            or (any(x in int16 for x in node.inputs) and _refuses_int16(graph, node))
         )
     )
 
 
-def _accepts_int16(graph: Graph, node: Node) -> bool:
+def _refuses_int16(graph: Graph, node: Node) -> bool:
+    """Whether the operator reads 16 bits in other forms alone; filters read what there is."""
     rule = OPS[node.op].accepts_int16
-    return rule is not None and rule(node.attrs, *_shapes(graph, node))
+    return rule is not None and not rule(node.attrs, *_shapes(graph, node))
 
 
 def _apart(node: Node) -> tuple[Node, Node]:
