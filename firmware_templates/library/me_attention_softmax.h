@@ -90,20 +90,26 @@ static inline void me_exponentials(const me_attention_work *w, int32_t row)
     w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
 }
 
+/* Sums of a row times its factor, in int16; apart, as rows of int8 are the usual ones. */
+static __attribute__((noinline, unused)) void me_scaled_wide(const int32_t *sums, int16_t *y, int32_t n,
+                                                             me_row_divisor by,
+                                                             const me_attention_s8_params *op)
+{
+    for (int32_t i = 0; i < n; i++)
+        y[i] = (int16_t)me_clips(((sums[i] >> by.down) * by.factor + op->offset) >> op->out_shift, 16);
+}
+
 /* Columns 4 * first .. 4 * last - 1 of a row. */
 static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t first, int32_t last)
 {
     const me_attention_s8_params *op = w->op;
     const me_row_divisor by = w->divisors[row];
     const int32_t *sums = (const int32_t *)(const void *)(me_scores_row(w, row) + w->filled) + 4 * first;
-    const int32_t at = row * w->tile->heads * op->out_width + 4 * first;
-    if (op->y_wide) {
-        int16_t *y = (int16_t *)(void *)w->tile->y + at;
-        for (int32_t i = 0; i < 4 * (last - first); i++)
-            y[i] = (int16_t)me_clips(((sums[i] >> by.down) * by.factor + op->offset) >> op->out_shift, 16);
-    } else {
-        me_row_scaled(sums, w->tile->y + at, last - first, by.down, by.factor, op->offset, op->out_shift);
-    }
+    int8_t *y = w->tile->y + ((row * w->tile->heads * op->out_width + 4 * first) << op->y_wide);
+    if (op->y_wide)
+        me_scaled_wide(sums, (int16_t *)(void *)y, 4 * (last - first), by, op);
+    else
+        me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
 }
 
 #endif
