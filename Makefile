@@ -16,8 +16,9 @@ ZOO := .venv-zoo
 JOBS ?= auto
 test test-all: export OMP_NUM_THREADS = 1
 test test-all: export OPENBLAS_NUM_THREADS = 1
-# Tests start hundreds of processes: none of them compiles the package anew.
-test test-all: export PYTHONDONTWRITEBYTECODE =
+# Hundreds of processes start: none of them compiles a package anew. pip compiles nothing (it takes a
+# minute for all of torch): each module is compiled where it is imported first.
+demo test test-all: export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-all check bench fuzz zoo docs site wheel clean
 
@@ -60,23 +61,26 @@ wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --wheel
 
 $(STAMP): pyproject.toml constraints.txt
-	@echo "installing into $(VENV): torch and what else a build needs, about a minute"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable ".[torch]"
+	@echo "installing into $(VENV): torch and what else a build needs, about half a minute"
+	@start=$$(date +%s); set -ex; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile \
+		--constraint constraints.txt --editable ".[torch]"; \
+	{ set +x; } 2> /dev/null; echo "installed: $$(($$(date +%s) - start)) s"
 	touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev]"
 	touch $@
 
 $(VENV)/installed-docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,docs]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,docs]"
 	touch $@
 
 # torchaudio's compiled part wants CUDA's libraries; networks need its Python part alone.
 $(ZOO)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(ZOO)
-	$(ZOO)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev,zoo]"
+	$(ZOO)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev,zoo]"
 	rm -f $(ZOO)/lib/python*/site-packages/torchaudio/lib/_torchaudio*
 	touch $@
 
