@@ -145,23 +145,64 @@ static int32_t *word_of(const me_ne16_job *job, int32_t k, int8_t *y)
     return (int32_t *)(void *)(y + (uint32_t)(k / 8) * job->y_group + k % 8 * 4);
 }
 
-static void pixel(const me_ne16_job *job, const uint8_t *x, int8_t *y, int32_t channels, int32_t inputs)
+enum { PIXELS = 64 }; /* of a block: a weight is unpacked once for all of them */
+
+typedef struct {
+    int32_t pixels;
+    uint32_t x[PIXELS], y[PIXELS]; /* offsets in bytes */
+} block;
+
+static block block_from(const me_ne16_job *job, int32_t first, int32_t pixels, int32_t columns)
+{
+    block of = {pixels - first < PIXELS ? pixels - first : PIXELS, {0}, {0}};
+    for (int32_t i = 0; i < of.pixels; i++) {
+        const uint32_t row = (uint32_t)((first + i) / columns), column = (uint32_t)((first + i) % columns);
+        of.x[i] = row * job->x_row + column * job->x_pixel;
+        of.y[i] = row * job->y_row + column * job->y_pixel;
+    }
+    return of;
+}
+
+static void add_products(const block *of, const uint8_t *x, const int32_t *weights, int32_t count, int32_t *sums)
+{
+    for (int32_t i = 0; i < of->pixels; i++)
+        for (int32_t c = 0; c < count; c++)
+            sums[i] += x[of->x[i] + (uint32_t)c] * weights[c];
+}
+
+static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t tap, int32_t inputs, int32_t *sums)
 {
     const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
-    for (int32_t k = 0; k < channels; k++) {
-        const int32_t first = is_depthwise(job) ? k : 0, end = is_depthwise(job) ? k + 1 : inputs;
-        int32_t sum = job->config & ME_NE16_STREAM_IN ? *word_of(job, k, y) : 0;
-        for (int32_t tap = 0; tap < side * side; tap++) {
-            const uint8_t *from = x + (uint32_t)(tap / side) * job->x_row + (uint32_t)(tap % side) * job->x_pixel;
-            for (int32_t c = first; c < end; c++)
-                sum += from[c] * weight(job, k, tap, side * side, c);
-        }
-        const int32_t result = job->config & ME_NE16_NORMALISE ? normalised(job, k, sum) : sum;
-        if (job->config & ME_NE16_INT32)
-            *word_of(job, k, y) = result;
-        else
-            y[k] = clipped(job, result);
+    const int32_t first = is_depthwise(job) ? k : 0, end = is_depthwise(job) ? k + 1 : inputs;
+    const uint8_t *x = job->x + (uint32_t)(tap / side) * job->x_row + (uint32_t)(tap % side) * job->x_pixel;
+    for (int32_t c = first; c < end; c += 16) {
+        const int32_t count = end - c < 16 ? end - c : 16;
+        int32_t weights[16];
+        for (int32_t i = 0; i < count; i++)
+            weights[i] = weight(job, k, tap, side * side, c + i);
+        add_products(of, x + c, weights, count, sums);
     }
+}
+
+static void store(const me_ne16_job *job, int32_t k, int32_t sum, int8_t *y)
+{
+    const int32_t result = job->config & ME_NE16_NORMALISE ? normalised(job, k, sum) : sum;
+    if (job->config & ME_NE16_INT32)
+        *word_of(job, k, y) = result;
+    else
+        y[k] = clipped(job, result);
+}
+
+static void channel(const me_ne16_job *job, const block *of, int32_t k, int32_t inputs)
+{
+    const int32_t taps = job->config & ME_NE16_1X1 ? 1 : 9;
+    int32_t sums[PIXELS];
+    for (int32_t i = 0; i < of->pixels; i++)
+        sums[i] = job->config & ME_NE16_STREAM_IN ? *word_of(job, k, job->y + of->y[i]) : 0;
+    for (int32_t tap = 0; tap < taps; tap++)
+        add_tap(job, of, k, tap, inputs, sums);
+    for (int32_t i = 0; i < of->pixels; i++)
+        store(job, k, sums[i], job->y + of->y[i]);
 }
 
 static me_ne16_job programmed;
@@ -177,12 +218,13 @@ void me_ne16_trigger(void)
     const me_ne16_job *job = &programmed;
     const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, is_depthwise(job) ? 16 : 32);
     const int32_t inputs = inputs_of(job);
-    const int32_t rows = extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
     const int32_t columns = extent(job->tiles_pixels, job->last_outputs, 3);
-    for (int32_t row = 0; row < rows; row++)
-        for (int32_t column = 0; column < columns; column++)
-            pixel(job, job->x + (uint32_t)row * job->x_row + (uint32_t)column * job->x_pixel,
-                  job->y + (uint32_t)row * job->y_row + (uint32_t)column * job->y_pixel, channels, inputs);
+    const int32_t pixels = columns * extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
+    for (int32_t first = 0; first < pixels; first += PIXELS) {
+        const block of = block_from(job, first, pixels, columns);
+        for (int32_t k = 0; k < channels; k++)
+            channel(job, &of, k, inputs);
+    }
 }
 
 int32_t me_ne16_start_again(const me_ne16_job *job)
