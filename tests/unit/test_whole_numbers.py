@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 import myoedge
 from myoedge.building.loading import load_model
@@ -220,6 +221,49 @@ def test_quotients_are_rounded_down(tmp_path: Path) -> None:
         assert integers(network, x)[0].tolist() == [
             min(max(value // by * 5, -128), 127) for value in range(-128, 128)
         ]
+
+
+def test_a_quotients_divisor_may_be_a_node(tmp_path: Path) -> None:
+    nodes = [
+        node("RequantShift", "x one a", "y0", **attributes(div=1)),
+        node("Constant", "", "by", value_float=49.0),
+        node("Div", "y0 by", "y1"),
+        node("Floor", "y1", "y2"),
+        node("RequantShift", "y2 m a", "y", **attributes(div=1)),
+    ]
+    c = {"one": [1.0], "m": [5.0], "a": [0.0]}
+    network = myoedge.quantize(saved(of_floats(nodes, (1, 5), c), tmp_path)).network
+    assert integers(network, [[-98, -49, 0, 49, 98]])[0].tolist() == [-10, -5, 0, 5, 10]
+
+
+@pytest.mark.parametrize(("by", "least"), [(np.inf, 0), (1e30, -1), (3e9, -1)])
+def test_quotients_by_more_than_32_bits(by: float, least: int, tmp_path: Path) -> None:
+    nodes = [
+        node("RequantShift", "x one a", "y0", **attributes(div=1)),
+        node("Div", "y0 by", "y1"),
+        node("Floor", "y1", "y2"),
+        node("RequantShift", "y2 m a", "y", **attributes(div=1)),
+    ]
+    c = {"one": [1.0], "m": [5.0], "a": [0.0], "by": by}
+    path = saved(of_floats(nodes, (1, 3), c), tmp_path)
+    network = myoedge.quantize(path).network
+    assert integers(network, [[-128, 0, 127]])[0].tolist() == [5 * least, 0, 0]
+
+
+def test_damaged_divisors_are_told(tmp_path: Path) -> None:
+    divide = [node("Div", "y0 by", "y1"), node("Floor", "y1", "y")]
+    requant = node("RequantShift", "x one a", "y0", **attributes(div=1))
+    c = {"one": [1.0], "a": [0.0], "by": 7.0}
+    alone = of_floats([requant, *divide], (1, 3), c)
+    del alone.graph.node[1].input[1]
+    short, strange = (of_floats([requant, *divide], (1, 3), c) for _ in range(2))
+    for made in (short, strange):
+        (by,) = (t for t in made.graph.initializer if t.name == "by")
+        by.CopyFrom(TensorProto(name="by", data_type=1, raw_data=b"123"))
+    by.data_type = 77
+    for made, code in ((alone, "E119"), (short, "E119"), (strange, "E111")):
+        with pytest.raises(MyoedgeError, match=code):
+            load_model(saved(made, tmp_path))
 
 
 def test_advice_for_what_onnx_does_not_know(tmp_path: Path) -> None:

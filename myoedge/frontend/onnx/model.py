@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx import whole_numbers
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
@@ -46,7 +47,6 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.onnx.whole_numbers import is_of_whole_numbers, whole_format
 from myoedge.frontend.operator_table import (
     CONTRIBUTED,
     ONNX_IMPORT,
@@ -86,7 +86,8 @@ def load_onnx(path: Path) -> Imported:
     """
     model, notes = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
-    state.whole = is_of_whole_numbers(model)
+    state.whole = whole_numbers.is_of_whole_numbers(model)
+    state.floored = whole_numbers.floored(graph) if state.whole else frozenset()
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
@@ -136,10 +137,11 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
 
 
 def _instead(state: Importing, node: NodeProto) -> Made | None:
-    """Maker of the nodes that a loop, branch, node of sequences or of integers stands for; None
-    where a node stands for itself."""
+    """Maker of the nodes that a node stands for, as a loop for its turns; None of most nodes."""
     if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
         return unrolled if node.op_type in CONTROL else without_sequence
+    if node.domain in OWN and whole_numbers.is_quotient(state, node):
+        return whole_numbers.quotient
     return dequantized if is_of_integers(node) else None
 
 
@@ -295,7 +297,7 @@ def _stored(state: Importing, name: str, value: Array) -> str:
     small = as_floats(value)
     refuse_no_mask(name, [small])
     made = state.builder.constant(small)
-    if state.whole and (stated := whole_format(small)) is not None:
+    if state.whole and (stated := whole_numbers.whole_format(small)) is not None:
         state.builder.formats[made] = stated
     if name in state.formats:
         state.builder.formats[made] = state.formats[name]

@@ -67,6 +67,7 @@ class Importing:
     folded: int = 0  # elements
     unrolled: int = 0  # nodes of loops and branches
     whole: bool = False  # all its numbers are whole ones
+    floored: frozenset[str] = frozenset()  # of whole numbers: tensors that Floor alone reads
 
 
 def read_constants(state: Importing, graph: GraphProto, read: set[str]) -> None:

@@ -4,17 +4,21 @@ value of which is a whole number, and operators that no standard has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.frontend.onnx.control_flow import names_read
+from myoedge.frontend.onnx.state import Importing
 from myoedge.frontend.operator_table import ONNX_IMPORT
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.fixed_point import INT32_MAX
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 DOMAIN = "PACTOps"  # QuantLib's; files of others have none
 DOMAINS = ("", "ai.onnx", "ai.onnx.contrib", DOMAIN)
@@ -38,33 +42,42 @@ def name_domain(model: ModelProto) -> bool:
     ]
     for node in found:
         node.domain = DOMAIN
-    if found:
-        _name_quotients(model)
     if found and all(opset.domain != DOMAIN for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return bool(found)
 
 
-def _name_quotients(model: ModelProto) -> None:
-    """Makes TrueIntegerDiv, which rounds down, of Div by a whole number where Floor alone reads it:
-    a factor 1 / 49 would make 0 of 49 / 49."""
-    from onnx import helper, numpy_helper
-
-    graph = model.graph
-    numbers = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+def floored(graph: GraphProto) -> frozenset[str]:
+    """Tensors that Floor alone reads: no output, and no other node."""
+    rounded, others = set[str](), {value.name for value in graph.output}
     for node in graph.node:
-        divisor = numbers.get(node.input[1]) if node.op_type == "Div" and not node.domain else None
-        readers = [n for n in graph.node if {*n.input} & {*node.output}]
-        is_floored = bool(readers) and all(n.op_type == "Floor" for n in readers)
-        if divisor is None or divisor.size != 1 or not is_floored:
-            continue
-        by = float(divisor.reshape(-1)[0])
-        if by >= 1 and by == np.rint(by):
-            made = helper.make_node("TrueIntegerDiv", node.input[:1], node.output, node.name)
-            made.domain = DOMAIN
-            parameters = {"y": int(by), "Delta": 1, "eps": 0, "eta": 1}
-            made.attribute.extend(helper.make_attribute(n, v) for n, v in parameters.items())
-            node.CopyFrom(made)
+        (rounded if node.op_type == "Floor" else others).update(names_read(node))
+    return frozenset(rounded - others)
+
+
+def is_quotient(state: Importing, node: NodeProto) -> bool:
+    """Whether a Div is by a whole number of at least 1, and Floor alone reads it."""
+    if node.op_type != "Div" or len(node.input) != 2 or node.output[0] not in state.floored:
+        return False
+    x, divisor = state.values.get(node.input[0]), state.arrays.get(node.input[1])
+    if divisor is None or divisor.size != 1 or node.input[0] in state.arrays:
+        return False
+    by = float(divisor.reshape(-1)[0])
+    widens = x is None or x.shape is None or divisor.ndim > len(x.shape)
+    return not widens and 1 <= by <= INT32_MAX and by == np.rint(by)
+
+
+def quotient(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
+    """TrueIntegerDiv, which rounds down, in place of Div: a factor 1 / 49 makes 0 of 49 / 49."""
+    from onnx import helper
+
+    by = int(state.arrays[node.input[1]].reshape(-1)[0])
+    made = helper.make_node("TrueIntegerDiv", node.input[:1], node.output, node.name)
+    made.domain = DOMAIN
+    parameters = {"y": by, "Delta": 1, "eps": 0, "eta": 1}
+    made.attribute.extend(helper.make_attribute(n, v) for n, v in parameters.items())
+    made.metadata_props.extend(node.metadata_props)
+    yield made
 
 
 def is_of_whole_numbers(model: ModelProto) -> bool:
