@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import located
-from myoedge.quantization.accuracy import judges
 from myoedge.quantization.calibrate import constant_inputs
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
@@ -132,18 +131,6 @@ def flat(graph: Graph, given: Data) -> Iterable[Notice]:
                 "calibrate with real recordings",
                 "where it is a mask, with some in which it hides: what it leaves makes the ranges",
             ],
-        )
-
-
-def unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
-    scores = ("label [samples, frames], a class for every frame", "a softmax over the classes")
-    symbols = ("a build without --ctc: lists of symbols are not judged",)
-    if given.labels is not None and None in accuracies:
-        yield notice(
-            "W202",
-            "the accuracy is not measured: what has the classes in the output is not known",
-            {"found": f"label {list(given.labels.shape)}"},
-            scores if judges(graph) else symbols,
         )
 
 

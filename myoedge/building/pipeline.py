@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from myoedge.building import config as configuration
+from myoedge.building.accuracy_warnings import guessing, unjudged
 from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, Found, ModelTable
 from myoedge.building.fidelity_warnings import (
     flat,
     less_accurate,
     renamed,
-    unjudged,
     unlike,
     weak_layers,
     weak_outputs,
@@ -217,6 +217,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     if accurate:
         weak = (*weak, *less_accurate(fidelity, tried=bool(found.choices)))
     noted = [*weak, *unjudged(network.graph, given, judged)]
+    noted += guessing(found.classes, parts.judged_on)
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 
 

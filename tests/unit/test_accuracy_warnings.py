@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""W209: accuracies no better than a guess, with what is likely wrong; none for sound ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.building.accuracy_warnings import chance, guessing, numbering
+from myoedge.errors import Notice
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.accuracy import JudgedClasses
+from tests.conftest import save_exported
+
+RNG = np.random.default_rng(5)
+LABELS = RNG.integers(0, 4, 400)
+GOOD = np.where(RNG.random(400) < 0.9, LABELS, RNG.integers(0, 4, 400))
+GUESSED = RNG.integers(0, 4, 400)
+
+
+def warned(real: Array, integer: Array | None = None, labels: Array = LABELS) -> list[Notice]:
+    return [*guessing(JudgedClasses(labels, real, real if integer is None else integer), "given")]
+
+
+@pytest.mark.parametrize(
+    ("real", "integer", "likely", "tried"),
+    [
+        (np.array([3, 0, 1, 2])[GOOD], None, "labels are numbered otherwise", "[3, 0, 1, 2]"),
+        (np.full(400, 2), None, "another scale", "scaling"),
+        (GUESSED, None, "not trained", "load_state_dict"),
+        (GOOD, GUESSED, "8 bits lose", "--accurate"),
+    ],
+    ids=["renumbered", "one class", "untrained", "integers alone"],
+)
+def test_the_cause_that_choices_point_to(
+    real: Array, integer: Array | None, likely: str, tried: str
+) -> None:
+    (warning,) = warned(real, integer)
+    assert warning.code == "W209"
+    assert likely in dict(warning.facts)["likely"]
+    assert tried in warning.tries[0]
+
+
+def test_the_numbering_that_is_shown_makes_the_labels_right() -> None:
+    real = np.array([3, 0, 1, 2])[GOOD]
+    (warning,) = warned(real)
+    given: dict[str, Array] = {}
+    exec(warning.tries[0], {"np": np, "label": LABELS}, given)
+    assert np.mean(given["label"] == real) == np.mean(LABELS == GOOD)
+    assert numbering(LABELS, GUESSED) is None
+    assert numbering(LABELS[:19], real[:19]) is None, "five frames a class say little"
+
+
+def test_nothing_is_said_of_networks_that_know_something() -> None:
+    third = np.where(RNG.random(400) < 0.33, LABELS, GUESSED)  # half of the labels, of a quarter
+    rare = (np.arange(400) < 20).astype(int)
+    nearly_always = np.where(np.arange(400) < 10, 1, 0)  # finds half of them
+    for labels, real in ((LABELS, GOOD), (LABELS, third), (rare, nearly_always)):
+        assert warned(real, labels=labels) == []
+    assert warned(GUESSED[:9], labels=LABELS[:9]) == [], "few"
+    assert warned(np.zeros(400, int), labels=np.zeros(400, int)) == [], "one class alone"
+    assert [*guessing(None, "given")] == []
+    (warning,) = warned(np.zeros(400, int), labels=rare)
+    assert "95.0 % (by chance 95.0 %)" in dict(warning.facts)["found"]
+
+
+def test_chance_is_the_share_of_shuffled_labels() -> None:
+    labels, real = LABELS % 3, np.minimum(LABELS, 2)
+    shuffled = [np.mean(RNG.permutation(labels) == real) for _ in range(2000)]
+    assert chance(labels, real) == pytest.approx(np.mean(shuffled), abs=4 * 0.025 / 2000**0.5)
+
+
+def test_a_build_of_labels_in_another_order_says_so(tmp_path: Path) -> None:
+    x = RNG.normal(size=(400, 4)).astype(np.float32)
+    layer = nn.Linear(4, 4, bias=False)
+    nn.init.eye_(layer.weight)
+    model = save_exported(layer.eval(), (torch.zeros(1, 4),), tmp_path / "m.pt2")
+    right = x.argmax(1)
+    sound = myoedge.quantize(model, calib={"input": x, "label": right})
+    assert "W209" not in [w.code for w in sound.warnings]
+    other = np.array([1, 2, 3, 0])[right]
+    found = myoedge.quantize(model, calib={"input": x, "label": other})
+    (warning,) = [w for w in found.warnings if w.code == "W209"]
+    assert "of 80 held-out labels" in dict(warning.facts)["found"]
+    assert "[3, 0, 1, 2]" in warning.tries[0]
