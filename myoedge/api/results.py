@@ -18,6 +18,7 @@ from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
     from myoedge.backends.equivalence import Difference
+    from myoedge.errors import Notice
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Validation(Tabular):
     in_passes    samples are passes of a stream
     difference   the first place where a backend differs
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
+    unwritten    W210 where the reports of the folder could not be replaced
     """
 
     exact: dict[str, bool | None]
@@ -68,6 +70,7 @@ class Validation(Tabular):
     difference: Difference | None
     onnx_db: float | None = None
     in_passes: bool = False
+    unwritten: Notice | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a backend; `samples` is 0 where it was not run this time."""
@@ -89,6 +92,7 @@ class Validation(Tabular):
         facts = [
             ("first difference", _shown(self.difference)),
             ("model.int8.onnx", self.onnx_db and wording.decibels(decibels(self.onnx_db))),
+            ("warning", self.unwritten),
         ]
         title = "exact" if self.difference is None else "not exact"
         return Card(f"{title}, against the NumPy reference", facts, rows)

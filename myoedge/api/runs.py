@@ -47,7 +47,8 @@ def validate(
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
     board   id or board.toml of the board whose console is looked for; port: its serial port
-    The reports in the folder are replaced. It stops at the first backend that differs.
+    The reports in the folder are replaced; `unwritten` of the result says where that could not be
+    (W210). It stops at the first backend that differs.
     Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
     from myoedge.backends.equivalence import check_backends, real_inputs
@@ -62,8 +63,8 @@ def validate(
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
     report = chosen.report  # as it is now: a simulate may have written there meanwhile
     exact = {**report["exact"], **same}
-    chosen.replace(report_files({**report, "exact": exact}))
-    return Validation(exact, counts, difference, onnx_db, chosen.stream is not None)
+    unwritten = chosen.updated(report_files({**report, "exact": exact}))
+    return Validation(exact, counts, difference, onnx_db, chosen.stream is not None, unwritten)
 
 
 def _compare(
@@ -119,9 +120,10 @@ def simulate(
     profile           cycles by address of the instruction, in `run.profile`
     window            (from, to): every instruction executed between these cycles, in `run.steps`
     progress          called about once a second with the cycle and the new text printed
-    The reports in the folder are replaced, unless another chip was simulated; `over` of the result
-    says where the run takes longer than the build's [budget] latency.
-    Errors: E204, E222, E240, E501, E701 .. E711.
+    The reports in the folder are replaced, unless another chip was simulated; `unwritten` of the
+    result says where that could not be (W210), `over` where the run takes longer than the build's
+    [budget] latency.
+    Errors: E204, E220 no folder for trace.json, E222, E240, E501, E701 .. E711.
     """
     from myoedge.building.simulate import costs, simulate_build
     from myoedge.simulator import RunOptions
@@ -188,7 +190,7 @@ def energy(
     every             "50 ms": a window so often, for duty cycle and average power
     battery_mah       with `every`, or a stream whose rate is known: hours on it
     battery_volts     of the battery, 3.7 without it
-    The reports in the folder are replaced, and remember `every`.
+    The reports in the folder are replaced, and remember `every`; `unwritten` as for `validate`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
     no point keeps the latency.
     """
@@ -197,7 +199,7 @@ def energy(
 
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
     periodic = duty_cycle(every, battery_mah, battery_volts)
-    return EnergyReport(consumption(chosen, operating_point, periodic, latency_s))
+    return EnergyReport(*consumption(chosen, operating_point, periodic, latency_s))
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:

@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import math
+import shlex
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import parse_location
 from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
-from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256, unreplaced
+from myoedge.system.folder import (
+    MANIFEST,
+    UNWRITABLE,
+    explained,
+    finish_replacing,
+    replace_files,
+    sha256,
+    unreplaced,
+)
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_regular, read_text
 
@@ -82,6 +92,24 @@ class BuildFolder(Tabular):
         with unreplaced(self.folder):
             self._check_manifest(self.manifest)
             replace_files(self.folder, files)
+
+    def updated(self, files: Mapping[str, bytes]) -> Notice | None:
+        """Puts new reports into the folder; W210 where that cannot be written, as they say what is
+        known already. Errors: E222 as for `replace`."""
+        try:
+            self.replace(files)
+        except MyoedgeError as error:
+            if error.code not in UNWRITABLE:
+                raise
+            copy = shlex.join(["cp", "-r", str(self.folder), "copy"])
+            title = f"reports in {self.folder} are not updated"
+            return notice("W210", title, dict(error.notice.facts), [f"{copy}, and again with copy"])
+        return None
+
+    def check_writable(self) -> None:
+        """Errors: E220, E281."""
+        with explained(self.folder):
+            tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
         """Errors: E222 where another build has replaced these files of a new one."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
+from myoedge.operators.kernel import AUTO
 from myoedge.system.cache import SEAL_BYTES, is_cached, prune, store
 from myoedge.system.folder import MANIFEST, sha256
 from myoedge.system.tools import cache_folder, scratch
@@ -90,6 +91,30 @@ def recalled(build: Build) -> Arguments:
     facts = {"needs": "the model and the samples it was built from"}
     tries = ["myoedge build, once more with the same arguments"]
     raise MyoedgeError("E262", title, facts, tries)
+
+
+def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path) -> str:
+    """The command that builds once more, with some arguments changed, to type in their folder.
+
+    output   its folder
+    """
+    given = {**arguments.given, **changes}
+    model = [_shown(given["model"], arguments.folder)] if given.get("model") else []
+    words = [*model, "-o", _shown(output.resolve(), arguments.folder)]
+    for name, value in given.items():
+        if name == "model" or value in (None, False) or (name, value) == ("engine", AUTO):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        words += [] if value is True else [_shown(value, arguments.folder)]
+    return command("build", *words)
+
+
+def _shown(value: Any, folder: str) -> str:
+    """An argument as it is typed; a path below the folder is relative to it."""
+    if isinstance(value, (str, os.PathLike)) and os.path.isabs(value):
+        relative = os.path.relpath(value, os.path.realpath(folder))
+        return os.fspath(value) if relative.startswith(os.pardir) else relative
+    return str(getattr(value, "folder", value))
 
 
 def _known(path: Path) -> Arguments | None:

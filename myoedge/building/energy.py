@@ -17,7 +17,7 @@ from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
 from myoedge.building.quantities import positive, seconds
-from myoedge.errors import MyoedgeError, command
+from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted, period_s
@@ -94,8 +94,8 @@ def consumption(
     point_name: str | None,
     every: Mapping[str, float | None] | None,
     latency_s: float | None = None,
-) -> dict[str, Any]:
-    """api.energy; the arguments are explained there.
+) -> tuple[dict[str, Any], Notice | None]:
+    """api.energy, and W210 of `updated`; the arguments are explained there.
 
     every       period_s, battery_mah, battery_volts; without it as the report has it
     latency_s   at the cheapest point that keeps it
@@ -115,8 +115,7 @@ def consumption(
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
-    build.replace(report_files(report_at_point))
-    return report_at_point
+    return report_at_point, build.updated(report_files(report_at_point))
 
 
 def _in_time(

@@ -53,6 +53,7 @@ class Simulated(Tabular):
     exact         whether every inference gave the integers of the reference
     report        report.json as it is now
     over          E302 where the run takes longer than [budget] latency
+    unwritten     W210 where the reports of the folder could not be replaced
     run           counters of the whole run; None on GVSoC
     """
 
@@ -61,6 +62,7 @@ class Simulated(Tabular):
     report: dict[str, Any] = field(repr=False)
     run: Simulation | None = field(default=None, repr=False)
     over: Notice | None = field(default=None, repr=False)
+    unwritten: Notice | None = field(default=None, repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a layer of every inference: its cycles, and stall cycles of the cores by cause."""
@@ -82,6 +84,7 @@ class Simulated(Tabular):
             ("passes" if "stream" in report else "inferences", len(self.measurement.inferences)),
             ("outputs", "equal to the reference" if self.exact else "NOT equal to the reference"),
             ("budget", self.over),
+            ("warning", self.unwritten),
         ]
         rows = [
             {
@@ -111,6 +114,8 @@ def simulate_build(
     cycles    description of the simulated chip, from `costs`
     records   spans: of trace.json; profile, window
     """
+    if records.spans:  # a file that is asked for, before the long part
+        build.check_writable()
     chip = find_chip(str(build.manifest.get("target")))
     built_for = build.report["target"].get("operating_point")
     point = built_for if point_name in (None, AUTO) else point_name
@@ -131,9 +136,8 @@ def simulate_build(
         operands = L1Operands(base, report["memory"]["l1_buffers"])
         clock_hz = report["target"]["clock_hz"]
         files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
-    build.replace(files)
     over = over_latency(report) if is_silicon else None
-    return Simulated(measured, exact, report, run, over)
+    return Simulated(measured, exact, report, run, over, build.updated(files) if files else None)
 
 
 def _measured(

@@ -83,7 +83,7 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     from myoedge import api
 
     build = chosen_build(terminal, folder)
-    heard: dict[str, Any] = {"say": terminal.stage, "warn": lambda warning: warn((warning,))}
+    heard: dict[str, Any] = {"say": terminal.stage, "warn": warn}
     flashed = api.flash(build, console=not no_console, **options, **heard)
     result = {k: v for k, v in asdict(flashed).items() if k != "warnings"}
     if not terminal.json_printed("flash/1", result):

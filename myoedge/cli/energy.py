@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.shell import Terminal, chosen_build, common
+from myoedge.cli.shell import Terminal, chosen_build, common, warn
 from myoedge.errors import command
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     result["layers"] = [{key: row[key] for key in keys} for row in report["layers"]]
     if not terminal.json_printed("energy/1", {**result, "duty": report["duty"]}):
         _show(terminal, chosen_folder, report, options)
+    warn(report.unwritten)
     terminal.next(next_steps.after_energy(chosen_folder, options["every"], report))
 
 

@@ -59,7 +59,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     with stage_progress(terminal) as progress:
         built = api.build(**options, say=progress.stage, progress=tell_cycles)
     terminal.times(built.times_s)
-    warn(built.warnings)
+    warn(*built.warnings)
     summary = {**built.report, "warnings": []}  # printed already
     result = {"folder": str(built.folder), "report": built.report}
     if not terminal.json_printed("build/1", result):
@@ -82,7 +82,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     with stage_progress(terminal) as progress:
         quantized = api.quantize(**options, say=progress.stage)
     terminal.times(quantized.times_s)
-    warn(quantized.warnings)
+    warn(*quantized.warnings)
     rows = quantized.rows()
     result = {
         "model": quantized.model.name,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,15 @@ import click
 
 from myoedge.cli import next_steps
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, newest
+from myoedge.cli.shell import (
+    DIFFERENT,
+    Terminal,
+    board_options,
+    chosen_build,
+    common,
+    newest,
+    warn,
+)
 from myoedge.errors import command
 
 ONNX_AGREES_DB = 40.0  # a step here and there
@@ -62,6 +71,7 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
     }
     if not terminal.json_printed("validation/1", result):
         _show_validation(terminal, validation)
+    warn(validation.unwritten)
     if difference is not None:
         sys.exit(DIFFERENT)
     report = api.load_build(build).report
@@ -159,9 +169,19 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
 
     build = chosen_build(terminal, folder)
     advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
-    if not terminal.json_printed("advice/1", asdict(advice)):
+    if not terminal.json_printed("advice/1", advice.plain()):
         for suggestion in advice.suggestions:
             terminal.text(clean(suggestion.text), f"  {clean(suggestion.how)}", soft_wrap=True)
         if not advice.suggestions:
             terminal.text(f"{advice.tried} builds measured: none is better")
+    if any(x.how.startswith("myoedge ") for x in advice.suggestions) and not _is_here(
+        advice.folder
+    ):
+        terminal.progress(f"  commands are to be typed in {clean(advice.folder)}")
+    warn(advice.unwritten)
     terminal.next(command("report", build, "--open"))
+
+
+def _is_here(folder: str) -> bool:
+    """Whether a folder is the current one; "" is unknown."""
+    return not folder or os.path.realpath(folder) == os.path.realpath(".")

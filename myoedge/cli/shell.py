@@ -198,9 +198,9 @@ def newest() -> Path:
     return max(builds, key=lambda folder: ((folder / MANIFEST).stat().st_mtime_ns, folder.name))
 
 
-def warn(warnings: tuple[Notice, ...]) -> None:
+def warn(*warnings: Notice | None) -> None:
     """Prints warnings, with -q too."""
-    for warning in warnings:
+    for warning in filter(None, warnings):
         click.echo(str(warning), err=True)
 
 

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import DIFFERENT, Terminal, as_dict, chosen_build, common
+from myoedge.cli.shell import DIFFERENT, Terminal, as_dict, chosen_build, common, warn
 from myoedge.errors import command
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
         show(terminal, simulated)
         if simulated.run is not None:
             _show_recorded(terminal, simulated.run, str(build / "firmware.elf"))
-    if options["trace"]:
+    warn(simulated.unwritten)
+    if options["trace"] and simulated.unwritten is None:
         terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
     if simulated.over is not None:
         click.echo(str(simulated.over), err=True)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from myoedge.errors import Notice
 from myoedge.reports import energy
 from myoedge.reports.html import report_html
 from myoedge.system.notebook import Card, Tabular, framed
@@ -28,9 +30,16 @@ class ReportDocument(dict[str, Any], Tabular):
 
 
 class EnergyReport(ReportDocument):
-    """report.json, of which notebooks show the energy."""
+    """report.json, of which notebooks show the energy.
 
-    __slots__ = ()
+    unwritten   W210 where the reports of the folder could not be replaced
+    """
+
+    __slots__ = ("unwritten",)
+
+    def __init__(self, report: Mapping[str, Any], unwritten: Notice | None = None) -> None:
+        super().__init__(report)
+        self.unwritten = unwritten
 
     def rows(self) -> list[dict[str, Any]]:
         """A row an operating point: energies in microjoules, latency_s, power_mw."""
@@ -45,6 +54,7 @@ class EnergyReport(ReportDocument):
             *energy.duty_rows(self),
             ("parts", energy.parts(self)),
             ("from", energy.source(self)),
+            ("warning", self.unwritten),
         ]
         keys = ("energy", "latency", "power", "operating point")
         rows = [dict(zip(keys, row, strict=True)) for row in energy.by_point(self)]

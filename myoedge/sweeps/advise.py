@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.build_folder import REPLACED
-from myoedge.building.arguments import Arguments, inside, recalled
+from myoedge.building.arguments import Arguments, build_command, inside, recalled
 from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients
 from myoedge.building.stream_rate import keeps_up
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.reports.budget_check import broken_latency
 from myoedge.reports.report_json import Report
 from myoedge.sweeps.executors import RESULTS, on_processes
@@ -48,11 +48,20 @@ class Advice(Tabular):
 
     tried     builds that were measured
     refused   variations that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
+    folder    in which the commands are to be typed
+    unwritten W210 where the reports of the build could not be replaced
     """
 
     suggestions: tuple[Suggestion, ...]
     tried: int
     refused: tuple[str, ...] = ()
+    folder: str = "."
+    unwritten: Notice | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For report.json and --json, whatever computer reads it."""
+        suggested = [asdict(suggestion) for suggestion in self.suggestions]
+        return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a suggestion: title, text, how, and what each figure was and is."""
@@ -61,7 +70,7 @@ class Advice(Tabular):
     def _card(self) -> Card:
         refused = ("cannot be built", ", ".join(self.refused))
         rows = [{"suggestion": x.text, "how": x.how} for x in self.suggestions]
-        return Card(f"{self.tried} builds measured", [refused], rows)
+        return Card(f"{self.tried} builds measured", [refused, ("warning", self.unwritten)], rows)
 
 
 def _shown(suggestion: Suggestion) -> dict[str, Any]:
@@ -86,7 +95,17 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         _check_same(build, digests, base)
         say(f"as it is, simulated; {len(asked)} builds to compare")
         rest = [*_results(asked, measured, jobs, say), *_points(base)]
-    return _kept(build, base, sorted(rest, key=lambda result: result.variation.title))
+    whole = [replace(one, variation=_with_command(one.variation, arguments, build)) for one in rest]
+    advice = _chosen(base, sorted(whole, key=lambda result: result.variation.title))
+    unwritten = build.updated(report_files({**build.report, "advice": advice.plain()}))
+    return replace(advice, folder=arguments.folder, unwritten=unwritten)
+
+
+def _with_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
+    """With the command that builds a variation by other arguments."""
+    if not variation.options:
+        return variation
+    return replace(variation, how=build_command(arguments, variation.options, build.folder))
 
 
 def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
@@ -138,19 +157,18 @@ def _points(base: Tried) -> Iterator[Tried]:
     chip, target = find_chip(report["target"]["chip"]), report["target"]
     for point in chip.points:
         if point.name != target["operating_point"]:
-            how = f"--operating-point {point.name}"
-            variation = Variation("operating point", f"operating point {point.name}", how)
+            options = {"operating_point": point.name}
+            title = f"operating point {point.name}"
+            variation = Variation("operating point", title, options=options)
             there = at_operating_point(report, chip.at(point.name), False, coefficients())
             if keeps_up(there) and broken_latency(there) is None:
                 yield Tried(variation, there)
 
 
-def _kept(build: Build, base: Tried, rest: Sequence[Tried]) -> Advice:
-    """The suggestions, also in the reports of the folder."""
+def _chosen(base: Tried, rest: Sequence[Tried]) -> Advice:
+    """The suggestions."""
     assert base.report is not None
     measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
     refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)
     chosen = suggestions(figures(base.report), measured)
-    advice = Advice(chosen, len(measured), refused)
-    build.replace(report_files({**build.report, "advice": asdict(advice)}))
-    return advice
+    return Advice(chosen, len(measured), refused)

@@ -39,7 +39,7 @@ class Suggestion:
     """A measured difference.
 
     text        title and gains: "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"
-    how         what to write into myoedge.toml, or an option of build
+    how         what to write into myoedge.toml, or the command that builds it
     old, new    figures of the build that there is, and with the difference
     """
 

@@ -30,7 +30,7 @@ class Variation:
 
     kind      of the difference: of each kind few are suggested
     title     as people say it: "16 bits at conv2"
-    how       what to write into myoedge.toml, or an option of build
+    how       what to write into myoedge.toml; "" where `options` say it
     quant     rules of [quant] besides those that there are
     frames    of a pass of a stream
     options   arguments of build
@@ -88,7 +88,7 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
     for row in sorted(rows, key=lambda row: float(row["sqnr_local_db"]))[:WEAKEST]:
         yield _with_16_bits(row, wording.layer_names(report)[row["name"]])
     if not (arguments.get("accurate") or settings.calib.accurate):
-        yield Variation("16 bits", "16 bits until 30 dB", "--accurate", options={"accurate": True})
+        yield Variation("16 bits", "16 bits until 30 dB", options={"accurate": True})
 
 
 def _takes_16_bits(row: Mapping[str, Any]) -> bool:
@@ -118,7 +118,7 @@ def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[
     named = arguments.get("method") or settings.calib.method
     if named != AUTO and report["quantization"]["calibration"]["observer"] != "file":
         options = {"method": AUTO, "percentile": None}
-        yield Variation("ranges", "ranges by the best observer", "--method auto", options=options)
+        yield Variation("ranges", "ranges by the best observer", options=options)
 
 
 def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
@@ -147,12 +147,10 @@ def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
     if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
         return
-    yield Variation(
-        "engine", "all layers on the cores", "--engine cores", options={"engine": CORES}
-    )
+    yield Variation("engine", "all layers on the cores", options={"engine": CORES})
 
 
 def _tiles(report: Report, arguments: Arguments) -> Iterator[Variation]:
     """Tiles by simulated cycles, where that takes seconds."""
     if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
-        yield Variation("tiles", "tiles by simulated cycles", "--tune", options={"tune": True})
+        yield Variation("tiles", "tiles by simulated cycles", options={"tune": True})

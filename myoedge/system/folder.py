@@ -23,6 +23,7 @@ from myoedge.system.regular_files import read_text
 
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
+UNWRITABLE = ("E220", "E281")  # codes of `explained`
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # Left in a build folder by make, cmake, simulate, a killed simulate or validate, and macOS.
 _REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"

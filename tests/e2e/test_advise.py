@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     assert command("build", "--stream", "--simulate", "-o", "new", cwd=folder).code == 0
     assert rows["frames = 8"]["old"]["average_mw"] == before
     assert rows["frames = 8"]["new"]["average_mw"] == average_mw(folder / "new") < before
+    typed = shlex.split(rows["operating point low"]["how"])
+    low = "myoedge build -o out --stream --operating-point low"
+    assert sorted(typed) == sorted(low.split())
+    assert f"commands are to be typed in {folder}" in ran.err
+    shutil.copytree(folder / "out", folder / "kept")
+    assert command(*typed[1:], cwd=folder).code == 0
+    lower = json.loads((folder / "out" / "report.json").read_text())
+    assert lower["target"]["operating_point"] == "low"
+    shutil.rmtree(folder / "out")
+    shutil.move(folder / "kept", folder / "out")
     report = json.loads((folder / "out" / "report.json").read_text())
     assert {"schema": "myoedge.advice/1", **report["advice"]} == ran.json
     assert rows["frames = 8"]["text"] in (command("report", "out", cwd=folder).out)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A build that may only be read: verbs show their figures, and say that the reports stay."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+import myoedge
+from myoedge.backends import build_folder
+from myoedge.errors import MyoedgeError
+from myoedge.system.folder import explained
+from tests.conftest import myoedge as command
+
+
+@pytest.fixture(scope="module")
+def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("read") / "out"
+    myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system's answer to whatever is written into a build; root is refused nothing."""
+
+    def refuse(folder: Path, files: Mapping[str, bytes]) -> NoReturn:
+        with explained(folder):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        raise AssertionError
+
+    def no_file(*arguments: Any, **options: Any) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(build_folder, "replace_files", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", no_file)
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [("validate", "exact: reference"), ("simulate", "1 inference"), ("energy", "at 0.80 V")],
+)
+def test_figures_are_shown_and_the_reports_stay(build: Path, verb: str, shown: str) -> None:
+    before = {path: path.read_bytes() for path in build.glob("report.*")}
+    ran = command(verb, build, cwd=build.parent)
+    assert ran.code == 0, ran.err
+    assert shown in ran.out
+    assert f"warning[W210] reports in {build} are not updated" in ran.err
+    assert "Read-only file system" in ran.err
+    assert f"cp -r {build} copy" in ran.err
+    assert before == {path: path.read_bytes() for path in build.glob("report.*")}
+
+
+def test_values_have_the_warning(build: Path) -> None:
+    found = (myoedge.validate(build), myoedge.energy(build))
+    for result in found:
+        assert result.unwritten is not None
+        assert "are not updated" in result._repr_html_()
+
+
+def test_a_trace_that_cannot_be_written_is_refused_before_the_long_part(
+    build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(myoedge.Build, "simulate", None)
+    with pytest.raises(MyoedgeError) as caught:
+        myoedge.simulate(build, trace=True)
+    assert caught.value.code == "E220"
