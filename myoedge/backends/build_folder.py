@@ -101,14 +101,17 @@ class BuildFolder(Tabular):
         except MyoedgeError as error:
             if error.code not in UNWRITABLE:
                 raise
-            copy = shlex.join(["cp", "-r", str(self.folder), "copy"])
             title = f"reports in {self.folder} are not updated"
-            return notice("W210", title, dict(error.notice.facts), [f"{copy}, and again with copy"])
+            return notice("W210", title, dict(error.notice.facts), [self._copied])
         return None
+
+    @property
+    def _copied(self) -> str:
+        return f"{shlex.join(['cp', '-r', str(self.folder), 'copy'])}, and again with copy"
 
     def check_writable(self) -> None:
         """Errors: E220, E281."""
-        with explained(self.folder):
+        with explained(self.folder, self._copied):
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:

@@ -88,7 +88,8 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
         sys.exit(DIFFERENT)
     if simulated.over is not None:
         sys.exit(simulated.over.exit_code)
-    traced = () if options["trace"] else (command("simulate", build, "--trace"),)
+    is_traced = options["trace"] or simulated.unwritten
+    traced = () if is_traced else (command("simulate", build, "--trace"),)
     terminal.next(command("energy", build), *traced)
 
 

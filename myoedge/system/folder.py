@@ -213,8 +213,11 @@ def _is_running(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def explained(target: Path) -> Iterator[None]:
-    """Context manager that converts file system errors to E220 and E281."""
+def explained(target: Path, *tries: str) -> Iterator[None]:
+    """Context manager that converts file system errors to E220 and E281.
+
+    tries   remedies of E220, where the target is none of -o
+    """
     try:
         yield
     except OSError as error:
@@ -222,8 +225,8 @@ def explained(target: Path) -> Iterator[None]:
         if error.errno in _FULL:
             title = f"no disk space left to write {target.name}"
             raise MyoedgeError("E281", title, facts, ["free disk space"]) from None
-        title, tries = f"{target} cannot be written", ["-o a writable folder"]
-        raise MyoedgeError("E220", title, facts, tries) from None
+        title = f"{target} cannot be written"
+        raise MyoedgeError("E220", title, facts, tries or ["-o a writable folder"]) from None
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:

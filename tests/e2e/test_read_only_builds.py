@@ -71,3 +71,4 @@ def test_a_trace_that_cannot_be_written_is_refused_before_the_long_part(
     with pytest.raises(MyoedgeError) as caught:
         myoedge.simulate(build, trace=True)
     assert caught.value.code == "E220"
+    assert caught.value.notice.tries == (f"cp -r {build} copy, and again with copy",)
