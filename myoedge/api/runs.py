@@ -52,13 +52,15 @@ def validate(
     Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
     from myoedge.backends.equivalence import check_backends, real_inputs
-    from myoedge.backends.onnx_agreement import onnx_agreement_db
+    from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.building.build_files import report_files
 
     backends = on.split(",") if isinstance(on, str) else on
     check_backends(backends)
     chosen = prepared(replace(as_build(build), cc=cc), backends, board, port)
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
+    if onnx:
+        check_comparable(chosen)
     counts, same, difference = _compare(chosen, backends, input, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
     report = chosen.report  # as it is now: a simulate may have written there meanwhile

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 
 import numpy as np
 
@@ -16,15 +17,26 @@ from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
 ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 
 
+def check_comparable(build: Build) -> None:
+    """Errors: E204 a stream, E501 where onnxruntime is not installed."""
+    if build.stream is not None:
+        title = "onnxruntime is compared on builds without --stream"
+        raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
+    try:
+        import_module("onnxruntime")
+    except ImportError:
+        tries = ["pip install onnxruntime"]
+        raise MyoedgeError("E501", "onnxruntime is not installed", tries=tries) from None
+
+
 def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
     """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
 
     samples   float [samples, *shape] by input name
     Roundings differ by a step here and there and add up with depth: a figure, not an equality.
+    Errors: those of check_comparable.
     """
-    if build.stream is not None:
-        title = "onnxruntime is compared on builds without --stream"
-        raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
+    check_comparable(build)
     q, noise = build.network, Noise()
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
@@ -41,13 +53,9 @@ def _onnx_outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Itera
     """Float outputs of model.int8.onnx in onnxruntime for float samples, by input name.
 
     Without graph optimisations: fused int8 kernels may saturate between operators.
-    Errors: E501 where onnxruntime is not installed.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        tries = ["pip install onnxruntime"]
-        raise MyoedgeError("E501", "onnxruntime is not installed", tries=tries) from None
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1

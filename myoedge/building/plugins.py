@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +25,7 @@ from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import ONLY, Content, Reading
 from myoedge.system.folder import MANIFEST
 from myoedge.system.regular_files import read_text
-from myoedge.system.user_code import UserFunction, cause_of
+from myoedge.system.user_code import UserFunction, cause_of, converted, is_in
 from myoedge.targets import boards
 
 KINDS = ("operators", "boards", "calibration")
@@ -33,12 +35,13 @@ FRONT_ENDS = "myoedge.frontend.operator_table"  # read once, with all operators
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An entry point, and the installed package that it is of."""
+    """An entry point, and the installed package that it is of, with its files."""
 
     kind: str
     name: str
     package: str
     version: str
+    places: tuple[Path, ...] = field(default=(), compare=False)
 
 
 _LOADED: dict[tuple[str, str], Plugin] = {}  # as long as this process runs
@@ -55,15 +58,29 @@ def load_plugins(named: PluginsTable) -> tuple[Plugin, ...]:
 def _loaded(kind: str, name: str) -> Plugin:
     if (kind, name) not in _LOADED:
         point = _entry_point(kind, name)
-        try:
-            value = point.load()
-        except (Exception, SystemExit) as error:  # code of other people
-            raise _unusable(kind, name, cause_of(error)) from None
-        _USE[kind](name, value)
         package = point.dist
         about = (package.name, package.version) if package else ("", "")
-        _LOADED[kind, name] = Plugin(kind, name, *about)
+        plugin = Plugin(kind, name, *about, _places(point))
+        with converted(lambda error: _unusable(kind, name, cause_of(error, plugin.places))):
+            _USE[kind](plugin, point.load())
+        _LOADED[kind, name] = plugin
     return _LOADED[kind, name]
+
+
+def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
+    """The files of an entry point's package: a folder, or a module alone."""
+    top = point.module.partition(".")[0]
+    located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
+    return tuple(Path(os.fspath(place)) for place in located)
+
+
+def error_in_plugin(error: BaseException) -> MyoedgeError | None:
+    """E257 of what a plug-in's functions raised, wherever they were called; None of others."""
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    for (kind, name), plugin in _LOADED.items():
+        if any(is_in(file, plugin.places) for file in frames):
+            return _unusable(kind, name, cause_of(error, plugin.places))
+    return None
 
 
 def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
@@ -90,25 +107,24 @@ def _unusable(kind: str, name: str, cause: str, tries: tuple[str, ...] = ()) -> 
 # --- kinds ----------------------------------------------------------------------------------------
 
 
-def _use_operators(name: str, package: Any) -> None:
+def _use_operators(plugin: Plugin, package: Any) -> None:
     """A package like a folder of myoedge/operators: definition, tiling, import_rows, qdq."""
+    name = plugin.name
     if not isinstance(package, ModuleType) or not hasattr(package, "__path__"):
         raise _unusable("operators", name, "its entry point is no package")
     if FRONT_ENDS in sys.modules:
         cause = "networks were loaded before it in this process: name it from the start"
         raise _unusable("operators", name, cause)
     before = len(OPS)
-    try:
-        families.add(package)
-    except Exception as error:
-        raise _unusable("operators", name, cause_of(error)) from None
+    families.add(package)
     rows = (Path(place) / "import_rows.py" for place in package.__path__)
     if len(OPS) == before and not any(file.is_file() for file in rows):
         raise _unusable("operators", name, "it defines no operators, and has no import_rows")
 
 
-def _use_board(name: str, package: Any) -> None:
+def _use_board(plugin: Plugin, package: Any) -> None:
     """A package with a board.toml."""
+    name = plugin.name
     places = [Path(place) / boards.FILE for place in getattr(package, "__path__", ())]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
@@ -116,15 +132,16 @@ def _use_board(name: str, package: Any) -> None:
     boards.ADDED[name] = found
 
 
-def _use_reader(name: str, function: Any) -> None:
+def _use_reader(plugin: Plugin, function: Any) -> None:
     """A function from the path of a file with that ending to arrays by name, or one array."""
     if not callable(function):
-        raise _unusable("calibration", name, "its entry point is no function")
-    files.ADDED[f".{name.lower()}"] = _reader(name, function)
+        raise _unusable("calibration", plugin.name, "its entry point is no function")
+    files.ADDED[f".{plugin.name.lower()}"] = _reader(plugin, function)
 
 
-def _reader(name: str, function: Callable[[Path], Any]) -> files.Reader:
-    named = UserFunction(name, "the plug-in", "E257", (f"[plugins] calibration without {name}",))
+def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
+    tries = (f"[plugins] calibration without {plugin.name}",)
+    named = UserFunction(plugin.name, "the plug-in", "E257", tries, plugin.places)
 
     def read(path: Path, reading: Reading) -> Content:
         with named.guarded(f"cannot read {path.name}"):
@@ -135,7 +152,7 @@ def _reader(name: str, function: Callable[[Path], Any]) -> files.Reader:
     return read
 
 
-_USE: Mapping[str, Callable[[str, Any], None]] = {
+_USE: Mapping[str, Callable[[Plugin, Any], None]] = {
     "operators": _use_operators,
     "boards": _use_board,
     "calibration": _use_reader,

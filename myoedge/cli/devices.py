@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--on", default="board", metavar="WHERE", help="board; jtag, without SDK; simulator.")
 @click.option("--input", metavar="FILE", help="Samples, as --calib takes them: one inference each.")
-@click.option("--watch", is_flag=True, help="Only print what the board's console says; Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Without FOLDER: print what the console says; Ctrl-C.")
 @board_options
 @common
 def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> None:
@@ -37,7 +38,7 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
     from myoedge.cli.simulate import as_json, show
 
     if watch:
-        _watch(terminal, options, with_others=folder is not None)
+        _watch(terminal, folder, options)
         return
     build = chosen_build(terminal, folder)
     run = api.run(build, **options)
@@ -48,12 +49,21 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
     terminal.next(with_board("validate", build, "--on", options["on"], options=options))
 
 
-def _watch(terminal: Terminal, options: dict[str, Any], with_others: bool) -> None:
+def _watch(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> None:
     """Prints the console's lines until Ctrl-C, which is no failure, or the line breaks."""
     from myoedge.api.devices import watch
 
-    if with_others or options["input"] or options["on"] != "board" or terminal.as_json:
-        raise click.UsageError("--watch takes --board and --port alone: it sends nothing.")
+    others = {
+        f"FOLDER ({folder})": folder,
+        "--input": options["input"],
+        "--on": options["on"] != "board",
+        "--json": terminal.as_json,
+    }
+    if given := [name for name, is_given in others.items() if is_given]:
+        named = [f"--{n} {quote(options[n])}" for n in ("board", "port") if options[n]]
+        alone = " ".join(["myoedge run --watch", *named])
+        title = "--watch only prints what a board's console says, whatever program runs there"
+        raise click.UsageError(f"{title}: without {', '.join(given)}. Type: {alone}")
     try:
         for line in watch(board=options["board"], port=options["port"]):
             terminal.text(line, soft_wrap=True)

@@ -232,7 +232,10 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     except BrokenPipeError:
         _discard(sys.stdout)
         sys.exit(0)
-    except Exception as error:
+    except BaseException as error:
+        _exit_where_plugins_raised(error, as_json)
+        if isinstance(error, SystemExit):  # of a verb that is done
+            raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             _discard(sys.stdout)
             _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
@@ -294,7 +297,15 @@ def as_dict(notice: Notice) -> dict[str, Any]:
     }
 
 
-def _bug(error: Exception, arguments: list[str]) -> Notice:
+def _exit_where_plugins_raised(error: BaseException, as_json: bool) -> None:
+    """Ends with E257 where a function of a plug-in raised, as an operator's may anywhere."""
+    plugins = sys.modules.get("myoedge.building.plugins")
+    raised = plugins.error_in_plugin(error) if plugins else None
+    if raised is not None:
+        _exit_with_notice(raised.notice, as_json)
+
+
+def _bug(error: BaseException, arguments: list[str]) -> Notice:
     """Writes a crash report into a new folder and returns the notice with its path."""
     import tempfile
     import traceback

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ class UserFunction:
 
     name     "pkg.mod:fn"             option   as in messages: "--factory"
     code     of its errors            tries    remedies for all of them
+    places   of its package, where that is installed
     """
 
     name: str
     option: str
     code: str
     tries: tuple[str, ...]
+    places: tuple[Path, ...] = ()
 
     def check(self) -> None:
         """Errors: its code, of a name that is none, or of a package that is nowhere; imports
@@ -66,13 +68,8 @@ class UserFunction:
     @contextlib.contextmanager
     def guarded(self, what: str) -> Iterator[None]:
         """Turns whatever the user's own code raises into an error with its last line."""
-        try:
+        with converted(lambda error: self.error(what, cause_of(error, self.places))):
             yield
-        except MyoedgeError:
-            raise
-        # the user's module may raise anything, SystemExit of a script without a main guard included
-        except (Exception, SystemExit) as error:
-            raise self.error(what, cause_of(error)) from error
 
     def error(self, what: str, cause: str) -> MyoedgeError:
         """The error that says so of the function."""
@@ -113,15 +110,36 @@ def _working_folder() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def cause_of(error: BaseException) -> str:
-    """ "ValueError: no such size (net.py:12)", the last place in the user's own code."""
+@contextlib.contextmanager
+def converted(to: Callable[[BaseException], MyoedgeError]) -> Iterator[None]:
+    """Context manager that turns whatever other people's code raises into an error: SystemExit of a
+    script without a main guard too, and all that is no Exception. Ctrl-C stays what it is."""
+    try:
+        yield
+    except (MyoedgeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise to(error) from error
+
+
+def cause_of(error: BaseException, places: Sequence[Path] = ()) -> str:
+    """ "ValueError: no such size (net.py:12)", the last place in the user's own code.
+
+    places   files and folders that count as such, though they are installed
+    """
     users = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<", sys.base_prefix))
+        if is_in(frame.filename, places)
+        or (not frame.filename.startswith(("<", sys.base_prefix))
         and "site-packages" not in Path(frame.filename).parts
-        and Path(frame.filename).parts[: len(OWN)] != OWN
+        and Path(frame.filename).parts[: len(OWN)] != OWN)
     ]
     where = f" ({Path(users[-1].filename).name}:{users[-1].lineno})" if users else ""
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}{where}"
+
+
+def is_in(file: str, places: Sequence[Path]) -> bool:
+    """Whether a file is one of these, or below one of them."""
+    return any(Path(file).is_relative_to(place) for place in places)

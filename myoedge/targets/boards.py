@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -153,9 +154,10 @@ def read_board(path: Path) -> Board:
     try:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
-        raise MyoedgeError("E252", f"{path} cannot be read", {"cause": error.strerror}) from None
+        facts = {"cause": error.strerror}
+        raise MyoedgeError("E252", f"{path} cannot be read", facts, _tries()) from None
     except (ValueError, RecursionError) as error:
-        raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}) from None
+        raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}, _tries()) from None
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
@@ -169,8 +171,15 @@ def read_board(path: Path) -> Board:
     except (TypeError, ValueError) as error:  # what JSON does not have, dates say
         problems = {"value": str(error)}
     if problems:
-        raise MyoedgeError("E252", f"{path} describes no board", problems)
+        raise MyoedgeError("E252", f"{path} describes no board", problems, _tries())
     return board
+
+
+def _tries() -> tuple[str, str]:
+    """A board of the package by its id, or its description to begin with."""
+    example = boards_dir() / DEFAULT_BOARD / FILE
+    begin = f"{shlex.join(['cp', str(example), 'my-board.toml'])}, and edit that"
+    return f"--board {DEFAULT_BOARD}, or another id that myoedge boards lists", begin
 
 
 U32_RANGE = (0, 2**32 - 1)

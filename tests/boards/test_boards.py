@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +91,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, instead: str, key: st
         find_board(str(tmp_path))
     assert (caught.value.code, caught.value.exit_code) == ("E252", 2)
     assert any(key in name for name, _ in caught.value.notice.facts), str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "= 3", "[probe]"], ids=["missing", "no TOML", "no board"])
+def test_the_description_that_is_proposed_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("b.toml").write_text(text)
+    with pytest.raises(MyoedgeError) as caught:
+        find_board("b.toml")
+    named, copied = caught.value.notice.tries
+    assert find_board(named.removeprefix("--board ").partition(",")[0]).id == "gap9_evk"
+    subprocess.run(shlex.split(copied.partition(", ")[0]), check=True)
+    assert find_board("my-board.toml").id == "gap9_evk"
 
 
 def test_a_board_that_there_is_not(run: Callable[..., Ran]) -> None:

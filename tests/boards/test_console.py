@@ -84,7 +84,10 @@ def test_watch_prints_lines_and_messages_until_the_line_breaks() -> None:
 
 def test_watch_goes_with_nothing_else(tmp_path: Path) -> None:
     for more in (("folder",), ("--on", "simulator"), ("--input", "x.npz"), ("--json",)):
-        assert command("run", "--watch", *more, cwd=tmp_path).code == 2
+        ran = command("run", "--watch", *more, "--port", "/dev/a b", cwd=tmp_path)
+        assert ran.code == 2
+        assert more[0] in ran.err
+        assert "myoedge run --watch --port '/dev/a b'" in " ".join(ran.err.split())
     ran = command("run", "--watch", "--port", str(tmp_path / "nothing"), cwd=tmp_path)
     assert ran.code == 6
     assert "E603" in ran.err

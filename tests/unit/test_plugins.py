@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -15,14 +16,17 @@ import numpy as np
 import pytest
 
 import myoedge
+import myoedge.api as api
 import myoedge.operators as families
 from myoedge.building import plugins
 from myoedge.building.config import PluginsTable
 from myoedge.building.plugins import FRONT_ENDS, Plugin, load_plugins
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.recordings import files
+from myoedge.quantization.recordings.reading import Reading
 from myoedge.targets import boards
 from tests.conftest import ROOT
+from tests.conftest import myoedge as command
 
 EXAMPLES = ROOT / "tests" / "plugins"
 Install = Callable[..., None]
@@ -125,6 +129,37 @@ def test_plugins_that_are_refused(
     install("t", "1", "operators", "t = empty_plugin", "")
     refused("E257", "defines no operators", operators=["t"])
     assert load_plugins(PluginsTable()) == ()
+
+
+@pytest.mark.parametrize("raised", ["BaseException('b')", "SystemExit(3)", "GeneratorExit('b')"])
+def test_whatever_a_plugin_raises_names_it(install: Install, tmp_path: Path, raised: str) -> None:
+    install("a", "1", "calibration", "a = raising_plugin:f", f"raise {raised}")
+    refused("E257", rf"plug-in a .*\n.*{raised[:8]}\w+: .*\(__init__.py:1\)", calibration=["a"])
+    text = f"def f(path): raise {raised}"
+    install("b", "1", "calibration", "b = reader_plugin:f", text)
+    load_plugins(PluginsTable(calibration=["b"]))
+    with pytest.raises(MyoedgeError, match=rf"plug-in b .*\n.*{raised[:8]}") as caught:
+        files.ADDED[".b"](tmp_path / "x.b", Reading())
+    assert caught.value.code == "E257"
+
+
+@pytest.mark.parametrize("raised", ["BaseException('b')", "SystemExit(0)", "ValueError('b')"])
+def test_an_operator_s_function_that_raises_is_the_plugin_s_error(
+    install: Install, monkeypatch: pytest.MonkeyPatch, raised: str
+) -> None:
+    """Wherever it is called, as operators are all over a build; here by a verb."""
+    text = f"NAME = 'a board'\ndef real(x): raise {raised}"
+    install("c", "1", "boards", "c = operator_plugin", text)
+    package = importlib.import_module("operator_plugin")
+    (Path(str(package.__file__)).parent / boards.FILE).write_text("")
+    load_plugins(PluginsTable(boards=["c"]))
+    monkeypatch.setattr(api, "ops", lambda: package.real(0))
+    ran = command("ops", cwd=Path())
+    assert ran.code == 2
+    assert f"error[E257] the plug-in c cannot be used\n  cause  {raised[:9]}" in ran.err
+    assert "(__init__.py:2)" in ran.err
+    monkeypatch.setattr(api, "ops", lambda: 1 / 0)
+    assert command("ops", cwd=Path()).code == 70, "an error of myoedge stays one"
 
 
 def test_a_plugin_is_loaded_once(install: Install) -> None:
