@@ -131,9 +131,11 @@ def cause_of(error: BaseException, places: Sequence[Path] = ()) -> str:
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if is_in(frame.filename, places)
-        or (not frame.filename.startswith(("<", sys.base_prefix))
-        and "site-packages" not in Path(frame.filename).parts
-        and Path(frame.filename).parts[: len(OWN)] != OWN)
+        or (
+            not frame.filename.startswith(("<", sys.base_prefix))
+            and "site-packages" not in Path(frame.filename).parts
+            and Path(frame.filename).parts[: len(OWN)] != OWN
+        )
     ]
     where = f" ({Path(users[-1].filename).name}:{users[-1].lineno})" if users else ""
     first = (str(error).strip().splitlines() or [""])[0]
