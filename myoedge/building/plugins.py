@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -71,7 +70,7 @@ def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
     """The files of an entry point's package: a folder, or a module alone."""
     top = point.module.partition(".")[0]
     located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
-    return tuple(Path(os.fspath(place)) for place in located)
+    return tuple(Path(str(place)) for place in located)
 
 
 def error_in_plugin(error: BaseException) -> MyoedgeError | None:
