@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+import myoedge.operators as families
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.errors import MyoedgeError, Notice
@@ -91,18 +92,22 @@ def reused(
     return result
 
 
-@cache
 def made_with() -> tuple[Any, ...]:
-    """Code, packages, compiler and machine that compute results.
+    """Code, packages, compiler and machine that compute results; plug-ins as far as they are loaded.
 
     Errors: NotRecordable where an operator comes from no package.
     """
+    return *_of_this_computer(), *map(_package_digest, _packages_of_operators())
+
+
+@cache
+def _of_this_computer() -> tuple[Any, ...]:
     try:
         compiler = toolchain.compiler("zig").version
     except MyoedgeError:
         compiler = ""
     machine = (platform.machine(), sys.platform, sys.version, *_cpu())
-    return sources(), *map(_version, PACKAGES), compiler, *machine, *_operators_elsewhere()
+    return sources(), *map(_version, PACKAGES), compiler, *machine
 
 
 def _version(package: str) -> str:
@@ -119,14 +124,23 @@ def _cpu() -> list[str]:
     return sorted(str(row.get("architecture")) for row in found)
 
 
-def _operators_elsewhere() -> Iterator[str]:
-    """Digests of the packages that define operators, besides this one."""
-    modules = (function.__module__ for op in OPS.values() for function in (op.real, op.integer))
-    for name in sorted({module.partition(".")[0] for module in modules} - {"myoedge"}):
-        place = getattr(sys.modules[name], "__file__", None) or ""
-        if Path(place).name != "__init__.py":
-            raise NotRecordable(name)
-        yield _digest_of(Path(place).parent)
+def _packages_of_operators() -> list[str]:
+    """Packages that define operators or their import, besides this one."""
+    functions = (function for op in OPS.values() for function in (op.real, op.integer))
+    modules = {
+        *(function.__module__ for function in functions),
+        *(package.__name__ for package in families.ADDED),
+    }
+    return sorted({module.partition(".")[0] for module in modules} - {"myoedge"})
+
+
+@cache
+def _package_digest(name: str) -> str:
+    """Errors: NotRecordable where the module is no package with files of its own."""
+    place = getattr(sys.modules[name], "__file__", None) or ""
+    if Path(place).name != "__init__.py":
+        raise NotRecordable(name)
+    return _digest_of(Path(place).parent)
 
 
 @cache

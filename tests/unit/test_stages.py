@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import myoedge
+import myoedge.operators as families
 from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
 from myoedge.building.confirm import Confirmation
 from myoedge.building.pipeline import Options
@@ -219,7 +221,7 @@ def told(text: str) -> Callable[[Path, pytest.MonkeyPatch], Any]:
 def made_by(name: str, value: Any) -> Callable[[Path, pytest.MonkeyPatch], Any]:
     def edit(folder: Path, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(stages, name, value)
-        stages.made_with.cache_clear()
+        forget()
 
     return edit
 
@@ -246,10 +248,16 @@ def replace_version() -> Any:
     return replace(toolchain.compiler("zig"), version="zig 99")
 
 
+def forget() -> None:
+    """As in another process."""
+    stages._of_this_computer.cache_clear()
+    stages._package_digest.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def forget_computer() -> Iterator[None]:
     yield
-    stages.made_with.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -299,16 +307,34 @@ def test_an_operator_from_elsewhere_is_part_of_the_key(
     import plugged  # type: ignore[import-not-found]
 
     monkeypatch.setitem(OPS, "mine", replace(OPS["add"], name="mine", real=plugged.real))
-    stages.made_with.cache_clear()
+    forget()
     inside = key_of(named)
     (package / "__init__.py").write_text("def real(attrs, x):\n    return -x\n")
-    stages.made_with.cache_clear()
+    forget()
     assert len({before, inside, key_of(named), None}) == 4
     monkeypatch.setitem(OPS, "mine", replace(OPS["add"], name="mine", real=refuse))
-    stages.made_with.cache_clear()
+    forget()
     here = sys.modules[refuse.__module__.partition(".")[0]]
     monkeypatch.setattr(here, "__file__", str(named / "single.py"))
     assert key_of(named) is None
+
+
+def test_a_plugin_that_only_imports_is_part_of_the_key(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From when it is loaded, though keys were made before."""
+    before = key_of(named)
+    package = named / "rows_only"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "import_rows.py").write_text("ROWS = ()\n")
+    monkeypatch.syspath_prepend(str(named))
+    monkeypatch.setattr(families, "ADDED", [])
+    families.add(importlib.import_module("rows_only"))
+    loaded = key_of(named)
+    (package / "import_rows.py").write_text("ROWS = []\n")
+    forget()
+    assert len({before, loaded, key_of(named), None}) == 4
 
 
 def largest(path: Path) -> float:
