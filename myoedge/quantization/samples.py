@@ -165,7 +165,7 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
         raise MyoedgeError(
             "E213",
             f"{title} does not have the shape of the model's input",
-            {"needs": f"[samples, {', '.join(map(str, window(shape)))}]", "has": list(x.shape)},
+            {"needs": f"[{', '.join(('samples', *map(str, window(shape))))}]", "has": list(x.shape)},
             [*_shape_remedies(x, shape)],
         )
     with np.errstate(over="ignore"):
@@ -182,15 +182,17 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
 
 
 def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
-    """Remedies for samples of another shape: a batch in the export, axes in another order."""
-    short = window(shape)
-    if x.ndim >= 2 and x.shape[1:] in (shape[1:], (1, *shape[1:])) and shape[0] > 1:
+    """Remedies for samples of another shape: a batch in the export, axes in another order, axes of
+    one."""
+    short, given = window(shape), x.shape[1:]
+    if shape and shape[0] > 1 and given in (shape[1:], (1, *shape[1:])):
         yield from one_window()
-    orders = permutations(range(1, x.ndim)) if x.ndim <= MOST_AXES else ()
-    for order in orders:
-        if tuple(x.shape[i] for i in order) == short:
-            yield f"windows.transpose{(0, *order)}"
-            break
+    orders = permutations(range(1, x.ndim)) if 1 < x.ndim <= MOST_AXES else ()
+    order = next((o for o in orders if tuple(x.shape[i] for i in o) == short), None)
+    if order is not None:
+        yield f"windows.transpose{(0, *order)}"
+    elif x.ndim and [n for n in given if n != 1] == [n for n in short if n != 1]:
+        yield f"windows.reshape({', '.join(map(str, (len(x), *short)))})"
     yield "the first axis counts samples; the others are the input's own"
 
 

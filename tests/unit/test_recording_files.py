@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,22 @@ def test_columns_of_another_order_are_not_mixed(tmp_path: Path) -> None:
     refused(tmp_path, "E246", "left, right", 'columns = ["left", "right"]')
     (x,) = read(tmp_path, Reading(columns=("left", "right"))).inputs.values()
     assert np.array_equal(x, np.concatenate([ROWS, ROWS[:, ::-1]]))
+
+
+def test_remedies_for_other_columns_read_signals_alone(tmp_path: Path) -> None:
+    """By place a column of labels in front would be one of them."""
+    labelled = "\n".join(f"{i % 4},{line}" for i, line in enumerate(LINES.splitlines()))
+    for names, lines in (("left,right", LINES), ("label,left,right", labelled)):
+        (tmp_path / "a.csv").write_text(f"{names}\n{lines}")
+        (tmp_path / "b.csv").write_text(f"{names.replace('left', 'first')}\n{lines}")
+        with pytest.raises(MyoedgeError) as caught:
+            read(tmp_path)
+        tried = [x for x in caught.value.notice.tries if x.startswith("[calib] ")]
+        assert len(tried) == (names == "left,right")
+        for text in tried:
+            settings = from_tables(tomllib.loads(text.replace("[calib] ", "[calib]\n")), "t.toml")
+            (x,) = read(tmp_path, settings.calib.reading).inputs.values()
+            assert np.array_equal(x, np.concatenate([ROWS, ROWS]))
 
 
 @pytest.mark.parametrize("text", ["1,2\n3,4,5\n", "1\t2\n3\t4\t5\n", "1 2\n3  4 5\n", "1;2\n3;4;5"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 import wave
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +338,24 @@ def test_a_recording_by_myoedge_toml_gives_the_ranges_of_its_windows(
     assert cut.network.digest == given.network.digest
     assert cut.accuracy_int8 == given.accuracy_int8
     assert cut.data.count == len(within)
+
+
+@pytest.mark.parametrize(
+    ("shape", "has"),
+    [((), (5, 1)), ((), (5, 1, 1)), ((1, 8), (5, 8, 1)), ((2, 8), (5, 2, 1, 8)), ((8,), (5, 1, 8))],
+    ids=str,
+)
+def test_axes_of_one_that_the_input_has_not(
+    shape: tuple[int, ...], has: tuple[int, ...], graph: Graph
+) -> None:
+    """Oracle: the remedy, as it is typed, gives samples that are accepted, in the same order."""
+    (name,) = graph.inputs
+    tensor = replace(graph.tensors[name], shape=shape)
+    other = replace(graph, tensors={**graph.tensors, name: tensor})
+    windows = np.arange(np.prod(has), dtype=np.float32).reshape(has)
+    with pytest.raises(MyoedgeError) as caught:
+        samples.fit(read(windows), other)
+    assert caught.value.code == "E213"
+    typed = eval(caught.value.notice.tries[0], {"windows": windows})
+    (x,) = samples.fit(read(typed), other).inputs.values()
+    assert np.array_equal(x.reshape(-1), windows.reshape(-1))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -98,10 +98,7 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
             raise _apart(path, {first.source: needs, part.source: has}, tries)
         if reading.columns is None and part.columns != first.columns:
             names = {p.source: ", ".join(p.columns) for p in (first, part)}
-            listed = json.dumps(first.columns, ensure_ascii=False)
-            numbers = [*range(len(first.columns))]
-            tries = [f"[calib] columns = {listed}", f"[calib] columns = {numbers}  # by place"]
-            raise _apart(path, names, tries)
+            raise _apart(path, names, [*_column_remedies(first, part)])
         _check_labels(part)
     inputs = {
         name: np.concatenate([np.atleast_1d(p.inputs[name]) for p in parts])
@@ -113,6 +110,18 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
     lengths = tuple(map(_count, parts))
     files = f"{len(parts)} file{'s' if len(parts) > 1 else ''} of {path.name or path}"
     return Data(inputs, labels, files, lengths=lengths, columns=first.columns)
+
+
+def _column_remedies(first: Data, part: Data) -> Iterator[str]:
+    """Remedies for columns of other names, or in another order.
+
+    Places are told only where no column of labels is among them, which they would count.
+    """
+    if {*first.columns} == {*part.columns}:
+        yield f"[calib] columns = {json.dumps(first.columns, ensure_ascii=False)}"
+    if first.labels is None:
+        yield f"[calib] columns = {[*range(len(first.columns))]}  # by place"
+    yield "the same names in the first line of all files"
 
 
 def _apart(path: Path, facts: Mapping[str, str], tries: Sequence[str]) -> MyoedgeError:
