@@ -87,8 +87,11 @@ def init(folder: StrPath = ".", *, model: StrPath | None = None) -> WrittenFiles
     """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
 
     model   named in the file, and looked into for the input's shape
-    Errors: E223 where a file exists, E220 not writable.
+    Errors: E223 where a file exists, E220 not writable; those of load for a model.
     """
+    from myoedge.building.plugins import load_named
     from myoedge.building.project_template import write_project_template
 
+    if model is not None:
+        load_named()
     return WrittenFiles(write_project_template(Path(folder), model))

@@ -174,6 +174,18 @@ def test_a_plugin_is_loaded_once(install: Install) -> None:
         os.environ.pop("N", None)
 
 
+def test_what_opens_a_model_loads_what_is_named(
+    install: Install, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("myoedge-raw", "2.1.0", "calibration", "raw = myoedge_raw:read", EXAMPLES / "reader")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "myoedge.toml").write_text('[plugins]\ncalibration = ["raw"]\n')
+    for verb in (myoedge.load, myoedge.inspect, lambda model: myoedge.init("new", model=model)):
+        monkeypatch.setattr(plugins, "_LOADED", {})
+        verb(small / "model.pt2")
+        assert ("calibration", "raw") in plugins._LOADED
+
+
 def test_a_manifest_alone_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"kind": "operators", "name": "x", "package": "x", "version": "1"}]
     (tmp_path / "manifest.json").write_text(json.dumps({"plugins": rows}))
