@@ -99,8 +99,11 @@ def _digest_of(places: list[Path]) -> str:
 
 @contextlib.contextmanager
 def _working_folder() -> Iterator[None]:
-    """Context manager in which modules are looked for in the working folder first."""
-    folder = os.getcwd()
+    """Context manager in which modules are looked for in the working folder first, if it is there
+    still."""
+    folder = ""
+    with contextlib.suppress(OSError):
+        folder = os.getcwd()
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:

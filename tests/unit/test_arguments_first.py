@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from myoedge.building import loading
+from myoedge.errors import MyoedgeError
+from myoedge.system.user_code import UserFunction
 from tests.conftest import myoedge as command
 
 WRONG = (
@@ -62,6 +64,17 @@ def test_a_factory_is_looked_for_before_torch(
     monkeypatch.setattr(checkpoint, "import_torch", refuse)
     ran = command("build", "w.pt", "--factory", factory, "--calib", "random", cwd=tmp_path)
     assert "error[E206]" in ran.err, ran.err
+
+
+def test_a_factory_from_a_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(MyoedgeError) as caught:
+        UserFunction("no_such_module_anywhere:make", "--factory", "E206", ()).imported()
+    assert caught.value.code == "E206"
 
 
 def test_a_missing_model_is_told_first_and_its_neighbour(small: Path, tmp_path: Path) -> None:
