@@ -28,16 +28,26 @@ class _Runs:
     graphs: dict[int, Graph] = field(default_factory=dict)
     values: dict[tuple[int, bytes], Values] = field(default_factory=dict)
     sizes_bytes: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    total_bytes: int = 0
 
     def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
         """Values of the first samples of a graph; of other graphs as far as there is room."""
         size_bytes = _size_bytes(graph, values)
-        for other in [k for k in self.values if k[0] != id(graph)]:
-            if sum(self.sizes_bytes.values()) + size_bytes > KEPT_BYTES:
-                del self.values[other], self.sizes_bytes[other]
-        if sum(self.sizes_bytes.values()) + size_bytes <= KEPT_BYTES:
+        self._make_room(graph, size_bytes)
+        if self.total_bytes + size_bytes <= KEPT_BYTES:
             self.graphs[id(graph)] = graph
             self.values[key], self.sizes_bytes[key] = values, size_bytes
+            self.total_bytes += size_bytes
+
+    def _make_room(self, graph: Graph, size_bytes: int) -> None:
+        """Drops runs of other graphs, the oldest first, while so many bytes have no room."""
+        if self.total_bytes + size_bytes <= KEPT_BYTES:
+            return
+        for other in [key for key in self.values if key[0] != id(graph)]:
+            del self.values[other]
+            self.total_bytes -= self.sizes_bytes.pop(other)
+            if self.total_bytes + size_bytes <= KEPT_BYTES:
+                return
 
 
 _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
@@ -56,7 +66,8 @@ def float_runs_kept() -> Iterator[None]:
 def float_values(
     graph: Graph, sample: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
-    """`every_value`, with a watch as `run_real` has it. Values may be read only."""
+    """`every_value`, with a watch as `run_real` has it. The values are not to be changed: others
+    are given the same."""
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
     known = None if runs is None else runs.values.get(key)
