@@ -93,7 +93,7 @@ def reused(
 
 
 def made_with() -> tuple[Any, ...]:
-    """Code, packages, compiler and machine that compute results; plug-ins as far as they are loaded.
+    """Code, packages, compiler and machine that compute results; plug-ins that are loaded by now.
 
     Errors: NotRecordable where an operator comes from no package.
     """

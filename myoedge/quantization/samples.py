@@ -165,7 +165,10 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
         raise MyoedgeError(
             "E213",
             f"{title} does not have the shape of the model's input",
-            {"needs": f"[{', '.join(('samples', *map(str, window(shape))))}]", "has": list(x.shape)},
+            {
+                "needs": f"[{', '.join(('samples', *map(str, window(shape))))}]",
+                "has": list(x.shape),
+            },
             [*_shape_remedies(x, shape)],
         )
     with np.errstate(over="ignore"):
