@@ -137,12 +137,12 @@ class QuantizedNode:
 
     @property
     def weight_bits(self) -> int:
-        """Bits of two's complement that stored weights need, at least 2; 16 of int16."""
-        if self.weight_type != INT8:
-            return self.weight_type.bits
+        """Bits of two's complement that weights need, at least 2; of more than 8 all of int16. Of
+        fewer an int16 array may be too, beside an operand of 16 bits."""
         weight = self["weight"]
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
-        return max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
+        needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
+        return needed if needed <= INT8.bits else self.weight_type.bits
 
     def requantize(self, acc: Array) -> Array:
         """int32 accumulators [..., channels] -> integers of the result, saturated at low, high."""

@@ -144,6 +144,19 @@ def test_the_last_rule_that_names_bits_counts_and_8_are_as_ever() -> None:
     assert with_few_bits(graph, samples, rules[1:]) is graph
 
 
+@pytest.mark.parametrize(("last", "bits"), [("head", [4, 16]), ("*", [4, 4])])
+def test_the_last_rule_s_bits_are_told_beside_16_bits_too(last: str, bits: list[int]) -> None:
+    """Weights lie in int16 beside an operand of 16 bits; few bits stay few in their values."""
+    graph, samples = network()
+    few, wide = LayerRule("*", weight_bits=4), LayerRule("head", weight_bits=8)
+    rules = (LayerRule("*", activations=16), *((few, wide) if last == "head" else (wide, few)))
+    made = with_few_bits(graph, samples, rules)
+    q = quantize_graph(made, calibrate(graph, samples, MINMAX, "test"), rules)
+    assert [step["weight"].dtype for step in q.steps] == [np.int16, np.int16]
+    assert [step.weight_bits for step in q.steps] == bits
+    assert np.abs(q.steps[0]["weight"]).max() == 7
+
+
 def test_the_same_samples_give_the_same_integers() -> None:
     first, again = quantized(3)[0], quantized(3)[0]
     pairs = zip(first.steps, again.steps, strict=True)
