@@ -12,6 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.computed_ids import check_inputs
+from myoedge.quantization.recordings.reading import plain
 from myoedge.quantization.samples import FINITE, check_integers
 from myoedge.quantization.scales import QuantGraph
 
@@ -52,7 +53,7 @@ def integers(
         description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
         facts = {"needs": ", ".join(shapes), "has": description}
         raise MyoedgeError("E212", "names or number of inputs are wrong", facts)
-    arrays = {name: np.asarray(by_name[name]) for name in shapes}
+    arrays = {name: plain(by_name[name], f"input {name}") for name in shapes}
     for name, x in arrays.items():
         if q.graph.tensors[name].dtype != "float32":
             check_integers(q.graph, name, x, f"input {name}")

@@ -14,14 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 import myoedge.operators as families
 from myoedge.building.config import FILE, PluginsTable, find
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS
 from myoedge.quantization.recordings import files
-from myoedge.quantization.recordings.reading import ONLY, Content, Reading
+from myoedge.quantization.recordings.reading import ONLY, Content, Reading, plain
 from myoedge.system.folder import MANIFEST
 from myoedge.system.regular_files import read_text
 from myoedge.system.user_code import UserFunction, cause_of, converted, is_in
@@ -146,7 +144,7 @@ def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
         with named.guarded(f"cannot read {path.name}"):
             made = function(path)
             arrays = made if isinstance(made, Mapping) else {ONLY: made}
-            return Content({str(key): np.asarray(x) for key, x in arrays.items()})
+            return Content({str(key): plain(x, f"array {key}") for key, x in arrays.items()})
 
     return read
 

@@ -102,6 +102,7 @@ SHARED = {
         "quantization.recordings.sources",
     },  # files that are no samples together
     "E216": {
+        "quantization.recordings.reading",
         "quantization.samples",
         "quantization.recordings.recorded",
         "quantization.recordings.csv_files",

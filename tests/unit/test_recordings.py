@@ -359,3 +359,16 @@ def test_axes_of_one_that_the_input_has_not(
     typed = eval(caught.value.notice.tries[0], {"windows": windows})
     (x,) = samples.fit(read(typed), other).inputs.values()
     assert np.array_equal(x.reshape(-1), windows.reshape(-1))
+
+
+def test_values_that_a_mask_hides_are_refused_and_the_remedy_is_read() -> None:
+    windows = np.ma.masked_invalid(np.arange(60.0).reshape(5, 3, 4))
+    windows[1, 2, 3] = np.ma.masked
+    for given in (windows, {"x": windows}, lambda: windows, {"x": [*windows]}):
+        with pytest.raises(MyoedgeError, match="hides 1 value by a mask") as caught:
+            read(given)
+        assert caught.value.code == "E216"
+    rest, filled = (text.rpartition(": ")[0] for text in caught.value.notice.tries)
+    assert len(read(eval(rest, {"np": np, "x": windows})).inputs["input"]) == 4
+    assert read(eval(filled, {"x": windows})).inputs["input"][1, 2, 3] == 0
+    assert read(np.ma.masked_array(windows.data)).count == 5, "nothing is hidden"

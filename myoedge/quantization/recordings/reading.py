@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from myoedge.errors import Facts, MyoedgeError
 from myoedge.numerics.arrays import Array
@@ -16,6 +19,12 @@ ONLY = "input"  # name of the array of a network's only input, whatever that is 
 MAKE_CALIBRATION = """import numpy as np
 windows = ...  # float32 [samples, *input shape], real recordings
 np.savez("calib.npz", input=windows)"""
+
+
+UNMASKED = (
+    "x[~np.ma.getmaskarray(x).any(axis=tuple(range(1, x.ndim)))]: the windows without such values",
+    "x.filled(0): a number of yours in their place",
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,17 @@ class Content:
 
     arrays: Mapping[str, Array]
     columns: tuple[str, ...] = ()
+
+
+def plain(values: Any, title: str) -> Array:
+    """An array of what a person gives. Errors: E216 values that a mask of np.ma hides: below it
+    lies whatever a recorder left there."""
+    parts = values if isinstance(values, list | tuple) else [values]
+    hidden = sum(int(np.ma.count_masked(x)) for x in parts if np.ma.isMaskedArray(x))
+    if hidden:
+        shown = f"{title} hides {hidden:,} value{'s' * (hidden > 1)} by a mask"
+        raise MyoedgeError("E216", shown, {"has": "a masked array of np.ma"}, UNMASKED)
+    return np.asarray(values)
 
 
 def unreadable(

@@ -22,6 +22,7 @@ from myoedge.quantization.recordings.reading import (
     Reading,
     check_size,
     no_such_name,
+    plain,
 )
 from myoedge.quantization.samples import Data, Given
 from myoedge.system.user_code import NAME, UserFunction, cause_of
@@ -36,10 +37,12 @@ def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
     Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function, E501 without scipy.
     """
     if isinstance(given, Mapping):
-        content = Content({str(name): np.asarray(x) for name, x in given.items()})
+        content = Content({str(name): plain(x, f"array {name}") for name, x in given.items()})
         return _labelled(content, "the arrays given", reading)
     if isinstance(given, np.ndarray):
-        return _labelled(Content({ONLY: given}), "the array given", reading)
+        return _labelled(
+            Content({ONLY: plain(given, "the array given")}), "the array given", reading
+        )
     if callable(given):
         named = _function(getattr(given, "__qualname__", type(given).__name__))
         return _called(given, named, reading)
@@ -65,7 +68,9 @@ def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) 
         made = function()
     arrays = made if isinstance(made, Mapping) else {ONLY: made}
     try:
-        found = {str(name): np.asarray(x) for name, x in arrays.items()}
+        found = {str(n): plain(x, f"array {n} of {named.name}") for n, x in arrays.items()}
+    except MyoedgeError:
+        raise
     except Exception as error:  # lists of several lengths, tensors that need gradients
         raise named.error("did not return arrays", cause_of(error)) from None
     if any(x.dtype.kind not in "fiubc" for x in found.values()):
