@@ -59,7 +59,9 @@ def plain(values: Any, title: str) -> Array:
     """An array of what a person gives. Errors: E216 values that a mask of np.ma hides: below it
     lies whatever a recorder left there."""
     parts = values if isinstance(values, list | tuple) else [values]
-    hidden = sum(int(np.ma.count_masked(x)) for x in parts if np.ma.isMaskedArray(x))
+    hidden = sum(
+        int(np.ma.getmaskarray(x).sum()) for x in parts if isinstance(x, np.ma.MaskedArray)
+    )
     if hidden:
         shown = f"{title} hides {hidden:,} value{'s' * (hidden > 1)} by a mask"
         raise MyoedgeError("E216", shown, {"has": "a masked array of np.ma"}, UNMASKED)
