@@ -55,7 +55,7 @@ def _wide(site: QuantizeInputs) -> QuantizedParams:
 
 
 def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> QuantizedParams:
-    """The angle of each quotient, the last one twice for those between it and the next."""
+    """The angle of each quotient, of 16 bits the last one twice, as the next of 1."""
     quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
     angles = np.rint(np.arctan(quotients) * (half_turn / math.pi)).astype(np.int16)
     count = QUOTIENTS + (2 if half_turn == FINE_TURN else 1)
@@ -64,20 +64,23 @@ def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) 
 
 
 def angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Coordinates in one unit -> angle in steps of pi / 2**15, 0 of the origin."""
+    """Coordinates in one unit -> angle of their magnitudes in steps of pi / 2**15, 0 of the
+    origin."""
     small, large = _smaller_and_larger(y, x)
     angle = angles.astype(np.int64)[(small * QUOTIENTS + (large >> 1)) // large]
-    return _in_quadrant(angle, y, x, HALF_TURN)
+    return np.asarray(np.where(np.abs(y) > np.abs(x), HALF_TURN // 2 - angle, angle))
 
 
 def fine_angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Coordinates within +-2**15 in one unit -> angle in steps of pi / 2**16, 0 of the origin."""
+    """Coordinates within +-2**15 in one unit -> angle of their magnitudes in steps of pi / 2**16,
+    0 of the origin."""
     small, large = _smaller_and_larger(y, x)
     quotient = ((small * QUOTIENTS << BETWEEN_BITS) + (large >> 1)) // large
     at, rest = quotient >> BETWEEN_BITS, quotient & ((1 << BETWEEN_BITS) - 1)
     entries, half = angles.astype(np.int64), 1 << BETWEEN_BITS >> 1
     between = (entries[at + 1] - entries[at]) * rest + half >> BETWEEN_BITS
-    return _in_quadrant(entries[at] + between, y, x, FINE_TURN)
+    angle = entries[at] + between
+    return np.asarray(np.where(np.abs(y) > np.abs(x), FINE_TURN // 2 - angle, angle))
 
 
 def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
@@ -87,23 +90,29 @@ def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
-    """The angle of the smaller by the larger magnitude, turned to where the point is."""
-    angle = np.where(np.abs(y) > np.abs(x), half_turn // 2 - angle, angle)
+    """An angle of magnitudes, turned to where the point is."""
     angle = np.where(x < 0, half_turn - angle, angle)
     return np.asarray(np.where(y < 0, -angle, angle))
 
 
 def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
-    """y, x int8 or int16, broadcast -> int8 or int16."""
-    up, right = (
-        (v.astype(np.int64) - step[f"{name}_zero"]) * step[f"{name}_mult"]
+    """y, x int8 or int16, broadcast -> int8 or int16.
+
+    Signs are those before coordinates are brought to one step, where a small one becomes 0: on
+    either side of the negative axis of x they make a turn.
+    """
+    y, x = (
+        v.astype(np.int64) - step[f"{name}_zero"]
         for name, v in zip("ab", np.broadcast_arrays(y, x), strict=True)
     )
+    up, right = y * step["a_mult"], x * step["b_mult"]
     if "y_wide" not in step.integers.scalars:
-        return step.requantize(angle_of(up, right, step["angles"]))
+        angle = angle_of(up, right, step["angles"])
+        return step.requantize(_in_quadrant(angle, y, x, HALF_TURN))
     half = 1 << COMMON_BITS >> 1
     up, right = ((v + half) >> COMMON_BITS for v in (up, right))
-    return step.requantize(fine_angle_of(up, right, step["angles"]))
+    angle = fine_angle_of(up, right, step["angles"])
+    return step.requantize(_in_quadrant(angle, y, x, FINE_TURN))
 
 
 ATAN2 = register(
