@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -45,7 +46,9 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     unit = x.scale**2 / (attrs["divisor"] * (n if attrs["centred"] else 1))
     up = max(ROOT_BITS - math.ceil(math.log2(largest) / 2), 0) if attrs["root"] else 0
     down = 0 if attrs["root"] else max(largest.bit_length() - SQUARE_BITS, 0)
-    bound = math.isqrt(largest << 2 * up) if attrs["root"] else largest >> down
+    # 2**31 of 2**16 numbers of 16 bits: their largest spread has a root just below
+    root = min(math.isqrt(largest << 2 * up), INT32_MAX)
+    bound = root if attrs["root"] else largest >> down
     factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down
     wide = int(x.element_type == INT16)
     scalars = {"x_zero": x.zero_point, "x_wide": wide, "up": up, "down": down}
