@@ -174,6 +174,20 @@ def test_builds_compute_what_the_converted_network_does(name: str) -> None:
     assert largest_difference(network, x, wanted) <= 1.0 + 1e-3
 
 
+def sqnr_db(floats: Tensor, integers: Any) -> float:
+    wanted = floats.detach().numpy()
+    return float(10 * np.log10(np.sum(wanted**2) / np.sum((integers - wanted) ** 2)))
+
+
+def test_attention_of_32_keys_keeps_40_db_of_the_converted_network() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 2, 32, 16)
+    net = Calls(lambda x: nn.functional.scaled_dot_product_attention(*x.unbind(1)))
+    network, wanted = both(net, x)
+    assert largest_difference(network, x, wanted) <= 1.0 + 1e-3
+    assert sqnr_db(wanted, result(network, x)) > 40.0
+
+
 def test_four_bits_and_residual_streams_in_a_transformer() -> None:
     torch.manual_seed(0)
     layer, x = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), torch.randn(1, 10, 16)
@@ -181,6 +195,4 @@ def test_four_bits_and_residual_streams_in_a_transformer() -> None:
     largest = [int(np.abs(s["weight"]).max()) for s in network.steps if s.node.op == "linear"]
     assert sorted(largest) == [7, 7, 127, 127]
     assert [s.element_type for s in network.steps if s.node.op == "add"] == [INT16, INT16]
-    floats = wanted.detach().numpy()
-    noise = result(network, x) - floats
-    assert 10 * np.log10(np.sum(floats**2) / np.sum(noise**2)) > 40.0
+    assert sqnr_db(wanted, result(network, x)) > 40.0

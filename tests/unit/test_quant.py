@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.definition import exp_table
+from myoedge.operators.attention.definition import distance_numbers, exp_table
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.quantization import files as store
@@ -260,9 +260,28 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
     assert params[a].zero_point == -64
 
 
-def test_keys_far_behind_the_best_get_no_share_of_attention() -> None:
-    """The last entry before is 1/510 of the largest, half a step: 800 such keys would be three."""
-    table = exp_table()
+@pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0])
+def test_keys_far_behind_the_best_get_no_share_of_attention(step: float) -> None:
+    """From 1/510 of the largest on an exponential is 0: of 800 such keys the sum would be three."""
+    table, end = exp_table(step), math.ceil(math.log(510) / step)
     assert table[0] == 255
-    assert table[255] == round(Fraction(255, 510)) == 0
-    assert not table[255:].any()
+    assert [int(e) for e in table[: min(end, 512)]] == [
+        round(255 * math.exp(-step * i)) for i in range(min(end, 512))
+    ]
+    assert table[end - 1]
+    assert not table[end:].any()
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 7, 100, 4095, 300_000])
+def test_distances_of_scores_read_the_exponential_next_to_theirs(units: int) -> None:
+    """entry = distance / units, rounded, as products of 31 bits tell it; never behind the table."""
+    end = 510
+    numbers = distance_numbers(units, end, reach=2**30)
+    far = units * end
+    for distance in {0, 1, 2, 3, far // 3, far // 2, far - 1, far, far + 1, 2**29}:
+        shown = min(distance + numbers["half"], numbers["most"])
+        at = shown * numbers["mult"] >> numbers["shift"]
+        exact = Fraction(distance, units)
+        assert at <= end
+        off = Fraction(1, 2) + exact / (2 * numbers["mult"])
+        assert abs(at - exact) <= off or min(at, exact) >= end - 1

@@ -29,7 +29,8 @@ from myoedge.operators.kernel import Dim, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
 
 EXP_MAX = 255  # the exponential of the largest score of a row
-EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
+EXP_END = math.log(2 * EXP_MAX)  # from this distance on an exponential rounds to nothing
+ENTRIES = 510  # of the table before the first 0, at most
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
 BELOW = 2**29  # a hidden key's score is so much less
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
@@ -94,39 +95,43 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     at = added(inputs.attrs, inputs.shapes)
     bias_scale = inputs.params(3).scale if "bias" in at else 0.0
     if "mask" in at:  # hidden keys are beyond the table's end
-        unit = max(unit, 255 * EXP_STEP / (BELOW / 4), bias_scale / 2**20)
+        unit = max(unit, EXP_END / (BELOW / 4), bias_scale / 2**20)
     bias = 0, 0  # (multiplier, shift) to scores: 128 times the multiplier fits 29 bits
     if "bias" in at:
         shift = int(np.clip(21 - math.frexp(bias_scale / unit)[1], 0, 30))
         bias = min(round(math.ldexp(bias_scale / unit, shift)), 2**21), shift
     hidden = BELOW if "mask" in at else 0
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
+    units = max(math.ceil(EXP_END / ENTRIES / unit), 1)  # between two entries
     numbers = {
-        **_distance(unit / EXP_STEP, 2 * bound),
+        **distance_numbers(units, math.ceil(EXP_END / (units * unit)), 2 * bound),
         "bias_mult": bias[0],
         "bias_shift": bias[1],
         **_share(v, inputs.target),
         "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
     }
-    return QuantizedParams(numbers, {"exp": exp_table()})
+    return QuantizedParams(numbers, {"exp": exp_table(units * unit)})
 
 
-def exp_table() -> Array:
-    """uint8 [512]: exponentials of the distances from a row's largest score; 0 from 255 on."""
-    at = np.arange(512.0)
-    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * at)) * (at < 255), np.uint8)
+def exp_table(step: float) -> Array:
+    """uint8 [512]: exponentials of the distances from a row's largest score, `step` apart."""
+    distances = step * np.arange(512.0)
+    found = np.rint(EXP_MAX * np.exp(-distances))
+    return np.asarray(found * (distances < EXP_END), np.uint8)
 
 
-def _distance(factor: float, reach: int) -> dict[str, int]:
-    """entry = min(distance + half, most) * mult >> shift, 0 .. 510, for distances up to `reach`."""
-    factor = min(max(factor, 2.0**-31), 255.0)
-    shift = int(np.clip(15 - math.frexp(factor)[1], 0, 31))
+def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
+    """entry = min(distance + half, most) * mult >> shift, for distances up to `reach`.
+
+    units   of scores between two entries: an entry is distance / units, rounded
+    end     the first entry that is 0
+    """
+    shift = min(13 + units.bit_length(), 31)
     while True:
-        mult = max(min(round(math.ldexp(factor, shift)), MULT_MAX), 1)
-        most = min(-((-255 << shift) // mult), reach + 2**20)  # at entry 255 or above
+        mult = max(min(round((1 << shift) / units), MULT_MAX), 1)
+        most = min(-((-end << shift) // mult), reach + 2**20)
         if most * mult <= INT32_MAX:
-            half = min(round(0.5 / factor), 2**20) if factor < 1.0 else 0
-            return {"half": half, "most": most, "mult": mult, "shift": shift}
+            return {"half": min(units // 2, 2**20), "most": most, "mult": mult, "shift": shift}
         shift -= 1
 
 
