@@ -54,7 +54,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
 
     titles   of the old and the new build
     """
-    changes = compare(old, new)
+    changes, layers = compare(old, new), _layers(old, new)
     longest = max(_layer_cycles(old), _layer_cycles(new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
@@ -62,11 +62,17 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
         reports=(old, new),
         figures=_figures(old, new, changes),
         networks=[network_map(report, longest) for report in (old, new)],
-        layers=_layers(old, new)[:MOST_LAYERS],
+        layers=layers[:MOST_LAYERS],
+        more_layers=len(layers[MOST_LAYERS:]),
         changes=[(change, *cells(change), _look(change)) for change in changes],
-        comparable=kind_of(old) == kind_of(new),
+        comparable=_is_comparable(old, new),
         version=__version__,
     )
+
+
+def _is_comparable(old: Report, new: Report) -> bool:
+    """Whether the cycles of both are counted, or those of both modelled."""
+    return kind_of(old) == kind_of(new)
 
 
 def _layer_cycles(report: Report) -> int:
@@ -103,7 +109,8 @@ def _layers(old: Report, new: Report) -> list[PairedLayer]:
     pairs = {name: (rows[0].get(name), rows[1].get(name)) for name in names}
     counted = [n for pair in pairs.values() for n in map(_cycles, pair) if n]
     longest = max(counted, default=0)
-    return [_paired(name, pair, longest) for name, pair in pairs.items()]
+    comparable = _is_comparable(old, new)
+    return [_paired(name, pair, longest, comparable=comparable) for name, pair in pairs.items()]
 
 
 def _by_name(report: Report, other: Report) -> dict[str, Mapping[str, Any]]:
@@ -116,14 +123,18 @@ def _cycles(row: Mapping[str, Any] | None) -> int | None:
 
 
 def _paired(
-    name: str, pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None], longest: int
+    name: str,
+    pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
+    longest: int,
+    *,
+    comparable: bool,
 ) -> PairedLayer:
     before, after = map(_cycles, pair)
     lengths = tuple(round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after))
     change, look = "", ""
     if pair[0] is None or pair[1] is None:
         change = "added" if pair[0] is None else "removed"
-    elif before and after and before != after:
+    elif comparable and before and after and before != after:
         percent = 100 * (after - before) / before
         change, look = f"{percent:+z.1f} %", "good" if after < before else "bad"
     known = pair[1] or pair[0]

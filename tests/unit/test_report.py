@@ -530,9 +530,23 @@ def test_two_builds_side_by_side_on_one_page(usual: Report) -> None:
 def test_cycles_of_a_run_are_not_compared_with_estimates(usual: Report) -> None:
     new = copy.deepcopy(usual)
     new["cycles"] |= {"source": "simulated", "total": 5}
+    for row in new["layers"]:
+        row["cycles"] = 2 * row["cycles_modelled"] + 1
     page = comparison_html(usual, new, ("a", "b"))
     assert "they are not compared" in page
     assert "not comparable" in page
+    assert not [text for text in Page(page).text["b"] if "%" in text], "neither are those of layers"
+
+
+def test_a_comparison_says_how_many_layers_it_leaves_out(usual: Report) -> None:
+    many = copy.deepcopy(usual)
+    row = many["layers"][0]
+    places = [{"path": f"blocks.{i}", "source": ""} for i in range(63)]
+    many["layers"] = [{**row, "name": p["path"], "origin": [p]} for p in places]
+    page = comparison_html(many, many, ("a", "b"))
+    assert page.count('<th scope="row">blocks.') == 60
+    assert "3 more layers" in page
+    assert "more layer" not in comparison_html(usual, usual, ("a", "b"))
 
 
 def test_layers_are_matched_by_module_path(usual: Report) -> None:
