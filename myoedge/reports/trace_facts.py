@@ -70,8 +70,11 @@ class L1Operands:
     base: int
     buffers: Rows
 
-    def name(self, span: Span, at: float, layers: Rows) -> str:
-        """Operand that a transfer moves at a time, as "weights of conv2"; "" where none fits."""
+    def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
+        """Operand that a transfer moves at a time, as "weights of conv2"; "" where none fits.
+
+        layers   their names
+        """
         begin = span.address - self.base
         rows = [
             row
@@ -83,9 +86,8 @@ class L1Operands:
         if not rows:
             return ""
         nearest = min(_distance(row, at) for row in rows)
-        names = naming.told_apart(layers)
         found = (row for row in rows if _distance(row, at) == nearest)
-        shown = (f"{row['operand']} of {names[row['step']]}" for row in found)
+        shown = (f"{row['operand']} of {layers[row['step']]}" for row in found)
         return " or ".join(dict.fromkeys(shown))
 
 
@@ -98,14 +100,14 @@ def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) ->
     """Operands by the number of the DMA's span among those of the run."""
     if operands is None:
         return {}
-    known = list(steps(run, layers))
+    known, layer_names = list(steps(run, layers)), naming.told_apart(layers)
     starts = [start.cycle for _, start, _ in known]
     names = dict[int, str]()
     for number, span in enumerate(run.spans):
         place = bisect_right(starts, span.start) - 1
         if span.what in ("dma in", "dma out") and place >= 0:
             at = _time(span, *known[place])
-            names[number] = operands.name(span, at, layers)
+            names[number] = operands.name(span, at, layer_names)
     return names
 
 
