@@ -153,14 +153,17 @@ def stream_plans(
     step = follow_time(q.graph, axes).pass_multiple()
     fewest = {p.name: least_frames(plan_for, p.clock_hz / frame_hz, step) for p in chip.points}
     first = table.frames or fewest[chip.point.name] or least
-    passes = tuple(_pass_costs(plan_for, fewest[chip.point.name] or least, first))
-    yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest, passes)
+
+    def passes(chosen: int) -> tuple[PassCost, ...]:
+        return tuple(_pass_costs(plan_for, fewest[chip.point.name] or least, chosen))
+
+    yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest, passes(first))
     if table.frames or fewest[chip.point.name] is None:
         return
     for frames in _more_frames(first, step):
         counts = {**fewest, chip.point.name: frames}
         try:
-            yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts, passes)
+            yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts, passes(frames))
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:
                 raise

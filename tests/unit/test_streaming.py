@@ -19,6 +19,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from myoedge.building import stream_rate
+from myoedge.building.budget import Budget
 from myoedge.building.config import StreamTable
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
@@ -40,6 +41,7 @@ from myoedge.streaming.stream import (
     to_json,
 )
 from myoedge.streaming.time_axis import find_axes, follow_time
+from myoedge.targets.gap9.chip import GAP9
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
     Convolution,
@@ -578,3 +580,12 @@ def test_what_finds_no_room_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) ->
     assert max(tried) == 16, "what is larger than what is too large is not tried"
     monkeypatch.setattr(stream_rate, "modelled_cycles", lambda cycles: 10**6)
     assert stream_rate.least_frames(of, 50.0, 1) is None
+
+
+def test_every_pass_stands_beside_longer_ones() -> None:
+    """Also one of more frames than the estimate has, which a run that was too slow asks for."""
+    q, _ = quantized(nn.Sequential(nn.ZeroPad1d((2, 0)), nn.Conv1d(2, 3, 3)), 1, 2, 64)
+    plans = stream_rate.stream_plans(q, StreamTable(axis=2, rate=1000.0), GAP9, Budget())
+    for plan, frames in zip(plans, (1, 2, 3, 4), strict=False):
+        assert plan.stream.frames == frames
+        assert {frames, 1, 2, 4, 8} == {row.frames for row in plan.passes}
