@@ -82,7 +82,7 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
         factor = _times_examples(model, given)
         factor = factor if max(factor, 1 / max(factor, 1e-30)) > OTHER_SCALE else 1.0
         evidence = f"the deviation is {factor:.2g} times that of the export's example input"
-    if factor == 1.0 or factor == 0.0:
+    if factor in (0.0, 1.0) or not math.isfinite(factor):
         return
     power = 10.0 ** round(math.log10(factor))
     change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
@@ -95,7 +95,9 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
 
 
 def _times(power: float) -> str:
-    return f"{power:,.0f} times" if power > 1 else f"1/{1 / power:,.0f} of"
+    times = max(power, 1 / power)
+    shown = f"{times:,.0f}" if times <= 1e6 else f"{times:g}"
+    return f"{shown} times" if power > 1 else f"1/{shown} of"
 
 
 def _first_norm(graph: Graph) -> Node | None:
@@ -118,7 +120,7 @@ def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
     for place in places:
         values = run_real(part, {name: x[place] for name, x in given.inputs.items()})[norm.name]
         seen.append(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
-    return float(np.median(np.concatenate(seen, axis=1).std(axis=1)))
+    return float(np.median([_deviation(channel) for channel in np.concatenate(seen, axis=1)]))
 
 
 def _times_examples(model: Model, given: Data) -> float:
@@ -126,13 +128,18 @@ def _times_examples(model: Model, given: Data) -> float:
     pairs = zip(model.graph.inputs, model.examples or (), strict=False)
     for name, example in pairs:
         if example.dtype.kind == "f" and given.count > 1 and not _is_made_up(example):
-            return float(given.inputs[name].std() / example.std())
+            return _deviation(given.inputs[name]) / _deviation(example)
     return 1.0
+
+
+def _deviation(values: Array) -> float:
+    """In float64: squares of what a wrong scale makes of samples may be beyond float32."""
+    return float(values.std(dtype=np.float64))
 
 
 def _is_made_up(example: Array) -> bool:
     """Whether an example input is of torch.zeros, ones, rand or randn."""
-    deviation, mean = float(example.std()), float(example.mean())
+    deviation, mean = _deviation(example), float(example.mean())
     is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
     is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
     return deviation == 0.0 or is_normal or is_uniform

@@ -87,6 +87,19 @@ def test_warnings(model: Model, given: object, expected: list[str]) -> None:
     assert codes(model, given) == expected
 
 
+@pytest.mark.parametrize("exponent", [-30, 20, 34])
+def test_a_scale_whose_squares_float32_has_not(exponent: int, model: Model, tmp_path: Path) -> None:
+    """As of files of another byte order: the power of ten is the one that was multiplied by."""
+    given = (np.float64(WINDOWS) * 10.0**exponent).astype(np.float32)
+    by_real = loaded(tmp_path, torch.from_numpy(WINDOWS[:1].copy()), norm=False)
+    for network in (by_real, *[model] * (exponent > 0)):  # a norm's offsets hide what is tiny
+        (scale,) = doubtful(network, chosen(network, given))
+        assert scale.code == "W207"
+        shown = f"/ {10.0**exponent:g}" if exponent > 0 else f"* {10.0**-exponent:g}"
+        assert f"input=windows {shown}," in scale.tries[0]
+        assert len(scale.title) < 70
+
+
 def test_the_remedies_are_what_was_done(model: Model) -> None:
     given = chosen(model, WINDOWS / 1000)
     (scale,) = doubtful(model, given)
