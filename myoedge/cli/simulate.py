@@ -77,8 +77,8 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
         raise
     if not terminal.json_printed("simulation/1", as_json(simulated)):
         show(terminal, simulated)
-        if simulated.run is not None:
-            _show_recorded(terminal, simulated.run, str(build / "firmware.elf"))
+    if simulated.run is not None:
+        _show_recorded(terminal, simulated.run, str(build / "firmware.elf"))
     warn(simulated.unwritten)
     if options["trace"] and simulated.unwritten is None:
         terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
@@ -168,7 +168,7 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
     summary = f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}"
     if not terminal.json_printed("program-run/1", _elf_json(run)):
         terminal.progress(summary)
-        _show_recorded(terminal, run, elf)
+    _show_recorded(terminal, run, elf)
     sys.exit(min(run.exit_code, MAX_EXIT_CODE))
 
 
