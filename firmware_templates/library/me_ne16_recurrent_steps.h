@@ -45,7 +45,7 @@ ME_INLINE me_units share(const me_ne16_recurrent_params *op, int32_t first, int3
         .words = words, .weights = cell->weights + 4 * gates * words * (from - op->engine_units),
         .channels = cell->channels + gates * from, .state = states_of(cell, 0, 1).wide + from,
         .sigmoid = cell->sigmoid + 256, .tanh = cell->tanh + 256, .pre = cell->pre,
-        .units = first + ME_LAST(end - first) - from,
+        .units = first + ME_LAST(end - first) - from, .layer = cell,
     };
 }
 

@@ -17,8 +17,9 @@
  * h0, c0   [batch][units], with their factors: read at the first step
  * h0_wide, c0_wide, y_wide   whether h0, c0 and what kernels of a cell or state give are int16
  * reverse  whether steps go from the last to the first
- * result_shift     of an LSTM of int16: from Q30 to h
+ * result_shift     of an LSTM of int16, or a scaled one: from Q30 to h
  * new_*    of a GRU of int16: factors of its new gate
+ * gate_bits, cell_bits   of a scaled LSTM: fraction bits of the gates' sums, 10 to 14, and of c, 5 to 15
  * relu, x_*, y_*   of plain layers: their function, and factors of gates and of its results */
 typedef struct {
     int32_t units, batch, reverse, pre, h0_wide, c0_wide, y_wide;
@@ -28,7 +29,15 @@ typedef struct {
     const int8_t *h0, *c0;
     int32_t h_mult, h_offset, h_shift, c_mult, c_offset, c_shift, y_mult, y_offset, y_shift;
     int32_t relu, x_mult, x_offset, x_shift;
-    int32_t result_shift, new_mult, new_offset, new_shift;
+    int32_t result_shift;
+    union {
+        struct {
+            int32_t new_mult, new_offset, new_shift;
+        };
+        struct {
+            int32_t gate_bits, cell_bits;
+        };
+    };
     int8_t *states;
 } me_recurrent_params;
 
@@ -45,6 +54,10 @@ typedef me_recurrent_params me_lstm_s8_params;
 typedef me_recurrent_tile me_lstm_s8_tile;
 typedef me_recurrent_params me_lstm_cell_s8_params;
 typedef me_recurrent_tile me_lstm_cell_s8_tile;
+typedef me_recurrent_params me_lstm_scaled_s8_params;
+typedef me_recurrent_tile me_lstm_scaled_s8_tile;
+typedef me_recurrent_params me_lstm_cell_scaled_s8_params;
+typedef me_recurrent_tile me_lstm_cell_scaled_s8_tile;
 typedef me_recurrent_params me_gru_s8_params;
 typedef me_recurrent_tile me_gru_s8_tile;
 typedef me_recurrent_params me_gru_state_s8_params;
@@ -59,6 +72,10 @@ typedef me_recurrent_params me_lstm_s16_params;
 typedef me_recurrent_tile me_lstm_s16_tile;
 typedef me_recurrent_params me_lstm_cell_s16_params;
 typedef me_recurrent_tile me_lstm_cell_s16_tile;
+typedef me_recurrent_params me_lstm_scaled_s16_params;
+typedef me_recurrent_tile me_lstm_scaled_s16_tile;
+typedef me_recurrent_params me_lstm_cell_scaled_s16_params;
+typedef me_recurrent_tile me_lstm_cell_scaled_s16_tile;
 typedef me_recurrent_params me_gru_s16_params;
 typedef me_recurrent_tile me_gru_s16_tile;
 typedef me_recurrent_params me_gru_state_s16_params;
@@ -96,6 +113,12 @@ void me_rnn_s16(const me_rnn_s16_params *op, const me_rnn_s16_tile *tile);
 void me_gru_reset_first_s16(const me_gru_reset_first_s16_params *op, const me_gru_reset_first_s16_tile *tile);
 void me_gru_reset_first_state_s16(const me_gru_reset_first_state_s16_params *op,
                                   const me_gru_reset_first_state_s16_tile *tile);
+
+/* LSTM whose c, gates' sums and h of int8 have steps of their own. */
+void me_lstm_scaled_s8(const me_lstm_scaled_s8_params *op, const me_lstm_scaled_s8_tile *tile);
+void me_lstm_cell_scaled_s8(const me_lstm_cell_scaled_s8_params *op, const me_lstm_cell_scaled_s8_tile *tile);
+void me_lstm_scaled_s16(const me_lstm_scaled_s16_params *op, const me_lstm_scaled_s16_tile *tile);
+void me_lstm_cell_scaled_s16(const me_lstm_cell_scaled_s16_params *op, const me_lstm_cell_scaled_s16_tile *tile);
 
 /* Two vectors h of elements of so many bytes, each filled to words, and the 16-bit state. */
 static inline int32_t me_states_bytes(int32_t batch, int32_t units, int32_t bytes)

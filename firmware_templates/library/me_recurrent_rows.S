@@ -42,10 +42,14 @@ me_end me_four_sums
     .set OF_PRE, 40
     .set OF_UNITS, 44
     .set OF_KEEP, 48
+    .set OF_LAYER, 52
     .set OF_RESULT_SHIFT, 56
     .set OF_NEW_MULT, 60
     .set OF_NEW_OFFSET, 64
     .set OF_NEW_SHIFT, 68
+    .set LAYER_RESULT_SHIFT, 104        /* me_recurrent_params */
+    .set LAYER_GATE_BITS, 108
+    .set LAYER_CELL_BITS, 112
 
 /* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
  * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units;
@@ -388,6 +392,109 @@ me_function me_lstm_wide_units
     p_sh t0, 2, s1
     end_units 10
 me_end me_lstm_wide_units
+
+/* an LSTM with steps of its own. s6 distance of sigmoid's entries, s7 its bits, s8 and s10 bits and
+ * distance of tanh's at c, s9 the shift of the result, s11 that of what is added to c */
+.macro begin_scaled_units
+    lw t6, OF_LAYER(a0)
+    begin_units 12
+    lw s7, LAYER_GATE_BITS(t6)
+    lw s8, LAYER_CELL_BITS(t6)
+    lw s9, LAYER_RESULT_SHIFT(t6)
+    addi s7, s7, -4
+    li s6, 1
+    sll s6, s6, s7
+    li s11, 15
+    sub s11, s11, s8
+    addi s8, s8, -5
+    li s10, 1
+    sll s10, s10, s8
+.endm
+/* as between, with bits and whole in registers */
+.macro scaled_between x, table, bits, whole
+    slli t5, \whole, 8
+    addi t4, t5, -1
+    p_min \x, \x, t4
+    neg t5, t5
+    p_max \x, \x, t5
+    sra t4, \x, \bits
+    slli t4, t4, 1
+    addi t6, \whole, -1
+    and t6, \x, t6
+    p_lw_at t5, t4, \table
+    sub t4, \whole, t6
+    pv_pack_h t6, t6, t4
+    pv_dotsp_h \x, t5, t6
+    srai t4, \whole, 1
+    p_addN_r \x, t4, \bits
+.endm
+/* as lstm_result, t0 the new h in its own steps */
+.macro scaled_result
+    p_lh t4, 2, a4
+    p_lh t5, 2, a4
+    p_lh t6, 2, a4
+    p_lh s3, 2, a4
+    add t0, t0, t4
+    add t1, t1, t5
+    add t2, t2, t6
+    add t3, t3, s3
+    srai s4, s6, 1
+    addi s5, s7, -1
+    scaled_between t0, a6, s7, s6
+    scaled_between t2, a7, s5, s4
+    scaled_between t1, a6, s7, s6
+    lh s3, 0(a5)
+    mul t0, t0, t2
+    scaled_between t3, a6, s7, s6
+    sra t0, t0, s11
+    p_mac t0, t1, s3
+    p_round t0, t0, 15
+    p_clip16 t0, t0
+    p_sh t0, 2, a5
+    scaled_between t0, a7, s8, s10
+    mul t0, t0, t3
+    li s4, 1
+    sll s4, s4, s9
+    srai s4, s4, 1
+    p_addN_r t0, s4, s9
+.endm
+
+me_function me_lstm_scaled_units
+    begin_scaled_units
+    lp_setup 1, t0, .Lscaled_last
+    products scaled, 0, 4, 4
+    scaled_result
+    p_clip8 t0, t0
+    p_sb t0, 1, s0
+.Lscaled_last:
+    p_sb t0, 1, s1
+    end_units 12
+me_end me_lstm_scaled_units
+
+me_function me_lstm_scaled_unsigned_units
+    begin_scaled_units
+    lp_setup 1, t0, .Lscaled_unsigned_last
+    unsigned_products scaled_unsigned, 4
+    scaled_result
+    p_clip8 t0, t0
+    p_sb t0, 1, s1
+    xori t0, t0, -128
+.Lscaled_unsigned_last:
+    p_sb t0, 1, s0
+    end_units 12
+me_end me_lstm_scaled_unsigned_units
+
+me_function me_lstm_scaled_wide_units
+    begin_scaled_units
+    lp_setup 1, t0, .Lscaled_wide_last
+    products scaled_wide, 0, 4, 4, pv_sdotsp_h
+    scaled_result
+    p_clip16 t0, t0
+    p_sh t0, 2, s0
+.Lscaled_wide_last:
+    p_sh t0, 2, s1
+    end_units 12
+me_end me_lstm_scaled_wide_units
 
 .macro begin_gru_units
     lw t1, OF_NEW_MULT(a0)

@@ -220,6 +220,67 @@ void me_renew_wide_units(const me_units *some)
     }
 }
 
+/* ---- an LSTM with steps of its own */
+
+static int32_t limited(int32_t x, int32_t limit) { return x < -limit ? -limit : x >= limit ? limit - 1 : x; }
+
+/* Between two entries of a table, which are 2**bits of x apart. */
+static int32_t scaled_between(const int16_t *middle, int32_t x, int32_t bits)
+{
+    const int32_t at = limited(x, 256 << bits);
+    const int16_t *low = middle + (at >> bits);
+    const int32_t part = (low[1] - low[0]) * (at & ((1 << bits) - 1));
+    return low[0] + ((part + (1 << bits >> 1)) >> bits);
+}
+
+/* h in Q30; c is renewed. */
+static int32_t scaled_result(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
+{
+    const int32_t sigmoid_bits = some->layer->gate_bits - 4, cell_bits = some->layer->cell_bits;
+    int32_t gate[4];
+    for (int32_t i = 0; i < 4; i++) {
+        const int16_t *middle = i == 2 ? some->tanh : some->sigmoid;
+        gate[i] = scaled_between(middle, now[i] + sum[i], i == 2 ? sigmoid_bits - 1 : sigmoid_bits);
+    }
+    *cell = (int16_t)me_clips((gate[1] * *cell + (gate[0] * gate[2] >> (15 - cell_bits)) + (1 << 14)) >> 15, 16);
+    return gate[3] * scaled_between(some->tanh, *cell, cell_bits - 5);
+}
+
+static int32_t scaled_hidden(const me_units *some, int32_t unit, const int32_t *sum)
+{
+    const int32_t shift = some->layer->result_shift;
+    const int32_t out = scaled_result(some, some->now + 4 * unit, sum, some->state + unit);
+    return (out + (1 << shift >> 1)) >> shift;
+}
+
+void me_lstm_scaled_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        add_products(some, unit, 4, signed_dot, sum);
+        some->to[unit] = some->y[unit] = me_clip8(scaled_hidden(some, unit, sum));
+    }
+}
+
+void me_lstm_scaled_unsigned_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        add_unsigned_products(some, unit, 4, sum);
+        some->y[unit] = me_clip8(scaled_hidden(some, unit, sum));
+        some->to[unit] = (int8_t)(some->y[unit] ^ -128);
+    }
+}
+
+void me_lstm_scaled_wide_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        add_products(some, unit, 4, wide_dot, sum);
+        put(some, unit, me_clips(scaled_hidden(some, unit, sum), 16));
+    }
+}
+
 void me_linear_s8_s16_4x4(const me_linear_s8_s16_block *block)
 {
     for (int32_t i = 0; i < 4 * block->blocks; i++) {

@@ -16,8 +16,8 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
 /* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
  * of their states. The tables' middles; now: the units' gates of this step's input; y is written like
  * `to` (they may be the same); keep: where a GRU that resets first has its update gates between its
- * two parts; layer: what plain layers read besides; the last four: of kernels of int16, as me_recurrent_params
- * has them. me_recurrent_rows.S knows these offsets. */
+ * two parts; layer: what plain layers and scaled LSTMs read besides; the last four: of kernels of int16, as me_recurrent_params
+ * has them. me_recurrent_rows.S knows these offsets, and those of result_shift, gate_bits and cell_bits. */
 typedef struct {
     const int8_t *h;
     int32_t words;
@@ -46,6 +46,11 @@ void me_lstm_wide_units(const me_units *some);
 void me_gru_wide_units(const me_units *some);
 void me_reset_wide_units(const me_units *some);
 void me_renew_wide_units(const me_units *some);
+
+/* The LSTM's with result_shift, gate_bits and cell_bits of the layer. */
+void me_lstm_scaled_units(const me_units *some);
+void me_lstm_scaled_unsigned_units(const me_units *some);
+void me_lstm_scaled_wide_units(const me_units *some);
 
 /* `blocks` blocks of four channels, at least one, of four rows, as me_linear_s8_s16_params has them: `words` words of
  * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.

@@ -34,6 +34,10 @@ typedef me_recurrent_streamed_params me_lstm_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile;
 typedef me_recurrent_streamed_params me_lstm_streamed_s16_params;
 typedef me_recurrent_streamed_tile me_lstm_streamed_s16_tile;
+typedef me_recurrent_streamed_params me_lstm_streamed_scaled_s8_params;
+typedef me_recurrent_streamed_tile me_lstm_streamed_scaled_s8_tile;
+typedef me_recurrent_streamed_params me_lstm_streamed_scaled_s16_params;
+typedef me_recurrent_streamed_tile me_lstm_streamed_scaled_s16_tile;
 typedef me_recurrent_streamed_params me_gru_streamed_s8_params;
 typedef me_recurrent_streamed_tile me_gru_streamed_s8_tile;
 typedef me_recurrent_streamed_params me_gru_streamed_s16_params;
@@ -51,5 +55,11 @@ void me_rnn_streamed_s8(const me_rnn_streamed_s8_params *op, const me_rnn_stream
 void me_lstm_streamed_s16(const me_lstm_streamed_s16_params *op, const me_lstm_streamed_s16_tile *tile);
 void me_gru_streamed_s16(const me_gru_streamed_s16_params *op, const me_gru_streamed_s16_tile *tile);
 void me_rnn_streamed_s16(const me_rnn_streamed_s16_params *op, const me_rnn_streamed_s16_tile *tile);
+
+/* LSTM with steps of its own. */
+void me_lstm_streamed_scaled_s8(const me_lstm_streamed_scaled_s8_params *op,
+                                const me_lstm_streamed_scaled_s8_tile *tile);
+void me_lstm_streamed_scaled_s16(const me_lstm_streamed_scaled_s16_params *op,
+                                 const me_lstm_streamed_scaled_s16_tile *tile);
 
 #endif

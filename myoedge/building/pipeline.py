@@ -38,6 +38,7 @@ from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
+from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.engines import on_accelerators, with_engines, within_sqnr
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
@@ -242,6 +243,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
     data = samples.thin(given.parts.calibration, options.samples or settings.calib.samples)
     calibrated = partial(_calibrated, data=data, rules=rules)
+    graph = with_cell_steps(graph, data.inputs, options.reuse)
     if options.reuse is not None:
         graph = with_params_of(graph, options.reuse, rules)
     graph = with_few_bits(graph, data.inputs, rules)

@@ -160,7 +160,7 @@ class StreamState:
     fill      QuantizedNode -> integer of all elements of the first state without such an operand
     scalars   of the operator where the operand has `params`
     last      operator that gives the state behind the last frame; empty: that frame itself
-    of_int16  the same of an operator whose results have 16 bits; None: this one
+    by_step   (this one, QuantizedNode) -> the state of an operator with these integers
     """
 
     operand: int
@@ -171,11 +171,11 @@ class StreamState:
     fill: Callable[[QuantizedNode], int] = lambda step: 0
     scalars: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
-    of_int16: StreamState | None = None
+    by_step: Callable[[StreamState, QuantizedNode], StreamState] = lambda state, step: state
 
     def of(self, step: QuantizedNode) -> StreamState:
-        """The state of an operator with these results."""
-        return self if self.of_int16 is None or step.element_type == INT8 else self.of_int16
+        """The state of an operator with these integers."""
+        return self.by_step(self, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +238,9 @@ class OpDef:
     view       output is the input's bytes under another shape
     out_dtype  of the output in the float graph: "float32", or the integers that it is there too
     fixed_params   parameters of the output where they do not depend on data
+    params_of      attributes -> the same where these say more than `fixed_params`
+    int8_params    largest magnitude -> parameters of results of 8 bits, finer ones of a small range
+               in the place of `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
@@ -252,7 +255,7 @@ class OpDef:
                16 bits beside an int16 operand; None: weights have 8 bits always
     int16_params   largest magnitude -> parameters of results of 16 bits; None: symmetric ones
     may_carry_int16   whether results of 16 bits may have these parameters; None: any
-    first_states   inputs whose range results of 16 bits have, too
+    first_states   inputs whose range results have, too, where it decides their parameters
     multiplies_result   whether weights multiply earlier results, and have 16 bits where these have
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
                `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
@@ -278,6 +281,8 @@ class OpDef:
     view: bool = False
     out_dtype: str = "float32"
     fixed_params: QuantParams | None = None
+    params_of: Callable[[Attrs], QuantParams] | None = None
+    int8_params: Callable[[float], QuantParams] | None = None
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()

@@ -51,7 +51,7 @@ def choose_params(
         carried = [q for q in map(graph.quant_params.get, names) if q is not None]
         # what an operator fixes are parameters of 8 bits; those of 16 are carried, or by the range
         is_fixed = not wide and all(q.element_type != INT16 for q in carried)
-        of_operators = [q for q in map(fixed.get, names) if q is not None] if is_fixed else []
+        of_operators = _of_operators(graph, names, spans, fixed) if is_fixed else []
         chosen = next(iter((*of_operators, *carried)), None)
         if chosen is None:
             is_int16 = wide or not always.isdisjoint(names)
@@ -61,15 +61,39 @@ def choose_params(
     return params | {name: q for name, q in integers.items() if q is not None}
 
 
+def _of_operators(
+    graph: Graph,
+    names: Sequence[str],
+    spans: Mapping[str, Range],
+    fixed: Mapping[str, QuantParams],
+) -> list[QuantParams]:
+    """Parameters of 8 bits that operators give results: those they fix, or by the range."""
+    found = {x: q for x in names if (q := fixed.get(x)) is not None}
+    nodes = (graph.producer[name] for name in found if name in graph.producer)
+    makers = [node for node in nodes if OPS[node.op].int8_params is not None]
+    if not makers or len(makers) < len(found):
+        return [*found.values()]
+    low, high = _span(graph, names, spans)
+    carried = {graph.quant_params[x] for x in names if x in graph.quant_params}
+    rules = {rule for node in makers if (rule := OPS[node.op].int8_params) is not None}
+    return [q for q in carried if all(rule(-q.low * q.scale) == q for rule in rules)] or [
+        rule(max(-low, high)) for rule in rules
+    ]
+
+
+def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
+    """Range of tensors, and of first states of those that have some."""
+    made = [graph.producer[name] for name in names if name in graph.producer]
+    first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
+    lows, highs = zip(*(spans[name] for name in {*names, *first}), strict=True)
+    return min(lows), max(highs)
+
+
 def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
     """Parameters of 16 bits: symmetric ones with headroom for outputs, or those of operators that
     choose theirs by the range of results and first states."""
+    low, high = _span(graph, names, spans)
     made = [graph.producer[name] for name in names if name in graph.producer]
-    first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
-    low, high = (
-        extreme(spans[name][at] for name in {*names, *first})
-        for at, extreme in enumerate((min, max))
-    )
     own = [params for node in made if (params := OPS[node.op].int16_params) is not None]
     if own:
         return max((params(max(-low, high)) for params in own), key=lambda q: q.scale)

@@ -19,7 +19,7 @@ from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
 STEPPED = (
-    "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first", "me_gru_state",
+    "me_lstm", "me_lstm_cell", "me_lstm_scaled", "me_lstm_cell_scaled", "me_gru", "me_gru_reset_first", "me_gru_state",
     "me_gru_reset_first_state",
 )  # fmt: skip
 KERNELS = (
@@ -58,16 +58,21 @@ def _wide(step: QuantizedNode) -> QuantizedNode:
 
 def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:
     op, wide = kernel.removeprefix("me_").replace("_reset_first", ""), kernel.endswith("_s16")
-    op = op.removesuffix("_s16").removesuffix("_s8")
+    op = op.removesuffix("_s16").removesuffix("_s8").removesuffix("_scaled")
     per_unit, states = (3, 1) if op.startswith("gru") else (4, 2)
     size = float(rng.choice([0.3, 3.0]))
     r = rng.normal(size=(per_unit * units, units)) * size / np.sqrt(units)
     b = (rng.normal(size=per_unit * units),) if op.startswith("gru") else ()
     attrs = {"reverse": bool(rng.integers(2)), "reset_first": "first" in kernel}
+    if scaled := "scaled" in kernel:
+        ends = {"gate_bits": (11, 15), "cell_bits": (5, 16), "hidden_bits": (8, 16)}
+        attrs |= {name: int(rng.integers(*end)) for name, end in ends.items()}
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     constants = (r, *b)
     whole = (*shapes, *(x.shape for x in constants))
     target = QuantParams(2.0 ** -int(rng.integers(10, 21)), 0, INT16) if wide else None
+    if not wide and op == "lstm":
+        target = QuantParams(2.0 ** -int(rng.integers(7, 16) if scaled else 7), 0)
     step = plain(step_of(rng, op, whole, constants, target=target, **attrs))
     step = _wide(step) if wide else step
     x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
@@ -79,8 +84,9 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     names = ("weights", "channels", "sigmoid", "tanh")
     data = blob(*(arrays[name] for name in names), x, *first, *first[-1:])
     parts = ("mult", "offset", "shift")
-    factors = [f"{s}_{part}" for s in ("h", "c", "y", "new") for part in parts]
-    known = [step.integers.scalars.get(name, 0) for name in (*factors, "result_shift")]
+    factors = [f"{s}_{part}" for s in ("h", "c", "y") for part in parts]
+    own = ("gate_bits", "cell_bits", "") if scaled else [f"new_{part}" for part in parts]
+    known = [step.integers.scalars.get(name, 0) for name in (*factors, *own, "result_shift")]
     known.append(int(wide))
     head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step["pre"], steps)
     return Case(

@@ -22,7 +22,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.recurrent.cells import GATE_PARAMS
+from myoedge.operators.recurrent.cells import gate_params
 from myoedge.quantization.calibrate import Calibration, Range
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.tensor_params import INNER_HEADROOM
@@ -163,7 +163,7 @@ class Case(DrawnUse):
         if index in self.wide:
             return np.asarray(x * (INNER_HEADROOM * max(-low, high) / 32767))
         if x.dtype == np.int16:
-            return np.asarray(x * GATE_PARAMS.scale)
+            return np.asarray(x * gate_params(self.attrs).scale)
         if self.is_index(x):
             return x.astype(np.float64)
         return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
@@ -197,7 +197,8 @@ class Case(DrawnUse):
     def dequantized(self) -> list[Array]:
         """What the integer inputs stand for, in float64."""
         pairs = zip(self.names, self.data, strict=True)
-        usual = (INDICES if self.is_index(x) else GATE_PARAMS for x in self.data)
+        gates = gate_params(self.attrs)
+        usual = (INDICES if self.is_index(x) else gates for x in self.data)
         params = ((x, self.quant.params.get(n, q)) for (n, x), q in zip(pairs, usual, strict=True))
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 

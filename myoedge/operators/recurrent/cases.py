@@ -44,6 +44,11 @@ LSTM = "state = (x1, x2)\n" + CELLS.format(cell="lstm_cell", h="state[0]")
 GRU = "state = x1\n" + CELLS.format(cell="gru_cell", h="state")
 GRU_RESET_FIRST = "state = x1\n" + RESET_FIRST
 ROOMY = ((1.0, 0.0), (1.0, 0.0), (1.3, 0.0), (300.0, 0.0))
+# Steps of an LSTM's gates and c that are not the usual ones.
+SCALED = (
+    {"cell_bits": 8}, {"cell_bits": 5}, {"gate_bits": 14}, {"cell_bits": 13},
+    {"gate_bits": 14, "cell_bits": 15},
+)  # fmt: skip
 RESULTS = "torch.stack(found[::-1] if reverse else found)"
 
 
@@ -71,6 +76,9 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
         d.pick([1, 2, 3, 4, 5, 8, 9, 17]),
     )
     size, attrs = d.pick([0.1, 0.1, 1.0, 8.0]), {"reverse": d.flag()}
+    if lstm and (steps_of := d.pick([*({},) * 5, *SCALED])):
+        attrs |= steps_of
+        size = 0.1 if "gate_bits" in steps_of else size  # what h adds is within the gates' sums
     r = d.rng.normal(size=(per_unit * units, units)) * size / units
     bias = () if lstm else (d.rng.normal(size=per_unit * units) * size,)
     attrs |= {} if lstm else {"reset_first": d.flag()}
@@ -115,9 +123,11 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
         unit = 2.0**-13 * max(reach[0], 1.0)
         unit = unit if case.op in ("lstm_cell", "gru_state") else max(unit, case.target.scale)
     outside = 0.0 if wide else max(reach[0] - 1.0, 0.0)  # int8 h is kept to +-1
-    beyond = outside if gru else max(reach[-1] - 15.9, 0.0)
-    h, c = unit + outside, 2.0**-11 + (unit if wide and gru else 0.0) + beyond
-    largest, found = min(reach[-1], 16.0), []
+    bits = case.attrs.get("cell_bits", 11)
+    limit, cell_unit = 2.0 ** (15 - bits), 2.0**-bits
+    beyond = outside if gru else max(reach[-1] - 0.99 * limit, 0.0)
+    h, c = unit + outside, cell_unit + (unit if wide and gru else 0.0) + beyond
+    largest, found = min(reach[-1], limit), []
     for _ in range(steps):
         gate = (2.0**-9 + unit * total if wide else 2.0**-8 * (1 + total)) + weights * max(
             reach[0] if wide else 1.0, 1.0
@@ -130,8 +140,9 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
             h = c = c + unit if wide else c
             h = c + 2.0**-8 if not wide else c
         else:
-            c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + 2.0**-9
-            largest = min(largest + 1.0, 16.0)
+            c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + max(2.0**-9, 2 * cell_unit)
+            c += max(largest + 1.0 - limit, 0.0)  # a c beyond its range saturates
+            largest = min(largest + 1.0, limit)
             h = c + gate / 4 + 2.0**-9 + (unit if wide else 2.0**-8)
         found.append((h, c))
     return found

@@ -21,9 +21,10 @@ LSTM_GATES, GRU_GATES = 4, 3
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
 GATE_PARAMS = QuantParams(2.0**-10, 0, INT16)
 HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
-CELL_BITS = 11  # fraction of an LSTM's c: int16, +-16
+GATE_BITS = 10  # fraction of the gates' sums, where an LSTM's attributes say nothing else
+CELL_BITS = 11  # fraction of an LSTM's c, likewise: int16, +-16
 STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
-CELL_REACH, STATE_REACH = 16.0, 1.0
+STATE_REACH = 1.0
 SUMS_REACH = 16.0  # of a plain layer's sums: parts may cancel
 TABLE_INTERVALS = 512  # between entries; values between are interpolated
 SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # beyond them the functions do not change
@@ -72,8 +73,19 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
     return np.asarray(points[low] + ((part + (1 << bits >> 1)) >> bits))
 
 
-SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q10 and Q11
+SIGMOID_STEP, TANH_STEP = 6, 5  # bits between entries, of Q10
+SIGMOID_ENTRIES, TANH_ENTRIES = 4, 5  # fraction bits of the distance between entries
 INT8_RESULT_SHIFT = 23  # of an LSTM's h: from Q30 to steps of 1/128
+
+
+def cell_bits(step: QuantizedNode) -> int:
+    """Fraction bits of an LSTM's c."""
+    return step.integers.scalars.get("cell_bits", CELL_BITS)
+
+
+def gate_params(attrs: Attrs) -> QuantParams:
+    """Parameters of gates' sums by attributes of the node that makes or reads them."""
+    return QuantParams(2.0 ** -attrs.get("gate_bits", GATE_BITS), 0, INT16)
 
 
 def is_wide(step: QuantizedNode) -> bool:
@@ -89,10 +101,10 @@ def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
 def hidden_params(step: QuantizedNode) -> QuantParams:
     """Parameters of an LSTM's or GRU's h as it is multiplied."""
     numbers = step.integers.scalars
+    if "result_shift" in numbers:
+        return QuantParams(2.0 ** (numbers["result_shift"] - 30), 0, step.weight_type)
     if not is_wide(step):
         return HIDDEN_PARAMS
-    if "result_shift" in numbers:
-        return QuantParams(2.0 ** (numbers["result_shift"] - 30), 0, INT16)
     return QuantParams(2.0 ** (numbers["new_shift"] - 15) / numbers["new_mult"], 0, INT16)
 
 
@@ -123,14 +135,15 @@ def lstm_steps(
     """gates int16 [T, N, 4H], h and c int8 or int16 [N, H] -> (h, c) of every step."""
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
-    shift = step["result_shift"] if is_wide(step) else INT8_RESULT_SHIFT
+    numbers, kept = step.integers.scalars, cell_bits(step)
+    shift, sums = numbers.get("result_shift", INT8_RESULT_SHIFT), numbers.get("gate_bits", GATE_BITS)
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     for now in time_order(step.attrs, gates):
         i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
-        i, f, o = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
-        added = i * interpolated(tanh, g, TANH_STEP) >> (15 - CELL_BITS)
+        i, f, o = (interpolated(sigmoid, v, sums - SIGMOID_ENTRIES) for v in (i, f, o))
+        added = i * interpolated(tanh, g, sums - TANH_ENTRIES) >> (15 - kept)
         c = np.clip((f * c + added + (1 << 14)) >> 15, *INT16_LIMITS)
-        out = o * interpolated(tanh, c, CELL_STEP)
+        out = o * interpolated(tanh, c, kept - TANH_ENTRIES)
         h = np.clip((out + (1 << shift >> 1)) >> shift, *limits)
         yield h, c
 
@@ -212,8 +225,8 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def recurrent_bound(step: QuantizedNode) -> int:
-    """Largest of the sums over h, and of c' before its last shift."""
-    return max(acc_bound(step), 2**30 + 2**26 + 2**14)
+    """Largest of the sums over h, and of c' before its last shift: f c + i g, f and i below 1."""
+    return max(acc_bound(step), (2**15 - 1) * (2**15 + 2 ** cell_bits(step)) + 2**14)
 
 
 def gru_bound(step: QuantizedNode) -> int:

@@ -41,6 +41,7 @@ from myoedge.operators.recurrent.cells import (
     HIDDEN_PARAMS,
     LSTM_GATES,
     all_steps,
+    gate_params,
     gru_bound,
     gru_steps,
     last_state,
@@ -67,6 +68,7 @@ from myoedge.operators.recurrent.quantized import (
     gru_params,
     is_gru_params,
     is_lstm_params,
+    lstm_int8_params,
     lstm_params,
     recurrent_quantize,
     relu_quantize,
@@ -110,7 +112,7 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 GATES = register(
     OpDef(
         name="gates",
-        doc="y = x W^T + b in 16 bits, steps of 1/1024: what inputs add to the gates of lstm, gru",
+        doc="y = x W^T + b in 16 bits, steps of 1/1024 or finer: what inputs add to the gates of lstm, gru",
         shape=linear_shape,
         nest=linear_nest,
         real=linear_real,
@@ -125,6 +127,7 @@ GATES = register(
         weights=(1, 2),
         out_dtype="int16",
         fixed_params=GATE_PARAMS,
+        params_of=gate_params,
         multiplies=True,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
         streaming_rule=beside_last,
@@ -140,6 +143,7 @@ SUMS = register(
         doc="y = x W^T + b in 16 bits: what inputs add to the sums of rnn",
         out_dtype="float32",
         fixed_params=None,
+        params_of=None,
         int16_result=True,
     )
 )
@@ -167,6 +171,7 @@ LSTM = register(
         streaming_rule=lstm_streaming_rule,
         accepts_int16=always,
         emits_int16=always,
+        int8_params=lstm_int8_params,
         int16_params=lstm_params,
         may_carry_int16=is_lstm_params,
         first_states=(1,),
@@ -185,6 +190,7 @@ LSTM_CELL = register(
         real=state_behind(lstm_floats),
         integer=last_state(lstm_steps),
         fixed_params=None,
+        int8_params=None,
         int16_params=None,
         may_carry_int16=None,
         first_states=(),
@@ -208,6 +214,7 @@ GRU = register(
         weights=(2, 3),
         multiplicands=states_before(gru_floats),
         streaming_rule=gru_streaming_rule,
+        int8_params=None,
         int16_params=gru_params,
         may_carry_int16=is_gru_params,
     )
@@ -223,6 +230,7 @@ GRU_STATE = register(
         real=state_behind(gru_floats),
         integer=last_state(gru_steps),
         fixed_params=None,
+        int8_params=None,
         int16_params=None,
         may_carry_int16=None,
         first_states=(),
@@ -243,6 +251,7 @@ RNN_RELU = register(
         weights=(2,),
         fixed_params=None,
         streaming_rule=plain_streaming_rule,
+        int8_params=None,
         int16_params=None,
         may_carry_int16=None,
     )

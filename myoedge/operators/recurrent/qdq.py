@@ -21,9 +21,9 @@ from myoedge.operators.qdq import (
     whole,
 )
 from myoedge.operators.recurrent.cells import (
-    CELL_REACH,
     STATE_BITS,
     STATE_REACH,
+    cell_bits,
     hidden_params,
     is_wide,
 )
@@ -48,7 +48,8 @@ def write(op: str, *, result: int) -> Write:
         bias = w.node("Concat", none, *added, axis=1)
         if op == "LSTM":  # the first h with as many bits as it is kept with
             w.store(f"{w.label}/first", h, hidden_params(step))
-            first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, CELL_REACH) for x in c)]
+            reach = 2.0 ** (15 - cell_bits(step))
+            first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, reach) for x in c)]
         else:
             first = [_clipped(w, h, _state_reach(step))]
         states = [reshaped(w, name, 1, batch, units) for name in first]

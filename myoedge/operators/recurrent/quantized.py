@@ -19,17 +19,22 @@ from myoedge.operators.base import QuantizedParams, QuantizeInputs
 from myoedge.operators.products.packing import quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
+    GATE_BITS,
     GATE_PARAMS,
     HIDDEN_PARAMS,
+    INT8_RESULT_SHIFT,
     INT16_LIMITS,
     LSTM_GATES,
     STATE_BITS,
     SUMS_REACH,
+    gate_params,
     table,
 )
 
-WIDE_BITS = 15  # fraction of an LSTM's h in 16 bits: +-1
+HIDDEN_BITS = 7  # fraction of an LSTM's h in 8 bits: +-1
+WIDE_BITS = 15  # the same in 16 bits
 FINEST_BITS = 8  # more than those of +-1, of an h whose range is far smaller
+SMALL = 0.25  # range of h up to which 8 bits have finer steps
 
 
 def lstm_params(reach: float) -> QuantParams:
@@ -38,6 +43,21 @@ def lstm_params(reach: float) -> QuantParams:
     reach   largest magnitude; up to 1 that of a state which a sigmoid limits
     """
     return _power_of_two(reach, WIDE_BITS)
+
+
+def lstm_int8_params(reach: float) -> QuantParams:
+    """Parameters of an LSTM's h in 8 bits: those of +-1, or of a power of two of a small range.
+
+    reach   largest magnitude; 0 of a layer that is dead for the samples
+    """
+    return QuantParams(2.0 ** -int8_bits(reach), 0)
+
+
+def int8_bits(reach: float) -> int:
+    """Fraction bits of an LSTM's h in 8 bits, by its largest magnitude."""
+    if not 0.0 < reach <= SMALL:
+        return HIDDEN_BITS
+    return HIDDEN_BITS + math.floor(-math.log2(max(reach, 2.0**-FINEST_BITS)))
 
 
 def is_lstm_params(q: QuantParams) -> bool:
@@ -69,24 +89,29 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """
     lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
-    bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
-    if wide:
+    cell = inputs.attrs.get("cell_bits", CELL_BITS)
+    bits = {"h": HIDDEN_BITS, "c": cell} if lstm else {"h": STATE_BITS}
+    if wide or lstm:
         bits["h"] = _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target)
     hidden = QuantParams(2.0 ** -bits["h"], 0, INT16) if wide else HIDDEN_PARAMS
+    if lstm:
+        hidden = replace(hidden, scale=2.0 ** -bits["h"])
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
     inner = replace(
         inputs,
         input_params=(hidden,),
         constants=(None, *constants),
-        target=GATE_PARAMS,
+        target=gate_params(inputs.attrs),
         formats=_second(inputs, 1 + len(bits)),
     )
     weights = quantize(inner, inputs.weight_format.beside(hidden.element_type))
     scalars = {**weights.scalars, **_wide_states(inputs, list(bits))}
     for index, name in enumerate(bits, start=1):
         scalars |= from_params(inputs.params(index), name, bits[name])
-    if wide:
-        scalars |= {"result_shift": 30 - bits["h"]} if lstm else _new_gate(bits["h"])
+    if lstm:
+        scalars |= _steps(inputs, 30 - bits["h"], wide)
+    elif wide:
+        scalars |= _new_gate(bits["h"])
     if last:
         y, unit = inputs.target, 2.0 ** -bits["c" if lstm else "h"]
         scalars |= _factor(
@@ -96,9 +121,24 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams(scalars, {**weights.arrays, **tables})
 
 
+def _steps(inputs: QuantizeInputs, result_shift: int, wide: bool) -> dict[str, int]:
+    """Scalars of an LSTM's steps; {} where all are the usual ones of 8 bits."""
+    gate, cell = inputs.attrs.get("gate_bits", GATE_BITS), inputs.attrs.get("cell_bits", CELL_BITS)
+    usual_h = wide or result_shift == INT8_RESULT_SHIFT
+    if usual_h and (gate, cell) == (GATE_BITS, CELL_BITS):
+        return {"result_shift": result_shift} if wide else {}
+    return {"result_shift": result_shift, "gate_bits": gate, "cell_bits": cell}
+
+
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
-    """Parameters of h where it is no result: for +-1, or the range of the first one."""
-    q = inputs.params(1)
+    """Parameters of h where it is no result: by the attributes, else for +-1, or the range of the
+    first one in 16 bits."""
+    q, wide = inputs.params(1), inputs.target.element_type == INT16
+    finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS
+    if lstm and finer:
+        return (lstm_params if wide else lstm_int8_params)(2.0**-finer)
+    if not wide:
+        return HIDDEN_PARAMS
     return (lstm_params if lstm else gru_params)(max(q.reach * q.scale, 1.0))
 
 

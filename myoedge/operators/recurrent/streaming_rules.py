@@ -10,17 +10,18 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OperandAxis, QuantizedNode, StreamingRule, StreamState
 from myoedge.operators.recurrent.cells import (
-    CELL_BITS,
     HIDDEN_PARAMS,
     INT16_LIMITS,
     STATE_BITS,
     STATE_LIMITS,
+    cell_bits,
     first_hidden,
     first_state,
+    hidden_params,
+    is_wide,
 )
 from myoedge.operators.recurrent.quantized import from_params
 
-CELL = QuantParams(2.0**-CELL_BITS, 0, INT16)
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
 # the first h of the whole network may have had 16 bits where the one that frames leave has 8
 AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0, "h0_wide": 0}
@@ -31,16 +32,40 @@ def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Forwards, with h and c as one frame leaves them for the next."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
-    shape = at.shapes[1]
-    wide = StreamState(1, "h", shape, None, first_hidden, scalars=AS_IT_IS_WIDE)
     factors = {**from_params(HIDDEN_PARAMS, "h", 7), "h0_wide": 0}
-    h = StreamState(1, "h", shape, HIDDEN_PARAMS, first_hidden, scalars=factors, of_int16=wide)
-    cell = {**from_params(CELL, "c", CELL_BITS), **from_params(CELL, "y", CELL_BITS), "c0_wide": 1}
-    c = StreamState(
-        2, "c", at.shapes[2], CELL, lambda step, x: first_state(step, "c", x, INT16_LIMITS),
-        scalars=cell, last="lstm_cell",
+    h = StreamState(
+        1, "h", at.shapes[1], HIDDEN_PARAMS, first_hidden, scalars=factors, by_step=_hidden,
     )  # fmt: skip
+    c = StreamState(2, "c", at.shapes[2], None, _first_cell, last="lstm_cell", by_step=_cell)
     return StreamingRule(0, carries=(h, c))
+
+
+def _hidden(usual: StreamState, step: QuantizedNode) -> StreamState:
+    """An LSTM's h between frames: its result, of which 8 bits have the usual steps or finer ones."""
+    if hidden_params(step) == usual.params:
+        return usual
+    scalars = AS_IT_IS_WIDE if is_wide(step) else AS_IT_IS
+    return replace(usual, params=None, scalars=scalars)
+
+
+def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
+    """An LSTM's c between frames, in its own steps."""
+    bits = cell_bits(step)
+    params = QuantParams(2.0**-bits, 0, INT16)
+    scalars = {**from_params(params, "c", bits), **from_params(params, "y", bits), "c0_wide": 1}
+    return replace(state, params=params, scalars=scalars)
+
+
+def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
+    """A state that is the result where that has 16 bits."""
+    if step.element_type != INT16:
+        return state
+    return replace(state, params=None, scalars=AS_IT_IS_WIDE, last="")
+
+
+def _first_cell(step: QuantizedNode, x: Array) -> Array:
+    """A first c in the bits that the steps keep of it."""
+    return first_state(step, "c", x, INT16_LIMITS)
 
 
 def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -48,10 +73,9 @@ def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
-    wide = StreamState(1, "h", at.shapes[1], None, _first_kept, scalars=AS_IT_IS_WIDE)
     h = StreamState(
         1, "h", at.shapes[1], WHOLE, _first_kept,
-        scalars={**factors, "h0_wide": 1}, last="gru_state", of_int16=wide,
+        scalars={**factors, "h0_wide": 1}, last="gru_state", by_step=_of_16_bits,
     )  # fmt: skip
     return StreamingRule(0, carries=(h,))
 
@@ -65,6 +89,7 @@ def plain_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Forwards, with h as it is."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
-    wide = StreamState(1, "h", at.shapes[1], None, first_hidden, scalars=AS_IT_IS_WIDE)
-    h = replace(wide, scalars=AS_IT_IS, of_int16=wide)
+    h = StreamState(
+        1, "h", at.shapes[1], None, first_hidden, scalars=AS_IT_IS, by_step=_of_16_bits,
+    )  # fmt: skip
     return StreamingRule(0, carries=(h,))

@@ -16,7 +16,7 @@ from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
 
 FACTORS = ("_mult", "_offset", "_shift")  # behind the letter of a state or sum
-FIELDS = ("relu", "h0_wide", "c0_wide", "result_shift")
+FIELDS = ("relu", "h0_wide", "c0_wide", "result_shift", "gate_bits", "cell_bits")
 WORD_BYTES = 4
 
 
@@ -56,8 +56,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def suffix(step: QuantizedNode) -> str:
-    """The element type of h, as names of kernels have it."""
-    return f"s{step.weight_type.bits}"
+    """The element type of h, as names of kernels have it, of an LSTM with unusual steps too."""
+    scaled = "scaled_" if "cell_bits" in step.integers.scalars else ""
+    return f"{scaled}s{step.weight_type.bits}"
 
 
 def _is_field(scalar: str) -> bool:

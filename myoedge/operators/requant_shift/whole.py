@@ -36,7 +36,9 @@ def result_params(node: Node) -> QuantParams | None:
     is_clamped = all(call[0] == "clamp" for call in chain)
     if stated is not None:
         return stated.params if is_clamped else chain_params(chain)
-    return OPS[node.op].fixed_params or chain_params(chain)
+    op = OPS[node.op]
+    own = op.fixed_params if op.params_of is None else op.params_of(node.attrs)
+    return own or chain_params(chain)
 
 
 def stated_params(node: Node) -> Iterator[tuple[str, QuantParams]]:

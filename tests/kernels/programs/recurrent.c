@@ -46,15 +46,19 @@ static void run_case(void)
     case 0: me_linear_s8_s16(&gates, &rows); break;
     case 1: me_lstm_s8(&op, &steps); break;
     case 2: me_lstm_cell_s8(&op, &steps); break;
-    case 3: me_gru_s8(&op, &steps); break;
-    case 4: me_gru_reset_first_s8(&op, &steps); break;
-    case 5: me_gru_state_s8(&op, &steps); break;
-    case 6: me_gru_reset_first_state_s8(&op, &steps); break;
-    case 7: me_lstm_s16(&op, &steps); break;
-    case 8: me_lstm_cell_s16(&op, &steps); break;
-    case 9: me_gru_s16(&op, &steps); break;
-    case 10: me_gru_reset_first_s16(&op, &steps); break;
-    case 11: me_gru_state_s16(&op, &steps); break;
+    case 3: me_lstm_scaled_s8(&op, &steps); break;
+    case 4: me_lstm_cell_scaled_s8(&op, &steps); break;
+    case 5: me_gru_s8(&op, &steps); break;
+    case 6: me_gru_reset_first_s8(&op, &steps); break;
+    case 7: me_gru_state_s8(&op, &steps); break;
+    case 8: me_gru_reset_first_state_s8(&op, &steps); break;
+    case 9: me_lstm_s16(&op, &steps); break;
+    case 10: me_lstm_cell_s16(&op, &steps); break;
+    case 11: me_lstm_scaled_s16(&op, &steps); break;
+    case 12: me_lstm_cell_scaled_s16(&op, &steps); break;
+    case 13: me_gru_s16(&op, &steps); break;
+    case 14: me_gru_reset_first_s16(&op, &steps); break;
+    case 15: me_gru_state_s16(&op, &steps); break;
     default: me_gru_reset_first_state_s16(&op, &steps);
     }
 }

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fraction bits of an LSTM's c, gates and h by their ranges."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs
+from myoedge.numerics.arrays import Array
+from myoedge.operators.recurrent.cells import CELL_BITS, GATE_BITS
+from myoedge.operators.recurrent.floats import lstm_floats
+from myoedge.operators.recurrent.quantized import HIDDEN_BITS, int8_bits
+
+MOST_GATE_BITS, MOST_CELL_BITS = 14, 15  # +-2, +-1
+LEAST_CELL_BITS = 5  # those of the distance between entries of the table of tanh
+HEADROOM = 4.0  # of small ranges, for samples that were not calibrated on
+LARGE_HEADROOM = 1.25  # of a c beyond the usual +-16
+
+
+class Reach(NamedTuple):
+    """Largest magnitudes of an LSTM: of the gates' sums and their two parts, of c, and of h."""
+
+    gates: float
+    cell: float
+    hidden: float
+
+    def with_other(self, other: Reach) -> Reach:
+        return Reach(*map(max, self, other))
+
+
+def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reach:
+    """Magnitudes over all steps of a sample, first states included; operands as of `lstm`."""
+    steps = [*lstm_floats(attrs, gates, h, c, r)]
+    hidden, cells = (np.stack(found) for found in zip((h, c), *steps, strict=True))
+    added = hidden[:-1] @ r.T
+    total = (gates[::-1] if attrs["reverse"] else gates) + added
+    parts = max(float(np.abs(x).max()) for x in (gates, added, total))
+    return Reach(parts, float(np.abs(cells).max()), float(np.abs(hidden).max()))
+
+
+def step_attrs(reach: Reach) -> dict[str, int]:
+    """Attributes of a layer's nodes; {} where the usual steps do.
+
+    Finer steps are for ranges up to a 32nd of what the usual ones hold, of the gates' a 64th.
+    """
+    usual = {"gate_bits": GATE_BITS, "cell_bits": CELL_BITS, "hidden_bits": HIDDEN_BITS}
+    found = {
+        "gate_bits": _finer(reach.gates, GATE_BITS, MOST_GATE_BITS),
+        "cell_bits": _cell_bits(reach.cell),
+        "hidden_bits": int8_bits(reach.hidden),
+    }
+    return {name: bits for name, bits in found.items() if bits != usual[name]}
+
+
+def _finer(reach: float, usual: int, most: int) -> int:
+    """The most bits if they hold a range HEADROOM times as large, else the usual ones."""
+    return most if 0.0 < reach * HEADROOM * 2.0**most <= 2.0**15 else usual
+
+
+def _cell_bits(reach: float) -> int:
+    if reach * 2.0**CELL_BITS < 2.0**15:
+        return _finer(reach, CELL_BITS, MOST_CELL_BITS)
+    return max(15 - math.ceil(math.log2(reach * LARGE_HEADROOM)), LEAST_CELL_BITS)

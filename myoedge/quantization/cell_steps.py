@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of what an LSTM keeps between its time steps, by its range over the calibration samples.
+
+c and the gates' sums are no tensors of the graph: their fraction bits are attributes of the nodes
+that make and read them, where the usual ones clip or leave few bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from myoedge.graph.ir import Attrs, Graph, Node
+from myoedge.operators.recurrent.calibrated import Reach, lstm_reach, step_attrs
+from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.scales import QuantGraph
+
+LSTMS = ("lstm", "lstm_cell")
+ATTRIBUTES = {
+    "gates": ("gate_bits",),
+    "lstm": ("gate_bits", "cell_bits"),
+    "lstm_cell": ("gate_bits", "cell_bits", "hidden_bits"),  # h is no result
+}
+Layers = Mapping[str, Node]  # a node for every layer and direction, by the name of its gates
+
+
+def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
+    """The graph whose LSTMs have steps for their ranges over the samples.
+
+    older   a network whose layers of the same name keep their steps
+    Returns the graph itself where the usual steps do for all.
+    """
+    layers = _layers(graph)
+    if not layers:
+        return graph
+    found = {name: step_attrs(reach) for name, reach in _reaches(graph, samples, layers).items()}
+    if older is not None:
+        found |= {name: kept for name, kept in _of_older(older) if name in layers}
+    nodes = tuple(_with_steps(node, found) for node in graph.nodes)
+    return graph if nodes == graph.nodes else replace(graph, nodes=nodes)
+
+
+def _with_steps(node: Node, found: Mapping[str, Attrs]) -> Node:
+    """A node with those of its layer's steps that it reads."""
+    steps = found.get(node.inputs[0] if node.op in LSTMS else node.name, {})
+    more = {name: steps[name] for name in ATTRIBUTES.get(node.op, ()) if name in steps}
+    return node.but(attrs={**node.attrs, **more}) if more else node
+
+
+def _layers(graph: Graph) -> Layers:
+    """LSTMs whose gates nothing else reads: h of all steps, and the last c of the same steps."""
+    found: dict[str, Node] = {}
+    for node in graph.nodes:
+        readers = graph.users.get(node.name, ()) if node.op == "gates" else ()
+        if readers and all(x.op in LSTMS and x.inputs == readers[0].inputs for x in readers):
+            found[node.name] = readers[0]
+    return found
+
+
+def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]:
+    found: dict[str, Reach] = {}
+    for sample in each_sample(samples):
+        values = float_values(graph, sample)
+        for name, node in layers.items():
+            reach = lstm_reach(node.attrs, *(values[x] for x in node.inputs))
+            found[name] = reach.with_other(found[name]) if name in found else reach
+    return found
+
+
+def _of_older(older: QuantGraph) -> Iterator[tuple[str, Attrs]]:
+    """Steps of the layers of another network, by the name of their gates."""
+    for step in older.steps:
+        if step.node.op in LSTMS:
+            kept = ATTRIBUTES["lstm_cell"]
+            yield step.node.inputs[0], {k: v for k, v in step.attrs.items() if k in kept}
