@@ -34,7 +34,8 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
     layers = _layers(graph)
     if not layers:
         return graph
-    found = {name: step_attrs(reach) for name, reach in _reaches(graph, samples, layers).items()}
+    reaches = _reaches(graph, samples, layers)
+    found: dict[str, Attrs] = {name: step_attrs(reach) for name, reach in reaches.items()}
     if older is not None:
         found |= {name: kept for name, kept in _of_older(older) if name in layers}
     nodes = tuple(_with_steps(node, found) for node in graph.nodes)

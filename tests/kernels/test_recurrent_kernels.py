@@ -19,8 +19,8 @@ from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
 STEPPED = (
-    "me_lstm", "me_lstm_cell", "me_lstm_scaled", "me_lstm_cell_scaled", "me_gru", "me_gru_reset_first", "me_gru_state",
-    "me_gru_reset_first_state",
+    "me_lstm", "me_lstm_cell", "me_lstm_scaled", "me_lstm_cell_scaled",
+    "me_gru", "me_gru_reset_first", "me_gru_state", "me_gru_reset_first_state",
 )  # fmt: skip
 KERNELS = (
     "me_linear_s8_s16",

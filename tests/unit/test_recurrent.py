@@ -142,9 +142,11 @@ def test_what_16_bits_keep(kind: type[nn.LSTM | nn.GRU | nn.RNN], least: float) 
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-def test_small_states_have_steps_of_their_own(kind: type[nn.LSTM | nn.GRU]) -> None:
-    """States of about 1/200, of which steps of 1/128 leave nothing."""
+@pytest.mark.parametrize(("kind", "eight_db"), [(nn.LSTM, (25.0, 30.0)), (nn.GRU, (0.0, 10.0))])
+def test_small_states_have_steps_of_their_own(
+    kind: type[nn.LSTM | nn.GRU], eight_db: tuple[float, float]
+) -> None:
+    """States of about 1/200, of which steps of 1/128 leave nothing; an LSTM's have finer ones."""
     torch.manual_seed(0)
     layer, x = kind(24, 32, bias=False), torch.randn(5, 20, 1, 24)
     with torch.no_grad():
@@ -159,7 +161,7 @@ def test_small_states_have_steps_of_their_own(kind: type[nn.LSTM | nn.GRU]) -> N
     )
     name = graph.outputs[0]
     found = [x.outputs[name].db or 0.0 for x in (eight, sixteen)]
-    assert found[0] < 10.0
+    assert eight_db[0] < found[0] < eight_db[1]
     assert found[1] > 25.0
 
 

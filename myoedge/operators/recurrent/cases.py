@@ -75,7 +75,7 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
         d.pick([1, 1, 1, 2, 3]),
         d.pick([1, 2, 3, 4, 5, 8, 9, 17]),
     )
-    size, attrs = d.pick([0.1, 0.1, 1.0, 8.0]), {"reverse": d.flag()}
+    size, attrs = d.pick([0.1, 0.1, 1.0, 8.0]), dict[str, Any](reverse=d.flag())
     if lstm and (steps_of := d.pick([*({},) * 5, *SCALED])):
         attrs |= steps_of
         size = 0.1 if "gate_bits" in steps_of else size  # what h adds is within the gates' sums

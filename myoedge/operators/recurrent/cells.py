@@ -136,7 +136,10 @@ def lstm_steps(
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
     numbers, kept = step.integers.scalars, cell_bits(step)
-    shift, sums = numbers.get("result_shift", INT8_RESULT_SHIFT), numbers.get("gate_bits", GATE_BITS)
+    shift, sums = (
+        numbers.get("result_shift", INT8_RESULT_SHIFT),
+        numbers.get("gate_bits", GATE_BITS),
+    )
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     for now in time_order(step.attrs, gates):
         i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
@@ -226,7 +229,7 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 def recurrent_bound(step: QuantizedNode) -> int:
     """Largest of the sums over h, and of c' before its last shift: f c + i g, f and i below 1."""
-    return max(acc_bound(step), (2**15 - 1) * (2**15 + 2 ** cell_bits(step)) + 2**14)
+    return max(acc_bound(step), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14)
 
 
 def gru_bound(step: QuantizedNode) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedParams, QuantizeInputs
@@ -93,9 +93,8 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bits = {"h": HIDDEN_BITS, "c": cell} if lstm else {"h": STATE_BITS}
     if wide or lstm:
         bits["h"] = _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target)
-    hidden = QuantParams(2.0 ** -bits["h"], 0, INT16) if wide else HIDDEN_PARAMS
-    if lstm:
-        hidden = replace(hidden, scale=2.0 ** -bits["h"])
+    element_type = INT16 if wide else INT8
+    hidden = QuantParams(2.0 ** -bits["h"], 0, element_type) if wide or lstm else HIDDEN_PARAMS
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
     inner = replace(
         inputs,
@@ -104,7 +103,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         target=gate_params(inputs.attrs),
         formats=_second(inputs, 1 + len(bits)),
     )
-    weights = quantize(inner, inputs.weight_format.beside(hidden.element_type))
+    weights = quantize(inner, inputs.weight_format.beside(element_type))
     scalars = {**weights.scalars, **_wide_states(inputs, list(bits))}
     for index, name in enumerate(bits, start=1):
         scalars |= from_params(inputs.params(index), name, bits[name])

@@ -41,7 +41,7 @@ def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def _hidden(usual: StreamState, step: QuantizedNode) -> StreamState:
-    """An LSTM's h between frames: its result, of which 8 bits have the usual steps or finer ones."""
+    """An LSTM's h between frames: its result, whatever its steps."""
     if hidden_params(step) == usual.params:
         return usual
     scalars = AS_IT_IS_WIDE if is_wide(step) else AS_IT_IS
