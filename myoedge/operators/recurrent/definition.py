@@ -112,7 +112,7 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 GATES = register(
     OpDef(
         name="gates",
-        doc="y = x W^T + b in 16 bits, steps of 1/1024 or finer: what inputs add to the gates of lstm, gru",
+        doc="y = x W^T + b in 16 bits, 1/1024 or finer: what inputs add to the gates of lstm, gru",
         shape=linear_shape,
         nest=linear_nest,
         real=linear_real,

@@ -89,8 +89,8 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """
     lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
-    cell = inputs.attrs.get("cell_bits", CELL_BITS)
-    bits = {"h": HIDDEN_BITS, "c": cell} if lstm else {"h": STATE_BITS}
+    cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
+    bits = {"h": STATE_BITS, **cell}
     if wide or lstm:
         bits["h"] = _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target)
     element_type = INT16 if wide else INT8
