@@ -393,22 +393,28 @@ me_function me_lstm_wide_units
     end_units 10
 me_end me_lstm_wide_units
 
-/* an LSTM with steps of its own. s6 distance of sigmoid's entries, s7 its bits, s8 and s10 bits and
- * distance of tanh's at c, s9 the shift of the result, s11 that of what is added to c */
-.macro begin_scaled_units
+/* an LSTM with steps of its own. s8 and s10 bits and distance of tanh's entries at c, s9 the shift of
+ * the result, s11 that of what is added to c; gates have 10 fraction bits, or at .L\name\()_fine 14 */
+.macro begin_scaled_units name
     lw t6, OF_LAYER(a0)
     begin_units 12
-    lw s7, LAYER_GATE_BITS(t6)
     lw s8, LAYER_CELL_BITS(t6)
     lw s9, LAYER_RESULT_SHIFT(t6)
-    addi s7, s7, -4
-    li s6, 1
-    sll s6, s6, s7
+    lw t6, LAYER_GATE_BITS(t6)
     li s11, 15
     sub s11, s11, s8
     addi s8, s8, -5
     li s10, 1
     sll s10, s10, s8
+    addi t6, t6, -10
+    bnez t6, .L\name\()_fine
+.endm
+/* for begin_scaled_units, where sums of two numbers of 16 bits do not reach the ends of the tables */
+.macro fine_gates
+    li s6, 1024
+    li s7, 512
+.endm
+.macro in_reach x, y
 .endm
 /* as between, with bits and whole in registers */
 .macro scaled_between x, table, bits, whole
@@ -428,8 +434,8 @@ me_end me_lstm_wide_units
     srai t4, \whole, 1
     p_addN_r \x, t4, \bits
 .endm
-/* as lstm_result, t0 the new h in its own steps */
-.macro scaled_result
+/* as lstm_result, t0 the new h in its own steps; sigmoid, tanh: bits between entries at gates */
+.macro scaled_result sigmoid, sigmoid_clip, tanh, tanh_clip
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
@@ -438,14 +444,12 @@ me_end me_lstm_wide_units
     add t1, t1, t5
     add t2, t2, t6
     add t3, t3, s3
-    srai s4, s6, 1
-    addi s5, s7, -1
-    scaled_between t0, a6, s7, s6
-    scaled_between t2, a7, s5, s4
-    scaled_between t1, a6, s7, s6
+    between t0, a6, \sigmoid, \sigmoid_clip, s6
+    between t2, a7, \tanh, \tanh_clip, s7
+    between t1, a6, \sigmoid, \sigmoid_clip, s6
     lh s3, 0(a5)
     mul t0, t0, t2
-    scaled_between t3, a6, s7, s6
+    between t3, a6, \sigmoid, \sigmoid_clip, s6
     sra t0, t0, s11
     p_mac t0, t1, s3
     p_round t0, t0, 15
@@ -458,43 +462,64 @@ me_end me_lstm_wide_units
     srai s4, s4, 1
     p_addN_r t0, s4, s9
 .endm
+.macro scaled_gates
+    scaled_result 6, p_clip15, 5, p_clip14
+.endm
+.macro scaled_fine_gates
+    scaled_result 10, in_reach, 9, in_reach
+.endm
 
-me_function me_lstm_scaled_units
-    begin_scaled_units
-    lp_setup 1, t0, .Lscaled_last
-    products scaled, 0, 4, 4
-    scaled_result
+/* t0, h: put at s0 and s1, as signed, unsigned or 16-bit numbers, with the label of a loop's end */
+.macro put_signed name
     p_clip8 t0, t0
     p_sb t0, 1, s0
-.Lscaled_last:
+.L\name\()_last:
     p_sb t0, 1, s1
-    end_units 12
-me_end me_lstm_scaled_units
-
-me_function me_lstm_scaled_unsigned_units
-    begin_scaled_units
-    lp_setup 1, t0, .Lscaled_unsigned_last
-    unsigned_products scaled_unsigned, 4
-    scaled_result
+.endm
+.macro put_unsigned name
     p_clip8 t0, t0
     p_sb t0, 1, s1
     xori t0, t0, -128
-.Lscaled_unsigned_last:
+.L\name\()_last:
     p_sb t0, 1, s0
-    end_units 12
-me_end me_lstm_scaled_unsigned_units
-
-me_function me_lstm_scaled_wide_units
-    begin_scaled_units
-    lp_setup 1, t0, .Lscaled_wide_last
-    products scaled_wide, 0, 4, 4, pv_sdotsp_h
-    scaled_result
+.endm
+.macro put_wide name
     p_clip16 t0, t0
     p_sh t0, 2, s0
-.Lscaled_wide_last:
+.L\name\()_last:
     p_sh t0, 2, s1
+.endm
+.macro signed_products name
+    products \name, 0, 4, 4
+.endm
+.macro four_unsigned_products name
+    unsigned_products \name, 4
+.endm
+.macro wide_products name
+    products \name, 0, 4, 4, pv_sdotsp_h
+.endm
+
+.macro scaled_units name, multiply, put
+me_function me_lstm_\name\()_units
+    begin_scaled_units \name
+    lp_setup 1, t0, .L\name\()_last
+    \multiply \name
+    scaled_gates
+    \put \name
     end_units 12
-me_end me_lstm_scaled_wide_units
+.L\name\()_fine:
+    fine_gates
+    lp_setup 1, t0, .L\name\()_of_fine_last
+    \multiply \name\()_of_fine
+    scaled_fine_gates
+    \put \name\()_of_fine
+    end_units 12
+me_end me_lstm_\name\()_units
+.endm
+
+scaled_units scaled, signed_products, put_signed
+scaled_units scaled_unsigned, four_unsigned_products, put_unsigned
+scaled_units scaled_wide, wide_products, put_wide
 
 .macro begin_gru_units
     lw t1, OF_NEW_MULT(a0)
