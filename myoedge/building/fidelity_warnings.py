@@ -20,18 +20,22 @@ UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is 
 
 
 def weak_outputs(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterable[Notice]:
-    """Outputs that lose much, whichever layers do.
+    """Outputs that lose much, whichever layers do; before their final softmax or sigmoid, or behind
+    it, where large scores that are a little off are other shares.
 
     accurate   whether 16 bits were tried at any cost
     """
     more = () if accurate else ("--accurate: 16 bits wherever they win, whatever cycles they take",)
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, db in fidelity.computed_db.items():
-        if db < WEAK_DB:
+        end_db = fidelity.outputs[name].end_db
+        judged_db = db if end_db is None else min(db, end_db)
+        if judged_db < WEAK_DB:
             at, worst_db = fidelity.outputs[name].worst_sample or (0, db)
+            behind = f", behind its final function; {db:z.1f} before it" * (judged_db != db)
             yield notice(
                 "W104",
-                f"output {shown[name]} keeps only {db:z.1f} dB in int8",
+                f"output {shown[name]} keeps only {judged_db:z.1f} dB in int8{behind}",
                 {"found": f"{worst_db:z.1f} dB for sample {at}, the worst one"},
                 [*more, "myoedge quantize shows where the noise comes from, layer by layer"],
             )

@@ -209,7 +209,9 @@ def _few(given: Any) -> Any:
 
 
 def _worst_db(build: myoedge.Build) -> float:
-    found = [row.get("sqnr_db") for row in build.report["outputs"]]
+    """SQNR that the build tells of its worst output, before or behind its final function."""
+    rows, keys = build.report["outputs"], ("sqnr_db", "sqnr_end_db")
+    found = [row.get(key) for row in rows for key in keys]
     return min((float(db) for db in found if isinstance(db, int | float)), default=math.inf)
 
 

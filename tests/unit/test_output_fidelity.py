@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.building.fidelity_warnings import weak_outputs
 from myoedge.building.pipeline import Options, run_quantize
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.sqnr import OutputFidelity
 from myoedge.reports import fidelity
 from tests.conftest import save_exported
 
@@ -108,6 +111,25 @@ def test_an_output_of_much_noise_is_warned_of(tmp_path: Path, samples: Array) ->
     assert mean["sqnr_db"] > 30.0 > 20.0 > sine["sqnr_db"]
     assert build.report["quantization"]["sqnr_db"] == sine["sqnr_db"]
     assert f"sample {sine['worst_sample']}," in str(told[0]["facts"])
+
+
+@pytest.mark.parametrize(
+    ("db", "end_db", "told"),
+    [
+        (16.0, 6.2, "6.2 dB in int8, behind its final function; 16.0 before it"),
+        (25.0, 19.9, "19.9 dB in int8, behind its final function; 25.0 before it"),
+        (16.0, 24.0, "16.0 dB in int8"),
+        (16.0, None, "16.0 dB in int8"),
+        (25.0, 20.0, ""),
+    ],
+)
+def test_an_output_is_weak_behind_its_softmax_too(
+    quantized: Quantized, db: float, end_db: float | None, told: str
+) -> None:
+    name, graph = quantized.network.graph.outputs[0], quantized.network.graph
+    outputs = {name: OutputFidelity(db, (db,), end_db=end_db)}
+    found = [*weak_outputs(graph, replace(quantized.fidelity, outputs=outputs), accurate=True)]
+    assert [x.title.partition("only ")[2] for x in found] == [told] * bool(told)
 
 
 @pytest.mark.parametrize(
