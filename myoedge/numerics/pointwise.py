@@ -145,6 +145,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "neg": np.negative,
     "pow": lambda x, exponent: np.power(x, exponent),
     "product": lambda x, first, second: _product(evaluate(first, x), evaluate(second, x)),
+    "quotient": lambda x, divisor: x / divisor,
     "reciprocal": lambda x: 1.0 / x,
     "round": np.rint,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),

@@ -75,6 +75,7 @@ TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
         lambda x, a, b: x.sigmoid() * x.abs(),
         [((("sigmoid",),), (("abs",),))],
     ),
+    "quotient": (torch.div, [(3.0,), (-0.7,)]),
     "reciprocal": (torch.reciprocal, [()]),
     "round": (torch.round, [()]),
     "rsqrt": (torch.rsqrt, [()]),

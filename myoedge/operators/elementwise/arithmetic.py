@@ -57,6 +57,9 @@ def times(d: GraphBuilder, x: str, factor: float) -> str:
 
 def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if mode := a.get("rounding_mode"):
+        if is_rounded_quotient(d, a, mode):
+            chain = (quotient(d, a["other"]), (mode,))
+            return reshape(d, d.add("table", a["self"], chain=chain), out)
         y = div(d, {**a, "rounding_mode": None}, out)
         if y in d.constants or mode not in ROUNDINGS:
             raise Unsupported(f"div with rounding_mode={mode!r}")
@@ -72,14 +75,29 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
 
 
+def is_rounded_quotient(d: GraphBuilder, a: Arguments, mode: str) -> bool:
+    """Whether a tensor is divided by a number, and the quotient rounded."""
+    is_computed = isinstance(a["self"], str) and a["self"] not in d.constants
+    return is_computed and mode in ROUNDINGS and bool(number_of(d, a["other"]))
+
+
+def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
+    """A division by a number, as float32 holds it. Not a product with its reciprocal: 49 * (1 / 49)
+    is below 1, and its floor 0."""
+    number = float(np.float32(number_of(d, divisor)))
+    if number == 0.0:
+        raise Unsupported("division by zero")
+    return "quotient", number
+
+
 def rest(rounding: str) -> Row:
     """x minus the multiple of a number below it ("floor"), or towards zero ("trunc")."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-        divisor = number_of(d, a["other"])
-        if not divisor or a["self"] in d.constants or not isinstance(a["self"], str):
+        if not is_rounded_quotient(d, a, rounding):
             raise Unsupported("a remainder of a division by anything but a number")
-        steps = (("affine", 1.0 / divisor, 0.0), (rounding,), ("affine", -divisor, 0.0))
+        divided = quotient(d, a["other"])
+        steps = (divided, (rounding,), ("affine", -divided[1], 0.0))
         chain = (("total", (("affine", 1.0, 0.0),), steps),)
         return reshape(d, d.add("table", a["self"], chain=chain), out)
 
