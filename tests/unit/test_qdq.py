@@ -81,6 +81,7 @@ PARAMETERS: Mapping[str, tuple[Any, ...]] = {
     "ne": (0.0,),
     "pow": (3.0,),
     "product": ((("sigmoid",),), (("abs",),)),
+    "quotient": (0.7,),
     "softplus": (2.0, 3.0),
     "threshold": (0.1, -0.3),
     "total": ((("sigmoid",),), (("abs",),)),
