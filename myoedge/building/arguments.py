@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError, command
 from myoedge.operators.kernel import AUTO
-from myoedge.system.cache import SEAL_BYTES, is_cached, prune, store
+from myoedge.system.cache import content, keep
 from myoedge.system.folder import MANIFEST, sha256
-from myoedge.system.tools import cache_folder, scratch
+from myoedge.system.tools import cache_folder
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -64,12 +64,9 @@ def remember(folder: Path, arguments: Arguments) -> None:
     cannot be written."""
     if not arguments.folder:
         return
-    with suppress(TypeError, OSError, MyoedgeError), scratch() as temporary:
-        fresh = temporary / "arguments"
-        fresh.write_text(json.dumps({"given": _plain(arguments.given), "folder": arguments.folder}))
-        path = _path(folder)
-        store(fresh, path)
-        prune(path.parent)
+    with suppress(TypeError, OSError, MyoedgeError):
+        kept = json.dumps({"given": _plain(arguments.given), "folder": arguments.folder})
+        keep(kept.encode(), _path(folder))
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,9 +116,10 @@ def _shown(value: Any, folder: str) -> str:
 
 def _known(path: Path) -> Arguments | None:
     """Arguments that are kept, where the files that they name are still there."""
-    if not is_cached(path):
+    kept = content(path)
+    if kept is None:
         return None
-    found = json.loads(path.read_bytes()[:-SEAL_BYTES])
+    found = json.loads(kept)
     files = [".", *(found["given"][name] for name in ("model", "config") if name in found["given"])]
     is_there = all(os.path.exists(os.path.join(found["folder"], file)) for file in files)
     return Arguments(found["given"], found["folder"]) if is_there else None
