@@ -49,6 +49,11 @@ REPORT_KEYS = frozenset(
     )
 )
 
+# Errors of reading a document that is JSON, and describes no network.
+MEANINGLESS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(MemoryError, RecursionError, TypeError, ValueError),
+)
 REPLACED = ("report.", "layers.csv")  # by validate, simulate and others
 
 MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", "l3_maps"))
@@ -263,9 +268,7 @@ class BuildFolder(Tabular):
         """Errors: E222 where a file that has its digest does not describe this build."""
         try:
             yield
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError) as error:
-            raise damaged(self.folder, error, name) from None
-        except (RecursionError, TypeError, ValueError) as error:
+        except MEANINGLESS as error:
             raise damaged(self.folder, error, name) from None
 
     def _json(self, name: str) -> dict[str, Any]:
