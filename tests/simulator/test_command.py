@@ -189,6 +189,9 @@ def test_a_profile_names_functions_and_lines(run: Run, tmp_path: Path) -> None:
     assert re.search(r"^ +cycles +share +function$", ran.out, re.MULTILINE)
     assert re.search(r"^ +[\d,]+ +\d+\.\d % +me_cluster_core$", ran.out, re.MULTILINE)
     assert re.search(r"^ +[\d,]+ +\d+\.\d % +cluster\.[ch]:\d+$", ran.out, re.MULTILINE)
+    as_json = run("simulate", "--elf", "p.elf", "--profile", "--json")
+    assert as_json.err.endswith(ran.out), "beside the object on stdout"
+    assert json.loads(as_json.out) == as_json.json
 
 
 def test_a_window_shows_instructions(run: Run, tmp_path: Path) -> None:
