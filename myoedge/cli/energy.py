@@ -77,8 +77,8 @@ def _show(
     terminal: Terminal, folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
     from myoedge.reports import energy as joules
-    from myoedge.reports.text import facts
-    from myoedge.reports.text import show as print_block
+    from myoedge.reports.blocks import facts
+    from myoedge.reports.blocks import show as print_block
 
     points = joules.by_point(report)
     chosen = report["target"]["operating_point"]
@@ -149,9 +149,9 @@ def _joules(row: Residual) -> dict[str, float]:
 
 
 def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
+    from myoedge.reports.blocks import clean, columns
+    from myoedge.reports.blocks import show as printed
     from myoedge.reports.energy import amount, widths
-    from myoedge.reports.text import clean, columns
-    from myoedge.reports.text import show as printed
     from myoedge.reports.wording import three_digits
 
     titles = ("build", "point", "measured", "before", "after", "residual")

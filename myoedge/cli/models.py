@@ -193,7 +193,7 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
 def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
     from rich.markup import escape
 
-    from myoedge.reports.text import columns, show
+    from myoedge.reports.blocks import columns, show
 
     lines = [
         f"{inspection.name}  {inspection.digest[:16]}",
@@ -215,8 +215,8 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
 def ops(terminal: Terminal, md: bool) -> None:
     """List the supported operators, and the calls of PyTorch and ONNX that map to them."""
     from myoedge import api
+    from myoedge.reports.blocks import columns, show
     from myoedge.reports.operators import markdown
-    from myoedge.reports.text import columns, show
 
     if md and terminal.as_json:
         raise click.UsageError("--md and --json are two formats: one of them.")

@@ -165,7 +165,7 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     Suggestions are also put into the report's "What to do next".
     """
     from myoedge import api
-    from myoedge.reports.text import clean
+    from myoedge.reports.blocks import clean
 
     build = chosen_build(terminal, folder)
     advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))

@@ -12,9 +12,10 @@ from myoedge.backends.measurement import LayerCost, Measurement
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
+from myoedge.reports.blocks import Lines, clean, columns, facts
 from myoedge.reports.report_json import CAUSES
 from myoedge.reports.short_names import shortened
-from myoedge.reports.text import MIN_NAME_CHARS, Lines, clean, columns, facts
+from myoedge.reports.text import MIN_NAME_CHARS
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.chip import WORKERS
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy, speed, wording
+from myoedge.reports.blocks import clean, columns, show
 from myoedge.reports.report_json import Report
-from myoedge.reports.text import clean, columns, show
 from myoedge.system.notebook import Card, Rows
 
 if TYPE_CHECKING:

@@ -64,22 +64,20 @@ def environment() -> Environment:
     env = new_environment(escape=True)
     env.globals.update(
         backends=BACKENDS,
-        wording=wording,
+        budget_lines=budget_lines,
+        classes=classes,
+        energy=energy,
         fidelity=fidelity,
         naming=naming,
         speed=speed,
-        energy=energy,
-        classes=classes,
-        verdict=verdict,
-    )
-    env.globals.update(
-        streams=streams,
-        budget_lines=budget_lines,
         stream_passes=stream_passes,
+        streams=streams,
+        verdict=verdict,
+        wording=wording,
         EXACT_DB=EXACT_DB,
+        MOST_ROWS=MOST_ROWS,
         WEAK_DB=WEAK_DB,
     )
-    env.globals.update(MOST_ROWS=MOST_ROWS)
     env.filters.update(
         dims=dims,
         size=wording.size,

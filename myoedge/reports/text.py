@@ -11,12 +11,7 @@ from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
 from myoedge.reports import fidelity, speed, stream_passes, streams, wording
-from myoedge.reports.blocks import Lines as Lines
-from myoedge.reports.blocks import clean as clean
-from myoedge.reports.blocks import columns as columns
-from myoedge.reports.blocks import facts as facts
-from myoedge.reports.blocks import show as show
-from myoedge.reports.blocks import styled
+from myoedge.reports.blocks import clean, columns, facts, show, styled
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
