@@ -248,6 +248,8 @@ def report(
 
     html    file for the page: the report, or both builds side by side. Errors: E220, E281
     """
+    from myoedge.system.folder import write_file
+
     new = as_build(build)
     if against is None:
         from myoedge.reports.documents import ReportDocument
@@ -255,7 +257,7 @@ def report(
         if html is not None:
             from myoedge.reports.html import report_html
 
-            _write_page(Path(html), report_html(new.report))
+            write_file(Path(html), report_html(new.report).encode())
         return ReportDocument(new.report)
     from myoedge.reports.diff import Changes, compare
 
@@ -264,14 +266,8 @@ def report(
         from myoedge.reports.comparison import comparison_html
 
         titles = str(old.folder), str(new.folder)
-        _write_page(Path(html), comparison_html(old.report, new.report, titles))
+        write_file(Path(html), comparison_html(old.report, new.report, titles).encode())
     return Changes(compare(old.report, new.report))
-
-
-def _write_page(file: Path, page: str) -> None:
-    from myoedge.system.folder import replace_files
-
-    replace_files(file.resolve().parent, {file.resolve().name: page.encode()})
 
 
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,6 +144,7 @@ def _output_names(report: Mapping[str, Any]) -> list[str]:
 def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **options: Any) -> None:
     from myoedge import api
     from myoedge.simulator import Faulted
+    from myoedge.system.folder import write_file
 
     try:
         run = api.simulate_elf(
@@ -163,7 +163,7 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
         _show_recorded(terminal, fault.run, elf)
         raise
     if dump:
-        _write(Path(dump[1]), run.dumps[0])
+        write_file(Path(dump[1]), run.dumps[0])
     total = sum(c.instructions for c in run.counts)
     summary = f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}"
     if not terminal.json_printed("program-run/1", _elf_json(run)):
@@ -202,17 +202,6 @@ def _window(text: str | None) -> tuple[int, int] | None:
     if not 0 <= first < last:
         raise click.BadParameter(f"{text}: no cycle is from {first} on and before {last}")
     return first, last
-
-
-def _write(file: Path, data: bytes) -> None:
-    from myoedge.system.folder import explained, replace_files
-
-    if os.path.isfile(file) or not os.path.exists(file):
-        place = file.resolve()  # what a link stands for is replaced, not the link
-        replace_files(place.parent, {place.name: data})
-        return
-    with explained(file):  # a device or a pipe stays one; a folder is an error
-        file.write_bytes(data)
 
 
 def _elf_json(run: Simulation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
+from myoedge.reports.blocks import clean
 from myoedge.reports.diff import Change, Measure, cells, compare, kind_of, network_values
 from myoedge.reports.html import environment
 from myoedge.reports.network_map import network_map
@@ -52,13 +53,13 @@ class PairedLayer:
 def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
     """One file that fetches nothing and runs no script.
 
-    titles   of the old and the new build
+    titles   of the old and the new build, any text
     """
     changes, layers = compare(old, new), _layers(old, new)
     longest = max(_layer_cycles(old), _layer_cycles(new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
-        titles=titles,
+        titles=[*map(clean, titles)],
         reports=(old, new),
         figures=_figures(old, new, changes),
         networks=[network_map(report, longest) for report in (old, new)],

@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +229,27 @@ def explained(target: Path, *tries: str) -> Iterator[None]:
         raise MyoedgeError("E220", title, facts, tries or ["-o a writable folder"]) from None
 
 
-def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_file(file: Path, data: bytes) -> None:
+    """Replaces a file in one step, of a link what it stands for; writes into a device or a pipe.
+
+    Errors: E220, E281.
+    """
+    tries = ("a file in a folder that is there and writable",)
+    if os.path.isfile(file) or not os.path.exists(file):
+        place = file.resolve()
+        replace_files(place.parent, {place.name: data}, tries)
+        return
+    with explained(file, *tries):
+        file.write_bytes(data)
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:
     """Replaces files of a build together: after all are written, an interruption replaces all;
-    after a kill, `finish_replacing` does."""
-    with explained(folder):
+    after a kill, `finish_replacing` does.
+
+    tries   as explained has them
+    """
+    with explained(folder, *tries):
         if is_build(folder):
             finish_replacing(folder)
             _remove_abandoned(folder, rf"\.(?:{_REPLACED})\.([0-9]{{1,10}})")

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -403,6 +405,13 @@ def test_report_against_another_build(
     unnamed = command("report", other, "--html", "-q", cwd=tmp_path)
     assert unnamed.out.endswith("\nreport: report.html\n")
     assert (tmp_path / "report.html").read_bytes() == (other / "report.html").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 1 << 20)  # the page is less
+    assert command("report", other, "--html", "pipe", cwd=tmp_path).code == 0
+    assert os.read(reading, 1 << 20) == (other / "report.html").read_bytes(), "no file in its place"
+    os.close(reading)
     same = command("report", built[0], "--against", built[0], "--json", cwd=tmp_path)
     assert same.json["changes"] == []
 

@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -525,6 +526,12 @@ def test_two_builds_side_by_side_on_one_page(usual: Report) -> None:
     widths = [float(a["width"] or 0) for a in drawn]
     assert len(widths) == 6
     assert sum(widths[3:]) == pytest.approx(sum(widths[:3]) / 2, rel=0.05), "both on one scale"
+
+
+def test_folders_of_a_comparison_may_have_any_name(usual: Report) -> None:
+    page = comparison_html(usual, usual, (os.fsdecode(b"old\xff"), "new\x1b[2J"))
+    assert b"old?" in page.encode()
+    assert "\x1b" not in page
 
 
 def test_cycles_of_a_run_are_not_compared_with_estimates(usual: Report) -> None:
