@@ -89,9 +89,11 @@ def residual_streams(graph: Graph) -> frozenset[str]:
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
-    """Whether a tensor's producer emits 16 bits and all its readers accept them; constants and
-    inputs have no producer."""
+    """Whether a tensor's producer emits 16 bits and all its readers accept them, none as a mask;
+    constants and inputs have no producer."""
     node, readers = graph.producer.get(name), graph.users.get(name, ())
+    if any(x.attrs.get("masked") and x.inputs[-1] == name for x in readers):
+        return False
     rules = [(OPS[reader.op].accepts_int16, reader) for reader in readers]
     if node is not None:
         rules.append((OPS[node.op].emits_int16, node))

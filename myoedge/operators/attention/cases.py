@@ -54,6 +54,7 @@ def attention(d: Draw) -> DrawnUse:
         spans = (*spans, (low * factor, high * factor))
     common["spans"] = (*spans, (0.0, 1.0)) if masked else spans
     mask = f"x{len(shapes) - 1}" if masked else "torch.ones(())"
+    common["int16"] = d.pick([(), (), (0, 1, 2), (0, 1), (2,), (1,), (3,) if biased else (0,)])
     operands = f"bias, mask, flat = {'x3' if biased else '0.0'}, {mask}, {flat}\n"
     return DrawnUse("attention", attrs, shapes, operands + ATTENTION, **common)
 
@@ -62,7 +63,16 @@ def attention_slack(case: Any) -> float:
     """An exponential is off by 1.3 % of itself and by half of 1/255 of the largest."""
     v, keys = case.params("x2"), case.shapes[1][1]
     relative = 0.025 + keys * 0.5 / 255 + (0.01 if len(case.shapes) > 3 else 0.0)
-    return float(min(2 * relative, 1.0) * 255 * v.scale / case.target.scale)
+    if case.int16:
+        relative = _wide_share(case) + keys * 2.0**-15
+    return float(min(2 * relative, 1.0) * (v.high - v.low) * v.scale / case.target.scale)
+
+
+def _wide_share(case: Any) -> float:
+    """What exponentials are off by beside 16 bits: an entry of the table, a unit of a score's sum
+    and one of its bias, and of scores as 13 bits of a factor have them."""
+    unit = math.ldexp(case.params("x0").scale * case.params("x1").scale, case.step["drop"])
+    return 2.0**-10 + 2 * unit * case.attrs["scale"]
 
 
 def rotary(d: Draw) -> DrawnUse:

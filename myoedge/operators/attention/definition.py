@@ -12,10 +12,11 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention.geometry import added, broadcast_dims, in_window
+from myoedge.operators.attention import wide
+from myoedge.operators.attention.geometry import added, broadcast_dims, in_window, sizes_of
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
-from myoedge.operators.attention.tiling import in_tiles, sizes_of
+from myoedge.operators.attention.tiling import in_tiles
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -89,6 +90,9 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
+    of_16_bits = wide.quantize(inputs)
+    if of_16_bits is not None:
+        return of_16_bits
     q, k, v = (inputs.params(i) for i in range(3))
     (_, _, _, width), keys = inputs.shapes[0], inputs.shapes[1][1]
     unit = q.scale * k.scale * inputs.attrs["scale"]
@@ -148,8 +152,10 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """q, k, v, bias int8 as in `shape`, mask int8: below 0 where hidden -> int8 or
+    """q, k, v, bias int8 or int16 as in `shape`, mask int8: below 0 where hidden -> int8 or
     int16 [B, N, H, E]."""
+    if wide.is_wide(step):
+        return wide.integer(step, q, k, v, *more)
     keys = k.shape[1]
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1), np.int32)
     at = added(step.attrs, step.shapes)
@@ -184,6 +190,10 @@ def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
     return e if step.attrs["window"] is None else np.where(visible, e, 0)
 
 
+def _is_large(step: QuantizedNode) -> bool:
+    return not wide.is_wide(step) and is_large(products(step.attrs, step.shapes, step.out))
+
+
 ATTENTION = register(
     OpDef(
         name="attention",
@@ -195,9 +205,7 @@ ATTENTION = register(
         quantize=quantize,
         acc_bound=stored_bound,
         kernels=(
-            *on_nine_cores(
-                in_tiles, lambda step: is_large(products(step.attrs, step.shapes, step.out))
-            ),
+            *on_nine_cores(in_tiles, _is_large),
             sums_on_ne16(
                 lambda step, engine: on_ne16(in_tiles(step, engine), sizes_of(step)), sees_all_keys
             ),
@@ -207,6 +215,7 @@ ATTENTION = register(
             ),
         ),
         symmetric=(0,),
+        accepts_int16=always,
         emits_int16=always,
         broadcast_inputs={3: 2, 4: 2},
         multiplies=True,

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Dim
 
 
@@ -38,3 +40,17 @@ def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
     first, end = seen(attrs, rows, keys)
     at = np.arange(keys)
     return np.asarray((at >= first[:, None]) & (at < end[:, None]))
+
+
+def sizes_of(step: QuantizedNode) -> dict[str, Any]:
+    """Sizes of an attention, by the names of fields of the op's struct."""
+    (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
+    before, after = step.attrs["window"] or (n + m, n + m)
+    sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
+    return {
+        **sizes,
+        "v_row": v[3],
+        "before": before,
+        "after": after,
+        "flat": int(bool(step.attrs.get("flat"))),
+    }

@@ -15,6 +15,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT8
+from myoedge.operators.attention import wide
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
@@ -26,8 +27,8 @@ BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
 
 
 def sees_all_keys(step: QuantizedNode) -> BrokenRule | None:
-    if step.element_type != INT8:
-        return BrokenRule("results of 8 bits", "16 bits", "results of 8 bits")
+    if wide.is_wide(step) or step.element_type != INT8:
+        return BrokenRule("operands and results of 8 bits", "16 bits", "8 bits around it")
     if step.attrs["window"] is None:
         return None
     return BrokenRule("attention to all keys", "a window of keys", "attention without a window")

@@ -5,33 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT16
-from myoedge.operators.attention.geometry import added, broadcast_dims, seen
+from myoedge.operators.attention import wide
+from myoedge.operators.attention.geometry import added, broadcast_dims, seen, sizes_of
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 # Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
 EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
-
-
-def sizes_of(step: QuantizedNode) -> dict[str, Any]:
-    """Sizes of an attention, by the names of fields of the op's struct."""
-    (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
-    before, after = step.attrs["window"] or (n + m, n + m)
-    sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
-    return {
-        **sizes,
-        "v_row": v[3],
-        "before": before,
-        "after": after,
-        "flat": int(bool(step.attrs.get("flat"))),
-    }
 
 
 SCALARS = (
@@ -59,7 +47,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     # scores, then exponentials and sums in their place
     row_bytes = max(4 * round_up(keys, 4), round_up(keys, 4) + 4 * out_width)
     kept = ("keys", "width", "out_width", "before", "after", "flat")
-    return TiledKernel(
+    tiled = TiledKernel(
         function="me_attention_s8",
         axes={
             "b": sizes["batch"],
@@ -71,18 +59,21 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("h", "row", "keys"),
         unit_axes=("b",),
         innermost_axes=("keys",),
-        multiples={"row": 4},
         operands=tuple(_operands(step)),
-        op={
-            **{n: sizes[n] for n in kept},
-            **{n: step[n] for n in SCALARS},
-            "exp": "@exp",
-            **({"y_wide": 1} if step.element_type == INT16 else {}),
-        },
+        op={n: sizes[n] for n in kept},
         tile=_tile_fields,
         # me_attention_scratch_bytes
         scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (row_bytes + 8),
         work=lambda tile: _work(step, engine.cores, tile),
+    )
+    if wide.is_wide(step):
+        return wide.in_tiles(step, engine, tiled)
+    y_wide = {"y_wide": 1} if step.element_type == INT16 else {}
+    return replace(
+        tiled,
+        multiples={"row": 4},
+        operands=(*tiled.operands[:-1], Operand.whole("exp", step["exp"]), tiled.operands[-1]),
+        op={**tiled.op, **{n: step[n] for n in SCALARS}, "exp": "@exp", **y_wide},
         nine_cores=engine.control_core,
     )
 
@@ -96,7 +87,6 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
     yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
     for name, at in added(step.attrs, shapes).items():
         yield Operand(name, at, shapes[at], (*broadcast_dims(shapes[at], b, h), row, ()))
-    yield Operand.whole("exp", step["exp"])
     yield Operand("y", OUT, step.out, (b, row, h, ()), itemsize=step.element_type.size_bytes)
 
 

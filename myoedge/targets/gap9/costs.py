@@ -40,6 +40,7 @@ KERNELS = {
     # a word of taps of four sums
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
     # a word of taps of a sum
+    "me_attention_s16": KernelCost(7.5, 1400, 2500),
     "me_matmul_s16": KernelCost(8.6, 500, 1000),
     "me_matmul_in_place_s8": KernelCost(14.0, 500, 1000),
     # a load of taps or weights
