@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_attention_s16.h"
 
-#include "me_dots_s16.h"
+#include "me_half_products.h"
 #include "me_math.h"
 #include "me_share.h"
 #include "me_wide.h"
@@ -12,191 +12,284 @@ typedef struct {
     int32_t down, factor;
 } row_divisor;
 
-/* A tile with its operands as int16; row: bytes of one in scratch; words: of two numbers, for all keys. */
+typedef struct {
+    int32_t first, end;
+} span;
+
+/* A tile with its operands as int16.
+ * row: numbers of 32 bits of one in scratch; filled: keys, up to whole words; groups: of four rows */
 typedef struct {
     const me_attention_s16_params *op;
     const me_attention_s16_tile *tile;
     const int16_t *q, *k, *v;
+    int32_t *rows;
     row_divisor *divisors;
-    int32_t row, words;
+    int32_t row, filled, groups;
 } attention_work;
 
-/* A row of a head in its tile, its place in scratch, and the keys that it sees. */
-typedef struct {
-    int32_t head, row, first, end;
-    int32_t *x;
-    row_divisor *divisor;
-} seen_row;
-
-static seen_row row_of(const attention_work *w, int32_t number)
+/* Keys that a row sees. */
+static span seen_by(const attention_work *w, int32_t row)
 {
-    const int32_t head = number / w->tile->rows, row = number - head * w->tile->rows, at = w->tile->first_row + row;
-    return (seen_row){
-        head, row, me_max(at - w->op->before, 0), me_min(at + w->op->after + 1, w->op->keys),
-        (int32_t *)(void *)(w->tile->scratch + number * w->row), w->divisors + number,
-    };
+    const int32_t at = w->tile->first_row + row;
+    return (span){ me_max(at - w->op->before, 0), me_min(at + w->op->after + 1, w->op->keys) };
 }
 
-/* (sum >> drop) where 32 bits hold it */
-static int32_t shifted(me_wide_sum sum, int32_t drop)
+/* Keys that some of four rows see, by fours. */
+static span seen_by_group(const attention_work *w, int32_t group)
 {
-    if (drop >= 16)
-        return sum.high >> (drop - 16);
-    return (int32_t)((uint32_t)sum.high << (16 - drop) | sum.low >> drop);
+    const int32_t first = seen_by(w, 4 * group).first, last = me_min(4 * group + 3, w->tile->rows - 1);
+    return (span){ first & ~3, (seen_by(w, last).end + 3) & ~3 };
 }
 
-/* Sum of a[i] * b[i] over words, low below 2**16. */
-static me_wide_sum sum_of(const int16_t *a, const int16_t *b, int32_t words, me_wide_sum sum)
+/* Those of `keys` that are among n from `first` on. */
+static span within(span keys, int32_t first, int32_t n)
 {
-    me_wide_sum more;
-    me_dots_h(a, b, words, &more);
-    const uint32_t low = sum.low + more.low + (uint32_t)words;
-    return (me_wide_sum){ low & 0xffffu, sum.high + more.high + (int32_t)(low >> 16) };
+    const int32_t from = me_max(keys.first, first);
+    return (span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
 }
 
-static void scores(const attention_work *w, const seen_row *of)
+static int32_t *row_of(const attention_work *w, int32_t head, int32_t row)
 {
-    const me_attention_s16_tile *tile = w->tile;
-    const int32_t width = w->op->width, stride = tile->heads * width;
-    const int32_t from = me_max(of->first, tile->first_key), to = me_min(of->end, tile->first_key + tile->keys);
-    const int16_t *q = w->q + of->row * stride + of->head * width;
-    const int16_t *k = w->k + (from - tile->first_key) * stride + of->head * width;
-    for (int32_t key = from; key < to; key++, k += stride)
-        of->x[key] = shifted(sum_of(q, k, width / 2, (me_wide_sum){ 0, 0 }), w->op->drop);
+    return w->rows + (head * 4 * w->groups + row) * w->row;
+}
+
+/* Four rows of numbers from here on; the last one again where there are fewer. */
+static void four_rows(const int8_t *rows[4], const int16_t *x, int32_t first, int32_t last, int32_t stride)
+{
+    for (int32_t i = 0; i < 4; i++)
+        rows[i] = (const int8_t *)(x + me_min(first + i, last) * stride);
+}
+
+/* ---- scores: keys first .. last - 1 by fours, of a group of rows */
+
+static void score_blocks(const attention_work *w, int32_t head, int32_t group, int32_t first, int32_t last)
+{
+    const int32_t width = w->op->width, stride = w->tile->heads * width, keys = w->tile->keys;
+    const int32_t start = w->tile->first_key, whole = me_min(last, start + (keys & ~3));
+    me_products of = { .b_step = 8 * stride, .y_stride = 4 * w->row, .words = width / 2 };
+    of.turn = ME_FIRST_OF(ME_KERNEL_CORES(0), of.words);
+    of.y = row_of(w, head, 4 * group) + first;
+    four_rows(of.a, w->q + head * width + 2 * of.turn, 4 * group, w->tile->rows - 1, stride);
+    const int16_t *const k = w->k + head * width + 2 * of.turn;
+    of.blocks = (whole - first) / 4;
+    if (of.blocks > 0) {
+        four_rows(of.b, k, first - start, keys - 1, stride);
+        me_products_halves(&of);
+        of.y += 4 * of.blocks;
+    }
+    if (last > whole) {
+        of.blocks = 1;
+        four_rows(of.b, k, whole - start, keys - 1, stride);
+        me_products_halves(&of);
+    }
 }
 
 /* ---- exponentials, two in a word, in the place of scores */
 
-static void add_bias(const attention_work *w, const seen_row *of)
+static void add_bias(const attention_work *w, int32_t *x, int32_t at, span keys)
 {
     const me_attention_s16_params *op = w->op;
-    const int32_t at = of->head * w->tile->bias_step + of->row * op->keys;
-    for (int32_t key = of->first; key < of->end; key++)
-        of->x[key] += me_wide_load(w->tile->bias, at + key, op->bias_wide) * op->bias_mult >> op->bias_shift;
+    for (int32_t key = keys.first; key < keys.end; key++)
+        x[key] += me_wide_load(w->tile->bias, at + key, op->bias_wide) * op->bias_mult >> op->bias_shift;
 }
 
-/* The row's mask; 0 where all keys are seen, or hidden: their scores stay, or become 0. */
-static const int8_t *mask_of(const attention_work *w, const seen_row *of)
+/* Whether a mask leaves a row keys; where it leaves none, all are seen, and their scores stay or become 0. */
+static int32_t leaves_keys(const int8_t *mask, int32_t *x, span keys, int32_t flat)
 {
-    if (w->tile->mask == 0)
-        return 0;
-    const int8_t *mask = w->tile->mask + of->head * w->tile->mask_step + of->row * w->op->keys;
-    for (int32_t key = of->first; key < of->end; key++)
+    for (int32_t key = keys.first; key < keys.end; key++)
         if (mask[key] >= 0)
-            return mask;
-    for (int32_t key = of->first; w->op->flat && key < of->end; key++)
-        of->x[key] = 0;
+            return 1;
+    for (int32_t key = keys.first; flat && key < keys.end; key++)
+        x[key] = 0;
     return 0;
 }
 
-static inline int32_t is_seen(const seen_row *of, const int8_t *mask, int32_t key)
+static int32_t largest_of(const int32_t *x, const int8_t *mask, span keys)
 {
-    return key >= of->first && key < of->end && (mask == 0 || mask[key] >= 0);
-}
-
-static uint32_t exponential(const me_attention_s16_params *op, const seen_row *of, const int8_t *mask, int32_t key,
-                            int32_t largest)
-{
-    if (!is_seen(of, mask, key))
-        return 0;
-    const uint32_t distance = (uint32_t)me_min(largest - of->x[key], op->most) * (uint32_t)op->mult + (1u << 14);
-    return me_exponential(op->exp, me_min((int32_t)(distance >> 15), 65535));
-}
-
-static void exponentials(const attention_work *w, const seen_row *of)
-{
-    if (w->tile->bias)
-        add_bias(w, of);
-    const int8_t *mask = mask_of(w, of);
     int32_t largest = -INT32_MAX;
-    for (int32_t key = of->first; key < of->end; key++)
-        if (mask == 0 || mask[key] >= 0)
-            largest = me_max(largest, of->x[key]);
+    for (int32_t key = keys.first; key < keys.end; key++)
+        if (mask[key] >= 0)
+            largest = me_max(largest, x[key]);
+    return largest;
+}
+
+/* Exponentials of scores in their place; their sum. */
+static uint32_t replaced(const me_attention_s16_params *op, int32_t *x, span keys, int32_t largest)
+{
+    const uint32_t top = (uint32_t)largest, most = (uint32_t)op->most, mult = (uint32_t)op->mult;
+    const int32_t drop = op->distance_drop;
+    const me_exponentials exp = op->exp;
     uint32_t sum = 0;
-    for (int32_t word = of->first / 2; word < (of->end + 1) / 2; word++) {
-        const uint32_t even = exponential(w->op, of, mask, 2 * word, largest);
-        const uint32_t odd = exponential(w->op, of, mask, 2 * word + 1, largest);
-        of->x[word] = (int32_t)(even | odd << 16);
+    for (int32_t key = keys.first; key < keys.end; key++) {
+        const uint32_t distance = (top - (uint32_t)x[key]) >> drop;
+        const uint32_t entry = ((distance < most ? distance : most) * mult + (1u << 14)) >> 15;
+        const uint32_t e = me_exponential(exp, (int32_t)(entry < 65535u ? entry : 65535u));
+        x[key] = (int32_t)e;
+        sum += e;
+    }
+    return sum;
+}
+
+static uint32_t replaced_seen(const me_attention_s16_params *op, int32_t *x, const int8_t *mask, span keys)
+{
+    const int32_t largest = largest_of(x, mask, keys);
+    uint32_t sum = 0;
+    for (int32_t key = keys.first; key < keys.end; key++) {
+        if (mask[key] >= 0)
+            sum += replaced(op, x, (span){ key, key + 1 }, largest);
+        else
+            x[key] = 0;
+    }
+    return sum;
+}
+
+/* Exponentials >> drop, two in a word; their sum. */
+static uint32_t packed(int32_t *x, span keys, int32_t drop)
+{
+    uint32_t sum = 0;
+    for (int32_t word = keys.first / 2; word < keys.end / 2; word++) {
+        const uint32_t even = (uint32_t)x[2 * word] >> drop, odd = (uint32_t)x[2 * word + 1] >> drop;
+        x[word] = (int32_t)(even | odd << 16);
         sum += even + odd;
     }
+    return sum;
+}
+
+static void exponentials(const attention_work *w, int32_t head, int32_t row)
+{
+    const me_attention_s16_params *op = w->op;
+    const me_attention_s16_tile *tile = w->tile;
+    const span keys = seen_by(w, row), all = seen_by_group(w, row / 4);
+    int32_t *x = row_of(w, head, row);
+    const int8_t *mask = tile->mask ? tile->mask + head * tile->mask_step + row * op->keys : 0;
+    if (tile->bias)
+        add_bias(w, x, head * tile->bias_step + row * op->keys, keys);
+    uint32_t sum;
+    if (mask && leaves_keys(mask, x, keys, op->flat))
+        sum = replaced_seen(op, x, mask, keys);
+    else
+        sum = replaced(op, x, keys, me_row_most(x + keys.first, keys.end - keys.first));
+    for (int32_t key = all.first; key < keys.first; key++)
+        x[key] = 0;
+    for (int32_t key = keys.end; key < all.end; key++)
+        x[key] = 0;
+    sum = packed(x, all, me_max(me_fl1(sum) - 18, 0));
     const int32_t top = me_fl1(sum);
     const uint32_t mantissa = top > 15 ? sum >> (top - 15) : sum << (15 - top);
-    *of->divisor = (row_divisor){ top - 14, (int32_t)((uint32_t)w->op->share / mantissa) };
+    w->divisors[head * 4 * w->groups + row] = (row_divisor){ top - 14, (int32_t)((uint32_t)op->share / mantissa) };
 }
 
 /* ---- sums of values, scaled when the last of them is there */
 
-static void store(const attention_work *w, const seen_row *of, int32_t column, me_wide_sum sum)
+static void scale_row(const attention_work *w, int32_t head, int32_t row, int32_t first, int32_t last)
 {
     const me_attention_s16_params *op = w->op;
-    const int64_t product = (int64_t)shifted(sum, of->divisor->down) * of->divisor->factor;
-    const int32_t number = (int32_t)(product >> 16) + ((1 << op->out_shift) >> 1);
-    const int32_t at = (of->row * w->tile->heads + of->head) * op->out_width + column;
-    me_limited_store(w->tile->y, at, op->y_wide, (number >> op->out_shift) + op->zero, op->low, op->high);
-}
-
-static void values(const attention_work *w, const seen_row *of)
-{
-    const me_attention_s16_tile *tile = w->tile;
-    const int32_t columns = w->op->out_width, start = tile->first_value / 2, n = tile->values / 2;
-    const int32_t first = of->first / 2, from = me_max(first, start), to = me_min((of->end + 1) / 2, start + n);
-    const int16_t *e = (const int16_t *)(const void *)(of->x + from);
-    const int16_t *v = w->v + of->head * columns * tile->values + 2 * (from - start);
-    me_wide_sum *sums = (me_wide_sum *)(void *)(of->x + w->words);
-    const int32_t last = start + n == w->words;
-    for (int32_t column = 0; column < columns; column++, v += tile->values) {
-        me_wide_sum sum = first < start ? sums[column] : (me_wide_sum){ 0, 0 };
-        if (from < to)
-            sum = sum_of(e, v, to - from, sum);
-        if (last)
-            store(w, of, column, sum);
-        else
-            sums[column] = sum;
+    const row_divisor by = w->divisors[head * 4 * w->groups + row];
+    const int32_t *sums = row_of(w, head, row) + w->filled / 2, shift = op->out_shift, half = (1 << shift) >> 1;
+    const int32_t at = (row * w->tile->heads + head) * op->out_width;
+    for (int32_t column = first; column < last; column++) {
+        const int32_t scaled = (int32_t)((int64_t)(sums[column] >> by.down) * by.factor >> 16);
+        const int32_t number = ((scaled + half) >> shift) + op->zero;
+        me_limited_store(w->tile->y, at + column, op->y_wide, number, op->low, op->high);
     }
 }
 
-/* ---- what cores share */
+/* Columns first .. last - 1, by fours, of a group of rows. */
+static void value_blocks(const attention_work *w, int32_t head, int32_t group, int32_t first, int32_t last)
+{
+    const me_attention_s16_tile *tile = w->tile;
+    const span all = seen_by_group(w, group), keys = within(all, tile->first_value, tile->values);
+    const int32_t columns = w->op->out_width;
+    me_products of = { .b_step = 8 * tile->values, .y_stride = 4 * w->row, .words = (keys.end - keys.first) / 2 };
+    if (of.words > 0 && first < last) {
+        const int16_t *const v = w->v + head * columns * tile->values + keys.first - tile->first_value;
+        const int16_t *const e = (const int16_t *)(const void *)(row_of(w, head, 0) + keys.first / 2);
+        four_rows(of.a, e, 4 * group, tile->rows - 1, 2 * w->row);
+        four_rows(of.b, v, first, columns - 1, tile->values);
+        of.blocks = (last - first) / 4;
+        of.add = keys.first > all.first;
+        of.y = row_of(w, head, 4 * group) + w->filled / 2 + first;
+        me_products_halves(&of);
+    }
+    if (tile->first_value + tile->values < w->filled)
+        return;
+    for (int32_t row = 4 * group; row < me_min(4 * group + 4, tile->rows); row++)
+        scale_row(w, head, row, first, last);
+}
 
-/* n numbers as int16, less their zero point: where they lie, or copies in *own, behind which others go. */
-static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t n, int16_t **own)
+/* ---- what cores share: groups of rows, head by head; parts of their keys and columns where there are few */
+
+static void scores_and_values(const attention_work *w, int32_t is_score)
+{
+    const int32_t groups = w->tile->heads * w->groups, parts = groups < 24 ? 4 : 1, cores = ME_KERNEL_CORES(0);
+    for (int32_t core = ME_FIRST_PART(cores); core < ME_END_PART(cores); core++)
+        for (int32_t unit = core; unit < groups * parts; unit += cores) {
+            const int32_t number = unit / parts, part = unit - number * parts;
+            const int32_t head = number / w->groups, group = number - head * w->groups;
+            const span keys = within(seen_by_group(w, group), w->tile->first_key, w->tile->keys);
+            const span all = is_score ? keys : (span){ 0, w->op->out_width };
+            const int32_t n = (all.end - all.first) / 4;
+            const int32_t first = all.first + n * part / parts * 4, last = all.first + n * (part + 1) / parts * 4;
+            if (is_score)
+                score_blocks(w, head, group, first, last);
+            else
+                value_blocks(w, head, group, first, last);
+        }
+}
+
+static void all_exponentials(const attention_work *w)
+{
+    const int32_t rows = w->tile->rows, n = w->tile->heads * rows, cores = ME_KERNEL_CORES(0);
+    for (int32_t core = ME_FIRST_PART(cores); core < ME_END_PART(cores); core++)
+        for (int32_t number = core; number < n; number += cores)
+            exponentials(w, number / rows, number % rows);
+}
+
+/* n numbers as int16, less their zero point and rounded: where they lie, or copies in *own, behind which
+ * others go. */
+static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n, int16_t **own)
 {
     int16_t *const to = *own;
-    if (wide && zero == 0)
+    const int32_t add = ((1 << drop) >> 1) - zero;
+    if (wide && zero == 0 && drop == 0)
         return x;
-    for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++)
-        to[i] = (int16_t)(me_wide_load(x, i, wide) - zero);
     *own += n;
+    if (wide)
+        for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++)
+            to[i] = (int16_t)((((const int16_t *)x)[i] + add) >> drop);
+    else
+        for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++)
+            to[i] = (int16_t)((((const int8_t *)x)[i] + add) >> drop);
     return to;
 }
 
 static attention_work work_of(const me_attention_s16_params *op, const me_attention_s16_tile *tile)
 {
-    const int32_t words = (op->keys + 3) / 4 * 2, units = tile->heads * tile->rows;
-    const int32_t row = me_max(8 * words, 4 * words + 8 * op->out_width);
-    row_divisor *const divisors = (row_divisor *)(void *)(tile->scratch + units * row);
-    int16_t *own = (int16_t *)(void *)(divisors + units);
-    const int32_t of_q = tile->keys > 0 ? units * op->width : 0, of_k = tile->heads * tile->keys * op->width;
+    const int32_t filled = (op->keys + 3) / 4 * 4, groups = (tile->rows + 3) / 4, rows = tile->heads * 4 * groups;
+    const int32_t row = me_max(filled, filled / 2 + op->out_width);
+    int32_t *const at = (int32_t *)(void *)tile->scratch;
+    row_divisor *const divisors = (row_divisor *)(void *)(at + rows * row);
+    int16_t *own = (int16_t *)(void *)(divisors + rows);
+    const int32_t width = tile->heads * op->width, of_q = tile->keys > 0 ? tile->rows * width : 0;
     const int32_t of_v = tile->heads * op->out_width * tile->values;
-    const int16_t *q = as_halves(tile->q, op->q_wide, 0, of_q, &own);
-    const int16_t *k = as_halves(tile->k, op->k_wide, 0, of_k, &own);
-    const int16_t *v = as_halves(tile->v, op->v_wide, op->v_zero, of_v, &own);
-    return (attention_work){ op, tile, q, k, v, divisors, row, words };
+    const int16_t *q = as_halves(tile->q, op->q_wide, 0, op->q_drop, of_q, &own);
+    const int16_t *k = as_halves(tile->k, op->k_wide, 0, op->k_drop, tile->keys * width, &own);
+    const int16_t *v = as_halves(tile->v, op->v_wide, op->v_zero, op->v_drop, of_v, &own);
+    return (attention_work){ op, tile, q, k, v, at, divisors, row, filled, groups };
 }
 
 void me_attention_s16(const me_attention_s16_params *op, const me_attention_s16_tile *tile)
 {
     const attention_work w = work_of(op, tile);
-    const int32_t cores = ME_KERNEL_CORES(0), units = tile->heads * tile->rows;
-    if (!(op->q_wide && op->k_wide && op->v_wide && op->v_zero == 0))
-        ME_SYNC();
-    for (int32_t part = ME_FIRST_PART(cores); part < ME_END_PART(cores); part++)
-        for (int32_t number = part; number < units; number += cores) { /* windows: rows near another see as much */
-            const seen_row of = row_of(&w, number);
-            if (tile->keys > 0)
-                scores(&w, &of);
-            if (tile->keys > 0 && tile->first_key + tile->keys == op->keys)
-                exponentials(&w, &of);
-            if (tile->values > 0)
-                values(&w, &of);
+    ME_SYNC();
+    if (tile->keys > 0) {
+        scores_and_values(&w, 1);
+        if (tile->first_key + tile->keys == op->keys) {
+            ME_SYNC();
+            all_exponentials(&w);
+            ME_SYNC();
         }
+    }
+    if (tile->values > 0)
+        scores_and_values(&w, 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Attention of some heads of which queries, keys, values or a bias have 16 bits, in tiles as those of
  * me_attention.h: first keys, from the first to the last, then values, with the same rows and scratch.
- * All of cores 0 .. 7 call it and share the rows; a barrier is inside, none is at the end.
+ * All of cores 0 .. 7 call it and share its work; barriers are inside, none is at the end.
  */
 #ifndef ME_ATTENTION_S16_H
 #define ME_ATTENTION_S16_H
@@ -10,27 +10,26 @@
 
 #include "me_softmax_s16.h"
 
-/* *_wide       int16, else int8
- * keys .. after   as me_attention_s8_params has them      drop   bits that are shifted out of scores
+/* *_wide       int16, else int8      keys .. after   as me_attention_s8_params has them
+ * *_drop       bits that are rounded away, so that sums of products keep within 31
  * bias_*       added to a score: bias * bias_mult >> bias_shift
- * mult, most   distance for exp = min((min(largest - score, most) * mult + 2**14) >> 15, 65535), unsigned
+ * distance_drop .. most  entry of exp = min((min(largest - score >> distance_drop, most) * mult + 2**14) >> 15, 65535),
+ *              unsigned
  * flat         whether a row of hidden keys has equal shares, not those of its scores
- * share, out_shift, zero   y = clip(((a * (share / sum') >> 16) + half >> out_shift) + zero), a the sum
- *              of values over 2**(top - 14), top the highest bit of the sum of exponentials and sum' that
- *              sum with bit 15 as its highest
+ * share, out_shift, zero   y = clip(((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift) + zero),
+ *              top the highest bit of the sum of exponentials and sum' that sum with bit 15 as its highest
  * width and out_width are multiples of 4. */
 typedef struct {
     int32_t keys, width, out_width, before, after;
-    int32_t q_wide, k_wide, v_wide, bias_wide, y_wide, v_zero;
-    int32_t drop, bias_mult, bias_shift, mult, most, share, out_shift, zero, low, high, flat;
+    int32_t q_wide, k_wide, v_wide, bias_wide, y_wide, q_drop, k_drop, v_drop, v_zero;
+    int32_t bias_mult, bias_shift, distance_drop, mult, most, share, out_shift, zero, low, high, flat;
     me_exponentials exp;
 } me_attention_s16_params;
 
-/* q, k, v, bias, mask, y   [rows][heads][width] and so on, as me_attention_s8_tile has them; what has 16
- *              bits is aligned to 2, q, k and v to 4
+/* q, k, v, bias, mask, y   as me_attention_s8_tile has them; of 16 bits aligned to 4, mask to 1
  * *_step       numbers from those of a head to the next one's
- * scratch      aligned to 4: scores of all rows, then their divisors, then copies of q, k and v as int16,
- *              of those that have 8 bits */
+ * scratch      aligned to 4: scores of rows by fours and head by head, then divisors of these, then
+ *              copies of q, k and v as int16, of those that have 8 bits, a zero point or bits to drop */
 typedef struct {
     const void *q, *k, *v, *bias;
     const int8_t *mask;
@@ -39,7 +38,7 @@ typedef struct {
     int32_t rows, first_row, keys, first_key, values, first_value, heads, bias_step, mask_step;
 } me_attention_s16_tile;
 
-/* Attention of each head: y = softmax(q k^T + bias) v, products in 64 bits. */
+/* Attention of each head: y = softmax(q k^T + bias) v. */
 void me_attention_s16(const me_attention_s16_params *op, const me_attention_s16_tile *tile);
 
 #endif

@@ -64,15 +64,21 @@ def attention_slack(case: Any) -> float:
     v, keys = case.params("x2"), case.shapes[1][1]
     relative = 0.025 + keys * 0.5 / 255 + (0.01 if len(case.shapes) > 3 else 0.0)
     if case.int16:
-        relative = _wide_share(case) + keys * 2.0**-15
-    return float(min(2 * relative, 1.0) * (v.high - v.low) * v.scale / case.target.scale)
+        relative = _wide_share(case) + keys * 2.0**-14
+    shares = min(2 * relative, 1.0) * (v.high - v.low)
+    values = 2.0 ** case.step["v_drop"] if case.int16 else 0.0  # each is rounded
+    return float((shares + values) * v.scale / case.target.scale)
 
 
 def _wide_share(case: Any) -> float:
-    """What exponentials are off by beside 16 bits: an entry of the table, a unit of a score's sum
-    and one of its bias, and of scores as 13 bits of a factor have them."""
-    unit = math.ldexp(case.params("x0").scale * case.params("x1").scale, case.step["drop"])
-    return 2.0**-10 + 2 * unit * case.attrs["scale"]
+    """What exponentials are off by beside 16 bits: an entry of the table, and what rounding q and k
+    takes from sums of their products."""
+    away = 0.0
+    for name, other in (("q", "k"), ("k", "q")):
+        at = "qk".index(name)
+        step = 2.0 ** case.step[f"{name}_drop"] * case.params(f"x{at}").scale / 2
+        away += step * float(np.abs(case.dequantized["qk".index(other)]).sum(axis=-1).max())
+    return min(2.0**-10 + 2 * away * float(case.attrs["scale"]), 1.0)
 
 
 def rotary(d: Draw) -> DrawnUse:

@@ -21,23 +21,24 @@ from myoedge.targets.chip import Engine
 EXP_ONE = 2**15 - 1  # the exponential of the largest score of a row
 EXP_STEP = 2.0**-12  # between entries of the table; of its far part 256 of them
 ENTRY_MAX = 2**16 - 1
-SUM_BITS, BIAS_BITS = 29, 28  # of a sum of products and of a bias, besides the sign
-DROP_MAX = 47
+SUM_BITS, BIAS_BITS = 30, 29  # of a sum of products and of a bias, besides the sign
+VALUE_BITS, SHARES_BITS = 12, 19  # of a value besides the sign, and of a sum of exponentials
 DISTANCE_BITS = 15  # behind the point of the factor from distances to entries
 RATIO_MAX = 2.0**14
-FACTOR_MAX = 2**15  # of values less their zero point, which kernels keep in 16 bits
-TOO_LARGE = 2**32  # bound where these do not: E117
+ACC_BOUND = 2**31 - 2**VALUE_BITS
 WIDTHS = ("q_wide", "k_wide", "v_wide", "bias_wide", "y_wide")
-# Words of two taps that take as long as what is around a sum, an exponential, a row
-AROUND, EXPONENTIAL, ROW = 8.0, 6.0, 20.0
+DROPS = ("q_drop", "k_drop", "v_drop")
+# Words of 4 x 4 sums around a block of them; cycles of an exponential, of a row, of a copied number
+BLOCK, EXPONENTIAL, ROW, COPY = 3.0, 22.0, 200.0, 7.0
+WORD = 26.0  # cycles
 
 
 def is_wide(step: QuantizedNode) -> bool:
-    return "drop" in step.integers.scalars
+    return "v_drop" in step.integers.scalars
 
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
-    """Scores in units that the exponentials' table and 31 bits allow; None where all operands have
+    """Scores in units of the scales' product and of the bits that go; None where all operands have
     8 bits."""
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
@@ -45,26 +46,29 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     widths = [int(x.element_type == INT16) for x in (q, k, v, bias)]
     if not any(widths):
         return None
+    q_drop, k_drop = _drops(q, k, inputs.shapes[0][3])
+    v_drop = max((v.reach - 1).bit_length() - VALUE_BITS, 0)
+    unit = max(math.ldexp(q.scale * k.scale * inputs.attrs["scale"], q_drop + k_drop), 2.0**-100)
     bias_bits = BIAS_BITS - (bias.element_type.bits - 1)
-    unit = q.scale * k.scale * inputs.attrs["scale"]
-    bound = inputs.shapes[0][3] << (q.element_type.bits + k.element_type.bits - 2)
-    coarse = max(EXP_STEP / 8, bias.scale / 2**bias_bits) / max(unit, 2.0**-100)
-    drop = min(max(bound.bit_length() - SUM_BITS, math.ceil(math.log2(coarse)), 0), DROP_MAX)
-    unit *= 2.0**drop
+    unit = max(unit, bias.scale / 2**bias_bits)
     numbers = {
-        "drop": drop,
+        **dict(zip(DROPS, (q_drop, k_drop, v_drop), strict=True)),
         **_bias(bias.scale / unit, bias_bits),
         **_distance(unit / EXP_STEP),
-        **_share(v, y),
+        **_share(math.ldexp(v.scale / y.scale, v_drop)),
         "v_zero": v.zero_point,
         "zero": y.zero_point,
         **dict(zip(WIDTHS, (*widths, int(y.element_type == INT16)), strict=True)),
     }
-    reach = v.reach if v.element_type == INT16 else 0
-    numbers["acc_bound"] = (
-        TOO_LARGE if reach > FACTOR_MAX else 2 ** (SUM_BITS + 1) + 2 ** (BIAS_BITS + 1)
-    )
-    return QuantizedParams(numbers, exp_tables())
+    return QuantizedParams({**numbers, "acc_bound": ACC_BOUND}, exp_tables())
+
+
+def _drops(q: QuantParams, k: QuantParams, width: int) -> tuple[int, int]:
+    """Bits that numbers of q and k lose, those of the wider one first, until sums have SUM_BITS."""
+    bits = [x.element_type.bits - 1 for x in (q, k)]
+    while sum(bits) + (width - 1).bit_length() > SUM_BITS:
+        bits[bits[1] >= bits[0]] -= 1
+    return q.element_type.bits - 1 - bits[0], k.element_type.bits - 1 - bits[1]
 
 
 def exp_tables() -> dict[str, Array]:
@@ -83,34 +87,47 @@ def _bias(ratio: float, bits: int) -> dict[str, int]:
 
 
 def _distance(factor: float) -> dict[str, int]:
-    """entry = (min(distance, most) * mult + half >> DISTANCE_BITS), the last one for `most`."""
+    """entry = min(distance >> distance_drop, most) * mult + half >> DISTANCE_BITS, the last one for
+    `most`; mult has 12 bits or more."""
+    drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
     largest = ENTRY_MAX << DISTANCE_BITS
-    mult = min(max(round(math.ldexp(factor, DISTANCE_BITS)), 1), largest)
-    return {"mult": mult, "most": -(-largest // mult)}
+    mult = min(max(round(math.ldexp(factor, DISTANCE_BITS + drop)), 1), largest)
+    return {"distance_drop": drop, "mult": mult, "most": -(-largest // mult)}
 
 
-def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
+def _share(ratio: float) -> dict[str, int]:
     """q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, where sum' has 16
     bits."""
-    ratio = min(v.scale / y.scale, RATIO_MAX)
+    ratio = min(ratio, RATIO_MAX)
     shift = int(np.clip(14 - math.frexp(ratio)[1], 0, 30))
     return {"share": min(round(math.ldexp(ratio, shift + 17)), INT32_MAX), "out_shift": shift}
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
     """q, k, v, bias int8 or int16, mask int8: below 0 where hidden -> int8 or int16."""
-    scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1)) >> step["drop"]
+    q, k = _rounded(q, step["q_drop"]), _rounded(k, step["k_drop"])
+    scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if "bias" in added(step.attrs, step.shapes):
         scores = scores + (more[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
     e = _exponentials(step, scores, *(more[-1:] if step.attrs.get("masked") else ()))
-    values = v[..., : k.shape[1]].astype(np.int64) - step["v_zero"]
+    e = e >> np.maximum(_top(e.sum(axis=-1, keepdims=True)) + 1 - SHARES_BITS, 0)
     total = e.sum(axis=-1, keepdims=True)
-    top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
-    sums = exact_matmul(e, values.swapaxes(2, 3)) >> (top - 14)
+    values = _rounded(v[..., : k.shape[1]], step["v_drop"], step["v_zero"])
+    sums = exact_matmul(e, values.swapaxes(2, 3)) >> (_top(total) - 14)
     half = (1 << step["out_shift"]) >> 1
-    y = (sums * (step["share"] // shifted_right(total, top - 15)) >> 16) + half >> step["out_shift"]
-    limited = np.clip(y + step["zero"], step.low, step.high).astype(step.element_type.dtype)
+    factor = step["share"] // shifted_right(total, _top(total) - 15)
+    y = ((sums * factor >> 16) + half >> step["out_shift"]) + step["zero"]
+    limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
     return np.ascontiguousarray(limited.swapaxes(1, 2))
+
+
+def _rounded(x: Array, drop: int, zero: int = 0) -> Array:
+    return (x.astype(np.int64) + (((1 << drop) >> 1) - zero)) >> drop
+
+
+def _top(x: Array) -> Array:
+    """Number of the highest bit."""
+    return np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
 
 
 def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
@@ -121,7 +138,7 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
     shown = shown | (blind & window)
     scores = np.where(blind & bool(step.attrs.get("flat")), 0, scores)
     largest = np.where(shown, scores, -INT32_MAX).max(axis=-1, keepdims=True)
-    distance = np.clip(largest - scores, 0, step["most"]) * step["mult"]
+    distance = np.clip((largest - scores) >> step["distance_drop"], 0, step["most"]) * step["mult"]
     at = np.minimum((distance + (1 << (DISTANCE_BITS - 1))) >> DISTANCE_BITS, ENTRY_MAX)
     near, far = (step[name].astype(np.int64) for name in ("exp", "exp_far"))
     return np.where(shown, (near[at & 255] * far[at >> 8] + 2**14) >> 15, 0)
@@ -130,7 +147,16 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
     """tiled   loops and operands, as all kernels have them"""
     sizes = {name.removesuffix("_wide"): 1 + step[name] for name in WIDTHS}
-    numbers = ("drop", "bias_mult", "bias_shift", "mult", "most", "share", "out_shift", "zero")
+    shares = (
+        "bias_mult",
+        "bias_shift",
+        "distance_drop",
+        "mult",
+        "most",
+        "share",
+        "out_shift",
+        "zero",
+    )
     tables = [Operand.whole(name, step[name]) for name in ("exp", "exp_far")]
     *read, y = (replace(x, itemsize=sizes.get(x.name, x.itemsize)) for x in tiled.operands)
     return replace(
@@ -139,7 +165,7 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
         operands=(*read, *tables, y),
         op={
             **tiled.op,
-            **{name: step[name] for name in (*WIDTHS, *numbers, "v_zero")},
+            **{name: step[name] for name in (*WIDTHS, *DROPS, *shares, "v_zero")},
             "low": step.low,
             "high": step.high,
             "exp.near": "@exp",
@@ -151,30 +177,31 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
 
 
 def _scratch(step: QuantizedNode, tile: Sizes) -> Any:
-    """Bytes: scores, then exponentials and sums in their place; divisors; copies of what has 8 bits
-    or a zero point."""
+    """Bytes: scores, then exponentials and sums in their place; divisors; copies."""
     sizes = sizes_of(step)
-    filled, width, columns = round_up(sizes["keys"], 4), sizes["width"], sizes["out_width"]
-    keys = tile["h"] * np.minimum(4 * tile["keys"], filled)
-    own = {"q": tile["h"] * tile["row"] * width, "k": keys * width, "v": keys * columns}
-    is_copied = {**{name: not step[f"{name}_wide"] for name in "qk"}, "v": copies_values(step)}
-    copies = sum(2 * own[name] for name in own if is_copied[name])
-    return tile["h"] * tile["row"] * (max(4 * filled, 2 * filled + 8 * columns) + 8) + copies
+    filled = round_up(sizes["keys"], 4)
+    row_bytes = max(4 * filled, 2 * filled + 4 * sizes["out_width"]) + 8
+    return tile["h"] * round_up(tile["row"], 4) * row_bytes + 2 * _copied(step, tile)
 
 
-def copies_values(step: QuantizedNode) -> bool:
-    return not step["v_wide"] or bool(step["v_zero"])
+def _copied(step: QuantizedNode, tile: Sizes) -> Any:
+    """Numbers of q, k and v that are copied for a tile: what has 8 bits, a zero point or bits that
+    go."""
+    sizes = sizes_of(step)
+    keys = tile["h"] * np.minimum(4 * tile["keys"], round_up(sizes["keys"], 4))
+    own = {"q": tile["h"] * tile["row"] * sizes["width"], "k": keys * sizes["width"]}
+    own["v"] = keys * sizes["out_width"]
+    is_copied = {name: not step[f"{name}_wide"] or step[f"{name}_drop"] > 0 for name in own}
+    return sum(own[name] for name in own if is_copied[name] or (name == "v" and step["v_zero"]))
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Words of two taps of the sums of a core, of the keys that its rows see, and exponentials."""
+    """Cycles of words of 4 x 4 sums of the keys that rows see, of exponentials, of copies."""
     sizes = sizes_of(step)
     first, end = seen(step.attrs, sizes["rows"], sizes["keys"])
-    keys = float(np.mean(end - first))
-    rows, part = (
-        -(-tile["h"] * tile["row"] // cores),
-        tile["keys"] / (round_up(sizes["keys"], 4) // 2),
-    )
-    scores = keys * (sizes["width"] / 2 + AROUND)
-    values = sizes["out_width"] * (keys / 2 + AROUND)
-    return rows * (scores + values + keys * EXPONENTIAL + ROW) * part
+    keys, filled = float(np.mean(end - first)), round_up(sizes["keys"], 4)
+    groups, part = tile["h"] * -(-tile["row"] // 4), tile["keys"] / (filled // 2)
+    groups = np.where(groups < 24, -(-groups * 4 // cores) / 4, -(-groups // cores))
+    words = keys / 4 * (sizes["width"] / 2 + BLOCK) + sizes["out_width"] / 4 * (keys / 2 + BLOCK)
+    rows = -(-tile["h"] * tile["row"] // cores) * (keys * EXPONENTIAL + ROW)
+    return (groups * words * WORD + rows) * part + COPY * _copied(step, tile) / cores
