@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_attention_s16.h"
 
-#include "me_half_products.h"
+#include "me_attention_s16_rows.h"
 #include "me_math.h"
 #include "me_share.h"
 #include "me_wide.h"
-#include "me_wide_rows.h"
 
 /* What divides a row's sums. */
 typedef struct {
@@ -113,44 +112,26 @@ static int32_t largest_of(const int32_t *x, const int8_t *mask, span keys)
     return largest;
 }
 
-/* Exponentials of scores in their place; their sum. */
 static uint32_t replaced(const me_attention_s16_params *op, int32_t *x, span keys, int32_t largest)
 {
-    const uint32_t top = (uint32_t)largest, most = (uint32_t)op->most, mult = (uint32_t)op->mult;
-    const int32_t drop = op->distance_drop;
-    const me_exponentials exp = op->exp;
-    uint32_t sum = 0;
-    for (int32_t key = keys.first; key < keys.end; key++) {
-        const uint32_t distance = (top - (uint32_t)x[key]) >> drop;
-        const uint32_t entry = ((distance < most ? distance : most) * mult + (1u << 14)) >> 15;
-        const uint32_t e = me_exponential(exp, (int32_t)(entry < 65535u ? entry : 65535u));
-        x[key] = (int32_t)e;
-        sum += e;
-    }
-    return sum;
+    const me_row_entries by = {
+        largest, op->distance_drop, (uint32_t)op->most, (uint32_t)op->mult, op->exp.near, op->exp.far,
+    };
+    return me_row_exponentials_h(x + keys.first, keys.end - keys.first, &by);
 }
 
+/* The same of the keys that a mask leaves; 0 for the others. */
 static uint32_t replaced_seen(const me_attention_s16_params *op, int32_t *x, const int8_t *mask, span keys)
 {
     const int32_t largest = largest_of(x, mask, keys);
     uint32_t sum = 0;
+    for (int32_t key = keys.first; key < keys.end; key++)
+        if (mask[key] < 0)
+            x[key] = largest;
+    (void)replaced(op, x, keys, largest);
     for (int32_t key = keys.first; key < keys.end; key++) {
-        if (mask[key] >= 0)
-            sum += replaced(op, x, (span){ key, key + 1 }, largest);
-        else
-            x[key] = 0;
-    }
-    return sum;
-}
-
-/* Exponentials >> drop, two in a word; their sum. */
-static uint32_t packed(int32_t *x, span keys, int32_t drop)
-{
-    uint32_t sum = 0;
-    for (int32_t word = keys.first / 2; word < keys.end / 2; word++) {
-        const uint32_t even = (uint32_t)x[2 * word] >> drop, odd = (uint32_t)x[2 * word + 1] >> drop;
-        x[word] = (int32_t)(even | odd << 16);
-        sum += even + odd;
+        x[key] = mask[key] < 0 ? 0 : x[key];
+        sum += (uint32_t)x[key];
     }
     return sum;
 }
@@ -173,7 +154,8 @@ static void exponentials(const attention_work *w, int32_t head, int32_t row)
         x[key] = 0;
     for (int32_t key = keys.end; key < all.end; key++)
         x[key] = 0;
-    sum = packed(x, all, me_max(me_fl1(sum) - 18, 0));
+    const int32_t drop = me_max(me_fl1(sum) - 18, 0);
+    sum = me_row_packed(x + all.first, x + all.first / 2, (all.end - all.first) / 2, drop);
     const int32_t top = me_fl1(sum);
     const uint32_t mantissa = top > 15 ? sum >> (top - 15) : sum << (15 - top);
     w->divisors[head * 4 * w->groups + row] = (row_divisor){ top - 14, (int32_t)((uint32_t)op->share / mantissa) };
@@ -184,14 +166,15 @@ static void exponentials(const attention_work *w, int32_t head, int32_t row)
 static void scale_row(const attention_work *w, int32_t head, int32_t row, int32_t first, int32_t last)
 {
     const me_attention_s16_params *op = w->op;
-    const row_divisor by = w->divisors[head * 4 * w->groups + row];
-    const int32_t *sums = row_of(w, head, row) + w->filled / 2, shift = op->out_shift, half = (1 << shift) >> 1;
-    const int32_t at = (row * w->tile->heads + head) * op->out_width;
-    for (int32_t column = first; column < last; column++) {
-        const int32_t scaled = (int32_t)((int64_t)(sums[column] >> by.down) * by.factor >> 16);
-        const int32_t number = ((scaled + half) >> shift) + op->zero;
-        me_limited_store(w->tile->y, at + column, op->y_wide, number, op->low, op->high);
-    }
+    const row_divisor divisor = w->divisors[head * 4 * w->groups + row];
+    const int32_t half = (1 << op->out_shift) >> 1;
+    const me_row_scale by = { divisor.down, divisor.factor, half, op->out_shift, op->zero, op->low, op->high };
+    const int32_t *sums = row_of(w, head, row) + w->filled / 2 + first;
+    const int32_t at = (row * w->tile->heads + head) * op->out_width + first;
+    if (op->y_wide)
+        me_row_scaled_halves(sums, (int16_t *)w->tile->y + at, last - first, &by);
+    else
+        me_row_scaled_bytes(sums, (int8_t *)w->tile->y + at, last - first, &by);
 }
 
 /* Columns first .. last - 1, by fours, of a group of rows. */
@@ -213,7 +196,7 @@ static void value_blocks(const attention_work *w, int32_t head, int32_t group, i
     }
     if (tile->first_value + tile->values < w->filled)
         return;
-    for (int32_t row = 4 * group; row < me_min(4 * group + 4, tile->rows); row++)
+    for (int32_t row = 4 * group; first < last && row < me_min(4 * group + 4, tile->rows); row++)
         scale_row(w, head, row, first, last);
 }
 
@@ -254,12 +237,11 @@ static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32
     if (wide && zero == 0 && drop == 0)
         return x;
     *own += n;
-    if (wide)
-        for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++)
-            to[i] = (int16_t)((((const int16_t *)x)[i] + add) >> drop);
-    else
-        for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++)
-            to[i] = (int16_t)((((const int8_t *)x)[i] + add) >> drop);
+    const int32_t first = ME_FIRST(n / 2), pairs = ME_LAST(n / 2) - first;
+    if (pairs > 0 && wide)
+        me_row_of_halves((const int16_t *)x + 2 * first, to + 2 * first, pairs, add, drop);
+    else if (pairs > 0)
+        me_row_of_bytes((const int8_t *)x + 2 * first, to + 2 * first, pairs, add, drop);
     return to;
 }
 

@@ -28,9 +28,8 @@ RATIO_MAX = 2.0**14
 ACC_BOUND = 2**31 - 2**VALUE_BITS
 WIDTHS = ("q_wide", "k_wide", "v_wide", "bias_wide", "y_wide")
 DROPS = ("q_drop", "k_drop", "v_drop")
-# Words of 4 x 4 sums around a block of them; cycles of an exponential, of a row, of a copied number
-BLOCK, EXPONENTIAL, ROW, COPY = 3.0, 22.0, 200.0, 7.0
-WORD = 26.0  # cycles
+# Cycles: a word of 4 x 4 sums, and such words around a block of them; a key, a result, a row; a copy
+WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 
 def is_wide(step: QuantizedNode) -> bool:
@@ -147,16 +146,6 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
     """tiled   loops and operands, as all kernels have them"""
     sizes = {name.removesuffix("_wide"): 1 + step[name] for name in WIDTHS}
-    shares = (
-        "bias_mult",
-        "bias_shift",
-        "distance_drop",
-        "mult",
-        "most",
-        "share",
-        "out_shift",
-        "zero",
-    )
     tables = [Operand.whole(name, step[name]) for name in ("exp", "exp_far")]
     *read, y = (replace(x, itemsize=sizes.get(x.name, x.itemsize)) for x in tiled.operands)
     return replace(
@@ -165,7 +154,7 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
         operands=(*read, *tables, y),
         op={
             **tiled.op,
-            **{name: step[name] for name in (*WIDTHS, *DROPS, *shares, "v_zero")},
+            **{n: value for n, value in step.integers.scalars.items() if n != "acc_bound"},
             "low": step.low,
             "high": step.high,
             "exp.near": "@exp",
@@ -203,5 +192,9 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     groups, part = tile["h"] * -(-tile["row"] // 4), tile["keys"] / (filled // 2)
     groups = np.where(groups < 24, -(-groups * 4 // cores) / 4, -(-groups // cores))
     words = keys / 4 * (sizes["width"] / 2 + BLOCK) + sizes["out_width"] / 4 * (keys / 2 + BLOCK)
-    rows = -(-tile["h"] * tile["row"] // cores) * (keys * EXPONENTIAL + ROW)
+    rows = -(-tile["h"] * tile["row"] // cores) * _of_row(keys, sizes["out_width"])
     return (groups * words * WORD + rows) * part + COPY * _copied(step, tile) / cores
+
+
+def _of_row(keys: float, columns: int) -> float:
+    return keys * EXPONENTIAL + columns * SCALED + ROW

@@ -37,7 +37,7 @@ KERNELS = {
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
     "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
     "me_attention_s8": KernelCost(25.0, 1400, 4300),
-    "me_attention_s16": KernelCost(1.0, 1400, 4300),  # cycles by its own formula
+    "me_attention_s16": KernelCost(1.0, 1400, 7000),  # cycles by its own formula
     # a word of taps of four sums
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
     # a word of taps of a sum
