@@ -80,14 +80,6 @@ class AlongTime(nn.Module):
         return self.last(x.cumsum(1) * decayed + angle)
 
 
-NETWORKS = {
-    "norms": (Normalised, (1, 4, 20)),
-    "products": (Products, (1, 9, 21)),
-    "tokens": (Tokens, (12,)),
-    "along": (AlongTime, (1, 9, 8)),
-}
-
-
 class Heads(nn.Module):
     """Attention of two heads, causal."""
 
@@ -100,6 +92,15 @@ class Heads(nn.Module):
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         y = self.last(y.transpose(1, 2).flatten(2))
         return y, y.argmax(-1)
+
+
+NETWORKS = {
+    "norms": (Normalised, (1, 4, 20)),
+    "products": (Products, (1, 9, 21)),
+    "tokens": (Tokens, (12,)),
+    "along": (AlongTime, (1, 9, 8)),
+    "heads": (Heads, (1, 9, 8)),
+}
 
 
 class States(nn.Module):
@@ -140,17 +141,16 @@ def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
     floats = rng.standard_normal((8, *shape)).astype(np.float32)
     calib = rng.integers(0, 9, floats.shape) if name == "tokens" else floats
     report = built(make, calib, tmp_path)
-    assert {row["dtype"] for row in report["layers"]} == {"int16"}
+    assert {row["dtype"] for row in report["layers"] if row["op"] != "argmax"} == {"int16"}
     assert report["quantization"]["sqnr_db"] > 40.0
 
 
-@pytest.mark.parametrize(("make", "op"), [(Heads, "attention"), (States, "selective_scan")])
-def test_operators_of_8_bits_write_16(make: type[nn.Module], op: str, tmp_path: Path) -> None:
-    """What attention and scans read keeps 8 bits; what reads them has 16."""
+def test_a_scan_writes_16(tmp_path: Path) -> None:
+    """What selective scans read keeps 8 bits; what reads them has 16."""
     calib = np.random.default_rng(2).standard_normal((8, 1, 9, 8)).astype(np.float32)
-    report = built(make, calib, tmp_path)
+    report = built(States, calib, tmp_path)
     kinds = {row["op"]: row["dtype"] for row in report["layers"]}  # the last one of each
-    assert kinds[op] == kinds["linear"] == "int16"
+    assert kinds["selective_scan"] == kinds["linear"] == "int16"
     assert report["layers"][0]["dtype"] == "int8"
     (told,) = (x for x in report["warnings"] if x["code"] == "W107")
     assert told["title"].startswith('[quant] "*" asks for results of 16 bits')

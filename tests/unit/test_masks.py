@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Node
+from myoedge.quantization.formats import int16_groups
 from myoedge.quantization.sqnr import measure
 from tests.conftest import thinned
 from tests.masked import (
@@ -37,6 +39,7 @@ from tests.masked import (
     read_twice,
     written,
 )
+from tests.qdq_cases import network
 from tests.torch_oracle import Net, agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -367,3 +370,14 @@ def test_a_mask_that_is_divided_by_what_is_computed_is_refused() -> None:
 def test_a_mask_behind_what_is_divided_by_what_is_computed_builds() -> None:
     divided = read_twice(lambda s: (s / (1.0 + s.sigmoid())).masked_fill(LATER, -1e9))
     assert kept_db(divided) > 28.0
+
+
+def test_masks_keep_8_bits() -> None:
+    """Kernels read their signs; what they are computed from may have 16."""
+    nodes = [
+        Node("mul", ("a", "b"), ("mask",), {}),
+        Node("softmax", ("x", "mask"), ("y",), {"axis": -1, "masked": True}),
+    ]
+    graph = network(nodes, {"x": (3, 4), "a": (3, 4), "b": (3, 4)}, {})
+    names = ("x", "a", "b", "mask", "y")
+    assert int16_groups(graph, names) == [("x",), ("a",), ("b",), ("y",)]

@@ -28,7 +28,7 @@ RATIO_MAX = 2.0**14
 ACC_BOUND = 2**31 - 2**VALUE_BITS
 WIDTHS = ("q_wide", "k_wide", "v_wide", "bias_wide", "y_wide")
 DROPS = ("q_drop", "k_drop", "v_drop")
-# Cycles: a word of 4 x 4 sums, and such words around a block of them; a key, a result, a row; a copy
+# Cycles of a word of 4 x 4 sums, and words around a block; of a key, a result, a row, a copy
 WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 
