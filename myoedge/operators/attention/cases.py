@@ -71,8 +71,8 @@ def attention_slack(case: Any) -> float:
 
 
 def _wide_share(case: Any) -> float:
-    """What exponentials are off by beside 16 bits: an entry of the table, and what rounding q and k
-    takes from sums of their products."""
+    """Error of exponentials beside 16 bits: an entry of the table, and what rounding q and k takes
+    from sums of their products."""
     away = 0.0
     for name, other in (("q", "k"), ("k", "q")):
         at = "qk".index(name)
