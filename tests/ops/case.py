@@ -116,10 +116,13 @@ class Case(DrawnUse):
 
     def _samples(self, rng: np.random.Generator, shape: Shape) -> Array:
         """What a converter measures: noise of any size, or the ends of its range."""
-        wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": [0, 1]}
+        few = [-32768, -1, 0, 3, 32767]
+        wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": few}
         if self.pattern in wide:
-            return rng.choice(wide[self.pattern], shape).astype(np.int16)
-        # Sums of 400 that reach less than 2**-16 of their bound have no factor in int32.
+            values = rng.choice(wide[self.pattern], shape).astype(np.int16)
+            values.reshape(-1)[:1] = wide[self.pattern][-1]  # one at least reaches an end
+            return values
+        # Sums that reach less than 2**-16 of their bound have no factor in int32.
         spread = 400 if self.pattern == "narrow" else 8000
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
@@ -146,14 +149,17 @@ class Case(DrawnUse):
         if OPS[self.op].same_scale:  # what it moves has the same bits
             wide = 0 in self.wide
         wider = frozenset([*(["y"] if wide else []), *(self.names[i] for i in self.wide)])
-        return quantize_graph(graph, self._calibration(weights), rules, wider)
+        return quantize_graph(graph, self._calibration(weights, wide=wide), rules, wider)
 
-    def _calibration(self, weights: dict[str, Array]) -> Calibration:
+    def _calibration(self, weights: dict[str, Array], *, wide: bool) -> Calibration:
         spans = dict(zip(self.names, self.spans, strict=True))
         reals = [self._real(i, x, self.spans[i]) for i, x in enumerate(self.data)]
         before = self.real(reals).numpy()
-        spans["y" + PRE] = _scaled(before, self.factors)
-        spans["y"] = _scaled(activated(self.act, torch.as_tensor(before)).numpy(), self.factors)
+        # Nor have steps of 16 bits of a 500th of what narrow data reach.
+        tiny = wide and self.pattern == "narrow" and self.factors[0] < 0.01
+        factors = (1.0, 0.0) if tiny else self.factors
+        spans["y" + PRE] = _scaled(before, factors)
+        spans["y"] = _scaled(activated(self.act, torch.as_tensor(before)).numpy(), factors)
         if not self.has_table:
             del spans["y" + PRE]
         return Calibration(spans, 1, "drawn", "")
