@@ -42,6 +42,11 @@ def built(
     )
 
 
+def usual(kernel: str) -> str:
+    """A kernel's name, whether or not untrained weights ask for steps of an LSTM's own."""
+    return kernel.replace("scaled_", "")
+
+
 def tilings(build: myoedge.Build) -> list[dict[str, Any]]:
     """Tiles of the recurrent layers, as plan.json has them."""
     plan = json.loads((build.folder / "plan.json").read_text())
@@ -66,7 +71,7 @@ def test_it_is_exact(
     build = built(tmp_path, network, shape, **sizes)
     check_folder(build.folder)
     for tiling in tilings(build):
-        assert tiling["kernel"] in ("me_lstm_streamed_s8", "me_gru_streamed_s8")
+        assert usual(tiling["kernel"]) in ("me_lstm_streamed_s8", "me_gru_streamed_s8")
         assert "stays_in_l2" not in tiling
         assert tiling["sizes"]["t"] == 1
         assert tiling["count"] > shape[0]
@@ -91,7 +96,10 @@ def test_some_weights_stay_in_l1(tmp_path: Path) -> None:
 def test_weights_that_fit_l1_all_stay(tmp_path: Path) -> None:
     """As small layers always had it: tiles of some steps."""
     build = built(tmp_path, States(nn.LSTM, 8, 96), (20, 1, 8))
-    assert {tiling["kernel"] for tiling in tilings(build)} == {"me_lstm_s8", "me_lstm_cell_s8"}
+    assert {usual(tiling["kernel"]) for tiling in tilings(build)} == {
+        "me_lstm_s8",
+        "me_lstm_cell_s8",
+    }
 
 
 @pytest.mark.slow
@@ -116,6 +124,6 @@ def test_a_stream_whose_weights_come_from_l3(tmp_path: Path) -> None:
     network, toml = Steps(nn.LSTM, 8, 180), tmp_path / "myoedge.toml"
     toml.write_text("[stream]\nframes = 5\n")
     build = built(tmp_path, network, (15, 1, 8), stream=True, config=str(toml), l2="150KiB")
-    assert {tiling["kernel"] for tiling in tilings(build)} == {"me_lstm_streamed_s8"}
+    assert {usual(tiling["kernel"]) for tiling in tilings(build)} == {"me_lstm_streamed_s8"}
     assert build.report["memory"]["l3_bytes"] > 180 * 180
     assert myoedge.validate(build, on=("host",)).difference is None
