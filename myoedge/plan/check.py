@@ -15,13 +15,7 @@ import numpy as np
 
 from myoedge.operators.checks import Spec
 from myoedge.operators.kernel import OUT, Operand, Span
-from myoedge.plan.check_l3 import (
-    _arrived_when_read,
-    _l3_transfers_apart,
-    _l3_transfers_in_turn,
-    _l3_transfers_inside,
-    _maps_in_windows,
-)
+from myoedge.plan.check_l3 import L3_PLANNED
 from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
@@ -254,11 +248,7 @@ PLANNED: Spec[Plan] = (
     (_started_apart, "the next tile's results, which begin early, share bytes with what is alive"),
     (_fetched_ahead, "what is fetched ahead has no buffer yet, or is too much"),
     (_covered, "a byte of a layer's results is not stored once"),
-    (_l3_transfers_inside, "a transfer leaves the arena, or is not where L3 has it"),
-    (_l3_transfers_in_turn, "transfers are out of turn"),
-    (_l3_transfers_apart, "a transfer overwrites what is alive, or is overwritten"),
-    (_arrived_when_read, "a constant from L3 is read where it is not"),
-    (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
+    *L3_PLANNED,
     (_resident, "what stays in L1 is not where it is read, or not as long"),
     (_movable, "a transfer is not what the DMA can do, or leaves its operand or buffer"),
 )

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan's transfers between L2 and L3, which `check` lists."""
+"""Checks of a plan's transfers between L2 and L3; `check` has them among its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
 
+from myoedge.operators.checks import Spec
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.plan import Plan
@@ -112,3 +113,12 @@ def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: in
     inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
     end = l3_transfer.begins - 1 if l3_transfer.out else chunk.last
     return inside and chunk.first <= first and last <= end
+
+
+L3_PLANNED: Spec[Plan] = (
+    (_l3_transfers_inside, "a transfer leaves the arena, or is not where L3 has it"),
+    (_l3_transfers_in_turn, "transfers are out of turn"),
+    (_l3_transfers_apart, "a transfer overwrites what is alive, or is overwritten"),
+    (_arrived_when_read, "a constant from L3 is read where it is not"),
+    (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
+)

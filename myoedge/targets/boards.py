@@ -142,10 +142,9 @@ def find_board(name: str | None = None) -> Board:
         return read_board(ADDED[name])
     ids = [path.parent.name for path in sorted(boards_dir().glob(f"*/{FILE}"))]
     if name not in ids:
-        facts = {"has": ", ".join(ids)}
-        raise MyoedgeError(
-            NO_BOARD, f"there is no board {name}", facts, ["--board ./my/board.toml"]
-        )
+        facts = {"has": ", ".join((*ids, *ADDED))}
+        tries = ["--board ./my/board.toml"]
+        raise MyoedgeError(NO_BOARD, f"there is no board {name}", facts, tries)
     return read_board(boards_dir() / name / FILE)
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from myoedge.building import plugins
 from myoedge.building.config import PluginsTable
 from myoedge.building.plugins import FRONT_ENDS, Plugin, load_plugins
 from myoedge.errors import MyoedgeError
+from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import Reading
-from myoedge.targets import boards
+from myoedge.targets import boards, find_chip
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
+from tests.ops.harness import drawn
 
 EXAMPLES = ROOT / "tests" / "plugins"
 Install = Callable[..., None]
@@ -109,6 +112,18 @@ def test_a_board_is_known_where_it_is_named(
     (found,) = myoedge.boards("wristband")
     assert (found.id, found.name) == ("wristband", "A wristband")
     assert "wristband" in [board.id for board in myoedge.boards()]
+    with pytest.raises(MyoedgeError, match=r"has .*gap9_evk, wristband"):
+        myoedge.boards("wristbands")
+
+
+def test_a_kernel_without_a_cost_is_told() -> None:
+    """As a plug-in's is that does not bring one."""
+    (case,), chip = drawn("resize", 1), find_chip("gap9")
+    assert candidates(case.step, chip)
+    cores = chip.engines[0]
+    other = replace(cores, kernels={"me_other": cores.kernels["me_add_s8"]})
+    with pytest.raises(MyoedgeError, match=r"E257.*me_resize_s\d+ cannot be used"):
+        candidates(case.step, replace(chip, engines=(other,)))
 
 
 def test_plugins_that_are_refused(

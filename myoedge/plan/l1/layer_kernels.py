@@ -18,7 +18,7 @@ from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
 from myoedge.plan.l1.tile_grid import Grid
 from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, smallest
 from myoedge.plan.l1.tiling import unplaced
-from myoedge.targets.chip import Chip, TransferCost
+from myoedge.targets.chip import Chip, Engine, KernelCost, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
 SMALLEST_TILE = 0.5  # of L1: where the smallest tile takes more, tiles are small and many
@@ -64,6 +64,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
     Fallbacks are among them where the cores' other kernels have hardly a tile in L1; these are left
     out then where their scratch leaves L1 no room for operands, or they read operands neither in L1
     nor in L2.
+    Errors: E257 a kernel without a cost.
     """
     chosen = step.engine.name
     allowed = chip.cores_alone() if chosen == CORES else chip
@@ -78,15 +79,27 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
             tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
             tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
             tiled = with_packed_weights(step, tiled, engine)
-            brought = tiled.cost is not FREE  # with the kernel, as plug-ins do
-            priced = engine.kernels and not brought
-            cost = engine.kernels[tiled.function] if priced else tiled.cost
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
-            kind.append(replace(tiled, engine=engine.name, cost=cost))
+            kind.append(replace(tiled, engine=engine.name, cost=_cost(tiled, engine)))
     if fallbacks:
         usual = [known for known in usual if _fits_l2(known, chip)]
     return [*usual, *fallbacks, *accelerated]
+
+
+def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
+    """The kernel's own cost, which those of plug-ins bring, else its row of the engine's.
+
+    Errors: E257 neither.
+    """
+    if kernel.cost is not FREE or not engine.kernels:
+        return kernel.cost
+    if kernel.function not in engine.kernels:
+        title = f"the plug-in that has {kernel.function} cannot be used"
+        facts = {"needs": "the cycles of its kernel on the cores", "has": "a TiledKernel without"}
+        tries = ["cost=KernelCost(10, 300, 400) in it: of a unit, of a tile, of a layer"]
+        raise MyoedgeError("E257", title, facts, tries)
+    return engine.kernels[kernel.function]
 
 
 def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
