@@ -18,7 +18,7 @@ from myoedge.frontend.refusals import needs_no_factory, refuse
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS, macs
-from myoedge.operators.layer_names import node_rows, places
+from myoedge.operators.layer_names import node_rows, told_apart
 from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading
@@ -100,7 +100,7 @@ def layer_work(graph: Graph) -> list[dict[str, Any]]:
             "output_shape": graph.shape(node.name),
             "macs": macs(node, [graph.shape(x) for x in node.inputs], graph.shape(node.name)),
         }
-        for node, place in zip(nodes, places(node_rows(nodes)), strict=True)
+        for node, place in zip(nodes, told_apart(node_rows(nodes)), strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
 from myoedge.operators.base import OPS
-from myoedge.operators.layer_names import activation, node_rows, places
+from myoedge.operators.layer_names import activation, node_rows, told_apart
 from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
@@ -92,7 +92,7 @@ class Quantized(Tabular):
                 "dB alone": wording.decibels(row["sqnr_local_db"], ""),
                 "dB so far": wording.decibels(row["sqnr_db"], ""),
             }
-            for row, place in zip(rows, places(rows), strict=True)
+            for row, place in zip(rows, told_apart(rows), strict=True)
         ]
         return Card(f"{self.model.name} in integers", facts, layers)
 

@@ -23,7 +23,7 @@ from myoedge.building.build_files import AUTO, report_files, with_run
 from myoedge.building.energy import coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.operators.layer_names import places
+from myoedge.operators.layer_names import told_apart
 from myoedge.reports import speed, wording
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
@@ -68,7 +68,7 @@ class Simulated(Tabular):
         """A row a layer of every inference: its cycles, and stall cycles of the cores by cause."""
         layers = self.report["layers"]
         names = [
-            {"layer": p, "op": row["op"]} for row, p in zip(layers, places(layers), strict=True)
+            {"layer": p, "op": row["op"]} for row, p in zip(layers, told_apart(layers), strict=True)
         ]
         return [
             {"inference": number, **name, "cycles": cost.cycles, **cost.stalls}
@@ -95,7 +95,7 @@ class Simulated(Tabular):
                 "share": wording.rough_percent(row["cycles"], total),
                 "MAC/cycle": row["macs_per_cycle"],
             }
-            for row, place in zip(layers, places(layers), strict=True)
+            for row, place in zip(layers, told_apart(layers), strict=True)
         ]
         return Card(f"{report['model']['name']}: {total:,} cycles", facts, rows)
 

@@ -41,8 +41,7 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """A layer where its operator is not beside it: "head.fc", or "net.py:41 (add)" without a
-    path."""
+    """A layer whose place is no other's: "head.fc", or "net.py:41 (add)" without a path."""
     has_path = any(o["path"] for o in row["origin"])
     return place(row) if has_path else f"{place(row)} ({row['op']})"
 
@@ -50,20 +49,14 @@ def named(row: Mapping[str, Any]) -> str:
 def told_apart(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """`named` of all, with the operator where a place is several layers', here or in an older
-    build, and their number where that is the same too: "net.py:41 (linear 2)".
+    """Names in all tables and texts: `named`, with the operator where a place is several layers',
+    here or in an older build, and their number where that is the same too: "net.py:41 (linear 2)".
     """
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
         f"{place(row)} ({_numbered(row['op'], number)})" if known[place(row)] > 1 else named(row)
         for row, number in zip(layers, _numbers(layers), strict=True)
     ]
-
-
-def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """`place` of all, the operator beside it; with their number where both are the same."""
-    numbers = zip(layers, _numbers(layers), strict=True)
-    return [f"{place(row)} ({number})" if number > 1 else place(row) for row, number in numbers]
 
 
 def _numbers(layers: Sequence[Mapping[str, Any]]) -> list[int]:

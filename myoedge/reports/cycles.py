@@ -121,7 +121,7 @@ def cycles_table(report: Report) -> Lines:
         fixed = ["operator"] if width >= OPERATOR_MIN_WIDTH else []
         fixed += ["MACs", "cycles", "MAC/cycle"]
         fixed += ["NE16"] if "ne16" in report["cycles"] else []
-        rows = _rows(report, "operator" in fixed)
+        rows = _rows(report)
         fixed_chars = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
         free, longest_name = width - fixed_chars, max(len(row["layer"]) for row in rows)
         causes = _fitting(report, free - min(longest_name, MAX_NAME_CHARS))
@@ -159,14 +159,12 @@ def _table(
     return table
 
 
-def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
+def _rows(report: Report) -> list[dict[str, Any]]:
     """A row for every layer, one for cycles outside the layers, and the total last."""
     layers = report["layers"]
-    # with the operator where no column shows it and module paths are not unique
-    names = naming.places(layers) if has_operators else naming.told_apart(layers)
     rows = [
         _row(name, wording.operator(row), row["macs"], row)
-        for name, row in zip(names, layers, strict=True)
+        for name, row in zip(naming.told_apart(layers), layers, strict=True)
     ]
     counts = report["cycles"]
     if outside := speed.outside_layers(report):

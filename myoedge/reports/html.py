@@ -52,7 +52,7 @@ def report_html(report: Report) -> str:
             budget=memory_maps.budget(report),
             time=charts.time(report),
             network=network_map.network_map(report),
-            places=wording.layer_places(report),
+            layer_names=wording.layer_names(report),
             embedded=Markup(embedded),
         )
     )

@@ -180,8 +180,8 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     """The table of layers in the columns that have room, and the names of the others."""
-    places = wording.layer_places(report)
-    rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
+    names = wording.layer_names(report)
+    rows = [_cells(row, report, names[row["name"]]) for row in shown_layers(report["layers"])]
     if outside := speed.outside_layers(report):
         rows.append(_outside(report, *outside))
     titles = _titles(report)
@@ -192,8 +192,8 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
     shown = _with_room(chars, width)
     name_chars = width - sum(chars[name] for name in shown[1:]) - GAP_CHARS
-    names = shortened([row["layer"].plain for row in rows], max(name_chars, MIN_NAME_CHARS))
-    for row, name in zip(rows, names, strict=True):
+    short = shortened([row["layer"].plain for row in rows], max(name_chars, MIN_NAME_CHARS))
+    for row, name in zip(rows, short, strict=True):
         row["layer"].plain = name
         row["operator"].plain = in_lines(row["operator"].plain, MAX_OPERATOR_CHARS)
     table = columns((titles[name] for name in shown), no_wrap=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
-from myoedge.operators.layer_names import places, told_apart
+from myoedge.operators.layer_names import told_apart
 from myoedge.reports.report_json import EXACT_DB, Report, dims
 
 KIB = 1024
@@ -178,12 +178,6 @@ def layer_names(report: Report) -> dict[str, str]:
     layers = report["layers"]
     names = (row["name"] for row in layers)
     return dict(zip(names, told_apart(layers), strict=True))
-
-
-def layer_places(report: Report) -> dict[str, str]:
-    """Module paths by layer name, for tables that have a column for the operator."""
-    layers = report["layers"]
-    return {row["name"]: name for row, name in zip(layers, places(layers), strict=True)}
 
 
 MAX_FACTORS = 32
