@@ -15,7 +15,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
-from myoedge.operators.layer_names import node_rows, places
+from myoedge.operators.layer_names import node_rows, told_apart
 from myoedge.operators.recurrent.cells import (
     SIGMOID_REACH,
     SIGMOID_STEP,
@@ -233,7 +233,7 @@ def test_layers_and_directions_of_one_module_have_names_of_their_own() -> None:
     graph = from_exported(torch.export.export(net, (torch.zeros(5, 1, 3),)))
     steps = [node for node in graph.nodes if node.op == "lstm"]
     names = [f"layer.{part}" for part in ("l0", "l0_reverse", "l1", "l1_reverse")]
-    assert [node.label for node in steps] == places(node_rows(steps)) == names
+    assert [node.label for node in steps] == told_apart(node_rows(steps)) == names
     assert [node.attrs["reverse"] for node in steps] == [False, True, False, True]
     assert all(matches("layer", node) for node in steps)
     assert [matches("layer.*_reverse", node) for node in steps] == [False, True, False, True]
