@@ -116,7 +116,7 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             renamed = zip(names, data.inputs, strict=True)
             pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
             lines = f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
-        chosen = [f'[calib] array = "{_largest(data)}"'] if len(names) == 1 else []
+        chosen = [f'[calib] array = "{_signal(data, names[0])}"'] if len(names) == 1 else []
         raise MyoedgeError(
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
@@ -126,9 +126,9 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     return {name: data.inputs[name] for name in names}
 
 
-def _largest(data: Data) -> str:
-    """Name of the largest array: that of the signal, most likely."""
-    return max(data.inputs, key=lambda name: data.inputs[name].size)
+def _signal(data: Data, wanted: str) -> str:
+    """Name of the array that the input is likely to be: named like it, else the largest."""
+    return max(data.inputs, key=lambda name: (wanted in name, data.inputs[name].size))
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
