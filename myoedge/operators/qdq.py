@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,10 @@ class Writer:
         self.integers[name] = integers
         self.reals[name] = self.node("DequantizeLinear", integers, scale, zero)
 
+    def quantized(self, value: str, output: str, params: QuantParams) -> str:
+        """Integers of a float tensor."""
+        return self.node("QuantizeLinear", value, *self._parameters(value, params), output=output)
+
     def dequantize(self, name: str, params: QuantParams, output: str = "") -> None:
         scale, zero = self._parameters(name, params)
         integers = self.integers[name]
@@ -144,7 +148,8 @@ class Writer:
         )
 
 
-Write = Callable[..., str]  # (Writer, QuantizedNode, *inputs) -> output: names of float tensors
+# (Writer, QuantizedNode, *inputs) -> output, of a body (Writer, *inputs): names of float tensors
+Write = Callable[..., str]
 
 
 def number(w: Writer, value: float) -> str:
@@ -253,16 +258,24 @@ def float_constants(w: Writer, step: QuantizedNode) -> list[str] | None:
 
 def called(w: Writer, step: QuantizedNode, write: Write, constants: Sequence[str]) -> str:
     """A call of a function whose body is what `write` writes; returns its result."""
-    names = step.node.inputs[len(step.operands) :]
-    reads = (*(w.reals[x] for x in step.operands), *constants)
+    operands, names = step.operands, step.node.inputs[len(step.operands) :]
+
+    def body(inside: Writer, *inputs: str) -> str:
+        given = dict(zip(names, inputs[len(operands) :], strict=True))
+        return write(replace(inside, given=given), step, *inputs[: len(operands)])
+
+    attrs = {n: v for n, v in step.attrs.items() if n != "act"}
+    return call(w, step.node.op, attrs, body, *(w.reals[x] for x in operands), *constants)
+
+
+def call(w: Writer, op: str, attrs: Mapping[str, Any], body: Write, *reads: str) -> str:
+    """A call of a new function that stands for an operator; body(Writer, *inputs) -> its result."""
     inputs = tuple(f"x{i}" for i in range(len(reads)))
-    given = dict(zip(names, inputs[len(step.operands) :], strict=True))
-    body = Writer(w.params, w.floats, w.formats, taken={*inputs}, label="in", given=given)
-    y = write(body, step, *inputs[: len(step.operands)])
-    op, attrs = step.node.op, {n: v for n, v in step.attrs.items() if n != "act"}
+    inside = Writer(w.params, w.floats, w.formats, taken={*inputs}, label="in")
+    y = body(inside, *inputs)
     name = f"{op}_{len(w.functions)}"
-    nodes, inside = tuple(body.nodes), body.initializers
-    w.functions.append(OnnxFunction(name, op, written_attrs(attrs), inputs, y, nodes, inside))
+    nodes, constants = tuple(inside.nodes), inside.initializers
+    w.functions.append(OnnxFunction(name, op, written_attrs(attrs), inputs, y, nodes, constants))
     return w.node(name, *reads)
 
 

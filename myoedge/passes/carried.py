@@ -51,8 +51,9 @@ def carry(graph: Graph) -> Graph:
 
 
 def _tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """The graph with functions of 16 bits taken out of operators that write 8 alone, and functions
-    that jump, which no lines between points are, out of all: rounding and table are nodes then."""
+    """The graph with functions of 16 bits taken out of operators that write 8 alone, before or
+    behind the function, and functions that jump, which no lines between points are, out of all:
+    rounding and table are nodes then."""
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
         return graph
@@ -73,8 +74,16 @@ def _needs_table_apart(graph: Graph, node: Node) -> bool:
         return False
     attrs = {name: value for name, value in node.attrs.items() if name != "act"}
     emits, shapes = OPS[node.op].emits_int16, [*map(graph.shape, node.inputs)]
-    is_written = emits is not None and emits(attrs, shapes, graph.shape(node.name))
+    written = [attrs, node.attrs] if _is_rounded_to_16_bits(graph, node.name) else [attrs]
+    is_written = emits is not None and all(
+        emits(each, shapes, graph.shape(node.name)) for each in written
+    )
     return not (is_written and is_continuous(node.attrs["act"]))
+
+
+def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
+    rounds = [reader for reader in graph.users.get(name, ()) if reader.op == ROUND]
+    return any(carried_params(reader.attrs).element_type == INT16 for reader in rounds)
 
 
 def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:

@@ -47,7 +47,17 @@ def built(
         name: rng.standard_normal((2, *shape), np.float32)
         for name, shape in zip(names, shapes, strict=False)
     }
-    return myoedge.build(model, calib=calib, output=folder / f"out_{l1}", l1=l1, engine="cores")
+    widths = folder / "myoedge.toml"
+    if len(shapes) == len(names):  # else it depends on the tiles whether 16 bits cost little enough
+        widths.write_text('[quant]\n"*" = { activations = 16 }\n')
+    return myoedge.build(
+        model,
+        calib=calib,
+        output=folder / f"out_{l1}",
+        l1=l1,
+        engine="cores",
+        config=widths if widths.exists() else None,
+    )
 
 
 def tiles(build: myoedge.Build) -> tuple[tuple[str, int], ...]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import PRE
+from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_integer
@@ -77,6 +80,30 @@ def test_results_of_16_bits_come_back_with_the_same_integers(op: str, tmp_path: 
     assert worst == 0
     (kind,) = {other.dtype(name) for name in other.graph.outputs}
     assert kind == "int16"
+
+
+FUNCTIONS = [
+    (("affine", 1.0, 3.0), ("clamp", 0.01, math.inf), ("log",)),
+    (("exp",), ("reciprocal",)),
+    (("sigmoid",),),
+]
+
+
+@pytest.mark.parametrize("op", ["table", "linear"])
+@pytest.mark.parametrize("chain", FUNCTIONS)
+def test_functions_between_16_bits_come_back(op: str, chain: Chain, tmp_path: Path) -> None:
+    """With the points of their lines beyond the ends of the input, which no integer reaches."""
+    rng = seeded(op, 1)
+    attrs, *rest = CASES[op](rng)
+    case = ({**attrs, "chain": chain} if op == "table" else attrs, *rest)
+    wide = frozenset(["x0", "y", "y" + PRE])
+    plan = one_operator(op, case, rng, () if op == "table" else chain, int16=wide)
+    other, worst = again(plan.quant, checked(plan), tmp_path)
+    assert worst == 0
+    made, wanted = (
+        [s.node.op for s in q.steps if s.node.op != "reshape"] for q in (other, plan.quant)
+    )
+    assert made == wanted
 
 
 def written(op: str) -> onnx.ModelProto:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics.element_type import INT8
 from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer, named, number
+from myoedge.operators.qdq import Constants, Write, Writer, call, named, number
 
 # Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
 # float32 does not matter; for all others the values at all integers of the input are written down.
@@ -60,12 +62,24 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
         for function, *parameters in functions:
             y = NATIVE[function](w, y, *parameters)
         return y
-    # The float value at each of the 256 or 65,536 inputs; 0.0 where it is not a number.
     x = w.params[name]
+    if x.element_type == INT8:
+        return _looked_up(w, w.integers[name], x, functions)
+
+    def body(inside: Writer, real: str) -> str:
+        steps = inside.quantized(real, f"{real}.q", x)
+        return _looked_up(inside, steps, x, functions)
+
+    # a reader of ours draws the same lines from the function, and not from its values
+    return call(w, "table", {"chain": functions}, body, w.reals[name])
+
+
+def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> str:
+    """The float value at each of the 256 or 65,536 inputs; 0.0 where it is not a number."""
     real = (np.arange(x.low, x.high + 1) - x.zero_point) * x.scale
     values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
     table = w.constant(np.clip(values, -1e30, 1e30).astype(np.float32), f"{w.label}/table")
-    index = w.cast(w.integers[name], "int32")
+    index = w.cast(integers, "int32")
     return w.node("Gather", table, w.node("Add", index, w.constant(np.array(-x.low, np.int32))))
 
 
@@ -90,3 +104,5 @@ WRITE: Mapping[str, Write] = {
     "sub": named("Sub"),
     "table": lambda w, step, x: pointwise(w, step.operands[0], step.attrs["chain"]),
 }
+
+CALLS: Mapping[str, Constants] = {"table": lambda w, step: None}  # pointwise calls it
