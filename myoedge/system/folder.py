@@ -61,8 +61,10 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 path = fresh / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            with unreplaced(target):
-                _swap(fresh, target)
+            is_there = False
+            while not is_there:
+                with unreplaced(target):
+                    is_there = _swapped(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
@@ -168,15 +170,25 @@ def _is_at(folder: Path, opened: int) -> bool:
         return True
 
 
-def _swap(fresh: Path, target: Path) -> None:
-    """Moves `fresh` to `target`; the old folder then has the other name, or is removed."""
+def _swapped(fresh: Path, target: Path) -> bool:
+    """Moves `fresh` to `target`; the old folder then has the other name, or is removed.
+
+    False where there was none, and another process has put one there meanwhile, which this one has
+    not locked.
+    """
     if not target.exists():
-        os.rename(fresh, target)
+        try:
+            os.rename(fresh, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
     elif not _exchange(fresh, target):
         aside = fresh.with_name(fresh.name + "-old")
         os.rename(target, aside)
         os.rename(fresh, target)
         shutil.rmtree(aside, ignore_errors=True)
+    return True
 
 
 def _exchange(a: Path, b: Path) -> bool:

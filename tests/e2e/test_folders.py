@@ -19,7 +19,7 @@ import pytest
 from myoedge.backends.build import load_build
 from myoedge.backends.build_folder import BuildFolder
 from myoedge.errors import MyoedgeError
-from myoedge.system.folder import MANIFEST, replace_files, sha256, write_folder
+from myoedge.system.folder import MANIFEST, SCHEMA, replace_files, sha256, to_json, write_folder
 from tests.conftest import Ran, myoedge, thinned
 from tests.e2e.test_bad_input import refused, whole
 from tests.fuzz.edits import edit
@@ -292,3 +292,21 @@ def test_a_build_that_another_one_replaced_has_no_report(build: Path, tmp_path: 
         _ = found.report
     with pytest.raises(MyoedgeError, match="built anew meanwhile"):
         found.check_written({MANIFEST: json.dumps(manifest).encode()})
+
+
+def test_two_first_builds_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of another process comes between the look and the move: it is replaced."""
+    files = {"src/network.c": b"ours"}
+    files[MANIFEST] = to_json({"schema": SCHEMA, "files": {}}).encode()
+    rename, others = os.rename, [tmp_path / "out"]
+
+    def late(source: Path, target: Path) -> None:
+        if others:
+            shutil.copytree(source, folder := others.pop())
+            (folder / "src" / "network.c").write_bytes(b"theirs")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    write_folder(tmp_path / "out", files)
+    assert (tmp_path / "out" / "src" / "network.c").read_bytes() == b"ours"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
