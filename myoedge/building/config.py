@@ -204,6 +204,11 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise MyoedgeError("E231", f"{path.name} is not TOML", {"cause": str(error)}) from None
 
 
+def toml_text(text: str) -> str:
+    """A text as a string of TOML, which has no pairs of surrogates, and no DEL as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def from_tables(tables: Mapping[str, Any], name: str) -> Config:
     """Checked tables; every unknown key and every wrong value is told at once."""
     from pydantic import TypeAdapter, ValidationError

@@ -22,7 +22,7 @@ from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted, period_s
 from myoedge.reports.speed import duration
-from myoedge.system.folder import explained, replace_files
+from myoedge.system.folder import explained, write_file
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import Chip, find_chip
@@ -174,11 +174,10 @@ def _checked(stored: Coefficients) -> Coefficients:
 
 def keep(fitted: Coefficients) -> Path:
     """Stores a calibration. Errors: E220 where that is not possible."""
-    path = place() or _default()
-    with explained(path):
+    path, tries = place() or _default(), (f"{VARIABLE}=<file in a writable folder>",)
+    with explained(path, *tries):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(fitted), indent=2) + "\n"
-        replace_files(path.parent, {path.name: text.encode()})
+    write_file(path, (json.dumps(asdict(fitted), indent=2) + "\n").encode(), tries)
     return path
 
 

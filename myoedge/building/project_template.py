@@ -7,24 +7,30 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.building.config import FILE
+from myoedge.building.config import FILE, toml_text
 from myoedge.codegen.render import render
-from myoedge.errors import MyoedgeError, command
-from myoedge.system.folder import explained
+from myoedge.errors import MyoedgeError, command, printable
+from myoedge.system.folder import explained, replace_files
 
 CALIB_SCRIPT = "make_calib.py"
 
 
 def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
-    """Writes both files, or none. Errors: E223 where one exists, those of load for a model."""
+    """Writes both files, or none.
+
+    Errors: E220 not writable, E223 where one exists; those of load for a model.
+    """
     inputs = {"input": USUAL} if model is None else _inputs(model)
     seen = str(model or "model.pt2")
     if model is not None and not Path(model).is_absolute():
         seen = os.path.relpath(model, folder)  # as myoedge.toml in that folder means it
-    quoted = '"' + seen.replace("\\", "\\\\").replace('"', '\\"') + '"'  # a TOML basic string
+    if seen != os.fsencode(seen).decode("utf-8", "replace"):
+        facts = {"cause": "it is not UTF-8, which a TOML file is"}
+        tries = ["a model file of another name"]
+        raise MyoedgeError("E220", f"{FILE} cannot name {printable(seen)}", facts, tries)
     described = ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items())
     arrays = {name: x.made for name, x in inputs.items()}
-    values = {"path": quoted, "arrays": arrays, "described": described}
+    values = {"path": toml_text(seen), "arrays": arrays, "described": described}
     files = {name: render(f"init/{name}.j2", values) for name in (FILE, CALIB_SCRIPT)}
     if os.path.exists(folder) and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
@@ -34,10 +40,10 @@ def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path
     if there:
         facts = {"has": str(folder / there[0])}
         raise MyoedgeError("E223", f"{there[0]} exists already", facts, ["another folder"])
-    with explained(folder):
+    tries = ["myoedge init <a writable folder>"]
+    with explained(folder, *tries):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text)
+    replace_files(folder, {name: text.encode() for name, text in files.items()}, tries)
     return tuple(folder / name for name in files)
 
 

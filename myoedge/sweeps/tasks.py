@@ -13,7 +13,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method, check_limits
+from myoedge.building.config import (
+    BudgetTable,
+    EngineName,
+    LayerTable,
+    Method,
+    check_limits,
+    toml_text,
+)
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.onnx.file import external_files
@@ -295,8 +302,8 @@ def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, str):  # TOML has no pairs of surrogates, and no DEL as it is
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, str):
+        return toml_text(value)
     if not isinstance(value, Mapping):
         return json.dumps(value)
     pairs = (f"{_value(key)} = {_value(x)}" for key, x in value.items() if x is not None)

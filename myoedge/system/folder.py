@@ -23,6 +23,7 @@ from myoedge.system.regular_files import read_text
 
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
+ELSEWHERE = "a file in a folder that is there and writable"
 UNWRITABLE = ("E220", "E281")  # codes of `explained`
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # Left in a build folder by make, cmake, simulate, a killed simulate or validate, and macOS.
@@ -241,12 +242,12 @@ def explained(target: Path, *tries: str) -> Iterator[None]:
         raise MyoedgeError("E220", title, facts, tries or ["-o a writable folder"]) from None
 
 
-def write_file(file: Path, data: bytes) -> None:
+def write_file(file: Path, data: bytes, tries: Iterable[str] = (ELSEWHERE,)) -> None:
     """Replaces a file in one step, of a link what it stands for; writes into a device or a pipe.
 
+    tries   as explained has them
     Errors: E220, E281.
     """
-    tries = ("a file in a folder that is there and writable",)
     if os.path.isfile(file) or not os.path.exists(file):
         place = file.resolve()
         replace_files(place.parent, {place.name: data}, tries)

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -431,6 +432,21 @@ def test_init_writes_what_build_reads(tmp_path: Path, small: Path) -> None:
     again = command("init", cwd=tmp_path)
     assert again.code == 2
     assert "E223" in again.err
+
+
+def test_init_names_a_model_of_any_name(tmp_path: Path, small: Path) -> None:
+    for name in ("a\nb.pt2", 'q"u\\o\x7f.pt2', "ü.pt2"):
+        shutil.copy(small / "model.pt2", tmp_path / name)
+        project = tmp_path / name.removesuffix(".pt2")
+        assert command("init", project, "--from", name, cwd=tmp_path).code == 0
+        settings = tomllib.loads((project / "myoedge.toml").read_text())
+        assert (project / settings["model"]["path"]).samefile(tmp_path / name)
+    bytes_alone = os.fsdecode(b"m\xff.pt2")
+    shutil.copy(small / "model.pt2", tmp_path / bytes_alone)
+    refused = command("init", "new", "--from", bytes_alone, cwd=tmp_path)
+    assert refused.code == 2
+    assert "E220" in refused.err
+    assert not (tmp_path / "new").exists()
 
 
 def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None:
