@@ -12,7 +12,7 @@ import click
 
 from myoedge.cli import next_steps
 from myoedge.cli.shell import Terminal, chosen_build, common, warn
-from myoedge.errors import command
+from myoedge.errors import command, printable
 
 if TYPE_CHECKING:
     from myoedge.building.energy import EnergyCalibration
@@ -149,7 +149,7 @@ def _joules(row: Residual) -> dict[str, float]:
 
 
 def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
-    from myoedge.reports.blocks import clean, columns
+    from myoedge.reports.blocks import columns
     from myoedge.reports.blocks import show as printed
     from myoedge.reports.energy import amount, widths
     from myoedge.reports.wording import three_digits
@@ -160,7 +160,7 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
         energies, idles = _joules(r).values(), r.measured.idles
         powers = (f"{three_digits(joules / r.seconds * 1e3)} mW" for joules in energies)
         texts = powers if idles else map(amount, energies)
-        name = clean(r.measured.name)
+        name = printable(r.measured.name)
         table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
     printed(table, terminal.out)
     terminal.text(widths(calibration.residuals, calibration.before, calibration.coefficients))

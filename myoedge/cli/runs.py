@@ -21,7 +21,7 @@ from myoedge.cli.shell import (
     newest,
     warn,
 )
-from myoedge.errors import command
+from myoedge.errors import command, printable
 
 ONNX_AGREES_DB = 40.0  # a step here and there
 
@@ -165,19 +165,19 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     Suggestions are also put into the report's "What to do next".
     """
     from myoedge import api
-    from myoedge.reports.blocks import clean
 
     build = chosen_build(terminal, folder)
     advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
     if not terminal.json_printed("advice/1", advice.plain()):
         for suggestion in advice.suggestions:
-            terminal.text(clean(suggestion.text), f"  {clean(suggestion.how)}", soft_wrap=True)
+            lines = printable(suggestion.text), f"  {printable(suggestion.how)}"
+            terminal.text(*lines, soft_wrap=True)
         if not advice.suggestions:
             terminal.text(f"{advice.tried} builds measured: none is better")
     if any(x.how.startswith("myoedge ") for x in advice.suggestions) and not _is_here(
         advice.folder
     ):
-        terminal.progress(f"  commands are to be typed in {clean(advice.folder)}")
+        terminal.progress(f"  commands are to be typed in {printable(advice.folder)}")
     warn(advice.unwritten)
     terminal.next(command("report", build, "--open"))
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from myoedge.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.padding import Padding
@@ -41,16 +43,11 @@ class Lines:
                 yield from (*segments, Segment.line())
 
 
-def clean(text: str) -> str:
-    """Text from a user's program on one line, without terminal control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 def styled(text: str, style: str = "") -> Text:
-    """Text on one line, unless it is written in several."""
+    """Text without terminal control characters, in the lines that it is written in."""
     from rich.text import Text
 
-    return Text(clean(text) if "\n" not in text else text, style)
+    return Text("\n".join(map(printable, text.split("\n"))), style)
 
 
 def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: Any) -> Table:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
-from myoedge.reports.blocks import clean
 from myoedge.reports.diff import Change, Measure, cells, compare, kind_of, network_values
 from myoedge.reports.html import environment
 from myoedge.reports.network_map import network_map
@@ -59,7 +59,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
     longest = max(_layer_cycles(old), _layer_cycles(new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
-        titles=[*map(clean, titles)],
+        titles=[*map(printable, titles)],
         reports=(old, new),
         figures=_figures(old, new, changes),
         networks=[network_map(report, longest) for report in (old, new)],

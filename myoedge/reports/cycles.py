@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.measurement import LayerCost, Measurement
+from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
-from myoedge.reports.blocks import Lines, clean, columns, facts
+from myoedge.reports.blocks import Lines, columns, facts
 from myoedge.reports.report_json import CAUSES
 from myoedge.reports.short_names import shortened
 from myoedge.reports.text import MIN_NAME_CHARS
@@ -152,9 +153,9 @@ def _table(
 
     name = free - sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
     table = columns(("layer", *fixed, *causes.values()), no_wrap=True)
-    short = shortened([clean(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
+    short = shortened([printable(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
     for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
-        cells = (Text(clean(row[column]), "bold" if row["total"] else "") for column in fixed)
+        cells = (Text(printable(row[column]), "bold" if row["total"] else "") for column in fixed)
         table.add_row(Text(layer, "bold"), *cells, *_percents(row["stalls"], causes))
     return table
 

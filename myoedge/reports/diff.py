@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy, speed, wording
-from myoedge.reports.blocks import clean, columns, show
+from myoedge.reports.blocks import columns, show
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Rows
 
@@ -238,7 +239,7 @@ def print_diff(changes: Sequence[Change], console: Console) -> None:
             style = {True: "green", False: "red", None: ""}[change.is_better]
             texts = [change.where] if change.where else []
             *told, size = cells(change)
-            table.add_row(*(Text(clean(text)) for text in (*texts, *told)), Text(size, style))
+            table.add_row(*(Text(printable(text)) for text in (*texts, *told)), Text(size, style))
         show(table, console)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import wording
-from myoedge.reports.blocks import clean, show
+from myoedge.reports.blocks import show
 from myoedge.reports.memory import Row, alive, alive_bytes, fullest
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Rows
@@ -197,9 +198,9 @@ def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
         limit = f" of {wording.size(peak.limit_bytes)}" if peak.limit_bytes else ""
         place = f", in step {peak.step}, {peak.layer}" if peak.layer else ""
         title = f"{peak.memory}: {wording.size(peak.used_bytes)}{limit} at its peak{place}"
-        console.print(Text(clean(title), "bold"))
+        console.print(Text(printable(title), "bold"))
         show(_table(peak), console)
-        console.print(Text(f"{clean(_advice(peak))}\n", "dim"))
+        console.print(Text(f"{printable(_advice(peak))}\n", "dim"))
 
 
 def _table(peak: Peak) -> Table:
@@ -214,7 +215,7 @@ def _table(peak: Peak) -> Table:
     for entry in peak.held[:MAX_HELD_ROWS]:
         percent = wording.rough_percent(entry.size_bytes, peak.used_bytes)
         cells = (f"{entry.size_bytes:,}", percent, entry.what, entry.layer, entry.source)
-        table.add_row(*(Text(clean(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     rest = peak.held[MAX_HELD_ROWS:]
     if rest:
         size = sum(entry.size_bytes for entry in rest)

@@ -8,10 +8,10 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
-from myoedge.errors import Notice
+from myoedge.errors import Notice, printable
 from myoedge.reports import energy as joules
 from myoedge.reports import fidelity, speed, stream_passes, streams, wording
-from myoedge.reports.blocks import clean, columns, facts, show, styled
+from myoedge.reports.blocks import columns, facts, show, styled
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
@@ -53,14 +53,14 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     for line in (*_notices(report), *_suggested(report)):
         show(line, console)
     if html:
-        console.print(styled("\n").append(f"report: {clean(html)}"), soft_wrap=True)
+        console.print(styled("\n").append(f"report: {printable(html)}"), soft_wrap=True)
 
 
 def _title(report: Report) -> Text:
     from rich.text import Text
 
     model, target = report["model"], report["target"]
-    title = Text.assemble((clean(model["name"]), "bold"), " for ", (target["chip"], "bold"))
+    title = Text.assemble((printable(model["name"]), "bold"), " for ", (target["chip"], "bold"))
     return title.append(f"  model {model['digest'][:16]}", "dim")
 
 
@@ -285,7 +285,7 @@ def _suggested(report: Report) -> Iterable[Text]:
     rows = (report.get("advice") or {}).get("suggestions", ())
     for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
         text = styled("\n").append(title, "bold") if title else styled("")
-        lines = [f"  {clean(row['text'])}", f"    {clean(row['how'])}"]
+        lines = [f"  {printable(row['text'])}", f"    {printable(row['how'])}"]
         yield text.append("\n".join([*([""] if title else []), *lines]))
 
 
@@ -293,11 +293,11 @@ def _notices(report: Report) -> Iterable[Text]:
     advice = fidelity.advice(report)
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
-        yield styled("\n").append(clean(advice), "yellow" if weak else "dim")
+        yield styled("\n").append(printable(advice), "yellow" if weak else "dim")
     rows = (Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"])
     notices = [(row.text("warning"), "bold yellow") for row in rows]
     if over := over_latency(report):
         notices.append((over.text("error"), "bold red"))
     for text, style in notices:
-        kind, _, rest = "\n".join(map(clean, text.split("\n"))).partition(" ")
+        kind, _, rest = "\n".join(map(printable, text.split("\n"))).partition(" ")
         yield styled(f"\n{kind} ", style).append(rest)

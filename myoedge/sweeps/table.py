@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from myoedge.errors import printable
 from myoedge.quantization.sqnr import WEAK_DB
 from myoedge.reports import blocks, wording
 from myoedge.reports.energy import of_result
@@ -89,12 +90,12 @@ def printed(rows: Sequence[Result], width: int) -> Table:
     from rich.markup import escape
 
     labels, best = differing(rows), best_in_budgets(rows)
-    columns = {SHORT.get(n, n): [blocks.clean(str(row[n])) for row in rows] for n in labels}
+    columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in labels}
     left = (*columns, "")
     shown = [figures(row) for row in rows]
     columns |= {title: [row[title] for row in shown] for title in FIGURES}
     pairs = zip(rows, best, strict=True)
-    columns[""] = [blocks.clean(outcome(row, is_best=is_best)) for row, is_best in pairs]
+    columns[""] = [printable(outcome(row, is_best=is_best)) for row, is_best in pairs]
     columns = {title: texts for title, texts in columns.items() if any(texts)}
     for title in LEFT_OUT_FIRST:
         if sum(2 + max(len(title), *map(len, texts)) for title, texts in columns.items()) > width:
@@ -111,4 +112,4 @@ def said(rows: Sequence[Result]) -> Iterator[str]:
         yield f"{BEST}: {MEANING}"
     refusals = [row for row in rows if row["status"] != OK]
     for code, title in dict.fromkeys((outcome(r, is_best=False), r["title"]) for r in refusals):
-        yield f"{code}: {blocks.clean(title or 'outputs differ')}"
+        yield f"{code}: {printable(title or 'outputs differ')}"

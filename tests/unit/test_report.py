@@ -32,6 +32,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
+from myoedge.reports.blocks import styled
 from myoedge.reports.comparison import comparison_html
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.html import report_html
@@ -526,6 +527,11 @@ def test_two_builds_side_by_side_on_one_page(usual: Report) -> None:
     widths = [float(a["width"] or 0) for a in drawn]
     assert len(widths) == 6
     assert sum(widths[3:]) == pytest.approx(sum(widths[:3]) / 2, rel=0.05), "both on one scale"
+
+
+def test_text_in_lines_controls_no_terminal() -> None:
+    assert styled("a\x1b[2J").plain == "a?[2J"
+    assert styled("a\x1b[2J\nb\rc").plain == "a?[2J\nb?c"
 
 
 def test_folders_of_a_comparison_may_have_any_name(usual: Report) -> None:
