@@ -50,6 +50,37 @@ def test_remedies_for_other_columns_read_signals_alone(tmp_path: Path) -> None:
             assert np.array_equal(x, np.concatenate([ROWS, ROWS]))
 
 
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ("who,left,right,label", "me,{},1"),
+        ("left,right,label,", "{},1,"),
+        ('"a""b",left,right', "x,{}"),
+    ],
+)
+def test_a_remedy_leaves_out_a_column_and_reads_no_labels(
+    names: str, line: str, tmp_path: Path
+) -> None:
+    """Oracle: the remedy, as it is typed, reads the signals."""
+    text = "\n".join([names, *(line.format(row) for row in LINES.splitlines())])
+    (tmp_path / "r.csv").write_text(text)
+    with pytest.raises(MyoedgeError) as caught:
+        read(tmp_path / "r.csv")
+    (typed,) = [x for x in caught.value.notice.tries if x.startswith("[calib] ")]
+    settings = from_tables(tomllib.loads(typed.replace("[calib] ", "[calib]\n")), "t.toml")
+    (x,) = read(tmp_path / "r.csv", settings.calib.reading).inputs.values()
+    assert np.array_equal(x, ROWS)
+
+
+def test_names_of_classes_have_no_remedy_that_leaves_them_out(tmp_path: Path) -> None:
+    """They would be read all the same."""
+    (tmp_path / "r.csv").write_text("left,right,label\n1,2,fist\n")
+    refused(tmp_path / "r.csv", "E211", "column label is no number", "numbers alone")
+    with pytest.raises(MyoedgeError) as caught:
+        read(tmp_path / "r.csv")
+    assert not [x for x in caught.value.notice.tries if "columns" in x]
+
+
 @pytest.mark.parametrize("text", ["1,2\n3,4,5\n", "1\t2\n3\t4\t5\n", "1 2\n3  4 5\n", "1;2\n3;4;5"])
 def test_a_line_with_more_columns(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(text)

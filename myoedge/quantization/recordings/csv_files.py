@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from myoedge.quantization.recordings.reading import (
 
 SEPARATORS = (";", "\t", ",", " ")  # ";" first: beside it a comma is that of decimals
 SHORTER = ("head -n 100000 long.csv > short.csv",)
+MOST_NAMES = 40  # of columns, in a remedy
 NUMBERS = "let the file hold numbers alone, below a line of names at most"
 
 
@@ -60,7 +62,7 @@ def read_csv(path: Path, reading: Reading) -> Content:
     label = _label(path, table, reading)
     chosen = _chosen(path, table, reading, label)
     wanted = chosen if label is None else [*chosen, label]
-    numbers = _numbers(path, table, wanted)
+    numbers = _numbers(path, table, wanted, label)
     names = tuple(table.names[i] if table.names else str(i) for i in chosen)
     inputs = {ONLY: numbers[:, : len(chosen)]}
     labels = {} if label is None else {str(reading.label): numbers[:, -1]}
@@ -126,7 +128,7 @@ def _place(path: Path, table: TextTable, column: str | int) -> int:
     raise no_such_name(path.name, column, has)
 
 
-def _numbers(path: Path, table: TextTable, places: list[int]) -> Array:
+def _numbers(path: Path, table: TextTable, places: list[int], label: int | None) -> Array:
     """float64 [rows, len(places)]. Errors: E211 where there is another text, E216 nothing."""
     lines = (
         [line.replace(",", ".") for line in table.lines] if table.separator == ";" else table.lines
@@ -139,7 +141,7 @@ def _numbers(path: Path, table: TextTable, places: list[int]) -> Array:
             delimiter=separator, comments=None, usecols=places, ndmin=2,
         )  # fmt: skip
     except ValueError as error:
-        raise _no_number(path, table, places, error) from None
+        raise _no_number(path, table, places, label, error) from None
 
 
 def _check_columns(path: Path, table: TextTable) -> None:
@@ -152,7 +154,9 @@ def _check_columns(path: Path, table: TextTable) -> None:
             raise unreadable(path, cause, (NUMBERS,))
 
 
-def _no_number(path: Path, table: TextTable, places: list[int], error: ValueError) -> MyoedgeError:
+def _no_number(
+    path: Path, table: TextTable, places: list[int], label: int | None, error: ValueError
+) -> MyoedgeError:
     """The first field that is no number, with its line and column."""
     for number, line in enumerate(table.lines, table.first):
         fields = _fields(line, table.separator)
@@ -163,16 +167,24 @@ def _no_number(path: Path, table: TextTable, places: list[int], error: ValueErro
             return unreadable(path, cause, (NUMBERS,))
         for place in places:
             if _number(fields[place], table.separator) is None:
-                return _bad_field(path, table, number, place, fields[place])
+                at = f"line {number}, column {table.names[place] if table.names else place}"
+                return _bad_field(path, at, fields[place], _others(table, place, label))
     return unreadable(path, re.sub(r"\s+", " ", str(error)), (NUMBERS,))
 
 
-def _bad_field(path: Path, table: TextTable, line: int, place: int, field: str) -> MyoedgeError:
-    at = f"line {line}, column {table.names[place] if table.names else place}"
+def _others(table: TextTable, place: int, label: int | None) -> str:
+    """Remedy that leaves a column out: the names of all others; "" where there are none to tell, or
+    the column is that of labels."""
+    names = [n for i, n in enumerate(table.names) if n and i not in (place, label)]
+    if place == label or not names or len(names) >= MOST_NAMES:
+        return ""
+    return f"[calib] columns = {json.dumps(names, ensure_ascii=False)}"
+
+
+def _bad_field(path: Path, at: str, field: str, others: str) -> MyoedgeError:
+    """others   remedy that leaves the column out; "" for none"""
+    tries = [others] if others else []
     if not field:
         title = f"{path.name} has an empty field"
-        return MyoedgeError("E216", title, {"at": at}, ["leave out rows without a value"])
-    others = [name for i, name in enumerate(table.names) if i != place]
-    listed = str(others).replace("'", '"')
-    tries = [f"[calib] columns = {listed}"] if others and len(others) < 40 else []
+        return MyoedgeError("E216", title, {"at": at}, ["leave out rows without a value", *tries])
     return unreadable(path, f"{at} is no number: {field[:40]!r}", (*tries, NUMBERS))
