@@ -23,10 +23,15 @@ ADDED: list[ModuleType] = []  # packages of plug-ins, which are as the folders h
 
 def add(package: ModuleType) -> None:
     """Registers the operators of a package of a plug-in."""
+    _define(package)
+    ADDED.append(package)
+
+
+def _define(package: ModuleType) -> None:
+    """Imports the modules of a family that define its operators."""
     for module in _modules_of(package):
         if module not in SEPARATE:
             import_module(f"{package.__name__}.{module}")
-    ADDED.append(package)
 
 
 def _modules_of(package: ModuleType) -> list[str]:
@@ -36,13 +41,13 @@ def _modules_of(package: ModuleType) -> list[str]:
 def modules(name: str) -> list[ModuleType]:
     """The modules of this name in the folders, in the order of the folders' names, and those of
     plug-ins behind them."""
-    having = [family for family in families() if (FOLDER / family / f"{name}.py").is_file()]
-    added = [package.__name__ for package in ADDED if name in _modules_of(package)]
-    folders = [*(f"{__name__}.{family}" for family in having), *added]
-    return [import_module(f"{folder}.{name}") for folder in folders]
+    packages = [*map(_package, families()), *ADDED]
+    return [import_module(f"{p.__name__}.{name}") for p in packages if name in _modules_of(p)]
+
+
+def _package(family: str) -> ModuleType:
+    return import_module(f"{__name__}.{family}")
 
 
 for family in families():
-    for module in sorted(m.name for m in pkgutil.iter_modules([str(FOLDER / family)])):
-        if module not in SEPARATE:
-            import_module(f"{__name__}.{family}.{module}")
+    _define(_package(family))

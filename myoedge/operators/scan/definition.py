@@ -64,8 +64,7 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     a, b, y = site.params(0), site.params(1), site.target
     types = zip(("a_wide", "b_wide", "y_wide"), (a, b, y), strict=True)
     wide = {name: int(q.element_type == INT16) for name, q in types}
-    largest = a.scale * max(abs(a.low - a.zero_point), abs(a.high - a.zero_point))
-    bits = int(np.clip(15 - math.frexp(largest)[1], 0, 15))
+    bits = int(np.clip(15 - math.frexp(a.scale * a.reach)[1], 0, 15))
     a_mult, a_shift = _multiplier(math.ldexp(a.scale, bits))
     b_bits = 30 - b.reach.bit_length() if any(wide.values()) else 15
     b_mult, b_shift = _multiplier(math.ldexp(b.scale / y.scale, STATE_BITS), b_bits)
