@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.stated_requant import whole_params
 from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import Samples
@@ -20,7 +22,7 @@ def with_input_types(graph: Graph, samples: Samples | None = None) -> Graph:
     """The graph, its inputs of whole numbers int8, uint8 or int16: the first that holds all
     samples; int8 without samples.
 
-    Errors: E249 for samples of fractions, or of more than 16 bits.
+    Errors: E249 for samples of fractions, of more than 16 bits, or of 16 where a layer reads 8.
     """
     untyped = graph.whole - graph.quant_params.keys()
     if not untyped:
@@ -33,11 +35,33 @@ def with_input_types(graph: Graph, samples: Samples | None = None) -> Graph:
         of = params.get(node.inputs[0]) if OPS[node.op].same_scale else None
         if of is not None and node.name not in graph.quant_params:
             params[node.name] = of
+    for node in graph.nodes:
+        _check_widths(graph, node, params)
     return replace(
         graph,
         quant_params={**graph.quant_params, **params},
         fake_quantized=graph.fake_quantized | untyped,
     )
+
+
+def _check_widths(graph: Graph, node: Node, params: Mapping[str, QuantParams]) -> None:
+    """Errors: E249 where an operator has no kernel for inputs of 16 bits."""
+    wide = [name for name in node.inputs if name in params and params[name].element_type == INT16]
+    if not wide or OPS[node.op].same_scale or _reads_int16(graph, node):
+        return
+    raise MyoedgeError(
+        "E249",
+        f"samples of {wide[0]} are not the integers that {node.label} reads",
+        {"needs": f"whole numbers of 8 bits, for {node.op}", "has": "numbers of 16 bits"},
+        ["RequantShift in front of it, which brings them to 8 bits"],
+    )
+
+
+def _reads_int16(graph: Graph, node: Node) -> bool:
+    """Whether an operator has a kernel for it; a fused table is a layer of its own then."""
+    rule, attrs = OPS[node.op].accepts_int16, {k: v for k, v in node.attrs.items() if k != "act"}
+    shapes = [graph.shape(name) for name in node.inputs]
+    return rule is not None and rule(attrs, shapes, graph.shape(node.name))
 
 
 def _limits(name: str, values: Array) -> tuple[int, int]:

@@ -83,6 +83,24 @@ def test_an_input_of_16_bits(tmp_path: Path) -> None:
     assert np.array_equal(integers(network, x[0]), requantised(exact(x[0]), 504, -40_000))
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        node("iSoftmax", "x", "y", coeffA=3, coeffB=8, coeffC=4, log2=5, n_levels=256),
+        node("ITAMax", "x", "y", n_levels=256),
+        node("iLeakyReLU", "x", "y0", mul=3, shift=2),
+    ],
+)
+def test_16_bits_of_what_reads_8_are_refused(reads: Any, tmp_path: Path) -> None:
+    """Tables of 256 entries and shares; in 8 bits the same network builds."""
+    behind = [node("RequantShift", "y0 m a", "y", **attributes())] if "y0" in reads.output else []
+    made = of_floats([reads, *behind], (1, 64), {"m": [504.0], "a": [3.0]})
+    path, x = saved(made, tmp_path), np.arange(-8192.0, 8192.0, 256.0).reshape(1, 1, 64)
+    assert myoedge.quantize(path, calib={"x": x.astype(np.float32) / 64})
+    with pytest.raises(MyoedgeError, match=r"E249.*\n.*8 bits(.*\n)*.*RequantShift in front"):
+        myoedge.quantize(path, calib={"x": x.astype(np.float32)})
+
+
 @pytest.mark.parametrize("value", [0.5, 40_000.0])
 def test_samples_that_are_no_integers_are_refused(value: float, tmp_path: Path) -> None:
     made, _, _ = convolutions(np.random.default_rng(0))
