@@ -250,6 +250,7 @@ class OpDef:
     accepts_int16, emits_int16   (attrs, input shapes, output shape) -> whether operands and results
                may be int16; None: never
     int16_inputs   inputs that are int16 always
+    int16_together   inputs of which one of 16 bits costs as many cycles as all
     int16_result   whether results are int16 always
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
                16 bits beside an int16 operand; None: weights have 8 bits always
@@ -291,6 +292,7 @@ class OpDef:
     accepts_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     emits_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     int16_inputs: tuple[int, ...] = ()
+    int16_together: tuple[int, ...] = ()
     int16_result: bool = False
     int16_weights: Callable[[Array], Array] | None = None
     int16_params: Callable[[float], QuantParams] | None = None

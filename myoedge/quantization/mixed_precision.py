@@ -65,6 +65,7 @@ def int16_candidates(
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
     eight = {name for name, q in network.params.items() if q.element_type != INT16}
     groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
+    groups = groups_together(graph, groups)
     few = list(each_sample(spread(samples, NOISE_SAMPLES)))
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
@@ -82,6 +83,18 @@ def int16_candidates(
         for group, noise in found
         if np.any(noise > LEAST_NOISE_SHARE * limits)
     ]
+
+
+def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
+    """The groups, those as one that operators read together: 16 bits of one cost them as much."""
+    joined = list(groups)
+    for node in graph.nodes:
+        read = {node.inputs[i] for i in OPS[node.op].int16_together}
+        parts = [group for group in joined if not read.isdisjoint(group)]
+        if len(parts) > 1:
+            joined[joined.index(parts[0])] = tuple(name for group in parts for name in group)
+            joined = [group for group in joined if group not in parts[1:]]
+    return joined
 
 
 def _costs(

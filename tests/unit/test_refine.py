@@ -149,6 +149,35 @@ def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph
     assert all(math.isfinite(choice.cost_cycles) and choice.cost_cycles > 0 for choice in found)
 
 
+class Heads(nn.Module):
+    """A head of sharp attention: 8 bits of queries and keys cost it most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(16, 16) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = 4 * self.q(x), 4 * self.k(x), self.v(x)
+        return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+def test_what_attention_reads_is_chosen_together() -> None:
+    """One of them of 16 bits takes as many cycles as all; rounded together they are the noise."""
+    torch.manual_seed(0)
+    windows = np.random.default_rng(0).standard_normal((4, 1, 12, 16)).astype(np.float32)
+    graph = graph_of(Heads(), 1, 12, 16)
+    samples = {graph.inputs[0]: windows}
+    network = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
+    found = int16_candidates(network, samples, np.array([1e-9]), CYCLES)
+    (node,) = (node for node in graph.nodes if node.op == "attention")
+    (read,) = (c for c in found if {*node.inputs[:3]}.intersection(c.names))
+    assert {*node.inputs[:3]} <= {*read.names}
+    wide = quantize_graph(graph, network.calibration, (), frozenset(read.names))
+    db = [measure(q, samples, layers=False).worst_db or 0.0 for q in (network, wide)]
+    assert db[1] > db[0] + 4.0  # the result keeps 8 bits
+    assert added_cycles(network, wide, CYCLES) == pytest.approx(read.cost_cycles)
+
+
 def test_an_output_is_judged_behind_its_softmax_too(quiet: tuple[QuantGraph, Array]) -> None:
     torch.manual_seed(0)
     windows = quiet[1]

@@ -217,6 +217,7 @@ ATTENTION = register(
         symmetric=(0,),
         accepts_int16=always,
         emits_int16=always,
+        int16_together=(0, 1, 2),
         broadcast_inputs={3: 2, 4: 2},
         multiplies=True,
         products=products,
