@@ -77,7 +77,7 @@ def judged_classes(
 
 
 def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
-    """[samples, frames] classes of the first output; None as class_counts.
+    """[samples, frames] classes of the first output; None as judged_classes.
 
     labels   [samples], of all frames of a sample, or [samples, frames]
     """

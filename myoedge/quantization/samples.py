@@ -45,7 +45,7 @@ class Data:
     numbers  place of each sample in the file; None: they are all of it, in order
     lengths  of the files that the arrays are of, one behind the other, until `fit`; empty: one
     columns  names of a recording's columns, where the file has some
-    is_random   drawn, for a first build
+    is_random  drawn, for a first build
     """
 
     inputs: Mapping[str, Array]
