@@ -2,7 +2,8 @@
 """Operators of model.int8.onnx: functions that write an operator as ONNX's own float operators.
 
 Every family has them in its qdq.py: WRITE, by operator. Operators that ONNX does not have are
-functions of the file, which the import knows again: CALLS, by operator, writes their constants.
+functions of the file, which the import knows again: CALLS, by operator, writes their constants,
+and CHECKS says what attributes of a file mean nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import PRE
+from myoedge.graph.ir import PRE, Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
@@ -244,6 +245,8 @@ def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) ->
     return scale
 
 
+# (attributes of a call, shape of its first input). Errors: LookupError, TypeError, ValueError
+Check = Callable[[Attrs, Shape], None]
 # (Writer, step) -> its constants as a call reads them; None where ONNX has the operator after all
 Constants = Callable[[Writer, QuantizedNode], Sequence[str] | None]
 
@@ -310,3 +313,9 @@ def called_operators() -> dict[str, Constants]:
     """Operators that are written as functions, and how their constants are."""
     calls = (getattr(module, "CALLS", {}) for module in modules("qdq"))
     return {op: constants for of_module in calls for op, constants in of_module.items()}
+
+
+def attribute_checks() -> dict[str, Check]:
+    """By operator that is written as a function: what a file's attributes have to be."""
+    checks = (getattr(module, "CHECKS", {}) for module in modules("qdq"))
+    return {op: check for of_module in checks for op, check in of_module.items()}

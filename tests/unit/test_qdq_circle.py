@@ -119,8 +119,41 @@ def test_a_function_with_another_body_is_no_operator(tmp_path: Path) -> None:
         load_model(saved_bytes(model.SerializeToString(), tmp_path))
 
 
+def written_table() -> onnx.ModelProto:
+    rng = seeded("table", 1)
+    attrs, *rest = CASES["table"](rng)
+    wide = frozenset(["x0", "y"])
+    plan = one_operator("table", ({**attrs, "chain": (("exp",),)}, *rest), rng, int16=wide)
+    return onnx.load_from_string(checked(plan))
+
+
 REQUANT = '"requant": [[1], [0], 4, -128, 127]'
 MEANS_NOTHING = [
+    ("group_norm", "[" * 50_000 + "]" * 50_000),
+    *(
+        ("table", f'{{"chain": {chain}}}')
+        for chain in (
+            "5",
+            "[]",
+            "[[]]",
+            '"log"',
+            "[" * 900 + "]" * 900,
+            '[["nothing"]]',
+            '[[["log"]]]',
+            '[["log", 3]]',
+            '[["clamp", null, 5]]',
+            '[["clamp", true, 5]]',
+            '[["affine", NaN, 0]]',
+            '[["affine", {"a": 1}, 0]]',
+            '[["affine", "1", 0]]',
+            f'[["affine", {10**400}, 0]]',
+            '[["lookup", 1, 0, "0"]]',
+            '[["lookup", 1, 0, "0000"]]',
+            '[["lookup", 1, 0, ""]]',
+            '[["larger", [], [["log"]]]]',
+        )
+    ),
+    ("table", '{"chain": [["log"]], "more": 1}'),
     *(("group_norm", text) for text in ("", "[]", "{}", '{"axis": "x"}')),
     ("group_norm", '{"axis": 7, "groups": 3, "eps": 0, "centred": true}'),
     *(("requant_shift", f'{{"axis": {axis}, {REQUANT}}}') for axis in ("null", "-1", "9", "1.5")),
@@ -153,7 +186,7 @@ MEANS_NOTHING = [
 
 @pytest.mark.parametrize(("op", "attrs"), MEANS_NOTHING)
 def test_attributes_that_mean_nothing_are_refused(op: str, attrs: str, tmp_path: Path) -> None:
-    model = written(op)
+    model = written_table() if op == "table" else written(op)
     (function,) = model.functions
     body = [n.SerializeToString(deterministic=True) for n in function.node]
     says = {"attrs": attrs, "digest": function_digest(op, attrs, body)}

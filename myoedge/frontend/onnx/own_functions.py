@@ -18,12 +18,13 @@ from myoedge.frontend.onnx.quantized import refuse_integers
 from myoedge.frontend.onnx.state import Importing
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.stated_requant import ATTRIBUTE, StatedRequant
+from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import OPS, output_of
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
 from myoedge.operators.qdq import (
     FUNCTIONS_DOMAIN,
     TYPES,
+    attribute_checks,
     called_operators,
     function_digest,
     read_attrs,
@@ -70,27 +71,28 @@ def results_of(state: Importing, node: NodeProto, own: OwnFunction) -> dict[str,
         made = output_of(Node(own.operator, (), ("y",), attrs), [x.shape for x in given])
         if found != made.shape or len(node.output) != 1:
             raise ValueError(f"a result of {list(found)}, not {list(made.shape)}")
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise nonsense(state, node, error) from error
     kind = made.dtype if made.dtype == "int32" else "float32"  # of int16 in floats too
     return {node.output[0]: Value(TYPES[kind], made.shape)}
 
 
 def _check_attrs(operator: str, attrs: Attrs, shape: Shape) -> None:
-    """Errors: LookupError, TypeError and ValueError for a requantisation that is none, and for
-    attributes of nodes."""
+    """Errors: LookupError, TypeError and ValueError for attributes that mean nothing, and for those
+    of nodes and of other operators."""
     if taken := {"name", "op", "origin", "self"} & attrs.keys():
         raise ValueError(f"attributes {', '.join(sorted(taken))}")
-    if (operator == "requant_shift") != (ATTRIBUTE in attrs):
+    if ATTRIBUTE in attrs and operator != "requant_shift":
         raise ValueError(f"{ATTRIBUTE} of {operator}")
-    if ATTRIBUTE in attrs:
-        StatedRequant(*attrs[ATTRIBUTE]).checked(shape[_axis(attrs["axis"], len(shape))])
-
-
-def _axis(given: object, rank: int) -> int:
-    if type(given) is not int or not 0 <= given < rank:
-        raise ValueError(f"axis {given} of {rank}")
-    return given
+    if check := attribute_checks().get(operator):
+        check(attrs, shape)
 
 
 def row_of(own: OwnFunction) -> OnnxRow:

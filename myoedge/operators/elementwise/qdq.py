@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.element_type import INT8
-from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.pointwise import Chain, check_chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, call, named, number
+from myoedge.operators.qdq import Check, Constants, Write, Writer, call, named, number
 
 # Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
 # float32 does not matter; for all others the values at all integers of the input are written down.
@@ -106,3 +107,12 @@ WRITE: Mapping[str, Write] = {
 }
 
 CALLS: Mapping[str, Constants] = {"table": lambda w, step: None}  # pointwise calls it
+
+
+def _check(attrs: Attrs, shape: Shape) -> None:
+    if attrs.keys() != {"chain"}:
+        raise ValueError(f"attributes {', '.join(sorted(attrs))}")
+    check_chain(attrs["chain"])
+
+
+CHECKS: Mapping[str, Check] = {"table": _check}

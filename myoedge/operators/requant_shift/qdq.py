@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.numerics.stated_requant import StatedRequant
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.stated_requant import ATTRIBUTE, StatedRequant
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants
+from myoedge.operators.qdq import Check, Constants, Write, Writer, float_constants
 
 
 def requantised(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -32,3 +33,13 @@ def requantised(w: Writer, step: QuantizedNode, x: str) -> str:
 
 WRITE: Mapping[str, Write] = {"requant_shift": requantised}
 CALLS: Mapping[str, Constants] = {"requant_shift": float_constants}
+
+
+def _check(attrs: Attrs, shape: Shape) -> None:
+    axis = attrs["axis"]
+    if type(axis) is not int or not 0 <= axis < len(shape):
+        raise ValueError(f"axis {axis} of {len(shape)}")
+    StatedRequant(*attrs[ATTRIBUTE]).checked(shape[axis])
+
+
+CHECKS: Mapping[str, Check] = {"requant_shift": _check}
