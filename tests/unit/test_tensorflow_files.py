@@ -12,6 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from myoedge.building.loading import load_model
+from myoedge.frontend.onnx.names import origin_of
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
@@ -60,3 +61,10 @@ def test_layers_are_named_once() -> None:
     labels = [node.label for node in load_model(FOLDER / "int8_inputs.onnx").graph.nodes]
     assert labels[0].startswith("functional_1/re_lu_1/Relu6")
     assert not [label for label in labels if ";" in label]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("relu;bias;conv", "relu"), (";conv", "conv"), (";", "Relu"), ("", "y")]
+)
+def test_a_layer_has_the_first_name_there_is(name: str, path: str) -> None:
+    assert origin_of(onnx.helper.make_node("Relu", ["x"], ["y"], name)).path == path

@@ -22,7 +22,8 @@ def origin_of(node: NodeProto) -> Origin:
     """Path and source line: of torch.onnx's metadata, else the node's name and documentation."""
     notes = {p.key: p.value for p in node.metadata_props}
     name = node.name or next(iter(node.output), "")
-    named = shown(name.split(";")[0]) or node.op_type  # TensorFlow Lite: "relu;bias;conv" of one
+    first, *_ = name.strip(";").split(";")  # TensorFlow Lite: "relu;bias;conv" of one
+    named = shown(first) or node.op_type
     scopes = _scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
     traced = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string
     return Origin(shown(scopes) or named, _source(traced))
