@@ -8,7 +8,7 @@
 #include "me_mul_s16.h"
 
 /* As me_mul_s16_params has it. The ordinate is ((a - a_zero) * a_mult + 2^13) >> 14, the abscissa the same of
- * b, both about 2^15 at most; their angle in steps of pi / 2^16, with the signs of a - a_zero and b - b_zero, is
+ * b, both within 2^15; their angle in steps of pi / 2^16, with the signs of a - a_zero and b - b_zero, is
  * requantised, then the table.
  * angles   int16 [258]: of the quotients 0 .. 256 of 256, the last one twice */
 typedef struct {
