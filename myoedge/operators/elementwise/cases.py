@@ -32,11 +32,13 @@ def limited(act: Chain) -> bool:
 
 
 def term_slack(case: Any) -> float:
-    """A sum's terms share a shift: where one factor is large the other has few bits."""
+    """A sum's terms share a shift: where one factor is large the other has few bits, and is off by
+    half of the last for each step of its term."""
     if case.op == "mul":
         return 0.0
-    largest = max(case.params(name).scale for name in case.names) / case.target.scale
-    return 255 * 2 * max(float(largest), 1.0) / 2**15
+    terms = [case.params(name) for name in case.names]
+    largest = max(term.scale for term in terms) / case.target.scale
+    return sum(term.high - term.low for term in terms) * max(float(largest), 1.0) / 2**15
 
 
 def _channels(d: Draw) -> tuple[Shape, int]:
