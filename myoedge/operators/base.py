@@ -16,6 +16,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
 from myoedge.operators.kernel import FASTEST, Dim, EngineChoice, Kernel
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 WEIGHT_BITS_MIN = 2
 
@@ -147,74 +148,6 @@ class QuantizedNode:
     def requantize(self, acc: Array) -> Array:
         """int32 accumulators [..., channels] -> integers of the result, saturated at low, high."""
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """State that an operator carries from frame to frame; its first value is an operand.
-
-    operand   number of that operand; optional behind the operator's other operands
-    name      in reports and tensor names
-    params    of the state between frames, exact; None: those of the result
-    first     (QuantizedNode, the operand) -> its integers in `params`
-    fill      QuantizedNode -> integer of all elements of the first state without such an operand
-    scalars   of the operator where the operand has `params`
-    last      operator that gives the state behind the last frame; empty: that frame itself
-    by_step   (this one, QuantizedNode) -> the state of an operator with these integers
-    """
-
-    operand: int
-    name: str
-    shape: Shape
-    params: QuantParams | None
-    first: Callable[[QuantizedNode, Array], Array] = lambda step, x: x
-    fill: Callable[[QuantizedNode], int] = lambda step: 0
-    scalars: Mapping[str, int] = field(default_factory=dict)
-    last: str = ""
-    by_step: Callable[[StreamState, QuantizedNode], StreamState] = lambda state, step: state
-
-    def of(self, step: QuantizedNode) -> StreamState:
-        """The state of an operator with these integers."""
-        return self.by_step(self, step)
-
-
-@dataclass(frozen=True, slots=True)
-class OperandAxis:
-    """An axis of an operand: attributes and input shapes of the node, index of the operand."""
-
-    attrs: Attrs
-    shapes: Sequence[Shape]
-    operand: int
-    axis: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamingRule:
-    """Frames of an operand that make a frame of the result, along the time axis of a stream.
-
-    axis      of the result that corresponds to the operand's time axis
-    taps      number of operand frames of result frame j, from frame j * stride - before on
-    before    padded frames in front of the first one that a result frame may read
-    behind    padded frames behind the last one, which a stream does not have yet
-    resized   number of result frames -> attributes for their operand frames alone, unpadded; None:
-              the node's attributes
-    fill      QuantizedNode -> integer of the padded frames
-    carries   states between frames
-    """
-
-    axis: int
-    resized: Callable[[int], Attrs] | None = None
-    taps: int = 1
-    stride: int = 1
-    before: int = 0
-    behind: int = 0
-    fill: Callable[[QuantizedNode], int] = lambda step: 0
-    carries: tuple[StreamState, ...] = ()
-
-    @property
-    def anchored(self) -> bool:
-        """Whether a pass has to begin with frame 0: padding or a first state comes before it."""
-        return self.before > 0 or bool(self.carries)
 
 
 @dataclass(frozen=True, slots=True)

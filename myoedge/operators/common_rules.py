@@ -16,16 +16,9 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
 from myoedge.numerics.stated_requant import given_requant, product_bound
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    OperandAxis,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    StreamingRule,
-)
+from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.kernel import Dim
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 HIDDEN_BELOW = 2.0**29  # scores that a mask hides are so much less, in floats
 

@@ -19,7 +19,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import IDENTITY
-from myoedge.operators.base import OPS, StreamingRule, StreamState
+from myoedge.operators.base import OPS
+from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.frame_reads import earliest_reads
 from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph
-from myoedge.operators.base import StreamingRule
+from myoedge.operators.streaming_rule import StreamingRule
 from myoedge.streaming.time_axis import TimePaths
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, StreamingRule, StreamState
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import enforce
+from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QUANTIZED, QuantGraph
 from myoedge.streaming.frame_reads import Read

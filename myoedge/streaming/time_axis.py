@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node, Shape
-from myoedge.operators.base import OPS, OperandAxis, StreamingRule
+from myoedge.operators.base import OPS
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 Axes = Mapping[str, int]  # of tensors, by name
 

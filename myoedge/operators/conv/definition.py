@@ -16,11 +16,9 @@ from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import limited, not_activated, with_entry
@@ -42,6 +40,7 @@ from myoedge.operators.conv.tiling import (
 from myoedge.operators.kernel import on_nine_cores, without_scratch
 from myoedge.operators.products.ne16 import on_ne16
 from myoedge.operators.products.packing import acc_bound, accepts_int16, quantize
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:

@@ -37,8 +37,9 @@ def term_slack(case: Any) -> float:
     if case.op == "mul":
         return 0.0
     terms = [case.params(name) for name in case.names]
-    largest = max(term.scale for term in terms) / case.target.scale
-    return sum(term.high - term.low for term in terms) * max(float(largest), 1.0) / 2**15
+    largest = float(max(term.scale for term in terms) / case.target.scale)
+    levels: int = sum(term.high - term.low for term in terms)
+    return levels * max(largest, 1.0) / 2**15
 
 
 def _channels(d: Draw) -> tuple[Shape, int]:

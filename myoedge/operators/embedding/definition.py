@@ -15,16 +15,15 @@ from myoedge.operators.base import (
     OPS,
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import always, broadcast_index
 from myoedge.operators.embedding.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
 def shape(attrs: Attrs, ids: Shape, table: Shape) -> Shape:

@@ -19,12 +19,9 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
-    StreamState,
     outer_inner,
     register,
 )
@@ -39,6 +36,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import limit_fields, table_operand
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits

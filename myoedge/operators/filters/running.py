@@ -16,16 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
 from myoedge.numerics.fixed_point import inverse_root
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import (
-    OpDef,
-    OperandAxis,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    StreamingRule,
-    StreamState,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     beside_axis,
     final_state,
@@ -42,6 +33,7 @@ from myoedge.operators.filters.definition import (
     without_time,
 )
 from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
 POINT = 16  # bits behind the point of a power: of x**2, in steps of x

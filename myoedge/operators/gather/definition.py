@@ -7,10 +7,11 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OpDef, OperandAxis, StreamingRule, register
+from myoedge.operators.base import OpDef, register
 from myoedge.operators.common_rules import always, as_in_floats, by_output
 from myoedge.operators.gather.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
 def shape(attrs: Attrs, x: Shape, ids: Shape) -> Shape:

@@ -15,16 +15,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize
-from myoedge.operators.base import (
-    OpDef,
-    OperandAxis,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    StreamingRule,
-    StreamState,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     axis_permuted,
     beside_axis,
@@ -36,6 +27,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles, math_in_tiles
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "add": np.add,

@@ -16,11 +16,9 @@ from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -34,6 +32,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 

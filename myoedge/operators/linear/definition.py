@@ -18,11 +18,9 @@ from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -68,6 +66,7 @@ from myoedge.operators.products.rows import (
     rows_in_tiles,
     wide_rows,
 )
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 ODD_TAPS = 60.0  # of a tile of a product of two activations, in words of taps of 4 x 4 sums

@@ -18,11 +18,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -35,6 +33,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Sizes, TiledKernel, on_cluster
 from myoedge.operators.norm.definition import affine_params, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 2**20  # elements of a group: a sum of int8 times their number keeps within 2**48

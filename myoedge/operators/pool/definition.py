@@ -16,11 +16,9 @@ from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -35,6 +33,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.kernel import Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by

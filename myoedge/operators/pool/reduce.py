@@ -16,11 +16,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -40,6 +38,7 @@ from myoedge.operators.kernel import (
     on_cluster,
 )
 from myoedge.operators.products.packing import scale_fields, table_operand
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -104,6 +105,13 @@ def recurrent_slack(case: Any) -> Array:
     return np.asarray(ordered[:, None, None] / case.target.scale)
 
 
+def _largest_h(case: Any, *, wide: bool) -> float:
+    """1 of int8 states, else the range of the results, which a GRU's states have at 15 bits."""
+    if not wide or case.op in ("lstm_cell", "gru_state"):
+        return 1.0 if not wide else math.inf
+    return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))
+
+
 def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     """Bounds on the errors of h and c (a GRU's h between steps) behind every step.
 
@@ -122,7 +130,7 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     if wide:
         unit = 2.0**-13 * max(reach[0], 1.0)
         unit = unit if case.op in ("lstm_cell", "gru_state") else max(unit, case.target.scale)
-    outside = 0.0 if wide else max(reach[0] - 1.0, 0.0)  # int8 h is kept to +-1
+    outside = max(reach[0] - _largest_h(case, wide=wide), 0.0)  # a first h saturates
     bits = case.attrs.get("cell_bits", 11)
     limit, cell_unit = 2.0 ** (15 - bits), 2.0**-bits
     beyond = outside if gru else max(reach[-1] - 0.99 * limit, 0.0)

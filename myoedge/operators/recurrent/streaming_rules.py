@@ -8,7 +8,7 @@ from dataclasses import replace
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OperandAxis, QuantizedNode, StreamingRule, StreamState
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.recurrent.cells import (
     HIDDEN_PARAMS,
     INT16_LIMITS,
@@ -21,6 +21,7 @@ from myoedge.operators.recurrent.cells import (
     is_wide,
 )
 from myoedge.operators.recurrent.quantized import from_params
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
 # the first h of the whole network may have had 16 bits where the one that frames leave has 8

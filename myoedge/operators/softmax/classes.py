@@ -15,18 +15,11 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    OperandAxis,
-    QuantizedNode,
-    StreamingRule,
-    outer_inner,
-    register,
-)
+from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, outer_inner, register
 from myoedge.operators.common_rules import always, as_in_floats
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.softmax.definition import argmax_quantize
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: behind the last one, or where there are no frames

@@ -19,11 +19,9 @@ from myoedge.numerics.requant import choose_sum_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    OperandAxis,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     register,
 )
 from myoedge.operators.common_rules import always, stored_bound
@@ -36,6 +34,7 @@ from myoedge.operators.spectral.fourier import (
     tables_of,
     transformed,
 )
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 # What a curve may hold, as it is taken between points; other functions follow as tables.

@@ -163,8 +163,8 @@ static void l04_attention_arguments(int32_t t, const void *const in[], void *con
 {
     (void)t, (void)in, (void)out;
     me_op[0].me_attention_s8 = (me_attention_s8_params){
-        .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 34,
-        .most = 17275, .mult = 30958, .shift = 21, .share = 443875888, .offset = 6411273,
+        .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 17,
+        .most = 17307, .mult = 15420, .shift = 19, .share = 443875888, .offset = 6411273,
         .out_shift = 20, .exp = (void *)(me_l1 + 768),
     };
     me_tile[0].me_attention_s8 = (me_attention_s8_tile){
