@@ -17,7 +17,8 @@ JOBS ?= auto
 test test-all: export OMP_NUM_THREADS = 1
 test test-all: export OPENBLAS_NUM_THREADS = 1
 # Hundreds of processes start: none of them compiles a package anew. pip compiles nothing (it takes a
-# minute for all of torch): each module is compiled where it is imported first.
+# minute for all of torch): each module is compiled where it is imported first, for tests all at once
+# (packages hold files for other versions of Python, which are no errors).
 demo test test-all: export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-all check bench fuzz zoo docs site wheel clean
@@ -71,6 +72,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(DEV_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev]"
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	touch $@
 
 $(VENV)/installed-docs: $(STAMP)

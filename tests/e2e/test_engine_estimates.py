@@ -50,14 +50,22 @@ def compare(network: nn.Module, shape: tuple[int, ...], op: str, folder: Path) -
 
 @pytest.mark.parametrize(
     ("kind", "steps", "inputs", "units"),
-    [(nn.LSTM, 20, 8, 40), (nn.GRU, 20, 8, 24), (nn.GRU, 5, 64, 16), (nn.LSTM, 60, 128, 40)],
+    [
+        (nn.GRU, 20, 8, 24),
+        (nn.GRU, 5, 64, 16),
+        pytest.param(nn.LSTM, 20, 8, 40, marks=pytest.mark.slow),
+        pytest.param(nn.LSTM, 60, 128, 40, marks=pytest.mark.slow),
+    ],
 )
 def test_gates(kind: type[nn.RNNBase], steps: int, inputs: int, units: int, tmp_path: Path) -> None:
     network = Sequences(kind(inputs, units, batch_first=True))  # type: ignore[call-arg, arg-type]
     compare(network, (1, steps, inputs), "gates", tmp_path)
 
 
-@pytest.mark.parametrize(("kind", "units"), [(nn.LSTM, 96), (nn.GRU, 64), (nn.GRU, 128)])
+@pytest.mark.parametrize(
+    ("kind", "units"),
+    [(nn.LSTM, 96), (nn.GRU, 64), pytest.param(nn.GRU, 128, marks=pytest.mark.slow)],
+)
 def test_steps(kind: type[nn.RNNBase], units: int, tmp_path: Path) -> None:
     network = Sequences(kind(16, units, batch_first=True))  # type: ignore[call-arg, arg-type]
     compare(network, (1, 20, 16), kind.__name__.lower(), tmp_path)
@@ -77,7 +85,15 @@ def test_convolutions(layer: nn.Module, shape: tuple[int, ...], tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("tokens", "heads", "width"),
-    [(26, 4, 4), (16, 8, 8), (16, 4, 32), (64, 2, 64), (12, 12, 4), (10, 2, 16), (100, 8, 4)],
+    [
+        (64, 2, 64),
+        (10, 2, 16),
+        (100, 8, 4),
+        *(
+            pytest.param(*sizes, marks=pytest.mark.slow)
+            for sizes in ((26, 4, 4), (16, 8, 8), (16, 4, 32), (12, 12, 4))
+        ),
+    ],
 )
 def test_attention(tokens: int, heads: int, width: int, tmp_path: Path) -> None:
     network = Attention(tokens, heads, width, biased=False)

@@ -63,6 +63,7 @@ TORCH: Mapping[str, Callable[[Tensor], Tensor]] = {
     "neg": torch.neg,
     "pow": lambda x: x**3,
     "product": lambda x: x * torch.tanh(x),
+    "quotient": lambda x: x // 3.0,
     "reciprocal": torch.reciprocal,
     "round": torch.round,
     "rsqrt": torch.rsqrt,

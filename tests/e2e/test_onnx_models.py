@@ -213,6 +213,7 @@ def below(least: Mapping[str, float], found: Mapping[str, float]) -> set[str]:
 ON_CORES = [x for x in BUILT if LEAST[str(x.values[0])] != LEAST_ON_NE16[str(x.values[0])]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ON_CORES)
 def test_close_on_the_cores(name: str) -> None:
     cores = myoedge.quantize(MODELS / f"{name}.onnx", calib=calibration(name), holdout=0.0)
@@ -230,6 +231,7 @@ def test_accurate_keeps_30_db_of_the_voice_detector() -> None:
     assert found.fidelity.worst_db > 33.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEAST_WITH_MIN_MAX)
 def test_close_with_min_max(name: str) -> None:
     """Whichever observer the build chooses, this one keeps what it always kept."""
