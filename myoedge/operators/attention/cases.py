@@ -54,7 +54,8 @@ def attention(d: Draw) -> DrawnUse:
         spans = (*spans, (low * factor, high * factor))
     common["spans"] = (*spans, (0.0, 1.0)) if masked else spans
     mask = f"x{len(shapes) - 1}" if masked else "torch.ones(())"
-    common["int16"] = d.pick([(), (), (0, 1, 2), (0, 1), (2,), (1,), (3,) if biased else (0,)])
+    wide = [(0, 1, 2), (0, 1), (2,), (1,), (3,) if biased else (0,)]
+    common["int16"] = d.pick([*[()] * 2 * len(wide), *wide])
     operands = f"bias, mask, flat = {'x3' if biased else '0.0'}, {mask}, {flat}\n"
     return DrawnUse("attention", attrs, shapes, operands + ATTENTION, **common)
 

@@ -45,11 +45,11 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     widths = [int(x.element_type == INT16) for x in (q, k, v, bias)]
     if not any(widths):
         return None
-    q_drop, k_drop = _drops(q, k, inputs.shapes[0][3])
-    v_drop = max((v.reach - 1).bit_length() - VALUE_BITS, 0)
-    unit = max(math.ldexp(q.scale * k.scale * inputs.attrs["scale"], q_drop + k_drop), 2.0**-100)
     bias_bits = BIAS_BITS - (bias.element_type.bits - 1)
-    unit = max(unit, bias.scale / 2**bias_bits)
+    least, product = bias.scale / 2**bias_bits, q.scale * k.scale * inputs.attrs["scale"]
+    q_drop, k_drop = _drops(q, k, inputs.shapes[0][3], least / max(product, 2.0**-100))
+    v_drop = max((v.reach - 1).bit_length() - VALUE_BITS, 0)
+    unit = max(math.ldexp(product, q_drop + k_drop), least, 2.0**-100)
     numbers = {
         **dict(zip(DROPS, (q_drop, k_drop, v_drop), strict=True)),
         **_bias(bias.scale / unit, bias_bits),
@@ -62,12 +62,16 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     return QuantizedParams({**numbers, "acc_bound": ACC_BOUND}, exp_tables())
 
 
-def _drops(q: QuantParams, k: QuantParams, width: int) -> tuple[int, int]:
-    """Bits that numbers of q and k lose, those of the wider one first, until sums have SUM_BITS."""
-    bits = [x.element_type.bits - 1 for x in (q, k)]
-    while sum(bits) + (width - 1).bit_length() > SUM_BITS:
+def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[int, int]:
+    """Bits that numbers of q and k lose, those of the wider one first, until sums have SUM_BITS
+    and one step of them is at least `least` of the products: a bias may be so much larger."""
+    whole = [x.element_type.bits - 1 for x in (q, k)]
+    bits = [*whole]
+    while sum(bits) + (width - 1).bit_length() > SUM_BITS or (
+        2.0 ** (sum(whole) - sum(bits)) < least and any(bits)
+    ):
         bits[bits[1] >= bits[0]] -= 1
-    return q.element_type.bits - 1 - bits[0], k.element_type.bits - 1 - bits[1]
+    return whole[0] - bits[0], whole[1] - bits[1]
 
 
 def exp_tables() -> dict[str, Array]:
