@@ -231,7 +231,7 @@ def test_cycles_of_the_readme_are_those_of_the_record() -> None:
 
 
 def scaled(cycles: int) -> str:
-    """Three digits, or all in front of the point: 104.4 M, 37.8 M, 877 k."""
+    """Three digits, or all in front of the point: 104.7 M, 37.8 M, 877 k."""
     digits = 1 if cycles >= 10_000_000 else 2
     return f"{cycles / 1e6:.{digits}f} M" if cycles >= 1_000_000 else f"{cycles / 1e3:.0f} k"
 
