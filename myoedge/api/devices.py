@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build, silent
+from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Boards
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
 
 
+@with_plugin_errors
 def run(
     build: Build | StrPath,
     *,
@@ -53,6 +55,7 @@ def watch(*, board: str | None = None, port: str | None = None) -> Iterator[str]
         yield from lines_heard(opened)
 
 
+@with_plugin_errors
 def flash(
     build: Build | StrPath,
     *,
@@ -87,6 +90,7 @@ def flash(
     return flash_build(chosen, request, None if elf is None else Path(elf), asked, say, warn)
 
 
+@with_plugin_errors
 def bench(
     build: Build | StrPath,
     *,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
+from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Inspection, Operator, Operators
 from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
@@ -37,6 +38,7 @@ def as_build(build: Build | StrPath) -> Build:
     return build if isinstance(build, Build) else load_build(build)
 
 
+@with_plugin_errors
 def load_build(folder: StrPath, *, cc: str = "zig") -> Build:
     """A build by its folder, with the plug-ins that it needs.
 
@@ -48,6 +50,7 @@ def load_build(folder: StrPath, *, cc: str = "zig") -> Build:
     return read_build(folder, cc=cc)
 
 
+@with_plugin_errors
 def load(
     model: StrPath,
     *,
@@ -75,6 +78,7 @@ def _unpacked(max_bytes: str | int | None) -> int:
     return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes)
 
 
+@with_plugin_errors
 def quantize(
     model: StrPath | None = None,
     *,
@@ -139,6 +143,7 @@ def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
     return None if build is None else as_build(build).network
 
 
+@with_plugin_errors
 def build(
     model: StrPath | None = None,
     *,
@@ -249,6 +254,7 @@ def _built(
     return build
 
 
+@with_plugin_errors
 def inspect(
     model: StrPath,
     *,
@@ -277,6 +283,7 @@ def inspect(
     )
 
 
+@with_plugin_errors
 def ops() -> Operators:
     """Every operator that can be built, and the calls of PyTorch and ONNX that lead to it."""
     from myoedge.frontend.operator_table import calls_of, onnx_of

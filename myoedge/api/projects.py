@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build, silent
+from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Tools, WrittenFiles
 from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
@@ -42,6 +43,7 @@ def sweep(
     return run_sweep(Path(file), folder, jobs, old, scheduler, say)
 
 
+@with_plugin_errors
 def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
     """Measured suggestions for a build, at most five, each with its gain and its price.
 
@@ -83,6 +85,7 @@ def explain(code: str | None = None) -> PlainText:
     return PlainText(meanings() if code is None else explanation(code))
 
 
+@with_plugin_errors
 def init(folder: StrPath = ".", *, model: StrPath | None = None) -> WrittenFiles:
     """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from myoedge.api.models import as_build, silent
+from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Validation
 from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
@@ -28,6 +29,7 @@ RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
 RANDOM_CHECKS_ON_CHIP = 2  # on a simulated chip, on GVSoC, on a board
 
 
+@with_plugin_errors
 def validate(
     build: Build | StrPath,
     *,
@@ -92,6 +94,7 @@ def _compare(
     return counts, same, difference
 
 
+@with_plugin_errors
 def simulate(
     build: Build | StrPath,
     *,
@@ -175,6 +178,7 @@ def simulate_elf(
     )
 
 
+@with_plugin_errors
 def energy(
     build: Build | StrPath,
     *,
@@ -217,6 +221,7 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
     return calibration(Path(measurements))
 
 
+@with_plugin_errors
 def peaks(build: Build | StrPath) -> Peaks:
     """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
     from myoedge.reports.peaks import Peaks
@@ -238,6 +243,7 @@ def report(
 ) -> Changes: ...
 
 
+@with_plugin_errors
 def report(
     build: Build | StrPath,
     *,

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import myoedge.operators as families
 from myoedge.building.config import FILE, PluginsTable, find
 from myoedge.errors import MyoedgeError
-from myoedge.operators.base import OPS
+from myoedge.operators.base import registered_together
 from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import ONLY, Content, Reading, plain
 from myoedge.system.folder import MANIFEST
@@ -58,10 +59,24 @@ def _loaded(kind: str, name: str) -> Plugin:
         package = point.dist
         about = (package.name, package.version) if package else ("", "")
         plugin = Plugin(kind, name, *about, _places(point))
-        with converted(lambda error: _unusable(kind, name, cause_of(error, plugin.places))):
-            _USE[kind](plugin, point.load())
+        with converted(lambda error: _raised(plugin, error)), _imported_whole(point):
+            _USE[kind](plugin, point)
         _LOADED[kind, name] = plugin
     return _LOADED[kind, name]
+
+
+@contextlib.contextmanager
+def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
+    """Context manager in which an entry point's package is imported whole: after an error none of
+    its modules counts as imported, so that the next attempt imports, and registers, all."""
+    before, top = {*sys.modules}, point.module.partition(".")[0]
+    try:
+        yield
+    except BaseException:
+        for module in {*sys.modules} - before:
+            if module.partition(".")[0] == top:
+                del sys.modules[module]
+        raise
 
 
 def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
@@ -74,9 +89,9 @@ def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
 def error_in_plugin(error: BaseException) -> MyoedgeError | None:
     """E257 of what a plug-in's functions raised, wherever they were called; None of others."""
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    for (kind, name), plugin in _LOADED.items():
+    for plugin in _LOADED.values():
         if any(is_in(file, plugin.places) for file in frames):
-            return _unusable(kind, name, cause_of(error, plugin.places))
+            return _raised(plugin, error)
     return None
 
 
@@ -88,7 +103,8 @@ def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
         packages = sorted({p.dist.name for p in points if p.name == name and p.dist})
         if len(packages) > 1:
             cause = f"several packages have it: {', '.join(packages)}"
-            raise _unusable(kind, name, cause, (f"pip uninstall {packages[-1]}",))
+            several = Plugin(kind, name, "", "")
+            raise _unusable(several, cause, (f"pip uninstall {packages[-1]}",))
         return installed[name]
     near = difflib.get_close_matches(name, installed, 1, 0.5)
     tries = [f'[plugins] {kind} = ["{near[0]}"]'] if near else ["pip install its package"]
@@ -96,48 +112,70 @@ def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
     raise MyoedgeError("E256", f"no plug-in {name} for {kind} is installed", facts, tries)
 
 
-def _unusable(kind: str, name: str, cause: str, tries: tuple[str, ...] = ()) -> MyoedgeError:
-    tries = (*tries, f"[plugins] {kind} without {name}")
-    return MyoedgeError("E257", f"the plug-in {name} cannot be used", {"cause": cause}, tries)
+def _raised(plugin: Plugin, error: BaseException) -> MyoedgeError:
+    return _unusable(plugin, cause_of(error, plugin.places))
+
+
+def _unusable(plugin: Plugin, cause: str, tries: tuple[str, ...] = ()) -> MyoedgeError:
+    package = {"package": f"{plugin.package} {plugin.version}"} if plugin.package else {}
+    tries = (*tries, _without(plugin))
+    title = f"the plug-in {plugin.name} cannot be used"
+    return MyoedgeError("E257", title, {"cause": cause, **package}, tries)
+
+
+def _without(plugin: Plugin) -> str:
+    return f"[plugins] {plugin.kind} without {plugin.name}"
+
+
+def _check_free(plugin: Plugin, what: str, name: str, names: Iterable[str]) -> None:
+    """Errors: E257 where there is a board, or a reader, of the plug-in's name."""
+    if name in names:
+        cause = f"there is {what} {name} already: the entry point needs another name"
+        raise _unusable(plugin, cause)
 
 
 # --- kinds ----------------------------------------------------------------------------------------
 
 
-def _use_operators(plugin: Plugin, package: Any) -> None:
+def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
     """A package like a folder of myoedge/operators: definition, tiling, import_rows, qdq."""
-    name = plugin.name
-    if not isinstance(package, ModuleType) or not hasattr(package, "__path__"):
-        raise _unusable("operators", name, "its entry point is no package")
-    if FRONT_ENDS in sys.modules:
-        cause = "networks were loaded before it in this process: name it from the start"
-        raise _unusable("operators", name, cause)
-    before = len(OPS)
-    families.add(package)
-    rows = (Path(place) / "import_rows.py" for place in package.__path__)
-    if len(OPS) == before and not any(file.is_file() for file in rows):
-        raise _unusable("operators", name, "it defines no operators, and has no import_rows")
+    with registered_together() as found:
+        package = point.load()
+        if not isinstance(package, ModuleType) or not hasattr(package, "__path__"):
+            raise _unusable(plugin, "its entry point is no package")
+        if FRONT_ENDS in sys.modules:
+            cause = "networks were loaded before it in this process: name it from the start"
+            raise _unusable(plugin, cause)
+        families.define(package)
+        rows = (Path(place) / "import_rows.py" for place in package.__path__)
+        if not found and not any(file.is_file() for file in rows):
+            raise _unusable(plugin, "it defines no operators, and has no import_rows")
+    families.ADDED.append(package)
 
 
-def _use_board(plugin: Plugin, package: Any) -> None:
+def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
     """A package with a board.toml."""
     name = plugin.name
-    places = [Path(place) / boards.FILE for place in getattr(package, "__path__", ())]
+    _check_free(plugin, "a board", name, (*boards.own_ids(), *boards.ADDED))
+    places = [Path(place) / boards.FILE for place in getattr(point.load(), "__path__", ())]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise _unusable("boards", name, f"its entry point is no package with {boards.FILE}")
+        raise _unusable(plugin, f"its entry point is no package with {boards.FILE}")
     boards.ADDED[name] = found
 
 
-def _use_reader(plugin: Plugin, function: Any) -> None:
+def _use_reader(plugin: Plugin, point: metadata.EntryPoint) -> None:
     """A function from the path of a file with that ending to arrays by name, or one array."""
+    ending = f".{plugin.name.lower()}"
+    _check_free(plugin, "a reader of", ending, (*files.KINDS, *files.ADDED))
+    function = point.load()
     if not callable(function):
-        raise _unusable("calibration", plugin.name, "its entry point is no function")
-    files.ADDED[f".{plugin.name.lower()}"] = _reader(plugin, function)
+        raise _unusable(plugin, "its entry point is no function")
+    files.ADDED[ending] = _reader(plugin, function)
 
 
 def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
-    tries = (f"[plugins] calibration without {plugin.name}",)
+    tries = (_without(plugin),)
     named = UserFunction(plugin.name, "the plug-in", "E257", tries, plugin.places)
 
     def read(path: Path, reading: Reading) -> Content:
@@ -149,7 +187,7 @@ def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
     return read
 
 
-_USE: Mapping[str, Callable[[Plugin, Any], None]] = {
+_USE: Mapping[str, Callable[[Plugin, metadata.EntryPoint], None]] = {
     "operators": _use_operators,
     "boards": _use_board,
     "calibration": _use_reader,

@@ -233,7 +233,6 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
         _discard(sys.stdout)
         sys.exit(0)
     except BaseException as error:
-        _exit_where_plugins_raised(error, as_json)
         if isinstance(error, SystemExit):  # of a verb that is done
             raise
         if getattr(error, "errno", None) == errno.ENOSPC:
@@ -295,14 +294,6 @@ def as_dict(notice: Notice) -> dict[str, Any]:
         "tries": list(notice.tries),
         "exit_code": notice.exit_code,
     }
-
-
-def _exit_where_plugins_raised(error: BaseException, as_json: bool) -> None:
-    """Ends with E257 where a function of a plug-in raised, as an operator's may anywhere."""
-    plugins = sys.modules.get("myoedge.building.plugins")
-    raised = plugins.error_in_plugin(error) if plugins else None
-    if raised is not None:
-        _exit_with_notice(raised.notice, as_json)
 
 
 def _bug(error: BaseException, arguments: list[str]) -> Notice:

@@ -21,13 +21,7 @@ def families() -> list[str]:
 ADDED: list[ModuleType] = []  # packages of plug-ins, which are as the folders here
 
 
-def add(package: ModuleType) -> None:
-    """Registers the operators of a package of a plug-in."""
-    _define(package)
-    ADDED.append(package)
-
-
-def _define(package: ModuleType) -> None:
+def define(package: ModuleType) -> None:
     """Imports the modules of a family that define its operators."""
     for module in _modules_of(package):
         if module not in SEPARATE:
@@ -50,4 +44,4 @@ def _package(family: str) -> ModuleType:
 
 
 for family in families():
-    _define(_package(family))
+    define(_package(family))

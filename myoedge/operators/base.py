@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,14 +239,32 @@ class OpDef:
 
 
 OPS: dict[str, OpDef] = {}
+_TABLES = [OPS]  # `register` fills the last
 
 
 def register(op: OpDef) -> OpDef:
-    """Adds an operator to the table; done once, when myoedge.operators is imported."""
-    assert op.name not in OPS, op.name
+    """Adds an operator to the table; done once, when its module is imported.
+
+    Errors: ValueError where there is one of its name.
+    """
+    if any(op.name in table for table in _TABLES):
+        raise ValueError(f"there is an operator {op.name} already: this one needs another name")
     if op.name != "TEMPLATE":  # is imported by checks of all modules, and no operator
-        OPS[op.name] = op
+        _TABLES[-1][op.name] = op
     return op
+
+
+@contextmanager
+def registered_together() -> Iterator[Mapping[str, OpDef]]:
+    """Context manager of the operators that are registered in it; OPS has them behind its end: all,
+    or none where an error ends it."""
+    found: dict[str, OpDef] = {}
+    _TABLES.append(found)
+    try:
+        yield found
+    finally:
+        _TABLES.pop()
+    OPS.update(found)
 
 
 def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:

@@ -123,9 +123,14 @@ def boards_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "boards"
 
 
+def own_ids() -> list[str]:
+    """Ids of the boards of the package, sorted."""
+    return sorted(path.parent.name for path in boards_dir().glob(f"*/{FILE}"))
+
+
 def all_boards() -> tuple[Board, ...]:
     """Every board of the package, by id, and those of plug-ins."""
-    own = sorted(boards_dir().glob(f"*/{FILE}"))
+    own = [boards_dir() / name / FILE for name in own_ids()]
     return tuple(map(read_board, (*own, *ADDED.values())))
 
 
@@ -140,9 +145,8 @@ def find_board(name: str | None = None) -> Board:
         return read_board(path / FILE if os.path.isdir(path) else path)
     if name in ADDED:
         return read_board(ADDED[name])
-    ids = [path.parent.name for path in sorted(boards_dir().glob(f"*/{FILE}"))]
-    if name not in ids:
-        facts = {"has": ", ".join((*ids, *ADDED))}
+    if name not in own_ids():
+        facts = {"has": ", ".join((*own_ids(), *ADDED))}
         tries = ["--board ./my/board.toml"]
         raise MyoedgeError(NO_BOARD, f"there is no board {name}", facts, tries)
     return read_board(boards_dir() / name / FILE)

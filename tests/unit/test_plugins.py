@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 
 import myoedge
-import myoedge.api as api
 import myoedge.operators as families
+from myoedge.api import models
 from myoedge.building import plugins
 from myoedge.building.config import PluginsTable
 from myoedge.building.plugins import FRONT_ENDS, Plugin, load_plugins
 from myoedge.errors import MyoedgeError
+from myoedge.operators.base import OPS
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import Reading
@@ -40,6 +41,7 @@ def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "_LOADED", {})
     monkeypatch.setattr(files, "ADDED", {})
     monkeypatch.setattr(boards, "ADDED", {})
+    monkeypatch.setattr(families, "ADDED", [])
 
 
 @pytest.fixture
@@ -129,7 +131,6 @@ def test_a_kernel_without_a_cost_is_told() -> None:
 def test_plugins_that_are_refused(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(families, "ADDED", [])
     refused("E256", "no plug-in nothing for boards", boards=["nothing"])
     install("p", "1", "operators", "p = broken_plugin", "raise RuntimeError('not today')")
     refused("E257", "RuntimeError: not today", operators=["p"])
@@ -158,22 +159,87 @@ def test_whatever_a_plugin_raises_names_it(install: Install, tmp_path: Path, rai
     assert caught.value.code == "E257"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "taken"),
+    [
+        ("boards", "gap9_evk", "there is a board gap9_evk already"),
+        ("calibration", "csv", "there is a reader of .csv already"),
+        ("calibration", "NPZ", "there is a reader of .npz already"),
+        ("operators", "extra", "there is an operator add already"),
+    ],
+)
+def test_a_name_that_there_is_already_is_refused(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str,
+    taken: str,
+) -> None:  # fmt: skip
+    """Nothing of the package is in use then, and the built-in one is."""
+    monkeypatch.delitem(sys.modules, FRONT_ENDS, raising=False)
+    install("new-things", "2.0", kind, f"{name} = taken_plugin", "def read(path): ...")
+    (tmp_path / "site" / "taken_plugin" / "definition.py").write_text(TWO_OPERATORS)
+    (tmp_path / "site" / "taken_plugin" / boards.FILE).write_text("")
+    before = dict(OPS)
+    with pytest.raises(MyoedgeError) as caught:
+        load_plugins(PluginsTable(**{kind: [name]}))
+    assert caught.value.code == "E257"
+    facts = dict(caught.value.notice.facts)
+    assert facts["package"] == "new-things 2.0"
+    assert taken in facts["cause"]
+    assert "needs another name" in facts["cause"]
+    assert before == OPS
+    assert [*families.ADDED, *files.ADDED, *boards.ADDED] == []
+    assert myoedge.boards("gap9_evk")[0].chip == "gap9"
+
+
+TWO_OPERATORS = """
+from dataclasses import replace
+from myoedge.operators.base import OPS, register
+register(replace(OPS["add"], name="another_add"))
+register(replace(OPS["add"], name="add"))
+"""
+
+
+def test_a_plugin_registers_all_its_operators_or_none(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second module fails; mended, it is imported from the beginning."""
+    monkeypatch.delitem(sys.modules, FRONT_ENDS, raising=False)
+    install("p", "1", "operators", "p = halves_plugin", "")
+    first, second = TWO_OPERATORS.replace('"add")', '"first_add")').rsplit("\n", 2)[0], "1 / 0"
+    folder = tmp_path / "site" / "halves_plugin"
+    (folder / "definition.py").write_text(first)
+    (folder / "more.py").write_text(second)
+    before = dict(OPS)
+    refused("E257", r"ZeroDivisionError: .*\(more.py:1\)", operators=["p"])
+    assert before == OPS
+    (folder / "more.py").write_text("ONE = 1")
+    try:
+        load_plugins(PluginsTable(operators=["p"]))
+        assert {*OPS} - {*before} == {"another_add"}
+    finally:
+        OPS.pop("another_add", None)
+
+
 @pytest.mark.parametrize("raised", ["BaseException('b')", "SystemExit(0)", "ValueError('b')"])
 def test_an_operator_s_function_that_raises_is_the_plugin_s_error(
     install: Install, monkeypatch: pytest.MonkeyPatch, raised: str
 ) -> None:
-    """Wherever it is called, as operators are all over a build; here by a verb."""
-    text = f"NAME = 'a board'\ndef real(x): raise {raised}"
+    """Wherever it is called, as operators are all over a build; here below a verb."""
+    text = f"NAME = 'a board'\ndef real(*x): raise {raised}"
     install("c", "1", "boards", "c = operator_plugin", text)
     package = importlib.import_module("operator_plugin")
     (Path(str(package.__file__)).parent / boards.FILE).write_text("")
     load_plugins(PluginsTable(boards=["c"]))
-    monkeypatch.setattr(api, "ops", lambda: package.real(0))
+    monkeypatch.setattr(models, "Operator", package.real)
+    with pytest.raises(MyoedgeError, match=rf"E257.*\n.*{raised[:9]}.*__init__.py:2") as caught:
+        myoedge.ops()
+    assert type(caught.value.__cause__).__name__ == raised.partition("(")[0]
     ran = command("ops", cwd=Path())
     assert ran.code == 2
-    assert f"error[E257] the plug-in c cannot be used\n  cause  {raised[:9]}" in ran.err
+    assert f"error[E257] the plug-in c cannot be used\n  cause    {raised[:9]}" in ran.err
     assert "(__init__.py:2)" in ran.err
-    monkeypatch.setattr(api, "ops", lambda: 1 / 0)
+    monkeypatch.setattr(models, "Operator", lambda *row: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        myoedge.ops()
     assert command("ops", cwd=Path()).code == 70, "an error of myoedge stays one"
 
 
@@ -197,6 +263,7 @@ def test_what_opens_a_model_loads_what_is_named(
     (tmp_path / "myoedge.toml").write_text('[plugins]\ncalibration = ["raw"]\n')
     for verb in (myoedge.load, myoedge.inspect, lambda model: myoedge.init("new", model=model)):
         monkeypatch.setattr(plugins, "_LOADED", {})
+        monkeypatch.setattr(files, "ADDED", {})
         verb(small / "model.pt2")
         assert ("calibration", "raw") in plugins._LOADED
 

@@ -330,7 +330,7 @@ def test_a_plugin_that_only_imports_is_part_of_the_key(
     (package / "import_rows.py").write_text("ROWS = ()\n")
     monkeypatch.syspath_prepend(str(named))
     monkeypatch.setattr(families, "ADDED", [])
-    families.add(importlib.import_module("rows_only"))
+    families.ADDED.append(importlib.import_module("rows_only"))
     loaded = key_of(named)
     (package / "import_rows.py").write_text("ROWS = []\n")
     forget()

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors in functions of plug-ins, as verbs raise them."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from myoedge.errors import MyoedgeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_plugin_errors(verb: Callable[P, R]) -> Callable[P, R]:
+    """The verb, which raises E257 where a function of a plug-in raised: those of an operator are
+    called all over a build."""
+
+    @functools.wraps(verb)
+    def wrapped(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return verb(*arguments, **named)
+        except (MyoedgeError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            plugins = sys.modules.get("myoedge.building.plugins")  # imported to load one
+            in_plugin = plugins.error_in_plugin(error) if plugins else None
+            if in_plugin is None:
+                raise
+            raise in_plugin from error
+
+    return wrapped
