@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Classes over time, as indices: symbols of CTC, and what most frames say. Cores 0 .. 7 call a kernel
- * together, each computes its share; only me_ctc_greedy_s8 has a barrier inside.
+ * together, each computes its share; only greedy CTC has a barrier inside.
  */
 #ifndef ME_CLASSES_H
 #define ME_CLASSES_H
@@ -39,20 +39,29 @@ static inline int32_t me_votes_bytes(int32_t classes)
     return 8 * classes * (int32_t)sizeof(int32_t);
 }
 
-/* x_wide   whether x is int16 */
 typedef struct {
-    int32_t x_wide, steps, classes, blank;
+    int32_t steps, classes, blank;
 } me_ctc_greedy_s8_params;
 
-/* x int8 or int16 [steps][batch][classes], y int32 [batch][1 + steps] */
+/* x int8 [steps][batch][classes], y int32 [batch][1 + steps] */
 typedef struct {
-    const void *x;
+    const int8_t *x;
     int32_t *y;
     int32_t batch;
 } me_ctc_greedy_s8_tile;
 
+typedef me_ctc_greedy_s8_params me_ctc_greedy_s16_params;
+
+/* As that of int8, with x int16 */
+typedef struct {
+    const int16_t *x;
+    int32_t *y;
+    int32_t batch;
+} me_ctc_greedy_s16_tile;
+
 /* For each of the batch a count, so many symbols, and ME_NO_CLASS to the end: the best classes of
  * frames without repetitions and blanks. */
 void me_ctc_greedy_s8(const me_ctc_greedy_s8_params *op, const me_ctc_greedy_s8_tile *tile);
+void me_ctc_greedy_s16(const me_ctc_greedy_s16_params *op, const me_ctc_greedy_s16_tile *tile);
 
 #endif

@@ -15,12 +15,12 @@ from myoedge.codegen.render import template_dir
 from myoedge.system import toolchain
 from tests.isa import native
 
-LIBRARY = template_dir() / "library"
-ASSEMBLY = sorted(LIBRARY.glob("*.S"))
+FOLDERS = [template_dir() / "library", *sorted(template_dir().glob("operators/[a-z]*"))]
+ASSEMBLY = [file for folder in FOLDERS for file in sorted(folder.glob("*.S"))]
 EVERY_INTRINSIC = Path(__file__).parents[1] / "firmware" / "programs" / "intrinsics.c"
 C = [
     EVERY_INTRINSIC,
-    *(pytest.param(f, marks=pytest.mark.slow) for f in sorted(LIBRARY.glob("*.c"))),
+    *(pytest.param(f, marks=pytest.mark.slow) for d in FOLDERS for f in sorted(d.glob("*.c"))),
 ]
 LINE_BYTES = 16  # of the instruction cache
 # Of kernels in assembly, all known to binutils 2.28 (its manual: "Assembler Directives", "RISC-V
@@ -43,7 +43,7 @@ def compiled(source: Path, output: Path, *flags: str) -> Path:
     if not runtime.exists():
         runtime.symlink_to(template_dir() / "runtime")
     cc = toolchain.compiler()
-    include = (LIBRARY, template_dir() / "include", output.parent)
+    include = (*FOLDERS, template_dir() / "include", output.parent)
     made = (*toolchain.firmware_flags(cc, ("ME_GAP9",)), "-Qunused-arguments", *flags)
     done = toolchain.compile_sources([source], output, cc, made, include)
     assert done.returncode == 0, done.stderr

@@ -50,21 +50,16 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between sequences: a core brings the frames of one together."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
-    wide = step.integers.scalars.get("x_wide", 0)
+    wide = "x_wide" in step.integers.scalars
     return TiledKernel(
-        function="me_ctc_greedy_s8",
+        function="me_ctc_greedy_s16" if wide else "me_ctc_greedy_s8",
         axes={"n": n},
         split=("n",),
         operands=(
             Operand("x", 0, (t, n, c), ((), along, ()), itemsize=1 + wide),
             Operand("y", OUT, step.out, (along, ()), itemsize=4),
         ),
-        op={
-            **({"x_wide": 1} if wide else {}),
-            "steps": t,
-            "classes": c,
-            "blank": step.attrs["blank"],
-        },
+        op={"steps": t, "classes": c, "blank": step.attrs["blank"]},
         tile=lambda regions: {"x": "@x", "y": "@y", "batch": regions["y"].extent[0]},
         work=lambda sizes: (
             -(-t * sizes["n"] // engine.cores) * (c + 2) + -(-sizes["n"] // engine.cores) * 2 * t

@@ -88,6 +88,7 @@ KERNELS = {
     "me_running_norm_s16": KernelCost(216, 400, 900),
     # a frame: a class of it, as it is, a vote
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
+    "me_ctc_greedy_s16": KernelCost(9, 400, 400),
     "me_ctc_new_s32": KernelCost(35, 250, 300),
     "me_majority_s32": KernelCost(19, 250, 400),
     # an element of a row
