@@ -151,19 +151,32 @@ def stream_plans(
         yield StreamPlan(*plan_for(least))
         return
     step = follow_time(q.graph, axes).pass_multiple()
+    yield from _plans_in_time(plan_for, table, chip, least, step)
+
+
+def _plans_in_time(
+    plan_for: PlanFor, table: StreamTable, chip: Chip, least: int, step: int
+) -> Iterator[StreamPlan]:
+    """Plans of passes at the rate of the stream's frames, the shortest that keeps up first.
+
+    least   frames of a pass where none keeps up     step   a pass has a multiple of so many
+    """
+    frame_hz = table.frame_hz
+    assert frame_hz is not None
     fewest = {p.name: least_frames(plan_for, p.clock_hz / frame_hz, step) for p in chip.points}
-    first = table.frames or fewest[chip.point.name] or least
+    at = chip.point.name
 
-    def passes(chosen: int) -> tuple[PassCost, ...]:
-        return tuple(_pass_costs(plan_for, fewest[chip.point.name] or least, chosen))
+    def plan(frames: int, counts: dict[str, int | None]) -> StreamPlan:
+        passes = tuple(_pass_costs(plan_for, fewest[at] or least, frames))
+        return StreamPlan(*plan_for(frames), frame_hz, table.window_s, counts, passes)
 
-    yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest, passes(first))
-    if table.frames or fewest[chip.point.name] is None:
+    first = table.frames or fewest[at] or least
+    yield plan(first, fewest)
+    if table.frames or fewest[at] is None:
         return
     for frames in _more_frames(first, step):
-        counts = {**fewest, chip.point.name: frames}
         try:
-            yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts, passes(frames))
+            yield plan(frames, {**fewest, at: frames})
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:
                 raise
@@ -180,8 +193,7 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
             if error.exit_code != TOO_LARGE:
                 raise
             return
-        l3_bytes = sum(transfer.chunk.size_bytes for transfer in plan.l3_transfers)
-        yield PassCost(frames, round(modelled_cycles(plan)), l3_bytes)
+        yield PassCost(frames, round(modelled_cycles(plan)), plan.l3_moved_bytes)
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:

@@ -93,6 +93,5 @@ def _keeps(network: QuantGraph, request: BuildRequest, coefficients: Coefficient
 
 
 def _energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
-    moved_bytes = sum(x.chunk.room_bytes for x in plan.l3_transfers)
-    activity = typical(modelled_cycles(plan), moved_bytes, layers=len(plan.steps))
+    activity = typical(modelled_cycles(plan), plan.l3_moved_bytes, layers=len(plan.steps))
     return energy(activity, chip.point, coefficients).joules

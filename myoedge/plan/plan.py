@@ -157,6 +157,11 @@ class Plan:
         return tuple(x for x in self.l3_transfers if not x.chunk.tensor)
 
     @property
+    def l3_moved_bytes(self) -> int:
+        """Bytes of a run's transfers from and to L3, which are of whole words."""
+        return sum(x.chunk.room_bytes for x in self.l3_transfers)
+
+    @property
     def map_bytes(self) -> int:
         """Bytes of L3 for feature maps, behind l3.bin."""
         sizes = {name: size_bytes(self.quant, name) for name in self.maps}

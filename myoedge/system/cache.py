@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,7 +66,11 @@ def despite_removal(make: Callable[[], Made]) -> Made:
     Errors: E220 where that happens every time, and those of `make`.
     """
     for _ in range(MOST_REMOVALS):
-        with tools.opened_folders(*FOLDERS) as folders:
+        with ExitStack() as opened:
+            try:
+                folders = opened.enter_context(tools.opened_folders(*FOLDERS))
+            except FileNotFoundError:
+                continue
             try:
                 return make()
             except (OSError, MyoedgeError):

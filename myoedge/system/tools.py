@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -158,13 +158,16 @@ def cache_folder(name: str) -> Path:
 
 @contextmanager
 def opened_folders(*names: str) -> Iterator[list[int]]:
-    """Context manager of descriptors of folders of the cache: one that is removed has no links."""
-    folders = [os.open(cache_folder(name), os.O_RDONLY | os.O_DIRECTORY) for name in names]
-    try:
+    """Context manager of descriptors of folders of the cache: one that is removed has no links.
+
+    Raises FileNotFoundError where one is removed before it is open.
+    """
+    with ExitStack() as opened:
+        folders = []
+        for name in names:
+            folders.append(os.open(cache_folder(name), os.O_RDONLY | os.O_DIRECTORY))
+            opened.callback(os.close, folders[-1])
         yield folders
-    finally:
-        for folder in folders:
-            os.close(folder)
 
 
 @functools.cache

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from myoedge.building.stream_rate import _pass_costs
+from myoedge.building.weight_choice import _energy_j
+from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -16,9 +20,11 @@ from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.interpreter import integer_step, run_integer
 from myoedge.passes import prepare
 from myoedge.plan import schedule
+from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.placement import Life, Place, Placement, greedy, height, lower_bound, place
 from myoedge.plan.plan import Plan, describe
 from myoedge.plan.schedule import make_plan
+from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.targets import Chip, find_chip
@@ -190,6 +196,24 @@ def test_weights_that_l3_and_l2_have_no_room_for_are_refused_before_maps_are_tri
     of_weights, of_rows = 3 * 300 * 300, 3 * 300 * 16  # four int32 a row
     assert f"weights {of_weights + of_rows:,} B" in facts["needs"]
     assert facts["L3"] == "has 150,000 B for the weights that L2 has no room for"
+
+
+def test_what_l3_moves_is_counted_as_the_c_moves_it() -> None:
+    """In whole words: transfers that are a byte shorter take as long, and as much energy."""
+    d = GraphBuilder()
+    w = d.constant(np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32))
+    network = quantized(d.build([d.add("linear", d.input("x", (1, 300)), w)], ["y"]))
+    even = make_plan(network, replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + 60_000))
+    shorter = [replace(x.chunk, size_bytes=x.chunk.size_bytes - 1) for x in even.l3_transfers]
+    moved = [replace(x, chunk=y) for x, y in zip(even.l3_transfers, shorter, strict=True)]
+    odd = replace(even, l3_transfers=tuple(moved))
+    rows = re.findall(r"\.l3 = .*\.bytes = (\d+)", make_sources(odd, "n").files["network.c"])
+    in_c = sum(map(int, rows))
+    assert in_c == odd.l3_moved_bytes == even.l3_moved_bytes > 300 * 300 // 2
+    costs = [*_pass_costs(lambda frames: (None, odd), 1, 1)]
+    assert {cost.l3_bytes for cost in costs} == {in_c}
+    assert modelled_cycles(odd) == modelled_cycles(even)
+    assert _energy_j(odd, GAP9, PUBLISHED) == _energy_j(even, GAP9, PUBLISHED)
 
 
 def test_the_file_names_every_buffer() -> None:

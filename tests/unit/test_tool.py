@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -463,6 +464,26 @@ def test_a_cache_that_is_removed_beside_a_compilation(
             assert caught.value.code == "E220"
         else:
             assert cache.is_cached(build_library(tmp_path / "src"))
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_cache_that_is_removed_before_its_folders_are_open(
+    another_cache: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    root, left = another_cache(), [times]
+
+    def removing(path: Path, flags: int) -> int:
+        if left[0] > 0:
+            left[0] -= 1
+            shutil.rmtree(root)
+        return os.open(path, flags)
+
+    monkeypatch.setattr(tools, "os", SimpleNamespace(**{**vars(os), "open": removing}))
+    if times > 3:
+        with pytest.raises(MyoedgeError, match=r"E220.*again and again"):
+            cache.despite_removal(lambda: "made")
+    else:
+        assert cache.despite_removal(lambda: "made") == "made"
 
 
 def test_a_compiler_s_error_is_told_once(

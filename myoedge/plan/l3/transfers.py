@@ -55,7 +55,7 @@ class Rate:
         return Rate(chip.point.clock_hz / chip.l3_bytes_per_s, chip.transfers.l3_start_cycles)
 
     def cycles(self, chunk: Chunk) -> float:
-        return self.l3_transfer + self.byte * chunk.size_bytes
+        return self.l3_transfer + self.byte * chunk.room_bytes
 
 
 @dataclass(frozen=True, slots=True)

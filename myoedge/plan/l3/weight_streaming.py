@@ -63,7 +63,7 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
     plans = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
-    return min(plans, key=lambda plan: sum(x.chunk.size_bytes for x in plan.l3_transfers))
+    return min(plans, key=lambda plan: plan.l3_moved_bytes)
 
 
 def _filled(plan: Plan, most: int) -> Plan:
