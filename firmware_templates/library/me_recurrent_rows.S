@@ -189,9 +189,9 @@ me_end me_four_sums
     p_round \x, \x, \bits
 .endm
 
-/* t0 .. t3 what h adds to the gates -> t0 the new h in Q30, for the next instruction but one; c is
- * renewed */
-.macro lstm_result
+/* t0 .. t3 what h adds to the gates -> t0 the new c, which is put at a5, t3 the output gate; sigmoid,
+ * tanh: bits between entries at gates; down, by: the shift of what is added to c */
+.macro renewed_cell sigmoid, sigmoid_clip, tanh, tanh_clip, down, by
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
@@ -200,17 +200,21 @@ me_end me_four_sums
     add t1, t1, t5
     add t2, t2, t6
     add t3, t3, s3
-    between t0, a6, 6, p_clip15, s6
-    between t2, a7, 5, p_clip14, s7
-    between t1, a6, 6, p_clip15, s6
+    between t0, a6, \sigmoid, \sigmoid_clip, s6
+    between t2, a7, \tanh, \tanh_clip, s7
+    between t1, a6, \sigmoid, \sigmoid_clip, s6
     lh s3, 0(a5)
     mul t0, t0, t2
-    between t3, a6, 6, p_clip15, s6
-    srai t0, t0, 4
+    between t3, a6, \sigmoid, \sigmoid_clip, s6
+    \down t0, t0, \by
     p_mac t0, t1, s3
     p_round t0, t0, 15
     p_clip16 t0, t0
     p_sh t0, 2, a5
+.endm
+/* t0 .. t3 as for renewed_cell -> t0 the new h in Q30, for the next instruction but one */
+.macro lstm_result
+    renewed_cell 6, p_clip15, 5, p_clip14, srai, 4
     between t0, a7, 6, p_clip15, s6
     mul t0, t0, t3
     nop
@@ -434,27 +438,9 @@ me_end me_lstm_wide_units
     srai t4, \whole, 1
     p_addN_r \x, t4, \bits
 .endm
-/* as lstm_result, t0 the new h in its own steps; sigmoid, tanh: bits between entries at gates */
+/* as lstm_result, t0 the new h in its own steps */
 .macro scaled_result sigmoid, sigmoid_clip, tanh, tanh_clip
-    p_lh t4, 2, a4
-    p_lh t5, 2, a4
-    p_lh t6, 2, a4
-    p_lh s3, 2, a4
-    add t0, t0, t4
-    add t1, t1, t5
-    add t2, t2, t6
-    add t3, t3, s3
-    between t0, a6, \sigmoid, \sigmoid_clip, s6
-    between t2, a7, \tanh, \tanh_clip, s7
-    between t1, a6, \sigmoid, \sigmoid_clip, s6
-    lh s3, 0(a5)
-    mul t0, t0, t2
-    between t3, a6, \sigmoid, \sigmoid_clip, s6
-    sra t0, t0, s11
-    p_mac t0, t1, s3
-    p_round t0, t0, 15
-    p_clip16 t0, t0
-    p_sh t0, 2, a5
+    renewed_cell \sigmoid, \sigmoid_clip, \tanh, \tanh_clip, sra, s11
     scaled_between t0, a7, s8, s10
     mul t0, t0, t3
     li s4, 1

@@ -202,8 +202,9 @@ def check_chain(chain: object) -> None:
     here, of numbers and of chains, OverflowError for a number that float64 does not hold."""
     if not isinstance(chain, tuple) or not chain:
         raise ValueError("no functions")
+    known = [*FUNCTIONS]  # no dict: what a file has in a name's place may have no hash
     for call in chain:
-        if not isinstance(call, tuple) or not call or call[0] not in [*FUNCTIONS]:
+        if not isinstance(call, tuple) or not call or call[0] not in known:
             raise ValueError(f"a function {call!r:.40}")
         for parameter in call[1:]:
             _check_parameter(call[0], parameter)

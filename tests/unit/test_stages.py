@@ -295,15 +295,21 @@ def test_comments_and_folders_change_nothing(named: Path, tmp_path: Path) -> Non
     assert key_of(named / "copy") == before
 
 
+def importable(package: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new package of one module, where imports find it."""
+    package.mkdir()
+    (package / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(package.parent))
+    return package
+
+
 def test_an_operator_from_elsewhere_is_part_of_the_key(
     named: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its package where it is one; of a single file, which may read others, nothing is kept."""
     before = key_of(named)
-    package = named / "plugged"
-    package.mkdir()
-    (package / "__init__.py").write_text("def real(attrs, x):\n    return x\n")
-    monkeypatch.syspath_prepend(str(named))
+    text = "def real(attrs, x):\n    return x\n"
+    package = importable(named / "plugged", text, monkeypatch)
     import plugged  # type: ignore[import-not-found]
 
     monkeypatch.setitem(OPS, "mine", replace(OPS["add"], name="mine", real=plugged.real))
@@ -324,11 +330,8 @@ def test_a_plugin_that_only_imports_is_part_of_the_key(
 ) -> None:
     """From when it is loaded, though keys were made before."""
     before = key_of(named)
-    package = named / "rows_only"
-    package.mkdir()
-    (package / "__init__.py").touch()
+    package = importable(named / "rows_only", "", monkeypatch)
     (package / "import_rows.py").write_text("ROWS = ()\n")
-    monkeypatch.syspath_prepend(str(named))
     monkeypatch.setattr(families, "ADDED", [])
     families.ADDED.append(importlib.import_module("rows_only"))
     loaded = key_of(named)

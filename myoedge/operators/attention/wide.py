@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of operands of 16 bits: products in 64 bits, exponentials in 15."""
+"""Attention of operands of 16 bits: sums of products in 32 bits, of exponentials of 15; results are
+scaled in 64."""
 
 from __future__ import annotations
 
