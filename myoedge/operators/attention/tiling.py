@@ -36,6 +36,21 @@ SCALARS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """The kernel of operands of 8 bits, and that of wider ones."""
+    tiled = _of_all_widths(step, engine)
+    if wide.is_wide(step):
+        return wide.in_tiles(step, engine, tiled)
+    y_wide = {"y_wide": 1} if step.element_type == INT16 else {}
+    return replace(
+        tiled,
+        multiples={"row": 4},
+        operands=(*tiled.operands[:-1], Operand.whole("exp", step["exp"]), tiled.operands[-1]),
+        op={**tiled.op, **{n: step[n] for n in SCALARS}, "exp": "@exp", **y_wide},
+        nine_cores=engine.control_core,
+    )
+
+
+def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Heads cut, rows, and keys. Rows of q, k and v are whole words (pad_heads).
 
     Words of keys are counted twice, once for scores and once behind these for values: where they
@@ -47,7 +62,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     # scores, then exponentials and sums in their place
     row_bytes = max(4 * round_up(keys, 4), round_up(keys, 4) + 4 * out_width)
     kept = ("keys", "width", "out_width", "before", "after", "flat")
-    tiled = TiledKernel(
+    return TiledKernel(
         function="me_attention_s8",
         axes={
             "b": sizes["batch"],
@@ -65,16 +80,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         # me_attention_scratch_bytes
         scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (row_bytes + 8),
         work=lambda tile: _work(step, engine.cores, tile),
-    )
-    if wide.is_wide(step):
-        return wide.in_tiles(step, engine, tiled)
-    y_wide = {"y_wide": 1} if step.element_type == INT16 else {}
-    return replace(
-        tiled,
-        multiples={"row": 4},
-        operands=(*tiled.operands[:-1], Operand.whole("exp", step["exp"]), tiled.operands[-1]),
-        op={**tiled.op, **{n: step[n] for n in SCALARS}, "exp": "@exp", **y_wide},
-        nine_cores=engine.control_core,
     )
 
 
