@@ -56,6 +56,7 @@ class DrawnUse:
     factors   the output's range as (scale, shift) of the range that the data reaches
     kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
     int16     inputs of 16 bits, in parameters of their range
+    positive  those of them that are not negative
     slack     (quantised case) -> output steps of error that the operator's own roundings add
     classes   that indices are of; 0: int32 data are any numbers
     least     of int32 indices: below 0 they count from the end, or lie outside
@@ -78,6 +79,7 @@ class DrawnUse:
     per_tensor: bool = False
     slack: Callable[[Any], Array | float] = field(default=exact, repr=False)
     int16: tuple[int, ...] = ()
+    positive: tuple[int, ...] = ()
     classes: int = 0
     least: int = 0
     unit: Callable[[Any], float] = field(default=of_parameters, repr=False)

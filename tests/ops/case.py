@@ -65,7 +65,7 @@ class Case(DrawnUse):
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
         return tuple(
-            self._samples(rng, shape) if i in self.wide else self._values(rng, shape, kind)
+            self._samples(rng, shape, i) if i in self.wide else self._values(rng, shape, kind)
             for i, (shape, kind) in enumerate(pairs)
         )
 
@@ -114,7 +114,12 @@ class Case(DrawnUse):
         spread = 32 if self.pattern == "narrow" else 2048
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
-    def _samples(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def _samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
+        """An input of 16 bits, not negative where it must not be."""
+        values = self._measured(rng, shape)
+        return np.abs(np.maximum(values, -32767)) if index in self.positive else values
+
+    def _measured(self, rng: np.random.Generator, shape: Shape) -> Array:
         """What a converter measures: noise of any size, or the ends of its range."""
         few = [-32768, -1, 0, 3, 32767]
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": few}

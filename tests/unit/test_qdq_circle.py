@@ -82,6 +82,19 @@ def test_results_of_16_bits_come_back_with_the_same_integers(op: str, tmp_path: 
     assert kind == "int16"
 
 
+@pytest.mark.parametrize("op", ["attention", "selective_scan"])
+def test_operands_of_16_bits_come_back_with_the_same_integers(op: str, tmp_path: Path) -> None:
+    """Of operators with arithmetic of its own for them, alone and together."""
+    for number, wide in enumerate((["x1"], ["x2", "y"], ["x0", "x1", "x2", "x3", "y"])):
+        rng = seeded(op, number)
+        plan = one_operator(op, CASES[op](rng), rng, int16=frozenset(wide))
+        other, worst = again(plan.quant, checked(plan), tmp_path)
+        assert worst == 0
+        step = other.steps[-1]
+        kinds = [other.dtype(name) for name in (*step.operands, *other.graph.outputs)]
+        assert kinds.count("int16") == len({*wide}.intersection((*plan.quant.graph.inputs, "y")))
+
+
 FUNCTIONS = [
     (("affine", 1.0, 3.0), ("clamp", 0.01, math.inf), ("log",)),
     (("exp",), ("reciprocal",)),

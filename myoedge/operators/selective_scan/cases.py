@@ -29,6 +29,8 @@ def selective_scan(d: Draw) -> DrawnUse:
     common = d.common(4, act=False)
     most = d.pick([0.05, 0.5, 4.0])
     common["spans"] = ((0.0, most), *common["spans"][1:])
+    common["int16"] = d.pick([(), (), (0, 1, 2, 3), (0,), (1, 3), (2,)])
+    common["positive"] = (0,)
     weights: tuple[Array, ...] = (-rate, d.rng.normal(size=width))[: d.integer(1, 2)]
     shapes = (*[(*around, steps, width)] * 2, *[(*around, steps, states)] * 2)
     return DrawnUse(
@@ -39,6 +41,8 @@ def selective_scan(d: Draw) -> DrawnUse:
 def _slack(case: Any) -> Array:
     """Steps of the result [..., T, D]: what roundings leave in states, followed through all
     steps, and what those of the readout add."""
+    if case.int16:
+        return _wide_slack(case)
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
     term, of_term = step["term"] * 2.0 ** -step["term_shift"], 0.5 / step["term"][:, None]
@@ -60,6 +64,35 @@ def _slack(case: Any) -> Array:
     of_factor = np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step["mult"], 1))
     of_skip = q[1].reach / 2.0 ** (step["shift"] + 1)
     return np.asarray(np.stack(errors, -2) / case.target.scale + factor + of_factor + of_skip)
+
+
+def _wide_slack(case: Any) -> Array:
+    """Beside operands of 16 bits: roundings of states, followed through all steps, and of y."""
+    step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
+    q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
+    moved = sum(step[f"{name}_up"] for name in ("delta", "x", "v", "b"))
+    size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (96 - moved) / step["term"][:, None]
+    # halvings are cut to 2^-21, on lines between 1,024 entries; u by a step of v and one of its own
+    of_decay = 2.0 ** (step["decay_up"] - 20) + 2.0**-22
+    halvings = step["decay"] * 2.0 ** (step["delta_up"] + step["decay_up"] - 53) / q[0].scale
+    of_u = 2.0 ** (step["v_up"] - 32) * step["term"][:, None] + 1
+    state = error = np.zeros(())
+    sums, errors = [], []
+    for t in range(delta.shape[-2]):
+        now, more, into = delta[..., t, :, None], x[..., t, :, None], b[..., t, None, :]
+        decay, read = np.exp(now * a), c[..., t, None, :]
+        wrong = decay * of_decay + np.abs(np.exp2(-now * halvings) - decay) + 2.0**-30
+        error = decay * error + (np.abs(state) + error) * wrong
+        state, added = decay * state + now * more * into, np.abs(now * more * into)
+        error = error + size * (of_u / 2 + 0.5) + added / step["term"][:, None]
+        errors.append((error * np.abs(read)).sum(-1))
+        sums.append((state * read).sum(-1))
+    of_sums = np.abs(np.stack(sums, -2)) / case.target.scale
+    of_factors = (
+        of_sums / (2 * np.maximum(step["sum_mult"], 1)) + q[1].reach / 2.0 ** step["out_shift"]
+    )
+    of_sums = np.where(of_sums > 2.0**18, np.inf, 2.0**-10)  # sums saturate there
+    return np.asarray(np.stack(errors, -2) / case.target.scale + of_factors + of_sums)
 
 
 CASES = {"selective_scan": selective_scan}

@@ -27,6 +27,7 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import always, same_shape, stored_bound
 from myoedge.operators.kernel import Dim, on_cluster
+from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
 
 INDEX_BITS = 10  # of the table of 2^-f
@@ -90,16 +91,21 @@ def b_shift(b: QuantParams) -> int:
     return int(math.log2(INT16_MAX / b.reach))
 
 
-def state_steps(site: QuantizeInputs) -> Array:
-    """Size of a step of the states of every channel [D]: those of the worst inputs fit 16 bits.
+def sums_of_delta(site: QuantizeInputs) -> Array:
+    """Largest states of every channel [D] for terms of delta alone.
 
     Decays follow from the same delta as the terms, so a state is at most as large as at its
     slowest decay for one delta in all steps: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
     """
-    delta, x, b = (site.params(i) for i in range(3))
-    largest_delta = (delta.high - delta.zero_point) * delta.scale
+    delta = site.params(0)
+    largest_delta = wide.highest(delta) * delta.scale
     slowest = np.maximum(np.abs(site.constant(4).astype(np.float64)).min(-1), 1e-30)
-    sums = np.minimum(site.out[-2] * largest_delta, largest_delta + 1.0 / slowest)
+    return np.asarray(np.minimum(site.out[-2] * largest_delta, largest_delta + 1.0 / slowest))
+
+
+def state_steps(site: QuantizeInputs) -> Array:
+    """Size of a step of the states of every channel [D]: those of the worst inputs fit 16 bits."""
+    x, b, sums = site.params(1), site.params(2), sums_of_delta(site)
     size = sums * (x.reach * x.scale) * (b.scale * 2.0 ** (DECAY_BITS - b_shift(b))) / STATE_MAX
     return np.asarray(np.maximum(size, size.max() / FINEST))
 
@@ -113,6 +119,9 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     y              (sum C s >> pre) mult + xq skip + offset >> shift
     """
     delta, x, b, c = (site.params(i) for i in range(4))
+    of_16_bits = wide.quantize(site, sums_of_delta(site) / delta.scale * x.reach * b.reach)
+    if of_16_bits is not None:
+        return of_16_bits
     size = state_steps(site)
     wanted = delta.scale * x.scale * (b.scale / 2.0 ** b_shift(b)) * 2.0**DECAY_BITS / size
     term_shift = int(np.clip(14 - math.frexp(wanted.max())[1], 0, 30))
@@ -162,7 +171,9 @@ def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
-    """int8 of the shapes of `real` -> int8 or int16 [..., T, D]."""
+    """int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
+    if wide.is_wide(step):
+        return wide.integer(step, delta, x, b, c)
     dq = np.maximum(delta.astype(np.int64) - step["delta_zero"], 0)
     xq = x.astype(np.int64) - step["x_zero"]
     into = (b.astype(np.int64) - step["b_zero"]) << step["b_shift"]
@@ -197,6 +208,8 @@ SELECTIVE_SCAN = register(
         kernels=on_cluster(in_tiles),
         weights=(4, 5),
         multiplies=True,
+        accepts_int16=always,
         emits_int16=always,
+        int16_together=(0, 1, 2, 3),
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.selective_scan import wide
 from myoedge.targets.chip import Engine
 
 STEPS = 32  # between barriers: STEPS of me_selective_scan_s8.c
@@ -20,6 +22,7 @@ BLOCK = 4  # states that are moved together
 STEP_BYTES = 12  # of a core: what all states of a channel read in a step, and the sum of them
 READ_BYTES = 4  # of two halves that all channels read for a state in a step
 STATE_BYTES = 2
+WIDE_BYTES = (8, 16, 4)  # the same of operands of 16 bits
 # In steps of a state, fitted to eleven simulated layers, which they give within 0.4 %: a step of a
 # channel beside its states, a state and a channel for STEPS of them, what all read of a state.
 OF_STEP, OF_BLOCKS, OF_CALL, OF_READS = 2.25, 1.25, 14.0, 1.4
@@ -30,6 +33,7 @@ NUMBERS = (
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """delta, x, y [batch, T, D], b, c [batch, T, N]: cut between sequences and channels."""
+    is_wide = wide.is_wide(step)
     *around, n, channels = step.out
     batch, states = math.prod(around), step.shapes[2][-1]
     filled = round_up(states, BLOCK)
@@ -41,27 +45,29 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         own = np.ceil(sizes["d"] / engine.cores)
         return sizes["b"] * (own * of_channel + OF_READS * filled * math.ceil(n / engine.cores))
 
-    return TiledKernel(
+    tiled = TiledKernel(
         function="me_selective_scan_s8",
         axes={"b": batch, "d": channels},
         split=("b", "d"),
         operands=_operands(step, batch, filled),
-        op={
-            **({"y_wide": 1} if step.element_type == INT16 else {}),
-            "n": n,
-            "states": states,
-            **{name: step[name] for name in NUMBERS},
-            "halves": "@halves",
-            "scratch": "@scratch",
-        },
+        op={"n": n, "states": states},
         tile=_tile,
-        scratch=lambda sizes: (
-            STEPS * READ_BYTES * filled
-            + engine.cores * STEPS * STEP_BYTES
-            + round_up(sizes["d"] * filled * STATE_BYTES, 4)
-        ),
+        scratch=lambda sizes: _scratch(sizes, engine.cores, filled, is_wide=is_wide),
         work=work,
     )
+    if is_wide:
+        return wide.in_tiles(step, tiled)
+    y_wide = {"y_wide": 1} if step.element_type == INT16 else {}
+    numbers = {name: step[name] for name in NUMBERS}
+    op = {**y_wide, **tiled.op, **numbers, "halves": "@halves", "scratch": "@scratch"}
+    return replace(tiled, op=op)
+
+
+def _scratch(sizes: Sizes, cores: int, filled: int, *, is_wide: bool) -> Any:
+    """Bytes: what all channels read, each core's steps, states."""
+    reads, own, states = WIDE_BYTES if is_wide else (READ_BYTES, STEP_BYTES, STATE_BYTES)
+    of_states = round_up(sizes["d"] * filled * states, 4)
+    return STEPS * reads * filled + cores * STEPS * own + of_states
 
 
 def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ...]:
@@ -71,20 +77,21 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
     rows: tuple[Dim, ...] = (lane, (), channel)
     each, read = (batch, n, channels), (batch, n, states)
     decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
-    packed = _channels(step)
+    packed, table = _channels(step), "powers" if wide.is_wide(step) else "halves"
     return (
         *(Operand(name, i, each, rows) for i, name in enumerate(("delta", "x"))),
         *(Operand(name, i, read, (lane, (), ())) for i, name in ((2, "b"), (3, "c"))),
-        Operand("decay", "decay", decay.shape, (channel, ()), itemsize=2, array=decay),
+        Operand("decay", "decay", decay.shape, (channel, ()), itemsize=decay.itemsize, array=decay),
         Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
-        Operand.whole("halves", step["halves"]),
+        Operand.whole(table, step[table]),
         Operand("y", OUT, each, rows, itemsize=step.element_type.size_bytes),
     )
 
 
 def _channels(step: QuantizedNode) -> Array:
-    """int32 [D, 5]: me_selective_channel of every channel."""
-    columns = [step[name] for name in ("term", "mult", "offset", "shift", "skip")]
+    """int32 [D, 5]: me_selective_channel of every channel, or me_selective_wide_channel."""
+    names = ("term", "mult", "offset", "shift", "skip")
+    columns = [step[name] for name in (wide.CHANNEL if wide.is_wide(step) else names)]
     return np.ascontiguousarray(np.stack(columns, -1), np.int32)
 
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernel behind me_selective_scan_s16.c.
+ */
+#ifndef ME_SELECTIVE_WIDE_ROWS_H
+#define ME_SELECTIVE_WIDE_ROWS_H
+
+#include <stdint.h>
+
+/* ME_WIDE_STEPS   at most in a call; places of a block's reads */
+enum { ME_WIDE_STEPS = 32, ME_WIDE_BLOCK = 4 };
+
+/* What all states of a channel read in a step, and the sum of what is read of them, of 64 bits. */
+typedef struct {
+    int32_t delta, u;
+    uint32_t low;
+    int32_t high;
+} me_wide_step;
+
+/* B and C of four states in a step. */
+typedef struct {
+    int32_t b[4], c[4];
+} me_wide_reads;
+
+/* powers, decay_up, most as me_selective_scan_s16_params has them */
+typedef struct {
+    const int32_t *powers;
+    int32_t most, decay_up;
+} me_wide_decays;
+
+/* Blocks >= 1 of four states of a channel through steps >= 1. */
+void me_move_wide_states(const me_wide_decays *by, const int32_t *decays, const me_wide_reads *reads,
+                         me_wide_step *own, int32_t *states, int32_t steps, int32_t blocks);
+
+#endif

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Selective scans of operands of 16 bits: upper words of products, states of 30 bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
+from myoedge.operators.kernel import TiledKernel
+
+OPERANDS = ("delta", "x", "b", "c")
+CHANNEL = ("term", "sum_drop", "sum_mult", "skip", "out_shift")  # me_selective_wide_channel
+INDEX_BITS, PART_BITS = 10, 11  # of the table of 2^-f, and between two of its entries
+POINT = INDEX_BITS + PART_BITS  # bits behind the point of halvings in a step
+HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 31 bits
+DECAY_UP_MAX = 8
+STATE_BITS = 30  # besides the sign, where states saturate; by the bound the worst inputs' have 29
+SUM_POINT = 12  # bits behind the point of results, as sums have them: at least one less
+SHIFT_MAX = 45  # of results: products have 62 bits
+
+
+def powers() -> Array:
+    """int32 [2^10 + 1] 2^-f in Q31, steps of f from 0 to 1."""
+    f = np.arange((1 << INDEX_BITS) + 1) / (1 << INDEX_BITS)
+    return np.asarray(np.rint(INT32_MAX * np.exp2(-f)), np.int32)
+
+
+TABLE = powers()
+
+
+def is_wide(step: QuantizedNode) -> bool:
+    return "x_up" in step.integers.scalars
+
+
+def quantize(site: QuantizeInputs, bound: Array) -> QuantizedParams | None:
+    """s = clip31(a * 2 s + u * (B << b_up) + 2^31 >> 32), u = (v << v_up) * term >> 32,
+    v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
+
+    bound  [D] of states, in units of delta's, x's and B's steps' product
+    a      of p = min((delta << delta_up) * decay >> 32, most) << decay_up halvings
+    y      clip32(sum of C s >> sum_drop) sum_mult + x skip + half >> out_shift
+    None where all operands have 8 bits.
+    """
+    operands = {name: site.params(i) for i, name in enumerate(OPERANDS)}
+    if all(q.element_type != INT16 for q in operands.values()):
+        return None
+    ups, largest = _ups(operands)
+    scales = [operands[name].scale for name in OPERANDS]
+    term, size = _term(bound, ups)
+    readout = _readout(site, size * math.prod(scales))
+    decay, halvings = _halvings(site.constant(4), scales[0], ups["delta_up"])
+    numbers = {
+        **{f"{name}_zero": q.zero_point for name, q in operands.items()},
+        **{f"{name}_wide": int(q.element_type == INT16) for name, q in operands.items()},
+        **ups, **halvings, "y_zero": site.target.zero_point, "acc_bound": largest,
+    }  # fmt: skip
+    return QuantizedParams(numbers, {"term": term, "decay": decay, "powers": TABLE, **readout})
+
+
+def highest(delta: QuantParams) -> int:
+    """Largest step of delta, which is not below 0."""
+    return max(delta.high - delta.zero_point, 1)
+
+
+def _up(reach: int) -> int:
+    """Numbers of so large magnitudes times two to so many fill int32, 30 bits at least."""
+    return 31 - reach.bit_length()
+
+
+def _ups(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int], int]:
+    """(bits that operands and v are moved up by, bound on states before they saturate)."""
+    reach = {name: operands[name].reach for name in ("x", "b")}
+    reach["delta"] = highest(operands["delta"])
+    moved = {name: most << _up(most) for name, most in reach.items()}
+    v = _upper(moved["delta"], moved["x"])
+    u = _upper(v << _up(v), INT32_MAX)
+    ups = {f"{name}_up": _up(most) for name, most in {**reach, "v": v}.items()}
+    return ups, (1 << STATE_BITS) + _upper(u, moved["b"])
+
+
+def _term(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
+    """(int32 [D], sizes of states' steps): the finest that the bound on states and term allow."""
+    moved = 2.0 ** (96 - sum(ups.values()))
+    size = np.maximum(bound / 2.0 ** (STATE_BITS - 1), moved / INT32_MAX)
+    return np.rint(np.minimum(moved / size, INT32_MAX)).astype(np.int32), size
+
+
+def _upper(a: int, b: int) -> int:
+    """Largest upper word of products of numbers of these magnitudes, a step below 0 too."""
+    return (a * b >> 32) + 1
+
+
+def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, int]]:
+    """int32 [D, N]: halvings in a step for 2^(32 - delta_up) of delta, in 2^(decay_up - 21)."""
+    wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0 ** (32 + POINT))
+    wanted = wanted / 2.0**delta_up
+    up = int(np.clip(math.frexp(wanted.max())[1] - 31, 0, DECAY_UP_MAX))
+    limited = np.minimum(np.rint(np.ldexp(wanted, -up)), INT32_MAX)
+    return limited.astype(np.int32), {"decay_up": up, "most": HALVINGS >> up}
+
+
+def _readout(site: QuantizeInputs, unit: Array) -> dict[str, Array]:
+    """Factors of sums and of x, their shifts: int32 [D] each.
+
+    unit  of a sum, [D]
+    """
+    x, y = site.params(1), site.target
+    d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(unit))
+    drop = np.clip(-SUM_POINT - np.frexp(unit / y.scale)[1] + 1, 0, SHIFT_MAX)
+    factors = np.stack((np.ldexp(unit, drop), d * x.scale)) / y.scale
+    shift = np.clip(31 - np.frexp(np.abs(factors).max(0))[1], 0, SHIFT_MAX)
+    mult, skip = np.rint(np.ldexp(factors, shift)).clip(-INT32_MAX, INT32_MAX)
+    numbers = {"sum_drop": drop, "sum_mult": mult, "skip": skip, "out_shift": shift}
+    return {name: x.astype(np.int32) for name, x in numbers.items()}
+
+
+# ---- in integers
+
+
+def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
+    return np.asarray(x.astype(np.int64) - step[f"{name}_zero"])
+
+
+def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
+    """delta, x, b, c int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
+    now = np.maximum(_centred(step, delta, "delta"), 0) << step["delta_up"]
+    xq, into = _centred(step, x, "x"), _centred(step, b, "b") << step["b_up"]
+    v = now * (xq << step["x_up"]) >> 32
+    term = (v << step["v_up"]) * step["term"] >> 32
+    sums = np.stack([*_sums(step, now, term, into, _centred(step, c, "c"))], -2) >> step["sum_drop"]
+    half = (np.int64(1) << step["out_shift"]) >> 1
+    of_states = np.clip(sums, -INT32_MAX - 1, INT32_MAX) * step["sum_mult"]
+    y = ((of_states + xq * step["skip"] + half) >> step["out_shift"]) + step["y_zero"]
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+
+
+def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
+    """Sums of states [..., D] of every step, as C weighs them.
+
+    operands  delta, u [..., T, D], B, C [..., T, N]
+    """
+    most, decays = 1 << STATE_BITS, step["decay"].astype(np.int64)
+    state, half = np.zeros((1,), np.int64), 1 << 31
+    for now, more, into, read in zip(*(np.moveaxis(x, -2, 0) for x in operands), strict=True):
+        a = _decay(step, now[..., None] * decays >> 32)
+        moved = a * (state << 1) + more[..., None] * into[..., None, :] + half
+        state = np.clip(moved >> 32, -most, most - 1)
+        yield (state * read[..., None, :]).sum(-1)
+
+
+def _decay(step: QuantizedNode, halvings: Array) -> Array:
+    """In Q31: 2 to the halvings, on lines between entries of the table."""
+    p = np.minimum(halvings, step["most"]) << step["decay_up"]
+    index = p >> PART_BITS & ((1 << INDEX_BITS) - 1)
+    low, high = (TABLE.astype(np.int64)[index + i] for i in range(2))
+    between = low - ((low - high) * (p & ((1 << PART_BITS) - 1)) >> PART_BITS)
+    return np.asarray(between >> (p >> POINT))
+
+
+# ---- in tiles
+
+
+def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
+    """tiled   loops and operands, as both kernels have them"""
+    wide = {name: step[f"{name}_wide"] for name in OPERANDS}
+    wide["y"] = int(step.element_type == INT16)
+    operands = (replace(x, itemsize=1 + wide.get(x.name, x.itemsize - 1)) for x in tiled.operands)
+    numbers = {k: v for k, v in step.integers.scalars.items() if k != "acc_bound"}
+    return replace(
+        tiled,
+        function="me_selective_scan_s16",
+        operands=(*operands,),
+        op={
+            **tiled.op,
+            **numbers,
+            "y_wide": wide["y"],
+            "low": step.low,
+            "high": step.high,
+            "powers": "@powers",
+            "scratch": "@scratch",
+        },
+    )
