@@ -166,7 +166,7 @@ def calibrations(
 
 def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges without values that nothing keeps: of a tensor that only maxima or parts are taken
-    of, the range of these."""
+    of, the range of these; never more than its own, as a concat's range is that of all parts."""
     found = dict(ranges)
     for node in reversed(graph.nodes):
         readers = graph.users.get(node.name, ())
@@ -174,7 +174,8 @@ def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
             continue
         behind = [found[name] for x in readers for name in (x.name + PRE, x.name) if name in found]
         if behind and node.name in found:
-            found[node.name] = min(x for x, _ in behind), max(x for _, x in behind)
+            low, high = found[node.name]
+            found[node.name] = max(low, min(behind)[0]), min(high, max(x for _, x in behind))
     return found
 
 

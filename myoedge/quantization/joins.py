@@ -8,7 +8,7 @@ requantises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from myoedge.graph.ir import Graph, Node
@@ -33,7 +33,7 @@ def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:
     concats = {node.name: node for node in graph.nodes if node.op == "concat"}
     params = choose_params(graph, ranges, apart=concats)
     groups = shared_scale_groups(graph, params, apart=concats)
-    used = {x for names in groups if any(_is_used(graph, name) for name in names) for x in names}
+    used = {name for names in groups if _needs_own(graph, names) for name in names}
     return frozenset(
         (node.name, part)
         for node in concats.values()
@@ -46,10 +46,13 @@ def _ratio(a: QuantParams, b: QuantParams) -> float:
     return max(a.scale / b.scale, b.scale / a.scale)
 
 
-def _is_used(graph: Graph, name: str) -> bool:
-    """Whether an operator computes with a tensor, or it is an output."""
-    readers = graph.users.get(name, ())
-    return name in graph.outputs or any(not OPS[reader.op].same_scale for reader in readers)
+def _needs_own(graph: Graph, names: Collection[str]) -> bool:
+    """Whether tensors of one scale are more than parts of one concat: an operator computes with
+    one, it is an output, or another concat reads one."""
+    readers = [reader for name in names for reader in graph.users.get(name, ())]
+    concats = {reader.name for reader in readers if reader.op == "concat"}
+    computes = any(not OPS[reader.op].same_scale for reader in readers)
+    return computes or len(concats) > 1 or not set(graph.outputs).isdisjoint(names)
 
 
 def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:

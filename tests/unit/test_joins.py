@@ -88,6 +88,49 @@ def test_parts_that_are_alike_or_only_joined_are_not(times: float, is_read: bool
     assert found(prepared(Skipped(times, is_read=is_read), 4, 12)) == frozenset()
 
 
+class Steps(nn.Module):
+    """Small predictions, each of features a hundred times larger and the prediction before: nobody
+    computes with one, they join the features of the next step, and each other in the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = nn.Linear(20, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        small, steps = 0.01 * x[..., :8], []
+        for _ in range(3):
+            small = 0.005 * self.step(torch.cat([x, small], -1))
+            steps.append(small)
+        return 2.0 * torch.stack(steps)
+
+
+def test_parts_of_two_concats_are_copied() -> None:
+    graph = prepared(Steps(), 4, 12)
+    given, cycles = {graph.inputs[0]: windows()}, layer_cycles(GAP9.cores_alone())
+    before = quantize_graph(graph, calibrated(graph))
+    alone = measure(before, given, layers=False)
+    after = refine_precision(before, alone, given, calibrated, cycles).network
+    joined, *_ = (node.name for node in graph.nodes if node.op == "concat")
+    low, high = calibrated(graph).ranges[joined]
+    parts = [part for _, part in copied_parts(after.graph)]
+    assert len(parts) == 2  # the last one joins the output alone
+    assert all(after.params[part].scale < (high - low) / 255 / 20 for part in parts)
+    worst_db = measure(after, given, layers=False).worst_db
+    assert alone.worst_db is not None
+    assert worst_db is not None
+    assert worst_db > max(alone.worst_db + 15.0, 25.0)
+
+
+def test_a_range_is_never_more_than_the_tensors_own() -> None:
+    graph = prepared(Skipped(100.0, is_read=False), 4, 12)
+    (concat,) = (node for node in graph.nodes if node.op == "concat")
+    ranges = calibrated(graph).ranges
+    own = [run_real(graph, {graph.inputs[0]: x})[concat.inputs[0]] for x in windows()]
+    low, high = ranges[concat.inputs[0]]
+    assert np.min(own) >= low > 1.001 * np.min(own)
+    assert np.max(own) <= high < 1.001 * np.max(own)
+
+
 def test_the_branch_reads_a_scale_of_its_own(network: QuantGraph) -> None:
     given = {network.graph.inputs[0]: windows()}
     before = measure(network, given, layers=False)
