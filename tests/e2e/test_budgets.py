@@ -351,6 +351,7 @@ def test_every_budget_that_is_broken_is_told_at_once(model: Path, tmp_path: Path
     assert told.tries[1].startswith("[budget] latency, energy = ")
 
 
+@pytest.mark.slow
 def test_a_memory_that_is_too_small_hides_no_other_budget(model: Path, tmp_path: Path) -> None:
     """They are judged with all of the chip's memory: what is too slow then is too slow."""
     table = 'l2 = "2 KiB"\nlatency = "10 us"\nenergy = "1 J"\nsqnr = 90'

@@ -50,6 +50,7 @@ def db(wanted: Array, found: Array) -> float:
     return float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum()))
 
 
+@pytest.mark.slow
 def test_filters_stand_in_front_and_are_rectified_for_nothing(tmp_path: Path) -> None:
     class Rectified(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -106,6 +107,7 @@ class Chains(nn.Module):
         return x
 
 
+@pytest.mark.slow
 def test_chains_are_built_named_and_exact(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = save_exported(Chains(), (torch.zeros(1, 12),), tmp_path / "m.pt2")

@@ -223,6 +223,7 @@ def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_p
     )
 
 
+@pytest.mark.slow
 def test_what_one_tile_needs_has_to_fit(model: Path, tmp_path: Path) -> None:
     with pytest.raises(MyoedgeError) as raised:
         built(model, tmp_path / "out", "8KiB")

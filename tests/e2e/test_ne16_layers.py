@@ -149,6 +149,7 @@ def test_gates_are_sums_of_the_engine_that_the_cores_requantise(
     assert_exact(build)
 
 
+@pytest.mark.slow
 def test_gates_of_many_inputs_turn_them_in_their_place(tmp_path: Path) -> None:
     """Both directions read x, which is int8 again behind the first."""
     torch.manual_seed(0)

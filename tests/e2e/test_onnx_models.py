@@ -35,7 +35,7 @@ STREAMS = ("silero_vad_v6_16k",)
 STREAM_CHUNKS = 8
 LONG = (
     *("rxn_albert_embeds", "mp_blazeface_128", "fer_minixception", "crepe_tiny"),
-    "sleepecg_bigru",
+    *("sleepecg_bigru", "silero_vad_v6_16k"),
 )  # to build
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 # SQNR in dB by output: docs/real-networks.md, less what another NumPy's rounding may move.

@@ -37,6 +37,7 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
     return {f"{row['budget']} {row['options']} {row['operating_point']}": row for row in rows}
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_build_and_simulate(small: Path, tmp_path: Path) -> None:
     written(tmp_path, small, REFUSED)
     ran = command("sweep", "sweep.toml", "-o", "out", "-j", "1", cwd=tmp_path)

@@ -71,6 +71,7 @@ def assert_recorded(place: str, found: Mapping[str, int]) -> None:
     assert found == pytest.approx(kept()[place], rel=0.02)
 
 
+@pytest.mark.slow
 def test_kernels_on_operands_in_l1() -> None:
     """Results are exact, too."""
     assert_recorded("in L1", in_l1())

@@ -141,6 +141,7 @@ def test_convolutions_on_ne16_equal_numpy(tmp_path: Path) -> None:
     assert any("k" in order[:-1] for order in orders)
 
 
+@pytest.mark.slow
 def test_results_of_a_row_that_are_computed_together_equal_numpy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,9 +209,12 @@ REFUSED = {
         "Det",
     ),
 }  # fmt: skip
+LONG = "more turns than there can be"  # 20,000 of them
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=[pytest.mark.slow] if x == LONG else []) for x in REFUSED]
+)
 def test_what_depends_on_the_input_is_refused_once(name: str, tmp_path: Path) -> None:
     nodes, says = REFUSED[name]
     with pytest.raises(MyoedgeError) as caught:
