@@ -95,16 +95,16 @@ class Heads(nn.Module):
 
 
 class States(nn.Module):
-    """A selective scan of six channels with four states."""
+    """A selective scan of six channels with six states."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.more, self.last = nn.Linear(8, 6), nn.Linear(8, 8), nn.Linear(6, 5)
-        self.rates = nn.Parameter(-torch.rand(6, 4))
+        self.first, self.more, self.last = nn.Linear(8, 6), nn.Linear(8, 12), nn.Linear(6, 5)
+        self.rates = nn.Parameter(-torch.rand(6, 6))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        u, (b, c) = self.first(x), self.more(x).split(4, -1)
-        delta, h, ys = nn.functional.softplus(u), torch.zeros(1, 6, 4), []
+        u, (b, c) = self.first(x), self.more(x).split(6, -1)
+        delta, h, ys = nn.functional.softplus(u), torch.zeros(1, 6, 6), []
         decay = torch.exp(delta[..., None] * self.rates)
         added = delta[..., None] * b[:, :, None] * u[..., None]
         for t in range(9):

@@ -40,7 +40,7 @@ static void prepare_reads(const me_selective_scan_s16_params *op, const me_selec
             me_wide_reads *to = at->reads + s / BLOCK * STEPS + step;
             const int32_t is_state = s < op->states, i = (row + step) * op->states + s;
             to->b[s % BLOCK] = is_state ? centred(tile->b, i, op->b_wide, op->b_zero, op->b_up) : 0;
-            to->c[s % BLOCK] = is_state ? centred(tile->c, i, op->c_wide, op->c_zero, 0) : 0;
+            to->c[s % BLOCK] = is_state ? centred(tile->c, i, op->c_wide, op->c_zero, op->c_up) : 0;
         }
 }
 
@@ -49,21 +49,44 @@ static inline int32_t upper(int32_t a, int32_t b)
     return (int32_t)((int64_t)a * b >> 32);
 }
 
-/* What the states of a channel read in some steps, sums 0. */
+/* Numbers of a column of x, from `from` on and every width, less their zero point and moved up; to in steps
+ * of me_wide_step. */
+static void read_column(const void *x, int32_t wide, int32_t from, int32_t width, int32_t zero, int32_t up,
+                        int32_t least, int32_t *to, int32_t steps)
+{
+    enum { STEP = sizeof(me_wide_step) / sizeof(int32_t) };
+    const int16_t *halves = (const int16_t *)x + from;
+    const int8_t *bytes = (const int8_t *)x + from;
+    for (int32_t t = 0; wide && t < steps; t++, halves += width)
+        to[t * STEP] = (int32_t)((uint32_t)me_max(*halves - zero, least) << up);
+    for (int32_t t = 0; !wide && t < steps; t++, bytes += width)
+        to[t * STEP] = (int32_t)((uint32_t)me_max(*bytes - zero, least) << up);
+}
+
+/* What the states of a channel read in some steps, sums 0. Two products that are cut off leave half a step
+ * each; one of them is 0 where u is, both keep what they have where delta is 0. */
 static void begin_channel(const me_selective_scan_s16_params *op, const me_selective_scan_s16_tile *tile,
                           int32_t term, int32_t from, me_wide_step *own, int32_t steps)
 {
-    for (int32_t t = 0; t < steps; t++, from += tile->width) {
-        const int32_t now = me_max(me_wide_load(tile->delta, from, op->delta_wide) - op->delta_zero, 0);
-        const int32_t delta = now << op->delta_up;
-        const int32_t v = upper(delta, centred(tile->x, from, op->x_wide, op->x_zero, op->x_up));
-        own[t] = (me_wide_step){ delta, upper((int32_t)((uint32_t)v << op->v_up), term), 0, 0 };
+    const int32_t v_up = op->v_up;
+    read_column(tile->delta, op->delta_wide, from, tile->width, op->delta_zero, op->delta_up, 0, &own->delta, steps);
+    read_column(tile->x, op->x_wide, from, tile->width, op->x_zero, op->x_up, INT32_MIN, &own->x, steps);
+    for (int32_t t = 0; t < steps; t++, own++) {
+        const int32_t delta = own->delta, u = upper((int32_t)((uint32_t)upper(delta, own->x) << v_up), term);
+        own->u = u;
+        own->rounding = delta > 0 && (u != 0 || (t & 1));
+        own->low = 0;
+        own->high = 0;
     }
 }
 
-static inline int64_t sum_of(const me_wide_step *step)
+/* (high, low) >> drop, limited to 32 bits */
+static inline int32_t dropped(int32_t high, uint32_t low, int32_t drop)
 {
-    return (int64_t)((uint64_t)(uint32_t)step->high << 32 | step->low);
+    if (drop >= 32)
+        return high >> (drop - 32);
+    const int32_t word = (int32_t)((uint32_t)high << 1 << (31 - drop) | low >> drop), rest = high >> drop;
+    return rest == word >> 31 ? word : rest >> 31 ^ INT32_MAX;
 }
 
 /* Results of some steps of a channel. */
@@ -72,14 +95,16 @@ static void read_channel(const me_selective_scan_s16_params *op, const me_select
                          int32_t steps)
 {
     const me_selective_wide_channel by = *channel;
-    const int64_t half = (int64_t)1 << by.out_shift >> 1;
-    for (int32_t t = 0; t < steps; t++, from += tile->width) {
-        const int64_t sum = sum_of(own + t) >> by.sum_drop;
-        const int32_t kept = sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : (int32_t)sum;
-        const int32_t x = me_wide_load(tile->x, from, op->x_wide) - op->x_zero;
-        const int64_t y = (((int64_t)kept * by.sum_mult + (int64_t)x * by.skip + half) >> by.out_shift) + op->y_zero;
-        const int32_t limited = y > op->high ? op->high : y < op->low ? op->low : (int32_t)y;
-        me_limited_store(tile->y, from, op->y_wide, limited, op->low, op->high);
+    const int32_t half = 1 << by.out_shift >> 1, zero = op->y_zero, wide = op->y_wide, width = tile->width;
+    int16_t *halves = (int16_t *)tile->y;
+    int8_t *bytes = (int8_t *)tile->y;
+    for (int32_t t = 0; t < steps; t++, from += width) {
+        const int32_t of_states = upper(dropped(own[t].high, own[t].low, by.sum_drop), by.sum_mult);
+        const int32_t y = ((of_states + upper(own[t].x, by.skip) + half) >> by.out_shift) + zero;
+        if (wide)
+            halves[from] = (int16_t)me_clips(y, 16);
+        else
+            bytes[from] = me_clip8(y);
     }
 }
 
@@ -88,7 +113,7 @@ static void move_channels(const me_selective_scan_s16_params *op, const me_selec
                           const places *at, int32_t row, int32_t first_step, int32_t steps)
 {
     const int32_t filled = at->blocks * BLOCK, width = tile->width;
-    const me_wide_decays by = { (const int32_t *)(const void *)op->powers, op->most, op->decay_up };
+    const me_wide_decays by = { (const uint32_t *)(const void *)op->powers, op->most, op->decay_up };
     for (int32_t d = ME_FIRST(width); d < ME_LAST(width); d++) {
         const me_selective_wide_channel *channel = tile->channels + d;
         int32_t *states = at->states + d * filled;

@@ -1,49 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_selective_wide_rows.h"
 
+#if !defined ME_GAP9 || defined ME_SDK
+
 #include "me_math.h"
 
 /* bits of p behind those that the table is read by, behind the point */
 enum { PART = 11, INDEX = 10, POINT = PART + INDEX };
 
+enum { READS = sizeof(me_wide_reads) / sizeof(int32_t) }; /* of a step */
+
 /* In Q31: 2 to the halvings of a step, on a line between two entries. */
-static inline int32_t decayed(int32_t delta, int32_t decay, const me_wide_decays *by)
+static inline uint32_t decayed(int32_t delta, int32_t decay, const me_wide_decays *by)
 {
     const int32_t upper = (int32_t)((int64_t)delta * decay >> 32);
     const uint32_t p = (uint32_t)me_min(upper, by->most) << by->decay_up;
-    const int32_t *entry = by->powers + me_extractu(p, INDEX, PART);
-    const uint32_t below = (uint32_t)(entry[0] - entry[1]) * me_extractu(p, PART, 0) >> PART;
-    return (entry[0] - (int32_t)below) >> (p >> POINT);
+    const uint32_t *entry = by->powers + me_extractu(p, INDEX, PART);
+    const uint32_t below = (entry[0] - entry[1]) * me_extractu(p, PART, 0) >> PART;
+    return (entry[0] - below) >> (p >> POINT);
 }
 
 /* A state decayed, and u B more. */
-static inline int32_t moved(int32_t state, int32_t a, int32_t u, int32_t b)
+static inline int32_t moved(int32_t state, uint32_t a, const me_wide_step *at, int32_t b)
 {
-    const int64_t next = (int64_t)a * (state * 2) + (int64_t)u * b + ((int64_t)1 << 31);
-    return me_clips((int32_t)(next >> 32), 31);
+    const int32_t kept = (int32_t)((int64_t)(state * 2) * (int64_t)a >> 32);
+    const int32_t more = (int32_t)((int64_t)at->u * b >> 32);
+    return me_clips(kept + more + at->rounding, 31);
 }
 
-static void move_block(const me_wide_decays *by, const int32_t *decays, const me_wide_reads *reads,
-                       me_wide_step *own, int32_t *states, int32_t steps)
+static void move_state(const me_wide_decays *by, int32_t decay, const int32_t *b, const int32_t *c,
+                       me_wide_step *own, int32_t *state, int32_t steps)
 {
-    for (int32_t i = 0; i < ME_WIDE_BLOCK; i++) {
-        int32_t s = states[i];
-        for (int32_t t = 0; t < steps; t++) {
-            const me_wide_step at = own[t];
-            s = moved(s, decayed(at.delta, decays[i], by), at.u, reads[t].b[i]);
-            const uint64_t more = (uint64_t)((int64_t)s * reads[t].c[i]);
-            const uint64_t sum = ((uint64_t)(uint32_t)at.high << 32 | at.low) + more;
-            own[t].low = (uint32_t)sum;
-            own[t].high = (int32_t)(sum >> 32);
-        }
-        states[i] = s;
+    for (int32_t t = 0; t < steps; t++, own++) {
+        const uint32_t a = decayed(own->delta, decay, by);
+        *state = moved(*state, a, own, b[t * READS]);
+        const uint64_t more = (uint64_t)((int64_t)*state * c[t * READS]);
+        const uint64_t sum = ((uint64_t)(uint32_t)own->high << 32 | own->low) + more;
+        own->low = (uint32_t)sum;
+        own->high = (int32_t)(sum >> 32);
     }
 }
 
 void me_move_wide_states(const me_wide_decays *by, const int32_t *decays, const me_wide_reads *reads,
                          me_wide_step *own, int32_t *states, int32_t steps, int32_t blocks)
 {
-    for (int32_t i = 0; i < blocks; i++)
-        move_block(by, decays + i * ME_WIDE_BLOCK, reads + i * ME_WIDE_STEPS, own, states + i * ME_WIDE_BLOCK,
-                   steps);
+    for (int32_t i = 0; i < blocks * ME_WIDE_BLOCK; i++) {
+        const me_wide_reads *from = reads + i / ME_WIDE_BLOCK * ME_WIDE_STEPS;
+        const int32_t place = i % ME_WIDE_BLOCK;
+        move_state(by, decays[i], from->b + place, from->c + place, own, states + i, steps);
+    }
 }
+
+#endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernel behind me_selective_scan_s16.c.
+ * The micro-kernel behind me_selective_scan_s16.c. Two bodies: me_selective_wide_rows.S for GAP9's cores,
+ * me_selective_wide_rows.c in C.
  */
 #ifndef ME_SELECTIVE_WIDE_ROWS_H
 #define ME_SELECTIVE_WIDE_ROWS_H
@@ -9,11 +10,12 @@
 /* ME_WIDE_STEPS   at most in a call; places of a block's reads */
 enum { ME_WIDE_STEPS = 32, ME_WIDE_BLOCK = 4 };
 
-/* What all states of a channel read in a step, and the sum of what is read of them, of 64 bits. */
+/* What all states of a channel read in a step, and the sum of what is read of them, of 64 bits;
+ * x is read for the result. */
 typedef struct {
-    int32_t delta, u;
+    int32_t delta, u, rounding;
     uint32_t low;
-    int32_t high;
+    int32_t high, x;
 } me_wide_step;
 
 /* B and C of four states in a step. */
@@ -21,9 +23,9 @@ typedef struct {
     int32_t b[4], c[4];
 } me_wide_reads;
 
-/* powers, decay_up, most as me_selective_scan_s16_params has them */
+/* powers, decay_up, most as me_selective_scan_s16_params has them. me_selective_wide_rows.S knows these offsets. */
 typedef struct {
-    const int32_t *powers;
+    const uint32_t *powers;
     int32_t most, decay_up;
 } me_wide_decays;
 

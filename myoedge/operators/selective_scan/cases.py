@@ -84,15 +84,14 @@ def _wide_slack(case: Any) -> Array:
         wrong = decay * of_decay + np.abs(np.exp2(-now * halvings) - decay) + 2.0**-30
         error = decay * error + (np.abs(state) + error) * wrong
         state, added = decay * state + now * more * into, np.abs(now * more * into)
-        error = error + size * (of_u / 2 + 0.5) + added / step["term"][:, None]
+        error = error + size * (of_u / 2 + 1) + added / step["term"][:, None]
         errors.append((error * np.abs(read)).sum(-1))
         sums.append((state * read).sum(-1))
     of_sums = np.abs(np.stack(sums, -2)) / case.target.scale
-    of_factors = (
-        of_sums / (2 * np.maximum(step["sum_mult"], 1)) + q[1].reach / 2.0 ** step["out_shift"]
-    )
-    of_sums = np.where(of_sums > 2.0**18, np.inf, 2.0**-10)  # sums saturate there
-    return np.asarray(np.stack(errors, -2) / case.target.scale + of_factors + of_sums)
+    of_factors = of_sums / (2 * np.maximum(step["sum_mult"], 1))
+    of_factors += q[1].reach * 2.0 ** (step["x_up"] - 33 - step["out_shift"])
+    cut = np.where(of_sums > 2.0**20, np.inf, 2.5 / 2.0 ** step["out_shift"])  # sums saturate
+    return np.asarray(np.stack(errors, -2) / case.target.scale + of_factors + cut)
 
 
 CASES = {"selective_scan": selective_scan}

@@ -22,10 +22,11 @@ BLOCK = 4  # states that are moved together
 STEP_BYTES = 12  # of a core: what all states of a channel read in a step, and the sum of them
 READ_BYTES = 4  # of two halves that all channels read for a state in a step
 STATE_BYTES = 2
-WIDE_BYTES = (8, 16, 4)  # the same of operands of 16 bits
+WIDE_BYTES = (8, 24, 4)  # the same of operands of 16 bits
 # In steps of a state, fitted to eleven simulated layers, which they give within 0.4 %: a step of a
 # channel beside its states, a state and a channel for STEPS of them, what all read of a state.
-OF_STEP, OF_BLOCKS, OF_CALL, OF_READS = 2.25, 1.25, 14.0, 1.4
+PARTS = (2.25, 1.25, 14.0, 1.4)
+WIDE_PARTS = (1.89, 0.43, 6.5, 0.93)  # of operands of 16 bits
 NUMBERS = (
     *("delta_zero", "x_zero", "b_zero", "c_zero", "b_shift", "term_shift", "decay_shift", "pre"),
 )
@@ -38,12 +39,13 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     batch, states = math.prod(around), step.shapes[2][-1]
     filled = round_up(states, BLOCK)
     calls = math.ceil(n / STEPS)
-    of_channel = n * (filled + OF_STEP) + calls * (OF_BLOCKS * filled + OF_CALL)
+    of_step, of_blocks, of_call, of_reads = WIDE_PARTS if is_wide else PARTS
+    of_channel = n * (filled + of_step) + calls * (of_blocks * filled + of_call)
 
     def work(sizes: Sizes) -> Any:
         """Steps of a state of the core that has most channels, and what is around them."""
         own = np.ceil(sizes["d"] / engine.cores)
-        return sizes["b"] * (own * of_channel + OF_READS * filled * math.ceil(n / engine.cores))
+        return sizes["b"] * (own * of_channel + of_reads * filled * math.ceil(n / engine.cores))
 
     tiled = TiledKernel(
         function="me_selective_scan_s8",

@@ -23,14 +23,16 @@ POINT = INDEX_BITS + PART_BITS  # bits behind the point of halvings in a step
 HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 31 bits
 DECAY_UP_MAX = 8
 STATE_BITS = 30  # besides the sign, where states saturate; by the bound the worst inputs' have 29
-SUM_POINT = 12  # bits behind the point of results, as sums have them: at least one less
-SHIFT_MAX = 45  # of results: products have 62 bits
+READ_BITS = 8  # that C keeps free: sums of products of up to 256 states have 63 bits, of more alike
+OUT_SHIFT = 8  # bits behind the point of a result; fewer where sums have fewer
+DROP_MAX = 45
+FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^32
 
 
 def powers() -> Array:
-    """int32 [2^10 + 1] 2^-f in Q31, steps of f from 0 to 1."""
+    """int32 [2^10 + 1] 2^-f in Q31, steps of f from 0 to 1: 2^31, the first, as it is unsigned."""
     f = np.arange((1 << INDEX_BITS) + 1) / (1 << INDEX_BITS)
-    return np.asarray(np.rint(INT32_MAX * np.exp2(-f)), np.int32)
+    return np.asarray(np.rint(np.exp2(31 - f)), np.uint32).view(np.int32)
 
 
 TABLE = powers()
@@ -41,12 +43,14 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(site: QuantizeInputs, bound: Array) -> QuantizedParams | None:
-    """s = clip31(a * 2 s + u * (B << b_up) + 2^31 >> 32), u = (v << v_up) * term >> 32,
+    """s = clip31((a * 2 s >> 32) + (u * (B << b_up) >> 32) + r), u = (v << v_up) * term >> 32,
     v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
 
     bound  [D] of states, in units of delta's, x's and B's steps' product
     a      of p = min((delta << delta_up) * decay >> 32, most) << decay_up halvings
-    y      clip32(sum of C s >> sum_drop) sum_mult + x skip + half >> out_shift
+    r      1, half a step for each product; 0 in even steps of u = 0, and where delta is 0
+    y      (z * sum_mult >> 32) + ((x << x_up) * skip >> 32) + half >> out_shift,
+           z = clip32(sum of (C << c_up) s >> sum_drop)
     None where all operands have 8 bits.
     """
     operands = {name: site.params(i) for i, name in enumerate(OPERANDS)}
@@ -55,14 +59,16 @@ def quantize(site: QuantizeInputs, bound: Array) -> QuantizedParams | None:
     ups, largest = _ups(operands)
     scales = [operands[name].scale for name in OPERANDS]
     term, size = _term(bound, ups)
-    readout = _readout(site, size * math.prod(scales))
+    ups["c_up"] = _up(operands["c"].reach) - max(READ_BITS, site.shapes[2][-1].bit_length())
+    unit = size * math.ldexp(math.prod(scales), -ups["c_up"])
     decay, halvings = _halvings(site.constant(4), scales[0], ups["delta_up"])
     numbers = {
         **{f"{name}_zero": q.zero_point for name, q in operands.items()},
         **{f"{name}_wide": int(q.element_type == INT16) for name, q in operands.items()},
         **ups, **halvings, "y_zero": site.target.zero_point, "acc_bound": largest,
     }  # fmt: skip
-    return QuantizedParams(numbers, {"term": term, "decay": decay, "powers": TABLE, **readout})
+    arrays = {"term": term, "decay": decay, "powers": TABLE}
+    return QuantizedParams(numbers, {**arrays, **_readout(site, unit, ups["x_up"])})
 
 
 def highest(delta: QuantParams) -> int:
@@ -83,7 +89,7 @@ def _ups(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int], int]:
     v = _upper(moved["delta"], moved["x"])
     u = _upper(v << _up(v), INT32_MAX)
     ups = {f"{name}_up": _up(most) for name, most in {**reach, "v": v}.items()}
-    return ups, (1 << STATE_BITS) + _upper(u, moved["b"])
+    return ups, (1 << STATE_BITS) + _upper(u, moved["b"]) + 1
 
 
 def _term(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
@@ -107,18 +113,20 @@ def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, i
     return limited.astype(np.int32), {"decay_up": up, "most": HALVINGS >> up}
 
 
-def _readout(site: QuantizeInputs, unit: Array) -> dict[str, Array]:
+def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Array]:
     """Factors of sums and of x, their shifts: int32 [D] each.
 
     unit  of a sum, [D]
     """
     x, y = site.params(1), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(unit))
-    drop = np.clip(-SUM_POINT - np.frexp(unit / y.scale)[1] + 1, 0, SHIFT_MAX)
-    factors = np.stack((np.ldexp(unit, drop), d * x.scale)) / y.scale
-    shift = np.clip(31 - np.frexp(np.abs(factors).max(0))[1], 0, SHIFT_MAX)
-    mult, skip = np.rint(np.ldexp(factors, shift)).clip(-INT32_MAX, INT32_MAX)
-    numbers = {"sum_drop": drop, "sum_mult": mult, "skip": skip, "out_shift": shift}
+    down = -32 - OUT_SHIFT - np.frexp(unit / y.scale)[1] + 31  # that makes 31 bits of a factor
+    drop, shift = np.clip(down, 0, DROP_MAX), np.clip(OUT_SHIFT + down, 0, OUT_SHIFT)
+    mult = np.ldexp(unit / y.scale, drop + shift + 32)
+    skip = np.ldexp(d * x.scale / y.scale, shift + 32 - x_up)
+    factors = {"sum_mult": mult, "skip": skip}
+    limited = {k: np.rint(v).clip(-FACTOR_MAX, FACTOR_MAX) for k, v in factors.items()}
+    numbers = {**limited, "sum_drop": drop, "out_shift": shift}
     return {name: x.astype(np.int32) for name, x in numbers.items()}
 
 
@@ -132,13 +140,14 @@ def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
     """delta, x, b, c int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
     now = np.maximum(_centred(step, delta, "delta"), 0) << step["delta_up"]
-    xq, into = _centred(step, x, "x"), _centred(step, b, "b") << step["b_up"]
-    v = now * (xq << step["x_up"]) >> 32
+    more, into = (_centred(step, q, n) << step[f"{n}_up"] for q, n in ((x, "x"), (b, "b")))
+    v = now * more >> 32
     term = (v << step["v_up"]) * step["term"] >> 32
-    sums = np.stack([*_sums(step, now, term, into, _centred(step, c, "c"))], -2) >> step["sum_drop"]
-    half = (np.int64(1) << step["out_shift"]) >> 1
-    of_states = np.clip(sums, -INT32_MAX - 1, INT32_MAX) * step["sum_mult"]
-    y = ((of_states + xq * step["skip"] + half) >> step["out_shift"]) + step["y_zero"]
+    read = _centred(step, c, "c") << step["c_up"]
+    sums = np.stack([*_sums(step, now, term, into, read)], -2) >> step["sum_drop"]
+    of_states = np.clip(sums, -INT32_MAX - 1, INT32_MAX) * step["sum_mult"] >> 32
+    half = (1 << step["out_shift"]) >> 1
+    y = (of_states + (more * step["skip"] >> 32) + half >> step["out_shift"]) + step["y_zero"]
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
@@ -148,11 +157,12 @@ def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
     operands  delta, u [..., T, D], B, C [..., T, N]
     """
     most, decays = 1 << STATE_BITS, step["decay"].astype(np.int64)
-    state, half = np.zeros((1,), np.int64), 1 << 31
-    for now, more, into, read in zip(*(np.moveaxis(x, -2, 0) for x in operands), strict=True):
+    state, steps = np.zeros((1,), np.int64), (np.moveaxis(x, -2, 0) for x in operands)
+    for t, (now, more, into, read) in enumerate(zip(*steps, strict=True)):
         a = _decay(step, now[..., None] * decays >> 32)
-        moved = a * (state << 1) + more[..., None] * into[..., None, :] + half
-        state = np.clip(moved >> 32, -most, most - 1)
+        rounded = (now > 0) & ((more != 0) | bool(t % 2))
+        moved = (a * (state << 1) >> 32) + (more[..., None] * into[..., None, :] >> 32)
+        state = np.clip(moved + rounded[..., None], -most, most - 1)
         yield (state * read[..., None, :]).sum(-1)
 
 
@@ -160,7 +170,7 @@ def _decay(step: QuantizedNode, halvings: Array) -> Array:
     """In Q31: 2 to the halvings, on lines between entries of the table."""
     p = np.minimum(halvings, step["most"]) << step["decay_up"]
     index = p >> PART_BITS & ((1 << INDEX_BITS) - 1)
-    low, high = (TABLE.astype(np.int64)[index + i] for i in range(2))
+    low, high = (TABLE.view(np.uint32).astype(np.int64)[index + i] for i in range(2))
     between = low - ((low - high) * (p & ((1 << PART_BITS) - 1)) >> PART_BITS)
     return np.asarray(between >> (p >> POINT))
 
@@ -182,8 +192,6 @@ def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
             **tiled.op,
             **numbers,
             "y_wide": wide["y"],
-            "low": step.low,
-            "high": step.high,
             "powers": "@powers",
             "scratch": "@scratch",
         },
