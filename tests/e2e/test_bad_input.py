@@ -96,6 +96,8 @@ def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -
     refused(run(*build, calib(wrong=good, more=good)), 2, "E212", "wrong, more")
     named = calib(**{"out:logits": np.zeros((4, 99)), "in:x": good})
     refused(run(*build, named), 2, "E212", '[calib] array = "in:x"')
+    largest = calib(first=np.zeros((4, 3)), emg=good)
+    refused(run(*build, largest), 2, "E212", '[calib] array = "emg"')
     taken = "wrong is taken for the network's input, x"
     refused(run(*build, calib(wrong=good), "--strict"), 2, "W204", taken)
     refused(run(*build, calib(wrong=good[:, :, :, :5])), 2, "E213", "array wrong")

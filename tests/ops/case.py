@@ -160,7 +160,7 @@ class Case(DrawnUse):
         spans = dict(zip(self.names, self.spans, strict=True))
         reals = [self._real(i, x, self.spans[i]) for i, x in enumerate(self.data)]
         before = self.real(reals).numpy()
-        # Nor have steps of 16 bits of a 500th of what narrow data reach.
+        # Steps of 16 bits of a 500th of what narrow data reach have no factor in int32 either.
         tiny = wide and self.pattern == "narrow" and self.factors[0] < 0.01
         factors = (1.0, 0.0) if tiny else self.factors
         spans["y" + PRE] = _scaled(before, factors)

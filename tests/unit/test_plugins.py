@@ -141,6 +141,9 @@ def test_plugins_that_are_refused(
     refused("E257", "no package with board.toml", boards=["r"])
     install("s", "1", "calibration", "q = another_plugin:f", "def f(path): ...")
     refused("E257", "several packages have it: q, s", calibration=["q"])
+    install("lower", "1", "calibration", "v = lower_plugin:f", "def f(path): ...")
+    install("upper", "1", "calibration", "V = upper_plugin:f", "def f(path): ...")
+    refused("E257", "there is a reader of .v already", calibration=["v", "V"])
     monkeypatch.delitem(sys.modules, FRONT_ENDS, raising=False)
     install("t", "1", "operators", "t = empty_plugin", "")
     refused("E257", "defines no operators", operators=["t"])
@@ -210,6 +213,9 @@ def test_a_plugin_registers_all_its_operators_or_none(
     (folder / "more.py").write_text(second)
     before = dict(OPS)
     refused("E257", r"ZeroDivisionError: .*\(more.py:1\)", operators=["p"])
+    assert before == OPS
+    (folder / "more.py").write_text(first)
+    refused("E257", r"an operator another_add already.*\(more.py:4\)", operators=["p"])
     assert before == OPS
     (folder / "more.py").write_text("ONE = 1")
     try:

@@ -169,7 +169,11 @@ MEANS_NOTHING = [
     ("table", '{"chain": [["log"]], "more": 1}'),
     *(("group_norm", text) for text in ("", "[]", "{}", '{"axis": "x"}')),
     ("group_norm", '{"axis": 7, "groups": 3, "eps": 0, "centred": true}'),
-    *(("requant_shift", f'{{"axis": {axis}, {REQUANT}}}') for axis in ("null", "-1", "9", "1.5")),
+    ("group_norm", f'{{"axis": 1, "groups": 1, "eps": 0.1, "centred": true, {REQUANT}}}'),
+    *(
+        ("requant_shift", f'{{"axis": {axis}, {REQUANT}}}')
+        for axis in ("null", "-1", "9", "1.5", "true")
+    ),
     *(
         ("requant_shift", f'{{"axis": 0, "requant": {numbers}}}')
         for numbers in (

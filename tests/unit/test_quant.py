@@ -260,7 +260,7 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
     assert params[a].zero_point == -64
 
 
-@pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0])
+@pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0, math.log(510) / 39, math.log(510) / 20])
 def test_keys_far_behind_the_best_get_no_share_of_attention(step: float) -> None:
     """From 1/510 of the largest on an exponential is 0: of 800 such keys the sum would be three."""
     table, end = exp_table(step), math.ceil(math.log(510) / step)

@@ -108,7 +108,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     units = max(math.ceil(EXP_END / ENTRIES / unit), 1)  # between two entries
     numbers = {
-        **distance_numbers(units, math.ceil(EXP_END / (units * unit)), 2 * bound),
+        **distance_numbers(units, first_zero(units * unit), 2 * bound),
         "bias_mult": bias[0],
         "bias_shift": bias[1],
         **_share(v, inputs.target),
@@ -117,11 +117,16 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams(numbers, {"exp": exp_table(units * unit)})
 
 
+def first_zero(step: float) -> int:
+    """Number of the first entry that is 0 in a table of exponentials with this step."""
+    return math.ceil(EXP_END / step)
+
+
 def exp_table(step: float) -> Array:
     """uint8 [512]: exponentials of the distances from a row's largest score, `step` apart."""
-    distances = step * np.arange(512.0)
-    found = np.rint(EXP_MAX * np.exp(-distances))
-    return np.asarray(found * (distances < EXP_END), np.uint8)
+    found = np.asarray(np.rint(EXP_MAX * np.exp(-step * np.arange(512.0))), np.uint8)
+    found[first_zero(step) :] = 0  # what is a hair above half a step too
+    return found
 
 
 def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
