@@ -90,7 +90,7 @@ def refined(
 
     judge    SQNR as it is told; of networks that all miss the budget the best one is kept
     refine   aim -> the refined network, with its SQNR for the samples that choose
-    needs    dB by output
+    needs    dB by output; an output that needs less than AIM_DB is refined for no more
     A last time more is asked of the samples that choose: as much as the others keep less.
     """
     tried, more_db = list[Refined](), 0.0
@@ -98,7 +98,7 @@ def refined(
         if step == "for more than it" and not more_db:  # the same network again
             break
         if step == "as usual":
-            found = _most_accurate(refine) if accurate else _first_missed(refine)
+            found = _most_accurate(refine) if accurate else _first_missed(refine, needs)
         else:
             found = refine(_aim(needs, more_db if len(tried) > 1 else 0.0))
         judged = judge(found.network)
@@ -183,10 +183,11 @@ def without_room(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     return tuple(map(_left, noted))
 
 
-def _first_missed(refine: Callable[[Aim], Refined]) -> Refined:
+def _first_missed(refine: Callable[[Aim], Refined], needs: Mapping[str, float]) -> Refined:
     """The network by the first of the usual aims that it misses."""
-    found = refine(USUAL_AIM)
-    return found if found.choices else refine(POLISHED)
+    less = {name: db for name, db in needs.items() if db < AIM_DB}
+    found = refine(replace(USUAL_AIM, outputs_db=less))
+    return found if found.choices else refine(replace(POLISHED, outputs_db=less))
 
 
 def _most_accurate(refine: Callable[[Aim], Refined]) -> Refined:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -30,6 +32,7 @@ from myoedge.quantization.sqnr import measure
 from myoedge.quantization.tensor_params import HEADROOM
 from myoedge.quantization.trials import UNLIMITED, Aim, Allowance
 from myoedge.targets.gap9.chip import GAP9
+from tests.conftest import save_exported
 
 CYCLES = layer_cycles(GAP9.cores_alone())
 
@@ -269,3 +272,22 @@ def test_cycles_of_16_bits_stay_within_what_is_allowed() -> None:
     assert found[0][0] == 0
     assert found[1][0] > 0
     assert found[2][1] >= found[1][1] > found[0][1] + 1.0
+
+
+def test_an_output_that_needs_less_gets_fewer_16_bits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Quiet()
+    with torch.no_grad():
+        model.first.weight[0] *= 20.0
+    save_exported(model, (torch.zeros(1, 16),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((32, 1, 16), np.float32)
+    config = tmp_path / "myoedge.toml"
+    found = {}
+    for sqnr in (15.0, 25.0):
+        config.write_text(f"[calib]\nholdout = 0.0\n[budget]\nsqnr = {sqnr}\n")
+        quantized = myoedge.quantize(tmp_path / "m.pt2", calib=calib, config=config)
+        assert quantized.fidelity is not None
+        assert quantized.fidelity.worst_db is not None
+        assert quantized.fidelity.worst_db > sqnr
+        found[sqnr] = len(quantized.network.int16)
+    assert found == {15.0: 0, 25.0: 2}
