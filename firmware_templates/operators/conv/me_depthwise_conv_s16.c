@@ -48,11 +48,14 @@ static void copy_row(const me_depthwise_conv_s16_params *op, const me_depthwise_
     fill(to + stop * pixel, (last - stop) * pixel, op->x_zero);
 }
 
-static void look_up(const int8_t *table, int8_t *y, int32_t n, int32_t step, int32_t channels)
+/* Results of one channel, or of two, of n pixels. */
+static void look_up(const int8_t *table, int8_t *y, int32_t n, int32_t step, bool two)
 {
-    for (; n > 0; n--, y += step)
-        for (int32_t i = 0; i < channels; i++)
-            y[i] = me_lookup(table, y[i]);
+    for (; n > 0; n--, y += step) {
+        y[0] = me_lookup(table, y[0]);
+        if (two)
+            y[1] = me_lookup(table, y[1]);
+    }
 }
 
 /* Two channels of a row of results, or the last one. */
@@ -77,7 +80,7 @@ static void sum_row(const me_depthwise_conv_s16_params *op, const me_depthwise_c
     r.scale = op->scale;
     me_depthwise_sums_h(&r);
     if (op->scale.table)
-        look_up(op->scale.table, r.y, tile->ow, tile->k, 1 + r.two);
+        look_up(op->scale.table, r.y, tile->ow, tile->k, r.two);
 }
 
 void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile)

@@ -22,7 +22,8 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-TABLE = 1.5  # times the work, where results are looked up
+TABLE = 0.2  # of the work of 3 x 3 taps, where results are looked up
+WIDE_TABLE_CYCLES = 8  # of a result
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
 
@@ -60,6 +61,11 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
     return cores * 4 * (np.maximum(strip, lists) + 1)
 
 
+def _table_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
+    """What looking up results takes, as _work has it."""
+    return TABLE * ceil_div(rows * columns * groups, 2 * cores)
+
+
 def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
     """Two results of four channels of 3 x 3 taps, and what takes as long.
 
@@ -82,9 +88,14 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
     way = "any"  # loop of me_depthwise_conv_s8.c that runs
     if plain and (conv.stride == (1, 1) or conv.stride[1] == 2):
         way = "strips" if conv.stride == (1, 1) else "rows"
-    looked_up, whole = TABLE if table else 1.0, -(-c // 4)
+    whole = -(-c // 4)
     channels: Dim = CHANNELS if cut else ()
     blocks: Dim = (("k", 1),) if cut else ()
+
+    def work(sizes: Sizes) -> Any:
+        of_tile = (sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)
+        return _work(way, words, *of_tile) + (_table_work(*of_tile) if table else 0)
+
     packed = (
         Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ()), array=weights),
         Operand("channels", "channels", (c, 16), (channels, ()), array=packed_channels(step)),
@@ -100,10 +111,7 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
         scratch=lambda sizes: scratch(
             k_h, k_w, 4 * sizes.get("k", whole), sizes["t1"], engine.cores
         ),
-        work=lambda sizes: (
-            looked_up
-            * _work(way, words, sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)
-        ),
+        work=work,
     )
 
 
@@ -120,6 +128,7 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: Dim = CHANNELS if cut else ()
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
+    table = table_operand(step)
 
     def halves(sizes: Sizes) -> Any:
         """Numbers that a tile's windows reach over, padding included."""
@@ -131,7 +140,9 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
         pairs = 2 * sizes["k"] if cut else ceil_div(c, 2)
         turns = ceil_div(sizes["t0"] * pairs, engine.cores) * ceil_div(sizes["t1"], 2)
         rows = ceil_div(sizes["t0"] * pairs, engine.cores)
-        return turns * (7 * k_h * k_w + 6 * k_h + 62) + 90 * rows + 2 * halves(sizes) / engine.cores
+        looked_up = 2 * WIDE_TABLE_CYCLES * rows * sizes["t1"] if table else 0
+        sums = turns * (7 * k_h * k_w + 6 * k_h + 62) + 90 * rows
+        return sums + looked_up + 2 * halves(sizes) / engine.cores
 
     fields = {name: value for name, value in conv.fields(1, step).items() if name != "c"}
     return TiledKernel(
@@ -142,7 +153,7 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
         operands=(
             replace(conv.read(channels), itemsize=1 + wide["x_wide"]),
             *_wide_constants(step, conv, channels),
-            *table_operand(step),
+            *table,
             replace(conv.write(channels), itemsize=1 + wide["y_wide"]),
         ),
         op={**fields, **wide},

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
@@ -108,6 +108,29 @@ def _window_units(w: Work) -> tuple[float, float]:
     return (w.taps + 6.3, 46) if w.average else (w.taps + 3, 72)
 
 
+def _wide_average_cycles(taps: int, rows: int, results: Any, cores: int) -> Any:
+    """Cycles of me_avg_pool_s16 of the core that has most results.
+
+    taps, rows   of a window
+    """
+    return ceil_div(results, cores) * (28 + 4 * taps + 27 * rows)
+
+
+def _cycles(
+    work: Work, axes: Mapping[str, int], c: int, cores: int, *, is_wide: bool
+) -> Callable[[Sizes], Any]:
+    """Units of the kernel's cost by a tile's sizes; of averages of 16 bits they are cycles."""
+
+    def units(tile: Sizes) -> Any:
+        channels = tile["c"] * 4 if "c" in axes else c
+        if is_wide and work.average:
+            results = tile["t0"] * tile["t1"] * channels
+            return _wide_average_cycles(work.taps, axes["r0"], results, cores)
+        return _units(work, tile["t0"], tile["t1"], channels, cores)
+
+    return units
+
+
 def in_tiles(
     step: QuantizedNode,
     engine: Engine,
@@ -133,19 +156,17 @@ def in_tiles(
     axes |= {"r1": reach(columns)[2], **({"c": c // 4, "c4": 4} if c % 4 == 0 else {})}
     table, runs = table_operand(step), [_runs(array) for array in arrays.values()]
     even = max(runs) == 1 and "c" in axes and work.few and not table
-    repeated = replace(work, runs=runs[1], even=even)
+    repeated, is_wide = replace(work, runs=runs[1], even=even), any(wide)
     x, y = (replace(o, itemsize=1 + w) for o, w in zip(_images(step), wide, strict=True))
     return TiledKernel(
-        function=kernel.replace("_s8", "_s16") if any(wide) else kernel,
+        function=kernel.replace("_s8", "_s16") if is_wide else kernel,
         axes=axes,
         split=("c", "t0", "t1") if "c" in axes else ("t0", "t1"),
         unit_axes=("n",),
         operands=(x, *lists, *each, *table, y),
         op=op,
         tile=lambda regions: _fields(regions, x.itemsize),
-        work=lambda tile: _units(
-            repeated, tile["t0"], tile["t1"], tile["c"] * 4 if "c" in axes else c, engine.cores
-        ),
+        work=_cycles(repeated, axes, c, engine.cores, is_wide=is_wide),
     )
 
 

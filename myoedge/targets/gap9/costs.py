@@ -47,7 +47,7 @@ KERNELS = {
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
-    "me_depthwise_conv_s16": KernelCost(1.0, 500, 1000),  # a cycle of two results of two channels
+    "me_depthwise_conv_s16": KernelCost(1.2, 500, 1000),  # a cycle of two results of two channels
     # a word of four results
     "me_add_s8": KernelCost(30.2, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
@@ -114,7 +114,7 @@ KERNELS = {
     "me_max_pool_s8": KernelCost(4.1, 500, 1100),
     "me_avg_pool_s8": KernelCost(6.5, 300, 1300),
     "me_max_pool_s16": KernelCost(20.0, 500, 1100),
-    "me_avg_pool_s16": KernelCost(31.0, 300, 1300),
+    "me_avg_pool_s16": KernelCost(1.0, 300, 1300),  # cycles by its own formula
     # a word of numbers that are added, a number of 16 bits
     "me_reduce_s8": KernelCost(3.15, 360, 500),
     "me_reduce_s16": KernelCost(5.3, 360, 500),
