@@ -62,7 +62,7 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
 
 
 def _table_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
-    """What looking up results takes, as _work has it."""
+    """Work of looking up results, in the unit of _work."""
     return TABLE * ceil_div(rows * columns * groups, 2 * cores)
 
 
