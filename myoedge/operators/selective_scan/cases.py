@@ -88,9 +88,10 @@ def _wide_slack(case: Any) -> Array:
         errors.append((error * np.abs(read)).sum(-1))
         sums.append((state * read).sum(-1))
     of_sums = np.abs(np.stack(sums, -2)) / case.target.scale
-    of_factors = of_sums / (2 * np.maximum(step["sum_mult"], 1))
+    of_factors = of_sums / (2.0 * np.maximum(step["sum_mult"], 1))
     of_factors += q[1].reach * 2.0 ** (step["x_up"] - 33 - step["out_shift"])
-    cut = np.where(of_sums > 2.0**20, np.inf, 2.5 / 2.0 ** step["out_shift"])  # sums saturate
+    ones = 2.0 ** step["out_shift"]
+    cut = np.where(of_sums > 2.0**28 / ones, np.inf, 2.5 / ones)  # sums saturate
     return np.asarray(np.stack(errors, -2) / case.target.scale + of_factors + cut)
 
 

@@ -24,7 +24,7 @@ HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 31 bits
 DECAY_UP_MAX = 8
 STATE_BITS = 30  # besides the sign, where states saturate; by the bound the worst inputs' have 29
 READ_BITS = 8  # that C keeps free: sums of products of up to 256 states have 63 bits, of more alike
-OUT_SHIFT = 8  # bits behind the point of a result; fewer where sums have fewer
+OUT_SHIFT = 8  # bits behind the point of a result; fewer where sums have fewer, or D more above it
 DROP_MAX = 45
 FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^32
 
@@ -120,10 +120,11 @@ def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Array]:
     """
     x, y = site.params(1), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(unit))
-    down = -32 - OUT_SHIFT - np.frexp(unit / y.scale)[1] + 31  # that makes 31 bits of a factor
-    drop, shift = np.clip(down, 0, DROP_MAX), np.clip(OUT_SHIFT + down, 0, OUT_SHIFT)
-    mult = np.ldexp(unit / y.scale, drop + shift + 32)
-    skip = np.ldexp(d * x.scale / y.scale, shift + 32 - x_up)
+    of_sums, of_x = unit / y.scale, np.ldexp(d * x.scale / y.scale, 32 - x_up)
+    free = -1 - np.frexp(of_sums)[1]  # bits that sums have below a result's
+    shift = np.clip(np.minimum(31 - np.frexp(np.abs(of_x))[1], free), 0, OUT_SHIFT)
+    drop = np.clip(free - shift, 0, DROP_MAX)
+    mult, skip = np.ldexp(of_sums, drop + shift + 32), np.ldexp(of_x, shift)
     factors = {"sum_mult": mult, "skip": skip}
     limited = {k: np.rint(v).clip(-FACTOR_MAX, FACTOR_MAX) for k, v in factors.items()}
     numbers = {**limited, "sum_drop": drop, "out_shift": shift}
