@@ -216,7 +216,10 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
 
 
 def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
-    """Half of what is left out lies on each side; a range that touches 0 keeps that side."""
+    """Half of what is left out lies on each side; a range that touches 0 keeps that side, and so
+    do both of no numbers at all."""
+    if not histogram.any():
+        return span
     edges = np.linspace(*span, BINS + 1)
     share = np.cumsum(histogram) / histogram.sum()
     outside = (100.0 - percentile) / 200.0

@@ -12,6 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.pointwise import is_continuous
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.stated_requant import whole_params
 from myoedge.operators.base import OPS
@@ -58,10 +59,12 @@ def _check_widths(graph: Graph, node: Node, params: Mapping[str, QuantParams]) -
 
 
 def _reads_int16(graph: Graph, node: Node) -> bool:
-    """Whether an operator has a kernel for it; a fused table is a layer of its own then."""
+    """Whether an operator has a kernel with its integers; a fused table is a layer of its own then,
+    lines between jumps are not the file's."""
     rule, attrs = OPS[node.op].accepts_int16, {k: v for k, v in node.attrs.items() if k != "act"}
     shapes = [graph.shape(name) for name in node.inputs]
-    return rule is not None and rule(attrs, shapes, graph.shape(node.name))
+    is_able = rule is not None and rule(attrs, shapes, graph.shape(node.name))
+    return is_able and is_continuous(attrs.get("chain", ()))
 
 
 def _limits(name: str, values: Array) -> tuple[int, int]:

@@ -131,11 +131,3 @@ def test_a_function_fused_into_a_layer_stands_apart_where_16_bits_are() -> None:
         assert q.digest == graph.digest
     assert found["y.pre", "y"] > found[()] + 1.0
     assert int16_groups(with_tables_apart(graph, ["y"]), q.params) == [("x",), ("y.pre",), ("y",)]
-
-
-def test_functions_that_jump_stay_in_8_bits() -> None:
-    able = OPS["table"].accepts_int16
-    assert able is not None
-    for chain in ((("round",),), (("abs",), ("ge", 0.3)), (("product", (("lt", 1.0),), ()),)):
-        assert not able({"chain": chain}, [(3,)], (3,))
-    assert able({"chain": (("product", (("sigmoid",),), ()),)}, [(3,)], (3,))

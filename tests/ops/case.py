@@ -45,6 +45,13 @@ ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "log1p": torch.log1p,
     "pow": torch.pow,
     "reciprocal": torch.reciprocal,
+    "ge": lambda x, limit: (x >= limit).to(x.dtype),
+    "lt": lambda x, limit: (x < limit).to(x.dtype),
+    "floor": torch.floor,
+    "round": torch.round,
+    "frac": torch.frac,
+    "hardshrink": torch.nn.functional.hardshrink,
+    "threshold": torch.nn.functional.threshold,
 }
 
 

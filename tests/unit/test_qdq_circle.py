@@ -99,6 +99,7 @@ FUNCTIONS = [
     (("affine", 1.0, 3.0), ("clamp", 0.01, math.inf), ("log",)),
     (("exp",), ("reciprocal",)),
     (("sigmoid",),),
+    (("abs",), ("ge", 0.3)),
 ]
 
 

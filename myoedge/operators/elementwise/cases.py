@@ -16,6 +16,12 @@ CHAINS: tuple[Chain, ...] = (
     *(act for act in ACTS if act), (("square",),), (("hardswish",),), (("elu", 1.5),), (("sqrt",),),
     (("log",),), (("reciprocal",),), (("affine", 3.0, -1.0),), (("tanh",), ("abs",), ("sqrt",)),
 )  # fmt: skip
+# They jump where 16 bits have numbers on both sides.
+JUMPS: tuple[Chain, ...] = (
+    (("ge", 0.3),), (("abs",), ("lt", 0.01),), (("clamp", -300.0, 300.0), ("floor",)),
+    (("clamp", -9.0, 9.0), ("round",)), (("clamp", -3.0, 9.0), ("affine", 3.0, 0.1), ("frac",)),
+    (("hardshrink", 0.5),), (("tanh",), ("threshold", 0.1, 20.0)),
+)  # fmt: skip
 
 
 def binary(op: str, d: Draw) -> DrawnUse:
@@ -80,7 +86,7 @@ def channel_slack(case: Any) -> float:
 
 def table(d: Draw) -> DrawnUse:
     """Functions of 8 or 16 bits."""
-    x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick(CHAINS)
+    x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick((*CHAINS, *CHAINS, *JUMPS))
     int16, common = d.pick([(), (0,)]), d.common(1, act=False)
     text = "activated(chain, x0)"
     return DrawnUse("table", {"chain": chain}, (x,), text, int16=int16, slack=line_slack, **common)
@@ -94,6 +100,8 @@ def line_slack(case: Any) -> Any:
     v -= x.zero_point
     if not case.wide and y.element_type.bits == 8:
         return 0.0
+    if case.wide and case.attrs["chain"] in JUMPS:
+        return 0.125 if y.element_type.bits == 8 else 0.5
     apart = np.where(np.abs(v) < 64, 0.0, np.abs(v) / 64) * bool(case.wide)
     function = partial(case.activated, case.attrs["chain"])
     far = [np.stack([v - part, v, v + part]) for part in (apart, apart / 2, apart / 4)]

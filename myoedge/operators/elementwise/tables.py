@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
@@ -27,6 +24,7 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
 )
+from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.kernel import on_cluster
 
@@ -57,10 +55,12 @@ def points() -> Array:
 
 def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """256 entries of what has 8 bits; else the points between which me_table_s16 draws lines: they
-    reach ROOM bits beyond the results."""
+    reach ROOM bits beyond the results; of functions of 16 bits that jump segments."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
     if x.element_type == y.element_type == INT8:
         return QuantizedParams({}, {"lut": make_table(chain, x, y)})
+    if x.element_type == INT16 and not is_continuous(chain):
+        return segments.quantize(chain, x, y)
     x_wide, drop = x.element_type == INT16, 16 - y.element_type.bits
     at = np.concatenate([points(), -points()]) if x_wide else np.arange(-128, 128) - x.zero_point
     values = evaluate(chain, at * x.scale)
@@ -74,6 +74,8 @@ def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
+    if "segments" in step.integers.arrays:
+        return segments.integer(step, x)
     if x.dtype == np.int8:
         return lookup(x, step["lut"])
     table, v = step["lut"].astype(np.int64), x.astype(np.int64) - step["x_zero"]
@@ -87,11 +89,6 @@ def _integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
-def _is_smooth(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether lines between points mean the function: it does not jump."""
-    return is_continuous(attrs["chain"])
-
-
 TABLE = register(
     OpDef(
         name="table",
@@ -103,7 +100,7 @@ TABLE = register(
         quantize=_quantize,
         kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
-        accepts_int16=_is_smooth,
+        accepts_int16=always,
         emits_int16=always,
         streaming_rule=broadcast_streaming_rule,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
+from myoedge.operators.elementwise import segments
 from myoedge.operators.kernel import (
     OUT,
     Dim,
@@ -201,9 +202,11 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A function applied to all elements: by 256 entries, or by points of 16 bits."""
+    """A function applied to all elements: by 256 entries, by points of 16 bits, by segments."""
     n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
+    if "segments" in step.integers.arrays:
+        return segments.in_tiles(step, engine, axes, tuple(dims))
     wide = step["lut"].dtype == np.int16
     x_wide, y_wide = step["x_wide"] if wide else 0, step.element_type.size_bytes - 1
     x = Operand("x", 0, (n,), tuple(dims), itemsize=1 + x_wide)

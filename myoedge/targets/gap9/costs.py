@@ -76,6 +76,7 @@ KERNELS = {
     "me_mul_s16": KernelCost(25.5, 240, 400),
     "me_atan2_s16": KernelCost(113, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
+    "me_segments_s16": KernelCost(13.0, 240, 600),
     "me_table_s16": KernelCost(37.5, 240, 600),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_affine_s16": KernelCost(23.5, 235, 350),

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions that jump, of numbers of 16 bits: lines between the numbers where they jump or turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.targets.chip import Engine
+
+SEGMENTS_MAX = 1024
+SLOPE_BITS = 14  # behind the point of a slope
+FIRST_ERROR, LAST_ERROR = 0.5, 2.0**13  # of lines; in steps of results that have 16 bits
+WINDOW = 64  # numbers that a segment is first tried for
+
+
+def quantize(chain: Chain, x: QuantParams, y: QuantParams) -> QuantizedParams:
+    """A search of segments [S, 2], S a power of two: slope; start and, above it, value."""
+    segments = _segments(chain, x, y)
+    return QuantizedParams({"levels": int(math.log2(len(segments)))}, {"segments": segments})
+
+
+@lru_cache(64)
+def _segments(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
+    """int32 [S, 2]; y of 8 bits has 8 more in values."""
+    real = (np.arange(INT16.low, INT16.high + 1) - x.zero_point) * x.scale
+    values = evaluate(chain, real)
+    steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
+    finer = 2.0 ** (16 - y.element_type.bits)
+    found = fitted(np.clip(steps * finer, INT16.low, INT16.high), FIRST_ERROR * finer**0.75)
+    last = found[-1:] * ((1 << math.ceil(math.log2(len(found)))) - len(found))
+    start, value, slope = np.array(found + last, np.int64).T
+    place = (value << 16) | ((start + INT16.low) & 0xFFFF)
+    return np.stack((slope, place), -1).astype(np.int32)
+
+
+def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
+    """(start, value, slope) of lines within `error` of the values, of twice as much until they are
+    SEGMENTS_MAX; then each of as many numbers has the value in its middle.
+
+    wanted   [2^16] within int16
+    """
+    while error <= LAST_ERROR:
+        lines = [*islice(_lines(wanted, error), SEGMENTS_MAX + 1)]
+        if len(lines) <= SEGMENTS_MAX:
+            return lines
+        error *= 2
+    each = len(wanted) // SEGMENTS_MAX
+    middle = np.rint(wanted[each // 2 :: each]).astype(int).tolist()
+    return [(i * each, value, 0) for i, value in enumerate(middle)]
+
+
+def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
+    """Each line as long as one of its slopes keeps within the error."""
+    start = 0
+    while start < len(wanted):
+        value, slope, length = round(float(wanted[start])), 0, 1
+        window = WINDOW
+        while True:
+            more, better = _reach(wanted[start + 1 : start + window], value, error)
+            slope, length = better, more + 1
+            if length < window or start + window >= len(wanted):
+                break
+            window *= 4
+        yield start, value, slope
+        start += length
+
+
+def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
+    """(numbers behind a start that one line passes, its slope)."""
+    far = np.arange(1, len(wanted) + 1)
+    scale = 2.0**SLOPE_BITS / far
+    least = np.maximum.accumulate(np.ceil((wanted - error - value) * scale))
+    most = np.minimum.accumulate(np.floor((wanted + error - value) * scale))
+    passed = int(np.count_nonzero(least <= most))  # once apart, they stay so
+    return passed, int((least[passed - 1] + most[passed - 1]) // 2) if passed else 0
+
+
+def integer(step: QuantizedNode, x: Array) -> Array:
+    """x int16 -> int8 or int16."""
+    slope, place = step["segments"].astype(np.int64).T
+    start, value = (place & 0xFFFF ^ 0x8000) - 0x8000, place >> 16
+    v = x.astype(np.int64)
+    at = np.searchsorted(start, v, side="right") - 1
+    line = (value[at] << SLOPE_BITS) + (v - start[at]) * slope[at]
+    bits = SLOPE_BITS + 16 - step.element_type.bits
+    y = (line + (1 << bits >> 1)) >> bits
+    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+
+
+def in_tiles(
+    step: QuantizedNode, engine: Engine, axes: Mapping[str, int], dims: tuple[Dim, ...]
+) -> TiledKernel:
+    """All numbers as one row, by its axes and its index."""
+    n = math.prod(step.out)
+    y = Operand("y", OUT, (n,), dims, itemsize=step.element_type.size_bytes)
+
+    def work(sizes: Sizes) -> Any:
+        """Numbers of a core, by the halvings of their search and what takes as long as two."""
+        return -(-math.prod(y.extents(sizes)) // engine.cores) * (step["levels"] + 2.2)
+
+    return TiledKernel(
+        function="me_segments_s16",
+        axes=axes,
+        split=("i0",),
+        operands=(
+            Operand("x", 0, (n,), dims, itemsize=2),
+            Operand.whole("segments", step["segments"]),
+            y,
+        ),
+        op={
+            "y_wide": step.element_type.size_bytes - 1,
+            "levels": step["levels"],
+            "segments": "@segments",
+        },
+        tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
+        work=work,
+    )
