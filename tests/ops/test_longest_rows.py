@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deviations of as many numbers as an operator reads, at the ends of their range."""
+"""Deviations of as many numbers as an operator reads, at the ends of their range; sums of 16 bits
+beyond 32."""
 
 from __future__ import annotations
 
@@ -25,12 +26,20 @@ CASES = tuple(
     for centred in (True, False)
     for wide in ((), (0,))
 )  # fmt: skip
+SUMS = tuple(
+    Case(
+        *("cumsum", {"axis": 0}, ((70_000,),), "x0.cumsum(0)", ((-1.0, 1.0),)), pattern=pattern,
+        int16=(0,), slack=lambda case: case.params("x0").scale / case.target.scale, seed=seed,
+    )
+    for pattern, seed in (("highest", 0), ("uniform", 0), ("lowest", 3))
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_deviation_of_the_most_numbers(case: Case) -> None:
+@pytest.mark.parametrize("case", [*CASES, *SUMS])
+def test_a_row_of_many_numbers(case: Case) -> None:
     check_meaning(case)
 
 
-def test_c_equals_numpy(tmp_path: Path) -> None:
-    assert not mismatches(CASES, integers(CASES), run_c(CASES, tmp_path, "-O0"))
+@pytest.mark.parametrize("cases", [CASES, SUMS])
+def test_c_equals_numpy(cases: tuple[Case, ...], tmp_path: Path) -> None:
+    assert not mismatches(cases, integers(cases), run_c(cases, tmp_path, "-O0"))

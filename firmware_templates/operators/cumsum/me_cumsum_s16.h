@@ -6,9 +6,10 @@
 
 #include "me_scale.h"
 
-/* As me_cumsum_s8_params has it; x_wide, y_wide: whether x and y are int16 */
+/* As me_cumsum_s8_params has it; x_wide, y_wide: whether x and y are int16
+ * drop   bits that sums have beyond 32, which are rounded away */
 typedef struct {
-    int32_t x_wide, y_wide, n, x_zero, mult, offset, shift;
+    int32_t x_wide, y_wide, drop, n, x_zero, mult, offset, shift;
     me_scale scale;
 } me_cumsum_s16_params;
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.stated_requant import given_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -17,6 +18,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
+    always,
     axis_permuted,
     beside_axis,
     elementwise,
@@ -30,29 +32,27 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.cumsum.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
 
-LENGTH_MAX = 2**15  # elements of 16 bits
-
 
 def real(attrs: Attrs, x: Array) -> Array:
     return np.cumsum(x, axis=attrs["axis"], dtype=x.dtype)
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
-    """Sums of x - x_zero, requantised."""
-    x, n = site.params(0), site.shapes[0][site.attrs["axis"]]
-    scalars = {"x_zero": x.zero_point, **wide_scalars(x, site.target)}
-    return with_requant(site, x.scale / site.target.scale, sum_bound(x, n), scalars)
+    """Sums of x - x_zero, requantised; of many numbers of 16 bits without the bits
+    (`drop`) that int32 has no room for."""
+    x, y, n = site.params(0), site.target, site.shapes[0][site.attrs["axis"]]
+    bound, wide = sum_bound(x, n), wide_scalars(x, y)
+    is_stated = given_requant(site.attrs, y.zero_point) is not None  # of sums as they are
+    drop = max(bound.bit_length() - 31, 0) if wide and not is_stated else 0
+    scalars = {"x_zero": x.zero_point, **wide, **({"drop": drop} if wide else {})}
+    return with_requant(site, math.ldexp(x.scale / y.scale, drop), bound >> drop, scalars)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
     sums = np.cumsum(x.astype(np.int64) - step["x_zero"], axis=step.attrs["axis"])
-    return step.requantize(sums)
-
-
-def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether a sum of all elements keeps within 32 bits."""
-    return shapes[0][attrs["axis"]] <= LENGTH_MAX
+    drop = step.integers.scalars.get("drop", 0)
+    return step.requantize((sums + ((1 << drop) >> 1)) >> drop)
 
 
 CUMSUM = register(
@@ -67,7 +67,7 @@ CUMSUM = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
-        accepts_int16=accepts_int16,
+        accepts_int16=always,
         emits_int16=limited,
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,

@@ -20,6 +20,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
     wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
     is_wide = any(wide.values())
+    flags = {**wide, "drop": step["drop"]} if is_wide else {}
     x, y = (
         Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])
         for name, source in (("x", 0), ("y", OUT))
@@ -35,7 +36,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("o", "i"),
         operands=(x, *table_operand(step), y),
         op={
-            **(wide if is_wide else {}),
+            **flags,
             "n": n,
             **{name: step[name] for name in ("x_zero", "mult", "offset", "shift")},
             **scale_fields(step),
