@@ -312,6 +312,8 @@ def test_arrays_are_renamed_by_the_lines_given() -> None:
     lines = advised("E212", quantized, calib="calib.npz")
     followed(lines.replace("load(...)", 'load("calib.npz")'), np=np)
     assert quantized(calib="renamed.npz").steps
+    with pytest.raises(MyoedgeError, match=r"E213.* array xs_0 "):
+        quantized(calib={"xs_1": WINDOWS, "xs_0": WINDOWS[..., :3]})
 
 
 def test_samples_are_changed_as_told() -> None:

@@ -144,8 +144,12 @@ def test_plugins_that_are_refused(
     install("lower", "1", "calibration", "v = lower_plugin:f", "def f(path): ...")
     install("upper", "1", "calibration", "V = upper_plugin:f", "def f(path): ...")
     refused("E257", "there is a reader of .v already", calibration=["v", "V"])
-    monkeypatch.delitem(sys.modules, FRONT_ENDS, raising=False)
     install("t", "1", "operators", "t = empty_plugin", "")
+    importlib.import_module(FRONT_ENDS)
+    refused("E257", "networks were loaded before it", operators=["t"])
+    monkeypatch.delitem(sys.modules, FRONT_ENDS)
+    install("u", "1", "operators", "u = single_plugin:f", "def f(): ...")
+    refused("E257", "its entry point is no package", operators=["u"])
     refused("E257", "defines no operators", operators=["t"])
     assert load_plugins(PluginsTable()) == ()
 
@@ -230,7 +234,8 @@ def test_an_operator_s_function_that_raises_is_the_plugin_s_error(
     install: Install, monkeypatch: pytest.MonkeyPatch, raised: str
 ) -> None:
     """Wherever it is called, as operators are all over a build; here below a verb."""
-    text = f"NAME = 'a board'\ndef real(*x): raise {raised}"
+    text = f"NAME = 'a board'\ndef real(*x): raise {raised}\n"
+    text += "def stopped(*x): raise KeyboardInterrupt"
     install("c", "1", "boards", "c = operator_plugin", text)
     package = importlib.import_module("operator_plugin")
     (Path(str(package.__file__)).parent / boards.FILE).write_text("")
@@ -247,6 +252,9 @@ def test_an_operator_s_function_that_raises_is_the_plugin_s_error(
     with pytest.raises(ZeroDivisionError):
         myoedge.ops()
     assert command("ops", cwd=Path()).code == 70, "an error of myoedge stays one"
+    monkeypatch.setattr(models, "Operator", package.stopped)
+    with pytest.raises(KeyboardInterrupt):
+        myoedge.ops()
 
 
 def test_a_plugin_is_loaded_once(install: Install) -> None:
