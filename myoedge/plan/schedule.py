@@ -80,28 +80,29 @@ def make_plan(
 
     tile_ranks   layers that take other tiles than the fastest by the estimate
     """
+    network = _network(q, chip, chip, placing, tile_ranks)
     try:
-        plan = _planned(q, chip, placing, tile_ranks)
+        plan = _planned(network)
     except MyoedgeError as error:
         is_for_code = len(q.steps) > LAYERS and chip.layer_code_bytes > LINKED_CODE_BYTES
         if error.notice.code != NO_L2 or not is_for_code:
             raise
         alike = replace(chip, layer_code_bytes=LINKED_CODE_BYTES)
-        plan = _planned(q, alike, placing, tile_ranks)
+        plan = _planned(replace(network, chip=alike, used=alike))
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
 
 
-def _planned(q: QuantGraph, chip: Chip, placing: Place, tile_ranks: TileRanks) -> Plan:
+def _planned(network: Network) -> Plan:
     """On the engine that suits each layer, or on the cores alone. Errors: E301."""
-    network = _network(q, chip, chip, placing, tile_ranks)
     try:
         return _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
+        chip, ranks = network.chip, network.kernels.ranks
         alone, room = chip.cores_alone(), chip.l2_room_beside_code(len(network.steps))
         if alone == chip or not room:
             raise
-        return _fitting(_network(q, chip, alone, placing, tile_ranks))
+        return _fitting(_network(network.quant, chip, alone, network.placing, ranks))
 
 
 def _network(q: QuantGraph, chip: Chip, used: Chip, placing: Place, ranks: TileRanks) -> Network:

@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
 from myoedge.plan.l3.feature_maps import Access, access
-from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
+from myoedge.plan.l3.weight_streaming import (
+    least_bytes,
+    read_at_once,
+    too_large,
+    window_bytes,
+    with_l3_transfers,
+)
 from myoedge.plan.placement import Place, peak
 from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
@@ -25,14 +33,49 @@ Roots = Mapping[str, tuple[str, int]]
 
 def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -> Plan:
     """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
-    least = plan
-    for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
+    least, fewest = plan, least_bytes(plan)
+    parts = [min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS]
+    for part in [] if _is_hopeless(plan, roots, kernels, parts) else parts:
         for tried in _with_more_maps(plan, roots, part, placing, kernels):
             made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
             if made is not None:
                 return made
-            least = min(least, tried, key=least_bytes)
+            if (needed := least_bytes(tried)) < fewest:
+                least, fewest = tried, needed
     raise too_large(plan, least, list(_short_of_l1(plan, roots, least, kernels)))
+
+
+def _is_hopeless(
+    plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]
+) -> bool:
+    """Whether a layer by itself reads more constants at once than L2 has room for, whichever of its
+    maps lie in L3: no choice of maps helps then."""
+    over = {i for i, size in read_at_once(plan).items() if size > plan.l2_room_bytes}
+    operands: dict[int, list[str]] = {index: [] for index in over}
+    for index, operand, _, _ in _uses(plan, roots, _candidates(plan, roots)) if over else ():
+        if index in over:
+            operands[index].append(operand)
+    return any(
+        all(
+            _reads_alone(plan, index, kernels, Limits(in_l3=frozenset(names), part_bytes=part))
+            > plan.l2_room_bytes
+            for part in parts
+            for count in range(1, len(operands[index]) + 1)
+            for names in combinations(operands[index], count)
+        )
+        for index in over
+    )
+
+
+def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits) -> float:
+    """Bytes of constants that a step by itself reads at once; infinite without tiles."""
+    alone = replace(kernels, kernels=[kernels.kernels[index]])
+    tilings = plan_l1(alone, plan.l1_room_bytes, {0: limits})
+    if tilings[0] is None:
+        return math.inf
+    steps = TimelineSteps.of(tilings, copies=False)
+    own = replace(plan, steps=(plan.steps[index],), tilings=(tilings[0],), timeline_steps=steps)
+    return max(read_at_once(own).values(), default=0)
 
 
 def _with_more_maps(
@@ -76,15 +119,16 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
     """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
     yield from plan.without_tiles
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
+    known: dict[tuple[str, str], list[bool]] = {}  # equal layers are asked once
     for index, operand, _, _ in _uses(plan, roots, stay):
-        step, limits = plan.steps[index], Limits(in_l3=frozenset({operand}), part_bytes=PART_BYTES)
-        rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
-        first = [kernel for kernel, _ in kernels.kernels[index][:1]]
-        fits = [
-            any(choose(kernel, room, kernels.cost, limits) for kernel in first) for room in rooms
-        ]
-        if fits == [False, True]:
-            yield plan.names[step.node.name]
+        limits = Limits(in_l3=frozenset({operand}), part_bytes=PART_BYTES)
+        kernel, layer = kernels.kernels[index][0]
+        if (layer, operand) not in known:
+            rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
+            found = [choose(kernel, room, kernels.cost, limits) is not None for room in rooms]
+            known[layer, operand] = found
+        if known[layer, operand] == [False, True]:
+            yield plan.names[plan.steps[index].node.name]
 
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:

@@ -128,6 +128,15 @@ def least_bytes(plan: Plan) -> int:
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
+def read_at_once(plan: Plan) -> dict[int, int]:
+    """Bytes of constants that L2 holds at least for a step by itself, by step: chunks are as small
+    as its tiles allow."""
+    chunks_of: dict[int, list[Chunk]] = {}
+    for chunk in (chunk for chunks in _known(plan, most=0).values() for chunk in chunks):
+        chunks_of.setdefault(chunk.step, []).append(chunk)
+    return {index: most_read(chunks) for index, chunks in chunks_of.items()}
+
+
 def too_large(
     plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
 ) -> MyoedgeError:
