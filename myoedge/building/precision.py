@@ -19,6 +19,7 @@ from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.trials import (
     ACCURATE_DB,
     AIM_DB,
+    IN_8_BITS,
     LEAST_GAIN_DB,
     NEARLY_FREE,
     UNLIMITED,
@@ -136,7 +137,8 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
     """A network refined for an aim, with its SQNR for the samples that choose.
 
     other   the network with ranges by another observer: where the aim is missed, it is refined too
-    Of the two the better one is kept; neither where the memories have no room for it.
+    Of the two the better one is kept. Where the memories have no room for it, remedies without
+    16 bits are tried alone; none is kept where there is no room for these either.
     """
     aim = replace(aim, floor=means.floor)
     found = _refinement(start.network, start.fidelity, means, aim)
@@ -156,7 +158,11 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
     better = within_sqnr(found.network, means.on_engines(found.network), means.samples)
     if means.fits(better[0]):
         return Refined(*better, found.choices)
-    return start._replace(choices=without_room(found.choices))
+    tried = without_room(found.choices)
+    if found.network.int16 == start.network.int16:
+        return start._replace(choices=tried)
+    narrow = refined_for(start, other, means, replace(aim, allowances=IN_8_BITS))
+    return narrow._replace(choices=(*tried, *narrow.choices))
 
 
 def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim) -> Refinement:

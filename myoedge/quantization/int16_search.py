@@ -49,6 +49,8 @@ def with_int16(
     start: Trial, samples: Samples, rules: Sequence[LayerRule], aim: Aim, cycles: Cycles
 ) -> Iterator[tuple[Trial, Choice]]:
     """For every allowance that is needed the best trial so far."""
+    if not aim.allowances:
+        return
     total_cycles = sum(x for x in map(cycles, start.network.steps) if math.isfinite(x))
     limits, best, last = aim.limits(start.network), start, start
     candidates = int16_candidates(start.network, samples, limits, cycles, rules)

@@ -40,6 +40,7 @@ class Allowance:
 USUAL = (Allowance(0.13, math.inf), Allowance(0.34, AIM_DB))
 UNLIMITED = (Allowance(math.inf, math.inf),)
 NEARLY_FREE = (Allowance(0.015, math.inf),)
+IN_8_BITS: tuple[Allowance, ...] = ()  # 16 bits are not tried
 
 
 @dataclass(frozen=True, slots=True)

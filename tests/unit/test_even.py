@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from myoedge.building.precision import Means, Refined, refined_for
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -19,7 +23,7 @@ from myoedge.quantization.equalization import equalized
 from myoedge.quantization.refinement import refine_precision
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.quantization.trials import Aim
+from myoedge.quantization.trials import UNLIMITED, Aim
 from myoedge.targets.gap9.chip import GAP9
 
 
@@ -188,3 +192,35 @@ def test_sums_of_channels_are_left_alone() -> None:
     for x in images(graph, 9)[graph.inputs[0]]:
         before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
         np.testing.assert_array_equal(before, after)
+
+
+def test_remedies_without_16_bits_are_kept_where_these_have_no_room() -> None:
+    graph = graph_of(separable(nn.ReLU()), 1, 8, 6, 6)
+    samples = given(graph)
+
+    def calibrated(form: Graph, observers: Sequence[Observer]) -> list[Calibration]:
+        return [calibrate(form, samples, observer, "test") for observer in observers]
+
+    network = quantize_graph(graph, calibrated(graph, [Observer()])[0])
+    before = Refined(network, measure(network, samples, layers=False))
+    means = Means(
+        samples,
+        calibrated,
+        [Observer()],
+        layer_cycles(GAP9.cores_alone()),
+        on_engines=lambda q: q,
+        fits=lambda q: not q.int16,
+        rules=(),
+    )
+    aim = Aim(60.0, allowances=UNLIMITED)
+    wide = refined_for(before, None, replace(means, fits=lambda q: True), aim)
+    assert wide.network.int16
+    narrow = refined_for(before, None, means, aim)
+    assert not narrow.network.int16
+    assert narrow.fidelity.worst_db > before.fidelity.worst_db + 8.0
+    kept = [(choice.remedy, choice.is_kept) for choice in narrow.choices]
+    assert ("equalization", True) in kept
+    assert ("16 bits, too large for the memories", False) in kept
+    none = refined_for(before, None, replace(means, fits=lambda q: False), aim)
+    assert none.network is network
+    assert not any(choice.is_kept for choice in none.choices)
