@@ -45,9 +45,7 @@ def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -
     raise too_large(plan, least, list(_short_of_l1(plan, roots, least, kernels)))
 
 
-def _is_hopeless(
-    plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]
-) -> bool:
+def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
     """Whether a layer by itself reads more constants at once than L2 has room for, whichever of its
     maps lie in L3: no choice of maps helps then."""
     over = {i for i, size in read_at_once(plan).items() if size > plan.l2_room_bytes}

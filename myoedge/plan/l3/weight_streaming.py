@@ -132,9 +132,10 @@ def read_at_once(plan: Plan) -> dict[int, int]:
     """Bytes of constants that L2 holds at least for a step by itself, by step: chunks are as small
     as its tiles allow."""
     chunks_of: dict[int, list[Chunk]] = {}
-    for chunk in (chunk for chunks in _known(plan, most=0).values() for chunk in chunks):
-        chunks_of.setdefault(chunk.step, []).append(chunk)
-    return {index: most_read(chunks) for index, chunks in chunks_of.items()}
+    for found in _known(plan, most=0).values():
+        for chunk in found:
+            chunks_of.setdefault(chunk.step, []).append(chunk)
+    return {index: most_read(own) for index, own in chunks_of.items()}
 
 
 def too_large(
