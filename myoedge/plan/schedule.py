@@ -100,9 +100,15 @@ def _planned(network: Network) -> Plan:
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
         chip, ranks = network.chip, network.kernels.ranks
         alone, room = chip.cores_alone(), chip.l2_room_beside_code(len(network.steps))
-        if alone == chip or not room:
+        if alone == chip or not room or not _uses_accelerators(network):
             raise
         return _fitting(_network(network.quant, chip, alone, network.placing, ranks))
+
+
+def _uses_accelerators(network: Network) -> bool:
+    """Whether an accelerator can run a layer."""
+    names = {engine.name for engine in network.used.engines if engine.accelerator}
+    return any(kernel.engine in names for known in network.kernels.kernels for kernel, _ in known)
 
 
 def _network(q: QuantGraph, chip: Chip, used: Chip, placing: Place, ranks: TileRanks) -> Network:
