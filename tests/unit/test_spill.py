@@ -17,6 +17,7 @@ from myoedge.building.budget import Budget, within
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.passes import prepare
+from myoedge.plan.l3 import spill
 from myoedge.plan.placement import Life, Placement, lower_bound, peak, place
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan
@@ -80,6 +81,20 @@ def test_as_many_maps_as_must_leave_are_planned_at_once() -> None:
     assert not wide.maps
     assert len(narrow.maps) >= 3
     assert placed < len(narrow.maps) + 3
+
+
+@pytest.mark.parametrize(("l2_bytes", "is_tried"), [(400, False), (3 << 10, True)])
+def test_no_map_leaves_l2_for_a_layer_that_reads_more_constants_than_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, l2_bytes: int, is_tried: bool
+) -> None:
+    """Convolutions read 960 B at once wherever their maps lie; the transposed one's 5,184 B are
+    fewer where its result leaves in parts."""
+    tried: list[int] = []
+    monkeypatch.setattr(spill, "_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps)))
+    with pytest.raises(MyoedgeError) as found:
+        planned(l2_bytes)
+    assert found.value.notice.code == "E301"
+    assert bool(tried) == is_tried
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9), st.integers(0, 5)), max_size=9))
