@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -62,6 +63,7 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
 # bit: few samples choose. 2.7 and 3.9 dB of 16 chunks of silero were 11 lost in others
 # (docs/quantization.md).
 OTHER_RANGES_DB = 6.0
+NO_ROOM = "too large for the memories"
 
 
 def missed_outputs(
@@ -137,8 +139,9 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
     """A network refined for an aim, with its SQNR for the samples that choose.
 
     other   the network with ranges by another observer: where the aim is missed, it is refined too
-    Of the two the better one is kept. Where the memories have no room for it, remedies without
-    16 bits are tried alone; none is kept where there is no room for these either.
+    Of the two the better one is kept. Where the memories have no room for it, or it takes more
+    cycles than the aim allows, as accelerators run fewer layers, remedies without 16 bits are tried
+    alone; none is kept where there is no room for these either.
     """
     aim = replace(aim, floor=means.floor)
     found = _refinement(start.network, start.fidelity, means, aim)
@@ -155,14 +158,39 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
         found = replace(kept, choices=choices)
     if found.network is start.network:
         return start._replace(choices=found.choices)
-    better = within_sqnr(found.network, means.on_engines(found.network), means.samples)
-    if means.fits(better[0]):
-        return Refined(*better, found.choices)
-    tried = without_room(found.choices)
+    better = _on_engines(start, found.network, means, aim)
+    if better is not None and means.fits(better.network):
+        return better._replace(choices=found.choices)
+    why = "more layers on the cores" if better is None else NO_ROOM
+    dropped = _dropped(found.choices, why)
     if found.network.int16 == start.network.int16:
-        return start._replace(choices=tried)
+        return start._replace(choices=dropped)
     narrow = refined_for(start, other, means, replace(aim, allowances=IN_8_BITS))
-    return narrow._replace(choices=(*tried, *narrow.choices))
+    return narrow._replace(choices=(*dropped, *narrow.choices))
+
+
+def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Refined | None:
+    """A refined network with integers for accelerators, where these keep its SQNR; where it takes
+    more cycles than the aim allows with the other layers on the cores, with all that may be on
+    accelerators; None where that wins too little.
+
+    cores   the refined network with the cores' integers
+    """
+    engined = means.on_engines(cores)
+    kept = Refined(*within_sqnr(cores, engined, means.samples))
+    before, after = (_total_cycles(means, x.network) for x in (start, kept))
+    worst_db = start.fidelity.worst_judged_db or 0.0
+    share = max((a.share for a in aim.allowances if worst_db < a.below_db), default=0.0)
+    if after <= (1.0 + share) * before:
+        return kept
+    fast = Refined(engined, measure(engined, means.samples, layers=False))
+    wins = (fast.fidelity.worst_judged_db or 0.0) - worst_db >= LEAST_GAIN_DB
+    return fast if wins else None
+
+
+def _total_cycles(means: Means, network: QuantGraph) -> float:
+    """Cycles of all layers, as far as estimates are known."""
+    return sum(x for x in map(means.cycles, network.steps) if math.isfinite(x))
 
 
 def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim) -> Refinement:
@@ -183,9 +211,9 @@ def _left(choice: Choice) -> Choice:
     return replace(choice, is_kept=False)
 
 
-def without_room(choices: Sequence[Choice]) -> tuple[Choice, ...]:
-    """Remedies of a network that its memories have no room for: none is kept."""
-    noted = (replace(x, remedy=f"{x.remedy}, too large for the memories") for x in choices)
+def _dropped(choices: Sequence[Choice], why: str) -> tuple[Choice, ...]:
+    """Remedies of a network that is not kept, with the reason."""
+    noted = (replace(x, remedy=f"{x.remedy}, {why}") for x in choices)
     return tuple(map(_left, noted))
 
 

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +15,16 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.building import precision
+from myoedge.building.precision import Means, Refined, refined_for
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
+from myoedge.operators.kernel import CORES, EngineChoice
 from myoedge.passes import prepare
 from myoedge.plan.l1.layer_kernels import layer_cycles
-from myoedge.quantization.calibrate import Calibration, Observer, calibrate
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
 from myoedge.quantization.mixed_precision import (
     Candidate,
     added_cycles,
@@ -291,3 +297,43 @@ def test_an_output_that_needs_less_gets_fewer_16_bits(tmp_path: Path) -> None:
         assert quantized.fidelity.worst_db > sqnr
         found[sqnr] = len(quantized.network.int16)
     assert found == {15.0: 0, 25.0: 2}
+
+
+def test_refined_networks_take_no_more_cycles_than_allowed_on_engines_either(
+    quiet: tuple[QuantGraph, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers that return to the cores count too; a network that wins nothing without is dropped."""
+    network, windows = quiet
+    given = {network.graph.inputs[0]: windows}
+    start = Refined(network, measure(network, given, layers=False))
+    refined = refined_for(start, None, means_of(given, lambda q: q), ALLOWED)
+    assert len(refined.network.int16) > len(network.int16)
+
+    def returned(cores: QuantGraph, engined: QuantGraph, samples: Samples) -> tuple[Any, Any]:
+        steps = (replace(step, engine=EngineChoice(CORES)) for step in engined.steps)
+        return replace(engined, steps=tuple(steps)), measure(engined, samples, layers=False)
+
+    monkeypatch.setattr(precision, "within_sqnr", returned)
+    cheap = refined_for(start, None, means_of(given, lambda q: q), ALLOWED)
+    assert all(step.engine.name != CORES for step in cheap.network.steps)
+    assert cheap.network.int16 == refined.network.int16
+    nothing_won = refined_for(start, None, means_of(given, lambda q: network), ALLOWED)
+    assert nothing_won.network is network
+    assert {x.is_kept for x in nothing_won.choices} == {False}
+    assert "more layers on the cores" in nothing_won.choices[0].remedy
+
+
+ALLOWED = Aim(allowances=(Allowance(0.34, math.inf),))
+
+
+def means_of(given: Samples, on_engines: Callable[[QuantGraph], QuantGraph]) -> Means:
+    """A layer takes 100 cycles, ten times as many on the cores."""
+    return Means(
+        samples=given,
+        calibrated=lambda graph, observers: [calibrate(graph, given, Observer(), "test")],
+        observers=(),
+        cycles=lambda step: 1000.0 if step.engine.name == CORES else 100.0,
+        on_engines=on_engines,
+        fits=lambda network: True,
+        rules=(),
+    )
