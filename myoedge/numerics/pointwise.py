@@ -212,7 +212,8 @@ def check_chain(chain: object) -> None:
 
 def _check_parameter(function: str, parameter: object) -> None:
     if isinstance(parameter, tuple):
-        check_chain(parameter)
+        if parameter:  # without functions: the number itself
+            check_chain(parameter)
     elif isinstance(parameter, str) and function == "lookup":
         bytes.fromhex(parameter)
     elif type(parameter) is bool or not isinstance(parameter, int | float) or math.isnan(parameter):

@@ -152,6 +152,13 @@ def test_every_function_is_a_chain(name: str) -> None:
         check_chain(((name, *parameters),))
 
 
+def test_a_chain_inside_another_may_be_the_number_itself() -> None:
+    """As of masks: torch.where(x > 0.5, x, 0.0)."""
+    mask = (("product", (), (("gt", 0.5),)),)
+    check_chain(mask)
+    np.testing.assert_array_equal(evaluate(mask, POINTS), np.where(POINTS > 0.5, POINTS, 0.0))
+
+
 def test_a_chain_is_applied_from_left_to_right() -> None:
     got = evaluate(
         [("affine", 2.0, 1.0), ("clamp", 0.0, 4.0), ("square",)], np.array([-3.0, 1.0, 9.0])
