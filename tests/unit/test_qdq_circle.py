@@ -164,7 +164,7 @@ MEANS_NOTHING = [
             '[["lookup", 1, 0, "0"]]',
             '[["lookup", 1, 0, "0000"]]',
             '[["lookup", 1, 0, ""]]',
-            '[["larger", [], [["log"]]]]',
+            '[["larger", [[]], [["log"]]]]',
         )
     ),
     ("table", '{"chain": [["log"]], "more": 1}'),
