@@ -172,17 +172,20 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
 def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Refined | None:
     """A refined network with integers for accelerators, where these keep its SQNR; where it takes
     more cycles than the aim allows with the other layers on the cores, with all that may be on
-    accelerators; None where that wins too little.
+    accelerators; None where 16 bits take more cycles there too, or too little is won.
 
     cores   the refined network with the cores' integers
     """
     engined = means.on_engines(cores)
     kept = Refined(*within_sqnr(cores, engined, means.samples))
-    before, after = (_total_cycles(means, x.network) for x in (start, kept))
     worst_db = start.fidelity.worst_judged_db or 0.0
     share = max((a.share for a in aim.allowances if worst_db < a.below_db), default=0.0)
-    if after <= (1.0 + share) * before:
+    most_cycles = (1.0 + share) * _total_cycles(means, start.network)
+    if _total_cycles(means, kept.network) <= most_cycles:
         return kept
+    is_wider = engined.int16 != start.network.int16
+    if is_wider and _total_cycles(means, engined) > most_cycles:
+        return None
     fast = Refined(engined, measure(engined, means.samples, layers=False))
     wins = (fast.fidelity.worst_judged_db or 0.0) - worst_db >= LEAST_GAIN_DB
     return fast if wins else None
