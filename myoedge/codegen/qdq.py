@@ -14,11 +14,12 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import bounds
-from myoedge.operators.base import QuantizedNode
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.qdq import (
     FUNCTIONS_DOMAIN,
+    SUMS,
     TYPES,
     OnnxFunction,
     OnnxNode,
@@ -105,10 +106,13 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
 
 
 def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
-    """Metadata of a node for viewers: origin, location of its output, SQNR."""
+    """Metadata of a node: for viewers origin, location of its output, SQNR; for another build
+    whether sums are those of unsigned inputs."""
     name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}
+    if step.unsigned_sums is not None and OPS[step.node.op].weights:
+        notes["sums"] = SUMS[step.unsigned_sums]
     if where is not None:  # None: the layer behind it is computed with it
         notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
     if fidelity is not None:

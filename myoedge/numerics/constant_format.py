@@ -20,6 +20,8 @@ class ConstantFormat:
     scale, zero_point   one of each, or as many as the constant has indices along `axis`
     integers   the q that are chosen for floats that lie between steps, of the constant's shape;
                None: the floats are on the steps
+    unsigned_sums   of weights, where the file says it: whether their sums are requantised as those
+               of unsigned inputs are, without a pre-shift
     """
 
     scale: tuple[float, ...]
@@ -28,6 +30,7 @@ class ConstantFormat:
     high: int
     axis: int = 0
     integers: Array | None = field(default=None, compare=False, repr=False)
+    unsigned_sums: bool | None = field(default=None, compare=False)
 
     @property
     def params(self) -> QuantParams | None:

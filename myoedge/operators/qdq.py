@@ -36,6 +36,7 @@ TYPES = {
     "float64": 11,
 }  # onnx.proto, TensorProto.DataType
 FUNCTIONS_DOMAIN = "myoedge"
+SUMS = {True: "unsigned", False: "signed"}  # metadata myoedge.sums, of QuantizeInputs.unsigned_sums
 
 
 @dataclass(frozen=True)

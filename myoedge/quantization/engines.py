@@ -13,10 +13,17 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.reuse import equal
-from myoedge.quantization.scales import LayerRule, QuantGraph, matches, quantize_node
+from myoedge.quantization.scales import (
+    LayerRule,
+    QuantGraph,
+    matches,
+    quantize_node,
+    stated_unsigned_sums,
+)
 from myoedge.quantization.sqnr import GOOD_DB, Fidelity, measure
 
 MOST_LOST_DB = 0.5  # of an output's SQNR, for layers on accelerators
+ROUNDED_DB = 40.0  # of a quantised file's own integers: all layers may be one step away from them
 MOST_LOST_OF_GOOD_DB = 3.0  # where the output keeps 30 dB: other samples differ by as much
 
 # Layer -> estimated cycles on the cores less those on the accelerator that accepts it.
@@ -57,7 +64,8 @@ def with_engines(
     """The network, requantised without a pre-shift where an accelerator that a layer's choice
     allows then runs the layer in fewer estimated cycles.
 
-    Cores compute the same integers, so that the planner may still choose them.
+    Cores compute the same integers, so that the planner may still choose them. Layers that are free
+    to have either keep those that their file says.
     older   network of another build, whose integers layers keep that have them already; not those
             that are to run on an accelerator and can only with other integers
     """
@@ -84,12 +92,15 @@ def _with_engine(
     ]
     if not kernels or choice.name == CORES:
         return replace(_as_before(network, step, rules, before), engine=choice)
+    if choice.name == AUTO and stated_unsigned_sums(network.graph, step.node) is not None:
+        return replace(step, engine=choice)
     if choice.name == AUTO and _is_older(step, before):
         return _on_cores(step, "the older build's integers, which are the cores'")
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
     broken = [kernel.broken_rule(again) for kernel in kernels]
     if None not in broken:
-        return replace(step, engine=replace(choice, broken_rule=broken[0]))
+        refused = replace(choice, broken_rule=broken[0])
+        return replace(step, engine=refused, unsigned_sums=False)
     again = replace(again, engine=choice)
     is_free = choice.name == AUTO and not _is_older(again, before)
     gain = engines.gain(again) if is_free else math.inf
@@ -121,7 +132,7 @@ def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:
 
 
 def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
-    return replace(step, engine=EngineChoice(CORES, reason))
+    return replace(step, engine=EngineChoice(CORES, reason), unsigned_sums=False)
 
 
 def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:
@@ -146,7 +157,8 @@ def within_sqnr(
 ) -> tuple[QuantGraph, Fidelity]:
     """The network, with the cores' integers again for layers that were free to have others where
     an output's SQNR is more than MOST_LOST_DB below the cores', MOST_LOST_OF_GOOD_DB where it is
-    good; and the SQNR of its outputs.
+    good; and the SQNR of its outputs. Outputs of a network that its file quantised may lose all
+    above ROUNDED_DB: cores may have its very integers.
 
     cores     the network with the cores' integers in all layers
     older     as with_engines has it
@@ -164,25 +176,28 @@ def within_sqnr(
     if not free:
         return network, reached
     before = known or measure(cores, samples, layers=False)
-    if not lose_too_much(before, reached):
+    enough_db = ROUNDED_DB if cores.graph.fake_quantized else math.inf
+    if not lose_too_much(before, reached, enough_db):
         return network, reached
     own, other = measure(cores, samples).local, measure(network, samples).local
     free.sort(key=lambda name: (other[name] or 0.0) - (own[name] or 0.0))
-    while free and lose_too_much(before, reached):
+    while free and lose_too_much(before, reached, enough_db):
         half = ceil_div(len(free), 2)
         network = _with_cores_integers(cores, network, free[:half])
         free, reached = free[half:], measure(network, samples, layers=False)
     return network, reached
 
 
-def lose_too_much(before: Fidelity, after: Fidelity) -> bool:
-    """Whether an output's SQNR has fallen too far; outputs without a signal have none.
+def lose_too_much(before: Fidelity, after: Fidelity, enough_db: float = math.inf) -> bool:
+    """Whether an output's SQNR has fallen too far, and below enough_db; outputs without a signal
+    have none.
 
     From 30 dB on a decibel is another choice of samples: All-ConvNet lost 1.01 of 44.15, and took
     2.6 times the cycles with half of its layers on the cores.
     """
     pairs = ((db, after.computed_db.get(name)) for name, db in before.computed_db.items())
-    return any(new is not None and _lost_db(old, new) > _most_lost_db(new) for old, new in pairs)
+    below = ((old, new) for old, new in pairs if new is not None and new < enough_db)
+    return any(_lost_db(old, new) > _most_lost_db(new) for old, new in below)
 
 
 def _lost_db(before_db: float, after_db: float) -> float:

@@ -168,11 +168,11 @@ def quantize_node(
     params: Mapping[str, QuantParams],
     rules: tuple[LayerRule, ...],
     *,
-    unsigned_sums: bool = False,
+    unsigned_sums: bool | None = None,
 ) -> QuantizedNode:
     """Weights, multipliers and tables of one node, for these parameters.
 
-    unsigned_sums   as QuantizeInputs has it
+    unsigned_sums   as QuantizeInputs has it; None: what the layer's file says, else not
     """
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
@@ -180,6 +180,7 @@ def quantize_node(
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
     node_shapes = tuple(graph.shape(name) for name in node.inputs)
     bits = wide_weights(node, node_shapes, out, rules, target.element_type)
+    unsigned = stated_unsigned_sums(graph, node) if unsigned_sums is None else unsigned_sums
     inputs = QuantizeInputs(
         attrs=node.attrs,
         shapes=node_shapes,
@@ -188,7 +189,7 @@ def quantize_node(
         target=target,
         constants=tuple(graph.constants.get(name) for name in node.inputs),
         weight_format=WeightFormat(bits, per_channel=not per_tensor),
-        unsigned_sums=unsigned_sums,
+        unsigned_sums=bool(unsigned),
         formats={i: graph.formats[x] for i, x in enumerate(node.inputs) if x in graph.formats},
     )
     low, high = limits(node, target)
@@ -199,7 +200,15 @@ def quantize_node(
     kind = graph.tensors[node.name].dtype
     made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
     shapes = tuple(map(graph.shape, names))
-    return QuantizedNode(node, names, shapes, out, integers, low, high, made)
+    return QuantizedNode(
+        *(node, names, shapes, out, integers, low, high, made), unsigned_sums=unsigned
+    )
+
+
+def stated_unsigned_sums(graph: Graph, node: Node) -> bool | None:
+    """ConstantFormat.unsigned_sums of a layer's weights; None where its file does not say it."""
+    stated = [graph.formats.get(node.inputs[first]) for first in OPS[node.op].weights[:1]]
+    return next((kind.unsigned_sums for kind in stated if kind is not None), None)
 
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:
