@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from myoedge.errors import MyoedgeError
 
 LAYERS = 100  # whose code l2_reserved_bytes is for
+COLD_TILES = 3  # tiles of a layer until its code lies in the cores' own instruction caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,14 @@ class KernelCost:
                    own instruction cache
     layer_cycles   of a layer's first tile besides, where the layer before runs another kernel: code
                    that comes from L2
+    warm_cycles    less of every tile behind a layer's first COLD_TILES: its code lies in the cores'
+                   own instruction caches
     """
 
     unit_cycles: float
     tile_cycles: float
     layer_cycles: float = 0.0
+    warm_cycles: float = 0.0
 
     def cycles(self, work: float) -> float:
         """Cycles of a tile by the units of work on its busiest core; also for arrays."""

@@ -11,15 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.products.gemm import COPIED, Windows, block_work, gather_work
-from myoedge.plan.cost.timing import Load, TimelineStep
+from myoedge.plan.cost.timing import Load, TimelineStep, tile_cycles
 from myoedge.plan.l1.layer_kernels import candidates
+from myoedge.plan.schedule import make_plan
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
-from myoedge.targets.chip import KernelCost, TransferCost
+from myoedge.targets.chip import Engine, KernelCost, TransferCost
 from tests.least_squares import non_negative
 from tests.ops.harness import drawn
+from tests.qdq_cases import network
 
 CASES = 12
 TILED = sorted(name for name in OPS if OPS[name].kernels)
@@ -58,6 +63,27 @@ def test_many_tiles_at_once_have_the_work_of_each(op: str) -> None:
 
 def test_cycles_of_a_kernel_are_of_its_work_and_its_tile() -> None:
     assert KernelCost(2.5, 100.0).cycles(8) == 120.0
+
+
+def test_tiles_behind_the_third_of_a_layer_have_warm_caches() -> None:
+    """Groups of a convolution are tiles of one size."""
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "pads": ((0, 0), (0, 0)), "groups": 5}
+    rng = np.random.default_rng(0)
+    samples = {"x": rng.standard_normal((2, 1, 1, 16, 10))}
+    weights = {"w": rng.standard_normal((15, 1, 3, 2))}
+    graph = network([Node("conv", ("x", "w"), ("y",), attrs)], {"x": (1, 1, 16, 10)}, weights)
+    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
+    (tiling,) = make_plan(q, GAP9.cores_alone()).tilings
+    assert tiling.kernel.function == "me_conv_s8"
+    each = float(tiling.kernel.cycles({**tiling.kernel.axes, **tiling.choice.sizes}))
+    warm = each - tiling.kernel.cost.warm_cycles
+    assert each > warm > 0
+    assert tile_cycles(tiling) == [each, each, each, warm, warm]
+
+
+@pytest.mark.parametrize("engine", GAP9.engines, ids=lambda engine: engine.name)
+def test_a_warm_tile_costs_something(engine: Engine) -> None:
+    assert all(cost.warm_cycles < cost.tile_cycles for cost in engine.kernels.values())
     assert KernelCost(2.5, 100.0).cycles(np.array([0, 8])).tolist() == [100.0, 120.0]
 
 

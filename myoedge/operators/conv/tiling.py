@@ -39,7 +39,9 @@ from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
-IN_PLACE = 67  # words that a tile's start takes as long as, from seven layers of 10 to 96 windows
+# Words that a tile's start takes as long as, from seven layers of 10 to 96 windows; code for one
+# window alone comes to one core, and sooner.
+IN_PLACE = 67
 CROSSING = 1.35  # times the work, where windows are read as they lie, across words
 TOGETHER = (2, 4, 8)  # results of a row that are computed as one
 FEW_INPUTS, FEW_RESULTS = 2, 32  # channels of what they read, and of them together, at most
@@ -141,7 +143,9 @@ class _Dense:
             found = found + edges * (dense.EDGE + dense.EDGE_WORD * words)
         if self.padded:
             found = found + self.conv.padded_bytes(sizes) / self.cores * PADDED_BYTE
-        return found * (CROSSING if self.windows.crossing else 1.0) + IN_PLACE * self.in_place
+        several = math.prod(self.conv.y[1:-1]) > 1
+        start = IN_PLACE if self.in_place and several else 0.0
+        return found * (CROSSING if self.windows.crossing else 1.0) + start
 
     def scratch(self, sizes: Sizes) -> Any:
         if self.padded:

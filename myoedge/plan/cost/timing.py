@@ -17,7 +17,7 @@ from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.timeline import TimelineSteps
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.chip import COLD_TILES, TransferCost
 
 MOST_L3_TRANSFERS = 8  # under way at once
 NOTHING_DUE = (-1, 0)
@@ -171,13 +171,15 @@ def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
 
 
 def tile_cycles(tiling: Tiling) -> list[float]:
-    """Cycles of the cores for every tile; tiles of one size take equally many."""
+    """Cycles of the cores for every tile; tiles of one size take equally many, those with cold
+    instruction caches more."""
     known: dict[tuple[int, ...], float] = {}
     found = []
-    for tile in spans(tiling.kernel, tiling.choice):
+    for number, tile in enumerate(spans(tiling.kernel, tiling.choice)):
         sizes = {axis: size for axis, (_, size) in tile.items()}
         key = tuple(sizes.values())
         if key not in known:
             known[key] = float(tiling.kernel.cycles(sizes))
-        found.append(known[key])
+        warm = tiling.kernel.cost.warm_cycles if number >= COLD_TILES else 0.0
+        found.append(known[key] - warm)
     return found
