@@ -6,10 +6,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from myoedge.building.config import Config
+from myoedge.building.config import Config, LayerTable
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.kernel import EngineChoice
 from myoedge.plan.l1.layer_kernels import accelerator_gain
@@ -20,17 +20,22 @@ from myoedge.targets.chip import Chip
 
 
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
-    """[quant]. Errors: E233 a pattern that matches no layer."""
-    _check_patterns(graph, "quant", settings.quant)
-    rules = []
-    for pattern, table in settings.quant.items():
-        observer = Observer(table.method, table.percentile) if table.method else None
-        scales = "per_tensor" if table.weights == "per_tensor" else "per_channel"
-        bits = table.weights if isinstance(table.weights, int) else None
-        if bits is not None and bits < INT8.bits:
-            _check_weights(graph, pattern)
-        rules.append(LayerRule(pattern, scales, observer, bits, table.activations))
-    return tuple(rules)
+    """[quant]. Errors: E233 a pattern that matches no layer, and no input that it gives 16 bits."""
+    rules = tuple(_rule(pattern, table) for pattern, table in settings.quant.items())
+    wide = [rule for rule in rules if rule.activations == INT16.bits]
+    of_inputs = {r.pattern for r in wide if any(r.matches_input(graph, x) for x in graph.inputs)}
+    _check_patterns(graph, "quant", [p for p in settings.quant if p not in of_inputs])
+    for rule in rules:
+        if rule.weight_bits is not None and rule.weight_bits < INT8.bits:
+            _check_weights(graph, rule.pattern)
+    return rules
+
+
+def _rule(pattern: str, table: LayerTable) -> LayerRule:
+    observer = Observer(table.method, table.percentile) if table.method else None
+    scales = "per_tensor" if table.weights == "per_tensor" else "per_channel"
+    bits = table.weights if isinstance(table.weights, int) else None
+    return LayerRule(pattern, scales, observer, bits, table.activations)
 
 
 def _check_weights(graph: Graph, pattern: str) -> None:

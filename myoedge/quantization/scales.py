@@ -57,6 +57,10 @@ class LayerRule:
     def matches(self, node: Node) -> bool:
         return matches(self.pattern, node)
 
+    def matches_input(self, graph: Graph, name: str) -> bool:
+        """Whether the pattern matches the name of an input that is quantised."""
+        return graph.tensors[name].dtype == "float32" and fnmatch.fnmatchcase(name, self.pattern)
+
 
 def matches(pattern: str, node: Node) -> bool:
     """Whether a pattern of module paths matches one of a layer's, alone or with its part."""

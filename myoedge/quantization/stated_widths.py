@@ -33,28 +33,31 @@ class WidthRule(Protocol):
     @property
     def weight_bits(self) -> int | None: ...
     def matches(self, node: Node) -> bool: ...
+    def matches_input(self, graph: Graph, name: str) -> bool: ...
 
 
 def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule]) -> frozenset[str]:
-    """Results of the layers whose rules say `activations = 16`, with the tensors that share their
-    parameters.
+    """Inputs of the network, and results of the layers, whose rules say `activations = 16`; with
+    the tensors that share their parameters.
 
     names   of all tensors with parameters
     Errors: E244 where an operator that writes or reads one has no kernel of 16 bits, and the rule
-    names its layer; of a pattern, where no layer has them.
+    names its layer; of a pattern, where no layer has them. Inputs then keep 8.
     """
+    wide = [rule for rule in rules if rule.activations == WIDE_BITS]
     asked = {
         node.name: (rule, node)
-        for rule in rules
-        if rule.activations == WIDE_BITS
+        for rule in wide
         for node in graph.nodes
         if rule.matches(node) and _may_have_less(graph, node)
     }
-    if not asked:
+    inputs = {name for rule in wide for name in graph.inputs if rule.matches_input(graph, name)}
+    if not asked and not inputs:
         return frozenset()
     apart = with_tables_apart(graph, fused_tables(graph))
     wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
-    groups = [g for g in int16_groups(apart, {*names, *wanted}) if wanted.intersection(g)]
+    possible = int16_groups(apart, {*names, *wanted})
+    groups = [group for group in possible if not (wanted | inputs).isdisjoint(group)]
     found = frozenset(name for group in groups for name in group)
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in sorted(wanted - found - residual_streams(graph) - graph.quant_params.keys()):

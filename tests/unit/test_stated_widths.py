@@ -153,6 +153,24 @@ def test_of_a_pattern_what_has_no_kernel_of_16_bits_keeps_8(model: Path, tmp_pat
     assert caught.value.code == "E244"
 
 
+@pytest.mark.parametrize("pattern", ["x", "*", "[xyz]"])
+def test_an_input_has_16_bits_by_its_name(model: Path, tmp_path: Path, pattern: str) -> None:
+    network = quantized(model, tmp_path, f'"{pattern}" = {{ activations = 16 }}')
+    assert network.dtype("x") == "int16"
+    stem = next(step for step in network.steps if step.node.op == "conv")
+    assert stem.weight_type.bits == 16
+    assert (kinds(network, "head")[1] == "int16") == (pattern == "*")
+
+
+@pytest.mark.parametrize("rule", ['"y" = { activations = 16 }', '"x" = { weights = 16 }'])
+def test_a_rule_that_says_nothing_of_an_input_or_a_layer(
+    model: Path, tmp_path: Path, rule: str
+) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        quantized(model, tmp_path, rule)
+    assert caught.value.code == "E233"
+
+
 def test_tensors_of_16_bits_have_room_beyond_the_calibrated_range(tmp_path: Path) -> None:
     """Twice the range inside a network, eight times at its end, whatever no sample reached."""
     torch.manual_seed(5)
