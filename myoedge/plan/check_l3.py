@@ -15,18 +15,18 @@ from myoedge.plan.timeline import WORD
 
 def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
     """Transfers are words of the arena and of L3; constants lie there as they are."""
-    image = plan.l3_image()
+    image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
     for x in plan.l3_transfers:
         size, chunk = x.chunk.room_bytes, x.chunk
-        there = 0 <= x.l2 <= plan.arena_bytes - size and x.l3 >= 0
+        there = 0 <= x.l2 <= arena_bytes - size and x.l3 >= 0
         if chunk.tensor:
-            there &= x.l3 <= plan.map_bytes - size
+            there &= x.l3 <= map_bytes - size
         else:
             there &= image[x.l3 : x.l3 + size] == plan.content(chunk)
         if x.l2 % WORD or x.l3 % WORD or not there:
             yield plan.steps[chunk.step].node.name
-    if len(image) + plan.map_bytes > plan.chip.l3_bytes:
-        yield f"{len(image) + plan.map_bytes:,} B"
+    if len(image) + map_bytes > plan.chip.l3_bytes:
+        yield f"{len(image) + map_bytes:,} B"
 
 
 def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:

@@ -28,6 +28,7 @@ from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.tensor_params import choose_params
 
 NOISE_SAMPLES = 4  # for the noise of single tensors
+MOST_RUNS_OF_NODES = 600_000  # of all groups' networks together: with more of them fewer samples
 LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not worth 16 bits
 LEAST_COST_CYCLES = 1.0
 
@@ -66,7 +67,7 @@ def int16_candidates(
     eight = {name for name, q in network.params.items() if q.element_type != INT16}
     groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
     groups = groups_together(graph, groups)
-    few = list(each_sample(spread(samples, NOISE_SAMPLES)))
+    few = list(each_sample(spread(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
     for real in (float_values(graph, sample) for sample in few):
@@ -83,6 +84,12 @@ def int16_candidates(
         for group, noise in found
         if np.any(noise > LEAST_NOISE_SHARE * limits)
     ]
+
+
+def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
+    """Samples that the noise of groups is measured in: one or more, at most so many."""
+    affordable = MOST_RUNS_OF_NODES // max(len(groups) * len(graph.nodes), 1)
+    return min(max(affordable, 1), most)
 
 
 def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:

@@ -19,7 +19,7 @@ from myoedge.quantization.formats import (
     shared_scale_groups,
     with_tables_apart,
 )
-from myoedge.quantization.mixed_precision import noise_of
+from myoedge.quantization.mixed_precision import noise_of, noise_samples
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, judged_tensors, measure_each
 
@@ -79,7 +79,7 @@ def _noisiest_first(network: QuantGraph, samples: Samples) -> list[tuple[str, ..
     most."""
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
     groups = [tuple(group) for group in shared_scale_groups(graph, network.params)]
-    few = list(each_sample(spread(samples, NOISE_SAMPLES)))
+    few = list(each_sample(spread(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
     outputs = [
         x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)
     ]

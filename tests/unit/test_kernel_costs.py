@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -16,7 +17,12 @@ from myoedge.operators.base import OPS
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.products.gemm import COPIED, Windows, block_work, gather_work
 from myoedge.plan.cost.timing import Load, TimelineStep, tile_cycles
-from myoedge.plan.l1.layer_kernels import candidates
+from myoedge.plan.l1.layer_kernels import (
+    accelerator_gain,
+    candidates,
+    content_key,
+    layer_cycles,
+)
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
@@ -63,6 +69,29 @@ def test_many_tiles_at_once_have_the_work_of_each(op: str) -> None:
 
 def test_cycles_of_a_kernel_are_of_its_work_and_its_tile() -> None:
     assert KernelCost(2.5, 100.0).cycles(8) == 120.0
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_estimates_of_layers_do_not_depend_on_those_that_were_asked_before(op: str) -> None:
+    """Equal content is looked up: names are not in it, numbers are."""
+    steps = [case.step for case in drawn(op, CASES)]
+    shared, gain = layer_cycles(GAP9), accelerator_gain(GAP9)
+    for step in steps:
+        assert shared(step) == layer_cycles(GAP9)(step)
+        assert gain(step) == accelerator_gain(GAP9)(step)
+        named = replace(step, node=step.node.but(outputs=("other",), origin=()))
+        assert content_key(named) == content_key(step)
+        assert content_key(replace(step, high=step.high - 1)) != content_key(step)
+        for name, array in step.integers.arrays.items():
+            changed = {**step.integers.arrays, name: array ^ 1}
+            other = replace(step, integers=replace(step.integers, arrays=changed))
+            assert content_key(other) != content_key(step) or not array.size
+
+
+def test_a_layer_that_reads_one_tensor_twice_is_another() -> None:
+    step = next(c.step for c in drawn("add", CASES) if c.step.shapes[0] == c.step.shapes[1])
+    twice = replace(step, operands=step.operands[:1] * 2)
+    assert content_key(twice) != content_key(step)
 
 
 def test_tiles_behind_the_third_of_a_layer_have_warm_caches() -> None:

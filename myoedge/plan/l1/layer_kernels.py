@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.graph.ir import plain
 from myoedge.operators.base import OPS, QuantizedNode, kernels_of
 from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
 from myoedge.operators.products.packed_weights import with_packed_weights
@@ -184,6 +189,7 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
     has none."""
     names = {engine.name for engine in chip.engines if engine.accelerator}
     known: dict[Hashable, tuple[float, float]] = {}
+    gains: dict[Hashable, float] = {}
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
         there = [kernel for kernel in kernels if (kernel.engine in names) == accelerated]
@@ -191,7 +197,12 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
         return min(map(cycles_with_code, there, found), default=math.inf)
 
     def gain(step: QuantizedNode) -> float:
-        kernels = candidates(step, chip)
+        content = content_key(step)
+        if content not in gains:
+            gains[content] = found(candidates(step, chip))
+        return gains[content]
+
+    def found(kernels: Sequence[TiledKernel]) -> float:
         key = tuple(map(distinct_layer, kernels))
         if key not in known:
             known[key] = cycles(kernels, accelerated=False), cycles(kernels, accelerated=True)
@@ -205,17 +216,38 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Estimated cycles of a layer by itself on the engine that is fastest; 0 of a view, infinity
     where neither a tile fits L1 nor operands fit L2."""
     known: dict[Hashable, list[float]] = {}
+    estimates: dict[Hashable, float] = {}
 
     def cycles(step: QuantizedNode) -> float:
         if OPS[step.node.op].view:
             return 0.0
-        kernels = candidates(step, chip)
+        content = content_key(step)
+        if content not in estimates:
+            estimates[content] = fewest(candidates(step, chip))
+        return estimates[content]
+
+    def fewest(kernels: Sequence[TiledKernel]) -> float:
         key = tuple(map(distinct_layer, kernels))
         if key not in known:
             known[key] = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
         return min(known[key], default=math.inf)
 
     return cycles
+
+
+def content_key(step: QuantizedNode) -> Hashable:
+    """Equal for layers that kernels cannot tell apart but for names: made while a network is tried
+    again and again, most layers of which stay as they are."""
+    sha = hashlib.blake2b(digest_size=20)
+    for name, array in sorted(step.integers.arrays.items()):
+        sha.update(f"{name} {array.shape} {array.dtype} ".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    numbers = {**step.attrs, "": dict(step.integers.scalars)}
+    attrs = json.dumps(plain(numbers), sort_keys=True)
+    read = (len(step.node.inputs), *map(step.operands.index, step.operands))  # x * x reads one
+    result = (step.out, step.low, step.high, step.element_type, step.engine.name)
+    behind = None if step.behind is None else content_key(step.behind)
+    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------
