@@ -154,13 +154,19 @@ def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
 
 
 def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
-    """A package with a board.toml."""
+    """A package with a board.toml, whose id is the entry point's name."""
     name = plugin.name
     _check_free(plugin, "a board", name, (*boards.own_ids(), *boards.ADDED))
     places = [Path(place) / boards.FILE for place in getattr(point.load(), "__path__", ())]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise _unusable(plugin, f"its entry point is no package with {boards.FILE}")
+    stated = name
+    with contextlib.suppress(MyoedgeError):  # told where the board is asked for
+        stated = boards.read_board(found).id
+    if stated != name:
+        cause = f'its {boards.FILE} has id = "{stated}", its entry point is {name}'
+        raise _unusable(plugin, cause, (f'id = "{name}" in its {boards.FILE}',))
     boards.ADDED[name] = found
 
 

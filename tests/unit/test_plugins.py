@@ -118,6 +118,16 @@ def test_a_board_is_known_where_it_is_named(
         myoedge.boards("wristbands")
 
 
+def test_a_board_of_another_name_than_its_entry_point_is_refused(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be found by one name and listed by the other."""
+    install("myoedge-arm", "1.0.0", "boards", "arm = myoedge_wristband", EXAMPLES / "board")
+    monkeypatch.chdir(tmp_path)
+    refused("E257", 'has id = "wristband", its entry point is arm', boards=["arm"])
+    assert "wristband" not in [board.id for board in myoedge.boards()]
+
+
 def test_a_kernel_without_a_cost_is_told() -> None:
     """As a plug-in's is that does not bring one."""
     (case,), chip = drawn("resize", 1), find_chip("gap9")
