@@ -16,7 +16,7 @@ from myoedge.quantization.engines import within_sqnr
 from myoedge.quantization.mixed_precision import Cycles
 from myoedge.quantization.refinement import Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph
-from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity, measure
 from myoedge.quantization.trials import (
     ACCURATE_DB,
     AIM_DB,
@@ -29,7 +29,7 @@ from myoedge.quantization.trials import (
     Choice,
 )
 
-ACCURATE = Aim(ACCURATE_DB, allowances=UNLIMITED)
+ACCURATE = Aim(ACCURATE_DB, allowances=UNLIMITED, rounded_db=ROUNDED_DB)
 POLISHED = Aim(ACCURATE_DB, allowances=NEARLY_FREE)  # of networks that keep AIM_DB as they are
 
 

@@ -20,10 +20,9 @@ from myoedge.quantization.scales import (
     quantize_node,
     stated_unsigned_sums,
 )
-from myoedge.quantization.sqnr import GOOD_DB, Fidelity, measure
+from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, Fidelity, measure
 
 MOST_LOST_DB = 0.5  # of an output's SQNR, for layers on accelerators
-ROUNDED_DB = 40.0  # of a quantised file's own integers: all layers may be one step away from them
 MOST_LOST_OF_GOOD_DB = 3.0  # where the output keeps 30 dB: other samples differ by as much
 
 # Layer -> estimated cycles on the cores less those on the accelerator that accepts it.

@@ -17,6 +17,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.calibrate import Calibration, Samples, spread
 from myoedge.quantization.equalization import equalized
+from myoedge.quantization.exponentials import attentions, with_exp_bits
 from myoedge.quantization.few_bits import roundable, rounding_work, with_rounded_weights
 from myoedge.quantization.int16_search import with_int16
 from myoedge.quantization.joins import unlike_parts, with_copies
@@ -107,15 +108,16 @@ def refine_precision(
 
 
 def _better(
-    search: _Remedies, name: str, trial: Trial, network: QuantGraph
+    search: _Remedies, name: str, trial: Trial, network: QuantGraph, added_cycles: float = 0.0
 ) -> Iterator[tuple[Trial, Choice]]:
-    """The better one of a trial and of another network of as many cycles; nothing where they are
-    the same."""
+    """The better one of a trial and of another network of as many cycles, but for those added;
+    nothing where they are the same."""
     if network is trial.network:
         return
-    found = replace(trial_of(network, search.samples, trial.more_cycles), chosen=trial.chosen)
+    more_cycles = trial.more_cycles + added_cycles
+    found = replace(trial_of(network, search.samples, more_cycles), chosen=trial.chosen)
     is_kept = found.is_better(trial, search.limits) and _wins(search, found, trial)
-    share = trial.more_cycles / max(_total_cycles(search, trial), 1.0)
+    share = more_cycles / max(_total_cycles(search, trial), 1.0)
     yield found if is_kept else trial, Choice(name, found.worst_db, share, is_kept)
 
 
@@ -156,6 +158,22 @@ def _tuned(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
     return _better(search, "ranges by tensor", trial, network)
 
 
+def _finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
+    """Exponentials of 15 bits in attention whose operands have 8, where cycles do not count."""
+    network = trial.network
+    graph = with_exp_bits(network.graph, attentions(network.graph))
+    if graph is network.graph or search.aim.allowances != UNLIMITED:
+        return
+    again = quantize_graph(graph, network.calibration, search.rules, network.int16)
+    finer = replace(again, digest=network.digest)
+    added = sum(
+        search.cycles(new) - search.cycles(old)
+        for new, old in zip(finer.steps, network.steps, strict=True)
+        if new.node is not old.node
+    )
+    yield from _better(search, "exponentials of 15 bits", trial, finer, added)
+
+
 def _wider(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
     return with_int16(trial, search.samples, search.rules, search.aim, search.cycles)
 
@@ -187,4 +205,7 @@ def _total_cycles(search: _Remedies, trial: Trial) -> float:
     return sum(x for x in cycles if math.isfinite(x)) - trial.more_cycles
 
 
-REMEDIES: tuple[Remedy, ...] = (_equalized, _tuned_alone, _wider, _tuned, _rounded)
+REMEDIES: tuple[Remedy, ...] = (
+    *(_equalized, _tuned_alone, _wider, _tuned),
+    *(_finer_exponentials, _rounded),
+)

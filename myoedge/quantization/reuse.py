@@ -13,6 +13,7 @@ from myoedge.graph.ir import Graph, Node, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
+from myoedge.quantization.exponentials import fine_attentions, with_exp_bits
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
@@ -33,7 +34,8 @@ class Reuse:
 
 def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) -> Graph:
     """The graph with the old parameters carried by all operands and results of unchanged layers,
-    with the copies that concats of the older build read, and its tables apart from operators.
+    with the copies that concats of the older build read, its tables apart from operators, and its
+    exponentials.
 
     A layer is unchanged if its float weights become the old integers under the old parameters, one
     without weights if all layers before it are unchanged. Parameters that the graph carries already
@@ -41,6 +43,7 @@ def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) 
     """
     graph = with_copies(graph, copied_parts(old.graph))
     graph = with_tables_apart(graph, tables_apart(old.graph))
+    graph = with_exp_bits(graph, fine_attentions(old.graph))
     steps = {step.node.name: step for step in old.steps}
     shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
     in_frames = any(shapes.get(name) not in (None, graph.shape(name)) for name in graph.inputs)

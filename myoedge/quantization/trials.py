@@ -48,6 +48,7 @@ class Aim:
     """SQNR that outputs are to keep, before and behind a final function, and what it may cost.
 
     outputs_db   by the output's tensor; `db` of all others
+    rounded_db   `db` is at least that of a network that its file quantised
     floor        noise by judged tensor that weights of few bits make: 16 bits are for what is above
     """
 
@@ -55,11 +56,13 @@ class Aim:
     outputs_db: Mapping[str, float] = field(default_factory=dict)
     allowances: tuple[Allowance, ...] = USUAL
     floor: Mapping[str, float] = field(default_factory=dict)
+    rounded_db: float = 0.0
 
     def limits(self, network: QuantGraph, margin_db: float = MARGIN_DB) -> Array:
         """[judged tensors] Noise that is allowed, relative to the signal."""
         rows = judged_rows(network)
-        every_db = (self.outputs_db.get(output, self.db) for output, _ in rows)
+        usual_db = max(self.db, self.rounded_db if network.graph.fake_quantized else 0.0)
+        every_db = (self.outputs_db.get(output, usual_db) for output, _ in rows)
         allowed = np.array([10 ** (-(db + margin_db) / 10) for db in every_db])
         floor = np.array([self.floor.get(name, 0.0) for _, name in rows])
         return np.asarray(np.maximum(allowed + floor, 10 ** (LEAST_GAIN_DB / 10) * floor))

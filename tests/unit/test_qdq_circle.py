@@ -18,6 +18,7 @@ from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_integer
 from myoedge.operators.qdq import function_digest
+from myoedge.plan.plan import Plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
@@ -95,6 +96,23 @@ def test_operands_of_16_bits_come_back_with_the_same_integers(op: str, tmp_path:
         assert kinds.count("int16") == len({*wide}.intersection((*plan.quant.graph.inputs, "y")))
 
 
+def of_fine_exponentials(number: int) -> Plan:
+    rng = seeded("attention", number)
+    attrs, *rest = CASES["attention"](rng)
+    return one_operator("attention", ({**attrs, "exp_bits": 15}, *rest), rng)
+
+
+@pytest.mark.parametrize("number", range(DRAWN))
+def test_exponentials_of_15_bits_come_back(number: int, tmp_path: Path) -> None:
+    """Beside operands of 8 bits, which do not tell: with windows, biases and masks."""
+    plan = of_fine_exponentials(number)
+    other, worst = again(plan.quant, checked(plan), tmp_path)
+    assert worst == 0
+    (step,) = (step for step in other.steps if step.node.op == "attention")
+    assert step.attrs["exp_bits"] == 15
+    assert {other.dtype(name) for name in (*step.operands, step.node.name)} == {"int8"}
+
+
 FUNCTIONS = [
     (("affine", 1.0, 3.0), ("clamp", 0.01, math.inf), ("log",)),
     (("exp",), ("reciprocal",)),
@@ -139,6 +157,10 @@ def written_table() -> onnx.ModelProto:
     wide = frozenset(["x0", "y"])
     plan = one_operator("table", ({**attrs, "chain": (("exp",),)}, *rest), rng, int16=wide)
     return onnx.load_from_string(checked(plan))
+
+
+def written_attention() -> onnx.ModelProto:
+    return onnx.load_from_string(checked(of_fine_exponentials(0)))
 
 
 REQUANT = '"requant": [[1], [0], 4, -128, 127]'
@@ -191,6 +213,21 @@ MEANS_NOTHING = [
         )
     ),
     ("requant_shift", f'{{"axis": 0, "origin": 1, {REQUANT}}}'),
+    *(
+        ("attention", f'{{"exp_bits": {bits}, "scale": {scale}, "window": {window}{more}}}')
+        for bits, scale, window, more in (
+            ("16", "1", "null", ""),
+            ("null", "1", "null", ""),
+            ("15", "NaN", "null", ""),
+            ("15", '"1"', "null", ""),
+            ("15", "1", "3", ""),
+            ("15", "1", "[1, 2, 3]", ""),
+            ("15", "1", "[1.5, 2]", ""),
+            ("15", "1", "null", ', "masked": 1'),
+            ("15", "1", "null", ', "flat": "yes"'),
+        )
+    ),
+    ("attention", '{"exp_bits": 15, "scale": 1}'),
     *(("whole_norm", f'{{"centred": true, "shift": {shift}}}') for shift in ("-1", "31", "1.5")),
     ("whole_norm", '{"centred": 1, "shift": 4}'),
     ("shift_softmax", '{"group": 0, "most": 255}'),
@@ -204,7 +241,8 @@ MEANS_NOTHING = [
 
 @pytest.mark.parametrize(("op", "attrs"), MEANS_NOTHING)
 def test_attributes_that_mean_nothing_are_refused(op: str, attrs: str, tmp_path: Path) -> None:
-    model = written_table() if op == "table" else written(op)
+    made = {"table": written_table, "attention": written_attention}
+    model = made[op]() if op in made else written(op)
     (function,) = model.functions
     body = [n.SerializeToString(deterministic=True) for n in function.node]
     says = {"attrs": attrs, "digest": function_digest(op, attrs, body)}

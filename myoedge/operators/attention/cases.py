@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.operators.attention.wide import EXP_BITS, is_wide
 from myoedge.operators.cases import Draw, DrawnUse
 
 # A row of which the mask hides all keys sees the window's keys: alike (flat), or by their scores.
@@ -56,6 +57,7 @@ def attention(d: Draw) -> DrawnUse:
     mask = f"x{len(shapes) - 1}" if masked else "torch.ones(())"
     wide = [(0, 1, 2), (0, 1), (2,), (1,), (3,) if biased else (0,)]
     common["int16"] = d.pick([*[()] * 2 * len(wide), *wide])
+    attrs |= d.pick([{}, {}, {"exp_bits": EXP_BITS}])
     operands = f"bias, mask, flat = {'x3' if biased else '0.0'}, {mask}, {flat}\n"
     return DrawnUse("attention", attrs, shapes, operands + ATTENTION, **common)
 
@@ -64,10 +66,10 @@ def attention_slack(case: Any) -> float:
     """An exponential is off by 1.3 % of itself and by half of 1/255 of the largest."""
     v, keys = case.params("x2"), case.shapes[1][1]
     relative = 0.025 + keys * 0.5 / 255 + (0.01 if len(case.shapes) > 3 else 0.0)
-    if case.int16:
+    if is_wide(case.step):
         relative = _wide_share(case) + keys * 2.0**-14
     shares = min(2 * relative, 1.0) * (v.high - v.low)
-    values = 2.0 ** case.step["v_drop"] if case.int16 else 0.0  # each is rounded
+    values = 2.0 ** case.step["v_drop"] if is_wide(case.step) else 0.0  # each is rounded
     return float((shares + values) * v.scale / case.target.scale)
 
 

@@ -43,7 +43,11 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     more              a bias, a mask, or both: [B or 1, H or 1, N, M]
     attrs["masked"]   the last operand is a mask: 1 where a row sees a key, 0 where not
     attrs["flat"]     a row whose keys are all hidden has equal shares, not those of its scores
+    attrs["exp_bits"] of exponentials: 15 also where all operands have 8 bits; else 8 there
+    Errors: ValueError rows of values that are no whole words, or lack keys.
     """
+    if v[3] % 4 or v[3] < k[1]:
+        raise ValueError(f"values in rows of {v[3]} beside {k[1]} keys")
     return (*q[:3], v[2])
 
 

@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
+from myoedge.graph.ir import Attrs, Shape
 from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.attention.rotary import split
+from myoedge.operators.attention.wide import EXP_BITS
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import scaled
-from myoedge.operators.qdq import Write, Writer, reshaped, sliced, transposed, whole
+from myoedge.operators.qdq import (
+    Check,
+    Constants,
+    Write,
+    Writer,
+    reshaped,
+    sliced,
+    transposed,
+    whole,
+)
 from myoedge.operators.softmax.qdq import masked
 
 
@@ -45,4 +57,21 @@ def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
     return reshaped(w, w.node("Concat", first, second, axis=side), *step.out)
 
 
+def _constants(w: Writer, step: QuantizedNode) -> tuple[()] | None:
+    """Attention is a call where its exponentials are chosen, which operands do not tell."""
+    return () if "exp_bits" in step.attrs else None
+
+
+def _check(attrs: Attrs, shape: Shape) -> None:
+    window = attrs["window"]
+    if not math.isfinite(attrs["scale"]) or attrs["exp_bits"] != EXP_BITS:
+        raise ValueError("a scale that is not finite, or other exponentials than those of 15 bits")
+    if window is not None and not (len(window) == 2 and all(type(n) is int for n in window)):
+        raise ValueError(f"a window {window}")
+    if any(type(attrs.get(name, False)) is not bool for name in ("masked", "flat")):
+        raise TypeError("masked and flat are true or false")
+
+
 WRITE: Mapping[str, Write] = {"attention": _attention, "rotary": _rotary}
+CALLS: Mapping[str, Constants] = {"attention": _constants}
+CHECKS: Mapping[str, Check] = {"attention": _check}

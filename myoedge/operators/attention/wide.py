@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of operands of 16 bits: sums of products in 32 bits, of exponentials of 15; results are
-scaled in 64."""
+"""Attention of operands of 16 bits, or of 8 where exponentials of 15 are asked for: sums of
+products in 32 bits, of exponentials of 15; results are scaled in 64."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInput
 from myoedge.operators.kernel import Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-EXP_ONE = 2**15 - 1  # the exponential of the largest score of a row
+EXP_BITS = 15
+EXP_ONE = 2**EXP_BITS - 1  # the exponential of the largest score of a row
 EXP_STEP = 2.0**-12  # between entries of the table; of its far part 256 of them
 ENTRY_MAX = 2**16 - 1
 SUM_BITS, BIAS_BITS = 30, 29  # of a sum of products and of a bias, besides the sign
@@ -39,12 +40,12 @@ def is_wide(step: QuantizedNode) -> bool:
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     """Scores in units of the scales' product and of the bits that go; None where all operands have
-    8 bits."""
+    8 bits, and attrs["exp_bits"] does not ask for more."""
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
     bias = inputs.params(at["bias"]) if "bias" in at else QuantParams(0.0, 0)
     widths = [int(x.element_type == INT16) for x in (q, k, v, bias)]
-    if not any(widths):
+    if not any(widths) and inputs.attrs.get("exp_bits") != EXP_BITS:
         return None
     bias_bits = BIAS_BITS - (bias.element_type.bits - 1)
     least, product = bias.scale / 2**bias_bits, q.scale * k.scale * inputs.attrs["scale"]
