@@ -75,7 +75,8 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
     for pattern in patterns:
         if not any(matches(pattern, node) for node in graph.nodes):
             paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
-            facts, near = {"has": ", ".join(paths)}, _nearest(pattern, paths)
+            inputs = {"inputs": ", ".join(graph.inputs)} if table == "quant" else {}
+            facts, near = {"has": ", ".join(paths), **inputs}, _nearest(pattern, paths)
             tries = [f'[{table}] "{path}" = ...' for path in near]
             raise MyoedgeError("E233", f'[{table}] "{pattern}" matches no layer', facts, tries)
 

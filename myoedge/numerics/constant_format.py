@@ -55,7 +55,8 @@ class ConstantFormat:
     def real(self, q: Array) -> Array:
         """q int [...] -> float32 [...]."""
         centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
-        return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
+        with np.errstate(over="ignore"):  # infinities are refused where they are read
+            return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
         """value float32 [...] -> int64 q - zero_point [...]; None where these floats are others."""
@@ -71,13 +72,15 @@ class ConstantFormat:
 
     def of(self, value: Array) -> ConstantFormat | None:
         """Format of a constant that was made of one in this format by moving, cutting, repeating
-        or filling up with zeros; None where its values are others."""
+        or filling up with zeros; None where its values are others.
+
+        Of axes that all fit the first one, that of rows: a square of zeros tells none.
+        """
         if value.dtype != np.float32 or not value.size:
             return None
         if len(self.scale) == 1:
             return None if self.steps(value) is None else self
-        axes = sorted(range(value.ndim), key=lambda axis: (axis != self.axis, axis))
-        turned = (replace(self, axis=axis) for axis in axes)
+        turned = (replace(self, axis=axis) for axis in range(value.ndim))
         whole = next((f for f in turned if f.steps(value) is not None), None)
         return whole or self._by_rows(value)
 
@@ -94,7 +97,8 @@ class ConstantFormat:
         if not np.all((scale > 0.0) & (scale < np.inf)):
             return None
         reach = max(self.high - min(self.zero_point), max(self.zero_point) - self.low)
-        return ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
+        made = ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
+        return replace(made, unsigned_sums=self.unsigned_sums)
 
     def _by_rows(self, value: Array) -> ConstantFormat | None:
         """With the scale of the first index along the axis that has each row of the value."""

@@ -142,19 +142,22 @@ class _Carrying:
 
     def _state_whole(self, node: Node) -> None:
         """Parameters that requantisations of the file give results, and values before tables."""
-        found = {} if self._has_int16(node.name) else dict(stated_params(node))
+        found = {} if self._has_others(node.name) else dict(stated_params(node))
         if self.graph.whole and node.name not in found:
             params = exact_params(node, self._limits)
             found |= {} if params is None else {node.name: params}
         for name, params in found.items():
             self._state(name, params)
 
-    def _has_int16(self, name: str) -> bool:
-        """Whether the file gives a result 16 bits in the place of what its operator fixes."""
-        wanted, fixed = self._wanted(name), OPS[self.made_by[name].op].fixed_params
-        if fixed is None or wanted is None or wanted.element_type != INT16:
+    def _has_others(self, name: str) -> bool:
+        """Whether the file gives a result 16 bits, or finer steps of 8, in the place of what its
+        operator fixes."""
+        wanted, op = self._wanted(name), OPS[self.made_by[name].op]
+        if op.fixed_params is None or wanted is None:
             return False
-        return self._takes(name, wanted)
+        finer = None if op.int8_params is None else op.int8_params(-wanted.low * wanted.scale)
+        is_other = wanted.element_type == INT16 or wanted == finer != op.fixed_params
+        return is_other and self._takes(name, wanted)
 
     def _limits(self, name: str) -> tuple[int, int] | None:
         """Limits of a tensor's whole numbers; None where they are not known."""

@@ -99,7 +99,7 @@ def _with_engine(
     broken = [kernel.broken_rule(again) for kernel in kernels]
     if None not in broken:
         refused = replace(choice, broken_rule=broken[0])
-        return replace(step, engine=refused, unsigned_sums=False)
+        return replace(step, engine=refused, unsigned_sums=bool(step.unsigned_sums))
     again = replace(again, engine=choice)
     is_free = choice.name == AUTO and not _is_older(again, before)
     gain = engines.gain(again) if is_free else math.inf

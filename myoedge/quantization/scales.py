@@ -176,15 +176,36 @@ def quantize_node(
 ) -> QuantizedNode:
     """Weights, multipliers and tables of one node, for these parameters.
 
-    unsigned_sums   as QuantizeInputs has it; None: what the layer's file says, else not
+    unsigned_sums   as QuantizeInputs has it; None: as the layer's file says where an accelerator
+                    takes what that gives, else not
     """
+    stated = stated_unsigned_sums(graph, node) if unsigned_sums is None else unsigned_sums
+    found = _quantized(graph, node, params, rules, unsigned_sums=bool(stated))
+    if unsigned_sums is None and stated and not _is_accepted(found):
+        stated, found = False, _quantized(graph, node, params, rules, unsigned_sums=False)
+    return replace(found, unsigned_sums=stated)
+
+
+def _is_accepted(step: QuantizedNode) -> bool:
+    """Whether an accelerator that sums unsigned inputs takes the layer."""
+    kernels = (kernel for kernel in OPS[step.node.op].kernels if kernel.unsigned_sums)
+    return any(kernel.broken_rule(step) is None for kernel in kernels)
+
+
+def _quantized(
+    graph: Graph,
+    node: Node,
+    params: Mapping[str, QuantParams],
+    rules: tuple[LayerRule, ...],
+    *,
+    unsigned_sums: bool,
+) -> QuantizedNode:
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
     node_shapes = tuple(graph.shape(name) for name in node.inputs)
     bits = wide_weights(node, node_shapes, out, rules, target.element_type)
-    unsigned = stated_unsigned_sums(graph, node) if unsigned_sums is None else unsigned_sums
     inputs = QuantizeInputs(
         attrs=node.attrs,
         shapes=node_shapes,
@@ -193,7 +214,7 @@ def quantize_node(
         target=target,
         constants=tuple(graph.constants.get(name) for name in node.inputs),
         weight_format=WeightFormat(bits, per_channel=not per_tensor),
-        unsigned_sums=bool(unsigned),
+        unsigned_sums=unsigned_sums,
         formats={i: graph.formats[x] for i, x in enumerate(node.inputs) if x in graph.formats},
     )
     low, high = limits(node, target)
@@ -204,9 +225,7 @@ def quantize_node(
     kind = graph.tensors[node.name].dtype
     made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
     shapes = tuple(map(graph.shape, names))
-    return QuantizedNode(
-        *(node, names, shapes, out, integers, low, high, made), unsigned_sums=unsigned
-    )
+    return QuantizedNode(node, names, shapes, out, integers, low, high, made)
 
 
 def stated_unsigned_sums(graph: Graph, node: Node) -> bool | None:

@@ -75,22 +75,40 @@ def is_pattern(rule: WidthRule) -> bool:
 def left_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
 ) -> Iterator[Notice]:
-    """W107: layers in 8 bits that a pattern asks 16 of."""
-    for rule in (r for r in rules if r.activations == WIDE_BITS and is_pattern(r)):
-        asked = [n for n in graph.nodes if rule.matches(n) and _may_have_less(graph, n)]
-        free = [node for node in asked if node.name not in graph.quant_params]
-        left = [node for node in free if params[node.name].element_type == INT8]
-        computed = [node for node in left if not OPS[node.op].is_data_movement] or left
-        if not computed:
+    """W107: layers and inputs in 8 bits that a pattern asks 16 of, and inputs that a rule names."""
+    for rule in (r for r in rules if r.activations == WIDE_BITS):
+        left = _inputs_in_8_bits(graph, params, rule)
+        if is_pattern(rule):
+            left += _layers_in_8_bits(graph, params, rule)
+        if not left:
             continue
-        layers = dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in computed)
+        has = f"{len(left)} of these {'has' if len(left) == 1 else 'have'} 8"
         yield notice(
             "W107",
-            f'[quant] "{rule.pattern}" asks for results of 16 bits, and {len(layers)} of its '
-            f"layers {'has' if len(layers) == 1 else 'have'} 8",
-            {"needs": "kernels of 16 bits of them and of what reads them", "has": _some(layers)},
+            f'[quant] "{rule.pattern}" asks for layers and inputs of 16 bits, and {has}',
+            {"needs": "kernels of 16 bits of them and of what reads them", "has": _some(left)},
             ["patterns of other layers; docs/integer-semantics.md lists what has 16 bits"],
         )
+
+
+def _inputs_in_8_bits(
+    graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
+) -> list[str]:
+    """Inputs that a rule is for; for a pattern, without those whose 8 bits a file gives."""
+    asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
+    free = [name for name in asked if not is_pattern(rule) or name not in graph.quant_params]
+    return [f"input {name}" for name in free if params[name].element_type == INT8]
+
+
+def _layers_in_8_bits(
+    graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
+) -> list[str]:
+    """Layers that compute, or if none does those that move data."""
+    asked = [n for n in graph.nodes if rule.matches(n) and _may_have_less(graph, n)]
+    free = [node for node in asked if node.name not in graph.quant_params]
+    left = [node for node in free if params[node.name].element_type == INT8]
+    computed = [node for node in left if not OPS[node.op].is_data_movement] or left
+    return list(dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in computed))
 
 
 def _path(node: Node) -> str:

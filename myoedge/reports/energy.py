@@ -159,7 +159,7 @@ def _at_point(inference: Activity, point: OperatingPoint, by: Coefficients) -> d
         "clock_hz": point.clock_hz,
         "latency_s": seconds,
         **_interval(consumed),
-        "power_mw": float(f"{1e3 * consumed.joules / seconds:.{DIGITS}g}"),
+        "power_mw": float(f"{1e3 * consumed.joules / seconds:.{DIGITS}g}") if seconds else 0.0,
     }
 
 

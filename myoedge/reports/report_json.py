@@ -306,7 +306,7 @@ def layers_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     rows = [dict(_columns(row)) for row in report["layers"]]
-    writer.writerow(rows[0])
+    writer.writerows(map(list, rows[:1]))  # a network of views has no layers
     for row in rows:
         writer.writerow(
             "" if value is None else FORMATS.get(key, str)(value) for key, value in row.items()

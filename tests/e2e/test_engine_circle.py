@@ -31,8 +31,10 @@ def network() -> nn.Module:
     ).eval()
 
 
-def built(model: Path, folder: Path, engine: str, table: str = "") -> myoedge.Build:
-    calib = SMALL * np.random.default_rng(0).standard_normal((16, *SHAPE)).astype(np.float32)
+def built(
+    model: Path, folder: Path, engine: str, table: str = "", shape: tuple[int, ...] = SHAPE
+) -> myoedge.Build:
+    calib = SMALL * np.random.default_rng(0).standard_normal((16, *shape)).astype(np.float32)
     options: dict[str, Any] = {"target": "gap9", "simulate": False, "engine": engine}
     folder.mkdir()
     (folder / "my.toml").write_text(table)
@@ -144,3 +146,44 @@ def test_a_word_that_means_nothing_says_nothing(auto: myoedge.Build, tmp_path: P
     file = stripped(auto.folder / "model.int8.onnx", tmp_path / "stripped.onnx")
     odd, plain = (built(f, tmp_path / f.stem, "auto") for f in (tmp_path / "odd.onnx", file))
     assert integers(odd) == integers(plain)
+
+
+class Rows(nn.Module):
+    """Linear layers whose bias is an addition in ONNX."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 32), nn.Linear(32, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(x)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("engine", ["auto", "ne16"])
+def test_a_bias_that_is_added_leaves_the_file_s_word(engine: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = (1, 24, 16)
+    model = save_exported(Rows().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
+    first = built(model, tmp_path / "first", engine, shape=shape)
+    assert engines(first).count("ne16") == 2
+    again = built(first.folder / "model.int8.onnx", tmp_path / "again", "cores", shape=shape)
+    assert integers(again) == integers(first)
+
+
+def test_the_word_counts_where_an_accelerator_could_run_the_layer(
+    model: Path, tmp_path: Path
+) -> None:
+    """Layers that read 16 bits never do: `unsigned` of an edited file is not believed."""
+    wide = '[quant]\n"*" = { activations = 16, weights = 16 }\n'
+    first = built(model, tmp_path / "first", "auto", wide)
+    found = onnx.load(first.folder / "model.int8.onnx")
+    words = [p for node in found.graph.node for p in node.metadata_props if p.key.endswith("sums")]
+    assert words
+    for p in words:
+        p.value = "unsigned"
+    onnx.save(found, tmp_path / "edited.onnx")
+    plain = built(first.folder / "model.int8.onnx", tmp_path / "plain", "auto")
+    again = built(tmp_path / "edited.onnx", tmp_path / "again", "auto")
+    assert integers(again) == integers(plain)
+    checked = myoedge.validate(again, on=("host",))
+    assert checked.exact["host"], checked.difference

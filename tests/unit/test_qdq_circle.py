@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import PRE
+from myoedge.graph.ir import PRE, Node
 from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.base import OPS
@@ -22,8 +24,9 @@ from myoedge.plan.plan import Plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
+from tests.e2e.test_tinymyo_heads import graph_of
 from tests.onnx_models import saved_bytes
-from tests.qdq_cases import ACTS, CASES, checked, one_operator, seeded
+from tests.qdq_cases import ACTS, CASES, checked, network, one_operator, planned, seeded
 
 DRAWN = 4
 SAMPLES = 2
@@ -94,6 +97,58 @@ def test_operands_of_16_bits_come_back_with_the_same_integers(op: str, tmp_path:
         step = other.steps[-1]
         kinds = [other.dtype(name) for name in (*step.operands, *other.graph.outputs)]
         assert kinds.count("int16") == len({*wide}.intersection((*plan.quant.graph.inputs, "y")))
+
+
+@pytest.mark.parametrize("size", [0.1, 0.2, 1.0])
+def test_an_lstm_of_small_states_comes_back(size: float, tmp_path: Path) -> None:
+    """Its h has finer steps in 8 bits than those of +-1."""
+    torch.manual_seed(0)
+    lstm = nn.LSTM(16, 8, batch_first=True).eval()
+    for weights in lstm.parameters():
+        weights.data *= size
+    graph = graph_of(First(lstm), (1, 26, 16))
+    x = np.random.default_rng(0).standard_normal((4, 1, 26, 16)).astype(np.float32)
+    plan = planned(graph, {graph.inputs[0]: x})
+    scales = {
+        plan.quant.params[step.node.name].scale for step in plan.steps if step.node.op == "lstm"
+    }
+    assert (scales == {2.0**-7}) == (size == 1.0)
+    other, worst = again(plan.quant, checked(plan), tmp_path)
+    assert worst == 0
+    assert {other.params[s.node.name].scale for s in other.steps if s.node.op == "lstm"} == scales
+
+
+class First(nn.Module):
+    """The first result of a module."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x)[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("weight", [np.zeros((16, 16)), np.diag(np.arange(16.0) - 7)])
+def test_square_weights_that_fit_both_axes_come_back(weight: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """Scales of rows and of columns give zeros and diagonals as well."""
+    rng = np.random.default_rng(0)
+    node = Node("linear", ("x", "w", "b"), ("y",), {})
+    constants = {"w": weight, "b": rng.standard_normal(16)}
+    graph = network([node], {"x": (3, 16)}, constants)
+    plan = planned(graph, {"x": rng.standard_normal((4, 3, 16))})
+    assert again(plan.quant, checked(plan), tmp_path)[1] == 0
+
+
+def test_a_function_of_a_gigantic_tensor_is_refused(tmp_path: Path) -> None:
+    """Shapes of a file are its own, memory is not."""
+    model = written("group_norm")
+    (x,) = model.graph.input
+    for dimension in x.type.tensor_type.shape.dim:
+        dimension.dim_value *= 1 << 20
+    del model.graph.value_info[:]
+    with pytest.raises(MyoedgeError, match=r"E1\d\d"):
+        load_model(saved_bytes(model.SerializeToString(), tmp_path))
 
 
 def of_fine_exponentials(number: int) -> Plan:

@@ -7,6 +7,7 @@ written for it. Where the body is another one, it is a function like any other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,9 @@ from myoedge.operators.qdq import (
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto, NodeProto
+
+
+MOST_NUMBERS = 1 << 27  # of a tensor that a function reads: more than any memory of a chip
 
 
 class OwnFunction(NamedTuple):
@@ -111,4 +115,6 @@ def _values(state: Importing, name: str) -> Array:
     shape = state.values[name].shape
     if shape is None:
         raise ValueError(f"{name} has no shape")
+    if math.prod(shape) > MOST_NUMBERS:
+        raise ValueError(f"{name} of {math.prod(shape):,} numbers")
     return np.zeros(shape, np.float32)
