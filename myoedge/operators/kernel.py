@@ -187,7 +187,7 @@ class TiledKernel:
     innermost_axes  of `split`: their loops are innermost, and the kernel goes on in the next of
                     their tiles with what it has in scratch
     reversed_axes   the last tile along them comes first
-    multiples       of axes of `split`: sizes are multiples of so many, but for the last tile's
+    multiples       of axes of `split`: besides other sizes multiples of so many are tried
     kernel_waits    the kernel waits by itself for operands of a layer's first tile
     nine_cores  whether the control core calls the kernel too, when it has started a tile's
               transfers; None: of this kernel it never does

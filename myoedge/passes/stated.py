@@ -63,6 +63,14 @@ def _readers(graph: Graph, name: str) -> str:
 
 def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
     op, formats = OPS[node.op], dict(enumerate(map(graph.formats.get, node.inputs)))
+    gates = graph.quant_params.get(node.inputs[0]) if _reads_gates(node) else None
+    if gates is not None and gates.element_type != INT16:
+        yield _Refusal(
+            "reads sums of its gates that the file rounds to 8 bits",
+            "16 bits, as its operator has them",
+            "8 bits",
+            ["take QuantizeLinear between the gates and the recurrent layer out, or give it int16"],
+        )
     weight = op.weights[0] if op.multiplies and op.weights else None
     stated = None if weight is None else formats[weight]
     if stated is not None:
@@ -77,6 +85,11 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
         rounds = node.name in graph.fake_quantized and (is_row or op.same_scale)
         if not rounds and (carried is None or carried != kind.params):
             yield _of_constant(kind, is_row)
+
+
+def _reads_gates(node: Node) -> bool:
+    """Whether a node is a recurrent layer: it adds products of its own results to the gates."""
+    return OPS[node.op].multiplies_result and bool(OPS[node.op].weights)
 
 
 def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:

@@ -140,6 +140,23 @@ def test_square_weights_that_fit_both_axes_come_back(weight: np.ndarray, tmp_pat
     assert again(plan.quant, checked(plan), tmp_path)[1] == 0
 
 
+def test_gates_that_a_file_rounds_to_8_bits_are_refused(tmp_path: Path) -> None:
+    """They have 16 in every build: somebody edited it."""
+    lstm = nn.LSTM(16, 8, batch_first=True).eval()
+    graph = graph_of(First(lstm), (1, 6, 16))
+    x = np.random.default_rng(0).standard_normal((4, 1, 6, 16)).astype(np.float32)
+    model = onnx.load_from_string(checked(planned(graph, {graph.inputs[0]: x})))
+    (call,) = (node for node in model.graph.node if node.op_type.startswith("lstm"))
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    rounded = made_by[made_by[call.input[0]].input[0]]
+    (zero,) = (i for i in model.graph.initializer if i.name == rounded.input[2])
+    zero.CopyFrom(onnx.numpy_helper.from_array(np.array(128, np.uint8), zero.name))
+    del model.graph.value_info[:]
+    with pytest.raises(MyoedgeError, match="gates that the file rounds to 8 bits") as caught:
+        load_model(saved_bytes(model.SerializeToString(), tmp_path))
+    assert caught.value.code == "E111"
+
+
 def test_a_function_of_a_gigantic_tensor_is_refused(tmp_path: Path) -> None:
     """Shapes of a file are its own, memory is not."""
     model = written("group_norm")

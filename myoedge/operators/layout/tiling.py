@@ -113,8 +113,11 @@ def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
     return joined([*others, one])
 
 
-def _axes(sources: Sequence[Sequence[Along]]) -> tuple[dict[str, int], list[Dim]]:
-    """Axes of the loops, and the index along each: in units where it is long and lies dense."""
+def _axes(sources: Sequence[Sequence[Along]], unit: int = 1) -> tuple[dict[str, int], list[Dim]]:
+    """Axes of the loops, and the index along each: in units where it is long and lies dense.
+
+    unit   bytes of the innermost one that are never cut apart
+    """
     axes: dict[str, int] = {}
     dims: list[Dim] = []
     for number, each in enumerate(zip(*sources, strict=True)):
@@ -124,6 +127,9 @@ def _axes(sources: Sequence[Sequence[Along]]) -> tuple[dict[str, int], list[Dim]
         if dense and extent >= 2 * UNIT and all(_ends(loop) for loop in each):
             axes |= {name: -(-extent // UNIT), inside: UNIT}
             dims.append(((name, UNIT), (inside, 1)))
+        elif unit > 1 and number == len(sources[0]) - 1:
+            axes |= {name: extent // unit, inside: unit}
+            dims.append(((name, unit), (inside, 1)))
         else:
             axes[name] = extent
             dims.append(((name, 1),))
@@ -169,8 +175,8 @@ def pieces(
 
     fill   the value of what no source covers; None where they cover all of it
     """
-    axes, dims = _axes(sources)
     loops, size = sources[0], step.element_type.size_bytes
+    axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element
     outer = 0 if fill is None else max(len(loops) - 2, 0)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     split = _longest(loops, outer)
@@ -179,7 +185,6 @@ def pieces(
         axes=axes,
         split=split,
         unit_axes=tuple(f"i{d}" for d in range(outer)),
-        multiples={name: size for name in tuple(axes)[-1:] if name in split and fill},
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": _word(fill or 0, size)},
         tile=lambda regions: _pieces_tile(regions, sources),
