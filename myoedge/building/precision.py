@@ -52,7 +52,7 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
     for name in sqnr:
         if name not in tensors:
             has = {"has": ", ".join(tensors)}
-            tries = [f'[budget] sqnr = {{ "{output}" = 25.0 }}' for output in tensors]
+            tries = [f'[budget] sqnr = {{ "{x}" = {decibels(sqnr[name])} }}' for x in tensors]
             raise MyoedgeError(
                 "E233", f"[budget] sqnr: there is no output {name!r}", has, tries[:1]
             )

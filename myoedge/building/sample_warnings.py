@@ -15,6 +15,7 @@ from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
+from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.samples import Data, one_window
 from myoedge.streaming.time_axis import is_batched
@@ -32,7 +33,7 @@ def doubtful(model: Model, given: Data) -> Iterator[Notice]:
     """Warnings of the samples that a person gives, and of a likely batch."""
     yield from _batch(model.graph)
     if not given.is_random:
-        yield from _few(given)
+        yield from () if all_stated(model.graph) else _few(given)
         yield from _other_scale(model, given)
         yield from _other_order(model.graph, given)
 

@@ -70,8 +70,10 @@ def _tables_of_16_bits_apart(graph: Graph) -> Graph:
 
 def _needs_table_apart(graph: Graph, node: Node) -> bool:
     before = graph.quant_params.get(node.name + PRE)
-    if before is None or before.element_type != INT16 or not has_table(node):
+    if before is None or not has_table(node):
         return False
+    if before.element_type != INT16:  # tables of results of 16 bits are nodes of their own
+        return _is_rounded_to_16_bits(graph, node.name)
     attrs = {name: value for name, value in node.attrs.items() if name != "act"}
     emits, shapes = OPS[node.op].emits_int16, [*map(graph.shape, node.inputs)]
     written = [attrs, node.attrs] if _is_rounded_to_16_bits(graph, node.name) else [attrs]

@@ -69,8 +69,13 @@ def _sqnr(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     more = kept[-1]["more_cycles"] if kept else 0.0
     cost = wording.rough_percent(more, 1.0) if more else ""
     cost = f"{cost} more cycles than 8 bits, estimated" if cost else "no cycles"
-    text = f"{asked:g} dB" if isinstance(asked, int | float) else _by_output(asked)
-    yield f"SQNR {text}: keeps {wording.decibels(q['sqnr_db'])}, for {cost}"
+    if isinstance(asked, int | float):
+        text, keeps = f"{asked:g} dB", wording.decibels(q["sqnr_db"])
+    else:
+        found = {port["name"]: port.get("sqnr_db") for port in report["outputs"]}
+        text = _by_output(asked)
+        keeps = ", ".join(f"{name} {wording.decibels(found.get(name))}" for name in asked)
+    yield f"SQNR {text}: keeps {keeps}, for {cost}"
 
 
 def _by_output(asked: Mapping[str, float]) -> str:

@@ -284,6 +284,12 @@ def test_a_budget_of_one_output_is_kept_by_that_output(tmp_path: Path) -> None:
     after = built(f"sqnr = {{ {last[0]} = {last[1] + 0.5:.1f} }}")
     assert after[last[0]] > last[1] + 0.4
     assert after[first[0]] >= first[1]  # of inputs of 16 bits it has its share
+    config = tmp_path / "myoedge.toml"
+    config.write_text(f'[budget]\nlatency = "1 s"\nsqnr = {{ {first[0]} = 10, {last[0]} = 11 }}\n')
+    build = myoedge.build(net, calib=calib, config=config, simulate=False, output=tmp_path / "low")
+    kept = ", ".join(f"{x['name']} {x['sqnr_db']:.1f} dB" for x in build.report["outputs"])
+    told = " ".join(summary(build.report, width=120).split())
+    assert f"SQNR {first[0]} 10 dB, {last[0]} 11 dB: keeps {kept}, for" in told
     with pytest.raises(myoedge.MyoedgeError) as error:
         built(f"sqnr = {{ {last[0]} = 90.0 }}")
     assert error.value.code == "E302"
@@ -291,6 +297,7 @@ def test_a_budget_of_one_output_is_kept_by_that_output(tmp_path: Path) -> None:
     with pytest.raises(myoedge.MyoedgeError, match="there is no output 'elsewhere'") as error:
         built("sqnr = { elsewhere = 30.0 }")
     assert error.value.code == "E233"
+    assert error.value.notice.tries == (f'[budget] sqnr = {{ "{first[0]}" = 30.0 }}',)
 
 
 class Heads(torch.nn.Module):

@@ -15,7 +15,7 @@ from tests.ops.case import Case
 from tests.ops.harness import drawn
 
 GAP9 = find_chip("gap9")
-CASES = 40
+CASES = 80
 LATER = {"q": 0, "bias": 2, "mask": 2, "y": 4}  # steps, me_ne16_attention_resident_s8.h
 
 

@@ -22,6 +22,7 @@ from myoedge.operators.interpreter import run_integer
 from myoedge.operators.qdq import function_digest
 from myoedge.plan.plan import Plan
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.formats import all_stated
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
 from tests.e2e.test_tinymyo_heads import graph_of
@@ -208,6 +209,26 @@ def test_functions_between_16_bits_come_back(op: str, chain: Chain, tmp_path: Pa
         [s.node.op for s in q.steps if s.node.op != "reshape"] for q in (other, plan.quant)
     )
     assert made == wanted
+
+
+@pytest.mark.parametrize("chain", FUNCTIONS)
+def test_functions_of_8_bits_with_results_of_16_come_back(chain: Chain, tmp_path: Path) -> None:
+    """They are tables of 256 entries, which no operator has fused."""
+    rng = seeded("linear", 1)
+    attrs, shapes, values = CASES["linear"](rng)
+    inputs = {f"x{i}": shape for i, shape in enumerate(shapes)}
+    constants = {f"c{i}": value for i, value in enumerate(values)}
+    nodes = [
+        Node("linear", (*inputs, *constants), ("sums",), attrs),
+        Node("table", ("sums",), ("y",), {"chain": chain}),
+    ]
+    samples = {name: rng.standard_normal((4, *shape)) for name, shape in inputs.items()}
+    plan = planned(network(nodes, inputs, constants), samples, int16=frozenset(["y"]))
+    assert [plan.quant.dtype(name) for name in ("sums", "y")] == ["int8", "int16"]
+    other, worst = again(plan.quant, checked(plan), tmp_path)
+    assert worst == 0
+    assert [s.node.op for s in other.steps if s.node.op != "reshape"] == ["linear", "table"]
+    assert all_stated(other.graph)
 
 
 def written(op: str) -> onnx.ModelProto:
