@@ -294,8 +294,13 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
 
 def need_none(graph: Graph) -> bool:
     """Whether the file gives the parameters of all tensors, so that nothing is calibrated."""
-    floats = {name for name, tensor in graph.tensors.items() if tensor.dtype == "float32"}
-    return bool(graph.fake_quantized) and graph.quant_params.keys() >= floats
+    return bool(graph.fake_quantized) and not _unstated(graph)
+
+
+def _unstated(graph: Graph) -> list[str]:
+    """Tensors that are calibrated: the file gives no parameters of them."""
+    floats = (name for name, tensor in graph.tensors.items() if tensor.dtype == "float32")
+    return [name for name in floats if name not in graph.quant_params]
 
 
 def none_given(graph: Graph) -> MyoedgeError:
@@ -304,12 +309,15 @@ def none_given(graph: Graph) -> MyoedgeError:
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )
     shape = ", ".join(map(str, window(graph.shape(graph.inputs[0]))))
+    made = (graph.producer[name] for name in _unstated(graph) if name in graph.producer)
+    layers = list(dict.fromkeys(node.where for node in made)) if graph.fake_quantized else []
     return MyoedgeError(
         "E219",
         "there is nothing to calibrate with",
         {
             "needs": "some hundred real input windows",
             "has": "no --calib, no [calib], no example inputs",
+            **({"in float": ", ".join(layers[:3])} if layers else {}),
         },
         [
             f"import numpy as np\nwindows = ...  # float32 [samples, {shape}], real recordings\n"

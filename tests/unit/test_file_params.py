@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.graph.ir import PRE, Graph, InputNormalization
+from myoedge.graph.ir import PRE, Graph, InputNormalization, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
@@ -22,6 +22,7 @@ from myoedge.passes import prepare
 from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from tests.qdq_cases import network
 
 RELU = (("clamp", 0.0, math.inf),)
 RNG = np.random.default_rng
@@ -250,3 +251,15 @@ def test_random_samples_are_in_the_file_s_range_behind_the_border() -> None:
     params = graph.quant_params["x"]
     integers = [quantize(border.apply(sample), params) for sample in drawn]
     assert (np.min(integers), np.max(integers)) == (params.low, params.high)
+
+
+def test_what_a_file_leaves_in_float_is_named_where_samples_are_missing() -> None:
+    nodes = [
+        Node("linear", ("x", "w"), ("sums",), {}),
+        Node("table", ("sums",), ("y",), {"chain": (("tanh",),)}),
+    ]
+    graph = network(nodes, {"x": (1, 4)}, {"w": np.ones((3, 4))})
+    assert "in float" not in dict(samples.none_given(graph).notice.facts)
+    stated = dict.fromkeys(("x", "sums"), QuantParams(0.1, 0))
+    graph = replace(graph, quant_params=stated, fake_quantized=frozenset(stated))
+    assert dict(samples.none_given(graph).notice.facts)["in float"] == "y (table)"
