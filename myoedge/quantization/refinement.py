@@ -166,11 +166,10 @@ def _finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial
         return
     again = quantize_graph(graph, network.calibration, search.rules, network.int16)
     finer = replace(again, digest=network.digest)
-    added = sum(
-        search.cycles(new) - search.cycles(old)
-        for new, old in zip(finer.steps, network.steps, strict=True)
-        if new.node is not old.node
-    )
+    pairs = zip(finer.steps, network.steps, strict=True)
+    differ = ((new, old) for new, old in pairs if new.node != old.node)
+    costs = (search.cycles(new) - search.cycles(old) for new, old in differ)
+    added = sum(cost for cost in costs if math.isfinite(cost))  # a layer in L2 has no estimate
     yield from _better(search, "exponentials of 15 bits", trial, finer, added)
 
 
@@ -205,7 +204,5 @@ def _total_cycles(search: _Remedies, trial: Trial) -> float:
     return sum(x for x in cycles if math.isfinite(x)) - trial.more_cycles
 
 
-REMEDIES: tuple[Remedy, ...] = (
-    *(_equalized, _tuned_alone, _wider, _tuned),
-    *(_finer_exponentials, _rounded),
-)
+ON_TENSORS: tuple[Remedy, ...] = (_equalized, _tuned_alone, _wider, _tuned)
+REMEDIES: tuple[Remedy, ...] = (*ON_TENSORS, _finer_exponentials, _rounded)
