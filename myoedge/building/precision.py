@@ -11,8 +11,9 @@ from typing import NamedTuple
 from myoedge.building.quantities import decibels
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.operators.kernel import CORES
 from myoedge.quantization.calibrate import Calibration, Observer, Samples
-from myoedge.quantization.engines import within_sqnr
+from myoedge.quantization.engines import with_cores_integers, within_sqnr
 from myoedge.quantization.mixed_precision import Cycles
 from myoedge.quantization.refinement import Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph
@@ -198,6 +199,10 @@ def _total_cycles(means: Means, network: QuantGraph) -> float:
 
 def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim) -> Refinement:
     observer = network.calibration.observer
+    on_cores = [step.node.name for step in network.steps if step.engine.name == CORES]
+
+    def on_engines(other: QuantGraph) -> QuantGraph:
+        return with_cores_integers(other, means.on_engines(other), on_cores)
 
     def calibrated(graph: Graph) -> Calibration:
         return means.calibrated(graph, [observer])[0]
@@ -206,7 +211,7 @@ def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim)
         left = [other for other in means.observers if other != observer]
         return means.calibrated(graph, left) if left else []
 
-    given = (means.samples, calibrated, means.cycles, means.rules, aim, others)
+    given = (means.samples, calibrated, means.cycles, means.rules, aim, others, on_engines)
     return refine_precision(network, fidelity, *given)
 
 

@@ -182,7 +182,7 @@ def within_sqnr(
     free.sort(key=lambda name: (other[name] or 0.0) - (own[name] or 0.0))
     while free and lose_too_much(before, reached, enough_db):
         half = ceil_div(len(free), 2)
-        network = _with_cores_integers(cores, network, free[:half])
+        network = with_cores_integers(cores, network, free[:half])
         free, reached = free[half:], measure(network, samples, layers=False)
     return network, reached
 
@@ -207,9 +207,7 @@ def _most_lost_db(db: float) -> float:
     return MOST_LOST_OF_GOOD_DB if db >= GOOD_DB else MOST_LOST_DB
 
 
-def _with_cores_integers(
-    cores: QuantGraph, network: QuantGraph, names: Sequence[str]
-) -> QuantGraph:
+def with_cores_integers(cores: QuantGraph, network: QuantGraph, names: Sequence[str]) -> QuantGraph:
     """The network with the cores' integers in these layers."""
     reason = f"an output's SQNR was more than {MOST_LOST_DB} dB lower"
     pairs = zip(network.steps, cores.steps, strict=True)

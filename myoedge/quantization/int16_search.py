@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.numerics.arrays import Array, ceil_div
@@ -29,10 +29,12 @@ class _Search:
     """Constants of the search for tensors of 16 bits.
 
     start        the network in 8 bits     limits   [judged tensors] of noise
+    engined      the same as accelerators run it, whose cycles 16 bits add to
     candidates   groups of tensors that could have 16 bits
     """
 
     start: Trial
+    engined: QuantGraph
     samples: Samples
     rules: Sequence[LayerRule]
     limits: Array
@@ -46,15 +48,25 @@ class _Search:
 
 
 def with_int16(
-    start: Trial, samples: Samples, rules: Sequence[LayerRule], aim: Aim, cycles: Cycles
+    start: Trial,
+    samples: Samples,
+    rules: Sequence[LayerRule],
+    aim: Aim,
+    cycles: Cycles,
+    on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
 ) -> Iterator[tuple[Trial, Choice]]:
-    """For every allowance that is needed the best trial so far."""
+    """For every allowance that is needed the best trial so far.
+
+    on_engines   network in 8 bits -> the same as accelerators run it: these keep no layer whose
+                 integers they need have 16 bits
+    """
     if not aim.allowances:
         return
-    total_cycles = sum(x for x in map(cycles, start.network.steps) if math.isfinite(x))
+    engined = on_engines(start.network)
+    total_cycles = sum(x for x in map(cycles, engined.steps) if math.isfinite(x))
     limits, best, last = aim.limits(start.network), start, start
-    candidates = int16_candidates(start.network, samples, limits, cycles, rules)
-    search = _Search(start, samples, rules, limits, cycles, candidates)
+    candidates = int16_candidates(engined, samples, limits, cycles, rules)
+    search = _Search(start, engined, samples, rules, limits, cycles, candidates)
     first = _cheap_outputs(search, CHEAP_SHARE * total_cycles)
     for allowance in aim.allowances:
         if not best.missing_db(limits) or best.worst_db >= allowance.below_db:
@@ -118,7 +130,7 @@ def _affordable(search: _Search, chosen: tuple[Candidate, ...], most_cycles: flo
     low, high, count = 0, len(chosen), len(chosen)  # so many are affordable; at most so many may be
     while True:
         wide = _widened(search, chosen[:count])
-        more_cycles = added_cycles(search.start.network, wide, search.cycles)
+        more_cycles = added_cycles(search.engined, wide, search.cycles)
         if count and more_cycles > most_cycles:
             high = count - 1
         elif count == high:

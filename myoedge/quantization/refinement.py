@@ -59,13 +59,16 @@ class Refinement:
 class _Remedies:
     """Constants of the search for remedies, as refine_precision has them.
 
-    limits   [judged tensors] of noise
+    total_cycles   of the network in 8 bits, as far as estimates are known
+    limits         [judged tensors] of noise
     """
 
     samples: Samples
     calibrated: Callable[[Graph], Calibration]
     others: Callable[[Graph], Sequence[Calibration]]
     cycles: Cycles
+    on_engines: Callable[[QuantGraph], QuantGraph]
+    total_cycles: float
     rules: Sequence[LayerRule]
     aim: Aim
     limits: Array
@@ -84,6 +87,7 @@ def refine_precision(
     rules: Sequence[LayerRule] = (),
     aim: Aim = USUAL_AIM,
     others: Callable[[Graph], Sequence[Calibration]] = lambda graph: (),
+    on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
 ) -> Refinement:
     """The network with concats that read copies, equalized across layers, with ranges chosen by
     tensor, the 16-bit tensors that the aim needs, and rounded weights.
@@ -92,19 +96,29 @@ def refine_precision(
     calibrated   Graph -> its Calibration
     aim          of samples that are not among these: MARGIN_DB more is asked of these
     others       Graph -> its Calibrations by other observers, for single tensors
+    on_engines   network in 8 bits -> the one whose cycles 16 bits add to
     Returns the network itself where it meets the aim, the best one found where none does.
     """
     limits = aim.limits(network)
     if not Trial(network, relative_noise(network, fidelity)).missing_db(limits):
         return Refinement(network, 0.0, len(limits))
-    few, choices = spread(samples, trial_samples(network)), list[Choice]()
-    search = _Remedies(few, calibrated, others, cycles, rules, aim, limits)
-    trial = trial_of(network, few)
-    for remedy in REMEDIES:
-        tried = list(remedy(search, trial)) if trial.missing_db(limits) else []
+    few = spread(samples, trial_samples(network))
+    total_cycles = sum(x for x in map(cycles, network.steps) if math.isfinite(x))
+    given = (few, calibrated, others, cycles, on_engines, total_cycles, rules, aim, limits)
+    trial, choices = _after(REMEDIES, _Remedies(*given), trial_of(network, few))
+    return Refinement(trial.network, trial.missing_db(limits), len(limits), choices)
+
+
+def _after(
+    remedies: Sequence[Remedy], search: _Remedies, trial: Trial
+) -> tuple[Trial, tuple[Choice, ...]]:
+    """The best trial of remedies one after the other, until nothing is missing, and all tried."""
+    choices = list[Choice]()
+    for remedy in remedies:
+        tried = list(remedy(search, trial)) if trial.missing_db(search.limits) else []
         choices += [choice for _, choice in tried]
         trial = tried[-1][0] if tried else trial
-    return Refinement(trial.network, trial.missing_db(limits), len(limits), tuple(choices))
+    return trial, tuple(choices)
 
 
 def _better(
@@ -117,7 +131,7 @@ def _better(
     more_cycles = trial.more_cycles + added_cycles
     found = replace(trial_of(network, search.samples, more_cycles), chosen=trial.chosen)
     is_kept = found.is_better(trial, search.limits) and _wins(search, found, trial)
-    share = more_cycles / max(_total_cycles(search, trial), 1.0)
+    share = more_cycles / max(search.total_cycles, 1.0)
     yield found if is_kept else trial, Choice(name, found.worst_db, share, is_kept)
 
 
@@ -174,7 +188,8 @@ def _finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial
 
 
 def _wider(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
-    return with_int16(trial, search.samples, search.rules, search.aim, search.cycles)
+    given = (search.samples, search.rules, search.aim, search.cycles, search.on_engines)
+    return with_int16(trial, *given)
 
 
 def _rounded(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
@@ -198,11 +213,29 @@ def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
     return weight is not None and weight.dtype == INT8.dtype and not has_rule
 
 
-def _total_cycles(search: _Remedies, trial: Trial) -> float:
-    """Cycles of the network in 8 bits, as far as estimates are known."""
-    cycles = map(search.cycles, trial.network.steps)
-    return sum(x for x in cycles if math.isfinite(x)) - trial.more_cycles
+def _wider_and_tuned(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
+    """16 bits for the ranges as they are, then other ranges; the other way round where that alone
+    meets the aim: ranges of 8 bits that are chosen first leave 16 bits to other tensors, but few
+    samples choose them."""
+    found, choices = _after((_wider, _tuned), search, trial)
+    if found.missing_db(search.limits):
+        other, others = _tuned_and_wider(search, trial)
+        is_met = not other.missing_db(search.limits)
+        found, left, kept = (other, choices, others) if is_met else (found, others, choices)
+        choices = (*(replace(x, is_kept=False) for x in left), *kept)
+    yield from ((found, choice) for choice in choices)
 
 
-ON_TENSORS: tuple[Remedy, ...] = (_equalized, _tuned_alone, _wider, _tuned)
-REMEDIES: tuple[Remedy, ...] = (*ON_TENSORS, _finer_exponentials, _rounded)
+def _tuned_and_wider(search: _Remedies, trial: Trial) -> tuple[Trial, tuple[Choice, ...]]:
+    """Other ranges first; nothing where none wins."""
+    tuned, first = _after((_tuned,), search, trial)
+    if tuned is trial:
+        return trial, first
+    wider, others = _after((_wider, _tuned), search, tuned)
+    return wider, (*first, *others)
+
+
+REMEDIES: tuple[Remedy, ...] = (
+    *(_equalized, _tuned_alone, _wider_and_tuned),
+    *(_finer_exponentials, _rounded),
+)

@@ -10,7 +10,7 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import has_table
 from myoedge.quantization.formats import (
     fused_tables,
@@ -89,6 +89,34 @@ def left_in_8_bits(
             {"needs": "kernels of 16 bits of them and of what reads them", "has": _some(left)},
             ["patterns of other layers; docs/integer-semantics.md lists what has 16 bits"],
         )
+
+
+def weights_of_file(
+    graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
+) -> Iterator[Notice]:
+    """W108: layers whose weights have other bits than a rule asks for, as their file gives them.
+
+    graph   with the file's integers     steps   of the network in integers
+    """
+    weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
+    of_file = [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
+    for rule in (r for r in rules if r.weight_bits is not None):
+        mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
+        kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
+        if kept:
+            layers = dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in kept)
+            yield notice(
+                "W108",
+                f'[quant] "{rule.pattern}" asks for weights of {rule.weight_bits} bits, and the'
+                " file has integers for them, which stay",
+                {"needs": "weights that are floats", "has": f"integers: {_some(layers)}"},
+                ["build the float network that the file was made from, with the same [quant]"],
+            )
+
+
+def _has_bits(step: QuantizedNode, bits: int) -> bool:
+    """Whether weights have as many bits as are asked for, or fewer where 16 are not."""
+    return step.weight_bits == bits if bits == WIDE_BITS else step.weight_bits <= bits
 
 
 def _inputs_in_8_bits(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.quantization.observers import TRIAL_SAMPLES
-from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
+from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
 from myoedge.reports.wording import decibels, layer_names, percent, rough_percent, several
 
 
@@ -90,9 +90,10 @@ def on_examples(report: Report) -> bool:
 
 
 def advice(report: Report) -> str:
-    """One sentence on what adds the most noise, with a remedy where one is needed."""
+    """One sentence on what adds the most noise, with a remedy where one is needed; none where
+    nothing adds any."""
     q = report["quantization"]
-    if q["weakest"] is None:
+    if q["weakest"] is None or q["weakest"]["sqnr_local_db"] >= EXACT_DB:
         return ""
     sentence, local_db, worst_db = _noise(report), q["weakest"]["sqnr_local_db"], q["sqnr_db"]
     if (worst_db or 0.0) >= GOOD_DB:

@@ -84,7 +84,7 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
     q = report["quantization"]
     if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
         return
-    rows = [row for row in report["layers"] if _takes_16_bits(row)]
+    rows = [row for row in report["layers"] if _takes_16_bits(row) and not _is_of_file(report)]
     for row in sorted(rows, key=lambda row: float(row["sqnr_local_db"]))[:WEAKEST]:
         yield _with_16_bits(row, wording.layer_names(report)[row["name"]])
     if not (arguments.get("accurate") or settings.calib.accurate):
@@ -93,6 +93,11 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
 
 def _takes_16_bits(row: Mapping[str, Any]) -> bool:
     return bool(_path(row)) and row["sqnr_local_db"] is not None and row["dtype"] == "int8"
+
+
+def _is_of_file(report: Report) -> bool:
+    """Whether the network's file quantised it: its integers stay, whatever [quant] says."""
+    return bool(report["quantization"]["calibration"]["observer"] == "file")
 
 
 def _path(row: Mapping[str, Any]) -> str:
@@ -116,7 +121,7 @@ def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """Ranges by the best observer, where one was named."""
     named = arguments.get("method") or settings.calib.method
-    if named != AUTO and report["quantization"]["calibration"]["observer"] != "file":
+    if named != AUTO and not _is_of_file(report):
         options = {"method": AUTO, "percentile": None}
         yield Variation("ranges", "ranges by the best observer", options=options)
 
@@ -127,7 +132,7 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
     is_ruled = any(isinstance(rule.weights, int) for rule in settings.quant.values())
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
     total_bytes = sum(row["weights_bytes"] for row in rows)
-    if asked or is_ruled or total_bytes < FEWEST_WEIGHTS_BYTES:
+    if asked or is_ruled or _is_of_file(report) or total_bytes < FEWEST_WEIGHTS_BYTES:
         return
     yield _with_few_bits("*", "all weights")
     largest = max(rows, key=lambda row: int(row["weights_bytes"]))

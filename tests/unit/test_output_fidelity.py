@@ -19,6 +19,7 @@ from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import OutputFidelity
 from myoedge.reports import fidelity
+from myoedge.reports.report_json import EXACT_DB
 from tests.conftest import save_exported
 
 LOUD = 5  # number of a sample whose values are far above the others'
@@ -144,6 +145,8 @@ def test_good_is_said_from_30_db_on(layer_db: float, output_db: float, end: str)
     weakest = {**layer, "sqnr_local_db": layer_db}
     report = {"layers": [layer], "quantization": {"weakest": weakest, "sqnr_db": output_db}}
     assert fidelity.advice(report).endswith(end)
+    weakest["sqnr_local_db"] = EXACT_DB  # nothing adds noise
+    assert not fidelity.advice(report)
 
 
 @pytest.mark.parametrize(("bits", "remedy"), [(4, "weights of more bits"), (8, "--accurate")])

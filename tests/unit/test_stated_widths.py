@@ -153,6 +153,23 @@ def test_of_a_pattern_what_has_no_kernel_of_16_bits_keeps_8(model: Path, tmp_pat
     assert caught.value.code == "E244"
 
 
+def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_path: Path) -> None:
+    """Of a build's own file: 8 bits of the convolutions are told, 4 of the head are asked for."""
+    rules = settings(tmp_path, '"head" = { weights = 4 }')
+    given = {"calib": {"x": WINDOWS}, "config": rules, "output": tmp_path / "build"}
+    first = myoedge.build(model, simulate=False, **given)
+    file = first.folder / "model.int8.onnx"
+    for bits, other in ((4, "conv"), (16, "linear"), (8, "")):
+        rules = settings(tmp_path, f'"*" = {{ weights = {bits} }}')
+        made = myoedge.quantize(file, calib={"x": WINDOWS}, config=rules)
+        told = [dict(w.facts)["has"] for w in made.warnings if w.code == "W108"]
+        assert len(told) == bool(other)
+        weighted = [s for s in made.network.steps if s.node.op in ("conv", "linear")]
+        assert [step.weight_bits for step in weighted] == [8, 8, 4]
+        assert all(other in layers for layers in told)
+        assert not any("linear" in layers for layers in told if bits == 4)
+
+
 @pytest.mark.parametrize("pattern", ["x", "*", "[xyz]"])
 def test_an_input_has_16_bits_by_its_name(model: Path, tmp_path: Path, pattern: str) -> None:
     network = quantized(model, tmp_path, f'"{pattern}" = {{ activations = 16 }}')

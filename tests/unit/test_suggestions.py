@@ -98,6 +98,10 @@ def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() ->
                               "b": LayerTable(weights=16, activations=16)}  # fmt: skip
     good = variations(report(31.0, *layers), Config(), {"weights": "auto", "method": "mse"})
     assert [variation.title for variation in good] == ["ranges by the best observer"]
+    of_file = report(24.0, *layers)
+    of_file["quantization"] = {"sqnr_db": 24.0, "calibration": {"observer": "file"}}
+    titles = [variation.title for variation in variations(of_file, Config(), {"method": "mse"})]
+    assert titles == ["16 bits until 30 dB"]
 
 
 def test_names_are_patterns_and_toml_as_they_stand() -> None:

@@ -178,3 +178,19 @@ def test_remedies_that_cost_no_cycles_are_told(peaked: tuple[Graph, Samples]) ->
     assert choice.worst_db == pytest.approx(worst_db(found.network, samples), abs=1e-6)
     assert choice.worst_db > before.worst_db + 1.0
     assert not found.network.int16
+
+
+def test_ranges_come_first_where_that_alone_meets_the_aim(peaked: tuple[Graph, Samples]) -> None:
+    """16 bits first go to what another range would do for; ranges first leave them to others."""
+    graph, samples = peaked
+    network = quantize_graph(graph, calibrate(graph, samples, CLIPPED, "drawn"))
+    before, others = measure(network, samples, layers=False), [calibration(graph, samples)]
+    aim = Aim(40.0, allowances=(Allowance(0.05, 100.0),))
+    given = (samples, lambda g: calibration(g, samples), layer_cycles(GAP9.cores_alone()))
+    found = refine_precision(network, before, *given, aim=aim, others=lambda g: others)
+    assert found.missing_db == 0.0
+    assert worst_db(found.network, samples) >= 43.0
+    remedies = [(x.remedy, x.is_kept) for x in found.choices]
+    ranges, wider = "ranges by tensor", "16 bits"
+    assert remedies == [(wider, False), (ranges, False), (ranges, True), (wider, True)]
+    assert max(x.worst_db for x in found.choices if not x.is_kept) < 43.0
