@@ -141,7 +141,7 @@ def finish(inputs: BuildInputs) -> Finished:
         except ProgramTooLarge as error:
             if error.region != "L2":
                 raise
-            more_bytes = error.over_bytes + CODE_MARGIN_BYTES
+            more_bytes = error.over_bytes + error.free_bytes + CODE_MARGIN_BYTES
             inputs = replace(inputs, request=inputs.request.with_code(more_bytes))
     return _finish(inputs)
 
@@ -166,6 +166,16 @@ def _finish(inputs: BuildInputs) -> Finished:
         finished = _tuned(finished, request, evaluate)
     judge(finished.report)
     return _with_costs(finished, inputs)
+
+
+def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> Contents:
+    """Files of a build. Errors: ProgramTooLarge with the bytes that the plan left free."""
+    plan = build_plan.plan
+    try:
+        return make_contents(build_plan, quantized, app)
+    except ProgramTooLarge as error:
+        free_bytes = max(plan.l2_room_bytes - plan.l2_bytes, 0)
+        raise ProgramTooLarge(error.region, error.over_bytes, free_bytes) from error
 
 
 def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
@@ -203,7 +213,7 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):
-        contents = make_contents(build_plan, quantized, request.app)
+        contents = _contents(build_plan, quantized, request.app)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated

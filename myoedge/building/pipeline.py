@@ -272,7 +272,9 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
     choice, cores = chosen.choice, chosen.choice.network
     choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
     known = choice.fidelity if chosen.data is parts.calibration else None  # the same samples
-    network, fidelity = within_sqnr(cores, chosen.network, choosing, options.reuse, known)
+    wanted_db = max(chosen.needs.values(), default=0.0)
+    given = (cores, chosen.network, choosing, options.reuse, known, wanted_db)
+    network, fidelity = within_sqnr(*given)
     judge = partial(_judged, parts=parts)
     if options.reuse is not None:  # what the older build chose stays
         return Refined(network, judge(network))

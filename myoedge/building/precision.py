@@ -178,7 +178,8 @@ def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Re
     cores   the refined network with the cores' integers
     """
     engined = means.on_engines(cores)
-    kept = Refined(*within_sqnr(cores, engined, means.samples))
+    wanted_db = max(aim.outputs_db.values(), default=0.0)
+    kept = Refined(*within_sqnr(cores, engined, means.samples, wanted_db=wanted_db))
     worst_db = start.fidelity.worst_judged_db or 0.0
     share = max((a.share for a in aim.allowances if worst_db < a.below_db), default=0.0)
     most_cycles = (1.0 + share) * _total_cycles(means, start.network)

@@ -45,9 +45,12 @@ class Firmware:
 
 
 class ProgramTooLarge(MyoedgeError):
-    """E303, with the bytes that a memory of the chip lacks for the program."""
+    """E303, with the bytes that a memory of the chip lacks for the program.
 
-    def __init__(self, region: str, over_bytes: int) -> None:
+    free_bytes   of those that the plan left to data, as many as its data did not need
+    """
+
+    def __init__(self, region: str, over_bytes: int, free_bytes: int = 0) -> None:
         has = MEMORY_BYTES.get(region, 0)
         needs = f"{has + over_bytes:,} B: code, weights, activations, buffers"
         tries = (
@@ -56,7 +59,7 @@ class ProgramTooLarge(MyoedgeError):
         )
         title = f"the program does not fit the chip's {region} memory"
         super().__init__("E303", title, {"needs": needs, "has": f"{has:,} B"}, tries)
-        self.region, self.over_bytes = region, over_bytes
+        self.region, self.over_bytes, self.free_bytes = region, over_bytes, free_bytes
 
 
 def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:

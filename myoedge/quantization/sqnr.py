@@ -25,7 +25,7 @@ from myoedge.quantization.scales import QuantGraph
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
 WEAK_DB = 20.0  # below it a layer or an output is weak: noise above 1 % of the signal's power
 GOOD_DB = 30.0  # from here on a layer or an output is good
-ROUNDED_DB = 40.0  # of a quantised file's own integers: all layers may be one step away from them
+ROUNDED_DB = 40.0  # more is no matter, nor of a quantised file: its layers may be a step away
 LEAST = 1e-30  # share of the signal: what overflows has no logarithm
 BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
 
