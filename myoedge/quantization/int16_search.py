@@ -57,8 +57,8 @@ def with_int16(
 ) -> Iterator[tuple[Trial, Choice]]:
     """For every allowance that is needed the best trial so far.
 
-    on_engines   network in 8 bits -> the same as accelerators run it: these keep no layer whose
-                 integers they need have 16 bits
+    on_engines   network in 8 bits -> the same as accelerators run it; a layer of 16 bits whose
+                 sums they requantise in 8 runs on the cores
     """
     if not aim.allowances:
         return

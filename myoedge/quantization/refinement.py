@@ -96,7 +96,7 @@ def refine_precision(
     calibrated   Graph -> its Calibration
     aim          of samples that are not among these: MARGIN_DB more is asked of these
     others       Graph -> its Calibrations by other observers, for single tensors
-    on_engines   network in 8 bits -> the one whose cycles 16 bits add to
+    on_engines   as with_int16 has it
     Returns the network itself where it meets the aim, the best one found where none does.
     """
     limits = aim.limits(network)
@@ -149,15 +149,6 @@ def _equalized(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]
         again = quantize_graph(graph, search.calibrated(graph), search.rules)
         network = replace(again, digest=network.digest)
     return _better(search, "equalization", trial, network)
-
-
-def _tuned_alone(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
-    """Ranges by tensor where little is missing, and they win it without 16 bits: these win less of
-    a network whose ranges are the best for few samples."""
-    if trial.missing_db(search.limits) <= TUNABLE_DB:
-        for found, choice in _tuned(search, trial):
-            is_kept = not found.missing_db(search.limits)
-            yield found if is_kept else trial, replace(choice, is_kept=is_kept)
 
 
 def _tuned(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
@@ -214,28 +205,33 @@ def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
 
 
 def _wider_and_tuned(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
-    """16 bits for the ranges as they are, then other ranges; the other way round where that alone
-    meets the aim: ranges of 8 bits that are chosen first leave 16 bits to other tensors, but few
-    samples choose them."""
-    found, choices = _after((_wider, _tuned), search, trial)
-    if found.missing_db(search.limits):
-        other, others = _tuned_and_wider(search, trial)
-        is_met = not other.missing_db(search.limits)
-        found, left, kept = (other, choices, others) if is_met else (found, others, choices)
-        choices = (*(replace(x, is_kept=False) for x in left), *kept)
+    found, choices = _in_best_order(search, trial)
     yield from ((found, choice) for choice in choices)
 
 
-def _tuned_and_wider(search: _Remedies, trial: Trial) -> tuple[Trial, tuple[Choice, ...]]:
-    """Other ranges first; nothing where none wins."""
-    tuned, first = _after((_tuned,), search, trial)
+def _in_best_order(search: _Remedies, trial: Trial) -> tuple[Trial, tuple[Choice, ...]]:
+    """Ranges by tensor where little is missing, and they meet the aim without 16 bits. Else 16 bits
+    for the ranges as they are, then other ranges, as few samples choose these; the other way round
+    where that alone meets the aim: 16 bits are left to other tensors then."""
+    is_near = trial.missing_db(search.limits) <= TUNABLE_DB
+    tuned, ranges = _after((_tuned,), search, trial) if is_near else (trial, ())
+    if not tuned.missing_db(search.limits):
+        return tuned, ranges
+    found, choices = _after((_wider, _tuned), search, trial)
+    if not (found.missing_db(search.limits) and search.aim.allowances):
+        return found, (*_left(ranges), *choices)
+    if not is_near:
+        tuned, ranges = _after((_tuned,), search, trial)
     if tuned is trial:
-        return trial, first
-    wider, others = _after((_wider, _tuned), search, tuned)
-    return wider, (*first, *others)
+        return found, (*_left(ranges), *choices)
+    other, others = _after((_wider, _tuned), search, tuned)
+    if other.missing_db(search.limits):
+        return found, (*_left((*ranges, *others)), *choices)
+    return other, (*_left(choices), *ranges, *others)
 
 
-REMEDIES: tuple[Remedy, ...] = (
-    *(_equalized, _tuned_alone, _wider_and_tuned),
-    *(_finer_exponentials, _rounded),
-)
+def _left(choices: Sequence[Choice]) -> tuple[Choice, ...]:
+    return tuple(replace(choice, is_kept=False) for choice in choices)
+
+
+REMEDIES: tuple[Remedy, ...] = (_equalized, _wider_and_tuned, _finer_exponentials, _rounded)

@@ -205,7 +205,8 @@ def _quantized(
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
     node_shapes = tuple(graph.shape(name) for name in node.inputs)
-    bits = wide_weights(node, node_shapes, out, rules, target.element_type)
+    free = () if _has_weights_of_file(graph, node) else rules
+    bits = wide_weights(node, node_shapes, out, free, target.element_type)
     inputs = QuantizeInputs(
         attrs=node.attrs,
         shapes=node_shapes,
@@ -226,6 +227,13 @@ def _quantized(
     made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
     shapes = tuple(map(graph.shape, names))
     return QuantizedNode(node, names, shapes, out, integers, low, high, made)
+
+
+def _has_weights_of_file(graph: Graph, node: Node) -> bool:
+    """Whether a layer multiplies with integers that its file gives; those that are rounded for
+    samples are beside floats."""
+    read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
+    return any((f := graph.formats.get(name)) is not None and f.integers is None for name in read)
 
 
 def stated_unsigned_sums(graph: Graph, node: Node) -> bool | None:

@@ -94,24 +94,34 @@ def left_in_8_bits(
 def weights_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """W108: layers whose weights have other bits than a rule asks for, as their file gives them.
+    """W108: layers whose file gives weights of more bits than a rule asks for, or results or
+    weights of 8 where it asks for 16; results of layers that a rule names alone.
 
     graph   with the file's integers     steps   of the network in integers
     """
+    for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
+        named = [node for node in graph.nodes if rule.matches(node)]
+        stated = ((node, graph.quant_params.get(node.name)) for node in named)
+        narrow = [node for node, q in stated if q is not None and q.element_type == INT8]
+        yield from _stays(rule, "results", rule.activations, narrow)
     weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
     of_file = [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
-        if kept:
-            layers = dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in kept)
-            yield notice(
-                "W108",
-                f'[quant] "{rule.pattern}" asks for weights of {rule.weight_bits} bits, and the'
-                " file has integers for them, which stay",
-                {"needs": "weights that are floats", "has": f"integers: {_some(layers)}"},
-                ["build the float network that the file was made from, with the same [quant]"],
-            )
+        yield from _stays(rule, "weights", rule.weight_bits or INT8.bits, kept)
+
+
+def _stays(rule: WidthRule, what: str, bits: int, nodes: Sequence[Node]) -> Iterator[Notice]:
+    if nodes:
+        layers = dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in nodes)
+        yield notice(
+            "W108",
+            f'[quant] "{rule.pattern}" asks for {what} of {bits} bits, and the file has integers'
+            " for them, which stay",
+            {"needs": f"{what} that are floats", "has": f"integers: {_some(layers)}"},
+            ["build the float network that the file was made from, with [quant] for its layers"],
+        )
 
 
 def _has_bits(step: QuantizedNode, bits: int) -> bool:

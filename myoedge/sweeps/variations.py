@@ -96,7 +96,7 @@ def _takes_16_bits(row: Mapping[str, Any]) -> bool:
 
 
 def _is_of_file(report: Report) -> bool:
-    """Whether the network's file quantised it: its integers stay, whatever [quant] says."""
+    """Whether the network's file states all scales: its integers stay, whatever [quant] says."""
     return bool(report["quantization"]["calibration"]["observer"] == "file")
 
 

@@ -72,3 +72,4 @@ def test_three_decibels_of_a_good_output_and_half_of_one_of_others(
         for db in (before_db, after_db)
     )
     assert lose_too_much(before, after) == is_too_much
+    assert not lose_too_much(before, after, enough_db=after_db)

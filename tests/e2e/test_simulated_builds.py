@@ -14,6 +14,7 @@ import torch
 import myoedge
 from myoedge.building import confirm, stream_rate
 from myoedge.building.confirm import Confirmation, Finished, first_that_holds
+from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.reports import report_json
 from tests.conftest import Ran, of_networks, save_exported
@@ -69,6 +70,27 @@ def test_without_simulation_only_reports_differ(small: Path, tmp_path: Path) -> 
     for name in build.digests.keys() - REPORTS:
         assert build.digests[name] == simulated.digests[name], name
     assert all(build.digests[name] != simulated.digests[name] for name in REPORTS)
+
+
+def test_code_that_is_longer_than_planned_for_takes_the_place_of_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code of all but 160 KiB of L2, where the plan had room to spare for data of 190 KiB."""
+    model = torch.nn.Sequential(*(torch.nn.Linear(250, 250) for _ in range(3)))
+    save_exported(model.eval(), (torch.zeros(1, 250),), tmp_path / "m.pt2")
+    has_bytes, tried = 160 << 10, list[int]()
+    make = confirm.make_contents
+
+    def linked(build_plan: Any, *given: Any) -> Any:
+        tried.append(build_plan.plan.l2_bytes)
+        if tried[-1] > has_bytes:
+            raise ProgramTooLarge("L2", tried[-1] - has_bytes)
+        return make(build_plan, *given)
+
+    monkeypatch.setattr(confirm, "make_contents", linked)
+    myoedge.build(tmp_path / "m.pt2", output=tmp_path / "out", simulate=False)
+    before, after = tried
+    assert before > has_bytes >= after
 
 
 def test_a_host_has_nothing_to_simulate(small: Path, tmp_path: Path) -> None:

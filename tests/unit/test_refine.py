@@ -311,7 +311,9 @@ def test_refined_networks_take_no_more_cycles_than_allowed_on_engines_either(
     refined = refined_for(start, None, means_of(given, lambda q: q), ALLOWED)
     assert len(refined.network.int16) > len(network.int16)
 
-    def returned(cores: QuantGraph, engined: QuantGraph, samples: Samples) -> tuple[Any, Any]:
+    def returned(
+        cores: QuantGraph, engined: QuantGraph, samples: Samples, wanted_db: float
+    ) -> tuple[Any, Any]:
         steps = (replace(step, engine=EngineChoice(CORES)) for step in engined.steps)
         return replace(engined, steps=tuple(steps)), measure(engined, samples, layers=False)
 

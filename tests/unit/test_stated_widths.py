@@ -166,8 +166,14 @@ def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_pa
         assert len(told) == bool(other)
         weighted = [s for s in made.network.steps if s.node.op in ("conv", "linear")]
         assert [step.weight_bits for step in weighted] == [8, 8, 4]
+        assert {step["weight"].dtype for step in weighted} == {np.dtype("int8")}
         assert all(other in layers for layers in told)
         assert not any("linear" in layers for layers in told if bits == 4)
+    named = settings(
+        tmp_path, '"head/*" = { activations = 16 }\n"depth/Conv" = { activations = 16 }'
+    )
+    told = myoedge.quantize(file, calib={"x": WINDOWS}, config=named).warnings
+    assert [dict(w.facts)["has"] for w in told if w.code == "W108"] == ["integers: conv depth/Conv"]
 
 
 @pytest.mark.parametrize("pattern", ["x", "*", "[xyz]"])
