@@ -95,7 +95,7 @@ def weights_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
     """W108: layers whose file gives weights of more bits than a rule asks for, or results or
-    weights of 8 where it asks for 16; results of layers that a rule names alone.
+    weights of 8 where it asks for 16; results and inputs of the network that a rule names alone.
 
     graph   with the file's integers     steps   of the network in integers
     """
@@ -103,18 +103,25 @@ def weights_of_file(
         named = [node for node in graph.nodes if rule.matches(node)]
         stated = ((node, graph.quant_params.get(node.name)) for node in named)
         narrow = [node for node, q in stated if q is not None and q.element_type == INT8]
-        yield from _stays(rule, "results", rule.activations, narrow)
+        yield from _stays(rule, "results", rule.activations, map(_layer, narrow))
+        asked = {x: graph.quant_params.get(x) for x in graph.inputs if rule.matches_input(graph, x)}
+        inputs = [x for x, q in asked.items() if q is not None and q.element_type == INT8]
+        yield from _stays(rule, "inputs", rule.activations, (f"input {name}" for name in inputs))
     weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
     of_file = [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
-        yield from _stays(rule, "weights", rule.weight_bits or INT8.bits, kept)
+        yield from _stays(rule, "weights", rule.weight_bits or INT8.bits, map(_layer, kept))
 
 
-def _stays(rule: WidthRule, what: str, bits: int, nodes: Sequence[Node]) -> Iterator[Notice]:
-    if nodes:
-        layers = dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in nodes)
+def _layer(node: Node) -> str:
+    return f"{node.op} {_path(node)}".rstrip()
+
+
+def _stays(rule: WidthRule, what: str, bits: int, named: Iterable[str]) -> Iterator[Notice]:
+    layers = dict.fromkeys(named)
+    if layers:
         yield notice(
             "W108",
             f'[quant] "{rule.pattern}" asks for {what} of {bits} bits, and the file has integers'
@@ -132,9 +139,9 @@ def _has_bits(step: QuantizedNode, bits: int) -> bool:
 def _inputs_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
-    """Inputs that a rule is for; for a pattern, without those whose 8 bits a file gives."""
+    """Inputs that a rule is for, without those whose 8 bits a file gives."""
     asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
-    free = [name for name in asked if not is_pattern(rule) or name not in graph.quant_params]
+    free = [name for name in asked if name not in graph.quant_params]
     return [f"input {name}" for name in free if params[name].element_type == INT8]
 
 
@@ -146,7 +153,7 @@ def _layers_in_8_bits(
     free = [node for node in asked if node.name not in graph.quant_params]
     left = [node for node in free if params[node.name].element_type == INT8]
     computed = [node for node in left if not OPS[node.op].is_data_movement] or left
-    return list(dict.fromkeys(f"{node.op} {_path(node)}".rstrip() for node in computed))
+    return list(dict.fromkeys(map(_layer, computed)))
 
 
 def _path(node: Node) -> str:

@@ -169,11 +169,12 @@ def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_pa
         assert {step["weight"].dtype for step in weighted} == {np.dtype("int8")}
         assert all(other in layers for layers in told)
         assert not any("linear" in layers for layers in told if bits == 4)
-    named = settings(
-        tmp_path, '"head/*" = { activations = 16 }\n"depth/Conv" = { activations = 16 }'
-    )
+    asked = ("head/*", "depth/Conv", "x")
+    named = settings(tmp_path, "\n".join(f'"{x}" = {{ activations = 16 }}' for x in asked))
     told = myoedge.quantize(file, calib={"x": WINDOWS}, config=named).warnings
-    assert [dict(w.facts)["has"] for w in told if w.code == "W108"] == ["integers: conv depth/Conv"]
+    stays = [dict(w.facts)["has"] for w in told if w.code == "W108"]
+    assert stays == ["integers: conv depth/Conv", "integers: input x"]
+    assert not any(w.code == "W107" for w in told)
 
 
 @pytest.mark.parametrize("pattern", ["x", "*", "[xyz]"])
