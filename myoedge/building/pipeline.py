@@ -49,7 +49,7 @@ from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
-from myoedge.quantization.stated_widths import weights_of_file
+from myoedge.quantization.stated_widths import kept_of_file
 from myoedge.quantization.trials import AIM_DB, MARGIN_DB, Choice
 from myoedge.quantization.weight_bits import Keeps
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
@@ -262,7 +262,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
         )
     network = on_engines(choice.network)
     seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
-    stays = weights_of_file(model.graph, network.steps, rules)
+    stays = kept_of_file(model.graph, network.steps, rules)
     warnings = (*seen, *network.warnings, *stays, *doubtful(model, given.data))
     return Chosen(choice, network, bits, data, rules, needs, calibrated, on_engines, warnings)
 

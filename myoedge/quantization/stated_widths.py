@@ -91,14 +91,19 @@ def left_in_8_bits(
         )
 
 
-def weights_of_file(
+def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """W108: layers whose file gives weights of more bits than a rule asks for, or results or
-    weights of 8 where it asks for 16; results and inputs of the network that a rule names alone.
+    """W108: integers that a file gives and a rule asks other bits of.
 
     graph   with the file's integers     steps   of the network in integers
     """
+    yield from _narrow_of_file(graph, rules)
+    yield from _weights_of_file(graph, steps, rules)
+
+
+def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
+    """Results and inputs of 8 bits that a rule names alone and asks 16 of."""
     for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
         named = [node for node in graph.nodes if rule.matches(node)]
         stated = ((node, graph.quant_params.get(node.name)) for node in named)
@@ -107,6 +112,12 @@ def weights_of_file(
         asked = {x: graph.quant_params.get(x) for x in graph.inputs if rule.matches_input(graph, x)}
         inputs = [x for x, q in asked.items() if q is not None and q.element_type == INT8]
         yield from _stays(rule, "inputs", rule.activations, (f"input {name}" for name in inputs))
+
+
+def _weights_of_file(
+    graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
+) -> Iterator[Notice]:
+    """Weights of more bits than a rule asks for, or of fewer than 16."""
     weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
     of_file = [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
     for rule in (r for r in rules if r.weight_bits is not None):

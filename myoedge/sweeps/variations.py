@@ -84,7 +84,8 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
     q = report["quantization"]
     if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
         return
-    rows = [row for row in report["layers"] if _takes_16_bits(row) and not _is_of_file(report)]
+    layers = () if _is_of_file(report) else report["layers"]
+    rows = [row for row in layers if _takes_16_bits(row)]
     for row in sorted(rows, key=lambda row: float(row["sqnr_local_db"]))[:WEAKEST]:
         yield _with_16_bits(row, wording.layer_names(report)[row["name"]])
     if not (arguments.get("accurate") or settings.calib.accurate):

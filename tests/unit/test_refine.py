@@ -349,8 +349,25 @@ def test_layers_that_leave_an_accelerator_cost_what_they_took_there_less() -> No
         sum(map(fast_on_ne16, x.steps)) for x in (in_8_bits_on_ne16(network), found.network)
     )
     assert before < after <= 1.34 * before
+    (share,) = [x.more_cycles for x in found.choices if x.is_kept and x.remedy == "16 bits"]
+    assert share == pytest.approx(after / before - 1.0)
     ample = refined_for(start, None, means, replace(aim, allowances=UNLIMITED))
     assert ample.network.int16 > found.network.int16
+
+
+def test_layers_that_are_on_the_cores_already_leave_no_accelerator() -> None:
+    """In 8 bits they take 100 cycles too, so that the same share is enough for more 16 bits."""
+    network, given = unlike()
+    steps = (replace(step, engine=EngineChoice(CORES)) for step in network.steps)
+    fidelity = measure(network, given, layers=False)
+    means = replace(means_of(given, in_8_bits_on_ne16), cycles=fast_on_ne16)
+    aim = Aim(30.0, allowances=ALLOWED.allowances)
+    returned, engined = (
+        refined_for(Refined(start, fidelity), None, means, aim)
+        for start in (replace(network, steps=tuple(steps)), in_8_bits_on_ne16(network))
+    )
+    assert len(returned.network.int16) > len(engined.network.int16) > 0
+    assert (returned.fidelity.worst_db or 0.0) > (engined.fidelity.worst_db or 0.0) + 1.0
 
 
 def unlike() -> tuple[QuantGraph, Samples]:
