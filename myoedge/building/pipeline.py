@@ -25,7 +25,14 @@ from myoedge.building.fidelity_warnings import (
 from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
-from myoedge.building.precision import Means, Refined, needs_db, refined, refined_for
+from myoedge.building.precision import (
+    Means,
+    Refined,
+    kept_on_engines,
+    needs_db,
+    refined,
+    refined_for,
+)
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import doubtful
 from myoedge.building.stages import key, reused
@@ -39,7 +46,7 @@ from myoedge.quantization import holdout, samples
 from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.cell_steps import with_cell_steps
-from myoedge.quantization.engines import on_accelerators, with_engines, within_sqnr
+from myoedge.quantization.engines import on_accelerators, with_engines
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
 from myoedge.quantization.holdout import Split, labelled_classes
@@ -50,14 +57,13 @@ from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.stated_widths import kept_of_file
-from myoedge.quantization.trials import AIM_DB, MARGIN_DB, Choice
+from myoedge.quantization.trials import ENOUGH_DB, Choice
 from myoedge.quantization.weight_bits import Keeps
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
-ENOUGH_DB = AIM_DB + MARGIN_DB  # without 16 bits
 
 Progress = Callable[[str], None]
 _NO_VALUES = ("model", "calib", "factory", "config", "examine", "fits", "keeps", "say", "ctc")
@@ -271,13 +277,6 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
     """The network with 16 bits where outputs need them, its SQNR, and the remedies tried."""
     choice, cores = chosen.choice, chosen.choice.network
     choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
-    known = choice.fidelity if chosen.data is parts.calibration else None  # the same samples
-    wanted_db = max(chosen.needs.values(), default=0.0)
-    given = (cores, chosen.network, choosing, options.reuse, known, wanted_db)
-    network, fidelity = within_sqnr(*given)
-    judge = partial(_judged, parts=parts)
-    if options.reuse is not None:  # what the older build chose stays
-        return Refined(network, judge(network))
     means = Means(
         samples=choosing,
         calibrated=chosen.calibrated,
@@ -288,7 +287,13 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
         rules=chosen.rules,
         floor=weight_noise(cores, choosing),
     )
-    refine = partial(refined_for, Refined(network, fidelity), choice.other, means)
+    known = choice.fidelity if chosen.data is parts.calibration else None  # the same samples
+    wanted_db = max(chosen.needs.values(), default=0.0)
+    start = kept_on_engines(cores, chosen.network, means, options.reuse, known, wanted_db)
+    judge = partial(_judged, parts=parts)
+    if options.reuse is not None:  # what the older build chose stays
+        return Refined(start.network, judge(start.network))
+    refine = partial(refined_for, start, choice.other, means)
     accurate = options.accurate or settings.calib.accurate
     return refined(judge, refine, chosen.needs, accurate=accurate)
 

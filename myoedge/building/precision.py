@@ -29,6 +29,7 @@ from myoedge.quantization.trials import (
     Aim,
     Choice,
 )
+from myoedge.quantization.tuned_ranges import tuned_for_engines
 
 ACCURATE = Aim(ACCURATE_DB, allowances=UNLIMITED, rounded_db=ROUNDED_DB)
 POLISHED = Aim(ACCURATE_DB, allowances=NEARLY_FREE)  # of networks that keep AIM_DB as they are
@@ -61,9 +62,10 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
 
 
 # What ranges that cut values off must win by judged tensor where the aim is missed all the same, a
-# bit: few samples choose. 2.7 and 3.9 dB of 16 chunks of silero were 11 lost in others
-# (docs/quantization.md).
+# bit: few samples choose. 2.7 and 3.9 dB of 16 chunks of silero were 11 lost in others; of more
+# samples less is enough (docs/quantization.md).
 OTHER_RANGES_DB = 6.0
+FEW_SAMPLES = 16
 NO_ROOM = "too large for the memories"
 
 
@@ -150,7 +152,7 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
         other = means.on_engines(other)  # as `start` is: 16 bits are compared with the same cycles
         fidelity = measure(other, means.samples, layers=False)
         again = _refinement(other, fidelity, means, aim)
-        least_db = OTHER_RANGES_DB * again.judged if again.missing_db else LEAST_GAIN_DB
+        least_db = _least_gain_db(means) * again.judged if again.missing_db else LEAST_GAIN_DB
         is_better = again.missing_db + least_db <= found.missing_db
         name = f"ranges by {other.calibration.observer.method}"
         ranges = Choice(name, fidelity.worst_judged_db or 0.0, 0.0, is_better)
@@ -170,6 +172,38 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
     return narrow._replace(choices=(*dropped, *narrow.choices))
 
 
+def _least_gain_db(means: Means) -> float:
+    """What other ranges must win, by judged tensor: less where many samples choose."""
+    count = len(next(iter(means.samples.values())))
+    return OTHER_RANGES_DB * min(FEW_SAMPLES / count, 1.0)
+
+
+def kept_on_engines(
+    cores: QuantGraph,
+    engined: QuantGraph,
+    means: Means,
+    older: QuantGraph | None = None,
+    known: Fidelity | None = None,
+    wanted_db: float = 0.0,
+) -> Refined:
+    """A network with integers for accelerators, as within_sqnr has it: with ranges for these where
+    the cores' keep more, if neither its file nor an older build gives them."""
+
+    def tuned(network: QuantGraph) -> QuantGraph:
+        if older is not None or network.graph.fake_quantized:
+            return network
+        given = (_others(means, network), means.samples, means.rules, means.on_engines)
+        return tuned_for_engines(network, *given)
+
+    return Refined(*within_sqnr(cores, engined, means.samples, older, known, wanted_db, tuned))
+
+
+def _others(means: Means, network: QuantGraph) -> list[Calibration]:
+    """Calibrations of the network by the other observers."""
+    left = [other for other in means.observers if other != network.calibration.observer]
+    return means.calibrated(network.graph, left) if left else []
+
+
 def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Refined | None:
     """A refined network with integers for accelerators, where these keep its SQNR; where it takes
     more cycles than the aim allows with the other layers on the cores, with all that may be on
@@ -179,7 +213,7 @@ def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Re
     """
     engined = means.on_engines(cores)
     wanted_db = max(aim.outputs_db.values(), default=0.0)
-    kept = Refined(*within_sqnr(cores, engined, means.samples, wanted_db=wanted_db))
+    kept = kept_on_engines(cores, engined, means, wanted_db=wanted_db)
     worst_db = start.fidelity.worst_judged_db or 0.0
     share = max((a.share for a in aim.allowances if worst_db < a.below_db), default=0.0)
     most_cycles = (1.0 + share) * _total_cycles(means, start.network)

@@ -12,12 +12,15 @@ from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.mixed_precision import (
     Candidate,
     Cycles,
+    Worth,
     added_cycles,
     int16_candidates,
+    most_noise,
+    noise_per_cycle,
     picked_candidates,
 )
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.trials import Aim, Choice, Trial, trial_of
+from myoedge.quantization.trials import MARGIN_DB, Aim, Choice, Trial, trial_of
 
 CHEAP_SHARE = 0.01  # of the network's cycles
 TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
@@ -74,6 +77,8 @@ def with_int16(
         before, most_cycles = best, allowance.share * total_cycles
         for trial in _trials(search, last, first, most_cycles):
             best, last = trial if trial.is_better(best, limits) else best, trial
+        if best.missing_db(limits) and last is not start:
+            best = _by_most_noise(search, best, most_cycles)
         if best is not before and not best.missing_db(limits):
             best = _fewest(search, best)
         if best is before is not start:  # as the choice before says
@@ -83,6 +88,17 @@ def with_int16(
             best,
             Choice("16 bits", best.worst_db, share, best is not start, len(best.network.int16)),
         )
+
+
+def _by_most_noise(search: _Search, best: Trial, most_cycles: float) -> Trial:
+    """The better one of the best trial, and of those that give 16 bits to the noisiest first:
+    many that cost little leave no cycles for one that costs much. It has to win MARGIN_DB, or to
+    meet the aim: less may be chance."""
+    for trial in _trials(search, search.start, (), most_cycles, most_noise):
+        missing_db = trial.missing_db(search.limits)
+        if not missing_db or missing_db + MARGIN_DB <= best.missing_db(search.limits):
+            best = trial
+    return best
 
 
 def _cheap_outputs(search: _Search, most_cycles: float) -> list[Candidate]:
@@ -98,7 +114,11 @@ def _cheap_outputs(search: _Search, most_cycles: float) -> list[Candidate]:
 
 
 def _trials(
-    search: _Search, tried: Trial, first: Sequence[Candidate], most_cycles: float
+    search: _Search,
+    tried: Trial,
+    first: Sequence[Candidate],
+    most_cycles: float,
+    worth: Worth = noise_per_cycle,
 ) -> Iterator[Trial]:
     """Networks with 16 bits for more and more tensors, until noise is low enough or the cycles are
     spent. Outputs among them have 8 bits again where that is better: what is beyond their range was
@@ -108,7 +128,7 @@ def _trials(
         chosen = tried.chosen or tuple(first)
         left = [candidate for candidate in candidates if candidate not in chosen]
         rest_cycles = most_cycles - tried.more_cycles
-        picked = picked_candidates(left, tried.noise, search.limits, rest_cycles)
+        picked = picked_candidates(left, tried.noise, search.limits, rest_cycles, worth)
         if not picked and chosen == tried.chosen:
             return
         tried = _affordable(search, (*chosen, *picked), most_cycles)

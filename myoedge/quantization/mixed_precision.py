@@ -171,21 +171,34 @@ def _read(q: QuantGraph, step: QuantizedNode) -> list[str]:
     return [str(q.element_type(name)) for name in step.operands]
 
 
+Worth = Callable[[Candidate, int], float]  # and the row of a judged tensor
+
+
+def noise_per_cycle(candidate: Candidate, row: int) -> float:
+    return float(candidate.noise[row]) / candidate.cost_cycles
+
+
+def most_noise(candidate: Candidate, row: int) -> float:
+    return float(candidate.noise[row])
+
+
 def picked_candidates(
     candidates: Sequence[Candidate],
     noise: Array,
     limits: Array | float,
     most_cycles: float = math.inf,
+    worth: Worth = noise_per_cycle,
 ) -> list[Candidate]:
     """Candidates that bring the noise of every judged tensor below its limit, for at most so many
     cycles together.
 
-    Greedy: the next one removes most noise of what is furthest above its limit, for its cycles.
+    worth   candidate, row of the tensor furthest above its limit -> what is to be large
+    Greedy: the next one is the one of most worth.
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
     while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):
         row, found = worthwhile
-        pick = max(found, key=lambda c: float(c.noise[row]) / c.cost_cycles)
+        pick = max(found, key=lambda c: worth(c, row))
         candidates_left.remove(pick)
         picked.append(pick)
         most_cycles -= pick.cost_cycles

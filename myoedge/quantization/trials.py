@@ -19,6 +19,7 @@ from myoedge.quantization.sqnr import Fidelity, judged_tensors, measure
 AIM_DB = 25.0  # SQNR of every output
 ACCURATE_DB = 30.0  # the same with --accurate
 MARGIN_DB = 3.0  # that samples outside the calibration set may lose
+ENOUGH_DB = AIM_DB + MARGIN_DB  # of the samples that choose
 TRIAL_SAMPLES = (8, 64)  # at least and at most, for the SQNR of a quantised network
 TRIAL_MACS = 500_000_000  # of all samples, where more than the least are run
 LEAST_GAIN_DB = 0.5  # of a remedy that misses the aim: less may be another choice of samples

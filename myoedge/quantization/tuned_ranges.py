@@ -6,6 +6,7 @@ Other networks of the same cycles; each is run in integers, so that what is meas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ NODE_WORK = 100_000  # of a node in one run, besides its products; twice that to
 NOISE_SAMPLES = 2
 TRIAL_SAMPLES = 16
 LEAST_GAIN_DB = 0.1
+SHARES = (0.95, 0.9, 1.05)  # of a tensor's range, besides those of other observers
 
 Missing = Callable[[QuantGraph, Fidelity], float]  # dB to the aim, of all outputs together
 
@@ -38,20 +40,24 @@ def with_tuned_ranges(
     samples: Samples,
     rules: Sequence[LayerRule],
     missing_db: Missing,
+    on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
 ) -> QuantGraph:
     """The network with ranges by another observer for tensors where that wins something.
 
     others       calibrations of the same graph
     samples      at most TRIAL_SAMPLES of them are run
     missing_db   what is to be small
+    on_engines   network -> the same with integers for accelerators, which the network has already
     The noisiest tensors first, until nothing is missing or MOST_WORK is spent; the network itself
     where no range wins.
     """
     samples = spread(samples, TRIAL_SAMPLES)
-    best_db = missing_db(network, measure_each([network], samples)[0])
     trials = _trials(network, samples)
+    if not trials:
+        return network
+    best_db = missing_db(network, measure_each([network], samples)[0])
     for group in _noisiest_first(network, samples):
-        tries = _with_ranges(network, group, others, rules)
+        tries = [on_engines(q) for q in _with_ranges(network, group, others, rules)]
         if not best_db or trials < len(tries):
             break
         if tries:
@@ -61,6 +67,32 @@ def with_tuned_ranges(
             if db <= best_db - LEAST_GAIN_DB or not db:
                 best_db, network = db, tries[at]
     return network
+
+
+def tuned_for_engines(
+    network: QuantGraph,
+    others: Sequence[Calibration],
+    samples: Samples,
+    rules: Sequence[LayerRule],
+    on_engines: Callable[[QuantGraph], QuantGraph],
+) -> QuantGraph:
+    """A network of on_engines, with the ranges with which the worst output of its own integers
+    keeps most, as far as MOST_WORK goes."""
+    every = [*others, *(_scaled(network.calibration, share) for share in SHARES)]
+    if _trials(network, spread(samples, TRIAL_SAMPLES)) < len(every):
+        return network
+
+    def missing_db(_: QuantGraph, fidelity: Fidelity) -> float:
+        return -math.inf if fidelity.worst_judged_db is None else -fidelity.worst_judged_db
+
+    given = (every, samples, rules, missing_db, on_engines)
+    return with_tuned_ranges(network, *given)
+
+
+def _scaled(calibration: Calibration, share: float) -> Calibration:
+    """All ranges times a share."""
+    ranges = {x: (low * share, high * share) for x, (low, high) in calibration.ranges.items()}
+    return replace(calibration, ranges=ranges)
 
 
 def _trials(network: QuantGraph, samples: Samples) -> int:
