@@ -145,10 +145,9 @@ def test_layers_on_the_cores_have_the_integers_of_a_build_for_the_cores(
 def test_a_network_that_loses_too_much_has_the_cores_integers(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("MOST_LOST_DB", "MOST_LOST_OF_GOOD_DB"):
-        monkeypatch.setattr(engines, name, -300.0)  # nobody gains so much
-    assert on_ne16(built(model, tmp_path, engine="auto")) == {"dense"}, "more than 40 dB are kept"
-    monkeypatch.setattr(engines, "ROUNDED_DB", 300.0)
+    monkeypatch.setattr(engines, "MOST_LOST_DB", -300.0)  # nobody gains so much
+    assert on_ne16(built(model, tmp_path, engine="auto")) == {"dense"}, "more than 28 dB are kept"
+    monkeypatch.setattr(engines, "ENOUGH_DB", 300.0)
     cores, auto = builds(model, tmp_path, auto="")
     assert all(equal(integers(auto), integers(cores)))
     assert rows(auto)["dense"]["other_engine"] == "an output's SQNR was more than -300.0 dB lower"
@@ -163,9 +162,8 @@ def test_reused_layers_keep_the_integers_that_they_have(
     """Whatever the other engine's cycles and what they cost the network's SQNR."""
     cores, auto = builds(model, tmp_path, auto="")
     assert not all(equal(integers(cores), integers(auto)))
-    for name in ("MOST_LOST_DB", "MOST_LOST_OF_GOOD_DB"):
-        monkeypatch.setattr(engines, name, -300.0)
-    monkeypatch.setattr(engines, "ROUNDED_DB", 300.0)
+    monkeypatch.setattr(engines, "MOST_LOST_DB", -300.0)
+    monkeypatch.setattr(engines, "ENOUGH_DB", 300.0)
     for name, older in (("again", cores), ("anew", auto)):
         (tmp_path / name).mkdir()
         build = built(model, tmp_path / name, engine="auto", reuse=older)
