@@ -26,12 +26,14 @@ from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.precision import (
+    ENGINE_RANGES,
     Means,
     Refined,
     kept_on_engines,
     needs_db,
     refined,
     refined_for,
+    with_choices_before,
 )
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import doubtful
@@ -223,7 +225,8 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     outputs = weak_outputs(network.graph, fidelity, accurate=accurate)
     weak = (*outputs, *weak_layers(network, fidelity))
     if accurate:
-        weak = (*weak, *less_accurate(fidelity, tried=bool(found.choices)))
+        tried = any(x.remedy != ENGINE_RANGES for x in found.choices)
+        weak = (*weak, *less_accurate(fidelity, tried=tried))
     noted = [*weak, *unjudged(network.graph, given, judged)]
     noted += guessing(found.classes, parts.judged_on)
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
@@ -295,7 +298,8 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
         return Refined(start.network, judge(start.network))
     refine = partial(refined_for, start, choice.other, means)
     accurate = options.accurate or settings.calib.accurate
-    return refined(judge, refine, chosen.needs, accurate=accurate)
+    found = refined(judge, refine, chosen.needs, accurate=accurate)
+    return with_choices_before(found, start)
 
 
 def _has_room(options: Options, chosen: Chosen) -> Callable[[QuantGraph], bool]:

@@ -66,6 +66,7 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
 # samples less is enough (docs/quantization.md).
 OTHER_RANGES_DB = 6.0
 FEW_SAMPLES = 16
+ENGINE_RANGES = "ranges for the accelerator's integers"
 NO_ROOM = "too large for the memories"
 
 
@@ -163,7 +164,7 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
         return start._replace(choices=found.choices)
     better = _on_engines(start, found.network, means, aim)
     if better is not None and means.fits(better.network):
-        return better._replace(choices=found.choices)
+        return better._replace(choices=(*found.choices, *better.choices))
     why = "more layers on the cores" if better is None else NO_ROOM
     dropped = _dropped(found.choices, why)
     if found.network.int16 == start.network.int16:
@@ -195,7 +196,11 @@ def kept_on_engines(
         given = (_others(means, network), means.samples, means.rules, means.on_engines)
         return tuned_for_engines(network, *given)
 
-    return Refined(*within_sqnr(cores, engined, means.samples, older, known, wanted_db, tuned))
+    given = (cores, engined, means.samples, older, known, wanted_db, tuned)
+    network, fidelity = within_sqnr(*given)
+    is_tuned = network.calibration.ranges != engined.calibration.ranges
+    choice = Choice(ENGINE_RANGES, fidelity.worst_judged_db or 0.0, 0.0, is_kept=True)
+    return Refined(network, fidelity, (choice,) if is_tuned else ())
 
 
 def _others(means: Means, network: QuantGraph) -> list[Calibration]:
@@ -225,6 +230,15 @@ def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Re
     fast = Refined(engined, measure(engined, means.samples, layers=False))
     wins = (fast.fidelity.worst_judged_db or 0.0) - worst_db >= LEAST_GAIN_DB
     return fast if wins else None
+
+
+def with_choices_before(found: Refined, start: Refined) -> Refined:
+    """A refined network with what was chosen of the one that it was made of; not kept where another
+    observer's ranges took its place."""
+    observers = (x.network.calibration.observer for x in (found, start))
+    is_same = len(set(observers)) == 1
+    before = start.choices if is_same else map(_left, start.choices)
+    return found._replace(choices=(*before, *found.choices))
 
 
 def _total_cycles(means: Means, network: QuantGraph) -> float:
