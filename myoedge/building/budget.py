@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable
-from myoedge.building.precision import missed_outputs, needs_db
+from myoedge.building.precision import NO_ROOM, missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
@@ -193,7 +193,7 @@ def check(
         short,
         broken_latency(report),
         broken_energy(report),
-        _broken_sqnr(budget, network, fidelity, reused),
+        _broken_sqnr(budget, report, network, fidelity, reused),
     )
     broken_limits = [one for one in judged if one is not None]
     if broken_limits:
@@ -201,7 +201,7 @@ def check(
 
 
 def _broken_sqnr(
-    budget: Budget, network: QuantGraph, fidelity: Fidelity, reused: bool
+    budget: Budget, report: Report, network: QuantGraph, fidelity: Fidelity, reused: bool
 ) -> Broken | None:
     asked = budget.outputs_sqnr_db if budget.sqnr_db is None else budget.sqnr_db
     missed = missed_outputs(needs_db(asked, network.graph), fidelity)
@@ -216,14 +216,21 @@ def _broken_sqnr(
         [f"{db:z.1f} dB  {name}" for db, name in noisiest],
         ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
+    return replace(too_low, facts={**too_low.facts, "16 bits": _tried(report, network, reused)})
+
+
+def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
+    """Words on what came of the trials of 16 bits."""
     wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
-    tried = f"tried where they win most: {have}, and more win nothing"
     if reused:
-        tried = f"not tried: --reuse keeps the older build's choice; {have}"
-    elif not wide:
-        tried = "tried: win nothing"
-    return replace(too_low, facts={**too_low.facts, "16 bits": tried})
+        return f"not tried: --reuse keeps the older build's choice; {have}"
+    choices = report["quantization"].get("choices", ())
+    if any(choice["remedy"] == f"16 bits, {NO_ROOM}" for choice in choices):
+        return f"tried: {NO_ROOM}; {have}"
+    if not wide:
+        return "tried: win nothing"
+    return f"tried where they win most: {have}, and more win nothing"
 
 
 def _needs_and_has(

@@ -95,7 +95,8 @@ def refined(
 ) -> Refined:
     """16 bits where they win much, and where the budget is missed otherwise.
 
-    judge    SQNR as it is told; of networks that all miss the budget the best one is kept
+    judge    SQNR as it is told; of networks that all miss the budget the best one is kept, and
+             what was tried last is told
     refine   aim -> the refined network, with its SQNR for the samples that choose
     needs    dB by output; an output that needs less than AIM_DB is refined for no more
     A last time more is asked of the samples that choose: as much as the others keep less.
@@ -113,7 +114,9 @@ def refined(
         if not missing_db(needs, judged):
             return tried[-1]
         more_db = max(missing_db(needs, judged) - missing_db(needs, found.fidelity), 0.0)
-    return min(tried, key=lambda x: missing_db(needs, x.fidelity))
+    best, last = min(tried, key=lambda x: missing_db(needs, x.fidelity)), tried[-1]
+    left = () if best is last else map(_left, last.choices)
+    return best._replace(choices=(*left, *best.choices))
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
 
 
 def _least_gain_db(means: Means) -> float:
-    """What other ranges must win, by judged tensor: less where many samples choose."""
+    """Decibels that other ranges must win, by judged tensor: fewer where many samples choose."""
     count = len(next(iter(means.samples.values())))
     return OTHER_RANGES_DB * min(FEW_SAMPLES / count, 1.0)
 

@@ -198,7 +198,7 @@ def within_sqnr(
 
 
 def _free_names(changed: Sequence[QuantizedNode], older: QuantGraph | None) -> list[str]:
-    """Of layers with integers for an accelerator those that may have the cores'."""
+    """Layers with integers for an accelerator that may have the cores'."""
     kept = _by_name(older)
     return [
         step.node.name

@@ -32,6 +32,10 @@ class WidthRule(Protocol):
     def activations(self) -> int: ...
     @property
     def weight_bits(self) -> int | None: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def observer(self) -> object | None: ...
     def matches(self, node: Node) -> bool: ...
     def matches_input(self, graph: Graph, name: str) -> bool: ...
 
@@ -94,12 +98,14 @@ def left_in_8_bits(
 def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """W108: integers that a file gives and a rule asks other bits of.
+    """W108: integers that a file gives and a rule asks other bits or scales of.
 
     graph   with the file's integers     steps   of the network in integers
     """
+    of_file = _with_weights_of_file(graph, steps)
     yield from _narrow_of_file(graph, rules)
-    yield from _weights_of_file(graph, steps, rules)
+    yield from _weights_of_file(of_file, rules)
+    yield from _scales_of_file(graph, of_file, rules)
 
 
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
@@ -108,36 +114,56 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
         named = [node for node in graph.nodes if rule.matches(node)]
         stated = ((node, graph.quant_params.get(node.name)) for node in named)
         narrow = [node for node, q in stated if q is not None and q.element_type == INT8]
-        yield from _stays(rule, "results", rule.activations, map(_layer, narrow))
+        yield from _stays(rule, f"results of {rule.activations} bits", map(_layer, narrow))
         asked = {x: graph.quant_params.get(x) for x in graph.inputs if rule.matches_input(graph, x)}
         inputs = [x for x, q in asked.items() if q is not None and q.element_type == INT8]
-        yield from _stays(rule, "inputs", rule.activations, (f"input {name}" for name in inputs))
+        told = (f"input {name}" for name in inputs)
+        yield from _stays(rule, f"inputs of {rule.activations} bits", told)
+
+
+def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
+    """Layers whose weights a file gives as integers."""
+    weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
+    return [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
 
 
 def _weights_of_file(
-    graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
+    of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
     """Weights of more bits than a rule asks for, or of fewer than 16."""
-    weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
-    of_file = [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
-        yield from _stays(rule, "weights", rule.weight_bits or INT8.bits, map(_layer, kept))
+        yield from _stays(rule, f"weights of {rule.weight_bits} bits", map(_layer, kept))
+
+
+def _scales_of_file(
+    graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
+) -> Iterator[Notice]:
+    """Weights that a rule asks one scale of, and results that a rule names alone and asks ranges
+    of."""
+    for rule in rules:
+        if rule.weights == "per_tensor":
+            scaled = [step.node for step in of_file if rule.matches(step.node)]
+            yield from _stays(rule, "one scale for weights", map(_layer, scaled))
+        if rule.observer is not None and not is_pattern(rule):
+            named = (node for node in graph.nodes if rule.matches(node))
+            stated = (node for node in named if node.name in graph.quant_params)
+            yield from _stays(rule, "ranges of results by a method", map(_layer, stated))
 
 
 def _layer(node: Node) -> str:
     return f"{node.op} {_path(node)}".rstrip()
 
 
-def _stays(rule: WidthRule, what: str, bits: int, named: Iterable[str]) -> Iterator[Notice]:
+def _stays(rule: WidthRule, asked: str, named: Iterable[str]) -> Iterator[Notice]:
     layers = dict.fromkeys(named)
     if layers:
         yield notice(
             "W108",
-            f'[quant] "{rule.pattern}" asks for {what} of {bits} bits, and the file has integers'
-            " for them, which stay",
-            {"needs": f"{what} that are floats", "has": f"integers: {_some(layers)}"},
+            f'[quant] "{rule.pattern}" asks for {asked}, and the file has integers for them,'
+            " which stay",
+            {"needs": "layers and inputs that are floats", "has": f"integers: {_some(layers)}"},
             ["build the float network that the file was made from, with [quant] for its layers"],
         )
 

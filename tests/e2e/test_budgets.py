@@ -246,6 +246,14 @@ def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> 
     assert told == pytest.approx(sorted(db)[:3], abs=0.06)
 
 
+def test_16_bits_that_l2_has_no_room_for_are_told_as_such(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "free").mkdir()
+    free = with_table(model, tmp_path / "free", "")
+    room = free.report["memory"]["l2_peak_bytes"]
+    facts = dict(refusal(model, tmp_path, f'sqnr = 60.0\nl2 = "{room} B"').facts)
+    assert facts["16 bits"].startswith("tried: too large for the memories")
+
+
 def test_an_sqnr_that_is_kept_anyway_changes_nothing(tmp_path: Path) -> None:
     """Also where calibration's samples keep it barely; what is missed has 16 bits."""
     torch.manual_seed(0)

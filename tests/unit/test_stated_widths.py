@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.passes import prepare
@@ -175,6 +175,32 @@ def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_pa
     stays = [dict(w.facts)["has"] for w in told if w.code == "W108"]
     assert stays == ["integers: conv depth/Conv", "integers: input x"]
     assert not any(w.code == "W107" for w in told)
+    last = settings(tmp_path, '"*" = { weights = 8 }\n"head*" = { weights = 2 }')
+    (only,) = warned(myoedge.quantize(file, calib={"x": WINDOWS}, config=last), "W108")
+    assert "2 bits" in only.title
+    assert dict(only.facts)["has"] == "integers: linear head/MatMul"
+
+
+def test_scales_that_a_file_gives_stay_and_are_told(model: Path, tmp_path: Path) -> None:
+    given = {"calib": {"x": WINDOWS}, "output": tmp_path / "build"}
+    file = myoedge.build(model, simulate=False, **given).folder / "model.int8.onnx"
+    rules = settings(
+        tmp_path,
+        '"*" = { weights = "per_tensor", method = "percentile" }\n'
+        '"depth/Conv" = { method = "mse" }',
+    )
+    made = myoedge.quantize(file, calib={"x": WINDOWS}, config=rules)
+    scales, ranges = warned(made, "W108")
+    assert '"*" asks for one scale for weights' in scales.title
+    assert "conv" in dict(scales.facts)["has"]
+    assert "linear" in dict(scales.facts)["has"]
+    assert '"depth/Conv" asks for ranges' in ranges.title
+    rules = settings(tmp_path, '"*" = { weights = "per_tensor", method = "percentile" }')
+    assert not warned(myoedge.quantize(model, calib={"x": WINDOWS}, config=rules), "W108")
+
+
+def warned(made: myoedge.Quantized, code: str) -> list[Notice]:
+    return [warning for warning in made.warnings if warning.code == code]
 
 
 @pytest.mark.parametrize("pattern", ["x", "*", "[xyz]"])
