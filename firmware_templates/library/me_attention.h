@@ -16,13 +16,16 @@
  * flat             whether a row of hidden keys has equal shares, not those of its scores
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
+ *              of exponentials of 12 bits acc is rounded: half of what the first shift takes is added
+ * exp          exponentials, bytes; of 12 bits 2,048 lower bytes, then as many upper ones, of the last 36 entries 0
+ * units        of 12 bits: how far scores of two entries are apart
  * nine_cores   core 8 calls it as well      y_wide   whether y is int16
  * width and out_width are multiples of 4. */
 typedef struct {
     int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
-    int32_t flat, nine_cores, y_wide;
+    int32_t flat, nine_cores, y_wide, units;
 } me_attention_s8_params;
 
 /* first_row   number of the first of these rows among all      bias, mask   rows x all keys, or 0
@@ -30,7 +33,7 @@ typedef struct {
  * heads       of q, k, v and y      bias_step, mask_step   bytes from those of a head to the next one's
  * keys, first_key       those in k: how many, and the first of them
  * values, first_value   those in v, as bytes of a row: how many, and the first of them
- * scratch     me_attention_scratch_bytes bytes; it and q, k, v are aligned to 4
+ * scratch     me_attention_scratch_bytes bytes (me_attention_softmax.h); it and q, k, v are aligned to 4
  * first_key, first_value and values are multiples of 4; keys is, but where they are the last. What
  * a row has not seen a key of yet is no result: y is written with the last values. */
 typedef struct {
@@ -43,17 +46,10 @@ typedef struct {
  * or int16 [rows][heads][out_width]. */
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile);
 
-/* Bytes of a row: its scores, then its exponentials and behind them its sums. */
-static inline int32_t me_attention_row_bytes(int32_t keys, int32_t out_width)
-{
-    const int32_t filled = (keys + 3) / 4 * 4, with_sums = filled + 4 * out_width;
-    return 4 * filled > with_sums ? 4 * filled : with_sums;
-}
+typedef me_attention_s8_params me_attention_exp12_s8_params;
+typedef me_attention_s8_tile me_attention_exp12_s8_tile;
 
-/* Of one head. */
-static inline int32_t me_attention_scratch_bytes(const me_attention_s8_params *op, int32_t rows)
-{
-    return (rows + 3) / 4 * 4 * (me_attention_row_bytes(op->keys, op->out_width) + 8);
-}
+/* The same with exponentials of 12 bits. */
+void me_attention_exp12_s8(const me_attention_exp12_s8_params *op, const me_attention_exp12_s8_tile *tile);
 
 #endif

@@ -94,6 +94,79 @@ me_function me_row_exponentials
     ret
 me_end me_row_exponentials
 
+/* a0 x, a1 to, a2 upper, a3 fours, a4 by; as me_row_exponentials. Sums: t4 of lower bytes, s2 of upper ones. */
+me_function me_row_exponentials_12_fours
+    addi sp, sp, -16
+    me_saved sw, 3
+    lw a5, 0(a4)
+    lw t6, 4(a4)
+    lw a6, 8(a4)
+    lw a7, 12(a4)
+    lw t2, 16(a4)
+    lw t3, 20(a4)
+    mv t0, a3
+    mv a3, t3
+    mv a4, t2
+    sub t6, a5, t6
+    mul a5, a5, a6
+    neg a6, a6
+    li t4, 0
+    li s2, 0
+    li t5, 0x01010101
+    lp_setup 0, t0, .Lexponentials_12_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a0
+    p_lw t2, 4, a0
+    p_lw t3, 4, a0
+    p_max t0, t0, t6
+    p_max t1, t1, t6
+    p_max t2, t2, t6
+    p_max t3, t3, t6
+    mul t0, t0, a6
+    mul t1, t1, a6
+    mul t2, t2, a6
+    mul t3, t3, a6
+    p_addN_r t0, a5, a7
+    p_addN_r t1, a5, a7
+    p_addN_r t2, a5, a7
+    p_addN_r t3, a5, a7
+    p_lbu_at s0, t0, a3
+    p_lbu_at s1, t1, a3
+    p_lbu_at t0, t0, a4
+    p_lbu_at t1, t1, a4
+    pv_packlo_b s0, s1, s0
+    p_lbu_at s1, t2, a3
+    pv_packlo_b t0, t1, t0
+    p_lbu_at t1, t3, a3
+    p_lbu_at t2, t2, a4
+    p_lbu_at t3, t3, a4
+    pv_packhi_b s0, t1, s1
+    pv_packhi_b t0, t3, t2
+    pv_sdotup_b s2, s0, t5
+    p_sw s0, 4, a2
+    pv_sdotup_b t4, t0, t5
+.Lexponentials_12_last:
+    p_sw t0, 4, a1
+    slli s2, s2, 8
+    add a0, t4, s2
+    me_saved lw, 3
+    addi sp, sp, 16
+    ret
+me_end me_row_exponentials_12_fours
+
+/* a0 x, a1 upper, a2 n, a3 half */
+me_function me_row_joined
+    lp_setup 0, a2, .Ljoined_last
+    p_lw t0, 4, a1
+    lw t1, 0(a0)
+    add t1, t1, a3
+    slli t0, t0, 8
+    add t1, t1, t0
+.Ljoined_last:
+    p_sw t1, 4, a0
+    ret
+me_end me_row_joined
+
 /* a0 x, a1 y, a2 fours, a3 down, a4 factor, a5 offset, a6 shift */
 me_function me_row_scaled
     lp_setup 0, a2, .Lscaled_last

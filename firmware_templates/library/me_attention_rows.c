@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_attention_rows.h"
 
-#if !defined ME_GAP9 || defined ME_SDK
-
 #include "me_math.h"
+
+uint32_t me_row_exponentials_12(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t n, const me_exp12_entries *by)
+{
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t entry = me_min(by->top - x[i], by->most) * by->mult >> by->shift;
+        to[i] = by->lower[entry];
+        upper[i] = by->upper[entry];
+        sum += to[i] + 256u * upper[i];
+    }
+    return sum;
+}
+
+#if !defined ME_GAP9 || defined ME_SDK
 
 #define ME_PRODUCTS(NAME, DOT)                                                                  \
     void NAME(const me_products *of)                                                            \
@@ -51,6 +63,17 @@ uint32_t me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32
     for (int32_t i = 0; i < 4 * fours; i++)
         sum += to[i] = exp[me_min(top - x[i], most) * mult >> shift];
     return sum;
+}
+
+uint32_t me_row_exponentials_12_fours(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t fours, const me_exp12_entries *by)
+{
+    return me_row_exponentials_12(x, to, upper, 4 * fours, by);
+}
+
+void me_row_joined(int32_t *x, const int32_t *upper, int32_t n, int32_t half)
+{
+    for (int32_t i = 0; i < n; i++)
+        x[i] += upper[i] * 256 + half;
 }
 
 void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor,

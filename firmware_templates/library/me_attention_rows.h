@@ -35,6 +35,21 @@ void me_row_hidden(int32_t *x, const int8_t *mask, int32_t n);
 uint32_t me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
                              int32_t mult, int32_t shift, const uint8_t *exp);
 
+/* How scores become exponentials of 12 bits: the tables of lower and of upper bytes.
+ * me_attention_rows.S knows these offsets. */
+typedef struct {
+    int32_t top, most, mult, shift;
+    const uint8_t *lower, *upper;
+} me_exp12_entries;
+
+/* lower[entry] in `to` and upper[entry] in `upper`, entry as above; the sum of lower + 256 * upper. n of them: to
+ * may be x; or four at a time, of words. */
+uint32_t me_row_exponentials_12(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t n, const me_exp12_entries *by);
+uint32_t me_row_exponentials_12_fours(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t fours, const me_exp12_entries *by);
+
+/* x += 256 * upper + half */
+void me_row_joined(int32_t *x, const int32_t *upper, int32_t n, int32_t half);
+
 /* Four of them at a time: y = clip((((x >> down) * factor) + offset) >> shift) */
 void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor,
                    int32_t offset, int32_t shift);

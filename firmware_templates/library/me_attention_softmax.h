@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Attention between its two products: exponentials in the place of a row's scores, and sums of values
- * as int8. Work of one core, in kernels that share the rows.
+ * as int8. Work of one core, in kernels that share the rows. ME_EXP12, which who includes it defines: 1 for
+ * exponentials of 12 bits, 0 for bytes.
  */
 #ifndef ME_ATTENTION_SOFTMAX_H
 #define ME_ATTENTION_SOFTMAX_H
@@ -8,6 +9,23 @@
 #include "me_attention.h"
 #include "me_attention_rows.h"
 #include "me_math.h"
+#include "me_share.h"
+
+enum { EXP12_ENTRIES = 2048 };
+
+/* Bytes of a row: its scores, then its exponentials and behind them its sums. Exponentials of 12 bits are
+ * lower bytes, sums are of these, then of upper bytes; upper bytes are the end of the row. */
+static inline int32_t me_attention_row_bytes(int32_t keys, int32_t out_width)
+{
+    const int32_t filled = (keys + 3) / 4 * 4, with_sums = filled + (ME_EXP12 ? 8 : 4) * out_width;
+    return (4 * filled > with_sums ? 4 * filled : with_sums) + (ME_EXP12 ? filled : 0);
+}
+
+/* Of one head. */
+static inline int32_t me_attention_scratch_bytes(const me_attention_s8_params *op, int32_t rows)
+{
+    return (rows + 3) / 4 * 4 * (me_attention_row_bytes(op->keys, op->out_width) + 8);
+}
 
 /* What divides a row's sums. */
 typedef struct {
@@ -49,6 +67,12 @@ static inline int8_t *me_scores_row(const me_attention_work *w, int32_t row)
     return w->tile->scratch + row * w->row;
 }
 
+/* Upper bytes of a row's exponentials. */
+static inline uint8_t *me_upper_bytes(const me_attention_work *w, int32_t row)
+{
+    return (uint8_t *)me_scores_row(w, row) + w->row - w->filled;
+}
+
 /* Hidden keys 2^29 below the others; scores of a row that sees nothing stay, or become 0. */
 static __attribute__((noinline, unused)) void me_hide_keys(const me_attention_s8_params *op, int32_t *x,
                                                            const int8_t *mask, int32_t n)
@@ -59,19 +83,66 @@ static __attribute__((noinline, unused)) void me_hide_keys(const me_attention_s8
             x[i] = 0;
 }
 
-static inline void me_exponentials(const me_attention_work *w, int32_t row)
+/* A row's scores with what is added to them; the distance of a score from what this returns leads to its entry. */
+static inline int32_t me_top_score(const me_attention_work *w, int32_t row, int32_t first, int32_t end)
 {
     const me_attention_s8_params *op = w->op;
-    const me_key_span keys = me_seen_keys(w, row / 4);
-    const int32_t first = me_first_key(w, row), end = me_end_key(w, row);
     int32_t *x = (int32_t *)(void *)me_scores_row(w, row);
-    uint8_t *to = (uint8_t *)me_scores_row(w, row);
     const int8_t *bias = w->tile->bias ? w->tile->bias + row * op->keys + first : 0;
     if (bias && op->bias_mult)
         me_row_biased(x + first, bias, end - first, op->bias_mult, op->bias_shift);
     if (w->tile->mask)
         me_hide_keys(op, x + first, w->tile->mask + row * op->keys + first, end - first);
-    const int32_t top = me_row_most(x + first, end - first) + op->half;
+    return me_row_most(x + first, end - first) + op->half;
+}
+
+/* 0 where a group of rows sees keys, and this row does not. */
+static inline void me_no_exponentials(uint8_t *to, me_key_span keys, int32_t first, int32_t end)
+{
+    for (int32_t i = keys.first; i < first; i++)
+        to[i] = 0;
+    for (int32_t i = end; i < keys.end; i++)
+        to[i] = 0;
+}
+
+static inline void me_set_divisor(const me_attention_work *w, int32_t row, uint32_t sum)
+{
+    const int32_t high = me_fl1(sum);
+    const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
+    w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)w->op->share / mantissa) };
+}
+
+/* Of 12 bits, upper bytes behind the scores. Cores read zeros of different banks of L1 for what is far behind. */
+static inline void me_exponentials_12(const me_attention_work *w, int32_t row)
+{
+    const me_attention_s8_params *op = w->op;
+    const me_key_span keys = me_seen_keys(w, row / 4);
+    const int32_t first = me_first_key(w, row), end = me_end_key(w, row);
+    const int32_t *x = (const int32_t *)(const void *)me_scores_row(w, row);
+    uint8_t *to = (uint8_t *)me_scores_row(w, row), *upper = me_upper_bytes(w, row);
+    const int32_t top = me_top_score(w, row, first, end), most = op->most + 4 * ME_CORE() * op->units;
+    const me_exp12_entries by = { top, most, op->mult, op->shift, op->exp, op->exp + EXP12_ENTRIES };
+    const int32_t whole = me_min((first + 3) & ~3, end), rest = me_max(end & ~3, whole);
+    uint32_t sum = 0;
+    if (whole > first)
+        sum += me_row_exponentials_12(x + first, to + first, upper + first, whole - first, &by);
+    if (rest > whole)
+        sum += me_row_exponentials_12_fours(x + whole, to + whole, upper + whole, (rest - whole) / 4, &by);
+    if (end > rest)
+        sum += me_row_exponentials_12(x + rest, to + rest, upper + rest, end - rest, &by);
+    me_no_exponentials(to, keys, first, end);
+    me_no_exponentials(upper, keys, first, end);
+    me_set_divisor(w, row, sum);
+}
+
+static inline void me_exponentials_8(const me_attention_work *w, int32_t row)
+{
+    const me_attention_s8_params *op = w->op;
+    const me_key_span keys = me_seen_keys(w, row / 4);
+    const int32_t first = me_first_key(w, row), end = me_end_key(w, row);
+    const int32_t *x = (const int32_t *)(const void *)me_scores_row(w, row);
+    uint8_t *to = (uint8_t *)me_scores_row(w, row);
+    const int32_t top = me_top_score(w, row, first, end);
     int32_t at = first;
     uint32_t sum = 0;
     for (; at < end && at & 3; at++)
@@ -81,13 +152,16 @@ static inline void me_exponentials(const me_attention_work *w, int32_t row)
     at += (end - at) & ~3;
     for (; at < end; at++)
         sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
-    for (int32_t i = keys.first; i < first; i++)
-        to[i] = 0;
-    for (int32_t i = end; i < keys.end; i++)
-        to[i] = 0;
-    const int32_t high = me_fl1(sum);
-    const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
-    w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
+    me_no_exponentials(to, keys, first, end);
+    me_set_divisor(w, row, sum);
+}
+
+static inline void me_exponentials(const me_attention_work *w, int32_t row)
+{
+    if (ME_EXP12)
+        me_exponentials_12(w, row);
+    else
+        me_exponentials_8(w, row);
 }
 
 /* Sums of a row times its factor, in int16; apart, as rows of int8 are the usual ones. */
@@ -104,7 +178,9 @@ static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t
 {
     const me_attention_s8_params *op = w->op;
     const me_row_divisor by = w->divisors[row];
-    const int32_t *sums = (const int32_t *)(const void *)(me_scores_row(w, row) + w->filled) + 4 * first;
+    int32_t *sums = (int32_t *)(void *)(me_scores_row(w, row) + w->filled) + 4 * first;
+    if (ME_EXP12)
+        me_row_joined(sums, sums + op->out_width, 4 * (last - first), 1 << by.down >> 1);
     int8_t *y = w->tile->y + ((row * w->tile->heads * op->out_width + 4 * first) << op->y_wide);
     if (op->y_wide)
         me_scaled_wide(sums, (int16_t *)(void *)y, 4 * (last - first), by, op);

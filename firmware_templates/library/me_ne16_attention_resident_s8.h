@@ -20,7 +20,7 @@ typedef me_attention_s8_params me_ne16_attention_resident_s8_params;
  * scratch     kept from the first tile of a head to its last; two parts: scores, behind a row's its
  *             sums of values; divisors of 8 bytes for each row; rows of q, unsigned
  *             terms of 4 bytes for each key; multipliers of a byte for each; the number of a job
- *             a copy of exp for each core, 516 bytes apart
+ *             a copy of exp for each core, 516 bytes apart, of bytes alone
  *             bit planes: keys rows of width, out_width rows of keys, each up to 16 bytes */
 typedef struct {
     const int8_t *q, *k, *v, *bias, *mask;
@@ -31,5 +31,11 @@ typedef struct {
 /* y = softmax(q k^T + bias) v, the integers of me_attention_s8. */
 void me_ne16_attention_resident_s8(const me_ne16_attention_resident_s8_params *op,
                                    const me_ne16_attention_resident_s8_tile *tile);
+
+typedef me_ne16_attention_resident_s8_params me_ne16_attention_resident_exp12_s8_params;
+typedef me_ne16_attention_resident_s8_tile me_ne16_attention_resident_exp12_s8_tile;
+
+/* The same with exponentials of 12 bits. */
+void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_exp12_s8_params *op, const me_ne16_attention_resident_exp12_s8_tile *tile);
 
 #endif

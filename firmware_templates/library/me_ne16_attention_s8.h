@@ -19,4 +19,10 @@ typedef me_attention_s8_tile me_ne16_attention_s8_tile;
 /* y = softmax(q k^T + bias) v, the integers of me_attention_s8. */
 void me_ne16_attention_s8(const me_ne16_attention_s8_params *op, const me_ne16_attention_s8_tile *tile);
 
+typedef me_ne16_attention_s8_params me_ne16_attention_exp12_s8_params;
+typedef me_ne16_attention_s8_tile me_ne16_attention_exp12_s8_tile;
+
+/* The same with exponentials of 12 bits. */
+void me_ne16_attention_exp12_s8(const me_ne16_attention_exp12_s8_params *op, const me_ne16_attention_exp12_s8_tile *tile);
+
 #endif

@@ -223,8 +223,7 @@ def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Re
     wanted_db = max(aim.outputs_db.values(), default=0.0)
     kept = kept_on_engines(cores, engined, means, wanted_db=wanted_db)
     worst_db = start.fidelity.worst_judged_db or 0.0
-    share = max((a.share for a in aim.allowances if worst_db < a.below_db), default=0.0)
-    most_cycles = (1.0 + share) * _total_cycles(means, start.network)
+    most_cycles = (1.0 + aim.share(worst_db)) * _total_cycles(means, start.network)
     if _total_cycles(means, kept.network) <= most_cycles:
         return kept
     is_wider = engined.int16 != start.network.int16

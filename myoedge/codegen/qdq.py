@@ -28,6 +28,7 @@ from myoedge.operators.qdq import (
     called_operators,
     function_digest,
     operator_writers,
+    stated_attributes,
 )
 from myoedge.operators.requant_shift.qdq import requantised
 from myoedge.plan.plan import Plan
@@ -40,7 +41,7 @@ from myoedge.version import __version__
 # and refuse that then.
 OPSET, OPSET_INT16 = 20, 21
 IR_VERSION = 10  # has metadata on nodes
-WRITE, CALLS = operator_writers(), called_operators()
+WRITE, CALLS, STATED = operator_writers(), called_operators(), stated_attributes()
 
 
 def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> bytes:
@@ -93,7 +94,8 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
     if constants is None:
         y = requantised(w, step, write(w, step, *(w.reals[x] for x in step.operands)))
     else:
-        y = called(w, step, write, constants)
+        stated = STATED[step.node.op](step) if step.node.op in STATED else {}
+        y = called(w, step, write, constants, stated)
     if has_table(step.node):
         w.store(name + PRE, y, q.params[name + PRE])
         y = pointwise(w, name + PRE, act)

@@ -3,7 +3,7 @@
 
 Every family has them in its qdq.py: WRITE, by operator. Operators that ONNX does not have are
 functions of the file, which the import knows again: CALLS, by operator, writes their constants,
-and CHECKS says what attributes of a file mean nothing.
+STATED what attributes leave to a build, and CHECKS says what attributes of a file mean nothing.
 """
 
 from __future__ import annotations
@@ -248,6 +248,8 @@ def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) ->
 
 # (attributes of a call, shape of its first input). Errors: LookupError, TypeError, ValueError
 Check = Callable[[Attrs, Shape], None]
+# step -> attributes of a call besides its own
+Stated = Callable[[QuantizedNode], Attrs]
 # (Writer, step) -> its constants as a call reads them; None where ONNX has the operator after all
 Constants = Callable[[Writer, QuantizedNode], Sequence[str] | None]
 
@@ -260,15 +262,20 @@ def float_constants(w: Writer, step: QuantizedNode) -> list[str] | None:
     return [w.learnt(name) for name in step.node.inputs[count:]]
 
 
-def called(w: Writer, step: QuantizedNode, write: Write, constants: Sequence[str]) -> str:
-    """A call of a function whose body is what `write` writes; returns its result."""
+def called(
+    w: Writer, step: QuantizedNode, write: Write, constants: Sequence[str], stated: Attrs
+) -> str:
+    """A call of a function whose body is what `write` writes; returns its result.
+
+    stated   attributes that another build of the file does not choose anew
+    """
     operands, names = step.operands, step.node.inputs[len(step.operands) :]
 
     def body(inside: Writer, *inputs: str) -> str:
         given = dict(zip(names, inputs[len(operands) :], strict=True))
         return write(replace(inside, given=given), step, *inputs[: len(operands)])
 
-    attrs = {n: v for n, v in step.attrs.items() if n != "act"}
+    attrs = {n: v for n, v in step.attrs.items() if n != "act"} | dict(stated)
     return call(w, step.node.op, attrs, body, *(w.reals[x] for x in operands), *constants)
 
 
@@ -314,6 +321,12 @@ def called_operators() -> dict[str, Constants]:
     """Operators that are written as functions, and how their constants are."""
     calls = (getattr(module, "CALLS", {}) for module in modules("qdq"))
     return {op: constants for of_module in calls for op, constants in of_module.items()}
+
+
+def stated_attributes() -> dict[str, Stated]:
+    """By operator that is written as a function: attributes that a build has chosen."""
+    stated = (getattr(module, "STATED", {}) for module in modules("qdq"))
+    return {op: attrs for of_module in stated for op, attrs in of_module.items()}
 
 
 def attribute_checks() -> dict[str, Check]:

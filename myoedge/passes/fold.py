@@ -225,7 +225,7 @@ def absorb_input_normalization(graph: Graph) -> Graph:
     """Factors and offsets at an input move to the host, which quantises with them."""
     for name in graph.inputs:
         while (reader := graph.only_user(name)) is not None:
-            normalization = _merged_normalization(
+            normalization = merged_normalization(
                 graph.borders.get(name), _normalization(graph, reader)
             )
             if normalization is None:
@@ -250,7 +250,7 @@ def _normalization(graph: Graph, node: Node) -> InputNormalization | None:
     return None
 
 
-def _merged_normalization(
+def merged_normalization(
     first: InputNormalization | None, second: InputNormalization | None
 ) -> InputNormalization | None:
     """One normalization equal to two, one after the other; None along different axes."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cross-layer equalization: channels between two products share one scale; exact in floats.
+"""Cross-layer equalization: channels between two products, or between an input and its product,
+share one scale; exact in floats.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
 calibrated ranges of activations in place of weight ranges, and factors that are powers of two.
@@ -7,16 +8,18 @@ calibrated ranges of activations in place of weight ranges, and factors that are
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, prune
+from myoedge.graph.ir import Graph, InputNormalization, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS
+from myoedge.passes.fold import merged_normalization
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 
@@ -25,18 +28,22 @@ PRODUCTS = ("conv", "linear")
 FUNCTIONS = (("clamp", 0.0, math.inf), ("abs",), ("neg",))
 OPERATORS = ("prelu", "table", "max_pool", "avg_pool")
 TINY = 1e-30
+LEAST_APART = 8.0  # factors of an input: fewer win less than they ask of a host
 
 
 @dataclass(frozen=True)
 class _Link:
-    """Two products, and what the channels of the first pass through on the way to the second.
+    """A product or an input, the product that reads it, and what its channels pass through on the
+    way there.
 
-    labels   by tensor on the way, the first one that of `node`: the channel of every element, from
-             1 on; 0 where 0 is padded
+    axis     of the channels of `source`
+    labels   by tensor on the way, the first one `source`: the channel of every element, from 1 on;
+             0 where 0 is padded
     columns  of the reader's operand: the channel of each
     """
 
-    node: Node
+    source: str
+    axis: int
     reader: Node
     labels: Mapping[str, Array]
     columns: Array
@@ -46,29 +53,50 @@ def equalized(graph: Graph, samples: Samples) -> Graph:
     """Graph of equal outputs with balanced channels between pairs of products.
 
     The first product's channels are multiplied by powers of two, the second one's divided by them;
-    a ReLU, prelus, pools and what moves elements may lie between the two.
+    a ReLU, prelus, pools and what moves elements may lie between the two. Channels of an input are
+    multiplied by the host, along the axis where that changes most.
     Returns the graph itself where there is no such pair.
     samples   for the largest value of every channel
     """
-    links = [link for node in graph.nodes for link in _links(graph, node)]
+    links = [link for source, axis in _sources(graph) for link in _links(graph, source, axis)]
     if not links:
         return graph
-    values = _shares(graph, links, samples)
-    for link, largest in zip(links, values, strict=True):
-        node, reader = graph.producer[link.node.name], graph.producer[link.reader.name]
+    values = dict(zip(map(id, links), _shares(graph, links, samples), strict=True))
+
+    def factors(link: _Link) -> Array:
+        largest, reader = values[id(link)], graph.producer[link.reader.name]
         weights = _share_of_weights(graph, reader, link.columns, len(largest))
-        graph = _scaled(graph, node, reader, _factors(largest, weights), link.columns)
+        return _factors(largest, weights)
+
+    by_source = itertools.groupby(links, lambda link: link.source)
+    for source, of_source in by_source:
+        link = max(of_source, key=lambda x: _apart(factors(x)))
+        if source not in graph.inputs or _apart(factors(link)) >= LEAST_APART:
+            graph = _scaled(graph, link, factors(link))
     return graph
 
 
-def _links(graph: Graph, node: Node) -> Iterator[_Link]:
-    """A product with constant weights, and the only reader of its channels; none where something
-    else reads them, or another function than a homogeneous one lies between."""
-    if not (_is_product(graph, node) and _is_homogeneous(node)):
-        return
-    shape = graph.shape(node.name)
-    labels = {node.name: np.broadcast_to(np.arange(1, shape[-1] + 1, dtype=np.float32), shape)}
-    reader = _reader(graph, node.name)
+def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
+    """(tensor, axis of channels): inputs, by the axis that their factors have, and products with
+    constant weights."""
+    for name in graph.inputs:
+        if graph.tensors[name].dtype == "float32" and name not in graph.quant_params:
+            border, shape = graph.borders.get(name), graph.shape(name)
+            own = [border.axis] if border is not None and len(border.scale) > 1 else []
+            yield from ((name, d) for d in own or range(len(shape)) if shape[d] > 1)
+    for node in graph.nodes:
+        if _is_product(graph, node) and _is_homogeneous(node):
+            yield node.name, len(graph.shape(node.name)) - 1
+
+
+def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
+    """The product that is the only reader of a tensor's channels; none where something else reads
+    them, or another function than a homogeneous one lies between."""
+    shape = graph.shape(source)
+    along = [-1 if d == axis else 1 for d in range(len(shape))]
+    channels = np.arange(1, shape[axis] + 1, dtype=np.float32).reshape(along)
+    labels = {source: np.broadcast_to(channels, shape)}
+    reader = _reader(graph, source)
     while reader is not None and not _is_product(graph, reader):
         passed = _passed(graph, reader, labels[reader.inputs[0]])
         if passed is None:
@@ -78,7 +106,7 @@ def _links(graph: Graph, node: Node) -> Iterator[_Link]:
     if reader is not None:
         columns = _of_columns(labels[reader.inputs[0]])
         if columns is not None:
-            yield _Link(node, reader, labels, columns)
+            yield _Link(source, axis, reader, labels, columns)
 
 
 def _reader(graph: Graph, name: str) -> Node | None:
@@ -127,17 +155,19 @@ def _of_columns(labels: Array) -> Array | None:
 def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Array]:
     """[1 + channels] For every link the largest value of each channel, as a share of its tensor's:
     of the tensor on the way where that is most."""
-    labels = {name: x for link in links for name, x in link.labels.items()}
-    found = {name: np.zeros(1 + int(x.max()), np.float32) for name, x in labels.items()}
+    found = [
+        {name: np.zeros(1 + int(x.max()), np.float32) for name, x in link.labels.items()}
+        for link in links
+    ]
 
     def widen(name: str, value: Array) -> None:
-        if name in labels:
-            np.maximum.at(found[name], *_largest(value, labels[name]))
+        for link, largest in zip(links, found, strict=True):
+            if name in largest:
+                np.maximum.at(largest[name], *_largest(value, link.labels[name]))
 
     for sample in each_sample(samples):
         float_values(graph, sample, widen)
-    tensors = [[found[name] for name in link.labels] for link in links]
-    return [_most(rows) for rows in tensors]
+    return [_most([*largest.values()]) for largest in found]
 
 
 def _largest(value: Array, labels: Array) -> tuple[Array, Array]:
@@ -176,18 +206,40 @@ def _factors(values: Array, weights: Array) -> Array:
     return np.where(used, np.exp2(np.rint(halves - middle)), 1.0).astype(np.float32)
 
 
-def _scaled(graph: Graph, node: Node, reader: Node, factors: Array, columns: Array) -> Graph:
+def _apart(factors: Array) -> float:
+    """Ratio of the largest factor to the smallest."""
+    return float(factors.max() / factors.min())
+
+
+def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
     """factors   [1 + channels], of label 0 first"""
-    rows, read = graph.constants[node.inputs[1]], graph.constants[reader.inputs[1]]
-    own = factors[1:]
-    made = {f"{node.name}.equalized": rows * own.reshape(-1, *(1 for _ in rows.shape[1:]))}
-    for bias in node.inputs[2:]:
-        made[f"{node.name}.equalized.bias"] = graph.constants[bias] * own
-    first = (node.inputs[0], *made)
+    reader = graph.producer[link.reader.name]
+    read = graph.constants[reader.inputs[1]]
     by_group = read.reshape(reader.attrs.get("groups", 1), -1, read.shape[-1])
-    divided = by_group / factors[columns].reshape(len(by_group), 1, -1)
-    made[f"{reader.name}.equalized"] = divided.reshape(read.shape)
-    second = (reader.inputs[0], f"{reader.name}.equalized", *reader.inputs[2:])
-    inputs = {node.name: first, reader.name: second}
-    nodes = tuple(n.but(inputs=inputs[n.name]) if n.name in inputs else n for n in graph.nodes)
-    return prune(replace(graph, nodes=nodes, constants={**graph.constants, **made}))
+    divided = by_group / factors[link.columns].reshape(len(by_group), 1, -1)
+    graph = _with_constants(graph, reader, {1: divided.reshape(read.shape)})
+    if link.source in graph.inputs:
+        return _with_factors(graph, link, factors[1:])
+    node, own = graph.producer[link.source], factors[1:]
+    rows = graph.constants[node.inputs[1]]
+    biases = [graph.constants[bias] * own for bias in node.inputs[2:]]
+    made = [rows * own.reshape(-1, *(1 for _ in rows.shape[1:])), *biases]
+    return _with_constants(graph, node, dict(enumerate(made, start=1)))
+
+
+def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Graph:
+    """The graph with other constants as these operands of a node."""
+    names = {at: f"{node.name}.equalized.{at}" for at in made}
+    inputs = tuple(names.get(at, name) for at, name in enumerate(node.inputs))
+    nodes = tuple(n.but(inputs=inputs) if n.name == node.name else n for n in graph.nodes)
+    constants = {**graph.constants, **{names[at]: value for at, value in made.items()}}
+    return prune(replace(graph, nodes=nodes, constants=constants))
+
+
+def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
+    """The graph whose host multiplies an input's channels."""
+    scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
+    own = InputNormalization(scale, zeros, link.axis)
+    merged = merged_normalization(graph.borders.get(link.source), own)
+    assert merged is not None  # _sources gives the axis of factors that are there
+    return replace(graph, borders={**graph.borders, link.source: merged})

@@ -7,26 +7,37 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.attention.wide import EXP_BITS
+from myoedge.operators.attention.exponentials import FINE_BITS, is_fine
+from myoedge.operators.attention.wide import is_wide
+from myoedge.quantization.scales import QuantGraph
 
 
-def attentions(graph: Graph) -> frozenset[str]:
-    """Results of all attentions."""
-    return frozenset(node.name for node in graph.nodes if node.op == "attention")
+def attentions_of_bytes(network: QuantGraph, *, stated: bool) -> frozenset[str]:
+    """Results of attentions whose exponentials are bytes.
+
+    stated   also where the file of an older build says so
+    """
+    return frozenset(
+        step.node.name
+        for step in network.steps
+        if step.node.op == "attention"
+        and not (is_wide(step) or is_fine(step))
+        and (stated or "exp_bits" not in step.attrs)
+    )
 
 
 def fine_attentions(graph: Graph) -> frozenset[str]:
-    """Results of attentions that ask for EXP_BITS, whatever their operands have."""
-    return frozenset(node.name for node in graph.nodes if "exp_bits" in node.attrs)
+    """Results of attentions that ask for FINE_BITS beside operands of 8."""
+    return frozenset(n.name for n in graph.nodes if n.attrs.get("exp_bits") == FINE_BITS)
 
 
 def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
-    """The graph with EXP_BITS asked for in these attentions; the same where all have them."""
-    if fine_attentions(graph).issuperset(attentions(graph).intersection(names)):
+    """The graph with FINE_BITS asked for in these attentions; the same where all have them."""
+    if fine_attentions(graph).issuperset(names):
         return graph
 
     def finer(node: Node) -> Node:
         is_one = node.op == "attention" and node.name in names
-        return node.but(attrs={**node.attrs, "exp_bits": EXP_BITS}) if is_one else node
+        return node.but(attrs={**node.attrs, "exp_bits": FINE_BITS}) if is_one else node
 
     return replace(graph, nodes=tuple(map(finer, graph.nodes)))

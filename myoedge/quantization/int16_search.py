@@ -31,7 +31,8 @@ UNLIMITED_TRIALS_MAX = 6  # the same where 16 bits may cost any cycles
 class _Search:
     """Constants of the search for tensors of 16 bits.
 
-    start        the network in 8 bits     limits   [judged tensors] of noise
+    start        the network in 8 bits, with the cycles that its exponentials take more
+    limits       [judged tensors] of noise
     engined      the same as accelerators run it, whose cycles 16 bits add to
     candidates   groups of tensors that could have 16 bits
     """
@@ -71,6 +72,7 @@ def with_int16(
     candidates = int16_candidates(engined, samples, limits, cycles, rules)
     search = _Search(start, engined, samples, rules, limits, cycles, candidates)
     first = _cheap_outputs(search, CHEAP_SHARE * total_cycles)
+    total_cycles -= start.more_cycles
     for allowance in aim.allowances:
         if not best.missing_db(limits) or best.worst_db >= allowance.below_db:
             return
@@ -150,7 +152,7 @@ def _affordable(search: _Search, chosen: tuple[Candidate, ...], most_cycles: flo
     low, high, count = 0, len(chosen), len(chosen)  # so many are affordable; at most so many may be
     while True:
         wide = _widened(search, chosen[:count])
-        more_cycles = added_cycles(search.engined, wide, search.cycles)
+        more_cycles = search.start.more_cycles + added_cycles(search.engined, wide, search.cycles)
         if count and more_cycles > most_cycles:
             high = count - 1
         elif count == high:

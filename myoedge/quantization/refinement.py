@@ -17,15 +17,17 @@ from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.calibrate import Calibration, Samples, spread
 from myoedge.quantization.equalization import equalized
-from myoedge.quantization.exponentials import attentions, with_exp_bits
+from myoedge.quantization.exponentials import attentions_of_bytes, with_exp_bits
 from myoedge.quantization.few_bits import roundable, rounding_work, with_rounded_weights
 from myoedge.quantization.int16_search import with_int16
 from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.mixed_precision import Cycles
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import Fidelity
+from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity
 from myoedge.quantization.trials import (
     LEAST_GAIN_DB,
+    MARGIN_DB,
+    ROUNDED,
     UNLIMITED,
     USUAL_AIM,
     Aim,
@@ -100,13 +102,26 @@ def refine_precision(
     Returns the network itself where it meets the aim, the best one found where none does.
     """
     limits = aim.limits(network)
-    if not Trial(network, relative_noise(network, fidelity)).missing_db(limits):
+    stages = ((REMEDIES, aim, limits), *_of_file(network, aim))
+    start = Trial(network, relative_noise(network, fidelity))
+    if not any(start.missing_db(of_stage) for _, _, of_stage in stages):
         return Refinement(network, 0.0, len(limits))
     few = spread(samples, trial_samples(network))
     total_cycles = sum(x for x in map(cycles, network.steps) if math.isfinite(x))
-    given = (few, calibrated, others, cycles, on_engines, total_cycles, rules, aim, limits)
-    trial, choices = _after(REMEDIES, _Remedies(*given), trial_of(network, few))
-    return Refinement(trial.network, trial.missing_db(limits), len(limits), choices)
+    given = (few, calibrated, others, cycles, on_engines, total_cycles, rules)
+    trial, choices = trial_of(network, few), list[Choice]()
+    for remedies, of_aim, of_stage in stages:
+        trial, tried = _after(remedies, _Remedies(*given, of_aim, of_stage), trial)
+        choices += tried
+    return Refinement(trial.network, trial.missing_db(limits), len(limits), tuple(choices))
+
+
+def _of_file(network: QuantGraph, aim: Aim) -> Iterator[tuple[Sequence[Remedy], Aim, Array]]:
+    """Exponentials that come near enough to the float softmax of a file that is quantised already:
+    (remedies, aim, limits of noise). Its roundings are no choice of these samples: no margin."""
+    if network.graph.fake_quantized:
+        rounded = Aim(ROUNDED_DB, aim.outputs_db, ROUNDED)
+        yield (_finer_exponentials,), rounded, rounded.limits(network, margin_db=0.0)
 
 
 def _after(
@@ -164,18 +179,27 @@ def _tuned(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
 
 
 def _finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
-    """Exponentials of 15 bits in attention whose operands have 8, where cycles do not count."""
-    network = trial.network
-    graph = with_exp_bits(network.graph, attentions(network.graph))
-    if graph is network.graph or search.aim.allowances != UNLIMITED:
+    """Exponentials of 12 bits in attention whose operands have 8, where the cycles allow them.
+    Those that the file of an older build states stay bytes, unless cycles do not count."""
+    network, is_any = trial.network, search.aim.allowances == UNLIMITED
+    graph = with_exp_bits(network.graph, attentions_of_bytes(network, stated=is_any))
+    if graph is network.graph:
         return
     again = quantize_graph(graph, network.calibration, search.rules, network.int16)
     finer = replace(again, digest=network.digest)
-    pairs = zip(finer.steps, network.steps, strict=True)
-    differ = ((new, old) for new, old in pairs if new.node != old.node)
-    costs = (search.cycles(new) - search.cycles(old) for new, old in differ)
+    pairs = zip(*(search.on_engines(x).steps for x in (finer, network)), strict=True)
+    costs = (search.cycles(a) - search.cycles(b) for a, b in pairs if a.node != b.node)
     added = sum(cost for cost in costs if math.isfinite(cost))  # a layer in L2 has no estimate
-    yield from _better(search, "exponentials of 15 bits", trial, finer, added)
+    most_cycles = search.aim.share(trial.worst_db) * search.total_cycles
+    if trial.more_cycles + added <= most_cycles or is_any:
+        yield from _better(search, "exponentials of 12 bits", trial, finer, added)
+
+
+def _much_finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
+    """Exponentials of 12 bits where these win MARGIN_DB: most of the noise is that of bytes."""
+    for found, choice in _finer_exponentials(search, trial):
+        if found.worst_db - trial.worst_db >= MARGIN_DB:
+            yield found, choice
 
 
 def _wider(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
@@ -234,4 +258,10 @@ def _left(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     return tuple(replace(choice, is_kept=False) for choice in choices)
 
 
-REMEDIES: tuple[Remedy, ...] = (_equalized, _wider_and_tuned, _finer_exponentials, _rounded)
+REMEDIES: tuple[Remedy, ...] = (
+    _equalized,
+    _much_finer_exponentials,
+    _wider_and_tuned,
+    _finer_exponentials,
+    _rounded,
+)

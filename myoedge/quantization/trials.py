@@ -27,7 +27,7 @@ LEAST_GAIN_DB = 0.5  # of a remedy that misses the aim: less may be another choi
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Cycles that 16 bits may cost while an output keeps less than `below_db`.
+    """Cycles that more bits may cost while an output keeps less than `below_db`.
 
     share   of the cycles of the network in 8 bits
     """
@@ -39,6 +39,7 @@ class Allowance:
 # So that simulated cycles grow by less than 15 and 40 %: estimates of layers by themselves add up
 # to as much as a sixth more than a network takes.
 USUAL = (Allowance(0.13, math.inf), Allowance(0.34, AIM_DB))
+ROUNDED = (Allowance(0.34, math.inf),)  # for a file's own roundings, of exponentials alone
 UNLIMITED = (Allowance(math.inf, math.inf),)
 NEARLY_FREE = (Allowance(0.015, math.inf),)
 IN_8_BITS: tuple[Allowance, ...] = ()  # 16 bits are not tried
@@ -58,6 +59,11 @@ class Aim:
     allowances: tuple[Allowance, ...] = USUAL
     floor: Mapping[str, float] = field(default_factory=dict)
     rounded_db: float = 0.0
+
+    def share(self, worst_db: float) -> float:
+        """Share of the cycles that more bits may cost where the worst output keeps so much."""
+        shares = (a.share for a in self.allowances if worst_db < a.below_db)
+        return max(shares, default=0.0)
 
     def limits(self, network: QuantGraph, margin_db: float = MARGIN_DB) -> Array:
         """[judged tensors] Noise that is allowed, relative to the signal."""

@@ -12,13 +12,14 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.definition import ATTENTION
+from myoedge.operators.attention.exponentials import FINE_BITS
 from myoedge.operators.attention.tiling import sizes_of
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, qparams
 
-KERNELS = ("me_attention_s8",)
+KERNELS = ("me_attention_s8", "me_attention_exp12_s8")
 # rows, keys, width, columns, window, whether something is added, keys at a time (0: all)
 SIZES = (
     (8, 160, 64, 64, None, False, 0), (8, 8, 4, 4, None, False, 0), (5, 13, 8, 12, None, True, 0),
@@ -49,13 +50,14 @@ FIELDS = (
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
     biased: bool, part: int, *, nine_cores: bool = False, masked: bool = False, flat: bool = False,
-    heads: int = 1, each: bool = False,
+    heads: int = 1, each: bool = False, fine: bool = False,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
     shapes = ((1, rows, heads, width), (1, keys, heads, width), (1, heads, columns, filled))
     shapes = (*shapes, *[(1, heads if each else 1, rows, keys)] * (biased + masked))
     attrs = {"scale": float(2.0 ** rng.uniform(-6, 2)), "window": window}
     attrs |= {"masked": True, "flat": flat} if masked else {}
+    attrs |= {"exp_bits": FINE_BITS} if fine else {}
     out = ATTENTION.shape(attrs, *shapes)
     params = (QuantParams(qparams(rng).scale, 0), *(qparams(rng) for _ in shapes[1:]))
     inputs = QuantizeInputs(attrs, shapes, out, params, qparams(rng), (None,) * len(shapes))
@@ -80,8 +82,9 @@ def case_of(
         int(flat),
         heads,
         each * rows * keys,
+        step["units"] if fine else 0,
     )
-    added = f"{biased} {part} {nine_cores} {masked} {flat} {heads} {each}"
+    added = f"{biased} {part} {nine_cores} {masked} {flat} {heads} {each} {fine}"
     name = f"{rows} {keys} {width} {columns} {window} {added}"
     return Case(name, numbers, data.data, integer_step(step, operands))
 
@@ -98,7 +101,10 @@ def every_case() -> list[Case]:
     masked = [case_of(rng, *size, masked=True, flat=flat) for size, flat in MASKED]
     more = {"nine_cores": True, "masked": True}
     heads = [case_of(rng, *size, heads=n, each=each, **more) for size, n, each in HEADS]
-    return plain + masked + heads
+    fine = [case_of(rng, *size, fine=True) for size in SIZES]
+    fine += [case_of(rng, *size, masked=True, flat=flat, fine=True) for size, flat in MASKED]
+    fine += [case_of(rng, *size, heads=n, each=e, fine=True, **more) for size, n, e in HEADS]
+    return plain + masked + heads + fine
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -30,8 +30,8 @@ SIZES: tuple[tuple[Any, ...], ...] = (
     (20, 20, 16, 8, (2**20, 0), 2, 0, "vy"), (20, 20, 16, 8, (2**20, 0), 1, 8, "qkv"),
     (37, 37, 8, 4, (5, 4), 1, 12, "ky"), (37, 37, 8, 4, (5, 4), 3, 0, "qkvy"),
     (9, 41, 12, 4, (1, 2**20), 1, 16, "qkvy"), (1, 97, 4, 8, None, 3, 0, "qkvy"),
-    (7, 30, 12, 8, None, 2, 0, ""), (37, 37, 8, 4, (5, 4), 1, 12, ""),
-    (5, 13, 8, 12, None, 1, 4, "y"),
+    (7, 30, 12, 8, None, 2, 0, "k"), (37, 37, 8, 4, (5, 4), 1, 12, "v"),
+    (5, 13, 8, 12, None, 1, 4, "vy"),
 )  # fmt: skip
 # the same with a bias and a mask, of each head or of all: rows of hidden keys have equal shares
 ADDED: tuple[tuple[Any, ...], ...] = (
@@ -84,7 +84,7 @@ def case_of(
         (1, rows, heads, width), (1, keys, heads, width), (1, heads, columns, filled),
         *[(1, heads if each else 1, rows, keys)] * len(more.split()),
     )  # fmt: skip
-    attrs = {"scale": float(2.0 ** rng.uniform(-6, 0)), "window": window, "exp_bits": 15}
+    attrs = {"scale": float(2.0 ** rng.uniform(-6, 0)), "window": window}
     attrs |= {"masked": True, "flat": flat} if "mask" in more else {}
     step = step_of(rng, shapes, attrs, wide, more)
     pairs = list(zip(step.operands, shapes, strict=True))

@@ -129,7 +129,8 @@ def ne16_functions(op: str, count: int, folder: Path) -> list[tuple[str, ...]]:
 def test_attention_on_ne16_equals_numpy(tmp_path: Path) -> None:
     """In rooms of every size: heads of any width, biases, masks, more keys than rows or fewer."""
     assert {function for function, *_ in ne16_functions("attention", COUNT, tmp_path)} == {
-        "me_ne16_attention_s8", "me_ne16_attention_resident_s8"
+        "me_ne16_attention_s8", "me_ne16_attention_resident_s8",
+        "me_ne16_attention_exp12_s8", "me_ne16_attention_resident_exp12_s8",
     }  # fmt: skip
 
 

@@ -224,3 +224,55 @@ def test_remedies_without_16_bits_are_kept_where_these_have_no_room() -> None:
     none = refined_for(before, None, replace(means, fits=lambda q: False), aim)
     assert none.network is network
     assert not any(choice.is_kept for choice in none.choices)
+
+
+class Channels(nn.Module):
+    """Eight electrodes, two of them a thousand times weaker, and weights that make up for it."""
+
+    def __init__(self, scaled: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.scaled = scaled
+        self.conv = nn.Conv1d(8, 12, 5, padding=2)
+        self.head = nn.Linear(12, 3)
+        with torch.no_grad():
+            self.conv.weight[:, 2:4] *= 1000.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = 0.5 * x if self.scaled else x
+        return self.head(torch.relu(self.conv(x)).mean(2))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_channels_of_an_input_have_factors(scaled: bool) -> None:
+    """Along their axis, beside a factor that the network has itself; the floats stay the same."""
+    graph = graph_of(Channels(scaled), 1, 8, 40)
+    x = np.random.default_rng(0).standard_normal((12, 1, 8, 40)).astype(np.float32)
+    x[:, :, 2:4] /= 1000.0
+    samples = {graph.inputs[0]: x}
+    even = equalized(graph, samples)
+    (border,) = even.borders.values()
+    assert border.axis == 1
+    assert len(border.scale) == 8
+    assert min(border.scale[2:4]) / max(border.scale[4:]) >= 256.0
+    sample = {graph.inputs[0]: x[0]}
+    before, after = run_real(graph, sample), run_real(even, sample)
+    np.testing.assert_allclose(
+        before[graph.outputs[0]], after[even.outputs[0]], rtol=1e-5, atol=1e-6
+    )
+    assert decibels(even, samples) > decibels(graph, samples) + 15.0
+
+
+def test_channels_of_an_input_that_others_read_have_none() -> None:
+    class Twice(Channels):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + x.abs().amax()
+
+    graph = graph_of(Twice(), 1, 8, 40)
+    x = np.random.default_rng(0).standard_normal((4, 1, 8, 40)).astype(np.float32)
+    assert not equalized(graph, {graph.inputs[0]: x}).borders
+
+
+def test_an_input_of_alike_channels_has_none() -> None:
+    graph = graph_of(separable(nn.Tanh()), 1, 8, 6, 6)
+    assert not equalized(graph, given(graph)).borders

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.definition import distance_numbers, exp_table
+from myoedge.operators.attention.exponentials import BYTES, FINE, Exponentials, distance_numbers
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.quantization import files as store
@@ -260,16 +260,19 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
     assert params[a].zero_point == -64
 
 
+@pytest.mark.parametrize(("kind", "size"), [(BYTES, 512), (FINE, 2048)])
 @pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0, math.log(510) / 39, math.log(510) / 20])
-def test_keys_far_behind_the_best_get_no_share_of_attention(step: float) -> None:
+def test_keys_far_behind_the_best_get_no_share_of_attention(
+    kind: Exponentials, size: int, step: float
+) -> None:
     """From 1/510 of the largest on an exponential is 0: of 800 such keys the sum would be three."""
-    table, end = exp_table(step), math.ceil(math.log(510) / step)
-    assert table[0] == 255
-    assert [int(e) for e in table[: min(end, 512)]] == [
-        round(255 * math.exp(-step * i)) for i in range(min(end, 512))
-    ]
-    assert table[end - 1]
-    assert not table[end:].any()
+    table, end = kind.table(step), math.ceil(math.log(2 * kind.one) / step)
+    lower, upper = table[:size], table[size:] if kind is FINE else np.zeros(size, np.uint8)
+    exponentials = [int(a) + 256 * int(b) for a, b in zip(lower, upper, strict=True)]
+    assert exponentials[0] == kind.one in (255, 4095)
+    assert exponentials[:end] == [round(kind.one * math.exp(-step * i)) for i in range(end)]
+    assert exponentials[end - 1]
+    assert not any(exponentials[end:])
 
 
 @pytest.mark.parametrize("units", [1, 2, 3, 7, 100, 4095, 300_000])

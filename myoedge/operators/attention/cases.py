@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.attention.wide import EXP_BITS, is_wide
+from myoedge.operators.attention.exponentials import FINE_BITS, exponentials_of
+from myoedge.operators.attention.wide import is_wide
 from myoedge.operators.cases import Draw, DrawnUse
 
 # A row of which the mask hides all keys sees the window's keys: alike (flat), or by their scores.
@@ -57,15 +58,17 @@ def attention(d: Draw) -> DrawnUse:
     mask = f"x{len(shapes) - 1}" if masked else "torch.ones(())"
     wide = [(0, 1, 2), (0, 1), (2,), (1,), (3,) if biased else (0,)]
     common["int16"] = d.pick([*[()] * 2 * len(wide), *wide])
-    attrs |= d.pick([{}, {}, {"exp_bits": EXP_BITS}])
+    attrs |= d.pick([{}, {}, {"exp_bits": FINE_BITS}])
     operands = f"bias, mask, flat = {'x3' if biased else '0.0'}, {mask}, {flat}\n"
     return DrawnUse("attention", attrs, shapes, operands + ATTENTION, **common)
 
 
 def attention_slack(case: Any) -> float:
-    """An exponential is off by 1.3 % of itself and by half of 1/255 of the largest."""
-    v, keys = case.params("x2"), case.shapes[1][1]
-    relative = 0.025 + keys * 0.5 / 255 + (0.01 if len(case.shapes) > 3 else 0.0)
+    """An exponential is off by an entry and half a unit at most, 1.3 % of itself of 8 bits, and by
+    half of 1/255 of the largest; of 12 by 0.3 % and half of 1/4095."""
+    v, keys, of = case.params("x2"), case.shapes[1][1], exponentials_of(case.step.attrs)
+    near = 0.005 if of.is_fine else 0.025
+    relative = near + keys * 0.5 / of.one + (0.01 if len(case.shapes) > 3 else 0.0)
     if is_wide(case.step):
         relative = _wide_share(case) + keys * 2.0**-14
     shares = min(2 * relative, 1.0) * (v.high - v.low)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention as one operator: scores stay in L1, exponentials are bytes, the division comes last."""
+"""Attention as one operator: scores stay in L1, exponentials are bytes, or of 12 bits where that is
+asked for, and the division comes last."""
 
 from __future__ import annotations
 
@@ -10,10 +11,16 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul, shifted_right
+from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention import wide
-from myoedge.operators.attention.geometry import added, broadcast_dims, in_window, sizes_of
+from myoedge.operators.attention.exponentials import (
+    distance_numbers,
+    exponentials_of,
+    is_fine,
+    looked_up,
+)
+from myoedge.operators.attention.geometry import added, broadcast_dims, in_window
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.attention.tiling import in_tiles
@@ -29,10 +36,7 @@ from myoedge.operators.common_rules import always, masked_scores, stored_bound
 from myoedge.operators.kernel import Dim, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
 
-EXP_MAX = 255  # the exponential of the largest score of a row
-EXP_END = math.log(2 * EXP_MAX)  # from this distance on an exponential rounds to nothing
-ENTRIES = 510  # of the table before the first 0, at most
-KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
+KEYS_MAX = 4096  # of a row: sums of exponentials of 12 bits keep within 24
 BELOW = 2**29  # a hidden key's score is so much less
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
@@ -43,7 +47,7 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     more              a bias, a mask, or both: [B or 1, H or 1, N, M]
     attrs["masked"]   the last operand is a mask: 1 where a row sees a key, 0 where not
     attrs["flat"]     a row whose keys are all hidden has equal shares, not those of its scores
-    attrs["exp_bits"] of exponentials: 15 also where all operands have 8 bits; else 8 there
+    attrs["exp_bits"] of exponentials where all operands have 8 bits: 12, else 8
     Errors: ValueError rows of values that are no whole words, or lack keys.
     """
     if v[3] % 4 or v[3] < k[1]:
@@ -100,52 +104,29 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     q, k, v = (inputs.params(i) for i in range(3))
     (_, _, _, width), keys = inputs.shapes[0], inputs.shapes[1][1]
     unit = q.scale * k.scale * inputs.attrs["scale"]
+    exponentials = exponentials_of(inputs.attrs)
     at = added(inputs.attrs, inputs.shapes)
     bias_scale = inputs.params(3).scale if "bias" in at else 0.0
     if "mask" in at:  # hidden keys are beyond the table's end
-        unit = max(unit, EXP_END / (BELOW / 4), bias_scale / 2**20)
+        unit = max(unit, exponentials.end / (BELOW / 4), bias_scale / 2**20)
     bias = 0, 0  # (multiplier, shift) to scores: 128 times the multiplier fits 29 bits
     if "bias" in at:
         shift = int(np.clip(21 - math.frexp(bias_scale / unit)[1], 0, 30))
         bias = min(round(math.ldexp(bias_scale / unit, shift)), 2**21), shift
     hidden = BELOW if "mask" in at else 0
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
-    units = max(math.ceil(EXP_END / ENTRIES / unit), 1)  # between two entries
+    units = exponentials.units(unit)
+    end = exponentials.first_zero(units * unit)
+    beyond = exponentials.beyond if exponentials.is_fine else 0
     numbers = {
-        **distance_numbers(units, first_zero(units * unit), 2 * bound),
+        **distance_numbers(units, end, 2 * bound, beyond),
         "bias_mult": bias[0],
         "bias_shift": bias[1],
         **_share(v, inputs.target),
-        "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
+        "acc_bound": max(2 * bound + 2**20, keys * exponentials.one * 128),
+        **({"units": units} if exponentials.is_fine else {}),
     }
-    return QuantizedParams(numbers, {"exp": exp_table(units * unit)})
-
-
-def first_zero(step: float) -> int:
-    """Number of the first entry that is 0 in a table of exponentials with this step."""
-    return math.ceil(EXP_END / step)
-
-
-def exp_table(step: float) -> Array:
-    """uint8 [512]: exponentials of the distances from a row's largest score, `step` apart."""
-    found = np.asarray(np.rint(EXP_MAX * np.exp(-step * np.arange(512.0))), np.uint8)
-    found[first_zero(step) :] = 0  # what is a hair above half a step too
-    return found
-
-
-def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
-    """entry = min(distance + half, most) * mult >> shift, for distances up to `reach`.
-
-    units   of scores between two entries: an entry is distance / units, rounded
-    end     the first entry that is 0
-    """
-    shift = min(13 + units.bit_length(), 31)
-    while True:
-        mult = max(min(round((1 << shift) / units), MULT_MAX), 1)
-        most = min(-((-end << shift) // mult), reach + 2**20)
-        if most * mult <= INT32_MAX:
-            return {"half": min(units // 2, 2**20), "most": most, "mult": mult, "shift": shift}
-        shift -= 1
+    return QuantizedParams(numbers, {"exp": exponentials.table(units * unit)})
 
 
 def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
@@ -178,6 +159,7 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     total = e.sum(axis=-1, keepdims=True, dtype=np.int64)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
     share = step["share"] // shifted_right(total, top - 15)
+    acc = acc + (1 << (top - TOP) >> 1) * is_fine(step)
     y = ((acc >> (top - TOP)) * share + step["offset"]) >> step["out_shift"]
     limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
     return np.ascontiguousarray(limited.swapaxes(1, 2))
@@ -195,7 +177,7 @@ def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
     np.minimum(distance, step["most"], out=distance)
     distance *= step["mult"]
     distance >>= step["shift"]
-    e = step["exp"].astype(np.int32).take(distance)
+    e = looked_up(step["exp"], distance, is_fine=is_fine(step))
     return e if step.attrs["window"] is None else np.where(visible, e, 0)
 
 
@@ -215,11 +197,9 @@ ATTENTION = register(
         acc_bound=stored_bound,
         kernels=(
             *on_nine_cores(in_tiles, _is_large),
+            sums_on_ne16(lambda step, engine: on_ne16(in_tiles(step, engine), step), sees_all_keys),
             sums_on_ne16(
-                lambda step, engine: on_ne16(in_tiles(step, engine), sizes_of(step)), sees_all_keys
-            ),
-            sums_on_ne16(
-                lambda step, engine: resident_on_ne16(in_tiles(step, engine), sizes_of(step)),
+                lambda step, engine: resident_on_ne16(in_tiles(step, engine), step),
                 sees_all_keys,
             ),
         ),

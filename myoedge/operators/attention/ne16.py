@@ -16,6 +16,8 @@ import numpy as np
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.attention import wide
+from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
+from myoedge.operators.attention.geometry import sizes_of
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
@@ -23,6 +25,7 @@ from myoedge.operators.products.ne16_cycles import SUMS, pointwise_cycles
 
 ROWS = 12  # that scratch has a multiple of, as me_ne16_attention_s8.c
 PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores
+FINE = 1.25  # of an exponential of 8 bits: one of 12
 BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
 
 
@@ -34,11 +37,12 @@ def sees_all_keys(step: QuantizedNode) -> BrokenRule | None:
     return BrokenRule("attention to all keys", "a window of keys", "attention without a window")
 
 
-def on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
-    """The kernel of the cores with its products on NE16, of an attention of these sizes."""
+def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
+    """The kernel of the cores with its products on NE16."""
+    numbers = engine_sizes(step)
     return replace(
         tiled,
-        function="me_ne16_attention_s8",
+        function=kernel_of(step, "me_ne16_attention"),
         split=("row", "keys"),
         unit_axes=("b", "h"),
         multiples={"row": ROWS, "keys": OUTPUTS // 4},
@@ -49,11 +53,15 @@ def on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
     )
 
 
+def engine_sizes(step: QuantizedNode) -> dict[str, int]:
+    """Sizes of an attention, and 1 as "fine" where its exponentials have 12 bits."""
+    return {**sizes_of(step), "fine": int(is_fine(step))}
+
+
 def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     """Bytes of scratch, laid out in me_ne16_attention_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
-    filled, part = round_up(keys, 4), 4 * sizes["keys"]
-    row = max(4 * filled, filled + 4 * columns) + 8
+    part, row = 4 * sizes["keys"], row_bytes(keys, columns, is_fine=bool(numbers["fine"])) + 8
     planes = np.maximum(part * round_up(width, INPUTS), columns * round_up(part, INPUTS))
     return round_up(sizes["row"], ROWS) * row + OUTPUTS + sizes["row"] * width + 4 * part + planes
 
@@ -63,6 +71,7 @@ def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
     products = pointwise_cycles(rows, width, keys, SUMS)
-    products += pointwise_cycles(rows, keys, columns, SUMS)
+    products += pointwise_cycles(rows, keys, columns, SUMS) * (1 + numbers["fine"])
     packed = PACKED_BYTE * keys * (width + columns)
-    return part * (np.maximum(BESIDE_CORES * products, packed) + rows * (ROW + EXPONENTIAL * keys))
+    exponential = EXPONENTIAL * (FINE if numbers["fine"] else 1.0)
+    return part * (np.maximum(BESIDE_CORES * products, packed) + rows * (ROW + exponential * keys))

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.operators.attention.exponentials import kernel_of
+from myoedge.operators.attention.ne16 import engine_sizes
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Dim, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS
 from myoedge.operators.products.ne16_cycles import JOB_PIXELS, SUMS, image_cycles
@@ -20,21 +23,23 @@ TABLES = 9 * 516  # bytes: a copy of the table of exponentials for each core
 FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
 HEAD = 250.0  # cycles of the loop around the parts
 PACKED_BYTE = 0.54  # of nine cores; the bytes of a row as the whole groups that planes have
-EXPONENTIAL, RESULT, ROW, JOBS = 9.5, 2.2, 514.0, 291.0  # of a core, beside the engine
+EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 514.0, 291.0  # of a core, beside the engine
+FINE, JOINED = 2.0, 5.0  # more of an exponential of 12 bits; of two sums
 STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
 
 
-def resident_on_ne16(tiled: TiledKernel, numbers: Mapping[str, int]) -> TiledKernel:
-    """The kernel of the cores as a loop of steps, of an attention of these sizes.
+def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
+    """The kernel of the cores as a loop of steps.
 
     The first steps pack keys and values; each of the others takes a part of the rows and has the
     results of an earlier one.
     """
+    numbers = engine_sizes(step)
     part_rows = _part_rows(numbers)
     axes = {"step": _packings(numbers) + RESULTS - 1 + ceil_div(numbers["rows"], part_rows)}
     return replace(
         tiled,
-        function="me_ne16_attention_resident_s8",
+        function=kernel_of(step, "me_ne16_attention_resident"),
         axes={
             "b": numbers["batch"],
             "h": numbers["heads"],
@@ -91,10 +96,10 @@ def _tile(regions: Mapping[str, Region], numbers: Mapping[str, int]) -> Fields:
 def _scratch(numbers: Mapping[str, int]) -> int:
     """Bytes of scratch, laid out in me_ne16_attention_resident_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
-    filled = round_up(keys, 4)
-    row = 4 * (filled + columns) + 8 + width
+    filled, fine = round_up(keys, 4), numbers["fine"]
+    row = 4 * (filled + columns) + fine * (filled + 4 * columns) + 8 + width
     planes = keys * round_up(width, INPUTS) + columns * round_up(filled, INPUTS)
-    return 2 * _part_rows(numbers) * row + 5 * filled + 4 + TABLES + planes
+    return 2 * _part_rows(numbers) * row + 5 * filled + 4 + (0 if fine else TABLES) + planes
 
 
 def _head_cycles(numbers: Mapping[str, int]) -> Any:
@@ -104,6 +109,10 @@ def _head_cycles(numbers: Mapping[str, int]) -> Any:
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)
     products += tiles * (STORED * (keys + columns) + CONFLICTS * keys)
     cores = tiles * (ROW + EXPONENTIAL * keys + RESULT * columns) + JOBS
+    if numbers["fine"]:  # values twice, the first time before the cores go on
+        again = image_cycles(tiles, keys, columns, SUMS) + tiles * STORED * columns
+        products += again + tiles * CONFLICTS * keys
+        cores += again + tiles * (FINE * keys + JOINED * columns)
     parts = ceil_div(rows, _part_rows(numbers))
     packed = PACKED_BYTE * keys * (round_up(width, INPUTS) + round_up(columns, INPUTS))
     return HEAD + packed + parts * np.maximum(products, cores) + products + cores

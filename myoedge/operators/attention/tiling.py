@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.attention import wide
+from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
 from myoedge.operators.attention.geometry import added, broadcast_dims, seen, sizes_of
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
@@ -20,6 +21,7 @@ from myoedge.targets.chip import Engine
 
 # Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
 EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
+FINE = 0.25  # of an exponential, that one of 12 bits takes more
 
 
 SCALARS = (
@@ -40,12 +42,14 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     tiled = _of_all_widths(step, engine)
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)
-    y_wide = {"y_wide": 1} if step.element_type == INT16 else {}
+    flags = {"y_wide": 1} if step.element_type == INT16 else {}
+    flags |= {"units": step["units"]} if is_fine(step) else {}
     return replace(
         tiled,
+        function=kernel_of(step, "me_attention"),
         multiples={"row": 4},
         operands=(*tiled.operands[:-1], Operand.whole("exp", step["exp"]), tiled.operands[-1]),
-        op={**tiled.op, **{n: step[n] for n in SCALARS}, "exp": "@exp", **y_wide},
+        op={**tiled.op, **{n: step[n] for n in SCALARS}, "exp": "@exp", **flags},
         nine_cores=engine.control_core,
     )
 
@@ -59,8 +63,7 @@ def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
     sizes = sizes_of(step)
     assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
     keys, out_width = sizes["keys"], sizes["out_width"]
-    # scores, then exponentials and sums in their place
-    row_bytes = max(4 * round_up(keys, 4), round_up(keys, 4) + 4 * out_width)
+    each = row_bytes(keys, out_width, is_fine=is_fine(step))
     kept = ("keys", "width", "out_width", "before", "after", "flat")
     return TiledKernel(
         function="me_attention_s8",
@@ -78,7 +81,7 @@ def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={n: sizes[n] for n in kept},
         tile=_tile_fields,
         # me_attention_scratch_bytes
-        scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (row_bytes + 8),
+        scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (each + 8),
         work=lambda tile: _work(step, engine.cores, tile),
     )
 
@@ -118,7 +121,12 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     rows, part = tile["h"] * tile["row"], tile["keys"] / (round_up(numbers["keys"], 4) // 2)
     groups, across = tile["h"] * -(-tile["row"] // 4), numbers["out_width"] // 4
     scores = np.ceil(groups * words / cores) * (numbers["width"] / 4 + SCORES)
-    values = -(-groups * across // cores) * (words + VALUES)
-    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * (bool(step.attrs.get("masked")))
+    values = -(-groups * across // cores) * (words + VALUES) * (1 + is_fine(step))
+    item = (
+        1
+        + FINE * is_fine(step)
+        + 0.5 * (step["bias_mult"] != 0)
+        + 0.6 * (bool(step.attrs.get("masked")))
+    )
     exponentials = -(-rows // cores) * (words * 4 * item * EXPONENTIAL + ROW)
     return (scores + values + exponentials) * part

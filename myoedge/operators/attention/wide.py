@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of operands of 16 bits, or of 8 where exponentials of 15 are asked for: sums of
-products in 32 bits, of exponentials of 15; results are scaled in 64."""
+"""Attention of operands of 16 bits: sums of products in 32 bits, of exponentials of 15; results are
+scaled in 64."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def is_wide(step: QuantizedNode) -> bool:
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     """Scores in units of the scales' product and of the bits that go; None where all operands have
-    8 bits, and attrs["exp_bits"] does not ask for more."""
+    8 bits."""
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
     bias = inputs.params(at["bias"]) if "bias" in at else QuantParams(0.0, 0)
     widths = [int(x.element_type == INT16) for x in (q, k, v, bias)]
-    if not any(widths) and inputs.attrs.get("exp_bits") != EXP_BITS:
+    if not any(widths):
         return None
     bias_bits = BIAS_BITS - (bias.element_type.bits - 1)
     least, product = bias.scale / 2**bias_bits, q.scale * k.scale * inputs.attrs["scale"]

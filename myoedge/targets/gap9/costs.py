@@ -26,6 +26,8 @@ KERNELS = {
     "me_ne16_linear_s8_s16": KernelCost(1.0, 1300, 1500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
+    "me_ne16_attention_exp12_s8": KernelCost(1.0, 4000, 5000),
+    "me_ne16_attention_resident_exp12_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_lstm_s8": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores together
     "me_ne16_lstm_scaled_s8": KernelCost(1.0, 700, 1500),
     "me_ne16_gru_s8": KernelCost(1.0, 700, 1500),
@@ -37,6 +39,7 @@ KERNELS = {
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
     "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
     "me_attention_s8": KernelCost(25.0, 1400, 4300),
+    "me_attention_exp12_s8": KernelCost(25.0, 1400, 4300),
     "me_attention_s16": KernelCost(1.0, 1400, 7000),  # cycles by its own formula
     # a word of taps of four sums
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exponentials of what a row's scores are below its largest one, from a table: of 8 bits, or of 12
+in two bytes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs
+from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.operators.base import QuantizedNode
+
+BYTE_BITS = 8
+FINE_BITS = 12  # sums of 4,096 of them times bytes keep within int32
+BEYOND = 36  # zeros behind the last entry: cores read different ones, as banks of L1 serve one core
+
+
+@dataclass(frozen=True)
+class Exponentials:
+    """Whole numbers for exponentials.
+
+    one       that of a row's largest score
+    entries   of the table before the first 0, at most
+    beyond    entries of 0 behind these that are read
+    """
+
+    one: int
+    entries: int
+    beyond: int = 2
+
+    @property
+    def end(self) -> float:
+        """The distance from which on an exponential rounds to nothing."""
+        return math.log(2 * self.one)
+
+    @property
+    def is_fine(self) -> bool:
+        return self.one > 255
+
+    def units(self, unit: float) -> int:
+        """Units of scores between two entries."""
+        return max(math.ceil(self.end / self.entries / unit), 1)
+
+    def first_zero(self, step: float) -> int:
+        """Number of the first entry that is 0, with this step between entries."""
+        return math.ceil(self.end / step)
+
+    def values(self, step: float) -> Array:
+        """int64 [entries + beyond], `step` apart."""
+        at = np.arange(float(self.entries + self.beyond))
+        found = np.asarray(np.rint(self.one * np.exp(-step * at)), np.int64)
+        found[self.first_zero(step) :] = 0  # what is a hair above half a step too
+        return found
+
+    def table(self, step: float) -> Array:
+        """uint8: the values, or their lower bytes and behind these their upper ones."""
+        values = self.values(step)
+        parts = (values & 255, values >> 8) if self.is_fine else (values,)
+        return np.concatenate(parts).astype(np.uint8)
+
+
+BYTES = Exponentials(255, 510)
+FINE = Exponentials(2**FINE_BITS - 1, 2048 - BEYOND, BEYOND)
+
+
+def exponentials_of(attrs: Attrs) -> Exponentials:
+    """Exponentials beside operands of 8 bits, by a node's attributes."""
+    return FINE if attrs.get("exp_bits") == FINE_BITS else BYTES
+
+
+def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
+    """int32 exponentials of entries of a table."""
+    if not is_fine:
+        return np.asarray(table.astype(np.int32).take(entries))
+    lower, upper = table.astype(np.int32).reshape(2, -1)
+    return np.asarray((lower + 256 * upper).take(entries))
+
+
+def is_fine(step: QuantizedNode) -> bool:
+    """Whether exponentials have 12 bits beside operands of 8."""
+    return "units" in step.integers.scalars
+
+
+def kernel_of(step: QuantizedNode, name: str) -> str:
+    """C function of a kernel for exponentials of the step's bits."""
+    return f"{name}_exp12_s8" if is_fine(step) else f"{name}_s8"
+
+
+def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
+    """Bytes of scratch for a row (me_attention_row_bytes): scores, then exponentials and sums of
+    values in their place, behind these upper bytes of 12 bits."""
+    filled = round_up(keys, 4)
+    with_sums = filled + 4 * out_width * (1 + is_fine)
+    return max(4 * filled, with_sums) + filled * is_fine
+
+
+def distance_numbers(units: int, end: int, reach: int, beyond: int = 0) -> dict[str, int]:
+    """entry = min(distance + half, most) * mult >> shift, for distances up to `reach`.
+
+    units    of scores between two entries: an entry is distance / units, rounded
+    end      the first entry that is 0
+    beyond   entries behind that which may be read: products of these distances are int32 too
+    """
+    shift = min(13 + units.bit_length(), 31)
+    while True:
+        mult = max(min(round((1 << shift) / units), MULT_MAX), 1)
+        most = min(-((-end << shift) // mult), reach + 2**20)
+        if (most + beyond * units) * mult <= INT32_MAX:
+            return {"half": min(units // 2, 2**20), "most": most, "mult": mult, "shift": shift}
+        shift -= 1
