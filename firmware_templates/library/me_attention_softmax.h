@@ -11,7 +11,7 @@
 #include "me_math.h"
 #include "me_share.h"
 
-enum { EXP12_ENTRIES = 2048 };
+enum { EXP12_ENTRIES = 4096 };
 
 /* Bytes of a row: its scores, then its exponentials and behind them its sums. Exponentials of 12 bits are
  * lower bytes, sums are of these, then of upper bytes; upper bytes are the end of the row. */

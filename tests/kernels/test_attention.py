@@ -83,6 +83,7 @@ def case_of(
         heads,
         each * rows * keys,
         step["units"] if fine else 0,
+        int(fine),
     )
     added = f"{biased} {part} {nine_cores} {masked} {flat} {heads} {each} {fine}"
     name = f"{rows} {keys} {width} {columns} {window} {added}"

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.exponentials import BYTES, FINE, Exponentials, distance_numbers
+from myoedge.operators.attention.exponentials import (
+    BYTES,
+    FINE,
+    Exponentials,
+    distance_numbers,
+    units_apart,
+)
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.quantization import files as store
@@ -260,7 +266,7 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
     assert params[a].zero_point == -64
 
 
-@pytest.mark.parametrize(("kind", "size"), [(BYTES, 512), (FINE, 2048)])
+@pytest.mark.parametrize(("kind", "size"), [(BYTES, 512), (FINE, 4096)])
 @pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0, math.log(510) / 39, math.log(510) / 20])
 def test_keys_far_behind_the_best_get_no_share_of_attention(
     kind: Exponentials, size: int, step: float
@@ -288,3 +294,15 @@ def test_distances_of_scores_read_the_exponential_next_to_theirs(units: int) -> 
         assert at <= end
         off = Fraction(1, 2) + exact / (2 * numbers["mult"])
         assert abs(at - exact) <= off or min(at, exact) >= end - 1
+
+
+@pytest.mark.parametrize("units", [1, 44, 63, 64, 100, 4095, 300_000, 2**24])
+def test_cores_take_distances_apart_only_where_products_stay_in_int32(units: int) -> None:
+    numbers = distance_numbers(units, 4060, reach=2**30)
+    apart = units_apart(numbers, units)
+    assert apart in (0, units)
+    for core in range(9):
+        farthest = numbers["most"] + 4 * core * apart
+        assert farthest * numbers["mult"] < 2**31
+        assert farthest * numbers["mult"] >> numbers["shift"] < 4096
+    assert apart or (numbers["most"] + 36 * units) * numbers["mult"] >= 2**31

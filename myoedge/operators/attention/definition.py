@@ -19,6 +19,7 @@ from myoedge.operators.attention.exponentials import (
     exponentials_of,
     is_fine,
     looked_up,
+    units_apart,
 )
 from myoedge.operators.attention.geometry import added, broadcast_dims, in_window
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
@@ -116,15 +117,14 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     hidden = BELOW if "mask" in at else 0
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     units = exponentials.units(unit)
-    end = exponentials.first_zero(units * unit)
-    beyond = exponentials.beyond if exponentials.is_fine else 0
+    distances = distance_numbers(units, exponentials.first_zero(units * unit), 2 * bound)
     numbers = {
-        **distance_numbers(units, end, 2 * bound, beyond),
+        **distances,
         "bias_mult": bias[0],
         "bias_shift": bias[1],
         **_share(v, inputs.target),
         "acc_bound": max(2 * bound + 2**20, keys * exponentials.one * 128),
-        **({"units": units} if exponentials.is_fine else {}),
+        **({"units": units_apart(distances, units)} if exponentials.is_fine else {}),
     }
     return QuantizedParams(numbers, {"exp": exponentials.table(units * unit)})
 

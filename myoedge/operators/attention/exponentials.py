@@ -5,6 +5,7 @@ in two bytes."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class Exponentials:
 
 
 BYTES = Exponentials(255, 510)
-FINE = Exponentials(2**FINE_BITS - 1, 2048 - BEYOND, BEYOND)
+FINE = Exponentials(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
 
 
 def exponentials_of(attrs: Attrs) -> Exponentials:
@@ -78,6 +79,13 @@ def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
         return np.asarray(table.astype(np.int32).take(entries))
     lower, upper = table.astype(np.int32).reshape(2, -1)
     return np.asarray((lower + 256 * upper).take(entries))
+
+
+def units_apart(numbers: Mapping[str, int], units: int) -> int:
+    """Units between two entries, by which cores may take distances beyond `most` apart; 0 where
+    the product of such a distance could leave int32."""
+    farthest = numbers["most"] + BEYOND * units
+    return units if farthest * numbers["mult"] <= INT32_MAX else 0
 
 
 def is_fine(step: QuantizedNode) -> bool:
@@ -98,17 +106,16 @@ def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
     return max(4 * filled, with_sums) + filled * is_fine
 
 
-def distance_numbers(units: int, end: int, reach: int, beyond: int = 0) -> dict[str, int]:
+def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
     """entry = min(distance + half, most) * mult >> shift, for distances up to `reach`.
 
-    units    of scores between two entries: an entry is distance / units, rounded
-    end      the first entry that is 0
-    beyond   entries behind that which may be read: products of these distances are int32 too
+    units   of scores between two entries: an entry is distance / units, rounded
+    end     the first entry that is 0
     """
     shift = min(13 + units.bit_length(), 31)
     while True:
         mult = max(min(round((1 << shift) / units), MULT_MAX), 1)
         most = min(-((-end << shift) // mult), reach + 2**20)
-        if (most + beyond * units) * mult <= INT32_MAX:
+        if most * mult <= INT32_MAX:
             return {"half": min(units // 2, 2**20), "most": most, "mult": mult, "shift": shift}
         shift -= 1
