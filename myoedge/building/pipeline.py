@@ -255,7 +255,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     calibrated = partial(_calibrated, data=data, rules=rules)
     graph = with_cell_steps(graph, data.inputs, options.reuse)
     if options.reuse is not None:
-        graph = with_params_of(graph, options.reuse, rules)
+        choosing = samples.thin(given.parts.calibration, MEASURED_SAMPLES).inputs
+        graph = with_params_of(graph, options.reuse, rules, choosing)
     graph = with_few_bits(graph, data.inputs, rules)
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)

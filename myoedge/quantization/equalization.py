@@ -28,6 +28,7 @@ PRODUCTS = ("conv", "linear")
 FUNCTIONS = (("clamp", 0.0, math.inf), ("abs",), ("neg",))
 OPERATORS = ("prelu", "table", "max_pool", "avg_pool")
 TINY = 1e-30
+EQUALIZED = ".equalized."  # in names of constants
 LEAST_APART = 8.0  # factors of an input: fewer win less than they ask of a host
 
 
@@ -74,6 +75,11 @@ def equalized(graph: Graph, samples: Samples) -> Graph:
         if source not in graph.inputs or _apart(factors(link)) >= LEAST_APART:
             graph = _scaled(graph, link, factors(link))
     return graph
+
+
+def is_equalized(graph: Graph) -> bool:
+    """Whether a graph comes from `equalized`."""
+    return any(EQUALIZED in name for node in graph.nodes for name in node.inputs)
 
 
 def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
@@ -229,7 +235,7 @@ def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
 
 def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Graph:
     """The graph with other constants as these operands of a node."""
-    names = {at: f"{node.name}.equalized.{at}" for at in made}
+    names = {at: f"{node.name}{EQUALIZED}{at}" for at in made}
     inputs = tuple(names.get(at, name) for at, name in enumerate(node.inputs))
     nodes = tuple(n.but(inputs=inputs) if n.name == node.name else n for n in graph.nodes)
     constants = {**graph.constants, **{names[at]: value for at, value in made.items()}}

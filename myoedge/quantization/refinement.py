@@ -106,7 +106,7 @@ def refine_precision(
     start = Trial(network, relative_noise(network, fidelity))
     if not any(start.missing_db(of_stage) for _, _, of_stage in stages):
         return Refinement(network, 0.0, len(limits))
-    few = spread(samples, trial_samples(network))
+    few = spread(samples, trial_samples(network.graph))
     total_cycles = sum(x for x in map(cycles, network.steps) if math.isfinite(x))
     given = (few, calibrated, others, cycles, on_engines, total_cycles, rules)
     trial, choices = trial_of(network, few), list[Choice]()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import macs
 from myoedge.quantization.calibrate import Samples
@@ -142,15 +143,14 @@ def _judged_db(fidelity: Fidelity, output: str, name: str) -> float | None:
     return found.end_db if name == output and found.end_db is not None else found.db
 
 
-def trial_samples(network: QuantGraph) -> int:
+def trial_samples(graph: Graph) -> int:
     """Number of samples for a trial: many of a small network, whose few numbers scatter."""
     least, most = TRIAL_SAMPLES
-    return max(least, min(most, TRIAL_MACS // max(network_macs(network), 1)))
+    return max(least, min(most, TRIAL_MACS // max(network_macs(graph), 1)))
 
 
-def network_macs(network: QuantGraph) -> int:
+def network_macs(graph: Graph) -> int:
     """Multiply-accumulates of a sample."""
-    graph = network.graph
     return sum(
         macs(node, [graph.shape(name) for name in node.inputs], graph.shape(node.name))
         for node in graph.nodes

@@ -101,7 +101,7 @@ def with_chosen_bits(
     Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
     above its limits already gets at most LEAST_GAIN_DB more.
     """
-    search = _OrderedBits.of(network, spread(samples, trial_samples(network)), rules, budget)
+    search = _OrderedBits.of(network, spread(samples, trial_samples(network.graph)), rules, budget)
     count, trials = search.most_steps()
     if not count:
         return ChosenBits(network, tuple(trials))
@@ -278,7 +278,9 @@ def _noise_by_weight(
     """[judged tensors] Noise relative to the signal with one layer's weights in PROBED_BITS."""
     graph = network.graph
     names = [name for _, name in judged_rows(network)]
-    count = max(1, min(NOISE_SAMPLES, NOISE_MACS // max(network_macs(network) * len(formats), 1)))
+    count = max(
+        1, min(NOISE_SAMPLES, NOISE_MACS // max(network_macs(network.graph) * len(formats), 1))
+    )
     signal, rows = np.zeros(len(names)), rows_of(graph)
     noise = {weight: np.zeros(len(names)) for weight in formats}
     for sample in each_sample(spread(samples, count)):

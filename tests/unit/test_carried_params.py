@@ -128,7 +128,7 @@ def test_parameters_of_the_file_go_before_those_of_an_older_build() -> None:
     after = prepare(random_graph(3))
     old, (x, *_) = quantized(after), after.inputs
     own = QuantParams(7.0, 5)
-    reused = with_params_of(replace(after, quant_params={x: own}), old, ())
+    reused = with_params_of(replace(after, quant_params={x: own}), old, (), {})
     assert reused.quant_params[x] == own
     others = {name: q for name, q in reused.quant_params.items() if name != x}
     assert others

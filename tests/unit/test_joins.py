@@ -150,7 +150,7 @@ def test_a_network_that_is_tuned_further_has_the_copies_and_their_scales(
 ) -> None:
     graph = network.graph
     old = quantize_graph(apart := with_copies(graph, found(graph)), calibrated(apart))
-    again = with_params_of(graph, old, ())
+    again = with_params_of(graph, old, (), {})
     assert copied_parts(again) == copied_parts(old.graph)
     new = quantize_graph(again, calibrated(again))
     assert new.params == old.params

@@ -66,6 +66,17 @@ def test_columns_keep_30_db_by_factors_of_the_input(tmp_path: Path) -> None:
     assert np.array_equal(again.run(x[0]), build.run(x[0]))
 
 
+def test_another_build_keeps_the_factors(tmp_path: Path) -> None:
+    made, x = network(is_of_rows=False), small_inputs()
+    model = save_exported(made, (torch.zeros(1, 48),), tmp_path / "model.pt2")
+    options = {"calib": x, "target": "gap9", "simulate": False}
+    build = myoedge.build(model, output=tmp_path / "build", **options)
+    reused = myoedge.build(model, output=tmp_path / "reused", reuse=build, **options)
+    assert reused.network.graph.borders.keys() == build.network.graph.borders.keys()
+    assert not reused.report["reused"]["requantised"]
+    assert reused.report["quantization"]["sqnr_db"] == build.report["quantization"]["sqnr_db"]
+
+
 def test_columns_behind_a_function_take_16_bits(tmp_path: Path) -> None:
     """No factor passes a tanh. Most of this network's cycles: only where --accurate allows them."""
     made = nn.Sequential(nn.Tanh(), *network(is_of_rows=False)).eval()
