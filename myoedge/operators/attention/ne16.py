@@ -25,7 +25,7 @@ from myoedge.operators.products.ne16_cycles import SUMS, pointwise_cycles
 
 ROWS = 12  # that scratch has a multiple of, as me_ne16_attention_s8.c
 PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores
-FINE = 1.25  # of an exponential of 8 bits: one of 12
+OF_12_BITS = 1.25  # of an exponential of 8 bits: one of 12
 BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
 
 
@@ -73,5 +73,5 @@ def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     products = pointwise_cycles(rows, width, keys, SUMS)
     products += pointwise_cycles(rows, keys, columns, SUMS) * (1 + numbers["fine"])
     packed = PACKED_BYTE * keys * (width + columns)
-    exponential = EXPONENTIAL * (FINE if numbers["fine"] else 1.0)
+    exponential = EXPONENTIAL * (OF_12_BITS if numbers["fine"] else 1.0)
     return part * (np.maximum(BESIDE_CORES * products, packed) + rows * (ROW + exponential * keys))

@@ -24,7 +24,7 @@ FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
 HEAD = 250.0  # cycles of the loop around the parts
 PACKED_BYTE = 0.54  # of nine cores; the bytes of a row as the whole groups that planes have
 EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 514.0, 291.0  # of a core, beside the engine
-FINE, JOINED = 2.0, 5.0  # more of an exponential of 12 bits; of two sums
+OF_12_BITS, JOINED = 2.0, 5.0  # more of an exponential of 12 bits; of two sums
 STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
 
 
@@ -112,7 +112,7 @@ def _head_cycles(numbers: Mapping[str, int]) -> Any:
     if numbers["fine"]:  # values twice, the first time before the cores go on
         again = image_cycles(tiles, keys, columns, SUMS) + tiles * STORED * columns
         products += again + tiles * CONFLICTS * keys
-        cores += again + tiles * (FINE * keys + JOINED * columns)
+        cores += again + tiles * (OF_12_BITS * keys + JOINED * columns)
     parts = ceil_div(rows, _part_rows(numbers))
     packed = PACKED_BYTE * keys * (round_up(width, INPUTS) + round_up(columns, INPUTS))
     return HEAD + packed + parts * np.maximum(products, cores) + products + cores

@@ -21,7 +21,7 @@ from myoedge.targets.chip import Engine
 
 # Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
 EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
-FINE = 0.25  # of an exponential, that one of 12 bits takes more
+OF_12_BITS = 0.25  # of an exponential, that one of 12 bits takes more
 
 
 SCALARS = (
@@ -124,7 +124,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     values = -(-groups * across // cores) * (words + VALUES) * (1 + is_fine(step))
     item = (
         1
-        + FINE * is_fine(step)
+        + OF_12_BITS * is_fine(step)
         + 0.5 * (step["bias_mult"] != 0)
         + 0.6 * (bool(step.attrs.get("masked")))
     )
