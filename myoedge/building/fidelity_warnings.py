@@ -13,7 +13,7 @@ from myoedge.quantization.calibrate import constant_inputs
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import GOOD_DB, WEAK_DB, Fidelity
+from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB, Fidelity
 from myoedge.quantization.trials import ACCURATE_DB
 
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
@@ -41,21 +41,28 @@ def weak_outputs(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterabl
             )
 
 
-def less_accurate(fidelity: Fidelity, *, tried: bool) -> Iterable[Notice]:
+def less_accurate(
+    network: QuantGraph, fidelity: Fidelity, *, tried: bool, reused: bool
+) -> Iterable[Notice]:
     """W105 of a network that keeps less than --accurate asks for.
 
-    tried   whether 16 bits were; not where the samples that choose keep enough
+    tried    whether 16 bits were; not where the samples that choose keep enough
+    reused   whether an older build's choices stay
     """
-    db = fidelity.worst_judged_db
+    db, wanted_db, of = fidelity.worst_judged_db, ACCURATE_DB, ""
+    if network.graph.fake_quantized:
+        wanted_db, of = ROUNDED_DB, " of the file's own roundings"
     found = "16 bits were tried for every tensor that can have them"
     tries = ["myoedge report: the layers whose SQNR so far falls have results of 8 bits alone"]
     if not tried:
-        found = f"the samples that choose keep {ACCURATE_DB:g} dB as it is, those held out do not"
+        found = f"the samples that choose keep {wanted_db:g} dB as it is, those held out do not"
         tries = ["more calibration samples, with what the others lack"]
-    if db is not None and db < ACCURATE_DB:
+    if reused:
+        found, tries = "--reuse keeps what the older build chose", ["a build without --reuse"]
+    if db is not None and db < wanted_db:
         yield notice(
             "W105",
-            f"--accurate asks for {ACCURATE_DB:g} dB, and the worst output keeps {db:z.1f}",
+            f"--accurate asks for {wanted_db:g} dB{of}, and the worst output keeps {db:z.1f}",
             {"found": found},
             tries,
         )

@@ -38,6 +38,7 @@ from myoedge.building.precision import (
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import doubtful
 from myoedge.building.stages import key, reused
+from myoedge.building.stream_rate import axes_of_windows
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
@@ -226,7 +227,8 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     weak = (*outputs, *weak_layers(network, fidelity))
     if accurate:
         tried = any(x.remedy != ENGINE_RANGES for x in found.choices)
-        weak = (*weak, *less_accurate(fidelity, tried=tried))
+        is_reused = options.reuse is not None
+        weak = (*weak, *less_accurate(network, fidelity, tried=tried, reused=is_reused))
     noted = [*weak, *unjudged(network.graph, given, judged)]
     noted += guessing(found.classes, parts.judged_on)
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
@@ -256,7 +258,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     graph = with_cell_steps(graph, data.inputs, options.reuse)
     if options.reuse is not None:
         choosing = samples.thin(given.parts.calibration, MEASURED_SAMPLES).inputs
-        graph = with_params_of(graph, options.reuse, rules, choosing)
+        axes = axes_of_windows(graph, settings.stream) if options.stream else {}
+        graph = with_params_of(graph, options.reuse, rules, choosing, axes)
     graph = with_few_bits(graph, data.inputs, rules)
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)
@@ -290,6 +293,7 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
         fits=_has_room(options, chosen),
         rules=chosen.rules,
         floor=weight_noise(cores, choosing),
+        time_axes=axes_of_windows(cores.graph, settings.stream) if options.stream else {},
     )
     known = choice.fidelity if chosen.data is parts.calibration else None  # the same samples
     wanted_db = max(chosen.needs.values(), default=0.0)

@@ -14,7 +14,9 @@ from myoedge.graph.ir import Graph
 from myoedge.operators.kernel import CORES
 from myoedge.quantization.calibrate import Calibration, Observer, Samples
 from myoedge.quantization.engines import with_cores_integers, within_sqnr
+from myoedge.quantization.exponentials import fine_attentions
 from myoedge.quantization.mixed_precision import Cycles
+from myoedge.quantization.observers import METHOD_NAMES
 from myoedge.quantization.refinement import Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity, measure
@@ -24,6 +26,7 @@ from myoedge.quantization.trials import (
     IN_8_BITS,
     LEAST_GAIN_DB,
     NEARLY_FREE,
+    ROUNDED,
     UNLIMITED,
     USUAL_AIM,
     Aim,
@@ -130,6 +133,7 @@ class Means:
     on_engines   network -> the same with integers for accelerators
     fits         whether the memories have room for a network
     floor        noise that 16 bits are not for, as Aim has it
+    time_axes    of inputs: factors do not change along them
     """
 
     samples: Samples
@@ -140,6 +144,7 @@ class Means:
     fits: Callable[[QuantGraph], bool]
     rules: Sequence[LayerRule]
     floor: Mapping[str, float] = field(default_factory=dict)
+    time_axes: Mapping[str, int] = field(default_factory=dict)
 
 
 def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim) -> Refined:
@@ -147,8 +152,9 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
 
     other   the network with ranges by another observer: where the aim is missed, it is refined too
     Of the two the better one is kept. Where the memories have no room for it, or it takes more
-    cycles than the aim allows, as accelerators run fewer layers, remedies without 16 bits are tried
-    alone; none is kept where there is no room for these either.
+    cycles than the aim allows, as accelerators run fewer layers, remedies without finer
+    exponentials are tried alone, then those without 16 bits; none is kept where there is no room
+    for these either.
     """
     aim = replace(aim, floor=means.floor)
     found = _refinement(start.network, start.fidelity, means, aim)
@@ -158,11 +164,14 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
         again = _refinement(other, fidelity, means, aim)
         least_db = _least_gain_db(means) * again.judged if again.missing_db else LEAST_GAIN_DB
         is_better = again.missing_db + least_db <= found.missing_db
-        name = f"ranges by {other.calibration.observer.method}"
+        name = f"ranges by {METHOD_NAMES[other.calibration.observer.method]}"
         ranges = Choice(name, fidelity.worst_judged_db or 0.0, 0.0, is_better)
-        kept, left = (again, found) if is_better else (found, again)
-        choices = (*map(_left, left.choices), ranges, *kept.choices)
-        found = replace(kept, choices=choices)
+        first, second = found.choices, again.choices
+        if is_better:
+            choices = (*map(_left, first), ranges, *second)
+        else:
+            choices = (*first, ranges, *map(_left, second))
+        found = replace(again if is_better else found, choices=choices)
     if found.network is start.network:
         return start._replace(choices=found.choices)
     better = _on_engines(start, found.network, means, aim)
@@ -170,10 +179,20 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
         return better._replace(choices=(*found.choices, *better.choices))
     why = "more layers on the cores" if better is None else NO_ROOM
     dropped = _dropped(found.choices, why)
-    if found.network.int16 == start.network.int16:
+    less = _lesser(aim, start.network, found.network)
+    if less is None:
         return start._replace(choices=dropped)
-    narrow = refined_for(start, other, means, replace(aim, allowances=IN_8_BITS))
+    narrow = refined_for(start, other, means, less)
     return narrow._replace(choices=(*dropped, *narrow.choices))
+
+
+def _lesser(aim: Aim, start: QuantGraph, found: QuantGraph) -> Aim | None:
+    """The aim without the finer exponentials that were found, else without 16 bits; None where
+    neither was."""
+    finer, before = (fine_attentions(network.graph) for network in (found, start))
+    if aim.exponentials and finer != before:
+        return replace(aim, exponentials=False)
+    return None if found.int16 == start.int16 else replace(aim, allowances=IN_8_BITS)
 
 
 def _least_gain_db(means: Means) -> float:
@@ -223,7 +242,10 @@ def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Re
     wanted_db = max(aim.outputs_db.values(), default=0.0)
     kept = kept_on_engines(cores, engined, means, wanted_db=wanted_db)
     worst_db = start.fidelity.worst_judged_db or 0.0
-    most_cycles = (1.0 + aim.share(worst_db)) * _total_cycles(means, start.network)
+    share = aim.share(worst_db)
+    if aim.allowances and cores.graph.fake_quantized:  # finer exponentials may cost as much
+        share = max(share, replace(aim, allowances=ROUNDED).share(worst_db))
+    most_cycles = (1.0 + share) * _total_cycles(means, start.network)
     if _total_cycles(means, kept.network) <= most_cycles:
         return kept
     is_wider = engined.int16 != start.network.int16
@@ -263,7 +285,7 @@ def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim)
         return means.calibrated(graph, left) if left else []
 
     given = (means.samples, calibrated, means.cycles, means.rules, aim, others, on_engines)
-    return refine_precision(network, fidelity, *given)
+    return refine_precision(network, fidelity, *given, means.time_axes)
 
 
 def _left(choice: Choice) -> Choice:

@@ -210,6 +210,13 @@ def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
     return windowed_stream(q, axes, *_overlap(q.graph, axes, table))
 
 
+def axes_of_windows(graph: Graph, table: StreamTable) -> dict[str, int]:
+    """Axis of time of each input of a stream in windows that overlap; in other streams no product
+    tells frames apart."""
+    is_windowed = table.past is not None or table.future is not None
+    return window_axes(graph, table.axis) if is_windowed else {}
+
+
 def plan_stream(
     stream: Stream, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:

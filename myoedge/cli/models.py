@@ -135,7 +135,12 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     yield "SQNR", f"{total} {place}; {judged}"
     yield "scales", scales.removeprefix("scales ")
     choices, accurate = [*map(choice_row, quantized.choices)], quantized.accurate
-    tried = fidelity.refinement(choices, quantized.fidelity.worst_judged_db, accurate=accurate)
+    tried = fidelity.refinement(
+        choices,
+        quantized.fidelity.worst_judged_db,
+        accurate=accurate,
+        reused=quantized.older is not None,
+    )
     if tried:
         yield "refined", "\n".join(tried)
     yield "engine", "integers of build --engine cores; those for NE16 may keep less, or more"

@@ -24,50 +24,54 @@ from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 
 PRODUCTS = ("conv", "linear")
+READERS = (*PRODUCTS, "gates")  # that also read channels with other scales
 # f(s x) = s f(x) for s > 0: functions with these parameters, and operators, channel by channel.
 FUNCTIONS = (("clamp", 0.0, math.inf), ("abs",), ("neg",))
 OPERATORS = ("prelu", "table", "max_pool", "avg_pool")
 TINY = 1e-30
 EQUALIZED = ".equalized."  # in names of constants
-LEAST_APART = 8.0  # factors of an input: fewer win less than they ask of a host
+NO_AXES: Mapping[str, int] = {}
+MOST_POWER = 30  # of two: float32 holds weights that are so much larger or smaller
+LEAST_APART = 16.0  # factors of an input: fewer win less than they ask of a host
 
 
 @dataclass(frozen=True)
 class _Link:
-    """A product or an input, the product that reads it, and what its channels pass through on the
+    """A product or an input, the products that read it, and what its channels pass through on the
     way there.
 
-    axis     of the channels of `source`
-    labels   by tensor on the way, the first one `source`: the channel of every element, from 1 on;
-             0 where 0 is padded
-    columns  of the reader's operand: the channel of each
+    axis      of the channels of `source`
+    labels    by tensor on the way, the first one `source`: the channel of every element, from 1 on;
+              0 where 0 is padded
+    readers   (name of a product, channel of each column of its operand)
     """
 
     source: str
     axis: int
-    reader: Node
     labels: Mapping[str, Array]
-    columns: Array
+    readers: Sequence[tuple[str, Array]]
 
 
-def equalized(graph: Graph, samples: Samples) -> Graph:
+def equalized(graph: Graph, samples: Samples, time_axes: Mapping[str, int] = NO_AXES) -> Graph:
     """Graph of equal outputs with balanced channels between pairs of products.
 
-    The first product's channels are multiplied by powers of two, the second one's divided by them;
-    a ReLU, prelus, pools and what moves elements may lie between the two. Channels of an input are
-    multiplied by the host, along the axis where that changes most.
+    The first product's channels are multiplied by powers of two, those of the products that read
+    them divided; a ReLU, prelus, pools and what moves elements may lie between. Channels of an
+    input are multiplied by the host, along the axis where that changes most.
     Returns the graph itself where there is no such pair.
-    samples   for the largest value of every channel
+    samples     for the largest value of every channel
+    time_axes   of inputs: no factor changes along them
     """
-    links = [link for source, axis in _sources(graph) for link in _links(graph, source, axis)]
+    sources = [x for x in _sources(graph) if x not in time_axes.items()]
+    links = [link for source, axis in sources for link in _links(graph, source, axis)]
     if not links:
         return graph
     values = dict(zip(map(id, links), _shares(graph, links, samples), strict=True))
 
     def factors(link: _Link) -> Array:
-        largest, reader = values[id(link)], graph.producer[link.reader.name]
-        weights = _share_of_weights(graph, reader, link.columns, len(largest))
-        return _factors(largest, weights)
+        largest = values[id(link)]
+        of_readers = [_share_of_weights(graph, *x, len(largest)) for x in link.readers]
+        return _factors(largest, np.max(of_readers, axis=0))
 
     by_source = itertools.groupby(links, lambda link: link.source)
     for source, of_source in by_source:
@@ -96,36 +100,42 @@ def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
 
 
 def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
-    """The product that is the only reader of a tensor's channels; none where something else reads
-    them, or another function than a homogeneous one lies between."""
+    """The products that read a tensor's channels; none where something else reads them, or another
+    function than a homogeneous one lies between."""
     shape = graph.shape(source)
     along = [-1 if d == axis else 1 for d in range(len(shape))]
     channels = np.arange(1, shape[axis] + 1, dtype=np.float32).reshape(along)
-    labels = {source: np.broadcast_to(channels, shape)}
-    reader = _reader(graph, source)
-    while reader is not None and not _is_product(graph, reader):
-        passed = _passed(graph, reader, labels[reader.inputs[0]])
-        if passed is None:
+    labels, left = {source: np.broadcast_to(channels, shape)}, [source]
+    readers = list[tuple[str, Array]]()
+    while left:
+        name = left.pop()
+        if name in graph.outputs or name in graph.quant_params:
             return
-        labels[reader.name] = passed
-        reader = _reader(graph, reader.name)
-    if reader is not None:
-        columns = _of_columns(labels[reader.inputs[0]])
-        if columns is not None:
-            yield _Link(source, axis, reader, labels, columns)
+        for node in graph.users.get(name, ()):
+            found = _of_reader(graph, node, name, labels[name])
+            if found is None:
+                return
+            if _is_product(graph, node, READERS):
+                readers.append((node.name, found))
+            else:
+                labels[node.name] = found
+                left.append(node.name)
+    if readers:
+        yield _Link(source, axis, labels, readers)
 
 
-def _reader(graph: Graph, name: str) -> Node | None:
-    """The only reader of a tensor, as its first operand; None where its values must not change."""
-    reader = graph.only_user(name)
-    if reader is None or name in graph.quant_params or reader.inputs[0] != name:
+def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
+    """Channels of a product's columns, else labels behind an operator; None where the values that
+    it reads must not change."""
+    if node.inputs[0] != name or node.inputs.count(name) > 1:
         return None
-    return reader
+    is_product = _is_product(graph, node, READERS)
+    return _of_columns(labels) if is_product else _passed(graph, node, labels)
 
 
-def _is_product(graph: Graph, node: Node) -> bool:
+def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -> bool:
     """Whether it has weights that may change: not a file's integers."""
-    if node.op not in PRODUCTS or not graph.is_const(node.inputs[1]):
+    if node.op not in operators or not graph.is_const(node.inputs[1]):
         return False
     return node.inputs[1] not in graph.formats
 
@@ -190,9 +200,11 @@ def _most(rows: Sequence[Array]) -> Array:
     return np.asarray(np.max(padded, axis=0))
 
 
-def _share_of_weights(graph: Graph, reader: Node, columns: Array, channels: int) -> Array:
-    """[channels] The largest weight that reads each; 1 where every channel has rows of its own,
-    with a scale for each."""
+def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) -> Array:
+    """[channels] The largest weight of a product that reads each, as a share of its largest; 1
+    where every channel has rows of its own, with a scale for each. Shares of each row's largest
+    would leave outliers of few rows: a GRU keeps 29.3 dB with them instead of 36.6."""
+    reader = graph.producer[name]
     weights, groups = graph.constants[reader.inputs[1]], reader.attrs.get("groups", 1)
     found = np.zeros(channels, np.float32)
     if groups > 1 and groups == len(columns):
@@ -200,16 +212,17 @@ def _share_of_weights(graph: Graph, reader: Node, columns: Array, channels: int)
         return found
     by_group = np.abs(weights.reshape(groups, -1, weights.shape[-1])).max(axis=1)
     np.maximum.at(found, columns, by_group.reshape(-1))
-    return found
+    return np.asarray(found / max(float(found.max()), TINY))
 
 
 def _factors(values: Array, weights: Array) -> Array:
     """Powers of two that bring values and weights of a channel to equal shares of their largest."""
     used = (values > 0) & (weights > 0)
-    ratio = np.where(used, weights, 1.0) / np.where(used, values, 1.0)
-    halves = np.log2(ratio.astype(np.float64)) / 2
+    logs = [np.log2(np.where(used, x, 1.0).astype(np.float64)) for x in (weights, values)]
+    halves = (logs[0] - logs[1]) / 2
     middle = np.median(halves[used]) if used.any() else 0.0
-    return np.where(used, np.exp2(np.rint(halves - middle)), 1.0).astype(np.float32)
+    powers = np.clip(np.rint(halves - middle), -MOST_POWER, MOST_POWER)
+    return np.where(used, np.exp2(powers), 1.0).astype(np.float32)
 
 
 def _apart(factors: Array) -> float:
@@ -219,11 +232,12 @@ def _apart(factors: Array) -> float:
 
 def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
     """factors   [1 + channels], of label 0 first"""
-    reader = graph.producer[link.reader.name]
-    read = graph.constants[reader.inputs[1]]
-    by_group = read.reshape(reader.attrs.get("groups", 1), -1, read.shape[-1])
-    divided = by_group / factors[link.columns].reshape(len(by_group), 1, -1)
-    graph = _with_constants(graph, reader, {1: divided.reshape(read.shape)})
+    for name, columns in link.readers:
+        reader = graph.producer[name]
+        read = graph.constants[reader.inputs[1]]
+        by_group = read.reshape(reader.attrs.get("groups", 1), -1, read.shape[-1])
+        divided = by_group / factors[columns].reshape(len(by_group), 1, -1)
+        graph = _with_constants(graph, reader, {1: divided.reshape(read.shape)})
     if link.source in graph.inputs:
         return _with_factors(graph, link, factors[1:])
     node, own = graph.producer[link.source], factors[1:]

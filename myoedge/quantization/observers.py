@@ -14,6 +14,7 @@ from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, measure_each
 
 METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins much
+METHOD_NAMES = {"minmax": "min-max", "percentile": "percentile", "mse": "least squares"}
 TRIAL_SAMPLES = 16
 LEAST_GAIN_DB = 0.5  # less may be another choice of samples
 

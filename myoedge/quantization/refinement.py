@@ -8,7 +8,7 @@ Every remedy is tried on the network in integers and stays only where it is bett
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Graph
@@ -16,7 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.calibrate import Calibration, Samples, spread
-from myoedge.quantization.equalization import equalized
+from myoedge.quantization.equalization import NO_AXES, equalized
 from myoedge.quantization.exponentials import attentions_of_bytes, with_exp_bits
 from myoedge.quantization.few_bits import roundable, rounding_work, with_rounded_weights
 from myoedge.quantization.int16_search import with_int16
@@ -27,6 +27,7 @@ from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity
 from myoedge.quantization.trials import (
     LEAST_GAIN_DB,
     MARGIN_DB,
+    NEARLY_FREE,
     ROUNDED,
     UNLIMITED,
     USUAL_AIM,
@@ -72,6 +73,7 @@ class _Remedies:
     on_engines: Callable[[QuantGraph], QuantGraph]
     total_cycles: float
     rules: Sequence[LayerRule]
+    time_axes: Mapping[str, int]
     aim: Aim
     limits: Array
 
@@ -90,6 +92,7 @@ def refine_precision(
     aim: Aim = USUAL_AIM,
     others: Callable[[Graph], Sequence[Calibration]] = lambda graph: (),
     on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
+    time_axes: Mapping[str, int] = NO_AXES,
 ) -> Refinement:
     """The network with concats that read copies, equalized across layers, with ranges chosen by
     tensor, the 16-bit tensors that the aim needs, and rounded weights.
@@ -99,6 +102,7 @@ def refine_precision(
     aim          of samples that are not among these: MARGIN_DB more is asked of these
     others       Graph -> its Calibrations by other observers, for single tensors
     on_engines   as with_int16 has it
+    time_axes    as `equalized` has them
     Returns the network itself where it meets the aim, the best one found where none does.
     """
     limits = aim.limits(network)
@@ -108,7 +112,7 @@ def refine_precision(
         return Refinement(network, 0.0, len(limits))
     few = spread(samples, trial_samples(network.graph))
     total_cycles = sum(x for x in map(cycles, network.steps) if math.isfinite(x))
-    given = (few, calibrated, others, cycles, on_engines, total_cycles, rules)
+    given = (few, calibrated, others, cycles, on_engines, total_cycles, rules, time_axes)
     trial, choices = trial_of(network, few), list[Choice]()
     for remedies, of_aim, of_stage in stages:
         trial, tried = _after(remedies, _Remedies(*given, of_aim, of_stage), trial)
@@ -117,11 +121,13 @@ def refine_precision(
 
 
 def _of_file(network: QuantGraph, aim: Aim) -> Iterator[tuple[Sequence[Remedy], Aim, Array]]:
-    """Exponentials that come near enough to the float softmax of a file that is quantised already:
-    (remedies, aim, limits of noise). Its roundings are no choice of these samples: no margin."""
-    if network.graph.fake_quantized:
-        rounded = Aim(ROUNDED_DB, aim.outputs_db, ROUNDED)
-        yield (_finer_exponentials,), rounded, rounded.limits(network, margin_db=0.0)
+    """Remedies that come near to a file that is quantised already, (remedies, aim, limits of
+    noise): 16 bits of what it leaves in float, which cost hardly any cycles, and exponentials like
+    its float softmax. Its roundings are no choice of these samples: no margin."""
+    if network.graph.fake_quantized and aim.allowances:
+        for remedy, allowances in ((_better_wider, NEARLY_FREE), (_finer_exponentials, ROUNDED)):
+            rounded = replace(aim, db=ROUNDED_DB, allowances=allowances)
+            yield (remedy,), rounded, rounded.limits(network, margin_db=0.0)
 
 
 def _after(
@@ -159,7 +165,7 @@ def _wins(search: _Remedies, found: Trial, trial: Trial) -> bool:
 def _equalized(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
     network = trial.network
     apart = with_copies(network.graph, unlike_parts(network.graph, network.calibration.ranges))
-    graph = equalized(apart, search.samples)
+    graph = equalized(apart, search.samples, search.time_axes)
     if graph is not network.graph:
         again = quantize_graph(graph, search.calibrated(graph), search.rules)
         network = replace(again, digest=network.digest)
@@ -183,7 +189,7 @@ def _finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial
     Those that the file of an older build states stay bytes, unless cycles do not count."""
     network, is_any = trial.network, search.aim.allowances == UNLIMITED
     graph = with_exp_bits(network.graph, attentions_of_bytes(network, stated=is_any))
-    if graph is network.graph:
+    if graph is network.graph or not search.aim.exponentials:
         return
     again = quantize_graph(graph, network.calibration, search.rules, network.int16)
     finer = replace(again, digest=network.digest)
@@ -205,6 +211,11 @@ def _much_finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[
 def _wider(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
     given = (search.samples, search.rules, search.aim, search.cycles, search.on_engines)
     return with_int16(trial, *given)
+
+
+def _better_wider(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
+    """16 bits, and nothing where they win nothing."""
+    yield from (found for found in _wider(search, trial) if found[1].is_kept)
 
 
 def _rounded(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:

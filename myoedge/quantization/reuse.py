@@ -14,7 +14,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.calibrate import Samples, spread
-from myoedge.quantization.equalization import equalized, is_equalized
+from myoedge.quantization.equalization import NO_AXES, equalized, is_equalized
 from myoedge.quantization.exponentials import fine_attentions, with_exp_bits
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
@@ -36,13 +36,18 @@ class Reuse:
 
 
 def with_params_of(
-    graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...], samples: Samples
+    graph: Graph,
+    old: QuantGraph,
+    rules: tuple[LayerRule, ...],
+    samples: Samples,
+    time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
     """The graph with the old parameters carried by all operands and results of unchanged layers,
     with the copies that concats of the older build read, its tables apart from operators, and its
     exponentials; equalized if the older build is.
 
-    samples   that equalization follows: those of the older build lead to its factors
+    samples     that equalization follows: those of the older build lead to its factors
+    time_axes   as `equalized` has them
 
     A layer is unchanged if its float weights become the old integers under the old parameters, one
     without weights if all layers before it are unchanged. Parameters that the graph carries already
@@ -50,7 +55,7 @@ def with_params_of(
     """
     graph = with_copies(graph, copied_parts(old.graph))
     if is_equalized(old.graph):
-        graph = equalized(graph, spread(samples, trial_samples(graph)))
+        graph = equalized(graph, spread(samples, trial_samples(graph)), time_axes)
     graph = with_tables_apart(graph, tables_apart(old.graph))
     graph = with_exp_bits(graph, fine_attentions(old.graph))
     steps = {step.node.name: step for step in old.steps}

@@ -40,7 +40,7 @@ class Allowance:
 # So that simulated cycles grow by less than 15 and 40 %: estimates of layers by themselves add up
 # to as much as a sixth more than a network takes.
 USUAL = (Allowance(0.13, math.inf), Allowance(0.34, AIM_DB))
-ROUNDED = (Allowance(0.34, math.inf),)  # for a file's own roundings, of exponentials alone
+ROUNDED = (Allowance(0.34, math.inf),)  # of exponentials alone, for a file's own roundings
 UNLIMITED = (Allowance(math.inf, math.inf),)
 NEARLY_FREE = (Allowance(0.015, math.inf),)
 IN_8_BITS: tuple[Allowance, ...] = ()  # 16 bits are not tried
@@ -52,6 +52,7 @@ class Aim:
 
     outputs_db   by the output's tensor; `db` of all others
     rounded_db   `db` is at least that of a network that its file quantised
+    exponentials whether attention's exponentials may have more bits
     floor        noise by judged tensor that weights of few bits make: 16 bits are for what is above
     """
 
@@ -60,6 +61,7 @@ class Aim:
     allowances: tuple[Allowance, ...] = USUAL
     floor: Mapping[str, float] = field(default_factory=dict)
     rounded_db: float = 0.0
+    exponentials: bool = True
 
     def share(self, worst_db: float) -> float:
         """Share of the cycles that more bits may cost where the worst output keeps so much."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.quantization.observers import TRIAL_SAMPLES
+from myoedge.quantization.observers import METHOD_NAMES, TRIAL_SAMPLES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
 from myoedge.reports.wording import decibels, layer_names, percent, rough_percent, several
 
@@ -32,19 +32,16 @@ def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], sa
     return f"calibrated on {source} ({observers(method, worst_db, samples)})"
 
 
-OBSERVERS = {"minmax": "min-max", "mse": "least squares"}
-
-
 def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
     """The observer, and the dB of those that were tried: "percentile; tried on 16 of them: min-max
     28.6 dB, percentile 30.1 dB"; the name alone where none was tried.
 
     samples   of the calibration, of which some are tried
     """
-    name = OBSERVERS.get(chosen, chosen)
+    name = METHOD_NAMES.get(chosen, chosen)
     if len(worst_db) < 2:
         return name
-    tried = ", ".join(f"{OBSERVERS.get(n, n)} {decibels(db)}" for n, db in worst_db.items())
+    tried = ", ".join(f"{METHOD_NAMES.get(n, n)} {decibels(db)}" for n, db in worst_db.items())
     return f"{name}; tried on {min(samples, TRIAL_SAMPLES)} of them: {tried}"
 
 
@@ -59,14 +56,21 @@ def refined(choice: Mapping[str, Any]) -> str:
 
 
 def refinement(
-    choices: Sequence[Mapping[str, Any]], worst_db: float | None, *, accurate: bool
+    choices: Sequence[Mapping[str, Any]],
+    worst_db: float | None,
+    *,
+    accurate: bool,
+    reused: bool = False,
 ) -> list[str]:
     """A line for every remedy that was tried; for --accurate one where there was none to try.
 
     worst_db   of the network
+    reused     whether an older build's choices stay
     """
     if choices or not accurate:
         return [*map(refined, choices)]
+    if reused:
+        return ["--accurate changes nothing: --reuse keeps what the older build chose"]
     who = "the samples that choose keep" if (worst_db or 0.0) < GOOD_DB else "every output keeps"
     return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB as it is"]
 

@@ -102,7 +102,8 @@ def _refinement(report: Report) -> list[str]:
     every_db = [q["sqnr_db"], *(port.get("sqnr_end_db") for port in report["outputs"])]
     worst_db = min((db for db in every_db if db is not None), default=None)
     choices, accurate = q.get("choices", ()), q.get("accurate", False)
-    return fidelity.refinement(choices, worst_db, accurate=accurate)
+    reused = report.get("reused") is not None
+    return fidelity.refinement(choices, worst_db, accurate=accurate, reused=reused)
 
 
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:

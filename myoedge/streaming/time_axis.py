@@ -14,6 +14,9 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 Axes = Mapping[str, int]  # of tensors, by name
 
 
+FACTORS = "factors of input {} change from frame to frame"  # a title of E131
+
+
 @dataclass(frozen=True)
 class TimePaths:
     """Time axes, strides and rules of a graph that runs on frames.
@@ -48,12 +51,11 @@ def _follow(
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
     """Yields every node's rules; extends `axis` and `stride` node by node."""
     for name in graph.inputs:
-        shape, border, along = graph.shape(name), graph.borders.get(name), axis.get(name, 0)
+        shape, along = graph.shape(name), axis.get(name, 0)
         if not 0 <= along < len(shape) or shape[along] < 2:
             raise no_frames(name, along, shape)
-        if border is not None and border.axis == along and len(border.scale) > 1:
-            title = f"factors of input {name} change from frame to frame"
-            raise stream_error(graph, title, "the same ones")
+        if has_factors_along(graph, name, along):
+            raise stream_error(graph, FACTORS.format(name), "the same ones")
     for node in graph.nodes:
         rules = {
             name: _causal_rule(graph, node, name, axis) for name in node.inputs if name in axis
@@ -62,6 +64,12 @@ def _follow(
         stride[node.name] = _only({stride[n] * m.stride for n, m in rules.items()}, graph, node)
         _check_constants(graph, node, axis[node.name])
         yield node.name, rules
+
+
+def has_factors_along(graph: Graph, name: str, axis: int) -> bool:
+    """Whether an input has factors that change along its axis of time."""
+    border = graph.borders.get(name)
+    return border is not None and border.axis == axis and len(border.scale) > 1
 
 
 def rule_along(graph: Graph, node: Node, operand: int, axis: int) -> StreamingRule | None:

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.building.fidelity_warnings import less_accurate
+from myoedge.building.pipeline import Options, run_quantize
 from myoedge.quantization.reuse import equal
 from tests.conftest import save_exported
 
@@ -146,3 +148,34 @@ def test_a_float_network_has_them_where_bytes_are_most_of_the_noise(tmp_path: Pa
     build = myoedge.build(model, output=tmp_path / "finer", accurate=True, **options)
     assert build.report["quantization"]["sqnr_db"] > 30.0
     assert exponential_bits(build) == 12
+
+
+def test_16_bits_where_l1_has_no_room_for_12(tmp_path: Path) -> None:
+    """The table of exponentials is 8 KiB, which the least of these memories has no room for."""
+    shape = (1, 1, 200, 16)
+    model = save_exported(Even().eval(), (torch.zeros(shape),) * 3, tmp_path / "model.pt2")
+    rng = np.random.default_rng(0)
+    calib = {name: rng.standard_normal((4, *shape)).astype(np.float32) for name in "qkv"}
+    options = {"calib": calib, "target": "gap9", "simulate": False, "accurate": True}
+    for l1, bits in (
+        ("20KiB", {"exponentials of 12 bits, too large for the memories"}),
+        (None, ()),
+    ):
+        build = myoedge.build(model, output=tmp_path / f"{l1}", l1=l1, **options)
+        assert build.report["quantization"]["sqnr_db"] >= 30.0
+        left = [row["remedy"] for row in build.report["quantization"]["choices"] if not row["kept"]]
+        assert {*bits} <= {*left}
+        assert bool(build.network.int16) == bool(bits)
+
+
+def test_accurate_tells_what_a_file_misses(file: Path, tmp_path: Path) -> None:
+    """W105 is of 40 dB there, and says why an older build's choices stay."""
+    config = tmp_path / "my.toml"
+    config.write_text("[budget]\nsqnr = 20\n")
+    quantized = run_quantize(Options(file, X, config=config, say=lambda stage: None))
+    assert 30.0 < (quantized.fidelity.worst_db or 0.0) < AGREES_DB
+    given = (quantized.network, quantized.fidelity)
+    (told,) = less_accurate(*given, tried=True, reused=False)
+    assert "40 dB of the file's own roundings" in told.title
+    (reused,) = less_accurate(*given, tried=False, reused=True)
+    assert "--reuse keeps" in str(reused.facts)

@@ -276,3 +276,66 @@ def test_channels_of_an_input_that_others_read_have_none() -> None:
 def test_an_input_of_alike_channels_has_none() -> None:
     graph = graph_of(separable(nn.Tanh()), 1, 8, 6, 6)
     assert not equalized(graph, given(graph)).borders
+
+
+class Branches(nn.Module):
+    """Two convolutions and a GRU read the same input, of which a channel is weaker by far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.near, self.far = nn.Conv1d(8, 6, 1), nn.Conv1d(8, 6, 5, padding=2)
+        self.gru = nn.GRU(8, 5, batch_first=True)
+        with torch.no_grad():
+            for weights in (self.near.weight, self.far.weight):
+                weights[:, 5] *= 1000.0
+            self.gru.weight_ih_l0[:, 5] *= 1000.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        convolved = torch.cat([self.near(x), self.far(x)], 1).relu()
+        return convolved.mean(2) @ torch.ones(12, 5) / 12 + self.gru(x.transpose(1, 2))[0][:, -1]
+
+
+def test_all_products_that_read_an_input_have_its_factors() -> None:
+    graph = graph_of(Branches(), 1, 8, 40)
+    x = np.random.default_rng(0).standard_normal((12, 1, 8, 40)).astype(np.float32)
+    x[:, :, 5] /= 1000.0
+    samples = {graph.inputs[0]: x}
+    even = equalized(graph, samples)
+    (border,) = even.borders.values()
+    assert border.axis == 1
+    assert border.scale[5] / max(np.delete(border.scale, 5)) >= 256.0
+    sample = {graph.inputs[0]: x[0]}
+    before, after = (run_real(form, sample)[form.outputs[0]] for form in (graph, even))
+    np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
+    assert decibels(even, samples) > decibels(graph, samples) + 10.0
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-39, 1e30])
+def test_factors_are_finite(size: float) -> None:
+    """Of channels so small or so large that a quotient of two leaves float32."""
+    graph = graph_of(Channels(), 1, 8, 40)
+    x = np.random.default_rng(0).standard_normal((4, 1, 8, 40)).astype(np.float32)
+    x[:, :, 2] *= np.float32(size)
+    even = equalized(graph, {graph.inputs[0]: x})
+    assert all(np.isfinite(border.scale).all() for border in even.borders.values())
+    assert all(np.isfinite(value).all() for value in even.constants.values())
+
+
+def test_no_factor_changes_along_time() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.mix = nn.Linear(16, 16)
+            with torch.no_grad():
+                self.mix.weight /= torch.logspace(0, 3, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.mix(x.transpose(0, 1)).transpose(0, 1)
+
+    graph = graph_of(Mixed(), 16, 6)
+    x = np.random.default_rng(0).standard_normal((4, 16, 6)) * np.logspace(0, 3, 16)[:, None]
+    samples = {graph.inputs[0]: x.astype(np.float32)}
+    assert [border.axis for border in equalized(graph, samples).borders.values()] == [0]
+    assert not equalized(graph, samples, {graph.inputs[0]: 0}).borders
