@@ -26,9 +26,9 @@ from myoedge.streaming.frame_reads import earliest_reads
 from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import (
-    FACTORS,
     Axes,
     ambiguous_axes,
+    changing_factors,
     common_axes,
     follow_time,
     has_factors_along,
@@ -103,8 +103,7 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
     """
     for name in q.graph.inputs:
         if has_factors_along(q.graph, name, axes[name]):
-            tries = ["without --stream a window has these factors"]
-            raise MyoedgeError("E131", FACTORS.format(name), {"needs": "the same ones"}, tries)
+            raise changing_factors(name)
     window = q.graph.shape(q.graph.inputs[0])[axes[q.graph.inputs[0]]]
     hop = window - past - future
     assert hop > 0, (window, past, future)

@@ -66,6 +66,12 @@ def _follow(
         yield node.name, rules
 
 
+def changing_factors(name: str) -> MyoedgeError:
+    """E131 of factors that change along an input's axis of time, in windows that overlap."""
+    tries = ["without --stream a window has these factors"]
+    return MyoedgeError("E131", FACTORS.format(name), {"needs": "the same ones"}, tries)
+
+
 def has_factors_along(graph: Graph, name: str, axis: int) -> bool:
     """Whether an input has factors that change along its axis of time."""
     border = graph.borders.get(name)

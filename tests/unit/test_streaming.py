@@ -525,6 +525,24 @@ def test_a_bidirectional_lstm_on_windows(past: int, future: int) -> None:
     np.testing.assert_array_equal(found, wanted[: len(found)])
 
 
+def test_factors_of_an_input_must_not_change_along_time_in_windows() -> None:
+    class Tapered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("taper", torch.hann_window(16)[:, None])
+            self.head = nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.head(x * self.taper)
+            return found
+
+    q, _ = quantized(Tapered(), 16, 6)
+    assert [border.axis for border in q.graph.borders.values()] == [0]
+    with pytest.raises(MyoedgeError, match="change from frame to frame") as caught:
+        windowed_stream(q, window_axes(q.graph), 12, 0)
+    assert caught.value.code == "E131"
+
+
 def test_windows_need_as_many_outputs_as_frames() -> None:
     with pytest.raises(MyoedgeError) as caught:
         window_axes(prepared(nn.Sequential(nn.Flatten(), nn.Linear(80, 3)), 1, 4, 20))
