@@ -30,7 +30,8 @@ BETTER = 1.5  # times less spread within channels, where these are the longer ax
 
 
 def doubtful(model: Model, given: Data) -> Iterator[Notice]:
-    """Warnings of the samples that a person gives, and of a likely batch."""
+    """Warnings of the samples that a person gives, of a likely batch, and of inputs without use."""
+    yield from _unread(model.graph)
     yield from _batch(model.graph)
     if not given.is_random:
         yield from () if all_stated(model.graph) else _few(given)
@@ -48,6 +49,19 @@ def _few(given: Data) -> Iterator[Notice]:
                 "myoedge build ... --calib recordings/  cuts them from recordings",
                 "myoedge init  writes a script that makes calib.npz",
             ],
+        )
+
+
+def _unread(graph: Graph) -> Iterator[Notice]:
+    """Inputs of which no output depends: an export whose example has one tensor twice keeps one."""
+    unread = [x for x in graph.inputs if not graph.users.get(x) and x not in graph.outputs]
+    if unread:
+        others = ", ".join(name for name in graph.inputs if name not in unread)
+        yield notice(
+            "W109",
+            f"nothing in the network reads {', '.join(unread)}",
+            {"has": f"outputs that follow from {others or 'constants'} alone"},
+            ["export with a tensor of its own for each input: (x, x.clone()), not (x, x)"],
         )
 
 

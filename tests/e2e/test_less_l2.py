@@ -495,3 +495,29 @@ def test_code_that_l2_has_no_room_for_makes_another_plan(
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
     assert build.report["memory"]["l3_bytes"] > 0
     assert (build.folder / "firmware.elf").exists()
+
+
+class OfItself(nn.Module):
+    """Queries, keys and values are one tensor, beside others that take room."""
+
+    def forward(self, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
+def test_two_operands_of_a_layer_are_one_map_in_l3(tmp_path: Path) -> None:
+    """Each has a window of its own in L2."""
+    shape = (1, 1, 800, 16)
+    examples = tuple(torch.zeros(shape) for _ in range(3))
+    model = save_exported(OfItself().eval(), examples, tmp_path / "model.pt2")
+    rng = np.random.default_rng(0)
+    calib = {name: rng.standard_normal((2, *shape)).astype(np.float32) for name in "abx"}
+    options = {"calib": calib, "target": "gap9", "output": tmp_path / "build"}
+    build = myoedge.build(model, l2="55KiB", **options)
+    plan = json.loads((build.folder / "plan.json").read_text())
+    windows = [x["name"] for x in plan["buffers"] if " from L3" in x["name"]]
+    assert len(windows) == len({*windows})
+    by_step = [name.rsplit(",", 1)[0] for name in windows]
+    assert len(by_step) > len({*by_step}), "no layer reads a map twice"
+    assert myoedge.simulate(build).exact
+    (unread,) = (row for row in build.report["warnings"] if row["code"] == "W109")
+    assert unread["title"] == "nothing in the network reads a, b"

@@ -81,7 +81,8 @@ class Access:
 
     def window(self, last: int) -> Life:
         """Life of the window in the arena, in nodes; written rows leave during the next layer."""
-        name = f"{self.tensor} {'to' if self.written else 'from'} L3, step {self.step}"
+        way = "to" if self.written else "from"  # several operands of a step may be of one map
+        name = f"{self.tensor} {way} L3, step {self.step}, {self.operand}"
         size = self.slot_bytes * min(SLOTS, len(self.parts))
         return Life(name, size, self.step, min(self.step + self.written, last))
 
