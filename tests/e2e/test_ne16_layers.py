@@ -236,7 +236,7 @@ RESIDENT, IN_PARTS = "me_ne16_attention_resident_s8", "me_ne16_attention_s8"
 @pytest.mark.parametrize(
     ("tokens", "heads", "width", "biased", "l1", "kernel"),
     [
-        pytest.param(61, 2, 20, True, None, RESIDENT, marks=pytest.mark.slow),
+        pytest.param(98, 2, 20, True, None, RESIDENT, marks=pytest.mark.slow),
         (61, 2, 20, True, "19KiB", IN_PARTS),
         (150, 1, 40, False, "30KiB", IN_PARTS),
         pytest.param(150, 1, 40, False, None, RESIDENT, marks=pytest.mark.slow),
