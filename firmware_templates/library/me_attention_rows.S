@@ -102,11 +102,9 @@ me_function me_row_exponentials_12_fours
     lw t6, 4(a4)
     lw a6, 8(a4)
     lw a7, 12(a4)
-    lw t2, 16(a4)
-    lw t3, 20(a4)
     mv t0, a3
-    mv a3, t3
-    mv a4, t2
+    lw a3, 20(a4)
+    lw a4, 16(a4)
     sub t6, a5, t6
     mul a5, a5, a6
     neg a6, a6

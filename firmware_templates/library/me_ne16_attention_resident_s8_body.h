@@ -204,7 +204,7 @@ static void take_rows(const attention *a, int32_t part)
 }
 
 static inline void all_of(const me_ne16_attention_resident_s8_params *op,
-                                   const me_ne16_attention_resident_s8_tile *tile)
+                          const me_ne16_attention_resident_s8_tile *tile)
 {
     const attention a = attention_of(op, tile);
     const int32_t last_packing = a.packings - 1;

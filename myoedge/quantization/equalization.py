@@ -66,18 +66,12 @@ def equalized(graph: Graph, samples: Samples, time_axes: Mapping[str, int] = NO_
     links = [link for source, axis in sources for link in _links(graph, source, axis)]
     if not links:
         return graph
-    values = dict(zip(map(id, links), _shares(graph, links, samples), strict=True))
-
-    def factors(link: _Link) -> Array:
-        largest = values[id(link)]
-        of_readers = [_share_of_weights(graph, *x, len(largest)) for x in link.readers]
-        return _factors(largest, np.max(of_readers, axis=0))
-
-    by_source = itertools.groupby(links, lambda link: link.source)
-    for source, of_source in by_source:
-        link = max(of_source, key=lambda x: _apart(factors(x)))
-        if source not in graph.inputs or _apart(factors(link)) >= LEAST_APART:
-            graph = _scaled(graph, link, factors(link))
+    values = _shares(graph, links, samples)
+    rows = [(x, _factors_of(graph, x, most)) for x, most in zip(links, values, strict=True)]
+    for source, of_source in itertools.groupby(rows, lambda row: row[0].source):
+        link, factors = max(of_source, key=lambda row: _apart(row[1]))
+        if source not in graph.inputs or _apart(factors) >= LEAST_APART:
+            graph = _scaled(graph, link, factors)
     return graph
 
 
@@ -213,6 +207,12 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
     by_group = np.abs(weights.reshape(groups, -1, weights.shape[-1])).max(axis=1)
     np.maximum.at(found, columns, by_group.reshape(-1))
     return np.asarray(found / max(float(found.max()), TINY))
+
+
+def _factors_of(graph: Graph, link: _Link, values: Array) -> Array:
+    """[1 + channels] Factors of a link, of label 0 first; values as `_shares` has them."""
+    of_readers = [_share_of_weights(graph, *x, len(values)) for x in link.readers]
+    return _factors(values, np.max(of_readers, axis=0))
 
 
 def _factors(values: Array, weights: Array) -> Array:

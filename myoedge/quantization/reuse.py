@@ -53,11 +53,7 @@ def with_params_of(
     without weights if all layers before it are unchanged. Parameters that the graph carries already
     stay.
     """
-    graph = with_copies(graph, copied_parts(old.graph))
-    if is_equalized(old.graph):
-        graph = equalized(graph, spread(samples, trial_samples(graph)), time_axes)
-    graph = with_tables_apart(graph, tables_apart(old.graph))
-    graph = with_exp_bits(graph, fine_attentions(old.graph))
+    graph = _in_form_of(old.graph, graph, samples, time_axes)
     steps = {step.node.name: step for step in old.steps}
     shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
     in_frames = any(shapes.get(name) not in (None, graph.shape(name)) for name in graph.inputs)
@@ -77,6 +73,15 @@ def with_params_of(
             names = (*operands, node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
     return replace(graph, quant_params={**kept, **graph.quant_params})
+
+
+def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:
+    """The graph with what remedies changed in the old one beside parameters."""
+    graph = with_copies(graph, copied_parts(old))
+    if is_equalized(old):
+        graph = equalized(graph, spread(samples, trial_samples(graph)), time_axes)
+    graph = with_tables_apart(graph, tables_apart(old))
+    return with_exp_bits(graph, fine_attentions(old))
 
 
 def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
