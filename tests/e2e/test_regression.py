@@ -94,3 +94,15 @@ def test_large_layers(models: Path) -> None:
 def test_every_network_is_recorded() -> None:
     assert [*read(RECORDED)] == sorted(networks())
     assert [*read(OF_LARGE)] == sorted(large_layers.large_layers())
+
+
+def test_hashes_tell_what_is_built_otherwise(models: Path) -> None:
+    """Of a record with them and of one without: engines, and whether numbers or sources differ."""
+    found = run(networks()["two inputs"], models, simulate=False)
+    assert found["built"].keys() == {"cores", "auto"}
+    assert "cycles" not in found
+    (graph, _), auto = found["built"]["cores"], found["built"]["auto"]
+    other = {**found, "built": {"cores": [graph, "0"], "auto": auto}}
+    assert Change("", found, other).unlike == ["cores src"]
+    assert not Change("", found, {}).unlike
+    assert not Change("", found, found).unlike

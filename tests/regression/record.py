@@ -6,6 +6,7 @@ python -m tests.regression.record --models DIR --against FILE   what has changed
     --only PATTERN   networks whose name has this regular expression in it
     --jobs N         processes
     --full FILE      the record with the cycles of each layer
+    --no-simulate    integers and hashes of src/ alone, in a few minutes; `cycles` stay as recorded
 DIR keeps models and samples: what is there already is built from, and not made anew.
 """
 
@@ -29,6 +30,7 @@ from tests.regression.run import Found, run
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "regression.json"
 KEPT_EVERY = 4  # networks
 INTEGERS = ("integers", "border")
+BUILT = ("graph", "src")  # of which there are hashes for every engine
 HEAD = f"{'network':<36}{'integers':>9}{'outputs':>9}{'cycles':>9}{'estimate':>9}  remarks"
 Record = dict[str, Found]
 Tables = Callable[[], Mapping[str, Entry]]
@@ -45,9 +47,11 @@ class Task:
     name: str
     models: Path
     seconds: float | None = None
+    simulate: bool = True
 
     def __call__(self) -> Found:
-        return run(self.table()[self.name], self.models, self.seconds)
+        entry = self.table()[self.name]
+        return run(entry, self.models, self.seconds, simulate=self.simulate)
 
 
 def _timed(task: Task) -> tuple[str, Found, float]:
@@ -64,7 +68,7 @@ def _each(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[str, Found]]:
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=20) as pool:
         ended = pool.imap_unordered(_timed, tasks)
         for count, (name, found, seconds) in enumerate(ended, 1):
-            said = found.get("error") or f"{found['cycles']:,} cycles"
+            said = found.get("error") or f"{found.get('cycles', found['estimate']):,} cycles"
             print(f"{count}/{len(tasks)} {name}: {said}, {seconds:.1f} s", flush=True)
             yield name, found
 
@@ -108,15 +112,24 @@ class Change:
 
     @property
     def outputs(self) -> bool:
-        return self.same("outputs", "exact", "error")
+        exact = ("exact",) if "exact" in self.new else ()  # of what has run
+        return self.same("outputs", "error", *exact)
 
     @property
     def sound(self) -> bool:
         return self.integers and self.outputs
 
+    @property
+    def unlike(self) -> list[str]:
+        """What both builds have and differs: "cores graph", "auto src"."""
+        new, old = self.new.get("built", {}), self.old.get("built", {})
+        parts = [(f"{engine} {part}", engine, i) for engine in new for i, part in enumerate(BUILT)]
+        return [name for name, e, i in parts if e in old and new[e][i] != old[e][i]]
+
     def remarks(self) -> Iterator[str]:
         if not self.same("error"):
             yield f"{self.old.get('error', 'built')} -> {self.new.get('error', 'built')}"
+        yield from (f"{part} differs" for part in self.unlike)
         for key in ("inside", "warnings", "untiled", "l2_peak_bytes", "l3_bytes"):
             if not self.same(key):
                 yield f"{key} differs" if key == "inside" else self._of(key)
@@ -141,13 +154,16 @@ def mean_ratio(found: Iterable[Change], key: str = "cycles") -> float:
     return math.exp(sum(logs) / len(logs)) if logs else 1.0
 
 
-def compared(new: Mapping[str, Found], old: Mapping[str, Found]) -> int:
-    """Prints the table -> the exit code: 1 where integers or outputs differ."""
+def compared(new: Mapping[str, Found], old: Mapping[str, Found], *, hashes: bool = False) -> int:
+    """Prints the table -> the exit code: 1 where integers or outputs differ.
+
+    hashes   or what is built for any engine
+    """
     found = changes(new, old)
     print("\n".join([HEAD, *(change.line() for change in found)]))
     means = [mean_ratio(found, key) for key in ("cycles", "estimate")]
     print(f"{'geometric mean':<54}" + "".join(f"{mean:>9.5f}" for mean in means))
-    return int(not all(change.sound for change in found))
+    return int(not all(change.sound and not (hashes and change.unlike) for change in found))
 
 
 # --- command line ---------------------------------------------------------------------------------
@@ -175,6 +191,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser()
     found.add_argument("--only", default="")
     found.add_argument("--jobs", type=int, default=2)
+    found.add_argument("--no-simulate", dest="simulate", action="store_false")
     for name in ("--out", "--full", "--against", "--models"):
         found.add_argument(name, type=Path)
     return found
@@ -191,9 +208,12 @@ def main(table: Tables = networks, seconds: float | None = None) -> int:
     given = parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models = given.models or Path(folder)
-        tasks = [Task(table, name, models, seconds) for name in chosen(table, given.only)]
+        names = chosen(table, given.only)
+        tasks = [Task(table, name, models, seconds, given.simulate) for name in names]
         record = recorded(tasks, given.jobs, lambda found: written(found, given))
-    return compared(record, json.loads(given.against.read_text())) if given.against else 0
+    if not given.against:
+        return 0
+    return compared(record, json.loads(given.against.read_text()), hashes=not given.simulate)
 
 
 if __name__ == "__main__":

@@ -89,16 +89,16 @@ def files(entry: Entry, models: Path) -> tuple[Path, Path]:
 # --- a run ----------------------------------------------------------------------------------------
 
 
-def _built(entry: Entry, models: Path, folder: Path) -> Any:
+def _built(entry: Entry, models: Path, folder: Path, engine: str = "cores") -> Any:
     model, calib = files(entry, models)
     options: Found = {"l1": entry.l1, "l2": entry.l2, "stream": entry.stream}
     if entry.config:
-        options["config"] = folder / "myoedge.toml"
+        options["config"] = folder / f"{engine}.toml"
         options["config"].write_text(entry.config)
     known = inspect.signature(myoedge.build).parameters  # not all of them where the record is of
     # `described` is of estimates, and of the cores alone
-    options |= {k: v for k, v in (("simulate", False), ("engine", "cores")) if k in known}
-    return myoedge.build(model, calib=calib, output=folder / "out", **options)
+    options |= {k: v for k, v in (("simulate", False), ("engine", engine)) if k in known}
+    return myoedge.build(model, calib=calib, output=folder / engine, **options)
 
 
 def _simulated(build: Any, seconds: float | None) -> None:
@@ -115,13 +115,22 @@ def _report(build: Any) -> Any:
     return json.loads((build.folder / "report.json").read_text())
 
 
-def run(entry: Entry, models: Path, seconds: float | None = None) -> Found:
-    """What is recorded of it; the error's code where it is refused."""
+def run(
+    entry: Entry, models: Path, seconds: float | None = None, *, simulate: bool = True
+) -> Found:
+    """What is recorded of it; the error's code where it is refused.
+
+    seconds   a simulation may take     simulate   False: hashes and estimates, nothing measured
+    """
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         try:
             build = _built(entry, models, Path(folder))
             found = described(build.folder)
+            on_engines = _built(entry, models, Path(folder), "auto")
+            found["built"] = {"cores": hashes(build.folder), "auto": hashes(on_engines.folder)}
+            if not simulate:
+                return found
             _simulated(build, seconds)
             return found | measured(_report(build))
         except myoedge.MyoedgeError as error:
@@ -165,6 +174,16 @@ def ranges(folder: Path) -> str:
     """Of the ranges of all tensors, from which scales follow, whatever the tensors' names."""
     graph = json.loads((folder / "graph.json").read_text())
     return _digest(sorted(json.dumps(x).encode() for x in graph["calibration"]["ranges"].values()))
+
+
+def hashes(folder: Path) -> list[str]:
+    """Of all numbers in graph.json and weights.safetensors, and of src/; 64 bits of each."""
+    params = json.loads((folder / "graph.json").read_text())["params"]
+    rows = sorted(json.dumps(row, sort_keys=True) for row in params.values())
+    numbers = [integers(folder), border(folder), scalars(folder), *rows]
+    paths = sorted(path for path in (folder / "src").rglob("*") if path.is_file())
+    sources = (str(path.relative_to(folder)).encode() + path.read_bytes() for path in paths)
+    return [_digest(part.encode() for part in numbers)[:16], _digest(sources)[:16]]
 
 
 def outputs(folder: Path) -> dict[str, Array]:
