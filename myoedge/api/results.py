@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.doctor import ToolRow
 from myoedge.backends.names import BACKENDS
+from myoedge.backends.onnx_agreement import DIFFERS_DB
 from myoedge.building.loading import network_facts
 from myoedge.reports import wording
 from myoedge.reports.report_json import decibels
@@ -71,6 +72,12 @@ class Validation(Tabular):
     onnx_db: float | None = None
     in_passes: bool = False
     unwritten: Notice | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no integer differs, and onnxruntime by no more than roundings that add up."""
+        agrees = self.onnx_db is None or self.onnx_db >= DIFFERS_DB
+        return self.difference is None and agrees
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a backend; `samples` is 0 where it was not run this time."""

@@ -14,6 +14,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_integer
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
 
+AGREES_DB = 40.0  # a step here and there
+DIFFERS_DB = 20.0  # steps that grow through tens of layers, as ALBERT's: 25.9 dB
 ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 
 

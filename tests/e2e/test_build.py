@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -275,6 +276,26 @@ def test_validate_measures_the_onnx_file(built: tuple[Path, Ran], tmp_path: Path
     ran = command("validate", folder, "--onnx", "--json", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert ran.json["onnx_db"] >= 30
+
+
+def test_validate_fails_where_the_onnx_file_differs(
+    built: tuple[Path, Ran], tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built[0], folder)
+    wrong = onnx.load(folder / "model.int8.onnx")
+    weights = next(x for x in wrong.graph.initializer if len(x.dims) > 1)
+    negated = -onnx.numpy_helper.to_array(weights).clip(-127)
+    weights.CopyFrom(onnx.numpy_helper.from_array(negated, weights.name))
+    (folder / "model.int8.onnx").write_bytes(wrong.SerializeToString())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    digest = hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest()
+    manifest["files"]["model.int8.onnx"] = digest
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    ran = command("validate", folder, "--onnx", cwd=tmp_path)
+    assert (ran.code, "does NOT agree" in ran.out) == (4, True), ran.out
+    assert "next:" not in ran.err
+    assert command("validate", folder, cwd=tmp_path).code == 0  # the C is as it was
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
