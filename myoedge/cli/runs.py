@@ -50,8 +50,8 @@ USUAL = "."  # of --html without a name
 def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **options: Any) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
-    FOLDER is a build; default: the newest below build/. The exit code is 4 if integers differ, or if
-    onnxruntime's outputs are below 20 dB to the reference.
+    FOLDER is a build; default: the newest below build/. The exit code is 4 if integers differ, or
+    if onnxruntime's outputs are below 20 dB to the reference.
     """
     from myoedge import api
 

@@ -11,6 +11,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Graph, Node, Origin, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.operators.filters.definition import is_stable
+from myoedge.system.extras import install_command
 
 LEAST_GAIN = 2.0**-14  # of a section: of less, integers keep 14 bits at most
 
@@ -46,7 +47,7 @@ def sections(filters: Conditioning) -> Array:
     try:
         from scipy import signal
     except ImportError:
-        tries = ["pip install 'myoedge[conditioning]'"]
+        tries = [install_command("conditioning")]
         raise MyoedgeError("E501", "scipy is not installed", tries=tries) from None
     if filters.rate_hz is None:
         raise _no_filter("rate_hz is not given")

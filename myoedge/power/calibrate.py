@@ -12,6 +12,7 @@ from myoedge.backends.measurement import Activity
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Coefficients, Vector, energy, joules_per_unit
+from myoedge.system.extras import install_command
 from myoedge.targets import OperatingPoint
 
 METER = 0.02  # relative standard deviation of a measurement, unless it says its own
@@ -104,7 +105,7 @@ def non_negative(a: Array, b: Array) -> Array:
     try:
         from scipy.optimize import nnls
     except ImportError:
-        tries = ["pip install 'myoedge[energy]'"]
+        tries = [install_command("energy")]
         raise MyoedgeError("E501", "scipy is not installed", tries=tries) from None
     scale = np.linalg.norm(a, axis=0)
     scale[scale == 0] = 1.0

@@ -21,6 +21,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.sweeps.tasks import Source, Task, toml_lines, with_files
 from myoedge.system import tools
+from myoedge.system.extras import install_command
 
 CONNECT_S = 10.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a process computes on one
@@ -166,7 +167,7 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
     try:
         distributed: Any = import_module("distributed")
     except ImportError:
-        tries = ["pip install 'myoedge[dask]'"]
+        tries = [install_command("dask")]
         raise MyoedgeError("E501", "Dask distributed is not installed", tries=tries) from None
     # ImportError: a worker without myoedge, or with another version of it
     lost = (distributed.KilledWorker, distributed.CancelledError, OSError, ImportError)

@@ -15,6 +15,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.extras import install_command
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -102,7 +103,7 @@ def data_frame(rows: Sequence[Row]) -> DataFrame:
     try:
         from pandas import DataFrame
     except ImportError as error:
-        tries = ("pip install 'myoedge[notebook]'", ".rows() gives them without pandas")
+        tries = (install_command("notebook"), ".rows() gives them without pandas")
         facts = {"cause": error}
         raise MyoedgeError("E501", "pandas is needed for a DataFrame", facts, tries) from None
     return DataFrame([dict(row) for row in rows])

@@ -17,7 +17,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.quantization.scales import QuantGraph
 from tests.integer_agreement import largest_difference, quantized, result
 
-REASON = "torchao is not installed: pip install 'myoedge[qat]'"
+REASON = "torchao is not installed: pip install -e '.[qat]'"
 flow: Any = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e", reason=REASON)
 pt2e: Any = pytest.importorskip("torchao.quantization.pt2e", reason=REASON)
 

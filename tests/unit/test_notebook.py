@@ -28,6 +28,7 @@ from myoedge.reports.diff import Changes, compare
 from myoedge.sweeps.advise import Advice
 from myoedge.sweeps.suggestions import Suggestion
 from myoedge.sweeps.sweep import Swept
+from myoedge.system.extras import install_command
 from myoedge.system.notebook import MOST_ROWS, Card, PlainText, Shown, Tabular, card_html, framed
 from myoedge.system.notebook import cell as shown
 
@@ -183,7 +184,7 @@ def test_no_pandas_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MyoedgeError, match="E501") as raised:
         myoedge.ops().to_pandas()
-    assert raised.value.notice.tries[0] == "pip install 'myoedge[notebook]'"
+    assert raised.value.notice.tries[0] == install_command("notebook")
     assert len(myoedge.ops().rows()) == len(myoedge.ops()), "rows need none"
 
 

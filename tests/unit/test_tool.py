@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -25,6 +26,7 @@ from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
+from myoedge.system.extras import install_command
 from myoedge.system.library import build_library
 from tests.conftest import myoedge as command
 from tests.guard import can_asan
@@ -76,6 +78,23 @@ def test_a_program_is_run_with_its_streams_and_exit_code(tmp_path: Path) -> None
     script = "import os, sys; print(os.getcwd()); sys.stderr.write(os.environ['A']); sys.exit(3)"
     finished = tools.run([sys.executable, "-c", script], cwd=tmp_path, env={"A": "µ"})
     assert finished == tools.CompletedProcess(3, f"{tmp_path}\n", "µ")
+
+
+@pytest.mark.parametrize(
+    "extra", ["torch", "energy", "conditioning", "mat", "dask", "qat", "notebook"]
+)
+def test_advice_names_packages_of_an_extra_not_this_one(extra: str) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    pip, install, *packages = shlex.split(install_command(extra))
+    assert (pip, install) == ("pip", "install")
+    declared = {*map(Requirement, project["optional-dependencies"][extra])}
+    assert {*map(Requirement, packages)} == declared
+    assert project["name"] not in {Requirement(package).name for package in packages}
+
+
+def test_no_text_installs_this_package_from_an_index() -> None:
+    texts = (path for path in (REPOSITORY / "myoedge").rglob("*") if path.suffix in (".py", ".txt"))
+    assert not [path for path in texts if re.search(r"pip install \W*myoedge", path.read_text())]
 
 
 def test_a_missing_program_is_E501(tmp_path: Path) -> None:

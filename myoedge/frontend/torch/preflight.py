@@ -42,6 +42,7 @@ from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts
 from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
+from myoedge.system.extras import install_command
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -277,7 +278,7 @@ def import_torch() -> Any:
         import torch
         import torch.export
     except ImportError as error:
-        facts, tries = {"cause": error}, ("pip install 'myoedge[torch]'",)
+        facts, tries = {"cause": error}, [install_command("torch")]
         raise MyoedgeError("E501", "torch is needed to read models", facts, tries) from error
     return torch
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.recordings.reading import Content, Reading, check_size, unreadable
+from myoedge.system.extras import install_command
 
 NUMERIC = {
     **dict.fromkeys(("int8", "uint8", "logical"), 1), **dict.fromkeys(("int16", "uint16"), 2),
@@ -62,7 +63,7 @@ def _scipy_io() -> Any:
     try:
         from scipy import io
     except ImportError:
-        tries = ["pip install 'myoedge[mat]'"]
+        tries = [install_command("mat")]
         raise MyoedgeError(
             "E501", "scipy is not installed: MAT files need it", tries=tries
         ) from None

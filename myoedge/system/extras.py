@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages that an extra of this package requires, as pip installs them by their own names."""
+
+from __future__ import annotations
+
+import shlex
+from importlib import metadata
+
+
+def install_command(extra: str) -> str:
+    """The pip command for an extra, "mat" say: this package itself need not be on an index."""
+    from packaging.requirements import Requirement
+
+    rows = map(Requirement, metadata.requires("myoedge") or ())
+    needed = (row for row in rows if row.marker and row.marker.evaluate({"extra": extra}))
+    return shlex.join(["pip", "install", *(f"{row.name}{row.specifier}" for row in needed)])
