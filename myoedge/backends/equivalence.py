@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ class Case:
 if TYPE_CHECKING:
     from myoedge.backends.board import BoardRun
 
-Pairs = Iterator[tuple[Case, Written]]
+Pairs = Generator[tuple[Case, Written]]
 
 
 def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample]) -> Iterator[Case]:
@@ -198,11 +199,12 @@ def first_difference(
     with one_blas_thread():
         runs = cases(build.network, build.stream, samples)
         run = _on_host if backend == "host" else partial(_on_chip, backend=backend)
-        for case, written in run(build, runs):
-            difference = _compare(build, backend, case, written, count)
-            count += 1
-            if difference is not None:
-                return count, difference
+        with closing(run(build, runs)) as pairs:
+            for case, written in pairs:
+                difference = _compare(build, backend, case, written, count)
+                count += 1
+                if difference is not None:
+                    return count, difference
     return count, None
 
 
@@ -252,20 +254,27 @@ def _check_sizes(build: Build, layers: Layers) -> None:
 
 
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
-    library, stream = build.compiled("ME_TRACE"), build.stream
-    specs, l3 = build.given_specs, build.l3_image
-    for case in runs:
-        with host.traced(library) as layers:
-            if stream is None:
-                outputs = host.run(library, case.given, specs, l3=l3)
-            else:  # the outputs that are ready with the last frame of a pass
-                if case.number == 0:
-                    host.reset(library)
-                count = len(stream.inputs)
-                for at in range(0, len(case.given), count):
-                    outputs = host.push(library, case.given[at : at + count], specs, l3=l3)
-        pairs = zip(outputs, specs, strict=True)
-        yield case, (layers, [zero_padded(y, shape) for y, (shape, _) in pairs])
+    """What each layer wrote, and outputs. Other threads with this library wait until the end: its
+    trace hook and the states of a stream are one for all of them."""
+    library, specs = build.compiled("ME_TRACE"), build.given_specs
+    with library.lock:
+        for case in runs:
+            with host.traced(library) as layers:
+                outputs = _outputs_on_host(build, library, case)
+            pairs = zip(outputs, specs, strict=True)
+            yield case, (layers, [zero_padded(y, shape) for y, (shape, _) in pairs])
+
+
+def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
+    """Outputs of a sample; of a pass those that are ready with its last frame."""
+    specs, l3, stream = build.given_specs, build.l3_image, build.stream
+    if stream is None:
+        return host.run(library, case.given, specs, l3=l3)
+    if case.number == 0:
+        host.reset(library)
+    count = len(stream.inputs)
+    frames = range(0, len(case.given), count)
+    return [host.push(library, case.given[i : i + count], specs, l3=l3) for i in frames][-1]
 
 
 def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:

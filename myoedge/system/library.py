@@ -26,16 +26,17 @@ KERNELS = "library"  # folder of kernels, shared by builds
 NOT_FOR_HOSTS = "firmware"  # folder of files for the chip only
 
 # By loader handle: a library opened twice is loaded once and has one arena.
-_LOCKS: dict[int, threading.Lock] = {}
+_LOCKS: dict[int, threading.RLock] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A loaded library; `lock` serialises its calls, as the C works in one static arena."""
+    """A loaded library; `lock` serialises its calls, as the C works in one static arena. A thread
+    that needs several calls in a row, of a stream say, holds it around them."""
 
     path: Path
     handle: ctypes.CDLL = field(repr=False)
-    lock: threading.Lock = field(repr=False)
+    lock: threading.RLock = field(repr=False)
 
 
 def build_library(
@@ -98,7 +99,7 @@ def open_library(path: Path) -> Library:
     A path is loaded once a process; a file that replaces it later is not noticed.
     """
     handle = ctypes.CDLL(str(path.absolute()), mode=os.RTLD_LOCAL | os.RTLD_NOW)
-    return Library(path, handle, _LOCKS.setdefault(handle._handle, threading.Lock()))
+    return Library(path, handle, _LOCKS.setdefault(handle._handle, threading.RLock()))
 
 
 def load_library(

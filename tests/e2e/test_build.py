@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -296,6 +297,18 @@ def test_validate_fails_where_the_onnx_file_differs(
     assert (ran.code, "does NOT agree" in ran.out) == (4, True), ran.out
     assert "next:" not in ran.err
     assert command("validate", folder, cwd=tmp_path).code == 0  # the C is as it was
+
+
+def test_threads_that_validate_one_build_find_it_exact(
+    built: tuple[Path, Ran], tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built[0], folder)
+    with ThreadPoolExecutor(3) as threads:
+        found = [*threads.map(lambda _: myoedge.validate(folder), range(6))]
+    assert all(validation.passed for validation in found)
+    assert myoedge.load_build(folder).report["exact"]["host"] is True
+    assert {path.name for path in folder.iterdir()} == {path.name for path in built[0].iterdir()}
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:

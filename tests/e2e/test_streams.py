@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -125,6 +126,13 @@ def test_the_ladder_pushes_frames(streams: dict[int, Build], frames: int) -> Non
     assert checked.exact["simulator"], checked.difference
     assert checked.samples["host"] > (2 * FRAMES) // frames
     assert checked.in_passes
+
+
+def test_threads_that_validate_one_stream_find_it_exact(streams: dict[int, Build]) -> None:
+    build = next(iter(streams.values()))
+    with ThreadPoolExecutor(3) as threads:
+        found = [*threads.map(lambda _: myoedge.validate(build.folder), range(3))]
+    assert all(validation.passed for validation in found)
 
 
 def test_the_selftest_runs_a_pass(streams: dict[int, Build]) -> None:
