@@ -27,6 +27,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
 from myoedge.reports.budget_costs import goals
+from myoedge.reports.memory import with_firmware
 from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
@@ -214,6 +215,8 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):
         contents = _contents(build_plan, quantized, request.app)
+    if contents.firmware is not None:
+        report = with_firmware(report, contents.firmware.program)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated

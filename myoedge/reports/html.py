@@ -92,9 +92,9 @@ def environment() -> Environment:
 
 def verdict(report: Report) -> str:
     """Two or three sentences on the report, from measured values only."""
-    peak, l2_bytes = report["memory"]["l2_peak_bytes"], report["target"]["l2_bytes"]
+    l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
-    space = f"It takes {wording.size(peak)}{limit} of L2 memory."
+    space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory."
     parts = [_fidelity(report), space, _speed(report)]
     exact, same, wrong = report["exact"], "", ""
     if names := [BACKENDS[name].text for name, is_exact in exact.items() if is_exact]:

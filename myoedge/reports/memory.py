@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import SCRATCH
@@ -19,6 +19,12 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
+from myoedge.targets.gap9.chip import WORKERS
+
+if TYPE_CHECKING:
+    from myoedge.system.elf import Program
+
+CLUSTER_CORES = WORKERS + 1  # and the one that moves data; link.ld has a stack for each
 
 Row = dict[str, Any]
 
@@ -39,6 +45,8 @@ def memory(plan: Plan) -> Row:
         "l3_weights_bytes": plan.l3_bytes,
         "l3_maps": [_map(plan, name) for name in plan.maps],
         "code_bytes": None,
+        "l1_stacks_bytes": None,
+        "fc_stack_bytes": None,
         "source": "planned",
         "weights_bytes": plan.weight_bytes,
         "constants_bytes": sum(plan.constants.values()),
@@ -58,6 +66,21 @@ def memory(plan: Plan) -> Row:
         "l1_reserved_bytes": chip.l1_reserved_bytes if chip.l1_bytes else None,
         "l1_buffers": list(_l1_buffers(plan)),
     }
+
+
+def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
+    """The report with what the linked program occupies besides the plan's data.
+
+    Code is all else that lies in L2: instructions, the tables they read, the runtime's variables.
+    """
+    symbols, planned = program.symbols, report["memory"]
+    l2_bytes = symbols["me_l2_end"] - min(address for address, _ in program.segments)
+    sizes = {
+        "code_bytes": l2_bytes - planned["l2_peak_bytes"],
+        "l1_stacks_bytes": CLUSTER_CORES * symbols["me_stack_bytes"],
+        "fc_stack_bytes": symbols["me_fc_stack_bytes"],
+    }
+    return {**report, "memory": {**planned, **sizes}}
 
 
 def alive(rows: Sequence[Row], at: float) -> list[Row]:

@@ -141,8 +141,12 @@ def budget(report: Report) -> list[dict[str, Any]]:
         ("arena", activations, memory["arena_bytes"]),
         ("ports", "inputs and outputs", memory["input_bytes"] + memory["output_bytes"]),
     ]
+    code = memory["code_bytes"]
+    if code is not None:
+        parts.append(("code", "code", code))
     if limit is not None:
-        parts.append(("free", "free, code included", limit - memory["l2_peak_bytes"]))
+        name = "free, code included" if code is None else "free"
+        parts.append(("free", name, limit - wording.l2_bytes(report)))
     total = sum(size for _, _, size in parts)
     return [
         {"kind": kind, "name": name, "bytes": size, "share": wording.fraction(size, total)}

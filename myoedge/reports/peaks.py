@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-RUNTIME, GAPS = "stacks and runtime", "gaps"
+RUNTIME, CODE, GAPS = "stacks and runtime", "code", "gaps"
+PROGRAM = (RUNTIME, CODE)  # no network can do without
 PORTS = ("input", "output")
 ARENA = {
     "result": "result",
@@ -36,7 +37,7 @@ class Held:
     """Bytes that are in use at the peak.
 
     what     "result", "weights", "weights from L3", "window on L3", "input", "output", "scratch",
-             "constant", RUNTIME; GAPS lie unused between buffers; operands of L1 with their names
+             "constant", those of PROGRAM; GAPS lie unused between buffers; operands of L1 by name
     layer    whose they are, as people read it; "" where they are no layer's
     source   its line in the user's program, where it is known
     """
@@ -131,7 +132,8 @@ def _l2(report: Report) -> Peak:
         ),
     ]
     parts += [(entry, None) for entry in resident]
-    used, limit = memory["l2_peak_bytes"], report["target"]["l2_bytes"]
+    parts.append((Held(CODE, "", "", memory["code_bytes"] or 0), None))
+    used, limit = wording.l2_bytes(report), report["target"]["l2_bytes"]
     return _peak("L2", used, limit, report, parts, memory["buffers"], at)
 
 
@@ -167,7 +169,7 @@ def _peak(
     step = int(at) if any(row for _, row in parts) else None
     layer = "" if step is None else wording.step_name(report, step)
     shrinkable = [
-        (entry, row) for entry, row in parts if entry.size_bytes and entry.what != RUNTIME
+        (entry, row) for entry, row in parts if entry.size_bytes and entry.what not in PROGRAM
     ]
     shrink, row = max(shrinkable, key=lambda pair: pair[0].size_bytes, default=(None, None))
     saved = 0 if shrink is None else shrink.size_bytes  # by which the peak falls without it

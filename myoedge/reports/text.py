@@ -91,10 +91,9 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     style = "yellow" if fidelity.on_examples(report) else ""
     yield "scales", styled(fidelity.scales(report), style)
     yield "exact", _equivalence(report)
-    if memory["l1_peak_bytes"] is not None:
-        ran = speed.cycles(report) is not None and not speed.is_modelled(report)
-        source = "written by the run" if ran else "planned, at its peak"
-        yield "L1 memory", styled(f"{wording.size(memory['l1_peak_bytes'])} {source}")
+    if parts := wording.l1_parts(report):
+        used, limit = memory["l1_planned_bytes"], report["target"]["l1_bytes"]
+        yield "L1 memory", styled(f"{wording.size(used)} of {wording.size(limit)}: {parts}")
 
 
 def _refinement(report: Report) -> list[str]:
@@ -137,18 +136,11 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
 
 
 def _l2(report: Report) -> Text:
-    memory, l2_bytes = report["memory"], report["target"]["l2_bytes"]
-    peak, ports = memory["l2_peak_bytes"], memory["input_bytes"] + memory["output_bytes"]
-    weights, arena = wording.size(memory["weights_bytes"]), wording.size(memory["arena_bytes"])
-    text = styled(wording.size(peak), "bold")
-    if l2_bytes:
-        text.append(
-            f" of {wording.size(l2_bytes)} ({wording.percent(wording.fraction(peak, l2_bytes))})"
-        )
-    parts = f"weights {weights}, activations {arena}, in and out {wording.size(ports)}"
-    if memory["l3_bytes"]:
+    used = wording.of_limit(wording.l2_bytes(report), report["target"]["l2_bytes"])
+    parts = wording.l2_parts(report)
+    if report["memory"]["l3_bytes"]:
         parts += f"; from L3 in every run: {wording.from_l3(report)}"
-    return text.append(f"\n{parts}")
+    return styled(used, "bold").append(f"\n{parts}")
 
 
 def _equivalence(report: Report) -> Text:

@@ -79,6 +79,41 @@ def points(report: Report) -> str:
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
+def l2_bytes(report: Report) -> int:
+    """Bytes of L2 that the build occupies: its data, and its code where that was linked."""
+    memory = report["memory"]
+    return int(memory["l2_peak_bytes"] + (memory["code_bytes"] or 0))
+
+
+def l2_parts(report: Report) -> str:
+    """ "weights 7.53 KiB, activations 0 B, in and out 326 B, code 32.3 KiB"."""
+    memory = report["memory"]
+    sizes = {
+        "weights": memory["weights_bytes"],
+        "activations": memory["arena_bytes"],
+        "in and out": memory["input_bytes"] + memory["output_bytes"],
+        "code": memory["code_bytes"],
+    }
+    return ", ".join(f"{name} {size(n)}" for name, n in sizes.items() if n is not None)
+
+
+def l1_parts(report: Report) -> str:
+    """ "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" where the chip has no L1."""
+    memory = report["memory"]
+    planned, reserved = memory["l1_planned_bytes"], memory["l1_reserved_bytes"]
+    if planned is None:
+        return ""
+    stacks = memory.get("l1_stacks_bytes")
+    known = None if stacks is None else f"stacks {size(stacks)}, runtime {size(reserved - stacks)}"
+    return f"tiles {size(planned - reserved)}, {known or f'stacks and runtime {size(reserved)}'}"
+
+
+def of_limit(used: int, limit: int | None) -> str:
+    """A size with its share of a memory: "40.2 KiB of 1.5 MiB (2.6 %)"."""
+    share = f" of {size(limit)} ({percent(fraction(used, limit))})" if limit else ""
+    return f"{size(used)}{share}"
+
+
 def arena_bound(report: Report) -> str:
     """Arena size against its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are alive at
     once"; "" where it is the lower bound."""

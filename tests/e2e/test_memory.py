@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from elftools.elf.elffile import ELFFile
+from rich.console import Console
 from torch import Tensor, nn
 
 import myoedge
@@ -21,6 +24,8 @@ from myoedge.codegen.project import make_sources
 from myoedge.plan.placement import Life, Place, Placement
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
+from myoedge.reports import wording
+from myoedge.reports.text import print_report
 from myoedge.system import toolchain, tools
 from myoedge.targets import find_chip
 from tests.conftest import ROOT, save_exported
@@ -149,3 +154,23 @@ def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
     ran = tools.run([str(program)], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "bit for bit" in ran.stdout
+
+
+def test_code_and_stacks_are_those_of_the_elf(mixed: myoedge.Build) -> None:
+    """By the section headers of firmware.elf, as any other tool reads them."""
+    with (mixed.folder / "firmware.elf").open("rb") as file:
+        found = {s.name: (s["sh_addr"], s["sh_size"]) for s in ELFFile(file).iter_sections()}
+    in_l2 = [(at, at + size) for at, size in found.values() if at >= 0x1C010000]
+    memory = mixed.report["memory"]
+    taken = max(end for _, end in in_l2) - min(at for at, _ in in_l2)
+    assert memory["l2_peak_bytes"] + memory["code_bytes"] == taken
+    assert memory["code_bytes"] >= found[".text"][1]
+    assert memory["l1_stacks_bytes"] == found[".l1_stacks"][1] <= memory["l1_reserved_bytes"]
+    assert memory["fc_stack_bytes"] == found[".fc_stack"][1]
+    page, screen = (mixed.folder / "report.html").read_text(), io.StringIO()
+    print_report(mixed.report, Console(file=screen, width=100))
+    for text in (page, screen.getvalue()):
+        assert wording.size(taken) in text
+        assert f"code {wording.size(memory['code_bytes'])}" in text
+        assert f"stacks {wording.size(memory['l1_stacks_bytes'])}" in text
+    assert "Activations need ." not in page
