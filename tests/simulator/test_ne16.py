@@ -385,11 +385,29 @@ def test_bytes_that_a_transfer_has_yet_to_move_are_not_touched(
     words: tuple[int, int, int], what: str
 ) -> None:
     """Weights, inputs, and outputs from either side."""
-    at, size, command = words
+    with pytest.raises(Faulted, match=f"NE16 {what} at 0x.* that a DMA transfer") as caught:
+        run_beside_transfer(POINTWISE, *words)
+    assert caught.value.code == "E705"
+
+
+def run_beside_transfer(job: tuple[int, ...], at: int, size: int, command: int) -> None:
+    """The job, while the second of two transfers waits for the first, of 16 KiB."""
     transfer = get(DMA, 0)
     for first, count in ((L1 + 0x10000, 0x4000), (at, size)):
         transfer += [*put(DMA, count | command), *put(DMA, first), *put(DMA, L2)]
-    code = [*ready(), *write(POINTWISE), *transfer, *put(TRIGGER, 0), *wait(WAIT_CLEAR)]
-    with pytest.raises(Faulted, match=f"NE16 {what} at 0x.* that a DMA transfer") as caught:
-        run(make({0: code}, memory=memory_of(TAKEN)))
-    assert caught.value.code == "E705"
+    code = [*ready(), *write(job), *transfer, *put(TRIGGER, 0), *wait(WAIT_CLEAR)]
+    run(make({0: code}, memory=memory_of(TAKEN)))
+
+
+@pytest.mark.parametrize(("rows", "wide"), [(6, False), (15, False), (1, False), (6, True)])
+def test_weights_behind_the_last_input_of_a_linear_job_may_be_on_their_way(
+    rows: int, wide: bool
+) -> None:
+    """32 bytes of a plane are loaded, of which those of `rows` rows of 16 inputs count."""
+    config, weights = LINEAR[23] | 8 if wide else LINEAR[23], L1 + 0x8000
+    job = changed(LINEAR, SUBTILE_REM0=32 << 16 | rows, CONFIG0=config, WEIGHTS_PTR=weights)
+    bits, inputs = (config & 7) + 1, rows * 16
+    end = weights + 32 * bits * inputs // 8
+    run_beside_transfer(job, end, 64, 3 << 17)
+    with pytest.raises(Faulted, match="NE16 loads bytes"):
+        run_beside_transfer(job, end - 1, 64, 3 << 17)

@@ -77,8 +77,8 @@ void ne16_decode(const uint32_t word[NE16_WORDS], Ne16Job *job);
 void ne16_check(const Access *a, const uint32_t word[NE16_WORDS], const Ne16Job *job); // faults
 
 // Where the weights of a pass lie: the first plane, and bytes from an output channel to the next,
-// from a bit to the next, of a plane.
-typedef struct { uint32_t base, channel, plane, bytes; } WeightLayout;
+// from a bit to the next, of a plane that are loaded; and those of them that inputs are multiplied by.
+typedef struct { uint32_t base, channel, plane, bytes, used; } WeightLayout;
 WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job);
 
 // ne16_sums.c: all read L1 as it is now

@@ -28,14 +28,15 @@ WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job)
     const uint32_t plane = job->taps * job->taps * group; // of a group of input channels
     const uint32_t tile = job->weights + (n->ko * KO_TILE * job->ki + n->ki) * bits * plane;
     const uint32_t channel = bits * job->plane_bytes, row = LINEAR_LANES / 8;
+    const uint32_t used = tile_size(n, job).ki * group; // of a row
     switch (job->mode) {
     case MODE_LINEAR:
         return (WeightLayout){job->weights + n->ko * KO_TILE * channel + n->ki * row, channel,
-                              job->plane_bytes, row};
+                              job->plane_bytes, row, used};
     case MODE_DEPTHWISE:
-        return (WeightLayout){job->weights + n->ko * bits * plane, 0, job->weights_d0, plane};
-    case MODE_1X1: return (WeightLayout){tile, job->weights_d1, plane, plane};
-    default: return (WeightLayout){tile, job->weights_d1, job->weights_d0, plane};
+        return (WeightLayout){job->weights + n->ko * bits * plane, 0, job->weights_d0, plane, plane};
+    case MODE_1X1: return (WeightLayout){tile, job->weights_d1, plane, plane, plane};
+    default: return (WeightLayout){tile, job->weights_d1, job->weights_d0, plane, plane};
     }
 }
 
@@ -48,7 +49,7 @@ static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint3
     bits = least(bits, WEIGHT_BITS); // as it is anyway; compilers cannot know
     for (uint32_t bit = 0; bit < bits; bit++) {
         const uint32_t at = w->base + channel * w->channel + bit * w->plane;
-        check_race(m, at, w->bytes, false);
+        check_race(m, at, w->used, false);
         plane[bit] = l1_bytes_at(m, at, w->bytes, copies[bit]);
     }
     for (uint32_t i = 0; i < w->bytes; i++) {
