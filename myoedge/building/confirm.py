@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 LONGEST_CYCLES = 300_000_000  # estimated, that are simulated without --simulate
 MOST_CANDIDATES = 6
 MOST_PLANS = 3  # the code of another plan is not as long
-CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
 NO_COMPILER = (5, 70)  # exit codes: none is there, it rejects the simulator's C
 
 Stage = Callable[[str], AbstractContextManager[None]]  # tells that a stage starts, and times it
@@ -130,8 +129,8 @@ def first_that_holds(
 
 
 def finish(inputs: BuildInputs) -> Finished:
-    """Plan, C and report of a build that keeps to its limits. Where L2 has no room for the code
-    beside the plan's data, the plan is made again with so much less L2.
+    """Plan, C and report of a build that keeps to its limits. If a memory has no room for the rest
+    of the program beside the plan's data, the plan is made again with that much less of it.
 
     Errors: those of planned; E302 over budget: every one that is; E303 no room for the code; E401
     the simulated outputs are not the reference's; E701 .. E711 the firmware fails.
@@ -140,10 +139,7 @@ def finish(inputs: BuildInputs) -> Finished:
         try:
             return _finish(inputs)
         except ProgramTooLarge as error:
-            if error.region != "L2":
-                raise
-            more_bytes = error.over_bytes + error.free_bytes + CODE_MARGIN_BYTES
-            inputs = replace(inputs, request=inputs.request.with_code(more_bytes))
+            inputs = replace(inputs, request=inputs.request.with_room_for(error))
     return _finish(inputs)
 
 
@@ -175,7 +171,8 @@ def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> C
     try:
         return make_contents(build_plan, quantized, app)
     except ProgramTooLarge as error:
-        free_bytes = max(plan.l2_room_bytes - plan.l2_bytes, 0)
+        l2, l1 = plan.l2_room_bytes - plan.l2_bytes, plan.l1_room_bytes - plan.l1_bytes
+        free_bytes = max(l2 if error.region == "L2" else l1, 0)
         raise ProgramTooLarge(error.region, error.over_bytes, free_bytes) from error
 
 

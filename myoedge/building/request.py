@@ -38,6 +38,7 @@ DEFAULT_ENGINE = FASTEST.name
 # Code of a layer at least, as 20 and 50 alike were linked: 282 and 310 bytes of linear and
 # depthwise ones, 184 of pools, 109 of flips and maxima; layers of one function share it.
 PRODUCT_CODE_BYTES, LAYER_CODE_BYTES = 256, 64
+CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
@@ -76,10 +77,13 @@ class BuildRequest:
         """The request without what decides about no integer: a latency."""
         return replace(self, limits=replace(self.limits, latency_s=None))
 
-    def with_code(self, more_bytes: int) -> BuildRequest:
-        """The request with so many more bytes of L2 for code."""
-        reserved_bytes = self.chip.l2_reserved_bytes + more_bytes
-        return replace(self, chip=replace(self.chip, l2_reserved_bytes=reserved_bytes))
+    def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
+        """The request with as many more bytes of a memory for what is not data as a program lacked:
+        code in L2; what the runtime and arguments of kernels take in L1."""
+        name = f"{program.region.lower()}_reserved_bytes"
+        margin = CODE_MARGIN_BYTES if program.region == "L2" else 0
+        reserved = getattr(self.chip, name) + program.over_bytes + program.free_bytes + margin
+        return replace(self, chip=replace(self.chip, **{name: reserved}))
 
     def check_graph(self, graph: Graph) -> Graph:
         """The part of the network that is built, before anything takes time.

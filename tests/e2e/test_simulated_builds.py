@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from myoedge.building.confirm import Confirmation, Finished, first_that_holds
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.reports import report_json
+from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import Ran, of_networks, save_exported
 from tests.e2e.test_streams import CHANNELS, FRAMES, network, samples
 
@@ -91,6 +93,30 @@ def test_code_that_is_longer_than_planned_for_takes_the_place_of_data(
     myoedge.build(tmp_path / "m.pt2", output=tmp_path / "out", simulate=False)
     before, after = tried
     assert before > has_bytes >= after
+
+
+class Recurrent(torch.nn.Module):
+    """Bidirectional layers whose weights come to L1 in parts, as many as find room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.GRU(88, 234, 2, batch_first=True, bidirectional=True)
+        self.head = torch.nn.Linear(468, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(self.layers(x)[0])
+        return scores
+
+
+def test_l1_has_room_for_the_arguments_of_any_kernels(tmp_path: Path) -> None:
+    """Those of recurrences and copies are the longest: 16 bytes more than is reserved for all."""
+    torch.manual_seed(0)
+    model = save_exported(Recurrent().eval(), (torch.zeros(1, 20, 88),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, 20, 88), np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=True)
+    memory = build.report["memory"]
+    assert memory["l1_reserved_bytes"] > GAP9.l1_reserved_bytes
+    assert build.program.symbols["me_l1_end"] <= 0x1000_0000 + GAP9.l1_bytes
 
 
 def test_a_host_has_nothing_to_simulate(small: Path, tmp_path: Path) -> None:
