@@ -194,3 +194,23 @@ def _settle(model: nn.Module, rng: np.random.Generator) -> None:
 def windows(shape: Sequence[int], seed: int, count: int = 16) -> np.ndarray:
     """float32 [count, *shape], normal."""
     return np.random.default_rng(seed).standard_normal((count, *shape), np.float32)
+
+
+class Recurrent(nn.Module):
+    """An LSTM or a GRU of drawn sizes, one or two layers of one or both directions, and a head."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        inputs, units, frames = (int(n) for n in rng.integers((4, 8, 4), (130, 130, 24)))
+        layers, directions = (int(n) for n in rng.integers(1, 3, 2))
+        kind = (nn.LSTM, nn.GRU)[seed % 2]
+        both = directions == 2
+        self.shape = (1, frames, inputs)
+        self.layers = kind(inputs, units, layers, batch_first=True, bidirectional=both)
+        self.head = nn.Linear(units * directions, int(rng.integers(2, 60)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.layers(x)[0])
+        return scores

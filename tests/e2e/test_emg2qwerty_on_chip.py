@@ -30,6 +30,20 @@ WINDOWS: dict[str, tuple[Callable[[], nn.Module], int, int, float]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_a_small_one_beside_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NE16 loads 8 bytes behind gates of 12 bytes a row, where the next layer's come already."""
+    monkeypatch.setattr(emg2qwerty, "PER_BAND", 48)
+    monkeypatch.setattr(emg2qwerty, "FEATURES", 96)
+    torch.manual_seed(0)
+    example = torch.zeros(30, 1, 2, 16, 33)
+    model = save_exported(emg2qwerty.lstm().eval(), (example,), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((1, *example.shape)).astype(np.float32)
+    told = {"calib": calib, "method": "minmax", "output": tmp_path / "out"}
+    build = myoedge.build(model, app="gap-sdk", simulate=True, **told)
+    assert build.report["cycles"]["source"] == "simulated"
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
 @pytest.mark.parametrize("name", WINDOWS)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random torch networks: built, exact layer by layer on host and chip, close to torch's floats."""
+"""Random torch networks: built, exact layer by layer on host and chip, close to torch's floats;
+LSTMs and GRUs in L1 of any size."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import torch
 
 import myoedge
 from tests.conftest import save_exported, thinned
-from tests.random_networks import Random, windows
+from tests.random_networks import Random, Recurrent, windows
 
 LEAST_DB = 15.0  # SQNR of each output over the calibration samples
 
@@ -52,3 +53,26 @@ def test_a_few(seed: int, tmp_path: Path) -> None:
 def test_many(block: int, tmp_path: Path) -> None:
     for seed in range(100 + 10 * block, 110 + 10 * block):
         judge(seed, tmp_path)
+
+
+def simulate_recurrent(seed: int, folder: Path) -> None:
+    """A sample simulated at the end of each build gives the bytes of the reference."""
+    model, rng = Recurrent(seed).eval(), np.random.default_rng(seed)
+    archive = save_exported(model, (torch.zeros(model.shape),), folder / "m.pt2")
+    calib = rng.standard_normal((4, *model.shape), np.float32)
+    for app in ("baremetal", "gap-sdk"):
+        l1, output = f"{rng.integers(44, 129)}KiB", folder / app
+        build = myoedge.build(archive, calib=calib, l1=l1, app=app, output=output, simulate=True)
+        assert build.report["cycles"]["source"] == "simulated", f"seed {seed}, {app}, {l1}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_few_recurrent_ones(seed: int, tmp_path: Path) -> None:
+    simulate_recurrent(seed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(20))
+def test_200_recurrent_ones(block: int, tmp_path: Path) -> None:
+    for seed in range(10 * block, 10 * block + 10):
+        simulate_recurrent(seed, tmp_path)
