@@ -1,6 +1,7 @@
 # make demo    train, build, validate and report a network on real sEMG recordings
 # make test    every test but the long ones
-# make check   format, lint, types, imports
+# make check   format, lint, types, imports, unused names, dead files, size
+# make format  formats Python and C
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean
 # make site    the documentation as a site, in site/
 # make fuzz    drawn networks, hostile files, edited builds, kills; goes on behind build/fuzz.jsonl
@@ -11,6 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 ZOO := .venv-zoo
+# golden files are as the generator writes them; sources of recorded programs stay as they were run
+C_FILES = $(shell git ls-files '*.c' '*.h' ':!tests/golden' ':!tests/fixtures')
 # As many test processes as there are processors; each computes on one thread, so that they do not
 # fight for them.
 JOBS ?= auto
@@ -21,7 +24,7 @@ test test-all: export OPENBLAS_NUM_THREADS = 1
 # (packages hold files for other versions of Python, which are no errors).
 demo test test-all: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-all check bench fuzz zoo docs site wheel clean
+.PHONY: demo test test-all check format bench fuzz zoo docs site wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -35,8 +38,15 @@ test-all: $(DEV_STAMP)
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/python -m tests.dead_files
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python tests/bench.py

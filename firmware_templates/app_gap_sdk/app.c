@@ -27,9 +27,9 @@ static uint8_t *chunk;
 /* The chip starts slowly: any voltage will do for that, so the voltage is first. */
 static bool start_clocks(void)
 {
-    return pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0 &&
-           pi_freq_set(PI_FREQ_DOMAIN_FC, ME_CLOCK_HZ) >= 0 &&
-           pi_freq_set(PI_FREQ_DOMAIN_PERIPH, ME_CLOCK_HZ) >= 0;
+    return pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0
+        && pi_freq_set(PI_FREQ_DOMAIN_FC, ME_CLOCK_HZ) >= 0
+        && pi_freq_set(PI_FREQ_DOMAIN_PERIPH, ME_CLOCK_HZ) >= 0;
 }
 
 static bool start_cluster(void)
@@ -129,10 +129,7 @@ static bool computed(const void *const in[], void *const out[])
 }
 
 #ifdef ME_PASS_FRAMES /* a stream: what lies at the inputs is a frame */
-static int pass(const void *const in[], void *const out[])
-{
-    return computed(in, out) ? 0 : -1;
-}
+static int pass(const void *const in[], void *const out[]) { return computed(in, out) ? 0 : -1; }
 
 bool me_infer(void)
 {
@@ -143,19 +140,11 @@ bool me_infer(void)
     return me_push(me_inputs, me_outputs) >= 0;
 }
 
-void me_restart(void)
-{
-    me_reset();
-}
+void me_restart(void) { me_reset(); }
 #else
-bool me_infer(void)
-{
-    return computed(me_inputs, me_outputs);
-}
+bool me_infer(void) { return computed(me_inputs, me_outputs); }
 
-void me_restart(void)
-{
-}
+void me_restart(void) {}
 #endif
 
 uint32_t me_cycles_of(uint32_t row)

@@ -68,8 +68,7 @@ bool me_console_receive(me_frame *frame)
 
 void me_console_send(const me_frame *frame)
 {
-    const uint8_t head[4] = { frame->kind, frame->number, (uint8_t)frame->size,
-                              (uint8_t)(frame->size >> 8) };
+    const uint8_t head[4] = { frame->kind, frame->number, (uint8_t)frame->size, (uint8_t)(frame->size >> 8) };
     memcpy(bytes, magic, sizeof magic);
     memcpy(bytes + sizeof magic, head, sizeof head);
     memcpy(bytes + HEAD_BYTES, frame->payload, frame->size);

@@ -30,10 +30,7 @@ void me_team_run(void (*work)(void *argument), void *argument)
 
 static PI_L1 pi_cl_dma_cmd_t commands[DMA_COMMANDS];
 
-static uint32_t address(const void *pointer)
-{
-    return (uint32_t)(uintptr_t)pointer;
-}
+static uint32_t address(const void *pointer) { return (uint32_t)(uintptr_t)pointer; }
 
 static uint32_t free_command(void)
 {
@@ -54,12 +51,12 @@ uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direc
     return number;
 }
 
-uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
-                         uint32_t stride_bytes, me_dma_direction direction)
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes, uint32_t stride_bytes,
+                         me_dma_direction direction)
 {
     const uint32_t number = free_command();
-    pi_cl_dma_cmd_2d(address(l2), address(l1), bytes, stride_bytes, line_bytes,
-                     dma_direction(direction), &commands[number]);
+    pi_cl_dma_cmd_2d(address(l2), address(l1), bytes, stride_bytes, line_bytes, dma_direction(direction),
+                     &commands[number]);
     return number;
 }
 
@@ -77,10 +74,7 @@ uint32_t me_l3_base;
 
 static PI_L1 pi_cl_ram_req_t requests[ME_L3_IN_FLIGHT];
 
-bool me_l3_full(void)
-{
-    return asked - done >= ME_L3_IN_FLIGHT;
-}
+bool me_l3_full(void) { return asked - done >= ME_L3_IN_FLIGHT; }
 
 uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction)
 {

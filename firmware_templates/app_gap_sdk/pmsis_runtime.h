@@ -24,20 +24,11 @@ extern PI_L1 uint32_t me_workers_barrier; /* of cores 0 .. 7 among themselves */
 /* Runs work on all nine cores. By core 8, where cluster tasks start. */
 void me_team_run(void (*work)(void *argument), void *argument);
 
-static inline int32_t me_core(void)
-{
-    return (int32_t)pi_core_id();
-}
+static inline int32_t me_core(void) { return (int32_t)pi_core_id(); }
 
-static inline void me_barrier_all(void)
-{
-    pi_cl_team_barrier();
-}
+static inline void me_barrier_all(void) { pi_cl_team_barrier(); }
 
-static inline void me_barrier_workers(void)
-{
-    pi_cl_team_barrier_wait(me_workers_barrier);
-}
+static inline void me_barrier_workers(void) { pi_cl_team_barrier_wait(me_workers_barrier); }
 
 /* The first of n that core 0 .. 7 does, and with `core + 1` the one behind its last; n < 2**28. */
 static inline int32_t me_share(int32_t core, int32_t n)
@@ -50,8 +41,8 @@ static inline int32_t me_share(int32_t core, int32_t n)
 typedef enum { ME_L1_TO_L2 = 0, ME_L2_TO_L1 = 1 } me_dma_direction;
 
 uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direction);
-uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
-                         uint32_t stride_bytes, me_dma_direction direction);
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes, uint32_t stride_bytes,
+                         me_dma_direction direction);
 void me_dma_wait_all(uint32_t transfers);
 
 /* ---- L3: addresses are offsets from me_l3_base, and never pointers */

@@ -42,10 +42,7 @@ static inline void me_pad_set(uint32_t pad, uint32_t level)
     pi_gpio_pin_write(&me_gpio, (uint32_t)me_gpio_of(pad), level);
 }
 #else
-static inline void me_pad_set(uint32_t pad, uint32_t level)
-{
-    pi_gpio_pin_write(pad, level);
-}
+static inline void me_pad_set(uint32_t pad, uint32_t level) { pi_gpio_pin_write(pad, level); }
 
 static inline void me_pad_open(uint32_t pad)
 {

@@ -60,10 +60,7 @@ static uint32_t total(const me_port *ports, uint32_t count)
 
 /* ---- bytes of ports, wherever they lie */
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 static void put(const me_port *port, uint32_t at, const uint8_t *from, uint32_t bytes)
 {

@@ -8,13 +8,11 @@
 #include "me_math.h"
 
 /* the upper half of a product of 64 bits */
-static inline int32_t me_high(int32_t a, int32_t b)
-{
-    return (int32_t)(((int64_t)a * b) >> 32);
-}
+static inline int32_t me_high(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }
 
 /* Four pairs of samples through the first two stages. */
-static inline void me_fourier_begin(const int16_t *x, int32_t stride, const int32_t *window, const int16_t *order, int32_t *z)
+static inline void me_fourier_begin(const int16_t *x, int32_t stride, const int32_t *window,
+                                    const int16_t *order, int32_t *z)
 {
     int32_t re[4], im[4];
     for (int32_t i = 0; i < 4; i++) {
@@ -35,7 +33,8 @@ static inline void me_fourier_begin(const int16_t *x, int32_t stride, const int3
 }
 
 /* Butterflies of groups of `size` numbers of `half`; roots[k * stride] turns by k / size. */
-static inline void me_fourier_stage(int32_t *z, int32_t half, int32_t size, const int32_t *roots, int32_t stride)
+static inline void me_fourier_stage(int32_t *z, int32_t half, int32_t size, const int32_t *roots,
+                                    int32_t stride)
 {
     for (int32_t k = 0; k < size / 2; k++) {
         const int32_t cos = roots[2 * k * stride], sin = roots[2 * k * stride + 1];
@@ -79,8 +78,8 @@ static inline int32_t me_on_curve(const int16_t *curve, int32_t re, int32_t im)
 }
 
 /* z of me_fourier -> at number k of the spectrum, and at length / 2 - k, the curve */
-static inline void me_spectrum_pair(const int32_t *z, const int32_t *root, int32_t half, int32_t k, const int16_t *curve,
-                                    int32_t *first, int32_t *last)
+static inline void me_spectrum_pair(const int32_t *z, const int32_t *root, int32_t half, int32_t k,
+                                    const int16_t *curve, int32_t *first, int32_t *last)
 {
     const int32_t *a = z + 2 * k, *b = z + 2 * (k ? half - k : 0);
     const int32_t even_re = (a[0] >> 1) + (b[0] >> 1), even_im = (a[1] >> 1) - (b[1] >> 1);

@@ -21,132 +21,127 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
 #define ME_NUMBERED(OPCODE, F3, RS1) ".word " OPCODE "|" F3 "<<12|.Lnumber_" RS1 "<<15|.Lnumber_"
 #define ME_XPULP_R(NATIVE, OPCODE, F3, F7, RD, RS1, RS2) \
     ME_NUMBERED(OPCODE, F3, RS1) RD "<<7|.Lnumber_" RS2 "<<20|(" F7 ")<<25"
-#define ME_XPULP_I(NATIVE, OPCODE, F3, RD, RS1, OFFSET) \
-    ME_NUMBERED(OPCODE, F3, RS1) RD "<<7|" OFFSET "<<20"
-#define ME_XPULP_S(NATIVE, OPCODE, F3, RS2, RS1, OFFSET) \
-    ME_NUMBERED(OPCODE, F3, RS1) RS2 "<<20|" OFFSET "<<7"
+#define ME_XPULP_I(NATIVE, OPCODE, F3, RD, RS1, OFFSET) ME_NUMBERED(OPCODE, F3, RS1) RD "<<7|" OFFSET "<<20"
+#define ME_XPULP_S(NATIVE, OPCODE, F3, RS2, RS1, OFFSET) ME_NUMBERED(OPCODE, F3, RS1) RS2 "<<20|" OFFSET "<<7"
 #else
 #define ME_XPULP_R(NATIVE, OPCODE, F3, F7, RD, RS1, RS2) \
     ".insn r " OPCODE "," F3 "," F7 "," RD "," RS1 "," RS2
-#define ME_XPULP_I(NATIVE, OPCODE, F3, RD, RS1, OFFSET) \
-    ".insn i " OPCODE "," F3 "," RD "," RS1 "," OFFSET
+#define ME_XPULP_I(NATIVE, OPCODE, F3, RD, RS1, OFFSET) ".insn i " OPCODE "," F3 "," RD "," RS1 "," OFFSET
 #define ME_XPULP_S(NATIVE, OPCODE, F3, RS2, RS1, OFFSET) \
     ".insn s " OPCODE "," F3 "," RS2 "," OFFSET "(" RS1 ")"
 #endif
 
 /* x = OP(a), OP(a, b), OP(x, a, b); no side effects, so compilers move and merge them. */
-#define ME_ONE(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7)                                        \
-    static inline TYPE NAME(FROM a)                                                             \
-    {                                                                                           \
-        TYPE x;                                                                                 \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1", #OPCODE, #F3, #F7, "%0", "%1", "x0")                \
-                : "=r"(x)                                                                       \
-                : "r"(a));                                                                      \
-        return x;                                                                               \
+#define ME_ONE(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7) \
+    static inline TYPE NAME(FROM a) \
+    { \
+        TYPE x; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1", #OPCODE, #F3, #F7, "%0", "%1", "x0") : "=r"(x) : "r"(a)); \
+        return x; \
     }
-#define ME_TWO(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7)                                        \
-    static inline TYPE NAME(FROM a, FROM b)                                                     \
-    {                                                                                           \
-        TYPE x;                                                                                 \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "%2")             \
-                : "=r"(x)                                                                       \
-                : "r"(a), "r"(b));                                                              \
-        return x;                                                                               \
+#define ME_TWO(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7) \
+    static inline TYPE NAME(FROM a, FROM b) \
+    { \
+        TYPE x; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "%2") \
+                : "=r"(x) \
+                : "r"(a), "r"(b)); \
+        return x; \
     }
-#define ME_THREE(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7)                                      \
-    static inline TYPE NAME(TYPE x, FROM a, FROM b)                                             \
-    {                                                                                           \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "%2")             \
-                : "+r"(x)                                                                       \
-                : "r"(a), "r"(b));                                                              \
-        return x;                                                                               \
+#define ME_THREE(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7) \
+    static inline TYPE NAME(TYPE x, FROM a, FROM b) \
+    { \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "%2") \
+                : "+r"(x) \
+                : "r"(a), "r"(b)); \
+        return x; \
     }
-#define ME_BOTH(SHAPE, NATIVE, NAME, TYPE, F7)                                                  \
-    SHAPE(NATIVE ".h", NAME##_h, TYPE, uint32_t, 0x57, 0, F7)                                   \
+#define ME_BOTH(SHAPE, NATIVE, NAME, TYPE, F7) \
+    SHAPE(NATIVE ".h", NAME##_h, TYPE, uint32_t, 0x57, 0, F7) \
     SHAPE(NATIVE ".b", NAME##_b, TYPE, uint32_t, 0x57, 1, F7)
 
 /* p.clip, p.clipu: the operand is one more than the exponent of the upper limit */
-#define ME_IMMEDIATE(NATIVE, OPCODE, F3, F7, TYPE, x, number)                                   \
-    __extension__({                                                                             \
-        TYPE me_x_;                                                                             \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "x%2")            \
-                : "=r"(me_x_)                                                                   \
-                : "r"(x), "i"(number));                                                         \
-        me_x_;                                                                                  \
+#define ME_IMMEDIATE(NATIVE, OPCODE, F3, F7, TYPE, x, number) \
+    __extension__({ \
+        TYPE me_x_; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "x%2") \
+                : "=r"(me_x_) \
+                : "r"(x), "i"(number)); \
+        me_x_; \
     })
 
 /* p.addRN, p.mulsRN, p.macsRN: the shift lies in the lower bits of F7 */
-#define ME_ROUNDED(NATIVE, OPCODE, F3, F7, TYPE, a, b, shift)                                   \
-    __extension__({                                                                             \
-        TYPE me_x_;                                                                             \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%3", "%0", "%1", "%2")    \
-                : "=r"(me_x_)                                                                   \
-                : "r"(a), "r"(b), "i"(shift));                                                  \
-        me_x_;                                                                                  \
+#define ME_ROUNDED(NATIVE, OPCODE, F3, F7, TYPE, a, b, shift) \
+    __extension__({ \
+        TYPE me_x_; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%3", "%0", "%1", "%2") \
+                : "=r"(me_x_) \
+                : "r"(a), "r"(b), "i"(shift)); \
+        me_x_; \
     })
-#define ME_ROUNDED_INTO(NATIVE, OPCODE, F3, F7, TYPE, acc, a, b, shift)                         \
-    __extension__({                                                                             \
-        TYPE me_x_ = (acc);                                                                     \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%3", "%0", "%1", "%2")    \
-                : "+r"(me_x_)                                                                   \
-                : "r"(a), "r"(b), "i"(shift));                                                  \
-        me_x_;                                                                                  \
+#define ME_ROUNDED_INTO(NATIVE, OPCODE, F3, F7, TYPE, acc, a, b, shift) \
+    __extension__({ \
+        TYPE me_x_ = (acc); \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%3", "%0", "%1", "%2") \
+                : "+r"(me_x_) \
+                : "r"(a), "r"(b), "i"(shift)); \
+        me_x_; \
     })
 
 /* p.extract, p.extractu, p.insert: size - 1 in the lower bits of F7, position as second operand */
-#define ME_FIELD(NATIVE, OPCODE, F3, F7, TYPE, x, size, at)                                     \
-    __extension__({                                                                             \
-        TYPE me_x_;                                                                             \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%2", "%0", "%1", "x%3")   \
-                : "=r"(me_x_)                                                                   \
-                : "r"(x), "i"((size)-1), "i"(at));                                              \
-        me_x_;                                                                                  \
+#define ME_FIELD(NATIVE, OPCODE, F3, F7, TYPE, x, size, at) \
+    __extension__({ \
+        TYPE me_x_; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%2", "%0", "%1", "x%3") \
+                : "=r"(me_x_) \
+                : "r"(x), "i"((size) - 1), "i"(at)); \
+        me_x_; \
     })
-#define ME_FIELD_INTO(NATIVE, OPCODE, F3, F7, TYPE, into, x, size, at)                          \
-    __extension__({                                                                             \
-        TYPE me_x_ = (into);                                                                    \
-        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%2", "%0", "%1", "x%3")   \
-                : "+r"(me_x_)                                                                   \
-                : "r"(x), "i"((size)-1), "i"(at));                                              \
-        me_x_;                                                                                  \
+#define ME_FIELD_INTO(NATIVE, OPCODE, F3, F7, TYPE, into, x, size, at) \
+    __extension__({ \
+        TYPE me_x_ = (into); \
+        __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%2", "%0", "%1", "x%3") \
+                : "+r"(me_x_) \
+                : "r"(x), "i"((size) - 1), "i"(at)); \
+        me_x_; \
     })
 
 /* ---- memory: p.lb ... p.sw with post-increment. "m" ties them to the bytes they touch. */
 
 #define ME_SPAN(TYPE, pointer, bytes) (*(TYPE(*)[bytes])(uintptr_t)(pointer))
 
-#define ME_NEXT(NATIVE, NAME, TYPE, F3, BYTES)                                                  \
-    static inline TYPE NAME(const int8_t **at)                                                  \
-    {                                                                                           \
-        const int8_t *p = *at;                                                                  \
-        TYPE x;                                                                                 \
-        __asm__(ME_XPULP_I(NATIVE " %0," #BYTES "(%1!)", "0x0b", #F3, "%0", "%1", #BYTES)       \
-                : "=&r"(x), "+r"(p)                                                             \
-                : "m"(ME_SPAN(const int8_t, *at, BYTES)));                                      \
-        *at = p;                                                                                \
-        return x;                                                                               \
+#define ME_NEXT(NATIVE, NAME, TYPE, F3, BYTES) \
+    static inline TYPE NAME(const int8_t **at) \
+    { \
+        const int8_t *p = *at; \
+        TYPE x; \
+        __asm__(ME_XPULP_I(NATIVE " %0," #BYTES "(%1!)", "0x0b", #F3, "%0", "%1", #BYTES) \
+                : "=&r"(x), "+r"(p) \
+                : "m"(ME_SPAN(const int8_t, *at, BYTES))); \
+        *at = p; \
+        return x; \
     }
 
-#define ME_STEP(NATIVE, NAME, TYPE, F7, BYTES)                                                  \
-    static inline TYPE NAME(const int8_t **at, int32_t bytes)                                   \
-    {                                                                                           \
-        const int8_t *p = *at;                                                                  \
-        TYPE x;                                                                                 \
-        __asm__(ME_XPULP_R(NATIVE " %0,%2(%1!)", "0x0b", "7", #F7, "%0", "%1", "%2")            \
-                : "=&r"(x), "+r"(p)                                                             \
-                : "r"(bytes), "m"(ME_SPAN(const int8_t, *at, BYTES)));                          \
-        *at = p;                                                                                \
-        return x;                                                                               \
+#define ME_STEP(NATIVE, NAME, TYPE, F7, BYTES) \
+    static inline TYPE NAME(const int8_t **at, int32_t bytes) \
+    { \
+        const int8_t *p = *at; \
+        TYPE x; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%2(%1!)", "0x0b", "7", #F7, "%0", "%1", "%2") \
+                : "=&r"(x), "+r"(p) \
+                : "r"(bytes), "m"(ME_SPAN(const int8_t, *at, BYTES))); \
+        *at = p; \
+        return x; \
     }
 
-#define ME_PUT(NATIVE, NAME, TYPE, F3, BYTES)                                                   \
-    static inline void NAME(int8_t **at, TYPE x)                                                \
-    {                                                                                           \
-        int8_t *p = *at;                                                                        \
-        __asm__(ME_XPULP_S(NATIVE " %2," #BYTES "(%0!)", "0x2b", #F3, "%2", "%0", #BYTES)       \
-                : "+r"(p), "=m"(ME_SPAN(int8_t, *at, BYTES))                                    \
-                : "r"(x));                                                                      \
-        *at = p;                                                                                \
+#define ME_PUT(NATIVE, NAME, TYPE, F3, BYTES) \
+    static inline void NAME(int8_t **at, TYPE x) \
+    { \
+        int8_t *p = *at; \
+        __asm__(ME_XPULP_S(NATIVE " %2," #BYTES "(%0!)", "0x2b", #F3, "%2", "%0", #BYTES) \
+                : "+r"(p), "=m"(ME_SPAN(int8_t, *at, BYTES)) \
+                : "r"(x)); \
+        *at = p; \
     }
 
 /* generated from xpulp/instructions.toml by tests/isa/xpulp.py */

@@ -15,10 +15,10 @@ typedef uint16_t me_halvesu __attribute__((vector_size(4)));
 /* ---- one number: by builtins that take limits or masks, and in plain C */
 
 #define me_clips(x, bits) \
-    __builtin_pulp_clip((x), -(int32_t)(1u << ((bits)-1)), (int32_t)((1u << ((bits)-1)) - 1u))
+    __builtin_pulp_clip((x), -(int32_t)(1u << ((bits) - 1)), (int32_t)((1u << ((bits) - 1)) - 1u))
 #define me_clipu(x, bits) ((int32_t)__builtin_pulp_clipu((x), 0, (int32_t)((1u << (bits)) - 1u)))
 #define ME_MASK(size, at) (0xFFFFFFFFu >> (32 - (size)) << (at))
-#define me_insert(into, x, size, at)                                                            \
+#define me_insert(into, x, size, at) \
     ((uint32_t)__builtin_pulp_binsert((into), ~ME_MASK(size, at), (x), ME_MASK(size, at), (at)))
 
 static inline int32_t me_abs(int32_t x) { return (int32_t)(x < 0 ? 0u - (uint32_t)x : (uint32_t)x); }
@@ -30,32 +30,26 @@ static inline uint32_t me_ror(uint32_t x, uint32_t n) { return x >> n | x << (-n
 
 /* ---- words of four bytes or two halves */
 
-#define ME_BUILTIN_2(NAME, BUILTIN, BYTES, HALVES)                                              \
-    static inline uint32_t NAME##_b(uint32_t a, uint32_t b)                                     \
-    {                                                                                           \
-        return (uint32_t)__builtin_pulp_##BUILTIN##4((BYTES)a, (BYTES)b);                       \
-    }                                                                                           \
-    static inline uint32_t NAME##_h(uint32_t a, uint32_t b)                                     \
-    {                                                                                           \
-        return (uint32_t)__builtin_pulp_##BUILTIN##2((HALVES)a, (HALVES)b);                     \
+#define ME_BUILTIN_2(NAME, BUILTIN, BYTES, HALVES) \
+    static inline uint32_t NAME##_b(uint32_t a, uint32_t b) \
+    { \
+        return (uint32_t)__builtin_pulp_##BUILTIN##4((BYTES)a, (BYTES)b); \
+    } \
+    static inline uint32_t NAME##_h(uint32_t a, uint32_t b) \
+    { \
+        return (uint32_t)__builtin_pulp_##BUILTIN##2((HALVES)a, (HALVES)b); \
     }
-#define ME_BUILTIN_1(NAME, BUILTIN, BYTES, HALVES)                                              \
-    static inline uint32_t NAME##_b(uint32_t a)                                                 \
-    {                                                                                           \
-        return (uint32_t)__builtin_pulp_##BUILTIN##4((BYTES)a);                                 \
-    }                                                                                           \
-    static inline uint32_t NAME##_h(uint32_t a)                                                 \
-    {                                                                                           \
-        return (uint32_t)__builtin_pulp_##BUILTIN##2((HALVES)a);                                \
-    }
-#define ME_BUILTIN_DOT(SUFFIX, KIND, LANES, LEFT, RIGHT)                                        \
-    static inline int32_t me_dot##SUFFIX##_##KIND(uint32_t a, uint32_t b)                       \
-    {                                                                                           \
-        return (int32_t)__builtin_pulp_dot##SUFFIX##LANES((LEFT)a, (RIGHT)b);                   \
-    }                                                                                           \
-    static inline int32_t me_sdot##SUFFIX##_##KIND(int32_t acc, uint32_t a, uint32_t b)         \
-    {                                                                                           \
-        return (int32_t)__builtin_pulp_sdot##SUFFIX##LANES((LEFT)a, (RIGHT)b, acc);             \
+#define ME_BUILTIN_1(NAME, BUILTIN, BYTES, HALVES) \
+    static inline uint32_t NAME##_b(uint32_t a) { return (uint32_t)__builtin_pulp_##BUILTIN##4((BYTES)a); } \
+    static inline uint32_t NAME##_h(uint32_t a) { return (uint32_t)__builtin_pulp_##BUILTIN##2((HALVES)a); }
+#define ME_BUILTIN_DOT(SUFFIX, KIND, LANES, LEFT, RIGHT) \
+    static inline int32_t me_dot##SUFFIX##_##KIND(uint32_t a, uint32_t b) \
+    { \
+        return (int32_t)__builtin_pulp_dot##SUFFIX##LANES((LEFT)a, (RIGHT)b); \
+    } \
+    static inline int32_t me_sdot##SUFFIX##_##KIND(int32_t acc, uint32_t a, uint32_t b) \
+    { \
+        return (int32_t)__builtin_pulp_sdot##SUFFIX##LANES((LEFT)a, (RIGHT)b, acc); \
     }
 
 /* generated from xpulp/instructions.toml by tests/isa/xpulp.py */
@@ -68,9 +62,9 @@ static inline uint32_t me_ror(uint32_t x, uint32_t n) { return x >> n | x << (-n
 #define me_ff1(a) ((int32_t)__builtin_pulp_ff1(a))
 #define me_fl1(a) ((int32_t)__builtin_pulp_fl1(a))
 #define me_cnt(a) ((int32_t)__builtin_pulp_cnt(a))
-#define me_addRN(a, b, n) __builtin_pulp_addRN((a), (b), (n), (1u << ((n)-1)))
-#define me_mulsRN(a, b, n) __builtin_pulp_mulsRN((a), (b), (n), (1u << ((n)-1)))
-#define me_macsRN(acc, a, b, n) __builtin_pulp_macsRN((a), (b), (acc), (n), (1u << ((n)-1)))
+#define me_addRN(a, b, n) __builtin_pulp_addRN((a), (b), (n), (1u << ((n) - 1)))
+#define me_mulsRN(a, b, n) __builtin_pulp_mulsRN((a), (b), (n), (1u << ((n) - 1)))
+#define me_macsRN(acc, a, b, n) __builtin_pulp_macsRN((a), (b), (acc), (n), (1u << ((n) - 1)))
 #define me_extract(a, size, at) __builtin_pulp_bextract((a), (size), (at))
 #define me_extractu(a, size, at) ((uint32_t)__builtin_pulp_bextractu((a), (size), (at)))
 ME_BUILTIN_2(me_add, add, me_bytes, me_halves)

@@ -47,8 +47,8 @@ static void me_l3_start_allowed(void)
 {
     for (; me_l3_run.started < me_l3_run.allowed && !me_l3_full(); me_l3_run.started++) {
         const me_l3_transfer *x = &me_l3_transfers[me_l3_run.started];
-        me_l3_run.ticket = me_l3_start(x->l3, x->l2, x->bytes,
-                                         x->kind == ME_MAP_OUT ? ME_L2_TO_L3 : ME_L3_TO_L2);
+        me_l3_run.ticket =
+            me_l3_start(x->l3, x->l2, x->bytes, x->kind == ME_MAP_OUT ? ME_L2_TO_L3 : ME_L3_TO_L2);
     }
 }
 
@@ -125,10 +125,7 @@ static void me_l3_apply(uint32_t ended)
 
 #endif
 
-static void me_l3_begin(void)
-{
-    me_l3_run = (me_l3_state){ .limit = me_l3_limits };
-}
+static void me_l3_begin(void) { me_l3_run = (me_l3_state){ .limit = me_l3_limits }; }
 
 static void me_timeline_step(void)
 {

@@ -23,16 +23,10 @@ static inline int8_t me_clip(int32_t value, int32_t low, int32_t high)
 }
 
 /* -> limited to int8 */
-static inline int8_t me_clip8(int32_t value)
-{
-    return (int8_t)me_clips(value, 8);
-}
+static inline int8_t me_clip8(int32_t value) { return (int8_t)me_clips(value, 8); }
 
 /* an entry of a 256-entry table whose first entry is for -128 */
-static inline int8_t me_lookup(const int8_t *table, int8_t x)
-{
-    return table[(int32_t)x + 128];
-}
+static inline int8_t me_lookup(const int8_t *table, int8_t x) { return table[(int32_t)x + 128]; }
 
 /* A function in Q15 between the entries of its table, 512 steps of 2**bits around x = 0; bits 5, 6. */
 static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)

@@ -74,10 +74,7 @@ static void me_wait_for(uint32_t *transfers)
 }
 
 /* What is started from here on is a prefetch for this layer. */
-static inline void me_start_for_layer(int32_t layer)
-{
-    me_started = &me_of_layer[layer & 15];
-}
+static inline void me_start_for_layer(int32_t layer) { me_started = &me_of_layer[layer & 15]; }
 
 static inline void me_start_for_tile(int32_t t)
 {
@@ -85,13 +82,10 @@ static inline void me_start_for_tile(int32_t t)
     *me_started = 0;
 }
 
-static inline void me_start_for_next(void)
-{
-    me_started = &me_of_next;
-}
+static inline void me_start_for_next(void) { me_started = &me_of_next; }
 
-static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
-                    me_dma_direction direction)
+static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line,
+                                              uint32_t stride, me_dma_direction direction)
 {
     if (me_pending == (1u << ME_IDS) - 1) {
         me_dma_wait_all(me_pending);
@@ -201,7 +195,8 @@ static void me_move_layer(const me_layer *layer, int32_t number, const void *con
     me_wait_for(&me_of_next);
 }
 
-static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
+static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[],
+                                void *const out[])
 {
     if (me_core() == ME_CONTROL_CORE)
         me_move_layer(layer, number, in, out);
@@ -239,26 +234,16 @@ static inline void me_tiles_begin(const me_layer *first, const void *const in[],
         first->arguments(0, in, out);
 }
 
-static inline void me_tiles_end(void)
-{
-    me_timeline_step();
-}
+static inline void me_tiles_end(void) { me_timeline_step(); }
 
-static inline void me_start_for_layer(int32_t layer)
-{
-    (void)layer;
-}
+static inline void me_start_for_layer(int32_t layer) { (void)layer; }
 
-static inline void me_start_for_tile(int32_t t)
-{
-    (void)t;
-}
+static inline void me_start_for_tile(int32_t t) { (void)t; }
 
-static inline void me_start_for_next(void)
-{
-}
+static inline void me_start_for_next(void) {}
 
-static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
+static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[],
+                                void *const out[])
 {
     (void)number;
     me_timeline_step();
@@ -282,10 +267,7 @@ static inline void me_run_layer(const me_layer *layer, int32_t number, const voi
         layer->store(layer->tiles - 1, in, out);
 }
 
-static inline void me_layer_ends(int32_t layer)
-{
-    (void)layer;
-}
+static inline void me_layer_ends(int32_t layer) { (void)layer; }
 
 #endif
 
@@ -300,7 +282,8 @@ static inline void me_load_tiles(me_tile_function load, int32_t first, int32_t l
     me_start_for_next();
 }
 
-static inline void me_fetch_all(const me_transfer *first, const me_transfer *end, int8_t *l1, const int8_t *l2)
+static inline void me_fetch_all(const me_transfer *first, const me_transfer *end, int8_t *l1,
+                                const int8_t *l2)
 {
     for (; first < end; first++)
         me_fetch(l1 + first->l1, l2 + first->at, first->bytes, first->line, first->stride);

@@ -44,14 +44,16 @@ typedef struct {
 
 /* lower[entry] in `to` and upper[entry] in `upper`, entry as above; the sum of lower + 256 * upper. n of them: to
  * may be x; or four at a time, of words. */
-uint32_t me_row_exponentials_12(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t n, const me_exp12_entries *by);
-uint32_t me_row_exponentials_12_fours(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t fours, const me_exp12_entries *by);
+uint32_t me_row_exponentials_12(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t n,
+                                const me_exp12_entries *by);
+uint32_t me_row_exponentials_12_fours(const int32_t *x, uint8_t *to, uint8_t *upper, int32_t fours,
+                                      const me_exp12_entries *by);
 
 /* x += 256 * upper + half */
 void me_row_joined(int32_t *x, const int32_t *upper, int32_t n, int32_t half);
 
 /* Four of them at a time: y = clip((((x >> down) * factor) + offset) >> shift) */
-void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor,
-                   int32_t offset, int32_t shift);
+void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor, int32_t offset,
+                   int32_t shift);
 
 #endif

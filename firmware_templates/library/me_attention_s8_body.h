@@ -29,7 +29,8 @@ static void score_blocks(const me_attention_work *w, int32_t group, int32_t firs
     const me_attention_s8_params *op = w->op;
     const int32_t start = w->tile->first_key, keys = w->tile->keys, whole = me_min(last, (start + keys) / 4);
     me_products of;
-    const int32_t words = op->width / 4, turn = ME_FIRST_OF(w->cores, words), stride = w->tile->heads * op->width;
+    const int32_t words = op->width / 4, turn = ME_FIRST_OF(w->cores, words),
+                  stride = w->tile->heads * op->width;
     const int8_t *const q = w->tile->q + 4 * turn, *const k = w->tile->k + 4 * turn;
     four_rows(of.a, q, 4 * group, w->tile->rows - 1, stride);
     of.b_step = 4 * stride;
@@ -57,10 +58,7 @@ static me_key_span scored(const me_attention_work *w, int32_t group)
     return within(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
 }
 
-static int32_t blocks_of(me_key_span keys)
-{
-    return (keys.end - keys.first) / 4;
-}
+static int32_t blocks_of(me_key_span keys) { return (keys.end - keys.first) / 4; }
 
 /* Whether all groups see the keys of the first one: ends of what a row sees grow with the row. */
 static int see_alike(const me_attention_work *w)
@@ -167,12 +165,20 @@ static void of_head(const me_attention_work *w, int32_t head, int32_t first, int
     const me_attention_s8_params *op = w->op;
     const me_attention_s8_tile *all = w->tile;
     const me_attention_s8_tile tile = {
-        .q = all->q + head * op->width, .k = all->k + head * op->width,
-        .v = all->v + head * op->out_width * all->values, .y = all->y + head * (op->out_width << op->y_wide),
-        .bias = all->bias + head * all->bias_step, .mask = all->mask + head * all->mask_step,
+        .q = all->q + head * op->width,
+        .k = all->k + head * op->width,
+        .v = all->v + head * op->out_width * all->values,
+        .y = all->y + head * (op->out_width << op->y_wide),
+        .bias = all->bias + head * all->bias_step,
+        .mask = all->mask + head * all->mask_step,
         .scratch = all->scratch + head * me_attention_scratch_bytes(op, all->rows),
-        .rows = all->rows, .first_row = all->first_row, .heads = all->heads,
-        .keys = all->keys, .first_key = all->first_key, .values = all->values, .first_value = all->first_value,
+        .rows = all->rows,
+        .first_row = all->first_row,
+        .heads = all->heads,
+        .keys = all->keys,
+        .first_key = all->first_key,
+        .values = all->values,
+        .first_value = all->first_value,
     };
     const me_attention_work own = work_of(op, &tile);
     work(&own, first, last);
@@ -190,7 +196,8 @@ static __attribute__((noinline)) void of_heads(const me_attention_work *w, int32
 }
 
 /* A core's share of `parts` of every head. */
-static inline __attribute__((always_inline)) void share_out(const me_attention_work *w, int32_t parts, head_work work)
+static inline __attribute__((always_inline)) void share_out(const me_attention_work *w, int32_t parts,
+                                                            head_work work)
 {
     if (w->tile->heads > 1)
         of_heads(w, parts, work);

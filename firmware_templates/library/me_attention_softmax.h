@@ -148,7 +148,8 @@ static inline void me_exponentials_8(const me_attention_work *w, int32_t row)
     for (; at < end && at & 3; at++)
         sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
     if (end - at >= 4)
-        sum += me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
+        sum +=
+            me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
     at += (end - at) & ~3;
     for (; at < end; at++)
         sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];

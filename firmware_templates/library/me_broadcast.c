@@ -101,7 +101,8 @@ static void make_order(int8_t *order, int32_t width)
 
 /* An operand that has all elements of a turn, or repeats a row, of which `copy` holds a turn; how far
  * it moves behind a turn. */
-static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy, int32_t *turn)
+static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy,
+                                 int32_t *turn)
 {
     *turn = row_step == width ? 0 : -TOGETHER * width;
     if (row_step == width)
@@ -111,14 +112,21 @@ static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t widt
 }
 
 /* n rows whose middle loop does not turn over, whole turns of them. */
-static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const void *op, int32_t n, me_copies *copies)
+static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const void *op, int32_t n,
+                      me_copies *copies)
 {
     const int32_t inner = at->tile->loops - 1, width = at->width;
     const int32_t a_row = at->tile->a_step[inner - 1], b_row = at->tile->b_step[inner - 1];
     const bool swapped = at->tile->b_step[inner] == 0, spread = swapped || at->tile->a_step[inner] == 0;
     const int8_t *a = swapped ? at->b : at->a, *b = swapped ? at->a : at->b;
     me_turns block = {
-        .y = at->y, .turns = n / TOGETHER, .words = width, .runs = 1, .a_word = 4, .b_word = 4, .swapped = swapped,
+        .y = at->y,
+        .turns = n / TOGETHER,
+        .words = width,
+        .runs = 1,
+        .a_word = 4,
+        .b_word = 4,
+        .swapped = swapped,
     };
     block.b = rows_or_row(b, swapped ? a_row : b_row, width, copies->b, &block.b_turn);
     block.a = spread ? a : rows_or_row(a, a_row, width, copies->a, &block.a_turn);
@@ -174,19 +182,26 @@ static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *ti
     const int32_t inner = tile->loops - 1, middle = inner - 1, width = tile->extent[inner];
     const bool blocks = block && has_blocks(tile, inner, width);
     me_short_rows at = {
-        .tile = tile, .a = tile->a, .b = tile->b, .y = tile->y + first * width, .width = width, .left = last - first,
+        .tile = tile,
+        .a = tile->a,
+        .b = tile->b,
+        .y = tile->y + first * width,
+        .width = width,
+        .left = last - first,
     };
     me_copies copies;
     set_index(tile, first, at.index, &at.a, &at.b);
     if (blocks)
         make_order(copies.order, width);
     while (at.left > 0) {
-        const int32_t together = least(at.left, tile->extent[middle] - at.index[middle]), n = together & -TOGETHER;
+        const int32_t together = least(at.left, tile->extent[middle] - at.index[middle]),
+                      n = together & -TOGETHER;
         if (blocks && n > 0) {
             run_block(&at, block, op, n, &copies);
             skip(&at, n);
         } else
-            run_copies(&at, row, op, blocks && tile->extent[middle] >= TOGETHER ? together : at.left, &copies);
+            run_copies(&at, row, op, blocks && tile->extent[middle] >= TOGETHER ? together : at.left,
+                       &copies);
     }
 }
 
@@ -232,8 +247,8 @@ static void look_up(const int8_t *table, const me_turns *block)
 }
 
 /* Rows of whole words as one block of three loops; false: they are not. */
-static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me_turns_kernel *kernel, const void *op,
-                                               const int8_t *table)
+static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me_turns_kernel *kernel,
+                                               const void *op, const int8_t *table)
 {
     const int32_t inner = tile->loops - 1;
     const bool swapped = tile->b_step[inner] == 0, single = swapped || tile->a_step[inner] == 0;
@@ -252,12 +267,22 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
     const int32_t a_turn = turns.a - words.extent * words.a, b_turn = turns.b - words.extent * words.b;
     const int32_t a_run = runs.a - turns.extent * turns.a, b_run = runs.b - turns.extent * turns.b;
     const me_turns block = {
-        .a = swapped ? b : a, .b = swapped ? a : b, .y = tile->y + first * below,
-        .words = words.extent, .turns = turns.extent, .runs = runs.extent,
-        .a_word = swapped ? words.b : words.a, .b_word = swapped ? words.a : words.b,
-        .a_turn = swapped ? b_turn : a_turn, .b_turn = swapped ? a_turn : b_turn,
-        .a_run = swapped ? b_run : a_run, .b_run = swapped ? a_run : b_run,
-        .y_run = shared == 1 ? (all - left) * below : 0, .order = 0, .single = single, .swapped = swapped,
+        .a = swapped ? b : a,
+        .b = swapped ? a : b,
+        .y = tile->y + first * below,
+        .words = words.extent,
+        .turns = turns.extent,
+        .runs = runs.extent,
+        .a_word = swapped ? words.b : words.a,
+        .b_word = swapped ? words.a : words.b,
+        .a_turn = swapped ? b_turn : a_turn,
+        .b_turn = swapped ? a_turn : b_turn,
+        .a_run = swapped ? b_run : a_run,
+        .b_run = swapped ? a_run : b_run,
+        .y_run = shared == 1 ? (all - left) * below : 0,
+        .order = 0,
+        .single = single,
+        .swapped = swapped,
     };
     kernel(op, &block);
     if (table)
@@ -266,8 +291,8 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
 }
 
 /* Rows that are shared, not their elements; false: there are none. */
-static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block,
-                                               const void *op, const int8_t *table)
+static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me_row_kernel *row,
+                                               me_turns_kernel *block, const void *op, const int8_t *table)
 {
     const int32_t rows = rows_of(tile), width = tile->extent[tile->loops - 1];
     if (block && width % 4 == 0 && width <= WORD_ROW && run_nest(tile, block, op, table))

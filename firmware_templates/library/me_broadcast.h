@@ -22,7 +22,7 @@ static inline me_part me_part_of(int32_t n)
 
 /* n >= 1 elements; a_step and b_step 0 or 1 */
 typedef void me_row_kernel(const void *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n,
-                         int32_t a_step, int32_t b_step);
+                           int32_t a_step, int32_t b_step);
 
 /* Three loops over words of the result, each operand's steps in bytes: a word on, a_word; behind `words`
  * of them, a_turn; behind `turns` of these, a_run. Of y words lie one behind the other, y_run bytes more

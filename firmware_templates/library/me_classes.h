@@ -34,10 +34,7 @@ void me_ctc_new_s32(const me_ctc_new_s32_params *op, const me_ctc_new_s32_tile *
 /* The class that most of the last frames have, of equally many the smallest. */
 void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_tile *tile);
 
-static inline int32_t me_votes_bytes(int32_t classes)
-{
-    return 8 * classes * (int32_t)sizeof(int32_t);
-}
+static inline int32_t me_votes_bytes(int32_t classes) { return 8 * classes * (int32_t)sizeof(int32_t); }
 
 typedef struct {
     int32_t steps, classes, blank;

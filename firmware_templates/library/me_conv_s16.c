@@ -25,7 +25,8 @@ static void copy(const me_conv_s16_params *op, const void *x, int32_t at, int32_
 }
 
 /* What a row of the kernel sees from a column of x on. */
-static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t row, int32_t left, int16_t *to)
+static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t row, int32_t left,
+                       int16_t *to)
 {
     const int32_t c = op->c, step = op->dilation_w;
     const void *x = (const int8_t *)tile->x + (ptrdiff_t)row * tile->row_stride;
@@ -46,8 +47,8 @@ static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *til
 }
 
 /* Row r of the kernel in a window, that of row i and column j of the results. */
-static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t i, int32_t j,
-                   int32_t r)
+static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t i,
+                   int32_t j, int32_t r)
 {
     const int32_t taps = op->k_h * op->k_w * op->c, in_row = op->k_w * op->c;
     const int32_t row = i * op->stride_h - tile->pad_top + r * op->dilation_h;
@@ -71,7 +72,8 @@ static void look_up(const int8_t *table, int8_t *y, int32_t windows, int32_t cha
 static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t channel)
 {
     const int32_t taps = op->k_h * op->k_w * op->c, words = (taps + 1) / 2, row = me_conv_s16_row_bytes(taps);
-    const int32_t windows = at_most(tile->oh * tile->ow - window, 4), channels = at_most(tile->k - channel, 4);
+    const int32_t windows = at_most(tile->oh * tile->ow - window, 4),
+                  channels = at_most(tile->k - channel, 4);
     const int16_t *x = tile->scratch + window * (row / 2), *weights = tile->weights + channel * 2 * words;
     const me_channel *to = tile->channels + channel;
     int32_t sum[16];
@@ -91,7 +93,8 @@ static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, in
 }
 
 /* All rows of windows first .. last - 1. */
-static void gather_windows(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t first, int32_t last)
+static void gather_windows(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t first,
+                           int32_t last)
 {
     int32_t i = tile->oh == 1 ? 0 : first / tile->ow, j = first - i * tile->ow;
     for (int32_t window = first; window < last; window++) {

@@ -39,9 +39,6 @@ typedef struct {
 void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile);
 
 /* Bytes between windows: an odd number of words, so that they start in different banks. */
-static inline int32_t me_conv_s16_row_bytes(int32_t taps)
-{
-    return 4 * ((taps + 1) / 2 | 1);
-}
+static inline int32_t me_conv_s16_row_bytes(int32_t taps) { return 4 * ((taps + 1) / 2 | 1); }
 
 #endif

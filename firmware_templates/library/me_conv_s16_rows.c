@@ -15,14 +15,15 @@ void me_four_sums_h(const int16_t *x, const int16_t *weights, int32_t words, int
     }
 }
 
-void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weights, int32_t words, int32_t *sum)
+void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weights, int32_t words,
+                       int32_t *sum)
 {
     for (int32_t row = 0; row < 4; row++)
         me_four_sums_h(x + row * (x_stride / 2), weights, words, sum + 4 * row);
 }
 
-void me_store_sums(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y, int32_t windows,
-                   int32_t channels, int32_t step, int32_t wide)
+void me_store_sums(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y,
+                   int32_t windows, int32_t channels, int32_t step, int32_t wide)
 {
     for (int32_t i = 0; i < windows; i++, y += step)
         for (int32_t k = 0; k < channels; k++) {

@@ -14,12 +14,13 @@
 void me_four_sums_h(const int16_t *x, const int16_t *weights, int32_t words, int32_t *sum);
 
 /* The same for four rows of x, x_stride bytes apart: four sums a row. */
-void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weights, int32_t words, int32_t *sum);
+void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weights, int32_t words,
+                       int32_t *sum);
 
 /* Results of up to four windows, `step` bytes apart, in up to four channels, of sums that are four a
  * window; wide: of int16, else of int8. Without the table. */
-void me_store_sums(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y, int32_t windows,
-                   int32_t channels, int32_t step, int32_t wide);
+void me_store_sums(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y,
+                   int32_t windows, int32_t channels, int32_t step, int32_t wide);
 
 /* n numbers, at least one, to another place; both aligned to 2. */
 void me_copy_halves(const int16_t *x, int32_t n, int16_t *to);

@@ -12,10 +12,7 @@
 
 /* ---- windows */
 
-static bool rows_in_one_piece(const me_conv_s8_params *op)
-{
-    return op->dilation_w == 1 || op->k_w == 1;
-}
+static bool rows_in_one_piece(const me_conv_s8_params *op) { return op->dilation_w == 1 || op->k_w == 1; }
 
 /* Windows of x, as if all of them lay inside. */
 static inline me_gemm_windows windows_of(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
@@ -24,14 +21,26 @@ static inline me_gemm_windows windows_of(const me_conv_s8_params *op, const me_c
     const int32_t rows_apart = op->dilation_h * tile->row_stride, piece = dense ? op->k_w * op->c : op->c;
     return (me_gemm_windows){
         .x = tile->x - tile->pad_top * tile->row_stride - tile->pad_left * op->c,
-        .pixels = tile->oh * tile->ow, .columns = tile->ow,
-        .row_step = op->stride_h * tile->row_stride, .step = op->stride_w * op->c,
-        .first_row = 0, .end_row = tile->oh, .first = 0, .end = tile->ow,
-        .piece = piece, .pieces = dense ? op->k_h : op->k_w,
+        .pixels = tile->oh * tile->ow,
+        .columns = tile->ow,
+        .row_step = op->stride_h * tile->row_stride,
+        .step = op->stride_w * op->c,
+        .first_row = 0,
+        .end_row = tile->oh,
+        .first = 0,
+        .end = tile->ow,
+        .piece = piece,
+        .pieces = dense ? op->k_h : op->k_w,
         .skip = (dense ? rows_apart : op->dilation_w * op->c) - piece,
-        .planes = dense ? 1 : op->k_h, .plane_step = rows_apart,
-        .taps = op->k_h * op->k_w * op->c, .x_step = 4, .in_place = false, .in_step = false,
-        .padded = me_copy_padded_window, .op = op, .tile = tile,
+        .planes = dense ? 1 : op->k_h,
+        .plane_step = rows_apart,
+        .taps = op->k_h * op->k_w * op->c,
+        .x_step = 4,
+        .in_place = false,
+        .in_step = false,
+        .padded = me_copy_padded_window,
+        .op = op,
+        .tile = tile,
     };
 }
 
@@ -80,8 +89,10 @@ static ME_NOINLINE void gather_together(me_gemm *gemm)
         const int32_t n = me_windows_alike(windows, at, last - number, &inside);
         int8_t *to = rows + (ptrdiff_t)number * stride;
         if (inside)
-            me_copy_windows_of_row(
-                windows, windows->x + (ptrdiff_t)at.row * windows->row_step + (ptrdiff_t)at.column * windows->step, to, n);
+            me_copy_windows_of_row(windows,
+                                   windows->x + (ptrdiff_t)at.row * windows->row_step
+                                       + (ptrdiff_t)at.column * windows->step,
+                                   to, n);
         else
             me_copy_padded_window(windows, at.row, at.column, to);
         number += n;

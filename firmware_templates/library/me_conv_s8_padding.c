@@ -63,7 +63,8 @@ void me_copy_padded_window(const me_gemm_windows *windows, int32_t i, int32_t j,
     }
 }
 
-void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows, int32_t columns)
+void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows,
+                         int32_t columns)
 {
     const int32_t c = op->c, left = at_most(tile->pad_left, columns);
     const int32_t middle = at_most(tile->w, columns - left);

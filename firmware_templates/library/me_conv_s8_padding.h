@@ -11,7 +11,8 @@ void me_copy_padded_window(const me_gemm_windows *windows, int32_t row, int32_t 
 
 /* Copies so many rows and columns of x with their padding to tile->padded, by all cores; a barrier is
  * at the end. */
-void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows, int32_t columns);
+void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows,
+                         int32_t columns);
 
 /* Sets which windows lie inside x. */
 void me_find_inside(me_gemm_windows *windows);

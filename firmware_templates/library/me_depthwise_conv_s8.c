@@ -110,8 +110,8 @@ static me_pairs pairs_of(const me_job *job, int32_t channel)
     const me_conv_s8_tile *tile = job->tile;
     const int32_t vectors = tile->ow + 2, start = least(tile->pad_left, vectors);
     return (me_pairs){
-        tile->x + channel, job->scratch, job->scratch + VECTORS_AT + 4 * start, tile->h,
-        tile->row_stride, tile->k, 4 * vectors, least(tile->w, vectors - start),
+        tile->x + channel, job->scratch, job->scratch + VECTORS_AT + 4 * start, tile->h, tile->row_stride,
+        tile->k,           4 * vectors,  least(tile->w, vectors - start),
     };
 }
 
@@ -162,9 +162,20 @@ static void run_group(const me_job *job, int32_t group, int32_t strip, int32_t e
     const int32_t channel = least(4 * group, tile->k - 4), row_bytes = tile->ow * tile->y_stride;
     const me_pairs pairs = pairs_of(job, channel);
     me_depthwise_two two = {
-        job->scratch + VECTORS_AT, pairs.channel_bytes, tile->weights + 48 * group,
-        tile->channels + channel, tile->y + 2 * strip * row_bytes + channel, 0, tile->y_stride,
-        tile->ow / 3, tile->ow % 3, strip % 2 * 16, scale->pre, scale->low, scale->high, job->zero,
+        job->scratch + VECTORS_AT,
+        pairs.channel_bytes,
+        tile->weights + 48 * group,
+        tile->channels + channel,
+        tile->y + 2 * strip * row_bytes + channel,
+        0,
+        tile->y_stride,
+        tile->ow / 3,
+        tile->ow % 3,
+        strip % 2 * 16,
+        scale->pre,
+        scale->low,
+        scale->high,
+        job->zero,
     };
     void (*const run)(const me_depthwise_two *) = strip_kernel(scale);
     int32_t row = 2 * strip - tile->pad_top;
@@ -204,9 +215,21 @@ static void run_halving(const me_job *job)
     const int32_t n = job->groups * tile->oh, right = tile->pad_left + tile->w;
     int8_t *word = job->scratch;
     me_depthwise_halving row = {
-        { 0 }, { 0 }, 0, tile->y_stride, least(tile->ow, (right - 1) / 2), 0, tile->pad_left == 0,
-        repeated(op->x_zero), 0, 0, least(tile->k, 4),
-        op->scale.pre, op->scale.low, op->scale.high, job->zero,
+        { 0 },
+        { 0 },
+        0,
+        tile->y_stride,
+        least(tile->ow, (right - 1) / 2),
+        0,
+        tile->pad_left == 0,
+        repeated(op->x_zero),
+        0,
+        0,
+        least(tile->k, 4),
+        op->scale.pre,
+        op->scale.low,
+        op->scale.high,
+        job->zero,
     };
     row.tail = tile->ow - row.n;
     me_put_w(&word, row.padding);
@@ -271,8 +294,8 @@ static bool lies_inside(const me_job *job, int32_t top, int32_t left)
 }
 
 /* Units `at` and behind it, as many as the pixel has, at most `most`. -> how many these were */
-static int32_t run_pixel(const me_job *job, me_depthwise_any *any, int32_t at, int32_t most,
-                         intptr_t *lists, const int8_t *padding)
+static int32_t run_pixel(const me_job *job, me_depthwise_any *any, int32_t at, int32_t most, intptr_t *lists,
+                         const int8_t *padding)
 {
     const me_conv_s8_tile *tile = job->tile;
     const int32_t pixel = at / job->groups, group = at - pixel * job->groups;
@@ -327,8 +350,12 @@ void me_depthwise_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *ti
 {
     const int32_t own = scratch_of_core(op, tile->k, tile->ow) * ME_CORE();
     const me_job job = {
-        op, tile, tile->scratch + own, op->scale.table ? op->scale.table + 128 : 0,
-        (tile->k + 3) / 4, blocks_of(op),
+        op,
+        tile,
+        tile->scratch + own,
+        op->scale.table ? op->scale.table + 128 : 0,
+        (tile->k + 3) / 4,
+        blocks_of(op),
     };
     if (is_strip(op, tile->k))
         run_strips(&job);

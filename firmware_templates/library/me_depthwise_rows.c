@@ -78,8 +78,8 @@ void me_depthwise_pixel(const me_depthwise_any *pixel)
         for (int32_t j = 0; j < 4; j++) {
             int32_t acc = 0;
             for (int32_t t = 0; t < 4 * pixel->blocks; t++)
-                acc += ((const int8_t *)(pixel->corner + pixel->taps[t]))[from + j] *
-                       weights[16 * (t / 4) + 4 * j + t % 4];
+                acc += ((const int8_t *)(pixel->corner + pixel->taps[t]))[from + j]
+                    * weights[16 * (t / 4) + 4 * j + t % 4];
             pixel->y[from + j] =
                 scaled(acc, pixel->channels + from + j, pixel->pre, pixel->low, pixel->high, pixel->zero);
         }

@@ -28,10 +28,7 @@ typedef struct {
     int32_t turn, run;
 } me_turn;
 
-static me_turn first_turn(const me_turns *block)
-{
-    return (me_turn){ block->a, block->b, block->y, 0, 0 };
-}
+static me_turn first_turn(const me_turns *block) { return (me_turn){ block->a, block->b, block->y, 0, 0 }; }
 
 static void next_turn(const me_turns *block, me_turn *at)
 {
@@ -60,10 +57,7 @@ void me_add_turns(const void *params, const me_turns *block)
         }
 }
 
-void me_add_turns_8(const void *params, const me_turns *block)
-{
-    me_add_turns(params, block);
-}
+void me_add_turns_8(const void *params, const me_turns *block) { me_add_turns(params, block); }
 
 void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)

@@ -83,7 +83,8 @@ typedef me_linear_s8_params me_linear_in_place_s8_params;
 typedef me_linear_s8_tile me_linear_in_place_s8_tile;
 
 /* The linear layer without scratch, slower: rows of any length at any address, which is not awaited. */
-void me_linear_in_place_s8(const me_linear_in_place_s8_params *linear, const me_linear_in_place_s8_tile *tile);
+void me_linear_in_place_s8(const me_linear_in_place_s8_params *linear,
+                           const me_linear_in_place_s8_tile *tile);
 
 /* a_zero, b_zero: -128 .. 127; mult, offset, shift: of all results
  * b_transposed: b is given as [n][c]
@@ -114,19 +115,14 @@ typedef me_matmul_s8_params me_matmul_in_place_s8_params;
 typedef me_matmul_s8_tile me_matmul_in_place_s8_tile;
 
 /* The matrix product without scratch, slower: operands at any address, which are not awaited. */
-void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *matmul, const me_matmul_in_place_s8_tile *tile);
+void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *matmul,
+                           const me_matmul_in_place_s8_tile *tile);
 
 /* Bytes of a row of `taps`, filled to words. */
-static inline int32_t me_gemm_row_bytes(int32_t taps)
-{
-    return (taps + 3) & ~3;
-}
+static inline int32_t me_gemm_row_bytes(int32_t taps) { return (taps + 3) & ~3; }
 
 /* Bytes between gathered rows: an odd number of words, so that rows start in different banks. */
-static inline int32_t me_gemm_row_stride(int32_t taps)
-{
-    return me_gemm_row_bytes(taps) | 4;
-}
+static inline int32_t me_gemm_row_stride(int32_t taps) { return me_gemm_row_bytes(taps) | 4; }
 
 /* How many pixels a core gathers at a time: 4 to 16 that take 2 KiB at most, if it can, and as many
  * as 32 where they take 1 KiB: L1 may be small. */

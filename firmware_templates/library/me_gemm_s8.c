@@ -32,7 +32,8 @@ void me_gemm_wait(me_gemm *gemm)
 
 /* Replaces results of blocks first .. last-1 of pixels from y on by their entries in the table: with
  * that among them blocks would be larger than a core's instruction cache. */
-static ME_NOINLINE void look_up(const me_gemm_results *to, int8_t *y, int32_t pixels, int32_t first, int32_t last)
+static ME_NOINLINE void look_up(const me_gemm_results *to, int8_t *y, int32_t pixels, int32_t first,
+                                int32_t last)
 {
     int32_t n = at_most(4 * last, to->k) - 4 * first;
     if (n == to->y_stride) {
@@ -204,11 +205,13 @@ void me_gemm_s8(me_gemm *gemm)
         run_part(gemm, first, position_of(gemm, first), position_of(gemm, last));
     } else {
         const int32_t blocks = fours(gemm->results.k);
-        const int32_t from = me_share_of(gemm->cores, first, blocks), to = me_share_of(gemm->cores, last, blocks);
+        const int32_t from = me_share_of(gemm->cores, first, blocks),
+                      to = me_share_of(gemm->cores, last, blocks);
         if (from < to && gemm->windows.pixels == 1 && gemm->windows.in_place && gemm->b_zero == 0)
             run_row(gemm, from, to);
         else if (from < to)
-            run_part(gemm, first, (position){ 0, from }, to == blocks ? (position){ 1, 0 } : (position){ 0, to });
+            run_part(gemm, first, (position){ 0, from },
+                     to == blocks ? (position){ 1, 0 } : (position){ 0, to });
     }
     me_gemm_prepare(gemm); /* where there was nothing to do */
 }

@@ -8,8 +8,8 @@
 
 #define ME_INLINE static inline __attribute__((always_inline))
 
-ME_INLINE void sums(const me_block *b, const int8_t *const *x, const int8_t **weights,
-                    int32_t pixels, int32_t channels, int32_t sum[4][4])
+ME_INLINE void sums(const me_block *b, const int8_t *const *x, const int8_t **weights, int32_t pixels,
+                    int32_t channels, int32_t sum[4][4])
 {
     const int8_t *at[4];
     for (int32_t p = 0; p < pixels; p++)
@@ -55,11 +55,8 @@ ME_INLINE void blocks(const me_block *b, int32_t pixels, int32_t channels)
     }
 }
 
-#define ME_BLOCK(P, C)                                                                          \
-    static void me_block_##P##x##C(const me_block *block)                                       \
-    {                                                                                           \
-        blocks(block, P, C);                                                                    \
-    }
+#define ME_BLOCK(P, C) \
+    static void me_block_##P##x##C(const me_block *block) { blocks(block, P, C); }
 #define ME_BLOCKS(P) ME_BLOCK(P, 1) ME_BLOCK(P, 2) ME_BLOCK(P, 3) ME_BLOCK(P, 4)
 ME_BLOCKS(1)
 ME_BLOCKS(2)

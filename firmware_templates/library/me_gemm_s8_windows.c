@@ -10,9 +10,17 @@ void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, 
 {
     const int32_t stride = me_gemm_row_stride(windows->taps), bytes = windows->pieces * windows->piece;
     me_windows group = {
-        .from = from, .from_step = windows->step, .to = to, .to_step = stride, .pieces = windows->pieces,
-        .words = windows->piece / 4, .rest = windows->piece % 4, .skip = windows->skip, .groups = 1,
-        .from_next = 4 * windows->step - bytes - windows->pieces * windows->skip, .to_next = 4 * stride - bytes,
+        .from = from,
+        .from_step = windows->step,
+        .to = to,
+        .to_step = stride,
+        .pieces = windows->pieces,
+        .words = windows->piece / 4,
+        .rest = windows->piece % 4,
+        .skip = windows->skip,
+        .groups = 1,
+        .from_next = 4 * windows->step - bytes - windows->pieces * windows->skip,
+        .to_next = 4 * stride - bytes,
     };
     for (int32_t plane = 0; plane < windows->planes; plane++) {
         group.from = from;
@@ -37,17 +45,20 @@ void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, 
     }
 }
 
-void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch, const int8_t **x)
+void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
+               const int8_t **x)
 {
     const int32_t stride = me_gemm_row_stride(windows->taps);
     const bool whole = windows->pieces * windows->planes == 1 && windows->taps % 4 == 0;
     me_pixel at = *pixel;
     while (count > 0) {
-        const int8_t *from = windows->x + (ptrdiff_t)at.row * windows->row_step + (ptrdiff_t)at.column * windows->step;
+        const int8_t *from =
+            windows->x + (ptrdiff_t)at.row * windows->row_step + (ptrdiff_t)at.column * windows->step;
         bool inside;
         const int32_t n = me_windows_alike(windows, at, count, &inside);
         int32_t step = stride;
-        if (windows->in_place || (inside && whole && (((uintptr_t)from | (uint32_t)windows->step) & 3) == 0)) {
+        if (windows->in_place
+            || (inside && whole && (((uintptr_t)from | (uint32_t)windows->step) & 3) == 0)) {
             step = windows->step;
         } else {
             if (inside)

@@ -56,11 +56,27 @@ static inline bool me_windows_in_words(const me_gemm_windows *windows)
 static inline me_gemm_windows me_gemm_rows(const int8_t *x, int32_t rows, int32_t step, int32_t taps)
 {
     me_gemm_windows windows = {
-        .x = x, .pixels = rows, .columns = rows, .row_step = 0, .step = step,
-        .first_row = 0, .end_row = 1, .first = 0, .end = rows,
-        .piece = taps, .pieces = 1, .skip = 0, .planes = 1, .plane_step = 0,
-        .taps = taps, .x_step = 4, .in_place = false, .in_step = false,
-        .padded = 0, .op = 0, .tile = 0,
+        .x = x,
+        .pixels = rows,
+        .columns = rows,
+        .row_step = 0,
+        .step = step,
+        .first_row = 0,
+        .end_row = 1,
+        .first = 0,
+        .end = rows,
+        .piece = taps,
+        .pieces = 1,
+        .skip = 0,
+        .planes = 1,
+        .plane_step = 0,
+        .taps = taps,
+        .x_step = 4,
+        .in_place = false,
+        .in_step = false,
+        .padded = 0,
+        .op = 0,
+        .tile = 0,
     };
     windows.in_place = windows.in_step = me_windows_in_words(&windows);
     return windows;
@@ -68,10 +84,11 @@ static inline me_gemm_windows me_gemm_rows(const int8_t *x, int32_t rows, int32_
 
 /* How many windows from `pixel` on, at most `most`, are copied at a time: those of its row that lie
  * inside x, or one that does not. */
-static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel pixel, int32_t most, bool *inside)
+static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel pixel, int32_t most,
+                                       bool *inside)
 {
-    *inside = pixel.row >= windows->first_row && pixel.row < windows->end_row && pixel.column >= windows->first
-        && pixel.column < windows->end;
+    *inside = pixel.row >= windows->first_row && pixel.row < windows->end_row
+        && pixel.column >= windows->first && pixel.column < windows->end;
     const int32_t left = windows->end - pixel.column;
     return !*inside ? 1 : most < left ? most : left;
 }
@@ -81,7 +98,8 @@ void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, 
 
 /* Sets x[0 .. count-1] to where windows from `pixel` on are read, in place or in scratch, and moves
  * `pixel` behind them. */
-void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch, const int8_t **x);
+void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
+               const int8_t **x);
 
 /* Sets x[0 .. count-1] to windows from number `pixel` on, which are in step. */
 void me_windows_in_step(const me_gemm_windows *windows, int32_t pixel, int32_t count, const int8_t **x);

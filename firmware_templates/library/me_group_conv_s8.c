@@ -10,7 +10,8 @@ static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* ---- one row of taps of one window: `weights` and, of `taps` pixels, `x` */
 
-static int32_t sum_words(int32_t acc, const int8_t *x, int32_t step, const int8_t *weights, int32_t taps, int32_t c)
+static int32_t sum_words(int32_t acc, const int8_t *x, int32_t step, const int8_t *weights, int32_t taps,
+                         int32_t c)
 {
     for (; taps > 0; taps--, x += step) {
         const int8_t *from = x;
@@ -59,8 +60,8 @@ static int32_t positions_before(int32_t at, int32_t step, int32_t n, int32_t end
     return at >= end ? 0 : least((end - at + step - 1) / step, n);
 }
 
-static int32_t row_sum(const me_group_conv_s8_params *op, const int8_t *x, const int8_t *weights, row_of_taps row,
-                       int32_t acc)
+static int32_t row_sum(const me_group_conv_s8_params *op, const int8_t *x, const int8_t *weights,
+                       row_of_taps row, int32_t acc)
 {
     const int32_t c = row.channels, step = op->dilation_w * op->groups * op->c, inside = row.end - row.first;
     acc = sum_padding(acc, op->x_zero, weights, row.first * c);
@@ -70,8 +71,8 @@ static int32_t row_sum(const me_group_conv_s8_params *op, const int8_t *x, const
 }
 
 /* x: the window's channels of the first pixel of the tile */
-static int32_t window_sum(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile, const int8_t *x,
-                          const int8_t *weights, int32_t top, int32_t left)
+static int32_t window_sum(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile,
+                          const int8_t *x, const int8_t *weights, int32_t top, int32_t left)
 {
     const int32_t planes = op->c < 4 ? op->c : 1, step = op->dilation_w;
     const int32_t first = positions_before(left, step, op->k_w, 0);

@@ -24,15 +24,14 @@ void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step,
 }
 
 void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
-                     int32_t to_step)
+                      int32_t to_step)
 {
     for (int32_t row = 0; row < rows; row++)
         for (int32_t i = 0; i < 4 * words; i++)
             to[i * to_step + row] = from[row * from_row + i];
 }
 
-void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step,
-                         int32_t to_step)
+void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step)
 {
     for (int32_t i = 0; i < 4 * blocks; i++)
         for (int32_t j = 0; j < 4; j++)

@@ -15,10 +15,9 @@ void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step,
 
 /* `rows` rows of 4 * words bytes, from_row bytes apart; to[i * to_step + row] = from[row][i] */
 void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
-                     int32_t to_step);
+                      int32_t to_step);
 
 /* to[i][j] = from[j][i], four rows of each, `blocks` blocks: from moves by 4 bytes, to by 4 rows */
-void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step,
-                         int32_t to_step);
+void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step);
 
 #endif

@@ -41,7 +41,8 @@ void me_linear_in_place_s8(const me_linear_in_place_s8_params *op, const me_line
         int32_t sum[4];
         for (int32_t i = 0; i < channels; i++)
             sum[i] = each[i].bias;
-        add_row(tile->x + row * tile->x_stride, tile->weights + first * me_gemm_row_bytes(op->c), op->c, channels, sum);
+        add_row(tile->x + row * tile->x_stride, tile->weights + first * me_gemm_row_bytes(op->c), op->c,
+                channels, sum);
         for (int32_t i = 0; i < channels; i++) {
             const int32_t q = me_requant(sum[i], scale->pre, each[i].mult, each[i].offset, each[i].shift);
             const int8_t limited = me_clip(q, scale->low, scale->high);

@@ -43,13 +43,21 @@ static void gates_row(const me_linear_s8_s16_block *block, int32_t c, int32_t ro
 }
 
 /* Blocks of four channels, of up to four rows. */
-static void gates_blocks(const me_linear_s8_s16_params *op, const me_linear_s8_s16_tile *tile, int32_t row, int32_t first, int32_t last)
+static void gates_blocks(const me_linear_s8_s16_params *op, const me_linear_s8_s16_tile *tile, int32_t row,
+                         int32_t first, int32_t last)
 {
     const int32_t c = op->c, k = tile->k, rows = tile->rows - row;
     const int32_t whole = rows >= 4 && c % 4 == 0 ? (last < k / 4 ? last : k / 4) : first;
     me_linear_s8_s16_block block = {
-        tile->x + row * c, c, tile->weights + first * 4 * filled(c), c / 4, tile->channels + 4 * first,
-        op->pre, tile->y + row * k + 4 * first, 2 * k, whole - first,
+        tile->x + row * c,
+        c,
+        tile->weights + first * 4 * filled(c),
+        c / 4,
+        tile->channels + 4 * first,
+        op->pre,
+        tile->y + row * k + 4 * first,
+        2 * k,
+        whole - first,
     };
     if (whole > first)
         me_linear_s8_s16_4x4(&block);

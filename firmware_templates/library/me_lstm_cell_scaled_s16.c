@@ -3,7 +3,8 @@
 
 #include "me_recurrent_steps.h"
 
-void me_lstm_cell_scaled_s16(const me_lstm_cell_scaled_s16_params *op, const me_lstm_cell_scaled_s16_tile *tile)
+void me_lstm_cell_scaled_s16(const me_lstm_cell_scaled_s16_params *op,
+                             const me_lstm_cell_scaled_s16_tile *tile)
 {
     run(op, tile, 0, 4, 2, me_lstm_scaled_wide_units);
     put_state(op, tile->y, 2);

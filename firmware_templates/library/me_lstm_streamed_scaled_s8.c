@@ -3,7 +3,8 @@
 
 #include "me_recurrent_streamed_steps.h"
 
-void me_lstm_streamed_scaled_s8(const me_lstm_streamed_scaled_s8_params *op, const me_lstm_streamed_scaled_s8_tile *tile)
+void me_lstm_streamed_scaled_s8(const me_lstm_streamed_scaled_s8_params *op,
+                                const me_lstm_streamed_scaled_s8_tile *tile)
 {
     run_streamed(op, tile, 4, 1, me_lstm_scaled_units);
 }

@@ -6,7 +6,8 @@
 #include "me_softmax_rows.h"
 
 /* y = x where it is seen, -128 elsewhere; returns how many are hidden, 0 where all are. */
-static int32_t hide(const int8_t *x, const int8_t *mask, int8_t *y, int32_t length, int32_t step, int32_t flat)
+static int32_t hide(const int8_t *x, const int8_t *mask, int8_t *y, int32_t length, int32_t step,
+                    int32_t flat)
 {
     const int32_t end = length * step;
     int32_t count = 0;
@@ -29,9 +30,11 @@ void me_masked_softmax_s8(const me_masked_softmax_s8_params *op, const me_masked
         int8_t *y = tile->y + at;
         const int32_t count = hide(tile->x + at, mask, y, length, step, op->flat);
         const int32_t most = me_row_max(y, length, step);
-        const uint32_t sum = me_row_sum(y, length, step, op->exp, most) - (uint32_t)count * op->exp[most + 128];
+        const uint32_t sum =
+            me_row_sum(y, length, step, op->exp, most) - (uint32_t)count * op->exp[most + 128];
         const int32_t halvings = me_fl1(sum) - 15;
-        me_row_probabilities(y, y, length, step, op->exp, most, 0x80000000u / (sum >> halvings), 8 + halvings);
+        me_row_probabilities(y, y, length, step, op->exp, most, 0x80000000u / (sum >> halvings),
+                             8 + halvings);
         for (int32_t i = 0; count && i < length * step; i += step)
             y[i] = mask[i] < 0 ? -128 : y[i];
     }

@@ -38,7 +38,8 @@ static int32_t sum_of(const me_matmul_s8_params *op, const int8_t *a, const int8
 void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *op, const me_matmul_in_place_s8_tile *tile)
 {
     const me_scale *scale = &op->scale;
-    const int32_t along = op->b_transposed ? 1 : tile->b_stride, across = op->b_transposed ? tile->b_stride : 1;
+    const int32_t along = op->b_transposed ? 1 : tile->b_stride,
+                  across = op->b_transposed ? tile->b_stride : 1;
     const int32_t units = tile->m * tile->n, last = ME_LAST(units);
     for (int32_t unit = ME_FIRST(units); unit < last; unit++) {
         const int32_t row = unit / tile->n, column = unit - row * tile->n;

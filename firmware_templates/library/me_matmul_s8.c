@@ -40,7 +40,8 @@ static uint32_t four_taps(const int8_t *at, int32_t along)
 }
 
 /* Packs taps c .. end-1 of a block of columns, four at a time, and adds to their sums. */
-static ME_NOINLINE void pack_rest(const me_gemm *gemm, int32_t first, int32_t c, int32_t end, int8_t *to, int32_t *sum)
+static ME_NOINLINE void pack_rest(const me_gemm *gemm, int32_t first, int32_t c, int32_t end, int8_t *to,
+                                  int32_t *sum)
 {
     const me_matmul_s8_tile *tile = gemm->tile;
     const int32_t across = gemm->op->b_transposed ? tile->b_stride : 1;
@@ -98,7 +99,8 @@ static inline void make_channels(const me_gemm *gemm, int32_t first, int32_t end
         int32_t sum = 0;
         for (int32_t part = 0; part < parts; part++)
             sum += sums_of(channel)[part];
-        *channel = (me_channel){ .bias = of_zeros - a_zero * sum, .mult = mult, .offset = offset, .shift = shift };
+        *channel =
+            (me_channel){ .bias = of_zeros - a_zero * sum, .mult = mult, .offset = offset, .shift = shift };
     }
 }
 

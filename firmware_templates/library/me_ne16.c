@@ -52,10 +52,7 @@ void me_ne16_trigger(void)
 }
 
 /* Jobs take the two contexts in turns; a context's byte of STATUS is not 0 until its job has ended. */
-int32_t me_ne16_has_ended(int32_t number)
-{
-    return !(NE16(STATUS) & 1u << (8 * (number & 1)));
-}
+int32_t me_ne16_has_ended(int32_t number) { return !(NE16(STATUS) & 1u << (8 * (number & 1))); }
 
 void me_ne16_wait(int32_t number)
 {
@@ -71,28 +68,20 @@ static int32_t extent(uint32_t tiles, uint32_t last, int32_t whole)
     return ((int32_t)(tiles & 0xFFFF) - 1) * whole + (last & 0xFFFF ? (int32_t)(last & 0xFFFF) : whole);
 }
 
-static int is_depthwise(const me_ne16_job *job)
-{
-    return (job->config & ME_NE16_MODE) == ME_NE16_DEPTHWISE;
-}
+static int is_depthwise(const me_ne16_job *job) { return (job->config & ME_NE16_MODE) == ME_NE16_DEPTHWISE; }
 
-static int is_linear(const me_ne16_job *job)
-{
-    return (job->config & ME_NE16_LINEAR) == ME_NE16_LINEAR;
-}
+static int is_linear(const me_ne16_job *job) { return (job->config & ME_NE16_LINEAR) == ME_NE16_LINEAR; }
 
 static int32_t inputs_of(const me_ne16_job *job)
 {
-    const int32_t last = (int32_t)(job->last_channels & 0xFFFF), tiles = (int32_t)(job->tiles_channels & 0xFFFF);
+    const int32_t last = (int32_t)(job->last_channels & 0xFFFF),
+                  tiles = (int32_t)(job->tiles_channels & 0xFFFF);
     if (is_linear(job))
         return 256 * (tiles - 1) + 16 * (last ? last : 16);
     return extent(job->tiles_channels, job->last_channels, 16);
 }
 
-static int32_t bits_of(const me_ne16_job *job)
-{
-    return (int32_t)(job->config & 7) + 1;
-}
+static int32_t bits_of(const me_ne16_job *job) { return (int32_t)(job->config & 7) + 1; }
 
 static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
 {
@@ -108,7 +97,8 @@ static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
     const int32_t bits = bits_of(job);
-    const uint8_t *output = is_depthwise(job) ? job->weights : job->weights + (uint32_t)k * job->weight_channel;
+    const uint8_t *output =
+        is_depthwise(job) ? job->weights : job->weights + (uint32_t)k * job->weight_channel;
     const uint8_t *group = output + c / 16 * bits * 2 * taps;
     int32_t value = job->weight_offset;
     if (is_linear(job))
@@ -154,7 +144,7 @@ typedef struct {
 
 static block block_from(const me_ne16_job *job, int32_t first, int32_t pixels, int32_t columns)
 {
-    block of = {pixels - first < PIXELS ? pixels - first : PIXELS, {0}, {0}};
+    block of = { pixels - first < PIXELS ? pixels - first : PIXELS, { 0 }, { 0 } };
     for (int32_t i = 0; i < of.pixels; i++) {
         const uint32_t row = (uint32_t)((first + i) / columns), column = (uint32_t)((first + i) % columns);
         of.x[i] = row * job->x_row + column * job->x_pixel;
@@ -163,14 +153,16 @@ static block block_from(const me_ne16_job *job, int32_t first, int32_t pixels, i
     return of;
 }
 
-static void add_products(const block *of, const uint8_t *x, const int32_t *weights, int32_t count, int32_t *sums)
+static void add_products(const block *of, const uint8_t *x, const int32_t *weights, int32_t count,
+                         int32_t *sums)
 {
     for (int32_t i = 0; i < of->pixels; i++)
         for (int32_t c = 0; c < count; c++)
             sums[i] += x[of->x[i] + (uint32_t)c] * weights[c];
 }
 
-static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t tap, int32_t inputs, int32_t *sums)
+static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t tap, int32_t inputs,
+                    int32_t *sums)
 {
     const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
     const int32_t first = is_depthwise(job) ? k : 0, end = is_depthwise(job) ? k + 1 : inputs;
@@ -216,7 +208,8 @@ int32_t me_ne16_program(const me_ne16_job *job)
 void me_ne16_trigger(void)
 {
     const me_ne16_job *job = &programmed;
-    const int32_t channels = extent(job->tiles_channels >> 16, job->last_channels >> 16, is_depthwise(job) ? 16 : 32);
+    const int32_t channels =
+        extent(job->tiles_channels >> 16, job->last_channels >> 16, is_depthwise(job) ? 16 : 32);
     const int32_t inputs = inputs_of(job);
     const int32_t columns = extent(job->tiles_pixels, job->last_outputs, 3);
     const int32_t pixels = columns * extent(job->tiles_pixels >> 16, job->last_outputs >> 16, 3);
@@ -227,15 +220,9 @@ void me_ne16_trigger(void)
     }
 }
 
-int32_t me_ne16_start_again(const me_ne16_job *job)
-{
-    return me_ne16_start(job);
-}
+int32_t me_ne16_start_again(const me_ne16_job *job) { return me_ne16_start(job); }
 
-void me_ne16_wait(int32_t number)
-{
-    (void)number;
-}
+void me_ne16_wait(int32_t number) { (void)number; }
 
 int32_t me_ne16_has_ended(int32_t number)
 {

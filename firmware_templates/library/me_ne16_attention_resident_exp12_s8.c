@@ -4,7 +4,8 @@
 #define ME_EXP12 1
 #include "me_ne16_attention_resident_s8_body.h"
 
-void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_s8_params *op, const me_ne16_attention_resident_s8_tile *tile)
+void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_s8_params *op,
+                                         const me_ne16_attention_resident_s8_tile *tile)
 {
     all_of(op, tile);
 }

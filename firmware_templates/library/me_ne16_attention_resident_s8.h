@@ -36,6 +36,7 @@ typedef me_ne16_attention_resident_s8_params me_ne16_attention_resident_exp12_s8
 typedef me_ne16_attention_resident_s8_tile me_ne16_attention_resident_exp12_s8_tile;
 
 /* The same with exponentials of 12 bits. */
-void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_exp12_s8_params *op, const me_ne16_attention_resident_exp12_s8_tile *tile);
+void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_exp12_s8_params *op,
+                                         const me_ne16_attention_resident_exp12_s8_tile *tile);
 
 #endif

@@ -25,18 +25,13 @@ typedef struct {
     int32_t *terms, *running;
 } attention;
 
-static int32_t groups_of(int32_t n)
-{
-    return (n + 15) / 16 * 16;
-}
+static int32_t groups_of(int32_t n) { return (n + 15) / 16 * 16; }
 
 /* A table for each core, in other banks of L1: accesses to one bank wait for each other, the engine's too. */
-static uint8_t *table_of(const attention *a)
-{
-    return a->tables + ME_CORE() * TABLE_STEP;
-}
+static uint8_t *table_of(const attention *a) { return a->tables + ME_CORE() * TABLE_STEP; }
 
-static attention attention_of(const me_attention_s8_params *op, const me_ne16_attention_resident_s8_tile *tile)
+static attention attention_of(const me_attention_s8_params *op,
+                              const me_ne16_attention_resident_s8_tile *tile)
 {
     const int32_t filled = (op->keys + 3) / 4 * 4, rows = 2 * tile->part_rows;
     attention a;
@@ -115,7 +110,11 @@ static int32_t start_scores(const attention *a, int32_t part)
 {
     const int32_t width = a->op.width;
     const me_ne16_outputs keys = {
-        .weights = a->k_planes, .k = a->op.keys, .inputs = width, .weight_bytes = 2, .weight_bits = 8,
+        .weights = a->k_planes,
+        .k = a->op.keys,
+        .inputs = width,
+        .weight_bytes = 2,
+        .weight_bits = 8,
     };
     me_ne16_job job = me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
     job.x = q_of(a, part);
@@ -130,7 +129,11 @@ static int32_t start_scores(const attention *a, int32_t part)
 static int32_t start_values(const attention *a, int32_t part)
 {
     const me_ne16_outputs columns = {
-        .weights = a->v_planes, .k = a->op.out_width, .inputs = a->filled, .weight_bytes = 2, .weight_bits = 8,
+        .weights = a->v_planes,
+        .k = a->op.out_width,
+        .inputs = a->filled,
+        .weight_bytes = 2,
+        .weight_bits = 8,
     };
     me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1);
     job.x = (const uint8_t *)scores_of(a, part);
@@ -162,8 +165,10 @@ static me_attention_s8_tile tile_of(const attention *a, int32_t part)
 {
     const int32_t n = a->op.keys * first_row(a, part, 2);
     return (me_attention_s8_tile){
-        .rows = rows_of(a, part), .scratch = scores_of(a, part),
-        .bias = a->tile->bias ? a->tile->bias + n : 0, .mask = a->tile->mask ? a->tile->mask + n : 0,
+        .rows = rows_of(a, part),
+        .scratch = scores_of(a, part),
+        .bias = a->tile->bias ? a->tile->bias + n : 0,
+        .mask = a->tile->mask ? a->tile->mask + n : 0,
     };
 }
 

@@ -19,10 +19,7 @@ typedef struct {
     int32_t *terms;
 } attention;
 
-static int32_t groups_of(int32_t n)
-{
-    return (n + 15) / 16 * 16;
-}
+static int32_t groups_of(int32_t n) { return (n + 15) / 16 * 16; }
 
 static const me_attention_s8_tile *tile_of(const me_ne16_layer *layer)
 {
@@ -30,10 +27,7 @@ static const me_attention_s8_tile *tile_of(const me_ne16_layer *layer)
 }
 
 /* Rows up to a multiple of three, so that none comes twice where sums are added to earlier ones. */
-static int32_t pixels_of(const me_ne16_layer *layer)
-{
-    return (tile_of(layer)->rows + 2) / 3 * 3;
-}
+static int32_t pixels_of(const me_ne16_layer *layer) { return (tile_of(layer)->rows + 2) / 3 * 3; }
 
 /* ---- scores: (sum of (q + 128) * k) - 128 * (sum of k) */
 
@@ -52,7 +46,11 @@ static int32_t start_scores(const me_ne16_layer *layer, int32_t first, int32_t e
     const attention *a = layer->op;
     const int32_t width = a->work.op->width;
     const me_ne16_outputs keys = {
-        .weights = a->planes + first * groups_of(width), .k = end - first, .inputs = width, .weight_bytes = 2, .weight_bits = 8,
+        .weights = a->planes + first * groups_of(width),
+        .k = end - first,
+        .inputs = width,
+        .weight_bytes = 2,
+        .weight_bits = 8,
     };
     me_ne16_job job = me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
     job.x = a->q;
@@ -67,7 +65,12 @@ static void scores(const attention *a)
 {
     const me_attention_s8_tile *tile = a->work.tile;
     const me_ne16_layer layer = {
-        .units = tile->keys, .first_units = OUTPUTS, .at_a_time = OUTPUTS, .prepare = pack_keys, .program = start_scores, .op = a,
+        .units = tile->keys,
+        .first_units = OUTPUTS,
+        .at_a_time = OUTPUTS,
+        .prepare = pack_keys,
+        .program = start_scores,
+        .op = a,
     };
     for (int32_t i = ME_FIRST(OUTPUTS); i < ME_LAST(OUTPUTS); i++)
         a->multipliers[i] = 1;
@@ -84,10 +87,7 @@ static int32_t upper_units(const attention *a)
     return ME_EXP12 ? (a->work.op->out_width + OUTPUTS - 1) / OUTPUTS * OUTPUTS : 0;
 }
 
-static int is_upper(const attention *a, int32_t first)
-{
-    return ME_EXP12 && first >= upper_units(a);
-}
+static int is_upper(const attention *a, int32_t first) { return ME_EXP12 && first >= upper_units(a); }
 
 static me_key_span columns_of(const attention *a, int32_t first, int32_t end)
 {
@@ -110,13 +110,17 @@ static int32_t start_values(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_attention_s8_tile *tile = tile_of(layer);
     const me_key_span of = columns_of(a, first, end);
     const me_ne16_outputs columns = {
-        .weights = a->planes + of.first * groups_of(tile->values), .k = of.end - of.first, .inputs = tile->values,
-        .weight_bytes = 2, .weight_bits = 8,
+        .weights = a->planes + of.first * groups_of(tile->values),
+        .k = of.end - of.first,
+        .inputs = tile->values,
+        .weight_bytes = 2,
+        .weight_bits = 8,
     };
     const uint32_t add = tile->first_value > 0 ? ME_NE16_STREAM_IN : 0;
     const int32_t upper = is_upper(a, first);
     me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1 | add);
-    job.x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0)) + tile->first_value;
+    job.x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0))
+        + tile->first_value;
     job.y = me_scores_row(&a->work, 0) + a->work.filled + 4 * (of.first + upper * a->work.op->out_width);
     me_ne16_set_run(&job, pixels_of(layer), a->work.row, a->work.row);
     return me_ne16_program(&job);
@@ -137,8 +141,13 @@ static void values(const attention *a)
     const me_attention_s8_tile *tile = a->work.tile;
     const int whole = tile->first_value + tile->values == a->work.filled;
     const me_ne16_layer layer = {
-        .units = upper_units(a) + a->work.op->out_width, .first_units = OUTPUTS, .at_a_time = OUTPUTS, .prepare = pack_values,
-        .program = start_values, .finish = whole ? scale : 0, .op = a,
+        .units = upper_units(a) + a->work.op->out_width,
+        .first_units = OUTPUTS,
+        .at_a_time = OUTPUTS,
+        .prepare = pack_values,
+        .program = start_values,
+        .finish = whole ? scale : 0,
+        .op = a,
     };
     me_ne16_run(&layer);
 }

@@ -13,7 +13,8 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
         me_ne16_look_up(layer, first, end);
         ME_SYNC();
     }
-    const me_reduce_s8_tile rows = { layer->y + first * layer->unit_bytes, tile->y + first * k, end - first, k };
+    const me_reduce_s8_tile rows = { layer->y + first * layer->unit_bytes, tile->y + first * k, end - first,
+                                     k };
     me_reduce_s8(&op->mean, &rows);
 }
 

@@ -7,15 +7,9 @@
 #include "me_table.h"
 #include "me_unsigned.h"
 
-static uint8_t *scratch_of(const me_ne16_conv_s8_tile *tile)
-{
-    return (uint8_t *)tile->conv.padded;
-}
+static uint8_t *scratch_of(const me_ne16_conv_s8_tile *tile) { return (uint8_t *)tile->conv.padded; }
 
-static int32_t taps_of(const me_conv_s8_params *conv)
-{
-    return conv->k_h * conv->k_w * conv->c;
-}
+static int32_t taps_of(const me_conv_s8_params *conv) { return conv->k_h * conv->k_w * conv->c; }
 
 static int32_t columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
 {
@@ -29,10 +23,7 @@ static int32_t span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
 }
 
 /* Rows of results that the first n results are of. */
-static int32_t rows_of(int32_t n, int32_t ow)
-{
-    return (n + ow - 1) / ow;
-}
+static int32_t rows_of(int32_t n, int32_t ow) { return (n + ow - 1) / ow; }
 
 static uint8_t *behind_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
@@ -41,14 +32,16 @@ static uint8_t *behind_windows(const me_conv_s8_params *op, const me_conv_s8_til
 
 /* Rows of the padded input, behind the windows, that windows of `end` results but not of the first `first`
  * reach over. */
-static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first, int32_t end,
-                              int32_t columns)
+static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
+                              int32_t end, int32_t columns)
 {
     uint8_t *image = behind_windows(op, tile);
     const int32_t k_h = op->k_h, stride = op->stride_h, dilation = op->dilation_h;
     const me_ne16_area area = {
-        span(rows_of(first, tile->ow), k_h, stride, dilation), span(rows_of(end, tile->ow), k_h, stride, dilation),
-        0, columns,
+        span(rows_of(first, tile->ow), k_h, stride, dilation),
+        span(rows_of(end, tile->ow), k_h, stride, dilation),
+        0,
+        columns,
     };
     me_ne16_write_area(op, tile, &area, columns * op->c, image);
     ME_SYNC();

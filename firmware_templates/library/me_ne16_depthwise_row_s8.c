@@ -17,7 +17,8 @@ static int32_t program_threes(const me_ne16_layer *layer, int32_t first, int32_t
     return me_ne16_program(&job);
 }
 
-void me_ne16_depthwise_row_s8(const me_ne16_depthwise_row_s8_params *op, const me_ne16_depthwise_row_s8_tile *tile)
+void me_ne16_depthwise_row_s8(const me_ne16_depthwise_row_s8_params *op,
+                              const me_ne16_depthwise_row_s8_tile *tile)
 {
     me_ne16_layer layer = me_ne16_conv_layer(op, tile);
     layer.program = program_threes;

@@ -14,6 +14,7 @@
 typedef me_ne16_conv_s8_params me_ne16_depthwise_row_s8_params;
 typedef me_ne16_conv_s8_tile me_ne16_depthwise_row_s8_tile;
 
-void me_ne16_depthwise_row_s8(const me_ne16_depthwise_row_s8_params *op, const me_ne16_depthwise_row_s8_tile *tile);
+void me_ne16_depthwise_row_s8(const me_ne16_depthwise_row_s8_params *op,
+                              const me_ne16_depthwise_row_s8_tile *tile);
 
 #endif

@@ -6,16 +6,10 @@
 #include "me_table.h"
 #include "me_unsigned.h"
 
-static uint32_t tiles_of(int32_t n, int32_t size)
-{
-    return (uint32_t)((n + size - 1) / size);
-}
+static uint32_t tiles_of(int32_t n, int32_t size) { return (uint32_t)((n + size - 1) / size); }
 
 /* What is in the last tile; 0 for a whole one. */
-static uint32_t last_of(int32_t n, int32_t size)
-{
-    return (uint32_t)(n % size);
-}
+static uint32_t last_of(int32_t n, int32_t size) { return (uint32_t)(n % size); }
 
 me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
 {
@@ -25,8 +19,10 @@ me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
     const uint32_t outputs = each ? inputs : tiles_of(out->k, 32);
     const uint32_t last_outputs = each ? last_inputs : last_of(out->k, 32);
     return (me_ne16_job){
-        .weights = out->weights, .y_group = 32,
-        .weight_plane = 18, .weight_channel = (uint32_t)(out->weight_bytes * out->weight_bits) * inputs,
+        .weights = out->weights,
+        .y_group = 32,
+        .weight_plane = 18,
+        .weight_channel = (uint32_t)(out->weight_bytes * out->weight_bits) * inputs,
         .last_channels = last_outputs << 16 | last_inputs,
         .tiles_channels = outputs << 16 | inputs,
         .weight_offset = -(1 << (out->weight_bits - 1)),
@@ -64,7 +60,8 @@ void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step)
     me_ne16_set_image(job, 3, run, 0);
 }
 
-void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end, int32_t step)
+void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end,
+                         int32_t step)
 {
     job->y = layer->nine ? layer->nine : layer->y + first * layer->unit_bytes;
     if (layer->nine)
@@ -96,7 +93,8 @@ void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
 
 void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
-    const int32_t k = layer->outputs.k, from = first + ME_FIRST(end - first), n = first + ME_LAST(end - first) - from;
+    const int32_t k = layer->outputs.k, from = first + ME_FIRST(end - first),
+                  n = first + ME_LAST(end - first) - from;
     const int8_t *results = layer->nine + from * k;
     int8_t *y = layer->y + from * layer->unit_bytes;
     if (n > 0 && layer->table)
@@ -121,10 +119,7 @@ volatile int32_t me_tiles_loaded ME_L1;
 enum { NONE = -1 };
 static int32_t started[2] ME_L1;
 
-static int starts_tiles(const me_ne16_layer *layer)
-{
-    return layer->next && layer->next->number;
-}
+static int starts_tiles(const me_ne16_layer *layer) { return layer->next && layer->next->number; }
 
 static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
 {

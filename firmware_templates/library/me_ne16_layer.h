@@ -79,7 +79,8 @@ void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);
 /* Gives a 1x1 job pixels first .. end - 1 of a layer in a run, `step` bytes apart, and places for their results.
  * Three runs of 3 pixels hold nine; for eight, two tiles of 3x3 would be needed: the engine computes a ninth pixel
  * and stores all nine in layer->nine. */
-void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end, int32_t step);
+void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end,
+                         int32_t step);
 
 /* Gives a job an image of rows x columns results. reach: 2 for 3x3 jobs, 0 for 1x1 */
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach);

@@ -49,10 +49,24 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
     const me_ne16_linear_s8_s16_params *op = params;
     const me_ne16_linear_s8_s16_tile *tile = arguments;
     return (me_ne16_layer){
-        .units = tile->rows, .first_units = tile->rows_at_a_time, .at_a_time = tile->rows_at_a_time, .in_run = 1, .x = tile->x, .scratch = unsigned_x(tile),
-        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows, .program = program, .finish = finish,
-        .op = op, .tile = tile, .of = layer_of, .next = &tile->next,
-        .outputs = { .weights = tile->weights, .k = tile->k, .inputs = op->c, .weight_bytes = 2, .weight_bits = op->weight_bits },
+        .units = tile->rows,
+        .first_units = tile->rows_at_a_time,
+        .at_a_time = tile->rows_at_a_time,
+        .in_run = 1,
+        .x = tile->x,
+        .scratch = unsigned_x(tile),
+        .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows,
+        .program = program,
+        .finish = finish,
+        .op = op,
+        .tile = tile,
+        .of = layer_of,
+        .next = &tile->next,
+        .outputs = { .weights = tile->weights,
+                     .k = tile->k,
+                     .inputs = op->c,
+                     .weight_bytes = 2,
+                     .weight_bits = op->weight_bits },
     };
 }
 

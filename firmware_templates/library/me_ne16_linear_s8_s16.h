@@ -34,6 +34,7 @@ typedef struct {
 } me_ne16_linear_s8_s16_tile;
 
 /* y = clip((((sum of (x + 128) * weights + bias) >> pre) * mult + offset) >> shift) */
-void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *linear, const me_ne16_linear_s8_s16_tile *tile);
+void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *linear,
+                           const me_ne16_linear_s8_s16_tile *tile);
 
 #endif

@@ -20,8 +20,8 @@ static uint8_t *fill(uint8_t *to, int32_t bytes, int32_t x_zero)
 }
 
 /* Columns `first` to before `end` of a row; of x, or of the padding around it. */
-static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t first,
-                          int32_t end, uint8_t *to)
+static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row,
+                          int32_t first, int32_t end, uint8_t *to)
 {
     const int32_t c = op->c, from = first < 0 ? 0 : first, inside = at_most(end, tile->w) - from;
     if (row < 0 || row >= tile->h || inside <= 0) {
@@ -75,14 +75,16 @@ static void write_taps(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
     const int32_t x_row = row * op->stride_h + r * op->dilation_h - tile->pad_top;
     const int32_t x_column = column * op->stride_w - tile->pad_left;
     for (int32_t s = 0; s < runs; s++)
-        write_runs(op, tile, x_row, x_column + s * op->dilation_w, columns, n, to + (r * op->k_w + s) * op->c);
+        write_runs(op, tile, x_row, x_column + s * op->dilation_w, columns, n,
+                   to + (r * op->k_w + s) * op->c);
 }
 
 /* A core has rows of taps of some windows: there may be fewer windows than cores. */
 void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                                   int32_t end, uint8_t *windows)
 {
-    const int32_t count = end - first, window = op->k_h * op->k_w * op->c, last = ME_LAST_OF_7(op->k_h * count);
+    const int32_t count = end - first, window = op->k_h * op->k_w * op->c,
+                  last = ME_LAST_OF_7(op->k_h * count);
     int32_t i = ME_FIRST_OF_7(op->k_h * count), r = i / count, at = first + i - r * count;
     for (int32_t n; i < last; i += n, at += n) {
         if (at == end) {
@@ -103,7 +105,8 @@ static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, c
     const int32_t run = in_one ? op->k_w * op->c : op->c;
     for (int32_t r = 0; r < op->k_h; r++, from += op->dilation_h * image->row_bytes)
         for (int32_t s = 0; s < runs; s++, to += run)
-            me_xor_pieces(from + s * op->dilation_w * op->c, to, n, run, op->stride_w * op->c, taps, image->word);
+            me_xor_pieces(from + s * op->dilation_w * op->c, to, n, run, op->stride_w * op->c, taps,
+                          image->word);
 }
 
 void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,

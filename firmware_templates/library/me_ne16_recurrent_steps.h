@@ -18,9 +18,16 @@ ME_INLINE me_ne16_job job_of(const me_ne16_recurrent_params *op, const int8_t *h
     const uint32_t rows = (uint32_t)(op->cell.units + 15) / 16, tiles = (rows + 15) / 16;
     const uint32_t sums = (uint32_t)(gates * op->engine_units);
     return (me_ne16_job){
-        .weights = op->planes, .x = (const uint8_t *)h, .y = (int8_t *)sums_of(op), .x_pixel = 16, .y_group = 32,
-        .last_channels = sums % 32 << 16 | rows % 16, .last_outputs = 1 << 16 | 1, .last_inputs = 1 << 16 | 1,
-        .tiles_channels = (sums + 31) / 32 << 16 | tiles, .tiles_pixels = 1 << 16 | 1,
+        .weights = op->planes,
+        .x = (const uint8_t *)h,
+        .y = (int8_t *)sums_of(op),
+        .x_pixel = 16,
+        .y_group = 32,
+        .last_channels = sums % 32 << 16 | rows % 16,
+        .last_outputs = 1 << 16 | 1,
+        .last_inputs = 1 << 16 | 1,
+        .tiles_channels = (sums + 31) / 32 << 16 | tiles,
+        .tiles_pixels = 1 << 16 | 1,
         .weight_offset = -(1 << (op->weight_bits - 1)),
         .config = ME_NE16_LINEAR | ME_NE16_WEIGHT_BITS(op->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
@@ -42,15 +49,20 @@ ME_INLINE me_units share(const me_ne16_recurrent_params *op, int32_t first, int3
     const me_recurrent_params *cell = &op->cell;
     const int32_t words = filled(cell->units) / 4, from = first + ME_FIRST(end - first);
     return (me_units){
-        .words = words, .weights = cell->weights + 4 * gates * words * (from - op->engine_units),
-        .channels = cell->channels + gates * from, .state = states_of(cell, 0, 1).wide + from,
-        .sigmoid = cell->sigmoid + 256, .tanh = cell->tanh + 256, .pre = cell->pre,
-        .units = first + ME_LAST(end - first) - from, .layer = cell,
+        .words = words,
+        .weights = cell->weights + 4 * gates * words * (from - op->engine_units),
+        .channels = cell->channels + gates * from,
+        .state = states_of(cell, 0, 1).wide + from,
+        .sigmoid = cell->sigmoid + 256,
+        .tanh = cell->tanh + 256,
+        .pre = cell->pre,
+        .units = first + ME_LAST(end - first) - from,
+        .layer = cell,
     };
 }
 
-ME_INLINE void run_units(me_units *some, const int8_t *h, const states *s, int32_t from, const int16_t *now, int8_t *y,
-                         units_work *work)
+ME_INLINE void run_units(me_units *some, const int8_t *h, const states *s, int32_t from, const int16_t *now,
+                         int8_t *y, units_work *work)
 {
     some->h = h;
     some->now = now;

@@ -28,10 +28,7 @@ static inline int32_t me_is_loaded(const me_next_tile *next)
 
 #else
 
-static inline int32_t me_is_loaded(const me_next_tile *next)
-{
-    return next->tile != 0;
-}
+static inline int32_t me_is_loaded(const me_next_tile *next) { return next->tile != 0; }
 
 #endif
 

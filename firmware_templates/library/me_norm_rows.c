@@ -54,7 +54,8 @@ void me_norm_row_h(const int16_t *x, int8_t *y, int32_t n, const me_gain *pairs,
         y[i] = me_clip8(normalised(x[i] >> halvings, pairs + i, line, shift));
 }
 
-void me_norm_row_b_s16(const int8_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line, int32_t shift)
+void me_norm_row_b_s16(const int8_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line,
+                       int32_t shift)
 {
     for (int32_t i = 0; i < n; i++)
         y[i] = (int16_t)me_clips(normalised(x[i], pairs + i, line, shift), 16);

@@ -118,7 +118,8 @@ void me_gru_reset_first_state_s16(const me_gru_reset_first_state_s16_params *op,
 void me_lstm_scaled_s8(const me_lstm_scaled_s8_params *op, const me_lstm_scaled_s8_tile *tile);
 void me_lstm_cell_scaled_s8(const me_lstm_cell_scaled_s8_params *op, const me_lstm_cell_scaled_s8_tile *tile);
 void me_lstm_scaled_s16(const me_lstm_scaled_s16_params *op, const me_lstm_scaled_s16_tile *tile);
-void me_lstm_cell_scaled_s16(const me_lstm_cell_scaled_s16_params *op, const me_lstm_cell_scaled_s16_tile *tile);
+void me_lstm_cell_scaled_s16(const me_lstm_cell_scaled_s16_params *op,
+                             const me_lstm_cell_scaled_s16_tile *tile);
 
 /* Two vectors h of elements of so many bytes, each filled to words, and the 16-bit state. */
 static inline int32_t me_states_bytes(int32_t batch, int32_t units, int32_t bytes)

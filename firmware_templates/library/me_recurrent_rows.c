@@ -20,7 +20,10 @@ static int32_t signed_dot(int32_t sum, uint32_t h, uint32_t weights) { return me
 
 static int32_t wide_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotsp_h(sum, h, weights); }
 
-static int32_t unsigned_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotusp_b(sum, h, weights); }
+static int32_t unsigned_dot(int32_t sum, uint32_t h, uint32_t weights)
+{
+    return me_sdotusp_b(sum, h, weights);
+}
 
 static void multiply(const me_units *some, int32_t unit, int32_t gates, dot *add, int32_t *sum)
 {
@@ -242,7 +245,8 @@ static int32_t scaled_result(const me_units *some, const int16_t *now, const int
         const int16_t *middle = i == 2 ? some->tanh : some->sigmoid;
         gate[i] = scaled_between(middle, now[i] + sum[i], i == 2 ? sigmoid_bits - 1 : sigmoid_bits);
     }
-    *cell = (int16_t)me_clips((gate[1] * *cell + (gate[0] * gate[2] >> (15 - cell_bits)) + (1 << 14)) >> 15, 16);
+    *cell =
+        (int16_t)me_clips((gate[1] * *cell + (gate[0] * gate[2] >> (15 - cell_bits)) + (1 << 14)) >> 15, 16);
     return gate[3] * scaled_between(some->tanh, *cell, cell_bits - 5);
 }
 
@@ -288,9 +292,11 @@ void me_linear_s8_s16_4x4(const me_linear_s8_s16_block *block)
         const me_channel *to = block->channels + 4 * at;
         int16_t *y = block->y + row * (block->y_stride / 2) + 4 * at;
         int32_t sum[4] = { to[0].bias, to[1].bias, to[2].bias, to[3].bias };
-        me_four_sums(block->x + row * block->x_stride, block->weights + 16 * block->words * at, block->words, sum);
+        me_four_sums(block->x + row * block->x_stride, block->weights + 16 * block->words * at, block->words,
+                     sum);
         for (int32_t k = 0; k < 4; k++)
-            y[k] = (int16_t)me_clips(me_requant(sum[k], block->pre, to[k].mult, to[k].offset, to[k].shift), 16);
+            y[k] =
+                (int16_t)me_clips(me_requant(sum[k], block->pre, to[k].mult, to[k].offset, to[k].shift), 16);
     }
 }
 

@@ -109,8 +109,8 @@ ME_INLINE unit_range all_units(const me_recurrent_params *op)
 }
 
 /* A step of these units, from number `first` on, in all batches; y may be 0. */
-ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, int32_t first, const states *s, const int16_t *now,
-                        int8_t *y, int32_t gates, int32_t bytes, units_work *work)
+ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, int32_t first, const states *s,
+                        const int16_t *now, int8_t *y, int32_t gates, int32_t bytes, units_work *work)
 {
     const int32_t row = 4 * some->words;
     for (int32_t n = 0; n < op->batch && some->units > 0; n++) {
@@ -125,8 +125,8 @@ ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, int32_t f
     }
 }
 
-ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, int32_t bytes,
-                   units_work *work)
+ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates,
+                   int32_t bytes, units_work *work)
 {
     const int32_t all = op->batch * op->units, first = ME_FIRST(op->units);
     me_units some = units_of(op, all_units(op), gates, bytes);
@@ -135,7 +135,8 @@ ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile,
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step, bytes);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        run_step(op, &some, first, &s, tile->gates + t * all * gates, y ? y + bytes * t * all : 0, gates, bytes, work);
+        run_step(op, &some, first, &s, tile->gates + t * all * gates, y ? y + bytes * t * all : 0, gates,
+                 bytes, work);
         ME_SYNC();
     }
 }
@@ -155,8 +156,8 @@ static inline void put_state(const me_recurrent_params *op, int8_t *out, int32_t
     }
 }
 
-ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t bytes,
-                               units_work *reset_work, units_work *renew_work)
+ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y,
+                               int32_t bytes, units_work *reset_work, units_work *renew_work)
 {
     const int32_t row = filled(bytes * op->units), all = op->batch * op->units, first = ME_FIRST(op->units);
     int8_t *resets = op->states + me_states_bytes(op->batch, op->units, bytes);

@@ -8,8 +8,9 @@
 #include "me_recurrent_steps.h"
 #include "me_recurrent_streamed.h"
 
-ME_INLINE void run_range(const me_recurrent_params *layer, unit_range range, const me_recurrent_streamed_tile *tile,
-                         int8_t *y, int32_t gates, int32_t bytes, units_work *work)
+ME_INLINE void run_range(const me_recurrent_params *layer, unit_range range,
+                         const me_recurrent_streamed_tile *tile, int8_t *y, int32_t gates, int32_t bytes,
+                         units_work *work)
 {
     const states s = states_of(layer, tile->done, bytes);
     me_units some = units_of(layer, range, gates, bytes);
@@ -24,7 +25,8 @@ ME_INLINE void run_streamed(const me_recurrent_streamed_params *op, const me_rec
     int8_t *y = op->puts_state ? 0 : tile->y;
     const unit_range resident = { at, tile->resident_end - at, layer->weights + unit_bytes * at,
                                   layer->channels + gates * at };
-    const unit_range streamed = { op->resident_units + tile->first, tile->units, tile->weights, tile->channels };
+    const unit_range streamed = { op->resident_units + tile->first, tile->units, tile->weights,
+                                  tile->channels };
     if (tile->done == 0 && tile->first == 0)
         start(layer, gates, bytes);
     run_range(layer, streamed, tile, y, gates, bytes, work);

@@ -10,7 +10,8 @@
 INLINE int32_t rnn_unit(const me_units *some, const me_channel *to, int32_t now, int32_t acc)
 {
     const me_recurrent_params *op = some->layer;
-    const int32_t added = me_clips(me_requant(acc + to->bias, some->pre, to->mult, to->offset, to->shift), 16);
+    const int32_t added =
+        me_clips(me_requant(acc + to->bias, some->pre, to->mult, to->offset, to->shift), 16);
     const int32_t sum = me_clips(((now * op->x_mult + op->x_offset) >> op->x_shift) + added, 16);
     const int32_t result = op->relu ? me_max(sum, 0) : me_between(op->tanh, sum, 5);
     return (result * op->y_mult + op->y_offset) >> op->y_shift;

@@ -12,7 +12,8 @@
 /* A sample over the root of a power, which is not negative. */
 static int32_t normalised(int32_t x, int64_t power)
 {
-    const uint32_t high = (uint32_t)(power >> 32), low = high ? (uint32_t)power : me_maxu((uint32_t)power, LEAST);
+    const uint32_t high = (uint32_t)(power >> 32),
+                   low = high ? (uint32_t)power : me_maxu((uint32_t)power, LEAST);
     const me_inverse_root root = me_inverse_of_root((uint64_t)high << 32 | low);
     const int32_t drop = root.half + 30 - POINT / 2 - Q;
     const int32_t z = ((x * root.inverse >> (drop - 1)) + 1) >> 1;
@@ -21,9 +22,11 @@ static int32_t normalised(int32_t x, int64_t power)
 
 void me_running_norm_s16(const me_running_norm_s16_params *op, const me_running_norm_s16_tile *tile)
 {
-    const me_samples_scale samples = op->samples; /* of a core's own: eight cores would wait for one bank of L1 */
+    const me_samples_scale samples =
+        op->samples; /* of a core's own: eight cores would wait for one bank of L1 */
     const int32_t inner = op->inner, steps = op->steps, bits = op->bits, keeps = op->keeps;
-    const uint32_t share = (uint32_t)op->share; /* a product with an unsigned number takes fewer instructions */
+    const uint32_t share =
+        (uint32_t)op->share; /* a product with an unsigned number takes fewer instructions */
     const int32_t lanes = tile->outer * inner, last = ME_LAST(lanes);
     const int64_t half = (int64_t)1 << (bits - 1);
     const int16_t *x = tile->x;

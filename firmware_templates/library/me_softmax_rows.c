@@ -22,7 +22,7 @@ uint32_t me_row_sum(const int8_t *x, int32_t n, int32_t step, const uint16_t *ex
 }
 
 void me_row_probabilities(const int8_t *x, int8_t *y, int32_t n, int32_t step, const uint16_t *exp,
-                   int32_t most, uint32_t inverse, int32_t shift)
+                          int32_t most, uint32_t inverse, int32_t shift)
 {
     for (int32_t i = 0; i < n; i++) {
         const uint32_t share = exp[most - x[i * step]] * inverse >> 15;

@@ -21,6 +21,6 @@ uint32_t me_row_sum(const int8_t *x, int32_t n, int32_t step, const uint16_t *ex
 
 /* y = min((((exp[most - x] * inverse) >> 15) + (1 << (shift - 1))) >> shift, 255) - 128 */
 void me_row_probabilities(const int8_t *x, int8_t *y, int32_t n, int32_t step, const uint16_t *exp,
-                   int32_t most, uint32_t inverse, int32_t shift);
+                          int32_t most, uint32_t inverse, int32_t shift);
 
 #endif

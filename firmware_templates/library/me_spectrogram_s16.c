@@ -25,7 +25,8 @@ void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogra
     int32_t *z = op->scratch + ME_CORE() * length;
     int32_t frame = first / lanes, lane = first - frame * lanes;
     for (int32_t i = first; i < last; i++) {
-        me_fourier(tile->x + frame * op->hop * lanes + lane, lanes, op->window, op->order, op->roots, length, z);
+        me_fourier(tile->x + frame * op->hop * lanes + lane, lanes, op->window, op->order, op->roots, length,
+                   z);
         spectrum(op, z, op->channels + lane, tile, i * (length / 2 + 1));
         if (++lane == lanes) {
             lane = 0;

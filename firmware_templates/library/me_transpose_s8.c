@@ -23,7 +23,7 @@ static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_
                             p->from_row, p->to_column);
     if (blocks > 0 && even < rows)
         me_scatter_words(from + even * p->from_row + first, to + even + first * p->to_column, blocks,
-                        rows - even, p->from_row, p->to_column);
+                         rows - even, p->from_row, p->to_column);
     for (int32_t column = middle; column < last; column++) {
         const int8_t *start = from + column * p->from_column;
         if (p->from_row == 1)
@@ -53,7 +53,8 @@ static int32_t bytes_of(const me_transpose_s8_tile *m, int32_t loop)
 }
 
 /* Where plane `number` starts: `to` lies in the order of the loops. */
-static void start_plane(const me_transpose_s8_tile *m, int32_t loop, int32_t number, const int8_t **from, int8_t **to)
+static void start_plane(const me_transpose_s8_tile *m, int32_t loop, int32_t number, const int8_t **from,
+                        int8_t **to)
 {
     int32_t to_step = m->extent[m->loops - 1];
     for (int32_t d = m->loops - 2; d >= 0; to_step *= m->extent[d], d--) {
@@ -75,10 +76,7 @@ static int32_t planes_of(const me_transpose_s8_tile *m, int32_t loop)
 }
 
 /* n / d without a division, which takes more than 30 cycles, where there is nothing to divide. */
-static inline int32_t quotient(int32_t n, int32_t d)
-{
-    return d == 1 ? n : n < d ? 0 : n / d;
-}
+static inline int32_t quotient(int32_t n, int32_t d) { return d == 1 ? n : n < d ? 0 : n / d; }
 
 /* Shares groups of four columns of all planes, and pieces of their rows where these are few. */
 static void each_plane(const me_transpose_s8_tile *m, const me_plane *plane, int32_t loop)

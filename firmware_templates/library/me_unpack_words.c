@@ -14,14 +14,8 @@ static void unpack(const int8_t *packed, int8_t *to, int32_t words, int32_t bits
             }
 }
 
-void me_unpack_words_s4(const int8_t *packed, int8_t *to, int32_t words)
-{
-    unpack(packed, to, words, 4);
-}
+void me_unpack_words_s4(const int8_t *packed, int8_t *to, int32_t words) { unpack(packed, to, words, 4); }
 
-void me_unpack_words_s2(const int8_t *packed, int8_t *to, int32_t words)
-{
-    unpack(packed, to, words, 2);
-}
+void me_unpack_words_s2(const int8_t *packed, int8_t *to, int32_t words) { unpack(packed, to, words, 2); }
 
 #endif

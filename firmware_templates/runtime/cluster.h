@@ -41,16 +41,10 @@ static inline void me_event_wait(uint32_t address)
 
 /* All nine cores. Whoever waits here has no event but the barrier's in its mask, as any event in
  * the mask would end the wait. */
-static inline void me_barrier_all(void)
-{
-    me_event_wait(ME_BARRIER_WAIT(0));
-}
+static inline void me_barrier_all(void) { me_event_wait(ME_BARRIER_WAIT(0)); }
 
 /* The eight cores that compute, among themselves. */
-static inline void me_barrier_workers(void)
-{
-    me_event_wait(ME_BARRIER_WAIT(1));
-}
+static inline void me_barrier_workers(void) { me_event_wait(ME_BARRIER_WAIT(1)); }
 
 /* The first of n that core 0 .. 7 does, and with `core + 1` the one behind its last; n < 2**28. */
 static inline int32_t me_share(int32_t core, int32_t n)

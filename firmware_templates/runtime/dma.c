@@ -27,8 +27,8 @@ uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direc
     return start(l1, l2, bytes, direction);
 }
 
-uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
-                         uint32_t stride_bytes, me_dma_direction direction)
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes, uint32_t stride_bytes,
+                         me_dma_direction direction)
 {
     __asm__ volatile("" ::: "memory");
     const uint32_t transfer = start(l1, l2, bytes | LINES_IN_L2, direction);
@@ -37,10 +37,7 @@ uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes
     return transfer;
 }
 
-void me_dma_wait(uint32_t transfer)
-{
-    me_dma_wait_all(1u << transfer);
-}
+void me_dma_wait(uint32_t transfer) { me_dma_wait_all(1u << transfer); }
 
 void me_dma_wait_all(uint32_t transfers)
 {

@@ -13,8 +13,8 @@ typedef enum { ME_L1_TO_L2 = 0, ME_L2_TO_L1 = 1 } me_dma_direction;
 uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direction);
 
 /* Lines of line_bytes, one behind the other in L1, stride_bytes apart in L2; bytes in all. */
-uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
-                         uint32_t stride_bytes, me_dma_direction direction);
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes, uint32_t stride_bytes,
+                         me_dma_direction direction);
 
 /* Sleeps until a transfer is over; its number is free again then. By the core that started it. */
 void me_dma_wait(uint32_t transfer);

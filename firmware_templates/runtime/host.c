@@ -5,10 +5,7 @@ enum { OPEN = 1, CLOSE = 2, PRINT = 4, WRITE = 5, READ = 6 };
 
 int32_t me_semihost(int32_t operation, const void *argument); /* crt0.S */
 
-static uint32_t address(const void *pointer)
-{
-    return (uint32_t)(uintptr_t)pointer;
-}
+static uint32_t address(const void *pointer) { return (uint32_t)(uintptr_t)pointer; }
 
 int32_t me_open(const char *file, me_mode mode)
 {
@@ -27,10 +24,7 @@ static uint32_t transferred(int32_t operation, int32_t handle, const void *memor
     return left > bytes ? 0 : bytes - left;
 }
 
-uint32_t me_read(int32_t handle, void *to, uint32_t bytes)
-{
-    return transferred(READ, handle, to, bytes);
-}
+uint32_t me_read(int32_t handle, void *to, uint32_t bytes) { return transferred(READ, handle, to, bytes); }
 
 uint32_t me_write(int32_t handle, const void *from, uint32_t bytes)
 {
@@ -43,10 +37,7 @@ void me_close(int32_t handle)
     me_semihost(CLOSE, block);
 }
 
-void me_print(const char *text)
-{
-    me_semihost(PRINT, text);
-}
+void me_print(const char *text) { me_semihost(PRINT, text); }
 
 void me_print_number(int32_t number)
 {

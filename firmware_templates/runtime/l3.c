@@ -22,10 +22,7 @@ static volatile transfer slots[ME_L3_IN_FLIGHT];
 /* Of the oldest transfer in the queue, what has been handed over; 0 where none has been begun. */
 static uint32_t handed_over;
 
-static bool on_fabric_controller(void)
-{
-    return me_core() >= ME_CORES;
-}
+static bool on_fabric_controller(void) { return me_core() >= ME_CORES; }
 
 static void give_way(void)
 {
@@ -33,10 +30,7 @@ static void give_way(void)
         me_l3_serve();
 }
 
-bool me_l3_full(void)
-{
-    return queue.asked - queue.done >= ME_L3_IN_FLIGHT;
-}
+bool me_l3_full(void) { return queue.asked - queue.done >= ME_L3_IN_FLIGHT; }
 
 uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction)
 {
@@ -71,18 +65,15 @@ void me_l3_open(void)
     (me_here.gap9 ? me_l3_v4_open : me_l3_v3_open)();
 }
 
-bool me_l3_needs_polling(void)
-{
-    return handed_over > 0 && !me_here.gap9;
-}
+bool me_l3_needs_polling(void) { return handed_over > 0 && !me_here.gap9; }
 
 static void hand_over(void)
 {
     const volatile transfer *slot = &slots[queue.done % ME_L3_IN_FLIGHT];
     const uint32_t left = slot->bytes - handed_over;
     const uint32_t bytes = left < LARGEST ? left : LARGEST;
-    (me_here.gap9 ? me_l3_v4_begin : me_l3_v3_begin)(
-        slot->l3 + handed_over, slot->l2 + handed_over, bytes, slot->direction == ME_L3_TO_L2);
+    (me_here.gap9 ? me_l3_v4_begin : me_l3_v3_begin)(slot->l3 + handed_over, slot->l2 + handed_over, bytes,
+                                                     slot->direction == ME_L3_TO_L2);
     handed_over += bytes;
 }
 
@@ -102,10 +93,7 @@ void me_l3_serve(void)
 
 static _Alignas(4) uint8_t chunk[4096] ME_NOINIT;
 
-static uint32_t of_chunk(uint32_t left)
-{
-    return left < sizeof chunk ? left : (uint32_t)sizeof chunk;
-}
+static uint32_t of_chunk(uint32_t left) { return left < sizeof chunk ? left : (uint32_t)sizeof chunk; }
 
 uint32_t me_l3_read(int32_t file, uint32_t l3, uint32_t bytes)
 {

@@ -92,7 +92,4 @@ void me_l3_v3_begin(uint32_t l3, uint32_t l2, uint32_t bytes, bool into_l2)
     ME_REG(side + 8) = V3_GO;
 }
 
-bool me_l3_v3_busy(void)
-{
-    return (ME_REG(V3_STATUS) & 1u) != 0;
-}
+bool me_l3_v3_busy(void) { return (ME_REG(V3_STATUS) & 1u) != 0; }

@@ -17,9 +17,6 @@ extern volatile uint32_t me_marks[];
 void me_mark(int32_t layer);
 
 /* Cycles since the cluster was started, modulo 2**32. */
-static inline uint32_t me_cycles(void)
-{
-    return ME_REG(ME_CLUSTER_TIMER_COUNT);
-}
+static inline uint32_t me_cycles(void) { return ME_REG(ME_CLUSTER_TIMER_COUNT); }
 
 #endif

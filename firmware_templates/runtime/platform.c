@@ -11,10 +11,18 @@
 #define GAP9_FC 9u
 
 static const me_platform gap9 = {
-    .exit = 0x1A1040C0u, .itc = 0x1A109000u, .dma = 0x10204800u, .dma_events = true, .gap9 = true,
+    .exit = 0x1A1040C0u,
+    .itc = 0x1A109000u,
+    .dma = 0x10204800u,
+    .dma_events = true,
+    .gap9 = true,
 };
 static const me_platform pulp_open = {
-    .exit = 0x1A1040A0u, .itc = 0x1A109800u, .dma = 0x10201800u, .dma_events = false, .gap9 = false,
+    .exit = 0x1A1040A0u,
+    .itc = 0x1A109800u,
+    .dma = 0x10201800u,
+    .dma_events = false,
+    .gap9 = false,
 };
 
 me_platform me_here ME_L1;

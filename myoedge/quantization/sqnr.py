@@ -128,11 +128,6 @@ class Fidelity:
         return min(every_db, default=None)
 
     @property
-    def worst_output(self) -> str | None:
-        """The computed output with the lowest SQNR."""
-        return min(self.computed_db, key=self.computed_db.__getitem__, default=None)
-
-    @property
     def worst_db(self) -> float | None:
         """SQNR of the network: that of its worst output."""
         return min(self.computed_db.values(), default=None)

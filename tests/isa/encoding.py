@@ -50,11 +50,6 @@ class Instruction:
     form: str
 
     @property
-    def reads_rd(self) -> bool:
-        """Whether the result depends on what was in rd before."""
-        return self.form.endswith("+")
-
-    @property
     def signed(self) -> bool:
         """Whether the immediate is sign-extended."""
         return self.form in ("simm6", "simm6+", "load", "store", "branch")

@@ -95,10 +95,6 @@ def _item(drawing: _Drawing, loops: int) -> bytes:
     return drawing.named(name, PLAIN[name](drawing.rng, drawing.free))
 
 
-def _straight(drawing: _Drawing) -> bytes:
-    return _block(drawing, drawing.rng.randrange(1, 5), 0)
-
-
 def _skip(drawing: _Drawing) -> bytes:
     """A branch forward over a few instructions."""
     rng, inner = drawing.rng, b""

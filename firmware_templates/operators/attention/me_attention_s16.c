@@ -158,7 +158,8 @@ static void exponentials(const attention_work *w, int32_t head, int32_t row)
     sum = me_row_packed(x + all.first, x + all.first / 2, (all.end - all.first) / 2, drop);
     const int32_t top = me_fl1(sum);
     const uint32_t mantissa = top > 15 ? sum >> (top - 15) : sum << (15 - top);
-    w->divisors[head * 4 * w->groups + row] = (row_divisor){ top - 14, (int32_t)((uint32_t)op->share / mantissa) };
+    w->divisors[head * 4 * w->groups + row] =
+        (row_divisor){ top - 14, (int32_t)((uint32_t)op->share / mantissa) };
 }
 
 /* ---- sums of values, scaled when the last of them is there */
@@ -168,7 +169,9 @@ static void scale_row(const attention_work *w, int32_t head, int32_t row, int32_
     const me_attention_s16_params *op = w->op;
     const row_divisor divisor = w->divisors[head * 4 * w->groups + row];
     const int32_t half = (1 << op->out_shift) >> 1;
-    const me_row_scale by = { divisor.down, divisor.factor, half, op->out_shift, op->zero, op->low, op->high };
+    const me_row_scale by = {
+        divisor.down, divisor.factor, half, op->out_shift, op->zero, op->low, op->high
+    };
     const int32_t *sums = row_of(w, head, row) + w->filled / 2 + first;
     const int32_t at = (row * w->tile->heads + head) * op->out_width + first;
     if (op->y_wide)
@@ -183,7 +186,9 @@ static void value_blocks(const attention_work *w, int32_t head, int32_t group, i
     const me_attention_s16_tile *tile = w->tile;
     const span all = seen_by_group(w, group), keys = within(all, tile->first_value, tile->values);
     const int32_t columns = w->op->out_width;
-    me_products of = { .b_step = 8 * tile->values, .y_stride = 4 * w->row, .words = (keys.end - keys.first) / 2 };
+    me_products of = { .b_step = 8 * tile->values,
+                       .y_stride = 4 * w->row,
+                       .words = (keys.end - keys.first) / 2 };
     if (of.words > 0 && first < last) {
         const int16_t *const v = w->v + head * columns * tile->values + keys.first - tile->first_value;
         const int16_t *const e = (const int16_t *)(const void *)(row_of(w, head, 0) + keys.first / 2);
@@ -204,7 +209,8 @@ static void value_blocks(const attention_work *w, int32_t head, int32_t group, i
 
 static void scores_and_values(const attention_work *w, int32_t is_score)
 {
-    const int32_t groups = w->tile->heads * w->groups, parts = groups < 24 ? 4 : 1, cores = ME_KERNEL_CORES(0);
+    const int32_t groups = w->tile->heads * w->groups, parts = groups < 24 ? 4 : 1,
+                  cores = ME_KERNEL_CORES(0);
     for (int32_t core = ME_FIRST_PART(cores); core < ME_END_PART(cores); core++)
         for (int32_t unit = core; unit < groups * parts; unit += cores) {
             const int32_t number = unit / parts, part = unit - number * parts;
@@ -212,7 +218,8 @@ static void scores_and_values(const attention_work *w, int32_t is_score)
             const span keys = within(seen_by_group(w, group), w->tile->first_key, w->tile->keys);
             const span all = is_score ? keys : (span){ 0, w->op->out_width };
             const int32_t n = (all.end - all.first) / 4;
-            const int32_t first = all.first + n * part / parts * 4, last = all.first + n * (part + 1) / parts * 4;
+            const int32_t first = all.first + n * part / parts * 4,
+                          last = all.first + n * (part + 1) / parts * 4;
             if (is_score)
                 score_blocks(w, head, group, first, last);
             else
@@ -230,7 +237,8 @@ static void all_exponentials(const attention_work *w)
 
 /* n numbers as int16, less their zero point and rounded: where they lie, or copies in *own, behind which
  * others go. */
-static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n, int16_t **own)
+static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n,
+                                int16_t **own)
 {
     int16_t *const to = *own;
     const int32_t add = ((1 << drop) >> 1) - zero;
@@ -247,7 +255,8 @@ static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32
 
 static attention_work work_of(const me_attention_s16_params *op, const me_attention_s16_tile *tile)
 {
-    const int32_t filled = (op->keys + 3) / 4 * 4, groups = (tile->rows + 3) / 4, rows = tile->heads * 4 * groups;
+    const int32_t filled = (op->keys + 3) / 4 * 4, groups = (tile->rows + 3) / 4,
+                  rows = tile->heads * 4 * groups;
     const int32_t row = me_max(filled, filled / 2 + op->out_width);
     int32_t *const at = (int32_t *)(void *)tile->scratch;
     row_divisor *const divisors = (row_divisor *)(void *)(at + rows * row);

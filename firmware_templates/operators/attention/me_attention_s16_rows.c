@@ -48,24 +48,24 @@ uint32_t me_row_packed(const int32_t *x, int32_t *to, int32_t pairs, int32_t dro
     return sum;
 }
 
-#define ME_ROUNDED(NAME, TYPE)                                                            \
-    void NAME(const TYPE *x, int16_t *to, int32_t pairs, int32_t add, int32_t drop)        \
-    {                                                                                      \
-        for (int32_t i = 0; i < 2 * pairs; i++)                                            \
-            to[i] = (int16_t)((x[i] + add) >> drop);                                       \
+#define ME_ROUNDED(NAME, TYPE) \
+    void NAME(const TYPE *x, int16_t *to, int32_t pairs, int32_t add, int32_t drop) \
+    { \
+        for (int32_t i = 0; i < 2 * pairs; i++) \
+            to[i] = (int16_t)((x[i] + add) >> drop); \
     }
 
 ME_ROUNDED(me_row_of_halves, int16_t)
 ME_ROUNDED(me_row_of_bytes, int8_t)
 
-#define ME_SCALED(NAME, TYPE)                                                             \
-    void NAME(const int32_t *x, TYPE *y, int32_t n, const me_row_scale *by)                \
-    {                                                                                      \
-        for (int32_t i = 0; i < n; i++) {                                                  \
+#define ME_SCALED(NAME, TYPE) \
+    void NAME(const int32_t *x, TYPE *y, int32_t n, const me_row_scale *by) \
+    { \
+        for (int32_t i = 0; i < n; i++) { \
             const int32_t scaled = (int32_t)((int64_t)(x[i] >> by->down) * by->factor >> 16); \
-            const int32_t number = ((scaled + by->half) >> by->shift) + by->zero;          \
-            y[i] = (TYPE)me_min(me_max(number, by->low), by->high);                        \
-        }                                                                                  \
+            const int32_t number = ((scaled + by->half) >> by->shift) + by->zero; \
+            y[i] = (TYPE)me_min(me_max(number, by->low), by->high); \
+        } \
     }
 
 ME_SCALED(me_row_scaled_halves, int16_t)

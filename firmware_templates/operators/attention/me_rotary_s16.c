@@ -5,7 +5,8 @@
 #include "me_wide.h"
 
 /* The pairs of a row that begins at element `at`. */
-static void turn_row(const me_rotary_s16_params *params, const me_rotary_s16_tile *tile, int32_t at, const int16_t *turns)
+static void turn_row(const me_rotary_s16_params *params, const me_rotary_s16_tile *tile, int32_t at,
+                     const int16_t *turns)
 {
     const me_rotary_s16_params op = *params;
     const void *const x = tile->x;

@@ -25,8 +25,8 @@ static void fill(int16_t *to, int32_t n, int32_t value)
 }
 
 /* n pixels from one of x on. */
-static void copy_pixels(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile, int32_t from,
-                        int32_t n, int16_t *to, int32_t pixel)
+static void copy_pixels(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile,
+                        int32_t from, int32_t n, int16_t *to, int32_t pixel)
 {
     const int32_t k = tile->k, size = pixel == k ? n * k : k;
     for (int32_t i = 0, at = from * k; i < (pixel == k ? 1 : n); i++, at += k, to += pixel)

@@ -6,7 +6,8 @@
 
 static inline void store_sum(const me_cumsum_s16_params *op, void *y, int32_t at, int32_t sum)
 {
-    me_wide_store(y, at, op->y_wide, &op->scale, me_requant(sum, op->scale.pre, op->mult, op->offset, op->shift));
+    me_wide_store(y, at, op->y_wide, &op->scale,
+                  me_requant(sum, op->scale.pre, op->mult, op->offset, op->shift));
 }
 
 /* Sums of one signal in 64 bits. */

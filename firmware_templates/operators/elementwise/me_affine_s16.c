@@ -5,8 +5,8 @@
 #include "me_wide.h"
 
 /* Numbers first .. last - 1; inside: of a channel, one behind the other. */
-static void scale_numbers(const me_affine_s16_params *op, const me_affine_s16_tile *tile, int32_t first, int32_t last,
-                          int32_t inside)
+static void scale_numbers(const me_affine_s16_params *op, const me_affine_s16_tile *tile, int32_t first,
+                          int32_t last, int32_t inside)
 {
     const int32_t x_wide = op->x_wide, y_wide = op->y_wide, zero = op->x_zero;
     const me_scale scale = op->scale;

@@ -5,8 +5,8 @@
 #include "me_wide.h"
 
 /* n results from one on; a and b at these elements. Copies of what is read: stores could change them. */
-static void multiply(const me_mul_s16_params *params, const me_mul_s16_tile *tile, int32_t a, int32_t b, int32_t y,
-                     int32_t n)
+static void multiply(const me_mul_s16_params *params, const me_mul_s16_tile *tile, int32_t a, int32_t b,
+                     int32_t y, int32_t n)
 {
     const me_mul_s16_params op = *params;
     const int32_t a_step = !op.a_once, b_step = !op.b_once;
@@ -32,8 +32,8 @@ void me_mul_s16(const me_mul_s16_params *op, const me_mul_s16_tile *tile)
     for (int32_t at = ME_FIRST(tile->rows * width), n; at < last; at += n) {
         const int32_t row = at / width, column = at - row * width;
         n = width - column < last - at ? width - column : last - at;
-        multiply(op, tile, row * tile->a_row + (op->a_once ? 0 : column), row * tile->b_row + (op->b_once ? 0 : column),
-                 at, n);
+        multiply(op, tile, row * tile->a_row + (op->a_once ? 0 : column),
+                 row * tile->b_row + (op->b_once ? 0 : column), at, n);
         if (op->scale.table)
             look_up(op->scale.table, (int8_t *)tile->y + at, n);
     }

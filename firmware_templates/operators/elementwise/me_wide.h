@@ -16,7 +16,8 @@ static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
 }
 
 /* The number within the limits. */
-static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t number, int32_t low, int32_t high)
+static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t number, int32_t low,
+                                    int32_t high)
 {
     const int32_t limited = me_min(me_max(number, low), high);
     if (wide)

@@ -35,7 +35,8 @@ typedef struct {
 
 typedef me_embedding_s8_tile me_embedding_fetched_s8_tile;
 
-void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op, const me_embedding_fetched_s8_tile *tile);
+void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op,
+                             const me_embedding_fetched_s8_tile *tile);
 
 /* Rows from L3, all operands in L2. The control core fetches them, the others return at once.
  * l3   offset of the table in L3, whose rows begin at words

@@ -3,7 +3,8 @@
 
 #include "me_share.h"
 
-void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op, const me_embedding_fetched_s8_tile *tile)
+void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op,
+                             const me_embedding_fetched_s8_tile *tile)
 {
 #ifdef ME_GAP9
     if (!ME_IS_CONTROL_CORE())

@@ -13,12 +13,14 @@ static inline int32_t inside(int32_t id, int32_t n)
 
 static inline int32_t row_at(const me_gather_s8_params *op, const me_gather_s8_tile *tile, int32_t i)
 {
-    const int32_t id = op->bytes_per_id == 4 ? ((const int32_t *)tile->ids)[i] : ((const uint8_t *)tile->ids)[i];
+    const int32_t id =
+        op->bytes_per_id == 4 ? ((const int32_t *)tile->ids)[i] : ((const uint8_t *)tile->ids)[i];
     return inside(id, tile->n);
 }
 
 /* A row whose elements have indices of their own, which begin at number `at`. */
-static void each_element(const me_gather_s8_params *op, const me_gather_s8_tile *tile, int32_t at, const int8_t *x, int8_t *y)
+static void each_element(const me_gather_s8_params *op, const me_gather_s8_tile *tile, int32_t at,
+                         const int8_t *x, int8_t *y)
 {
     const int32_t size = op->itemsize, n = tile->n, inner = tile->inner;
     if (size == 1 && op->bytes_per_id == 4) {

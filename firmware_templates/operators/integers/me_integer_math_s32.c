@@ -13,50 +13,34 @@ static int32_t remainder_of(int32_t a, int32_t b)
 ME_INLINE int32_t calculated(int32_t function, int32_t a, int32_t b)
 {
     switch (function) {
-    case ME_INT_ADD:
-        return (int32_t)((uint32_t)a + (uint32_t)b);
-    case ME_INT_SUB:
-        return (int32_t)((uint32_t)a - (uint32_t)b);
-    case ME_INT_MUL:
-        return (int32_t)((uint32_t)a * (uint32_t)b);
-    case ME_INT_MIN:
-        return a < b ? a : b;
-    case ME_INT_MAX:
-        return a > b ? a : b;
-    case ME_INT_FLOOR_DIV:
-        return a / b - (a % b < 0);
-    default:
-        return remainder_of(a, b);
+    case ME_INT_ADD: return (int32_t)((uint32_t)a + (uint32_t)b);
+    case ME_INT_SUB: return (int32_t)((uint32_t)a - (uint32_t)b);
+    case ME_INT_MUL: return (int32_t)((uint32_t)a * (uint32_t)b);
+    case ME_INT_MIN: return a < b ? a : b;
+    case ME_INT_MAX: return a > b ? a : b;
+    case ME_INT_FLOOR_DIV: return a / b - (a % b < 0);
+    default: return remainder_of(a, b);
     }
 }
 
 /* int32 operands and a function that is known here: no choice for each element. */
-ME_INLINE void all_of(int32_t function, const int32_t *a, const int32_t *b, int32_t b_step, int32_t *y, int32_t count)
+ME_INLINE void all_of(int32_t function, const int32_t *a, const int32_t *b, int32_t b_step, int32_t *y,
+                      int32_t count)
 {
     for (; count > 0; count--, b += b_step)
         *y++ = calculated(function, *a++, *b);
 }
 
-static void whole_numbers(int32_t function, const int32_t *a, const int32_t *b, int32_t b_step, int32_t *y, int32_t n)
+static void whole_numbers(int32_t function, const int32_t *a, const int32_t *b, int32_t b_step, int32_t *y,
+                          int32_t n)
 {
     switch (function) {
-    case ME_INT_ADD:
-        all_of(ME_INT_ADD, a, b, b_step, y, n);
-        break;
-    case ME_INT_SUB:
-        all_of(ME_INT_SUB, a, b, b_step, y, n);
-        break;
-    case ME_INT_MUL:
-        all_of(ME_INT_MUL, a, b, b_step, y, n);
-        break;
-    case ME_INT_MIN:
-        all_of(ME_INT_MIN, a, b, b_step, y, n);
-        break;
-    case ME_INT_MAX:
-        all_of(ME_INT_MAX, a, b, b_step, y, n);
-        break;
-    default:
-        all_of(function, a, b, b_step, y, n);
+    case ME_INT_ADD: all_of(ME_INT_ADD, a, b, b_step, y, n); break;
+    case ME_INT_SUB: all_of(ME_INT_SUB, a, b, b_step, y, n); break;
+    case ME_INT_MUL: all_of(ME_INT_MUL, a, b, b_step, y, n); break;
+    case ME_INT_MIN: all_of(ME_INT_MIN, a, b, b_step, y, n); break;
+    case ME_INT_MAX: all_of(ME_INT_MAX, a, b, b_step, y, n); break;
+    default: all_of(function, a, b, b_step, y, n);
     }
 }
 

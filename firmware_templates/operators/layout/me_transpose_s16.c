@@ -22,8 +22,8 @@ static int32_t step_of(const me_transpose_s16_tile *m, int32_t loop)
 }
 
 /* Turns first .. first + n - 1 of a loop, for turn `number` of all others together. */
-static void move_run(const me_transpose_s16_tile *m, int32_t loop, int32_t to_step, int32_t number, int32_t first,
-                     int32_t n)
+static void move_run(const me_transpose_s16_tile *m, int32_t loop, int32_t to_step, int32_t number,
+                     int32_t first, int32_t n)
 {
     const int16_t *from = m->from + first * m->step[loop];
     int16_t *to = m->to + first * to_step;

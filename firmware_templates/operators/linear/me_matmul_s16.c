@@ -7,7 +7,8 @@
 #include "me_wide.h"
 
 /* c numbers from one on, `step` apart, less their zero point, and a 0 behind an odd number of them. */
-static void copy_less_zero(const void *from, int32_t at, int32_t step, int32_t wide, int32_t zero, int32_t c, int16_t *to)
+static void copy_less_zero(const void *from, int32_t at, int32_t step, int32_t wide, int32_t zero, int32_t c,
+                           int16_t *to)
 {
     const int16_t *halves = (const int16_t *)from + at;
     const int8_t *bytes = (const int8_t *)from + at;
@@ -30,7 +31,8 @@ static int32_t sum_of(const int16_t *row, const int16_t *column, int32_t words, 
 }
 
 /* Row `number` of a: where it lies, or a copy in `own`. */
-static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t number, int16_t *own)
+static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t number,
+                             int16_t *own)
 {
     const int32_t at = number * tile->a_stride;
     if (op->a_wide && op->a_zero == 0 && op->c % 2 == 0 && tile->a_stride % 2 == 0)
@@ -40,8 +42,8 @@ static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16
 }
 
 /* Results first .. last - 1, row by row. */
-static void multiply(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t first, int32_t last,
-                     int16_t *own)
+static void multiply(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t first,
+                     int32_t last, int16_t *own)
 {
     const int32_t words = (op->c + 1) / 2, n = tile->n;
     const int16_t *row = 0;
@@ -58,7 +60,8 @@ static void multiply(const me_matmul_s16_params *op, const me_matmul_s16_tile *t
 void me_matmul_s16(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile)
 {
     const int32_t size = (op->c + 1) & ~1, n = tile->n, units = tile->m * n;
-    const int32_t along = op->b_transposed ? 1 : tile->b_stride, across = op->b_transposed ? tile->b_stride : 1;
+    const int32_t along = op->b_transposed ? 1 : tile->b_stride,
+                  across = op->b_transposed ? tile->b_stride : 1;
     for (int32_t k = ME_FIRST(n); k < ME_LAST(n); k++)
         copy_less_zero(tile->b, k * across, along, op->b_wide, op->b_zero, op->c, tile->scratch + k * size);
     ME_SYNC();

@@ -29,7 +29,8 @@ typedef struct {
 
 static inline me_group_arrays at_number(me_group_arrays of, int32_t number)
 {
-    return (me_group_arrays){ of.x + (number << of.x_wide), of.y + (number << of.y_wide), of.x_wide, of.y_wide };
+    return (me_group_arrays){ of.x + (number << of.x_wide), of.y + (number << of.y_wide), of.x_wide,
+                              of.y_wide };
 }
 
 /* The column that follows, behind the last one the first. */
@@ -123,8 +124,8 @@ static inline me_line line_of(const me_group_norm_s8_params *op, me_group_moment
 }
 
 /* n numbers of one channel */
-static inline void normalise_channel(const me_group_norm_s8_params *op, me_group_arrays at, int32_t n, int32_t step,
-                                     const me_gain *pair, const me_line *line)
+static inline void normalise_channel(const me_group_norm_s8_params *op, me_group_arrays at, int32_t n,
+                                     int32_t step, const me_gain *pair, const me_line *line)
 {
     const int32_t x_step = step << at.x_wide, y_step = step << at.y_wide;
     const me_group_run run = {
@@ -142,8 +143,8 @@ static inline void normalise_channel(const me_group_norm_s8_params *op, me_group
 }
 
 /* n numbers of as many channels, limited by their type alone */
-static inline void normalise_row(const me_group_norm_s8_params *op, me_group_arrays at, int32_t n, const me_gain *pairs,
-                                 const me_line *line)
+static inline void normalise_row(const me_group_norm_s8_params *op, me_group_arrays at, int32_t n,
+                                 const me_gain *pairs, const me_line *line)
 {
     const int16_t *halves = (const int16_t *)(const void *)at.x;
     if (at.x_wide && at.y_wide)
@@ -167,8 +168,8 @@ static inline void normalise_columns(const me_group_norm_s8_params *op, me_group
 }
 
 /* Elements from .. to of a position. */
-static inline void normalise_position(const me_group_norm_s8_params *op, me_group_arrays at, const part_of_group *part,
-                                      const me_gain *pairs, const me_line *line)
+static inline void normalise_position(const me_group_norm_s8_params *op, me_group_arrays at,
+                                      const part_of_group *part, const me_gain *pairs, const me_line *line)
 {
     const int32_t inner = op->inner, from = part->from, to = part->to, most = at.y_wide ? 32767 : 127;
     if (inner == 1 && to > from && op->scale.low == -most - 1 && op->scale.high == most) {
@@ -213,9 +214,11 @@ typedef struct {
     int32_t at, group;
 } place_of_group;
 
-static inline place_of_group place_of(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile, int32_t number)
+static inline place_of_group place_of(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile,
+                                      int32_t number)
 {
-    const int32_t width = op->channels * op->inner, row = number / tile->groups, group = number - row * tile->groups;
+    const int32_t width = op->channels * op->inner, row = number / tile->groups,
+                  group = number - row * tile->groups;
     return (place_of_group){ (row * op->positions * tile->groups + group) * width, group };
 }
 
@@ -266,8 +269,8 @@ static inline void share_groups(const me_group_norm_s8_params *op, const me_grou
     }
 }
 
-static inline void me_group_norm(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile, int32_t x_wide,
-                                 int32_t y_wide)
+static inline void me_group_norm(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile,
+                                 int32_t x_wide, int32_t y_wide)
 {
     const me_group_arrays arrays = { tile->x, tile->y, x_wide, y_wide };
     if (tile->rows * tile->groups >= CORES) {

@@ -24,7 +24,8 @@ static void atan2_row(const void *params, const int8_t *a, const int8_t *b, int8
     for (int32_t i = 0; i < n; i++) {
         const int32_t up = (a[i * a_step] - op.a_zero) * op.a_mult;
         const int32_t right = (b[i * b_step] - op.b_zero) * op.b_mult;
-        const int32_t scaled = me_requant(angle_of(up, right, op.angles), op.scale.pre, op.mult, op.offset, op.shift);
+        const int32_t scaled =
+            me_requant(angle_of(up, right, op.angles), op.scale.pre, op.mult, op.offset, op.shift);
         y[i] = me_clip(scaled, op.scale.low, op.scale.high);
     }
 }

@@ -20,14 +20,15 @@ static int32_t sum_of(const void *x, int32_t at, int32_t n, int32_t step, int32_
 }
 
 /* Channels first .. last - 1 of a window. */
-static void average(const me_avg_pool_s16_params *op, const me_avg_pool_s16_tile *tile, int32_t pixel, int32_t first,
-                    int32_t last)
+static void average(const me_avg_pool_s16_params *op, const me_avg_pool_s16_tile *tile, int32_t pixel,
+                    int32_t first, int32_t last)
 {
     const me_window *row = tile->rows + pixel / tile->ow, *column = tile->columns + pixel % tile->ow;
     const int32_t c = tile->c, rows = row->last - row->first, columns = column->last - column->first;
     const me_channel *to = op->each + row->kind * op->kinds + column->kind;
     for (int32_t k = first; k < last; k++) {
-        int32_t at = row->first * tile->row_stride + column->first * c + k, sum = -op->x_zero * rows * columns;
+        int32_t at = row->first * tile->row_stride + column->first * c + k,
+                sum = -op->x_zero * rows * columns;
         for (int32_t i = 0; i < rows; i++, at += tile->row_stride)
             sum += sum_of(tile->x, at, columns, c, op->x_wide);
         const int32_t q = me_requant(sum, op->scale.pre, to->mult, to->offset, to->shift);

@@ -26,8 +26,8 @@ static void larger(const int16_t *x, int16_t *y, int32_t n)
 }
 
 /* n channels from those of x and y on */
-static void most_of(const int16_t *x, const me_window *row, const me_window *column, const me_max_pool_s16_tile *tile,
-                    int16_t *y, int32_t n)
+static void most_of(const int16_t *x, const me_window *row, const me_window *column,
+                    const me_max_pool_s16_tile *tile, int16_t *y, int32_t n)
 {
     const int32_t c = tile->c;
     for (int32_t k = 0; k < n; k++)
@@ -49,6 +49,7 @@ void me_max_pool_s16(const me_max_pool_s16_params *op, const me_max_pool_s16_til
         const int32_t last = parts == 1 ? tile->c : 2 * me_share_of(parts, part + 1, pairs);
         int16_t *y = (int16_t *)tile->y + pixel * tile->y_stride + first;
         if (last > first)
-            most_of((const int16_t *)tile->x + first, tile->rows + row, tile->columns + column, tile, y, last - first);
+            most_of((const int16_t *)tile->x + first, tile->rows + row, tile->columns + column, tile, y,
+                    last - first);
     }
 }

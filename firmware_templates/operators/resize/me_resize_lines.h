@@ -12,11 +12,13 @@ typedef struct {
     int32_t images, count, next, x_step, y_step, x_image, y_image;
 } me_lines;
 
-typedef void me_lines_function(const void *params, const int32_t *row, const int8_t *x, int8_t *y, me_lines lines);
+typedef void me_lines_function(const void *params, const int32_t *row, const int8_t *x, int8_t *y,
+                               me_lines lines);
 
 /* A core's share, result by result; `width` numbers in a row. Along the innermost axis a line is
  * one result of all images. */
-static inline void me_each_result(const me_resize_s8_tile *tile, int32_t width, me_lines_function *run, const void *params)
+static inline void me_each_result(const me_resize_s8_tile *tile, int32_t width, me_lines_function *run,
+                                  const void *params)
 {
     const int32_t n = tile->n, results = tile->results, inner = tile->inner;
     const int32_t images = inner == 1 ? 1 : tile->outer, total = images * results;

@@ -5,8 +5,8 @@
 #include "me_share.h"
 
 /* A line of `count` results of the elements from `from` on, neighbours `count` apart. */
-static inline void line_of(const me_resize_s16_params *op, const int32_t *row, const void *x, void *y, int32_t count,
-                           int32_t x_wide, int32_t y_wide)
+static inline void line_of(const me_resize_s16_params *op, const int32_t *row, const void *x, void *y,
+                           int32_t count, int32_t x_wide, int32_t y_wide)
 {
     for (int32_t i = 0; i < count; i++) {
         int32_t sum = row[1];

@@ -4,20 +4,22 @@
 #include "me_math.h"
 #include "me_resize_lines.h"
 
-static inline int32_t me_two(int32_t offset, int32_t left, int32_t right, const int8_t **x, const int8_t **behind,
-                             int32_t step)
+static inline int32_t me_two(int32_t offset, int32_t left, int32_t right, const int8_t **x,
+                             const int8_t **behind, int32_t step)
 {
     return me_mac(me_mac(offset, me_step_b(x, step), left), me_step_b(behind, step), right);
 }
 
 /* Two neighbours, results one behind the other: four are a word. */
-static void dense_sums_of_two(const void *params, const int32_t *row, const int8_t *x, int8_t *y, me_lines lines)
+static void dense_sums_of_two(const void *params, const int32_t *row, const int8_t *x, int8_t *y,
+                              me_lines lines)
 {
     const me_resize_s8_params *op = params;
     const int32_t offset = row[1], left = row[2], right = row[3], shift = op->shift;
     const int32_t low = op->scale.low, high = op->scale.high;
     const uint32_t lows = (uint32_t)(uint8_t)low * 0x01010101u, highs = (uint32_t)(uint8_t)high * 0x01010101u;
-    const int32_t words = lines.count / 4, next = lines.next, x_image = lines.x_image, y_image = lines.y_image;
+    const int32_t words = lines.count / 4, next = lines.next, x_image = lines.x_image,
+                  y_image = lines.y_image;
     for (int32_t image = lines.images; image > 0; image--, x += x_image, y += y_image) {
         const int8_t *one = x, *two = x + next;
         int8_t *to = y;

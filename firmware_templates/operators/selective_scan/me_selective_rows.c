@@ -60,7 +60,8 @@ static inline int32_t result(const me_channel_run *run, int32_t sum, int32_t x)
     return ((sum >> run->pre) * run->mult + (x * run->skip + run->offset)) >> run->shift;
 }
 
-void me_read_channel(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int8_t *y, int32_t steps)
+void me_read_channel(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int8_t *y,
+                     int32_t steps)
 {
     for (int32_t t = 0; t < steps; t++, x += run->step, y += run->step, own++)
         *y = me_clip8(result(run, own->sum, *x));

@@ -37,7 +37,8 @@ void me_move_states(const int16_t *halves, const uint16_t *decays, int32_t up, c
                     me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks);
 
 /* Results of steps >= 1, of 8 or 16 bits; offset has the zero point of x. */
-void me_read_channel(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int8_t *y, int32_t steps);
+void me_read_channel(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int8_t *y,
+                     int32_t steps);
 void me_read_channel_wide(const me_channel_run *run, const me_channel_step *own, const int8_t *x, int16_t *y,
                           int32_t steps);
 

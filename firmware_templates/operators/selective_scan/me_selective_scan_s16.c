@@ -44,10 +44,7 @@ static void prepare_reads(const me_selective_scan_s16_params *op, const me_selec
         }
 }
 
-static inline int32_t upper(int32_t a, int32_t b)
-{
-    return (int32_t)((int64_t)a * b >> 32);
-}
+static inline int32_t upper(int32_t a, int32_t b) { return (int32_t)((int64_t)a * b >> 32); }
 
 /* Numbers of a column of x, from `from` on and every width, less their zero point and moved up; to in steps
  * of me_wide_step. */
@@ -69,7 +66,8 @@ static void begin_channel(const me_selective_scan_s16_params *op, const me_selec
                           int32_t term, int32_t from, me_wide_step *own, int32_t steps)
 {
     const int32_t v_up = op->v_up;
-    read_column(tile->delta, op->delta_wide, from, tile->width, op->delta_zero, op->delta_up, 0, &own->delta, steps);
+    read_column(tile->delta, op->delta_wide, from, tile->width, op->delta_zero, op->delta_up, 0, &own->delta,
+                steps);
     read_column(tile->x, op->x_wide, from, tile->width, op->x_zero, op->x_up, INT32_MIN, &own->x, steps);
     for (int32_t t = 0; t < steps; t++, own++) {
         const int32_t delta = own->delta, u = upper((int32_t)((uint32_t)upper(delta, own->x) << v_up), term);

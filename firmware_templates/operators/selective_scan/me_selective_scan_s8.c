@@ -20,8 +20,7 @@ static inline places places_of(const me_selective_scan_s8_params *op)
 {
     const int32_t blocks = (op->states + BLOCK - 1) / BLOCK;
     int8_t *own = op->scratch + STEPS * blocks * (int32_t)sizeof(me_block_step);
-    return (places){ (me_block_step *)(void *)op->scratch,
-                     (me_channel_step *)(void *)own + ME_CORE() * STEPS,
+    return (places){ (me_block_step *)(void *)op->scratch, (me_channel_step *)(void *)own + ME_CORE() * STEPS,
                      (int16_t *)(void *)(own + 8 * STEPS * (int32_t)sizeof(me_channel_step)), blocks };
 }
 
@@ -32,8 +31,8 @@ static inline int32_t centred(const int8_t *row, int32_t i, int32_t n, int32_t z
 }
 
 /* B and C of some steps, shared by all cores. */
-static void prepare_reads(const me_selective_scan_s8_params *op, const places *at, const int8_t *b, const int8_t *c,
-                          int32_t steps)
+static void prepare_reads(const me_selective_scan_s8_params *op, const places *at, const int8_t *b,
+                          const int8_t *c, int32_t steps)
 {
     const int32_t n = op->states, up = op->b_shift;
     for (int32_t step = ME_FIRST(steps); step < ME_LAST(steps); step++) {
@@ -42,14 +41,16 @@ static void prepare_reads(const me_selective_scan_s8_params *op, const places *a
         for (int32_t s = 0; s < n; s += BLOCK, to += STEPS)
             for (int32_t k = 0; k < 2; k++) {
                 const int32_t i = s + 2 * k;
-                to->b[k] = me_pack_h(centred(b_row, i, n, op->b_zero, up), centred(b_row, i + 1, n, op->b_zero, up));
-                to->c[k] = me_pack_h(centred(c_row, i, n, op->c_zero, 0), centred(c_row, i + 1, n, op->c_zero, 0));
+                to->b[k] =
+                    me_pack_h(centred(b_row, i, n, op->b_zero, up), centred(b_row, i + 1, n, op->b_zero, up));
+                to->c[k] =
+                    me_pack_h(centred(c_row, i, n, op->c_zero, 0), centred(c_row, i + 1, n, op->c_zero, 0));
             }
     }
 }
 
-static inline me_channel_run run_of(const me_selective_scan_s8_params *op, const me_selective_channel *channel,
-                                    int32_t step)
+static inline me_channel_run run_of(const me_selective_scan_s8_params *op,
+                                    const me_selective_channel *channel, int32_t step)
 {
     return (me_channel_run){ .step = step,
                              .delta_zero = op->delta_zero,

@@ -23,6 +23,7 @@ typedef struct {
 typedef me_spectrogram_s16_tile me_spectrogram_mixed_s16_tile;
 
 /* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8 or int16. */
-void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op, const me_spectrogram_mixed_s16_tile *tile);
+void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op,
+                              const me_spectrogram_mixed_s16_tile *tile);
 
 #endif

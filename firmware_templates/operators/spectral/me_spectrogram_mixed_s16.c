@@ -23,7 +23,8 @@ static inline void mixed_sum(const int32_t *z, int32_t *y, int32_t radix, int32_
 }
 
 /* Groups of `radix` transforms of `part` numbers become one. */
-static void mixed_stage(const int32_t *z, int32_t *y, int32_t length, int32_t radix, int32_t part, const int32_t *roots)
+static void mixed_stage(const int32_t *z, int32_t *y, int32_t length, int32_t radix, int32_t part,
+                        const int32_t *roots)
 {
     const int32_t size = radix * part, step = length / size;
     int32_t drop = 0;
@@ -32,7 +33,8 @@ static void mixed_stage(const int32_t *z, int32_t *y, int32_t length, int32_t ra
     for (int32_t at = 0; at < length / 2; at += size)
         for (int32_t first = 0; first < size; first += part)
             for (int32_t k = 0; k < part; k++)
-                mixed_sum(z + 2 * (at + k), y + 2 * (at + first + k), radix, part, drop, roots, (first + k) * step, length);
+                mixed_sum(z + 2 * (at + k), y + 2 * (at + first + k), radix, part, drop, roots,
+                          (first + k) * step, length);
 }
 
 /* length samples of x, a stride apart, times the window -> the transform of pairs of samples as complex
@@ -55,13 +57,15 @@ static const int32_t *mixed_fourier(const me_spectrogram_mixed_s16_params *op, c
     return z;
 }
 
-void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op, const me_spectrogram_mixed_s16_tile *tile)
+void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op,
+                              const me_spectrogram_mixed_s16_tile *tile)
 {
     const int32_t lanes = op->lanes, half = op->length / 2, all = tile->frames * lanes;
     const int32_t begin = ME_FIRST(all), end = ME_LAST(all);
     for (int32_t i = begin; i < end; i++) {
         const int32_t frame = i / lanes, lane = i - frame * lanes;
-        const int32_t *const z = mixed_fourier(op, tile->x + frame * op->hop * lanes + lane, op->scratch + ME_CORE() * 2 * op->length);
+        const int32_t *const z = mixed_fourier(op, tile->x + frame * op->hop * lanes + lane,
+                                               op->scratch + ME_CORE() * 2 * op->length);
         const int32_t at = i * (half + 1);
         for (int32_t k = 0; k <= half / 2; k++) {
             int32_t first, last;

@@ -18,7 +18,8 @@ void me_whole_norm_s8(const me_whole_norm_s8_params *params, const me_whole_norm
             squares += (x[i] - middle) * (x[i] - middle);
         const int32_t deviation = (int32_t)me_root((uint32_t)(squares / op.length + 1));
         for (int32_t i = 0; i < op.length; i++) {
-            const int32_t v = ((x[i] - middle) * op.pairs[i].gain / deviation + op.pairs[i].offset) >> op.shift;
+            const int32_t v =
+                ((x[i] - middle) * op.pairs[i].gain / deviation + op.pairs[i].offset) >> op.shift;
             y[i] = op.centred ? (int8_t)(uint8_t)v : (int8_t)me_clip(v, -128, 127);
         }
     }

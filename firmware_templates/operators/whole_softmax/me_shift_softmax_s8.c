@@ -4,10 +4,7 @@
 #include "me_share.h"
 #include "me_softmax_rows.h"
 
-static inline int32_t halvings(int32_t largest, int32_t x)
-{
-    return (largest - x + 16) >> 5;
-}
+static inline int32_t halvings(int32_t largest, int32_t x) { return (largest - x + 16) >> 5; }
 
 void me_shift_softmax_s8(const me_shift_softmax_s8_params *op, const me_shift_softmax_s8_tile *tile)
 {

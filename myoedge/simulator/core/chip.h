@@ -4,6 +4,7 @@
 #pragma once
 #include <stdint.h>
 
+/* clang-format off */
 #define CHIP_PARAMETERS(X)                                                                       \
     /* memories: address of the first byte, size in bytes */                                     \
     X(l1_base) X(l1_bytes) X(l1_banks)                                                           \
@@ -81,6 +82,7 @@
     X(ne16_drain_cycles)      /* behind them */                                                   \
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256)
+/* clang-format on */
 
 typedef struct {
 #define X(name) uint32_t name;

@@ -2,8 +2,16 @@
 // Compressed instructions: each stands for one of 32 bits (RISC-V unprivileged manual, "C").
 #include "isa.h"
 
-enum { LOAD_ = 0x03, IMMEDIATE = 0x13, STORE_ = 0x23, REGISTER = 0x33, UPPER = 0x37, BRANCH_ = 0x63,
-       INDIRECT = 0x67, JUMP = 0x6f };
+enum {
+    LOAD_ = 0x03,
+    IMMEDIATE = 0x13,
+    STORE_ = 0x23,
+    REGISTER = 0x33,
+    UPPER = 0x37,
+    BRANCH_ = 0x63,
+    INDIRECT = 0x67,
+    JUMP = 0x6f
+};
 enum { EBREAK = 0x00100073 };
 
 // Bits high..low of v, moved to position `to`.
@@ -35,37 +43,31 @@ static uint32_t store_word(uint32_t rs2, uint32_t rs1, uint32_t imm)
 
 static uint32_t jump(uint32_t rd, uint32_t imm)
 {
-    return bits(imm, 20, 20, 31) | bits(imm, 10, 1, 21) | bits(imm, 11, 11, 20)
-        | bits(imm, 19, 12, 12) | rd << 7 | JUMP;
+    return bits(imm, 20, 20, 31) | bits(imm, 10, 1, 21) | bits(imm, 11, 11, 20) | bits(imm, 19, 12, 12)
+        | rd << 7 | JUMP;
 }
 
 static uint32_t branch(uint32_t funct3, uint32_t rs1, uint32_t imm)
 {
-    return bits(imm, 12, 12, 31) | bits(imm, 10, 5, 25) | rs1 << 15 | funct3 << 12
-        | bits(imm, 4, 1, 8) | bits(imm, 11, 11, 7) | BRANCH_;
+    return bits(imm, 12, 12, 31) | bits(imm, 10, 5, 25) | rs1 << 15 | funct3 << 12 | bits(imm, 4, 1, 8)
+        | bits(imm, 11, 11, 7) | BRANCH_;
 }
 
-static uint32_t immediate6(uint32_t h)
-{
-    return sign_extend(bits(h, 12, 12, 5) | bits(h, 6, 2, 0), 6);
-}
+static uint32_t immediate6(uint32_t h) { return sign_extend(bits(h, 12, 12, 5) | bits(h, 6, 2, 0), 6); }
 
-static uint32_t word_offset(uint32_t h)
-{
-    return bits(h, 12, 10, 3) | bits(h, 6, 6, 2) | bits(h, 5, 5, 6);
-}
+static uint32_t word_offset(uint32_t h) { return bits(h, 12, 10, 3) | bits(h, 6, 6, 2) | bits(h, 5, 5, 6); }
 
 static uint32_t jump_offset(uint32_t h)
 {
-    return sign_extend(bits(h, 12, 12, 11) | bits(h, 11, 11, 4) | bits(h, 10, 9, 8)
-                       | bits(h, 8, 8, 10) | bits(h, 7, 7, 6) | bits(h, 6, 6, 7)
-                       | bits(h, 5, 3, 1) | bits(h, 2, 2, 5), 12);
+    return sign_extend(bits(h, 12, 12, 11) | bits(h, 11, 11, 4) | bits(h, 10, 9, 8) | bits(h, 8, 8, 10)
+                           | bits(h, 7, 7, 6) | bits(h, 6, 6, 7) | bits(h, 5, 3, 1) | bits(h, 2, 2, 5),
+                       12);
 }
 
 static uint32_t branch_offset(uint32_t h)
 {
-    return sign_extend(bits(h, 12, 12, 8) | bits(h, 11, 10, 3) | bits(h, 6, 5, 6)
-                       | bits(h, 4, 3, 1) | bits(h, 2, 2, 5), 9);
+    return sign_extend(
+        bits(h, 12, 12, 8) | bits(h, 11, 10, 3) | bits(h, 6, 5, 6) | bits(h, 4, 3, 1) | bits(h, 2, 2, 5), 9);
 }
 
 // The registers x8..x15 of three bits.
@@ -74,8 +76,7 @@ static uint32_t high_register(uint32_t h) { return 8 + bits(h, 9, 7, 0); }
 
 static uint32_t add_to_stack_pointer4(uint32_t h)
 {
-    const uint32_t imm = bits(h, 12, 11, 4) | bits(h, 10, 7, 6) | bits(h, 6, 6, 2)
-        | bits(h, 5, 5, 3);
+    const uint32_t imm = bits(h, 12, 11, 4) | bits(h, 10, 7, 6) | bits(h, 6, 6, 2) | bits(h, 5, 5, 3);
     return imm ? i_type(IMMEDIATE, 0, low_register(h), 2, imm) : 0;
 }
 
@@ -94,7 +95,8 @@ static uint32_t upper(uint32_t h, uint32_t rd)
 {
     if (rd == 2) {
         const uint32_t imm = sign_extend(bits(h, 12, 12, 9) | bits(h, 6, 6, 4) | bits(h, 5, 5, 6)
-                                         | bits(h, 4, 3, 7) | bits(h, 2, 2, 5), 10);
+                                             | bits(h, 4, 3, 7) | bits(h, 2, 2, 5),
+                                         10);
         return imm ? i_type(IMMEDIATE, 0, 2, 2, imm) : 0;
     }
     return immediate6(h) ? immediate6(h) << 12 | rd << 7 | UPPER : 0;

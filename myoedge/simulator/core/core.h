@@ -51,8 +51,17 @@ struct Insn {
 // Whose results the next instruction may have to wait for.
 enum Late { PROMPT, LATE_LOAD, LATE_MUL, LATE_MULH, LATE_DIV };
 
-enum Stall { STALL_LOAD_USE, STALL_ARITHMETIC, STALL_JUMP, STALL_FETCH, STALL_BANK,
-             STALL_MISALIGNED, STALL_OUTSIDE, STALL_SLEEP, STALLS };
+enum Stall {
+    STALL_LOAD_USE,
+    STALL_ARITHMETIC,
+    STALL_JUMP,
+    STALL_FETCH,
+    STALL_BANK,
+    STALL_MISALIGNED,
+    STALL_OUTSIDE,
+    STALL_SLEEP,
+    STALLS
+};
 
 typedef struct {
     uint64_t instructions, compressed, loads, stores, jumps, branches, taken, macs, outside_loads,
@@ -66,7 +75,10 @@ typedef struct {
     uint64_t misaligned, outside_load_cycles, outside_store_cycles;
 } Tally;
 
-typedef struct { Insn *start, *end; uint32_t count; } HardwareLoop; // NULL: outside L2
+typedef struct {
+    Insn *start, *end;
+    uint32_t count;
+} HardwareLoop; // NULL: outside L2
 
 enum Run { RUN_MORE, RUN_EXITED, RUN_FAULT };
 enum CoreState { CORE_OFF, CORE_RUNNING, CORE_ASLEEP };
@@ -95,9 +107,22 @@ struct Core {
     Tally tally;
 };
 
-enum Fault { FAULT_NONE, FAULT_ILLEGAL, FAULT_ACCESS, FAULT_FETCH, FAULT_REGISTER, FAULT_DMA,
-             FAULT_STACK, FAULT_DEADLOCK, FAULT_CYCLES, FAULT_EBREAK, FAULT_ECALL,
-             FAULT_INTERRUPT, FAULT_MEMORY, FAULT_NE16 };
+enum Fault {
+    FAULT_NONE,
+    FAULT_ILLEGAL,
+    FAULT_ACCESS,
+    FAULT_FETCH,
+    FAULT_REGISTER,
+    FAULT_DMA,
+    FAULT_STACK,
+    FAULT_DEADLOCK,
+    FAULT_CYCLES,
+    FAULT_EBREAK,
+    FAULT_ECALL,
+    FAULT_INTERRUPT,
+    FAULT_MEMORY,
+    FAULT_NE16
+};
 
 typedef struct {
     enum Fault kind;
@@ -176,12 +201,15 @@ void count_retired(Core *c);
 #define HAND_OVER(c, i) return yield((c), (i))
 #endif
 // An ordered op starts with this.
-#define ORDERED(c, i) do { if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); } while (0)
+#define ORDERED(c, i) \
+    do { \
+        if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); \
+    } while (0)
 
 // ---- fault.c
 // Ends the run: core (or -1), what, the address it is about, a sentence for people (printf-like).
-_Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
-                     const char *text, ...);
+_Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address, const char *text,
+                     ...);
 
 // Ends the run as the program wished.
 _Noreturn void leave(Machine *m, uint32_t exit_code);
@@ -269,7 +297,11 @@ void settle_counters(Core *c); // brings pccr up to date
 
 // ---- going on
 #if defined(__clang__) && !defined(NO_TAIL_CALLS)
-#define GO(n) do { const Insn *go_ = (n); __attribute__((musttail)) return go_->op(c, go_); } while (0)
+#define GO(n) \
+    do { \
+        const Insn *go_ = (n); \
+        __attribute__((musttail)) return go_->op(c, go_); \
+    } while (0)
 #else
 #define GO(n) return (n)
 #endif
@@ -281,21 +313,26 @@ void settle_counters(Core *c); // brings pccr up to date
 #endif
 #define RUN_BODY(i) RUN_OP((i)->body, i)
 // The end of an op whose extra cycles are already in c->t.
-#define DONE() do { c->t += 1; c->retired += i->retired; GO(i->next); } while (0)
+#define DONE() \
+    do { \
+        c->t += 1; \
+        c->retired += i->retired; \
+        GO(i->next); \
+    } while (0)
 // The same for one whose result is late (kind: STALL_LOAD_USE or STALL_ARITHMETIC).
-#define DONE_LATE(kind)                                                                          \
-    do {                                                                                         \
-        c->t += 1u + i->use_stall;                                                               \
-        c->counts.stall[kind] += i->use_stall;                                                   \
-        c->retired += i->retired;                                                                \
-        GO(i->next);                                                                             \
+#define DONE_LATE(kind) \
+    do { \
+        c->t += 1u + i->use_stall; \
+        c->counts.stall[kind] += i->use_stall; \
+        c->retired += i->retired; \
+        GO(i->next); \
     } while (0)
 // Going to an instruction that is not behind this one: a taken branch, a jump, a loop's start.
 // Endless loops without any access have to hand over once in a while: c->turn is never NEVER.
-#define GO_TO(n)                                                                                 \
-    do {                                                                                         \
-        const Insn *to_ = (n);                                                                   \
-        if (c->t >= c->turn) HAND_OVER(c, to_);                                               \
-        if (to_->line != c->line && !(to_ = fetch(c, to_))) return NULL;                         \
-        GO(to_);                                                                                 \
+#define GO_TO(n) \
+    do { \
+        const Insn *to_ = (n); \
+        if (c->t >= c->turn) HAND_OVER(c, to_); \
+        if (to_->line != c->line && !(to_ = fetch(c, to_))) return NULL; \
+        GO(to_); \
     } while (0)

@@ -3,11 +3,34 @@
 // read, from counts that are kept anyway.
 #include "handlers.h"
 
-enum { MSTATUS = 0x300, MISA = 0x301, MIE = 0x304, MTVEC = 0x305, MSCRATCH = 0x340, MEPC = 0x341,
-       MCAUSE = 0x342, PCCR = 0x780, ALL_PCCR = 0x79f, LOOP = 0x7b0, MCYCLE = 0xb00,
-       MINSTRET = 0xb02, MCYCLEH = 0xb80, MINSTRETH = 0xb82, CYCLE = 0xc00, INSTRET = 0xc02,
-       CYCLEH = 0xc80, INSTRETH = 0xc82, PRIVILEGE = 0xc10, PCER = 0xcc0, PCMR = 0xcc1,
-       MVENDORID = 0xf11, MARCHID = 0xf12, MIMPID = 0xf13, MHARTID = 0xf14, UHARTID = 0x014 };
+enum {
+    MSTATUS = 0x300,
+    MISA = 0x301,
+    MIE = 0x304,
+    MTVEC = 0x305,
+    MSCRATCH = 0x340,
+    MEPC = 0x341,
+    MCAUSE = 0x342,
+    PCCR = 0x780,
+    ALL_PCCR = 0x79f,
+    LOOP = 0x7b0,
+    MCYCLE = 0xb00,
+    MINSTRET = 0xb02,
+    MCYCLEH = 0xb80,
+    MINSTRETH = 0xb82,
+    CYCLE = 0xc00,
+    INSTRET = 0xc02,
+    CYCLEH = 0xc80,
+    INSTRETH = 0xc82,
+    PRIVILEGE = 0xc10,
+    PCER = 0xcc0,
+    PCMR = 0xcc1,
+    MVENDORID = 0xf11,
+    MARCHID = 0xf12,
+    MIMPID = 0xf13,
+    MHARTID = 0xf14,
+    UHARTID = 0x014
+};
 enum { EVENTS = 17, COUNTERS = 31 }; // counters without an event stay as they are
 enum { IMC_AND_MORE = 1 << 30 | 1 << 23 | 1 << 12 | 1 << 8 | 1 << 2, MACHINE_MODE = 3 };
 enum { INTERRUPTS_ON = 8 }; // mstatus.MIE
@@ -18,9 +41,8 @@ static uint64_t load_stalls(const Core *c)
 {
     const Chip *chip = &c->m->chip;
     const Tally *t = &c->tally;
-    return c->counts.stall[STALL_LOAD_USE] + t->mul * chip->mul_counted
-        + t->mul_use * chip->mul_use_counted + t->mulh * chip->mulh_counted
-        + t->mulh_use * chip->mulh_use_counted;
+    return c->counts.stall[STALL_LOAD_USE] + t->mul * chip->mul_counted + t->mul_use * chip->mul_use_counted
+        + t->mulh * chip->mulh_counted + t->mulh_use * chip->mulh_use_counted;
 }
 
 static uint64_t outside_event(const Core *c, int event)
@@ -86,15 +108,13 @@ static void write_counter(Core *c, uint32_t number, uint32_t value)
     else if (number == PCMR) c->pcmr = value;
     else if (number != ALL_PCCR) c->pccr[number - PCCR] = value;
     else
-        for (int k = 0; k < COUNTERS; k++) c->pccr[k] = value;
+        for (int k = 0; k < COUNTERS; k++)
+            c->pccr[k] = value;
 }
 
 // ---- hardware loops: start, end, count, and the same four numbers further on
 
-static bool is_loop(uint32_t number)
-{
-    return number - LOOP < 4 * LOOPS && number % 4 != 3;
-}
+static bool is_loop(uint32_t number) { return number - LOOP < 4 * LOOPS && number % 4 != 3; }
 
 static uint32_t read_loop(const Core *c, uint32_t number)
 {
@@ -144,14 +164,21 @@ static uint64_t retired(Core *c)
 static uint32_t read_other(Core *c, const Insn *i, uint32_t number)
 {
     switch (number) {
-    case MCYCLE: case CYCLE: return (uint32_t)(c->t - c->mcycle_zero);
-    case MCYCLEH: case CYCLEH: return (uint32_t)((c->t - c->mcycle_zero) >> 32);
-    case MINSTRET: case INSTRET: return (uint32_t)retired(c);
-    case MINSTRETH: case INSTRETH: return (uint32_t)(retired(c) >> 32);
-    case MHARTID: case UHARTID: return c->id == FC ? c->m->chip.fc_hart : (uint32_t)c->id;
+    case MCYCLE:
+    case CYCLE: return (uint32_t)(c->t - c->mcycle_zero);
+    case MCYCLEH:
+    case CYCLEH: return (uint32_t)((c->t - c->mcycle_zero) >> 32);
+    case MINSTRET:
+    case INSTRET: return (uint32_t)retired(c);
+    case MINSTRETH:
+    case INSTRETH: return (uint32_t)(retired(c) >> 32);
+    case MHARTID:
+    case UHARTID: return c->id == FC ? c->m->chip.fc_hart : (uint32_t)c->id;
     case MISA: return IMC_AND_MORE;
     case PRIVILEGE: return MACHINE_MODE;
-    case MVENDORID: case MARCHID: case MIMPID: return 0;
+    case MVENDORID:
+    case MARCHID:
+    case MIMPID: return 0;
     default: unknown(c, i, number);
     }
 }
@@ -160,8 +187,8 @@ static uint32_t read_other(Core *c, const Insn *i, uint32_t number)
 static uint64_t zero_for(uint64_t now, uint64_t zero, uint32_t value, bool upper)
 {
     const uint64_t shown = now - zero;
-    const uint64_t wanted = upper ? (uint64_t)value << 32 | (uint32_t)shown
-                                  : (shown & ~0xffffffffull) | value;
+    const uint64_t wanted =
+        upper ? (uint64_t)value << 32 | (uint32_t)shown : (shown & ~0xffffffffull) | value;
     return now - wanted;
 }
 
@@ -169,12 +196,11 @@ static void write_other(Core *c, const Insn *i, uint32_t number, uint32_t value)
 {
     count_retired(c);
     switch (number) {
-    case MCYCLE: case MCYCLEH:
-        c->mcycle_zero = zero_for(c->t, c->mcycle_zero, value, number == MCYCLEH);
-        break;
-    case MINSTRET: case MINSTRETH:
-        c->minstret_zero = zero_for(c->counts.instructions, c->minstret_zero, value,
-                                    number == MINSTRETH);
+    case MCYCLE:
+    case MCYCLEH: c->mcycle_zero = zero_for(c->t, c->mcycle_zero, value, number == MCYCLEH); break;
+    case MINSTRET:
+    case MINSTRETH:
+        c->minstret_zero = zero_for(c->counts.instructions, c->minstret_zero, value, number == MINSTRETH);
         break;
     default: unknown(c, i, number);
     }
@@ -209,15 +235,15 @@ static void spend(Core *c, uint32_t number)
 }
 
 // Not read where nobody wants the value, not written where no bit is named.
-#define ACCESS(name, operand, reads, writes, value)                                              \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        const uint32_t number = (uint32_t)i->imm, a = operand;                                   \
-        const uint32_t old = (reads) ? csr_read(c, i, number) : 0;                               \
-        if (writes) csr_write(c, i, number, value);                                              \
-        c->r[i->rd] = old;                                                                       \
-        spend(c, number);                                                                        \
-        DONE();                                                                                  \
+#define ACCESS(name, operand, reads, writes, value) \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        const uint32_t number = (uint32_t)i->imm, a = operand; \
+        const uint32_t old = (reads) ? csr_read(c, i, number) : 0; \
+        if (writes) csr_write(c, i, number, value); \
+        c->r[i->rd] = old; \
+        spend(c, number); \
+        DONE(); \
     }
 
 ACCESS(csrrw, c->r[i->rs1], i->rd != NOWHERE, true, a)

@@ -19,8 +19,8 @@ static const Layout layouts[] = {
 #undef F
 };
 
-static const Table *const tables[] = {&table_rv32, &table_system, &table_csr, &table_loops,
-    &table_memory, &table_alu, &table_products, &table_simd, &table_dots};
+static const Table *const tables[] = {&table_rv32, &table_system,   &table_csr,  &table_loops, &table_memory,
+                                      &table_alu,  &table_products, &table_simd, &table_dots};
 
 // ---- where an instruction is
 
@@ -31,7 +31,8 @@ bool is_own(const Machine *m, const Insn *i)
 
 uint32_t pc_of(const Machine *m, const Insn *i)
 {
-    while (!is_own(m, i)) i = i->target; // a tail, a stray, a copy
+    while (!is_own(m, i))
+        i = i->target; // a tail, a stray, a copy
     return m->chip.l2_base + 2 * (uint32_t)(i - m->insns);
 }
 
@@ -59,8 +60,8 @@ static Insn *stray(Machine *m, const Insn *from)
     if (!m->strays) m->strays = calloc(m->chip.l2_bytes / 2, sizeof(Insn));
     if (!m->strays) fault(m, -1, FAULT_MEMORY, 0, 0, "no memory left for decoded instructions");
     const size_t at = (size_t)(from - m->insns);
-    m->strays[at] = (Insn){.op = op_stray, .body = op_stray, .target = &m->insns[at],
-                           .line = from->line, .rd = NOWHERE};
+    m->strays[at] =
+        (Insn){.op = op_stray, .body = op_stray, .target = &m->insns[at], .line = from->line, .rd = NOWHERE};
     return &m->strays[at];
 }
 
@@ -93,10 +94,7 @@ Insn *insn_at(Core *c, const Insn *from, uint32_t pc)
 
 // ---- fields
 
-static uint32_t bits(uint32_t v, int high, int low)
-{
-    return v >> low & ((1u << (high - low + 1)) - 1);
-}
+static uint32_t bits(uint32_t v, int high, int low) { return v >> low & ((1u << (high - low + 1)) - 1); }
 
 static int32_t sign_extend(uint32_t v, int width)
 {
@@ -117,7 +115,8 @@ static int32_t immediate_of(uint32_t word, enum Immediate kind, uint32_t pc, uin
     case IMM_U: return (int32_t)(word & 0xfffff000u);
     case IMM_PC: return (int32_t)(pc + (word & 0xfffff000u));
     case IMM_LINK: return (int32_t)(pc + size);
-    case IMM_CSR: case IMM_12U: return (int32_t)(word >> 20);
+    case IMM_CSR:
+    case IMM_12U: return (int32_t)(word >> 20);
     case IMM_SHIFT: return (int32_t)bits(word, 24, 20);
     case IMM_BITS: return (int32_t)bits(word, 29, 20);
     case IMM_NORM: return (int32_t)bits(word, 29, 25);
@@ -136,10 +135,12 @@ static uint32_t distance_of(uint32_t word, enum Distance kind)
     switch (kind) {
     case TO_BRANCH:
         return (uint32_t)sign_extend(bits(word, 31, 31) << 12 | bits(word, 7, 7) << 11
-                                     | bits(word, 30, 25) << 5 | bits(word, 11, 8) << 1, 13);
+                                         | bits(word, 30, 25) << 5 | bits(word, 11, 8) << 1,
+                                     13);
     case TO_JUMP:
         return (uint32_t)sign_extend(bits(word, 31, 31) << 20 | bits(word, 19, 12) << 12
-                                     | bits(word, 20, 20) << 11 | bits(word, 30, 21) << 1, 21);
+                                         | bits(word, 20, 20) << 11 | bits(word, 30, 21) << 1,
+                                     21);
     case TO_LOOP: return 2 * (word >> 20);
     case TO_LOOP_SHORT: return 2 * bits(word, 19, 15);
     default: return 0;
@@ -151,8 +152,7 @@ static uint32_t distance_of(uint32_t word, enum Distance kind)
 static const Insn *op_illegal(Core *c, const Insn *i)
 {
     const uint32_t pc = pc_of(c->m, i);
-    fault(c->m, c->id, FAULT_ILLEGAL, pc, pc, "0x%08x is no instruction of this core",
-          word_at(c->m, pc));
+    fault(c->m, c->id, FAULT_ILLEGAL, pc, pc, "0x%08x is no instruction of this core", word_at(c->m, pc));
 }
 
 static const Row illegal = {"illegal", 0, FORMAT_EXACT, PROMPT, op_illegal};
@@ -192,7 +192,10 @@ static void set_registers(Insn *i, uint32_t word, unsigned fields)
 static bool is_access(uint32_t word)
 {
     switch (word & 0x7f) {
-    case LOADS: case LOADS_POST: case STORES: case STORES_POST: return true;
+    case LOADS:
+    case LOADS_POST:
+    case STORES:
+    case STORES_POST: return true;
     case SYSTEM: return word >> 12 & 7; // not those that jump, sleep or end the run
     default: return false;
     }
@@ -255,10 +258,7 @@ Op plain_op(const Machine *m, const Insn *i)
     return at == m->chip.line_bytes - 2 ? enter_last : i->body;
 }
 
-static void install(Machine *m, Insn *i, uint32_t pc)
-{
-    i->op = observes(m, pc) ? observe : plain_op(m, i);
-}
+static void install(Machine *m, Insn *i, uint32_t pc) { i->op = observes(m, pc) ? observe : plain_op(m, i); }
 
 static void note_page(Machine *m, uint32_t offset)
 {
@@ -312,8 +312,7 @@ void forget_code(Machine *m, uint32_t address, uint32_t size)
     const uint32_t end = from + size;
     while (from < end) {
         const uint32_t page_end = (from / PAGE + 1) * PAGE, to = end < page_end ? end : page_end;
-        if (m->code_pages[from / PAGE])
-            forget(m, from > REACH - 1 ? from - (REACH - 1) : 0, to - 1);
+        if (m->code_pages[from / PAGE]) forget(m, from > REACH - 1 ? from - (REACH - 1) : 0, to - 1);
         from = to;
     }
 }

@@ -112,16 +112,16 @@ void actor_due(Machine *m, int actor)
 
 const DeviceCounts *device_counts(const Machine *m) { return &m->devices->counts; }
 
-void core_waits(Core *c, enum Waiting cause)
-{
-    c->m->devices->waiting[c->id] = cause;
-}
+void core_waits(Core *c, enum Waiting cause) { c->m->devices->waiting[c->id] = cause; }
 
 static void dma_new(Dma *dma)
 {
-    for (int i = 0; i < CORES; i++) dma->granted[i] = -1;
-    for (int i = 0; i < CHANNELS; i++) dma->channel[i].id = -1;
-    for (int i = 0; i < STEPS; i++) dma->due[i] = NEVER;
+    for (int i = 0; i < CORES; i++)
+        dma->granted[i] = -1;
+    for (int i = 0; i < CHANNELS; i++)
+        dma->channel[i].id = -1;
+    for (int i = 0; i < STEPS; i++)
+        dma->due[i] = NEVER;
     dma->current[0] = dma->current[1] = -1;
 }
 

@@ -13,10 +13,25 @@ typedef struct {
 _Noreturn void no_register(const Access *a); // nothing is known of the register
 
 // ---- registers.c: what registers.def lists
-enum Device { DEVICE_EVENT_UNIT, DEVICE_EVENT_UNITS, DEVICE_MCHAN, DEVICE_CLUSTER_CONTROL,
-              DEVICE_CLUSTER_CACHE, DEVICE_NE16, DEVICE_TIMER, DEVICE_ITC, DEVICE_FC_CACHE,
-              DEVICE_FLL, DEVICE_POWER, DEVICE_CHIP_CONTROL, DEVICE_STDOUT, DEVICE_UDMA,
-              DEVICE_OCTOSPI, DEVICE_HYPER, DEVICE_HYPER_COMMON };
+enum Device {
+    DEVICE_EVENT_UNIT,
+    DEVICE_EVENT_UNITS,
+    DEVICE_MCHAN,
+    DEVICE_CLUSTER_CONTROL,
+    DEVICE_CLUSTER_CACHE,
+    DEVICE_NE16,
+    DEVICE_TIMER,
+    DEVICE_ITC,
+    DEVICE_FC_CACHE,
+    DEVICE_FLL,
+    DEVICE_POWER,
+    DEVICE_CHIP_CONTROL,
+    DEVICE_STDOUT,
+    DEVICE_UDMA,
+    DEVICE_OCTOSPI,
+    DEVICE_HYPER,
+    DEVICE_HYPER_COMMON
+};
 // Whether a register is there for a load or a store. Else a fault, or, for one that can only be
 // accessed the other way where register_strict is 0, false.
 bool takes_access(const Access *a, enum Device device, bool is_store);
@@ -33,8 +48,14 @@ const DeviceCounts *device_counts(const Machine *m);
 enum Waiting { NOT_WAITING, WAITS_EVENT, WAITS_INTERRUPT, WAITS_DMA_ID, WAITS_DMA_QUEUE };
 
 // ---- event_unit.c, synchronize.c
-enum { EVENT_DMA = 8, EVENT_DMA_INTERRUPT = 9, EVENT_TIMER = 10, EVENT_BARRIER = 16,
-       EVENT_MUTEX = 17, EVENT_DMA_OUTER = 22 };
+enum {
+    EVENT_DMA = 8,
+    EVENT_DMA_INTERRUPT = 9,
+    EVENT_TIMER = 10,
+    EVENT_BARRIER = 16,
+    EVENT_MUTEX = 17,
+    EVENT_DMA_OUTER = 22
+};
 enum { BARRIERS = 16, MUTEXES = 16, CLUSTER = 9 };
 
 typedef struct {
@@ -42,8 +63,13 @@ typedef struct {
     uint32_t clear;                                 // what waking up clears of the buffer
 } CoreEvents;
 
-typedef struct { uint32_t trigger, target, arrived; } Barrier;
-typedef struct { bool locked; uint32_t waiting, value; } Mutex;
+typedef struct {
+    uint32_t trigger, target, arrived;
+} Barrier;
+typedef struct {
+    bool locked;
+    uint32_t waiting, value;
+} Mutex;
 
 typedef struct {
     CoreEvents core[CLUSTER];
@@ -68,8 +94,15 @@ bool mutex_take(const Access *a, uint32_t offset); // false: the core has to wai
 void software_event(const Access *a, uint32_t event, uint32_t cores);
 
 // ---- dma.c, dma_engine.c, watch.c
-enum { DMA_IDS = 16, CHANNELS = 10, OUTER_CHANNEL = 9, DMA_DEPTH = 32, DMA_PORTS = 8,
-       TRANSFERS = 512, DMA_WORDS = 5 };
+enum {
+    DMA_IDS = 16,
+    CHANNELS = 10,
+    OUTER_CHANNEL = 9,
+    DMA_DEPTH = 32,
+    DMA_PORTS = 8,
+    TRANSFERS = 512,
+    DMA_WORDS = 5
+};
 enum { STEP_MOVE, STEP_ASK, STEP_PREPARE, STEP_PORTS, STEPS };
 
 typedef struct {
@@ -81,8 +114,14 @@ typedef struct {
     Cycle start;
 } Transfer;
 
-typedef struct { uint16_t of[DMA_DEPTH]; uint32_t first, used; } TransferQueue;
-typedef struct { uint16_t transfer; uint32_t at, bytes, done; } Burst;
+typedef struct {
+    uint16_t of[DMA_DEPTH];
+    uint32_t first, used;
+} TransferQueue;
+typedef struct {
+    uint16_t transfer;
+    uint32_t at, bytes, done;
+} Burst;
 
 typedef struct {
     uint32_t words[DMA_WORDS], used;
@@ -122,7 +161,9 @@ void dma_arm(Machine *m, Cycle at); // plans the steps that have become possible
 void dma_queue(TransferQueue *queue, uint16_t transfer);
 void dma_moved(Machine *m, uint32_t channel, Cycle at); // a channel has room for a command again
 
-typedef struct { uint32_t first, bytes; } Guard;
+typedef struct {
+    uint32_t first, bytes;
+} Guard;
 enum { GUARDS = 16 };
 typedef struct {
     uint16_t *transfers; // a count for every 64 B of L1
@@ -148,7 +189,9 @@ const Transfer *transfer_touching(Machine *m, Touches touches, uint32_t first, u
                                   bool out);
 
 // ---- itc.c: interrupts of the fabric controller
-typedef struct { uint32_t mask, status; } Itc;
+typedef struct {
+    uint32_t mask, status;
+} Itc;
 enum { IRQ_TIMER = 10, IRQ_DMA = 8, IRQ_L3 = 30 };
 uint32_t itc_load(const Access *a);
 void itc_store(const Access *a, uint32_t value);
@@ -217,13 +260,19 @@ void stdout_store(const Access *a, uint32_t value);
 
 // ---- semihost.c, output.c
 enum { FILES = 16 };
-typedef struct { int fd; bool open, is_output; } File;
+typedef struct {
+    int fd;
+    bool open, is_output;
+} File;
 typedef struct {
     int folder; // -1: nowhere
     File file[FILES];
     uint64_t written, read, printed, opened; // bytes; files
 } Files;
-typedef struct { char *bytes; size_t used; } Output;
+typedef struct {
+    char *bytes;
+    size_t used;
+} Output;
 
 void machine_set_folder(Machine *m, int fd); // stays the caller's; -1: semihosting opens nothing
 size_t machine_take_output(Machine *m, char *to, size_t size); // stdout so far, and forgets it

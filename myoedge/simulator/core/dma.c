@@ -7,16 +7,21 @@
 
 enum { COMMAND = 0x0, STATUS = 0x4 };
 // The first word of a command.
-enum { LENGTH_MASK = 0x1ffff, TO_L1 = 1 << 17, INCREMENT = 1 << 18, LINES_OUTSIDE = 1 << 19,
-       EVENT = 1 << 20, INTERRUPT = 1 << 21, BROADCAST = 1 << 22, LINES_IN_L1 = 1 << 23 };
+enum {
+    LENGTH_MASK = 0x1ffff,
+    TO_L1 = 1 << 17,
+    INCREMENT = 1 << 18,
+    LINES_OUTSIDE = 1 << 19,
+    EVENT = 1 << 20,
+    INTERRUPT = 1 << 21,
+    BROADCAST = 1 << 22,
+    LINES_IN_L1 = 1 << 23
+};
 enum { WORDS = 3, WORDS_LINES = 5, ALLOCATED_SHIFT = 16 };
 
 static Dma *dma(const Access *a) { return &a->c->m->devices->dma; }
 
-static uint32_t lowest_free(const Access *a)
-{
-    return (uint32_t)__builtin_ctz(~dma(a)->allocated);
-}
+static uint32_t lowest_free(const Access *a) { return (uint32_t)__builtin_ctz(~dma(a)->allocated); }
 
 // The access is made again when `cause` is over.
 static _Noreturn void hold(const Access *a, enum Waiting cause, bool is_store)
@@ -67,15 +72,15 @@ static void release(const Access *a, uint32_t ids)
             misused(a, FAULT_DMA, "a DMA identifier is freed while its transfer is under way");
     d->allocated &= ~ids;
     for (int channel = 0; channel < CHANNELS; channel++)
-        if (d->channel[channel].id >= 0 && ids >> d->channel[channel].id & 1)
-            d->channel[channel].id = -1;
+        if (d->channel[channel].id >= 0 && ids >> d->channel[channel].id & 1) d->channel[channel].id = -1;
     grant(a);
 }
 
 static uint32_t status(const Dma *d)
 {
     uint32_t busy = 0;
-    for (int id = 0; id < DMA_IDS; id++) busy |= (uint32_t)(d->pending[id] != 0) << id;
+    for (int id = 0; id < DMA_IDS; id++)
+        busy |= (uint32_t)(d->pending[id] != 0) << id;
     return busy | d->allocated << ALLOCATED_SHIFT;
 }
 

@@ -136,8 +136,8 @@ static uint32_t beat(Machine *m, Cycle *port_free, Burst *burst)
     const Chip *chip = &m->chip;
     Transfer *t = &dma(m)->transfer[burst->transfer];
     const uint32_t at = burst->at + burst->done, l1 = t->l1 + at;
-    const uint32_t bytes = least(chip->dma_port_bytes - l1 % chip->dma_port_bytes,
-                                 burst->bytes - burst->done);
+    const uint32_t bytes =
+        least(chip->dma_port_bytes - l1 % chip->dma_port_bytes, burst->bytes - burst->done);
     *port_free = bank_access(m, chip->l1_base + l1, m->now) + 1;
     uint8_t *outside = m->l2 + (outer_address(t, at) - chip->l2_base);
     if (t->out) memcpy(outside, m->l1 + l1, bytes);
@@ -189,8 +189,7 @@ static bool is_possible(const Machine *m, int step)
     const Dma *d = &m->devices->dma;
     switch (step) {
     case STEP_MOVE: return can_move(m, 0) || can_move(m, 1);
-    case STEP_ASK:
-        return d->current[0] < 0 ? d->global[0].used > 0 : d->bursts < m->chip.dma_requests;
+    case STEP_ASK: return d->current[0] < 0 ? d->global[0].used > 0 : d->bursts < m->chip.dma_requests;
     case STEP_PREPARE: return d->current[1] < 0 ? d->global[1].used > 0 : !d->is_reading;
     default: return d->bursts || d->is_reading;
     }
@@ -201,8 +200,7 @@ void dma_arm(Machine *m, Cycle at)
     Dma *d = dma(m);
     Cycle next = NEVER;
     for (int step = 0; step < STEPS; step++) {
-        if (d->due[step] == NEVER && is_possible(m, step))
-            d->due[step] = at + m->chip.dma_step_cycles;
+        if (d->due[step] == NEVER && is_possible(m, step)) d->due[step] = at + m->chip.dma_step_cycles;
         if (d->due[step] < next) next = d->due[step];
     }
     if (next == NEVER) unschedule(m, ACTOR_DMA);

@@ -4,17 +4,45 @@
 #include "devices.h"
 
 // Registers of one core.
-enum { MASK = 0x00, MASK_AND = 0x04, MASK_OR = 0x08, MASK_IRQ = 0x0c, MASK_IRQ_AND = 0x10,
-       MASK_IRQ_OR = 0x14, STATUS = 0x18, BUFFER = 0x1c, BUFFER_MASKED = 0x20,
-       BUFFER_IRQ_MASKED = 0x24, BUFFER_CLEAR = 0x28, TARGETS = 0x2c, TARGETS_AND = 0x30,
-       TARGETS_OR = 0x34, WAIT = 0x38, WAIT_CLEAR = 0x3c, CORE_END = 0x40 };
+enum {
+    MASK = 0x00,
+    MASK_AND = 0x04,
+    MASK_OR = 0x08,
+    MASK_IRQ = 0x0c,
+    MASK_IRQ_AND = 0x10,
+    MASK_IRQ_OR = 0x14,
+    STATUS = 0x18,
+    BUFFER = 0x1c,
+    BUFFER_MASKED = 0x20,
+    BUFFER_IRQ_MASKED = 0x24,
+    BUFFER_CLEAR = 0x28,
+    TARGETS = 0x2c,
+    TARGETS_AND = 0x30,
+    TARGETS_OR = 0x34,
+    WAIT = 0x38,
+    WAIT_CLEAR = 0x3c,
+    CORE_END = 0x40
+};
 // The window of the own core.
-enum { MUTEX_BASE = 0xc0, MUTEX_END = 0x100, TRIGGER_BASE = 0x100, TRIGGER_END = 0x140,
-       TRIGGER_WAIT_BASE = 0x140, TRIGGER_WAIT_END = 0x1c0, BARRIER_BASE = 0x200,
-       BARRIER_END = 0x400, CLEARS = 0x40 };
+enum {
+    MUTEX_BASE = 0xc0,
+    MUTEX_END = 0x100,
+    TRIGGER_BASE = 0x100,
+    TRIGGER_END = 0x140,
+    TRIGGER_WAIT_BASE = 0x140,
+    TRIGGER_WAIT_END = 0x1c0,
+    BARRIER_BASE = 0x200,
+    BARRIER_END = 0x400,
+    CLEARS = 0x40
+};
 // All of them, as the interconnect sees them.
-enum { ALL_CORES_END = 0x400, ALL_BARRIERS_BASE = 0x400, ALL_BARRIERS_END = 0x600,
-       ALL_TRIGGERS_BASE = 0x600, ALL_TRIGGERS_END = 0x640 };
+enum {
+    ALL_CORES_END = 0x400,
+    ALL_BARRIERS_BASE = 0x400,
+    ALL_BARRIERS_END = 0x600,
+    ALL_TRIGGERS_BASE = 0x600,
+    ALL_TRIGGERS_END = 0x640
+};
 
 static EventUnit *unit(Machine *m) { return &m->devices->events; }
 
@@ -104,10 +132,7 @@ static void core_store(const Access *a, int core, uint32_t offset, uint32_t valu
     events_changed(a->c->m, core, a->c->t);
 }
 
-static bool within(uint32_t offset, uint32_t base, uint32_t end)
-{
-    return offset >= base && offset < end;
-}
+static bool within(uint32_t offset, uint32_t base, uint32_t end) { return offset >= base && offset < end; }
 
 uint32_t event_unit_load(const Access *a)
 {
@@ -126,8 +151,7 @@ void event_unit_store(const Access *a, uint32_t value)
     if (a->c->id == FC) no_register(a);
     if (at < CORE_END) core_store(a, a->c->id, at, value);
     else if (within(at, MUTEX_BASE, MUTEX_END)) mutex_store(a, at - MUTEX_BASE, value);
-    else if (within(at, TRIGGER_BASE, TRIGGER_END))
-        software_event(a, (at - TRIGGER_BASE) / 4, value);
+    else if (within(at, TRIGGER_BASE, TRIGGER_END)) software_event(a, (at - TRIGGER_BASE) / 4, value);
     else if (within(at, BARRIER_BASE, BARRIER_END)) barrier_store(a, at - BARRIER_BASE, value);
     else no_register(a);
 }
@@ -135,10 +159,8 @@ void event_unit_store(const Access *a, uint32_t value)
 uint32_t event_units_load(const Access *a)
 {
     const uint32_t at = a->offset, core = at / CORE_END;
-    if (core < a->c->m->chip.cluster_cores)
-        return core_load(a, &unit(a->c->m)->core[core], at % CORE_END);
-    if (within(at, ALL_BARRIERS_BASE, ALL_BARRIERS_END))
-        return barrier_load(a, at - ALL_BARRIERS_BASE);
+    if (core < a->c->m->chip.cluster_cores) return core_load(a, &unit(a->c->m)->core[core], at % CORE_END);
+    if (within(at, ALL_BARRIERS_BASE, ALL_BARRIERS_END)) return barrier_load(a, at - ALL_BARRIERS_BASE);
     no_register(a);
 }
 
@@ -146,8 +168,7 @@ void event_units_store(const Access *a, uint32_t value)
 {
     const uint32_t at = a->offset, core = at / CORE_END;
     if (core < a->c->m->chip.cluster_cores) core_store(a, (int)core, at % CORE_END, value);
-    else if (within(at, ALL_BARRIERS_BASE, ALL_BARRIERS_END))
-        barrier_store(a, at - ALL_BARRIERS_BASE, value);
+    else if (within(at, ALL_BARRIERS_BASE, ALL_BARRIERS_END)) barrier_store(a, at - ALL_BARRIERS_BASE, value);
     else if (within(at, ALL_TRIGGERS_BASE, ALL_TRIGGERS_END))
         software_event(a, (at - ALL_TRIGGERS_BASE) / 4, value);
     else no_register(a);

@@ -29,8 +29,8 @@ static int shown(const Machine *m)
     return running >= 0 ? running : first_in(m, CORE_ASLEEP);
 }
 
-_Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
-                     const char *text, ...)
+_Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address, const char *text,
+                     ...)
 {
     FaultReport *report = &m->fault;
     report->cycle = core >= 0 ? m->core[core].t : m->now;

@@ -74,7 +74,8 @@ void fetch_free(Machine *m)
         cache_free(&m->caches->own[i]);
         free(m->caches->present[i]);
     }
-    for (int i = 0; i < MAX_BANKS; i++) cache_free(&m->caches->shared[i]);
+    for (int i = 0; i < MAX_BANKS; i++)
+        cache_free(&m->caches->shared[i]);
     free(m->caches);
 }
 
@@ -236,10 +237,7 @@ const Insn *enter_last(Core *c, const Insn *i)
     RUN_BODY(i);
 }
 
-static void empty(Cache *cache)
-{
-    memset(cache->line, 0xff, sizeof(uint32_t) * cache->sets * cache->ways);
-}
+static void empty(Cache *cache) { memset(cache->line, 0xff, sizeof(uint32_t) * cache->sets * cache->ways); }
 
 static void flush_core(Machine *m, int core)
 {
@@ -254,8 +252,10 @@ void fetch_flush(Machine *m, bool cluster)
         flush_core(m, FC);
         return;
     }
-    for (int i = 0; i < FC; i++) flush_core(m, i);
-    for (uint32_t i = 0; i < m->chip.l1_cache_banks; i++) empty(&m->caches->shared[i]);
+    for (int i = 0; i < FC; i++)
+        flush_core(m, i);
+    for (uint32_t i = 0; i < m->chip.l1_cache_banks; i++)
+        empty(&m->caches->shared[i]);
 }
 
 void fetch_enable(Machine *m, bool cluster, bool on)

@@ -25,47 +25,47 @@
 #define SECOND_V6 (uint32_t)i->imm
 #define SECOND_V6D (uint32_t)i->imm
 
-#define OPERANDS(format)                                                                         \
+#define OPERANDS(format) \
     const uint32_t a = c->r[i->rs1], b = SECOND_##format, d = c->r[i->rd], n = (uint32_t)i->imm; \
     (void)a, (void)b, (void)d, (void)n
 
 #define OP(name, match, format)
 
-#define ALU(name, match, format, value)                                                          \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        OPERANDS(format);                                                                        \
-        c->r[i->rd] = (uint32_t)(value);                                                         \
-        DONE();                                                                                  \
+#define ALU(name, match, format, value) \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        OPERANDS(format); \
+        c->r[i->rd] = (uint32_t)(value); \
+        DONE(); \
     }
 
 // The same, being so many multiply-accumulates.
-#define MAC(name, match, format, macs_, value)                                                   \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        OPERANDS(format);                                                                        \
-        c->r[i->rd] = (uint32_t)(value);                                                         \
-        c->counts.macs += macs_;                                                                 \
-        DONE();                                                                                  \
+#define MAC(name, match, format, macs_, value) \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        OPERANDS(format); \
+        c->r[i->rd] = (uint32_t)(value); \
+        c->counts.macs += macs_; \
+        DONE(); \
     }
 
-#define BRANCH(name, match, format, condition)                                                   \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        OPERANDS(format);                                                                        \
-        c->counts.branches++;                                                                    \
-        if (condition) TAKE();                                                                   \
-        DONE();                                                                                  \
+#define BRANCH(name, match, format, condition) \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        OPERANDS(format); \
+        c->counts.branches++; \
+        if (condition) TAKE(); \
+        DONE(); \
     }
 
 // A taken branch.
-#define TAKE()                                                                                   \
-    do {                                                                                         \
-        c->counts.taken++;                                                                       \
-        c->t += 1u + c->m->chip.branch_taken_stall;                                              \
-        c->counts.stall[STALL_JUMP] += c->m->chip.branch_taken_stall;                            \
-        c->retired += i->retired;                                                                \
-        GO_TO(i->target);                                                                        \
+#define TAKE() \
+    do { \
+        c->counts.taken++; \
+        c->t += 1u + c->m->chip.branch_taken_stall; \
+        c->counts.stall[STALL_JUMP] += c->m->chip.branch_taken_stall; \
+        c->retired += i->retired; \
+        GO_TO(i->target); \
     } while (0)
 
 // Addresses, by format, and what rs1 holds afterwards. The loaded value is written first: where
@@ -91,53 +91,53 @@
 // What takes the slow way is a function of its own, so that the fast one saves no registers.
 #define APART __attribute__((noinline))
 
-#define LOAD(name, match, format, type)                                                          \
-    APART static const Insn *slow_##name(Core *c, const Insn *i)                                 \
-    {                                                                                            \
-        const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2];                        \
-        (void)offset;                                                                            \
-        c->r[i->rd] = (uint32_t)(type)load(c, i, address, sizeof(type));                         \
-        if ((address & 3) + sizeof(type) > 4) use_after_misaligned(c, i);                        \
-        AFTER_##format;                                                                          \
-        DONE_LATE(STALL_LOAD_USE);                                                               \
-    }                                                                                            \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        ORDERED(c, i);                                                                           \
-        const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2];                        \
-        const uint32_t in_l1 = address - c->m->chip.l1_base;                                     \
-        (void)offset;                                                                            \
-        if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i);                        \
-        c->counts.loads++;                                                                       \
-        wait_for_bank(c, in_l1);                                                                 \
-        type value;                                                                              \
-        memcpy(&value, c->m->l1 + in_l1, sizeof value);                                          \
-        c->r[i->rd] = (uint32_t)value;                                                           \
-        AFTER_##format;                                                                          \
-        DONE_LATE(STALL_LOAD_USE);                                                               \
+#define LOAD(name, match, format, type) \
+    APART static const Insn *slow_##name(Core *c, const Insn *i) \
+    { \
+        const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2]; \
+        (void)offset; \
+        c->r[i->rd] = (uint32_t)(type)load(c, i, address, sizeof(type)); \
+        if ((address & 3) + sizeof(type) > 4) use_after_misaligned(c, i); \
+        AFTER_##format; \
+        DONE_LATE(STALL_LOAD_USE); \
+    } \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        ORDERED(c, i); \
+        const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2]; \
+        const uint32_t in_l1 = address - c->m->chip.l1_base; \
+        (void)offset; \
+        if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i); \
+        c->counts.loads++; \
+        wait_for_bank(c, in_l1); \
+        type value; \
+        memcpy(&value, c->m->l1 + in_l1, sizeof value); \
+        c->r[i->rd] = (uint32_t)value; \
+        AFTER_##format; \
+        DONE_LATE(STALL_LOAD_USE); \
     }
 
-#define STORE(name, match, format, type)                                                         \
-    APART static const Insn *slow_##name(Core *c, const Insn *i)                                 \
-    {                                                                                            \
-        const uint32_t address = ADDRESS_##format;                                               \
-        store(c, i, address, sizeof(type), (type)c->r[i->rs2]);                                  \
-        AFTER_##format;                                                                          \
-        c->t += 1;                                                                               \
-        c->retired += i->retired;                                                                \
-        GO_TO(i->next); /* it may have emptied the instruction cache */                          \
-    }                                                                                            \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        ORDERED(c, i);                                                                           \
-        const uint32_t address = ADDRESS_##format, in_l1 = address - c->m->chip.l1_base;         \
-        const type value = (type)c->r[i->rs2];                                                   \
-        if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i);                        \
-        c->counts.stores++;                                                                      \
-        wait_for_bank(c, in_l1);                                                                 \
-        memcpy(c->m->l1 + in_l1, &value, sizeof value);                                          \
-        AFTER_##format;                                                                          \
-        DONE();                                                                                  \
+#define STORE(name, match, format, type) \
+    APART static const Insn *slow_##name(Core *c, const Insn *i) \
+    { \
+        const uint32_t address = ADDRESS_##format; \
+        store(c, i, address, sizeof(type), (type)c->r[i->rs2]); \
+        AFTER_##format; \
+        c->t += 1; \
+        c->retired += i->retired; \
+        GO_TO(i->next); /* it may have emptied the instruction cache */ \
+    } \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        ORDERED(c, i); \
+        const uint32_t address = ADDRESS_##format, in_l1 = address - c->m->chip.l1_base; \
+        const type value = (type)c->r[i->rs2]; \
+        if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i); \
+        c->counts.stores++; \
+        wait_for_bank(c, in_l1); \
+        memcpy(c->m->l1 + in_l1, &value, sizeof value); \
+        AFTER_##format; \
+        DONE(); \
     }
 
 // A misaligned load has a wait of its own if its value is used at once.

@@ -3,8 +3,15 @@
 // this simulator look at the status then: an interrupt that would be taken is a fault.
 #include "devices.h"
 
-enum { MASK = 0x00, MASK_SET = 0x04, MASK_CLEAR = 0x08, STATUS = 0x0c, STATUS_SET = 0x10,
-       STATUS_CLEAR = 0x14, MSTATUS_MIE = 8 };
+enum {
+    MASK = 0x00,
+    MASK_SET = 0x04,
+    MASK_CLEAR = 0x08,
+    STATUS = 0x0c,
+    STATUS_SET = 0x10,
+    STATUS_CLEAR = 0x14,
+    MSTATUS_MIE = 8
+};
 
 static Itc *itc(Machine *m) { return &m->devices->itc; }
 

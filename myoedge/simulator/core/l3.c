@@ -69,13 +69,33 @@ static void move(Machine *m, const L3Job *job)
 
 // ---- octospi, uDMA v4
 
-enum { V4_RX = 0x00, V4_TX = 0x04, V4_MODE = 0x08, V4_ADDRESS = 0x0c, V4_SIZE = 0x10,
-       V4_START = 0x14, V4_OUTSIDE = 0x20, V4_TIMING = 0x24, V4_MBA0 = 0x28, V4_MBA1 = 0x2c,
-       V4_BURST = 0x5c, V4_IRQ = 0x60, V4_CLOCK = 0x64 };
+enum {
+    V4_RX = 0x00,
+    V4_TX = 0x04,
+    V4_MODE = 0x08,
+    V4_ADDRESS = 0x0c,
+    V4_SIZE = 0x10,
+    V4_START = 0x14,
+    V4_OUTSIDE = 0x20,
+    V4_TIMING = 0x24,
+    V4_MBA0 = 0x28,
+    V4_MBA1 = 0x2c,
+    V4_BURST = 0x5c,
+    V4_IRQ = 0x60,
+    V4_CLOCK = 0x64
+};
 enum { START_READ = 1, START_VALID = 2, LINEAR = 64, CLOCK_MASK = 0xff };
 // The uDMA's own registers: clocks and (low: in) resets by peripheral, some by setting bits.
-enum { CLOCK = 0x00, CLOCK_SET = 0x04, CLOCK_CLEAR = 0x08, RESET = 0x0c, RESET_SET = 0x10,
-       RESET_CLEAR = 0x14, PERIPHERAL_V3 = 1 << 8, PERIPHERAL_V4 = 1 << 13 };
+enum {
+    CLOCK = 0x00,
+    CLOCK_SET = 0x04,
+    CLOCK_CLEAR = 0x08,
+    RESET = 0x0c,
+    RESET_SET = 0x10,
+    RESET_CLEAR = 0x14,
+    PERIPHERAL_V3 = 1 << 8,
+    PERIPHERAL_V4 = 1 << 13
+};
 
 static uint32_t v4(const Access *a, uint32_t offset) { return l3(a->c->m)->v4[offset / 4]; }
 
@@ -90,10 +110,7 @@ void l3_due(Machine *m)
     if (job.slot < 0 && l->v4[V4_IRQ / 4] & 1) raise_interrupt(m, IRQ_L3, m->now);
 }
 
-uint32_t udma_load(const Access *a)
-{
-    return l3(a->c->m)->control[a->offset / 4];
-}
+uint32_t udma_load(const Access *a) { return l3(a->c->m)->control[a->offset / 4]; }
 
 void udma_store(const Access *a, uint32_t value)
 {
@@ -128,8 +145,9 @@ static void v4_start(const Access *a, uint32_t value)
         misused(a, FAULT_DMA, "an L3 transfer by an address generator of two dimensions");
     const uint32_t bytes = v4(a, V4_SIZE), factor = divider ? 2 * divider : 1;
     const Machine *m = a->c->m;
-    submit(a, (L3Job){read, -1, v4(a, V4_ADDRESS), v4(a, V4_OUTSIDE) - v4(a, V4_MBA0), bytes,
-                      cycles_of(m, read, bytes, factor, m->chip.l3_octospi_latency_cycles), 0});
+    submit(a,
+           (L3Job){read, -1, v4(a, V4_ADDRESS), v4(a, V4_OUTSIDE) - v4(a, V4_MBA0), bytes,
+                   cycles_of(m, read, bytes, factor, m->chip.l3_octospi_latency_cycles), 0});
 }
 
 void octospi_store(const Access *a, uint32_t value)
@@ -141,9 +159,20 @@ void octospi_store(const Access *a, uint32_t value)
 
 // ---- hyper, uDMA v3
 
-enum { RX_ADDRESS = 0x00, RX_SIZE = 0x04, RX_START = 0x08, TX_ADDRESS = 0x0c, TX_SIZE = 0x10,
-       TX_START = 0x14, COMMAND = 0x18, OUTSIDE = 0x1c, BUSY = 0x24, LINES = 0x28,
-       SLOT_BYTES = 0x80, START_ENABLE = 1 << 4 };
+enum {
+    RX_ADDRESS = 0x00,
+    RX_SIZE = 0x04,
+    RX_START = 0x08,
+    TX_ADDRESS = 0x0c,
+    TX_SIZE = 0x10,
+    TX_START = 0x14,
+    COMMAND = 0x18,
+    OUTSIDE = 0x1c,
+    BUSY = 0x24,
+    LINES = 0x28,
+    SLOT_BYTES = 0x80,
+    START_ENABLE = 1 << 4
+};
 enum { LATENCY = 0x04, LATENCY_ADD = 0x08, MEMORY_SELECT = 0x20, ALLOCATE = 0x24 };
 
 static uint32_t *slot_of(const Access *a)
@@ -194,8 +223,7 @@ void hyper_store(const Access *a, uint32_t value)
     const uint32_t at = a->offset % SLOT_BYTES;
     if (at >= LINES && value) misused(a, FAULT_DMA, "L3 transfers in lines are not simulated");
     registers[at / 4] = value;
-    if ((at == RX_START || at == TX_START) && value & START_ENABLE)
-        v3_start(a, registers, at == RX_START);
+    if ((at == RX_START || at == TX_START) && value & START_ENABLE) v3_start(a, registers, at == RX_START);
 }
 
 uint32_t hyper_common_load(const Access *a)
@@ -203,7 +231,4 @@ uint32_t hyper_common_load(const Access *a)
     return a->offset == ALLOCATE ? 0 : l3(a->c->m)->common[a->offset / 4];
 }
 
-void hyper_common_store(const Access *a, uint32_t value)
-{
-    l3(a->c->m)->common[a->offset / 4] = value;
-}
+void hyper_common_store(const Access *a, uint32_t value) { l3(a->c->m)->common[a->offset / 4] = value; }

@@ -74,9 +74,9 @@ static bool plausible(const Chip *chip)
         && chip->line_bytes >= 4 && power_of_two(chip->l0_sets) && power_of_two(chip->l0_ways)
         && power_of_two(chip->l0_master_sets) && power_of_two(chip->l1_cache_banks)
         && power_of_two(chip->l1_cache_sets) && power_of_two(chip->l1_cache_ways)
-        && power_of_two(chip->fc_cache_sets) && power_of_two(chip->fc_cache_ways)
-        && chip->cluster_cores <= FC && chip->cluster_cores > 0 && chip->l1_bytes % WATCH_BYTES == 0
-        && chip->l2_bytes % PAGE_BYTES == 0 && chip->l1_bytes && chip->l2_bytes;
+        && power_of_two(chip->fc_cache_sets) && power_of_two(chip->fc_cache_ways) && chip->cluster_cores <= FC
+        && chip->cluster_cores > 0 && chip->l1_bytes % WATCH_BYTES == 0 && chip->l2_bytes % PAGE_BYTES == 0
+        && chip->l1_bytes && chip->l2_bytes;
 }
 
 static void core_new(Machine *m, int id)
@@ -105,7 +105,8 @@ int machine_boot(Machine *m)
     m->far_first = NEVER;
     m->running = -1;
     m->max_cycles = NEVER - 1;
-    for (int id = 0; id < CORES; id++) core_new(m, id);
+    for (int id = 0; id < CORES; id++)
+        core_new(m, id);
     for (int actor = 0; actor < ACTORS; actor++) {
         m->rank[actor] = m->actor_of[actor] = (uint8_t)actor;
         m->due[actor] = NEVER;
@@ -150,9 +151,8 @@ uint32_t machine_l2_bytes(const Machine *m) { return m->chip.l2_bytes; }
 void machine_recorded(const Machine *m, Recorded *recorded)
 {
     const Observer *o = m->observer;
-    *recorded = (Recorded){o->marks, o->marks_used, o->kept, o->kept_used, o->profile,
-                           o->steps, o->steps_used, o->steps_lost,
-                           o->spans, o->spans_used, o->spans_lost};
+    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,  o->kept_used,  o->profile,   o->steps,
+                           o->steps_used, o->steps_lost, o->spans, o->spans_used, o->spans_lost};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)
@@ -165,7 +165,8 @@ const Counts *machine_counts(Machine *m, uint32_t core)
 static bool is_untouched(const uint8_t *block)
 {
     uint8_t other = 0;
-    for (int i = 0; i < WATCH_BYTES; i++) other |= block[i] ^ UNTOUCHED;
+    for (int i = 0; i < WATCH_BYTES; i++)
+        other |= block[i] ^ UNTOUCHED;
     return !other;
 }
 

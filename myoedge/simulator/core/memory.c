@@ -63,10 +63,7 @@ static bool is_test_and_set(const Machine *m, uint32_t *address)
     return true;
 }
 
-static bool is_l1(const Machine *m, uint32_t address)
-{
-    return address - m->chip.l1_base < m->chip.l1_bytes;
-}
+static bool is_l1(const Machine *m, uint32_t address) { return address - m->chip.l1_base < m->chip.l1_bytes; }
 
 // Time passes for one access to memory that does not cross a word.
 static void hold_for_memory(Core *c, uint32_t address, uint32_t size, bool is_store)
@@ -84,7 +81,8 @@ static void hold_for_register(Core *c, uint32_t address)
 {
     const Chip *chip = &c->m->chip;
     const bool of_cluster = address < chip->l1_base + 0x400000u;
-    if (c->id == FC) hold(c, of_cluster ? chip->cluster_register_cycles_fc : chip->soc_register_cycles_fc, STALL_OUTSIDE);
+    if (c->id == FC)
+        hold(c, of_cluster ? chip->cluster_register_cycles_fc : chip->soc_register_cycles_fc, STALL_OUTSIDE);
     else if (!of_cluster) hold(c, chip->soc_register_cycles_cluster, STALL_OUTSIDE);
     else if (address - chip->demux_base < chip->demux_bytes) hold(c, chip->demux_cycles, STALL_OUTSIDE);
     else hold(c, chip->cluster_register_cycles, STALL_OUTSIDE);
@@ -127,7 +125,8 @@ static void second_access(Core *c, const Insn *i, uint32_t address, uint32_t siz
     }
     c->half_done = false;
     const uint32_t second = (address | 3) + 1;
-    if (is_store && !c->m->chip.misaligned_store_waits && is_l1(c->m, second)) bank_access(c->m, second, c->t);
+    if (is_store && !c->m->chip.misaligned_store_waits && is_l1(c->m, second))
+        bank_access(c->m, second, c->t);
     else hold_for_memory(c, second, size, is_store);
 }
 

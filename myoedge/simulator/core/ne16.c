@@ -5,8 +5,15 @@
 
 #include "ne16.h"
 
-enum { TRIGGER = 0x00, ACQUIRE = 0x04, STATUS = 0x0c, RUNNING_JOB = 0x10, SOFT_CLEAR = 0x14,
-       FIRST_WORD = 0x20, IGNORED_BIT = 0x80 };
+enum {
+    TRIGGER = 0x00,
+    ACQUIRE = 0x04,
+    STATUS = 0x0c,
+    RUNNING_JOB = 0x10,
+    SOFT_CLEAR = 0x14,
+    FIRST_WORD = 0x20,
+    IGNORED_BIT = 0x80
+};
 enum { CLOCK_GATE = 1 << 11 };
 #define HELD 0xfffffffeu
 #define FULL 0xffffffffu
@@ -45,8 +52,7 @@ static void trigger(const Access *a, bool starts)
     if (n->committed == NE16_CONTEXTS)
         misused(a, FAULT_NE16, "NE16 register TRIGGER: both contexts are committed already");
     if (m->chip.ne16_strict && !(m->devices->soc.cluster_clocks & CLOCK_GATE))
-        misused(a, FAULT_NE16,
-                "NE16 register TRIGGER: the engine's clock is off: bit 11 of 0x10200018 is 0");
+        misused(a, FAULT_NE16, "NE16 register TRIGGER: the engine's clock is off: bit 11 of 0x10200018 is 0");
     ne16_decode(n->word[n->writing], &n->job[n->writing]);
     ne16_check(a, n->word[n->writing], &n->job[n->writing]);
     n->held = false;

@@ -5,18 +5,51 @@
 #include "devices.h"
 
 enum { NE16_WORDS = 24, NE16_CONTEXTS = 2, NE16_EVENT = 12 };
-enum { KO_TILE = 32, KO_TILE_DEPTHWISE = 16, KI_TILE_BYTES = 16, LINEAR_LANES = 256,
-       OUTPUTS = 9, OUTPUT_SIDE = 3, WINDOW = 5, TAPS = 9, LANES = 16, WEIGHT_BITS = 8 };
+enum {
+    KO_TILE = 32,
+    KO_TILE_DEPTHWISE = 16,
+    KI_TILE_BYTES = 16,
+    LINEAR_LANES = 256,
+    OUTPUTS = 9,
+    OUTPUT_SIDE = 3,
+    WINDOW = 5,
+    TAPS = 9,
+    LANES = 16,
+    WEIGHT_BITS = 8
+};
 
-enum Ne16Register { WEIGHTS_PTR, INFEAT_PTR, OUTFEAT_PTR, SCALE_PTR, SCALE_SHIFT_PTR,
-                    SCALE_BIAS_PTR, INFEAT_D0, INFEAT_D1, INFEAT_D2, OUTFEAT_D0, OUTFEAT_D1,
-                    OUTFEAT_D2, WEIGHTS_D0, WEIGHTS_D1, WEIGHTS_D2, SUBTILE_REM0, SUBTILE_REM1,
-                    SUBTILE_REM2, SUBTILE_NB0, SUBTILE_NB1, PADDING, WEIGHT_OFFSET,
-                    FILTER_MASK, CONFIG0 };
+enum Ne16Register {
+    WEIGHTS_PTR,
+    INFEAT_PTR,
+    OUTFEAT_PTR,
+    SCALE_PTR,
+    SCALE_SHIFT_PTR,
+    SCALE_BIAS_PTR,
+    INFEAT_D0,
+    INFEAT_D1,
+    INFEAT_D2,
+    OUTFEAT_D0,
+    OUTFEAT_D1,
+    OUTFEAT_D2,
+    WEIGHTS_D0,
+    WEIGHTS_D1,
+    WEIGHTS_D2,
+    SUBTILE_REM0,
+    SUBTILE_REM1,
+    SUBTILE_REM2,
+    SUBTILE_NB0,
+    SUBTILE_NB1,
+    PADDING,
+    WEIGHT_OFFSET,
+    FILTER_MASK,
+    CONFIG0
+};
 
 enum Ne16Mode { MODE_3X3, MODE_DEPTHWISE, MODE_1X1, MODE_LINEAR };
 
-typedef struct { uint32_t top, right, bottom, left; } Sides;
+typedef struct {
+    uint32_t top, right, bottom, left;
+} Sides;
 
 // The registers of a job by meaning. Remainders are those of the last tile, full tiles resolved,
 // but for ki_last: 0 channels is a size. Strides are modulo 2^32.
@@ -69,7 +102,9 @@ struct Ne16 {
 };
 
 // Of the tile that is under way.
-typedef struct { uint32_t in_height, in_width, height, width, channels, ki; } TileSize;
+typedef struct {
+    uint32_t in_height, in_width, height, width, channels, ki;
+} TileSize;
 TileSize tile_size(const Ne16 *n, const Ne16Job *job);
 uint32_t input_base(const Ne16 *n, const Ne16Job *job); // address of the tile's first input
 
@@ -78,12 +113,13 @@ void ne16_check(const Access *a, const uint32_t word[NE16_WORDS], const Ne16Job 
 
 // Where the weights of a pass lie: the first plane, and bytes from an output channel to the next,
 // from a bit to the next, of a plane that are loaded; and those of them that inputs are multiplied by.
-typedef struct { uint32_t base, channel, plane, bytes, used; } WeightLayout;
+typedef struct {
+    uint32_t base, channel, plane, bytes, used;
+} WeightLayout;
 WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job);
 
 // ne16_sums.c: all read L1 as it is now
-void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses,
-                    uint32_t loads);
+void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses, uint32_t loads);
 void ne16_multiply(Machine *m, Ne16 *n, const Ne16Job *job);
 void ne16_normalise(Machine *m, Ne16 *n, const Ne16Job *job);
 void ne16_outputs(Ne16 *n, const Ne16Job *job);
@@ -102,16 +138,15 @@ static inline uint32_t l1_offset_of(const Machine *m, uint32_t address)
 static inline void check_race(Machine *m, uint32_t address, uint32_t bytes, bool is_store)
 {
     const uint32_t first = l1_offset_of(m, address), last = l1_offset_of(m, address + bytes - 1);
-    if (bytes && m->l1_watched[first >> 6] | m->l1_watched[last >> 6])
-        watch_ne16(m, first, bytes, is_store);
+    if (bytes && m->l1_watched[first >> 6] | m->l1_watched[last >> 6]) watch_ne16(m, first, bytes, is_store);
 }
 
 // So many bytes of L1, in place or, where they run over its end, copied.
-static inline const uint8_t *l1_bytes_at(const Machine *m, uint32_t address, uint32_t bytes,
-                                         uint8_t *copy)
+static inline const uint8_t *l1_bytes_at(const Machine *m, uint32_t address, uint32_t bytes, uint8_t *copy)
 {
     const uint32_t offset = l1_offset_of(m, address);
     if (bytes <= m->chip.l1_bytes - offset) return m->l1 + offset;
-    for (uint32_t i = 0; i < bytes; i++) copy[i] = m->l1[(offset + i) % m->chip.l1_bytes];
+    for (uint32_t i = 0; i < bytes; i++)
+        copy[i] = m->l1[(offset + i) % m->chip.l1_bytes];
     return copy;
 }

@@ -106,12 +106,12 @@ void ne16_decode(const uint32_t word[NE16_WORDS], Ne16Job *job)
 // ---- rules
 
 static const char *const REGISTER_NAMES[NE16_WORDS] = {
-    "WEIGHTS_PTR", "INFEAT_PTR", "OUTFEAT_PTR", "SCALE_PTR", "SCALE_SHIFT_PTR", "SCALE_BIAS_PTR",
-    "INFEAT_D0_STRIDE", "INFEAT_D1_STRIDE", "INFEAT_D2_STRIDE",
-    "OUTFEAT_D0_STRIDE", "OUTFEAT_D1_STRIDE", "OUTFEAT_D2_STRIDE",
-    "WEIGHTS_D0_STRIDE", "WEIGHTS_D1_STRIDE", "WEIGHTS_D2_STRIDE",
-    "SUBTILE_REM0", "SUBTILE_REM1", "SUBTILE_REM2", "SUBTILE_NB0", "SUBTILE_NB1",
-    "PADDING", "WEIGHT_OFFSET", "FILTER_MASK", "CONFIG0"};
+    "WEIGHTS_PTR",       "INFEAT_PTR",        "OUTFEAT_PTR",       "SCALE_PTR",
+    "SCALE_SHIFT_PTR",   "SCALE_BIAS_PTR",    "INFEAT_D0_STRIDE",  "INFEAT_D1_STRIDE",
+    "INFEAT_D2_STRIDE",  "OUTFEAT_D0_STRIDE", "OUTFEAT_D1_STRIDE", "OUTFEAT_D2_STRIDE",
+    "WEIGHTS_D0_STRIDE", "WEIGHTS_D1_STRIDE", "WEIGHTS_D2_STRIDE", "SUBTILE_REM0",
+    "SUBTILE_REM1",      "SUBTILE_REM2",      "SUBTILE_NB0",       "SUBTILE_NB1",
+    "PADDING",           "WEIGHT_OFFSET",     "FILTER_MASK",       "CONFIG0"};
 
 typedef struct {
     const Access *a;
@@ -132,10 +132,8 @@ static void check_sizes(const Check *c)
     const Ne16Job *job = c->job;
     need(c, job->ko && job->ki, SUBTILE_NB0, "at least one tile of output and of input channels");
     need(c, job->rows && job->columns, SUBTILE_NB1, "at least one tile of rows and of columns");
-    need(c, job->ko_last <= job->ko_tile, SUBTILE_REM0,
-         "more output channels than a tile has");
-    need(c, low(c->word[SUBTILE_REM0]) <= KI_TILE_BYTES, SUBTILE_REM0,
-         "more input channels than a tile has");
+    need(c, job->ko_last <= job->ko_tile, SUBTILE_REM0, "more output channels than a tile has");
+    need(c, low(c->word[SUBTILE_REM0]) <= KI_TILE_BYTES, SUBTILE_REM0, "more input channels than a tile has");
     need(c, job->height_last <= OUTPUT_SIDE && job->width_last <= OUTPUT_SIDE, SUBTILE_REM1,
          "at most 3 rows and columns of outputs");
     need(c, job->in_height_last <= job->side && job->in_width_last <= job->side, SUBTILE_REM2,
@@ -155,8 +153,7 @@ static void check_modes(const Check *c)
     need(c, !linear || field(c->word[CONFIG0], 5, 2) == 2, CONFIG0, "linear needs filter mode 2");
     need(c, !depthwise || high(c->word[SUBTILE_REM0]) == low(c->word[SUBTILE_REM0]), SUBTILE_REM0,
          "as many input as output channels in depthwise mode");
-    need(c, !depthwise || job->ko == job->ki, SUBTILE_NB0,
-         "as many input as output tiles in depthwise mode");
+    need(c, !depthwise || job->ko == job->ki, SUBTILE_NB0, "as many input as output tiles in depthwise mode");
 }
 
 // What the platform model runs, to no good.
@@ -167,8 +164,7 @@ static void check_meaning(const Check *c)
     need(c, job->output_bits == 8 || job->output_bits == 32, CONFIG0,
          "outputs of 8 or 32 bits; others are not stored");
     need(c, !job->normalises || job->scale_bits <= 32, CONFIG0, "scales of 8, 16 or 32 bits");
-    need(c, linear || job->ki_last, SUBTILE_REM0,
-         "0 input channels in the last tile: a full one has 16");
+    need(c, linear || job->ki_last, SUBTILE_REM0, "0 input channels in the last tile: a full one has 16");
     need(c, !(job->streams_in && depthwise) || (job->ko == 1 && job->ko_last <= 8), CONFIG0,
          "stream-in in depthwise mode for at most 8 channels");
     need(c, !(linear && job->wide_input) || job->ki == 1, SUBTILE_NB0,
@@ -180,7 +176,9 @@ static void check_meaning(const Check *c)
 // ---- addresses
 
 // Offsets of the first and the last item of several, in items or bytes.
-typedef struct { int64_t first, last; } Extent;
+typedef struct {
+    int64_t first, last;
+} Extent;
 
 static Extent count(uint32_t items) { return (Extent){0, (int64_t)items - 1}; }
 static Extent at(int64_t offset, uint32_t bytes) { return (Extent){offset, offset + bytes - 1}; }
@@ -206,7 +204,9 @@ static void need_l1(const Check *c, enum Ne16Register which, Extent bytes)
 }
 
 // Of the rows or of the columns: tiles, inputs and outputs of the last one, padding at both ends.
-typedef struct { uint32_t tiles, in_last, out_last, before, behind; } Axis;
+typedef struct {
+    uint32_t tiles, in_last, out_last, before, behind;
+} Axis;
 
 // Inputs of an axis that stored outputs need and padding does not replace.
 static Extent unpadded(Axis axis, uint32_t taps)

@@ -18,8 +18,12 @@ TileSize tile_size(const Ne16 *n, const Ne16Job *job)
     return (TileSize){
         .in_height = last_row ? job->in_height_last : job->side,
         .in_width = last_column ? job->in_width_last : job->side,
-        .height = linear ? 1 : last_row ? job->height_last : OUTPUT_SIDE,
-        .width = linear ? 1 : last_column ? job->width_last : OUTPUT_SIDE,
+        .height = linear ? 1
+            : last_row   ? job->height_last
+                         : OUTPUT_SIDE,
+        .width = linear   ? 1
+            : last_column ? job->width_last
+                          : OUTPUT_SIDE,
         .channels = is_last_ko(n, job) ? job->ko_last : job->ko_tile,
         .ki = ki == job->ki - 1 ? job->ki_last : full,
     };
@@ -68,8 +72,8 @@ static void plan_stream_in(Machine *m, Ne16 *n, const Ne16Job *job)
     for (uint32_t load = 0; load < loads; load++) {
         const uint32_t pixel = load / of_pixel, group = load % groups;
         const uint32_t used = group == groups - 1 ? channels - group * GROUP : GROUP;
-        addresses[load] = output_base(n, job) + load % of_pixel * job->output_d0
-            + pixel % 3 * job->output_d1 + pixel / 3 * job->output_d2;
+        addresses[load] = output_base(n, job) + load % of_pixel * job->output_d0 + pixel % 3 * job->output_d1
+            + pixel / 3 * job->output_d2;
         plan(n, STEP_LOAD, addresses[load], used * 4);
     }
     ne16_stream_in(m, n, job, addresses, loads);
@@ -145,14 +149,13 @@ static enum StepKind store_kind(const Ne16Job *job, const TileSize *tile, uint32
 }
 
 // All bytes of a pixel, or the words of 8 channels of it.
-static void plan_store(Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t pixel,
-                       uint32_t group)
+static void plan_store(Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t pixel, uint32_t group)
 {
     const uint32_t left = tile->channels - group * GROUP, y = pixel / 3, x = pixel % 3;
     const uint32_t words = left < GROUP ? left : GROUP;
     const uint32_t bytes = job->output_bits == 32 ? 4 * words : tile->channels;
-    const uint32_t address = output_base(n, job) + group * job->output_d0 + x * job->output_d1
-        + y * job->output_d2;
+    const uint32_t address =
+        output_base(n, job) + group * job->output_d0 + x * job->output_d1 + y * job->output_d2;
     Ne16Step *step = plan(n, store_kind(job, tile, y, x), address, bytes);
     step->data = (uint16_t)(pixel * sizeof n->outputs[0] + group * GROUP * 4);
 }
@@ -163,7 +166,8 @@ static void plan_stores(Ne16 *n, const Ne16Job *job)
     const TileSize tile = tile_size(n, job);
     const uint32_t groups = job->output_bits == 32 ? (tile.channels + GROUP - 1) / GROUP : 1;
     for (uint32_t pixel = 0; pixel < (tile.height - 1) * 3 + tile.width; pixel++)
-        for (uint32_t group = 0; group < groups; group++) plan_store(n, job, &tile, pixel, group);
+        for (uint32_t group = 0; group < groups; group++)
+            plan_store(n, job, &tile, pixel, group);
     if (job->mode != MODE_1X1) return;
     const uint32_t bytes = job->normalises ? job->output_bits / 8 : 4;
     n->step[n->steps - 1].after = (int16_t)(OUTPUTS - (int32_t)(tile.height * tile.width * bytes));
@@ -249,7 +253,8 @@ static void store(Machine *m, const Ne16 *n, const Ne16Step *step)
 {
     const uint8_t *data = (const uint8_t *)n->outputs + step->data;
     check_race(m, step->address, step->bytes, true);
-    for (uint32_t i = 0; i < step->bytes; i++) m->l1[l1_offset_of(m, step->address + i)] = data[i];
+    for (uint32_t i = 0; i < step->bytes; i++)
+        m->l1[l1_offset_of(m, step->address + i)] = data[i];
 }
 
 static uint32_t cycles_of(Machine *m, const Ne16Step *step, Cycle t)

@@ -41,8 +41,7 @@ WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job)
 }
 
 // Unsigned weights of one output channel: lanes of each tap, 8 a byte of a plane.
-static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint32_t channel,
-                         uint8_t *lanes)
+static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint32_t channel, uint8_t *lanes)
 {
     uint8_t copies[WEIGHT_BITS][LINEAR_LANES / 8];
     const uint8_t *plane[WEIGHT_BITS];
@@ -54,18 +53,22 @@ static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint3
     }
     for (uint32_t i = 0; i < w->bytes; i++) {
         uint64_t eight = 0;
-        for (uint32_t bit = 0; bit < bits; bit++) eight |= (uint64_t)plane[bit][i] << 8 * bit;
+        for (uint32_t bit = 0; bit < bits; bit++)
+            eight |= (uint64_t)plane[bit][i] << 8 * bit;
         eight = transposed(eight);
         memcpy(lanes + 8 * i, &eight, sizeof eight);
     }
 }
 
 // Inputs of a pass: 8-bit ones, or low and high bytes apart.
-typedef struct { int16_t byte[2][WINDOW * WINDOW][LANES]; } Window;
-typedef struct { int16_t byte[2][LINEAR_LANES]; } Row;
+typedef struct {
+    int16_t byte[2][WINDOW * WINDOW][LANES];
+} Window;
+typedef struct {
+    int16_t byte[2][LINEAR_LANES];
+} Row;
 
-static void put_pixel(const Ne16Job *job, Window *window, uint32_t pixel, const uint8_t *bytes,
-                      uint32_t used)
+static void put_pixel(const Ne16Job *job, Window *window, uint32_t pixel, const uint8_t *bytes, uint32_t used)
 {
     for (uint32_t i = 0; i < used; i++)
         if (job->wide_input) window->byte[i & 1][pixel][i >> 1] = bytes[i];
@@ -81,16 +84,14 @@ static bool is_padded(const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x)
 }
 
 // Behind the inputs that are read, only padding from the top and the left takes place.
-static bool is_there(const Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t y,
-                     uint32_t x)
+static bool is_there(const Ne16 *n, const Ne16Job *job, const TileSize *tile, uint32_t y, uint32_t x)
 {
     const bool in_rows = y < tile->in_height || (n->row == 0 && y < job->padding.top);
     const bool in_columns = x < tile->in_width || (n->column == 0 && x < job->padding.left);
     return in_rows && in_columns;
 }
 
-static void load_pixel(Machine *m, const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x,
-                       Window *window)
+static void load_pixel(Machine *m, const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x, Window *window)
 {
     const TileSize tile = tile_size(n, job);
     const uint32_t at = input_base(n, job) + y * job->input_d1 + x * job->input_d0;
@@ -105,7 +106,8 @@ static void load_window(Machine *m, const Ne16 *n, const Ne16Job *job, Window *w
     const TileSize tile = tile_size(n, job);
     const uint8_t low = (uint8_t)job->padding_value, high = (uint8_t)(job->padding_value >> 8);
     uint8_t padding[KI_TILE_BYTES];
-    for (uint32_t i = 0; i < KI_TILE_BYTES; i++) padding[i] = job->wide_input && i & 1 ? high : low;
+    for (uint32_t i = 0; i < KI_TILE_BYTES; i++)
+        padding[i] = job->wide_input && i & 1 ? high : low;
     memset(window, 0, sizeof *window);
     for (uint32_t y = 0; y < WINDOW; y++)
         for (uint32_t x = 0; x < WINDOW; x++) {
@@ -120,14 +122,16 @@ static void load_window(Machine *m, const Ne16 *n, const Ne16Job *job, Window *w
 static int32_t dot_16(const int16_t *a, const int16_t *b)
 {
     int32_t sum = 0;
-    for (uint32_t i = 0; i < LANES; i++) sum += a[i] * b[i];
+    for (uint32_t i = 0; i < LANES; i++)
+        sum += a[i] * b[i];
     return sum;
 }
 
 static int32_t dot_256(const int16_t *a, const int16_t *b)
 {
     int32_t sum = 0;
-    for (uint32_t i = 0; i < LINEAR_LANES; i++) sum += a[i] * b[i];
+    for (uint32_t i = 0; i < LINEAR_LANES; i++)
+        sum += a[i] * b[i];
     return sum;
 }
 
@@ -151,8 +155,8 @@ static uint32_t pixel_of(uint32_t output, uint32_t tap)
 }
 
 // Sums of an output channel: its unsigned weights, and their offset times the sum of the inputs.
-static void add_channel(int64_t *sum, const Window *window, int16_t weight[TAPS][LANES],
-                        const uint32_t *taps, uint32_t used, uint32_t halves)
+static void add_channel(int64_t *sum, const Window *window, int16_t weight[TAPS][LANES], const uint32_t *taps,
+                        uint32_t used, uint32_t halves)
 {
     for (uint32_t output = 0; output < OUTPUTS; output++)
         for (uint32_t half = 0; half < halves; half++) {
@@ -167,7 +171,8 @@ static void sum_inputs(const Window *window, const uint32_t *taps, uint32_t used
                        int64_t *sum)
 {
     int16_t ones[TAPS][LANES];
-    for (uint32_t i = 0; i < TAPS * LANES; i++) ones[i / LANES][i % LANES] = 1;
+    for (uint32_t i = 0; i < TAPS * LANES; i++)
+        ones[i / LANES][i % LANES] = 1;
     memset(sum, 0, OUTPUTS * sizeof *sum);
     add_channel(sum, window, ones, taps, used, halves);
 }
@@ -188,7 +193,8 @@ static void multiply_window(Machine *m, Ne16 *n, const Ne16Job *job)
     for (uint32_t channel = 0; channel < channels; channel++) {
         load_weights(m, &layout, job->weight_bits, channel, unsigned_weights);
         for (uint32_t tap = 0, i = 0; i < layout.bytes * 8; tap++)
-            for (uint32_t lane = 0; lane < lanes; lane++) weight[tap][lane] = unsigned_weights[i++];
+            for (uint32_t lane = 0; lane < lanes; lane++)
+                weight[tap][lane] = unsigned_weights[i++];
         add_channel(n->sum[channel], &window, weight, taps, used, halves);
         for (uint32_t output = 0; output < OUTPUTS; output++)
             add(&n->sum[channel][output], job->weight_offset * inputs[output]);
@@ -245,7 +251,8 @@ static void multiply_linear(Machine *m, Ne16 *n, const Ne16Job *job)
             inputs += (int64_t)row.byte[half][i] << 8 * half;
     for (uint32_t channel = 0; channel < channels; channel++) {
         load_weights(m, &layout, job->weight_bits, channel, unsigned_weights);
-        for (uint32_t i = 0; i < LINEAR_LANES; i++) weight[i] = unsigned_weights[i];
+        for (uint32_t i = 0; i < LINEAR_LANES; i++)
+            weight[i] = unsigned_weights[i];
         for (uint32_t half = 0; half < halves; half++)
             add(&n->sum[channel][0], (int64_t)dot_256(row.byte[half], weight) << 8 * half);
         add(&n->sum[channel][0], job->weight_offset * inputs);
@@ -268,8 +275,7 @@ static int32_t signed_word(const uint8_t *bytes)
     return word;
 }
 
-void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses,
-                    uint32_t loads)
+void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *addresses, uint32_t loads)
 {
     const TileSize tile = tile_size(n, job);
     const uint32_t groups = loads / (job->mode == MODE_LINEAR ? 1 : OUTPUTS);
@@ -280,7 +286,8 @@ void ne16_stream_in(Machine *m, Ne16 *n, const Ne16Job *job, const uint32_t *add
         if (output / 3 < tile.height && output % 3 < tile.width)
             check_race(m, addresses[load], used * 4, false);
         const uint8_t *bytes = l1_bytes_at(m, addresses[load], sizeof copy, copy);
-        for (uint32_t i = 0; i < 8; i++) n->sum[first + i][output] = signed_word(bytes + 4 * i);
+        for (uint32_t i = 0; i < 8; i++)
+            n->sum[first + i][output] = signed_word(bytes + 4 * i);
     }
 }
 

@@ -89,22 +89,18 @@ static void step(Core *c)
         o->steps_lost++;
         return;
     }
-    o->steps[o->steps_used++] = (Step){o->last_t[c->id], pc_of(c->m, last), (uint32_t)c->id, last->rd,
-                                       c->r[last->rd]};
+    o->steps[o->steps_used++] =
+        (Step){o->last_t[c->id], pc_of(c->m, last), (uint32_t)c->id, last->rd, c->r[last->rd]};
 }
 
 // How many instructions a core has ended: the same for one that is tried again on its turn.
-static uint64_t ended(const Core *c)
-{
-    return c->counts.instructions + (c->retired & 0xffffffffffu);
-}
+static uint64_t ended(const Core *c) { return c->counts.instructions + (c->retired & 0xffffffffffu); }
 
 const Insn *observe(Core *c, const Insn *i)
 {
     Observer *o = c->m->observer;
     if (!o->last[c->id] || o->last_retired[c->id] != ended(c)) {
-        if (o->profile && o->last[c->id])
-            o->profile[o->last[c->id] - c->m->insns] += c->t - o->last_t[c->id];
+        if (o->profile && o->last[c->id]) o->profile[o->last[c->id] - c->m->insns] += c->t - o->last_t[c->id];
         step(c);
         o->last[c->id] = &c->m->insns[(pc_of(c->m, i) - c->m->chip.l2_base) / 2]; // i may be a copy
         o->last_t[c->id] = c->t;

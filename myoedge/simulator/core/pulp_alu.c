@@ -11,10 +11,7 @@ static inline int redundant_signs(uint32_t v)
 }
 
 // The highest signed number of `width` bits; 0 is as 1.
-static inline int32_t highest(uint32_t width)
-{
-    return (int32_t)((1u << (width ? width - 1 : 0)) - 1);
-}
+static inline int32_t highest(uint32_t width) { return (int32_t)((1u << (width ? width - 1 : 0)) - 1); }
 
 static inline uint32_t clip(int32_t v, int32_t high)
 {

@@ -4,10 +4,7 @@
 #include "handlers.h"
 
 static inline uint32_t logical(uint32_t v, uint32_t shift) { return v >> shift; }
-static inline uint32_t arithmetic(uint32_t v, uint32_t shift)
-{
-    return (uint32_t)((int32_t)v >> shift);
-}
+static inline uint32_t arithmetic(uint32_t v, uint32_t shift) { return (uint32_t)((int32_t)v >> shift); }
 
 // What rounding adds before a shift.
 static inline uint32_t half(uint32_t shift) { return 1u << shift >> 1; }

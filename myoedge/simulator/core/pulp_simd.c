@@ -19,28 +19,28 @@ static inline int32_t narrow(int32_t v, int width)
     return (int32_t)((uint32_t)v << (32 - width)) >> (32 - width);
 }
 
-#define EACH_LANE(name, size, count, sign, lane)                                                 \
-    static inline uint32_t name##_##size(uint32_t a, uint32_t b)                                 \
-    {                                                                                            \
-        enum { lane_bits = 32 / (count) };                                                       \
-        uint32_t all = 0;                                                                        \
-        for (int k = 0; k < (count); k++) {                                                      \
-            const int32_t x = LANE_##size##_##sign(a, k), y = LANE_##size##_##sign(b, k);        \
-            (void)y;                                                                             \
-            all |= ((uint32_t)(lane) & (uint32_t)ones(lane_bits)) << lane_bits * k;              \
-        }                                                                                        \
-        return all;                                                                              \
+#define EACH_LANE(name, size, count, sign, lane) \
+    static inline uint32_t name##_##size(uint32_t a, uint32_t b) \
+    { \
+        enum { lane_bits = 32 / (count) }; \
+        uint32_t all = 0; \
+        for (int k = 0; k < (count); k++) { \
+            const int32_t x = LANE_##size##_##sign(a, k), y = LANE_##size##_##sign(b, k); \
+            (void)y; \
+            all |= ((uint32_t)(lane) & (uint32_t)ones(lane_bits)) << lane_bits * k; \
+        } \
+        return all; \
     }
 
-#define VECTOR_OF(name, size, sign, code)                                                        \
-    ALU(pv_##name##_##size, 0, V, name##_##size(a, b))                                           \
-    ALU(pv_##name##_sc_##size, 0, V, name##_##size(a, every_##size(b)))                          \
+#define VECTOR_OF(name, size, sign, code) \
+    ALU(pv_##name##_##size, 0, V, name##_##size(a, b)) \
+    ALU(pv_##name##_sc_##size, 0, V, name##_##size(a, every_##size(b))) \
     ALU(pv_##name##_sci_##size, 0, I, name##_##size(a, b))
 
-#define VECTOR(name, code, sign, lane)                                                           \
-    EACH_LANE(name, h, 2, sign, lane)                                                            \
-    EACH_LANE(name, b, 4, sign, lane)                                                            \
-    VECTOR_OF(name, h, sign, code)                                                               \
+#define VECTOR(name, code, sign, lane) \
+    EACH_LANE(name, h, 2, sign, lane) \
+    EACH_LANE(name, b, 4, sign, lane) \
+    VECTOR_OF(name, h, sign, code) \
     VECTOR_OF(name, b, sign, code)
 
 EACH_LANE(abs, h, 2, S, x < 0 ? -x : x)
@@ -80,8 +80,7 @@ static inline uint32_t shuffle_h(uint32_t v, uint32_t which)
 
 static inline uint32_t shuffle_b(uint32_t v, uint32_t which)
 {
-    return bytes(byte_of(v, which >> 24), byte_of(v, which >> 16), byte_of(v, which >> 8),
-                 byte_of(v, which));
+    return bytes(byte_of(v, which >> 24), byte_of(v, which >> 16), byte_of(v, which >> 8), byte_of(v, which));
 }
 
 static inline uint32_t shuffle2_h(uint32_t clear, uint32_t set, uint32_t which)
@@ -106,12 +105,12 @@ static inline uint32_t put(uint32_t into, uint32_t v, uint32_t mask, uint32_t at
 #undef VECTOR_OF
 #undef VECTOR
 #define WORD(code, size) ((uint32_t)(code) << 26 | 0x57 | (size))
-#define VECTOR_OF(name, letter, sign, code, bit)                                                 \
-    ROW(pv_##name##_##letter, WORD(code, bit), V, PROMPT)                                        \
-    ROW(pv_##name##_sc_##letter, WORD(code, 0x4000 | bit), V, PROMPT)                            \
+#define VECTOR_OF(name, letter, sign, code, bit) \
+    ROW(pv_##name##_##letter, WORD(code, bit), V, PROMPT) \
+    ROW(pv_##name##_sc_##letter, WORD(code, 0x4000 | bit), V, PROMPT) \
     ROW(pv_##name##_sci_##letter, WORD(code, 0x6000 | bit), V##sign##_##letter, PROMPT)
-#define VECTOR(name, code, sign, lane)                                                           \
-    VECTOR_OF(name, h, sign, code, 0)                                                            \
+#define VECTOR(name, code, sign, lane) \
+    VECTOR_OF(name, h, sign, code, 0) \
     VECTOR_OF(name, b, sign, code, 0x1000)
 
 static const Row rows[] = {

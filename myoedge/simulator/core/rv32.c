@@ -3,24 +3,24 @@
 #include "handlers.h"
 
 // mulhsu: |a * b| < 2^63, as b < 2^32 and |a| <= 2^31.
-#define MULTIPLY(name, match, kind, value)                                                       \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        const uint32_t a = c->r[i->rs1], b = c->r[i->rs2];                                       \
-        c->r[i->rd] = (uint32_t)(value);                                                         \
-        hold(c, c->m->chip.kind##_cycles);                                                       \
-        c->tally.kind++;                                                                         \
-        c->tally.kind##_use += i->use_stall;                                                    \
-        DONE_LATE(STALL_ARITHMETIC);                                                             \
+#define MULTIPLY(name, match, kind, value) \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        const uint32_t a = c->r[i->rs1], b = c->r[i->rs2]; \
+        c->r[i->rd] = (uint32_t)(value); \
+        hold(c, c->m->chip.kind##_cycles); \
+        c->tally.kind++; \
+        c->tally.kind##_use += i->use_stall; \
+        DONE_LATE(STALL_ARITHMETIC); \
     }
 
-#define DIVIDE(name, match, divisor, value)                                                      \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
-    {                                                                                            \
-        const uint32_t a = c->r[i->rs1], b = c->r[i->rs2];                                       \
-        c->r[i->rd] = (value);                                                                   \
-        hold(c, division_cycles(c, divisor));                                                    \
-        DONE_LATE(STALL_ARITHMETIC);                                                             \
+#define DIVIDE(name, match, divisor, value) \
+    static const Insn *op_##name(Core *c, const Insn *i) \
+    { \
+        const uint32_t a = c->r[i->rs1], b = c->r[i->rs2]; \
+        c->r[i->rd] = (value); \
+        hold(c, division_cycles(c, divisor)); \
+        DONE_LATE(STALL_ARITHMETIC); \
     }
 
 // An instruction of so many cycles, the one that DONE counts included.

@@ -132,7 +132,8 @@ void core_to_front(Machine *m, int core)
     if (m->rank[core] == 0) return;
     Cycle due[ACTORS];
     memcpy(due, m->due, sizeof due);
-    for (int actor = 0; actor < ACTORS; actor++) unschedule(m, actor);
+    for (int actor = 0; actor < ACTORS; actor++)
+        unschedule(m, actor);
     for (int rank = m->rank[core]; rank > 0; rank--) {
         m->actor_of[rank] = m->actor_of[rank - 1];
         m->rank[m->actor_of[rank]] = (uint8_t)rank;
@@ -225,13 +226,15 @@ static void run_core(Machine *m)
     Core *c = next_of_batch(m);
     const Insn *i = c->at;
     if (i->line != c->line) i = fetch(c, i);
-    while (i) i = i->op(&m->core[m->running], i); // ops may have handed over to another core
+    while (i)
+        i = i->op(&m->core[m->running], i); // ops may have handed over to another core
     m->running = -1;
 }
 
 static void count_all(Machine *m)
 {
-    for (int id = 0; id < CORES; id++) count_retired(&m->core[id]);
+    for (int id = 0; id < CORES; id++)
+        count_retired(&m->core[id]);
 }
 
 int run_until(Machine *m, Cycle limit)

@@ -11,9 +11,22 @@
 
 #include "devices.h"
 
-enum { OPEN = 0x01, CLOSE = 0x02, WRITE_CHARACTER = 0x03, WRITE_STRING = 0x04, WRITE = 0x05,
-       READ = 0x06, READ_CHARACTER = 0x07, IS_ERROR = 0x08, IS_TERMINAL = 0x09, SEEK = 0x0a,
-       LENGTH = 0x0c, EXIT = 0x18, EXIT_EXTENDED = 0x20, ELAPSED = 0x30 };
+enum {
+    OPEN = 0x01,
+    CLOSE = 0x02,
+    WRITE_CHARACTER = 0x03,
+    WRITE_STRING = 0x04,
+    WRITE = 0x05,
+    READ = 0x06,
+    READ_CHARACTER = 0x07,
+    IS_ERROR = 0x08,
+    IS_TERMINAL = 0x09,
+    SEEK = 0x0a,
+    LENGTH = 0x0c,
+    EXIT = 0x18,
+    EXIT_EXTENDED = 0x20,
+    ELAPSED = 0x30
+};
 enum { ENDED_WELL = 0x20026, A0 = 10, A1 = 11, NAME_BYTES = 255, STRING_BYTES = 1 << 16 };
 #define FAILED 0xffffffffu
 
@@ -61,8 +74,12 @@ static bool read_name(Core *c, const uint32_t block[3], char name[NAME_BYTES + 1
 // Modes as those of fopen: r, r+, w, w+, a, a+, each also as binary.
 static int flags_of(uint32_t mode)
 {
-    static const int FLAGS[] = {O_RDONLY, O_RDWR, O_WRONLY | O_CREAT, O_RDWR | O_CREAT,
-                                O_WRONLY | O_CREAT | O_APPEND, O_RDWR | O_CREAT | O_APPEND};
+    static const int FLAGS[] = {O_RDONLY,
+                                O_RDWR,
+                                O_WRONLY | O_CREAT,
+                                O_RDWR | O_CREAT,
+                                O_WRONLY | O_CREAT | O_APPEND,
+                                O_RDWR | O_CREAT | O_APPEND};
     return FLAGS[mode / 2] | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
 }
 
@@ -168,8 +185,8 @@ static uint32_t do_write(Core *c)
     const File *file = file_at(c, block[0]);
     const uint8_t *bytes = memory_at(c->m, block[1], block[2]);
     if (!file || !bytes) return FAILED;
-    if (!file->is_output) return may_write(c, file, block[2]) ? write_all(file->fd, bytes, block[2])
-                                                              : block[2];
+    if (!file->is_output)
+        return may_write(c, file, block[2]) ? write_all(file->fd, bytes, block[2]) : block[2];
     if (!may_print(c, block[2])) return block[2];
     put_output(c->m, bytes, block[2]);
     return 0;

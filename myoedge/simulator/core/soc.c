@@ -57,8 +57,7 @@ enum { FETCH_ENABLE = 0x08, CLUSTER_CLOCKS = 0x18, CLOCK_GATE = 0x20, BOOT_ADDRE
 static uint32_t *cluster_register(const Access *a)
 {
     const uint32_t core = (a->offset - BOOT_ADDRESS) / 4;
-    if (a->offset >= BOOT_ADDRESS && core < a->c->m->chip.cluster_cores)
-        return &soc(a)->boot_address[core];
+    if (a->offset >= BOOT_ADDRESS && core < a->c->m->chip.cluster_cores) return &soc(a)->boot_address[core];
     if (a->offset == FETCH_ENABLE) return &soc(a)->fetch_enable;
     if (a->offset == CLUSTER_CLOCKS) return &soc(a)->cluster_clocks;
     if (a->offset == CLOCK_GATE) return &soc(a)->clock_gate;
@@ -74,8 +73,7 @@ void cluster_control_store(const Access *a, uint32_t value)
     if (a->offset != FETCH_ENABLE) return;
     for (uint32_t core = 0; core < m->chip.cluster_cores; core++)
         if (value >> core & 1)
-            core_start(&m->core[core], soc(a)->boot_address[core],
-                       a->c->t + m->chip.core_start_cycles);
+            core_start(&m->core[core], soc(a)->boot_address[core], a->c->t + m->chip.core_start_cycles);
 }
 
 // Instruction caches: on and off, forget everything.

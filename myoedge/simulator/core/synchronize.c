@@ -2,8 +2,17 @@
 // What cores synchronize with: barriers, mutexes, events that software triggers.
 #include "devices.h"
 
-enum { TRIGGER_MASK = 0x00, STATUS = 0x04, SUMMARY = 0x08, TARGET_MASK = 0x0c, TRIGGER = 0x10,
-       TRIGGER_SELF = 0x14, TRIGGER_WAIT = 0x18, TRIGGER_WAIT_CLEAR = 0x1c, BARRIER_BYTES = 0x20 };
+enum {
+    TRIGGER_MASK = 0x00,
+    STATUS = 0x04,
+    SUMMARY = 0x08,
+    TARGET_MASK = 0x0c,
+    TRIGGER = 0x10,
+    TRIGGER_SELF = 0x14,
+    TRIGGER_WAIT = 0x18,
+    TRIGGER_WAIT_CLEAR = 0x1c,
+    BARRIER_BYTES = 0x20
+};
 
 static uint32_t everyone(const Machine *m) { return (1u << m->chip.cluster_cores) - 1; }
 

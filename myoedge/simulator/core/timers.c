@@ -3,10 +3,25 @@
 // clock. Prescaler and reference clock are not simulated.
 #include "devices.h"
 
-enum { CONFIG = 0x00, VALUE = 0x08, COMPARE = 0x10, START = 0x18, RESET = 0x20, END = 0x28,
-       CLUSTER_TIMER = 0x10200400, FC_TIMER = 0x1a10b000 };
-enum { ENABLE = 1 << 0, RESET_NOW = 1 << 1, INTERRUPT = 1 << 2, WRAP = 1 << 4, ONE_SHOT = 1 << 5,
-       PRESCALE = 1 << 6, REFERENCE = 1 << 7 };
+enum {
+    CONFIG = 0x00,
+    VALUE = 0x08,
+    COMPARE = 0x10,
+    START = 0x18,
+    RESET = 0x20,
+    END = 0x28,
+    CLUSTER_TIMER = 0x10200400,
+    FC_TIMER = 0x1a10b000
+};
+enum {
+    ENABLE = 1 << 0,
+    RESET_NOW = 1 << 1,
+    INTERRUPT = 1 << 2,
+    WRAP = 1 << 4,
+    ONE_SHOT = 1 << 5,
+    PRESCALE = 1 << 6,
+    REFERENCE = 1 << 7
+};
 #define WIDE (1u << 31) // both counters as one
 enum { PLAIN = 256 };   // a clock ratio of 1
 

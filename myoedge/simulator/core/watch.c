@@ -75,12 +75,11 @@ void watch_guard(Machine *m, uint32_t address, uint32_t size)
         m->l1_watched[block] |= WATCHED_GUARD;
 }
 
-static _Noreturn void raced(Core *c, const Insn *i, uint32_t address, const Transfer *t,
-                            bool is_store)
+static _Noreturn void raced(Core *c, const Insn *i, uint32_t address, const Transfer *t, bool is_store)
 {
     fault(c->m, c->id, FAULT_DMA, pc_of(c->m, i), address,
-          "%s of L1 bytes that a DMA transfer of %u bytes has yet to %s",
-          is_store ? "store" : "load", t->bytes, t->out ? "read" : "write");
+          "%s of L1 bytes that a DMA transfer of %u bytes has yet to %s", is_store ? "store" : "load",
+          t->bytes, t->out ? "read" : "write");
 }
 
 void watch_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)

@@ -52,8 +52,8 @@ void watch_l2(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_s
     Machine *m = c->m;
     if (!m->devices->dma.live && !m->devices->l3.jobs) return;
     const bool written = dma_has(m, address, size, false, true) || l3_has(m, address, size, true, false);
-    const bool read = is_store
-        && (dma_has(m, address, size, true, false) || l3_has(m, address, size, false, true));
+    const bool read =
+        is_store && (dma_has(m, address, size, true, false) || l3_has(m, address, size, false, true));
     if (written || read)
         fault(m, c->id, FAULT_DMA, pc_of(m, i), address, "%s of L2 bytes that a transfer has yet to %s",
               is_store ? "store" : "load", written ? "write" : "read");

@@ -31,9 +31,9 @@ int32_t pi_freq_set(pi_freq_domain_e domain, uint32_t hz);
 #ifdef ME_SDK_4
 typedef enum { PI_PAD_000, PI_PAD_089 = 89, PI_PAD_095 = 95 } pi_pad_e;
 typedef enum { /* flag, pad, number */
-    PI_GPIO_A00 = INT32_MIN,
-    PI_GPIO_A01 = INT32_MIN | 1 << 8 | 1,
-    PI_GPIO_A89 = INT32_MIN | 89 << 8 | 89,
+               PI_GPIO_A00 = INT32_MIN,
+               PI_GPIO_A01 = INT32_MIN | 1 << 8 | 1,
+               PI_GPIO_A89 = INT32_MIN | 89 << 8 | 89,
 } pi_gpio_e;
 enum { PI_PAD_FUNC1 = 1, PI_GPIO_OUTPUT = 1 };
 struct pi_gpio_conf {
@@ -96,8 +96,7 @@ typedef struct {
     uint32_t id, under_way;
 } pi_cl_dma_cmd_t;
 #ifndef SHIM_CHIP
-void pi_cl_dma_cmd(uint32_t ext, uint32_t loc, uint32_t size, pi_cl_dma_dir_e dir,
-                   pi_cl_dma_cmd_t *cmd);
+void pi_cl_dma_cmd(uint32_t ext, uint32_t loc, uint32_t size, pi_cl_dma_dir_e dir, pi_cl_dma_cmd_t *cmd);
 void pi_cl_dma_cmd_2d(uint32_t ext, uint32_t loc, uint32_t size, uint32_t stride, uint32_t length,
                       pi_cl_dma_dir_e dir, pi_cl_dma_cmd_t *cmd);
 void pi_cl_dma_cmd_wait(pi_cl_dma_cmd_t *cmd);

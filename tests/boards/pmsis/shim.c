@@ -8,10 +8,7 @@ static uint32_t millivolts, pad, level;
 static bool pad_is_output, cluster_is_open, ram_is_open, line_is_open, counts;
 static uint32_t ram_from, ram_bytes;
 
-static uint32_t number(const void *pointer)
-{
-    return (uint32_t)(uintptr_t)pointer;
-}
+static uint32_t number(const void *pointer) { return (uint32_t)(uintptr_t)pointer; }
 
 void pi_open_from_conf(struct pi_device *device, void *conf)
 {
@@ -139,10 +136,7 @@ void pi_perf_cl_start(void) { shim_check(counts, "no event to count"); }
 void pi_perf_cl_stop(void) { shim_check(counts, "no event to count"); }
 
 #ifndef SHIM_CHIP
-uint32_t pi_perf_cl_read(int event)
-{
-    return counts && event == PI_PERF_CYCLES ? shim_cycles() : 0;
-}
+uint32_t pi_perf_cl_read(int event) { return counts && event == PI_PERF_CYCLES ? shim_cycles() : 0; }
 #endif
 
 /* ---- L3 */
@@ -164,8 +158,7 @@ int pi_ram_alloc(struct pi_device *device, uint32_t *address, uint32_t size)
     return size <= SHIM_RAM_BYTES - 0x1240u ? 0 : -1;
 }
 
-static uint32_t checked(const struct pi_device *device, uint32_t address, const void *data,
-                        uint32_t size)
+static uint32_t checked(const struct pi_device *device, uint32_t address, const void *data, uint32_t size)
 {
     shim_check(device->opened && ram_is_open, "L3 that is not open");
     shim_check(address >= ram_from && size <= ram_bytes && address - ram_from <= ram_bytes - size,

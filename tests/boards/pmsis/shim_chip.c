@@ -20,10 +20,7 @@ void shim_fail(const char *what)
     bm_exit(99);
 }
 
-_Noreturn void shim_end(int code)
-{
-    bm_exit(code);
-}
+_Noreturn void shim_end(int code) { bm_exit(code); }
 
 static bool inside(uint32_t address, uint32_t bytes, uint32_t from, uint32_t size)
 {

@@ -14,8 +14,7 @@
 #define SHIM_DMA_COMMAND(size, dir) ((size) | (uint32_t)(dir) << 17 | 1u << 18 | 1u << 20)
 
 void bm_dma_wait(uint32_t transfer);
-void shim_dma_check(uint32_t ext, uint32_t loc, uint32_t size, uint32_t reach,
-                    pi_cl_dma_cmd_t *cmd);
+void shim_dma_check(uint32_t ext, uint32_t loc, uint32_t size, uint32_t reach, pi_cl_dma_cmd_t *cmd);
 void shim_dma_waited(pi_cl_dma_cmd_t *cmd);
 
 static inline uint32_t pi_core_id(void)
@@ -47,10 +46,7 @@ static inline uint32_t eu_evt_maskWaitAndClr(uint32_t events)
     return come;
 }
 
-static inline void pi_cl_team_barrier(void)
-{
-    pi_cl_team_barrier_wait(0);
-}
+static inline void pi_cl_team_barrier(void) { pi_cl_team_barrier_wait(0); }
 
 static inline void pi_cl_dma_cmd(uint32_t ext, uint32_t loc, uint32_t size, pi_cl_dma_dir_e dir,
                                  pi_cl_dma_cmd_t *cmd)

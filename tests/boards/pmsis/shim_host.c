@@ -173,8 +173,7 @@ void pi_cl_dma_cmd_2d(uint32_t ext, uint32_t loc, uint32_t size, uint32_t stride
     each_line(slot, dir == PI_CL_DMA_DIR_EXT2LOC);
 }
 
-void pi_cl_dma_cmd(uint32_t ext, uint32_t loc, uint32_t size, pi_cl_dma_dir_e dir,
-                   pi_cl_dma_cmd_t *cmd)
+void pi_cl_dma_cmd(uint32_t ext, uint32_t loc, uint32_t size, pi_cl_dma_dir_e dir, pi_cl_dma_cmd_t *cmd)
 {
     pi_cl_dma_cmd_2d(ext, loc, size, size, size, dir, cmd);
 }

@@ -22,10 +22,7 @@ static void command(uint32_t word, const void *to, const void *from)
     ME_REG(COMMANDS) = (uint32_t)(uintptr_t)from; /* 10..15, 18 */
 }
 
-static void call(uint32_t address)
-{
-    ((void (*)(void))(uintptr_t)address)(); /* 5..6 */
-}
+static void call(uint32_t address) { ((void (*)(void))(uintptr_t)address)(); /* 5..6 */ }
 
 static __attribute__((noinline)) uint32_t dig(uint32_t depth)
 { /* 30 */
@@ -91,15 +88,9 @@ static void transfers(int32_t which)
     }
 }
 
-static __attribute__((noinline)) void look(volatile uint8_t *at)
-{
-    seen = *at; /* 20 */
-}
+static __attribute__((noinline)) void look(volatile uint8_t *at) { seen = *at; /* 20 */ }
 
-static __attribute__((noinline)) void overwrite(volatile uint8_t *at)
-{
-    *at = 1; /* 21..22 */
-}
+static __attribute__((noinline)) void overwrite(volatile uint8_t *at) { *at = 1; /* 21..22 */ }
 
 static void races(int32_t which)
 {

@@ -20,8 +20,9 @@ static uint32_t state = 1;
 /* Small, large and random numbers; lanes at their limits come often. */
 static uint32_t draw(void)
 {
-    static const uint32_t edges[] = { 0, 1, 0xFFFFFFFFu, 0x80000000u, 0x7FFFFFFFu, 0x80808080u,
-                                      0x7F7F7F7Fu, 0x80008000u, 0x7FFF7FFFu, 0x807F807Fu, 255, 256 };
+    static const uint32_t edges[] = { 0,           1,           0xFFFFFFFFu, 0x80000000u,
+                                      0x7FFFFFFFu, 0x80808080u, 0x7F7F7F7Fu, 0x80008000u,
+                                      0x7FFF7FFFu, 0x807F807Fu, 255,         256 };
     state = state * 1664525u + 1013904223u;
     const uint32_t high = state >> 16;
     state = state * 1664525u + 1013904223u;

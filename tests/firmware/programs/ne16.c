@@ -45,11 +45,30 @@ static uint32_t side_of(uint32_t job) { return job & 1 ? 3 : SIDE; }
 static void registers_of(uint32_t job, uint32_t word[WORDS])
 {
     const uint32_t tiles = side_of(job) / 3;
-    const uint32_t value[WORDS] = {
-        (uint32_t)weights, (uint32_t)input, (uint32_t)output[job], (uint32_t)scale, 0, (uint32_t)bias,
-        CHANNELS, CHANNELS * SIDE, 0, 0, CHANNELS, CHANNELS * SIDE, 0, 2 * BITS * CHANNELS / 16, 0,
-        CHANNELS << 16 | 16, 0, 0, 1 << 16 | CHANNELS / 16, tiles << 16 | tiles, 0, (uint32_t)-128, 0,
-        (BITS - 1) | 1u << 4 | 2u << 5 | SHIFT << 16 | 1u << 25};
+    const uint32_t value[WORDS] = { (uint32_t)weights,
+                                    (uint32_t)input,
+                                    (uint32_t)output[job],
+                                    (uint32_t)scale,
+                                    0,
+                                    (uint32_t)bias,
+                                    CHANNELS,
+                                    CHANNELS * SIDE,
+                                    0,
+                                    0,
+                                    CHANNELS,
+                                    CHANNELS * SIDE,
+                                    0,
+                                    2 * BITS * CHANNELS / 16,
+                                    0,
+                                    CHANNELS << 16 | 16,
+                                    0,
+                                    0,
+                                    1 << 16 | CHANNELS / 16,
+                                    tiles << 16 | tiles,
+                                    0,
+                                    (uint32_t)-128,
+                                    0,
+                                    (BITS - 1) | 1u << 4 | 2u << 5 | SHIFT << 16 | 1u << 25 };
     for (uint32_t i = 0; i < WORDS; i++)
         word[i] = value[i];
 }

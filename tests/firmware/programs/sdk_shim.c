@@ -10,6 +10,7 @@
     int32_t shim_##NAME##4(uint32_t a, uint32_t b, int32_t acc) { return me_##NAME##_b(acc, a, b); } \
     int32_t shim_##NAME##2(uint32_t a, uint32_t b, int32_t acc) { return me_##NAME##_h(acc, a, b); }
 
+/* clang-format off */
 LANES(add) LANES(sub) LANES(min) LANES(max) LANES(minu) LANES(maxu)
 LANES(dotsp) LANES(dotup) LANES(dotusp)
 SUMS(sdotsp) SUMS(sdotup) SUMS(sdotusp)

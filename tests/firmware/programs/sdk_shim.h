@@ -3,9 +3,11 @@
 
 #define SHIM_2(NAME) uint32_t shim_##NAME(uint32_t a, uint32_t b);
 #define SHIM_3(NAME) int32_t shim_##NAME(uint32_t a, uint32_t b, int32_t acc);
+/* clang-format off */
 #define SHIM_LIST_2(M) \
     M(add4) M(add2) M(sub4) M(sub2) M(min4) M(min2) M(max4) M(max2) M(minu4) M(minu2) M(maxu4) \
     M(maxu2) M(dotsp4) M(dotsp2) M(dotup4) M(dotup2) M(dotusp4) M(dotusp2)
+/* clang-format on */
 #define SHIM_LIST_3(M) M(sdotsp4) M(sdotsp2) M(sdotup4) M(sdotup2) M(sdotusp4) M(sdotusp2)
 SHIM_LIST_2(SHIM_2)
 SHIM_LIST_3(SHIM_3)

@@ -11,9 +11,9 @@ static volatile int32_t sums[8] ME_L1;
 
 static __attribute__((noinline)) int32_t block(const int8_t *a, const int8_t *b)
 {
-    int32_t sum[8] = {0};
-    const int8_t *row[ROWS] = {a, a + WORDS * 4, a + WORDS * 8, a + WORDS * 12};
-    const int8_t *column[2] = {b, b + WORDS * 4};
+    int32_t sum[8] = { 0 };
+    const int8_t *row[ROWS] = { a, a + WORDS * 4, a + WORDS * 8, a + WORDS * 12 };
+    const int8_t *column[2] = { b, b + WORDS * 4 };
     for (int32_t k = 0; k < WORDS; k++) {
         const uint32_t c0 = me_next_w(&column[0]), c1 = me_next_w(&column[1]);
 #pragma GCC unroll 4

@@ -14,15 +14,53 @@ static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 /* Keys and values `part` at a time, those of a part side by side in v; 0: all of them at once. */
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
-    const int32_t keys = n[0], width = n[1], columns = n[2], filled = (keys + 3) & ~3, part = n[35], heads = n[36];
+    const int32_t keys = n[0], width = n[1], columns = n[2], filled = (keys + 3) & ~3, part = n[35],
+                  heads = n[36];
     op = (me_attention_s16_params){
-        keys, width, columns, n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
-        n[16], n[17], n[18], n[19], n[20], n[21], n[22], n[23], n[24],
+        keys,
+        width,
+        columns,
+        n[3],
+        n[4],
+        n[5],
+        n[6],
+        n[7],
+        n[8],
+        n[9],
+        n[10],
+        n[11],
+        n[12],
+        n[13],
+        n[14],
+        n[15],
+        n[16],
+        n[17],
+        n[18],
+        n[19],
+        n[20],
+        n[21],
+        n[22],
+        n[23],
+        n[24],
         { (const uint16_t *)(const void *)(in + n[25]), (const uint16_t *)(const void *)(in + n[26]) },
     };
     const me_attention_s16_tile whole = {
-        in + n[27], in + n[28], in + n[29], n[30] < 0 ? 0 : in + n[30], n[31] < 0 ? 0 : in + n[31], out, scratch,
-        n[32], 0, keys, 0, filled, 0, heads, n[33], n[34],
+        in + n[27],
+        in + n[28],
+        in + n[29],
+        n[30] < 0 ? 0 : in + n[30],
+        n[31] < 0 ? 0 : in + n[31],
+        out,
+        scratch,
+        n[32],
+        0,
+        keys,
+        0,
+        filled,
+        0,
+        heads,
+        n[33],
+        n[34],
     };
     tiles[0] = whole;
     count = part ? 0 : 1;

@@ -39,7 +39,8 @@ static int32_t calls(int32_t core)
 {
     if (now.kernel == 1)
         return core < ME_WORKERS || ((const me_linear_s8_params *)(const void *)now.op)->nine_cores;
-    return core < ME_WORKERS || (now.kernel == 2 && ((const me_matmul_s8_params *)(const void *)now.op)->nine_cores);
+    return core < ME_WORKERS
+        || (now.kernel == 2 && ((const me_matmul_s8_params *)(const void *)now.op)->nine_cores);
 }
 
 static void work(int32_t core, void *unused)

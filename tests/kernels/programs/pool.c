@@ -24,8 +24,15 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
         return;
     }
     average = (me_avg_pool_s8_params){ n[7], n[8], each, scale };
-    tile = (me_pool_s8_tile){ from, n[9], n[10], (const me_window *)(void *)(in + n[11]),
-                           (const me_window *)(void *)(in + n[12]), n[13], n[14], out, n[9] };
+    tile = (me_pool_s8_tile){ from,
+                              n[9],
+                              n[10],
+                              (const me_window *)(void *)(in + n[11]),
+                              (const me_window *)(void *)(in + n[12]),
+                              n[13],
+                              n[14],
+                              out,
+                              n[9] };
 }
 
 static void run_case(void)

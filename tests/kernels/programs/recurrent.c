@@ -14,8 +14,8 @@ static void set_gates(const int32_t *n, const int8_t *in, int8_t *out)
 {
     gates = (me_linear_s8_s16_params){ n[1], n[2] };
     rows = (me_linear_s8_s16_tile){
-        in + n[5], n[3], in + n[6], (const me_channel *)(const void *)(in + n[7]),
-        (int16_t *)(void *)out, n[4],
+        in + n[5], n[3], in + n[6], (const me_channel *)(const void *)(in + n[7]), (int16_t *)(void *)out,
+        n[4],
     };
 }
 
@@ -27,15 +27,31 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
         return;
     }
     op = (me_recurrent_params){
-        .units = n[1], .batch = n[2], .reverse = n[3], .pre = n[4],
-        .weights = in + n[6], .channels = (const me_channel *)(const void *)(in + n[7]),
+        .units = n[1],
+        .batch = n[2],
+        .reverse = n[3],
+        .pre = n[4],
+        .weights = in + n[6],
+        .channels = (const me_channel *)(const void *)(in + n[7]),
         .sigmoid = (const int16_t *)(const void *)(in + n[8]),
-        .tanh = (const int16_t *)(const void *)(in + n[9]), .h0 = in + n[11], .c0 = in + n[12],
-        .h_mult = n[13], .h_offset = n[14], .h_shift = n[15],
-        .c_mult = n[16], .c_offset = n[17], .c_shift = n[18],
-        .y_mult = n[19], .y_offset = n[20], .y_shift = n[21],
-        .new_mult = n[22], .new_offset = n[23], .new_shift = n[24],
-        .result_shift = n[25], .y_wide = n[26], .states = scratch,
+        .tanh = (const int16_t *)(const void *)(in + n[9]),
+        .h0 = in + n[11],
+        .c0 = in + n[12],
+        .h_mult = n[13],
+        .h_offset = n[14],
+        .h_shift = n[15],
+        .c_mult = n[16],
+        .c_offset = n[17],
+        .c_shift = n[18],
+        .y_mult = n[19],
+        .y_offset = n[20],
+        .y_shift = n[21],
+        .new_mult = n[22],
+        .new_offset = n[23],
+        .new_shift = n[24],
+        .result_shift = n[25],
+        .y_wide = n[26],
+        .states = scratch,
     };
     steps = (me_recurrent_tile){ (const int16_t *)(const void *)(in + n[10]), out, n[5], 0 };
 }

@@ -13,7 +13,4 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     tile = (me_segments_s16_tile){ (const int16_t *)(const void *)(in + n[3]), out, n[4] };
 }
 
-static void run_case(void)
-{
-    me_segments_s16(&op, &tile);
-}
+static void run_case(void) { me_segments_s16(&op, &tile); }

@@ -20,12 +20,25 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     softmax = (me_softmax_s8_params){ .length = n[2], .exp = exp };
     argmax = (me_argmax_s8_params){ .length = n[2] };
     log_softmax = (me_log_softmax_s8_params){
-        .length = n[2], .exp = exp, .log = (const int16_t *)(const void *)(in + n[6]), .ln2 = n[7],
-        .mult = n[8], .log_mult = n[9], .offset = n[10], .shift = n[11], .low = n[12], .high = n[13],
+        .length = n[2],
+        .exp = exp,
+        .log = (const int16_t *)(const void *)(in + n[6]),
+        .ln2 = n[7],
+        .mult = n[8],
+        .log_mult = n[9],
+        .offset = n[10],
+        .shift = n[11],
+        .low = n[12],
+        .high = n[13],
     };
     masked = (me_masked_softmax_s8_params){ .length = n[2], .exp = exp, .flat = n[16] };
     masked_tile = (me_masked_softmax_s8_tile){
-        .x = in + n[4], .mask = in + n[14], .y = out, .repeats = n[1] / n[15], .rows = n[15], .inner = n[3],
+        .x = in + n[4],
+        .mask = in + n[14],
+        .y = out,
+        .repeats = n[1] / n[15],
+        .rows = n[15],
+        .inner = n[3],
     };
 }
 

@@ -13,7 +13,4 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     tile = (me_table_s16_tile){ in + n[4], out, n[5] };
 }
 
-static void run_case(void)
-{
-    me_table_s16(&op, &tile);
-}
+static void run_case(void) { me_table_s16(&op, &tile); }

@@ -16,7 +16,4 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 
 static inline int32_t nine_cores(void) { return op.nine_cores; }
 
-static void run_case(void)
-{
-    me_add_s16(&op, &tile);
-}
+static void run_case(void) { me_add_s16(&op, &tile); }

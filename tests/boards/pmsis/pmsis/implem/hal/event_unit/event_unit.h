@@ -4,9 +4,6 @@
 
 #include "pmsis.h"
 
-static inline uint32_t hal_eu_evt_mask_wait_and_clr(uint32_t events)
-{
-    return eu_evt_maskWaitAndClr(events);
-}
+static inline uint32_t hal_eu_evt_mask_wait_and_clr(uint32_t events) { return eu_evt_maskWaitAndClr(events); }
 
 #endif
