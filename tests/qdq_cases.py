@@ -14,7 +14,7 @@ import onnx
 import onnxruntime as ort
 
 from myoedge.codegen.qdq import qdq_model
-from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
+from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor, as_constants
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, output_of
@@ -32,7 +32,7 @@ SAMPLES = 6
 
 
 def network(
-    nodes: Sequence[Node], inputs: Mapping[str, Shape], constants: Mapping[str, Array], **more: Any
+    nodes: Sequence[Node], inputs: Mapping[str, Shape], constants: Mapping[str, Array]
 ) -> Graph:
     """A graph whose output is the last node's."""
     tensors = {name: Tensor(name, shape) for name, shape in inputs.items()}
@@ -40,7 +40,8 @@ def network(
         shapes = [tensors[x].shape if x in tensors else constants[x].shape for x in node.inputs]
         tensors[node.name] = output_of(node, shapes)
     outputs = (nodes[-1].name,)
-    return Graph(tuple(inputs), outputs, tuple(nodes), tensors, constants, ("result",), **more)
+    held = as_constants(constants)
+    return Graph(tuple(inputs), outputs, tuple(nodes), tensors, held, ("result",))
 
 
 def planned(

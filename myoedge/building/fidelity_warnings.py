@@ -50,7 +50,7 @@ def less_accurate(
     reused   whether an older build's choices stay
     """
     db, wanted_db, of = fidelity.worst_judged_db, ACCURATE_DB, ""
-    if network.graph.fake_quantized:
+    if network.graph.has_fake_quantized:
         wanted_db, of = ROUNDED_DB, " of the file's own roundings"
     found = "16 bits were tried for every tensor that can have them"
     tries = ["myoedge report: the layers whose SQNR so far falls have results of 8 bits alone"]

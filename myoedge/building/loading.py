@@ -212,7 +212,7 @@ def check_work(model: Model) -> None:
     """Errors: E122 where every output is an input as it came."""
     if all(OPS[node.op].view for node in model.graph.nodes):
         has = "outputs that are the inputs, in another shape at most"
-        if model.graph.borders:
+        if model.graph.input_normalization:
             has = "outputs that are the inputs times and plus constants, as they are quantised"
         tries = ["export the network with the layers behind it: here is nothing left to compute"]
         raise MyoedgeError("E122", f"{model.name} computes nothing", {"has": has}, tries)

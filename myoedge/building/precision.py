@@ -213,7 +213,7 @@ def kept_on_engines(
     the cores' keep more, if neither its file nor an older build gives them."""
 
     def tuned(network: QuantGraph) -> QuantGraph:
-        if older is not None or network.graph.fake_quantized:
+        if older is not None or network.graph.has_fake_quantized:
             return network
         given = (_others(means, network), means.samples, means.rules, means.on_engines)
         return tuned_for_engines(network, *given)
@@ -243,7 +243,7 @@ def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Re
     kept = kept_on_engines(cores, engined, means, wanted_db=wanted_db)
     worst_db = start.fidelity.worst_judged_db or 0.0
     share = aim.share(worst_db)
-    if aim.allowances and cores.graph.fake_quantized:  # finer exponentials may cost as much
+    if aim.allowances and cores.graph.has_fake_quantized:  # finer exponentials may cost as much
         share = max(share, replace(aim, allowances=ROUNDED).share(worst_db))
     most_cycles = (1.0 + share) * _total_cycles(means, start.network)
     if _total_cycles(means, kept.network) <= most_cycles:

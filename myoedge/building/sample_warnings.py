@@ -119,7 +119,7 @@ def _first_norm(graph: Graph) -> Node | None:
     """The first batch norm with statistics of its own for every channel."""
     for node in graph.nodes:
         if node.op == "affine" and node.inputs[1] in graph.constants:
-            scale = graph.constants[node.inputs[1]]
+            scale = graph.array(node.inputs[1])
             if scale.size > 1 and np.ptp(scale) > 0:
                 return node
     return None

@@ -21,7 +21,15 @@ import myoedge.operators as families
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor
+from myoedge.graph.ir import (
+    Constant,
+    Graph,
+    InputNormalization,
+    Node,
+    Origin,
+    Tensor,
+    TensorQuant,
+)
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -38,9 +46,20 @@ from myoedge.system.tools import cache_folder
 
 SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
 KEPT: tuple[type[Any], ...] = (
-    *(Activity, Calibration, Choice, ConstantFormat, ElementType, EngineChoice, Fidelity, Graph),
+    *(
+        Activity,
+        Calibration,
+        Choice,
+        Constant,
+        ConstantFormat,
+        ElementType,
+        EngineChoice,
+        Fidelity,
+        Graph,
+    ),
     *(Inference, InputNormalization, JudgedClasses, LayerCost, Measurement, Node, Notice, Observer),
     *(Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode, QuantizedParams, Tensor),
+    TensorQuant,
 )
 CLASSES = {kind.__name__: kind for kind in KEPT}
 PACKAGES = ("numpy", "torch", "onnx", "ortools", "scipy", "safetensors", "jinja2", "threadpoolctl")

@@ -69,7 +69,7 @@ def with_weights(
         return choice, found.choices
     other = choice.other
     if other is not None:
-        few = replace(other.graph, formats=found.network.graph.formats)
+        few = other.graph.with_formats(found.network.graph.formats)
         other = replace(quantize_graph(few, other.calibration, rules), digest=other.digest)
     return replace(choice, network=found.network, other=other, fidelity=None), found.choices
 

@@ -146,7 +146,7 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
         "map": plan.maps[str(location.index)] + location.offset if is_in_l3 else None,
         "meaning": _meaning(plan, name),
         "params": q.params.get(name),
-        "border": q.graph.borders.get(name),
+        "border": q.graph.input_normalization.get(name),
     }
 
 
@@ -160,7 +160,7 @@ def _meaning(plan: Plan, name: str) -> str:
         return "indices"
     zero = f"(q - {params.zero_point})" if params.zero_point > 0 else f"(q + {-params.zero_point})"
     text = f"real = {params.scale!r} * {zero if params.zero_point else 'q'}"
-    if (border := plan.quant.graph.borders.get(name)) is not None:
+    if (border := plan.quant.graph.input_normalization.get(name)) is not None:
         text += ", where real = x * FACTORS + OFFSETS"
         text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
     return text

@@ -51,7 +51,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     The same plan gives the same bytes. Not for networks of more than 2 GiB.
     """
     q = plan.quant
-    w = Writer(q.params, q.graph.constants, q.graph.formats)
+    w = Writer(q.params, q.graph.arrays, q.graph.formats)
     inputs = [w.free(name) for name in q.graph.inputs]
     outputs = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
     for name, port in zip(q.graph.inputs, inputs, strict=True):
@@ -73,7 +73,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
 
 def _input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
     w.label, w.notes = name, {"input": name}
-    border = q.graph.borders.get(name)
+    border = q.graph.input_normalization.get(name)
     if border is not None:
         along = [-1 if d == border.axis else 1 for d in range(len(q.graph.shape(name)))]
         scale, offset = (

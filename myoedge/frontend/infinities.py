@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
     Errors: E112 where anything else reads them.
     """
     d.drop_unread(outputs)
-    holding = {x: (x, sign) for x, c in d.constants.items() if (sign := _infinity(c))}
+    holding = {x: (x, sign) for x, c in d.arrays.items() if (sign := _infinity(c))}
     for node in d.nodes:
         held = {x: holding[x] for x in node.inputs if x in holding}
         if not held:
@@ -62,12 +63,13 @@ def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
     if infinite is not None:
         raise _infinite_mask(d, holding[infinite][0], "are an output")
     for name in holding.keys() & d.constants.keys():
-        d.constants[name] = np.clip(d.constants[name], np.float32(LOWEST), np.float32(-LOWEST))
+        finite = np.clip(d.array(name), np.float32(LOWEST), np.float32(-LOWEST))
+        d.constants[name] = replace(d.constants[name], array=finite)
 
 
 def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
     """E112 of infinities that no softmax hides."""
-    value = d.constants[name]
+    value = d.array(name)
     count, sign = int(np.count_nonzero(~np.isfinite(value))), _infinity(value)
     return MyoedgeError(
         "E112",
@@ -105,7 +107,7 @@ def _passed_on(d: GraphBuilder, node: Node, held: str, sign: int) -> int | None:
             return None
         factors = np.asarray(chain[0][1])
     elif node.op == "mul" and held == node.inputs[0] and node.inputs[1] in d.constants:
-        factors = d.constants[node.inputs[1]]
+        factors = d.array(node.inputs[1])
     elif node.op == "sub":
         factors = np.asarray(1.0 if held == node.inputs[0] else -1.0)
     elif node.op != "add" and not OPS[node.op].is_data_movement:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs: tensors, nodes, constants and carried quantisation parameters, all frozen."""
+"""Graphs: nodes, and tensors and constants with their quantisation parameters, all frozen."""
 
 from __future__ import annotations
 
@@ -54,19 +54,85 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class InputNormalization:
+    """A factor and an offset per channel that the host applies before it quantises an input.
+
+    scale, offset   float64 values along `axis` of the input; a single value applies to all of it
+    """
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    axis: int = 0
+    origin: tuple[Origin, ...] = ()
+
+    def apply(self, x: Array) -> Array:
+        """x float [...] of the input's shape -> float64."""
+        scale, offset = self._along(x)
+        return np.asarray(x.astype(np.float64) * scale + offset)
+
+    def undo(self, x: Array) -> Array:
+        """x float64 [...] that `apply` gives -> what it gives them for; 0 where the factor is."""
+        scale, offset = self._along(x)
+        return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
+
+    def _along(self, x: Array) -> tuple[Array, Array]:
+        along = [-1 if d == self.axis else 1 for d in range(x.ndim)]
+        scale, offset = (np.reshape(values, along) for values in (self.scale, self.offset))
+        return scale, offset
+
+
+@dataclass(frozen=True, slots=True)
+class TensorQuant:
+    """Quantisation parameters that a file, or an older build, gives a value; others are calibrated.
+
+    fake_quantized   whether the float values are rounded to the parameters: the file says so, and
+                     ranges and SQNR are of what it says
+    """
+
+    params: QuantParams
+    fake_quantized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
-    """Name, shape and element type of one value.
+    """One value: name, shape, element type and quantisation parameters.
 
     dtype   "float32" for what is quantised; else its integers: "int32", "uint8", "int16"
+    q       parameters that are given, not calibrated
+    pre_q   those of the value before a fused table
+    is_integer   of an input: integers in steps of 1, whose element type follows the samples
+    input_normalization   what the host does to an input before the first operator sees it
     """
 
     name: str
     shape: Shape
     dtype: str = "float32"
+    q: TensorQuant | None = None
+    pre_q: TensorQuant | None = None
+    is_integer: bool = False
+    input_normalization: InputNormalization | None = None
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Constant:
+    """An array that nodes read.
+
+    format   integers that a file has for it
+    q        parameters with which it is read as an operand
+    """
+
+    array: Array
+    format: ConstantFormat | None = None
+    q: TensorQuant | None = None
+
+
+def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
+    """Constants of these values, without formats."""
+    return {name: Constant(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +166,6 @@ class Node:
         return replace(self, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class InputNormalization:
-    """A factor and an offset per channel that the host applies before it quantises an input.
-
-    scale, offset   float64 values along `axis` of the input; a single value applies to all of it
-    """
-
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-    axis: int = 0
-    origin: tuple[Origin, ...] = ()
-
-    def apply(self, x: Array) -> Array:
-        """x float [...] of the input's shape -> float64."""
-        scale, offset = self._along(x)
-        return np.asarray(x.astype(np.float64) * scale + offset)
-
-    def undo(self, x: Array) -> Array:
-        """x float64 [...] that `apply` gives -> what it gives them for; 0 where the factor is."""
-        scale, offset = self._along(x)
-        return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
-
-    def _along(self, x: Array) -> tuple[Array, Array]:
-        along = [-1 if d == self.axis else 1 for d in range(x.ndim)]
-        scale, offset = (np.reshape(values, along) for values in (self.scale, self.offset))
-        return scale, offset
-
-
 @dataclass(frozen=True)
 class Graph:
     """A network in execution order; every tensor name is written once.
@@ -135,26 +173,14 @@ class Graph:
     inputs, outputs   tensor names in the user's order (an output may repeat)
     tensors           every input and every node output
     constants         arrays that nodes name as inputs
-    borders           what the host does to an input before the first operator sees it
-    quant_params      parameters carried by values, by name of a tensor, of a constant, or of the
-                      value before a fused table (`name.pre`); the others are calibrated
-    fake_quantized    tensors whose float values are rounded to the parameters that they carry:
-                      the file says so, and ranges and SQNR are of what it says
-    formats           integers that the file has for constants
-    whole             inputs of whole numbers in steps of 1, whose element type follows the samples
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     tensors: Mapping[str, Tensor]
-    constants: Mapping[str, Array]
+    constants: Mapping[str, Constant]
     output_names: tuple[str, ...] = ()
-    borders: Mapping[str, InputNormalization] = field(default_factory=dict)
-    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
-    fake_quantized: frozenset[str] = frozenset()
-    formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
-    whole: frozenset[str] = frozenset()
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:
@@ -175,8 +201,98 @@ class Graph:
 
     def shape(self, name: str) -> Shape:
         if name in self.constants:
-            return tuple(self.constants[name].shape)
+            return tuple(self.constants[name].array.shape)
         return self.tensors[name].shape
+
+    def array(self, name: str) -> Array:
+        """Values of a constant."""
+        return self.constants[name].array
+
+    def find_array(self, name: str) -> Array | None:
+        """Values of a constant; None for a tensor."""
+        found = self.constants.get(name)
+        return None if found is None else found.array
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Values of all constants."""
+        return {name: constant.array for name, constant in self.constants.items()}
+
+    def format(self, name: str) -> ConstantFormat | None:
+        """Integers that a file has for a constant."""
+        found = self.constants.get(name)
+        return None if found is None else found.format
+
+    def given(self, name: str) -> TensorQuant | None:
+        """What a tensor or a constant carries, or by `name.pre` the value before a fused table."""
+        found = self.tensors.get(name) or self.constants.get(name)
+        if found is not None:
+            return found.q
+        owner = self.tensors.get(name.removesuffix(PRE))
+        return None if owner is None else owner.pre_q
+
+    def given_params(self, name: str) -> QuantParams | None:
+        found = self.given(name)
+        return None if found is None else found.params
+
+    def is_fake_quantized(self, name: str) -> bool:
+        found = self.given(name)
+        return found is not None and found.fake_quantized
+
+    @cached_property
+    def all_given(self) -> Mapping[str, TensorQuant]:
+        """What values carry, by name of a tensor, of a constant, or `name.pre`."""
+        rows = [(t.name, t.q) for t in self.tensors.values()]
+        rows += [(t.name + PRE, t.pre_q) for t in self.tensors.values()]
+        rows += [(name, c.q) for name, c in self.constants.items()]
+        return {name: q for name, q in rows if q is not None}
+
+    @cached_property
+    def has_fake_quantized(self) -> bool:
+        return any(q.fake_quantized for q in self.all_given.values())
+
+    @cached_property
+    def formats(self) -> Mapping[str, ConstantFormat]:
+        """Integers that a file has, by constant."""
+        return {name: c.format for name, c in self.constants.items() if c.format is not None}
+
+    @cached_property
+    def integer_inputs(self) -> tuple[str, ...]:
+        """Inputs of integers in steps of 1."""
+        return tuple(name for name in self.inputs if self.tensors[name].is_integer)
+
+    @cached_property
+    def input_normalization(self) -> Mapping[str, InputNormalization]:
+        """By input what the host does to it."""
+        rows = ((name, self.tensors[name].input_normalization) for name in self.inputs)
+        return {name: found for name, found in rows if found is not None}
+
+    def with_given(self, given: Mapping[str, TensorQuant | None]) -> Graph:
+        """The graph whose values, by name as in `all_given`, carry these; None: nothing."""
+        tensors, constants = {**self.tensors}, {**self.constants}
+        for name, q in given.items():
+            if name in constants:
+                constants[name] = replace(constants[name], q=q)
+            elif name in tensors:
+                tensors[name] = replace(tensors[name], q=q)
+            else:
+                owner = name.removesuffix(PRE)
+                tensors[owner] = replace(tensors[owner], pre_q=q)
+        return replace(self, tensors=tensors, constants=constants)
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
+        """The graph with other values, of the same format, of these constants."""
+        made = {name: replace(self.constants[name], array=x) for name, x in arrays.items()}
+        return replace(self, constants={**self.constants, **made})
+
+    def with_formats(self, formats: Mapping[str, ConstantFormat | None]) -> Graph:
+        """The graph with other formats of these constants."""
+        made = {name: replace(self.constants[name], format=f) for name, f in formats.items()}
+        return replace(self, constants={**self.constants, **made})
+
+    def with_input_normalization(self, name: str, found: InputNormalization) -> Graph:
+        tensor = replace(self.tensors[name], input_normalization=found)
+        return replace(self, tensors={**self.tensors, name: tensor})
 
     def is_const(self, name: str) -> bool:
         return name in self.constants
@@ -186,7 +302,7 @@ class Graph:
         """sha256 of graph and weights; the same model saved twice has the same digest."""
         sha = hashlib.sha256(json.dumps(describe(self), sort_keys=True).encode())
         for name in sorted(self.constants):
-            sha.update(np.ascontiguousarray(self.constants[name]).tobytes())
+            sha.update(np.ascontiguousarray(self.array(name)).tobytes())
         return sha.hexdigest()
 
 
@@ -199,15 +315,15 @@ def describe(graph: Graph) -> dict[str, Any]:
         "output_names": list(graph.output_names),
         "borders": {
             name: {"scale": list(b.scale), "offset": list(b.offset), "axis": b.axis}
-            for name, b in sorted(graph.borders.items())
+            for name, b in sorted(graph.input_normalization.items())
         },
         "tensors": {
             name: {"shape": list(graph.shape(name)), "dtype": graph.tensors[name].dtype}
             for name in (*graph.inputs, *(out for node in graph.nodes for out in node.outputs))
         },
         "constants": {
-            name: {"shape": list(value.shape), "dtype": str(value.dtype)}
-            for name, value in sorted(graph.constants.items())
+            name: {"shape": list(c.array.shape), "dtype": str(c.array.dtype)}
+            for name, c in sorted(graph.constants.items())
         },
         "nodes": [
             {
@@ -255,7 +371,4 @@ def prune(graph: Graph) -> Graph:
         nodes=tuple(reversed(kept)),
         tensors={name: t for name, t in graph.tensors.items() if name in needed},
         constants={name: c for name, c in graph.constants.items() if name in needed},
-        quant_params={n: q for n, q in graph.quant_params.items() if n.removesuffix(PRE) in needed},
-        fake_quantized=frozenset(n for n in graph.fake_quantized if n.removesuffix(PRE) in needed),
-        formats={name: f for name, f in graph.formats.items() if name in needed},
     )

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from myoedge.graph.ir import PRE, Graph, Node, Origin, Tensor, prune
+from myoedge.graph.ir import Constant, Graph, Node, Origin, Tensor, TensorQuant, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.numerics.quant_params import QuantParams
 
 Key = tuple[int, ...]  # rises in execution order
 FAR = 8  # nodes that rules look back from the one that they match
@@ -25,17 +24,13 @@ class Rewrite:
     nodes      new nodes, in order, at the place of the matched one (none: it is dropped)
     renamed    tensors that readers see under another name from now on: {old: new}
     tensors    descriptions of the tensors that `nodes` write
-    constants  arrays that `nodes` read
-    quant_params   parameters carried by values that had another name, by their new one
-    formats    of constants whose floats no longer have those of the constants they were made of
+    constants  that `nodes` read; without a format: that of what they were made of, if they have it
     """
 
     nodes: tuple[Node, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     tensors: tuple[Tensor, ...] = ()
-    constants: Mapping[str, Array] = field(default_factory=dict)
-    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
-    formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
+    constants: Mapping[str, Constant] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,7 @@ class IndexedGraph:
     def __init__(self, graph: Graph) -> None:
         graph = prune(graph)
         self._tensors, self._constants = {**graph.tensors}, {**graph.constants}
-        self._carried, self._outputs = {**graph.quant_params}, {*graph.outputs}
-        self._formats = {**graph.formats}
+        self._outputs = {*graph.outputs}
         self._producer: dict[str, Node] = {}
         self._users: dict[str, list[Node]] = {}
         self._keys: dict[str, Key] = {}  # by name of the node
@@ -80,18 +74,12 @@ class IndexedGraph:
         or read otherwise than before.
 
         A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
-        Constants made of others have their formats while their values have.
         """
         names, key = change.renamed, self._keys[node.name]
         self._tensors.update((t.name, t) for t in change.tensors)
-        self._constants.update(change.constants)
-        if self._formats:
-            used = {x for name in (node.name, *node.inputs) for x in self._read_by(name)}
-            formats = [self._formats[name] for name in sorted(used & self._formats.keys())]
-            self._formats |= {**formats_of(change.constants, formats), **change.formats}
-        for old in names.keys() & self._carried.keys():
-            self._carried.setdefault(names[old], self._carried[old])
-        self._carried.update(change.quant_params)
+        self._constants.update(with_formats_of(change.constants, self._formats_near(node)))
+        for old, name in names.items():
+            self._hand_on(self.view.given(old), name)
         self._remove(node)
         for number, new in enumerate(change.nodes):
             self._insert(new, key if len(change.nodes) == 1 else (*key, number))
@@ -100,6 +88,21 @@ class IndexedGraph:
         changed = dict.fromkeys((*read, *names.values(), *change.constants))
         self._drop_unread([*changed, *(t.name for t in change.tensors)])
         return changed
+
+    def _hand_on(self, given: TensorQuant | None, name: str) -> None:
+        """Gives a value what it carried under another name, unless it carries its own."""
+        if given is None or self.view.given(name) is not None:
+            return
+        if name in self._constants:
+            self._constants[name] = replace(self._constants[name], q=given)
+        else:
+            self._tensors[name] = replace(self._tensors[name], q=given)
+
+    def _formats_near(self, node: Node) -> list[ConstantFormat]:
+        """Formats of constants that a node reads, or the writers of what it reads."""
+        used = {x for name in (node.name, *node.inputs) for x in self._read_by(name)}
+        found = (self.view.format(name) for name in sorted(used))
+        return [each for each in found if each is not None]
 
     def _read_by(self, name: str) -> tuple[str, ...]:
         """Tensors and constants that the writer of a tensor reads."""
@@ -138,8 +141,6 @@ class IndexedGraph:
             outputs=outputs,
             tensors=self._tensors,
             constants=self._constants,
-            quant_params=self._carried,
-            formats=self._formats,
         )
         vars(self.view).update(producer=self._producer, users=self._users)  # as if cached
 
@@ -183,23 +184,25 @@ class IndexedGraph:
                 self._remove(node)
                 names += node.inputs
             for x in written if name not in self.view.inputs else ():
-                for mapping in (self._tensors, self._constants, self._formats):
-                    mapping.pop(x, None)
-                self._carried.pop(x, None)
-                self._carried.pop(x + PRE, None)
+                self._tensors.pop(x, None)
+                self._constants.pop(x, None)
 
 
-def formats_of(
-    constants: Mapping[str, Array], formats: Sequence[ConstantFormat]
-) -> dict[str, ConstantFormat]:
-    """Formats of constants that were made of others in these formats, of those that still have
-    one."""
-    found = {}
-    for name, value in constants.items() if formats else ():
-        made = next((x for f in formats if (x := f.of(value)) is not None), None)
-        if made is not None:
-            found[name] = made
-    return found
+def with_formats_of(
+    constants: Mapping[str, Constant], sources: Sequence[ConstantFormat]
+) -> Mapping[str, Constant]:
+    """Constants that were made of others in these formats, with the format that they still have."""
+    if not sources:
+        return constants
+    return {
+        name: c if c.format else replace(c, format=format_of(c.array, sources))
+        for name, c in constants.items()
+    }
+
+
+def format_of(value: Array, sources: Sequence[ConstantFormat]) -> ConstantFormat | None:
+    """The first of the formats of its sources that a constant still has."""
+    return next((x for source in sources if (x := source.of(value)) is not None), None)
 
 
 def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:

@@ -72,7 +72,7 @@ def _written_before_read(graph: Graph) -> Iterator[str]:
 def _finite(graph: Graph) -> Iterator[str]:
     read = dict.fromkeys(name for node in graph.nodes for name in node.inputs)
     for name in read:
-        value = graph.constants.get(name)
+        value = graph.find_array(name)
         if value is not None and not (value.dtype == np.float32 and np.isfinite(value).all()):
             yield name
 
@@ -93,13 +93,16 @@ def _as_computed(graph: Graph, node: Node) -> bool:
     first = graph.tensors.get(node.inputs[0])
     dtype = "float32" if first is None else first.dtype
     made = output_of(node, [*map(graph.shape, node.inputs)], dtype)
-    return graph.tensors.get(node.name) == made
+    has = graph.tensors.get(node.name)
+    return has is not None and (has.shape, has.dtype) == (made.shape, made.dtype)
 
 
-def _borders_fit(graph: Graph) -> Iterator[str]:
-    for name, border in graph.borders.items():
-        extent = graph.shape(name)[border.axis] if graph.shape(name) else 1
-        if name not in graph.inputs or len(border.scale) not in (1, extent):
+def _input_normalizations_fit(graph: Graph) -> Iterator[str]:
+    for name, tensor in graph.tensors.items():
+        if (found := tensor.input_normalization) is None:
+            continue
+        extent = tensor.shape[found.axis] if tensor.shape else 1
+        if name not in graph.inputs or len(found.scale) not in (1, extent):
             yield name
 
 
@@ -148,7 +151,7 @@ IMPORTED: Spec[Graph] = (
     (_finite, "a constant operand is not finite float32"),
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
     (every(_indices_unread), "an operator computes with integers as if they were floats"),
-    (_borders_fit, "a border's factors do not fit its input"),
+    (_input_normalizations_fit, "a border's factors do not fit its input"),
     (
         every(lambda _, n: "act" not in n.attrs or (OPS[n.op].epilogue and bool(n.attrs["act"]))),
         "an activation is fused into an operator without a requantisation",

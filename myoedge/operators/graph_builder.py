@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
-from myoedge.graph.rewrite import Rewrite, formats_of
+from myoedge.graph.ir import Constant, Graph, Node, Origin, Shape, Tensor
+from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.base import OPS, output_of
@@ -44,7 +44,6 @@ class GraphBuilder:
     graph, node  a node to replace, and its graph: tensors of which are read, names of which are
                  taken; without them a graph of its own is built
     counts       by beginning of names, the last number that was behind it
-    formats      integers that a file has for constants
     origin       stamped on nodes     stem   names begin with it
     """
 
@@ -52,10 +51,9 @@ class GraphBuilder:
     node: Node = FIRST
     inputs: list[str] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    constants: dict[str, Array] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    formats: dict[str, ConstantFormat] = field(default_factory=dict)
     origin: tuple[Origin, ...] = field(init=False)
     stem: str = field(init=False)
 
@@ -64,7 +62,7 @@ class GraphBuilder:
 
     def shape(self, name: str) -> Shape:
         if name in self.constants:
-            return tuple(self.constants[name].shape)
+            return tuple(self.array(name).shape)
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
     def dtype(self, name: str) -> str:
@@ -77,11 +75,29 @@ class GraphBuilder:
         self.tensors[name] = Tensor(name, tuple(shape), dtype)
         return name
 
-    def constant(self, value: Array) -> str:
-        """Names an array; float arrays are kept as float32."""
+    def array(self, name: str) -> Array:
+        """Values of a constant."""
+        return self.constants[name].array
+
+    def find_array(self, name: str) -> Array | None:
+        """Values of a constant; None for a tensor."""
+        found = self.constants.get(name)
+        return None if found is None else found.array
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Values of all constants."""
+        return {name: constant.array for name, constant in self.constants.items()}
+
+    def constant(self, value: Array, format: ConstantFormat | None = None) -> str:
+        """Names an array; float arrays are kept as float32.
+
+        format   integers that a file has for it
+        """
         name = self._free(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
-        self.constants[name] = np.asarray(value, kind, order="C")  # a scalar stays one
+        array = np.asarray(value, kind, order="C")  # a scalar stays one
+        self.constants[name] = Constant(array, format)
         return name
 
     def add(
@@ -102,7 +118,9 @@ class GraphBuilder:
             raise Unsupported("integers of an input beside constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
         shapes = [self.shape(x) for x in names]
-        self.tensors[name] = output_of(node, shapes, self.dtype(names[0]))
+        made = output_of(node, shapes, self.dtype(names[0]))
+        known = self.graph.tensors.get(name, made)  # its value stays, and what it carries
+        self.tensors[name] = replace(known, shape=made.shape, dtype=made.dtype)
         if 0 in self.tensors[name].shape:
             raise Unsupported("a tensor without elements")
         self.nodes.append(node)
@@ -119,6 +137,10 @@ class GraphBuilder:
     def last(self, op: str, *inputs: str, **attrs: Any) -> Rewrite:
         """Appends the node that writes the replaced node's output."""
         self.add(op, *inputs, name=self.stem, **attrs)
+        return self.done()
+
+    def done(self) -> Rewrite:
+        """What has been added, the last of it with the replaced node's output."""
         return self._rewrite({})
 
     def same_as(self, name: str) -> Rewrite:
@@ -137,10 +159,10 @@ class GraphBuilder:
 
         before   number of constants when the first of them was made
         """
-        made = itertools.islice(self.constants.items(), before, None)
-        new = {name: value for name, value in made if name not in self.formats}
-        sources = [self.formats[name] for name in dict.fromkeys(names) if name in self.formats]
-        self.formats |= formats_of(new, sources)
+        read = (self.constants.get(name) for name in dict.fromkeys(names))
+        sources = [found.format for found in read if found is not None and found.format]
+        made = dict(itertools.islice(self.constants.items(), before, None))
+        self.constants |= with_formats_of(made, sources)
 
     def stand_in(self, shape: Sequence[int]) -> str:
         """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
@@ -171,18 +193,17 @@ class GraphBuilder:
             self.tensors,
             self.constants,
             tuple(output_names),
-            formats=self.formats,
         )
 
     def _as_float(self, name: str) -> str:
-        value = self.constants.get(name)
+        value = self.find_array(name)
         whole = value is not None and value.dtype.kind in "biu"
-        return self.constant(self.constants[name].astype(np.float32)) if whole else name
+        return self.constant(self.array(name).astype(np.float32)) if whole else name
 
     def _rewrite(self, renamed: dict[str, str]) -> Rewrite:
         tensors = tuple(self.tensors.values())
         made = tuple(self.nodes)
-        return Rewrite(made, renamed, tensors, self.constants, formats=self.formats)
+        return Rewrite(made, renamed, tensors, self.constants)
 
     def _free(self, stem: str) -> str:
         """`stem`, or `stem.1`, `stem.2` ... when taken; without the dot in a replacement."""
@@ -217,7 +238,7 @@ def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
     if name not in b.constants:
         reason = f"{what} must be a parameter or a constant, here {b.made_by(name)}"
         raise Unsupported(reason, instead)
-    return b.constants[name]
+    return b.array(name)
 
 
 def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:

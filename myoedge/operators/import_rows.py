@@ -97,7 +97,7 @@ class OnnxCall:
         """The builder's name of a tensor, finite where it is constant."""
         tensor = self.tensor(name)
         if name in self.arrays:
-            self.finite(name, self.builder.constants[tensor])
+            self.finite(name, self.builder.array(tensor))
         return tensor
 
 

@@ -67,7 +67,7 @@ def _activated(node: Node, before: Array) -> Array:
 def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
     """`real_node` as the file has it: rounded where it is quantised there."""
     before, after = real_node(node, inputs)
-    if node.name + PRE in graph.fake_quantized:
+    if graph.is_fake_quantized(node.name + PRE):
         before = as_stated(graph, node.name + PRE, before)
         after = _activated(node, before)
     return before, as_stated(graph, node.name, after)
@@ -81,7 +81,7 @@ def run_real(
     inputs   arrays of the inputs' shapes: floats before the border's factors, or integers
     watch    is shown every tensor as it comes, and `name.pre` before fused tables
     """
-    values: dict[str, Array] = dict(graph.constants)
+    values: dict[str, Array] = graph.arrays
     show = watch or (lambda name, value: None)
     for name in graph.inputs:
         values[name] = as_stated(graph, name, as_read(graph, name, inputs[name]))
@@ -97,15 +97,15 @@ def run_real(
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:
     """A float tensor as the file has it: rounded, where it is quantised there."""
-    if name not in graph.fake_quantized:
+    given = graph.given(name)
+    if given is None or not given.fake_quantized:
         return value
-    params = graph.quant_params[name]
-    return dequantize(quantize(value, params), params)
+    return dequantize(quantize(value, given.params), given.params)
 
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """`run_real`, and what comes before every table as `name.pre`."""
-    values: dict[str, Array] = dict(graph.constants)
+    values: dict[str, Array] = graph.arrays
     run_real(graph, inputs, lambda name, value: values.update({name: value}))
     return values
 
@@ -117,7 +117,7 @@ def as_read(graph: Graph, name: str, x: Array) -> Array:
 
 def at_border(graph: Graph, name: str, x: Array) -> Array:
     """An input as the first operator sees it, in float64."""
-    border = graph.borders.get(name)
+    border = graph.tensors[name].input_normalization
     return x.astype(np.float64) if border is None else border.apply(x)
 
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from myoedge.graph.ir import PRE, Graph, Node, prune
+from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.rewrite import Rule, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
@@ -53,7 +53,7 @@ def prepare(graph: Graph) -> Graph:
     check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
-        if graph.whole and name == "fuse":  # no factor is folded through a requantisation
+        if graph.integer_inputs and name == "fuse":  # no factor is folded through a requantisation
             rules = FUSE
         before, graph = graph, apply(rules, graph)
         if name == "fold":
@@ -97,11 +97,7 @@ def _rename_tensors(graph: Graph) -> Graph:
     )
     tensors = {new: replace(graph.tensors[old], name=new) for old, new in names.items()}
     outputs = tuple(names[name] for name in graph.outputs)
-    both = names | {old + PRE: new + PRE for old, new in names.items()}
-    carried = {both.get(name, name): q for name, q in graph.quant_params.items()}
-    rounded = frozenset(both.get(name, name) for name in graph.fake_quantized)
-    renamed = replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
-    return replace(renamed, fake_quantized=rounded)
+    return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs)
 
 
 def _name_projections(graph: Graph) -> Graph:

@@ -159,7 +159,7 @@ def _reduced(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
 
 def _is_only_first(graph: Graph, name: str) -> bool:
     node = made_by(graph, name, "concat")
-    zeros = graph.constants.get(node.inputs[-1]) if node is not None else None
+    zeros = graph.find_array(node.inputs[-1]) if node is not None else None
     return zeros is not None and not zeros.any()
 
 
@@ -208,7 +208,7 @@ def _factor(patch: GraphBuilder, halves: Halves, halved: tuple[str, str], produc
         known = any((halves.whole(x, 0), halves.whole(y, 1)) == (a, a) for x, y in pairs)
         same = not even or halves.whole(even, 2) == a
         return a if same and (known or not products) else ""
-    constants = {**graph.constants, **patch.constants}
+    constants = {**graph.arrays, **patch.arrays}
     if any(name and name not in constants for name in (odd, even, products)):
         return ""
     value = _interleaved(constants[odd], constants.get(even), halves)

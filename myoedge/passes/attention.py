@@ -53,7 +53,7 @@ def _mask(patch: GraphBuilder, soft: Node) -> tuple[Window, str]:
     given, known = ("", mask) if both is None else (both.inputs[0], both.inputs[1])
     if known not in graph.constants:
         return None, mask
-    window = window_of(graph.constants[known] > 0.5, *graph.shape(soft.name)[-2:])
+    window = window_of(graph.array(known) > 0.5, *graph.shape(soft.name)[-2:])
     return (None, mask) if window is None else (window, given)
 
 
@@ -65,7 +65,7 @@ def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
     parts = [] if total is None else [*total.inputs]
     taken_away = total is not None and total.op == "sub"
     if taken_away and parts[1] in graph.constants:
-        parts[1] = patch.constant(-graph.constants[parts[1]])
+        parts[1] = patch.constant(-graph.array(parts[1]))
     elif taken_away:
         parts = []
     if total is None or "act" in total.attrs or graph.shape(name) not in map(patch.shape, parts):
@@ -100,9 +100,9 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     if q.attrs != k.attrs:
         return None
     tables = zip(q.inputs[1:], k.inputs[1:], strict=True)
-    if not all(np.array_equal(graph.constants[a], graph.constants[b]) for a, b in tables):
+    if not all(np.array_equal(graph.array(a), graph.array(b)) for a, b in tables):
         return None
-    cos, sin = (graph.constants[n].astype(np.float64) for n in q.inputs[1:])
+    cos, sin = (graph.array(n).astype(np.float64) for n in q.inputs[1:])
     if np.abs(cos**2 + sin**2 - 1.0).max() > 1e-5:
         return None
     return GraphBuilder(graph, node).last(
@@ -127,7 +127,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite | None:
     if sum(len(part) for part in parts_read if part is not None) > graph.shape(layer.name)[-1]:
         return None
     patch = GraphBuilder(graph, node)
-    parts = (patch.constant(graph.constants[n][rows]) for n in layer.inputs[1:])
+    parts = (patch.constant(graph.array(n)[rows]) for n in layer.inputs[1:])
     y = patch.add("linear", layer.inputs[0], *parts, origin=layer.origin)
     return patch.last("reshape", y, shape=graph.shape(node.name))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from myoedge.graph.ir import PRE, Graph, Node, Shape
+from myoedge.graph.ir import PRE, Graph, Node, Shape, Tensor, TensorQuant
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import IDENTITY, is_continuous
 from myoedge.numerics.quant_params import QuantParams
@@ -28,26 +28,25 @@ def carry(graph: Graph) -> Graph:
 
     Returns the graph itself where it has none.
     """
-    is_stated = graph.formats or graph.whole
+    is_stated = graph.formats or graph.integer_inputs
     if not is_stated and not any(node.op == ROUND for node in graph.nodes):
         return graph
     graph = _tables_of_16_bits_apart(graph)
     made = _Carrying(graph)
     for node in graph.nodes:
         made.add(node.but(inputs=tuple(made.names.get(x, x) for x in node.inputs)))
-    before_tables = {name for name in graph.quant_params if name.endswith(PRE)}
-    outputs = tuple(made.names.get(x, x) for x in graph.outputs)
-    own = made.constants.items()
-    return replace(
+    before_tables = {name: q for name, q in graph.all_given.items() if name.endswith(PRE)}
+    given = {name: q.params for name, q in before_tables.items()} | made.stated
+    rounded = {name for name, q in graph.all_given.items() if q.fake_quantized}
+    rounded |= made.rounded | before_tables.keys()
+    carrying = replace(
         graph,
         nodes=tuple(made.nodes),
-        outputs=outputs,
-        tensors={**graph.tensors, **{n: replace(graph.tensors[x], name=n) for n, x in made.copies}},
-        constants={**graph.constants, **{n: graph.constants[x] for n, x in own}},
-        formats={**graph.formats, **{n: graph.formats[x] for n, x in own if x in graph.formats}},
-        quant_params={**graph.quant_params, **made.stated},
-        fake_quantized=graph.fake_quantized | made.rounded | before_tables,
+        outputs=tuple(made.names.get(x, x) for x in graph.outputs),
+        tensors={**graph.tensors, **{n: made.copy_of(x, n) for n, x in made.copies}},
+        constants={**graph.constants, **{n: graph.constants[x] for n, x in made.constants.items()}},
     )
+    return carrying.with_given({n: TensorQuant(q, n in rounded) for n, q in given.items()})
 
 
 def _tables_of_16_bits_apart(graph: Graph) -> Graph:
@@ -57,19 +56,18 @@ def _tables_of_16_bits_apart(graph: Graph) -> Graph:
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
         return graph
-    before = {node.name + PRE for node in apart}
-    split = {node.name: _apart(node, graph.quant_params[node.name + PRE]) for node in apart}
+    before = [(node, graph.given_params(node.name + PRE)) for node in apart]
+    split = {node.name: _apart(node, params) for node, params in before if params is not None}
     made = {x: graph.tensors[n] for n, parts in split.items() for p in parts for x in p.outputs}
     return replace(
         graph,
         nodes=tuple(part for node in graph.nodes for part in split.get(node.name, (node,))),
-        tensors={**graph.tensors, **{x: replace(tensor, name=x) for x, tensor in made.items()}},
-        quant_params={n: q for n, q in graph.quant_params.items() if n not in before},
+        tensors={**graph.tensors, **{x: replace(t, name=x, pre_q=None) for x, t in made.items()}},
     )
 
 
 def _needs_table_apart(graph: Graph, node: Node) -> bool:
-    before = graph.quant_params.get(node.name + PRE)
+    before = graph.given_params(node.name + PRE)
     if before is None or not has_table(node):
         return False
     if before.element_type != INT16:  # tables of results of 16 bits are nodes of their own
@@ -126,8 +124,12 @@ class _Carrying:
     constants: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, params in self.graph.quant_params.items():
-            self.params[self._group(name)] = params
+        for name, given in self.graph.all_given.items():
+            self.params[self._group(name)] = given.params
+
+    def copy_of(self, x: str, name: str) -> Tensor:
+        """Tensor of a copy, which has the parameters that are stated for it alone."""
+        return replace(self.graph.tensors[x], name=name, q=None, pre_q=None)
 
     def add(self, node: Node) -> None:
         """The next node in order, its inputs by the names that they have now."""
@@ -145,7 +147,7 @@ class _Carrying:
     def _state_whole(self, node: Node) -> None:
         """Parameters that requantisations of the file give results, and values before tables."""
         found = {} if self._has_others(node.name) else dict(stated_params(node))
-        if self.graph.whole and node.name not in found:
+        if self.graph.integer_inputs and node.name not in found:
             params = exact_params(node, self._limits)
             found |= {} if params is None else {node.name: params}
         for name, params in found.items():
@@ -207,13 +209,13 @@ class _Carrying:
         inputs, data = list(node.inputs), [*self._floats(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
-        if self.graph.whole and len(has) > 1:
+        if self.graph.integer_inputs and len(has) > 1:
             has.discard(None)  # inputs of whole numbers take what they are joined with
         wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
         if wanted is not None and wanted.element_type == INT16 and not self._reads_int16(node):
             wanted = None
         for i, params in found.items():
-            takes = wanted is None or self.graph.whole or self._takes(inputs[i], wanted)
+            takes = wanted is None or self.graph.integer_inputs or self._takes(inputs[i], wanted)
             is_free = params is None and takes
             if not is_free and params != wanted:
                 inputs[i] = self._copy(inputs[i], node, wanted)
@@ -231,7 +233,7 @@ class _Carrying:
     def _wanted(self, name: str) -> QuantParams | None:
         """Parameters of a tensor in the file, or those that all ask for who read it, moved or not;
         a copy has them where one reader sees it as it is, or in others."""
-        own = self.graph.quant_params.get(name)
+        own = self.graph.given_params(name)
         if own is not None or name in self.graph.outputs:
             return own
         asked = {self._asked_by(reader) for reader in self.graph.users.get(name, ())}
@@ -312,7 +314,7 @@ class _Carrying:
 
     def _stored(self, name: str) -> QuantParams | None:
         """Parameters of a constant that the file has as integers of one scale."""
-        stored = self.graph.formats.get(name)
+        stored = self.graph.format(name)
         return None if stored is None else stored.params
 
     def _shape(self, name: str) -> Shape:

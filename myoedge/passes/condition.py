@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Attrs, Graph, Node, Origin, Tensor
+from myoedge.graph.ir import Attrs, Constant, Graph, Node, Origin, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.operators.filters.definition import is_stable
 from myoedge.system.extras import install_command
@@ -153,7 +153,7 @@ def conditioned(graph: Graph, filters: Conditioning) -> Graph:
         graph,
         nodes=(*nodes, *readers),
         tensors={**graph.tensors, **tensors},
-        constants={**graph.constants, SECTIONS: sections(filters).astype(np.float32)},
+        constants={**graph.constants, SECTIONS: Constant(sections(filters).astype(np.float32))},
         outputs=tuple(last if name == x else name for name in graph.outputs),
     )
 

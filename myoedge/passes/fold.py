@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from myoedge.graph.ir import Graph, InputNormalization, Node
@@ -24,7 +22,7 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     if not all(map(graph.is_const, node.inputs)):
         return None
     patch = GraphBuilder(graph, node)
-    _, value = real_node(node, [graph.constants[name] for name in node.inputs])
+    _, value = real_node(node, [graph.array(name) for name in node.inputs])
     return patch.same_as(patch.constant(np.asarray(value)))
 
 
@@ -67,7 +65,7 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     if graph.shape(x) != out or len(varying) > 1:
         return None
     along = varying[0] if varying else 0
-    c = graph.constants[node.inputs[const]].reshape(-1).astype(np.float64)
+    c = graph.array(node.inputs[const]).reshape(-1).astype(np.float64)
     ones = np.ones_like(c)
     scale, offset = {
         "mul": (c, 0 * ones),
@@ -86,7 +84,7 @@ def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
     """A constant that repeats along leading axes is stored once, where its reader broadcasts it."""
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
     for index, axes in OPS[node.op].broadcast_inputs.items():
-        value = graph.constants.get(node.inputs[index]) if index < len(inputs) else None
+        value = graph.find_array(node.inputs[index]) if index < len(inputs) else None
         if value is None:
             continue
         before, shapes = value.shape, [graph.shape(name) for name in node.inputs]
@@ -108,8 +106,8 @@ def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
     producer = made_by(graph, node.inputs[0], "affine", reader=node)
     if producer is None or "act" in producer.attrs or producer.attrs["axis"] != node.attrs["axis"]:
         return None
-    a, b = (graph.constants[name].astype(np.float64) for name in producer.inputs[1:])
-    c, e = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
+    a, b = (graph.array(name).astype(np.float64) for name in producer.inputs[1:])
+    c, e = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
     patch = GraphBuilder(graph, node)
     factors = patch.constant(a * c), patch.constant(b * c + e)
     return patch.last(
@@ -123,7 +121,7 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     producer = _foldable(graph, node)
     if producer is None or node.attrs["axis"] != len(graph.shape(node.name)) - 1:
         return None
-    scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
+    scale, offset = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
     patch = GraphBuilder(graph, node)
     inputs = _scaled(patch, producer, scale, offset)
     attrs = {**producer.attrs, **{k: v for k, v in node.attrs.items() if k == "act"}}
@@ -158,7 +156,7 @@ def functions_into_rows(graph: Graph, node: Node) -> Rewrite | None:
         return None
     attrs = {**node.attrs, "axis": axis - ids + 1}
     names = (producer.inputs[1], *node.inputs[1:])
-    _, rows = real_node(node.but(attrs=attrs), [graph.constants[name] for name in names])
+    _, rows = real_node(node.but(attrs=attrs), [graph.array(name) for name in names])
     if not np.isfinite(rows).all():
         return None
     patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
@@ -192,18 +190,17 @@ def _scaled(
 ) -> tuple[str, ...]:
     """Inputs of the producer with scale * (w x + b) + offset folded into weights and bias."""
     graph, (x, weight, *bias) = patch.graph, producer.inputs
-    w = graph.constants[weight].astype(np.float64)
-    b = graph.constants[bias[0]] if bias else np.zeros(w.shape[0])
+    w = graph.array(weight).astype(np.float64)
+    b = graph.array(bias[0]) if bias else np.zeros(w.shape[0])
     factors = np.broadcast_to(scale, (w.shape[0],))
     rows = factors.reshape(-1, *([1] * (w.ndim - 1)))
-    stated = graph.formats.get(weight)
-    steps = None if stated is None else stated.steps(graph.constants[weight])
+    stated = graph.format(weight)
+    steps = None if stated is None else stated.steps(graph.array(weight))
     scaled = None if stated is None or steps is None else stated.times(factors)
     if scaled is None or steps is None:
         made = patch.constant(w * rows)
     else:  # the same integers
-        made = patch.constant(scaled.real(steps * np.sign(rows).astype(np.int64)))
-        patch.formats[made] = scaled
+        made = patch.constant(scaled.real(steps * np.sign(rows).astype(np.int64)), scaled)
     return x, made, patch.constant(np.asarray(b * scale + offset))
 
 
@@ -226,21 +223,19 @@ def absorb_input_normalization(graph: Graph) -> Graph:
     for name in graph.inputs:
         while (reader := graph.only_user(name)) is not None:
             normalization = merged_normalization(
-                graph.borders.get(name), _normalization(graph, reader)
+                graph.tensors[name].input_normalization, _normalization(graph, reader)
             )
             if normalization is None:
                 break
             # the input's value becomes another: parameters of its reader's result apply to it
-            others = {n: q for n, q in graph.quant_params.items() if n != name}
-            borders = {**graph.borders, name: normalization}
-            graph = replace(graph, quant_params=others, borders=borders)
+            graph = graph.with_given({name: None}).with_input_normalization(name, normalization)
             graph = splice(graph, reader, GraphBuilder(graph, reader).same_as(name))
     return graph
 
 
 def _normalization(graph: Graph, node: Node) -> InputNormalization | None:
     if node.op == "affine":
-        scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
+        scale, offset = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
         return InputNormalization(
             tuple(scale.tolist()), tuple(offset.tolist()), node.attrs["axis"], node.origin
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from myoedge.graph.ir import PRE, Graph, Node
+from myoedge.graph.ir import Graph, Node, TensorQuant
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.numerics.stated_requant import ATTRIBUTE
@@ -73,14 +73,9 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     producer = made_by(graph, node.inputs[0], reader=node)
     if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
         return None
-    if graph.whole and _has_16_bits(graph, producer):
+    if graph.integer_inputs and _has_16_bits(graph, producer):
         return None
-    attrs = {**producer.attrs, "act": node.attrs["chain"]}
-    change = GraphBuilder(graph, node).last(
-        producer.op, *producer.inputs, **attrs, origin=joined_origins(producer, node)
-    )
-    before = graph.quant_params.get(producer.name)
-    return change if before is None else replace(change, quant_params={node.name + PRE: before})
+    return _with_function(graph, node, producer, graph.given(producer.name))
 
 
 @rewrites("table")
@@ -93,10 +88,17 @@ def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
         return None
     if not OPS[producer.op].epilogue or "act" in producer.attrs:
         return None
+    return _with_function(graph, node, producer, TensorQuant(carried_params(rounding.attrs)))
+
+
+def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant | None) -> Rewrite:
+    """The producer with the table behind it fused; `before` is given the value between them."""
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
-    origin = joined_origins(producer, node)
-    change = GraphBuilder(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
-    return replace(change, quant_params={node.name + PRE: carried_params(rounding.attrs)})
+    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
+    patch.add(producer.op, *producer.inputs, name=node.name, origin=origin, **attrs)
+    if before is not None:
+        patch.tensors[node.name] = replace(patch.tensors[node.name], pre_q=before)
+    return patch.done()
 
 
 def _has_16_bits(graph: Graph, node: Node) -> bool:

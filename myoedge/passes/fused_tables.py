@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myoedge.graph.ir import PRE, Graph, Node
+from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import joined_origins
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.pointwise import IDENTITY, bounds
@@ -30,13 +30,13 @@ def _maker(graph: Graph, node: Node) -> Node | None:
     """The operator that a table goes into; None where it stays a layer."""
     if node.op != "table":
         return None
-    x, params = node.inputs[0], graph.quant_params
-    maker, stated = graph.producer.get(x), (params.get(x), params.get(node.name))
+    x = node.inputs[0]
+    maker, stated = graph.producer.get(x), (graph.given_params(x), graph.given_params(node.name))
     if maker is None or not OPS[maker.op].epilogue or has_table(maker):
         return None
     alone = graph.only_user(x) is node and x not in graph.outputs
     of_8_bits = all(q is not None and q.element_type == INT8 for q in stated)
-    return maker if alone and of_8_bits and x in graph.fake_quantized else None
+    return maker if alone and of_8_bits and graph.is_fake_quantized(x) else None
 
 
 def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
@@ -48,11 +48,10 @@ def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
         attrs={**maker.attrs, "act": act},
         origin=joined_origins(maker, table),
     )
-    kept = {name: q for name, q in graph.quant_params.items() if name != before}
+    tensors = {name: tensor for name, tensor in graph.tensors.items() if name != before}
+    tensors[made] = replace(tensors[made], pre_q=graph.tensors[before].q)
     return replace(
         graph,
         nodes=tuple(one if n is maker else n for n in graph.nodes if n is not table),
-        tensors={name: tensor for name, tensor in graph.tensors.items() if name != before},
-        quant_params={**kept, made + PRE: graph.quant_params[before]},
-        fake_quantized=graph.fake_quantized - {before} | {made + PRE},
+        tensors=tensors,
     )

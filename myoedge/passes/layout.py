@@ -68,7 +68,7 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
     differ."""
     graph = patch.graph
     if graph.is_const(name):
-        value = graph.constants[name]
+        value = graph.array(name)
         if value.ndim > len(perm):
             return None
         return patch.constant(value.reshape(ranked(value.shape, len(perm))).transpose(perm))
@@ -116,7 +116,7 @@ def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
     flattens = tuple(leading) == shape[:lead] and width == math.prod(shape[lead:])
     if not flattens or any(perm[axis] != axis for axis in range(lead)):
         return None
-    w = graph.constants[node.inputs[1]]
+    w = graph.array(node.inputs[1])
     column_order = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
     columns = w.reshape(w.shape[0], *shape[lead:]).transpose(column_order).reshape(w.shape)
     patch = GraphBuilder(graph, node)
@@ -194,7 +194,7 @@ def before_inside(graph: Graph, node: Node) -> Rewrite | None:
     if view is None or not view.attrs.get("inside"):
         return None
     x, attrs, patch = view.inputs[0], node.attrs, GraphBuilder(graph, node)
-    factors = [graph.constants[name] for name in node.inputs[1:]]
+    factors = [graph.array(name) for name in node.inputs[1:]]
     if factors:
         source, last = graph.shape(x), len(graph.shape(node.name)) - 1
         if attrs["axis"] != last or source[-1] % factors[0].size:

@@ -29,7 +29,7 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
     patch, last = GraphBuilder(graph, node), len(graph.shape(x)) - 1
     parts = []
     for start, stop in _even_parts(terms, -(-terms // PART), WORD):
-        columns = patch.constant(graph.constants[weight][:, start:stop])
+        columns = patch.constant(graph.array(weight)[:, start:stop])
         read = slice_axis(patch, x, last, start, stop)
         parts.append(patch.add("linear", read, columns, *(bias if not start else ())))
     return _sum_of(patch, parts)
@@ -41,7 +41,7 @@ def split_taps(graph: Graph, node: Node) -> Rewrite | None:
     _, weight, *bias = node.inputs
     if not graph.is_const(weight) or "act" in node.attrs or node.attrs["groups"] > 1:
         return None
-    w = graph.constants[weight]
+    w = graph.array(weight)
     terms, axis = math.prod(w.shape[1:]), 1 + max(range(w.ndim - 2), key=lambda d: w.shape[1 + d])
     if terms <= MOST or w.shape[axis] == 1:
         return None

@@ -81,7 +81,7 @@ def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
     x, weight, *bias = node.inputs
     if not graph.is_const(weight):
         return None
-    w, pads = graph.constants[weight], list(node.attrs["pads"])
+    w, pads = graph.array(weight), list(node.attrs["pads"])
     for axis in range(1, w.ndim - 1):
         taps, pads[axis - 1] = _taps_of_input(graph, node, axis)
         w = w.take(taps, axis)

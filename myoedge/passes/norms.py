@@ -280,8 +280,8 @@ def _activation(node: Node) -> dict[str, object]:
 
 def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...] | None:
     """Factors (and offsets) of a norm with those behind it; None where it has no offsets."""
-    gain, *added = (graph.constants[name].astype(np.float64) for name in norm.inputs[1:])
-    scale, offset = (graph.constants[name].astype(np.float64) for name in affine.inputs[1:])
+    gain, *added = (graph.array(name).astype(np.float64) for name in norm.inputs[1:])
+    scale, offset = (graph.array(name).astype(np.float64) for name in affine.inputs[1:])
     if not added:
         return None if offset.any() else (gain * scale,)
     return gain * scale, added[0] * scale + offset
@@ -300,7 +300,7 @@ def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
     if not back or rows[:2] != (shape[0], groups) or shape[1] % groups:
         return None
     patch = GraphBuilder(graph, node)
-    parts = (graph.constants[name] for name in norm.inputs[1:])
+    parts = (graph.array(name) for name in norm.inputs[1:])
     names = [patch.constant(np.repeat(part, shape[1] // groups)) for part in parts]
     return patch.last("group_norm", x, *names, **norm.attrs, origin=joined_origins(norm, node))
 

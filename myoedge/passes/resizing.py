@@ -33,8 +33,7 @@ def interpolation(graph: Graph, node: Node) -> Rewrite | None:
     apart = made_by(graph, scaled.inputs[0], "sub", reader=scaled) if scaled else None
     if scaled is None or apart is None or apart.inputs[1] != first or "act" in apart.attrs:
         return None
-    between = {first, apart.inputs[0], apart.name, scaled.name}
-    if not between.isdisjoint(graph.quant_params):
+    if any(map(graph.given, (first, apart.inputs[0], apart.name, scaled.name))):
         return None
     low, high = (_picked(graph, name) for name in (first, apart.inputs[0]))
     if low is None or high is None or (low.x, low.axis) != (high.x, high.axis):
@@ -72,5 +71,5 @@ def _share(graph: Graph, scaled: Node, low: Picked) -> Array | None:
         (name, *numbers), *rest = scaled.attrs["chain"]
         alone = name == "affine" and not rest and numbers[1] == 0.0
         return np.full(len(low.index), numbers[0]) if alone else None
-    factors, offsets = (graph.constants[x].astype(np.float64) for x in scaled.inputs[1:])
+    factors, offsets = (graph.array(x).astype(np.float64) for x in scaled.inputs[1:])
     return factors if scaled.attrs["axis"] == low.axis and not offsets.any() else None

@@ -160,7 +160,7 @@ def _made(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
     out, first = graph.shape(node.name), parts[0]
     if node.op == "mul":
         const = next(x for x in node.inputs if graph.is_const(x))
-        value = graph.constants[const].astype(np.float64)
+        value = graph.array(const).astype(np.float64)
         return _expanded(first, out).times(value)
     if node.op == "table":
         return first.times(math.prod(step[1] for step in node.attrs["chain"]))
@@ -200,7 +200,7 @@ def _joined(parts: Sequence[Terms], axis: int) -> Terms:
 
 def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
     """Pairs that are turned already, what passes beside them then joins."""
-    cos, sin = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
+    cos, sin = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
     one = np.ones(graph.shape(node.name))
     own, other = real(node.attrs, one, cos, 0 * sin), real(node.attrs, one, 0 * cos, sin)
     at = np.arange(one.shape[-1])

@@ -25,7 +25,7 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
     """The mean over rotations of E rows by lo .. hi of a linear layer on them is that of a
     convolution with a kernel of E rows over the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
     stack = _stack(graph, node)
-    if stack is None or graph.quant_params:
+    if stack is None or graph.all_given:
         return None
     *lead, e, f = graph.shape(stack.name)
     rows, found = math.prod(lead[:-1]), [_rotation(graph, part) for part in stack.inputs]
@@ -39,7 +39,7 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
     last = [slice_axis(b, x, 2, 0, high)] if high else []
     padded = concat(b, [*first, x, *last], 2)
     weight, *bias = node.inputs[1:]
-    kernel = b.constant(graph.constants[weight].reshape(-1, 1, e, f))
+    kernel = b.constant(graph.array(weight).reshape(-1, 1, e, f))
     y = b.add("conv", padded, kernel, *bias, **PLAIN, **node.attrs)
     return b.last("reshape", y, shape=graph.shape(node.name))
 

@@ -143,9 +143,7 @@ def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
     rates = np.full([extents[axis] for axis in axes], parts.scale, np.float32)
     for some in parts.constants:
         present = [axis for axis in axes if axis in some.axes]
-        value = graph.constants[some.name].reshape(
-            [extents[x] for x in some.labels if x is not None]
-        )
+        value = graph.array(some.name).reshape([extents[x] for x in some.labels if x is not None])
         has = [label for label in some.labels if label is not None]
         value = value.transpose([has.index(axis) for axis in present])
         rates = rates * value.reshape([extents[a] if a in present else 1 for a in axes])
@@ -298,15 +296,15 @@ def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Ar
     if node is None or "act" in node.attrs or channel is None:
         return None
     if node.op == "affine":
-        value, axis = graph.constants[node.inputs[1]], node.attrs["axis"]
-        only_scales = not graph.constants[node.inputs[2]].any()
+        value, axis = graph.array(node.inputs[1]), node.attrs["axis"]
+        only_scales = not graph.array(node.inputs[2]).any()
         same = _viewed(graph, Labelled(node.inputs[0], product.labels)) == x
         return value if only_scales and same and product.labels[axis] == channel else None
     for source, constant in (node.inputs, node.inputs[::-1]):
         at = Labelled(constant, _aligned(graph.shape(constant), product.labels))
         inner = Labelled(source, _aligned(graph.shape(source), product.labels))
         if graph.is_const(constant) and at.axes == {channel} and _viewed(graph, inner) == x:
-            return graph.constants[constant].reshape(-1)
+            return graph.array(constant).reshape(-1)
     return None
 
 

@@ -136,7 +136,7 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     if not is_part and other_use(graph, x, _normalizes) is None:
         return None
     patch = GraphBuilder(graph, node)
-    values, parts = graph.constants[window], (node.attrs["part"],) if is_part else PARTS
+    values, parts = graph.array(window), (node.attrs["part"],) if is_part else PARTS
     made = [as_products(patch, x, values, node.attrs["hop"], part) for part in parts]
     return patch.same_as(made[0] if is_part else patch.add("magnitude", *made))
 
@@ -147,7 +147,7 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
     spectrogram = made_by(graph, node.inputs[0], "spectrogram", reader=node)
     if spectrogram is None or not CURVES.issuperset(name for name, *_ in node.attrs["chain"]):
         return None
-    scale, offset = (graph.constants[name] for name in spectrogram.inputs[2:])
+    scale, offset = (graph.array(name) for name in spectrogram.inputs[2:])
     if (scale != 1).any() or (offset != 0).any():
         return None
     attrs = {**spectrogram.attrs, "chain": (*spectrogram.attrs["chain"], *node.attrs["chain"])}
@@ -180,11 +180,11 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
     spectrogram = made_by(graph, power, "spectrogram", reader=reshape or node)
     if spectrogram is None or "act" in node.attrs:
         return None
-    scale, offset = (graph.constants[name].astype(np.float64) for name in spectrogram.inputs[2:])
+    scale, offset = (graph.array(name).astype(np.float64) for name in spectrogram.inputs[2:])
     lanes = _lanes(graph, node, spectrogram)
     if lanes is None:
         return None
-    a, b = (graph.constants[name].astype(np.float64)[lanes] for name in node.inputs[1:])
+    a, b = (graph.array(name).astype(np.float64)[lanes] for name in node.inputs[1:])
     patch = GraphBuilder(graph, node)
     lane_factors = (patch.constant(scale * a), patch.constant(offset * a + b))
     y = (*spectrogram.inputs[:2], *lane_factors)

@@ -26,7 +26,7 @@ def check_stated(graph: Graph) -> None:
 
     Errors: E111.
     """
-    if graph.whole and (unstated := next(_of_32_bits(graph), None)) is not None:
+    if graph.integer_inputs and (unstated := next(_of_32_bits(graph), None)) is not None:
         raise MyoedgeError(
             "E111",
             f"{unstated.where} has results of more than 16 bits",
@@ -52,7 +52,7 @@ def _of_32_bits(graph: Graph) -> Iterator[Node]:
     return (
         node
         for node in graph.nodes
-        if node.name not in graph.quant_params and not OPS[node.op].same_scale
+        if graph.given(node.name) is None and not OPS[node.op].same_scale
     )
 
 
@@ -62,8 +62,8 @@ def _readers(graph: Graph, name: str) -> str:
 
 
 def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
-    op, formats = OPS[node.op], dict(enumerate(map(graph.formats.get, node.inputs)))
-    gates = graph.quant_params.get(node.inputs[0]) if _reads_gates(node) else None
+    op, formats = OPS[node.op], dict(enumerate(map(graph.format, node.inputs)))
+    gates = graph.given_params(node.inputs[0]) if _reads_gates(node) else None
     if gates is not None and gates.element_type != INT16:
         yield _Refusal(
             "reads sums of its gates that the file rounds to 8 bits",
@@ -79,10 +79,10 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
     for i, kind in formats.items():
         if kind is None or (i in op.weights and not is_row):
             continue
-        if not graph.constants[node.inputs[i]].any():  # zeros are zeros at any scale
+        if not graph.array(node.inputs[i]).any():  # zeros are zeros at any scale
             continue
-        carried = graph.quant_params.get(node.name if is_row else node.inputs[i])
-        rounds = node.name in graph.fake_quantized and (is_row or op.same_scale)
+        carried = graph.given_params(node.name if is_row else node.inputs[i])
+        rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
         if not rounds and (carried is None or carried != kind.params):
             yield _of_constant(kind, is_row)
 
@@ -95,7 +95,7 @@ def _reads_gates(node: Node) -> bool:
 def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:
     """Weights of products, whose result has a scale for each row of them."""
     op = OPS[node.op]
-    value = graph.constants[node.inputs[op.weights[0]]]
+    value = graph.array(node.inputs[op.weights[0]])
     rows = stated.by_rows
     if rows is None:
         yield _Refusal(
@@ -113,7 +113,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
     if steps is None or not op.multiplies_result:
         return
     low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
-    result = graph.quant_params.get(node.name)
+    result = graph.given_params(node.name)
     if result is not None and result.element_type == INT16:
         return  # beside which they have 16 bits
     if not INT8.low <= low <= high <= INT8.high:

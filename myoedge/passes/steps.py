@@ -99,7 +99,7 @@ def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
     differ."""
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
-        return patch.constant(np.stack([graph.constants[name] for name in names]))
+        return patch.constant(np.stack([graph.array(name) for name in names]))
     nodes = [node for node in map(graph.producer.get, names) if node is not None]
     if len(nodes) < len(names) or any(graph.shape(name) != shape for name in names):
         return None
@@ -144,7 +144,7 @@ def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str | None
     if len({*names}) > 1:
         stacked = _stacked(patch, names)
         return None if stacked is None else reshape(patch, stacked, (len(names), *shape))
-    value = patch.graph.constants.get(names[0])
+    value = patch.graph.find_array(names[0])
     if value is not None:
         return patch.constant(value.reshape(1, *shape))
     return reshape(patch, names[0], (1, *shape))
@@ -207,7 +207,7 @@ def _without_zeros(graph: Graph, node: Node) -> str:
     """A tensor, or what zeros are added to in it."""
     is_sum = node.op == "add" and "act" not in node.attrs
     for zeros, term in (node.inputs, node.inputs[::-1]) if is_sum else ():
-        if graph.is_const(zeros) and not graph.constants[zeros].any():
+        if graph.is_const(zeros) and not graph.array(zeros).any():
             return term
     return node.name
 
@@ -223,7 +223,7 @@ def _factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str] | 
         product = made_by(graph, decayed, "mul")
         is_whole = product is not None and "act" not in product.attrs
         for factor, h in (product.inputs, product.inputs[::-1]) if product and is_whole else ():
-            zeros = not state and graph.is_const(h) and not graph.constants[h].any()
+            zeros = not state and graph.is_const(h) and not graph.array(h).any()
             if h == state or zeros:
                 return factor, term
     return None

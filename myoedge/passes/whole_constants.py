@@ -33,7 +33,7 @@ def check_whole(graph: Graph) -> None:
 
     Errors: E111.
     """
-    for node in graph.nodes if graph.whole else ():
+    for node in graph.nodes if graph.integer_inputs else ():
         if (found := next(_refusals(graph, node), None)) is not None:
             raise MyoedgeError(
                 "E111",
@@ -51,7 +51,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:
         if np.isfinite(end) and end != round(end):
             yield _fraction("limits", end)
     yield from _of_functions(chain)
-    is_of_sums = ATTRIBUTE not in node.attrs and node.name + PRE not in graph.quant_params
+    is_of_sums = ATTRIBUTE not in node.attrs and graph.given(node.name + PRE) is None
     if "act" in node.attrs and is_of_sums:
         yield _WholeRefusal(
             "has a function of results that nothing brings to 16 bits",
@@ -79,7 +79,7 @@ def _of_functions(chain: Chain) -> Iterator[_WholeRefusal]:
 def _of_constants(graph: Graph, node: Node) -> Iterator[_WholeRefusal]:
     op = OPS[node.op]
     for i, name in enumerate(node.inputs):
-        value = graph.constants.get(name)
+        value = graph.find_array(name)
         if value is None or value.dtype.kind != "f":
             continue
         if (value != np.rint(value)).any():
@@ -106,10 +106,10 @@ def _fraction(what: str, first: float) -> _WholeRefusal:
 def _params_of(graph: Graph, name: str) -> QuantParams | None:
     """Parameters of a tensor, or of the one whose numbers it has moved."""
     node = graph.producer.get(name)
-    while name not in graph.quant_params and node is not None and OPS[node.op].same_scale:
+    while graph.given(name) is None and node is not None and OPS[node.op].same_scale:
         name = node.inputs[0]
         node = graph.producer.get(name)
-    return graph.quant_params.get(name)
+    return graph.given_params(name)
 
 
 def _of_padding(value: float, params: QuantParams | None) -> Iterator[_WholeRefusal]:

@@ -18,8 +18,8 @@ from myoedge.operators.graph_builder import GraphBuilder
 def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
     """w x = w1 x + w2 x, the channels of each group twice: uint8 less its zero point has 9 bits."""
     x, weight, *bias = node.inputs
-    stated = graph.formats.get(weight)
-    steps = None if stated is None else stated.steps(graph.constants[weight])
+    stated = graph.format(weight)
+    steps = None if stated is None else stated.steps(graph.array(weight))
     shapes, accepts = [*map(graph.shape, node.inputs)], OPS["conv"].accepts_int16
     if stated is None or steps is None or not steps.size:
         return None
@@ -35,8 +35,7 @@ def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
     zeros = (0,) * len(stated.zero_point)
     kind = replace(stated, zero_point=zeros, low=INT8.low, high=INT8.high)
     patch = GraphBuilder(graph, node)
-    made = patch.constant(kind.real(parts))
-    patch.formats[made] = kind
+    made = patch.constant(kind.real(parts), kind)
     read = patch.add("take", x, axis=len(shapes[0]) - 1, index=index)
     return patch.last("conv", read, made, *bias, **node.attrs)
 

@@ -18,7 +18,7 @@ def times_zeros(graph: Graph, name: str) -> str:
     if node.op == "table":
         return node.inputs[0] if node.attrs["chain"] == (("affine", 0.0, 0.0),) else ""
     for x, zeros in (node.inputs, node.inputs[::-1]):
-        value = graph.constants.get(zeros)
+        value = graph.find_array(zeros)
         if value is not None and value.shape == graph.shape(name) and not value.any():
             return x
     return ""

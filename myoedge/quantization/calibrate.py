@@ -118,7 +118,8 @@ def _rearranged(graph: Graph) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in graph.nodes:
         of = node.inputs[0] if node.inputs else ""
-        if node.op in REARRANGING and of in graph.tensors and node.name not in graph.fake_quantized:
+        is_own = graph.is_fake_quantized(node.name)
+        if node.op in REARRANGING and of in graph.tensors and not is_own:
             found[node.name] = found.get(of, of)
     return found
 

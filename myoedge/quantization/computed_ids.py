@@ -25,7 +25,7 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
         return
     nodes = [node for node in graph.nodes if node.name in needed]
     for number in range(count):
-        values = {**graph.constants, **{name: x[number] for name, x in samples.items()}}
+        values = {**graph.arrays, **{name: x[number] for name, x in samples.items()}}
         for node in nodes:
             _, values[node.name] = real_node(node, [values[name] for name in node.inputs])
         _check(readers, values, f"sample {number}")

@@ -178,7 +178,7 @@ def within_sqnr(
     if not changed:
         return network, reached
     before = known or measure(cores, samples, layers=False)
-    enough_db = max(ROUNDED_DB if network.graph.fake_quantized else ENOUGH_DB, wanted_db)
+    enough_db = max(ROUNDED_DB if network.graph.has_fake_quantized else ENOUGH_DB, wanted_db)
     if lose_too_much(before, reached, max(ROUNDED_DB, wanted_db)) and _keeps(before, ENOUGH_DB):
         found = tuned(network)
         fidelity = reached if found is network else measure(found, samples, layers=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, InputNormalization, Node, prune
+from myoedge.graph.ir import Graph, InputNormalization, Node, as_constants, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS
@@ -84,8 +84,8 @@ def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
     """(tensor, axis of channels): inputs, by the axis that their factors have, and products with
     constant weights."""
     for name in graph.inputs:
-        if graph.tensors[name].dtype == "float32" and name not in graph.quant_params:
-            border, shape = graph.borders.get(name), graph.shape(name)
+        if graph.tensors[name].dtype == "float32" and graph.given(name) is None:
+            border, shape = graph.input_normalization.get(name), graph.shape(name)
             own = [border.axis] if border is not None and len(border.scale) > 1 else []
             yield from ((name, d) for d in own or range(len(shape)) if shape[d] > 1)
     for node in graph.nodes:
@@ -103,7 +103,7 @@ def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
     readers = list[tuple[str, Array]]()
     while left:
         name = left.pop()
-        if name in graph.outputs or name in graph.quant_params:
+        if name in graph.outputs or graph.given(name) is not None:
             return
         for node in graph.users.get(name, ()):
             found = _of_reader(graph, node, name, labels[name])
@@ -131,7 +131,7 @@ def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -
     """Whether it has weights that may change: not a file's integers."""
     if node.op not in operators or not graph.is_const(node.inputs[1]):
         return False
-    return node.inputs[1] not in graph.formats
+    return graph.format(node.inputs[1]) is None
 
 
 def _is_homogeneous(node: Node) -> bool:
@@ -199,7 +199,7 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
     where every channel has rows of its own, with a scale for each. Shares of each row's largest
     would leave outliers of few rows: a GRU keeps 29.3 dB with them instead of 36.6."""
     reader = graph.producer[name]
-    weights, groups = graph.constants[reader.inputs[1]], reader.attrs.get("groups", 1)
+    weights, groups = graph.array(reader.inputs[1]), reader.attrs.get("groups", 1)
     found = np.zeros(channels, np.float32)
     if groups > 1 and groups == len(columns):
         found[columns] = 1.0
@@ -234,15 +234,15 @@ def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
     """factors   [1 + channels], of label 0 first"""
     for name, columns in link.readers:
         reader = graph.producer[name]
-        read = graph.constants[reader.inputs[1]]
+        read = graph.array(reader.inputs[1])
         by_group = read.reshape(reader.attrs.get("groups", 1), -1, read.shape[-1])
         divided = by_group / factors[columns].reshape(len(by_group), 1, -1)
         graph = _with_constants(graph, reader, {1: divided.reshape(read.shape)})
     if link.source in graph.inputs:
         return _with_factors(graph, link, factors[1:])
     node, own = graph.producer[link.source], factors[1:]
-    rows = graph.constants[node.inputs[1]]
-    biases = [graph.constants[bias] * own for bias in node.inputs[2:]]
+    rows = graph.array(node.inputs[1])
+    biases = [graph.array(bias) * own for bias in node.inputs[2:]]
     made = [rows * own.reshape(-1, *(1 for _ in rows.shape[1:])), *biases]
     return _with_constants(graph, node, dict(enumerate(made, start=1)))
 
@@ -252,14 +252,14 @@ def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Grap
     names = {at: f"{node.name}{EQUALIZED}{at}" for at in made}
     inputs = tuple(names.get(at, name) for at, name in enumerate(node.inputs))
     nodes = tuple(n.but(inputs=inputs) if n.name == node.name else n for n in graph.nodes)
-    constants = {**graph.constants, **{names[at]: value for at, value in made.items()}}
-    return prune(replace(graph, nodes=nodes, constants=constants))
+    new = as_constants({names[at]: value for at, value in made.items()})
+    return prune(replace(graph, nodes=nodes, constants={**graph.constants, **new}))
 
 
 def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
     """The graph whose host multiplies an input's channels."""
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
-    merged = merged_normalization(graph.borders.get(link.source), own)
+    merged = merged_normalization(graph.input_normalization.get(link.source), own)
     assert merged is not None  # _sources gives the axis of factors that are there
-    return replace(graph, borders={**graph.borders, link.source: merged})
+    return graph.with_input_normalization(link.source, merged)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -47,18 +46,18 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
         weight_of(node): chosen_format(graph, node, moments[weight_of(node)], bits[node.name])
         for node in nodes
     }
-    return replace(graph, formats={**graph.formats, **formats})
+    return graph.with_formats(formats)
 
 
 def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     """Noise power that weights of few bits alone make, relative to the signal, by judged tensor; {}
     without such weights."""
     graph = network.graph
-    few = {name: f for name, f in graph.formats.items() if f.integers is not None}
-    if not few:
+    few = ((name, f, f.integers) for name, f in graph.formats.items())
+    rounded = {name: f.real(q) for name, f, q in few if q is not None}
+    if not rounded:
         return {}
-    rounded = {name: f.real(f.integers) for name, f in few.items() if f.integers is not None}
-    other, rows = replace(graph, constants={**graph.constants, **rounded}), rows_of(graph)
+    other, rows = graph.with_arrays(rounded), rows_of(graph)
     names = [name for output in graph.outputs for name in judged_tensors(network, output)]
     signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
@@ -81,13 +80,12 @@ def roundable(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
 def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
     """Products that rounding the weights of these layers takes, without those of the samples."""
     return sum(
-        graph.constants[weight_of(node)].size * min(_taps(graph, node), BLOCK_TAPS)
-        for node in nodes
+        graph.array(weight_of(node)).size * min(_taps(graph, node), BLOCK_TAPS) for node in nodes
     )
 
 
 def _taps(graph: Graph, node: Node) -> int:
-    weight = graph.constants[weight_of(node)]
+    weight = graph.array(weight_of(node))
     return weight.size // len(weight)
 
 
@@ -95,7 +93,7 @@ def _is_ours(graph: Graph, node: Node) -> bool:
     """Whether a layer has float weights that may be rounded."""
     if OPS[node.op].multiplicands is None:
         return False
-    return graph.is_const(weight_of(node)) and weight_of(node) not in graph.formats
+    return graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None
 
 
 def weight_of(node: Node) -> str:
@@ -111,7 +109,7 @@ def multiplied(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[st
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
     for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
-        values = {name: graph.constants[name] for name in read if graph.is_const(name)}
+        values = {name: graph.array(name) for name in read if graph.is_const(name)}
 
         def keep(name: str, value: Array, to: dict[str, Array] = values) -> None:
             if name in read:
@@ -146,7 +144,7 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
         [node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs)],
         WeightFormat(bits),
     )
-    weight, *others = (graph.constants[name] for name in names)
+    weight, *others = (graph.array(name) for name in names)
     bias = others[0].astype(np.float64) if others else np.zeros(len(weight))
     rows = weight.reshape(len(groups), len(weight) // len(groups), -1)
     parts = [
@@ -170,7 +168,7 @@ def rounding_error(
 
     of_others   that to be expected of as many other vectors
     """
-    weight = graph.constants[weight_of(node)]
+    weight = graph.array(weight_of(node))
     assert chosen.integers is not None
     error = (weight - chosen.real(chosen.integers)).astype(np.float64)
     rows = error.reshape(len(groups), len(weight) // len(groups), -1)

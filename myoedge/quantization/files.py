@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Shape, Tensor, describe, plain
+from myoedge.graph.ir import (
+    Graph,
+    InputNormalization,
+    Node,
+    Origin,
+    Shape,
+    Tensor,
+    as_constants,
+    describe,
+    plain,
+)
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -72,16 +82,17 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
 
     stored = load(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
-    tensors = {
-        name: Tensor(name, tuple(t["shape"]), t["dtype"]) for name, t in document["tensors"].items()
-    }
     borders = {
         name: InputNormalization(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
         for name, b in document["borders"].items()
     }
+    tensors = {
+        name: Tensor(name, tuple(t["shape"]), t["dtype"], input_normalization=borders.get(name))
+        for name, t in document["tensors"].items()
+    }
     nodes = {fields["outputs"][0]: _node(fields) for fields in document["nodes"]}
     inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
-    graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, constants, names, borders)
+    graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)
     shapes = {name: tuple(c["shape"]) for name, c in document["constants"].items()}
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
     steps = tuple(_step(fields, nodes, shapes, stored) for fields in document["steps"])

@@ -78,7 +78,7 @@ def float_values(
     elif watch is not None:
         for name, value in known.items():
             watch(name, value)
-    return {**graph.constants, **known}
+    return {**graph.arrays, **known}
 
 
 def _watched(graph: Graph, sample: Mapping[str, Array], watch: Watch | None) -> Values:
@@ -109,7 +109,7 @@ def _read_only(value: Array) -> Array:
 
 def _size_bytes(graph: Graph, values: Values) -> int:
     """Memory behind the values: of tensors that share it once, of constants none."""
-    constants = {id(_owner(x)) for x in graph.constants.values()}
+    constants = {id(_owner(x)) for x in graph.arrays.values()}
     owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
     return sum(owners.values())
 

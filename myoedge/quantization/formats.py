@@ -22,7 +22,9 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
         return graph
-    tensors = {n.name + PRE: replace(graph.tensors[n.name], name=n.name + PRE) for n in apart}
+    owners = [graph.tensors[node.name] for node in apart]
+    tensors = {t.name + PRE: replace(t, name=t.name + PRE, q=t.pre_q, pre_q=None) for t in owners}
+    tensors |= {t.name: replace(t, pre_q=None) for t in owners}
     split = {node.name: _apart(node) for node in apart}
     nodes = tuple(part for node in graph.nodes for part in split.get(node.name, (node,)))
     return replace(graph, nodes=nodes, tensors={**graph.tensors, **tensors})
@@ -121,7 +123,7 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
     names   of all tensors with parameters
     """
-    int16, carried = residual_streams(graph), graph.quant_params.keys()
+    int16, carried = residual_streams(graph), graph.all_given.keys()
     groups = (
         tuple(group)
         for group in shared_scale_groups(graph, names)
@@ -140,9 +142,9 @@ def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
     copied = {
         node.inputs[0]
         for node in graph.nodes
-        if node.op == "table" and node.name in graph.fake_quantized
+        if node.op == "table" and graph.is_fake_quantized(node.name)
     }
-    copied -= graph.quant_params.keys()
+    copied -= graph.all_given.keys()
     groups = int16_groups(graph, names) if copied else []
     apart = (g for g in groups if not copied.isdisjoint(g) and not {*graph.outputs} & {*g})
     return frozenset(name for group in apart for name in group)
@@ -161,13 +163,13 @@ def operand_names(node: Node) -> tuple[str, ...]:
 
 def all_stated(graph: Graph) -> bool:
     """Whether every float tensor has parameters that the model file gives, or its operator."""
-    if not graph.fake_quantized:
+    if not graph.has_fake_quantized:
         return False
     tensors = {name for name, tensor in graph.tensors.items() if tensor.dtype == "float32"}
     before = {node.name + PRE for node in graph.nodes if has_table(node)}
     fills = {f"{node.name}.fill" for node in graph.nodes if node.op == "pad"}
     fixed = {node.name for node in graph.nodes if OPS[node.op].fixed_params is not None}
-    stated = fixed | graph.quant_params.keys()
+    stated = fixed | graph.all_given.keys()
     groups = shared_scale_groups(graph, sorted(tensors | before | fills))
     return all(not stated.isdisjoint(group) for group in groups)
 

@@ -172,7 +172,7 @@ def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, f
     """(node, what it fills with) where that, and not what else there is, makes int8's range."""
     for node in graph.nodes:
         span = np.array(ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0))))
-        for value in (graph.constants[x] for x in node.inputs if x in graph.constants):
+        for value in (graph.array(x) for x in node.inputs if x in graph.constants):
             for sign in (s for s in (1, -1) if (s * span).min() <= SWAMPED):
                 fill = float((sign * value).min(initial=0.0))
                 if fill <= SWAMPED and bool((sign * value > SWAMPED).any()):
@@ -194,12 +194,12 @@ def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 def _constant_range(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
     """The range of a constant; of one that is added no more than makes the smallest sum of the
     largest other number."""
-    value = graph.constants[node.inputs[index]]
+    value = graph.array(node.inputs[index])
     low, high = float(value.min()), float(value.max())
     if node.attrs.get("masked") and index == len(node.inputs) - 1:
         return BOOLEAN
     name = node.inputs[1 - index] if node.op == "add" else ""
-    other = graph.constants.get(name, np.array(ranges.get(name, (np.inf,))))
+    other = graph.arrays.get(name, np.array(ranges.get(name, (np.inf,))))
     if low > FAINT or not np.isfinite(other).all():
         return low, high
     least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())

@@ -258,11 +258,11 @@ def _with_rounded(
     for node in graph.nodes:
         op = OPS[node.op]
         weight = node.inputs[op.weights[0]] if op.int16_weights is not None else ""
-        if op.int16_weights is None or weight in graph.formats:  # a file's integers stay
+        if op.int16_weights is None or graph.format(weight) is not None:  # a file's integers stay
             continue
         beside = node.outputs if op.multiplies_result else node.inputs
         if group.intersection(beside):
-            changed[weight] = op.int16_weights(graph.constants[weight])
+            changed[weight] = op.int16_weights(graph.array(weight))
     for node in graph.nodes:
         name = node.name
         if any(x in changed for x in node.inputs):

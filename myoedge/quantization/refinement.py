@@ -124,7 +124,7 @@ def _of_file(network: QuantGraph, aim: Aim) -> Iterator[tuple[Sequence[Remedy], 
     """Remedies that come near to a file that is quantised already, (remedies, aim, limits of
     noise): 16 bits of what it leaves in float, which cost hardly any cycles, and exponentials like
     its float softmax. Its roundings are no choice of these samples: no margin."""
-    if network.graph.fake_quantized and aim.allowances:
+    if network.graph.has_fake_quantized and aim.allowances:
         for remedy, allowances in ((_better_wider, NEARLY_FREE), (_finer_exponentials, ROUNDED)):
             rounded = replace(aim, db=ROUNDED_DB, allowances=allowances)
             yield (remedy,), rounded, rounded.limits(network, margin_db=0.0)

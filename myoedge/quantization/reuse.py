@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, plain
+from myoedge.graph.ir import Graph, Node, TensorQuant, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
@@ -72,7 +72,8 @@ def with_params_of(
             unchanged.add(node.name)
             names = (*operands, node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
-    return replace(graph, quant_params={**kept, **graph.quant_params})
+    new = {name: TensorQuant(q) for name, q in kept.items() if graph.given(name) is None}
+    return graph.with_given(new)
 
 
 def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:

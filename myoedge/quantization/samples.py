@@ -275,7 +275,7 @@ def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
 
 def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:
     shape, limits = (count, *graph.shape(name)), id_limits(graph, name)
-    if limits is None and name in graph.fake_quantized:
+    if limits is None and graph.is_fake_quantized(name):
         return _in_range(rng.random(shape), graph, name)
     if limits is None:
         return rng.standard_normal(shape, np.float32)
@@ -284,23 +284,25 @@ def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int
 
 def _in_range(shares: Array, graph: Graph, name: str) -> Array:
     """Shares of 0 .. 1 of the range that the file gives an input, before the border's factors."""
-    params, border = graph.quant_params[name], graph.borders.get(name)
+    given, border = graph.given(name), graph.tensors[name].input_normalization
+    assert given is not None, "a range of its own"
+    params = given.params
     low, high = ((q - params.zero_point) * params.scale for q in (params.low, params.high))
     inside = low + shares * (high - low)
-    inside = np.rint(inside) if name in graph.whole else inside
+    inside = np.rint(inside) if graph.tensors[name].is_integer else inside
     undone = inside if border is None else np.stack([border.undo(sample) for sample in inside])
     return undone.astype(np.float32)
 
 
 def need_none(graph: Graph) -> bool:
     """Whether the file gives the parameters of all tensors, so that nothing is calibrated."""
-    return bool(graph.fake_quantized) and not _unstated(graph)
+    return bool(graph.has_fake_quantized) and not _unstated(graph)
 
 
 def _unstated(graph: Graph) -> list[str]:
     """Tensors that are calibrated: the file gives no parameters of them."""
     floats = (name for name, tensor in graph.tensors.items() if tensor.dtype == "float32")
-    return [name for name in floats if name not in graph.quant_params]
+    return [name for name in floats if graph.given(name) is None]
 
 
 def none_given(graph: Graph) -> MyoedgeError:
@@ -310,7 +312,7 @@ def none_given(graph: Graph) -> MyoedgeError:
     )
     shape = ", ".join(map(str, window(graph.shape(graph.inputs[0]))))
     made = (graph.producer[name] for name in _unstated(graph) if name in graph.producer)
-    layers = list(dict.fromkeys(node.where for node in made)) if graph.fake_quantized else []
+    layers = list(dict.fromkeys(node.where for node in made)) if graph.has_fake_quantized else []
     return MyoedgeError(
         "E219",
         "there is nothing to calibrate with",

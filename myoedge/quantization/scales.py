@@ -133,9 +133,7 @@ def quantize_graph(
     graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
     operands = dict.fromkeys(name for node in graph.nodes for name in operand_names(node))
     constants = {
-        name: quantize(graph.constants[name], params[name])
-        for name in operands
-        if graph.is_const(name)
+        name: quantize(graph.array(name), params[name]) for name in operands if graph.is_const(name)
     }
     steps = tuple(quantize_node(graph, node, params, rules) for node in graph.nodes)
     for step in steps:
@@ -156,7 +154,7 @@ def quantize_graph(
 
 def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
     has_weights = "weight" in step.integers.arrays and step.weight_type == INT16
-    if has_weights and any(name in graph.formats for name in step.node.inputs):
+    if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
         return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
     if (stated := StatedRequant.of(step.node.attrs)) is not None:
         times = 1 << (OPS[step.node.op].acc_bound(step) // INT32_MAX).bit_length()
@@ -213,10 +211,10 @@ def _quantized(
         out=out,
         input_params=tuple(params.get(name) for name in node.inputs),
         target=target,
-        constants=tuple(graph.constants.get(name) for name in node.inputs),
+        constants=tuple(graph.find_array(name) for name in node.inputs),
         weight_format=WeightFormat(bits, per_channel=not per_tensor),
         unsigned_sums=unsigned_sums,
-        formats={i: graph.formats[x] for i, x in enumerate(node.inputs) if x in graph.formats},
+        formats={i: f for i, x in enumerate(node.inputs) if (f := graph.format(x)) is not None},
     )
     low, high = limits(node, target)
     integers = op.quantize(inputs)
@@ -233,12 +231,12 @@ def _has_weights_of_file(graph: Graph, node: Node) -> bool:
     """Whether a layer multiplies with integers that its file gives; those that are rounded for
     samples are beside floats."""
     read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
-    return any((f := graph.formats.get(name)) is not None and f.integers is None for name in read)
+    return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 
 
 def stated_unsigned_sums(graph: Graph, node: Node) -> bool | None:
     """ConstantFormat.unsigned_sums of a layer's weights; None where its file does not say it."""
-    stated = [graph.formats.get(node.inputs[first]) for first in OPS[node.op].weights[:1]]
+    stated = [graph.format(node.inputs[first]) for first in OPS[node.op].weights[:1]]
     return next((kind.unsigned_sums for kind in stated if kind is not None), None)
 
 

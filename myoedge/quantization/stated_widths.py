@@ -64,7 +64,7 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
     groups = [group for group in possible if not (wanted | inputs).isdisjoint(group)]
     found = frozenset(name for group in groups for name in group)
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
-    for name in sorted(wanted - found - residual_streams(graph) - graph.quant_params.keys()):
+    for name in sorted(wanted - found - residual_streams(graph) - graph.all_given.keys()):
         rule, node = asked[name.removesuffix(PRE)]
         if not is_pattern(rule) or rule.pattern not in able:
             raise _no_kernel(rule, node, "results", _able(asked, found))
@@ -112,10 +112,10 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
     """Results and inputs of 8 bits that a rule names alone and asks 16 of."""
     for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
         named = [node for node in graph.nodes if rule.matches(node)]
-        stated = ((node, graph.quant_params.get(node.name)) for node in named)
+        stated = ((node, graph.given_params(node.name)) for node in named)
         narrow = [node for node, q in stated if q is not None and q.element_type == INT8]
         yield from _stays(rule, f"results of {rule.activations} bits", map(_layer, narrow))
-        asked = {x: graph.quant_params.get(x) for x in graph.inputs if rule.matches_input(graph, x)}
+        asked = {x: graph.given_params(x) for x in graph.inputs if rule.matches_input(graph, x)}
         inputs = [x for x, q in asked.items() if q is not None and q.element_type == INT8]
         told = (f"input {name}" for name in inputs)
         yield from _stays(rule, f"inputs of {rule.activations} bits", told)
@@ -124,7 +124,8 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
 def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
     """Layers whose weights a file gives as integers."""
     weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
-    return [s for s in weighted if s.node.inputs[OPS[s.node.op].weights[0]] in graph.formats]
+    names = (step.node.inputs[OPS[step.node.op].weights[0]] for step in weighted)
+    return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
 
 
 def _weights_of_file(
@@ -148,7 +149,7 @@ def _scales_of_file(
             yield from _stays(rule, "one scale for weights", map(_layer, scaled))
         if rule.observer is not None and not is_pattern(rule):
             named = (node for node in graph.nodes if rule.matches(node))
-            stated = (node for node in named if node.name in graph.quant_params)
+            stated = (node for node in named if graph.given(node.name) is not None)
             yield from _stays(rule, "ranges of results by a method", map(_layer, stated))
 
 
@@ -178,7 +179,7 @@ def _inputs_in_8_bits(
 ) -> list[str]:
     """Inputs that a rule is for, without those whose 8 bits a file gives."""
     asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
-    free = [name for name in asked if name not in graph.quant_params]
+    free = [name for name in asked if graph.given(name) is None]
     return [f"input {name}" for name in free if params[name].element_type == INT8]
 
 
@@ -187,7 +188,7 @@ def _layers_in_8_bits(
 ) -> list[str]:
     """Layers that compute, or if none does those that move data."""
     asked = [n for n in graph.nodes if rule.matches(n) and _may_have_less(graph, n)]
-    free = [node for node in asked if node.name not in graph.quant_params]
+    free = [node for node in asked if graph.given(node.name) is None]
     left = [node for node in free if params[node.name].element_type == INT8]
     computed = [node for node in left if not OPS[node.op].is_data_movement] or left
     return list(dict.fromkeys(map(_layer, computed)))

@@ -48,7 +48,7 @@ def choose_params(
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
         wide = int16.issuperset({*names}.difference(padding))
-        carried = [q for q in map(graph.quant_params.get, names) if q is not None]
+        carried = [q for q in map(graph.given_params, names) if q is not None]
         # what an operator fixes are parameters of 8 bits; those of 16 are carried, or by the range
         is_fixed = not wide and all(q.element_type != INT16 for q in carried)
         of_operators = _of_operators(graph, names, spans, fixed) if is_fixed else []
@@ -74,7 +74,7 @@ def _of_operators(
     if not makers or len(makers) < len(found):
         return [*found.values()]
     low, high = _span(graph, names, spans)
-    carried = {graph.quant_params[x] for x in names if x in graph.quant_params}
+    carried = {q for x in names if (q := graph.given_params(x)) is not None}
     rules = {rule for node in makers if (rule := OPS[node.op].int8_params) is not None}
     return [q for q in carried if all(rule(-q.low * q.scale) == q for rule in rules)] or [
         rule(max(-low, high)) for rule in rules

@@ -71,7 +71,7 @@ class Aim:
     def limits(self, network: QuantGraph, margin_db: float = MARGIN_DB) -> Array:
         """[judged tensors] Noise that is allowed, relative to the signal."""
         rows = judged_rows(network)
-        usual_db = max(self.db, self.rounded_db if network.graph.fake_quantized else 0.0)
+        usual_db = max(self.db, self.rounded_db if network.graph.has_fake_quantized else 0.0)
         every_db = (self.outputs_db.get(output, usual_db) for output, _ in rows)
         allowed = np.array([10 ** (-(db + margin_db) / 10) for db in every_db])
         floor = np.array([self.floor.get(name, 0.0) for _, name in rows])

@@ -52,7 +52,7 @@ def _cut_states(
         if own is None or params.get(node.name) != own:
             continue
         for name in (node.inputs[i] for i in OPS[node.op].first_states):
-            given = graph.constants.get(name)
+            given = graph.find_array(name)
             low, high = ranges[name] if given is None else (float(given.min()), float(given.max()))
             reach = -own.low * own.scale
             if max(-low, high) <= reach + own.scale:

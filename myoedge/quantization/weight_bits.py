@@ -147,7 +147,7 @@ class _OrderedBits:
         if not formats:
             return self.start
         graph = self.start.graph
-        few = replace(graph, formats={**graph.formats, **formats})
+        few = graph.with_formats(formats)
         made = quantize_graph(few, self.start.calibration, self.rules)
         return replace(made, digest=self.start.digest)
 
@@ -241,7 +241,7 @@ def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
     """Nodes whose weights have 8 bits that nobody named."""
     for node in graph.nodes:
         able = OPS[node.op].multiplicands is not None and weight_rule(rules, node) is None
-        if able and graph.is_const(weight_of(node)) and weight_of(node) not in graph.formats:
+        if able and graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None:
             yield node
 
 

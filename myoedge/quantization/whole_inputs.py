@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph, Node, TensorQuant
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import is_continuous
@@ -25,7 +24,7 @@ def with_input_types(graph: Graph, samples: Samples | None = None) -> Graph:
 
     Errors: E249 for samples of fractions, of more than 16 bits, or of 16 where a layer reads 8.
     """
-    untyped = graph.whole - graph.quant_params.keys()
+    untyped = {name for name in graph.integer_inputs if graph.given(name) is None}
     if not untyped:
         return graph
     given = {} if samples is None else samples
@@ -34,15 +33,11 @@ def with_input_types(graph: Graph, samples: Samples | None = None) -> Graph:
     params = {name: whole_params(*limits.get(name, usual)) for name in sorted(untyped)}
     for node in graph.nodes:  # what only moves an input's numbers has its parameters too
         of = params.get(node.inputs[0]) if OPS[node.op].same_scale else None
-        if of is not None and node.name not in graph.quant_params:
+        if of is not None and graph.given(node.name) is None:
             params[node.name] = of
     for node in graph.nodes:
         _check_widths(graph, node, params)
-    return replace(
-        graph,
-        quant_params={**graph.quant_params, **params},
-        fake_quantized=graph.fake_quantized | untyped,
-    )
+    return graph.with_given({name: TensorQuant(q, name in untyped) for name, q in params.items()})
 
 
 def _check_widths(graph: Graph, node: Node, params: Mapping[str, QuantParams]) -> None:

@@ -78,7 +78,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
     """The report of a build as JSON values: finite, without paths or times."""
     layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
     graph = plan.quant.graph
-    counted = sum(int(values.size) for values in graph.constants.values())
+    counted = sum(int(values.size) for values in graph.arrays.values())
     outputs = zip(plan.graph_outputs, graph.output_names or plan.graph_outputs, strict=True)
     return {
         "schema": SCHEMA,
@@ -215,7 +215,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
-    params, border = plan.quant.params.get(name), plan.quant.graph.borders.get(name)
+    params, border = plan.quant.params.get(name), plan.quant.graph.input_normalization.get(name)
     normalization = border and {
         "scale": plain(border.scale),
         "offset": plain(border.offset),

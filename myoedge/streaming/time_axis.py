@@ -74,7 +74,7 @@ def changing_factors(name: str) -> MyoedgeError:
 
 def has_factors_along(graph: Graph, name: str, axis: int) -> bool:
     """Whether an input has factors that change along its axis of time."""
-    border = graph.borders.get(name)
+    border = graph.input_normalization.get(name)
     return border is not None and border.axis == axis and len(border.scale) > 1
 
 

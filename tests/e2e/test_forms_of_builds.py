@@ -44,9 +44,9 @@ def test_a_stream_in_windows_has_no_factors_along_time(tmp_path: Path) -> None:
     config.write_text("[stream]\naxis = 0\npast = 12\n")
     options = {"calib": x, "target": "gap9", "config": config, "simulate": False}
     window = myoedge.build(model, output=tmp_path / "window", **options)
-    assert [border.axis for border in window.network.graph.borders.values()] == [0]
+    assert [border.axis for border in window.network.graph.input_normalization.values()] == [0]
     stream = myoedge.build(model, output=tmp_path / "stream", stream=True, **options)
-    assert not stream.network.graph.borders
+    assert not stream.network.graph.input_normalization
     assert myoedge.validate(stream, on="host").exact["host"]
 
 

@@ -19,7 +19,7 @@ from myoedge.building.config import Config
 from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.preflight import load_exported
-from myoedge.graph.ir import Graph, Node, Tensor
+from myoedge.graph.ir import Graph, Node, Tensor, as_constants
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.sources import read
 from myoedge.system import regular_files
@@ -279,7 +279,7 @@ def layers(count: int) -> Graph:
     ]
     tensors = {name: Tensor(name, (1, 4)) for name in ("x", *(node.name for node in nodes))}
     weights = {"w": np.eye(4, dtype=np.float32), "b": np.zeros(4, np.float32)}
-    return Graph(("x",), (nodes[-1].name,), tuple(nodes), tensors, weights, ("y",))
+    return Graph(("x",), (nodes[-1].name,), tuple(nodes), tensors, as_constants(weights), ("y",))
 
 
 def test_more_layers_than_code_has_room_for() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import signal
 
-from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
+from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor, as_constants
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import QuantParams
@@ -151,9 +151,8 @@ class Case(DrawnUse):
             n: Tensor(n, s, kind)
             for n, s, kind in zip(self.names, self.shapes, self.types, strict=True)
         }
-        graph = Graph(
-            self.names, ("y",), (node,), {**tensors, "y": Tensor("y", out, kind)}, weights
-        )
+        tensors["y"] = Tensor("y", out, kind)
+        graph = Graph(self.names, ("y",), (node,), tensors, as_constants(weights))
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
         able = OPS[self.op].emits_int16
         shapes = [*self.shapes, *(w.shape for w in weights.values())]

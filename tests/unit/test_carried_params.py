@@ -7,12 +7,10 @@ names the tensor that it was given to; its values have to be the ones that it ha
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from myoedge.graph.ir import PRE, Graph
+from myoedge.graph.ir import PRE, Graph, TensorQuant
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
@@ -35,7 +33,7 @@ def carrying(graph: Graph) -> Graph:
         name: QuantParams(float(np.float32(1 + i / 1024)), i % 200 - 100)
         for i, name in enumerate(graph.tensors)
     }
-    return replace(graph, quant_params=params)
+    return graph.with_given({name: TensorQuant(q) for name, q in params.items()})
 
 
 def inputs_of(graph: Graph, seed: int) -> dict[str, Array]:
@@ -60,16 +58,16 @@ def test_parameters_stay_with_the_values_that_they_were_given_to(block: int) -> 
     for seed in range(block * 20, (block + 1) * 20):
         graph = carrying(random_graph(seed))
         after = prepare(graph)
-        givers = {q.scale: name for name, q in graph.quant_params.items()}
+        givers = {q.params.scale: name for name, q in graph.all_given.items()}
         before, now = (every_value(g, inputs_of(graph, seed)) for g in (graph, after))
-        for name, q in after.quant_params.items():
+        for name, q in after.all_given.items():
             if name in now:  # there is no value before a table that only clamps
-                assert same_numbers(before[givers[q.scale]], now[name]), (seed, name)
-        survived += len(after.quant_params)
+                assert same_numbers(before[givers[q.params.scale]], now[name]), (seed, name)
+        survived += len(after.all_given)
         for old, new in zip(graph.outputs, after.outputs, strict=True):
             if new in after.producer and graph.outputs.count(old) == 1:
-                assert new in after.quant_params, (seed, new)
-        assert {*graph.inputs} - {*after.borders} <= after.quant_params.keys()
+                assert new in after.all_given, (seed, new)
+        assert {*graph.inputs} - {*after.input_normalization} <= after.all_given.keys()
     assert survived > 100
 
 
@@ -80,7 +78,7 @@ def test_carried_parameters_come_out_in_the_quantised_graph(block: int) -> None:
         network = quantized(after)
         for names in shared_scale_groups(after, network.params):
             fixed = [OPS[after.producer[n].op].fixed_params for n in names if n in after.producer]
-            carried = [after.quant_params[n] for n in names if n in after.quant_params]
+            carried = [after.given_params(n) for n in names if after.given(n)]
             allowed = [q for q in fixed if q is not None] or carried
             found = {network.params[name] for name in names}
             assert len(found) == 1
@@ -96,10 +94,10 @@ def test_the_value_before_a_fused_table_keeps_its_parameters() -> None:
     after = prepare(graph)
     assert [node.op for node in after.nodes] == ["linear"]
     (out,) = after.outputs
-    assert after.quant_params[out + PRE] == graph.quant_params[hidden]
-    assert after.quant_params[out] == graph.quant_params[y]
+    assert after.given_params(out + PRE) == graph.given_params(hidden)
+    assert after.given_params(out) == graph.given_params(y)
     params = quantized(after).params
-    assert params[out + PRE] == graph.quant_params[hidden]
+    assert params[out + PRE] == graph.given_params(hidden)
 
 
 def test_an_input_that_is_normalised_by_the_host_has_the_parameters_of_its_reader() -> None:
@@ -108,8 +106,8 @@ def test_an_input_that_is_normalised_by_the_host_has_the_parameters_of_its_reade
     scaled = b.add("table", x, chain=(("affine", 0.5, -3.0),))
     graph = carrying(b.build([b.add("softmax", scaled, axis=1)], ["y"]))
     after = prepare(graph)
-    assert after.borders
-    assert after.quant_params["x"] == graph.quant_params[scaled]
+    assert after.input_normalization
+    assert after.given_params("x") == graph.given_params(scaled)
 
 
 def test_equalization_leaves_values_that_carry_parameters_alone() -> None:
@@ -120,7 +118,7 @@ def test_equalization_leaves_values_that_carry_parameters_alone() -> None:
     graph = b.build([b.add("linear", hidden, b.constant(weights(rng, 3, 4)))], ["y"])
     samples = {"x": rng.normal(size=(4, 2, 5)).astype(np.float32)}
     assert equalized(graph, samples) is not graph
-    given = replace(graph, quant_params={hidden: QuantParams(0.5, 0)})
+    given = graph.with_given({hidden: TensorQuant(QuantParams(0.5, 0))})
     assert equalized(given, samples) is given
 
 
@@ -128,11 +126,13 @@ def test_parameters_of_the_file_go_before_those_of_an_older_build() -> None:
     after = prepare(random_graph(3))
     old, (x, *_) = quantized(after), after.inputs
     own = QuantParams(7.0, 5)
-    reused = with_params_of(replace(after, quant_params={x: own}), old, (), {})
-    assert reused.quant_params[x] == own
-    others = {name: q for name, q in reused.quant_params.items() if name != x}
+    reused = with_params_of(
+        after.with_given(dict.fromkeys(after.all_given) | {x: TensorQuant(own)}), old, (), {}
+    )
+    assert reused.given_params(x) == own
+    others = {name: q for name, q in reused.all_given.items() if name != x}
     assert others
-    assert all(old.params[name] == q for name, q in others.items())
+    assert all(old.params[name] == q.params for name, q in others.items())
 
 
 def test_the_digest_is_of_the_float_network() -> None:

@@ -237,7 +237,7 @@ def test_a_transform_of_many_samples_has_two_stages(
     x = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
     graph, wanted = graph_of(MANY[name], x), MANY[name](x).numpy()
     assert any(n.op == "conv" and n.attrs["groups"] > 1 for n in graph.nodes)
-    weights = [graph.constants[n.inputs[1]] for n in graph.nodes if n.op in ("conv", "linear")]
+    weights = [graph.array(n.inputs[1]) for n in graph.nodes if n.op in ("conv", "linear")]
     assert max(w.size for w in weights) <= 2000
     found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())

@@ -77,7 +77,7 @@ def test_channels_share_their_largest_within_a_factor_of_two() -> None:
     for x in samples[graph.inputs[0]]:
         values = run_real(even, {graph.inputs[0]: x})[middle]
         rows.append(np.abs(values).reshape(-1, values.shape[-1]).max(axis=0))
-    weights = even.constants[even.producer[reader].inputs[1]]
+    weights = even.array(even.producer[reader].inputs[1])
     ratio = np.log2(np.abs(weights).reshape(-1, 8).max(axis=0) / np.max(rows, axis=0))
     assert np.ptp(ratio) <= 2.0 + 1e-6
 
@@ -95,7 +95,7 @@ def test_a_dead_channel_keeps_its_weights() -> None:
         model[0].bias[3] = -1.0
     graph = graph_of(model, 1, 8, 6, 6)
     even = equalized(graph, given(graph))
-    assert all(np.isfinite(x).all() for x in even.constants.values())
+    assert all(np.isfinite(x).all() for x in even.arrays.values())
     assert decibels(even, given(graph)) > decibels(graph, given(graph))
 
 
@@ -251,7 +251,7 @@ def test_channels_of_an_input_have_factors(scaled: bool) -> None:
     x[:, :, 2:4] /= 1000.0
     samples = {graph.inputs[0]: x}
     even = equalized(graph, samples)
-    (border,) = even.borders.values()
+    (border,) = even.input_normalization.values()
     assert border.axis == 1
     assert len(border.scale) == 8
     assert min(border.scale[2:4]) / max(border.scale[4:]) >= 256.0
@@ -270,12 +270,12 @@ def test_channels_of_an_input_that_others_read_have_none() -> None:
 
     graph = graph_of(Twice(), 1, 8, 40)
     x = np.random.default_rng(0).standard_normal((4, 1, 8, 40)).astype(np.float32)
-    assert not equalized(graph, {graph.inputs[0]: x}).borders
+    assert not equalized(graph, {graph.inputs[0]: x}).input_normalization
 
 
 def test_an_input_of_alike_channels_has_none() -> None:
     graph = graph_of(separable(nn.Tanh()), 1, 8, 6, 6)
-    assert not equalized(graph, given(graph)).borders
+    assert not equalized(graph, given(graph)).input_normalization
 
 
 class Branches(nn.Module):
@@ -302,7 +302,7 @@ def test_all_products_that_read_an_input_have_its_factors() -> None:
     x[:, :, 5] /= 1000.0
     samples = {graph.inputs[0]: x}
     even = equalized(graph, samples)
-    (border,) = even.borders.values()
+    (border,) = even.input_normalization.values()
     assert border.axis == 1
     assert border.scale[5] / max(np.delete(border.scale, 5)) >= 256.0
     sample = {graph.inputs[0]: x[0]}
@@ -318,8 +318,8 @@ def test_factors_are_finite(size: float) -> None:
     x = np.random.default_rng(0).standard_normal((4, 1, 8, 40)).astype(np.float32)
     x[:, :, 2] *= np.float32(size)
     even = equalized(graph, {graph.inputs[0]: x})
-    assert all(np.isfinite(border.scale).all() for border in even.borders.values())
-    assert all(np.isfinite(value).all() for value in even.constants.values())
+    assert all(np.isfinite(border.scale).all() for border in even.input_normalization.values())
+    assert all(np.isfinite(value).all() for value in even.arrays.values())
 
 
 def test_no_factor_changes_along_time() -> None:
@@ -337,5 +337,5 @@ def test_no_factor_changes_along_time() -> None:
     graph = graph_of(Mixed(), 16, 6)
     x = np.random.default_rng(0).standard_normal((4, 16, 6)) * np.logspace(0, 3, 16)[:, None]
     samples = {graph.inputs[0]: x.astype(np.float32)}
-    assert [border.axis for border in equalized(graph, samples).borders.values()] == [0]
-    assert not equalized(graph, samples, {graph.inputs[0]: 0}).borders
+    assert [border.axis for border in equalized(graph, samples).input_normalization.values()] == [0]
+    assert not equalized(graph, samples, {graph.inputs[0]: 0}).input_normalization

@@ -15,7 +15,7 @@ import pytest
 from myoedge.building.config import from_tables
 from myoedge.building.layer_rules import layer_rules
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph, Node, Origin, Tensor
+from myoedge.graph.ir import Graph, Node, Origin, Tensor, as_constants
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
@@ -105,7 +105,7 @@ def network() -> tuple[Graph, dict[str, Array]]:
     constants = {x: rng.normal(size=n).astype(np.float32) for x, n in shapes.items()}
     tensors = {name: Tensor(name, shape) for name, shape in SHAPES.items()}
     samples = {"x": rng.normal(size=(20, *SHAPES["x"])).astype(np.float32)}
-    return Graph(("x",), ("linear",), nodes, tensors, constants), samples
+    return Graph(("x",), ("linear",), nodes, tensors, as_constants(constants)), samples
 
 
 def quantized(bits: int, pattern: str = "*") -> tuple[QuantGraph, dict[str, Array]]:
@@ -120,7 +120,7 @@ def test_networks_have_integers_of_so_many_bits_and_their_own_floats(bits: int) 
     q, _ = quantized(bits)
     graph, _ = network()
     assert [step.weight_bits for step in q.steps] == [bits, bits]
-    assert all(np.array_equal(q.graph.constants[x], w) for x, w in graph.constants.items())
+    assert all(np.array_equal(q.graph.array(x), w) for x, w in graph.arrays.items())
     assert q.digest == graph.digest
 
 
@@ -165,14 +165,14 @@ def test_the_same_samples_give_the_same_integers() -> None:
 
 def test_what_a_convolution_multiplies_is_what_its_sums_are_of() -> None:
     graph, samples = network()
-    node, w = graph.nodes[0], graph.constants["w"]
+    node, w = graph.nodes[0], graph.array("w")
     vectors = OPS["conv"].multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, samples["x"][0], w)
     sums = [x @ rows.T for x, rows in zip(groups, w.reshape(2, 3, -1), strict=True)]
-    bare = {**graph.constants, "b": np.zeros(6, np.float32)}
+    bare = graph.with_arrays({"b": np.zeros(6, np.float32)})
     found: dict[str, Array] = {}
-    run_real(replace(graph, constants=bare), {"x": samples["x"][0]}, found.__setitem__)
+    run_real(bare, {"x": samples["x"][0]}, found.__setitem__)
     assert np.allclose(np.concatenate(sums, axis=1), found["conv"][0], atol=1e-5)
 
 
@@ -225,14 +225,14 @@ def test_noise_of_weights_alone_is_that_of_the_sums() -> None:
     assert form.integers is not None
     rounded = form.integers * np.array(form.scale)[:, None]
     x = np.concatenate([run_real(graph, {"x": one})["conv"] for one in samples["x"][:16]])
-    real, error = x @ graph.constants["v"].T, x @ (graph.constants["v"] - rounded).T
+    real, error = x @ graph.array("v").T, x @ (graph.array("v") - rounded).T
     few = {"x": samples["x"][:16]}
     assert weight_noise(q, few)["linear"] == pytest.approx((error**2).sum() / (real**2).sum(), 1e-4)
     assert weight_noise(quantize_graph(graph_of_floats(q), q.calibration), few) == {}
 
 
 def graph_of_floats(q: QuantGraph) -> Graph:
-    return replace(q.graph, formats={})
+    return q.graph.with_formats(dict.fromkeys(q.graph.formats))
 
 
 def test_16_bits_are_not_for_the_noise_of_weights() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.graph.ir import PRE, Graph, InputNormalization, Node
+from myoedge.graph.ir import PRE, Graph, InputNormalization, Node, TensorQuant
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
@@ -38,7 +38,7 @@ def stored(b: GraphBuilder, q: Array, scales: Any, axis: int = 0, zero: int = 0)
     scale = tuple(np.float32(scales).reshape(-1).tolist())
     kind = ConstantFormat(scale, (zero,) * len(scale), -128, 127 + (zero > 0) * 128, axis)
     name = b.constant(kind.real(q))
-    b.formats[name] = kind
+    b.constants[name] = replace(b.constants[name], format=kind)
     return name
 
 
@@ -86,7 +86,7 @@ def test_ranges_and_floats_are_of_the_files_roundings() -> None:
     x = RNG(0).normal(size=graph.shape("x")).astype(np.float32) * 50
     real = run_real(graph, {"x": x})
     for name in (graph.outputs[0], "x"):
-        params = graph.quant_params[name]
+        params = graph.given_params(name)
         assert np.array_equal(real[name], dequantize(quantize(real[name], params), params))
 
 
@@ -95,11 +95,11 @@ def test_a_tensor_that_two_branches_round_otherwise_has_a_copy_for_each() -> Non
     x = b.input("x", (2, 8))
     branches = [b.add("table", rounded(b, x, s, 128), chain=(("tanh",),)) for s in (0.02, 0.03)]
     graph = prepare(b.build([rounded(b, y, 0.01, 128) for y in branches], ["a", "b"]))
-    assert sorted(q.scale for q in graph.quant_params.values()) == pytest.approx(
+    assert sorted(q.params.scale for q in graph.all_given.values()) == pytest.approx(
         [0.01, 0.01, 0.02, 0.03]
     )
     assert [node.op for node in graph.nodes] == ["table"] * 4
-    assert "x" not in graph.quant_params
+    assert graph.given("x") is None
     # x itself is rounded once more: a copy is one step of 0.03 off at most, tanh no stretch
     assert steps_db(quantized(graph)) <= 0.03 / 0.01 + 1e-6
 
@@ -115,7 +115,7 @@ def test_parts_of_a_concat_are_copied_into_its_parameters() -> None:
     assert [node.op for node in graph.nodes].count("table") == 4
     network = quantized(graph)
     assert steps_db(network) <= 1.001
-    assert min(round(q.scale, 4) for q in graph.quant_params.values()) == 0.01
+    assert min(round(q.params.scale, 4) for q in graph.all_given.values()) == 0.01
 
 
 def test_fewer_integers_than_their_type_has_are_limits() -> None:
@@ -224,7 +224,7 @@ def test_weights_of_9_bits_in_groups(
 def unsigned(b: GraphBuilder, q: Array) -> str:
     kind = ConstantFormat((float(np.float32(0.01)),), (0,), 0, 255)
     name = b.constant(kind.real(q))
-    b.formats[name] = kind
+    b.constants[name] = replace(b.constants[name], format=kind)
     return name
 
 
@@ -232,7 +232,7 @@ def test_where_the_file_gives_all_ranges_no_samples_are_needed() -> None:
     graph, _ = layer()
     assert samples.need_none(graph)
     drawn = samples.at_random(graph).inputs["x"]
-    params = graph.quant_params["x"]
+    params = graph.given_params("x")
     integers = quantize(drawn, params)
     assert integers.min() == params.low
     assert integers.max() == params.high
@@ -246,9 +246,9 @@ def test_random_samples_are_in_the_file_s_range_behind_the_border() -> None:
     graph, _ = layer()
     channels = graph.shape("x")[1]
     border = InputNormalization(tuple(range(1, channels + 1)), (0.5,) * channels, axis=1)
-    drawn = samples.at_random(replace(graph, borders={"x": border})).inputs["x"]
+    drawn = samples.at_random(graph.with_input_normalization("x", border)).inputs["x"]
     assert drawn.shape[1:] == graph.shape("x")
-    params = graph.quant_params["x"]
+    params = graph.given_params("x")
     integers = [quantize(border.apply(sample), params) for sample in drawn]
     assert (np.min(integers), np.max(integers)) == (params.low, params.high)
 
@@ -261,5 +261,5 @@ def test_what_a_file_leaves_in_float_is_named_where_samples_are_missing() -> Non
     graph = network(nodes, {"x": (1, 4)}, {"w": np.ones((3, 4))})
     assert "in float" not in dict(samples.none_given(graph).notice.facts)
     stated = dict.fromkeys(("x", "sums"), QuantParams(0.1, 0))
-    graph = replace(graph, quant_params=stated, fake_quantized=frozenset(stated))
+    graph = graph.with_given({name: TensorQuant(q, True) for name, q in stated.items()})
     assert dict(samples.none_given(graph).notice.facts)["in float"] == "y (table)"

@@ -76,7 +76,7 @@ def test_only_what_has_room_is_kept(
     """The first samples of a network; of another one when that comes."""
     given, other = samples(graph, 3), replace(graph)
     one = sum(x.nbytes for x in every_value(graph, given[0]).values())
-    one -= sum(x.nbytes for x in graph.constants.values())
+    one -= sum(x.nbytes for x in graph.arrays.values())
     monkeypatch.setattr(float_runs, "KEPT_BYTES", 2 * one)
     with float_runs_kept():
         for sample in (*given, *given):

@@ -59,7 +59,7 @@ def weights_of(q: QuantGraph) -> list[QuantizedNode]:
 
 def is_carried(q: QuantGraph) -> bool:
     floats = [name for name, tensor in q.graph.tensors.items() if tensor.dtype == "float32"]
-    return q.graph.quant_params.keys() >= {*floats}
+    return q.graph.all_given.keys() >= {*floats}
 
 
 # --- onnxruntime's own quantiser ----------------------------------------------------------------

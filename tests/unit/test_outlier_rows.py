@@ -50,7 +50,7 @@ def test_columns_keep_30_db_by_factors_of_the_input(tmp_path: Path) -> None:
     model = save_exported(made, (torch.zeros(1, 48),), tmp_path / "model.pt2")
     build = myoedge.build(model, calib=x, target="gap9", output=tmp_path / "build")
     assert build.report["quantization"]["sqnr_db"] >= 30.0
-    (border,) = build.network.graph.borders.values()
+    (border,) = build.network.graph.input_normalization.values()
     powers = np.log2(border.scale)
     assert np.array_equal(powers, np.rint(powers))
     assert powers[LARGE].min() >= 6.0 + np.delete(powers, LARGE).max()
@@ -72,7 +72,10 @@ def test_another_build_keeps_the_factors(tmp_path: Path) -> None:
     options = {"calib": x, "target": "gap9", "simulate": False}
     build = myoedge.build(model, output=tmp_path / "build", **options)
     reused = myoedge.build(model, output=tmp_path / "reused", reuse=build, **options)
-    assert reused.network.graph.borders.keys() == build.network.graph.borders.keys()
+    assert (
+        reused.network.graph.input_normalization.keys()
+        == build.network.graph.input_normalization.keys()
+    )
     assert not reused.report["reused"]["requantised"]
     assert reused.report["quantization"]["sqnr_db"] == build.report["quantization"]["sqnr_db"]
 

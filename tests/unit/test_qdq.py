@@ -305,7 +305,7 @@ def residual() -> tuple[Plan, dict[str, Array]]:
 
 def test_a_residual_network_agrees(residual: tuple[Plan, dict[str, Array]]) -> None:
     plan, samples = residual
-    assert plan.quant.graph.borders, "the batch norm is not at the border"
+    assert plan.quant.graph.input_normalization, "the batch norm is not at the border"
     ours, theirs = both(plan, samples)
     assert all(row[-1].dtype == np.int32 for row in theirs)
     for a, b in zip(ours, theirs, strict=True):
@@ -330,7 +330,7 @@ def test_the_border_comes_before_quantisation(axis: int) -> None:
         (*rng.uniform(0.1, 5, shape[axis]),), (*rng.normal(size=shape[axis]),), axis
     )
     node = Node("table", ("x",), ("y",), {"chain": (("clamp", -0.5, 9.0),)})
-    graph = network([node], {"x": shape}, {}, borders={"x": border})
+    graph = network([node], {"x": shape}, {}).with_input_normalization("x", border)
     samples = {"x": normal(rng, SAMPLES, *shape)}
     plan = planned(graph, samples)
     ours, theirs = both(plan, samples)

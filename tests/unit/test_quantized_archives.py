@@ -162,7 +162,7 @@ def test_parameters_are_the_archives_and_unread_weights_are_not_counted(tmp_path
     scale = float(np.float32(0.05))
     assert network.params[network.graph.outputs[0]] == QuantParams(scale, -128, INT8)
     assert learnt(program) == 6 * 4 * 3 + 6
-    assert max(value.size for value in network.graph.constants.values()) == 72
+    assert max(value.size for value in network.graph.arrays.values()) == 72
     assert network.steps[1].weight_type == INT8
 
 

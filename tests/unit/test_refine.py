@@ -121,9 +121,9 @@ def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph,
     real = run_real(graph, sample)
     steps = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127)
     x = torch.tensor((steps - q.zero_point) * q.scale, dtype=torch.float64)
-    gain, shift = (torch.tensor(graph.constants[name]).double() for name in norm.inputs[1:])
+    gain, shift = (torch.tensor(graph.array(name)).double() for name in norm.inputs[1:])
     x = nn.functional.layer_norm(x, (24,), gain, shift, norm.attrs["eps"])
-    w, b = (torch.tensor(graph.constants[name]).double() for name in last.inputs[1:])
+    w, b = (torch.tensor(graph.array(name)).double() for name in last.inputs[1:])
     wanted = float(np.sum(((x @ w.T + b).numpy() - real[last.name]) ** 2))
     assert found[0] == pytest.approx(wanted, rel=1e-3)
 
@@ -240,7 +240,7 @@ def test_noise_of_a_tensor_is_that_of_the_weights_beside_it_as_well() -> None:
     (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
     real = run_real(graph, sample)
     x = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127) - q.zero_point
-    w, b = (torch.tensor(graph.constants[name]).double() for name in last.inputs[1:])
+    w, b = (torch.tensor(graph.array(name)).double() for name in last.inputs[1:])
     step = w.abs().amax((1, 2), keepdim=True) / 127
     w = (w / step).round() * step
     given = torch.tensor(x * q.scale, dtype=torch.float64).movedim(-1, 1)

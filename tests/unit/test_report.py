@@ -23,7 +23,7 @@ from rich.console import Console
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.errors import notice
-from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor
+from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor, as_constants
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators import layer_names as naming
 from myoedge.operators.layer_names import activation
@@ -72,9 +72,9 @@ def residual(path: str = "enc.0", blocks: int = 1) -> Graph:
         source = names[2]
     tensors = {"x": Tensor("x", (1, 20, 2))}
     tensors |= {n.name: Tensor(n.name, (1, 20, 4)) for n in nodes}
-    constants = {name: value.astype(np.float32) for name, value in constants.items()}
-    border = InputNormalization((0.5, 2.0), (0.0, 1.0), 2)
-    return Graph(("x",), (source,), tuple(nodes), tensors, constants, ("logits",), {"x": border})
+    held = as_constants({name: value.astype(np.float32) for name, value in constants.items()})
+    graph = Graph(("x",), (source,), tuple(nodes), tensors, held, ("logits",))
+    return graph.with_input_normalization("x", InputNormalization((0.5, 2.0), (0.0, 1.0), 2))
 
 
 SAMPLES = {"x": np.random.default_rng(1).normal(size=(5, 1, 20, 2)).astype(np.float32)}

@@ -83,8 +83,8 @@ def empty() -> Graph:
 
 def not_finite() -> Graph:
     graph = sound()
-    broken = {name: np.full(c.shape, np.nan, np.float32) for name, c in graph.constants.items()}
-    return replace(graph, constants=broken)
+    broken = {name: np.full(c.shape, np.nan, np.float32) for name, c in graph.arrays.items()}
+    return graph.with_arrays(broken)
 
 
 BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
@@ -101,8 +101,8 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
     "more than 32768": ("imported", long_rows),
     "computes with integers": (
         "imported", lambda: after("argmax", ("table", ABS), axis=1, keepdim=False)),
-    "do not fit": ("imported", lambda: replace(
-        sound(), borders={"x": InputNormalization((1, 2), (0, 0), 2)})),
+    "do not fit": ("imported", lambda: sound().with_input_normalization(
+        "x", InputNormalization((1, 2), (0, 0), 2))),
     "without a requantisation": ("imported", lambda: after("transpose", perm=(0, 2, 1), act=())),
     "weights are computed": ("imported", computed_weights),
     "was not folded": ("prepared", on_constants),

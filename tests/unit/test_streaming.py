@@ -537,7 +537,7 @@ def test_factors_of_an_input_must_not_change_along_time_in_windows() -> None:
             return found
 
     q, _ = quantized(Tapered(), 16, 6)
-    assert [border.axis for border in q.graph.borders.values()] == [0]
+    assert [border.axis for border in q.graph.input_normalization.values()] == [0]
     with pytest.raises(MyoedgeError, match="change from frame to frame") as caught:
         windowed_stream(q, window_axes(q.graph), 12, 0)
     assert caught.value.code == "E131"

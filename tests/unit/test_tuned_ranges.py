@@ -143,7 +143,7 @@ def test_rounded_weights_of_8_bits_change_sums_less() -> None:
     x = rng.standard_normal((200, 1, 1)) + 0.1 * rng.standard_normal((200, 1, 24))
     x = x.astype(np.float32)  # inputs that go together
     node = next(n for n in graph.nodes if n.op == "linear")
-    w = graph.constants[node.inputs[1]].astype(np.float64)
+    w = graph.array(node.inputs[1]).astype(np.float64)
     rounded = with_rounded_weights(graph, {graph.inputs[0]: x}, {node.name: 8})
     form = rounded.formats[node.inputs[1]]
     assert form.integers is not None

@@ -76,7 +76,7 @@ def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
     def noise_of(step: object) -> float:
         weight, form = step.weight, step.format  # type: ignore[attr-defined]
         rounded = form.integers * np.array(form.scale).reshape(-1, *[1] * (form.integers.ndim - 1))
-        other = replace(q.graph, constants={**q.graph.constants, weight: rounded})
+        other = q.graph.with_arrays({weight: rounded})
         few = samples["x"][[0, 6, 12, 19]]
         real, changed = (
             np.stack([run_real(graph, {"x": one})["linear"] for one in few])

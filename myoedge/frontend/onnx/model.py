@@ -56,7 +56,7 @@ from myoedge.frontend.operator_table import (
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
 from myoedge.graph.ir import Graph
-from myoedge.graph.rewrite import formats_of
+from myoedge.graph.rewrite import format_of
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
@@ -209,7 +209,8 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
         check_elements(state.folded)
         keep(state, name, array)
         stated = [state.formats[x] for x in node.input if x in state.formats]
-        state.formats |= formats_of({name: array}, stated)
+        if (kept := format_of(array, stated)) is not None:
+            state.formats[name] = kept
 
 
 def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> bool:
@@ -296,12 +297,8 @@ def _stored(state: Importing, name: str, value: Array) -> str:
         raise Unsupported(f"a constant of type {value.dtype}")
     small = as_floats(value)
     refuse_no_mask(name, [small])
-    made = state.builder.constant(small)
-    if state.whole and (stated := whole_numbers.whole_format(small)) is not None:
-        state.builder.formats[made] = stated
-    if name in state.formats:
-        state.builder.formats[made] = state.formats[name]
-    return made
+    stated = whole_numbers.whole_format(small) if state.whole else None
+    return state.builder.constant(small, state.formats.get(name, stated))
 
 
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
@@ -341,10 +338,11 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise constant_output(shown(name), "a constant")
     clamped_only(state.builder, [state.names[name] for name in names])
     for node in state.builder.nodes:
-        refuse_not_finite(node.label, [state.builder.constants.get(x) for x in node.inputs])
+        refuse_not_finite(node.label, [state.builder.find_array(x) for x in node.inputs])
     ports = port_names(names)
     for name, port in zip(names, ports, strict=True):
         note_name(state, "output", name, port)
     built = state.builder.build([state.names[name] for name in names], ports)
-    floats = (name for name in built.inputs if built.tensors[name].dtype == "float32")
-    return replace(built, whole=frozenset(floats)) if state.whole else built
+    floats = [t for name in built.inputs if (t := built.tensors[name]).dtype == "float32"]
+    integers = {t.name: replace(t, is_integer=True) for t in floats if state.whole}
+    return replace(built, tensors={**built.tensors, **integers})

@@ -33,7 +33,7 @@ def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, An
     matter = _that_matter(program)
     written = program.graph_signature.buffers_to_mutate.items()
     changed = {name: target for name, target in written if target in matter}
-    found = {target: builder.constants.get(str(values[name])) for name, target in changed.items()}
+    found = {target: builder.find_array(str(values[name])) for name, target in changed.items()}
     computed = [target for target, value in found.items() if value is None]
     if computed:
         raise _state(computed)
@@ -86,7 +86,7 @@ def refuse_replaced_weights(program: Any) -> None:
 def _same(a: Graph, b: Graph) -> bool:
     a, b = prune(a), prune(b)
     same = a.nodes == b.nodes and a.constants.keys() == b.constants.keys()
-    return same and all(np.array_equal(x, b.constants[name]) for name, x in a.constants.items())
+    return same and all(np.array_equal(x, b.array(name)) for name, x in a.arrays.items())
 
 
 def _state(names: list[str]) -> MyoedgeError:

@@ -261,14 +261,14 @@ def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
     results = value if isinstance(value, list | tuple) else [value]
     check_elements(sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape")))
     if "aten.einsum" in str(node.target):
-        shapes = [builder.constants[values[n.name]].shape for n in node.args[1]]
+        shapes = [builder.array(values[n.name]).shape for n in node.args[1]]
         check_einsum(node.args[0], shapes)
 
     def tensor(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return type(value)(tensor(item) for item in value)
         if hasattr(value, "all_input_nodes"):
-            return torch.from_numpy(builder.constants[values[value.name]].copy())
+            return torch.from_numpy(builder.array(values[value.name]).copy())
         return value
 
     try:

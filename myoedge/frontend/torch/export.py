@@ -273,5 +273,5 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
     clamped_only(builder, [str(value) for value in outputs])
     for name in dict.fromkeys(name for node in builder.nodes for name in node.inputs):
         if name in builder.constants:
-            refuse_not_finite(name.removesuffix(".const"), [builder.constants[name]])
+            refuse_not_finite(name.removesuffix(".const"), [builder.array(name)])
     return builder.build([str(value) for value in outputs], names)

@@ -56,9 +56,9 @@ def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> st
     scale, zero = _numbers(given, "scale"), _numbers(given, "zero_point")
     limits = int(given["quant_min"]), int(given["quant_max"])
     if x in builder.constants:
-        stated = _format(builder.constants[x], scale, zero, limits, int(given.get("axis", 0)))
+        stated = _format(builder.array(x), scale, zero, limits, int(given.get("axis", 0)))
         quantizes = _name(node).startswith(QUANTIZE)
-        return (_quantized if quantizes else _dequantized)(builder, builder.constants[x], stated)
+        return (_quantized if quantizes else _dequantized)(builder, builder.array(x), stated)
     if _name(node).startswith(QUANTIZE):
         return rounded(builder, x, scale, zero, *limits)
     before = rounding_of(builder, x)
@@ -78,7 +78,7 @@ def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
     if not hasattr(x, "all_input_nodes"):
         return x
     name = values[x.name]
-    return builder.constants.get(name) if isinstance(name, str) else name
+    return builder.find_array(name) if isinstance(name, str) else name
 
 
 def _numbers(given: Mapping[str, Any], name: str) -> Array:
@@ -103,10 +103,8 @@ def _format(
 
 
 def _dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str:
-    made = builder.constant(stated.real(q))
-    if stated.high - stated.low < 1 << 16:  # a bias is in steps of its product anyway
-        builder.formats[made] = stated
-    return made
+    is_bias = stated.high - stated.low >= 1 << 16  # in steps of its product anyway
+    return builder.constant(stated.real(q), None if is_bias else stated)
 
 
 def _quantized(builder: GraphBuilder, x: Array, stated: ConstantFormat) -> str:

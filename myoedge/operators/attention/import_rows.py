@@ -47,7 +47,7 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         return _capped(d, (q, k, v), scale / a["softcap"], a["softcap"], mask, (left, right))
     masked = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
     if masked is None:
-        masked = Masked(mask if mask not in d.constants or d.constants[mask].any() else "")
+        masked = Masked(mask if mask not in d.constants or d.array(mask).any() else "")
     return masked_attention(d, q, k, v, scale, masked, shape)
 
 
@@ -91,8 +91,8 @@ def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Su
     left, right   keys before and behind a query's own number that it sees; less than 0: all
     """
     total = addends(d, mask) if mask else Sum(())
-    if mask in d.constants and d.constants[mask].dtype == bool:
-        total = Sum((), np.where(d.constants[mask], 0.0, -np.inf))
+    if mask in d.constants and d.array(mask).dtype == bool:
+        total = Sum((), np.where(d.array(mask), 0.0, -np.inf))
     if left < 0 and right < 0:
         return total
     ahead = np.arange(shape[-1]) - np.arange(shape[-2])[:, None]
@@ -128,7 +128,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise Unsupported(f"{a['num_heads']} heads in {list(out)}")
     if not heads_first:
         x = reshape(d, x, (*out[:2], a["num_heads"], out[-1] // a["num_heads"]))
-    cos, sin = (_of_positions(d.constants[a[name]], a["positions"]) for name in ("cos", "sin"))
+    cos, sin = (_of_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin"))
     same, pairs = all((table == table[:1]).all() for table in (cos, sin)), cos.shape[-1]
     if cos.shape != sin.shape or cos.shape[:2] not in ((1, tokens), (out[0], tokens)):
         raise ValueError(f"tables of {list(cos.shape)} for {list(out)}")
@@ -158,7 +158,7 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """onnxruntime's Attention: a layer for queries, keys and values, then heads; no masks."""
     if any(a[name] is not None for name in ("mask", "past", "bias", "length")):
         raise Unsupported("masks, past states or biases of attention")
-    w, heads = d.constants[a["weight"]], a["num_heads"]
+    w, heads = d.array(a["weight"]), a["num_heads"]
     sizes = [int(n) for n in a["sizes"] or (w.shape[1] // 3,) * 3]
     bias = () if a["layer_bias"] is None else (a["layer_bias"],)
     y, ends = d.add("linear", a["self"], d.constant(w.T), *bias), np.cumsum([0, *sizes])

@@ -100,7 +100,7 @@ def _reciprocal(b: GraphBuilder, x: Any) -> Any:
     if (number := number_of(b, x)) is not None:
         return 1.0 / number
     if x in b.constants:
-        return b.constant(1.0 / b.constants[x])
+        return b.constant(1.0 / b.array(x))
     return b.add("table", x, chain=(("reciprocal",),))
 
 

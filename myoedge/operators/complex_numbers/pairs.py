@@ -56,7 +56,7 @@ def paired(parts: Iterable[Part]) -> Complex:
 
 def is_complex(b: GraphBuilder, value: Any) -> bool:
     """Whether an argument of a call is a complex tensor or a complex number."""
-    held = b.constants.get(value) if isinstance(value, str) else None
+    held = b.find_array(value) if isinstance(value, str) else None
     return isinstance(value, Complex | complex) or (held is not None and held.dtype.kind == "c")
 
 
@@ -66,7 +66,7 @@ def pair_of(b: GraphBuilder, value: Any) -> Complex:
         return value
     if isinstance(value, int | float | complex):
         return paired(float(x) or "" for x in (value.real, value.imag))
-    held = b.constants.get(value)
+    held = b.find_array(value)
     if held is None or held.dtype.kind != "c":
         return Complex(value)
     return Complex(b.constant(held.real), b.constant(held.imag) if held.imag.any() else "")
@@ -214,7 +214,7 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
     """Values of a part that is no computed tensor."""
     if part == "" or isinstance(part, float):
         return np.asarray(part or 0.0)
-    return b.constants[part].astype(np.float64) if part in b.constants else None
+    return b.array(part).astype(np.float64) if part in b.constants else None
 
 
 def of_both(

@@ -34,7 +34,7 @@ def chosen(b: GraphBuilder, condition: str, x: Any, y: Any, out: Shape) -> Compl
     """x where a condition holds, y elsewhere: a sum of products by masks."""
     holds = truth(b, condition)
     fails = (
-        b.constant(1.0 - b.constants[holds])
+        b.constant(1.0 - b.array(holds))
         if holds in b.constants
         else str(logical_not(b, {"self": holds}, out))
     )

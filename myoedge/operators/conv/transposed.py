@@ -101,7 +101,7 @@ def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         (before, after), n = spatial.pads, d.shape(x)[axis]
         x = slice_axis(d, x, axis, max(-before, 0), n + min(after, 0))
     x = transpose(d, x, channels_last(rank + 2))
-    own = d.constants[bias[0]] if bias else None
+    own = d.array(bias[0]) if bias else None
     y = _interleaved(d, *_by_phases(d, x, _phases(w, groups, axes), own, axes), axes)
     return reshape(d, channels_first(d, _cropped(d, y, axes)), out)
 

@@ -100,14 +100,14 @@ def _summed(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> Lettere
         return term
     axes = "".join(axis for axis in term.axes if axis in needed)
     if term.x in d.constants:
-        return LetteredOperand(d.constant(d.constants[term.x].sum(gone)), axes)
+        return LetteredOperand(d.constant(d.array(term.x).sum(gone)), axes)
     return LetteredOperand(d.add("sum", term.x, axes=gone, keepdim=False), axes)
 
 
 def _ordered(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
     order = [term.axes.index(axis) for axis in axes]
     if term.x in d.constants:
-        return d.constant(np.transpose(d.constants[term.x], order))
+        return d.constant(np.transpose(d.array(term.x), order))
     return transpose(d, term.x, order)
 
 
@@ -130,9 +130,7 @@ def _product(
     def merged(term: LetteredOperand, first: str, second: str) -> str:
         x = _ordered(d, term, batch + first + second)
         shape = (*extents(batch), math.prod(extents(first)), math.prod(extents(second)))
-        return (
-            d.constant(d.constants[x].reshape(shape)) if x in d.constants else reshape(d, x, shape)
-        )
+        return d.constant(d.array(x).reshape(shape)) if x in d.constants else reshape(d, x, shape)
 
     a, b = merged(left, rows, along), merged(right, along, columns)
     if along and not rows + columns:

@@ -20,7 +20,7 @@ def number_of(d: GraphBuilder, value: Any) -> float | None:
     """A number, or the single element of a constant; None for tensors."""
     if isinstance(value, int | float):
         return float(value)
-    constant = d.constants.get(value)
+    constant = d.find_array(value)
     return float(constant.reshape(-1)[0]) if constant is not None and constant.size == 1 else None
 
 
@@ -51,7 +51,7 @@ def times(d: GraphBuilder, x: str, factor: float) -> str:
     if factor == 1.0:
         return x
     if x in d.constants:
-        return d.constant(np.float32(factor) * d.constants[x])
+        return d.constant(np.float32(factor) * d.array(x))
     return d.add("table", x, chain=(("affine", factor, 0.0),))
 
 
@@ -71,7 +71,7 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if divisor is not None:
         return combined(d, "mul", left, 1.0 / divisor, 1.0, out)
     if right in d.constants:
-        return d.add("mul", left, d.constant(1.0 / d.constants[right]))
+        return d.add("mul", left, d.constant(1.0 / d.array(right)))
     return combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
 
 

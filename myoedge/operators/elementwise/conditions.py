@@ -97,7 +97,7 @@ def truth(d: GraphBuilder, x: str) -> str:
     if is_truth(d, x):
         return x
     if x in d.constants:
-        return d.constant((d.constants[x] != 0).astype(np.float32))
+        return d.constant((d.array(x) != 0).astype(np.float32))
     return compared(d, "ne", x, 0, d.shape(x))
 
 
@@ -186,4 +186,4 @@ def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> st
 
 def value_of(d: GraphBuilder, x: Any) -> Array | None:
     """A number, or a constant; None of what is computed."""
-    return np.asarray(x, np.float32) if isinstance(x, int | float) else d.constants.get(x)
+    return np.asarray(x, np.float32) if isinstance(x, int | float) else d.find_array(x)

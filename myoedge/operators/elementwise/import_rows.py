@@ -76,7 +76,7 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         return expand(d, a["other"], out)
     if a["condition"] not in d.constants:
         return choice(d, a, out)
-    chosen = d.constants[a["condition"]].astype(bool)
+    chosen = d.array(a["condition"]).astype(bool)
     sides = ((a["self"], chosen), (a["other"], ~chosen))
     (x, kept), (y, _) = sides if value_of(d, a["self"]) is None else sides[::-1]
     value = value_of(d, y)

@@ -89,7 +89,7 @@ def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shap
 
 def known(d: GraphBuilder, name: str) -> Array | None:
     """Indices that are constant, be it among computed ones."""
-    return d.constants[name] if name in d.constants else constant_behind(d, name)
+    return d.array(name) if name in d.constants else constant_behind(d, name)
 
 
 def _counts(value: Array, n: int) -> bool:
@@ -121,6 +121,6 @@ def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
     """Parts of a constant along an axis by computed integers."""
     rank, count = len(d.shape(table)), len(d.shape(ids))
     axis = dim % rank
-    rows = d.constant(np.moveaxis(d.constants[table], axis, 0)) if axis else table
+    rows = d.constant(np.moveaxis(d.array(table), axis, 0)) if axis else table
     order = [*range(count, count + axis), *range(count), *range(count + axis, count + rank - 1)]
     return transpose(d, rows_by(d, ids, rows), order)

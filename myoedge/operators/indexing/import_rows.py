@@ -126,9 +126,9 @@ def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
 def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
     if x in d.constants:
         return d.constant(
-            np.broadcast_to(d.constants[x].reshape(-1), shape)
-            if d.constants[x].size == 1
-            else d.constants[x].reshape(shape)
+            np.broadcast_to(d.array(x).reshape(-1), shape)
+            if d.array(x).size == 1
+            else d.array(x).reshape(shape)
         )
     return reshape(d, x, shape)
 
@@ -152,7 +152,7 @@ def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _is_mask(d: GraphBuilder, index: str) -> bool:
-    known = d.constants.get(index)
+    known = d.find_array(index)
     return is_truth(d, index) if known is None else known.dtype == bool
 
 
@@ -165,7 +165,7 @@ def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> 
         raise Unsupported("values of their own for each place of a mask", BY_MASK)
     thin = (*own, *[1] * len(rest))
     if mask in d.constants:
-        whole = np.broadcast_to(d.constants[mask].reshape(thin), out[axis:])
+        whole = np.broadcast_to(d.array(mask).reshape(thin), out[axis:])
         condition = d.constant(whole.astype(np.float32))
     else:
         condition = reshape(d, mask, thin)
@@ -175,7 +175,7 @@ def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> 
 
 def _broadcast(d: GraphBuilder, x: str, shape: Shape) -> str:
     if x in d.constants:
-        return d.constant(np.broadcast_to(d.constants[x], shape))
+        return d.constant(np.broadcast_to(d.array(x), shape))
     own = d.shape(x)
     return expand(d, reshape(d, x, (*[1] * (len(shape) - len(own)), *own)), shape)
 
@@ -192,7 +192,7 @@ def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise Unsupported(f"a scatter with reduction={a['reduction']}")
     if a["updates"] in d.constants:
         values, mask = np.zeros(out, np.float32), np.zeros(out, np.float32)
-        values.reshape(-1)[taken.reshape(-1)] = d.constants[a["updates"]].reshape(-1)
+        values.reshape(-1)[taken.reshape(-1)] = d.array(a["updates"]).reshape(-1)
         mask.reshape(-1)[taken.reshape(-1)] = 1.0
         sides = {"self": d.constant(values), "other": a["self"]}
         return where(d, {"condition": d.constant(mask), **sides}, out)
@@ -234,12 +234,12 @@ def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axes."""
     given, x = a.get("index", a.get("indices")), str(a["self"])
     if a["dim"] is None and given in d.constants:
-        return reshape(d, picked(d, _flat(d, x), 0, d.constants[given].reshape(-1)), out)
+        return reshape(d, picked(d, _flat(d, x), 0, d.array(given).reshape(-1)), out)
     if a["dim"] is None:
         raise Unsupported("indices into all elements")
     if given not in d.constants:
         return elements(d, x, a["dim"], given, out)
-    picks = d.constants[given]
+    picks = d.array(given)
     axis = a["dim"] % len(out)
     picks = picks % d.shape(x)[axis]
     rows = np.moveaxis(picks, axis, -1).reshape(-1, picks.shape[axis])

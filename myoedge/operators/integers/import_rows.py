@@ -43,7 +43,7 @@ def divided(name: str) -> Row:
         if a.get("rounding_mode", "floor") != "floor" or a.get("fmod"):
             raise Unsupported("a division of integers that is not rounded down")
         by = a["other"]
-        value = whole_numbers(d.constants[by]) if by in d.constants else by
+        value = whole_numbers(d.array(by)) if by in d.constants else by
         if isinstance(value, str) or not (value > 0 if isinstance(value, int) else value.all()):
             raise Unsupported("integers divided by what is no positive constant")
         return calculated(d, MATH, name, first(a), by, out)
@@ -98,7 +98,7 @@ def joined(row: Row) -> Row:
     def whole(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         names = [x for x in a["tensors"] if 0 not in d.shape(x)]
         model = next(x for x in names if x not in d.constants)
-        parts = [constant_like(d, model, d.constants[x]) if x in d.constants else x for x in names]
+        parts = [constant_like(d, model, d.array(x)) if x in d.constants else x for x in names]
         if len({d.dtype(x) for x in parts}) > 1:
             parts = [x if d.dtype(x) == "int32" else _widened(d, x) for x in parts]
         return str(row(d, {**a, "tensors": parts}, out))

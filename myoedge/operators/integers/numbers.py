@@ -26,7 +26,7 @@ def producer(d: GraphBuilder, x: str) -> Node | None:
 def is_truth(d: GraphBuilder, x: str) -> bool:
     """Whether a tensor holds ones and zeros alone, whatever the inputs."""
     if x in d.constants:
-        return bool(np.isin(d.constants[x], (0, 1)).all())
+        return bool(np.isin(d.array(x), (0, 1)).all())
     node = producer(d, x)
     if node is None or node.op in ("integer_compare", "integer_compare_constant"):
         return node is not None
@@ -71,7 +71,7 @@ def span_of(d: GraphBuilder, x: str) -> Span | None:
 
 
 def _constant_span(d: GraphBuilder, name: str) -> Span | None:
-    value = d.constants.get(name)
+    value = d.find_array(name)
     return None if value is None else (int(value.min()), int(value.max()))
 
 
@@ -101,7 +101,7 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
     if b not in d.constants:
         y = expand(d, reshape_to(d, b, out), out)
         return d.add(op, x, y, function=function, kinds=(kind(d, a), kind(d, b)))
-    value = whole_numbers(d.constants[b])
+    value = whole_numbers(d.array(b))
     flat = value.reshape(1) if value.size == 1 else np.broadcast_to(value, out)
     kinds = (kind(d, a), "int32")
     span = (int(value.min()), int(value.max()))
@@ -124,7 +124,7 @@ def constant_behind(d: GraphBuilder, x: str) -> Array | None:
     node = producer(d, x)
     if node is None or node.op != "integer_math_constant" or node.attrs["function"] != "add":
         return None
-    value = d.constants[node.inputs[1]]
+    value = d.array(node.inputs[1])
     is_zero = span_of(d, node.inputs[0]) == (0, 0)
     return np.broadcast_to(whole_numbers(value), d.shape(x)) if is_zero else None
 

@@ -48,7 +48,7 @@ def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """
     to = a.get("to")
     if to is None:
-        other = d.constants.get(a["other"])
+        other = d.find_array(a["other"])
         to = {"f": 1, "i": 7, "b": 9}.get("f" if other is None else other.dtype.kind, 0)
     kinds = {**dict.fromkeys(FLOATS, "float"), **dict.fromkeys(INTEGERS, "int"), 9: "bool"}
     if to not in kinds:
@@ -66,7 +66,7 @@ def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     value = a["value"]
     if isinstance(value, str) and value not in d.constants:
         return expand(d, reshape(d, value, (1,) * len(out)), out)
-    number = d.constants[value].reshape(()) if isinstance(value, str) else value
+    number = d.array(value).reshape(()) if isinstance(value, str) else value
     return d.constant(np.full(out, number, np.float32))
 
 

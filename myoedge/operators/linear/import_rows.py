@@ -37,8 +37,8 @@ def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: 
 
 def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     left, right = a["self"], next(a[n] for n in ("other", "mat2", "vec", "tensor") if n in a)
-    if right in d.constants and d.constants[right].ndim <= 2:
-        w = d.constants[right]
+    if right in d.constants and d.array(right).ndim <= 2:
+        w = d.array(right)
         return _by_weights(d, left, d.constant(w.T if w.ndim == 2 else w[None]), (), out)
     x, y = d.shape(left), d.shape(right)
     x, y = (x if len(x) > 1 else (1, *x)), (y if len(y) > 1 else (*y, 1))
@@ -57,10 +57,10 @@ def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     added, alpha, beta = a["self"], float(a["alpha"]), float(a["beta"])
     if right in d.constants:
         right = times(d, right, alpha)
-        value = d.constants.get(added or "")
+        value = d.find_array(added or "")
         if len(d.shape(right)) == 2 and value is not None and {*value.shape[:-1]} <= {1}:
             bias = np.broadcast_to(value.reshape(-1), out[-1:])
-            weight = d.constant(d.constants[right].T)
+            weight = d.constant(d.array(right).T)
             return d.add("linear", left, weight, times(d, d.constant(bias), beta))
     shape = (*d.shape(left)[:-1], d.shape(right)[-1])
     y = matmul(d, {"self": left, "other": right}, shape)
@@ -70,7 +70,7 @@ def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def _transposed(d: GraphBuilder, x: str) -> str:
     if x in d.constants:
-        return d.constant(d.constants[x].T)
+        return d.constant(d.array(x).T)
     return transpose(d, x, (1, 0))
 
 

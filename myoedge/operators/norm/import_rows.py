@@ -37,7 +37,7 @@ def norm(op: str) -> Row:
         given = {"mul": (a.get("weight"), 1.0), "add": (a.get("bias"), 0.0)}
         parts = []
         for name, default in given.values():
-            value = d.constants.get(name, np.full(1, default, np.float32)).reshape(-1)
+            value = d.arrays.get(name, np.full(1, default, np.float32)).reshape(-1)
             parts.append(d.constant(np.broadcast_to(value, (length,))))
         rows = reshape(d, x, (*shape[:lead], length))
         y = reshape(d, of_rows(d, op, rows, parts, float(eps)), shape)
@@ -93,7 +93,7 @@ def group_norm(groups: Callable[[Arguments, int], int], axis: int = 1) -> Row:
         given = {"mul": (a.get("weight"), 1.0), "add": (a.get("bias"), 0.0)}
         parts = []
         for name, default in given.values():
-            value = d.constants.get(name, np.full(1, default, np.float32)).reshape(-1)
+            value = d.arrays.get(name, np.full(1, default, np.float32)).reshape(-1)
             if value.size not in (1, count, channels):
                 raise ValueError(f"{value.size} factors for {channels} channels")
             parts.append(d.constant(np.repeat(value, channels // value.size)))
@@ -176,7 +176,7 @@ def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
     axis %= len(shape)
     n = shape[axis]
     if x in d.constants:
-        value = d.constants[x]
+        value = d.array(x)
         lengths = np.sqrt(np.square(value.astype(np.float64)).sum(axis, keepdims=True))
         return d.constant(value / np.maximum(lengths, max(eps, EPS_LEAST)))
     order = [i for i in range(len(shape)) if i != axis] + [axis]

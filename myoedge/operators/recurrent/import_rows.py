@@ -85,7 +85,7 @@ def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], ba
     r = learnt.r.astype(np.float64) @ matrix
     inverse = d.constant(np.linalg.pinv(matrix.astype(np.float64)).astype(np.float32))
     h, *cells = first
-    if np.any(d.constants.get(h, np.ones(1))):
+    if np.any(d.arrays.get(h, np.ones(1))):
         h = d.add("linear", h, inverse)
     else:
         h = d.constant(np.zeros((d.shape(h)[0], matrix.shape[1]), np.float32))
@@ -153,7 +153,7 @@ def layer(
             if name is None:
                 states.append(d.constant(np.zeros((batch, units), np.float32)))
             elif name in d.constants:
-                states.append(d.constant(d.constants[name][index]))
+                states.append(d.constant(d.array(name)[index]))
             else:
                 states.append(reshape(d, slice_axis(d, name, 0, index, index + 1), (batch, units)))
         with d.part(part):
@@ -288,9 +288,9 @@ def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
 
 def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[Weights]:
     """Weights of all directions, gates in the order of the operators."""
-    w, r = d.constants[a["w"]], d.constants[a["r"]]
+    w, r = d.array(a["w"]), d.array(a["r"])
     rows, units, order = r.shape[1], r.shape[2], list(ORDER[kind])
-    b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.constants[a["bias"]]
+    b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.array(a["bias"])
     columns = d.shape(a["input"])[-1]
     expected = ((ways, rows, columns), (ways, GATES[kind] * units, units), (ways, 2 * rows))
     if (w.shape, r.shape, b.shape) != expected:

@@ -225,7 +225,7 @@ def addends(d: GraphBuilder, name: str) -> Sum:
     for node in reversed(d.nodes):
         follows = node.op in POINTWISE or OPS[node.op].is_data_movement
         needed.update(node.inputs if follows and node.name in needed else ())
-    sums = {x: Sum((), c.astype(np.float64)) for x, c in d.constants.items() if x in needed}
+    sums = {x: Sum((), c.astype(np.float64)) for x, c in d.arrays.items() if x in needed}
     for node in [node for node in d.nodes if node.name in needed]:
         with np.errstate(all="ignore"):
             total = _sum_of(d, node, sums)
@@ -242,7 +242,7 @@ def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
         return Sum(a.terms + b.terms, a.known + b.known)
     if node.op == "mul":
         x, c = sorted(node.inputs, key=lambda name: name in d.constants)
-        factor = d.constants.get(c)
+        factor = d.find_array(c)
         return None if factor is None else sums.get(x, Sum((Term(x),))).times(factor.astype(float))
     if node.op == "table" and len(node.attrs["chain"]) == 1:
         name, *numbers = node.attrs["chain"][0]
