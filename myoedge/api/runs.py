@@ -156,26 +156,30 @@ def simulate_elf(
 
     folder           where it may read and write files by plain name; without it nowhere
     dump             (address, size in bytes) of L1 or L2 to keep at the end
+    max_cycles       then it is ended (E708); 2,000,000,000 without it
     bank_conflicts   False: any number of accesses to a bank of L1 in a cycle
     like, fc_hart    as for `simulate`
     profile          cycles by address of the instruction
     window           (from, to): every instruction executed between these cycles
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
     """
-    from myoedge.backends.build import MOST_CYCLES
     from myoedge.building.simulate import costs
-    from myoedge.simulator import RunOptions
+    from myoedge.simulator import PROGRAM_CYCLES, Faulted, RunOptions, with_other_first_core
     from myoedge.simulator import simulate as run
     from myoedge.system.elf import read_program
 
-    return run(
-        read_program(Path(elf)),
-        cycles={**costs(like, fc_hart), **({} if bank_conflicts else {"l1_contention": 0})},
-        folder=None if folder is None else Path(folder),
-        options=RunOptions(dump=dump, profile=profile, window=window),
-        progress=progress,
-        max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
-    )
+    program, cycles = read_program(Path(elf)), costs(like, fc_hart)
+    try:
+        return run(
+            program,
+            cycles={**cycles, **({} if bank_conflicts else {"l1_contention": 0})},
+            folder=None if folder is None else Path(folder),
+            options=RunOptions(dump=dump, profile=profile, window=window),
+            progress=progress,
+            max_cycles=PROGRAM_CYCLES if max_cycles is None else max_cycles,
+        )
+    except Faulted as fault:
+        raise with_other_first_core(fault, program, cycles["fc_hart"]) from None
 
 
 @with_plugin_errors

@@ -154,12 +154,13 @@ def _compiler_place(name: str) -> tuple[str, str] | None:
 
 
 def _gvsoc_row() -> ToolRow:
-    """GVSoC, which reports no version; missing too where its Python does not start it."""
+    """GVSoC, which reports no version: with NE16 or not. Missing too if its Python fails."""
     try:
         installation = gvsoc.find()
     except MyoedgeError:
         return _row("gvsoc", "", ON_GVSOC, gvsoc.GET, None)
-    place = ("", str(installation.home)) if gvsoc.starts(installation) else None
+    engine = "with NE16" if installation.has_ne16 else "no NE16"
+    place = (engine, str(installation.home)) if gvsoc.starts(installation) else None
     return _row("gvsoc", "", ON_GVSOC, gvsoc.GET_PYTHON, place)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from myoedge.backends.exit_codes import MEANINGS
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
@@ -128,7 +129,8 @@ class FirmwareFiles:
         Errors: E710 files of the wrong size, E711 the firmware ended with an error of its own.
         """
         if exit_code != 0:
-            facts = {"exit code": exit_code, "meaning": "src/firmware/exit_codes.h"}
+            facts: dict[str, object] = {"exit code": exit_code}
+            facts |= {"meaning": MEANINGS.get(exit_code, "none of src/firmware/exit_codes.h")}
             facts |= {"printed": printed.strip()[-400:]}
             raise MyoedgeError("E711", "the firmware returned an error", facts)
         count = len(self.samples)

@@ -40,7 +40,12 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
 @click.option("--trace", is_flag=True, help="Also write trace.json, for ui.perfetto.dev.")
 @click.option("--elf", type=click.Path(), metavar="FILE", help="Any bare-metal program instead.")
 @click.option("--dump", nargs=2, metavar="ADDRESS:SIZE FILE", help="With --elf: memory at its end.")
-@click.option("--max-cycles", type=click.IntRange(1), metavar="N", help="With --elf: then it ends.")
+@click.option(
+    "--max-cycles",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --elf: it is ended then. Default: 2,000,000,000.",
+)
 @click.option(
     "--bank-conflicts",
     type=click.Choice(["on", "off"]),
@@ -165,11 +170,22 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
     if dump:
         write_file(Path(dump[1]), run.dumps[0])
     total = sum(c.instructions for c in run.counts)
-    summary = f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}"
+    summary = f"{run.cycles:,} cycles, {total:,} instructions, {_exit_code(run, elf)}"
     if not terminal.json_printed("program-run/1", _elf_json(run)):
         terminal.progress(summary)
     _show_recorded(terminal, run, elf)
     sys.exit(min(run.exit_code, MAX_EXIT_CODE))
+
+
+def _exit_code(run: Simulation, elf: str) -> str:
+    """The exit code, and what it means where the program has the runtime of firmware."""
+    from myoedge.backends.exit_codes import MEANINGS, RUNTIME_SYMBOL
+    from myoedge.system.elf import read_program
+
+    text = f"exit code {run.exit_code}"
+    if run.exit_code not in MEANINGS or RUNTIME_SYMBOL not in read_program(Path(elf)).symbols:
+        return text
+    return f"{text}: {MEANINGS[run.exit_code]}"
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from myoedge.simulator.fault import Faulted
-from myoedge.simulator.machine import RunOptions, simulate
+from myoedge.simulator.fault import Faulted, with_other_first_core
+from myoedge.simulator.machine import PROGRAM_CYCLES, RunOptions, simulate
 from myoedge.simulator.result import CoreCounts, ExecutedInstruction, Mark, Simulation, Span
 from myoedge.system.elf import Program, read_elf
 
 __all__ = [
+    "PROGRAM_CYCLES",
     "CoreCounts",
     "ExecutedInstruction",
     "Faulted",
@@ -19,4 +20,5 @@ __all__ = [
     "Span",
     "read_elf",
     "simulate",
+    "with_other_first_core",
 ]

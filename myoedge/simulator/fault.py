@@ -11,6 +11,10 @@ from myoedge.system.elf import Program
 FC = 9
 OFF, ASLEEP = 0, 2  # enum CoreState of core.h
 NO_PROGRESS = ("E707", "E708")  # caused by no single core
+AS_ANOTHER_CORE = ("E702", *NO_PROGRESS)  # no stack, or nobody who wakes it
+GAP9_FC, PULP_OPEN_FC = 9, 0x3E0  # numbers of the fabric controller
+# `csrr rd, mhartid`: the bits of a word beside rd
+READS_MHARTID, BESIDE_RD = 0xF1402073, 0xFFFFF07F
 
 # by enum Fault of core.h: code and what to try
 KINDS = {
@@ -70,6 +74,33 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
     error = Faulted(code, title, {**facts, "needs": needs})
     error.run = run
     return error
+
+
+def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Faulted:
+    """The fault, with the other platform's number of the first core as the first thing to try.
+
+    A program that asks for its core's number and finds neither takes the fabric controller for a
+    core of the cluster: that waits, or has no stack, before any of the cluster's cores has run.
+    """
+    started = any(c.instructions for c in fault.run.counts[:FC])
+    if started or fault.code not in AS_ANOTHER_CORE or not _reads_core_number(program):
+        return fault
+    other = PULP_OPEN_FC if fc_hart == GAP9_FC else GAP9_FC
+    whose = "pulp-open" if other == PULP_OPEN_FC else "GAP9"
+    tried = f"--fc-hart {other:#x}, if the program is for {whose}: its first core is {fc_hart} here"
+    before = fault.notice
+    error = Faulted(before.code, before.title, dict(before.facts), (tried, *before.tries))
+    error.run = fault.run
+    return error
+
+
+def _reads_core_number(program: Program) -> bool:
+    """Whether `csrr rd, mhartid` is among the program's words, at any even address."""
+    return any(
+        int.from_bytes(code[at : at + 4], "little") & BESIDE_RD == READS_MHARTID
+        for _, code in program.segments
+        for at in range(0, len(code) - 3, 2)
+    )
 
 
 def _name(core: int) -> str:

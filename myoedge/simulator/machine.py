@@ -20,6 +20,7 @@ from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 SLICE_CYCLES = 4_000_000  # between two looks at the keyboard and the progress line
+PROGRAM_CYCLES = 2_000_000_000  # of a program that nothing is known of: five seconds of the chip
 MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
 MAX_STEPS = 1_000_000

@@ -15,16 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.simulator import simulate
+from myoedge import api
+from myoedge.backends.exit_codes import MEANINGS
+from myoedge.errors import MyoedgeError
+from myoedge.simulator import PROGRAM_CYCLES, simulate
 from tests.conftest import ROOT, Ran
 from tests.firmware.programs import program
-from tests.isa.program import addi, jal, leave, load_constant, lw
+from tests.isa.program import addi, bne, jal, leave, load_constant, lw
 from tests.simulator.cores import (
     L1,
     MHARTID,
     T0,
     T1,
     T2,
+    WFI,
     ZERO,
     Code,
     csrr,
@@ -33,6 +37,7 @@ from tests.simulator.cores import (
     repeat,
     store,
 )
+from tests.simulator.networks import GAP9_NETWORKS
 
 Run = Callable[..., Ran]
 HELLO = "Grüße\nzwei 100 %\n"
@@ -167,6 +172,51 @@ def test_most_cycles(run: Run, elf: Path) -> None:
     assert HELLO.startswith(ran.out), "what it printed before"
     assert ran.out
     assert run("simulate", "--elf", elf, "--max-cycles", 0).code == 2
+
+
+def test_a_program_that_never_ends_is_ended(
+    run: Run, elf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"{PROGRAM_CYCLES:,}" in " ".join(run("simulate", "--help").out.split())
+    monkeypatch.setattr("myoedge.simulator.PROGRAM_CYCLES", 100)
+    with pytest.raises(MyoedgeError, match="E708"):
+        api.simulate_elf(elf)
+
+
+def test_firmwares_own_exit_codes_are_explained(run: Run, tmp_path: Path) -> None:
+    """The meanings are the comments of the header that firmware is compiled with."""
+    header = (ROOT / "firmware_templates" / "runtime" / "exit_codes.h").read_text()
+    rows = re.findall(r"#define ME_EXIT_\w+ (\d+) +/\* (.*) \*/", header)
+    assert {int(code): text for code, text in rows} == dict(MEANINGS)
+    firmware = GAP9_NETWORKS / "fmap" / "firmware.elf"
+    ran = run("simulate", "--elf", firmware)
+    assert (ran.code, MEANINGS[102] in ran.err) == (102, True)
+    (tmp_path / "p.elf").write_bytes(hello(102))
+    assert MEANINGS[102] not in run("simulate", "--elf", "p.elf").err, "another program's code"
+
+
+@pytest.mark.parametrize(
+    ("own", "options", "told"),
+    [
+        (0x3E0, (), "--fc-hart 0x3e0"),
+        (9, ("--fc-hart", "0x3e0"), "--fc-hart 0x9"),
+        (9, ("--like", "public-gvsoc"), "--fc-hart 0x9"),
+    ],
+)
+def test_a_program_for_another_first_core_is_told_its_option(
+    own: int, options: tuple[str, ...], told: str, run: Run, tmp_path: Path
+) -> None:
+    """It waits for ever on every core but its first; one that asks for no number is not told."""
+    asks = [csrr(T0, MHARTID), *load_constant(T1, own), bne(T0, T1, 8), jal(0, 8), WFI]
+    (tmp_path / "p.elf").write_bytes(make({}, asks))
+    ran = run("simulate", "--elf", "p.elf", *options)
+    assert (ran.code, re.search(rf"^  try +{told}, ", ran.err, re.MULTILINE) is not None) == (
+        7,
+        True,
+    )
+    assert run("simulate", "--elf", "p.elf", *told.split()).code == 0
+    (tmp_path / "p.elf").write_bytes(make({}, [WFI]))
+    assert "fc-hart" not in run("simulate", "--elf", "p.elf", *options).err
 
 
 def test_the_json_of_a_run(run: Run, elf: Path) -> None:

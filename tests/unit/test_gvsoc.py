@@ -102,6 +102,10 @@ def test_an_installation_that_lacks_something(home: Path, part: str) -> None:
 def test_doctor_shows_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {row.name: row for row in doctor.tool_rows()}
     assert (rows["gvsoc"].state, rows["gvsoc"].where) == ("ok", str(home))
+    assert rows["gvsoc"].version == "no NE16"
+    script(home / "models" / "pulp" / "ne16" / "ne16.so", "")
+    rows = {row.name: row for row in doctor.tool_rows()}
+    assert rows["gvsoc"].version == "with NE16"
     monkeypatch.setenv("GVSOC_HOME", str(home / "bin"))
     rows = {row.name: row for row in doctor.tool_rows()}
     assert (rows["gvsoc"].state, rows["gvsoc"].blocks) == ("missing", doctor.ON_GVSOC)
