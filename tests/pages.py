@@ -36,6 +36,7 @@ COLUMNS = (
         "cycles",
         "cycles_compute",
         "cycles_dma",
+        "cycles_ne16",
         "macs_per_cycle",
     ],
     *["energy_uj", "energy_low_uj", "energy_high_uj", "instructions"],

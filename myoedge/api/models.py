@@ -191,7 +191,7 @@ def build(
              wherever it can run them (docs/ne16.md). [engine] counts before it, layer by layer
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
     simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond
-             300 M estimated cycles
+             600 M estimated cycles
     tune     tiles by simulated cycles: the best few of each distinct layer are simulated, what is
              faster is kept, and measurements are cached
     progress called now and then while it simulates, with cycles so far and estimated cycles

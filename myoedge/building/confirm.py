@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
 
-LONGEST_CYCLES = 300_000_000  # estimated, that are simulated without --simulate
+LONGEST_CYCLES = 600_000_000  # estimated, that are simulated without --simulate
 MOST_CANDIDATES = 6
 MOST_PLANS = 3  # the code of another plan is not as long
 NO_COMPILER = (5, 70)  # exit codes: none is there, it rejects the simulator's C

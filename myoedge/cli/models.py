@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--simulate/--no-simulate",
     default=None,
-    help="Simulate one inference at the end (default: up to 300 M estimated cycles).",
+    help="Simulate one inference at the end (default: up to 600 M estimated cycles).",
 )
 @click.option("--tune", is_flag=True, help="Choose tiles by simulated cycles: takes minutes.")
 @click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")

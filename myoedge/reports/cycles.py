@@ -35,7 +35,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
     has_ne16 = ne16_cycles > 0
     layers = [
-        {**row, **_layer_counts(cost, row["macs"], has_ne16), "activity": _activity(row, cost)}
+        {**row, **_layer_counts(cost, row["macs"]), "activity": _activity(row, cost)}
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
@@ -61,12 +61,12 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     }
 
 
-def _layer_counts(cost: LayerCost, macs: int, has_ne16: bool) -> dict[str, Any]:
+def _layer_counts(cost: LayerCost, macs: int) -> dict[str, Any]:
     return {
         "cycles": cost.cycles,
         "cycles_compute": cost.cycles,
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
-        **({"cycles_ne16": cost.ne16_busy_cycles} if has_ne16 else {}),
+        "cycles_ne16": cost.ne16_busy_cycles if cost.stalls else None,
         "macs_per_cycle": _rate(macs, cost.cycles),
         "instructions": cost.instructions or None,
         "stalls": stall_percents([cost]) or None,
@@ -184,7 +184,7 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
         "MACs": wording.count(macs) if macs else "",
         "cycles": f"{row['cycles']:,}",
         "MAC/cycle": speed.rate(macs, row["cycles"]),
-        "NE16": wording.rough_percent(row.get("cycles_ne16", 0), row["cycles"]),
+        "NE16": wording.rough_percent(row.get("cycles_ne16") or 0, row["cycles"]),
         "stalls": row["stalls"] or {},
         "total": False,
     }

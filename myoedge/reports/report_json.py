@@ -34,7 +34,7 @@ UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
 
 MEASURED = (  # of a layer, when it has run
-    *("cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"),
+    *("cycles", "cycles_compute", "cycles_dma", "cycles_ne16", "macs_per_cycle"),
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
 )
 

@@ -115,7 +115,7 @@ def test_figures_worked_out_by_hand(ran: Report) -> None:
 
 
 def test_busy_and_idle_cycles_of_ne16_where_it_ran(built: Report, ran: Report) -> None:
-    costs = [LayerCost(1_000, ne16_busy_cycles=busy) for busy in (700, 0, 50)]
+    costs = [LayerCost(1_000, stalls={"bank": 1}, ne16_busy_cycles=busy) for busy in (700, 0, 50)]
     (inference, *_) = SIMULATED.inferences
     inference = replace(inference, layers=tuple(costs))
     found = with_cycles(built, replace(SIMULATED, inferences=(inference,)), HIGH)
@@ -123,11 +123,14 @@ def test_busy_and_idle_cycles_of_ne16_where_it_ran(built: Report, ran: Report) -
     assert [row["cycles_ne16"] for row in found["layers"]] == [700, 0, 50]
     assert "750 cycles busy, 3,250 idle (81 %)" in speed.ne16(found)
     rows = [line.split() for line in table(found, 100)]
-    assert [row[-2:] for row in rows if row and row[0] == "total"] == [["19", "%"]]  # 750 of 4,000
+    assert [" ".join(row[-4:]) for row in rows if row and row[0] == "total"] == ["19 % 100 %"]  # 750 of 4,000
     assert "NE16" in rows[0]
     assert all("NE16" not in line for line in table(ran, 100))
     assert "ne16" not in ran["cycles"]
-    assert all("cycles_ne16" not in row for row in ran["layers"])
+    assert [row["cycles_ne16"] for row in ran["layers"]] == [0, 0, 0]
+    texts = [layers_csv(report) for report in (built, ran, found)]
+    heads = {text.splitlines()[0] for text in texts}
+    assert heads == {",".join(COLUMNS)}, "whatever has run, and wherever"
 
 
 def test_the_rest_of_the_report_stays(built: Report, ran: Report) -> None:

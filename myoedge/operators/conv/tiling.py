@@ -133,14 +133,13 @@ class _Dense:
         rows, columns, words = sizes["t0"] * sizes["t1"], sizes["t1"], self.windows.words
         blocks = dense.shared_windows_work if self.together else dense.block_work
         found = blocks(rows, sizes["k"], words + self.table, self.cores)
+        edges = self.conv.edge_share if self.has_edges else 0.0
         if self.together:
-            copies = dense.shared_gather_work(rows, columns, self.windows, self.cores)
+            copies = dense.shared_gather_work(rows, columns, self.windows, edges, self.cores)
         else:
             copies = dense.gather_work(rows, columns, sizes["k"], self.windows, self.cores)
+            copies = copies + dense.edges_work(edges * rows / self.cores, words)
         found = found + copies
-        if self.has_edges:
-            edges = self.conv.edge_share * rows / self.cores
-            found = found + edges * (dense.EDGE + dense.EDGE_WORD * words)
         if self.padded:
             found = found + self.conv.padded_bytes(sizes) / self.cores * PADDED_BYTE
         several = math.prod(self.conv.y[1:-1]) > 1

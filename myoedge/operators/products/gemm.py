@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,10 +76,17 @@ def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) ->
     return _copies_work(most / fours * _copies(rows, columns), w)
 
 
-def shared_gather_work(rows: Any, columns: Any, w: Windows, cores: int) -> Any:
-    """Windows that are copied once: each core copies as many."""
+def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, cores: int) -> Any:
+    """Windows that are copied once, wherever they lie: each core copies as many (gather_together of
+    me_conv_s8.c). Those over an edge, `edge_share` of them, come one by one, with their zeros."""
     most = ceil_div(rows, cores)
-    return _copies_work(_copies(most, np.minimum(columns, most)), w)
+    inside = _copies_work(_copies(most, np.minimum(columns, most)), replace(w, copied=True))
+    return (1 - edge_share) * inside + edge_share * edges_work(most, w.words)
+
+
+def edges_work(rows: Any, words: int) -> Any:
+    """Windows over an edge that are copied with their zeros."""
+    return rows * (EDGE + EDGE_WORD * words)
 
 
 def _copies(rows: Any, columns: Any) -> Any:
