@@ -83,6 +83,18 @@ def _cycles(name: str, shape: Shape) -> Made:
     return _of(getattr(network_cycles, name), shape)
 
 
+def _long_windows() -> Made:
+    from torch import nn
+
+    return _of(lambda: nn.Sequential(nn.Conv1d(64, 48, 64), nn.Conv1d(48, 48, 180)), (1, 64, 246))
+
+
+def _large_windows() -> Made:
+    from torch import nn
+
+    return _of(lambda: nn.Conv2d(256, 24, 5, padding=2), (1, 256, 9, 9))
+
+
 def _random(seed: int) -> Made:
     from tests.random_networks import Random, windows
 
@@ -247,6 +259,8 @@ def _whole() -> Rows:
         "autoencoder": partial(_network, "autoencoder", (1, 640)),
         "one layer of 2 MB": partial(_cycles, "one_layer", (1, 1024)),
         "large map": partial(_cycles, "large_map", (1, 2, 900, 120)),
+        "long windows": _long_windows,
+        "large windows": _large_windows,
         "all-convnet": _all_convnet,
         "tinymyo small": partial(_tinymyo, "small_epn", (1, 8, 200), version=1),
         "tinymyo epn": partial(_tinymyo, "epn", (1, 8, 1000), version=1),
@@ -254,7 +268,7 @@ def _whole() -> Rows:
         "emg2qwerty kao": partial(_emg2qwerty, "kao", 59),
         "emg2qwerty lstm": partial(_emg2qwerty, "lstm", 125),
     }
-    quick = ("small", "norm first", "two inputs", "autoencoder")
+    quick = ("small", "norm first", "two inputs", "autoencoder", "long windows", "large windows")
     for name, make in networks.items():
         yield name, Entry(name, make, quick=name in quick)
 
