@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "myoedge/_data/firmware_templates/library/me_conv_s8.c" in names
+    assert "myoedge/_data/firmware_templates/operators/conv/me_conv_s8.c" in names
     assert "myoedge/_data/gvsoc/gap9like.py" in names
     assert "myoedge/_data/boards/gap9_evk/board.toml" in names
     assert "myoedge/_data/firmware_templates/app_gap_sdk/app.c" in names
