@@ -188,8 +188,8 @@ def energy(
     *,
     operating_point: str | None = None,
     every: str | None = None,
-    battery_mah: float | None = None,
-    battery_volts: float | None = None,
+    battery: str | float | None = None,
+    volts: str | float | None = None,
     latency: str | None = None,
 ) -> EnergyReport:
     """report.json with the energy of an inference, by the coefficients of today.
@@ -198,8 +198,9 @@ def energy(
                       energy that keeps `latency`, [budget] latency, and up with the stream
     latency           "20ms", for "auto", which is then the default
     every             "50 ms": a window so often, for duty cycle and average power
-    battery_mah       with `every`, or a stream whose rate is known: hours on it
-    battery_volts     of the battery, 3.7 without it
+    battery           mAh as a number, or "300 mAh"; with `every`, or a stream whose rate is known:
+                      hours on it
+    volts             of the battery, 3.7 without it
     The reports in the folder are replaced, and remember `every`; `unwritten` as for `validate`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
     no point keeps the latency.
@@ -208,7 +209,7 @@ def energy(
     from myoedge.reports.documents import EnergyReport
 
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
-    periodic = duty_cycle(every, battery_mah, battery_volts)
+    periodic = duty_cycle(every, battery, volts)
     return EnergyReport(*consumption(chosen, operating_point, periodic, latency_s))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
-from myoedge.building.quantities import positive, seconds
+from myoedge.building.quantities import milliampere_hours, positive, seconds, volts
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
@@ -65,18 +65,19 @@ class EnergyCalibration(Tabular):
 
 
 def duty_cycle(
-    every: str | None, battery_mah: float | None, battery_volts: float | None
+    every: str | None, battery: str | float | None, battery_volts: str | float | None
 ) -> dict[str, float | None] | None:
     """Period and battery of `energy --every`; None where neither is given. Errors: E232."""
-    if battery_mah is None and battery_volts is not None:
+    if battery is None and battery_volts is not None:
         tries = ["--battery 150 --every 50ms"]
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
-    if every is None and battery_mah is None:
+    if every is None and battery is None:
         return None
-    mah = None if battery_mah is None else positive(battery_mah, "--battery")
-    volts = positive(BATTERY_VOLTS if battery_volts is None else battery_volts, "--volts")
+    mah = None if battery is None else positive(milliampere_hours(battery), "--battery")
+    given_volts = BATTERY_VOLTS if battery_volts is None else volts(battery_volts)
     period_s = None if every is None else positive(seconds(every), "--every")
-    return {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
+    duty = {"period_s": period_s, "battery_mah": mah}
+    return {**duty, "battery_volts": positive(given_volts, "--volts")}
 
 
 def given_latency_s(text: str | None, point_name: str | None) -> float | None:

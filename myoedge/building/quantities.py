@@ -19,6 +19,8 @@ _SIZES = {
     "GB": 1e9,
 }
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
+_CAPACITIES = {"mAh": 1.0, "Ah": 1e3}
+_VOLTAGES = {"V": 1.0, "mV": 1e-3}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 LARGEST = 1e9  # of rates, frequencies, frames
 EXAMPLES = {  # as [budget] has them
@@ -51,6 +53,20 @@ def seconds(text: str | float) -> float:
 def joules(text: str | float) -> float:
     """ "20 mJ" -> 0.02; the unit must be there. Errors: E232."""
     return _quantity(text, _ENERGIES, "an energy", "1 mJ")
+
+
+def milliampere_hours(value: str | float) -> float:
+    """A number of mAh, or "1.5 Ah" -> 1500. Errors: E232."""
+    if not isinstance(value, str):
+        return value
+    return _quantity(value, _CAPACITIES, "a capacity", "300 mAh", "mAh")
+
+
+def volts(value: str | float) -> float:
+    """A number of V, or "3.7 V". Errors: E232."""
+    if not isinstance(value, str):
+        return value
+    return _quantity(value, _VOLTAGES, "a voltage", "3.7 V", "V")
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:

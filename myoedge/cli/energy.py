@@ -41,10 +41,8 @@ def energy() -> None:
 @click.option("--operating-point", metavar="NAME", help="high, low, auto, or a clock as 300MHz.")
 @click.option("--latency", metavar="TIME", help='"20 ms", which the point of least energy keeps.')
 @click.option("--every", metavar="TIME", help='Period, "50 ms": duty cycle, average power.')
-@click.option(
-    "--battery", type=float, metavar="MAH", help="Capacity of a battery: operating hours."
-)
-@click.option("--volts", type=float, metavar="V", help="Voltage of the battery (3.7).")
+@click.option("--battery", metavar="MAH", help="Capacity of a battery: operating hours.")
+@click.option("--volts", metavar="V", help="Voltage of the battery (3.7).")
 @common
 def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.
@@ -55,14 +53,7 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge import api
 
     chosen_folder = chosen_build(terminal, folder)
-    report = api.energy(
-        chosen_folder,
-        operating_point=options["operating_point"],
-        every=options["every"],
-        battery_mah=options["battery"],
-        battery_volts=options["volts"],
-        latency=options["latency"],
-    )
+    report = api.energy(chosen_folder, **options)
     energies = ("energy_uj", "energy_low_uj", "energy_high_uj")
     keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)
     result = {key: report[key] for key in ("target", "cycles", "latency_s", "energy_uj")}

@@ -37,13 +37,25 @@ def own_coefficients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_volts_without_a_battery(build: Build) -> None:
     with pytest.raises(myoedge.MyoedgeError, match="--battery") as caught:
-        myoedge.energy(build, every="50 ms", battery_volts=3.0)
+        myoedge.energy(build, every="50 ms", volts=3.0)
     assert caught.value.code == "E232"
 
 
 def test_a_battery_beyond_all_measure(build: Build) -> None:
     with pytest.raises(myoedge.MyoedgeError, match="--battery must be 1,000,000,000 at most"):
-        myoedge.energy(build, every="1 s", battery_mah=1e308, battery_volts=1e308)
+        myoedge.energy(build, every="1 s", battery=1e308, volts=1e308)
+
+
+@pytest.mark.parametrize("battery", [300, 300.0, "300", "300 mAh", "0.3 Ah"])
+def test_a_battery_is_given_as_on_the_command_line(build: Build, battery: str | float) -> None:
+    by_name = myoedge.energy(build, every="50 ms", battery=battery, volts="3.7 V")
+    words = ("--every", "50 ms", "--battery", battery, "--json")
+    typed = command("energy", build.folder, *words, cwd=build.folder.parent)
+    assert [*by_name["duty"]["hours"]] == typed.json["duty"]["hours"]
+    assert by_name["duty"]["hours"][0] > 0
+    for wrong in ("300 mA", "-3", "much"):
+        with pytest.raises(myoedge.MyoedgeError, match="E232"):
+            myoedge.energy(build, every="50 ms", battery=wrong)
 
 
 def test_modelled_then_counted(build: Build) -> None:
