@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 Facts = Mapping[str, object]
@@ -83,6 +84,19 @@ def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[st
 def raised(warning: Notice) -> MyoedgeError:
     """A warning's notice as an error, for `--strict`."""
     return MyoedgeError(warning.code, warning.title, dict(warning.facts), warning.tries)
+
+
+@contextmanager
+def set_in(place: str) -> Iterator[None]:
+    """Context manager whose errors name the file that had what is wrong; "" names none."""
+    try:
+        yield
+    except MyoedgeError as error:
+        if not place:
+            raise
+        old = error.notice
+        facts = {**dict(old.facts), "set in": place}
+        raise MyoedgeError(old.code, old.title, facts, old.tries) from None
 
 
 def command(*words: object) -> str:

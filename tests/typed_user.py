@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import myoedge
 
@@ -20,6 +22,9 @@ def before_any_target(model: Path) -> myoedge.Quantized:
     assert_type((loaded.params, found.macs), tuple[int, int])
     assert_type(found.rows(), list[dict[str, Any]])
     quantized = myoedge.quantize(model, calib={"input": WINDOWS}, holdout=0.2)
+    pairs = TensorDataset(torch.from_numpy(WINDOWS), torch.zeros(32, dtype=torch.int64))
+    for samples in (torch.from_numpy(WINDOWS), [*WINDOWS], pairs, DataLoader(pairs, batch_size=8)):
+        myoedge.quantize(model, calib=samples)
     assert_type(quantized.accuracy_int8, float | None)
     assert_type([warning.code for warning in quantized.warnings], list[str])
     return quantized
@@ -45,6 +50,7 @@ def judged(folder: Path, earlier: Path) -> bool:
     value_uj: float = myoedge.energy(built, every="50 ms")["energy_uj"]["value"]
     largest = max(peak.used_bytes for peak in myoedge.peaks(built))
     assert_type(largest, int)
+    myoedge.energy(built, every="50 ms", battery=300, volts=3.7)
     print(len(table), latency_s, value_uj, built.run(WINDOWS[0]), built.folder / "report.html")
     return validated.difference is None and simulated.exact
 

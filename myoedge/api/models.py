@@ -130,7 +130,7 @@ def _limits_on_cores(config: StrPath | None) -> Keeps | None:
     from myoedge.building.request import build_request
     from myoedge.building.weight_choice import keeper
 
-    settings, _ = find(config)
+    settings = find(config).settings
     load_plugins(settings.plugins)
     if settings.budget.l2 is None and settings.budget.energy is None:
         return None
@@ -207,7 +207,7 @@ def build(
     from myoedge.building.request import build_request, check_simulation, fits
     from myoedge.building.weight_choice import keeper
 
-    settings, _ = find(config)
+    settings = find(config).settings
     sizes = {"l1": l1, "l2": l2, "l3": l3}
     request = build_request(settings, target, sizes, operating_point, app, stream, engine)
     check_simulation(request.chip, simulate, tune)

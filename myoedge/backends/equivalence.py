@@ -22,7 +22,7 @@ from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import one_blas_thread, run_integer
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
-from myoedge.quantization.samples import Given, fit
+from myoedge.quantization.samples import Given, fit, label_as_input
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.stream import (
@@ -174,7 +174,7 @@ def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
     A file for calibration may have the states of a stream too, which come from its own passes, and
     labels, which say nothing of integers that are the same.
     """
-    data, stream = read(given), build.stream
+    data, stream = label_as_input(read(given), build.network.graph), build.stream
     data = windowed(data, build.network.graph, AS_GIVEN) if stream is None else data
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
     data = replace(data, inputs=inputs or data.inputs, labels=None)
@@ -254,7 +254,7 @@ def _check_sizes(build: Build, layers: Layers) -> None:
 
 
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
-    """What each layer wrote, and outputs. Other threads with this library wait until the end: its
+    """Outputs, and bytes of every layer. Other threads with this library wait until the end: its
     trace hook and the states of a stream are one for all of them."""
     library, specs = build.compiled("ME_TRACE"), build.given_specs
     with library.lock:

@@ -54,6 +54,7 @@ class CalibTable:
     """[calib]: the data, how windows are cut from recordings, and how ranges follow from them.
 
     window, hop, label, array, columns   as in Reading
+    scale   factor from the unit of the data to that of training, of all files or by their names
     """
 
     data: str | None = None
@@ -62,6 +63,7 @@ class CalibTable:
     label: str | int = LABEL
     array: str | None = None
     columns: list[str | int] | None = None
+    scale: float | dict[str, float] = 1.0
     samples: int = 256
     method: NetworkMethod = "auto"
     percentile: float = 99.99
@@ -73,7 +75,9 @@ class CalibTable:
     def reading(self) -> Reading:
         """Settings of reading the data."""
         columns = None if self.columns is None else tuple(self.columns)
-        return Reading(self.window, self.hop, self.label, self.array, columns)
+        by_name = self.scale if isinstance(self.scale, dict) else {"*": self.scale}
+        scales = () if self.scale == 1.0 else tuple(by_name.items())
+        return Reading(self.window, self.hop, self.label, self.array, columns, scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +168,11 @@ class Config:
 
 
 class Found(NamedTuple):
-    """A configuration, and the folder in which its relative paths start."""
+    """A configuration, the folder in which its relative paths start, and the file it is of."""
 
     settings: Config
     base: Path
+    file: str = FILE
 
 
 def find(given: str | Path | Found | None) -> Found:
@@ -178,7 +183,7 @@ def find(given: str | Path | Found | None) -> Found:
     if isinstance(given, Found):
         return given
     if given is not None:
-        return Found(_read(Path(given)), Path(given).parent)
+        return Found(_read(Path(given)), Path(given).parent, str(given))
     if Path(FILE).is_file():
         return Found(_read(Path(FILE)), Path())
     project = Path("pyproject.toml")
@@ -187,7 +192,7 @@ def find(given: str | Path | Found | None) -> Found:
     if not isinstance(tables, Mapping | None):
         raise MyoedgeError("E232", "pyproject.toml: tool.myoedge is not a table")
     found = Config() if tables is None else from_tables(tables, "pyproject.toml")
-    return Found(found, Path())
+    return Found(found, Path(), f"tool.myoedge of {project}")
 
 
 def _read(path: Path) -> Config:
@@ -269,6 +274,7 @@ def _check_numbers(config: Config, name: str) -> None:
     for x in not_negative.values():
         if isinstance(x, str):
             seconds(x)
+    scales = [factor for _, factor in config.calib.reading.scales]
     bits = [rule.weights for rule in config.quant.values() if isinstance(rule.weights, int)]
     checks = [
         ("bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)),
@@ -279,6 +285,7 @@ def _check_numbers(config: Config, name: str) -> None:
             for key, x in (("window", config.calib.window), ("hop", config.calib.hop))
         ),
         ("calib.columns must name a column", config.calib.columns != []),
+        (f"calib.scale must be {WITHIN}", all(_size(x) > 0 for x in scales)),
         ("calib.holdout must be 0 to 0.9", 0.0 <= config.calib.holdout <= 0.9),
         (f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES),
         *((f"{key} must be {WITHIN}", x is None or _size(x) > 0) for key, x in sizes.items()),

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.building import config as configuration
-from myoedge.building.config import Config
+from myoedge.building.config import FILE, Found
 from myoedge.building.loading import (
     WHOLE,
     ConditioningAndDecoding,
@@ -22,7 +21,7 @@ from myoedge.building.loading import (
     on_chip,
 )
 from myoedge.building.stages import key
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.quantization import samples
@@ -44,6 +43,7 @@ class ModelInputs:
     calib     file, arrays, or "random"; None: the model's own examples
     stages    in front of the network and behind it
     reading   how samples are taken from files
+    set_in    the table that names the samples or how they are taken, for errors; "" where none does
     """
 
     path: Path
@@ -51,13 +51,15 @@ class ModelInputs:
     calib: Given | None
     stages: ConditioningAndDecoding
     reading: Reading
+    set_in: str = ""
 
     @cached_property
     def given(self) -> Data | None:
         """Samples as they were given; None without. Errors: those of read."""
         if self.calib is None or is_random(self.calib):
             return None
-        return read(self.calib, self.reading)
+        with set_in(self.set_in):
+            return read(self.calib, self.reading)
 
     @cached_property
     def file_key(self) -> str | None:
@@ -69,7 +71,8 @@ class ModelInputs:
         """The network. Errors: those of load_model, E101 where the file is another one meanwhile,
         whose network results of the first would be."""
         before = self.file_key
-        model = load_model(self.path, self.factory, self.calib, self.stages, self.reading)
+        calib = self.calib if self.given is None else self.given  # which may be read only once
+        model = load_model(self.path, self.factory, calib, self.stages, self.reading)
         if before != model_key(self.path, self.stages):
             title = f"{self.path.name} was replaced while it was read"
             raise MyoedgeError("E101", title, tries=["the same command again"])
@@ -114,12 +117,13 @@ class ModelInputs:
         return samples.from_examples(model.graph, model.examples)
 
 
-def model_inputs(options: Options, settings: Config, base: Path) -> ModelInputs:
+def model_inputs(options: Options, found: Found) -> ModelInputs:
     """Model file and samples; what is wrong with their names is told before torch is imported.
 
     Errors: E101 .. E107, E202, E206; those of read.
     """
-    path = _model_path(options, settings, base)
+    settings, base, _ = found
+    path = _model_path(options, found)
     kind = sniff(path)
     # The factory of myoedge.toml does not apply to a file that holds the network itself.
     is_whole = options.factory is None and options.model is not None and kind in WHOLE
@@ -131,20 +135,22 @@ def model_inputs(options: Options, settings: Config, base: Path) -> ModelInputs:
         settings.conditioning, ctc, settings.model.vote, options.stream
     )
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
-    inputs = ModelInputs(path, factory, calib, stages, reading)
+    of_file = options.calib is None or settings.calib.reading != Reading()
+    place = f"[calib] of {found.file}" if of_file else ""
+    inputs = ModelInputs(path, factory, calib, stages, reading, place)
     _ = inputs.given  # read before torch is imported
     return inputs
 
 
-def _model_path(options: Options, settings: Config, base: Path) -> Path:
-    configured = _relative(base, settings.model.path)
+def _model_path(options: Options, found: Found) -> Path:
+    configured = _relative(found.base, found.settings.model.path)
     if options.model is None and configured and sniff(Path(configured)) is Kind.MISSING:
-        raise missing(Path(configured), f"[model] path of {options.config or configuration.FILE}")
+        raise missing(Path(configured), f"[model] path of {found.file}")
     chosen = options.model if options.model is not None else configured
     if chosen is None:
         tries = [
             "myoedge build model.pt2 --calib calib.npz",
-            f"[model] path in {configuration.FILE}",
+            f"[model] path in {FILE}",
         ]
         raise MyoedgeError("E202", "no model is named", tries=tries)
     if not isinstance(chosen, str | Path):

@@ -180,10 +180,10 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
 
 def checked_inputs(options: Options) -> ModelInputs:
     """Model file and samples, once all other options are known to be right."""
-    settings, base = configuration.find(options.config)
-    observers_of(options, settings)
-    holdout_share(options, settings)
-    return model_inputs(options, settings, base)
+    found = configuration.find(options.config)
+    observers_of(options, found.settings)
+    holdout_share(options, found.settings)
+    return model_inputs(options, found)
 
 
 def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) -> str | None:
@@ -193,7 +193,7 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
     """
     if options.decided_by is None or inputs.key is None:
         return None
-    settings, _ = configuration.find(options.config)
+    settings = configuration.find(options.config).settings
     calib = replace(settings.calib, data=None)  # samples stand for their path
     budget = replace(settings.budget, latency=None)  # decides about no integer
     settings = replace(settings, calib=calib, budget=budget, model=ModelTable())
@@ -207,7 +207,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     inputs   from checked_inputs, where they are known
     """
     inputs = checked_inputs(options) if inputs is None else inputs
-    settings, _ = configuration.find(options.config)
+    settings = configuration.find(options.config).settings
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model, given = inputs.prepared(options)

@@ -101,11 +101,12 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
         return
     power = 10.0 ** round(math.log10(factor))
     change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
+    scale = f"[calib] scale = {1 / power:g}  in myoedge.toml, or that factor times the scale there"
     yield notice(
         "W207",
         f"samples seem to be {_times(power)} those of the training set",
         {"found": evidence},
-        [f"input=windows {change}, or the unit and the scaling that the network was trained with"],
+        [f"input=windows {change}, in the unit and the scaling of training", scale],
     )
 
 

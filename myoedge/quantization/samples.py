@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.quantization.computed_ids import check_samples
 from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, ONLY
+from myoedge.quantization.recordings.windows import layout
 
 IN_RANGE = (
     "ids of the vocabulary with which the network was trained",
@@ -28,9 +29,6 @@ FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does
 RANDOM = "random"
 RANDOM_SAMPLES = 64
 MOST_AXES = 5  # of samples whose axes may have another order
-
-# a file, folder or "pkg.mod:fn"; arrays by input name, or of the one input; a function for them
-Given = str | Path | Mapping[str, Array] | Array | Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,17 @@ class Data:
         return len(next(iter(self.inputs.values())))
 
 
+class Indexed(Protocol):
+    """Samples by number, as a torch Dataset has them."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+# a file, folder or "pkg.mod:fn"; arrays or tensors by input name, or of the one input; a list, a
+# Dataset or a DataLoader of windows, or of pairs with a class; a function for arrays
+Given = str | Path | Mapping[str, Any] | Array | Callable[[], Any] | Iterable[Any] | Indexed | Data
+
+
 def fit(data: Data, graph: Graph) -> Data:
     """The data under the graph's input names, float32 or the input's integers, [samples, *input
     shape].
@@ -70,6 +79,7 @@ def fit(data: Data, graph: Graph) -> Data:
     Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
     E229 integers out of range.
     """
+    data = label_as_input(data, graph)
     matched = _matched(data, graph)
     given = data.inputs if len(matched) == 1 else matched  # the only array may have another name
     inputs = {
@@ -116,7 +126,7 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             renamed = zip(names, data.inputs, strict=True)
             pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
             lines = f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
-        chosen = [f'[calib] array = "{_signal(data, names[0])}"'] if len(names) == 1 else []
+        chosen = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
         raise MyoedgeError(
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
@@ -126,9 +136,34 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     return {name: data.inputs[name] for name in names}
 
 
-def _signal(data: Data, wanted: str) -> str:
-    """Name of the array that the input is likely to be: named like it, else the largest."""
-    return max(data.inputs, key=lambda name: (wanted in name, data.inputs[name].size))
+def _signal(data: Data, graph: Graph) -> str:
+    """Name of the array that the only input is likely to be: of those that fit, one that is named
+    like it, else the largest."""
+    (name,) = graph.inputs
+    shape = graph.shape(name)
+
+    def likelihood(array: str) -> tuple[bool, bool, int]:
+        x = data.inputs[array]
+        is_recording = x.ndim == 2 and layout(shape, x.shape[1]) is not None
+        fits = x.shape[1:] in (shape, window(shape)) or is_recording
+        return fits, name in array, x.size
+
+    return max(data.inputs, key=likelihood)
+
+
+def label_as_input(data: Data, graph: Graph) -> Data:
+    """The data with the array `label` as the input of that name, where the network has one.
+
+    Errors: E215 labels without samples.
+    """
+    if LABEL in graph.inputs and data.labels is not None and LABEL not in data.inputs:
+        shape = graph.shape(LABEL)
+        is_flat = data.labels.size == len(data.labels) * math.prod(shape)
+        x = data.labels.reshape(-1, *shape) if is_flat else data.labels
+        data = replace(data, inputs={**data.inputs, LABEL: x}, labels=None)
+    if not data.inputs:
+        raise MyoedgeError("E215", f"{data.source} holds no arrays", tries=[MAKE_CALIBRATION])
+    return data
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:

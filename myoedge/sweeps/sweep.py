@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.building.energy import coefficients
+from myoedge.errors import set_in
 from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes, work
 from myoedge.sweeps.page import sweep_html
 from myoedge.sweeps.results import (
@@ -60,7 +61,8 @@ def sweep(
     settings = read_sweep(file)
     old = None if against is None else read_table(against)
     folder = output or Path("build") / f"{file.stem}-sweep"
-    everything = tasks(settings, file.parent, json.dumps(asdict(coefficients())))
+    with set_in(str(file)):
+        everything = tasks(settings, file.parent, json.dumps(asdict(coefficients())))
     known = {t.key: found for t in everything if (found := kept(folder, t)) is not None}
     missing = [task for task in everything if task.key not in known]
     if known:

@@ -34,7 +34,7 @@ from myoedge.version import __version__
 
 SCHEMA = "myoedge.sweep/1"
 NO_POINT = "-"  # the name of what runs on a chip without operating points
-READING = ("window", "hop", "label", "array", "columns")  # of [calib]
+READING = ("window", "hop", "label", "array", "columns", "scale")  # of [calib]
 STRICT = {"extra": "forbid"}
 EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 
@@ -43,7 +43,7 @@ EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 class SweepModel:
     """[[model]]: paths as seen from the file; `name` is the file's without it.
 
-    window, hop, label, array, columns   as in [calib] of myoedge.toml
+    window, hop, label, array, columns, scale   as in [calib] of myoedge.toml
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -56,6 +56,7 @@ class SweepModel:
     label: str | int | None = None
     array: str | None = None
     columns: list[str | int] | None = None
+    scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

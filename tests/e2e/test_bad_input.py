@@ -109,6 +109,43 @@ def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -
     refused(run(*build, "nowhere.npz"), 2, "E210")
 
 
+def test_the_file_that_names_samples_is_named(run: Run, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "myoedge.toml").write_text('[calib]\ndata = "nowhere.npz"\n')
+    place = "set in  [calib] of myoedge.toml"
+    refused(run("quantize", small / "model.pt2"), 2, "E210", place)
+    ran = run("quantize", small / "model.pt2", "--calib", "elsewhere.npz")
+    refused(ran, 2, "E210")
+    assert "set in" not in ran.err
+    (tmp_path / "bad.toml").write_text('[calib]\ndata = "bad.npz"\n')
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    other = place.replace("myoedge", "bad")
+    refused(run("quantize", small / "model.pt2", "--config", "bad.toml"), 2, "E211", other)
+    (tmp_path / "myoedge.toml").write_text('[calib]\nlabel = "gesture"\n')
+    given = ("--calib", small / "calib.npz")
+    refused(run("quantize", small / "model.pt2", *given), 2, "E211", "'gesture'", place)
+    (tmp_path / "myoedge.toml").unlink()
+    (tmp_path / "pyproject.toml").write_text('[tool.myoedge.calib]\ndata = "nowhere.npz"\n')
+    place = "set in  [calib] of tool.myoedge of pyproject.toml"
+    refused(run("quantize", small / "model.pt2"), 2, "E210", place)
+    model = f'[[model]]\npath = "{small}/model.pt2"\n'
+    (tmp_path / "SWEEP.toml").write_text(f'{model}calib = "no.npz"\n')
+    refused(run("sweep", "SWEEP.toml"), 2, "E210", "set in  SWEEP.toml")
+
+
+def test_scale_of_calibration_is_in_the_toml(run: Run, small: Path, tmp_path: Path) -> None:
+    given = dict(np.load(small / "calib.npz"))
+    np.savez(tmp_path / "mv.npz", **{**given, "input": given["input"] * 1024})
+    factor = 1 / 1024  # no rounding
+    (tmp_path / "mv.toml").write_text(f'[calib]\ndata = "mv.npz"\nscale = {factor}\n')
+    ran = run("quantize", small / "model.pt2", "--config", "mv.toml", "--json")
+    plain = run("quantize", small / "model.pt2", "--calib", small / "calib.npz", "--json")
+    assert ran.json["layers"] == plain.json["layers"]
+    assert f"times {factor:g}" in ran.json["calibration"]
+    for wrong in ("0", "-1", "inf", '{ "mv.npz" = 0 }'):
+        (tmp_path / "mv.toml").write_text(f'[calib]\ndata = "mv.npz"\nscale = {wrong}\n')
+        refused(run("quantize", small / "model.pt2", "--config", "mv.toml"), 2, "E232", "scale")
+
+
 def test_pickled_calibration_is_not_unpickled(run: Run, small: Path, tmp_path: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[object, tuple[str]]:

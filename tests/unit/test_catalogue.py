@@ -73,6 +73,7 @@ SHARED = {
         "building.request",
         "building.stream_rate",
         "frontend.torch.quantizer",
+        "quantization.recordings.sources",
     },  # a quantity that is none, missing, too large
     "E233": {
         "building.layer_rules",
@@ -92,6 +93,7 @@ SHARED = {
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
     },  # no samples
+    "E248": {"quantization.recordings.in_memory", "quantization.recordings.sources"},  # no samples
     "E218": {
         "quantization.samples",
         "quantization.recordings.recorded",

@@ -6,11 +6,13 @@ from __future__ import annotations
 import struct
 import wave
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat, wavfile
 
 import myoedge
@@ -31,8 +33,6 @@ CLASSES = np.repeat([0, 1], [25, 35])
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    import torch
-
     from myoedge.frontend.torch.export import from_exported
 
     return from_exported(torch.export.export(Small().eval(), (torch.zeros(1, 2, 12),)))
@@ -372,3 +372,166 @@ def test_values_that_a_mask_hides_are_refused_and_the_remedy_is_read() -> None:
     assert len(read(eval(rest, {"np": np, "x": windows})).inputs["input"]) == 4
     assert read(eval(filled, {"x": windows})).inputs["input"][1, 2, 3] == 0
     assert read(np.ma.masked_array(windows.data)).count == 5, "nothing is hidden"
+
+
+# --- Python's objects -----------------------------------------------------------------------------
+
+WINDOWS = np.random.default_rng(1).normal(size=(20, 1, 2, 12)).astype(np.float32)
+LABELS = np.arange(20) % 3
+
+
+def as_tensors() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(WINDOWS), torch.from_numpy(LABELS)
+
+
+class Named(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Items by name; its length is all that says where it ends."""
+
+    def __len__(self) -> int:
+        return len(WINDOWS)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        x, label = as_tensors()
+        return {"input": x[index % len(x)], "label": label[index % len(x)]}
+
+
+class Endless(torch.utils.data.IterableDataset[torch.Tensor]):
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        while True:
+            yield torch.zeros(1, 2, 12)
+
+
+DataLoader = torch.utils.data.DataLoader
+PAIRS = torch.utils.data.TensorDataset(*as_tensors())
+OBJECTS = {  # (what is given, whether it has labels)
+    "tensor": (as_tensors()[0], False),
+    "a tensor with a gradient": (as_tensors()[0].requires_grad_(), False),
+    "tensors by name": (dict(zip(("input", "label"), as_tensors(), strict=True)), True),
+    "list of tensors": ([*as_tensors()[0]], False),
+    "list of arrays": ([*WINDOWS], False),
+    "list of pairs": ([*zip(WINDOWS, LABELS.tolist(), strict=True)], True),
+    "nested lists": (WINDOWS.tolist(), False),
+    "list of batches": ([*as_tensors()[0].split(8)], False),
+    "dataset": (PAIRS, True),
+    "dataset without labels": (torch.utils.data.TensorDataset(as_tensors()[0]), False),
+    "dataset by name": (Named(), True),
+    "loader": (DataLoader(PAIRS, batch_size=8), True),
+    "loader of whole batches": (DataLoader(PAIRS, batch_size=10), True),
+    "loader by name": (DataLoader(Named(), batch_size=6), True),
+    "loader of samples": (DataLoader(PAIRS, batch_size=None), True),
+    "function for tensors": (lambda: as_tensors()[0], False),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_samples_are_what_torch_holds_them_in(name: str, graph: Graph) -> None:
+    given, has_labels = OBJECTS[name]
+    data = fitted(given, graph)
+    np.testing.assert_array_equal(values(data), WINDOWS)
+    assert (data.labels is not None) == has_labels
+    if data.labels is not None:
+        np.testing.assert_array_equal(data.labels, LABELS)
+
+
+def test_half_floats_of_torch_are_read(graph: Graph) -> None:
+    rounded = as_tensors()[0].bfloat16()
+    np.testing.assert_array_equal(values(fitted(rounded, graph)), rounded.float().numpy())
+
+
+def fails() -> Iterator[object]:
+    yield WINDOWS[0]
+    raise RuntimeError("no such file")
+
+
+NO_SAMPLES = {
+    "number": (7, ("has    int", "DataLoader")),
+    "object": (object(), ("has    object",)),
+    "bytes": (b"calib.npz", ("has    bytes",)),
+    "an item raises": (fails(), ("generator raised an error", "no such file")),
+    "triples": ([(WINDOWS[0], 1, 2)], ("a tuple of 3",)),
+    "objects": ([object()], ("no samples",)),
+    "names": ([{"input": WINDOWS[0]}, {"x": WINDOWS[0]}], ("different names",)),
+    "shapes": ([WINDOWS[0], WINDOWS[0, ..., :9]], ("different shapes",)),
+    "a dict of ragged lists": ({"input": [[1.0], [1.0, 2.0]]}, ("no array",)),
+}
+
+
+@pytest.mark.parametrize("name", NO_SAMPLES)
+def test_objects_without_samples_are_refused(name: str, graph: Graph) -> None:
+    given, words = NO_SAMPLES[name]
+    refused(given, graph, "E248", *words)
+
+
+def test_samples_without_an_end_are_refused(graph: Graph) -> None:
+    refused(Endless(), graph, "E247", "Subset", max_bytes=1 << 12)
+    refused([], graph, "E215")
+
+
+# --- inputs, units --------------------------------------------------------------------------------
+
+
+class WithLabel(torch.nn.Module):
+    def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x * label)
+
+
+class OnlyLabel(torch.nn.Module):
+    def forward(self, label: torch.Tensor) -> torch.Tensor:
+        return torch.relu(label)
+
+
+def imported(network: torch.nn.Module, *shapes: tuple[int, ...]) -> Graph:
+    from myoedge.frontend.torch.export import from_exported
+
+    return from_exported(torch.export.export(network, tuple(torch.zeros(s) for s in shapes)))
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 3, 5), (5,), (1, 1)])
+def test_an_input_may_be_named_label(shape: tuple[int, ...], tmp_path: Path) -> None:
+    two, one = imported(WithLabel(), shape, shape), imported(OnlyLabel(), shape)
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(6, *shape)).astype(np.float32) for name in ("x", "label")}
+    np.savez(tmp_path / "c.npz", **arrays)  # type: ignore[arg-type]
+    for given in (arrays, tmp_path / "c.npz"):
+        data = fitted(given, two)
+        assert data.labels is None
+        for name, x in arrays.items():
+            np.testing.assert_array_equal(data.inputs[name], x)
+    label = arrays["label"]
+    np.testing.assert_array_equal(values(fitted({"label": label}, one)), label)
+    judged = fitted({**arrays, "class": np.arange(6)}, two, Reading(label="class"))
+    np.testing.assert_array_equal(judged.labels, np.arange(6))
+    np.testing.assert_array_equal(judged.inputs["label"], label)
+
+
+def test_labels_alone_are_no_samples(graph: Graph, tmp_path: Path) -> None:
+    refused({"label": LABELS}, graph, "E215", "no arrays")
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", label=LABELS)
+    refused(tmp_path, graph, "E215", "no arrays")
+
+
+def test_the_array_that_fits_is_the_one_to_choose(graph: Graph) -> None:
+    arrays = {"extra": np.zeros((20, 999)), "emg": WINDOWS, "input_time": np.zeros(5000)}
+    refused(arrays, graph, "E212", 'array = "emg"')
+    refused({**arrays, "emg": ROWS}, graph, "E212", 'array = "emg"')
+    assert values(fitted(arrays, graph, Reading(array="emg"))).shape == WINDOWS.shape
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16])
+def test_samples_are_scaled_to_the_unit_of_training(kind: type, graph: Graph) -> None:
+    counts = (WINDOWS * 1000).astype(kind)
+    data = fitted({"input": counts, "label": LABELS}, graph, Reading(scales=(("*", 0.001),)))
+    np.testing.assert_allclose(values(data), counts.astype(np.float64) / 1000, rtol=1e-6)
+    np.testing.assert_array_equal(data.labels, LABELS)
+    assert "times 0.001" in data.source
+
+
+def test_files_may_have_units_of_their_own(graph: Graph, tmp_path: Path) -> None:
+    for name, factor in (("a_uv", 1e6), ("b_mv", 1e3), ("c", 1.0)):
+        np.save(tmp_path / f"{name}.npy", WINDOWS * factor)
+    scales = (("*", 1e-3), ("a_*.npy", 1e-6), ("c.npy", 1.0))
+    data = fitted(tmp_path, graph, Reading(scales=scales))
+    np.testing.assert_allclose(values(data), np.concatenate([WINDOWS] * 3), rtol=1e-5)
+    two = {"a": WINDOWS, "b": WINDOWS}
+    refused(two, graph, "E232", "a, b", scales=scales)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Reading:
     label     array or column of class numbers
     array     of a file with several arrays, for the only input; None: all of them
     columns   of a recording, by name or counted from 0; None: all but `label`
+    scales    factors from the unit of the samples to that of training, by pattern of file names
     max_bytes of all samples as they lie in memory
     """
 
@@ -44,7 +46,13 @@ class Reading:
     label: str | int = LABEL
     array: str | None = None
     columns: tuple[str | int, ...] | None = None
+    scales: tuple[tuple[str, float], ...] = ()
     max_bytes: int = MAX_UNPACKED_BYTES
+
+    def factor(self, source: str) -> float:
+        """Factor of a file's samples; of several patterns that match, the last one counts."""
+        found = [factor for pattern, factor in self.scales if fnmatchcase(source, pattern)]
+        return found[-1] if found else 1.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,22 @@ class Content:
 
     arrays: Mapping[str, Array]
     columns: tuple[str, ...] = ()
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array, or can become one at once, as tensors and data frames."""
+    return hasattr(value, "__array__")
+
+
+def _as_array(value: Any) -> Any:
+    """A tensor of torch as an array, whatever device it is on; other values unchanged."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16, which NumPy has not
+        return tensor.float().numpy()
 
 
 def plain(values: Any, title: str) -> Array:
@@ -65,7 +89,9 @@ def plain(values: Any, title: str) -> Array:
     if hidden:
         shown = f"{title} hides {hidden:,} value{'s' * (hidden > 1)} by a mask"
         raise MyoedgeError("E216", shown, {"has": "a masked array of np.ma"}, UNMASKED)
-    return np.asarray(values)
+    if isinstance(values, list | tuple):
+        return np.asarray([_as_array(x) for x in values])
+    return np.asarray(_as_array(values))
 
 
 def unreadable(

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.reading import Reading, check_size
 from myoedge.quantization.recordings.windows import WindowLayout, cut, layout, starts
-from myoedge.quantization.samples import FINITE, Data, class_numbers, window
+from myoedge.quantization.samples import FINITE, Data, class_numbers, label_as_input, window
 
 
 def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
@@ -23,6 +23,7 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     Windows lie within one file, and with labels within one class, which is theirs.
     Errors: E216 NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
+    data = label_as_input(data, graph)
     x = _recording(data, graph, reading)
     if x is None:
         return data
@@ -51,9 +52,10 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
     """A sample of every input of a network whose shapes are not known: of a recording a window of
     [calib] window rows, channels first."""
-    if reading.window is not None and all(x.ndim <= 2 for x in data.inputs.values()):
-        return tuple(np.atleast_2d(x[: reading.window].T) for x in data.inputs.values())
-    return tuple(x[0] for x in data.inputs.values() if x.ndim and len(x))
+    arrays = [*data.inputs.values()] or [np.asarray(data.labels)]
+    if reading.window is not None and all(x.ndim <= 2 for x in arrays):
+        return tuple(np.atleast_2d(x[: reading.window].T) for x in arrays)
+    return tuple(x[0] for x in arrays if x.ndim and len(x))
 
 
 def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.files import files_of, read_file
+from myoedge.quantization.recordings.in_memory import collected, is_collection, not_samples
 from myoedge.quantization.recordings.reading import (
     LABEL,
     MAKE_CALIBRATION,
@@ -21,6 +24,7 @@ from myoedge.quantization.recordings.reading import (
     Content,
     Reading,
     check_size,
+    is_array,
     no_such_name,
     plain,
 )
@@ -32,24 +36,46 @@ RETURNS = "return {'input': windows, 'label': classes}  # float32 [samples, *inp
 
 
 def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
-    """Arrays as they are in files or memory; shapes are checked by `fit`.
+    """Arrays as they are in files or memory, in the unit of training; shapes are checked by `fit`.
 
-    Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function, E501 without scipy.
+    Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function, or an object that gives no
+    samples, E501 without scipy.
     """
-    if isinstance(given, Mapping):
-        content = Content({str(name): plain(x, f"array {name}") for name, x in given.items()})
-        return _labelled(content, "the arrays given", reading)
-    if isinstance(given, np.ndarray):
-        return _labelled(
-            Content({ONLY: plain(given, "the array given")}), "the array given", reading
-        )
-    if callable(given):
-        named = _function(getattr(given, "__qualname__", type(given).__name__))
-        return _called(given, named, reading)
+    if isinstance(given, Data):
+        return given
+    data = _read(given, reading)
+    if not reading.scales:
+        return data
+    pairs = ", ".join(f"{factor:g} ({pattern})" for pattern, factor in reading.scales)
+    return replace(data, source=f"{data.source}, times {pairs.removesuffix(' (*)')}")
+
+
+def _read(given: Given, reading: Reading) -> Data:
     if is_function(given):
         named = _function(str(given))
         return _called(named.imported(), named, reading)
-    return _of_files(Path(given), reading)
+    if isinstance(given, str | os.PathLike):
+        return _of_files(Path(given), reading)
+    if not is_array(given) and not isinstance(given, Mapping) and callable(given):
+        named = _function(getattr(given, "__qualname__", type(given).__name__))
+        return _called(given, named, reading)
+    return _of_object(given, reading)
+
+
+def _of_object(given: Any, reading: Reading) -> Data:
+    """Samples of an array or tensor, of arrays by name, or of a collection. Errors: E216, E247,
+    E248."""
+    if is_array(given):
+        title = "the array given"
+        return _labelled(Content({ONLY: plain(given, title)}), title, reading)
+    if isinstance(given, Mapping):
+        given_arrays = _function("of arrays by name")
+        with given_arrays.guarded("has a value that is no array"):
+            arrays = {str(name): plain(x, f"array {name}") for name, x in given.items()}
+        return _labelled(Content(arrays), "the arrays given", reading)
+    if isinstance(given, bytes) or not is_collection(given):
+        raise not_samples(given)
+    return _labelled(Content(collected(given, reading)), f"the {type(given).__name__}", reading)
 
 
 def is_function(given: object) -> bool:
@@ -135,7 +161,8 @@ def _apart(path: Path, facts: Mapping[str, str], tries: Sequence[str]) -> Myoedg
 
 def _count(data: Data) -> int:
     """Samples of a file, or its rows."""
-    return len(np.atleast_1d(next(iter(data.inputs.values()))))
+    first = next(iter(data.inputs.values()), data.labels)
+    return 0 if first is None else len(np.atleast_1d(first))
 
 
 def _check_labels(part: Data) -> None:
@@ -162,13 +189,26 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
     labels = _taken(arrays, source, named) if named in arrays or named != LABEL else None
     if reading.array is not None:
         arrays = {ONLY: _taken(arrays, source, reading.array)}
-    if not arrays:
+    if not arrays and labels is None:
         raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
     if labels is not None:
         labels = np.asarray(labels)
         frames = labels[0].size if labels.ndim > 1 and len(labels) else 1
         labels = labels.reshape(len(labels), -1) if frames > 1 else labels.reshape(-1)
-    return Data(arrays, labels, source, columns=content.columns)
+    return _scaled(Data(arrays, labels, source, columns=content.columns), reading)
+
+
+def _scaled(data: Data, reading: Reading) -> Data:
+    """The data in the unit of training. Errors: E232 a scale for several arrays."""
+    factor = reading.factor(data.source)
+    if factor == 1.0:
+        return data
+    if len(data.inputs) > 1:
+        facts = {"needs": "one array", "has": ", ".join(data.inputs)}
+        tries = ["scale each array before it is written to the file"]
+        raise MyoedgeError("E232", "[calib] scale is for one input", facts, tries)
+    inputs = {n: x * factor if x.dtype.kind in "fiu" else x for n, x in data.inputs.items()}
+    return replace(data, inputs=inputs)
 
 
 def _taken(arrays: dict[str, Array], source: str, name: str) -> Array:

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples as Python holds them: lists, torch's Dataset and DataLoader, told by what they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.reading import ONLY, Reading, check_size, is_array, plain
+from myoedge.system.user_code import UserFunction, cause_of
+
+ITEMS = "items that are a window, (window, class), or {'input': window, 'label': class}"
+FEWER = "torch.utils.data.Subset(data, range(256)): some hundred windows of every class are enough"
+KINDS = "a file, array or tensor, arrays by name, a list, Dataset or DataLoader, or a function"
+
+
+def is_collection(given: object) -> bool:
+    """Whether an object gives samples one after the other, or batches of them."""
+    return hasattr(given, "__iter__") or hasattr(given, "__getitem__")
+
+
+def collected(given: Any, reading: Reading) -> dict[str, Array]:
+    """Arrays by name: windows as "input", and of pairs the second as the labels.
+
+    Items of a DataLoader are batches. So are those of a list whose first axes differ.
+    Errors: E216 as plain, E247 too large, E248 the object raises an error, or gives no samples.
+    """
+    named = UserFunction(type(given).__name__, "calib", "E248", (ITEMS,))
+    parts: dict[str, list[Array]] = {}
+    count, total_bytes = 0, 0
+    with named.guarded("raised an error"):
+        for item in _items(given):
+            arrays = _by_name(item, str(reading.label), named)
+            for name, x in arrays.items():
+                parts.setdefault(name, []).append(x)
+                total_bytes += x.nbytes
+            count += 1
+            check_size(f"this {named.name}", total_bytes, (FEWER,), reading)
+    if any(len(each) != count for each in parts.values()):
+        raise named.error("has items with different names", f"it gives {', '.join(parts)}")
+    batched = getattr(given, "batch_size", None) or getattr(given, "batch_sampler", None)
+    return {name: _joined(each, bool(batched), named) for name, each in parts.items()}
+
+
+def not_samples(given: object) -> MyoedgeError:
+    """E248 of an object that is nothing of what samples are given as."""
+    facts = {"needs": KINDS, "has": type(given).__name__}
+    return MyoedgeError("E248", "this object gives no samples", facts, [f"calib={ITEMS}"])
+
+
+def _items(given: Any) -> Iterator[Any]:
+    """All items; a Dataset may count them and raise no IndexError after the last."""
+    if hasattr(given, "__len__") and hasattr(given, "__getitem__"):
+        yield from (given[i] for i in range(len(given)))
+    else:
+        yield from given
+
+
+def _by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
+    """Arrays of an item."""
+    if isinstance(item, Mapping):
+        pairs = {str(name): x for name, x in item.items()}
+    elif isinstance(item, tuple | list) and item and is_array(item[0]):
+        if len(item) > 2:
+            raise named.error("has items that are no samples", f"a tuple of {len(item)}")
+        pairs = dict(zip((ONLY, label), item, strict=False))
+    else:
+        pairs = {ONLY: item}
+    arrays = {name: plain(x, f"{name} of {named.name}") for name, x in pairs.items()}
+    if any(x.dtype == object for x in arrays.values()):
+        raise named.error("has items that are no samples", f"it gives {type(item).__name__}")
+    return arrays
+
+
+def _joined(parts: Sequence[Array], batched: bool, named: UserFunction) -> Array:
+    """Samples stacked, or batches one after the other."""
+    shapes = {x.shape for x in parts}
+    rest = {x.shape[1:] for x in parts}
+    is_concatenated = batched or (len(shapes) > 1 and len(rest) == 1)
+    try:
+        return np.concatenate(parts) if is_concatenated else np.stack(parts)
+    except ValueError as error:
+        raise named.error("has items of different shapes", cause_of(error)) from None
