@@ -177,6 +177,82 @@ def test_a_use_means_what_onnxruntime_makes_of_it(name: str, tmp_path: Path) -> 
     agrees(USES[name](), tmp_path)
 
 
+POOLS = [
+    (op, rank, seed) for op in ("MaxPool", "AveragePool") for rank in (1, 2, 3) for seed in (0, 1)
+]
+
+
+@pytest.mark.parametrize(("op", "rank", "seed"), POOLS)
+def test_windows_of_ceil_mode_are_those_of_torch_and_onnxruntime(
+    op: str, rank: int, seed: int, tmp_path: Path
+) -> None:
+    """Five drawn uses each: a last window may not start in the padding, which onnx's shapes
+    include; a Reshape behind it has the shape that exporters write."""
+    rng = np.random.default_rng([seed, rank, len(op)])
+    for _ in range(5):
+        size, stride = rng.integers(1, 5, (2, rank))
+        before = np.minimum(rng.integers(0, 3, rank), size // 2)
+        after = before if seed == 0 else rng.integers(0, size)
+        spatial = np.maximum(size - before - after, 1) + rng.integers(0, 5, rank)
+        attrs = {"kernel_shape": size, "strides": stride, "pads": [*before, *after], "ceil_mode": 1}
+        if op == "AveragePool":
+            attrs["count_include_pad"] = int(rng.integers(2))
+        x = rng.normal(size=(1, 2, *spatial)).astype(np.float32)
+        nodes = [node(op, "x", "h", **attrs), node("Reshape", "h n", "y")]
+        wanted = _pooled_by_torch(op, x, attrs) if seed == 0 and min(spatial - size) >= 0 else None
+        flat = ints(-1) if wanted is None else ints(wanted.size)
+        graph = agrees(model(nodes, {"x": x.shape}, constants={"n": flat}), tmp_path)
+        if wanted is not None:
+            values = run_real(graph, {graph.inputs[0]: x})
+            np.testing.assert_allclose(values[graph.outputs[0]], wanted.reshape(-1), atol=1e-5)
+
+
+def _pooled_by_torch(op: str, x: Array, attrs: Mapping[str, Any]) -> Array:
+    rank = x.ndim - 2
+    name = f"{'max' if op == 'MaxPool' else 'avg'}_pool{rank}d"
+    given = (attrs[key] for key in ("kernel_shape", "strides", "pads"))
+    size, stride, pads = (tuple(map(int, values)) for values in given)
+    counts = {"count_include_pad": bool(attrs["count_include_pad"])} if op != "MaxPool" else {}
+    pool = getattr(torch.nn.functional, name)
+    return pool(torch.tensor(x), size, stride, pads[:rank], ceil_mode=True, **counts).numpy()
+
+
+EVIL_WINDOWS = {
+    "kernel_shape [5], weights of [3]": ("Conv", {"kernel_shape": [5], "pads": [2, 2]}),
+    "kernel_shape [3], weights of [2]": ("ConvTranspose", {"kernel_shape": [3]}),
+    "auto_pad 'EVIL'": ("Conv", {"auto_pad": "EVIL"}),
+    "auto_pad 'NONE'": ("MaxPool", {"kernel_shape": [3], "auto_pad": "NONE"}),
+    "auto_pad SAME_UPPER together with pads [1, 1]": (
+        "Conv", {"auto_pad": "SAME_UPPER", "pads": [1, 1]},
+    ),
+    "auto_pad VALID together with pads [1, 0]": (
+        "AveragePool", {"kernel_shape": [3], "auto_pad": "VALID", "pads": [1, 0]},
+    ),
+    "pads attribute cannot be used simultaneously with auto_pad": (
+        "ConvTranspose", {"auto_pad": "SAME_LOWER", "pads": [1, 0]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", EVIL_WINDOWS)
+def test_windows_that_contradict_each_other_are_refused(words: str, tmp_path: Path) -> None:
+    op, attrs = EVIL_WINDOWS[words]
+    if "Conv" not in op:
+        made = pooled(op, (1, 1, 9), **attrs)
+    else:
+        constants = {"w": weights(1, 1, 3 if op == "Conv" else 2)}
+        made = model([node(op, "x w", "y", **attrs)], {"x": (1, 1, 9)}, constants=constants)
+    error = refused(made, tmp_path)
+    assert error.code == "E119"
+    assert words in str(error)
+
+
+def test_pads_of_zero_go_with_auto_pad(tmp_path: Path) -> None:
+    """Converters from Core ML write both for pools, and onnxruntime takes them."""
+    attrs = {"kernel_shape": [3], "strides": [2], "auto_pad": "SAME_UPPER", "pads": [0, 0]}
+    agrees(pooled("MaxPool", (1, 2, 9), **attrs), tmp_path)
+
+
 def test_reshapes_by_computed_shapes_are_folded(tmp_path: Path) -> None:
     """What exporters write for x.view(x.size(0), -1): nothing of it is left."""
     nodes = [

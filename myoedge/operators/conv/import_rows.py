@@ -6,7 +6,7 @@ from __future__ import annotations
 from myoedge.graph.ir import Shape
 from myoedge.operators.conv.three_axes import ConvAxis, over_axes
 from myoedge.operators.conv.transposed import conv_transpose
-from myoedge.operators.conv.windows import batched, pads_of, per_axis
+from myoedge.operators.conv.windows import batched, check_kernel, pads_of, per_axis
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -30,6 +30,7 @@ def conv(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     rank, groups = w.ndim - 2, int(a["groups"])
     if rank not in (1, 2, 3):
         raise Unsupported(f"convolution {rank}-D")
+    check_kernel(a, w.shape[2:])
     x = batched(d, a["input"], rank + 2)
     channels, sizes = d.shape(x)[1], d.shape(x)[2:]
     if groups < 1 or w.shape[0] % groups or channels != w.shape[1] * groups:
@@ -51,14 +52,14 @@ ROWS = (
         conv,
         "conv1d conv2d conv3d convolution conv1d.padding conv2d.padding conv3d.padding",
         "Conv(input, weight: weights, bias: weights, *, groups: group = 1, stride: strides = None, "
-        "dilation: dilations = None, pads=None, auto_pad='NOTSET')",
+        "dilation: dilations = None, pads=None, kernel_shape=None, auto_pad='NOTSET')",
     ),
     ImportRow(
         "conv",
         conv_transpose,
         "conv_transpose1d conv_transpose2d.input",
         "ConvTranspose(input, weight: weights, bias: weights, *, groups: group = 1, "
-        "stride: strides = None, dilation: dilations = None, pads=None, auto_pad='NOTSET', "
-        "output_padding=None, output_shape=None)",
+        "stride: strides = None, dilation: dilations = None, pads=None, kernel_shape=None, "
+        "auto_pad='NOTSET', output_padding=None, output_shape=None)",
     ),
 )

@@ -16,7 +16,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.conv.windows import batched, per_axis
+from myoedge.operators.conv.windows import auto_pad_of, batched, check_kernel, per_axis
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -90,6 +90,7 @@ def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     rank, groups = w.ndim - 2, int(a["groups"])
     if rank not in (1, 2):
         raise Unsupported(f"transposed convolution {rank}-D")
+    check_kernel(a, w.shape[2:])
     x = batched(d, a["input"], rank + 2)
     if groups < 1 or w.shape[0] % groups or d.shape(x)[1] != w.shape[0]:
         raise ValueError(f"{d.shape(x)[1]} channels in {groups} groups, weights {list(w.shape)}")
@@ -156,9 +157,10 @@ def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
     """Results cut off in front, of `cut` in all; ONNX says it in several ways."""
     if "padding" in a:
         return as_tuple(a["padding"], rank)[axis]
-    if a["auto_pad"] == "NOTSET" and not a["output_shape"]:
+    auto = auto_pad_of(a)
+    if auto == "NOTSET" and not a["output_shape"]:
         return (a["pads"] or (0,) * 2 * rank)[axis]
-    return {"SAME_UPPER": cut // 2, "VALID": 0}.get(a["auto_pad"], cut - cut // 2)
+    return {"SAME_UPPER": cut // 2, "VALID": 0}.get(auto, cut - cut // 2)
 
 
 def _phases(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:

@@ -26,14 +26,33 @@ def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
     return values
 
 
+def check_kernel(a: Arguments, kernel: Shape) -> None:
+    """Errors: ValueError if ONNX's attribute says another size than the weights have."""
+    stated = a.get("kernel_shape")
+    if stated is not None and tuple(stated) != kernel:
+        raise ValueError(f"kernel_shape {list(stated)}, weights of {list(kernel)}")
+
+
+def auto_pad_of(a: Arguments) -> str:
+    """ONNX's name of how padding is chosen.
+
+    Errors: ValueError for a name that ONNX does not have, and beside pads.
+    """
+    auto = str(a.get("auto_pad", AUTO_PAD.get(str(a.get("padding", 0)), "NOTSET")))
+    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"auto_pad {auto!r}")
+    if auto != "NOTSET" and any(a.get("pads") or ()):
+        raise ValueError(f"auto_pad {auto} together with pads {list(a['pads'])}")
+    return auto
+
+
 def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Pads:
     """(before, after) for every spatial axis.
 
     `padding` is of both ends of every axis, "same" or "valid"; `pads` lists all fronts, then all
     ends, and auto_pad says where the odd element lies.
     """
-    rank, padding = len(sizes), a.get("padding", 0)
-    auto = a.get("auto_pad", AUTO_PAD.get(str(padding), "NOTSET"))
+    rank, padding, auto = len(sizes), a.get("padding", 0), auto_pad_of(a)
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         pads = []  # ceil(n / stride) results; the odd element lies behind or in front
         for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):

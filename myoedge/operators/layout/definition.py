@@ -46,6 +46,14 @@ def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(axes[0], lambda made: with_entry(at.attrs, "shape", axes[0], made))
 
 
+def reshaped(attrs: Attrs, x: Shape) -> Shape:
+    """Errors: ValueError if the shapes do not have as many elements."""
+    out = tuple(attrs["shape"])
+    if math.prod(out) != math.prod(x):
+        raise ValueError(f"{list(x)} as {list(out)}")
+    return out
+
+
 data_movement = partial(  # OpDef of an operator whose results are input elements, unchanged
     OpDef,
     nest=by_output,
@@ -59,7 +67,7 @@ RESHAPE = register(
     data_movement(
         name="reshape",
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
-        shape=lambda attrs, x: tuple(attrs["shape"]),
+        shape=reshaped,
         real=lambda attrs, x: x.reshape(attrs["shape"]),
         integer=lambda step, x: x.reshape(step.attrs["shape"]),
         view=True,

@@ -55,7 +55,8 @@ def adaptive(a: Arguments, spatial: Shape) -> Any:
 def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None = None) -> Row:
     """[N, C, *S] (or without N) through a channels-last pooling and back.
 
-    rank   number of spatial axes; None: of a tensor that has N
+    rank   number of spatial axes; None: of ONNX's tensors, which have N; the windows alone say the
+           shape of the result
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -68,7 +69,8 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
         if divisor:
             attrs["divisor"] = divisor
         y = d.add(op, x, **attrs) if axes < 5 else _over_three(d, op, x, attrs)
-        return reshape(d, channels_first(d, y), out)
+        y = channels_first(d, y)
+        return y if rank is None else reshape(d, y, out)
 
     return row
 
