@@ -21,6 +21,7 @@ from myoedge.quantization.formats import operand_names
 
 FAR = 1e3  # between scores of a row: one of them is hidden by something that import does not see
 FAINT = -50.0  # exp is 2e-22, of what lies so far below the largest of its row
+BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 SWAMPED = -5e3  # far below what networks compute, and far above with the other sign
 SPARE = 10.0  # between a row's largest score and what a fill gives: exp(-10) is no step of 1/256
 ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
@@ -60,18 +61,53 @@ def _seen(values: Array, mask: Array, axis: int) -> Array:
 
 
 def refuse_undecided(graph: Graph, name: str, value: Array) -> None:
-    """Errors: E226 where a softmax or an attention without a mask reads what hides keys."""
+    """Errors: E226 if a softmax or an attention without a mask reads what hides keys; scores far
+    apart to which nothing is added are a softmax that saturates."""
     for node in graph.users.get(name, ()):
         if node.op == "softmax" and not node.attrs.get("masked"):
-            _refuse_far(node, value.max(axis=node.attrs["axis"], keepdims=True) - value)
+            _refuse_far(graph, node, value.max(axis=node.attrs["axis"], keepdims=True) - value)
         elif node.op == "attention":
             at = added(node.attrs, [graph.shape(x) for x in node.inputs]).get("bias")
             if at is not None and node.inputs[at] == name:
-                _refuse_far(node, -value)
+                _refuse_far(graph, node, -value)
 
 
-def _refuse_far(node: Node, below: Array) -> None:
-    if not below.max() < FAR:
+def _may_hide(graph: Graph, name: str) -> bool:
+    """Whether to scores, or to what they are computed from element by element, something is added
+    that may be a mask: a constant far below 0, or what no weights made of the inputs."""
+    pending = [name]
+    while pending:
+        node = graph.producer.get(pending.pop())
+        if node is None or not _is_by_element(node):
+            continue
+        if node.op in ("add", "sub") and any(_is_fill(graph, x) for x in node.inputs):
+            return True
+        pending += node.inputs
+    return False
+
+
+def _is_by_element(node: Node) -> bool:
+    return node.op in BY_ELEMENT or OPS[node.op].is_data_movement
+
+
+def _is_fill(graph: Graph, name: str) -> bool:
+    """Whether a constant is far from 0 somewhere, or a tensor is made of inputs and constants by
+    operators on single elements."""
+    if graph.is_const(name):
+        return bool(np.abs(graph.constants[name]).max() >= FAR)
+    pending = [name]
+    while pending:
+        node = graph.producer.get(pending.pop())
+        if node is not None and not _is_by_element(node):
+            return False
+        pending += node.inputs if node is not None else ()
+    return True
+
+
+def _refuse_far(graph: Graph, node: Node, below: Array) -> None:
+    """below   how far scores are below the largest of their row, or below 0"""
+    hides = node.op == "attention" or _may_hide(graph, node.inputs[0])
+    if hides and not below.max() < FAR:
         raise MyoedgeError(
             "E226",
             f"{node.where} reads scores that are {below.max():.3g} below others of their row",
@@ -103,7 +139,7 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
         for node in nodes:
             name = node.inputs[0]
             alone = node.op == "softmax" and graph.only_user(name) is node
-            scores = _checked_scores(node, real, alone=alone)
+            scores = _checked_scores(graph, node, real, alone=alone)
             if alone:
                 low, high = ranges.get(name, (np.inf, -np.inf))
                 ranges[name] = min(float(scores.min()), low), max(float(scores.max()), high)
@@ -117,7 +153,7 @@ def _keeps_truth(node: Node) -> bool:
     return OPS[node.op].is_data_movement or (computes and not compares)
 
 
-def _checked_scores(node: Node, real: Mapping[str, Array], *, alone: bool) -> Array:
+def _checked_scores(graph: Graph, node: Node, real: Mapping[str, Array], *, alone: bool) -> Array:
     """Scores [n] that a softmax or an attention sees.
 
     alone   whether they make a range of their own, which none may lie far below
@@ -138,7 +174,7 @@ def _checked_scores(node: Node, real: Mapping[str, Array], *, alone: bool) -> Ar
     if "fill" in node.attrs:
         _refuse_reached(node, np.where(seen, -np.inf, scores).max(axis=axis, keepdims=True), best)
     if alone:
-        _refuse_far(node, np.where(seen, best - scores, 0.0))
+        _refuse_far(graph, node, np.where(seen, best - scores, 0.0))
     return np.asarray(scores[seen])
 
 

@@ -306,6 +306,22 @@ def test_training_mode(model: nn.Module, found: str) -> None:
     assert "model.eval()" in error.notice.tries[0]
 
 
+@pytest.mark.parametrize(
+    ("function", "instead"),
+    [
+        (lambda x: F.dropout(x, 0.3), "F.dropout(x, 0.3, self.training)"),
+        (F.alpha_dropout, "F.alpha_dropout(x, 0.5, self.training)"),
+    ],
+)
+def test_a_dropout_that_eval_does_not_reach(function: Any, instead: str) -> None:
+    if "alpha" in instead:  # whose default is False
+        function = lambda x: F.alpha_dropout(x, training=True)  # noqa: E731
+    error = of(function, X1)
+    assert error.code == "E113"
+    assert instead in error.notice.tries[0]
+    assert "although model.eval()" in error.notice.title
+
+
 class Counter(nn.Module):
     """Keeps its last window."""
 

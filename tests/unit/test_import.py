@@ -252,6 +252,7 @@ CHOICES = [
     case("filled_by_a_number", lambda x: x.masked_fill(torch.arange(8) > 4, 2.5), FLAT),
     case("chosen_constant", lambda x: torch.where(torch.arange(8) > 4, WEIGHT[:3, :1], x), FLAT),
     case("chosen_tensor", lambda x: torch.where(torch.arange(8) > 4, x, x * 3 - 1), FLAT),
+    case("chosen_numbers", lambda x: x * torch.where(torch.arange(8) > 4, 1.5, -0.5), FLAT),
     case("chosen_wider", lambda x: torch.where(torch.ones(2, 1, 1) > 0, x, 0.0), FLAT),
     case("baddbmm", torch.baddbmm, seeded(5), seeded(2, 3, 4), seeded(2, 4, 5)),
     case("baddbmm_const", lambda x: torch.baddbmm(WEIGHT[0], x, x.mT[:, :, :5]), X1),

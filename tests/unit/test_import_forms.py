@@ -24,6 +24,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": F.leaky_relu, "hardswish": F.hardswish, "hardsigmoid": F.hardsigmoid,
     "silu": F.silu, "softsign": F.softsign, "tanhshrink": F.tanhshrink,
     "chosen": lambda x: torch.where(x > 0, x, x * 2),
+    "one of two numbers": lambda x: torch.where(x > 0, 1.5, -0.5),
     "huber": lambda x: torch.where((x > -1) & (x < 1), x * x, 2 * x.abs() - 1),
     "no_nan": lambda x: x.masked_fill(x.isnan() | x.isinf(), 0.0),
     "logarithms": lambda x: torch.where(x > 0, torch.log(x.abs() + 0.1), x - 1),

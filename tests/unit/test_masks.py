@@ -367,6 +367,21 @@ def test_a_mask_that_is_divided_by_what_is_computed_is_refused() -> None:
     assert "right in front of the softmax" in "\n".join(caught.value.notice.tries)
 
 
+SATURATED: dict[str, Callable[[Tensor], Tensor]] = {
+    "scores": lambda s: s * 4e4,
+    "scores beside a bias": lambda s: s * 4e4 + AT / 8.0,
+    "scores beside others": lambda s: s * 4e4 + s.mT * 3e4,
+}
+
+
+@pytest.mark.parametrize("name", SATURATED)
+def test_a_softmax_that_saturates_without_a_mask_builds(name: str) -> None:
+    network = read_twice(SATURATED[name])
+    scores = SATURATED[name](WINDOWS @ WINDOWS.mT)
+    assert scores.amax() - scores.amin() > 1e3, "as far apart as what hides keys"
+    assert quantized(prepared(network)).steps
+
+
 def test_a_mask_behind_what_is_divided_by_what_is_computed_builds() -> None:
     divided = read_twice(lambda s: (s / (1.0 + s.sigmoid())).masked_fill(LATER, -1e9))
     assert kept_db(divided) > 28.0

@@ -130,6 +130,15 @@ def test_archives_of_classes_that_are_not_installed(name: str, tmp_path: Path) -
     )
 
 
+def test_keys_with_quotes_are_made_names(tmp_path: Path) -> None:
+    """They never reach torch, which would put them between quotes in source."""
+    keys = ("it's", 'the "second"', "it_s", "__import__('os')")
+    result = exported(lambda h, g: dict(zip(keys, (h, g, h + 1, g + 1), strict=True)))
+    torch.export.save(result, tmp_path / "m.pt2")
+    names = from_exported(load_exported(tmp_path / "m.pt2")).output_names
+    assert names == ("it_s", "the_second_", "it_s_1", "_import_os_")
+
+
 def test_names_go_through_a_build(tmp_path: Path) -> None:
     """An output has the name of the input, and one tensor is two outputs."""
 

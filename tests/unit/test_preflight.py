@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.export.pt2_archive import constants
 
 from myoedge.errors import MyoedgeError
@@ -111,6 +112,36 @@ def test_dynamic_shapes_name_input_and_axis(tmp_path: Path) -> None:
         load_exported(attacks.saved(tmp_path, dynamic=True))
     assert caught.value.code == "E110"
     assert "axis 0 of input x" in str(caught.value)
+
+
+class Statistics(nn.Module):
+    """Counts what it reads, as S4D layers do, and checks the count."""
+
+    def __init__(self, used: bool) -> None:
+        super().__init__()
+        self.head, self.used = nn.Linear(3, 2), used
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        (x < 0).count_nonzero().item()
+        count = (y > 0).count_nonzero().item()
+        torch._check(count >= 0)
+        return y * count if self.used else y
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_scalars_that_no_tensor_reads_are_left_out(used: bool, tmp_path: Path) -> None:
+    """Their expressions, which torch evaluates, do not reach it."""
+    x = torch.randn(1, 3)
+    program = torch.export.export(Statistics(used).eval(), (x,))
+    torch.export.save(program, tmp_path / "s.pt2")
+    if used:
+        assert code_of(lambda: load_exported(tmp_path / "s.pt2")) == "E110"
+        return
+    _, stated = preflight(tmp_path / "s.pt2")
+    assert "Symbol" not in json.dumps(stated)
+    loaded = load_exported(tmp_path / "s.pt2").module()(x)
+    assert torch.equal(loaded, program.module()(x))
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ from myoedge.frontend.torch.traced import (
     arguments_of,
     array,
     kind_of,
+    module_class_of,
     origin_of,
     static,
     type_of,
@@ -58,6 +59,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 if TYPE_CHECKING:
     import torch
 
+FUNCTIONS = {"feature_dropout": "dropout2d"}  # of torch.nn.functional, by the call that they make
 TAKES_ROWS = tuple(
     f"aten.{name}." for name in ("embedding", "index", "index_select", "gather", "take_along_dim")
 )
@@ -172,13 +174,22 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
         # without running statistics, which a decomposed instance norm does not have
         of_batch = "no_stats" in str(node.target) or given.get("running_mean", "") is None
         if active and not of_batch:
-            place = str(origin_of(node))
-            raise MyoedgeError(
-                "E113",
-                "the model was exported in training mode",
-                {"found": f"{short(str(node.target))}{f' at {place}' if place else ''}"},
-                ["call model.eval() before torch.export.export(...)"],
-            )
+            raise _training(node)
+
+
+def _training(node: Any) -> MyoedgeError:
+    """E113; model.eval() reaches modules, not a call of F.dropout without `training`."""
+    name, place, given = short(str(node.target)), str(origin_of(node)), arguments_of(node)
+    title, facts = "the model was exported in training mode", {}
+    tries = ["call model.eval() before torch.export.export(...)"]
+    if "dropout" in name and not module_class_of(node).startswith("torch.nn."):
+        name = f"F.{FUNCTIONS.get(name, name)}"
+        title = f"{name} is active, although model.eval() may have been called"
+        facts = {"because": f"training=True is the default of {name}"}
+        instead = f"{name}(x, {given.get('p', 0.5)}, self.training), or nn.Dropout"
+        tries = [f"write {instead}", tries[0]]
+    found = f"{name}{f' at {place}' if place else ''}"
+    return MyoedgeError("E113", title, {"found": found, **facts}, tries)
 
 
 def _placeholders(

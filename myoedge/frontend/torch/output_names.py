@@ -7,7 +7,8 @@ A pytree spec names a container's type, and its keys or fields as the context.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from myoedge.frontend.port_names import port_names
@@ -60,24 +61,27 @@ def names_in(context: Any, count: int) -> list[str | int] | None:
 # ---- archives
 
 
-def with_dicts(text: str, plain_types: set[str]) -> str:
+def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]) -> str:
     """A pytree spec as JSON in which other containers with named children are dicts: their classes
-    are not imported. Text that is no such spec stays as it is."""
+    are not imported. Keys that are not plain become names. Text that is no such spec stays."""
     try:
         version, root = json.loads(text)
-        changed = _with_dicts(root, plain_types)
+        changed = _with_dicts(root, plain_types, is_plain)
         return json.dumps([version, root]) if changed else text
     except (ValueError, KeyError, TypeError):
         return text
 
 
-def _with_dicts(node: Any, plain_types: set[str]) -> bool:
-    """Replaces types in a node and below; whether there were any."""
+def _with_dicts(node: Any, plain_types: set[str], is_plain: Callable[[str], bool]) -> bool:
+    """Replaces types and keys in a node and below; whether there were any."""
     children = node["children_spec"]
     changed = False
-    if node["type"] is not None and node["type"] not in plain_types:
+    if node["type"] is not None:
         names = names_in(json.loads(node["context"]), len(children))
-        if names is not None:
-            node["type"], node["context"] = "builtins.dict", json.dumps(names)
+        strange = any(isinstance(name, str) and not is_plain(name) for name in names or ())
+        if names is not None and (strange or node["type"] not in plain_types):
+            plain = [re.sub(r"[\W_]+", "_", str(name)) for name in names]  # no dunder either
+            keys = [*port_names(plain)] if strange else names
+            node["type"], node["context"] = "builtins.dict", json.dumps(keys)
             changed = True
-    return any([changed, *(_with_dicts(child, plain_types) for child in children)])
+    return any([changed, *(_with_dicts(child, plain_types, is_plain) for child in children)])

@@ -40,7 +40,7 @@ from myoedge.frontend.torch.archive import (
 )
 from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
-from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts
+from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
 from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
 from myoedge.system.extras import install_command
 
@@ -102,8 +102,9 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         check_layout(members, path)
         program = _json_object(members[MODEL], MODEL, path)
         check_schema(program, path)
+        dropped = drop_unread_scalars(program)
         objects = [*dicts(program)]
-        if _made_plain(objects):
+        if _made_plain(objects) or dropped:
             members[MODEL] = json.dumps(program).encode()
         _check_strings(objects, MODEL, path)
         for name in (name for name in CONFIGS if name in members):
@@ -135,11 +136,13 @@ def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
 
 
 def _made_plain(objects: Objects) -> bool:
-    """Makes outputs in classes, which torch would look up, dicts; whether there were any."""
+    """Makes outputs in classes, which torch would look up, dicts, and their keys names.
+
+    Returns whether there were any."""
     changed = False
     for _, node in objects:
         if isinstance(spec := node.get("out_spec"), str):
-            node["out_spec"] = with_dicts(spec, SPEC_TYPES)
+            node["out_spec"] = with_dicts(spec, SPEC_TYPES, _is_dotted)
             changed |= node["out_spec"] != spec
     return changed
 

@@ -15,6 +15,7 @@ from myoedge.frontend.torch.archive import MODEL, runs_code, shortened
 
 Objects = Sequence[tuple[str, dict[str, Any]]]  # of a program as JSON, with the keys they are under
 INNER = (dict, list)  # of what json makes
+SCALARS = ("sym_int_values", "sym_float_values", "sym_bool_values")
 INTEGER = re.compile(r"-?\d{1,18}")
 
 
@@ -35,6 +36,36 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
     raise MyoedgeError(
         "E110", f"{path} has dynamic shapes", {"dynamic": ", ".join(axes)}, (*tries, EXPORT_LINES)
     )
+
+
+def drop_unread_scalars(program: dict[str, Any]) -> bool:
+    """Removes scalars that are read off tensors, as statistics are, and calls that only read these,
+    such as assertions, if no tensor depends on them; whether there was anything to remove."""
+    try:
+        graph = program["graph_module"]["graph"]
+        scalars = {name for kind in SCALARS for name in graph.get(kind, ())}
+        kept, reading = list[Any](), list[Any]()
+        for node in graph["nodes"]:
+            (kept if scalars.isdisjoint(_scalars(node)) else reading).append(node)
+        made = {key for node in reading for key, _ in dicts({"outputs": node["outputs"]})}
+        sizes = (size for value in graph["tensor_values"].values() for size in value["sizes"])
+        ends = {"ends": [graph["inputs"], graph["outputs"]]}
+        if any("as_expr" in size for size in sizes) or not scalars.isdisjoint(_scalars(ends)):
+            return False
+        if made & {"as_tensor", "as_tensors"} or not (scalars or program["range_constraints"]):
+            return False
+        graph.update({"nodes": kept, **{kind: {} for kind in SCALARS}})
+        program["range_constraints"] = {}
+    # a graph of another shape is torch's to refuse
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _scalars(part: Mapping[str, Any]) -> set[str]:
+    """Names of all scalars in a part of a program."""
+    found = (inner.get("as_name") for _, inner in dicts(part))
+    return {name for name in found if isinstance(name, str)}
 
 
 def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:

@@ -35,6 +35,13 @@ def origin_of(node: Any) -> Origin:
     return Origin(path.removeprefix("L['self'].").removeprefix("L['self']"), source)
 
 
+def module_class_of(node: Any) -> str:
+    """Qualified name of the class of the innermost module that makes a call; "" if not known."""
+    stack = [*(node.meta.get("nn_module_stack") or {}).values()]
+    named = stack[-1][1] if stack else ""
+    return named if isinstance(named, str) else f"{named.__module__}.{named.__qualname__}"
+
+
 def target_of(node: Any) -> str:
     """Name of a node's call; of one that picks a result, the call that gives it."""
     return str((node.args[0] if node.target is operator.getitem else node).target)

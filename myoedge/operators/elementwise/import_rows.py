@@ -218,7 +218,7 @@ ROWS = (
     ImportRow(
         "add",
         where,
-        "where.self where.ScalarSelf where.ScalarOther",
+        "where.self where.ScalarSelf where.ScalarOther where.Scalar",
         "Where(condition, self, other)",
     ),
     ImportRow("sub", binary("sub"), "sub.Tensor subtract.Tensor sub.Scalar", "Sub(self, other)"),
