@@ -38,6 +38,11 @@ ON_GAP9 = {
     "allconv": "All-ConvNet, 16 samples of 8 channels",
     "allconv_l3": "the same with its weights in L3",
     "tinymyo": "TinyMyo of two blocks, 200 samples of 8 channels",
+    "allconv_ne16": "All-ConvNet on NE16, 16 samples of 8 channels",
+    "allconv_l3_ne16": "the same with its weights in L3",
+    "fmap": "four convolutions, three of them on NE16, and a sum; feature maps in L3",
+    "qwerty_lstm": "emg2qwerty with two LSTM layers both ways, on NE16",
+    "resnet8": "ResNet-8 of MLPerf Tiny on the cores, 32 x 32 x 3",
 }
 PLATFORMS = {"gap9": {"l1_contention": 0}, "gap9_banked": {"l1_contention": 1}}
 LARGE_CYCLES = 20_000  # of layers whose cycles are compared one by one
