@@ -93,7 +93,7 @@ def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
     """Percent of the cores' time by cause; time that is no stall is "busy".
 
     Sleep is the time that nothing else accounts for: a core that sleeps while a layer ends has it
-    counted when it wakes.
+    counted when it wakes. As much of it as NE16 computes is "engine".
     """
     cycles_of = dict.fromkeys(CAUSES, 0)
     for cost in costs:
@@ -102,7 +102,10 @@ def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
         awake = {"busy": cost.instructions, **cost.stalls, "sleep": 0}
         for cause, cycles in awake.items():
             cycles_of[cause] += cycles
-        cycles_of["sleep"] += max(0, cost.cycles * WORKERS - sum(awake.values()))
+        asleep = max(0, cost.cycles * WORKERS - sum(awake.values()))
+        for_engine = min(asleep, cost.ne16_busy_cycles * WORKERS)
+        cycles_of["engine"] += for_engine
+        cycles_of["sleep"] += asleep - for_engine
     total = sum(cycles_of.values())
     return {cause: round(100 * n / total, 1) for cause, n in cycles_of.items() if n}
 
@@ -195,7 +198,7 @@ def _fitting(report: Report, free: int) -> dict[str, str]:
     total = report["cycles"].get("stalls") or {}
     stalls_of = [row["stalls"] or {} for row in report["layers"]]
     relevant = [c for c in CAUSES if any(part.get(c, 0) >= MIN_PERCENT for part in stalls_of)]
-    relevant.sort(key=lambda cause: (cause != "busy", -total.get(cause, 0)))
+    relevant.sort(key=lambda cause: (cause not in speed.NO_STALLS, -total.get(cause, 0)))
     for count in range(len(relevant), 0, -1):
         titles = {cause: speed.CAUSE_NAMES[cause] for cause in relevant[:count]}
         titles |= {"": "other"} if count < len(relevant) else {}

@@ -31,7 +31,7 @@ from myoedge.simulator.result import STALLS
 SCHEMA = "myoedge.report/1"
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 UNLIMITED = 2**31 - 1  # what target "host" has
-CAUSES = ("busy", *STALLS)  # where the time of the cores goes
+CAUSES = ("busy", "engine", *STALLS)  # where the time of the cores goes
 
 MEASURED = (  # of a layer, when it has run
     *("cycles", "cycles_compute", "cycles_dma", "cycles_ne16", "macs_per_cycle"),

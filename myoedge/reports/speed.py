@@ -15,6 +15,7 @@ INT16 = str(element_type.INT16)
 
 CAUSE_NAMES = {
     "busy": "busy",
+    "engine": "for NE16",
     "sleep": "waiting",
     "load_use": "load-use",
     "outside": "L2",
@@ -26,7 +27,8 @@ CAUSE_NAMES = {
 }
 CAUSE_MEANINGS = {
     "busy": "An instruction in this cycle.",
-    "sleep": "Asleep at a barrier or waiting for a transfer.",
+    "engine": "Asleep while NE16 computes: its time, not a stall.",
+    "sleep": "Asleep at a barrier or waiting for a transfer, NE16 idle.",
     "load_use": "An instruction needs the result of the preceding load.",
     "outside": "A load or store to L2 or a device, beyond the cluster's own memory.",
     "fetch": "The next instruction is not in the instruction cache.",
@@ -187,21 +189,27 @@ def repeats(report: Report) -> str:
     return f"{len(counted):,} inferences of {span} cycles"
 
 
+NO_STALLS = ("busy", "engine")
+
+
 def slowest_layer(report: Report) -> str:
-    """The slowest layer with its share of the time, and the largest stall cause."""
+    """The slowest layer with its share of the time, that of NE16, and the largest stall cause."""
     total = report["cycles"]["total"]
     row = max(report["layers"], key=lambda r: layer_cycles(r) or 0, default=None)
     longest = layer_cycles(row) if row else None
     if not row or not longest:
         return ""
     name = wording.layer_names(report)[row["name"]]
-    sentence = f"{name} takes {wording.rough_percent(longest, total)} of the time"
-    stalls = [pair for pair in (report["cycles"].get("stalls") or {}).items() if pair[0] != "busy"]
-    if not stalls:
-        return sentence
-    cause, percent = max(stalls, key=lambda pair: pair[1])
-    name = CAUSE_NAMES.get(cause, cause)
-    return f"{sentence}; largest stall cause: {name}, {percent:.0f} % of the cores' time"
+    parts = [f"{name} takes {wording.rough_percent(longest, total)} of the time"]
+    if engine := report["cycles"].get("ne16"):
+        share = wording.rough_percent(engine["busy"], total)
+        parts.append(f"NE16 computes for {share} of it")
+    shares = (report["cycles"].get("stalls") or {}).items()
+    if stalls := [pair for pair in shares if pair[0] not in NO_STALLS]:
+        cause, percent = max(stalls, key=lambda pair: pair[1])
+        name = CAUSE_NAMES.get(cause, cause)
+        parts.append(f"largest stall cause: {name}, {percent:.0f} % of the cores' time")
+    return "; ".join(parts)
 
 
 def int16_layers(report: Report) -> list[dict[str, Any]]:

@@ -209,7 +209,8 @@ def test_csv_has_a_column_for_every_cause(built: Report, ran: Report) -> None:
 
 
 def test_every_cause_of_the_simulator_has_a_name_and_a_meaning() -> None:
-    assert set(speed.CAUSE_NAMES) == set(speed.CAUSE_MEANINGS) == set(CAUSES) == {"busy", *STALLS}
+    assert set(speed.CAUSE_NAMES) == set(speed.CAUSE_MEANINGS) == set(CAUSES)
+    assert set(CAUSES) == {"busy", "engine", *STALLS}
     css = report_html(report())
     assert all(re.search(rf"\.{cause}\b[^{{]*{{ background", css) for cause in CAUSES)
 
@@ -689,3 +690,18 @@ def test_layers_of_one_module_are_told_apart() -> None:
     layers = [layer("linear", "head"), layer("add", "head"), layer("linear", "head")]
     assert naming.told_apart(layers) == ["head (linear)", "head (add)", "head (linear 2)"]
     assert naming.told_apart([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]
+
+
+def test_sleep_while_ne16_computes_is_its_time() -> None:
+    # 800 cycles of eight cores, 200 of them awake; NE16 computes in 50 of 100, then in 90
+    waits = LayerCost(100, 200, {"sleep": 600}, ne16_busy_cycles=50)
+    assert stall_percents([waits]) == {"busy": 25.0, "engine": 50.0, "sleep": 25.0}
+    longer = replace(waits, ne16_busy_cycles=90)  # the cores were awake in the meantime
+    assert stall_percents([longer]) == {"busy": 25.0, "engine": 75.0}
+
+
+def test_the_engine_is_not_blamed(built: Report) -> None:
+    busy = LayerCost(1_000, 1_600, {"bank": 320, "sleep": 6_080}, ne16_busy_cycles=700)
+    measured = Measurement("simulated", (Inference((), 3_000, (busy,) * 3),))
+    text = speed.slowest_layer(with_cycles(built, measured, HIGH))
+    assert "; NE16 computes for 70 % of it; largest stall cause: waiting, 6 % of" in text
