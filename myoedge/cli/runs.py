@@ -145,7 +145,8 @@ def report(
     page = html or str(chosen.folder / "report.html")
     if against is not None:
         rows = api.report(chosen, against=against, html=html)
-        if not terminal.json_printed("changes/1", {"changes": [row.plain() for row in rows]}):
+        result = {"verdict": asdict(rows.verdict), "changes": [row.plain() for row in rows]}
+        if not terminal.json_printed("changes/1", result):
             print_diff(rows, terminal.out)
         if html:
             terminal.progress(f"page: {page}")

@@ -11,6 +11,7 @@ from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
 from myoedge.reports.diff import Change, Measure, cells, compare, kind_of, network_values
+from myoedge.reports.diff_verdict import verdict_of
 from myoedge.reports.html import environment
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import Report
@@ -66,6 +67,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
         layers=layers[:MOST_LAYERS],
         more_layers=len(layers[MOST_LAYERS:]),
         changes=[(change, *cells(change), _look(change)) for change in changes],
+        verdict=verdict_of(changes),
         comparable=_is_comparable(old, new),
         version=__version__,
     )

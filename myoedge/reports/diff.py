@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy, speed, wording
 from myoedge.reports.blocks import columns, show
+from myoedge.reports.diff_verdict import Verdict, verdict_of
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Rows
 
@@ -63,9 +65,16 @@ class Change:
 
     @property
     def is_better(self) -> bool | None:
+        if self.measure.path.startswith("exact."):
+            return {True: True, False: False}.get(self.new)  # type: ignore[call-overload,no-any-return]
         if self.measure.better == 0 or self.delta is None:
             return None
         return (self.delta > 0) == (self.measure.better > 0)
+
+    @property
+    def text(self) -> str:
+        """The difference: "-12.5 %"; "" where no number changed."""
+        return difference(self)
 
     def plain(self) -> dict[str, Any]:
         """The change as JSON values, for `--json`."""
@@ -146,17 +155,24 @@ class Changes(Rows[Change]):
         """A row a change, as `--json` has them."""
         return [change.plain() for change in self]
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the new report is better or worse."""
+        return verdict_of(self)
+
     def _card(self) -> Card:
         keys = ("layer", "what", "old", "new", "change")
         rows = [dict(zip(keys, (change.where, *cells(change)), strict=True)) for change in self]
-        return Card(wording.several(len(self), "change"), rows=rows)
+        return Card(wording.several(len(self), "change"), [("verdict", self.verdict)], rows)
 
 
 def compare(old: Report, new: Report) -> list[Change]:
     """All differences: the network's values first, then its layers by module path.
 
-    Cycles that were counted are never compared with modelled ones, and cycles of layers only where
-    both builds have them: else each of them would be a difference.
+    Shares and decibels that show no difference are none. Start-up reads the inputs of all
+    inferences of a run, and is compared only with as many. Cycles that were counted are never
+    compared with modelled ones, and cycles of layers only where both builds have them: else each
+    of them would be a difference.
     """
     # Layers by module path, which survives changes to other layers; unique in both reports.
     before, after = (
@@ -166,6 +182,8 @@ def compare(old: Report, new: Report) -> list[Change]:
     kinds = {kind_of(old), kind_of(new)}
     incomparable = set(MEASURED if kinds == {"counted", "modelled"} else ())
     incomparable |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
+    if len({len((report["cycles"] or {}).get("inferences", ())) for report in (old, new)}) > 1:
+        incomparable.add("cycles.startup")
     changes = list(_changes("", (m for m in NETWORK if m.path not in incomparable), old, new))
     measures = [measure for measure in LAYER if measure.path not in incomparable]
     for name, row in before.items():
@@ -206,8 +224,15 @@ def _changes(
 ) -> Iterable[Change]:
     for measure in measures:
         before, after = _value(old, measure.path), _value(new, measure.path)
-        if before != after:
-            yield Change(where, measure, before, after)
+        change = Change(where, measure, before, after)
+        if before != after and not _is_nothing(change):
+            yield change
+
+
+def _is_nothing(change: Change) -> bool:
+    """Whether a share or decibels differ by less than their last digit shows."""
+    shown = difference(change)
+    return change.measure.points and bool(shown) and not re.search("[1-9]", shown)
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
@@ -222,11 +247,10 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
 
 
 def print_diff(changes: Sequence[Change], console: Console) -> None:
-    """Prints a table of changes of the network, and one of changes of its layers."""
+    """Prints the verdict, a table of changes of the network, and one of changes of its layers."""
     from rich.text import Text
 
-    if not changes:
-        console.print("nothing changed")
+    show(Text(f"{verdict_of(changes)}\n" if changes else "nothing changed"), console)
     network = [change for change in changes if not change.where]
     for title, rows in (("", network), ("layer", [c for c in changes if c.where])):
         if not rows:

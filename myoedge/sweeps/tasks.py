@@ -27,6 +27,7 @@ from myoedge.frontend.onnx.file import external_files
 from myoedge.frontend.refusals import check_file
 from myoedge.quantization.recordings.files import check_there
 from myoedge.quantization.samples import RANDOM
+from myoedge.reports.diff_verdict import TOLERATED
 from myoedge.system.regular_files import read_regular, read_text
 from myoedge.system.user_code import sources
 from myoedge.targets import find_chip
@@ -88,11 +89,11 @@ class Bounds:
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
-    latency: float = 0.02
-    energy: float = 0.02
-    memory: float = 0.0
-    sqnr_db: float = 0.5
-    accuracy: float = 0.01
+    latency: float = TOLERATED["latency"]
+    energy: float = TOLERATED["energy"]
+    memory: float = TOLERATED["memory"]
+    sqnr_db: float = TOLERATED["sqnr_db"]
+    accuracy: float = TOLERATED["accuracy"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from myoedge.reports import speed, wording
 from myoedge.reports.blocks import styled
 from myoedge.reports.comparison import comparison_html
 from myoedge.reports.diff import compare, difference, print_diff
+from myoedge.reports.diff_verdict import verdict_of
 from myoedge.reports.html import report_html
 from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, layers_csv, make_report
 from myoedge.reports.short_names import on_one_line, shortened
@@ -275,7 +276,7 @@ def test_energies_of_a_comparison_are_rounded(usual: Report) -> None:
     new["energy_uj"] = {"value": 25.612345, "low": 2345.6789, "high": 3.0}
     found = io.StringIO()
     print_diff(compare(old, new), Console(file=found, width=80))
-    rows = [line.split() for line in found.getvalue().splitlines()[1:]]
+    rows = [line.split() for line in found.getvalue().splitlines()[3:]]
     assert rows[0] == ["energy", "20.5", "µJ", "25.6", "µJ", "+24.9", "%"]
     assert rows[1][3:7] == ["1.23", "mJ", "2.35", "mJ"]
 
@@ -508,6 +509,39 @@ def test_changes_carry_sign_and_percent(usual: Report) -> None:
     assert (difference(memory), memory.is_better) == ("+100.0 %", False)
     assert difference(changes["enc.1", "sqnr_local_db"]) == "-3.0 dB"
     assert "DIFFERENT" in printed(list(changes.values()))
+
+
+def test_a_comparison_has_a_verdict(usual: Report) -> None:
+    same, better, worse = (copy.deepcopy(usual) for _ in range(3))
+    same["quantization"]["sqnr_db"] -= 0.4
+    better["memory"]["l2_peak_bytes"] //= 2
+    worse["quantization"]["accuracy_int8"] -= 0.03
+    worse["exact"]["host"] = False
+    mixed = {**worse, "memory": better["memory"]}
+    found = [verdict_of(compare(usual, new)) for new in (same, better, worse, mixed)]
+    assert [verdict.result for verdict in found] == ["same", "better", "worse", "mixed"]
+    assert str(found[1]) == "better: L2 memory -50.0 %"
+    assert str(found[2]) == "worse: accuracy, int8 -3.0 points, exact on the host: DIFFERENT"
+    assert printed(compare(usual, mixed)).startswith("mixed: better L2 memory -50.0 %; worse acc")
+    assert "Mixed: better" in comparison_html(usual, mixed, ("a", "b")).replace("\u00a0", " ")
+
+
+def test_differences_that_do_not_show_are_none(usual: Report) -> None:
+    other = copy.deepcopy(usual)
+    for row in (other["quantization"], *other["layers"]):
+        row["sqnr_db"] = row["sqnr_db"] and row["sqnr_db"] + 0.04
+    assert compare(usual, other) == []
+    other["quantization"]["sqnr_db"] += 0.02
+    assert [difference(change) for change in compare(usual, other)] == ["+0.1 dB"]
+
+
+def test_start_up_of_another_number_of_inputs_is_not_compared(usual: Report) -> None:
+    old, new = (copy.deepcopy(usual) for _ in range(2))
+    for report, inferences, startup in ((old, [100], 500), (new, [100, 100], 900)):
+        report["cycles"] |= {"source": "simulated", "inferences": inferences, "startup": startup}
+    assert compare(old, new) == []
+    new["cycles"]["inferences"] = [100]
+    assert [change.measure.path for change in compare(old, new)] == ["cycles.startup"]
 
 
 def test_two_builds_side_by_side_on_one_page(usual: Report) -> None:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a build is better or worse than an older one, by the figures that people decide on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from myoedge.reports.diff import Change
+
+# How much worse is still as good: a part of the old value, decibels, shares (0.01 is a point).
+TOLERATED: Mapping[str, float] = {
+    "latency": 0.02, "energy": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
+}  # fmt: skip
+KINDS = {
+    "quantization.accuracy_int8": "accuracy",
+    "quantization.sqnr_db": "sqnr_db",
+    "latency_s": "latency",
+    "energy_uj.value": "energy",
+    **{f"memory.{name}_bytes": "memory" for name in ("l1_peak", "l2_peak", "l3", "code")},
+}
+RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Figures that changed by more than TOLERATED, as text: "latency -12.5 %".
+
+    result   "better", "worse", "mixed" or "same"
+    """
+
+    result: str
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """ "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
+        if self.result == "same":
+            return "same: accuracy, SQNR, latency, energy and memory are as before"
+        parts = {"better": ", ".join(self.better), "worse": ", ".join(self.worse)}
+        if self.result != "mixed":
+            return f"{self.result}: {parts[self.result]}"
+        return f"mixed: better {parts['better']}; worse {parts['worse']}"
+
+
+def verdict_of(changes: Sequence[Change]) -> Verdict:
+    """The verdict on changes; those of layers count only by what they do to the network."""
+    found = [(change, text) for change, text in _decisive(changes)]
+    better = tuple(text for change, text in found if change.is_better)
+    worse = tuple(text for change, text in found if not change.is_better)
+    return Verdict(RESULTS.get((bool(better), bool(worse)), "same"), better, worse)
+
+
+def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
+    for change in changes:
+        path, title = change.measure.path, change.measure.title
+        if path.startswith("exact.") and False in (change.old, change.new):
+            yield change, f"{title}: {change.measure.show(change.new)}"
+        elif not change.where and path in KINDS and change.delta is not None:
+            bound = TOLERATED[KINDS[path]]
+            allowed = bound if change.measure.points else bound * abs(float(change.old or 0))
+            if abs(change.delta) > allowed:
+                yield change, f"{title} {change.text}"
