@@ -191,6 +191,9 @@ def energy(
     battery: str | float | None = None,
     volts: str | float | None = None,
     latency: str | None = None,
+    others: str | None = None,
+    sleep: str | None = None,
+    board: str | None = None,
 ) -> EnergyReport:
     """report.json with the energy of an inference, by the coefficients of today.
 
@@ -201,16 +204,25 @@ def energy(
     battery           mAh as a number, or "300 mAh"; with `every`, or a stream whose rate is known:
                       hours on it
     volts             of the battery, 3.7 without it
+    others            "8 mW" of front end, radio and all else that is always on; None: chip only
+    sleep             "0.05 mW" of the chip asleep; None: between two bounds
+    board             id or board.toml whose [energy] has both, for those that are not given
     The reports in the folder are replaced, and remember `every`; `unwritten` as for `validate`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
     no point keeps the latency.
     """
-    from myoedge.building.energy import consumption, duty_cycle, given_latency_s
+    from myoedge.building.energy import (
+        consumption,
+        duty_cycle,
+        given_latency_s,
+        module_powers,
+    )
     from myoedge.reports.documents import EnergyReport
 
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
     periodic = duty_cycle(every, battery, volts)
-    return EnergyReport(*consumption(chosen, operating_point, periodic, latency_s))
+    given = {**(periodic or {}), **module_powers(others, sleep, board)}
+    return EnergyReport(*consumption(chosen, operating_point, given, latency_s))
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:

@@ -16,7 +16,13 @@ from typing import Any
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
-from myoedge.building.quantities import milliampere_hours, positive, seconds, volts
+from myoedge.building.quantities import (
+    milliampere_hours,
+    milliwatts,
+    positive,
+    seconds,
+    volts,
+)
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
@@ -26,11 +32,15 @@ from myoedge.system.folder import explained, write_file
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import Chip, find_chip
+from myoedge.targets.boards import find_board
 
 FILE = "energy-gap9.json"
 VARIABLE = "MYOEDGE_ENERGY"  # names another file; empty: the published coefficients
 IDLE = "idle"
 IDLE_CYCLES = 1e6
+NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
+    ("period_s", "battery_mah", "battery_volts")
+)
 LARGEST = 1e9  # of a measurement, in microjoules, milliwatts or percent
 COLUMNS = ("build", "operating_point", "energy_uj", "power_mw", "sigma_percent")
 EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
@@ -80,6 +90,20 @@ def duty_cycle(
     return {**duty, "battery_volts": positive(given_volts, "--volts")}
 
 
+def module_powers(
+    others: str | None, sleep: str | None, board_name: str | None
+) -> dict[str, float]:
+    """Powers of `energy --others --sleep --board`, in milliwatts; those that are not given are not
+    in it. Errors: E232 no power; E252, E253 no such board."""
+    stated = find_board(board_name).energy if board_name else None
+    known = {} if stated is None else asdict(stated)
+    if others is not None:
+        known["others_mw"] = milliwatts(others, "--others")
+    if sleep is not None:
+        known["sleep_mw"] = positive(milliwatts(sleep, "--sleep"), "--sleep")
+    return {name: mw for name, mw in known.items() if mw is not None}
+
+
 def given_latency_s(text: str | None, point_name: str | None) -> float | None:
     """`energy --latency`. Errors: E232 no time, or another point than auto."""
     if text is None:
@@ -93,12 +117,13 @@ def given_latency_s(text: str | None, point_name: str | None) -> float | None:
 def consumption(
     build: Build,
     point_name: str | None,
-    every: Mapping[str, float | None] | None,
+    given: Mapping[str, float | None],
     latency_s: float | None = None,
 ) -> tuple[dict[str, Any], Notice | None]:
     """api.energy, and W210 of `updated`; the arguments are explained there.
 
-    every       period_s, battery_mah, battery_volts; without it as the report has it
+    given       period_s, battery_mah, battery_volts, others_mw, sleep_mw; without any period and
+                battery, as the report has them
     latency_s   at the cheapest point that keeps it
     """
     report = build.report
@@ -110,9 +135,10 @@ def consumption(
     if latency_s is not None or point_name == AUTO:
         point_name = _in_time(report, chip, coefficients_now, latency_s)
     chip = chip.at(point_name or report["target"]["operating_point"])
-    if every is not None:
-        report = {**report, "every": every}
-        if period_s(report) is None:
+    if given:
+        before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
+        report = {**report, "every": {**before, **given}}
+        if period_s(report) is None and given.get("battery_mah") is not None:
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)

@@ -21,6 +21,7 @@ _SIZES = {
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
 _CAPACITIES = {"mAh": 1.0, "Ah": 1e3}
 _VOLTAGES = {"V": 1.0, "mV": 1e-3}
+_POWERS = {"W": 1e3, "mW": 1.0, "uW": 1e-3, "µW": 1e-3}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 LARGEST = 1e9  # of rates, frequencies, frames
 EXAMPLES = {  # as [budget] has them
@@ -67,6 +68,12 @@ def volts(value: str | float) -> float:
     if not isinstance(value, str):
         return value
     return _quantity(value, _VOLTAGES, "a voltage", "3.7 V", "V")
+
+
+def milliwatts(text: str | float, name: str) -> float:
+    """ "50 uW" -> 0.05; the unit must be there. Errors: E232, also beyond LARGEST."""
+    power_mw = _quantity(text, _POWERS, "a power", "8 mW")
+    return positive(power_mw, name) if power_mw else 0.0
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:

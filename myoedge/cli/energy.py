@@ -43,6 +43,9 @@ def energy() -> None:
 @click.option("--every", metavar="TIME", help='Period, "50 ms": duty cycle, average power.')
 @click.option("--battery", metavar="MAH", help="Capacity of a battery: operating hours.")
 @click.option("--volts", metavar="V", help="Voltage of the battery (3.7).")
+@click.option("--others", metavar="POWER", help='Front end, radio and all else, always on: "8 mW".')
+@click.option("--sleep", metavar="POWER", help='Of the chip asleep: "0.05 mW" (not published).')
+@click.option("--board", metavar="ID|TOML", help="Takes both from [energy] of a board.")
 @common
 def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.
@@ -82,6 +85,7 @@ def _show(
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
         *joules.duty_rows(report),
+        ("counted", joules.counted_powers(report)),
         ("from", joules.source(report)),
     ]
     print_block(facts(rows), terminal.out)

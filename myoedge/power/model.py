@@ -166,6 +166,18 @@ class Battery:
 
 
 @dataclass(frozen=True, slots=True)
+class ModulePowers:
+    """Powers in milliwatts besides those of inferences; None where unknown.
+
+    others_mw   of front end, radio and all else that is always on: None counts the chip only
+    sleep_mw    of the chip asleep, its L3 included: None takes both bounds
+    """
+
+    others_mw: float | None = None
+    sleep_mw: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Duty:
     """Duty cycle of one inference in every period.
 
@@ -173,6 +185,7 @@ class Duty:
     asleep_s    of the period, 0 where there is no time to fall asleep and wake
     average_mw, sleep_mw   value, low, high
     hours       the same, on the battery; None without one
+    others_mw   in the average, besides the chip; None: the chip only
     """
 
     period_s: float
@@ -181,6 +194,7 @@ class Duty:
     average_mw: Interval
     sleep_mw: Interval
     hours: Interval | None
+    others_mw: float | None = None
 
     @property
     def keeps_up(self) -> bool:
@@ -193,13 +207,14 @@ def duty(
     by: Coefficients,
     period_s: float,
     battery: Battery | None = None,
+    module: ModulePowers = ModulePowers(),
 ) -> Duty:
     """Duty cycle of an inference; between inferences the chip sleeps with memories retained, and
     idles while it wakes.
 
     period_s   hop / rate
-    Sleep is known between two bounds only (targets/gap9/energy.py): an average goes with the
-    lower one, its interval with both.
+    Sleep that `module` does not state is known between two bounds only (targets/gap9/energy.py):
+    an average goes with the lower one, its interval with both.
     """
     active_s = inference.cycles / point.clock_hz
     pause_s = max(period_s - active_s, 0.0)
@@ -209,13 +224,19 @@ def duty(
     # at most the leakage with everything powered, at the lower voltage
     l3_mw = L3_ASLEEP_MW if inference.l3_bytes else 0.0
     least_mw, most_mw = SLEEP_MW + l3_mw, max(by.values[0], SLEEP_MW) + l3_mw
-    sleep_mw: Interval = (least_mw, least_mw, most_mw)
+    given_mw = module.sleep_mw
+    sleep_mw: Interval = (
+        (least_mw, least_mw, most_mw) if given_mw is None else (given_mw, given_mw, given_mw)
+    )
     joules = ((part.joules, part.low_j, part.high_j) for part in (awake, idle))
     terms = zip(*joules, sleep_mw, strict=True)
     span_s = max(period_s, active_s)
-    value, low, high = ((1e3 * (a + b) + mw * asleep_s) / span_s for a, b, mw in terms)
+    others_mw = module.others_mw or 0.0
+    value, low, high = ((1e3 * (a + b) + mw * asleep_s) / span_s + others_mw for a, b, mw in terms)
     average_mw, hours = (value, low, high), None
     if battery is not None:  # the more power, the fewer hours
         value_h, low_h, high_h = (battery.joules / (mw * 1e-3) / 3600 for mw in (value, high, low))
         hours = (value_h, low_h, high_h)
-    return Duty(period_s, active_s / period_s, asleep_s, average_mw, sleep_mw, hours)
+    return Duty(
+        period_s, active_s / period_s, asleep_s, average_mw, sleep_mw, hours, module.others_mw
+    )

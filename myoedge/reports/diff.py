@@ -66,7 +66,7 @@ class Change:
     @property
     def is_better(self) -> bool | None:
         if self.measure.path.startswith("exact."):
-            return {True: True, False: False}.get(self.new)  # type: ignore[call-overload,no-any-return]
+            return self.new if isinstance(self.new, bool) else None
         if self.measure.better == 0 or self.delta is None:
             return None
         return (self.delta > 0) == (self.measure.better > 0)

@@ -52,6 +52,7 @@ class EnergyReport(ReportDocument):
     def _card(self) -> Card:
         facts = [
             *energy.duty_rows(self),
+            ("counted", energy.counted_powers(self)),
             ("parts", energy.parts(self)),
             ("from", energy.source(self)),
             ("warning", self.unwritten),

@@ -15,6 +15,7 @@ from myoedge.power.model import (
     Battery,
     Coefficients,
     Energy,
+    ModulePowers,
     duty,
     energy,
     typical,
@@ -106,8 +107,14 @@ def _duty(
     periodic = report.get("every") or {}
     mah = periodic.get("battery_mah")
     battery = None if mah is None else Battery(mah, periodic["battery_volts"])
-    result = duty(inference, point, by, window_s, battery)
+    result = duty(inference, point, by, window_s, battery, module_powers(report))
     return {**asdict(result), "keeps_up": result.keeps_up}
+
+
+def module_powers(report: Mapping[str, Any]) -> ModulePowers:
+    """Powers given to `energy --others --sleep`."""
+    given = report.get("every") or {}
+    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"))
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:
@@ -262,22 +269,48 @@ def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) 
     return "interval of an inference: +-{:.0%} before, +-{:.0%} now".format(*half_widths)
 
 
+CHIP_ONLY = "chip only: no front end, no radio"
+
+
+def counted_powers(report: Mapping[str, Any]) -> str:
+    """ "chip only: no front end, no radio", or "the chip, and 8 mW of all else"."""
+    others_mw = module_powers(report).others_mw
+    if others_mw is None:
+        return CHIP_ONLY
+    return f"the chip, and {wording.three_digits(others_mw)} mW of all else"
+
+
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, text) rows of the duty cycle; empty where no period is known. A range comes first
-    where the chip sleeps, as its power then is known between two bounds only."""
+    where the chip sleeps at a power that is known between two bounds only."""
     duty = report.get("duty")
     if not duty:
         return []
-    sleeps = bool(duty["asleep_s"])
+    is_guess = _sleep_is_guessed(duty)
     rows = [
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
-        ("average", power_range(duty["average_mw"], "mW", sleeps=sleeps)),
+        ("average", power_range(duty["average_mw"], "mW", sleeps=is_guess)),
         ("asleep", _asleep(duty)),
     ]
     if duty["hours"] is not None:
-        rows.append(("battery", power_range(duty["hours"], "h", sleeps=sleeps)))
+        rows.append(("battery", power_range(duty["hours"], "h", sleeps=is_guess)))
+    if width := _guessed_width(duty):
+        rows.append(("range", f"{width}; --sleep 0.05mW narrows it"))
     return rows
+
+
+def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
+    _, low_mw, high_mw = duty["sleep_mw"]
+    return bool(duty["asleep_s"]) and low_mw != high_mw
+
+
+def _guessed_width(duty: Mapping[str, Any]) -> str:
+    """ "18-fold, because the chip's sleep power is not published"; "" where it decides little."""
+    _, low_mw, high_mw = duty["average_mw"]
+    if not _sleep_is_guessed(duty) or high_mw < 2 * low_mw:
+        return ""
+    return f"{high_mw / low_mw:.0f}-fold, because the chip's sleep power is not published"
 
 
 def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bool = False) -> str:
@@ -297,17 +330,19 @@ def _asleep(duty: Mapping[str, Any]) -> str:
     if not duty["asleep_s"]:
         return "never: no time to fall asleep and wake"
     _, low_mw, high_mw = duty["sleep_mw"]
-    asleep = speed.duration(duty["asleep_s"])
-    return f"{asleep} of each period, at {low_mw:.2g} to {high_mw:.2g} mW: not published"
+    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {low_mw:.2g}"
+    return f"{asleep} to {high_mw:.2g} mW: not published" if high_mw != low_mw else f"{asleep} mW"
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """Average power: "1.53 to 6.63 mW (2.07 if sleep takes least) with one every 50 ms; 84 to 363 h
-    (268 if sleep takes least) on the battery"."""
+    """Average power: "1.53 to 6.63 mW (2.07 if sleep takes least) with one every 50 ms (chip only:
+    no front end, no radio); 84 to 363 h (268 if sleep takes least) on the battery; 4-fold, because
+    the chip's sleep power is not published"."""
     rows = dict(duty_rows(report))
     if not rows:
         return ""
     if not report["duty"]["keeps_up"]:
         return f"an inference takes longer than the {rows['every']} from one to the next"
-    power = f"{rows['average']} with one every {rows['every']}"
-    return f"{power}; {rows['battery']} on the battery" if "battery" in rows else power
+    power = f"{rows['average']} with one every {rows['every']} ({counted_powers(report)})"
+    battery = f"{rows['battery']} on the battery" if "battery" in rows else ""
+    return "; ".join(filter(None, (power, battery, _guessed_width(report["duty"]))))

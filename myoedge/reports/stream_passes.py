@@ -44,7 +44,7 @@ def _row(
         activity, is_built = joules.activity(report), True
     known = joules.coefficients_for(report, by) if is_built else with_modelled_error(by)
     pass_s = activity.cycles / point.clock_hz
-    found = duty(activity, point, known, period_s)
+    found = duty(activity, point, known, period_s, module=joules.module_powers(report))
     return {
         **row,
         "period_s": period_s,

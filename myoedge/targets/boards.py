@@ -87,6 +87,18 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
+class BoardEnergy:
+    """Mean powers in milliwatts that `energy --board` counts; None where unknown.
+
+    others_mw   front end, radio and all else that is always on
+    sleep_mw    the chip asleep, its L3 included
+    """
+
+    others_mw: float | None = None
+    sleep_mw: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Oscillator:
     """Oscillator of the chip's clocks."""
 
@@ -111,6 +123,7 @@ class Board:
     probe: Probe | None = None
     console: Console | None = None
     power: Power | None = None
+    energy: BoardEnergy | None = None
 
 
 ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
@@ -164,7 +177,7 @@ def read_board(path: Path) -> Board:
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
-    for kind in (Board, Ram, Flash, Probe, Console, Power, Oscillator):
+    for kind in (Board, Ram, Flash, Probe, Console, Power, BoardEnergy, Oscillator):
         strict(kind)
     try:
         board = TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
@@ -200,6 +213,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "console.baud_rate": (300, 12_000_000),
     "power.pad": (0, 255),
     "power.supply_v": (0.5, 60),
+    "energy.others_mw": (0, 1e6),
+    "energy.sleep_mw": (1e-6, 1e6),
 }
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.
@@ -243,6 +258,6 @@ def _problems(board: Board) -> dict[str, str]:
         tables = flashes if kind == "flash" else {kind: getattr(board, kind)}
         for table, described in tables.items():
             value = low if described is None else getattr(described, field_name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 problems[f"{table}.{field_name}"] = f"{value:,} is not {low:,} to {high:,}"
     return problems

@@ -79,6 +79,9 @@ WRONG = [
     ("baud_rate = 115_200", "baud_rate = 1", "console.baud_rate"),
     ("pad = 89", "pad = 256", "power.pad"),
     ("supply_v = 1.8", "supply_v = nan", "power.supply_v"),
+    ("[console]", "[energy]\nsleep_mw = -1.0\n[console]", "energy.sleep_mw"),
+    ("[console]", "[energy]\nothers_mw = inf\n[console]", "energy.others_mw"),
+    ("[console]", '[energy]\nradio = "8 mW"\n[console]', "energy.radio"),
 ]
 
 

@@ -170,7 +170,37 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     told = " ".join(command("report", build.folder, cwd=tmp_path).out.split())
     low, high = (f"{x:.3g}" for x in again["duty"]["average_mw"][1:])
     assert f"on average {low} to {high} mW (" in told
-    assert "if sleep takes least) with one every 1 s" in told
+    assert "if sleep takes least) with one every 1 s (chip only: no front end, no radio)" in told
+
+
+def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
+    """Without them the chip only, with a range that is named as such."""
+    chip = command("energy", build.folder, "--every", "50ms", "--battery", "150", cwd=tmp_path)
+    duty = myoedge.load_build(build.folder).report["duty"]
+    fold = f"{duty['hours'][2] / duty['hours'][1]:.0f}-fold, because the chip's sleep power is not"
+    told = " ".join(chip.out.split())
+    assert "counted chip only: no front end, no radio" in told
+    assert fold in told
+    command("energy", build.folder, "--others", "8mW", "--sleep", "50 uW", cwd=tmp_path)
+    given = myoedge.load_build(build.folder).report
+    assert given["every"] == {
+        "period_s": 0.05,
+        "battery_mah": 150,
+        "battery_volts": 3.7,
+        "others_mw": 8,
+        "sleep_mw": 0.05,
+    }
+    board = tmp_path / "mine.toml"
+    board.write_text(
+        'id = "mine"\nname = "Mine"\nchip = "gap9"\ntried = false\n'
+        "[energy]\nothers_mw = 8\nsleep_mw = 0.05\n"
+    )
+    again = myoedge.energy(build, every="50ms", board=str(board))
+    assert list(again["duty"]["average_mw"]) == given["duty"]["average_mw"]
+    assert again["duty"]["average_mw"][0] > 8 > duty["average_mw"][2]
+    page = (build.folder / "report.html").read_text().replace("\u00a0", " ")
+    assert "(the chip, and 8 mW of all else)" in page
+    assert "-fold" not in page
 
 
 @pytest.mark.parametrize(
@@ -180,6 +210,9 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
         (["--every", "0 ms"], "E232", 2),
         (["--every", "1 s", "--battery", "-3"], "E232", 2),
         (["--battery", "3"], "E232", 2),
+        (["--others", "8"], "E232", 2),
+        (["--sleep", "0 mW"], "E232", 2),
+        (["--board", "no-such"], "E253", 2),
         (["--operating-point", "warp"], "E204", 2),
     ],
 )

@@ -17,6 +17,7 @@ from myoedge.power.model import (
     PUBLISHED,
     Battery,
     Coefficients,
+    ModulePowers,
     duty,
     energy,
     typical,
@@ -321,6 +322,19 @@ def test_sleeps_between_windows() -> None:
     assert found.hours is not None
     assert found.hours[0] == pytest.approx(100.0 * 3.7 / value)
     assert found.hours[1] == pytest.approx(100.0 * 3.7 / high)
+
+
+def test_powers_that_are_given_count_instead_of_bounds() -> None:
+    module = ModulePowers(others_mw=8.0, sleep_mw=0.05)
+    found = duty(WINDOW, HIGH, PLAIN, 0.1, Battery(100.0, 3.7), module)
+    joules = (
+        energy(WINDOW, HIGH, PLAIN).joules + energy(Activity(0.0012 * 370e6), HIGH, PLAIN).joules
+    )
+    wanted_mw = 8.0 + (joules + 0.05e-3 * (0.1 - 0.010 - 0.0012)) / 0.1 * 1e3
+    assert found.average_mw[0] == pytest.approx(wanted_mw)
+    assert found.hours is not None
+    assert found.hours[0] == pytest.approx(100.0 * 3.7 / wanted_mw)
+    assert (found.sleep_mw, found.others_mw) == ((0.05, 0.05, 0.05), 8.0)
 
 
 def test_too_short_a_pause_is_idled_through() -> None:
