@@ -120,10 +120,11 @@ instead of 295,657, each layer within 0.4 %.
 A short layer beside one on NE16 is not comparable to a few percent: with jobs that start one to
 three cycles sooner or later, nothing else changed, the second `concat` of `qwerty_lstm`'s LSTM
 takes 2,110 to 2,343 cycles (11 %), and a layer of All-ConvNet on NE16 4,254 to 4,528 (6 %), while
-the totals move by 0.2 and 0.1 %: what differs is the line that goes from the cache. That is why the
-concat beside NE16 of such a network was 19.7 % off on `public`. On `gap9` the two of `qwerty_lstm`
-are 60 and 55 cycles off (3 %). Why All-ConvNet takes 2.2 % more here than on `public` (next table)
-is not known; on `gap9` and `gap9_banked` the same network is within 0.00 and 0.41 %.
+the totals move by 0.2 and 0.1 %: what differs is the line that goes from the cache. One `concat` of
+such a network was 19.7 % off on `public`, more than these shifts give, but likely for this reason;
+on `gap9` the two of `qwerty_lstm` are 60 and 55 cycles off (3 %). Why All-ConvNet takes 2.2 % more
+here than on `public` (next table) is not known; on `gap9` and `gap9_banked` the same network is
+within 0.00 and 0.41 %.
 """
 
 NE16_JOBS = """\
