@@ -86,15 +86,25 @@ def explain(code: str | None = None) -> PlainText:
 
 
 @with_plugin_errors
-def init(folder: StrPath = ".", *, model: StrPath | None = None) -> WrittenFiles:
-    """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
+def init(
+    folder: StrPath = ".",
+    *,
+    model: StrPath | None = None,
+    factory: str | None = None,
+    calib: StrPath | None = None,
+) -> WrittenFiles:
+    """Writes myoedge.toml into a folder, and make_calib.py if there are no samples yet; never over
+    files that are there.
 
     model   named in the file, and looked into for the input's shape
-    Errors: E223 where a file exists, E220 not writable; those of load for a model.
+    factory "pkg.mod:make_model", for checkpoints
+    calib   samples; without it those in the folder: calib.npz, recordings/, or files of one format
+    Errors: E210 no such samples, E223 where a file exists, E220 not writable; those of load for a
+    model.
     """
     from myoedge.building.plugins import load_named
     from myoedge.building.project_template import write_project_template
 
     if model is not None:
         load_named()
-    return WrittenFiles(write_project_template(Path(folder), model))
+    return WrittenFiles(write_project_template(Path(folder), model, factory, calib))

@@ -1,42 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two files that `myoedge init` writes."""
+"""Files that `myoedge init` writes: myoedge.toml, and a script where there are no samples yet."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.building.config import FILE, toml_text
+from myoedge.building.loading import WEIGHTS, is_random
 from myoedge.codegen.render import render
 from myoedge.errors import MyoedgeError, command, printable
+from myoedge.frontend.detect import sniff
+from myoedge.quantization.recordings.files import KINDS, files_of
+from myoedge.quantization.recordings.sources import is_function
 from myoedge.system.folder import explained, replace_files
 
-CALIB_SCRIPT = "make_calib.py"
+CALIB, CALIB_SCRIPT = "calib.npz", "make_calib.py"
+RECORDINGS = "recordings"
+FACTORY = "net:make_model"  # of a checkpoint, until its user names another
+UNKNOWN_SHAPE = "E205"  # of load: a factory without example inputs, and no samples
+TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
 
 
-def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
-    """Writes both files, or none.
+def write_project_template(
+    folder: Path, model: str | Path | None, factory: str | None, calib: str | Path | None
+) -> tuple[Path, ...]:
+    """Writes myoedge.toml, and make_calib.py where no samples are given or in the folder; all or
+    nothing.
 
-    Errors: E220 not writable, E223 where one exists; those of load for a model.
+    Errors: E210 samples that are not there, E220 not writable, E223 where a file exists; those of
+    load for a model.
     """
-    inputs = {"input": USUAL} if model is None else _inputs(model)
-    seen = str(model or "model.pt2")
-    if model is not None and not Path(model).is_absolute():
-        seen = os.path.relpath(model, folder)  # as myoedge.toml in that folder means it
-    if seen != os.fsencode(seen).decode("utf-8", "replace"):
+    if calib is not None and not (is_function(calib) or is_random(calib)):
+        files_of(Path(calib))
+    data = existing_samples(folder) if calib is None else _seen_from(folder, calib)
+    given = calib if calib is not None or data is None else str(folder / data)
+    inputs = {"input": USUAL} if model is None else _inputs(Path(model), factory, given)
+    is_weights = model is not None and sniff(Path(model)) in WEIGHTS
+    named = factory or (FACTORY if is_weights else None)
+    values = {
+        "path": _toml_path(_seen_from(folder, model or "model.pt2")),
+        "factory": None if named is None else toml_text(named),
+        "data": _toml_path(data or CALIB),
+        "arrays": {name: x.made for name, x in inputs.items()},
+        "described": ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items()),
+    }
+    names = (FILE, CALIB_SCRIPT) if data is None else (FILE,)
+    files = {name: render(f"init/{name}.j2", values) for name in names}
+    _write_new(folder, files)
+    return tuple(folder / name for name in files)
+
+
+def existing_samples(folder: Path) -> str | None:
+    """Samples that a project's folder has, as [calib] data names them: a file calib, the folder
+    recordings, or all files of the only format; None without any."""
+    if not os.path.isdir(folder):
+        return None
+    names = sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
+    known = [name for name in names if Path(name).suffix.lower() in KINDS]
+    if own := [name for name in known if Path(name).stem == "calib"]:
+        return own[0]
+    if (folder / RECORDINGS).is_dir():
+        return RECORDINGS
+    known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
+    endings = {Path(name).suffix for name in known}
+    if len(endings) != 1:
+        return None
+    return known[0] if len(known) == 1 else f"*{endings.pop()}"
+
+
+def _seen_from(folder: Path, given: str | Path) -> str:
+    """A path as myoedge.toml in that folder means it; functions and "random" are no paths."""
+    if is_function(given) or is_random(given) or Path(given).is_absolute():
+        return str(given)
+    return os.path.relpath(given, folder)
+
+
+def _toml_path(path: str) -> str:
+    """A path as a text of TOML. Errors: E220 one that is not UTF-8."""
+    if path != os.fsencode(path).decode("utf-8", "replace"):
         facts = {"cause": "it is not UTF-8, which a TOML file is"}
-        tries = ["a model file of another name"]
-        raise MyoedgeError("E220", f"{FILE} cannot name {printable(seen)}", facts, tries)
-    described = ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items())
-    arrays = {name: x.made for name, x in inputs.items()}
-    values = {"path": toml_text(seen), "arrays": arrays, "described": described}
-    files = {name: render(f"init/{name}.j2", values) for name in (FILE, CALIB_SCRIPT)}
+        tries = ["a file of another name"]
+        raise MyoedgeError("E220", f"{FILE} cannot name {printable(path)}", facts, tries)
+    return toml_text(path)
+
+
+def _write_new(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes files that are not there. Errors: E220, E223."""
     if os.path.exists(folder) and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
         tries = [command("init", "--from", folder)]
         raise MyoedgeError("E220", f"{folder} is no folder", facts, tries)
-    there = [name for name in files if os.path.exists(folder / name)]
+    there = [name for name in files if os.path.lexists(folder / name)]
     if there:
         facts = {"has": str(folder / there[0])}
         raise MyoedgeError("E223", f"{there[0]} exists already", facts, ["another folder"])
@@ -44,7 +101,6 @@ def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path
     with explained(folder, *tries):
         folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {name: text.encode() for name, text in files.items()}, tries)
-    return tuple(folder / name for name in files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +122,23 @@ class InputArray:
 USUAL = InputArray((8, 200))  # channels and samples, where no model is named
 
 
-def _inputs(model: str | Path) -> dict[str, InputArray]:
+def _inputs(model: Path, factory: str | None, calib: str | Path | None) -> dict[str, InputArray]:
+    """Inputs of a model; the usual one of a checkpoint whose network, or its shape, is not known.
+
+    Errors: those of load.
+    """
     from myoedge.building.loading import load_model
     from myoedge.operators.embedding.definition import id_limits
     from myoedge.quantization.samples import window
 
-    graph = load_model(Path(model)).graph
+    if factory is None and sniff(model) in WEIGHTS:
+        return {"input": USUAL}
+    try:
+        graph = load_model(model, factory, calib).graph
+    except MyoedgeError as error:
+        if error.code == UNKNOWN_SHAPE:
+            return {"input": USUAL}
+        raise
     names = ["input"] if len(graph.inputs) == 1 else list(graph.inputs)
     return {
         shown: InputArray(window(graph.shape(name)), id_limits(graph, name))

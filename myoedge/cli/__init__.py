@@ -12,7 +12,7 @@ import click
 from myoedge.version import __version__
 
 VERBS = {
-    "init": "write myoedge.toml and a script that makes calibration data",
+    "init": "write myoedge.toml, and a script that makes calibration data if there is none",
     "inspect": "network of a model file; report and memory peaks of a build",
     "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
     "build": "turn a trained network into verified int8 C",

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from myoedge.errors import command, printable
 
-CALIB = "calib.npz"  # as make_calib.py of init writes it
+CALIB, SCRIPT = "calib.npz", "make_calib.py"  # of init
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
 SDK_FOLDER = "gap_sdk"
 
@@ -45,10 +45,14 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
     return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
 
 
-def after_init(folder: str) -> Iterator[str]:
+def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:
+    """The script, if there are no samples, then a build."""
     where = "" if Path(folder).resolve() == Path.cwd() else f"cd {shlex.quote(folder)} && "
-    yield f"{printable(where)}python make_calib.py   # synthetic, until it reads your recordings"
-    yield command("build")
+    steps = [command("build")]
+    if any(path.name == SCRIPT for path in written):
+        steps.insert(0, f"python {SCRIPT}   # synthetic, until it reads your recordings")
+    yield printable(where) + steps[0]
+    yield from steps[1:]
 
 
 def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterator[str]:

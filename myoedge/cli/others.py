@@ -19,16 +19,22 @@ MISSING = 5
 @click.command("init")
 @click.argument("folder", type=click.Path(), default=".")
 @click.option("--from", "model", type=click.Path(), metavar="MODEL", help="Model file to build.")
+@click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network.")
+@click.option("--calib", metavar="FILE", help="Samples (default: those in FOLDER).")
 @common
-def init(terminal: Terminal, folder: str, model: str | None) -> None:
-    """Write myoedge.toml and a script that makes calibration data; never over existing files."""
+def init(terminal: Terminal, folder: str, **options: str | None) -> None:
+    """Write myoedge.toml, and a script that makes calibration data if there is none.
+
+    Samples in FOLDER are used: calib.npz, recordings/, or all files of one format. Nothing is ever
+    overwritten, by the script neither.
+    """
     from myoedge import api
 
-    written = api.init(folder, model=model)
+    written = api.init(folder, **options)
     paths = [str(path) for path in written]
     if not terminal.json_printed("init/1", {"written": paths}):
         click.echo("\n".join(f"wrote {name}" for name in paths))
-    terminal.next(*next_steps.after_init(folder))
+    terminal.next(*next_steps.after_init(folder, written))
 
 
 @click.command("sweep")

@@ -468,6 +468,73 @@ def test_init_writes_what_build_reads(tmp_path: Path, small: Path) -> None:
     assert "E223" in again.err
 
 
+def test_init_and_its_script_overwrite_no_samples(tmp_path: Path, small: Path) -> None:
+    for name in ("model.pt2", "calib.npz"):
+        shutil.copy(small / name, tmp_path)
+    mine = (small / "calib.npz").read_bytes()
+    ran = command("init", "--from", "model.pt2", cwd=tmp_path)
+    assert (ran.code, ran.out) == (0, "wrote myoedge.toml\n")
+    (line,) = (line for line in ran.err.splitlines() if "next:" in line)
+    assert line.split() == ["next:", "myoedge", "build"]
+    assert command("build", cwd=tmp_path).code == 0
+    assert (tmp_path / "calib.npz").read_bytes() == mine
+
+    project = tmp_path / "later"
+    assert command("init", project, "--from", "model.pt2", cwd=tmp_path).code == 0
+    shutil.copy(small / "calib.npz", project)  # after init
+    script = [sys.executable, project / "make_calib.py"]
+    again = subprocess.run(script, cwd=tmp_path, capture_output=True, check=False)
+    assert again.returncode == 1
+    assert (again.stderr.count(b"\n"), b"calib.npz exists" in again.stderr) == (1, True)
+    assert (project / "calib.npz").read_bytes() == mine
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "named"),
+    [
+        (("calib.csv", "notes.txt"), None, "calib.csv"),
+        (("session.csv", "notes.txt"), None, "session.csv"),
+        (("a.csv", "b.csv"), None, "*.csv"),
+        (("recordings/a.wav", "x.npy", "y.csv"), None, "recordings"),
+        (("x.npy", "y.csv"), None, "calib.npz"),
+        (("x.npy", "y.csv"), "../data/x.npz", "../data/x.npz"),
+        ((), "random", "random"),
+    ],
+)
+def test_init_names_samples_that_are_there(
+    tmp_path: Path, small: Path, files: tuple[str, ...], given: str | None, named: str
+) -> None:
+    for name in ("../data/x.npz", *files):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).touch()
+    words = () if given is None else ("--calib", given)
+    model = ("--from", small / "model.pt2")
+    assert command("init", *model, *words, cwd=tmp_path / "p").code == 0
+    settings = tomllib.loads((tmp_path / "p" / "myoedge.toml").read_text())
+    assert settings["calib"]["data"] == named
+    assert (tmp_path / "p" / "make_calib.py").exists() == (named == "calib.npz")
+
+
+def test_init_of_a_checkpoint(tmp_path: Path, small: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(make_small().state_dict(), tmp_path / "w.pt")
+    ran = command("init", "unknown", "--from", "w.pt", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    text = (tmp_path / "unknown" / "myoedge.toml").read_text()
+    assert tomllib.loads(text)["model"] == {"path": "../w.pt", "factory": "net:make_model"}
+
+    (tmp_path / "net.py").write_text("from tests.networks import make_small as make_model\n")
+    factory = ("--factory", "net:make_model")
+    for folder, calib in (("without", ()), (".", ("--calib", small / "calib.npz"))):
+        ran = command("init", folder, "--from", "w.pt", *factory, *calib, cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    ran = command("build", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    missing = command("init", "new", "--from", "w.pt", "--calib", "no.npz", cwd=tmp_path)
+    assert (missing.code, "E210" in missing.err) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_init_names_a_model_of_any_name(tmp_path: Path, small: Path) -> None:
     for name in ("a\nb.pt2", 'q"u\\o\x7f.pt2', "ü.pt2"):
         shutil.copy(small / "model.pt2", tmp_path / name)

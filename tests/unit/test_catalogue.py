@@ -65,6 +65,7 @@ SHARED = {
         "building.simulate",
         "targets.chip",
     },  # a choice that there is not
+    "E205": {"frontend.torch.checkpoint", "building.project_template"},  # no example inputs
     "E206": {"frontend.torch.checkpoint", "frontend.refusals"},  # a factory that cannot be used
     "E232": {
         "building.config",
