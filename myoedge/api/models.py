@@ -209,7 +209,8 @@ def build(
 
     settings = find(config).settings
     sizes = {"l1": l1, "l2": l2, "l3": l3}
-    request = build_request(settings, target, sizes, operating_point, app, stream, engine)
+    few_bits = weights is not None or reuse is not None  # an older build may have them
+    request = build_request(settings, target, sizes, operating_point, app, stream, engine, few_bits)
     check_simulation(request.chip, simulate, tune)
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),

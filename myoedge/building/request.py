@@ -15,11 +15,12 @@ from myoedge.building.budget import Budget
 from myoedge.building.build_files import AUTO
 from myoedge.building.config import Config, StreamTable
 from myoedge.building.plugins import Plugin, load_plugins
+from myoedge.building.size_check import LEAST_BITS, check_code, check_weights
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
-from myoedge.operators.base import OPS
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.kernel import CORES, FASTEST
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
-# Code of a layer at least, as 20 and 50 alike were linked: 282 and 310 bytes of linear and
-# depthwise ones, 184 of pools, 109 of flips and maxima; layers of one function share it.
-PRODUCT_CODE_BYTES, LAYER_CODE_BYTES = 256, 64
 CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
@@ -52,6 +50,7 @@ class BuildRequest:
     app      "gap-sdk", or None
     frames   how they come; None for a network over whole samples
     plugins  that myoedge.toml names
+    weight_bits   that weights have at least
     """
 
     chip: Chip
@@ -60,6 +59,7 @@ class BuildRequest:
     app: str | None = None
     frames: StreamTable | None = None
     plugins: tuple[Plugin, ...] = ()
+    weight_bits: int = INT8.bits
 
     @property
     def chip_at_point(self) -> Chip:
@@ -88,10 +88,12 @@ class BuildRequest:
     def check_graph(self, graph: Graph) -> Graph:
         """The part of the network that is built, before anything takes time.
 
-        Errors: as check_stream; E303 more layers than L2 has bytes for, whatever their data.
+        Errors: as check_stream; E301 more weights than L2 and L3 have room for; E303 more layers
+        than L2 has bytes for, whatever their data.
         """
         if self.chip.point.clock_hz:
             check_code(graph, self.chip)
+            check_weights(graph, self.chip, self.weight_bits)
         return graph if self.frames is None else check_stream(graph, self.frames)
 
 
@@ -122,15 +124,6 @@ class Planned:
     short: Broken | None = None
 
 
-def check_code(graph: Graph, chip: Chip) -> None:
-    """Errors: E303 where the least that layers are linked to is more than L2."""
-    layers = [OPS[node.op] for node in graph.nodes if not OPS[node.op].view]
-    products = sum(op.multiplies or op.products is not None for op in layers)
-    least_bytes = PRODUCT_CODE_BYTES * products + LAYER_CODE_BYTES * (len(layers) - products)
-    if least_bytes > chip.l2_bytes:
-        raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
-
-
 def build_request(
     settings: Config,
     target: str | None,
@@ -139,8 +132,11 @@ def build_request(
     app: str | None,
     stream: bool,
     engine: str = DEFAULT_ENGINE,
+    few_bits: bool = False,
 ) -> BuildRequest:
     """The request of arguments and myoedge.toml together; `sizes` of l1, l2 and l3.
+
+    few_bits   whether weights may have fewer than 8 bits for another reason than [quant]
 
     Errors, before the long part: E201 target, E204 operating point, application or engine, E232,
     E234, E302 limits, E256, E257 plug-ins.
@@ -148,11 +144,13 @@ def build_request(
     chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
     engines = {engine, *settings.engine.values()}
     chip = _with_engines(chip, engine, is_used=engines != {CORES})
-    asked = possible(chip, budget.given(settings.budget, **sizes))
-    limits = budget.for_app(app, chip, asked)
+    given = possible(chip, budget.given(settings.budget, **sizes))
+    limits = budget.for_app(app, chip, given)
     frames = settings.stream if stream else None
     plugins = load_plugins(settings.plugins)
-    request = BuildRequest(chip, limits, operating_point, app, frames, plugins)
+    asked = [row.weights for row in settings.quant.values() if isinstance(row.weights, int)]
+    bits = LEAST_BITS if few_bits or settings.calib.weights else min([INT8.bits, *asked])
+    request = BuildRequest(chip, limits, operating_point, app, frames, plugins, bits)
     budget.within(request.chip_at_point, limits)
     return request
 
@@ -255,45 +253,56 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
         return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
     names = _limited(request)
     cures = [n for n in names if len(names) == 1 or fits(network, _freed(request, [n]))]
+    facts, more = dict(notice.facts), [f"a larger --{n} or [budget] {n}" for n in cures or names]
     if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
-        more = [f"--l2 {enough}KiB"]
-    else:
-        more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
+        l2_kib, plan = enough
+        facts["needs"] = f"{plan.l2_bytes:,} B, as the smallest plan that was tried"
+        more = [f"--l2 {l2_kib}KiB"]
     tries = more if cures else [", and ".join(more)]
-    l3_bytes = request.limits.l3_bytes
-    l3 = {} if l3_bytes is None else {"l3": f"{l3_bytes:,} B at most for what L2 has no room for"}
+    if (l3_bytes := request.limits.l3_bytes) is not None:
+        facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
     name = " or ".join(cures) or " and ".join(names)
     short_of_l2 = notice.code == NO_L2 and "l2" not in (cures or names)
     title = f"over budget: {name}, with which the network does not fit L2" if short_of_l2 else ""
-    facts = {**dict(notice.facts), **l3}
     return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
 
 
-def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
-    """KiB of L2 that would do, looked for between the limit and the L2 of the free plan.
+def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:
+    """KiB of L2 that do, and the plan that keeps to them, looked for between the limit and the L2
+    of the free plan.
 
     None where none of the plans does, or each would be a search for a number of frames.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
     low = max((request.limits.l2_bytes or 0) // budget.KIB, 1)
-    high, enough = max(-(-free.l2_bytes // budget.KIB), low), None
+    most = high = max(-(-free.l2_bytes // budget.KIB), low)
+    enough = None
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
-        limits = replace(request.limits, l2_bytes=middle * budget.KIB)
-        if fits(network, replace(request, limits=limits)):
-            high = enough = middle
+        if (plan := _first_plan(network, _with_l2(request, middle))) is not None:
+            high, enough = middle, (middle, plan)
         else:
             low = middle
+    if enough is None and (plan := _first_plan(network, _with_l2(request, most))) is not None:
+        return most, plan
     return enough
+
+
+def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:
+    return replace(request, limits=replace(request.limits, l2_bytes=l2_kib * budget.KIB))
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
     """Whether there is a plan of a network that keeps to the memories."""
+    return _first_plan(network, request) is not None
+
+
+def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
+    """The fastest plan by the estimate; None if none keeps to the memories."""
     try:
-        _candidates(network, request)
+        return next(_candidates(network, request)).plan
     except MyoedgeError as error:
         if error.exit_code == TOO_LARGE:
-            return False
+            return None
         raise
-    return True

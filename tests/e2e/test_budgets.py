@@ -417,6 +417,8 @@ def test_l2_that_is_too_small(
     assert len(facts["largest"].splitlines()) == 3
     option, size = told.tries[0].split()
     assert option == "--l2"
+    needs_bytes = int(facts["needs"].split()[0].replace(",", ""))
+    assert 2048 < needs_bytes <= int(size.removesuffix("KiB")) * 1024, "needs agrees with advice"
     assert with_table(model, tmp_path, "", l2=size).layers, "what is advised does"
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.building import request
-from myoedge.building.config import Config
+from myoedge.building import size_check
+from myoedge.building.config import Config, find
 from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.preflight import load_exported
@@ -297,7 +297,27 @@ def test_more_layers_than_code_has_room_for() -> None:
 def test_too_much_code_is_told_before_anything_takes_time(
     run: Run, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request, "PRODUCT_CODE_BYTES", 1 << 20)
+    monkeypatch.setattr(size_check, "PRODUCT_CODE_BYTES", 1 << 20)
     ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
     refused(ran, 3, "E303")
     assert "quantise" not in ran.err
+
+
+def test_weights_that_no_memory_has_room_for_are_told_before_anything_takes_time(
+    tmp_path: Path,
+) -> None:
+    """36 MB of them at 8 bits, where L2 and L3 together have 35; at 4 bits there is room."""
+    weights = np.random.default_rng(0).standard_normal((6000, 6000), np.float32)
+    node = Node("linear", ("x", "w", "b"), ("y",))
+    tensors = {"x": Tensor("x", (1, 6000)), "y": Tensor("y", (1, 6000))}
+    constants = as_constants({"w": weights, "b": np.zeros(6000, np.float32)})
+    large = Graph(("x",), ("y",), (node,), tensors, constants, ("y",))
+    with pytest.raises(MyoedgeError, match="weights alone") as caught:
+        build_request(Config(), "gap9", {}, None, None, False).check_graph(large)
+    told = caught.value.notice
+    assert (told.code, dict(told.facts)["needs"].split()[0]) == ("E301", "36,000,000")
+    table = tmp_path / "myoedge.toml"
+    table.write_text("[quant]\n" + told.tries[0].removeprefix("[quant] "))
+    settings, _ = find(table)
+    assert build_request(settings, "gap9", {}, None, None, False).check_graph(large)
+    assert build_request(Config(), "gap9", {}, None, None, False, few_bits=True).check_graph(large)

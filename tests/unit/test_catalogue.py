@@ -125,6 +125,7 @@ SHARED = {
         "backends.equivalence",
     },  # no whole build
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
+    "E301": {"building.size_check", "plan.l3.weight_streaming"},  # by the graph, by its plan
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
