@@ -48,7 +48,7 @@ class Sources:
 def make_sources(
     plan: Plan, model_name: str, golden: Golden | None = None, stream: Stream | None = None
 ) -> Sources:
-    """All of src/: C, headers, Makefile; selftest.c and golden.h where there is a sample.
+    """All of src/: C, headers, Makefile, licence; selftest.c and golden.h where there is a sample.
 
     For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
     """
@@ -65,6 +65,7 @@ def make_sources(
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
         **library_files(called(plan.tilings), brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
+        "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **_weights(plan, common["banner"]),
         **({} if golden is None else _selftest(golden, common)),
     }

@@ -271,6 +271,22 @@ def test_onnx_file_agrees(built: tuple[Path, Ran], small: Path) -> None:
         assert np.abs(wanted - build.run(window)).max() <= 2 * scale + 1e-6
 
 
+@pytest.mark.parametrize("app", [None, "gap-sdk"])
+def test_every_generated_file_names_its_licence(
+    small: Path, tmp_path: Path, app: str | None
+) -> None:
+    model, calib = small / "model.pt2", small / "calib.npz"
+    build = myoedge.build(model, calib=calib, app=app, simulate=False, output=tmp_path / "out")
+    files = [path for part in ("src", "gap_sdk") for path in (tmp_path / "out" / part).rglob("*")]
+    texts = {f.relative_to(build.folder).as_posix(): f.read_text() for f in files if f.is_file()}
+    assert any(name.startswith("gap_sdk/") for name in texts) == (app is not None)
+    for name, text in texts.items():
+        first = text.splitlines()[0]
+        assert re.search(r"SPDX-License-Identifier: Apache-2\.0\b", first), name
+        assert ("LicenseRef-Model" in first) == (name in ("src/weights.c", "src/golden.h")), name
+    assert "Apache License" in texts["src/LICENSE"]
+
+
 def test_validate_measures_the_onnx_file(built: tuple[Path, Ran], tmp_path: Path) -> None:
     folder = tmp_path / "out"
     shutil.copytree(built[0], folder)
