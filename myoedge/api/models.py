@@ -88,6 +88,7 @@ def quantize(
     percentile: float | None = None,
     samples: int | None = None,
     holdout: float | None = None,
+    test: Given | None = None,
     accurate: bool = False,
     weights: str | None = None,
     strict: bool = False,
@@ -110,6 +111,7 @@ def quantize(
         Options(
             *(model, calib, factory, method, percentile, samples, strict, config),
             holdout=holdout,
+            test=test,
             accurate=accurate,
             weights=weights,
             keeps=_limits_on_cores(config),
@@ -155,6 +157,7 @@ def build(
     percentile: float | None = None,
     samples: int | None = None,
     holdout: float | None = None,
+    test: Given | None = None,
     accurate: bool = False,
     weights: str | None = None,
     strict: bool = False,
@@ -178,6 +181,7 @@ def build(
     one inference (of a stream one pass), writes the build folder.
 
     target   chip, "gap9" without it
+    test     labelled samples, as calib, that choose nothing: accuracy or errors are theirs
     weights  "auto": as few bits, layer by layer, as [budget] sqnr, l2 or energy allow
     ctc      class that is the blank: greedy CTC's symbols take the place of the output
     reuse    an older build, whose ranges and integers the layers with its weights keep
@@ -215,6 +219,7 @@ def build(
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),
         holdout=holdout,
+        test=test,
         accurate=accurate,
         weights=weights,
         keeps=keeper(request, coefficients()),

@@ -13,6 +13,7 @@ from myoedge.backends.names import BACKENDS
 from myoedge.backends.onnx_agreement import DIFFERS_DB
 from myoedge.building.loading import network_facts
 from myoedge.reports import wording
+from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.report_json import decibels
 from myoedge.system.notebook import Card, Rows, Tabular
 from myoedge.targets.boards import Board
@@ -64,6 +65,7 @@ class Validation(Tabular):
     difference   the first place where a backend differs
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     unwritten    W210 where the reports of the folder could not be replaced
+    evaluation   of labelled samples, with the keys of report.json: accuracy or errors
     """
 
     exact: dict[str, bool | None]
@@ -72,6 +74,7 @@ class Validation(Tabular):
     onnx_db: float | None = None
     in_passes: bool = False
     unwritten: Notice | None = None
+    evaluation: dict[str, Any] | None = None
 
     @property
     def passed(self) -> bool:
@@ -100,6 +103,7 @@ class Validation(Tabular):
             ("first difference", _shown(self.difference)),
             ("model.int8.onnx", self.onnx_db and wording.decibels(decibels(self.onnx_db))),
             ("warning", self.unwritten),
+            *card_facts(self.evaluation),
         ]
         title = "exact" if self.difference is None else "not exact"
         return Card(f"{title}, against the NumPy reference", facts, rows)

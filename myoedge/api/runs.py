@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from myoedge.api.models import as_build, silent
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Validation
 from myoedge.backends.build import Build
 from myoedge.building.pipeline import Progress, StrPath
-from myoedge.quantization.samples import Given
+from myoedge.quantization.samples import Data, Given
 
 if TYPE_CHECKING:
     from myoedge.backends.console import SerialLine
@@ -35,6 +35,7 @@ def validate(
     *,
     on: str | Sequence[str] = ("host",),
     input: Given | None = None,
+    test: Given | None = None,
     onnx: bool = False,
     cc: str = "zig",
     board: str | None = None,
@@ -46,6 +47,8 @@ def validate(
     on      backends: "host", "simulator" (every layer), "gvsoc", "gvsoc-sdk", "board", "jtag"
             (outputs); "host,simulator" too
     input   float samples to compare in addition, as for calibration
+    test    labelled samples that chose nothing: accuracy or errors of the generated C, for the
+            report too; without them those of `input`, where that has labels
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
     board   id or board.toml of the board whose console is looked for; port: its serial port
@@ -56,6 +59,8 @@ def validate(
     from myoedge.backends.equivalence import check_backends, real_inputs
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.building.build_files import report_files
+    from myoedge.building.labelled import samples_for
+    from myoedge.reports.evaluations import with_evaluation
 
     backends = on.split(",") if isinstance(on, str) else on
     check_backends(backends)
@@ -63,16 +68,36 @@ def validate(
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
     if onnx:
         check_comparable(chosen)
-    counts, same, difference = _compare(chosen, backends, input, say)
-    onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
+    given = None if input is None else samples_for(chosen, input)
+    tested = None if test is None else samples_for(chosen, test, needs_labels=True)
+    counts, same, difference = _compare(chosen, backends, given, say)
+    onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
+    evaluation = _evaluated(chosen, given, tested)
     report = chosen.report  # as it is now: a simulate may have written there meanwhile
     exact = {**report["exact"], **same}
+    if evaluation is not None and tested is not None:
+        report = with_evaluation(report, evaluation)
     unwritten = chosen.updated(report_files({**report, "exact": exact}))
-    return Validation(exact, counts, difference, onnx_db, chosen.stream is not None, unwritten)
+    in_passes = chosen.stream is not None
+    return Validation(exact, counts, difference, onnx_db, in_passes, unwritten, evaluation)
+
+
+def _evaluated(build: Build, given: Data | None, tested: Data | None) -> dict[str, Any] | None:
+    """Accuracy or errors of the test set, or of labelled samples; None without labels."""
+    from myoedge.backends.equivalence import evaluated_outputs
+    from myoedge.quantization.evaluation import GIVEN
+    from myoedge.quantization.holdout import TEST
+    from myoedge.reports.evaluations import evaluation_rows
+
+    data = given if tested is None else tested
+    if data is None:
+        return None
+    found = evaluated_outputs(build, data, role=GIVEN if tested is None else TEST)
+    return None if found is None else evaluation_rows(found)
 
 
 def _compare(
-    build: Build, backends: Sequence[str], given: Given | None, say: Progress
+    build: Build, backends: Sequence[str], given: Data | None, say: Progress
 ) -> tuple[dict[str, int], dict[str, bool | None], Difference | None]:
     """(samples by backend, equal by backend, first difference), up to the first backend with one.
 

@@ -17,14 +17,17 @@ from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import one_blas_thread, run_integer
+from myoedge.quantization.evaluation import GIVEN, Evaluation, evaluate
+from myoedge.quantization.recordings.reading import Reading, no_such_name
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
-from myoedge.quantization.samples import Given, fit, label_as_input
+from myoedge.quantization.samples import Data, Given, fit, label_as_input
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.quantization.sqnr import quantized_inputs, real_values
 from myoedge.streaming.stream import (
     Stream,
     firmware_head,
@@ -55,6 +58,7 @@ class Difference:
     got: int
 
 
+OF_LABELS = ("E214", "E218", "E225")  # errors that labels may have
 PASSES = 4  # of the golden sample of a stream, where a pass takes long
 
 Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
@@ -154,36 +158,85 @@ def golden_sample(build: Build, short: bool = False) -> Sample:
     return first_frames(stream, PASSES, sample) if stream and short else sample
 
 
-def given_samples(build: Build, given: Given | None) -> Iterable[Sample]:
-    """Samples that a person gives, which for a stream may have any number of frames."""
-    return () if given is None else real_samples(build.network, given_inputs(build, given))
+def given_samples(build: Build, given: Data | None) -> Iterable[Sample]:
+    """Samples that a person gives, as integers."""
+    return () if given is None else real_samples(build.network, given.inputs)
 
 
-def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
+def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
     """The golden sample, and those a person gives, as floats [samples, *shape]."""
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
     if given is None:
         return golden
-    more = given_inputs(build, given)
-    return {name: np.concatenate([x, more[name]]) for name, x in golden.items()}
+    return {name: np.concatenate([x, given.inputs[name]]) for name, x in golden.items()}
 
 
-def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
-    """Samples that a person gives, as floats [samples, *shape] by input name.
+def given_data(
+    build: Build, given: Given, reading: Reading = AS_GIVEN, *, needs_labels: bool = False
+) -> Data:
+    """Samples that a person gives, as floats, with their labels; of a stream of any number of
+    frames, and with labels where they are whole samples.
 
-    A file for calibration may have the states of a stream too, which come from its own passes, and
-    labels, which say nothing of integers that are the same.
+    needs_labels   labels that do not go with the network are refused; else they are left out
+    A file for calibration may have the states of a stream too, which come from its own passes.
+    Errors: those of read, windowed and fit; E211 no labels where they are needed.
     """
-    data, stream = label_as_input(read(given), build.network.graph), build.stream
-    data = windowed(data, build.network.graph, AS_GIVEN) if stream is None else data
+    stream, graph = build.stream, build.network.graph
+    data = label_as_input(read(given, reading), graph)
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
-    data = replace(data, inputs=inputs or data.inputs, labels=None)
-    graph = build.network.graph if stream is None else graph_of_length(stream, data.inputs)
-    return fit(data, graph).inputs
+    if stream is None:
+        return _fitted(windowed(data, graph, reading), graph, reading, needs_labels)
+    data = replace(data, inputs=inputs or data.inputs)
+    long = graph_of_length(stream, data.inputs)
+    is_whole = all(long.shape(name) == graph.shape(name) for name in data.inputs)
+    labels = data.labels if is_whole else None
+    return _fitted(replace(data, labels=labels), long, reading, needs_labels)
+
+
+def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> Data:
+    if needs_labels and data.labels is None:
+        raise no_such_name(data.source, reading.label, ", ".join(data.inputs))
+    try:
+        return fit(data, graph)
+    except MyoedgeError as error:
+        if needs_labels or error.code not in OF_LABELS:
+            raise
+    return fit(replace(data, labels=None), graph)
+
+
+def evaluated_outputs(
+    build: Build, data: Data, outputs: Sequence[Sequence[Array]] | None = None, role: str = GIVEN
+) -> Evaluation | None:
+    """The evaluation of labelled samples by a build's integers; None without labels, and as
+    `evaluate`.
+
+    outputs   integers of every sample; without them those of the generated C, or of a stream those
+              of the reference over whole samples
+    """
+    if data.labels is None:
+        return None
+    q = build.network
+    if outputs is None:
+        outputs = [*_whole_outputs(build, real_samples(q, data.inputs))]
+    rows = [
+        [real_values(q, name, y) for name, y in zip(q.graph.outputs, sample, strict=True)]
+        for sample in outputs
+    ]
+    return evaluate(q.graph, data, None, rows, role)
+
+
+def _whole_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence[Array]]:
+    q = build.network
+    for sample in samples:
+        if build.stream is None:
+            yield build.run_raw([sample[name] for name in q.graph.inputs])
+        else:
+            values = run_integer(q.steps, q.constants, sample)
+            yield [values[name] for name in q.graph.outputs]
 
 
 def all_samples(
-    build: Build, random: int, given: Given | None = None, *, short: bool = False
+    build: Build, random: int, given: Data | None = None, *, short: bool = False
 ) -> Iterator[Sample]:
     """The golden sample, those a person gives, and random ones; of a stream so many passes."""
     yield golden_sample(build, short)

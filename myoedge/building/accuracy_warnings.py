@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings of labels: an accuracy that is not measured, or no better than chance."""
+"""Warnings of labels: an accuracy that is not measured, of samples known before, or no better than
+chance."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.accuracy import JudgedClasses, judges
+from myoedge.quantization.accuracy import judges
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.samples import Data
 from myoedge.reports import wording
 
@@ -26,10 +29,10 @@ UNTRAINED = "model.load_state_dict(...) of the trained weights, in front of the 
 OTHER_WINDOWS = "the unit, the filters and the scaling that the network was trained with"
 
 
-def unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
+def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterable[Notice]:
     scores = ("label [samples, frames], a class for every frame", "a softmax over the classes")
     symbols = ("a build without --ctc: lists of symbols are not judged",)
-    if given.labels is not None and None in accuracies:
+    if given.labels is not None and evaluation is None:
         yield notice(
             "W202",
             "the accuracy is not measured: what has the classes in the output is not known",
@@ -38,15 +41,40 @@ def unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> I
         )
 
 
-def guessing(judged: JudgedClasses | None, judged_on: str) -> Iterator[Notice]:
+def seen_before(calibration: Data, test: Data | None) -> Iterator[Notice]:
+    """W211 where samples of the test set are in the calibration recording."""
+    if test is None or calibration.is_random:
+        return
+    known = {*_samples(calibration)}
+    count = sum(sample in known for sample in _samples(test))
+    if count:
+        yield notice(
+            "W211",
+            "samples of the test set are in the calibration recording too",
+            {"found": f"{count:,} of {test.count:,} samples"},
+            ("another recording, session or repetition as --test",),
+        )
+
+
+def _samples(data: Data) -> Iterator[bytes]:
+    """A digest of each sample."""
+    for number in range(data.count):
+        digest = hashlib.sha256()
+        for x in data.inputs.values():
+            digest.update(np.ascontiguousarray(x[number]).data)
+        yield digest.digest()
+
+
+def guessing(judged: Evaluation | None) -> Iterator[Notice]:
     """W209 where floats or integers are right no more often than classes drawn as often as they
     choose them would be; nothing is told of few frames, nor of one class alone.
-
-    judged_on   "held-out", "calibration"
     """
-    if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
+    if judged is None or not judged.has_classes or judged.real is None:
         return
-    real, integer = judged.accuracies
+    if len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
+        return
+    shares_of = judged.accuracies
+    real, integer = shares_of["float"], shares_of["int8"]
     chances = [chance(judged.labels, chosen) for chosen in (judged.real, judged.integer)]
     is_guess = [
         share <= by_chance + _margin(by_chance, len(judged.labels))
@@ -59,8 +87,8 @@ def guessing(judged: JudgedClasses | None, judged_on: str) -> Iterator[Notice]:
                 ("float", "int8"), (real, integer), chances, strict=True
             )
         )
-        found = f"{shares}, of {len(judged.labels):,} {judged_on} labels"
-        likely, tries = _likely(judged) if is_guess[0] else _lost()
+        found = f"{shares}, of {len(judged.labels):,} {judged.data} labels"
+        likely, tries = _likely(judged.labels, judged.real) if is_guess[0] else _lost()
         facts = {"found": found, "likely": likely}
         yield notice("W209", "the accuracy is no better than chance", facts, tries)
 
@@ -79,14 +107,14 @@ def _margin(share: float, count: int) -> float:
     return min(MARGIN, 2 * math.sqrt(share * (1 - share) / count))
 
 
-def _likely(judged: JudgedClasses) -> tuple[str, tuple[str, ...]]:
+def _likely(labels: Array, real: Array) -> tuple[str, tuple[str, ...]]:
     """The cause that the float network's choices point to, and remedies."""
-    numbers = numbering(judged.labels, judged.real)
+    numbers = numbering(labels, real)
     if numbers is not None:
         renumbered = f"label=np.array({numbers})[label]"
         return "labels are numbered otherwise than in training", (renumbered,)
-    most = int(np.bincount(judged.real).argmax())
-    if np.mean(judged.real == most) >= NEARLY_ALL:
+    most = int(np.bincount(real).argmax())
+    if np.mean(real == most) >= NEARLY_ALL:
         likely = f"windows of another scale than in training: class {most} is chosen nearly always"
         return likely, (OTHER_WINDOWS, UNTRAINED)
     return "weights are not trained, or windows are not those of training", (

@@ -48,14 +48,12 @@ def estimated_report(
     outcome = Outcome(
         quantized.model.name,
         quantized.fidelity,
-        quantized.accuracy_float,
-        quantized.accuracy_int8,
+        quantized.evaluation,
         params=quantized.model.params,
         judged_on=quantized.parts.judged_on,
         holdout=holdout.describe(quantized.parts),
         observers_db=quantized.observers_db,
         choices=quantized.choices,
-        classes=quantized.classes,
         accurate=quantized.accurate,
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan

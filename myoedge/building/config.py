@@ -53,7 +53,7 @@ class ModelTable:
 class CalibTable:
     """[calib]: the data, how windows are cut from recordings, and how ranges follow from them.
 
-    window, hop, label, array, columns   as in Reading
+    window, hop, label, array, columns, classes   as in Reading
     scale   factor from the unit of the data to that of training, of all files or by their names
     """
 
@@ -64,6 +64,7 @@ class CalibTable:
     array: str | None = None
     columns: list[str | int] | None = None
     scale: float | dict[str, float] = 1.0
+    classes: list[str] = field(default_factory=list)
     samples: int = 256
     method: NetworkMethod = "auto"
     percentile: float = 99.99
@@ -77,7 +78,15 @@ class CalibTable:
         columns = None if self.columns is None else tuple(self.columns)
         by_name = self.scale if isinstance(self.scale, dict) else {"*": self.scale}
         scales = () if self.scale == 1.0 else tuple(by_name.items())
-        return Reading(self.window, self.hop, self.label, self.array, columns, scales)
+        more = {"scales": scales, "classes": tuple(self.classes)}
+        return Reading(self.window, self.hop, self.label, self.array, columns, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class TestTable:
+    """[test]: samples that neither calibrate nor choose anything, taken as [calib] says."""
+
+    data: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ class Config:
 
     model: ModelTable = field(default_factory=ModelTable)
     calib: CalibTable = field(default_factory=CalibTable)
+    test: TestTable = field(default_factory=TestTable)
     target: TargetTable = field(default_factory=TargetTable)
     quant: dict[str, LayerTable] = field(default_factory=dict)
     engine: dict[str, EngineName] = field(default_factory=dict)

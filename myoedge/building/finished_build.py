@@ -41,7 +41,7 @@ def finished_build(
 
     times_s   is given the seconds by stage
     """
-    more = (request, confirmation.simulate, confirmation.tune)
+    more = (request, confirmation.simulate, confirmation.tune, inputs.given_test)
     compute = partial(_computed, options, inputs, request, confirmation, times_s)
     stage = ("build", stage_key("build", options, inputs, *more), compute, options.say)
     return reused(*stage, kind=FinishedBuild, lasts=_lasts)

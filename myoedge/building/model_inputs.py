@@ -25,7 +25,7 @@ from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.quantization import samples
-from myoedge.quantization.recordings.reading import Reading
+from myoedge.quantization.recordings.reading import Reading, no_such_name
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
@@ -41,6 +41,7 @@ class ModelInputs:
 
     factory   for a file that does not hold its network
     calib     file, arrays, or "random"; None: the model's own examples
+    test      labelled samples that choose nothing, as a file or arrays; None: there are none
     stages    in front of the network and behind it
     reading   how samples are taken from files
     set_in    the table that names the samples or how they are taken, for errors; "" where none does
@@ -51,6 +52,7 @@ class ModelInputs:
     calib: Given | None
     stages: ConditioningAndDecoding
     reading: Reading
+    test: Given | None = None
     set_in: str = ""
 
     @cached_property
@@ -60,6 +62,25 @@ class ModelInputs:
             return None
         with set_in(self.set_in):
             return read(self.calib, self.reading)
+
+    @cached_property
+    def given_test(self) -> Data | None:
+        """The test set as it was given; None without one. Errors: those of read, E211 no labels."""
+        if self.test is None:
+            return None
+        data = read(self.test, self.reading)
+        if data.labels is None:
+            raise no_such_name(data.source, self.reading.label, ", ".join(data.inputs))
+        return data
+
+    def test_set(self, model: Model, calibration: Data) -> Data | None:
+        """The test set as the network takes it; names of its classes are those of the calibration
+        recording, where that has some. Errors: those of windowed and fit."""
+        if self.given_test is None:
+            return None
+        data = windowed(self.given_test, model.graph, self.reading)
+        names = data.class_names or calibration.class_names
+        return samples.fit(replace(data, class_names=names), model.graph)
 
     @cached_property
     def file_key(self) -> str | None:
@@ -101,15 +122,12 @@ class ModelInputs:
         """The data given, else the archive's example inputs, or random ones where the file gives
         all ranges.
 
-        Errors: those of windowed and fit, E219 where there are neither, E225 labels.
+        Errors: those of windowed and fit, E219 where there are neither.
         """
         if is_random(self.calib):
             return samples.at_random(model.graph)
         if self.given is not None:
-            data = samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
-            if data.labels is not None:
-                samples.check_classes(data.labels, model.graph)
-            return data
+            return samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
         if model.examples is None and samples.need_none(model.graph):
             return samples.at_random(model.graph)
         if model.examples is None:
@@ -137,8 +155,9 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
     of_file = options.calib is None or settings.calib.reading != Reading()
     place = f"[calib] of {found.file}" if of_file else ""
-    inputs = ModelInputs(path, factory, calib, stages, reading, place)
-    _ = inputs.given  # read before torch is imported
+    test = options.test if options.test is not None else _relative(base, settings.test.data)
+    inputs = ModelInputs(path, factory, calib, stages, reading, test, place)
+    _ = inputs.given, inputs.given_test  # read before torch is imported
     return inputs
 
 

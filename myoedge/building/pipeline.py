@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from myoedge.building import config as configuration
-from myoedge.building.accuracy_warnings import guessing, unjudged
+from myoedge.building.accuracy_warnings import guessing, seen_before, unjudged
 from myoedge.building.calibration_options import holdout_share, observers_of
-from myoedge.building.config import Config, Found, ModelTable
+from myoedge.building.config import Config, Found, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
     flat,
     less_accurate,
@@ -46,13 +46,13 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
-from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer, calibrations
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.engines import on_accelerators, with_engines
+from myoedge.quantization.evaluation import Evaluation, evaluated
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
-from myoedge.quantization.holdout import Split, labelled_classes
+from myoedge.quantization.holdout import Split
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.observers import ObserverChoice, best_observer, observers_for
 from myoedge.quantization.reuse import with_params_of
@@ -69,7 +69,8 @@ from myoedge.targets.gap9.chip import GAP9
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 
 Progress = Callable[[str], None]
-_NO_VALUES = ("model", "calib", "factory", "config", "examine", "fits", "keeps", "say", "ctc")
+_FROM_FILES = ("model", "calib", "test", "factory", "config")  # of which the contents count
+_NO_VALUES = (*_FROM_FILES, "examine", "fits", "keeps", "say", "ctc")
 StrPath = str | Path
 
 
@@ -78,12 +79,13 @@ class Options:
     """Options of loading and quantising; None leaves the value to myoedge.toml.
 
     model       file                calib    files, arrays, a function, or "random"
+    test        labelled samples that choose nothing, as calib: accuracy or errors are theirs
     factory     "pkg.mod:make_model", for checkpoints
     method      "minmax", "percentile" or "mse": how ranges follow from what was seen; "auto": the
                 one with which the worst output keeps most
     samples     at most so many calibration samples, evenly spread
-    holdout     share of the samples, 0 .. 0.9, that SQNR and accuracy are told of, and that choose
-                nothing; of fewer than 20 samples all do both
+    holdout     share of the samples, 0 .. 0.9, that SQNR is measured on, and that choose nothing;
+                of fewer than 20 samples all do both
     strict      warnings become errors
     fits        whether the memories have room for a network: 16 bits must not take it
     examine     is shown the network when it is loaded, before the long part: gives what of it is
@@ -109,6 +111,7 @@ class Options:
     samples: int | None = None
     strict: bool = False
     config: StrPath | Found | None = None
+    test: Given | None = None
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
     fits: Callable[[QuantGraph], bool] = field(default=lambda network: True)
     say: Progress = field(default=lambda stage: None)
@@ -131,7 +134,6 @@ class Integers:
 
     network: QuantGraph
     fidelity: Fidelity
-    classes: JudgedClasses | None
     warnings: tuple[Notice, ...]
     observers_db: Mapping[str, float]
     choices: tuple[Choice, ...]
@@ -196,7 +198,7 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
     settings = configuration.find(options.config).settings
     calib = replace(settings.calib, data=None)  # samples stand for their path
     budget = replace(settings.budget, latency=None)  # decides about no integer
-    settings = replace(settings, calib=calib, budget=budget, model=ModelTable())
+    settings = replace(settings, calib=calib, test=TestTable(), budget=budget, model=ModelTable())
     values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in _NO_VALUES}
     return key(stage, inputs.key, settings, values, *more)
 
@@ -211,27 +213,51 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model, given = inputs.prepared(options)
-    parts = holdout.split(given, holdout_share(options, settings))
+        test = inputs.test_set(model, given)
+    parts = holdout.split(given, holdout_share(options, settings), test)
     compute = partial(_integers, options, settings, Quantizing(model, given, parts, times_s))
-    stage = ("quantise", stage_key("quantise", options, inputs), compute, options.say)
-    found = reused(*stage, kind=Integers)
+    chosen_by = stage_key("quantise", options, inputs)
+    found = reused("quantise", chosen_by, compute, options.say, kind=Integers)
     network, fidelity = found.network, found.fidelity
-    judged: tuple[float | None, float | None] = (None, None)
-    if found.classes is not None:
-        judged = found.classes.accuracies
-    told = (network, fidelity, *judged, found.warnings, times_s, options.reuse, parts)
+    evaluation = _evaluation(options, network, parts, times_s, chosen_by)
+    told = (network, fidelity, found.warnings, times_s, options.reuse, parts)
     accurate = options.accurate or settings.calib.accurate
-    more = (found.observers_db, found.choices, accurate, found.classes)
+    more = (found.observers_db, found.choices, accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
-    outputs = weak_outputs(network.graph, fidelity, accurate=accurate)
-    weak = (*outputs, *weak_layers(network, fidelity))
-    if accurate:
-        tried = any(x.remedy != ENGINE_RANGES for x in found.choices)
-        is_reused = options.reuse is not None
-        weak = (*weak, *less_accurate(network, fidelity, tried=tried, reused=is_reused))
-    noted = [*weak, *unjudged(network.graph, given, judged)]
-    noted += guessing(found.classes, parts.judged_on)
+    labels = (*unjudged(network.graph, test or given, evaluation), *seen_before(given, test))
+    noted = (*_weaknesses(quantized), *labels, *guessing(evaluation))
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
+
+
+def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
+    """Warnings of outputs and layers that lose much."""
+    network, fidelity = quantized.network, quantized.fidelity
+    yield from weak_outputs(network.graph, fidelity, accurate=quantized.accurate)
+    yield from weak_layers(network, fidelity)
+    if quantized.accurate:
+        tried = any(x.remedy != ENGINE_RANGES for x in quantized.choices)
+        is_reused = quantized.older is not None
+        yield from less_accurate(network, fidelity, tried=tried, reused=is_reused)
+
+
+def _evaluation(
+    options: Options,
+    network: QuantGraph,
+    parts: Split,
+    times_s: dict[str, float],
+    chosen_by: str | None,
+) -> Evaluation | None:
+    """The evaluation of labelled samples; None without labels, and as `evaluate`.
+
+    chosen_by   key of the network's integers; None: results are not kept
+    """
+    role, data = parts.labelled
+    if data.labels is None:
+        return None
+    about = (role, data.source, data.class_names, data.labels, data.inputs)
+    kept_as = None if chosen_by is None else key("evaluate", chosen_by, about)
+    with timed("evaluate", times_s, options.say), one_blas_thread():
+        return reused("evaluate", kept_as, partial(evaluated, network, data, role))
 
 
 @float_runs_kept()
@@ -243,9 +269,8 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
     with timed("measure", given.times_s, options.say), one_blas_thread():
         network, fidelity, choices = _measured(options, settings, given.parts, chosen)
         fidelity = with_sources(network, fidelity, given.parts.judged.inputs)
-        classes = labelled_classes(network, given.parts.judged)
     tried, choices = chosen.choice.worst_db, (*chosen.bits, *choices)
-    return Integers(network, fidelity, classes, chosen.warnings, tried, choices)
+    return Integers(network, fidelity, chosen.warnings, tried, choices)
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:

@@ -11,13 +11,15 @@ from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, told_apart
-from myoedge.quantization.accuracy import JudgedClasses
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.quantization.trials import Choice
 from myoedge.reports import wording
+from myoedge.reports.evaluation_lines import card_facts
+from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.report_json import decibels, output_fidelity
 from myoedge.system.notebook import Card, Tabular
 
@@ -28,19 +30,17 @@ class Quantized(Tabular):
 
     warnings   dead layers, flat calibration inputs     times_s   seconds by stage
     older      the network of an older build whose integers layers keep, where one was given
-    parts      samples that chose, and samples that `fidelity` and the accuracies are of
+    parts      samples that chose, and samples that `fidelity` is of
     observers_db   dB of the worst output for samples that chose, by observer that was tried
     choices        remedies that were tried where 8 bits lose too much
     accurate       whether 30 dB were asked for at every output
-    classes        that were chosen for the labelled samples; None where nothing is known of them
+    evaluation     of the test set, or of the calibration recording; None without labels
     """
 
     model: Model = field(repr=False)
     data: Data = field(repr=False)
     network: QuantGraph = field(repr=False)
     fidelity: Fidelity = field(repr=False)
-    accuracy_float: float | None
-    accuracy_int8: float | None
     warnings: tuple[Notice, ...]
     times_s: Mapping[str, float] = field(repr=False)
     older: QuantGraph | None = field(repr=False)
@@ -48,7 +48,21 @@ class Quantized(Tabular):
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
     accurate: bool = False
-    classes: JudgedClasses | None = field(default=None, repr=False)
+    evaluation: Evaluation | None = field(default=None, repr=False)
+
+    @property
+    def accuracy_float(self) -> float | None:
+        """Share of labelled frames that the float network has right; None without classes."""
+        return self._accuracies.get("float")
+
+    @property
+    def accuracy_int8(self) -> float | None:
+        """The share that the integers have right."""
+        return self._accuracies.get("int8")
+
+    @property
+    def _accuracies(self) -> dict[str, float]:
+        return {} if self.evaluation is None else self.evaluation.accuracies
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
         """With more warnings. Errors: the first of them, where warnings are errors."""
@@ -74,14 +88,17 @@ class Quantized(Tabular):
         pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
         return [{"name": n, **output_fidelity(self.fidelity, tensor)} for n, tensor in pairs]
 
+    def evaluation_rows(self) -> dict[str, Any]:
+        """The evaluation with the keys of report.json."""
+        return evaluation_rows(self.evaluation)
+
     def _card(self) -> Card:
         rows = self.rows()
         calibration, judged = self.network.calibration, self.parts.judged_on
         facts = (
             ("SQNR", wording.decibels(decibels(self.fidelity.worst_db))),
-            ("accuracy, float", _percent(self.accuracy_float)),
-            ("accuracy, int8", _percent(self.accuracy_int8)),
-            ("of", wording.several(len(self.fidelity.real), f"{judged} sample")),
+            ("SQNR of", wording.several(len(self.fidelity.real), f"{judged} sample")),
+            *card_facts(self.evaluation_rows()),
             ("calibrated on", calibration.source),
             *(("warning", str(warning)) for warning in self.warnings),
         )
@@ -95,10 +112,6 @@ class Quantized(Tabular):
             for row, place in zip(rows, told_apart(rows), strict=True)
         ]
         return Card(f"{self.model.name} in integers", facts, layers)
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else wording.percent(share)
 
 
 def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:

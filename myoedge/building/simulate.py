@@ -13,6 +13,7 @@ from myoedge.backends.equivalence import (
     cases,
     check_known,
     chip_inputs,
+    evaluated_outputs,
     given_samples,
     golden_sample,
     run_elsewhere,
@@ -21,11 +22,14 @@ from myoedge.backends.equivalence import (
 from myoedge.backends.names import BACKENDS, BY_SOURCE
 from myoedge.building.build_files import AUTO, report_files, with_run
 from myoedge.building.energy import coefficients
+from myoedge.building.labelled import samples_for
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.layer_names import told_apart
 from myoedge.reports import speed, wording
 from myoedge.reports.budget_check import over_latency
+from myoedge.reports.evaluation_lines import card_facts
+from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.trace import perfetto
 from myoedge.reports.trace_facts import L1Operands
 from myoedge.simulator import RunOptions, Simulation
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
     from myoedge.backends.measurement import Measurement
     from myoedge.errors import Notice
-    from myoedge.quantization.samples import Given
+    from myoedge.quantization.samples import Data, Given
 
 TRACE = "trace.json"
 
@@ -55,6 +59,7 @@ class Simulated(Tabular):
     over          E302 where the run takes longer than [budget] latency
     unwritten     W210 where the reports of the folder could not be replaced
     run           counters of the whole run; None on GVSoC
+    evaluation    of labelled samples, with the keys of report.json: accuracy or errors
     """
 
     measurement: Measurement = field(repr=False)
@@ -63,6 +68,7 @@ class Simulated(Tabular):
     run: Simulation | None = field(default=None, repr=False)
     over: Notice | None = field(default=None, repr=False)
     unwritten: Notice | None = field(default=None, repr=False)
+    evaluation: dict[str, Any] | None = field(default=None, repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a layer of every inference: its cycles, and stall cycles of the cores by cause."""
@@ -85,6 +91,7 @@ class Simulated(Tabular):
             ("outputs", "equal to the reference" if self.exact else "NOT equal to the reference"),
             ("budget", self.over),
             ("warning", self.unwritten),
+            *card_facts(self.evaluation),
         ]
         rows = [
             {
@@ -121,7 +128,8 @@ def simulate_build(
     point = built_for if point_name in (None, AUTO) else point_name
     chip = chip.at(point) if chip.point.clock_hz and point else chip
     short = [golden_sample(build, short=True)]
-    samples = short if given is None else given_samples(build, given)
+    data = None if given is None else samples_for(build, given)
+    samples = short if data is None else given_samples(build, data)
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
     measured, run = _measured(build, on, runs, cycles, records, progress)
@@ -137,7 +145,19 @@ def simulate_build(
         clock_hz = report["target"]["clock_hz"]
         files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
     over = over_latency(report) if is_silicon else None
-    return Simulated(measured, exact, report, run, over, build.updated(files) if files else None)
+    unwritten = build.updated(files) if files else None
+    found = _evaluated(build, data, measured)
+    return Simulated(measured, exact, report, run, over, unwritten, found)
+
+
+def _evaluated(build: Build, data: Data | None, measured: Measurement) -> dict[str, Any] | None:
+    """Accuracy or errors of labelled samples, by the outputs of the run; of a stream, whose passes
+    have parts of samples, by the reference."""
+    if data is None:
+        return None
+    outputs = None if build.stream else [run.outputs for run in measured.inferences]
+    found = evaluated_outputs(build, data, outputs)
+    return None if found is None else evaluation_rows(found)
 
 
 def _measured(

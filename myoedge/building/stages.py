@@ -35,8 +35,8 @@ from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.kernel import EngineChoice
-from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import Calibration, Observer
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity, OutputFidelity
 from myoedge.quantization.trials import Choice
@@ -46,18 +46,9 @@ from myoedge.system.tools import cache_folder
 
 SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
 KEPT: tuple[type[Any], ...] = (
-    *(
-        Activity,
-        Calibration,
-        Choice,
-        Constant,
-        ConstantFormat,
-        ElementType,
-        EngineChoice,
-        Fidelity,
-        Graph,
-    ),
-    *(Inference, InputNormalization, JudgedClasses, LayerCost, Measurement, Node, Notice, Observer),
+    *(Activity, Calibration, Choice, Constant, ConstantFormat, ElementType, EngineChoice),
+    *(Evaluation, Fidelity, Graph, Inference, InputNormalization, LayerCost, Measurement, Node),
+    *(Notice, Observer),
     *(Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode, QuantizedParams, Tensor),
     TensorQuant,
 )

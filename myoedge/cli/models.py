@@ -89,8 +89,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
         "sqnr_db": decibels(quantized.fidelity.worst_db),
         "outputs": quantized.outputs(),
         "sqnr_before": list(quantized.fidelity.final_functions),
-        "accuracy_float": quantized.accuracy_float,
-        "accuracy_int8": quantized.accuracy_int8,
+        **quantized.evaluation_rows(),
         "calibration": quantized.network.calibration.source,
         "layers": rows,
     }
@@ -120,12 +119,10 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 
 def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     """Rows below the table of layers, named and ordered as in the summary of a build."""
-    from myoedge.reports import fidelity, wording
+    from myoedge.reports import evaluation_lines, fidelity, wording
     from myoedge.reports.report_json import choice_row, decibels
 
-    if None not in (quantized.accuracy_float, quantized.accuracy_int8):
-        accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
-        yield "accuracy", "float {}   int8 {}".format(*accuracies)
+    yield from evaluation_lines.card_facts(quantized.evaluation_rows())
     total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), quantized.outputs()
     place = fidelity.at_outputs(ports, quantized.fidelity.final_functions)
     calibration, count = quantized.network.calibration, len(quantized.fidelity.real)

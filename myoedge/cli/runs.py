@@ -42,6 +42,11 @@ USUAL = "."  # of --html without a name
 )
 @click.option("--input", metavar="FILE", help="Further samples, as --calib takes them.")
 @click.option(
+    "--test",
+    metavar="DATA",
+    help="Labelled samples that chose nothing: accuracy of the C, for the report too.",
+)
+@click.option(
     "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
 )
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (included), cc, or a path.")
@@ -66,6 +71,7 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
         "exact": validation.exact,
         "samples": validation.samples,
         "difference": difference,
+        "evaluation": validation.evaluation,
         "onnx_db": None if validation.onnx_db is None else min(validation.onnx_db, 999.0),
     }
     if not terminal.json_printed("validation/1", result):
@@ -93,6 +99,7 @@ def _onnx_verdict(db: float) -> str:
 
 def _show_validation(terminal: Terminal, validation: Validation) -> None:
     from myoedge.backends.names import BACKENDS
+    from myoedge.reports.evaluation_lines import card_facts
 
     for backend, count in validation.samples.items():
         if validation.exact[backend]:
@@ -102,6 +109,8 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
             terminal.text(f"exact: reference = {BACKENDS[backend].text}, {compared}, {runs}")
     if validation.onnx_db is not None:
         terminal.text(f"onnxruntime on model.int8.onnx: {_onnx_verdict(validation.onnx_db)}")
+    for title, text in card_facts(validation.evaluation):
+        terminal.text(f"{title}: {text}".replace("\n", "\n  "), soft_wrap=True)
     if validation.difference is None:
         return
     first, run = validation.difference, "pass" if validation.in_passes else "sample"

@@ -129,6 +129,11 @@ MODEL_OPTIONS = (
         metavar="DATA",
         help="Real samples: npz, npy, mat, csv, wav, a folder, pkg.mod:fn; or 'random'.",
     ),
+    click.option(
+        "--test",
+        metavar="DATA",
+        help="Labelled samples that choose nothing, as --calib takes them: accuracy is theirs.",
+    ),
     click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network."),
     click.option(
         "--method",

@@ -122,6 +122,7 @@ def as_json(simulated: Simulated) -> dict[str, Any]:
         "layers": [{key: row.get(key) for key in keys} for row in report["layers"]],
         "outputs": outputs,
         "output_names": _output_names(report),
+        "evaluation": simulated.evaluation,
         "over_budget": None if simulated.over is None else as_dict(simulated.over),
     }
 
@@ -129,6 +130,7 @@ def as_json(simulated: Simulated) -> dict[str, Any]:
 def show(terminal: Terminal, simulated: Simulated) -> None:
     """Prints the result of a run."""
     from myoedge.reports.cycles import cycles_table
+    from myoedge.reports.evaluation_lines import card_facts
 
     terminal.out.print(cycles_table(simulated.report))
     count = len(simulated.measurement.inferences)
@@ -137,6 +139,8 @@ def show(terminal: Terminal, simulated: Simulated) -> None:
     names = _output_names(simulated.report)
     which = f"outputs {', '.join(names)}" if len(names) > 1 else "outputs"
     terminal.text(f"{count} {units[count != 1]}: {which} {text}")
+    for title, lines in card_facts(simulated.evaluation):
+        terminal.text(f"{title}: {lines}".replace("\n", "\n  "), soft_wrap=True)
 
 
 def _output_names(report: Mapping[str, Any]) -> list[str]:

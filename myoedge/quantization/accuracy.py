@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes of an output, and the share of labelled samples that a network has right."""
+"""Classes that a network's outputs choose, and the axis along which they lie."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 
 SYMBOLS = ("ctc_greedy", "ctc_new")  # of which none has a label
+LIKELY = 0.5  # probability from which on the only output says class 1
 
 
 def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
@@ -39,45 +39,20 @@ def judges(graph: Graph) -> bool:
     return made is None or made.op not in SYMBOLS
 
 
-@dataclass(frozen=True)
-class JudgedClasses:
-    """Classes of labelled frames, each [frames].
-
-    labels          the right ones
-    real, integer   chosen by the float network, and in integers
-    """
-
-    labels: Array
-    real: Array
-    integer: Array
-
-    @property
-    def accuracies(self) -> tuple[float, float]:
-        """Shares of the frames whose class is the label's: float, integers."""
-        return float(np.mean(self.real == self.labels)), float(np.mean(self.integer == self.labels))
-
-
-def judged_classes(
-    graph: Graph,
-    real: Sequence[Sequence[Array]],
-    integer: Sequence[Sequence[Array]],
-    labels: Array,
-) -> JudgedClasses | None:
-    """Classes of the first output, scores or indices.
-
-    real, integer   outputs of every sample     labels   as chosen_classes has them
-    None where the classes' axis is not known, or the output is a list of symbols.
-    """
-    chosen = [chosen_classes(graph, outputs, labels) for outputs in (real, integer)]
-    found = [classes for classes in chosen if classes is not None]
-    if len(found) < len(chosen):
-        return None
-    frames = np.broadcast_to(labels.reshape(len(labels), -1), found[0].shape)
-    return JudgedClasses(*(np.int64(x).reshape(-1) for x in (frames, *found)))
+def is_binary(graph: Graph, name: str) -> bool:
+    """Whether an output is one number behind a sigmoid: the probability of class 1 of two."""
+    node = graph.producer.get(name)
+    while node is not None and node.op == "reshape":
+        node = graph.producer.get(node.inputs[0])
+    if node is None or math.prod(graph.shape(name)) != 1:
+        return False
+    chain = node.attrs.get("chain" if node.op == "table" else "act", ())
+    return bool(chain) and chain[-1] == ("sigmoid",)
 
 
 def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
-    """[samples, frames] classes of the first output; None as judged_classes.
+    """[samples, frames] classes of the first output; None where the axis of classes is not known,
+    or the output is a list of symbols.
 
     labels   [samples], of all frames of a sample, or [samples, frames]
     """
@@ -88,5 +63,7 @@ def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Arr
     if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
         return None
     scores = [first[0] for first in outputs]  # or indices of classes
+    if is_binary(graph, graph.outputs[0]):
+        return np.stack([(x > LIKELY).reshape(-1).astype(int) for x in scores])
     classes = [(x if x.dtype.kind == "i" else x.argmax(axis)).reshape(-1) for x in scores]
     return None if frames not in (None, classes[0].size) else np.stack(classes)

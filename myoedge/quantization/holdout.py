@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.quantization.accuracy import JudgedClasses, judged_classes
 from myoedge.quantization.samples import Data, taken, thin
-from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import measure
 
+TEST, HELD_OUT, CALIBRATION = "test", "held-out", "calibration"  # roles of samples
 SHARE = 0.2
+JUDGED_SAMPLES = 1024  # of a calibration recording whose labels are compared; of a test set all
 SEED = 0
-JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
 LEAST_SAMPLES = 20  # of fewer, all calibrate and all are judged
 
 
@@ -26,24 +24,34 @@ class Split:
     calibration   ranges, observers and 16 bits are chosen with these
     held_out      chosen with no sample of these; None where all samples do both
     share         of the samples that was asked to be held out
+    test          samples of another file, which choose nothing; None without
     """
 
     calibration: Data
     held_out: Data | None
     share: float
+    test: Data | None = None
 
     @property
     def judged(self) -> Data:
-        """The samples that SQNR and accuracy are told of."""
+        """The samples that SQNR is measured on, and accuracy without a test set."""
         return self.calibration if self.held_out is None else self.held_out
 
     @property
     def judged_on(self) -> str:
         """For reports."""
-        return "calibration" if self.held_out is None else "held-out"
+        return CALIBRATION if self.held_out is None else HELD_OUT
+
+    @property
+    def labelled(self) -> tuple[str, Data]:
+        """The samples whose labels are compared, with their role: the test set, or without one
+        those that SQNR is measured on."""
+        if self.test is not None:
+            return TEST, self.test
+        return self.judged_on, thin(self.judged, JUDGED_SAMPLES)
 
 
-def split(data: Data, share: float = SHARE) -> Split:
+def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
     """Holds out a share of the samples, drawn with a fixed seed: neighbours in a recording are
     alike, so that its last fifth would say more of that place than of the network.
 
@@ -51,10 +59,10 @@ def split(data: Data, share: float = SHARE) -> Split:
     """
     count = round(share * data.count)
     if data.count < LEAST_SAMPLES or not count:
-        return Split(data, None, share)
+        return Split(data, None, share, test)
     order = np.random.default_rng(SEED).permutation(data.count)
     held_out, others = np.sort(order[:count]), np.sort(order[count:])
-    return Split(taken(data, others, "of"), taken(data, held_out, "held out of"), share)
+    return Split(taken(data, others, "of"), taken(data, held_out, "held out of"), share, test)
 
 
 def describe(parts: Split) -> dict[str, Any] | None:
@@ -62,13 +70,3 @@ def describe(parts: Split) -> dict[str, Any] | None:
     if parts.held_out is None:
         return None
     return {"samples": parts.held_out.count, "share": parts.share, "seed": SEED}
-
-
-def labelled_classes(network: QuantGraph, judged: Data) -> JudgedClasses | None:
-    """Classes that float network and integers choose for the labelled samples; None without labels,
-    or as judged_classes."""
-    few = thin(judged, JUDGED_SAMPLES)
-    if few.labels is None:
-        return None
-    fidelity = measure(network, few.inputs, layers=False)
-    return judged_classes(network.graph, fidelity.real, fidelity.integer, few.labels)

@@ -17,6 +17,7 @@ from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.quantization.computed_ids import check_samples
+from myoedge.quantization.labels import fitted_labels
 from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, ONLY
 from myoedge.quantization.recordings.windows import layout
 
@@ -37,7 +38,8 @@ class Data:
 
     inputs   [samples, *input shape], float32 or the integers of the input, by input name, or by the
              name in the file until `fit`
-    labels   int64 [samples], or [samples, frames]; None without
+    labels   as they were given until `fit`, then as fitted_labels makes them; None without
+    class_names  of the classes, by number; () where they have none
     source   for reports: "300 samples of calib.npz"
     renamed  name of the array that was taken for the only input, where it is another one; else ""
     numbers  place of each sample in the file; None: they are all of it, in order
@@ -54,6 +56,7 @@ class Data:
     lengths: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
     is_random: bool = False
+    class_names: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -77,7 +80,7 @@ def fit(data: Data, graph: Graph) -> Data:
 
     The short form [samples, *input shape[1:]] is taken where the first axis of the input is 1.
     Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
-    E229 integers out of range.
+    E225 labels, E229 integers out of range.
     """
     data = label_as_input(data, graph)
     matched = _matched(data, graph)
@@ -95,23 +98,14 @@ def fit(data: Data, graph: Graph) -> Data:
         )
     if not next(iter(counts.values())):
         raise MyoedgeError("E215", f"{data.source} holds no samples", tries=[MAKE_CALIBRATION])
-    labels = None if data.labels is None else class_numbers(data.labels)
     count = next(iter(counts.values()))
+    labels, names = data.labels, data.class_names
+    if labels is not None:
+        labels, names = fitted_labels(labels, graph, names)
     check_samples(graph, inputs, count)
     renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
     source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
-    return Data(inputs, labels, source, renamed)
-
-
-def class_numbers(labels: Array) -> Array:
-    """int64 labels. Errors: E214 no whole numbers."""
-    integers = labels.dtype.kind in "iub"
-    if labels.dtype.kind == "f":
-        integers = bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
-    if not integers:
-        has = {"has": str(labels.dtype)}
-        raise MyoedgeError("E214", "label must hold class numbers", has)
-    return labels.astype(np.int64)
+    return Data(inputs, labels, source, renamed, class_names=names)
 
 
 def _matched(data: Data, graph: Graph) -> dict[str, Array]:
@@ -245,33 +239,6 @@ def one_window() -> tuple[str, str]:
 def window(shape: Shape) -> Shape:
     """One sample in its short form: without a batch axis of one."""
     return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
-
-
-def check_classes(labels: Array, graph: Graph) -> None:
-    """Errors: E225 labels that the network has no class for, as accuracy would be measured.
-
-    Lists of symbols are not judged (W202), so that no label is wrong for them.
-    """
-    from myoedge.quantization.accuracy import class_axis, judges
-
-    if not judges(graph):
-        return
-    frames = labels.shape[1] if labels.ndim > 1 else None
-    made, shape = graph.producer.get(graph.outputs[0]), graph.shape(graph.outputs[0])
-    axis = class_axis(graph, graph.outputs[0], frames)
-    classes = math.prod(shape) if axis is None else shape[axis]
-    if made is not None and made.op == "majority":
-        classes = int(made.attrs["classes"])
-    if made is not None and made.op == "argmax":
-        classes = graph.shape(made.inputs[0])[made.attrs["axis"]]
-    least, most = int(labels.min()), int(labels.max())
-    if least >= 0 and most < classes:
-        return
-    facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
-    tries = ["leave out windows without a class, or label altogether: it is for accuracy alone"]
-    if least > 0 and most - least < classes:
-        tries.insert(0, f"label=label - {least}, where classes are counted from {least}")
-    raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
 
 
 def thin(data: Data, limit: int) -> Data:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.errors import printable
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.accuracy import JudgedClasses
+from myoedge.quantization.evaluation import Evaluation
 
 MOST_CONFUSED = 32  # classes whose confusions are kept
 MOST_CLASSES = 1000  # that have rows
@@ -18,28 +19,39 @@ WILSON_Z = 1.959964  # 95 % of a normal distribution
 NETWORKS = ("float", "int8")
 
 
-def by_class(judged: JudgedClasses) -> dict[str, Any]:
+def by_class(judged: Evaluation) -> dict[str, Any]:
     """Labelled frames by class: how many each network has right, with intervals, and confusions
     [label][class]; null where there are too many classes."""
-    chosen = dict(zip(NETWORKS, (judged.real, judged.integer), strict=True))
-    size = 1 + int(max(judged.labels.max(), judged.real.max(), judged.integer.max()))
+    chosen, names = judged.results, judged.names
+    largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
+    size = max(1 + largest, len(names))
     seen = np.unique(judged.labels)[:MOST_CLASSES]
-    rows = [{"class": int(x), **_row(judged.labels, chosen, judged.labels == x)} for x in seen]
+    rows = [
+        {
+            "class": int(x),
+            "name": names[x] if names else None,
+            **_row(judged.labels, chosen, judged.labels == x),
+        }
+        for x in seen
+    ]
     confusion = {name: _confusion(judged.labels, x, size) for name, x in chosen.items()}
     return {
         **_row(judged.labels, chosen, np.ones(len(judged.labels), bool)),
         "interval": "Wilson, 95 %",
+        "names": [*names],
         "rows": rows,
         "confusion": confusion if size <= MOST_CONFUSED else None,
     }
 
 
 def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
-    """Frames, right ones of each network, and the interval of their share."""
+    """Frames, right ones of each network, and the interval of their share; null of one that has not
+    run."""
     total, row = int(kept.sum()), dict[str, Any]()
-    for name, classes in chosen.items():
-        right = int((classes == labels)[kept].sum())
-        row |= {f"right_{name}": right, f"interval_{name}": wilson(right, total)}
+    for name in NETWORKS:
+        right = int((chosen[name] == labels)[kept].sum()) if name in chosen else None
+        interval = None if right is None else wilson(right, total)
+        row |= {f"right_{name}": right, f"interval_{name}": interval}
     return {"samples": total, **row}
 
 
@@ -68,8 +80,16 @@ def wilson(right: int, total: int) -> list[float]:
 # --- for people -----------------------------------------------------------------------------------
 
 
+def class_names(classes: Mapping[str, Any], count: int) -> list[str]:
+    """Names of so many classes, or their numbers."""
+    names = classes.get("names") or ()
+    return [printable(names[i]) if i < len(names) else str(i) for i in range(count)]
+
+
 def share(row: Mapping[str, Any], network: str) -> str:
-    """Share that a network has right: "96.8 %"."""
+    """Share that a network has right: "96.8 %"; "" of one that has not run."""
+    if row[f"right_{network}"] is None:
+        return ""
     return f"{100 * row[f'right_{network}'] / row['samples']:.1f} %"
 
 
@@ -85,19 +105,22 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
         return ""
     counts = [n if c != label else 0 for c, n in enumerate(classes["confusion"][network][label])]
     most = max(counts)
-    return f"{counts.index(most)} ({'once' if most == 1 else f'{most} times'})" if most else ""
+    name = class_names(classes, len(counts))[counts.index(most)]
+    return f"{name} ({'once' if most == 1 else f'{most} times'})" if most else ""
 
 
 def matrix(classes: Mapping[str, Any], network: str) -> Iterator[list[dict[str, Any]]]:
     """Rows of cells of a confusion matrix: count, share of the label's frames, look, title."""
-    for label, counts in enumerate(classes["confusion"][network]):
+    confusion = classes["confusion"][network]
+    names = class_names(classes, len(confusion))
+    for label, counts in enumerate(confusion):
         total = sum(counts)
         yield [
             {
                 "count": n,
                 "percent": round(100 * n / total) if total else 0,
                 "look": "right" if label == chosen else "wrong",
-                "title": f"class {label} taken for {chosen}: {n} of {total}",
+                "title": f"class {names[label]} taken for {names[chosen]}: {n} of {total}",
             }
             for chosen, n in enumerate(counts)
         ]

@@ -15,6 +15,7 @@ from myoedge.reports import (
     charts,
     classes,
     energy,
+    evaluation_lines,
     fidelity,
     memory_maps,
     network_map,
@@ -67,6 +68,7 @@ def environment() -> Environment:
         budget_lines=budget_lines,
         classes=classes,
         energy=energy,
+        evaluation=evaluation_lines,
         fidelity=fidelity,
         naming=naming,
         speed=speed,
@@ -107,8 +109,9 @@ def verdict(report: Report) -> str:
 def _fidelity(report: Report) -> str:
     q = report["quantization"]
     if q["accuracy_int8"] is not None and q["accuracy_float"] is not None:
+        of = "the test set" if evaluation_lines.is_of_test_set(q) else "the calibration recording"
         return (
-            f"In int8 the network gets {wording.percent(q['accuracy_int8'])} right, "
+            f"In int8 the network gets {wording.percent(q['accuracy_int8'])} of {of} right, "
             f"in float {wording.percent(q['accuracy_float'])}."
         )
     if q["sqnr_db"] is None:

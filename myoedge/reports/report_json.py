@@ -18,13 +18,13 @@ from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
-from myoedge.quantization.accuracy import JudgedClasses
 from myoedge.quantization.calibrate import describe as describe_calibration
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.quantization.trials import Choice
-from myoedge.reports.classes import by_class
+from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
@@ -47,22 +47,19 @@ Report = dict[str, Any]
 class Outcome:
     """Results of a build beside its plan; None where not measured.
 
-    accuracy_float, accuracy_int8   shares of the labelled samples, 0 .. 1
+    evaluation                      of labelled samples: classes, or errors of targets
     exact                           by rung: same integers as the reference, different, or not run
     params                          of the model as loaded; None counts them after folding
-    judged_on                       which samples SQNR and accuracies are of: "calibration"
-                                    samples or "held-out" ones
+    judged_on                       which samples SQNR is of: "calibration" or "held-out" ones
     holdout                         of a build, None where no samples were held out
     observers_db                    worst output of the samples that chose, by observer
     choices                         remedies that were tried where 8 bits lose too much
-    classes                         that were chosen for the labelled samples
     accurate                        whether 30 dB were asked for, whatever cycles they take
     """
 
     model_name: str
     fidelity: Fidelity | None = None
-    accuracy_float: float | None = None
-    accuracy_int8: float | None = None
+    evaluation: Evaluation | None = None
     exact: Mapping[str, bool | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     params: int | None = None
@@ -71,7 +68,6 @@ class Outcome:
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: Sequence[Choice] = ()
     accurate: bool = False
-    classes: JudgedClasses | None = None
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
@@ -165,12 +161,7 @@ def _quantization(
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
-        "accuracy_float": _rounded(outcome.accuracy_float),
-        "accuracy_int8": _rounded(outcome.accuracy_int8),
-        "accuracy_source": None
-        if outcome.accuracy_int8 is None
-        else f"{outcome.judged_on} samples",
-        "classes": None if outcome.classes is None else by_class(outcome.classes),
+        **evaluation_rows(outcome.evaluation),
         "samples": None if fidelity is None else len(fidelity.real),
         "judged_on": None if fidelity is None else outcome.judged_on,
         "holdout": outcome.holdout,

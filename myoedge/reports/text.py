@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice, printable
 from myoedge.reports import energy as joules
-from myoedge.reports import fidelity, speed, stream_passes, streams, wording
+from myoedge.reports import evaluation_lines, fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.blocks import columns, facts, show, styled
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.budget_costs import budget_lines
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-MAX_LAYERS = 15  # rows of the table, so that the whole fits a screen
+MAX_LAYERS = 14  # rows of the table, so that the whole fits a screen
 COMPARISON_STYLES = {True: "green", False: "bold red"}
 # of the table of layers, in its order; by number those that have room first
 COLUMNS = {
@@ -44,6 +44,10 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
     if passes := stream_passes.pass_rows(report):
         show(Padding(_table(stream_passes.TITLES, passes), (0, 0, 1, 0)), console)
+    for titles, rows in evaluation_lines.tables(report["quantization"]):
+        if len(report["layers"]) + len(rows) <= MAX_LAYERS:
+            table = _table(titles, rows, left=titles[:1])
+            show(Padding(table, (0, 0, 1, 0)), console)
     if report["layers"]:
         for block in _layers(report, console.width):
             show(block, console)
@@ -107,11 +111,8 @@ def _refinement(report: Report) -> list[str]:
 
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     q = report["quantization"]
-    if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
-        text = styled(f"float {wording.percent(q['accuracy_float'])}   ")
-        text.append(f"int8 {wording.percent(q['accuracy_int8'])}", "bold")
-        notes = filter(None, (wording.points(report), q["accuracy_source"]))
-        yield "accuracy", text.append(f"   {', '.join(notes)}", "dim")
+    for title, (first, *others) in evaluation_lines.result_lines(q):
+        yield title, styled(f"{first}\n").append("\n".join(others), "dim")
     if q["sqnr_db"] is not None:
         ports = streams.frame_ports(report, "outputs")
         where = fidelity.at_outputs(ports, q.get("sqnr_before", ()))
@@ -237,8 +238,10 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
             yield names[row["name"]], wording.engine(row), row["other_engine"]
 
 
-def _table(titles: tuple[str, ...], rows: Iterable[Iterable[str]]) -> Table:
-    table = columns(titles, left=titles)
+def _table(
+    titles: tuple[str, ...], rows: Iterable[Iterable[str]], left: tuple[str, ...] | None = None
+) -> Table:
+    table = columns(titles, left=titles if left is None else left)
     for row in rows:
         table.add_row(*map(styled, row))
     return table

@@ -67,15 +67,6 @@ def fraction(part: float, total: float) -> float:
     return part / total if total else 0.0
 
 
-def points(report: Report) -> str:
-    """int8 accuracy minus float accuracy, "+0.1 points"; "" where one is unknown."""
-    q = report["quantization"]
-    if q["accuracy_float"] is None or q["accuracy_int8"] is None:
-        return ""
-    change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
-    return "no change" if change == 0 else f"{change:+z.1f} points"
-
-
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 

@@ -164,9 +164,12 @@ def test_labels_that_are_no_class_numbers(
     run: Run, small: Path, calib: Callable[..., Path]
 ) -> None:
     windows = np.random.default_rng(0).standard_normal((4, 1, 2, 12), np.float32)
-    for labels in ("abcd", [0.5] * 4, [1j] * 4, [np.inf] * 4, np.zeros(4, "M8[s]")):
+    for labels in ([0.5] * 4, [1j] * 4, [np.inf] * 4, np.zeros(4, "M8[s]")):
         given = calib(input=windows, label=np.array(list(labels)))
         refused(run("quantize", small / "model.pt2", "--calib", given), 2, "E214", "label")
+    given = calib(input=windows, label=np.array([*"abcd"]))
+    told = '[calib] classes = ["a", "b", "c"]'
+    refused(run("quantize", small / "model.pt2", "--calib", given), 2, "E225", told)
     given = calib(input=windows, label=np.array([0.0, 1.0, 2.0, 0.0]))
     assert run("quantize", small / "model.pt2", "--calib", given).code == 0
 

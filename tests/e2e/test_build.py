@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.backends.equivalence import given_inputs
+from myoedge.backends.equivalence import given_data
 from myoedge.operators import layer_names as naming
 from tests.conftest import ROOT, Ran, save_exported, steps
 from tests.conftest import myoedge as command
@@ -626,7 +626,9 @@ def test_labels_that_validate_would_not_use_are_no_reason_to_refuse(
     built: tuple[Path, Ran],
 ) -> None:
     given = {"input": np.zeros((3, 1, 2, 12), np.float32), "label": np.full(3, 0.5)}
-    (found,) = given_inputs(myoedge.load_build(built[0]), given).values()
+    data = given_data(myoedge.load_build(built[0]), given)
+    (found,) = data.inputs.values()
+    assert data.labels is None
     assert found.shape == (3, 1, 2, 12)
 
 

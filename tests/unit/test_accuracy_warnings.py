@@ -14,7 +14,7 @@ import myoedge
 from myoedge.building.accuracy_warnings import chance, guessing, numbering
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.accuracy import JudgedClasses
+from myoedge.quantization.evaluation import Evaluation
 from tests.conftest import save_exported
 
 RNG = np.random.default_rng(5)
@@ -24,7 +24,7 @@ GUESSED = RNG.integers(0, 4, 400)
 
 
 def warned(real: Array, integer: Array | None = None, labels: Array = LABELS) -> list[Notice]:
-    return [*guessing(JudgedClasses(labels, real, real if integer is None else integer), "given")]
+    return [*guessing(Evaluation(labels, real, real if integer is None else integer))]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_nothing_is_said_of_networks_that_know_something() -> None:
     wrong = (LABELS + 1) % 4
     assert [len(warned(wrong[:n], labels=LABELS[:n])) for n in (9, 10)] == [0, 1], "few"
     assert warned(np.zeros(400, int), labels=np.zeros(400, int)) == [], "one class alone"
-    assert [*guessing(None, "given")] == []
+    assert [*guessing(None)] == []
     (warning,) = warned(np.zeros(400, int), labels=rare)
     assert "95.0 % (by chance 95.0 %)" in dict(warning.facts)["found"]
 

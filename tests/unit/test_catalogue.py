@@ -87,7 +87,11 @@ SHARED = {
     },  # a build for a target without a chip
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
-    "E214": {"quantization.samples", "backends.inputs"},  # data of another type
+    "E214": {
+        "quantization.samples",
+        "quantization.labels",
+        "backends.inputs",
+    },  # data of another type
     "E215": {
         "quantization.samples",
         "quantization.recordings.csv_files",

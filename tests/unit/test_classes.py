@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from myoedge.quantization.accuracy import JudgedClasses
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.reports import classes
 from myoedge.reports.classes import by_class, wilson
 
@@ -19,8 +19,8 @@ INT8 = np.array([0, 0, 2, 2, 2, 1, 1])
 
 
 def test_classes_counted_by_hand() -> None:
-    judged = JudgedClasses(LABELS, FLOAT, INT8)
-    assert judged.accuracies == (6 / 7, 4 / 7)
+    judged = Evaluation(LABELS, FLOAT, INT8)
+    assert judged.accuracies == {"float": 6 / 7, "int8": 4 / 7}
     found = by_class(judged)
     assert (found["samples"], found["right_float"], found["right_int8"]) == (7, 6, 4)
     assert [
@@ -41,10 +41,23 @@ def test_classes_counted_by_hand() -> None:
     (first, *_) = classes.matrix(found, "int8")
     assert [cell["percent"] for cell in first] == [50, 0, 50]
     assert [cell["look"] for cell in first] == ["right", "wrong", "wrong"]
+    assert found["names"] == []
+
+
+def test_classes_have_their_names_and_a_network_that_has_not_run_none() -> None:
+    names = ("rest", "fist", "open", "wave")
+    found = by_class(Evaluation(LABELS, None, INT8, names=names))
+    assert found["names"] == [*names]
+    assert [row["name"] for row in found["rows"]] == ["rest", "fist", "open"]
+    assert (found["right_float"], found["interval_float"], found["right_int8"]) == (None, None, 4)
+    assert [*found["confusion"]] == ["int8"]
+    assert [len(row) for row in found["confusion"]["int8"]] == [4] * 4, "a class without labels"
+    assert classes.most_confused(found, 0, "int8") == "open (2 times)"
+    assert classes.share(found, "float") == ""
 
 
 def test_many_classes_have_rows_and_no_matrix() -> None:
-    found = by_class(JudgedClasses(np.array([0, 32]), np.array([0, 32]), np.array([0, 50_000])))
+    found = by_class(Evaluation(np.array([0, 32]), np.array([0, 32]), np.array([0, 50_000])))
     assert found["confusion"] is None
     assert [row["right_int8"] for row in found["rows"]] == [1, 0]
     assert classes.most_confused(found, 32, "int8") == ""

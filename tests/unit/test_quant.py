@@ -26,8 +26,9 @@ from myoedge.operators.attention.exponentials import (
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.quantization import files as store
-from myoedge.quantization.accuracy import judged_classes
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.evaluation import evaluate
+from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure, quantized_inputs
 from myoedge.system.folder import to_json
@@ -240,11 +241,11 @@ def test_labels_of_frames_say_which_axis_has_the_classes() -> None:
         x = scores.transpose(axes)
         exported = torch.export.export(nn.ReLU(), (torch.zeros(x.shape),))
         graph = from_exported(exported)
-        judged = judged_classes(graph, ((x,),), ((-x,),), best)
+        judged = evaluate(graph, Data({"x": x[None]}, best, ""), ((x,),), ((-x,),))
         assert judged is not None
         wrong = np.mean((-x).argmax(axes.index(1)) == best)
-        assert judged.accuracies == (pytest.approx(8 / 9), pytest.approx(wrong))
-        assert judged_classes(graph, ((x,),), ((-x,),), best[:, :5]) is None
+        assert judged.accuracies == pytest.approx({"float": 8 / 9, "int8": wrong})
+        assert evaluate(graph, Data({"x": x[None]}, best[:, :5], ""), ((x,),), ((-x,),)) is None
 
 
 @pytest.mark.parametrize(("low", "zero"), [(-1.0, 0), (-0.79, 0), (-0.77, -17), (0.0, -128)])

@@ -72,13 +72,25 @@ def test_a_remedy_leaves_out_a_column_and_reads_no_labels(
     assert np.array_equal(x, ROWS)
 
 
-def test_names_of_classes_have_no_remedy_that_leaves_them_out(tmp_path: Path) -> None:
-    """They would be read all the same."""
-    (tmp_path / "r.csv").write_text("left,right,label\n1,2,fist\n")
+def test_labels_of_a_text_file_may_be_names_of_classes(tmp_path: Path) -> None:
+    """By the name of the column, and by its number in a file without a line of names."""
+    lines = [f'{line},"{"fist" if i % 2 else "open"}"' for i, line in enumerate(LINES.splitlines())]
+    names = ["fist" if i % 2 else "open" for i in range(len(lines))]
+    (tmp_path / "r.csv").write_text("\n".join(["left,right,label", *lines, ""]))
+    (tmp_path / "n.csv").write_text("\n".join(lines))
+    for found in (read(tmp_path / "r.csv"), read(tmp_path / "n.csv", Reading(label=2))):
+        assert found.labels is not None
+        assert found.labels.tolist() == names
+        assert np.array_equal(found.inputs["input"], ROWS)
+    (tmp_path / "r.csv").write_text("left,right,label\n1,2,fist\n3,4,\n")
+    refused(tmp_path / "r.csv", "E216", "line 3, column label")
+    (tmp_path / "r.csv").write_text("left,right,label\n1,2,fist\n3,4\n")
+    refused(tmp_path / "r.csv", "E211", "line 3 has 2 columns")
+    (tmp_path / "r.csv").write_text("left,right,label\n1,2,3\n1,2,fist\n")
     refused(tmp_path / "r.csv", "E211", "column label is no number", "numbers alone")
     with pytest.raises(MyoedgeError) as caught:
         read(tmp_path / "r.csv")
-    assert not [x for x in caught.value.notice.tries if "columns" in x]
+    assert not [x for x in caught.value.notice.tries if "columns" in x], "they would be read again"
 
 
 @pytest.mark.parametrize("text", ["1,2\n3,4,5\n", "1\t2\n3\t4\t5\n", "1 2\n3  4 5\n", "1;2\n3;4;5"])

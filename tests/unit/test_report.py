@@ -29,6 +29,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.operators.layer_names import activation
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
@@ -85,6 +86,8 @@ def quantized(graph: Graph) -> QuantGraph:
     return quantize_graph(graph, calibrate(graph, SAMPLES, Observer(), "5 samples of calib.npz"))
 
 
+# 40 labels, of which the float network has 36 right and the integers 35
+RIGHT = [np.repeat([0, 1], [20 - n, 20 + n]) for n in (0, 4, 5)]
 FLAT = replace(find_chip("gap9"), l1_bytes=0, l1_reserved_bytes=0)  # all results lie in L2
 
 
@@ -92,8 +95,7 @@ def report(graph: Graph | None = None, on: Chip | None = None, **outcome: Any) -
     q = quantized(graph or residual())
     known: dict[str, Any] = {
         "fidelity": measure(q, SAMPLES),
-        "accuracy_float": 0.9,
-        "accuracy_int8": 0.875,
+        "evaluation": Evaluation(RIGHT[0], *RIGHT[1:], "test", "40 samples of test.npz", 40),
         "exact": {"host": True},
         "warnings": (WARNING,),
     }
@@ -201,7 +203,7 @@ def test_unknown_and_endless_numbers_have_a_json_value() -> None:
         EXACT_DB,
         31.0,
     ]
-    bare = report(fidelity=None, accuracy_float=None, accuracy_int8=None, exact={}, warnings=())
+    bare = report(fidelity=None, evaluation=None, exact={}, warnings=())
     assert bare["quantization"]["sqnr_db"] is None
     assert bare["layers"][0]["sqnr_local_db"] is None
     for text in (json.dumps(bare, allow_nan=False), report_html(bare), summary(bare)):
@@ -344,7 +346,7 @@ def test_summary_fits_one_screen_and_says_what_matters() -> None:
     for chunk in (
         "90.0 %",
         "87.5 %",
-        "-2.5 points, calibration samples",
+        "test set: 40 samples of test.npz; 95 % interval",
         "C on the host",
         "W101",
         "out/report.html",

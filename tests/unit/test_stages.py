@@ -30,7 +30,7 @@ from myoedge.system.tools import scratch
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 
-STAGES = {"load", "calibrate", "quantise", "simulate", "build"}
+STAGES = {"load", "calibrate", "quantise", "evaluate", "simulate", "build"}
 BUILD = ("build", "model.pt2", "--calib", "calib.npz", "--simulate")
 WARM_S = 1.5  # of CPU, user and system, of a process that has nothing to compute
 
@@ -277,7 +277,7 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "decided_by": 2, "max_bytes": 1 << 29,
         "chip": myoedge.targets.find_chip("gap9"), "calib": "random",
     }  # fmt: skip
-    alike = {"model", "factory", "config", "examine", "fits", "keeps", "say", "reuse"}
+    alike = {"model", "factory", "config", "examine", "fits", "keeps", "say", "reuse", "test"}
     assert {*other} | alike == {*Options.__dataclass_fields__}
     assert "reuse" not in pipeline._NO_VALUES
     keys = [key_of(named)]
@@ -286,6 +286,22 @@ def test_a_key_covers_every_option(named: Path) -> None:
         keys.append(key_of(named, **{option: value, **more}))
     assert None not in keys
     assert len({*keys}) == len(keys)
+
+
+def test_another_test_set_is_another_build_of_the_same_integers(
+    named: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(named)
+    first = myoedge.build("model.pt2", calib="calib.npz", target="host", test="calib.npz")
+    files = files_of(first.folder)
+    monkeypatch.setattr(pipeline, "_integers", refuse)
+    relabelled(named, monkeypatch)
+    (named / "calib.npz").rename(named / "test.npz")
+    shutil.copy(small / "calib.npz", named)
+    second = myoedge.build("model.pt2", calib="calib.npz", target="host", test="test.npz")
+    other = files_of(second.folder)
+    changed = {name for name in files if files[name] != other[name]}
+    assert changed == {"report.json", "report.html", "manifest.json"}
 
 
 def test_comments_and_folders_change_nothing(named: Path, tmp_path: Path) -> None:
@@ -396,7 +412,7 @@ def test_what_a_computer_lacks_is_not_kept(
     monkeypatch.setattr(Confirmation, "is_wanted", True)
     words = ("build", "model.pt2", "--calib", "calib.npz")
     assert "W304" in command(*words, cwd=named).err
-    assert stages_kept(kept) == {"load", "calibrate", "quantise"}
+    assert stages_kept(kept) == {"load", "calibrate", "quantise", "evaluate"}
     assert finished_build.OF_THIS_COMPUTER == ("W304",)
 
 

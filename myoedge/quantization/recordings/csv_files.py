@@ -46,7 +46,7 @@ class TextTable:
 
 
 def read_csv(path: Path, reading: Reading) -> Content:
-    """float64 [rows, columns], and the column of labels apart.
+    """float64 [rows, columns], and the column of labels apart, which may be names of classes.
 
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
@@ -55,21 +55,23 @@ def read_csv(path: Path, reading: Reading) -> Content:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise unreadable(path, "it is no text in UTF-8", (NUMBERS,)) from None
-    table = _table(text)
+    table = _table(text, reading)
     if table is None or not any(map(str.strip, table.lines)):
         facts = {"needs": "a line of numbers for every moment"}
         raise MyoedgeError("E215", f"{path.name} holds no rows", facts)
     label = _label(path, table, reading)
     chosen = _chosen(path, table, reading, label)
-    wanted = chosen if label is None else [*chosen, label]
+    named = None if label is None else _class_names(path, table, label)
+    wanted = chosen if label is None or named is not None else [*chosen, label]
     numbers = _numbers(path, table, wanted, label)
     names = tuple(table.names[i] if table.names else str(i) for i in chosen)
     inputs = {ONLY: numbers[:, : len(chosen)]}
-    labels = {} if label is None else {str(reading.label): numbers[:, -1]}
+    classes = numbers[:, -1] if named is None else named
+    labels = {} if label is None else {str(reading.label): classes}
     return Content({**inputs, **labels}, names)
 
 
-def _table(text: str) -> TextTable | None:
+def _table(text: str, reading: Reading) -> TextTable | None:
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.strip() and line[0] not in "#%"), None)
     if first is None:
@@ -77,7 +79,8 @@ def _table(text: str) -> TextTable | None:
     separator = next((s for s in SEPARATORS if s in lines[first].strip()), ",")
     fields = _fields(lines[first], separator)
     is_names = _counts_columns(fields) or any(
-        field and _number(field, separator) is None for field in fields
+        field and _number(field, separator) is None and place != reading.label
+        for place, field in enumerate(fields)
     )
     names = tuple(field.strip("\"'") for field in fields) if is_names else ()
     first += bool(names)
@@ -116,6 +119,27 @@ def _label(path: Path, table: TextTable, reading: Reading) -> int | None:
     if reading.label == LABEL and LABEL not in table.names:
         return None
     return _place(path, table, reading.label)
+
+
+def _class_names(path: Path, table: TextTable, label: int) -> Array | None:
+    """Names of classes in the column of labels; None where the first of them is a number.
+
+    Errors: E211 a line without the column, E216 an empty field.
+    """
+    names = list[str]()
+    for number, line in enumerate(table.lines, table.first):
+        fields = _fields(line, table.separator)
+        if not any(fields):
+            continue
+        if len(fields) <= label:
+            raise _too_short(path, table, number, fields)
+        name = fields[label].strip("\"'")
+        if not names and (not name or _number(name, table.separator) is not None):
+            return None
+        if not name:
+            raise _bad_field(path, _at(table, number, label), name, "")
+        names.append(name)
+    return np.array(names)
 
 
 def _place(path: Path, table: TextTable, column: str | int) -> int:
@@ -163,13 +187,21 @@ def _no_number(
         if not any(fields):
             continue
         if len(fields) <= max(places):
-            cause = f"line {number} has {len(fields)} columns, the first line {table.columns}"
-            return unreadable(path, cause, (NUMBERS,))
+            return _too_short(path, table, number, fields)
         for place in places:
             if _number(fields[place], table.separator) is None:
-                at = f"line {number}, column {table.names[place] if table.names else place}"
+                at = _at(table, number, place)
                 return _bad_field(path, at, fields[place], _others(table, place, label))
     return unreadable(path, re.sub(r"\s+", " ", str(error)), (NUMBERS,))
+
+
+def _too_short(path: Path, table: TextTable, number: int, fields: list[str]) -> MyoedgeError:
+    cause = f"line {number} has {len(fields)} columns, the first line {table.columns}"
+    return unreadable(path, cause, (NUMBERS,))
+
+
+def _at(table: TextTable, number: int, place: int) -> str:
+    return f"line {number}, column {table.names[place] if table.names else place}"
 
 
 def _others(table: TextTable, place: int, label: int | None) -> str:

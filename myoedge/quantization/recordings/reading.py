@@ -34,7 +34,8 @@ class Reading:
 
     window    length of a window in rows of a recording; None: of the network's time axis
     hop       rows from one window's start to the next one's; None: a window's length
-    label     array or column of class numbers
+    label     array or column of class numbers or names, or of targets
+    classes   names of the classes, by number; (): those among the labels, sorted
     array     of a file with several arrays, for the only input; None: all of them
     columns   of a recording, by name or counted from 0; None: all but `label`
     scales    factors from the unit of the samples to that of training, by pattern of file names
@@ -47,6 +48,7 @@ class Reading:
     array: str | None = None
     columns: tuple[str | int, ...] | None = None
     scales: tuple[tuple[str, float], ...] = ()
+    classes: tuple[str, ...] = ()
     max_bytes: int = MAX_UNPACKED_BYTES
 
     def factor(self, source: str) -> float:

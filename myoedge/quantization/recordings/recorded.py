@@ -11,16 +11,18 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.labels import is_whole
 from myoedge.quantization.recordings.reading import Reading, check_size
 from myoedge.quantization.recordings.windows import WindowLayout, cut, layout, starts
-from myoedge.quantization.samples import FINITE, Data, class_numbers, label_as_input, window
+from myoedge.quantization.samples import FINITE, Data, label_as_input, window
 
 
 def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     """The data with windows in the place of a recording, which is an array [rows, channels], or
     [rows] of one channel, for a network with one input; other data as they are.
 
-    Windows lie within one file, and with labels within one class, which is theirs.
+    Windows lie within one file, and with labels within one class, which is theirs; of numbers that
+    are no classes they have their last row's.
     Errors: E216 NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
@@ -31,10 +33,13 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     found = layout(shape, x.shape[1], reading.window)
     if found is None:
         raise _no_layout(data, x, shape, reading)
-    labels = _labels(data, x)
+    _check_labels(data, x)
     _check_finite(data, x)
     lengths = data.lengths or (len(x),)
     hop = reading.hop or found.rows
+    labels, of_row = data.labels, 0
+    if labels is not None and not is_whole(labels):  # a target is that of a window's last row
+        labels, of_row = None, found.rows - 1
     first = starts(lengths, labels, found.rows, hop)
     if not len(x):
         raise MyoedgeError("E215", f"{data.source} holds no rows")
@@ -44,9 +49,9 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     check_size(data.source, 4 * len(first) * found.rows * x.shape[1], tries[:1], reading)
     windows = cut(x.astype(np.float32), first, found, shape)
     source = f"{data.source}, cut into windows of {found.rows} every {hop}"
-    classes = None if labels is None else labels[first]
+    of_windows = None if data.labels is None else data.labels[first + of_row]
     (name,) = data.inputs
-    return replace(data, inputs={name: windows}, labels=classes, source=source, lengths=())
+    return replace(data, inputs={name: windows}, labels=of_windows, source=source, lengths=())
 
 
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
@@ -89,14 +94,11 @@ def _columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:
     return x[:, known]
 
 
-def _labels(data: Data, x: Array) -> Array | None:
-    """A class for every row. Errors: E214 no class numbers, E218 another number of rows."""
-    if data.labels is None:
-        return None
-    if data.labels.shape != (len(x),):
+def _check_labels(data: Data, x: Array) -> None:
+    """Errors: E218 another number of labels than of rows."""
+    if data.labels is not None and len(data.labels) != len(x):
         facts = {"rows": len(x), "label": list(data.labels.shape)}
         raise MyoedgeError("E218", f"{data.source}: the labels are not one for every row", facts)
-    return class_numbers(data.labels)
 
 
 def _check_finite(data: Data, x: Array) -> None:

@@ -99,7 +99,8 @@ def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) 
         raise
     except Exception as error:  # lists of several lengths, tensors that need gradients
         raise named.error("did not return arrays", cause_of(error)) from None
-    if any(x.dtype.kind not in "fiubc" for x in found.values()):
+    inputs = [x for name, x in found.items() if name != str(reading.label)]
+    if any(x.dtype.kind not in "fiubc" for x in inputs):
         raise named.error("did not return arrays", f"it returned {type(made).__name__}")
     return _labelled(Content(found), named.name, reading)
 
@@ -138,9 +139,10 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
     labels = None
     if first.labels is not None:
         labels = np.concatenate([p.labels for p in parts if p.labels is not None])
-    lengths = tuple(map(_count, parts))
     files = f"{len(parts)} file{'s' if len(parts) > 1 else ''} of {path.name or path}"
-    return Data(inputs, labels, files, lengths=lengths, columns=first.columns)
+    return replace(
+        first, inputs=inputs, labels=labels, source=files, lengths=tuple(map(_count, parts))
+    )
 
 
 def _column_remedies(first: Data, part: Data) -> Iterator[str]:
@@ -195,7 +197,9 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
         labels = np.asarray(labels)
         frames = labels[0].size if labels.ndim > 1 and len(labels) else 1
         labels = labels.reshape(len(labels), -1) if frames > 1 else labels.reshape(-1)
-    return _scaled(Data(arrays, labels, source, columns=content.columns), reading)
+    names = reading.classes
+    found = Data(arrays, labels, source, columns=content.columns, class_names=names)
+    return _scaled(found, reading)
 
 
 def _scaled(data: Data, reading: Reading) -> Data:

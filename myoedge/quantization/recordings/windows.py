@@ -42,7 +42,7 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
     """First rows of the windows that lie within one recording and, with labels, within one class.
 
-    lengths   rows of each recording, one behind the other     labels   [rows] or None
+    lengths   rows of each recording, one behind the other     labels   [rows, ...] or None
     """
     ends = np.cumsum(lengths)
     spans = zip(ends - lengths, ends, strict=True)
@@ -50,7 +50,8 @@ def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) ->
     first = np.concatenate(found) if found else np.zeros(0, int)
     if labels is None:
         return first
-    changes = np.concatenate([[0], np.cumsum(labels[1:] != labels[:-1])])
+    differs = (labels[1:] != labels[:-1]).reshape(len(labels[1:]), -1).any(axis=1)
+    changes = np.concatenate([[0], np.cumsum(differs)])
     kept: Array = first[changes[first] == changes[first + rows - 1]]
     return kept
 

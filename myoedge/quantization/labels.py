@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of samples: classes by number, by name or one-hot, or targets of a regression."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.accuracy import class_axis, is_binary, judges
+
+MOST_SHOWN = 8  # names, in an error
+
+
+def fitted_labels(
+    labels: Array, graph: Graph, names: Sequence[str] = ()
+) -> tuple[Array, tuple[str, ...]]:
+    """Labels as a network's first output is compared with them, and the names of the classes.
+
+    labels   of every sample: class numbers, one a sample or a frame; names; one-hot rows; or as
+             many numbers as the first output has, or all outputs together
+    names    of the classes, by number; without them names among the labels, sorted
+    -> int64 classes [samples] or [samples, frames]; float64 targets [samples, numbers]
+    Errors: E214 neither of them, E225 classes that the network does not have.
+    """
+    labels = _texts(labels)
+    if labels.dtype.kind == "U":
+        return _numbered(labels, graph, names)
+    if labels.dtype.kind not in "iubf" or not np.isfinite(labels).all():
+        raise _neither(labels, graph)
+    if not judges(graph):  # lists of symbols (W202): no label is wrong for them
+        return labels.astype(np.int64), ()
+    if (classes := _of_one_hot(labels, graph)) is not None:
+        return classes, (*names,)
+    whole = is_whole(labels)
+    if whole and not _are_targets(labels, graph):
+        _check_classes(labels, graph)
+        return labels.astype(np.int64), (*names,)
+    targets = labels.reshape(len(labels), -1).astype(np.float64)
+    if targets.shape[1] not in _target_counts(graph):
+        raise _neither(labels, graph)
+    return targets, ()
+
+
+def is_whole(labels: Array) -> bool:
+    """Whether labels are numbers of classes, if they are numbers at all."""
+    return labels.dtype.kind != "f" or bool((labels == np.rint(labels)).all())
+
+
+def _texts(labels: Array) -> Array:
+    """Bytes and Python's strings as an array of strings; other labels as they are."""
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8")
+    is_text = labels.dtype.kind == "O" and all(isinstance(x, str) for x in labels.flat)
+    return labels.astype(str) if is_text else labels
+
+
+def _numbered(labels: Array, graph: Graph, names: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
+    """Numbers of classes that are given by name. Errors: E225 other names than classes."""
+    found = np.unique(labels)
+    known = (*(names or map(str, found)),)
+    classes = class_count(graph, _frames(labels))
+    if len(known) != classes or not {*found} <= {*known}:
+        facts = {"needs": f"names of {classes} classes", "has": _listed([*map(str, found)])}
+        facts |= {"[calib] classes": _listed(names)} if names else {}
+        example = [*map(str, found), *(f"class {n}" for n in range(len(found), classes))]
+        line = json.dumps(example[:classes], ensure_ascii=False)
+        tries = [f"[calib] classes = {line}  # in the order of the outputs"]
+        raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
+    numbers = {name: number for number, name in enumerate(known)}
+    places = np.array([numbers[str(name)] for name in found])
+    return places[np.searchsorted(found, labels)], known
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", {len(names) - MOST_SHOWN} more" * (len(names) > MOST_SHOWN)
+    return f"{', '.join(names[:MOST_SHOWN])}{more}"
+
+
+def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
+    """Classes of rows that hold one 1, as many numbers as the first output; None of others."""
+    shape = graph.shape(graph.outputs[0])
+    if labels[:1].size != math.prod(shape) or not np.isin(labels, (0, 1)).all():
+        return None
+    axis = class_axis(graph, graph.outputs[0])
+    axes = [d for d, n in enumerate(shape) if n > 1] if axis is None else [axis]
+    rows = labels.reshape(len(labels), *shape)
+    fitting = [d for d in axes if shape[d] > 1 and (rows.sum(d + 1) == 1).all()]
+    if len(fitting) != 1:
+        return None
+    classes: Array = rows.argmax(fitting[0] + 1).reshape(len(labels), -1)
+    return classes if classes.shape[1] > 1 else classes[:, 0]
+
+
+def _frames(labels: Array) -> int | None:
+    return labels.shape[1] if labels.ndim > 1 else None
+
+
+def _are_targets(labels: Array, graph: Graph) -> bool:
+    """Whether whole numbers are no classes: of outputs of one number, and as many as the output has
+    where its frames are fewer."""
+    count, frames = math.prod(graph.shape(graph.outputs[0])), _frames(labels) or 1
+    if frames not in _target_counts(graph) or is_binary(graph, graph.outputs[0]):
+        return False
+    return count == 1 or frames * class_count(graph, frames) > count
+
+
+def _target_counts(graph: Graph) -> tuple[int, ...]:
+    """Numbers of the first output, and of all outputs together, where they are floats."""
+    sizes = [math.prod(graph.shape(name)) for name in graph.outputs]
+    floats = [graph.tensors[name].dtype == "float32" for name in graph.outputs]
+    return (*sizes[: floats[0]], *([sum(sizes)] if all(floats) else ()))
+
+
+def class_count(graph: Graph, frames: int | None = None) -> int:
+    """Classes of the first output.
+
+    frames   labels of a sample, where every frame has one
+    """
+    name = graph.outputs[0]
+    made, shape = graph.producer.get(name), graph.shape(name)
+    if made is not None and made.op == "majority":
+        return int(made.attrs["classes"])
+    if made is not None and made.op == "argmax":
+        return int(graph.shape(made.inputs[0])[made.attrs["axis"]])
+    if is_binary(graph, name):
+        return 2
+    axis = class_axis(graph, name, frames)
+    return math.prod(shape) if axis is None else shape[axis]
+
+
+def _check_classes(labels: Array, graph: Graph) -> None:
+    """Errors: E225 numbers that the network has no class for, as accuracy would be measured."""
+    if not labels.size:
+        return
+    classes = class_count(graph, _frames(labels))
+    least, most = int(labels.min()), int(labels.max())
+    if least >= 0 and most < classes:
+        return
+    facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
+    tries = ["leave out windows without a class, or label altogether: it is for accuracy alone"]
+    if least > 0 and most - least < classes:
+        tries.insert(0, f"label=label - {least}, where classes are counted from {least}")
+    raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
+
+
+def _neither(labels: Array, graph: Graph) -> MyoedgeError:
+    counts = sorted({*_target_counts(graph)})
+    targets = f", or {' or '.join(map(str, counts))} targets a sample" if counts else ""
+    facts = {
+        "needs": f"class numbers or names{targets}",
+        "has": f"{labels.dtype} {list(labels.shape)}",
+    }
+    return MyoedgeError("E214", "label holds neither classes nor targets", facts)

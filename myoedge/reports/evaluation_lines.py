@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy, or errors of targets, as lines and tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from myoedge.quantization.holdout import TEST
+from myoedge.reports import classes, wording
+from myoedge.reports.classes import NETWORKS
+
+TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R2"}
+SHOWN = 10  # classes or numbers in a table on the terminal
+
+
+def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """(title, lines) of what an evaluation found: none, or one of classes or of targets.
+
+    q   with the keys of evaluation_rows
+    """
+    where = f"{q['accuracy_source']}{samples_of(q) if is_of_test_set(q) else ''}"
+    if q["accuracy_int8"] is not None:
+        known = [name for name in NETWORKS if q[f"accuracy_{name}"] is not None]
+        shares = [f"{name} {wording.percent(q[f'accuracy_{name}'])}" for name in known]
+        if found := q.get("classes"):
+            shares[-1] += f" ({classes.interval(found, 'int8')})"
+            where += "; 95 % interval"
+        yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where]
+    elif q.get("targets"):
+        lines = (f"{title} {errors(q['targets']['all'], e)}" for e, title in TITLES.items())
+        yield "errors", [*lines, where]
+
+
+def card_facts(q: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """result_lines as facts of a card; none without an evaluation."""
+    return [] if q is None else [(title, "\n".join(lines)) for title, lines in result_lines(q)]
+
+
+def errors(row: Mapping[str, Any], error: str) -> str:
+    """An error of both networks: "float 0.121, int8 0.123"."""
+    known = [name for name in NETWORKS if row[f"{error}_{name}"] is not None]
+    return ", ".join(f"{name} {error_text(row, error, name)}" for name in known) or wording.UNKNOWN
+
+
+def points(q: Mapping[str, Any]) -> str:
+    """int8 accuracy minus float accuracy, "+0.1 points"; "" where one is unknown."""
+    if q["accuracy_float"] is None or q["accuracy_int8"] is None:
+        return ""
+    change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
+    return "no change" if change == 0 else f"{change:+z.1f} points"
+
+
+def error_text(row: Mapping[str, Any], error: str, network: str) -> str:
+    """An error of one network: "0.121"."""
+    value = row[f"{error}_{network}"]
+    return wording.UNKNOWN if value is None else f"{value:.4g}"
+
+
+def interval(q: Mapping[str, Any]) -> str:
+    """ "95 % interval of int8 93.6 to 98.4 %"; "" where it is not known."""
+    found = q.get("classes")
+    return f"95 % interval of int8 {classes.interval(found, 'int8')}" if found else ""
+
+
+def samples_of(q: Mapping[str, Any]) -> str:
+    """ ": 225 samples of test.npz"; "" of an older report."""
+    found = q.get("evaluated_on")
+    return f": {found['source']}" if found else ""
+
+
+def is_of_test_set(q: Mapping[str, Any]) -> bool:
+    return bool((q.get("evaluated_on") or {}).get("data") == TEST)
+
+
+def tables(q: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
+    """(titles, rows) of a test set for the terminal: int8's confusions of few classes, or errors of
+    the numbers."""
+    found, targets = q.get("classes"), q.get("targets")
+    if not is_of_test_set(q):
+        return
+    if found and found["confusion"] and len(found["confusion"]["int8"]) <= SHOWN:
+        yield _confusions(found)
+    elif targets and 1 < len(targets["rows"]) <= SHOWN:
+        yield _errors(targets)
+
+
+def _confusions(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    counts: Sequence[Sequence[int]] = found["confusion"]["int8"]
+    names = classes.class_names(found, len(counts))
+    rows = {row["class"]: row for row in found["rows"]}
+    networks = [name for name in NETWORKS if found[f"right_{name}"] is not None]
+    return ("label \\ int8", *names, *networks), [
+        [
+            names[label],
+            *(str(n) if n else "" for n in counts[label]),
+            *(classes.share(rows[label], name) for name in networks),
+        ]
+        for label in sorted(rows)
+    ]
+
+
+def _errors(targets: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    columns = [(error, name) for error in TITLES for name in NETWORKS]
+    titles = (f"{TITLES[error]} {name}" for error, name in columns)
+    return ("output", *titles), [
+        [row["name"], *(error_text(row, *column) for column in columns)] for row in targets["rows"]
+    ]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An evaluation as JSON values, which is what texts and pages read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.evaluation import GIVEN, Evaluation
+from myoedge.quantization.holdout import TEST
+from myoedge.reports.classes import NETWORKS, by_class
+
+ERRORS = ("rmse", "mae", "r2")
+MOST_TARGETS = 64  # numbers that have rows
+TEST_SET = "test set"
+MAY_BE_TRAINED = "calibration recording; may be training data"
+ANY_SAMPLES = "samples given; may be training data"
+ALL = "all"
+
+
+def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Keys of `quantization` in report.json; null where nothing was evaluated."""
+    if evaluation is None:
+        keys = ("accuracy_float", "accuracy_int8", "accuracy_source", "classes", "targets")
+        return {**dict.fromkeys(keys), "evaluated_on": None}
+    shares, has_classes = evaluation.accuracies, evaluation.has_classes
+    return {
+        **{f"accuracy_{name}": _rounded(shares.get(name)) for name in NETWORKS},
+        "accuracy_source": _source(evaluation.data),
+        "classes": by_class(evaluation) if has_classes else None,
+        "targets": None if has_classes else _targets(evaluation),
+        "evaluated_on": {
+            "data": evaluation.data,
+            "samples": evaluation.samples,
+            "source": evaluation.source,
+        },
+    }
+
+
+def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """report.json with an evaluation of integers alone, of a test set; as it is where it has that
+    evaluation, with the float network's beside it."""
+    q = report["quantization"]
+    if _of_int8(q) == _of_int8(found):
+        return {**report}
+    return {**report, "quantization": {**q, **found}}
+
+
+def _of_int8(q: Mapping[str, Any]) -> list[Any]:
+    """What says whether two evaluations are of the same samples."""
+    classes, targets = q.get("classes") or {}, q.get("targets") or {}
+    errors = [value for key, value in targets.get("all", {}).items() if key.endswith("int8")]
+    keys = ("samples", "right_int8", "names")
+    confusion = (classes.get("confusion") or {}).get("int8")
+    return [q.get("evaluated_on"), [classes.get(key) for key in keys], confusion, errors]
+
+
+def _source(data: str) -> str:
+    if data == TEST:
+        return TEST_SET
+    return ANY_SAMPLES if data == GIVEN else MAY_BE_TRAINED
+
+
+# --- errors of targets ----------------------------------------------------------------------------
+
+
+def _targets(evaluation: Evaluation) -> dict[str, Any]:
+    """Errors of every number of the outputs, and of all: root of the mean square, mean of the
+    absolute, and R2, whose mean over the numbers is that of all."""
+    wanted, results = evaluation.labels, evaluation.results
+    rows: list[dict[str, Any]] = [
+        {"name": name, **_errors(wanted[:, i], {n: x[:, i] for n, x in results.items()})}
+        for i, name in enumerate(evaluation.names)
+    ]
+    total: dict[str, Any] = {"name": ALL, **_errors(wanted, results)}
+    for network in results:
+        known = [row[f"r2_{network}"] for row in rows if row[f"r2_{network}"] is not None]
+        total[f"r2_{network}"] = _rounded(float(np.mean(known))) if known else None
+    return {"samples": evaluation.samples, "all": total, "rows": rows[:MOST_TARGETS]}
+
+
+def _errors(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for error in ERRORS:
+        found |= {f"{error}_{network}": None for network in NETWORKS}
+    spread = float(np.sum((wanted - wanted.mean(axis=0)) ** 2))
+    for network, given in results.items():
+        difference = given - wanted
+        squares = float(np.sum(difference**2))
+        found[f"rmse_{network}"] = _rounded(math.sqrt(squares / difference.size))
+        found[f"mae_{network}"] = _rounded(float(np.mean(np.abs(difference))))
+        found[f"r2_{network}"] = _rounded(1.0 - squares / spread) if spread else None
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six digits that count, whatever the unit of a target is."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

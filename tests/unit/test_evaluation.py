@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Test sets: labels of every form, accuracy and errors of samples that choose nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.reports.evaluations import evaluation_rows
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported
+from tests.schemas import check
+
+CLASSES, COUNT = 3, 48
+NAMES = ("fist", "open", "rest")
+RNG = np.random.default_rng(3)
+CALIB = RNG.normal(size=(40, 1, 6)).astype(np.float32)
+TEST = RNG.normal(size=(COUNT, 1, 6)).astype(np.float32)
+LABELS = RNG.integers(0, CLASSES, COUNT)
+
+
+def network(outputs: int = CLASSES, end: nn.Module | None = None) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, outputs), end or nn.Identity()).eval()
+
+
+def outputs_of(model: nn.Module, x: Array) -> Array:
+    with torch.inference_mode():
+        return model(torch.from_numpy(x)).numpy()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    return save_exported(network(), (torch.zeros(1, 1, 6),), folder / "m.pt2")
+
+
+def rows_of(model: Path, label: Any, **options: Any) -> dict[str, Any]:
+    quantized = myoedge.quantize(
+        model, calib=CALIB, test={"input": TEST, "label": label}, **options
+    )
+    return quantized.evaluation_rows()
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        LABELS,
+        LABELS.astype(float),
+        np.array(NAMES)[LABELS],
+        [NAMES[n].encode() for n in LABELS],
+        np.array([NAMES[n] for n in LABELS], object),
+        np.eye(CLASSES)[LABELS],
+        np.eye(CLASSES, dtype=bool)[LABELS][:, None],
+    ],
+    ids=["numbers", "floats", "names", "bytes", "objects", "one-hot", "one-hot of frames"],
+)
+def test_labels_of_every_form_give_the_accuracy_of_torch(model: Path, label: Any) -> None:
+    found = rows_of(model, label)
+    right = outputs_of(network(), TEST).argmax(1) == LABELS
+    assert found["accuracy_float"] == pytest.approx(right.mean(), abs=1e-6)
+    assert found["classes"]["right_float"] == right.sum()
+    assert sum(map(sum, found["classes"]["confusion"]["int8"])) == COUNT
+    assert found["accuracy_source"] == "test set"
+    assert found["evaluated_on"]["data"] == "test"
+    assert found["evaluated_on"]["samples"] == COUNT
+
+
+def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
+    """Sorted names are the usual order; another one, and names without samples, are listed."""
+    order = ("rest", "open", "fist")
+    (tmp_path / "myoedge.toml").write_text(f"[calib]\nclasses = {json.dumps(order)}\n")
+    label = np.array(NAMES)[LABELS]
+    found = rows_of(model, label, config=tmp_path / "myoedge.toml")
+    right = outputs_of(network(), TEST).argmax(1) == 2 - LABELS
+    assert found["accuracy_float"] == pytest.approx(right.mean(), abs=1e-6)
+    assert found["classes"]["names"] == [*order]
+    kept = LABELS != 1
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.quantize(model, calib=CALIB, test={"input": TEST[kept], "label": label[kept]})
+    assert raised.value.code == "E225"
+    assert raised.value.notice.tries[0].startswith('[calib] classes = ["fist", "rest", "class 2"]')
+    names = {"input": CALIB, "label": np.array(NAMES)[np.arange(40) % 3]}  # those of --calib hold
+    rest = {"input": TEST[kept], "label": label[kept]}
+    few = myoedge.quantize(model, calib=names, test=rest)
+    assert few.evaluation_rows()["classes"]["names"] == [*NAMES]
+
+
+def test_a_sigmoid_says_class_1_from_a_half_on(tmp_path: Path) -> None:
+    wake = network(1, nn.Sigmoid())
+    file = save_exported(wake, (torch.zeros(1, 1, 6),), tmp_path / "m.pt2")
+    label = LABELS % 2
+    right = (outputs_of(wake, TEST)[:, 0] > 0.5) == label
+    assert rows_of(file, label)["accuracy_float"] == pytest.approx(right.mean(), abs=1e-6)
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+def by_formula(wanted: Array, given: Array) -> dict[str, Array]:
+    """RMSE, MAE and R2 of each column, as scikit-learn defines them."""
+    difference = given - wanted
+    spread = ((wanted - wanted.mean(0)) ** 2).sum(0)
+    return {
+        "rmse": np.sqrt((difference**2).mean(0)),
+        "mae": np.abs(difference).mean(0),
+        "r2": 1 - (difference**2).sum(0) / spread,
+    }
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_errors_of_targets_are_those_of_the_formulas(outputs: int, tmp_path: Path) -> None:
+    regression = network(outputs)
+    file = save_exported(regression, (torch.zeros(1, 1, 6),), tmp_path / "m.pt2")
+    exact = outputs_of(regression, TEST).astype(np.float64)
+    wanted = exact + RNG.normal(size=exact.shape) * 0.3
+    quantized = myoedge.quantize(
+        file, calib=CALIB, test={"input": TEST, "label": wanted if outputs > 1 else wanted[:, 0]}
+    )
+    evaluation = quantized.evaluation
+    assert evaluation is not None
+    found = quantized.evaluation_rows()
+    assert (found["accuracy_int8"], found["classes"]) == (None, None)
+    rows = found["targets"]["rows"]
+    assert [row["name"] for row in rows] == (
+        ["output"] if outputs == 1 else [f"output[{i}]" for i in range(outputs)]
+    )
+    for network_name, given in (("float", exact), ("int8", evaluation.integer)):
+        errors = by_formula(wanted, given)
+        for error, values in errors.items():
+            told = [row[f"{error}_{network_name}"] for row in rows]
+            assert told == pytest.approx([*values], rel=1e-4)
+        all_rows = found["targets"]["all"]
+        assert all_rows[f"rmse_{network_name}"] == pytest.approx(
+            np.sqrt(np.mean((given - wanted) ** 2)), rel=1e-4
+        )
+        assert all_rows[f"r2_{network_name}"] == pytest.approx(errors["r2"].mean(), rel=1e-4)
+    assert rows[0]["rmse_int8"] != rows[0]["rmse_float"]
+
+
+def test_targets_of_several_outputs_and_of_one_value(tmp_path: Path) -> None:
+    """All outputs behind one another, by name; a target that never changes has no R2."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.angles, self.force = nn.Linear(6, 2), nn.Linear(6, 1)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"angles": self.angles(x[:, 0]), "force": self.force(x[:, 0])}
+
+    file = save_exported(Two().eval(), (torch.zeros(1, 1, 6),), tmp_path / "m.pt2")
+    wanted = RNG.normal(size=(COUNT, 3))
+    wanted[:, 2] = 0.25
+    targets = rows_of(file, wanted)["targets"]
+    assert [row["name"] for row in targets["rows"]] == ["angles[0]", "angles[1]", "force"]
+    assert targets["rows"][2]["r2_int8"] is None
+    known = [row["r2_int8"] for row in targets["rows"][:2]]
+    assert targets["all"]["r2_int8"] == pytest.approx(np.mean(known), rel=1e-4)
+    whole = rows_of(file, np.rint(10 * wanted))["targets"]
+    assert len(whole["rows"]) == 3, "whole numbers, more than the frames"
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        (RNG.normal(size=COUNT), "class numbers or names, or 3 targets a sample"),
+        (RNG.normal(size=(COUNT, 2)), "3 targets"),
+        (np.full((COUNT, 3), np.nan), "neither classes nor targets"),
+    ],
+)
+def test_labels_that_are_neither(model: Path, label: Array, told: str) -> None:
+    with pytest.raises(MyoedgeError, match="E214") as raised:
+        rows_of(model, label)
+    assert told in str(raised.value.notice)
+
+
+def test_a_window_of_a_recording_has_the_target_of_its_last_row(tmp_path: Path) -> None:
+    regression = nn.Sequential(nn.Flatten(), nn.Linear(8, 1)).eval()
+    file = save_exported(regression, (torch.zeros(1, 2, 4),), tmp_path / "m.pt2")
+    rows, target = RNG.normal(size=(90, 2)).astype(np.float32), RNG.normal(size=90)
+    found = myoedge.quantize(file, calib=rows, test={"emg": rows[:40], "label": target[:40]})
+    evaluation = found.evaluation
+    assert evaluation is not None
+    assert evaluation.labels[:, 0].tolist() == target[3:40:4].tolist()
+
+
+# --- what is said of it ---------------------------------------------------------------------------
+
+
+def test_a_test_set_chooses_nothing(model: Path) -> None:
+    alone = myoedge.quantize(model, calib=CALIB)
+    other = myoedge.quantize(model, calib=CALIB, test={"input": 50 * TEST, "label": LABELS})
+    assert other.network.digest == alone.network.digest
+    assert other.fidelity.worst_db == alone.fidelity.worst_db
+    assert alone.evaluation_rows() == evaluation_rows(None)
+
+
+def test_labels_of_the_calibration_recording_are_told_to_be_known_before(model: Path) -> None:
+    label = np.arange(40) % CLASSES
+    found = myoedge.quantize(model, calib={"input": CALIB, "label": label})
+    rows = found.evaluation_rows()
+    assert rows["accuracy_source"] == "calibration recording; may be training data"
+    assert rows["evaluated_on"] == {
+        "data": "held-out",
+        "samples": 8,
+        "source": "8 held out of 40 samples of the arrays given",
+    }
+    shared = {"input": np.concatenate([TEST, CALIB[:5]]), "label": np.zeros(53, int)}
+    doubtful = myoedge.quantize(model, calib=CALIB, test=shared)
+    (warning,) = [w for w in doubtful.warnings if w.code == "W211"]
+    assert dict(warning.facts)["found"] == "5 of 53 samples"
+
+
+def test_a_test_set_needs_labels(model: Path) -> None:
+    with pytest.raises(MyoedgeError, match="E211"):
+        myoedge.quantize(model, calib=CALIB, test=TEST)
+
+
+def test_headline_and_page_have_the_test_set(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = np.array(["<fist>", "open", "rest"])
+    np.savez("calib.npz", input=CALIB, label=names[np.arange(40) % 3])
+    np.savez("test.npz", input=TEST, label=names[LABELS])
+    Path("myoedge.toml").write_text('[test]\ndata = "test.npz"\n')
+    build = ("build", model, "--calib", "calib.npz", "--no-simulate")
+    ran = command(*build, "-o", "of-toml", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert f"test set: {COUNT} samples of test.npz" in ran.out
+    assert "8 held-out samples" in " ".join(ran.out.split()), "of the SQNR"
+    assert "label \\ int8" in ran.out
+    report = json.loads(Path("of-toml/report.json").read_text())["quantization"]
+    low, high = report["classes"]["interval_int8"]
+    assert f"({100 * low:.1f} to {100 * high:.1f} %)" in ran.out
+    page = Path("of-toml/report.html").read_text()
+    assert "of the test set right" in page
+    assert "&lt;fist&gt;" in page
+    assert "<fist>" not in page.split('id="report"')[0]
+    Path("myoedge.toml").unlink()
+    without = command(*build, "-o", "without", cwd=tmp_path)
+    assert "calibration recording; may be training data" in without.out
+    typed = command(*build, "--test", "test.npz", "-o", "typed", cwd=tmp_path)
+    assert typed.code == 0
+    same = (Path(name, "report.json").read_bytes() for name in ("of-toml", "typed"))
+    assert len({*same}) == 1
+
+
+def test_verbs_on_a_build_tell_what_its_c_has_right(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the generated C, as by the reference at the build; the float network is not in a build."""
+    monkeypatch.chdir(tmp_path)
+    names = np.array(NAMES)
+    np.savez("calib.npz", input=CALIB, label=names[np.arange(40) % 3])
+    np.savez("test.npz", input=TEST, label=names[LABELS])
+    np.savez("few.npz", input=TEST[:5], label=names[LABELS[:5]])
+    tested = myoedge.build(model, calib="calib.npz", test="test.npz", output="tested")
+    build = myoedge.build(model, calib="calib.npz", output="build")
+    wanted = tested.report["quantization"]
+    told = myoedge.validate(build, test="test.npz").evaluation
+    assert told is not None
+    assert (told["accuracy_float"], told["accuracy_int8"]) == (None, wanted["accuracy_int8"])
+    assert told["classes"]["confusion"] == {"int8": wanted["classes"]["confusion"]["int8"]}
+    assert build.report["quantization"]["accuracy_source"] == "test set"
+    assert build.report["quantization"]["accuracy_float"] is None
+    assert build.report["quantization"]["sqnr_db"] == wanted["sqnr_db"]
+    assert check(build.report) == "myoedge.report/1"
+    before = tested.report["quantization"]
+    myoedge.validate(tested, test="test.npz")
+    assert tested.report["quantization"] == before, "the same test set: floats stay"
+    given = myoedge.validate(tested, input="few.npz").evaluation
+    simulated = myoedge.simulate(tested, input="few.npz").evaluation
+    assert given == simulated
+    assert given is not None
+    assert given["accuracy_source"] == "samples given; may be training data"
+    right = outputs_of(network(), TEST[:5]).argmax(1) == LABELS[:5]
+    assert given["accuracy_int8"] == right.mean(), "far from ties"
+    assert tested.report["quantization"] == before
+    assert myoedge.validate(tested).evaluation is None
+    for bad in (TEST, {"input": TEST, "label": np.full(COUNT, 7)}):
+        with pytest.raises(MyoedgeError, match=r"E211|E225"):
+            myoedge.validate(tested, test=bad)
+    for verb in (("validate", "tested", "--test", "test.npz"), ("simulate", "tested", "--input")):
+        words = verb if verb[0] == "validate" else (*verb, "few.npz")
+        ran = command(*words, "--json", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert check(ran.json)
+        assert "accuracy: int8 " in command(*words, cwd=tmp_path).out
