@@ -74,10 +74,13 @@ def transcripts(page: Path) -> Iterator[Transcript]:
 
 
 def prepare(folder: Path) -> None:
-    """model.pt2 and calib.npz of the tutorial, and rank.pt2, a network that is refused."""
+    """model.pt2, calib.npz and test.npz of the tutorial, and rank.pt2, a network that is refused."""
     shutil.copy(MODEL, folder / "model.pt2")
-    x, y = recordings.windows(recordings.load(RECORDING), (0, 1), length=40, hop=5)
-    np.savez(folder / "calib.npz", input=x[:, 0] / np.float32(10.0), label=y)
+    recording, scale = recordings.load(RECORDING), np.float32(10.0)
+    x, _ = recordings.windows(recording, (0, 1), length=40, hop=5)
+    test_x, test_y = recordings.windows(recording, (2,), length=40, hop=40)
+    np.savez(folder / "calib.npz", input=x[:, 0] / scale)
+    np.savez(folder / "test.npz", input=test_x[:, 0] / scale, label=test_y)
     (folder / "decoder.py").write_text(DECODER)
     subprocess.run([sys.executable, "-W", "ignore", "-c", EXPORT], cwd=folder, check=True)
 

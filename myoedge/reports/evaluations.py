@@ -51,7 +51,7 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
 
 
 def _of_int8(q: Mapping[str, Any]) -> list[Any]:
-    """What says whether two evaluations are of the same samples."""
+    """Results of the integers, which are equal for the same samples."""
     classes, targets = q.get("classes") or {}, q.get("targets") or {}
     errors = [value for key, value in targets.get("all", {}).items() if key.endswith("int8")]
     keys = ("samples", "right_int8", "names")
