@@ -74,7 +74,7 @@ def transcripts(page: Path) -> Iterator[Transcript]:
 
 
 def prepare(folder: Path) -> None:
-    """model.pt2, calib.npz and test.npz of the tutorial, and rank.pt2, a network that is refused."""
+    """model.pt2, calib.npz and test.npz of the tutorial; rank.pt2, a network that is refused."""
     shutil.copy(MODEL, folder / "model.pt2")
     recording, scale = recordings.load(RECORDING), np.float32(10.0)
     x, _ = recordings.windows(recording, (0, 1), length=40, hop=5)

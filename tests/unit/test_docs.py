@@ -257,7 +257,8 @@ def test_the_python_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     page = ROOT / "docs" / "guides" / "networks.md"
     windows = np.random.default_rng(0).random((20, 1, 2, 12), np.float32)
-    given = {"make_model": Small, "windows": windows, "gestures": np.arange(20) % 3}
+    given = {"make_model": Small, "windows": windows, "unseen": windows + np.float32(0.1)}
+    given["gestures"] = np.arange(20) % 3
     code = "\n".join(first_lines(page, "# Your own network"))
     exec(code.replace("torch.zeros(1, 8, 40)", "torch.zeros(1, 2, 12)"), given)
     blocks = [code for language, _, code in fenced(page) if language == "python"]
