@@ -69,7 +69,7 @@ def validate(
     if onnx:
         check_comparable(chosen)
     given = None if input is None else samples_for(chosen, input)
-    tested = None if test is None else samples_for(chosen, test, needs_labels=True)
+    tested = None if test is None else samples_for(chosen, test, is_test=True)
     counts, same, difference = _compare(chosen, backends, given, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
     evaluation = _evaluated(chosen, given, tested)

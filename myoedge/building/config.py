@@ -78,8 +78,8 @@ class CalibTable:
         columns = None if self.columns is None else tuple(self.columns)
         by_name = self.scale if isinstance(self.scale, dict) else {"*": self.scale}
         scales = () if self.scale == 1.0 else tuple(by_name.items())
-        more = {"scales": scales, "classes": tuple(self.classes)}
-        return Reading(self.window, self.hop, self.label, self.array, columns, **more)
+        classes = tuple(self.classes)
+        return Reading(self.window, self.hop, self.label, self.array, columns, scales, classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples that a person gives to a build, as [calib] of the project says how they are read."""
+"""Samples that a person gives to a build, and test sets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from dataclasses import replace
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import given_data
 from myoedge.building import config
+from myoedge.quantization.recordings.sources import AS_GIVEN
 from myoedge.quantization.samples import Data, Given
 
 
-def samples_for(build: Build, given: Given, *, needs_labels: bool = False) -> Data:
-    """Samples with their labels, read as [calib] of ./myoedge.toml says; classes have the names of
-    the build's. Errors: those of given_data, E230 .. E232."""
-    settings, _ = config.find(None)
-    reading, known = settings.calib.reading, build.report["quantization"].get("classes") or {}
+def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
+    """Samples with their labels, in the unit of training; classes have the names of the build's.
+
+    is_test   a test set, which has labels and is read as [calib] of ./myoedge.toml says
+    Errors: those of given_data, E230 .. E232.
+    """
+    reading = config.find(None).settings.calib.reading if is_test else AS_GIVEN
+    known = build.report["quantization"].get("classes") or {}
     classes = reading.classes or tuple(known.get("names") or ())
     reading = replace(reading, classes=classes)
-    return given_data(build, given, reading, needs_labels=needs_labels)
+    return given_data(build, given, reading, needs_labels=is_test)
