@@ -49,7 +49,12 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
 def not_samples(given: object) -> MyoedgeError:
     """E248 of an object that is nothing of what samples are given as."""
     facts = {"needs": KINDS, "has": type(given).__name__}
-    return MyoedgeError("E248", "this object gives no samples", facts, [f"calib={ITEMS}"])
+    return MyoedgeError(
+        "E248",
+        "this object gives no samples",
+        facts,
+        ["calib=windows  # an array or tensor [samples, *input shape]"],
+    )
 
 
 def _items(given: Any) -> Iterator[Any]:
