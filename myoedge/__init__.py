@@ -9,7 +9,7 @@
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, report, peaks, energy, advise
     boards         boards, flash, run, bench, calibrate_energy
-    and            init, ops, doctor, explain, simulate_elf
+    and            init, ops, check_plugin, doctor, explain, simulate_elf
 
 Each verb of the command line is a function with the same arguments. Notebooks show results as
 cards or pages; those with rows have `rows()` and `to_pandas()`. Errors are MyoedgeError with a
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         boards,
         build,
         calibrate_energy,
+        check_plugin,
         check_regressions,
         doctor,
         energy,
@@ -77,6 +78,7 @@ __all__ = [
     "boards",
     "build",
     "calibrate_energy",
+    "check_plugin",
     "check_regressions",
     "doctor",
     "energy",

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from myoedge.api.devices import bench, boards, flash, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
-from myoedge.api.projects import advise, check_regressions, doctor, explain, init, sweep
+from myoedge.api.projects import (
+    advise,
+    check_plugin,
+    check_regressions,
+    doctor,
+    explain,
+    init,
+    sweep,
+)
 from myoedge.api.results import Inspection, Operator, Validation
 from myoedge.api.runs import (
     calibrate_energy,
@@ -28,6 +36,7 @@ __all__ = [
     "boards",
     "build",
     "calibrate_energy",
+    "check_plugin",
     "check_regressions",
     "doctor",
     "energy",

@@ -15,6 +15,7 @@ from myoedge.building.pipeline import Progress, StrPath
 from myoedge.system.notebook import PlainText
 
 if TYPE_CHECKING:
+    from myoedge.building.plugin_check import PluginCheck
     from myoedge.sweeps.advise import Advice
     from myoedge.sweeps.sweep import Swept
 
@@ -66,6 +67,19 @@ def check_regressions(swept: Swept) -> None:
 
     raise_wrong(swept.results)
     raise_worse(swept.regressions)
+
+
+@with_plugin_errors
+def check_plugin(package: str) -> PluginCheck:
+    """Loads the plug-ins of an installed package and tests its operators on uses that they draw.
+
+    Integers are held to the float meaning, the generated C to the integers, bit for bit. What it
+    finds is in the result. Errors: E256 no such package, or one without entry points of myoedge;
+    E257 where a function of it raises.
+    """
+    from myoedge.building.plugin_check import check_package
+
+    return check_package(package)
 
 
 def doctor() -> Tools:

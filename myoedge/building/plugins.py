@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,7 @@ from typing import Any
 
 import myoedge.operators as families
 from myoedge.building.config import FILE, PluginsTable, find
+from myoedge.building.plugin_returns import checked_rows, with_checked_returns
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import registered_together
 from myoedge.quantization.recordings import files
@@ -147,9 +150,15 @@ def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
             cause = "networks were loaded before it in this process: name it from the start"
             raise _unusable(plugin, cause)
         families.define(package)
-        rows = (Path(place) / "import_rows.py" for place in package.__path__)
-        if not found and not any(file.is_file() for file in rows):
+        files = (Path(place) / "import_rows.py" for place in package.__path__)
+        has_rows = any(file.is_file() for file in files)
+        if not found and not has_rows:
             raise _unusable(plugin, "it defines no operators, and has no import_rows")
+        blame = partial(_unusable, plugin)
+        found.update({name: with_checked_returns(op, blame) for name, op in found.items()})
+        if has_rows:
+            rows = importlib.import_module(f"{package.__name__}.import_rows")
+            rows.ROWS = checked_rows(getattr(rows, "ROWS", None), blame)  # type: ignore[attr-defined]
     families.ADDED.append(package)
 
 
@@ -188,7 +197,13 @@ def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
         with named.guarded(f"cannot read {path.name}"):
             made = function(path)
             arrays = made if isinstance(made, Mapping) else {ONLY: made}
-            return Content({str(key): plain(x, f"array {key}") for key, x in arrays.items()})
+            content = {str(key): plain(x, f"array {key}") for key, x in arrays.items()}
+            for key, value in content.items():
+                if value.dtype.kind not in "biuf":
+                    has = f"{key or 'it'} of type {type(arrays[key]).__name__}"
+                    cause = f"it returned {has}, not an array of numbers, or arrays by name"
+                    raise _unusable(plugin, cause)
+            return Content(content)
 
     return read
 

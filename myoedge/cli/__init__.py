@@ -27,6 +27,7 @@ VERBS = {
     "sweep": "many builds: models, budgets, options, operating points; regressions",
     "ops": "list the supported operators",
     "boards": "list the known boards",
+    "plugin": "check a package with operators, boards or readers of your own",
     "doctor": "list required tools and how to install missing ones",
     "explain": "explain an error code and its remedy; all codes without one",
     "completion": "print the completion of verbs and options for a shell",
@@ -47,7 +48,7 @@ MODULES = {  # of this package, with their verbs
     "simulate": ("simulate",),
     "energy": ("energy",),
     "devices": ("flash", "run", "bench", "boards"),
-    "others": ("init", "sweep", "doctor", "explain", "completion"),
+    "others": ("init", "sweep", "plugin", "doctor", "explain", "completion"),
 }
 
 

@@ -70,6 +70,39 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
     terminal.next(next_steps.after_sweep(file, swept.folder, options["against"]))
 
 
+@click.group("plugin")
+def plugin() -> None:
+    """Check a package with operators, boards or readers of your own."""
+
+
+@plugin.command("check")
+@click.argument("package")
+@common
+def check(terminal: Terminal, package: str) -> None:
+    """Load an installed PACKAGE and test its operators on drawn uses.
+
+    Integers are held to the float meaning, the generated C to the integers, bit for bit. Exit code
+    2 if an entry point cannot be used or an operator has no cases.py, 4 if meanings differ.
+    """
+    from myoedge import api
+
+    found = api.check_plugin(package)
+    if not terminal.json_printed("plugin-check/1", asdict(found)):
+        terminal.text(f"{found.package} {found.version}")
+        for point in found.entry_points:
+            _say_checked(terminal, point.kind, point.name, point.state, point.cause)
+        for op in found.operators:
+            name = f"{op.name}, {op.uses} uses" if op.uses else op.name
+            _say_checked(terminal, "operator", name, op.state, op.cause)
+    if code := found.exit_code:
+        sys.exit(code)
+    terminal.next(command("ops"))
+
+
+def _say_checked(terminal: Terminal, kind: str, name: str, state: str, cause: str) -> None:
+    terminal.text(f"  {state:<12} {kind:<12} {name}{f': {cause}' if cause else ''}", soft_wrap=True)
+
+
 @click.command("doctor")
 @common
 def doctor(terminal: Terminal) -> None:

@@ -68,7 +68,7 @@ def complex_calls() -> tuple[str, ...]:
 
 
 def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
-    names = {name.removeprefix("aten.").split(".")[0] for name in calls}
+    names = {name.removeprefix("aten.").rpartition(".")[0] for name in calls}
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 

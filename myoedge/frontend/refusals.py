@@ -217,8 +217,27 @@ for layer in filter(parametrize.is_parametrized, [*model.modules()]):
 SHOWN = 3  # places of a cause
 
 
+# a call of torch.library, by namespace and name; the namespaces of torch's own operators
+QUALIFIED = re.compile(r"([A-Za-z]\w*)\.(\w+)\.\w+")
+TORCHS = (
+    *("aten", "c10d_functional", "_c10d_functional", "higher_order", "inductor", "mkldnn", "prim"),
+    *("prims", "profiler", "quantized", "quantized_decomposed", "torchao", "torchvision"),
+)
+
+
+def qualified_name(target: str) -> str:
+    """ "lab::rad" of a call of another library's operator, "lab.rad.default"; else ""."""
+    found = QUALIFIED.fullmatch(target)
+    return "" if found is None or found[1] in TORCHS else f"{found[1]}::{found[2]}"
+
+
 def instead(target: str) -> str:
     """Replacement of an unsupported operator."""
+    if name := qualified_name(target):
+        return (
+            f"name a plug-in that registers {name}, in myoedge.toml: [plugins] operators = [...]; "
+            "docs/guides/plugins.md says how to write one"
+        )
     for part, advice in INSTEAD.items():
         if part in target:
             return f"use {advice}"

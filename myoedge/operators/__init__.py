@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-SEPARATE = ("import_rows", "qdq", "cases")  # modules that do not define operators
+SEPARATE = ("import_rows", "qdq", "cases", "torch_library")  # modules that do not define operators
 
 
 def families() -> list[str]:

@@ -257,9 +257,9 @@ def register(op: OpDef) -> OpDef:
 
 
 @contextmanager
-def registered_together() -> Iterator[Mapping[str, OpDef]]:
-    """Context manager of the operators that are registered in it; OPS has them behind its end: all,
-    or none where an error ends it."""
+def registered_together() -> Iterator[dict[str, OpDef]]:
+    """Context manager of the operators that are registered in it, which may be replaced; OPS has
+    them after its end: all, or none if an error ends it."""
     found: dict[str, OpDef] = {}
     _TABLES.append(found)
     try:

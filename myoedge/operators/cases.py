@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uses of operators as tests draw them: shapes, attributes, ranges, weights, and the float oracle.
 
-Every family has them in its cases.py: CASES, a function of Draw by operator; not in the wheel.
+Every family has them in its cases.py: CASES, a function of Draw by operator; the package's own are
+not in the wheel. `myoedge plugin check` draws from those of plug-ins.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class ImportRow:
     ops    operators that do the work, "linear matmul"; "" where none is left
     row    (builder, arguments, output shape) -> name of the result; with `all_results` of the
            shapes of all, and their names
-    aten   names of ATen calls, "add.Tensor relu"; without an overload the default one
+    aten   names of ATen calls, "add.Tensor relu"; without an overload the default one; operators
+           of torch.library with their namespace, "lab::rad"
     onnx   ONNX's operators, "Neg(self); Elu(self, *, alpha=1.0)": inputs under ATen's names, behind
            the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" where ONNX calls
            them otherwise; of what begins with _ nothing is read. Inputs are tensors but for
@@ -140,8 +141,10 @@ def import_rows() -> Iterator[ImportRow]:
 
 
 def aten_names(text: str) -> list[str]:
-    """Full names of ATen calls; a name without an overload means the default one."""
-    return [f"aten.{name}" if "." in name else f"aten.{name}.default" for name in text.split()]
+    """Full names of calls, ATen's but for qualified ones; without an overload the default one."""
+    qualified = [name if "::" in name else f"aten::{name}" for name in text.split()]
+    dotted = [name.replace("::", ".") for name in qualified]
+    return [name if name.count(".") > 1 else f"{name}.default" for name in dotted]
 
 
 def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:

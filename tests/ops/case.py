@@ -7,7 +7,7 @@ import ast
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from types import CodeType
 from typing import Any
 
@@ -15,17 +15,9 @@ import numpy as np
 import torch
 from scipy import signal
 
-from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor, as_constants
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT32
-from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import DrawnUse
-from myoedge.operators.interpreter import PRE
-from myoedge.operators.recurrent.cells import gate_params
-from myoedge.quantization.calibrate import Calibration, Range
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.tensor_params import INNER_HEADROOM
+from myoedge.quantization.drawn_case import DrawnCase
 
 ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "clamp": lambda x, low, high: x.clamp(low, high),
@@ -55,151 +47,9 @@ ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
-INDICES = QuantParams(1.0, 0, INT32)
-
-
 @dataclass(frozen=True)
-class Case(DrawnUse):
-    """A drawn use, its data, and the network of this one operator, quantised."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"x{i}" for i in range(len(self.shapes)))
-
-    @cached_property
-    def data(self) -> tuple[Array, ...]:
-        """Integer inputs."""
-        rng = np.random.default_rng(self.seed)
-        pairs = zip(self.shapes, self.types, strict=True)
-        return tuple(
-            self._samples(rng, shape, i) if i in self.wide else self._values(rng, shape, kind)
-            for i, (shape, kind) in enumerate(pairs)
-        )
-
-    @property
-    def wide(self) -> tuple[int, ...]:
-        """Inputs of 16 bits: those that always have them, or of some products the first."""
-        op = OPS[self.op]
-        shapes = [*self.shapes, *(w.shape for w in self.weights)]
-        products = op.int16_weights is not None and not op.multiplies_result and self.seed % 5 < 2
-        if (
-            products
-            and op.accepts_int16
-            and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes))
-        ):
-            return (0,)
-        return self.int16 or op.int16_inputs
-
-    @property
-    def types(self) -> tuple[str, ...]:
-        """Element type of every input; float32 ones become int8."""
-        return self.kinds or (self.dtype,) * len(self.shapes)
-
-    def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
-        if kind in ("int32", "uint8") and self.classes:
-            least = self.least if kind == "int32" else 0
-            return rng.integers(least, self.classes, shape).astype(kind)
-        if kind == "int32":
-            return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
-        if kind == "int16":
-            return self._gates(rng, shape)
-        kinds = {
-            "uniform": lambda: rng.integers(-128, 128, shape),
-            "edges": lambda: rng.choice([-128, 127], shape),
-            "lowest": lambda: np.full(shape, -128),
-            "highest": lambda: np.full(shape, 127),
-            "few": lambda: rng.choice([-128, -1, 0, 3, 127], shape),
-            "narrow": lambda: np.clip(np.rint(rng.normal(0, 12, shape)), -128, 127),
-        }
-        return np.asarray(kinds[self.pattern]()).astype(np.int8)
-
-    def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Sums before gates: mostly where their functions bend, else anywhere."""
-        wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
-        if self.pattern in wide:
-            return rng.choice(wide[self.pattern], shape).astype(np.int16)
-        spread = 32 if self.pattern == "narrow" else 2048
-        return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
-
-    def _samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
-        """An input of 16 bits, not negative where it must not be."""
-        values = self._measured(rng, shape)
-        return np.abs(np.maximum(values, -32767)) if index in self.positive else values
-
-    def _measured(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """What a converter measures: noise of any size, or the ends of its range."""
-        few = [-32768, -1, 0, 3, 32767]
-        wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": few}
-        if self.pattern in wide:
-            values = rng.choice(wide[self.pattern], shape).astype(np.int16)
-            values.reshape(-1)[:1] = wide[self.pattern][-1]  # one at least reaches an end
-            return values
-        # Sums that reach less than 2**-16 of their bound have no factor in int32.
-        spread = 400 if self.pattern == "narrow" else 8000
-        return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
-
-    @cached_property
-    def quant(self) -> QuantGraph:
-        """The network of this one operator, quantised as a user's would be."""
-        weights = {f"w{i}": value.astype(np.float32) for i, value in enumerate(self.weights)}
-        attrs = {**self.attrs, **({"act": self.act} if self.act else {})}
-        node = Node(self.op, (*self.names, *weights), ("y",), attrs, (Origin("layer", "net.py:1"),))
-        out = OPS[self.op].shape(attrs, *self.shapes, *(w.shape for w in weights.values()))
-        wide = OPS[self.op].out_dtype
-        kind = self.dtype if wide == "float32" else wide
-        tensors = {
-            n: Tensor(n, s, kind)
-            for n, s, kind in zip(self.names, self.shapes, self.types, strict=True)
-        }
-        tensors["y"] = Tensor("y", out, kind)
-        graph = Graph(self.names, ("y",), (node,), tensors, as_constants(weights))
-        rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
-        able = OPS[self.op].emits_int16
-        shapes = [*self.shapes, *(w.shape for w in weights.values())]
-        wide = self.seed % 7 < 3 and able is not None and able(attrs, shapes, out)
-        if OPS[self.op].same_scale:  # what it moves has the same bits
-            wide = 0 in self.wide
-        wider = frozenset([*(["y"] if wide else []), *(self.names[i] for i in self.wide)])
-        return quantize_graph(graph, self._calibration(weights, wide=wide), rules, wider)
-
-    def _calibration(self, weights: dict[str, Array], *, wide: bool) -> Calibration:
-        spans = dict(zip(self.names, self.spans, strict=True))
-        reals = [self._real(i, x, self.spans[i]) for i, x in enumerate(self.data)]
-        before = self.real(reals).numpy()
-        # Steps of 16 bits of a 500th of what narrow data reach have no factor in int32 either.
-        tiny = wide and self.pattern == "narrow" and self.factors[0] < 0.01
-        factors = (1.0, 0.0) if tiny else self.factors
-        spans["y" + PRE] = _scaled(before, factors)
-        spans["y"] = _scaled(activated(self.act, torch.as_tensor(before)).numpy(), factors)
-        if not self.has_table:
-            del spans["y" + PRE]
-        return Calibration(spans, 1, "drawn", "")
-
-    def _real(self, index: int, x: Array, span: Range) -> Array:
-        low, high = span
-        if index in self.wide:
-            return np.asarray(x * (INNER_HEADROOM * max(-low, high) / 32767))
-        if x.dtype == np.int16:
-            return np.asarray(x * gate_params(self.attrs).scale)
-        if self.is_index(x):
-            return x.astype(np.float64)
-        return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
-
-    @property
-    def has_table(self) -> bool:
-        return any(step[0] != "clamp" for step in self.act)
-
-    @property
-    def step(self) -> QuantizedNode:
-        return self.quant.steps[0]
-
-    def params(self, name: str) -> QuantParams:
-        return self.quant.params[name]
-
-    @property
-    def target(self) -> QuantParams:
-        """What is requantised to."""
-        return self.params("y" + PRE if self.has_table else "y")
+class Case(DrawnCase):
+    """A drawn case whose float meaning is an oracle by torch."""
 
     def real(self, inputs: Sequence[Array]) -> torch.Tensor:
         """The float64 oracle's value, before a fused activation."""
@@ -209,23 +59,6 @@ class Case(DrawnUse):
 
     def activated(self, chain: Sequence[Sequence[object]], values: Array) -> Array:
         return activated(chain, torch.as_tensor(values)).numpy()
-
-    @cached_property
-    def dequantized(self) -> list[Array]:
-        """What the integer inputs stand for, in float64."""
-        pairs = zip(self.names, self.data, strict=True)
-        gates = gate_params(self.attrs)
-        usual = (INDICES if self.is_index(x) else gates for x in self.data)
-        params = ((x, self.quant.params.get(n, q)) for (n, x), q in zip(pairs, usual, strict=True))
-        return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
-
-    def is_index(self, x: Array) -> bool:
-        """Whether data are integers without a scale."""
-        return bool(self.classes) and x.dtype in (np.int32, np.uint8)
-
-    @property
-    def size(self) -> int:
-        return sum(x.size for x in (*self.data, *self.weights))
 
 
 def oracle_value(use: DrawnUse, tensors: Sequence[torch.Tensor]) -> Any:
@@ -246,14 +79,6 @@ def compiled_oracle(text: str) -> tuple[CodeType, CodeType]:
     assert isinstance(last, ast.Expr)
     value = ast.Expression(last.value)
     return compile(tree, "oracle", "exec"), compile(value, "oracle", "eval")
-
-
-def _scaled(values: Array, factors: tuple[float, float]) -> Range:
-    scale, shift = factors
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    width = max(high - low, abs(high), 1e-6)
-    return (low + shift * width) * scale, (high + shift * width) * scale
 
 
 def activated(chain: Sequence[Sequence[object]], x: torch.Tensor) -> torch.Tensor:

@@ -3,24 +3,21 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step, real_node
+from myoedge.quantization.drawn_meaning import allowed, is_exact
 from tests.ops.case import Case, activated
 from tests.ops.harness import USES, drawn, mismatches, run_c
 
 COUNT = 12
 SLOW_BATCHES, SLOW_COUNT = 20, 250  # 5,000 cases an operator
-ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors lose
 EVERY = sorted(OPS)
 COMPILED = [name for name in EVERY if not OPS[name].view]
 
@@ -69,50 +66,15 @@ def test_c_equals_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
 # ---- the meaning, by torch
 
 
-def steps_from(expected: Array, q: QuantParams) -> Array:
-    """A real number as a fraction of integer steps, saturated."""
-    finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
-    return np.clip(finite / q.scale + q.zero_point, q.low, q.high)
-
-
 def check_meaning(case: Case) -> None:
     """Within 3/4 of a step, and what the case allows, of the meaning of dequantised inputs."""
     y = integer_step(case.step, case.data).astype(np.float64)
-    op = OPS[case.op]
-    if op.out_dtype == "int32" or (op.same_scale and case.op != "pad"):
-        np.testing.assert_array_equal(y, case.real(case.data).numpy())
+    low, high = allowed(case)
+    if is_exact(case):
+        np.testing.assert_array_equal(y, low)
         return
-    before = case.real(case.dequantized) / case.unit(case)
-    slack = ROUNDING + np.asarray(case.slack(case)) + finer(case)
-    if not case.has_table:
-        wanted = steps_from(activated(case.act, before).numpy(), case.params("y"))
-        low, high = wanted - slack, wanted + slack
-    else:
-        low, high = through_table(case, before, slack)
     outside = (y < low) | (y > high)
-    assert not outside.any(), (case, y[outside][:5], low[outside][:5], high[outside][:5], slack)
-
-
-def finer(case: Case) -> float:
-    """What 16 bits leave of the error of factors: the root of the range in steps, as int32 is
-    shared by the range and the multiplier (docs/integer-semantics.md, "What it costs")."""
-    numbers = {**case.step.integers.scalars, **case.step.integers.arrays}
-    if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
-        return 0.0
-    factors = np.asarray(numbers["mult"]) / 2.0 ** (np.asarray(numbers["shift"]) + numbers["pre"])
-    return math.sqrt(OPS[case.op].acc_bound(case.step) * float(factors.max())) / 256
-
-
-def through_table(case: Case, before: torch.Tensor, slack: Array) -> tuple[Array, Array]:
-    """The least and the largest value of the activation within reach of the requantised value."""
-    pre, post = case.target, case.params("y")
-    at = steps_from(before.numpy(), pre)
-    low, high = np.clip(at - slack, -128, 127), np.clip(at + slack, -128, 127)
-    points = 17 + 2 * int(np.max(high - low, initial=0.0))  # not every function is monotone
-    near = [low + f * (high - low) for f in np.linspace(0.0, 1.0, points)]
-    reals = [torch.as_tensor((n - pre.zero_point) * pre.scale) for n in near]
-    steps = np.stack([steps_from(activated(case.act, r).numpy(), post) for r in reals])
-    return steps.min(axis=0) - 1.0, steps.max(axis=0) + 1.0
+    assert not outside.any(), (case, y[outside][:5], low[outside][:5], high[outside][:5])
 
 
 @pytest.mark.parametrize("op", EVERY)

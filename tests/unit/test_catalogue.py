@@ -153,6 +153,7 @@ SHARED = {
         "backends.flashing",
     },  # not installed
     "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
+    "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed
     "E257": {"building.plugins", "plan.l1.layer_kernels"},  # a plug-in that cannot be used
     "E502": {"backends.jtag", "system.tools"},  # too slow
     "E601": {

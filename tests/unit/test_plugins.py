@@ -31,6 +31,7 @@ from myoedge.targets import boards, find_chip
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.ops.harness import drawn
+from tests.schemas import check
 
 EXAMPLES = ROOT / "tests" / "plugins"
 Install = Callable[..., None]
@@ -299,6 +300,115 @@ def test_a_manifest_alone_loads_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(MyoedgeError, match=r'operators = \["x"\]') as caught:
         myoedge.load_build(tmp_path)
     assert caught.value.code == "E256"
+
+
+# --- an operator of torch.library, with a constant operand -----------------------------------
+
+GAIN = """
+import numpy as np, torch, myoedge
+from pathlib import Path
+import myoedge_gains.torch_library
+from tests.conftest import save_exported
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 24)
+        self.register_buffer("factors", torch.linspace(-2, 2, 24))
+    def forward(self, x):
+        return torch.ops.lab.gain(self.layer(x), self.factors).relu()
+
+torch.manual_seed(0)
+save_exported(Network().eval(), (torch.zeros(1, 60, 2),), Path("m.pt2"))
+"""
+BUILT = """
+import numpy as np, myoedge
+calib = np.random.default_rng(0).standard_normal((16, 1, 60, 2)).astype(np.float32)
+build = myoedge.build("m.pt2", calib=calib, output="out")
+assert [row["op"] for row in build.report["layers"]] == ["linear", "gains"]
+assert myoedge.validate("out").exact["host"]
+"""
+WRONG = {  # what is replaced in a module of the package, by what, exit code, what is said
+    "its C": ("me_gains_s8.c", "- op.x_zero)", "- op.x_zero + 1)", 4, "C gives"),
+    "its integers": ("definition.py", '- step["x_zero"]', "", 4, "integer gives"),
+    "no array": ("definition.py", "return step.requantize(", "return list(", 2,
+                 "integer of gains returned a list, not an array of integers ["),
+    "another shape": ("definition.py", "np.asarray(x * factors)", "np.zeros(3)", 2,
+                      "real of gains returned an array of float64 [3], not an array of floats ["),
+    "no cases": ("cases.py", '"gains": gains', "", 2, "no gains in CASES of a module cases.py"),
+    "no rows": ("import_rows.py", "ROWS = (", "ROWS = (1, ", 2,
+                "ROWS of its import_rows is"),
+}  # fmt: skip
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def gains(install: Install, tmp_path: Path) -> Run:
+    """Runs Python beside the installed package; what is imported stays in that process."""
+    install("myoedge-gains", "0.1.0", "operators", "gains = myoedge_gains", EXAMPLES / "gains")
+    path = os.pathsep.join((str(ROOT), str(tmp_path / "site")))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", *arguments],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+
+    return run
+
+
+def test_an_operator_of_torch_library_builds_where_a_plugin_has_it(
+    gains: Run, tmp_path: Path
+) -> None:
+    made = gains("-c", GAIN)
+    assert made.returncode == 0, made.stderr
+    refused = gains("-c", BUILT).stderr
+    assert "error[E111] " in refused
+    assert "uses an operator that is not supported: lab.gain" in refused
+    assert "a plug-in that registers lab::gain" in refused
+    assert "[plugins] operators" in refused
+    (tmp_path / "myoedge.toml").write_text('[plugins]\noperators = ["gains"]\n')
+    built = gains("-c", BUILT)
+    assert built.returncode == 0, built.stderr
+    rows = tmp_path / "site" / "myoedge_gains" / "import_rows.py"
+    rows.write_text(rows.read_text().replace('return b.add("gains"', 'return ("gains"'))
+    wrong = gains("-m", "myoedge", "quantize", "m.pt2", "--calib", "random").stderr
+    assert "error[E257] the plug-in gains cannot be used" in wrong, wrong
+    assert "the row of lab::gain returned" in wrong
+    assert "not the name of a tensor [1, 60, 24]" in wrong
+
+
+def test_a_package_is_checked(gains: Run) -> None:
+    done = gains("-m", "myoedge", "plugin", "check", "myoedge-gains", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    check(found)
+    assert [row["state"] for row in found["operators"]] == ["ok"]
+    assert gains("-m", "myoedge", "plugin", "check", "numpy").returncode == 2
+
+
+QUICK = ("its C", "no array")  # of one that raises, and one that does not
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in WRONG]
+)
+def test_a_package_that_is_wrong_is_told_so(name: str, gains: Run, tmp_path: Path) -> None:
+    file, old, new, code, words = WRONG[name]
+    path = tmp_path / "site" / "myoedge_gains" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    done = gains("-m", "myoedge", "plugin", "check", "myoedge_gains")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert words in done.stdout + done.stderr
+
+
+def test_a_reader_s_result_is_an_array_of_numbers(install: Install, tmp_path: Path) -> None:
+    install("n", "1", "calibration", "n = nothing_plugin:f", "def f(path): ...")
+    load_plugins(PluginsTable(calibration=["n"]))
+    with pytest.raises(MyoedgeError, match="it returned input of type NoneType, not an") as caught:
+        files.ADDED[".n"](tmp_path / "x.n", Reading())
+    assert caught.value.code == "E257"
 
 
 WHOLE = """

@@ -40,8 +40,10 @@ from myoedge.frontend.torch.archive import (
 )
 from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
+from myoedge.frontend.torch.registered import refuse_unregistered
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
 from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
+from myoedge.operators import modules
 from myoedge.system.extras import install_command
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ def load_exported(path: Path) -> ExportedProgram:
     """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
     archive, stated = preflight(path)
     torch = import_torch()
+    modules("torch_library")  # imports those of plug-ins, which register operators
+    refuse_unregistered(stated)
     with _quiet() as causes, once_for_all(), names_of_torchao():
         importlib.import_module("torch.ao.quantization.fx._decomposed")  # names of its calls
         try:

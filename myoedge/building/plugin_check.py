@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Examines an installed plug-in as its author needs it: what it registers, and whether it is right.
+
+Operators are tested on uses that their cases.py draws: integers against the float meaning, C
+against the integers, all uses as layers of one network.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+
+import numpy as np
+
+import myoedge.operators as families
+from myoedge.backends import host
+from myoedge.building.config import PluginsTable
+from myoedge.building.plugins import GROUP, KINDS, load_plugins
+from myoedge.codegen.project import make_sources
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node, Origin
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.cases import Draw, drawn_uses
+from myoedge.operators.interpreter import integer_step
+from myoedge.plan.schedule import make_plan
+from myoedge.quantization.calibrate import Calibration
+from myoedge.quantization.drawn_case import DrawnCase
+from myoedge.quantization.drawn_meaning import allowed
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.system import tools
+from myoedge.targets import find_chip
+
+COUNT = 24  # drawn uses of an operator
+OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPoint:
+    """An entry point: state "ok" or "unusable", and then the cause."""
+
+    kind: str
+    name: str
+    state: str = OK
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOperator:
+    """An operator: state "ok", "differs" or "not checked", and then the cause.
+
+    uses   how many were drawn
+    """
+
+    name: str
+    uses: int = 0
+    state: str = OK
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCheck:
+    """Result of `plugin check`: an installed package, its entry points and operators."""
+
+    package: str
+    version: str
+    entry_points: tuple[CheckedPoint, ...]
+    operators: tuple[CheckedOperator, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0; 4 if meanings differ; 2 if something cannot be used, or is not checked."""
+        states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
+        return 4 if DIFFERS in states else 2 if states - {OK} else 0
+
+
+def check_package(package: str) -> PluginCheck:
+    """Loads all entry points of an installed package, and tests its operators.
+
+    Errors: E256 a package that is not installed, or has no entry points of myoedge.
+    """
+    found = _distribution(package)
+    points = [p for p in found.entry_points if p.group in [GROUP + kind for kind in KINDS]]
+    if not points:
+        groups = ", ".join(GROUP + kind for kind in KINDS)
+        facts = {"needs": f"entry points of {groups}", "has": "none of them"}
+        raise MyoedgeError("E256", f"{package} is no plug-in of myoedge", facts)
+    before, added = {*OPS}, [*families.ADDED]
+    rows = tuple(_loaded(point.group.removeprefix(GROUP), point.name) for point in points)
+    names = [name for name in OPS if name not in before]
+    if not names:  # they were loaded before in this process
+        names = [n for n in OPS for p in added if OPS[n].real.__module__.startswith(p.__name__)]
+    uses = drawn_uses()
+    operators = tuple(
+        CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of a module cases.py")
+        if name not in uses
+        else checked_operator(name, drawn(name))
+        for name in names
+    )
+    return PluginCheck(found.name, found.version, rows, operators)
+
+
+def _distribution(package: str) -> metadata.Distribution:
+    """An installed package by its name, or that of a module of it."""
+    names = [package, *metadata.packages_distributions().get(package, ())]
+    for name in names:
+        try:
+            return metadata.distribution(name)
+        except (metadata.PackageNotFoundError, ValueError):
+            continue
+    tries = [f"pip install -e .  in the folder of {package}"]
+    raise MyoedgeError("E256", f"the package {package} is not installed", tries=tries)
+
+
+def _loaded(kind: str, name: str) -> CheckedPoint:
+    try:
+        load_plugins(PluginsTable(**{kind: [name]}))
+    except MyoedgeError as error:
+        cause = dict(error.notice.facts).get("cause", error.notice.title)
+        return CheckedPoint(kind, name, UNUSABLE, str(cause))
+    return CheckedPoint(kind, name)
+
+
+# --- operators ------------------------------------------------------------------------------------
+
+
+def drawn(op: str) -> tuple[DrawnCase, ...]:
+    """Uses of an operator, the same every time."""
+    draw, uses = Draw(np.random.default_rng(zlib.crc32(op.encode()))), drawn_uses()
+    return tuple(DrawnCase(**vars(uses[op](draw))) for _ in range(COUNT))
+
+
+def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
+    """The first difference between the meanings of an operator, or none."""
+    cause = next(_differences(cases), "")
+    return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
+
+
+def _differences(cases: Sequence[DrawnCase]) -> Iterator[str]:
+    integers = [integer_step(case.step, case.data) for case in cases]
+    for case, y in zip(cases, integers, strict=True):
+        low, high = allowed(case)
+        outside = np.argwhere((y < low) | (y > high))
+        if len(outside):
+            at = tuple(map(int, outside[0]))
+            wanted = f"{low[at]:.4g} to {high[at]:.4g}"
+            yield f"{_about(case)}: integer gives {y[at]} at {list(at)}, real allows {wanted}"
+    compiled = [case for case in cases if not OPS[case.op].view]
+    if compiled:
+        yield from _differences_of_c(compiled)
+
+
+def _differences_of_c(cases: Sequence[DrawnCase]) -> Iterator[str]:
+    """Differences of the C, as for the chip, with tiles in L1, but compiled for this computer."""
+    try:
+        results = c_results(joined(cases), [x for case in cases for x in case.data])
+    except MyoedgeError as error:
+        yield f"its C cannot be built: {error.notice.title}: {dict(error.notice.facts)}"
+        return
+    for case, made in zip(cases, results, strict=True):
+        wanted = integer_step(case.step, case.data)
+        wrong = np.argwhere(made != wanted)
+        if len(wrong):
+            at = tuple(map(int, wrong[0]))
+            yield f"{_about(case)}: C gives {made[at]} at {list(at)}, integer {wanted[at]}"
+
+
+def _about(case: DrawnCase) -> str:
+    shapes = " ".join(str(list(shape)) for shape in case.shapes)
+    return f"inputs {shapes}, {dict(case.attrs)}{f', act {case.act}' if case.act else ''}"
+
+
+def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
+    """One network whose layers are the cases, with inputs and outputs of their own."""
+    parts = [_renamed(case.graph, i) for i, case in enumerate(cases)]
+    graph = Graph(
+        tuple(name for part in parts for name in part.inputs),
+        tuple(name for part in parts for name in part.outputs),
+        tuple(node for part in parts for node in part.nodes),
+        {name: tensor for part in parts for name, tensor in part.tensors.items()},
+        {name: value for part in parts for name, value in part.constants.items()},
+        tuple(name for part in parts for name in part.outputs),
+    )
+    pairs = [(f"u{i}_", case) for i, case in enumerate(cases)]
+    spans = {p + name: span for p, case in pairs for name, span in case.calibration.ranges.items()}
+    rules = [LayerRule(f"u{i}", "per_tensor") for i, case in enumerate(cases) if case.per_tensor]
+    wider = frozenset(p + name for p, case in pairs for name in case.wider)
+    return quantize_graph(graph, Calibration(spans, 1, "drawn", ""), rules, wider)
+
+
+def _renamed(graph: Graph, number: int) -> Graph:
+    def of(name: str) -> str:
+        return f"u{number}_{name}"
+
+    (node,) = graph.nodes
+    inputs, origin = tuple(map(of, node.inputs)), (Origin(f"u{number}", ""),)
+    tensors = {of(name): replace(t, name=of(name)) for name, t in graph.tensors.items()}
+    constants = {of(name): value for name, value in graph.constants.items()}
+    made = (Node(node.op, inputs, (of("y"),), node.attrs, origin),)
+    return Graph(tuple(map(of, graph.inputs)), (of("y"),), made, tensors, constants)
+
+
+def c_results(q: QuantGraph, inputs: Sequence[Array]) -> list[Array]:
+    """Outputs of a network's C for one sample. Errors: E301 .. E308, and those of a compiler."""
+    plan = make_plan(q, find_chip("gap9"))
+    with tools.scratch() as folder:
+        for path, text in make_sources(plan, "check").files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        library = host.load_library(folder)
+        specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+        return host.run(library, inputs, specs, l3=plan.l3_image() or None)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of functions of plug-ins, checked where they are called: E257 says what was expected."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Shape
+from myoedge.operators.base import LoopNest, OpDef, QuantizedParams
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.import_rows import ImportRow
+from myoedge.operators.kernel import TiledKernel
+
+Blame = Callable[[str], MyoedgeError]  # the error that names a plug-in, for a cause
+
+
+def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
+    """The operator with functions that raise if another one of its own returns what it must not."""
+
+    def checked(name: str, is_right: Callable[..., bool], wanted: Callable[..., str]) -> Any:
+        function = getattr(op, name)
+
+        @functools.wraps(function)
+        def call(*given: Any) -> Any:
+            made = function(*given)
+            if not is_right(made, *given):
+                raise blame(_text(f"{name} of {op.name}", made, wanted(*given)))
+            return made
+
+        return call
+
+    def shape_of(attrs: Any, *arrays: Any) -> Shape:
+        return op.shape(attrs, *(x.shape for x in arrays))
+
+    return replace(
+        op,
+        shape=checked("shape", lambda y, *_: _is_shape(y), lambda *_: "a tuple of ints"),
+        nest=checked("nest", lambda y, *_: isinstance(y, LoopNest), lambda *_: "a LoopNest"),
+        real=checked(
+            "real",
+            lambda y, *given: _is_array(y, "fiub", shape_of(*given)),
+            lambda *given: f"an array of floats {list(shape_of(*given))}",
+        ),
+        integer=checked(
+            "integer",
+            lambda y, step, *_: _is_array(y, "iu", step.out),
+            lambda step, *_: f"an array of integers {list(step.out)}",
+        ),
+        quantize=checked(
+            "quantize",
+            lambda y, *_: isinstance(y, QuantizedParams),
+            lambda *_: "QuantizedParams",
+        ),
+        acc_bound=checked(
+            "acc_bound", lambda y, *_: isinstance(y, numbers.Integral), lambda *_: "an int"
+        ),
+        kernels=tuple(
+            replace(kernel, tiling=_checked_tiling(op.name, kernel.tiling, blame))
+            for kernel in op.kernels
+        ),
+    )
+
+
+def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callable[..., Any]:
+    @functools.wraps(tiling)
+    def call(*given: Any) -> Any:
+        made = tiling(*given)
+        if not isinstance(made, TiledKernel):
+            raise blame(_text(f"the tiling of {op}", made, "a TiledKernel"))
+        return made
+
+    return call
+
+
+def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
+    """The row, whose function must return the name of a tensor of the result's shape."""
+
+    @functools.wraps(row.row)
+    def call(b: GraphBuilder, a: Mapping[str, Any], out: Any) -> Any:
+        made = row.row(b, a, out)
+        results = made if row.all_results else (made,)
+        shapes = out if row.all_results else (out,)
+        named = isinstance(results, list | tuple) and len(results) == len(shapes)
+        if not (named and all(_is_tensor(b, *pair) for pair in zip(results, shapes, strict=True))):
+            wanted = ", ".join(f"the name of a tensor {_listed(shape)}" for shape in shapes)
+            raise blame(_text(f"the row of {row.aten or row.onnx}", _seen(b, made), wanted))
+        return made
+
+    return replace(row, row=call)
+
+
+def checked_rows(rows: Any, blame: Blame) -> tuple[ImportRow, ...]:
+    """ROWS of a plug-in's import_rows."""
+    if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
+        raise blame(f"ROWS of its import_rows is {_shown(rows)}, not a tuple of ImportRow")
+    return tuple(with_checked_result(row, blame) for row in rows)
+
+
+def _text(what: str, made: Any, wanted: str) -> str:
+    return f"{what} returned {_shown(made)}, not {wanted}"
+
+
+def _shown(made: Any) -> str:
+    if isinstance(made, np.ndarray):
+        return f"an array of {made.dtype} {list(made.shape)}"
+    if made is None or isinstance(made, str):
+        return repr(made)
+    return f"{made!r}"[:60] if isinstance(made, int | float | tuple) else f"a {type(made).__name__}"
+
+
+def _seen(b: GraphBuilder, made: Any) -> Any:
+    """A tensor's name with its shape; anything else as it is."""
+    known = isinstance(made, str) and (made in b.tensors or made in b.constants)
+    return f"{made} {list(b.shape(made))}" if known else made
+
+
+def _listed(shape: Any) -> str:
+    return f"{list(shape)}" if isinstance(shape, tuple) else ""
+
+
+def _is_shape(made: Any) -> bool:
+    whole = isinstance(made, tuple) and all(isinstance(n, numbers.Integral) for n in made)
+    return whole and all(n >= 0 for n in made)
+
+
+def _is_array(made: Any, kinds: str, shape: Shape) -> bool:
+    is_array = isinstance(made, np.ndarray | np.generic)
+    return is_array and made.dtype.kind in kinds and made.shape == tuple(shape)
+
+
+def _is_tensor(b: GraphBuilder, name: Any, shape: Any) -> bool:
+    if not isinstance(name, str) or not (name in b.tensors or name in b.constants):
+        return False
+    return not isinstance(shape, tuple) or b.shape(name) == tuple(shape)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators of torch.library that an archive calls: torch loads it only if it has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from myoedge.frontend.refusals import Refusal, qualified_name, unsupported
+from myoedge.frontend.sources import source_of_trace
+from myoedge.frontend.torch.static_shapes import dicts
+from myoedge.graph.ir import Origin
+
+PREFIX = "torch.ops."
+
+
+def refuse_unregistered(program: Mapping[str, Any]) -> None:
+    """Errors: E111 for operators of other libraries that nothing has registered here."""
+    from torch._C import _jit_get_schemas_for_operator as schemas
+
+    refusals = [
+        Refusal(target, Origin("", place))
+        for target, place in _calls(program)
+        if (name := qualified_name(target)) and not schemas(name)
+    ]
+    if refusals:
+        raise unsupported(refusals)
+
+
+def _calls(program: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Target and source line of each call in a program."""
+    for key, node in dicts(program):
+        target, metadata = node.get("target"), node.get("metadata")
+        if key == "nodes" and isinstance(target, str) and isinstance(metadata, dict):
+            trace = str(metadata.get("stack_trace") or "")
+            yield target.removeprefix(PREFIX), source_of_trace(trace)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds of the integers of a drawn use by its float meaning: within 3/4 of a step, and what the
+use allows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS
+from myoedge.quantization.drawn_case import DrawnCase
+
+ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors lose
+
+
+def is_exact(case: DrawnCase) -> bool:
+    """Whether integers are those that the float meaning makes of integers."""
+    op = OPS[case.op]
+    return op.out_dtype == "int32" or (op.same_scale and case.op != "pad")
+
+
+def allowed(case: DrawnCase) -> tuple[Array, Array]:
+    """The least and the largest integer, or a fraction of one, of each result."""
+    if is_exact(case):
+        exact = np.asarray(case.real(case.data))
+        return exact, exact
+    before = np.asarray(case.real(case.dequantized)) / case.unit(case)
+    slack = ROUNDING + np.asarray(case.slack(case)) + finer(case)
+    if case.has_table:
+        return _through_table(case, before, slack)
+    wanted = steps_from(case.activated(case.act, before), case.params("y"))
+    return wanted - slack, wanted + slack
+
+
+def steps_from(expected: Array, q: QuantParams) -> Array:
+    """A real number as a fraction of integer steps, saturated."""
+    finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
+    return np.asarray(np.clip(finite / q.scale + q.zero_point, q.low, q.high))
+
+
+def finer(case: DrawnCase) -> float:
+    """Steps that 16 bits leave of the error of factors: the root of the range in steps, as int32 is
+    shared by the range and the multiplier (docs/integer-semantics.md, "What it costs")."""
+    numbers = {**case.step.integers.scalars, **case.step.integers.arrays}
+    if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
+        return 0.0
+    factors = np.asarray(numbers["mult"]) / 2.0 ** (np.asarray(numbers["shift"]) + numbers["pre"])
+    return math.sqrt(OPS[case.op].acc_bound(case.step) * float(factors.max())) / 256
+
+
+def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:
+    """The least and the largest value of the activation within reach of the requantised value."""
+    pre, post = case.target, case.params("y")
+    at = steps_from(before, pre)
+    low, high = np.clip(at - slack, -128, 127), np.clip(at + slack, -128, 127)
+    points = 17 + 2 * int(np.max(high - low, initial=0.0))  # not every function is monotone
+    near = [low + f * (high - low) for f in np.linspace(0.0, 1.0, points)]
+    reals = [np.asarray((n - pre.zero_point) * pre.scale) for n in near]
+    steps = np.stack([steps_from(case.activated(case.act, r), post) for r in reals])
+    return steps.min(axis=0) - 1.0, steps.max(axis=0) + 1.0

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tensor times a factor per channel as ONNX writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.qdq import Write, Writer
+
+
+def _write(w: Writer, step: QuantizedNode, x: str) -> str:
+    return w.node("Mul", x, w.learnt(step.node.inputs[1]))
+
+
+WRITE: Mapping[str, Write] = {"gains": _write}
