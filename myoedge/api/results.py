@@ -14,6 +14,7 @@ from myoedge.backends.onnx_agreement import DIFFERS_DB
 from myoedge.building.loading import network_facts
 from myoedge.reports import wording
 from myoedge.reports.evaluation_lines import card_facts
+from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.reports.report_json import decibels
 from myoedge.system.notebook import Card, Rows, Tabular
 from myoedge.targets.boards import Board
@@ -81,6 +82,25 @@ class Validation(Tabular):
         """Whether no integer differs, and onnxruntime by no more than roundings that add up."""
         agrees = self.onnx_db is None or self.onnx_db >= DIFFERS_DB
         return self.difference is None and agrees
+
+    def junit(self, name: str) -> bytes:
+        """JUnit XML: a case for each backend that was run, and one for onnxruntime."""
+        cases = [self._case(name, backend) for backend in self.samples]
+        if self.onnx_db is not None:
+            agrees, shown = self.onnx_db >= DIFFERS_DB, wording.decibels(decibels(self.onnx_db))
+            kind = "passed" if agrees else "failure"
+            message = "" if agrees else f"{shown} to the reference, {DIFFERS_DB:g} dB needed"
+            cases.append(JunitCase(name, "model.int8.onnx in onnxruntime", kind, message))
+        return junit_xml("myoedge validate", cases)
+
+    def _case(self, name: str, backend: str) -> JunitCase:
+        case = f"{BACKENDS[backend].text}, bit for bit"
+        first = self.difference
+        if first is None or first.backend != backend:
+            return JunitCase(name, case)
+        text = f"layer {first.layer} ({first.name}), index {list(first.index)}"
+        values = f"expected {first.expected}, got {first.got}"
+        return JunitCase(name, case, "failure", f"{first.where} differs", f"{text}\n{values}")
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a backend; `samples` is 0 where it was not run this time."""

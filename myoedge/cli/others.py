@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.shell import Terminal, common
+from myoedge.cli.shell import JUNIT, Terminal, common, write_junit
 from myoedge.errors import command
 
 MISSING = 5
@@ -43,8 +43,9 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes (processors).")
 @click.option("--against", type=click.Path(), metavar="OLD", help="Exit 3 where worse than this.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")
+@JUNIT
 @common
-def sweep(terminal: Terminal, file: str, **options: Any) -> None:
+def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> None:
     """Build and simulate models with budgets, options and operating points, all of each.
 
     Results that are in DIR already are not computed again, however the last run ended. DIR gets
@@ -52,7 +53,7 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
     """
     from myoedge import api
     from myoedge.reports.blocks import show
-    from myoedge.sweeps.table import printed, said
+    from myoedge.sweeps.table import hidden, printed, said
 
     swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
     result = {
@@ -63,9 +64,11 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
     }
     if not terminal.json_printed("sweep-run/1", result):
         show(printed(swept.results, terminal.out.width), terminal.out)
-        for line in said(swept.results):
+        lines = [*hidden(swept.results, terminal.out.width), *said(swept.results)]
+        for line in lines:
             terminal.text(line, soft_wrap=True)
     terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
+    write_junit(junit, swept.junit)
     api.check_regressions(swept)
     terminal.next(next_steps.after_sweep(file, swept.folder, options["against"]))
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,17 +15,19 @@ from myoedge.cli import next_steps
 from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import (
     DIFFERENT,
+    JUNIT,
     Terminal,
     board_options,
     chosen_build,
     common,
     newest,
     warn,
+    write_junit,
 )
-from myoedge.errors import command, printable
+from myoedge.errors import MyoedgeError, command, printable
 
 if TYPE_CHECKING:
-    from myoedge.api import Validation
+    from myoedge.api import Build, Validation
 
 
 REPORT, COMPARISON = "report.html", "comparison.html"
@@ -50,9 +53,16 @@ USUAL = "."  # of --html without a name
     "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
 )
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (included), cc, or a path.")
+@JUNIT
 @board_options
 @common
-def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **options: Any) -> None:
+def validate(
+    terminal: Terminal,
+    folder: str | None,
+    on: tuple[str, ...],
+    junit: str | None,
+    **options: Any,
+) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
     FOLDER is a build; default: the newest below build/. The exit code is 4 if integers differ, or
@@ -77,6 +87,7 @@ def validate(terminal: Terminal, folder: str | None, on: tuple[str, ...], **opti
     if not terminal.json_printed("validation/1", result):
         _show_validation(terminal, validation)
     warn(validation.unwritten)
+    write_junit(junit, lambda: validation.junit(api.load_build(build).report["model"]["name"]))
     if not validation.passed:
         sys.exit(DIFFERENT)
     report = api.load_build(build).report
@@ -160,7 +171,7 @@ def report(
         if html:
             terminal.progress(f"page: {page}")
     elif not terminal.json_printed("report/1", api.report(chosen, html=html)):
-        print_report(chosen.report, terminal.out, html=page)
+        print_report(_with_commands_here(chosen), terminal.out, html=page)
     if show:
         click.launch(page)
     terminal.next(next_steps.after_report(chosen.folder, against, is_page=bool(html or show)))
@@ -183,16 +194,34 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
     if not terminal.json_printed("advice/1", advice.plain()):
         for suggestion in advice.suggestions:
-            lines = printable(suggestion.text), f"  {printable(suggestion.how)}"
-            terminal.text(*lines, soft_wrap=True)
+            how = printable(_as_typed(suggestion.how, advice.folder))
+            terminal.text(printable(suggestion.text), f"  {how}", soft_wrap=True)
         if not advice.suggestions:
             terminal.text(f"{advice.tried} builds measured: none is better")
-    if any(x.how.startswith("myoedge ") for x in advice.suggestions) and not _is_here(
-        advice.folder
-    ):
-        terminal.progress(f"  commands are to be typed in {printable(advice.folder)}")
     warn(advice.unwritten)
     terminal.next(command("report", build, "--open"))
+
+
+def _with_commands_here(build: Build) -> dict[str, Any]:
+    """The report of a build with suggestions of advise as they are typed in the current folder."""
+    from myoedge.building.arguments import recalled
+
+    report = build.report
+    advice = report.get("advice")
+    if not advice or not advice["suggestions"]:
+        return report
+    try:
+        folder = recalled(build).folder
+    except MyoedgeError:  # made on another computer
+        return report
+    rows = [{**row, "how": _as_typed(row["how"], folder)} for row in advice["suggestions"]]
+    return {**report, "advice": {**advice, "suggestions": rows}}
+
+
+def _as_typed(how: str, folder: str) -> str:
+    """A suggestion's command as it runs in the current folder; lines of TOML as they are."""
+    is_elsewhere = how.startswith("myoedge ") and not _is_here(folder)
+    return f"(cd {shlex.quote(folder)} && {how})" if is_elsewhere else how
 
 
 def _is_here(folder: str) -> bool:

@@ -54,8 +54,13 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
         engines = [*_engine_rows(report)]
         if engines and len(report["layers"]) + len(engines) <= MAX_LAYERS:
             show(Padding(_table(ENGINE_TITLES, engines), (1, 0, 0, 0)), console)
-    for line in (*_notices(report), *_suggested(report)):
-        show(line, console)
+    for text in (*_notices(report), *_suggested(report)):
+        for line in text.split("\n", allow_blank=True):
+            # Commands are copied: each stays on one line.
+            if " myoedge " in line.plain:
+                console.print(line, soft_wrap=True)
+            else:
+                show(line, console)
     if html:
         console.print(styled("\n").append(f"report: {printable(html)}"), soft_wrap=True)
 

@@ -49,7 +49,7 @@ class Axis:
 
 LATENCY = Axis("latency_s", "latency", duration)
 ENERGY = Axis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
-MEMORY = Axis("l2_bytes", "L2 memory", lambda b: wording.size(round(b)), unit=1024.0)
+MEMORY = Axis("l2_bytes", "data in L2", lambda b: wording.size(round(b)), unit=1024.0)
 SQNR = Axis("sqnr_db", "SQNR", wording.decibels, better=1)
 PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), (MEMORY, SQNR))
 

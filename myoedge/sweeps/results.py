@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.reports.junit import JunitCase
 from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, Result
 from myoedge.sweeps.tasks import SCHEMA, Bounds, Task
 from myoedge.system.folder import explained, replace_files, to_json
@@ -132,6 +133,29 @@ def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) ->
     now = {name_of(row): row for row in new}
     good = [row for row in old if row["status"] == OK]
     return [found for row in good for found in _of(row, now.get(name_of(row)), bounds)]
+
+
+def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[JunitCase]:
+    """A case for each result: worse is a failure, another integer an error, and a refusal that is
+    no news is skipped. Results that are gone have a case too."""
+    by_name: dict[str, list[Regression]] = {}
+    for one in worse:
+        by_name.setdefault(one.name, []).append(one)
+    names = dict.fromkeys([*map(name_of, rows), *by_name])
+    found = {name_of(row): row for row in rows}
+    return [_case(name, found.get(name), by_name.get(name, [])) for name in names]
+
+
+def _case(name: str, row: Result | None, worse: Sequence[Regression]) -> JunitCase:
+    group = name.partition(" / ")[0]
+    if row is not None and row["status"] == DIFFERS:
+        return JunitCase(group, name, "error", "outputs are not the reference's")
+    if worse:
+        lines = [f"{one.what} {one.old} -> {one.new}" for one in worse]
+        return JunitCase(group, name, "failure", f"worse: {lines[0]}", "\n".join(lines))
+    if row is not None and row["status"] != OK:
+        return JunitCase(group, name, "skipped", f"{row['code']} {row['title'] or ''}".strip())
+    return JunitCase(group, name)
 
 
 def raise_worse(found: Sequence[Regression]) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 from myoedge.building.energy import coefficients
 from myoedge.errors import set_in
+from myoedge.reports.junit import junit_xml
 from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes, work
 from myoedge.sweeps.page import sweep_html
 from myoedge.sweeps.results import (
     Regression,
+    junit_cases,
     keep,
     kept,
     name_of,
@@ -44,6 +46,10 @@ class Swept(Tabular):
     results: tuple[Result, ...]
     computed: int
     regressions: tuple[Regression, ...]
+
+    def junit(self) -> bytes:
+        """JUnit XML: a case for each result, which fails where it is worse than before."""
+        return junit_xml("myoedge sweep", junit_cases(self.results, self.regressions))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a result, as in sweep.json."""

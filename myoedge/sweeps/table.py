@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.errors import printable
 from myoedge.quantization.sqnr import WEAK_DB
 from myoedge.reports import blocks, wording
+from myoedge.reports.diff_verdict import TOLERATED
 from myoedge.reports.energy import of_result
 from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, Result
@@ -18,22 +19,33 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BEST = "best"
-MEANING = f"least energy within its budget, of results that keep {WEAK_DB:g} dB"
+MEANING = (
+    f"least energy within its budget, of results that keep {WEAK_DB:g} dB and are at most "
+    f"{100 * TOLERATED['accuracy']:g} point less accurate than the most accurate"
+)
 SHORT = {"operating_point": "point"}  # titles
-LEFT_OUT_FIRST = ("L1", "cycles", "accuracy", "L2", "SQNR")  # where the terminal is narrow
+LEFT_OUT_FIRST = ("L1", "cycles", "L2", "accuracy", "SQNR")  # where the terminal is narrow
 FIGURES = ("cycles", "latency", "energy", "L1", "L2", "SQNR", "accuracy")
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
-    """Whether a result takes the least energy of those of its budget that keep WEAK_DB; without
+    """Whether a result takes the least energy of those of its budget that are good enough; without
     energies the least latency. Where several do, the first; a single result is compared with none.
     """
     chosen = set()
     for budget in {row["budget"] for row in rows}:
         able = [i for i, row in enumerate(rows) if row["budget"] == budget and _is_good(row)]
-        if len(able) > 1:
-            chosen.add(min(able, key=lambda i: _cost(rows[i])))
+        known = [x for i in able if (x := rows[i].get("accuracy_int8")) is not None]
+        least = max(known, default=0.0) - TOLERATED["accuracy"]
+        accurate = [i for i in able if _accuracy(rows[i], least) >= least]
+        if len(accurate) > 1 or len(able) > len(accurate):
+            chosen.add(min(accurate, key=lambda i: _cost(rows[i])))
     return [i in chosen for i in range(len(rows))]
+
+
+def _accuracy(row: Result, unknown: float) -> float:
+    found: float | None = row.get("accuracy_int8")
+    return unknown if found is None else found
 
 
 def _is_good(row: Result) -> bool:
@@ -62,19 +74,21 @@ def short_name(row: Result, labels: Sequence[str]) -> str:
 
 def figures(row: Result) -> dict[str, str]:
     """Figures of a result by their titles; "" where unknown."""
+    accuracy = row.get("accuracy_int8")
     return {
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
         "energy": of_result(row) if row["energy_uj"] is not None else "",
         "L1": _size(row, "l1_bytes"),
-        "L2": _size(row, "l2_bytes"),
+        "L2": _size(row, "l2_bytes", "code_bytes"),
         "SQNR": wording.decibels(row["sqnr_db"]) if row["sqnr_db"] is not None else "",
-        "accuracy": wording.percent(row["accuracy_int8"]) if row.get("accuracy_int8") else "",
+        "accuracy": wording.percent(accuracy) if accuracy is not None else "",
     }
 
 
-def _size(row: Mapping[str, Any], key: str) -> str:
-    return wording.size(row[key]) if row[key] else ""
+def _size(row: Mapping[str, Any], *keys: str) -> str:
+    total = sum(row.get(key) or 0 for key in keys)
+    return wording.size(total) if total else ""
 
 
 def outcome(row: Result, *, is_best: bool) -> str:
@@ -89,21 +103,34 @@ def printed(rows: Sequence[Result], width: int) -> Table:
     are the least telling where there is no room."""
     from rich.markup import escape
 
-    labels, best = differing(rows), best_in_budgets(rows)
-    columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in labels}
-    left = (*columns, "")
-    shown = [figures(row) for row in rows]
-    columns |= {title: [row[title] for row in shown] for title in FIGURES}
-    pairs = zip(rows, best, strict=True)
-    columns[""] = [printable(outcome(row, is_best=is_best)) for row, is_best in pairs]
-    columns = {title: texts for title, texts in columns.items() if any(texts)}
-    for title in LEFT_OUT_FIRST:
-        if sum(2 + max(len(title), *map(len, texts)) for title, texts in columns.items()) > width:
-            columns.pop(title, None)
+    columns, _ = _fitting(rows, width)
+    left = {*(SHORT.get(label, label) for label in differing(rows)), ""}
     table = blocks.columns(columns, left=left, overflow="fold")
-    for texts, is_best in zip(zip(*columns.values(), strict=True), best, strict=True):
+    pairs = zip(zip(*columns.values(), strict=True), best_in_budgets(rows), strict=True)
+    for texts, is_best in pairs:
         table.add_row(*map(escape, texts), style="bold" if is_best else None)
     return table
+
+
+def hidden(rows: Sequence[Result], width: int) -> list[str]:
+    """The line that names the columns for which a terminal of so many columns has no room."""
+    _, titles = _fitting(rows, width)
+    return [f"not shown: {', '.join(titles)}: in sweep.csv and sweep.html"] if titles else []
+
+
+def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], list[str]]:
+    """Columns by their titles as far as there is room, and the titles of the others."""
+    columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in differing(rows)}
+    shown = [figures(row) for row in rows]
+    columns |= {title: [row[title] for row in shown] for title in FIGURES}
+    pairs = zip(rows, best_in_budgets(rows), strict=True)
+    columns[""] = [printable(outcome(row, is_best=is_best)) for row, is_best in pairs]
+    columns = {title: texts for title, texts in columns.items() if any(texts)}
+    titles = []
+    for title in LEFT_OUT_FIRST:
+        if sum(2 + max(len(title), *map(len, texts)) for title, texts in columns.items()) > width:
+            titles += [title] if columns.pop(title, None) else []
+    return columns, titles
 
 
 def said(rows: Sequence[Result]) -> Iterator[str]:

@@ -57,7 +57,6 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     typed = shlex.split(rows["operating point low"]["how"])
     low = "myoedge build -o out --stream --operating-point low"
     assert sorted(typed) == sorted(low.split())
-    assert f"commands are to be typed in {folder}" in ran.err
     shutil.copytree(folder / "out", folder / "kept")
     assert command(*typed[1:], cwd=folder).code == 0
     lower = json.loads((folder / "out" / "report.json").read_text())
@@ -66,7 +65,12 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     shutil.move(folder / "kept", folder / "out")
     report = json.loads((folder / "out" / "report.json").read_text())
     assert {"schema": "myoedge.advice/1", **report["advice"]} == ran.json
-    assert rows["frames = 8"]["text"] in (command("report", "out", cwd=folder).out)
+    here = command("report", "out", cwd=folder).out
+    assert rows["frames = 8"]["text"] in here
+    how = rows["operating point low"]["how"]
+    assert f"  {how}\n" in here
+    elsewhere = command("report", folder / "out", cwd=tmp_path.parent).out
+    assert f"  (cd {folder} && {how})\n" in elsewhere, "on one line, to copy"
     page = (folder / "out" / "report.html").read_text()
     assert "<code>[stream] frames = 8</code>" in page
     with pytest.raises(MyoedgeError) as caught:  # myoedge.toml is another one now

@@ -37,7 +37,7 @@ from myoedge.sweeps.results import (
     table_csv,
     table_json,
 )
-from myoedge.sweeps.table import best_in_budgets, printed, said
+from myoedge.sweeps.table import best_in_budgets, hidden, printed, said
 from myoedge.sweeps.tasks import Bounds, Task, read_sweep, tasks, toml_lines, with_files
 from tests import sweep_work
 from tests.conftest import ROOT
@@ -360,6 +360,21 @@ def test_the_printed_table_is_aligned_and_names_what_differs() -> None:
     head, *lines = narrow.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert head.split() == ["model", "latency", "energy"]
     assert len(lines) == len(rows)
+    assert hidden(rows, 56) == ["not shown: L2, SQNR: in sweep.csv and sweep.html"]
+    assert hidden(rows, 100) == []
+
+
+def test_the_best_is_not_less_accurate() -> None:
+    rows = [
+        row(options="small", energy_uj=10.0, accuracy_int8=0.80),
+        row(options="good", energy_uj=20.0, accuracy_int8=0.945),
+        row(options="dear", energy_uj=30.0, accuracy_int8=0.95),
+        row(options="blind", energy_uj=9.0, accuracy_int8=0.0),
+    ]
+    assert best_in_budgets(rows) == [False, True, False, False]
+    console = Console(width=100, file=io.StringIO(), no_color=True)
+    show(printed(rows, 100), console)
+    assert " 0.0 %" in console.file.getvalue(), "no accuracy is one too"  # type: ignore[attr-defined]
 
 
 def test_points_have_names_that_cover_nothing_and_colours_of_models() -> None:
@@ -378,6 +393,7 @@ def test_points_have_names_that_cover_nothing_and_colours_of_models() -> None:
         assert c <= e or g <= a or d <= f or h <= b
     assert {dot.title[:2]: dot.model for dot in shown.dots} == {"m0": 0, "m1": 1, "m2": 2}
     html = sweep_html(rows, [])
+    assert '<div class="panel scroll">\n    <table class="sticky">' in html, "names stay on phones"
     assert html.count('class="key m') == 3
     assert "m0 o0" in html
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JUnit XML as GitLab, Jenkins and GitHub's actions read it: a suite of cases, without times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from myoedge.errors import printable
+
+# Kinds of cases that are not passed, by the attribute of the suite that counts them.
+COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class JunitCase:
+    """A test case of a suite.
+
+    kind      "passed", or one of COUNTED's
+    message   one line; `text` more of it
+    """
+
+    group: str
+    name: str
+    kind: str = "passed"
+    message: str = ""
+    text: str = ""
+
+
+def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
+    """One suite as a file; the same bytes for the same cases."""
+    counts = {
+        "tests": str(len(cases)),
+        **{key: str(sum(case.kind == kind for case in cases)) for key, kind in COUNTED.items()},
+    }
+    root = ElementTree.Element("testsuites")
+    element = ElementTree.SubElement(root, "testsuite", {"name": printable(suite), **counts})
+    for case in cases:
+        names = {"classname": printable(case.group), "name": printable(case.name)}
+        row = ElementTree.SubElement(element, "testcase", names)
+        if case.kind != "passed":
+            why = ElementTree.SubElement(row, case.kind, {"message": printable(case.message)})
+            why.text = "\n".join(map(printable, case.text.split("\n"))) or None
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, "utf-8", xml_declaration=True)) + b"\n"

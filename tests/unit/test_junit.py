@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JUnit XML: the elements, attributes and counts of the schema that GitLab and Jenkins read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from myoedge.reports.junit import JunitCase, junit_xml
+from myoedge.sweeps.results import Regression, junit_cases
+from tests.conftest import myoedge as command
+from tests.unit.test_sweep import row
+
+# Jenkins' junit-10.xsd: allowed children, required and optional attributes of each element.
+SCHEMA = {
+    "testsuites": (("testsuite",), set(), {"name", "time", "tests", "failures", "errors"}),
+    "testsuite": (
+        ("properties", "testcase", "system-out", "system-err"),
+        {"name", "tests"},
+        {"failures", "errors", "skipped", "time", "timestamp", "hostname", "id", "package"},
+    ),
+    "testcase": (
+        ("skipped", "error", "failure", "system-out", "system-err"),
+        {"name", "classname"},
+        {"assertions", "time", "status"},
+    ),
+    **{name: ((), set(), {"message", "type"}) for name in ("failure", "error", "skipped")},
+}
+
+
+def check(element: ElementTree.Element) -> None:
+    children, required, optional = SCHEMA[element.tag]
+    assert required <= element.attrib.keys() <= required | optional, element.tag
+    for child in element:
+        assert child.tag in children
+        check(child)
+
+
+def checked(document: bytes) -> dict[str, str]:
+    """How each case ended, by its name."""
+    root = ElementTree.fromstring(document)
+    assert root.tag == "testsuites"
+    check(root)
+    (suite,) = root
+    kinds = {case.attrib["name"]: case[0].tag if len(case) else "passed" for case in suite}
+    for counter, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        assert int(suite.attrib[counter]) == [*kinds.values()].count(kind)
+    assert int(suite.attrib["tests"]) == len(kinds) == len(suite)
+    return kinds
+
+
+def test_any_text_is_well_formed() -> None:
+    hostile = 'a]]>&<b> "\x00\x1b[31m\ud800 µ'
+    case = JunitCase(hostile, hostile, "failure", hostile, f"{hostile}\n{hostile}")
+    document = junit_xml(hostile, [case])
+    assert [*checked(document).values()] == ["failure"]
+    assert document == junit_xml(hostile, [case])
+
+
+def test_results_of_a_sweep() -> None:
+    names = ("same", "worse", "wrong", "never")
+    rows = [row(model=name) for name in names]
+    rows[2] |= {"status": "differs"}
+    rows[3] |= {"status": "refused", "code": "E302", "title": "over budget: latency"}
+    worse = [
+        Regression("worse / free / o / high", "latency_s", 1.0, 2.0, 0.02),
+        Regression("gone / free / o / high", "result", "ok", "not in the sweep"),
+    ]
+    rows[1] |= dict(
+        zip(("budget", "options", "operating_point"), ("free", "o", "high"), strict=True)
+    )
+    found = checked(junit_xml("myoedge sweep", junit_cases(rows, worse)))
+    assert {name.partition(" ")[0]: kind for name, kind in found.items()} == {
+        "same": "passed", "worse": "failure", "wrong": "error", "never": "skipped",
+        "gone": "failure",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_validate_writes_a_case_for_each_backend(
+    host_build: Path, tmp_path: Path, is_wrong: bool
+) -> None:
+    if is_wrong:
+        source = host_build / "src" / "network.c"
+        source.write_text(source.read_text().replace("shift = ", "shift = 1 + "))
+    ran = command("validate", host_build, "--junit", "out.xml", cwd=tmp_path)
+    assert ran.code == (4 if is_wrong else 0), ran.err
+    found = checked((tmp_path / "out.xml").read_bytes())
+    assert found == {"C on the host, bit for bit": "failure" if is_wrong else "passed"}
+
+
+@pytest.fixture
+def host_build(small: Path, tmp_path: Path) -> Path:
+    arguments = (small / "model.pt2", "--calib", small / "calib.npz", "--target", "host")
+    assert command("build", *arguments, "-o", tmp_path / "b", cwd=tmp_path).code == 0
+    return tmp_path / "b"
