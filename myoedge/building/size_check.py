@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no plan can make room for, by the float graph alone: code of too many layers, weights."""
+"""Lower bounds of memory, from the float graph: code of all layers, and weights."""
 
 from __future__ import annotations
 

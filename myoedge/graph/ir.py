@@ -224,7 +224,7 @@ class Graph:
         return None if found is None else found.format
 
     def given(self, name: str) -> TensorQuant | None:
-        """What a tensor or a constant carries, or by `name.pre` the value before a fused table."""
+        """Parameters of a tensor or a constant; `name.pre` is the value before a fused table."""
         found = self.tensors.get(name) or self.constants.get(name)
         if found is not None:
             return found.q
@@ -241,7 +241,7 @@ class Graph:
 
     @cached_property
     def all_given(self) -> Mapping[str, TensorQuant]:
-        """What values carry, by name of a tensor, of a constant, or `name.pre`."""
+        """Parameters of values, by name of a tensor, a constant, or `name.pre`."""
         rows = [(t.name, t.q) for t in self.tensors.values()]
         rows += [(t.name + PRE, t.pre_q) for t in self.tensors.values()]
         rows += [(name, c.q) for name, c in self.constants.items()]

@@ -140,7 +140,7 @@ class GraphBuilder:
         return self.done()
 
     def done(self) -> Rewrite:
-        """What has been added, the last of it with the replaced node's output."""
+        """Nodes that were added; the last one has the replaced node's output."""
         return self._rewrite({})
 
     def same_as(self, name: str) -> Rewrite:

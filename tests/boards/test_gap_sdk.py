@@ -185,7 +185,7 @@ def test_without_ne16_nothing_of_it_is_there(tmp_path: Path) -> None:
 WRONG = {
     "a clock before the voltage": (
         "app.c",
-        "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0 &&",
+        "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0\n        &&",
         "",
     ),
     "a run that the power pad does not show": ("app.c", "me_pad_set(ME_POWER_PAD, 1);", ""),
