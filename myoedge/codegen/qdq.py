@@ -7,28 +7,20 @@ computes the outputs without any of our integer arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import bounds
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.qdq import (
-    FUNCTIONS_DOMAIN,
-    SUMS,
     TYPES,
-    OnnxFunction,
     OnnxNode,
     Writer,
-    called,
-    called_operators,
-    function_digest,
     operator_writers,
-    stated_attributes,
 )
 from myoedge.operators.requant_shift.qdq import requantised
 from myoedge.plan.plan import Plan
@@ -41,7 +33,7 @@ from myoedge.version import __version__
 # and refuse that then.
 OPSET, OPSET_INT16 = 20, 21
 IR_VERSION = 10  # has metadata on nodes
-WRITE, CALLS, STATED = operator_writers(), called_operators(), stated_attributes()
+WRITE = operator_writers()
 
 
 def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> bytes:
@@ -89,13 +81,8 @@ def _input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
 def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
     w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
-    write = WRITE[step.node.op]
-    constants = CALLS[step.node.op](w, step) if step.node.op in CALLS else None
-    if constants is None:
-        y = requantised(w, step, write(w, step, *(w.reals[x] for x in step.operands)))
-    else:
-        stated = STATED[step.node.op](step) if step.node.op in STATED else {}
-        y = called(w, step, write, constants, stated)
+    y = WRITE[step.node.op](w, step, *(w.reals[x] for x in step.operands))
+    y = requantised(w, step, y)
     if has_table(step.node):
         w.store(name + PRE, y, q.params[name + PRE])
         y = pointwise(w, name + PRE, act)
@@ -108,13 +95,10 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
 
 
 def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
-    """Metadata of a node: for viewers origin, location of its output, SQNR; for another build
-    whether sums are those of unsigned inputs."""
+    """Metadata of a node for viewers: origin, location of its output, SQNR."""
     name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}
-    if step.unsigned_sums is not None and OPS[step.node.op].weights:
-        notes["sums"] = SUMS[step.unsigned_sums]
     if where is not None:  # None: the layer behind it is computed with it
         notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
     if fidelity is not None:
@@ -134,11 +118,10 @@ def _serialised(
         types = (TYPES["float32" if name in q.params else q.dtype(name)] for name in names)
         return [*map(helper.make_tensor_value_info, shown, types, map(q.graph.shape, names))]
 
-    int16 = any(value.dtype == np.int16 for value in _constants(w))
+    int16 = any(value.dtype == np.int16 for value in w.initializers.values())
     opsets = [helper.make_opsetid("", OPSET_INT16 if int16 else OPSET)]
-    domain = [helper.make_opsetid(FUNCTIONS_DOMAIN, 1)] if w.functions else []
     graph = helper.make_graph(
-        [_node(node, {f.name for f in w.functions}) for node in w.nodes],
+        [*map(_node, w.nodes)],
         model_name,
         described(q.graph.inputs, inputs),
         described(q.graph.outputs, outputs),
@@ -146,8 +129,7 @@ def _serialised(
     )
     model = helper.make_model(
         graph,
-        functions=[_function(function, opsets) for function in w.functions],
-        opset_imports=[*opsets, *domain],
+        opset_imports=opsets,
         ir_version=IR_VERSION,
         producer_name="myoedge",
         producer_version=__version__,
@@ -157,39 +139,10 @@ def _serialised(
     return bytes(known.SerializeToString(deterministic=True))
 
 
-def _constants(w: Writer) -> Iterator[Array]:
-    yield from w.initializers.values()
-    for function in w.functions:
-        yield from function.constants.values()
-
-
-def _function(function: OnnxFunction, opsets: Sequence[Any]) -> Any:
-    """Constants of a body are nodes; metadata tell which operator it is, and of which nodes."""
-    from onnx import helper, numpy_helper
-
-    constants = [
-        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
-        for name, value in function.constants.items()
-    ]
-    nodes = [*constants, *map(_node, function.nodes)]
-    made = helper.make_function(
-        FUNCTIONS_DOMAIN, function.name, function.inputs, [function.output], nodes, opsets
-    )
-    bodies = (node.SerializeToString(deterministic=True) for node in made.node)
-    digest = function_digest(function.operator, function.attrs, bodies)
-    says = {"op": function.operator, "attrs": function.attrs, "digest": digest}
-    for key, value in says.items():
-        made.metadata_props.add(key=f"myoedge.{key}", value=value)
-    return made
-
-
-def _node(node: OnnxNode, functions: Collection[str] = ()) -> Any:
+def _node(node: OnnxNode) -> Any:
     from onnx import helper
 
-    domain = FUNCTIONS_DOMAIN if node.op in functions else ""
-    made = helper.make_node(
-        node.op, node.inputs, node.outputs, name=node.name, domain=domain, **node.attrs
-    )
+    made = helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **node.attrs)
     for key, value in node.notes.items():
         made.metadata_props.add(key=f"myoedge.{key}", value=value)
     return made

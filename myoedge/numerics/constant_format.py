@@ -20,8 +20,6 @@ class ConstantFormat:
     scale, zero_point   one of each, or as many as the constant has indices along `axis`
     integers   the q that are chosen for floats that lie between steps, of the constant's shape;
                None: the floats are on the steps
-    unsigned_sums   of weights, where the file says it: whether their sums are requantised as those
-               of unsigned inputs are, without a pre-shift
     """
 
     scale: tuple[float, ...]
@@ -30,7 +28,6 @@ class ConstantFormat:
     high: int
     axis: int = 0
     integers: Array | None = field(default=None, compare=False, repr=False)
-    unsigned_sums: bool | None = field(default=None, compare=False)
 
     @property
     def params(self) -> QuantParams | None:
@@ -97,8 +94,7 @@ class ConstantFormat:
         if not np.all((scale > 0.0) & (scale < np.inf)):
             return None
         reach = max(self.high - min(self.zero_point), max(self.zero_point) - self.low)
-        made = ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
-        return replace(made, unsigned_sums=self.unsigned_sums)
+        return ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
 
     def _by_rows(self, value: Array) -> ConstantFormat | None:
         """With the scale of the first index along the axis that has each row of the value."""

@@ -197,29 +197,6 @@ def is_continuous(chain: Sequence[Call]) -> bool:
     return all(name not in JUMPS for name, *_ in chain) and all(map(is_continuous, inner))
 
 
-def check_chain(chain: object) -> None:
-    """Checks a chain that comes from a file. Errors: ValueError for what is no chain of functions
-    here, of numbers and of chains, OverflowError for a number that float64 does not hold."""
-    if not isinstance(chain, tuple) or not chain:
-        raise ValueError("no functions")
-    known = [*FUNCTIONS]  # no dict: what a file has in a name's place may have no hash
-    for call in chain:
-        if not isinstance(call, tuple) or not call or call[0] not in known:
-            raise ValueError(f"a function {call!r:.40}")
-        for parameter in call[1:]:
-            _check_parameter(call[0], parameter)
-
-
-def _check_parameter(function: str, parameter: object) -> None:
-    if isinstance(parameter, tuple):
-        if parameter:  # without functions: the number itself
-            check_chain(parameter)
-    elif isinstance(parameter, str) and function == "lookup":
-        bytes.fromhex(parameter)
-    elif type(parameter) is bool or not isinstance(parameter, int | float) or math.isnan(parameter):
-        raise ValueError(f"{parameter!r:.40} in {function}")
-
-
 def defaults(name: str) -> tuple[float, ...]:
     """Default parameters of a function, as in PyTorch."""
     return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()

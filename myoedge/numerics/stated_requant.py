@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import INT32_MAX, SHIFT_MAX
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 
@@ -36,19 +36,6 @@ class StatedRequant(NamedTuple):
     def of(attrs: Mapping[str, Any]) -> StatedRequant | None:
         """The requantisation that a node's attributes hold; None without one."""
         return StatedRequant(*attrs[ATTRIBUTE]) if ATTRIBUTE in attrs else None
-
-    def checked(self, channels: int) -> StatedRequant:
-        """Itself. Errors: ValueError for numbers out of these ranges, or of other channels."""
-        wanted = (1, channels)
-        if len(self.mult) not in wanted or len(self.add) not in wanted:
-            raise ValueError(f"multipliers of {channels} channels")
-        numbers = (*self.mult, *self.add, self.shift, self.low, self.high)
-        if any(type(n) is not int or abs(n) > INT32_MAX for n in numbers):
-            raise ValueError("a requantisation by numbers that are not int32")
-        span = self.params.element_type.bits
-        if not 0 <= self.shift <= SHIFT_MAX or not self.low <= self.high or span > INT8.bits:
-            raise ValueError(f"a shift by {self.shift}, limits {self.low} and {self.high}")
-        return self
 
     @property
     def params(self) -> QuantParams:

@@ -105,7 +105,6 @@ class QuantizedNode:
     engine     asked for
     behind     a layer that alone reads these results, where a kernel computes both: the node's
                name is that of its results
-    unsigned_sums   as QuantizeInputs had it; None: where there was no accelerator to choose
     """
 
     node: Node
@@ -118,7 +117,6 @@ class QuantizedNode:
     element_type: ElementType = INT8
     engine: EngineChoice = FASTEST
     behind: QuantizedNode | None = None
-    unsigned_sums: bool | None = None
 
     @property
     def attrs(self) -> Attrs:

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators of model.int8.onnx: functions that write an operator as ONNX's own float operators.
 
-Every family has them in its qdq.py: WRITE, by operator. Operators that ONNX does not have are
-functions of the file, which the import knows again: CALLS, by operator, writes their constants,
-STATED what attributes leave to a build, and CHECKS says what attributes of a file mean nothing.
+Every family has them in its qdq.py: WRITE, by operator. An operator that ONNX does not have is
+written as several ONNX operators.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import PRE, Attrs, Shape
+from myoedge.graph.ir import PRE
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
@@ -35,8 +32,6 @@ TYPES = {
     "bool": 9,
     "float64": 11,
 }  # onnx.proto, TensorProto.DataType
-FUNCTIONS_DOMAIN = "myoedge"
-SUMS = {True: "unsigned", False: "signed"}  # metadata myoedge.sums, of QuantizeInputs.unsigned_sums
 
 
 @dataclass(frozen=True)
@@ -51,22 +46,6 @@ class OnnxNode:
     notes: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class OnnxFunction:
-    """An operator that ONNX does not have: its own operators between inputs and output.
-
-    operator, attrs   the operator that the body is, as `written_attrs` writes attributes
-    """
-
-    name: str
-    operator: str
-    attrs: str
-    inputs: tuple[str, ...]
-    output: str
-    nodes: tuple[OnnxNode, ...]
-    constants: Mapping[str, Array]
-
-
 @dataclass
 class Writer:
     """An ONNX model while it is written: nodes, initialisers, and names of the network's tensors.
@@ -77,8 +56,6 @@ class Writer:
     integers, reals  ONNX's names of tensors of the network: quantised, and as dequantised floats
     label            names of what is added begin with it
     notes            metadata of the nodes that come next
-    functions        that nodes call
-    given            of a function's body: its inputs by the network's constants
     """
 
     params: Mapping[str, QuantParams]
@@ -91,8 +68,6 @@ class Writer:
     reals: dict[str, str] = field(default_factory=dict)
     label: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
-    functions: list[OnnxFunction] = field(default_factory=list)
-    given: Mapping[str, str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
         """The name wanted, numbered where it is taken."""
@@ -115,9 +90,9 @@ class Writer:
         self.nodes.append(OnnxNode(op, inputs, outputs, name, attrs, self.notes))
         return output
 
-    def learnt(self, name: str) -> str:
-        """A float constant of the network, as the function that is written reads it."""
-        return self.given.get(name) or self.constant(self.floats[name].astype(np.float32))
+    def float_constant(self, name: str) -> str:
+        """Adds a constant of the network before quantisation."""
+        return self.constant(self.floats[name].astype(np.float32))
 
     def cast(self, x: str, dtype: str) -> str:
         """To a type by its NumPy name."""
@@ -128,14 +103,13 @@ class Writer:
         if params.element_type.bits > 16:
             self.integers[name] = self.reals[name] = value
             return
+        self.integers[name], self.reals[name] = self.rounded(name, value, params)
+
+    def rounded(self, name: str, value: str, params: QuantParams) -> tuple[str, str]:
+        """(integers, dequantised floats) of a float tensor; their names begin with `name`."""
         scale, zero = self._parameters(name, params)
         integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
-        self.integers[name] = integers
-        self.reals[name] = self.node("DequantizeLinear", integers, scale, zero)
-
-    def quantized(self, value: str, output: str, params: QuantParams) -> str:
-        """Integers of a float tensor."""
-        return self.node("QuantizeLinear", value, *self._parameters(value, params), output=output)
+        return integers, self.node("DequantizeLinear", integers, scale, zero)
 
     def dequantize(self, name: str, params: QuantParams, output: str = "") -> None:
         scale, zero = self._parameters(name, params)
@@ -150,7 +124,7 @@ class Writer:
         )
 
 
-# (Writer, QuantizedNode, *inputs) -> output, of a body (Writer, *inputs): names of float tensors
+# (Writer, QuantizedNode, *inputs) -> output: names of float tensors
 Write = Callable[..., str]
 
 
@@ -246,90 +220,5 @@ def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) ->
     return scale
 
 
-# (attributes of a call, shape of its first input). Errors: LookupError, TypeError, ValueError
-Check = Callable[[Attrs, Shape], None]
-# step -> attributes of a call besides its own
-Stated = Callable[[QuantizedNode], Attrs]
-# (Writer, step) -> its constants as a call reads them; None where ONNX has the operator after all
-Constants = Callable[[Writer, QuantizedNode], Sequence[str] | None]
-
-
-def float_constants(w: Writer, step: QuantizedNode) -> list[str] | None:
-    """Constants of an operator as floats; None where a state of a stream stands behind them."""
-    count = len(step.operands)
-    if step.node.inputs[:count] != step.operands:
-        return None
-    return [w.learnt(name) for name in step.node.inputs[count:]]
-
-
-def called(
-    w: Writer, step: QuantizedNode, write: Write, constants: Sequence[str], stated: Attrs
-) -> str:
-    """A call of a function whose body is what `write` writes; returns its result.
-
-    stated   attributes that another build of the file does not choose anew
-    """
-    operands, names = step.operands, step.node.inputs[len(step.operands) :]
-
-    def body(inside: Writer, *inputs: str) -> str:
-        given = dict(zip(names, inputs[len(operands) :], strict=True))
-        return write(replace(inside, given=given), step, *inputs[: len(operands)])
-
-    attrs = {n: v for n, v in step.attrs.items() if n != "act"} | dict(stated)
-    return call(w, step.node.op, attrs, body, *(w.reals[x] for x in operands), *constants)
-
-
-def call(w: Writer, op: str, attrs: Mapping[str, Any], body: Write, *reads: str) -> str:
-    """A call of a new function that stands for an operator; body(Writer, *inputs) -> its result."""
-    inputs = tuple(f"x{i}" for i in range(len(reads)))
-    inside = Writer(w.params, w.floats, w.formats, taken={*inputs}, label="in")
-    y = body(inside, *inputs)
-    name = f"{op}_{len(w.functions)}"
-    nodes, constants = tuple(inside.nodes), inside.initializers
-    w.functions.append(OnnxFunction(name, op, written_attrs(attrs), inputs, y, nodes, constants))
-    return w.node(name, *reads)
-
-
-def written_attrs(attrs: Mapping[str, Any]) -> str:
-    """Attributes of an operator as text that `read_attrs` reads: tuples are lists."""
-    return json.dumps(dict(attrs), sort_keys=True, default=lambda number: number.item())
-
-
-def read_attrs(text: str) -> dict[str, Any]:
-    """Errors: ValueError for what is no such text."""
-
-    def tuples(value: Any) -> Any:
-        return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-    attrs = json.loads(text)
-    if not isinstance(attrs, dict):
-        raise ValueError("attributes that are no object")
-    return {name: tuples(value) for name, value in attrs.items()}
-
-
-def function_digest(operator: str, attrs: str, nodes: Iterable[bytes]) -> str:
-    """SHA-256 of an operator and of the serialised body that stands for it, in hexadecimal."""
-    parts = (operator.encode(), attrs.encode(), *nodes)
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-
-
 def operator_writers() -> dict[str, Write]:
     return {op: write for module in modules("qdq") for op, write in module.WRITE.items()}
-
-
-def called_operators() -> dict[str, Constants]:
-    """Operators that are written as functions, and how their constants are."""
-    calls = (getattr(module, "CALLS", {}) for module in modules("qdq"))
-    return {op: constants for of_module in calls for op, constants in of_module.items()}
-
-
-def stated_attributes() -> dict[str, Stated]:
-    """By operator that is written as a function: attributes that a build has chosen."""
-    stated = (getattr(module, "STATED", {}) for module in modules("qdq"))
-    return {op: attrs for of_module in stated for op, attrs in of_module.items()}
-
-
-def attribute_checks() -> dict[str, Check]:
-    """By operator that is written as a function: what a file's attributes have to be."""
-    checks = (getattr(module, "CHECKS", {}) for module in modules("qdq"))
-    return {op: check for of_module in checks for op, check in of_module.items()}

@@ -18,7 +18,6 @@ from myoedge.quantization.scales import (
     QuantGraph,
     matches,
     quantize_node,
-    stated_unsigned_sums,
 )
 from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity, measure
 from myoedge.quantization.trials import ENOUGH_DB
@@ -63,8 +62,7 @@ def with_engines(
     """The network, requantised without a pre-shift where an accelerator that a layer's choice
     allows then runs the layer in fewer estimated cycles.
 
-    Cores compute the same integers, so that the planner may still choose them. Layers that are free
-    to have either keep those that their file says.
+    Cores compute the same integers, so that the planner may still choose them.
     older   network of another build, whose integers layers keep that have them already; not those
             that are to run on an accelerator and can only with other integers
     """
@@ -91,15 +89,12 @@ def _with_engine(
     ]
     if not kernels or choice.name == CORES:
         return replace(_as_before(network, step, rules, before), engine=choice)
-    if choice.name == AUTO and stated_unsigned_sums(network.graph, step.node) is not None:
-        return replace(step, engine=choice)
     if choice.name == AUTO and _is_older(step, before):
         return _on_cores(step, "the older build's integers, which are the cores'")
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
     broken = [kernel.broken_rule(again) for kernel in kernels]
     if None not in broken:
-        refused = replace(choice, broken_rule=broken[0])
-        return replace(step, engine=refused, unsigned_sums=bool(step.unsigned_sums))
+        return replace(step, engine=replace(choice, broken_rule=broken[0]))
     again = replace(again, engine=choice)
     is_free = choice.name == AUTO and not _is_older(again, before)
     gain = engines.gain(again) if is_free else math.inf
@@ -131,7 +126,7 @@ def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:
 
 
 def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
-    return replace(step, engine=EngineChoice(CORES, reason), unsigned_sums=False)
+    return replace(step, engine=EngineChoice(CORES, reason))
 
 
 def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:

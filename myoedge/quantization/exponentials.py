@@ -12,17 +12,12 @@ from myoedge.operators.attention.wide import is_wide
 from myoedge.quantization.scales import QuantGraph
 
 
-def attentions_of_bytes(network: QuantGraph, *, stated: bool) -> frozenset[str]:
-    """Results of attentions whose exponentials are bytes.
-
-    stated   also where the file of an older build says so
-    """
+def attentions_of_bytes(network: QuantGraph) -> frozenset[str]:
+    """Results of attentions whose exponentials are bytes."""
     return frozenset(
         step.node.name
         for step in network.steps
-        if step.node.op == "attention"
-        and not (is_wide(step) or is_fine(step))
-        and (stated or "exp_bits" not in step.attrs)
+        if step.node.op == "attention" and not (is_wide(step) or is_fine(step))
     )
 
 

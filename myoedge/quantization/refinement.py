@@ -185,10 +185,9 @@ def _tuned(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
 
 
 def _finer_exponentials(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
-    """Exponentials of 12 bits in attention whose operands have 8, where the cycles allow them.
-    Those that the file of an older build states stay bytes, unless cycles do not count."""
+    """Exponentials of 12 bits in attention whose operands have 8, where the cycles allow them."""
     network, is_any = trial.network, search.aim.allowances == UNLIMITED
-    graph = with_exp_bits(network.graph, attentions_of_bytes(network, stated=is_any))
+    graph = with_exp_bits(network.graph, attentions_of_bytes(network))
     if graph is network.graph or not search.aim.exponentials:
         return
     again = quantize_graph(graph, network.calibration, search.rules, network.int16)

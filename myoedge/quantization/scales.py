@@ -170,34 +170,12 @@ def quantize_node(
     params: Mapping[str, QuantParams],
     rules: tuple[LayerRule, ...],
     *,
-    unsigned_sums: bool | None = None,
+    unsigned_sums: bool = False,
 ) -> QuantizedNode:
     """Weights, multipliers and tables of one node, for these parameters.
 
-    unsigned_sums   as QuantizeInputs has it; None: as the layer's file says where an accelerator
-                    takes what that gives, else not
+    unsigned_sums   as QuantizeInputs has it
     """
-    stated = stated_unsigned_sums(graph, node) if unsigned_sums is None else unsigned_sums
-    found = _quantized(graph, node, params, rules, unsigned_sums=bool(stated))
-    if unsigned_sums is None and stated and not _is_accepted(found):
-        stated, found = False, _quantized(graph, node, params, rules, unsigned_sums=False)
-    return replace(found, unsigned_sums=stated)
-
-
-def _is_accepted(step: QuantizedNode) -> bool:
-    """Whether an accelerator that sums unsigned inputs takes the layer."""
-    kernels = (kernel for kernel in OPS[step.node.op].kernels if kernel.unsigned_sums)
-    return any(kernel.broken_rule(step) is None for kernel in kernels)
-
-
-def _quantized(
-    graph: Graph,
-    node: Node,
-    params: Mapping[str, QuantParams],
-    rules: tuple[LayerRule, ...],
-    *,
-    unsigned_sums: bool,
-) -> QuantizedNode:
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
@@ -232,12 +210,6 @@ def _has_weights_of_file(graph: Graph, node: Node) -> bool:
     samples are beside floats."""
     read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)
-
-
-def stated_unsigned_sums(graph: Graph, node: Node) -> bool | None:
-    """ConstantFormat.unsigned_sums of a layer's weights; None where its file does not say it."""
-    stated = [graph.format(node.inputs[first]) for first in OPS[node.op].weights[:1]]
-    return next((kind.unsigned_sums for kind in stated if kind is not None), None)
 
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:

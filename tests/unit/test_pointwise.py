@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from myoedge.numerics.pointwise import FUNCTIONS, bounds, check_chain, erf, evaluate, listed
+from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate, listed
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.elementwise.tables import make_table
 
@@ -125,37 +125,9 @@ def test_a_function_is_what_torch_says(name: str, parameters: tuple[Any, ...]) -
     np.testing.assert_array_equal(got[known], wanted[known])
 
 
-@pytest.mark.parametrize(
-    ("chain", "cause"),
-    [
-        (5, "no functions"),
-        ("log", "no functions"),
-        ((), "no functions"),
-        ((("abs",), ()), r"a function \(\)"),
-        (("log",), "a function 'log'"),
-        ((("nothing",),), "a function .'nothing'"),
-        ((({},),), r"a function \(\{\},\)"),
-        ((("larger", (("nothing",),), (("log",),)),), "a function .'nothing'"),
-        ((("lookup", 1, 0, "0"),), "fromhex"),
-        ((("affine", True, 0),), "True in affine"),
-        ((("affine", INF - INF, 0),), "nan in affine"),
-    ],
-)
-def test_what_is_no_chain_is_told(chain: object, cause: str) -> None:
-    with pytest.raises(ValueError, match=cause):
-        check_chain(chain)
-
-
-@pytest.mark.parametrize("name", TORCH)
-def test_every_function_is_a_chain(name: str) -> None:
-    for parameters in TORCH[name][1]:
-        check_chain(((name, *parameters),))
-
-
 def test_a_chain_inside_another_may_be_the_number_itself() -> None:
     """As of masks: torch.where(x > 0.5, x, 0.0)."""
     mask = (("product", (), (("gt", 0.5),)),)
-    check_chain(mask)
     np.testing.assert_array_equal(evaluate(mask, POINTS), np.where(POINTS > 0.5, POINTS, 0.0))
 
 

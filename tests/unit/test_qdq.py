@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from myoedge.building.loading import load_model
 from myoedge.codegen.qdq import qdq_model
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
@@ -34,12 +35,13 @@ from myoedge.operators.pool.qdq import regular as regular_grid
 from myoedge.passes import prepare
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.quantization.calibrate import Calibration
+from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.scales import LayerRule, quantize_graph
 from myoedge.quantization.sqnr import Noise, measure, quantized_inputs, real_values
 from myoedge.targets import find_chip
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import thinned
+from tests.onnx_models import saved_bytes
 from tests.qdq_cases import (
     ACTS,
     CASES,
@@ -403,3 +405,23 @@ def test_onnx_is_imported_late() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "False"
+
+
+def test_the_file_is_read_as_any_qdq_file(
+    residual: tuple[Plan, dict[str, Array]], tmp_path: Path
+) -> None:
+    """Its own parameters, and integers that agree within one step."""
+    plan, samples = residual
+    q, path = plan.quant, saved_bytes(qdq_model(plan, "net"), tmp_path)
+    graph = load_model(path).graph
+    other = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
+    pairs = [*zip(q.graph.outputs, other.graph.outputs, strict=True)]
+    assert [q.params.get(a) for a, _ in pairs] == [other.params.get(b) for _, b in pairs]
+    for i in range(SAMPLES):
+        sample = {name: values[i] for name, values in samples.items()}
+        ours, theirs = (
+            run_integer(network.steps, network.constants, quantized_inputs(network, sample))
+            for network in (q, other)
+        )
+        for a, b in pairs:
+            assert np.abs(ours[a].astype(int) - theirs[b].astype(int)).max() <= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,7 +29,6 @@ from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, n
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
-from myoedge.frontend.onnx.own_functions import Functions, functions_of, results_of, row_of
 from myoedge.frontend.onnx.quantized import (
     clip_of_integers,
     is_quantizer,
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
 
 # onnx 1.23 counts windows that start in the padding, and pads of zero beside auto_pad
 OWN_SHAPES = ("AveragePool", "MaxPool")
+Functions = Collection[tuple[str, str]]  # domain and name
 Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
 
 
@@ -93,7 +93,7 @@ def load_onnx(path: Path) -> Imported:
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
-    functions = functions_of(model)
+    functions = frozenset((f.domain, f.name) for f in model.functions)
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
         raise unsupported(refusals, onnx_refusals.instead)
@@ -115,22 +115,16 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
         return None  # it reads what was refused
     target = node.op_type
     try:
-        own = functions.get((node.domain, node.op_type))
-        if own is None and (node.domain, node.op_type) in functions:
+        if (node.domain, node.op_type) in functions:
             target = f"{node.op_type}()"
             raise Unsupported("a function of the model's own")
-        if own is None and node.domain not in OWN and not is_quantizer(node):
+        if node.domain not in OWN and not is_quantizer(node):
             target = f"{node.domain}.{node.op_type}"
             if target not in CONTRIBUTED:
                 raise Unsupported("")
         if unknown:
             raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
-        if own is None:
-            _import(state, node)
-        else:
-            outs = results_of(state, node, own)
-            state.values.update(outs)
-            _row(state, node, outs, row_of(own))
+        _import(state, node)
     except Unsupported as reason:
         _stand_ins(state, node)
         found = refusal_of(reason, shown(target), origin)

@@ -7,7 +7,6 @@ A quantised tensor of the model is a float one of the graph: the values that its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.fake_quantize.import_rows import rounded, rounding_of
 from myoedge.operators.graph_builder import Unsupported
-from myoedge.operators.qdq import SUMS
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -61,7 +59,7 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
         raise ValueError(f"{zero.size} zero points beside {scale.size} scales")
     axis = int(attrs.get("axis", 1))
     if node.op_type == "DequantizeLinear":
-        _dequantize(state, x, output, scale, zero, axis, _sums(node))
+        _dequantize(state, x, output, scale, zero, axis)
     elif x in state.arrays:
         keep(state, output, _integers(state.arrays[x], scale, zero, axis, _written(attrs, zero)))
         state.scales.add(x)  # its integers are counted
@@ -81,7 +79,6 @@ def _dequantize(
     scale: Array,
     zero: Array | None,
     axis: int,
-    unsigned_sums: bool | None,
 ) -> None:
     kind = _numpy_kind(state.values[x].kind)
     if zero is not None and zero.dtype != kind:
@@ -89,7 +86,7 @@ def _dequantize(
     if x in state.arrays:
         state.dequantized.add(x)
         q, scale = _without_zero_scales(state.arrays[x], scale, zero, axis)
-        stated = replace(_format(q, scale, zero, axis), unsigned_sums=unsigned_sums)
+        stated = _format(q, scale, zero, axis)
         keep(state, output, stated.real(q.astype(np.int64)))
         if stated.high - stated.low < 1 << 16:
             state.formats[output] = stated
@@ -108,13 +105,6 @@ def _dequantize(
     if (before.attrs["scale"], before.attrs["zero_point"]) != (step, offset):
         raise Unsupported("integers that are read with another scale than they were written with")
     state.names[output] = state.names[x]
-
-
-def _sums(node: NodeProto) -> bool | None:
-    """ConstantFormat.unsigned_sums, which model.int8.onnx has as metadata."""
-    notes = {p.key: p.value for p in node.metadata_props}
-    says = {name: unsigned for unsigned, name in SUMS.items()}
-    return says.get(notes.get("myoedge.sums", ""))
 
 
 def refuse_integers(state: Importing, node: NodeProto) -> None:

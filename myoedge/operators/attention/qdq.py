@@ -3,22 +3,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
-from myoedge.operators.attention.exponentials import BYTE_BITS, FINE_BITS, is_fine
 from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.attention.rotary import split
-from myoedge.operators.attention.wide import is_wide
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import scaled
 from myoedge.operators.qdq import (
-    Check,
-    Constants,
-    Stated,
     Write,
     Writer,
     reshaped,
@@ -59,28 +52,4 @@ def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
     return reshaped(w, w.node("Concat", first, second, axis=side), *step.out)
 
 
-def _constants(w: Writer, step: QuantizedNode) -> tuple[()] | None:
-    """Attention of 8 bits is a call: operands do not tell its exponentials."""
-    return None if is_wide(step) else ()
-
-
-def _stated(step: QuantizedNode) -> Attrs:
-    return {"exp_bits": FINE_BITS if is_fine(step) else BYTE_BITS}
-
-
-def _check(attrs: Attrs, shape: Shape) -> None:
-    window = attrs["window"]
-    if not math.isfinite(attrs["scale"]) or attrs["exp_bits"] not in (BYTE_BITS, FINE_BITS):
-        raise ValueError(
-            "a scale that is not finite, or other exponentials than those of 8 or 12 bits"
-        )
-    if window is not None and not (len(window) == 2 and all(type(n) is int for n in window)):
-        raise ValueError(f"a window {window}")
-    if any(type(attrs.get(name, False)) is not bool for name in ("masked", "flat")):
-        raise TypeError("masked and flat are true or false")
-
-
 WRITE: Mapping[str, Write] = {"attention": _attention, "rotary": _rotary}
-CALLS: Mapping[str, Constants] = {"attention": _constants}
-STATED: Mapping[str, Stated] = {"attention": _stated}
-CHECKS: Mapping[str, Check] = {"attention": _check}

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.element_type import INT8
-from myoedge.numerics.pointwise import Chain, check_chain, evaluate
+from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Check, Constants, Write, Writer, call, named, number
+from myoedge.operators.qdq import Write, Writer, named, number
 
 # Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
 # float32 does not matter; for all others the values at all integers of the input are written down.
@@ -63,16 +61,7 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
         for function, *parameters in functions:
             y = NATIVE[function](w, y, *parameters)
         return y
-    x = w.params[name]
-    if x.element_type == INT8:
-        return _looked_up(w, w.integers[name], x, functions)
-
-    def body(inside: Writer, real: str) -> str:
-        steps = inside.quantized(real, f"{real}.q", x)
-        return _looked_up(inside, steps, x, functions)
-
-    # a reader of ours draws the same lines from the function, and not from its values
-    return call(w, "table", {"chain": functions}, body, w.reals[name])
+    return _looked_up(w, w.integers[name], w.params[name], functions)
 
 
 def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> str:
@@ -105,14 +94,3 @@ WRITE: Mapping[str, Write] = {
     "sub": named("Sub"),
     "table": lambda w, step, x: pointwise(w, step.operands[0], step.attrs["chain"]),
 }
-
-CALLS: Mapping[str, Constants] = {"table": lambda w, step: None}  # pointwise calls it
-
-
-def _check(attrs: Attrs, shape: Shape) -> None:
-    if attrs.keys() != {"chain"}:
-        raise ValueError(f"attributes {', '.join(sorted(attrs))}")
-    check_chain(attrs["chain"])
-
-
-CHECKS: Mapping[str, Check] = {"table": _check}

@@ -11,10 +11,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.filters.definition import biquads_real, past_real
 from myoedge.operators.qdq import (
-    Constants,
     Write,
     Writer,
-    float_constants,
     number,
     reshaped,
     sliced,
@@ -108,4 +106,3 @@ WRITE: Mapping[str, Write] = {
     "running_norm": running(kept=False),
     "running_power": running(kept=True),
 }
-CALLS: Mapping[str, Constants] = {"biquads": float_constants, "running_norm": float_constants}

@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, transposed, weights
+from myoedge.operators.qdq import Write, Writer, transposed, weights
 
 
 def _added(w: Writer, step: QuantizedNode, x: str) -> str:
     """Sums that an input adds to gates, of weights and a bias that are given."""
-    weight, *bias = (w.given[name] for name in step.node.inputs[1:])
-    y = w.node("MatMul", x, transposed(w, weight, 1, 0))
-    return w.node("Add", y, *bias) if bias else y
-
-
-def _given(w: Writer, step: QuantizedNode) -> Sequence[str]:
-    return weights(w, step, [0, 1])[: len(step.node.inputs) - 1]
+    weight, bias = weights(w, step, [1, 0])
+    y = w.node("MatMul", x, weight)
+    return w.node("Add", y, bias) if len(step.node.inputs) > 2 else y
 
 
 def _linear(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -38,4 +34,3 @@ WRITE: Mapping[str, Write] = {
     "sums": _added,
     "matmul": _matmul,
 }
-CALLS: Mapping[str, Constants] = {"gates": _given, "sums": _given}

@@ -10,10 +10,8 @@ import numpy as np
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.norm.group_norm import layout
 from myoedge.operators.qdq import (
-    Constants,
     Write,
     Writer,
-    float_constants,
     number,
     reshaped,
     whole,
@@ -43,7 +41,8 @@ def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     square = w.node("ReduceMean", w.node("Mul", rows, rows), over, keepdims=1)
     root = w.node("Sqrt", w.node("Add", square, number(w, step.attrs["eps"])))
     gain, offset = (
-        reshaped(w, w.learnt(name), at.groups, at.channels, 1) for name in step.node.inputs[1:]
+        reshaped(w, w.float_constant(name), at.groups, at.channels, 1)
+        for name in step.node.inputs[1:]
     )
     y = w.node("Add", w.node("Mul", w.node("Div", rows, root), gain), offset)
     return reshaped(w, y, *step.out)
@@ -54,5 +53,3 @@ WRITE: Mapping[str, Write] = {
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
 }
-
-CALLS: Mapping[str, Constants] = {"group_norm": float_constants}

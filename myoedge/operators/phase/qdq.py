@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, number
+from myoedge.operators.qdq import Write, Writer, number
 
 TINY = 1e-30  # in the place of a zero that is divided by
 
@@ -28,4 +28,3 @@ def atan2(w: Writer, step: QuantizedNode, y: str, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"atan2": atan2}
-CALLS: Mapping[str, Constants] = {"atan2": float_constants}

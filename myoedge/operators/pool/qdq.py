@@ -15,7 +15,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.pool.definition import Window
 from myoedge.operators.qdq import (
-    Constants,
     Write,
     Writer,
     channels_first,
@@ -88,12 +87,6 @@ def _max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     return _native(w, "MaxPool", grids, x, len(step.out))
 
 
-def _is_regular(step: QuantizedNode) -> bool:
-    """Whether windows are those of ONNX's operator, and each is divided by its own size."""
-    own = all(low + count == high for axis in step.attrs["windows"] for low, high, count in axis)
-    return own and not step.attrs.get("divisor") and _grids_of(step) is not None
-
-
 def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     """The mean over each window's own elements where that is what is asked, else with a factor."""
     windows, grids = step.attrs["windows"], _grids_of(step)
@@ -141,4 +134,3 @@ WRITE: Mapping[str, Write] = {
     "mean": _reduce("ReduceMean"),
     "sum": _reduce("ReduceSum"),
 }
-CALLS: Mapping[str, Constants] = {"avg_pool": lambda w, step: None if _is_regular(step) else ()}

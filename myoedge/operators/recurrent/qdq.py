@@ -10,7 +10,6 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import (
-    Constants,
     Write,
     Writer,
     dequantized,
@@ -41,15 +40,17 @@ def write(op: str, *, result: int) -> Write:
         by_gate = w.node("Gather", transposed(w, by_unit, 0, 1, 3, 2), whole(w, *order), axis=2)
         x = reshaped(w, by_gate, *step.shapes[0][:2], size)
         eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, size, size)))
-        rows, *own = (w.given[name] for name in step.node.inputs[len(step.operands) :])
+        rows, *own = _weights(w, step)
         r = reshaped(w, _by_gate(w, rows, order, units), 1, size, units)
         none = w.constant(np.zeros((1, size), np.float32))
         added = [reshaped(w, _by_gate(w, name, order), 1, size) for name in own] or [none]
         bias = w.node("Concat", none, *added, axis=1)
         if op == "LSTM":  # the first h with as many bits as it is kept with
-            w.store(f"{w.label}/first", h, hidden_params(step))
             reach = 2.0 ** (15 - cell_bits(step))
-            first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, reach) for x in c)]
+            first = [
+                w.rounded(f"{w.label}/first", h, hidden_params(step))[1],
+                *(_clipped(w, x, reach) for x in c),
+            ]
         else:
             first = [_clipped(w, h, _state_reach(step))]
         states = [reshaped(w, name, 1, batch, units) for name in first]
@@ -67,9 +68,9 @@ def write(op: str, *, result: int) -> Write:
 def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
     units, batch = step.out[-1], step.shapes[1][0]
     eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, units, units)))
-    r = reshaped(w, w.given[step.node.inputs[-1]], 1, units, units)
-    w.store(f"{w.label}/first", h, w.params[step.node.name])
-    first = reshaped(w, w.reals[f"{w.label}/first"], 1, batch, units)
+    r = reshaped(w, _weights(w, step)[0], 1, units, units)
+    _, rounded = w.rounded(f"{w.label}/first", h, w.params[step.node.name])
+    first = reshaped(w, rounded, 1, batch, units)
     inputs = (sums, reshaped(w, eye, 1, units, units), r, "", "", first)
     direction = "reverse" if step.attrs["reverse"] else "forward"
     attrs = dict[str, Any](hidden_size=units, activations=["Tanh"])
@@ -97,7 +98,7 @@ def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
     return reshaped(w, transposed(w, gates, 1, 0, *rest), -1, *columns)
 
 
-def _given(w: Writer, step: QuantizedNode) -> list[str]:
+def _weights(w: Writer, step: QuantizedNode) -> list[str]:
     """Recurrent weights, and what they are added to: dequantised, unit by unit."""
     plain = step.node.op.startswith("rnn")
     x = w.params[step.node.name] if plain else hidden_params(step)
@@ -117,4 +118,3 @@ WRITE: Mapping[str, Write] = {
     "rnn_relu": _plain,
     "rnn_tanh": _plain,
 }
-CALLS: Mapping[str, Constants] = dict.fromkeys(WRITE, _given)

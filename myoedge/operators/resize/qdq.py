@@ -10,7 +10,7 @@ import numpy as np
 from myoedge.graph.ir import PRE
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import has_table
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, whole
+from myoedge.operators.qdq import Write, Writer, whole
 
 
 def _take(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -36,4 +36,3 @@ def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"resize": _resize, "take": _take}
-CALLS: Mapping[str, Constants] = {"resize": float_constants}

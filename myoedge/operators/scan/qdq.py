@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, sliced
+from myoedge.operators.qdq import Write, Writer, sliced
 
 
 def _scan(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
@@ -21,4 +21,3 @@ def _scan(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"scan": _scan}
-CALLS: Mapping[str, Constants] = {"scan": float_constants}

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, sliced, whole
+from myoedge.operators.qdq import Write, Writer, sliced, whole
 
 
 def _selective_scan(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str) -> str:
     """Tensors of states are [..., T, D, N]."""
     rank, time = len(step.out), len(step.out) - 2
     names = step.node.inputs[len(step.operands) :]
-    a, *d = map(w.learnt, names)
+    a, *d = map(w.float_constant, names)
     by_channel, by_state = (whole(w, axis) for axis in (rank, time + 1))
     now = w.node("Unsqueeze", delta, by_channel)
     decay = w.node("Exp", w.node("Mul", now, a))
@@ -32,4 +32,3 @@ def _selective_scan(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, 
 
 
 WRITE: Mapping[str, Write] = {"selective_scan": _selective_scan}
-CALLS: Mapping[str, Constants] = {"selective_scan": float_constants}

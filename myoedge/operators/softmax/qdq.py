@@ -9,11 +9,9 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.qdq import (
-    Constants,
     Write,
     Writer,
     along_axis,
-    float_constants,
     number,
     reshaped,
     sliced,
@@ -95,4 +93,3 @@ WRITE: Mapping[str, Write] = {
     "majority": _majority,
     "softmax": _softmax,
 }
-CALLS: Mapping[str, Constants] = {"ctc_greedy": float_constants}

@@ -11,10 +11,8 @@ import numpy as np
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import NATIVE
 from myoedge.operators.qdq import (
-    Constants,
     Write,
     Writer,
-    float_constants,
     number,
     reshaped,
     transposed,
@@ -60,4 +58,3 @@ def spectrogram(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"spectrogram": spectrogram}
-CALLS: Mapping[str, Constants] = {"spectrogram": float_constants}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, number, whole
+from myoedge.operators.qdq import Write, Writer, number, whole
 
 
 def _variance(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -19,4 +19,3 @@ def _variance(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"variance": _variance}
-CALLS: Mapping[str, Constants] = {"variance": float_constants}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, whole
+from myoedge.operators.qdq import Write, Writer, whole
 
 
 def _whole_norm(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -34,4 +34,3 @@ def _shifted(w: Writer, x: str, shift: int) -> str:
 
 
 WRITE: Mapping[str, Write] = {"whole_norm": _whole_norm}
-CALLS: Mapping[str, Constants] = {"whole_norm": float_constants}

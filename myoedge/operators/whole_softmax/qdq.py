@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Constants, Write, Writer, float_constants, whole
+from myoedge.operators.qdq import Write, Writer, whole
 from myoedge.operators.whole_softmax.definition import ONE, exponentials
 
 
@@ -55,4 +55,3 @@ WRITE: Mapping[str, Write] = {
     "whole_softmax": _whole_softmax,
     "shift_softmax": _shift_softmax,
 }
-CALLS: Mapping[str, Constants] = dict.fromkeys(WRITE, float_constants)
