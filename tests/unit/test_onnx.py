@@ -193,15 +193,21 @@ def test_windows_of_ceil_mode_are_those_of_torch_and_onnxruntime(
         size, stride = rng.integers(1, 5, (2, rank))
         before = np.minimum(rng.integers(0, 3, rank), size // 2)
         after = before if seed == 0 else rng.integers(0, size)
-        spatial = np.maximum(size - before - after, 1) + rng.integers(0, 5, rank)
-        attrs = {"kernel_shape": size, "strides": stride, "pads": [*before, *after], "ceil_mode": 1}
+        dilations = rng.integers(1, 4, rank) if rng.integers(2) else np.ones(rank, int)
+        reach = (size - 1) * dilations + 1
+        spatial = np.maximum(reach - before - after, dilations) + rng.integers(0, 5, rank)
+        attrs: dict[str, Any] = {"kernel_shape": size, "strides": stride, "ceil_mode": 1}
+        attrs |= {"pads": [*before, *after], "dilations": dilations}
         if op == "AveragePool":
             attrs["count_include_pad"] = int(rng.integers(2))
         x = rng.normal(size=(1, 2, *spatial)).astype(np.float32)
         nodes = [node(op, "x", "h", **attrs), node("Reshape", "h n", "y")]
-        wanted = _pooled_by_torch(op, x, attrs) if seed == 0 and min(spatial - size) >= 0 else None
+        is_torchs = seed == 0 and min(spatial - reach) >= 0  # whose averages have no dilation
+        is_torchs &= op == "MaxPool" or max(dilations) == 1
+        wanted = _pooled_by_torch(op, x, attrs) if is_torchs else None
         flat = ints(-1) if wanted is None else ints(wanted.size)
-        graph = agrees(model(nodes, {"x": x.shape}, constants={"n": flat}), tmp_path)
+        made = model(nodes, {"x": x.shape}, constants={"n": flat}, opset=19)
+        graph = agrees(made, tmp_path)
         if wanted is not None:
             values = run_real(graph, {graph.inputs[0]: x})
             np.testing.assert_allclose(values[graph.outputs[0]], wanted.reshape(-1), atol=1e-5)
@@ -210,11 +216,13 @@ def test_windows_of_ceil_mode_are_those_of_torch_and_onnxruntime(
 def _pooled_by_torch(op: str, x: Array, attrs: Mapping[str, Any]) -> Array:
     rank = x.ndim - 2
     name = f"{'max' if op == 'MaxPool' else 'avg'}_pool{rank}d"
-    given = (attrs[key] for key in ("kernel_shape", "strides", "pads"))
-    size, stride, pads = (tuple(map(int, values)) for values in given)
-    counts = {"count_include_pad": bool(attrs["count_include_pad"])} if op != "MaxPool" else {}
+    given = (attrs[key] for key in ("kernel_shape", "strides", "pads", "dilations"))
+    size, stride, pads, dilation = (tuple(map(int, values)) for values in given)
+    options: dict[str, Any] = {"dilation": dilation}
+    if op == "AveragePool":
+        options = {"count_include_pad": bool(attrs["count_include_pad"])}
     pool = getattr(torch.nn.functional, name)
-    return pool(torch.tensor(x), size, stride, pads[:rank], ceil_mode=True, **counts).numpy()
+    return pool(torch.tensor(x), size, stride, pads[:rank], ceil_mode=True, **options).numpy()
 
 
 EVIL_WINDOWS = {

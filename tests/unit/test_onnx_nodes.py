@@ -34,7 +34,6 @@ from tests.onnx_nodes import cases, changed, computed, imported, variants
 REFUSED: Mapping[str, tuple[str, ...]] = {
     "select_last_index": (r"test_arg(max|min)_.*select_last_index",),
     "transposed convolution 3-D": (r"test_convtranspose_3d",),
-    "pooling with dilation": (r"test_(average|max)pool_[23]d_dilations.*",),
     "only the first result": (
         *(r"test_dropout_default_mask.*", r"test_maxpool_with_argmax_.*"),
         r"test_attention_.*with_qk_matmul.*",

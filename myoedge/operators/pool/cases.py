@@ -12,6 +12,8 @@ from myoedge.operators.pool.definition import adaptive, regular
 
 
 def pool(op: str, d: Draw) -> DrawnUse:
+    if d.integer(0, 7) == 0:
+        return _in_any_order(op, d)
     rank = d.pick([1, 2, 2])
     windows = _adaptive if d.integer(0, 3) == 0 else _regular
     spatial, attrs, call = windows(d, op, rank)
@@ -21,6 +23,18 @@ def pool(op: str, d: Draw) -> DrawnUse:
     )
     text = f"x = x0.movedim(-1, 1)\n{call}.movedim(1, -1)"
     return DrawnUse(op, attrs, (shape,), text, int16=d.pick([(), (0,)]), **common)
+
+
+def _in_any_order(op: str, d: Draw) -> DrawnUse:
+    """Windows along one axis as those of a pool with dilation, whose starts go up and down."""
+    size, stride, dilation = d.integer(2, 4), d.integer(1, 3), d.integer(2, 3)
+    n = (size - 1) * dilation + d.integer(1, 9)
+    windows = regular(n, size, stride, (1, 0), dilation, ceil=d.flag(), count_pad=d.flag())
+    one = "x0[:, low:high].amax(1)" if op == "max_pool" else "x0[:, low:high].sum(1) / divisor"
+    text = f"torch.stack([{one} for low, high, divisor in windows[0]], 1)"
+    shape = (d.pick([1, 1, 2]), n, d.integer(1, 6))
+    common = d.common(1, act=op != "max_pool")
+    return DrawnUse(op, {"windows": (windows,)}, (shape,), text, int16=d.pick([(), (0,)]), **common)
 
 
 def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:

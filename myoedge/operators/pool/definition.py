@@ -45,21 +45,28 @@ def regular(
     size: int,
     stride: int,
     pads: int | tuple[int, int],
+    dilation: int = 1,
     *,
     ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
     """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
 
-    With ceil, a last window may start inside the input or the padding before it, not behind it.
+    With ceil, a last window may start inside the input or the padding before it, not after it. With
+    dilation, the axis has its elements in phases: every dilation-th one from the first, from the
+    second, and so on, so that the taps of a window are neighbours.
     """
     before, after = (pads, pads) if isinstance(pads, int) else pads
-    starts = range(-before, n + after - size + (stride if ceil else 1), stride)
+    reach = (size - 1) * dilation + 1
+    starts = range(-before, n + after - reach + (stride if ceil else 1), stride)
+    phases = [len(range(phase, n, dilation)) for phase in range(dilation)]
     windows = []
     for start in (at for at in starts if at < n or not ceil):
-        stop = min(start + size, n + after)
-        low, high = max(start, 0), min(stop, n)
-        windows.append((low, high, stop - start if count_pad else high - low))
+        stop, phase = min(start + reach, n + after), start % dilation
+        taps = range(max(start, phase), min(stop, n), dilation)
+        low = sum(phases[:phase]) + taps.start // dilation
+        count = len(range(start, stop, dilation)) if count_pad else len(taps)
+        windows.append((low, low + len(taps), count))
     return tuple(windows)
 
 

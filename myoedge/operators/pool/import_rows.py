@@ -26,7 +26,19 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.pool.definition import adaptive as adaptive_windows
 from myoedge.operators.pool.definition import regular as regular_windows
 
-SHIFTED = "take the larger of shifted slices: torch.maximum(x[..., :-2], x[..., 2:])[..., ::2]"
+
+def dilations(a: Arguments, rank: int) -> tuple[int, ...]:
+    """The distance of a window's taps along each axis; 1 for a single tap."""
+    pairs = zip(per_axis(a, "kernel_size", rank), per_axis(a, "dilation", rank), strict=True)
+    return tuple(distance if size > 1 else 1 for size, distance in pairs)
+
+
+def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
+    """x [N, *S, C], along each axis every dilation-th element from the first, from the second .."""
+    for axis, step in enumerate(dilation, start=1):
+        n = d.shape(x)[axis]
+        x = concat(d, [slice_axis(d, x, axis, p, n, step) for p in range(min(step, n))], axis)
+    return x
 
 
 def regular(a: Arguments, spatial: Shape) -> Any:
@@ -34,13 +46,13 @@ def regular(a: Arguments, spatial: Shape) -> Any:
     rank = len(spatial)
     if rank not in (1, 2, 3):
         raise Unsupported(f"pooling {rank}-D")
-    size, dilation = (per_axis(a, name, rank) for name in ("kernel_size", "dilation"))
+    size, dilation = per_axis(a, "kernel_size", rank), dilations(a, rank)
     stride = size if a["stride"] == [] else per_axis(a, "stride", rank)
-    if any(n > 1 and k > 1 for n, k in zip(dilation, size, strict=True)):
-        raise Unsupported("pooling with dilation", SHIFTED)
-    pads = pads_of(a, spatial, size, stride, (1,) * rank)
+    if max(dilation) > 1 and str(a.get("auto_pad", "")).startswith("SAME"):
+        raise Unsupported("dilation with auto_pad, which onnx and onnxruntime pad differently")
+    pads = pads_of(a, spatial, size, stride, dilation)
     flags = {"ceil": bool(a["ceil_mode"]), "count_pad": bool(a.get("count_include_pad"))}
-    axes = zip(spatial, size, stride, pads, strict=True)
+    axes = zip(spatial, size, stride, pads, dilation, strict=True)
     windows = tuple(regular_windows(*axis, **flags) for axis in axes)
     if any(low >= high for axis in windows for low, high, _ in axis):
         raise Unsupported("a window that lies in the padding alone")
@@ -63,6 +75,8 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
         axes = len(out) if rank is None else rank + 2
         x = transpose(d, batched(d, first(a), axes), channels_last(axes))
         attrs: dict[str, Any] = {"windows": windows(a, d.shape(x)[1:-1])}
+        if a.get("dilation"):
+            x = in_phases(d, x, dilations(a, axes - 2))
         divisor = int(a.get("divisor_override") or 0)
         if divisor < 0:
             raise Unsupported(f"pooling with divisor_override={divisor}")
