@@ -38,7 +38,6 @@ from myoedge.frontend.torch.archive import (
     shortened,
     strange,
 )
-from myoedge.frontend.torch.deserialize import once_for_all
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.registered import refuse_unregistered
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
@@ -83,7 +82,7 @@ def load_exported(path: Path) -> ExportedProgram:
     torch = import_torch()
     modules("torch_library")  # imports those of plug-ins, which register operators
     refuse_unregistered(stated)
-    with _quiet() as causes, once_for_all(), names_of_torchao():
+    with _quiet() as causes, names_of_torchao():
         importlib.import_module("torch.ao.quantization.fx._decomposed")  # names of its calls
         try:
             program: ExportedProgram = torch.export.load(archive)
