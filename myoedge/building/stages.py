@@ -90,7 +90,9 @@ def reused(
     path = cache_folder("stages") / f"{stage}-{key}.safetensors"
     if (found := files.content(path)) is not None:
         with suppress(ValueError):
-            result: Result = unpacked(found, CLASSES | ({kind.__name__: kind} if kind else {}))
+            result: Result = unpacked(
+                found, CLASSES | _of_operators() | ({kind.__name__: kind} if kind else {})
+            )
             say(f"{stage}: as before")
             return result
     result = compute()
@@ -100,6 +102,11 @@ def reused(
             if len(data := packed(result)) <= MOST_BYTES:
                 files.keep(data, path)
     return result
+
+
+def _of_operators() -> dict[str, type[Any]]:
+    """Classes of what operators read at run time, by name."""
+    return {kind.__name__: kind for op in OPS.values() for kind in op.params}
 
 
 def made_with() -> tuple[Any, ...]:

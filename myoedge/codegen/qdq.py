@@ -43,7 +43,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     The same plan gives the same bytes. Not for networks of more than 2 GiB.
     """
     q = plan.quant
-    w = Writer(q.params, q.graph.arrays, q.graph.formats)
+    w = Writer(q.params, q.graph.arrays)
     inputs = [w.free(name) for name in q.graph.inputs]
     outputs = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
     for name, port in zip(q.graph.inputs, inputs, strict=True):

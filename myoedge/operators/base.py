@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+import numpy as np
 
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, Tensor
 from myoedge.numerics.arrays import Array
@@ -82,21 +85,64 @@ class QuantizeInputs:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedParams:
-    """The numbers an operator needs at run time: scalars by name, and arrays by name."""
+    """The numbers that an operator reads at run time.
 
-    scalars: Mapping[str, int] = field(default_factory=dict)
-    arrays: Mapping[str, Array] = field(default_factory=dict)
+    Every family has a class of its own: numbers are fields of its C structure, arrays its
+    constants; None is what these operands do without.
+    table   int8 [256] of a fused activation
+    """
+
+    table: Array | None = None
+
+    @property
+    def scalars(self) -> dict[str, int]:
+        return {name: x for name, x in self._in_c() if not isinstance(x, np.ndarray)}
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
+
+    def named(self, names: Iterable[str]) -> dict[str, Any]:
+        """Some of them, by name."""
+        return {name: getattr(self, name) for name in names}
+
+    def _in_c(self) -> Iterator[tuple[str, Any]]:
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if not f.metadata)
+        return ((name, value) for name, value in pairs if value is not None)
+
+    @classmethod
+    def holds(cls, names: Iterable[str]) -> bool:
+        """Whether it has fields of these names, and needs no others."""
+        has = {f.name: f.default is not MISSING or bool(f.metadata) for f in fields(cls)}
+        return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequantParams(QuantizedParams):
+    """Parameters with one requantisation of accumulators: Requant's fields."""
+
+    pre: int
+    mult: int | Array
+    offset: int | Array
+    shift: int | Array
 
     @property
     def requant(self) -> Requant:
-        """Requantisation of the accumulators, of operators that have one."""
-        return Requant.of({**self.scalars, **self.arrays})
+        return Requant(self.pre, *map(np.asarray, (self.mult, self.offset, self.shift)))
+
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # with a default, from Python 3.13 on typing's own
+
+    P = TypeVar("P", bound=QuantizedParams, default=Any)
+else:
+    P = typing.TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
-class QuantizedNode:
+class QuantizedNode(Generic[P]):
     """One quantised operator: node, integers, and the shapes of the operands it still reads.
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
@@ -111,7 +157,7 @@ class QuantizedNode:
     operands: tuple[str, ...]
     shapes: tuple[Shape, ...]
     out: Shape
-    integers: QuantizedParams
+    integers: P
     low: int = -128
     high: int = 127
     element_type: ElementType = INT8
@@ -124,30 +170,30 @@ class QuantizedNode:
 
     @property
     def table(self) -> Array | None:
-        return self.integers.arrays.get("table")
-
-    def __getitem__(self, name: str) -> Any:
-        """A scalar or an array of `integers`."""
-        if name in self.integers.scalars:
-            return self.integers.scalars[name]
-        return self.integers.arrays[name]
+        return self.integers.table
 
     @property
     def weight_type(self) -> ElementType:
         """Element type of stored weights."""
-        return ElementType.of(self["weight"].dtype)
+        return ElementType.of(self._weight.dtype)
 
     @property
     def weight_bits(self) -> int:
         """Bits of two's complement that weights need, at least 2; of more than 8 all of int16. Of
         fewer an int16 array may be too, beside an operand of 16 bits."""
-        weight = self["weight"]
+        weight = self._weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
         return needed if needed <= INT8.bits else self.weight_type.bits
 
+    @property
+    def _weight(self) -> Array:
+        weight: Array = cast(Any, self.integers).weight
+        return weight
+
     def requantize(self, acc: Array) -> Array:
         """int32 accumulators [..., channels] -> integers of the result, saturated at low, high."""
+        assert isinstance(self.integers, RequantParams)
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 
 
@@ -160,6 +206,7 @@ class OpDef:
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   QuantizeInputs -> QuantizedParams
     integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
+    params     classes of what `quantize` gives
     acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
     kernels    ways to run it; () where no code is emitted
     kernels_before   by an operator behind it: ways to run both as one layer
@@ -205,6 +252,7 @@ class OpDef:
     real: Callable[..., Array]
     integer: Callable[..., Array]
     quantize: Callable[[QuantizeInputs], QuantizedParams] = lambda inputs: QuantizedParams()
+    params: tuple[type[QuantizedParams], ...] = (QuantizedParams,)
     acc_bound: Callable[[QuantizedNode], int] = lambda step: 0
     kernels: tuple[Kernel, ...] = ()
     kernels_before: Mapping[str, tuple[Kernel, ...]] = field(default_factory=dict)
@@ -271,6 +319,14 @@ def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
     """Ways to run a layer, with the layer behind it where it has one."""
     op = OPS[step.node.op]
     return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
+
+
+def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
+    """Parameters of an operator from all of them, by name. Errors: ValueError for others."""
+    kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
+    if kind is None:
+        raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")
+    return kind(**numbers)
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:

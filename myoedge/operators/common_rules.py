@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.requant import choose_requant
+from myoedge.numerics.requant import NUMBERS, choose_requant
 from myoedge.numerics.stated_requant import given_requant, product_bound
-from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizedParams, QuantizeInputs
+from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.kernel import Dim
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
+R = TypeVar("R", bound=RequantParams)
 HIDDEN_BELOW = 2.0**29  # scores that a mask hides are so much less, in floats
 
 
@@ -53,14 +54,40 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 
 def stored_bound(step: QuantizedNode) -> int:
     """`acc_bound` of operators that work it out when they are quantised."""
-    return int(step["acc_bound"])
+    return int(step.integers.acc_bound)
 
 
-def product_requant(inputs: QuantizeInputs, bound: int) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductParams(RequantParams):
+    """Products of two computed operands; `drop` bits of a sum go before it is requantised."""
+
+    a_zero: int
+    b_zero: int
+    acc_bound: int
+    drop: int | None = None
+    a_wide: int | None = None
+    b_wide: int | None = None
+    y_wide: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentredParams(RequantParams):
+    """Sums of one operand less its zero point; what makes them more or less precise in 16 bits."""
+
+    x_zero: int
+    acc_bound: int
+    x_wide: int | None = None
+    y_wide: int | None = None
+    up: int | None = None
+    down: int | None = None
+    drop: int | None = None
+
+
+def product_requant(inputs: QuantizeInputs, bound: int, **wide: int) -> ProductParams:
     """acc = sum (a - a_zero)(b - b_zero), |acc| <= bound, requantised once."""
     a, b = inputs.params(0), inputs.params(1)
-    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
-    return with_requant(inputs, a.scale * b.scale / inputs.target.scale, bound, zeros)
+    more = {"a_zero": a.zero_point, "b_zero": b.zero_point, **wide}
+    return with_requant(ProductParams, inputs, a.scale * b.scale / inputs.target.scale, bound, more)
 
 
 def sum_bound(x: QuantParams, count: int) -> int:
@@ -68,22 +95,27 @@ def sum_bound(x: QuantParams, count: int) -> int:
     return count * (255 if x.element_type == INT8 else x.reach)
 
 
-def wide_scalars(x: QuantParams, y: QuantParams) -> dict[str, int]:
+def wide_scalars(x: QuantParams, y: QuantParams) -> dict[str, Any]:
     """Scalars of an operator where what it reads or writes has 16 bits; none where neither has."""
     wide = {"x_wide": int(x.element_type == INT16), "y_wide": int(y.element_type == INT16)}
     return wide if any(wide.values()) else {}
 
 
 def with_requant(
-    inputs: QuantizeInputs, factor: float, bound: int, scalars: Mapping[str, int]
-) -> QuantizedParams:
-    """Scalars of an operator with one factor from accumulators, |acc| <= bound, to all outputs."""
+    kind: type[R], inputs: QuantizeInputs, factor: float, bound: int, more: Mapping[str, Any]
+) -> R:
+    """Parameters with one factor from accumulators, |acc| <= bound, to all outputs.
+
+    kind   has an acc_bound     more   its other fields
+    """
     r = given_requant(inputs.attrs, inputs.target.zero_point)
     if r is None:
         r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     else:
         bound = max(bound, product_bound(r, bound))
-    return QuantizedParams({**scalars, **r.scalars, "acc_bound": bound})
+    fields: dict[str, Any] = {name: int(getattr(r, name)) for name in NUMBERS}
+    fields |= {**more, "pre": r.pre, "acc_bound": bound}
+    return kind(**fields)
 
 
 def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:

@@ -14,15 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import PRE
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators import modules
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.interpreter import has_table
-from myoedge.operators.products.packing import exact_scale
 
 TYPES = {
     "float32": 1,
@@ -52,7 +47,6 @@ class Writer:
 
     params           quantisation parameters of these tensors
     floats           constants of the network before quantisation
-    formats          integers of constants that the network's file has
     integers, reals  ONNX's names of tensors of the network: quantised, and as dequantised floats
     label            names of what is added begin with it
     notes            metadata of the nodes that come next
@@ -60,7 +54,6 @@ class Writer:
 
     params: Mapping[str, QuantParams]
     floats: Mapping[str, Array]
-    formats: Mapping[str, ConstantFormat] = field(default_factory=dict)
     nodes: list[OnnxNode] = field(default_factory=list)
     initializers: dict[str, Array] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -171,11 +164,11 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
     """(weights with their axes in the order `layout`, bias), dequantised."""
     x = w.params[step.operands[0]]
     # without the contribution of the input's zero point, which QDQ has elsewhere
-    rows = step["weight"].reshape(len(step["bias"]), -1).astype(np.int64).sum(axis=1)
-    bias = np.asarray(step["bias"] + step["x_zero"] * rows, np.int32)
-    scale = weight_scale(w, step, x, bias)
+    rows = step.integers.weight.reshape(len(step.integers.bias), -1).astype(np.int64).sum(axis=1)
+    bias = np.asarray(step.integers.bias + step.integers.x_zero * rows, np.int32)
+    scale = np.asarray(step.integers.scale)
     return (
-        dequantized(w, "weight", step["weight"].transpose(layout), scale, layout.index(0)),
+        dequantized(w, "weight", step.integers.weight.transpose(layout), scale, layout.index(0)),
         dequantized(w, "bias", bias, scale * x.scale),
     )
 
@@ -190,34 +183,6 @@ def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0
     )
 
 
-def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) -> Array:
-    """float64 scale per output channel: of the ways to choose it, the one that was taken.
-
-    x, bias   parameters of what the weights multiply, and the integers of the bias
-    """
-    names = step.node.inputs[len(step.operands) :]
-    if names[0] in w.formats:
-        return np.broadcast_to(w.formats[names[0]].scale, (len(step["weight"]),))
-    weight, *given = (w.floats[name].astype(np.float64) for name in names)
-    real = given[0] if given else np.zeros(len(weight))
-    usual, per_tensor = (
-        WeightFormat(step.weight_type.bits, per_channel).quantize(weight, real, x)[1]
-        for per_channel in (True, False)
-    )
-
-    def differs(scale: Array) -> Array:
-        integers = WeightFormat(step.weight_type.bits).at_scale(weight, scale)
-        wrong = (integers != step["weight"]).reshape(len(weight), -1).any(axis=1)
-        return np.asarray(wrong | (np.rint(real / (x.scale * scale)) != bias))
-
-    for scale in (usual, per_tensor):
-        if not differs(scale).any():
-            return scale
-    target = w.params[step.node.name + PRE if has_table(step.node) else step.node.name]
-    exact = exact_scale(step["mult"], step["shift"], x, target)
-    scale = np.where(differs(usual), exact, usual)
-    assert not differs(scale).any(), f"{step.node.where}: integers do not come from its weights"
-    return scale
 
 
 def operator_writers() -> dict[str, Write]:

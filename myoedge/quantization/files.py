@@ -22,7 +22,7 @@ from myoedge.graph.ir import (
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.base import QuantizedNode, params_of
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph
 
@@ -115,7 +115,7 @@ def _step(
 ) -> QuantizedNode:
     node, operands = nodes[fields["name"]], tuple(fields["operands"])
     held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
-    integers = QuantizedParams(fields["scalars"], held)
+    integers = params_of(node.op, {**fields["scalars"], **held})
     last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
     read = tuple(shapes[name] for name in operands)
     return QuantizedNode(node, operands, read, shapes[node.name], integers, *last)

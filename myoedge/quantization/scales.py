@@ -198,7 +198,7 @@ def quantize_node(
     integers = op.quantize(inputs)
     if has_table(node):
         table = make_table(node.attrs["act"], target, params[node.name])
-        integers = replace(integers, arrays={**integers.arrays, "table": table})
+        integers = replace(integers, table=table)
     kind = graph.tensors[node.name].dtype
     made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
     shapes = tuple(map(graph.shape, names))

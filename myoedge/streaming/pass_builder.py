@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.quant_params import QuantParams
@@ -177,17 +178,17 @@ def add_recurrent(
     """
     carries = [state.of(step) for state in rule.carries]
     fills = [_fill(builder, step, state) for state in carries]
-    scalars, pasts = dict(step.integers.scalars), dict[int, str]()
+    numbers, pasts = dict[str, Any](), dict[int, str]()
     for state in carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
         if state.params is None:
             builder.tensor(past, state.shape, step.node.name)
         else:
             builder.add_tensor(past, state.shape, state.params)
-        scalars |= state.scalars
+        numbers |= state.scalars
     count = max(len(inputs), *(at + 1 for at in pasts))
     operands = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
-    stateful = replace(step, integers=replace(step.integers, scalars=scalars))
+    stateful = replace(step, integers=replace(step.integers, **numbers))
     added = builder.add_step(stateful, operands, step.attrs)
     for state, fill in zip(carries, fills, strict=True):
         next_state = _next_state(builder, added, state)
@@ -213,9 +214,8 @@ def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -
         return builder.last(step.node.name, name)
     builder.add_tensor(name, state.shape, state.params)
     attrs = {key: value for key, value in step.attrs.items() if key != "act"}
-    arrays = {key: value for key, value in step.integers.arrays.items() if key != "table"}
     node = step.node.but(op=state.last, outputs=(name,), attrs=attrs)
-    integers = replace(step.integers, arrays=arrays)
+    integers = replace(step.integers, table=None)
     low, high = state.params.low, state.params.high
     element = state.params.element_type
     last_step = replace(step, node=node, out=state.shape, low=low, high=high, element_type=element)

@@ -75,11 +75,11 @@ def row_tiling(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("row",),
         operands=(
             Operand("x", 0, (rows, c), row),
-            Operand.whole("weights", step["weight"]),
+            Operand.whole("weights", step.integers.weight),
             Operand.whole("channels", packed_channels(step)),
             Operand("y", OUT, (rows, k), row),
         ),
-        op={"c": c, "k": k, "pre": step["pre"], "low": step.low, "high": step.high},
+        op={"c": c, "k": k, "pre": step.integers.pre, "low": step.low, "high": step.high},
         tile=tile,
         work=lambda sizes: -(-sizes["row"] // engine.cores) * c * k,
         sources={f"{KERNEL}.h": HEADER, f"{KERNEL}.c": SOURCE},

@@ -12,8 +12,9 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.requant import choose_requant
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.products.packing import packed_channels, packed_weights
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.common_rules import ProductParams
+from myoedge.operators.products.packing import WeightedParams, packed_channels, packed_weights
 
 KERNELS = ("me_conv_s8", "me_linear_s8", "me_matmul_s8")
 
@@ -149,7 +150,7 @@ def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, QuantizedNode
     out = OPS["conv"].shape(attrs, x.shape, weight.shape)
     arrays = {"weight": weight, "bias": bias.astype(np.int32), **r.arrays}
     node = Node("conv", ("x", "w"), ("y",), attrs)
-    integers = QuantizedParams({"x_zero": zero, **r.scalars}, arrays)
+    integers = WeightedParams(x_zero=zero, pre=r.pre, **arrays)
     return x, QuantizedNode(node, ("x",), (x.shape,), out, integers, a.low, a.high)
 
 
@@ -175,7 +176,7 @@ def _conv_structs(a: Asked, step: QuantizedNode, scale: Fields) -> tuple[Fields,
     op = {
         "c": a.c,
         **shape,
-        "x_zero": step["x_zero"],
+        "x_zero": step.integers.x_zero,
         **scale,
         **{name: int(way) for name, way in ways.items()},
     }
@@ -194,11 +195,15 @@ def conv_case(a: Asked) -> Case:
     rng = np.random.default_rng(a.seed)
     x, step = _conv_step(a, rng)
     table = _table(rng, a.table)
-    scale, out, taps = _scale(step["pre"], a.low, a.high, table), step.out, step["weight"][0].size
+    scale, out, taps = (
+        _scale(step.integers.pre, a.low, a.high, table),
+        step.out,
+        step.integers.weight[0].size,
+    )
     op, tile = _linear_structs(a, scale) if a.linear else _conv_structs(a, step, scale)
     operands = {
         "x": _spread(x.reshape(a.h, -1), a.row_gap),
-        "weights": packed(a, step["weight"]),
+        "weights": packed(a, step.integers.weight),
         "channels": packed_channels(step),
         **({} if table is None else {"table": table}),
     }
@@ -224,11 +229,17 @@ def _product(
     reach = [max(127 - z, z + 128) for z in zeros]
     real = 60.0 / (74.0 * 74.0 * np.sqrt(c))
     r = choose_requant(real, c * reach[0] * reach[1], int(rng.integers(-40, 40)))
-    scalars = {"a_zero": zeros[0], "b_zero": zeros[1], **r.scalars}
+    numbers = {"a_zero": zeros[0], "b_zero": zeros[1], **r.scalars}
+    bound = c * reach[0] * reach[1]
     node = Node("matmul", ("a", "b"), ("y",), {})
     out = (a.shape[0], b.shape[1])
     return QuantizedNode(
-        node, ("a", "b"), (a.shape, b.shape), out, QuantizedParams(scalars), *limits
+        node,
+        ("a", "b"),
+        (a.shape, b.shape),
+        out,
+        ProductParams(**numbers, acc_bound=bound),
+        *limits,
     )
 
 
@@ -254,7 +265,7 @@ def matmul_case(
     lies = np.ascontiguousarray(b.T) if turned else b
     operands = {"a": _spread(a, gaps[0]), "b": _spread(lies, gaps[1])}
     operands |= {} if looked is None else {"table": looked}
-    factors = {name: step[name] for name in ("mult", "offset", "shift")}
+    factors = step.integers.named(("mult", "offset", "shift"))
     op = {"c": c, "a_zero": zeros[0], "b_zero": zeros[1], "b_transposed": int(turned), **factors}
     in_place = all(place % 4 == 0 for place in (c, c + gaps[0], shift[0]))
     strides = {"a_stride": c + gaps[0], "b_stride": lies.shape[1] + gaps[1], "y": "y"}
@@ -262,7 +273,11 @@ def matmul_case(
     return Case(
         f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {nine_cores} {seed}",
         KERNELS[2],
-        {**op, **_scale(step["pre"], *limits, looked), "nine_cores": int(nine_cores and in_place)},
+        {
+            **op,
+            **_scale(step.integers.pre, *limits, looked),
+            "nine_cores": int(nine_cores and in_place),
+        },
         {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "packed": 0, "kernel_waits": 0},
         operands,
         _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),

@@ -66,14 +66,14 @@ def case_of(
     step = QuantizedNode(node, names, shapes, out, ATTENTION.quantize(inputs))
     operands = [draw_bytes(rng, shape) for shape in shapes]
     held = [np.concatenate([cut.ravel() for cut in _parts(operands[2], part or filled)])]
-    data = blob(step["exp"], *operands[:2], *held, *operands[3:])
+    data = blob(step.integers.exp, *operands[:2], *held, *operands[3:])
     sizes = sizes_of(step)
     keys_ = ("keys", "width", "out_width", "before", "after")
     more = list(data.starts[4:])
     places = (more.pop(0) if biased else -1, more.pop() if masked else -1)
     numbers = (
         *(sizes[n] for n in keys_),
-        *(step[n] for n in FIELDS),
+        *(getattr(step.integers, n) for n in FIELDS),
         *data.starts[:4],
         *places,
         rows,
@@ -82,7 +82,7 @@ def case_of(
         int(flat),
         heads,
         each * rows * keys,
-        step["units"] if fine else 0,
+        step.integers.units if fine else 0,
         int(fine),
     )
     added = f"{biased} {part} {nine_cores} {masked} {flat} {heads} {each} {fine}"

@@ -90,14 +90,14 @@ def case_of(
     pairs = list(zip(step.operands, shapes, strict=True))
     operands = [drawn_operand(rng, shape, wide=name[0] in wide) for name, shape in pairs]
     held = [np.concatenate([cut.ravel() for cut in _parts(operands[2], part or filled)])]
-    tables = [step[name] for name in ("exp", "exp_far")]
+    tables = [getattr(step.integers, name) for name in ("exp", "exp_far")]
     data = blob(*tables, *operands[:2], *held, *operands[3:])
     found = list(data.starts[5:])
     places = [found.pop(0) if name in more else -1 for name in ("bias", "mask")]
     sizes, apart = sizes_of(step), each * rows * keys
     numbers = (
         *(sizes[n] for n in ("keys", "width", "out_width", "before", "after")),
-        *(step[n] for n in FIELDS),
+        *(getattr(step.integers, n) for n in FIELDS),
         *(step.low, step.high, int(flat)),
         *(*data.starts[:5], *places),
         *(rows, apart, apart, part, heads),

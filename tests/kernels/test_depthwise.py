@@ -59,12 +59,14 @@ def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: boo
     step = conv_step(rng, conv)
     step = plain(step) if simple else step
     x = draw_bytes(rng, step.shapes[0])
-    weights = step["weight"]  # as me_depthwise.h wants them
+    weights = step.integers.weight  # as me_depthwise.h wants them
     if not conv.groups:
         weights = packed_depthwise(weights[..., 0])
     elif weights.shape[-1] < 4:
         weights = np.ascontiguousarray(weights.transpose(0, 3, 1, 2))
-    each = np.stack([step[n] for n in ("bias", "mult", "offset", "shift")], axis=1)
+    each = np.stack(
+        [getattr(step.integers, n) for n in ("bias", "mult", "offset", "shift")], axis=1
+    )
     table = step.table if step.table is not None else np.zeros(0, np.int8)
     data = blob(weights.view(np.int32) if not conv.groups else weights, each.astype(np.int32))
     rest = blob(x, table, shift=shift)
@@ -73,8 +75,8 @@ def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: boo
     _, oh, ow, k = step.out
     c = conv.c // conv.groups if conv.groups else conv.c
     numbers = (
-        conv.groups, c, *conv.kernel, *conv.stride, *conv.dilation, step["x_zero"],
-        step["pre"], step.low, step.high, starts[1] if step.table is not None else -1,
+        conv.groups, c, *conv.kernel, *conv.stride, *conv.dilation, step.integers.x_zero,
+        step.integers.pre, step.low, step.high, starts[1] if step.table is not None else -1,
         starts[0], conv.h, conv.w, conv.pads[0][0], conv.pads[1][0], conv.w * conv.c,
         data.starts[0], data.starts[1], oh, ow, k, k,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,7 @@ def step_of(
     integers = OPS[op].quantize(inputs)
     low, high = ((-128, 127), (-20, 90))[int(rng.random() < 0.3)]
     if rng.random() < 0.3:
-        arrays = {**integers.arrays, "table": draw_bytes(rng, (256,))}
-        integers = type(integers)(integers.scalars, arrays)
+        integers = replace(integers, table=draw_bytes(rng, (256,)))
     node = Node(op, tuple("abc"[: len(shapes)]), ("y",), attrs)
     return QuantizedNode(node, tuple("ab"[: len(read)]), read, out, integers, low, high)
 
@@ -99,8 +99,7 @@ def loops_of(a: Shape, b: Shape) -> tuple[int, ...]:
 
 def plain(step: QuantizedNode) -> QuantizedNode:
     """Without clamp or table, as most layers are."""
-    arrays = {n: a for n, a in step.integers.arrays.items() if n != "table"}
-    integers = type(step.integers)(step.integers.scalars, arrays)
+    integers = replace(step.integers, table=None)
     return QuantizedNode(step.node, step.operands, step.shapes, step.out, integers)
 
 
@@ -114,12 +113,12 @@ def pair_case(
     data = blob(x, y, table, shift=shift)
     at_a, at_b, at_table = data.starts
     names = ("a_zero", "b_zero") if op == "mul" else ("a_mult", "b_mult")
-    requant = [int(np.ravel(step[n])[0]) for n in ("mult",) if op == "mul"]
+    requant = [int(np.ravel(getattr(step.integers, n))[0]) for n in ("mult",) if op == "mul"]
     numbers = (
         int(op == "mul"), at_table if step.table is not None else -1,
-        step["pre"] if op == "mul" else 0, step.low, step.high,
-        *(step[n] for n in names), *requant,
-        *(int(np.ravel(step[n])[0]) for n in ("offset", "shift")),
+        step.integers.pre if op == "mul" else 0, step.low, step.high,
+        *(getattr(step.integers, n) for n in names), *requant,
+        *(int(np.ravel(getattr(step.integers, n))[0]) for n in ("offset", "shift")),
         at_a, at_b, *loops_of(a, b),
     )  # fmt: skip
     return Case(f"{op} {a} {b} +{shift}", numbers, data.data, integer_step(step, [x, y]))
@@ -149,13 +148,17 @@ def channel_case(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> 
     constants = (scale,) if op == "prelu" else (scale, offset)
     step = step_of(rng, op, (shape, *((c,) for _ in constants)), constants, axis=axis)
     x = draw_bytes(rng, shape)
-    each = np.stack([0 * step["mult"], *(step[n] for n in ("mult", "offset", "shift"))], axis=1)
+    each = np.stack(
+        [0 * step.integers.mult, *(getattr(step.integers, n) for n in ("mult", "offset", "shift"))],
+        axis=1,
+    )
     table = step.table if step.table is not None else np.zeros(0, np.int8)
     data = blob(x, table, each.astype(np.int32))
     outer, inner = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
     numbers = (
         2, data.starts[1] if step.table is not None else -1, 0, step.low, step.high,
-        outer, c, inner, step["x_zero"] if op == "prelu" else 128, data.starts[2], data.starts[0],
+        outer, c, inner, step.integers.x_zero if op == "prelu" else 128, data.starts[2],
+        data.starts[0],
     )  # fmt: skip
     return Case(f"{op} {shape} {axis}", numbers, data.data, integer_step(step, [x]))
 

@@ -73,11 +73,11 @@ def case_of(
 ) -> Case:
     step = step_of(rng, op, rows, length, wide=wide, y_wide=y_wide)
     x = draw_rows(rng, rows, length, wide=wide)
-    data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
+    data = blob(np.stack([step.integers.gain, step.integers.offset], axis=1), x)
     numbers = (
         length, fraction_bits(length), int(op == "layer_norm"), int(wide),
-        step["x_zero"], step["shift"], step["eps_low"], step["eps_high"], *data.starts,
-        rows, int(nine_cores), step["down"], int(y_wide),
+        *step.integers.named(("x_zero", "shift", "eps_low", "eps_high")).values(), *data.starts,
+        rows, int(nine_cores), step.integers.down, int(y_wide),
     )  # fmt: skip
     name = f"{op} {rows} {length} {wide} {y_wide} {nine_cores}"
     return Case(name, numbers, data.data, integer_step(step, [x]).ravel().view(np.int8))
@@ -115,11 +115,16 @@ def group_case(rng: np.random.Generator, at: Layout, x_wide: bool, y_wide: bool)
     result = (OPS["group_norm"].quantize(inputs), low, target.high, target.element_type)
     step = QuantizedNode(node, ("x",), shapes[:1], shape, *result)
     x = draw_rows(rng, at.rows, shape[1] * shape[2] * shape[3], wide=x_wide)
-    data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
+    data = blob(np.stack([step.integers.gain, step.integers.offset], axis=1), x)
     fields = ("x_zero", "shift", "eps_low", "eps_high", "down")
     numbers = (
-        *(at.positions, at.channels, at.inner, group_fraction_bits(at.length) - step["down"]),
-        *(int(attrs["centred"]), *(step[name] for name in fields), low, target.high),
+        *(at.positions, at.channels, at.inner, group_fraction_bits(at.length) - step.integers.down),
+        *(
+            int(attrs["centred"]),
+            *(getattr(step.integers, name) for name in fields),
+            low,
+            target.high,
+        ),
         *(int(x_wide), int(y_wide), *data.starts, at.rows, at.groups),
     )
     expected = integer_step(step, [x.reshape(shape)]).ravel().view(np.int8)

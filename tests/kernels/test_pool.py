@@ -60,7 +60,7 @@ def pool_case(
     each = np.zeros((1, 4), np.int32)
     if op == "avg_pool":
         known = divisors(attrs)
-        parts = [step[name] for name in ("mult", "offset", "shift")]
+        parts = [getattr(step.integers, name) for name in ("mult", "offset", "shift")]
         each = np.array([[0, *(p[known.index(d)] for p in parts)] for d in pairs], np.int32)
     rest = blob(each, *windows)
     own = blob(x, table_of(step), shift=shift)
@@ -68,9 +68,9 @@ def pool_case(
     at_x, at_table = (len(raw) + at for at in own.starts)
     average = op == "avg_pool"
     numbers = (
-        int(average), step["pre"] if average else 0, step.low, step.high,
+        int(average), step.integers.pre if average else 0, step.low, step.high,
         at_table if step.table is not None else -1, rest.starts[0], at_x,
-        step["x_zero"] if average else 0, kinds, c, n[1] * c, rest.starts[1], rest.starts[2],
+        step.integers.x_zero if average else 0, kinds, c, n[1] * c, rest.starts[1], rest.starts[2],
         len(axes[0]), len(axes[1]),
     )  # fmt: skip
     name = f"{op} {n[0]}x{n[1]}x{c} window {max(w[1] - w[0] for w in axes[0])} +{shift}"
@@ -83,12 +83,15 @@ def reduce_case(
     step = step_of(rng, op, (shape,), axes=axes, keepdim=False)
     step = plain(step) if simple else step
     x = draw_bytes(rng, shape)
-    each = np.array([[0, *(np.ravel(step[n])[0] for n in ("mult", "offset", "shift"))]], np.int32)
+    each = np.array(
+        [[0, *(np.ravel(getattr(step.integers, n))[0] for n in ("mult", "offset", "shift"))]],
+        np.int32,
+    )
     data = blob(x, table_of(step), each)
     parts = shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]
     numbers = (
-        2, step["pre"], step.low, step.high, data.starts[1] if step.table is not None else -1,
-        data.starts[2], data.starts[0], *(math.prod(p) for p in parts), step["x_zero"],
+        2, step.integers.pre, step.low, step.high, data.starts[1] if step.table is not None else -1,
+        data.starts[2], data.starts[0], *(math.prod(p) for p in parts), step.integers.x_zero,
     )  # fmt: skip
     return Case(f"{op} {shape} over {axes}", numbers, data.data, integer_step(step, [x]))
 

@@ -48,7 +48,7 @@ def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
     arrays = kernel.arrays
     data = blob(x, arrays["weights"], arrays["channels"].astype(np.int32))
     y = np.ascontiguousarray(integer_step(step, [x])).view(np.int8)
-    numbers = (0, c, step["pre"], rows, k, *data.starts)
+    numbers = (0, c, step.integers.pre, rows, k, *data.starts)
     return Case(f"gates {rows} {c} {k}", numbers, data.data, y)
 
 
@@ -86,9 +86,9 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     parts = ("mult", "offset", "shift")
     factors = [f"{s}_{part}" for s in ("h", "c", "y") for part in parts]
     own = ("gate_bits", "cell_bits", "") if scaled else [f"new_{part}" for part in parts]
-    known = [step.integers.scalars.get(name, 0) for name in (*factors, *own, "result_shift")]
+    known = [getattr(step.integers, name) or 0 for name in (*factors, *own, "result_shift")]
     known.append(int(wide))
-    head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step["pre"], steps)
+    head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step.integers.pre, steps)
     return Case(
         f"{kernel} {steps} {batch} {units}", (*head, *data.starts[:7], *known), data.data, y
     )

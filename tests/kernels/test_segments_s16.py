@@ -32,11 +32,11 @@ def case_of(rng: np.random.Generator, n: int, chain: tuple[tuple[str]], y: Eleme
     """Numbers everywhere, and those at which segments start and end."""
     zero = int(rng.integers(y.low, y.high + 1))
     step = step_of(chain, QuantParams(2.0**-12, 0, INT16), QuantParams(8.0 / y.high, zero, y), n)
-    starts = (step["segments"][:, 1] << 16) >> 16
+    starts = (step.integers.segments[:, 1] << 16) >> 16
     near = np.clip(rng.choice(starts, n) - rng.integers(0, 2, n), -32768, 32767)
     values = np.where(rng.random(n) < 0.5, near, rng.choice(EVERY, n)).astype(np.int16)
-    data = blob(step["segments"], values)
-    numbers = (y.bits // 16, step["levels"], *data.starts, n)
+    data = blob(step.integers.segments, values)
+    numbers = (y.bits // 16, step.integers.levels, *data.starts, n)
     expected = integer_step(step, [values])
     assert expected.dtype == y.dtype
     return Case(f"{chain} {y} {n}", numbers, data.data, expected.view(np.int8))
@@ -80,5 +80,5 @@ def test_jumps_beyond_number_are_as_close_as_they_can() -> None:
     assert np.abs(found - np.floor(EVERY * x.scale)).max() <= 1.5
     chain = (("affine", 0.37, 0.0), ("frac",))
     step = step_of(chain, QuantParams(1.0, 0, INT16), QuantParams(2.0**-15, 0, INT16), len(EVERY))  # type: ignore[arg-type]
-    assert len(step["segments"]) == SEGMENTS_MAX
+    assert len(step.integers.segments) == SEGMENTS_MAX
     assert len(np.unique(integer_step(step, [EVERY]).reshape(-1, 64).T, axis=0)) == 1

@@ -37,8 +37,7 @@ def case_of(rng: np.random.Generator, steps: int, width: int, states: int, wide:
     integers = SELECTIVE_SCAN.quantize(site)
     lowest = {"sum_drop": 7 + 7 * ("c" not in wide), "sum_mult": 2**31 - 1, "out_shift": 0}
     arrays = {k: np.full(width, v, np.int32) for k, v in lowest.items()}
-    term = integers.arrays["term"] >> 20
-    integers = replace(integers, arrays={**integers.arrays, **arrays, "term": term})
+    integers = replace(integers, **arrays, term=integers.term >> 20)
     node = Node("selective_scan", (*names, "a", "d"), ("y",), {})
     step = QuantizedNode(node, names, shapes, shapes[0], integers, y.low, y.high, y.element_type)
     spread = [rng.integers(-6, 7, s) * (rng.random(s) < 0.7) for s in shapes]
@@ -47,11 +46,12 @@ def case_of(rng: np.random.Generator, steps: int, width: int, states: int, wide:
         for x, q in zip(spread, kinds, strict=True)
     ]
     filled = -(-states // 4) * 4
-    decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
-    channels = np.stack([step[name] for name in CHANNEL], -1)
-    held = blob(step["powers"], *data, decay, channels)
+    decay = np.pad(step.integers.decay, ((0, 0), (0, filled - states)))
+    channels = np.stack([getattr(step.integers, name) for name in CHANNEL], -1)
+    held = blob(step.integers.powers, *data, decay, channels)
     numbers = (
-        *(step[n] for n in FIELDS[:4]), 1, steps, states, *(step[n] for n in FIELDS[4:]),
+        *step.integers.named(FIELDS[:4]).values(), 1, steps, states,
+        *step.integers.named(FIELDS[4:]).values(),
         *held.starts, width,
     )  # fmt: skip
     return Case(f"{steps} {wide}", numbers, held.data, integer_step(step, data).view(np.int8))

@@ -37,7 +37,7 @@ def case_of(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> Case:
     exp, log = (arrays.get(n, nothing) for n in ("exp", "log"))
     data = blob(x, exp.astype(np.uint16), log.astype(np.int16), mask)
     names = ("ln2", "mult", "log_mult", "offset", "shift")
-    scalars = [step.integers.scalars.get(n, 0) for n in names]
+    scalars = [getattr(step.integers, n, None) or 0 for n in names]
     numbers = (
         OPERATORS.index(op),
         *outer_inner(shape, axis),

@@ -42,13 +42,13 @@ def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementT
     x, y = kinds
     zero = int(rng.integers(x.low, x.high + 1)) if rng.random() < 0.5 else 0
     step = step_of((("tanh",),), QuantParams(2.0**-8, zero, x), QuantParams(2.0**-15, 0, y), n)
-    table = rng.choice([-32768, 32767, 0, 5], step["lut"].shape).astype(np.int16)
-    step = replace(step, integers=replace(step.integers, arrays={"lut": table}))
+    table = rng.choice([-32768, 32767, 0, 5], step.integers.lut.shape).astype(np.int16)
+    step = replace(step, integers=replace(step.integers, lut=table, table=None))
     ends = [value for value in ENDS if x.low <= value <= x.high]
     drawn = rng.integers(x.low, x.high + 1, n) >> rng.integers(0, x.bits, n)
     values = np.where(rng.random(n) < 0.2, rng.choice(ends, n), drawn).astype(x.dtype)
     data = blob(table, values)
-    numbers = (step["x_wide"], y.bits // 16, step["x_zero"], *data.starts, n)
+    numbers = (step.integers.x_wide, y.bits // 16, step.integers.x_zero, *data.starts, n)
     expected = integer_step(step, [values])
     assert expected.dtype == y.dtype
     return Case(f"{x} -> {y} {n}", numbers, data.data, expected.view(np.int8))

@@ -63,7 +63,7 @@ def case_of(
     steps = (0 if one else n for one in same)
     limits = (step.low, step.high)
     numbers = (
-        *(step[name] for name in fields),
+        *(getattr(step.integers, name) for name in fields),
         *limits,
         *data.starts,
         n,

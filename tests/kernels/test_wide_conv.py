@@ -60,13 +60,13 @@ def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> C
     row = (w + 3 * (number % 2)) * c  # where the kernel reads columns of wider rows too
     image = draw(rng, h * row, "int16" if wide[0] else "int8")
     x = image.reshape(h, row)[:, : w * c]
-    weights = wide_weights(step["weight"].reshape(len(step["weight"]), -1))
+    weights = wide_weights(step.integers.weight.reshape(len(step.integers.weight), -1))
     data = blob(image, weights, channels_in_blocks(step))
     (top, _), (left, _) = sizes.pads
     both = (*sizes.kernel, *sizes.stride, *sizes.dilation)
     numbers = (
-        *(c, *both, step["x_zero"], int(wide[0]), int(wide[1])),
-        *(step["pre"], step.low, step.high, -1),
+        *(c, *both, step.integers.x_zero, int(wide[0]), int(wide[1])),
+        *(step.integers.pre, step.low, step.high, -1),
         *(data.starts[0], h, w, top, left, row * x.itemsize, *data.starts[1:]),
         *sizes.y[1:],
     )
@@ -90,13 +90,15 @@ def test_weights_are_as_large_as_int32_has_room_for(wide: tuple[bool, bool]) -> 
     rng = np.random.default_rng(71)
     for number in range(len(SHAPES)):
         step = step_of(rng, number, wide)
-        rows = step["weight"].reshape(len(step["weight"]), -1).astype(object)
+        rows = step.integers.weight.reshape(len(step.integers.weight), -1).astype(object)
         reach = 32768 if wide[0] else 128
         sums = [
             abs(int(b)) + reach * sum(abs(w) for w in row)
-            for row, b in zip(rows, step["bias"], strict=True)
+            for row, b in zip(rows, step.integers.bias, strict=True)
         ]
         assert max(sums) == CONV.acc_bound(step) <= INT32_MAX
         largest = np.array([max(abs(w) for w in row) for row in rows])
-        full = np.array([s > 0.8 * 2**31 for s in sums]) | (np.abs(step["bias"]) > 0.99 * 2**28)
+        full = np.array([s > 0.8 * 2**31 for s in sums]) | (
+            np.abs(step.integers.bias) > 0.99 * 2**28
+        )
         assert ((largest > 32000) | full).all(), (number, largest, sums)

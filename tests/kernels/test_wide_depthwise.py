@@ -53,16 +53,16 @@ def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> C
     sizes = Spatial.of(step)
     _, h, w, c = sizes.x
     x = draw(rng, h * w * c, "int16" if wide[0] else "int8")
-    weights = wide_packed(step["weight"].reshape(c, *sizes.kernel))
+    weights = wide_packed(step.integers.weight.reshape(c, *sizes.kernel))
     data = blob(x, weights, np.pad(packed_channels(step), ((0, c % 2), (0, 0))))
     (top, _), (left, _) = sizes.pads
     numbers = (
-        *(*sizes.kernel, *sizes.stride, *sizes.dilation, step["x_zero"], int(wide[0])),
-        *(int(wide[1]), step["pre"], step.low, step.high),
+        *(*sizes.kernel, *sizes.stride, *sizes.dilation, step.integers.x_zero, int(wide[0])),
+        *(int(wide[1]), step.integers.pre, step.low, step.high),
         *(data.starts[0], h, w, top, left, *data.starts[1:], *sizes.y[1:]),
     )
     expected = integer_step(step, [x.reshape(step.shapes[0])])
-    assert step["weight"].dtype == np.int16
+    assert step.integers.weight.dtype == np.int16
     assert expected.dtype == (np.int16 if wide[1] else np.int8)
     name = f"{SHAPES[number]} {wide}"
     return Case(name, numbers, data.data, expected.ravel().view(np.int8))

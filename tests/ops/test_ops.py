@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, params_of
 from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.quantization.drawn_meaning import allowed, is_exact
 from tests.ops.case import Case, activated
@@ -28,6 +28,11 @@ def test_an_operator_is_complete(op: str) -> None:
     assert op in USES
     assert OPS[op].doc
     assert OPS[op].view != bool(OPS[op].kernels)
+    for case in drawn(op, COUNT):
+        numbers = case.step.integers
+        again = params_of(op, {**numbers.scalars, **numbers.arrays})
+        assert type(again) is type(numbers)
+        assert (again.scalars, again.arrays.keys()) == (numbers.scalars, numbers.arrays.keys())
 
 
 def test_no_use_is_left_over() -> None:

@@ -69,8 +69,8 @@ class FewBits(Case):
     @property
     def step(self) -> QuantizedNode:
         step, shift = super().step, 6 if self.seed % 2 else 4
-        arrays = {**step.integers.arrays, "weight": step["weight"] >> shift}
-        return replace(step, integers=replace(step.integers, arrays=arrays))
+        few = replace(step.integers, weight=step.integers.weight >> shift)
+        return replace(step, integers=few)
 
 
 def test_packed_weights_equal_numpy(tmp_path: Path) -> None:

@@ -69,5 +69,5 @@ def test_windows_that_overlap_or_reach_over_an_edge_have_weights_of_16_bits() ->
     assert able({**attrs, "groups": 3}, [(1, 4, 8, 3), (6, 1, 2, 1)], (1, 4, 4, 6))
     assert not able(attrs, [(1, 4, 8, 2**14), (5, 1, 2, 2**14)], (1, 4, 4, 5))
     assert not side_by_side(attrs, [(1, 4, 9, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
-    kinds = [(str(case.step["weight"].dtype), bool(case.wide)) for case in CASES]
+    kinds = [(str(case.step.integers.weight.dtype), bool(case.wide)) for case in CASES]
     assert {*kinds} == {("int8", False), ("int16", True)}

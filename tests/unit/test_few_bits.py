@@ -152,7 +152,7 @@ def test_the_last_rule_s_bits_are_told_beside_16_bits_too(last: str, bits: list[
     rules = (LayerRule("*", activations=16), *((few, wide) if last == "head" else (wide, few)))
     made = with_few_bits(graph, samples, rules)
     q = quantize_graph(made, calibrate(graph, samples, MINMAX, "test"), rules)
-    assert [step["weight"].dtype for step in q.steps] == [np.int16, np.int16]
+    assert [step.integers.weight.dtype for step in q.steps] == [np.int16, np.int16]
     assert [step.weight_bits for step in q.steps] == bits
     assert np.abs(q.steps[0]["weight"]).max() == 7
 

@@ -166,7 +166,7 @@ def test_weights_with_zero_points_have_16_bits_where_8_do_not_hold_them() -> Non
     (step,) = network.steps
     assert step.weight_type == INT16
     assert network.params["x"].element_type == INT8
-    assert np.array_equal(step["weight"], q - 77)
+    assert np.array_equal(step.integers.weight, q - 77)
     assert steps_db(network) <= 1.001
 
 
@@ -216,7 +216,7 @@ def test_weights_of_9_bits_in_groups(
     network = quantized(prepare(b.build([y], ["y"])))
     (step,) = [step for step in network.steps if step.node.op == "conv"]
     assert step.weight_type == (INT16 if longest > 26 else INT8)
-    parts = step["weight"].astype(int).reshape(6, 3, 3, -1, 6 // groups).sum(axis=3)
+    parts = step.integers.weight.astype(int).reshape(6, 3, 3, -1, 6 // groups).sum(axis=3)
     assert np.array_equal(parts, q - zero)
     assert steps_db(network) <= 1.001
 

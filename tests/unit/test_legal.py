@@ -51,8 +51,8 @@ def with_step(
 
 def with_array(name: str, value: Any) -> Callable[[QuantizedNode], QuantizedNode]:
     def change(step: QuantizedNode) -> QuantizedNode:
-        arrays = {**step.integers.arrays, name: np.full_like(step[name], value)}
-        return replace(step, integers=replace(step.integers, arrays=arrays))
+        filled = np.full_like(getattr(step.integers, name), value)
+        return replace(step, integers=replace(step.integers, **{name: filled}))
 
     return change
 

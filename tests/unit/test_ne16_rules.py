@@ -9,9 +9,18 @@ import torch
 from torch.nn import functional
 
 from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
+from myoedge.operators.products.packing import WeightedParams
 from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units, resets_products
+
+
+def weighted(weight: Array) -> WeightedParams:
+    none = np.zeros(len(weight), np.int32)
+    return WeightedParams(
+        x_zero=0, pre=0, mult=none, offset=none, shift=none, weight=weight, bias=none
+    )
 
 
 def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> QuantizedNode:
@@ -28,7 +37,7 @@ def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> 
     }
     shapes = [tuple(t.permute(0, 2, 3, 1).shape) for t in (x, y)]
     node = Node("conv", ("x",), ("y",), attrs)
-    integers = QuantizedParams(arrays={"weight": stored})
+    integers = weighted(stored)
     return QuantizedNode(node, ("x",), (shapes[0],), shapes[1], integers)
 
 
@@ -53,7 +62,7 @@ def test_a_convolution_in_groups_is_told_the_property_that_breaks_the_rule(
 def row_filters(taps: int) -> QuantizedNode:
     """A depthwise convolution over 20 positions of 16 channels."""
     attrs = {"stride": (1,), "dilation": (1,), "pads": ((0, 0),), "groups": 16}
-    integers = QuantizedParams(arrays={"weight": np.ones((16, taps, 1), np.int8)})
+    integers = weighted(np.ones((16, taps, 1), np.int8))
     node = Node("conv", ("x",), ("y",), attrs)
     return QuantizedNode(node, ("x",), ((1, 20, 16),), (1, 21 - taps, 16), integers)
 

@@ -130,7 +130,9 @@ def test_onnxruntimes_files_are_built_as_they_are(way: str, tmp_path: Path) -> N
     assert noise.db >= 40.0 if way != "qdq_int16" else noise.db >= 36.0  # pools have 8 bits
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(made).graph.initializer}
     for step, name in zip(weights_of(q), ("w0", "w1", "w2"), strict=True):
-        assert sorted(step["weight"].reshape(-1)) == sorted(stored[f"{name}_quantized"].reshape(-1))
+        assert sorted(step.integers.weight.reshape(-1)) == sorted(
+            stored[f"{name}_quantized"].reshape(-1)
+        )
     assert is_carried(q) or way == "qdq_int16"
 
 
@@ -427,7 +429,7 @@ def test_columns_with_zero_points_of_their_own(tmp_path: Path) -> None:
     q, far = steps_apart(made, tmp_path, {"a": (1, 4, 8)}, 0.045)
     assert far <= 1.001
     (step,) = weights_of(q)
-    assert np.array_equal(step["weight"], (weights.astype(int) - zeros).T)
+    assert np.array_equal(step.integers.weight, (weights.astype(int) - zeros).T)
 
 
 def test_a_channel_without_a_scale_is_zero(tmp_path: Path) -> None:
@@ -487,7 +489,7 @@ def test_sums_of_integers_are_scaled_by_what_reads_them(op: str, tmp_path: Path)
     q, far = steps_apart(made, tmp_path, {"a": shape}, 0.045)
     assert far <= 1.001
     (step,) = weights_of(q)
-    assert np.array_equal(np.sort(step["weight"].reshape(-1)), np.sort(weights.reshape(-1)))
+    assert np.array_equal(np.sort(step.integers.weight.reshape(-1)), np.sort(weights.reshape(-1)))
 
 
 # --- others' ways of writing ----------------------------------------------------------------------

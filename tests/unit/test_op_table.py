@@ -283,10 +283,13 @@ def test_a_user_s_text_stays_inside_its_comment(text: str) -> None:
 
 
 def test_a_step_gives_its_numbers_by_name() -> None:
-    numbers = table.QuantizedParams({"pre": 3}, {"bias": np.array([7])})
+    held = {"x_zero": 2, "pre": 3, "weight": np.ones((1, 1), np.int8), "bias": np.array([7])}
+    held |= dict.fromkeys(("mult", "offset", "shift"), np.array([1]))
+    numbers = table.params_of("linear", held)
     step = table.QuantizedNode(Node("linear", ("x",), ("y",)), ("x",), ((1,),), (1,), numbers)
-    assert step["pre"] == 3
-    assert step["bias"].tolist() == [7]
+    assert step.integers.pre == 3
+    assert step.integers.bias.tolist() == [7]
     assert step.table is None
-    with pytest.raises(KeyError):
-        step["absent"]
+    assert {**numbers.scalars, **numbers.arrays} == held
+    with pytest.raises(ValueError, match="linear does not have: absent"):
+        table.params_of("linear", {"absent": 1})

@@ -145,7 +145,7 @@ def test_integers_are_those_that_torch_computes(name: str, tmp_path: Path) -> No
     assert wanted.unique().numel() > 15
     network = quantized(stored(module, x, tmp_path), x)
     assert largest_difference(network, x, wanted) <= 1.0 + 1e-3
-    weights = [step["weight"] for step in network.steps if "weight" in step.integers.arrays]
+    weights = [step.integers.weight for step in network.steps if "weight" in step.integers.arrays]
     if name == "turned":  # every second tap for each phase of the stride
         assert sorted(np.concatenate([w.reshape(-1) for w in weights])) == sorted(
             module.weight.numpy().reshape(-1)

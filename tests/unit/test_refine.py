@@ -255,7 +255,9 @@ def test_weights_that_8_bits_lose_get_16_with_what_they_multiply() -> None:
     before = measure(network, given, layers=False).worst_db
     wide = quantize_graph(network.graph, network.calibration, (), frozenset([first]))
     after = measure(wide, given, layers=False).worst_db
-    kinds = {step.node.name: step["weight"].dtype for step in wide.steps if step.node.op == "conv"}
+    kinds = {
+        step.node.name: step.integers.weight.dtype for step in wide.steps if step.node.op == "conv"
+    }
     assert kinds == {first: np.int16, last: np.int16}
     assert before is not None
     assert after is not None

@@ -72,7 +72,7 @@ def test_scales_along_the_channels_of_the_input_are_refused_and_the_advice_is_re
         samples = {"a": normal(SAMPLES, 2, 8)}
         q, ours, theirs = both(saved(made, tmp_path), samples)
         (step,) = (x for x in q.steps if "weight" in x.integers.arrays)
-        assert np.array_equal(step["weight"].T, RNG(0).integers(-128, 128, (8, 4)))
+        assert np.array_equal(step.integers.weight.T, RNG(0).integers(-128, 128, (8, 4)))
         assert max(np.abs(a[0] - b[0]).max() for a, b in zip(ours, theirs, strict=True)) <= 0.0451
 
 
@@ -117,7 +117,9 @@ def test_recurrent_weights_are_the_files(op: str, per_row: bool, tmp_path: Path)
     made, w, r = recurrent(op, np.int8, 0, per_row)
     samples = {"a": normal(SAMPLES, STEPS, 1, CHANNELS)}
     q, ours, theirs = both(saved(made, tmp_path), samples)
-    found = {step.node.op: step["weight"] for step in q.steps if "weight" in step.integers.arrays}
+    found = {
+        step.node.op: step.integers.weight for step in q.steps if "weight" in step.integers.arrays
+    }
     own = next(name for name in found if name not in ("gates", "sums"))
     (added,) = {*found} - {own, "lstm_cell"}
     assert np.array_equal(found[added], by_units(w, op))
@@ -218,4 +220,4 @@ def test_rows_with_scales_of_their_own_that_nothing_rounds_are_refused(tmp_path:
     assert "round the rows behind it" in str(error)
     q, _ = integers(saved(rows(0.01, rounded=False), tmp_path))
     (step,) = (x for x in q.steps if x.node.op == "embedding")
-    assert np.array_equal(step["rows"], np.maximum(ROWS, 0))
+    assert np.array_equal(step.integers.rows, np.maximum(ROWS, 0))

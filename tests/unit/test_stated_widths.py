@@ -91,7 +91,7 @@ def kinds(network: QuantGraph, path: str) -> tuple[str, str]:
     """Element types of the weights and of the results of a layer."""
     steps = (s for s in network.steps if any(o.path == path for o in s.node.origin))
     step = next(s for s in steps if "weight" in s.integers.arrays)
-    return str(step["weight"].dtype), network.dtype(step.node.name)
+    return str(step.integers.weight.dtype), network.dtype(step.node.name)
 
 
 @pytest.mark.parametrize("path", ["stem", "depth"])
@@ -166,7 +166,7 @@ def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_pa
         assert len(told) == bool(other)
         weighted = [s for s in made.network.steps if s.node.op in ("conv", "linear")]
         assert [step.weight_bits for step in weighted] == [8, 8, 4]
-        assert {step["weight"].dtype for step in weighted} == {np.dtype("int8")}
+        assert {step.integers.weight.dtype for step in weighted} == {np.dtype("int8")}
         assert all(other in layers for layers in told)
         assert not any("linear" in layers for layers in told if bits == 4)
     asked = ("head/*", "depth/Conv", "x")

@@ -50,7 +50,7 @@ def layers(q: QuantGraph) -> frozenset[str]:
 
 
 def stored_bits(q: QuantGraph) -> int:
-    return sum(step.weight_bits * int(step["weight"].size) for step in q.steps)
+    return sum(step.weight_bits * int(step.integers.weight.size) for step in q.steps)
 
 
 @pytest.mark.parametrize("db", [15.0, 20.0, 25.0])

@@ -33,7 +33,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"row": shape[0], "column": width},
         split=("row", "column"),
         operands=(x, *table_operand(step), y),
-        op={**{name: step[name] for name in NUMBERS}, **scale_fields(step)},
+        op={**step.integers.named(NUMBERS), **scale_fields(step)},
         tile=_tile_fields,
         work=work,
     )

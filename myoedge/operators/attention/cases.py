@@ -72,7 +72,7 @@ def attention_slack(case: Any) -> float:
     if is_wide(case.step):
         relative = _wide_share(case) + keys * 2.0**-14
     shares = min(2 * relative, 1.0) * (v.high - v.low)
-    values = 2.0 ** case.step["v_drop"] if is_wide(case.step) else 0.0  # each is rounded
+    values = 2.0**case.step.integers.v_drop if is_wide(case.step) else 0.0  # each is rounded
     return float((shares + values) * v.scale / case.target.scale)
 
 
@@ -82,7 +82,7 @@ def _wide_share(case: Any) -> float:
     away = 0.0
     for name, other in (("q", "k"), ("k", "q")):
         at = "qk".index(name)
-        step = 2.0 ** case.step[f"{name}_drop"] * case.params(f"x{at}").scale / 2
+        step = 2.0 ** getattr(case.step.integers, f"{name}_drop") * case.params(f"x{at}").scale / 2
         away += step * float(np.abs(case.dequantized["qk".index(other)]).sum(axis=-1).max())
     return min(2.0**-10 + 2 * away * float(case.attrs["scale"]), 1.0)
 
@@ -106,7 +106,7 @@ def rotary_slack(case: Any) -> float:
     x, y = case.params("x0"), case.target
     if x.scale / y.scale > 2.0**15:
         return float(y.high - y.low)
-    return float(2 * x.reach * 2.0 ** -(1 + case.step["shift"]))
+    return float(2 * x.reach * 2.0 ** -(1 + case.step.integers.shift))
 
 
 CASES = {"attention": attention, "rotary": rotary}

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +99,27 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
     return np.ascontiguousarray(y.swapaxes(1, 2))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionParams(QuantizedParams):
+    """Scores, their exponentials and shares beside operands of 8 bits.
+
+    exp   uint8 or uint16 entries     units   between two of them, if they have 12 bits
+    """
+
+    half: int
+    most: int
+    mult: int
+    shift: int
+    bias_mult: int
+    bias_shift: int
+    share: int
+    offset: int
+    out_shift: int
+    acc_bound: int
+    exp: Array
+    units: int | None = None
+
+
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
     of_16_bits = wide.quantize(inputs)
@@ -118,15 +141,15 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     units = exponentials.units(unit)
     distances = distance_numbers(units, exponentials.first_zero(units * unit), 2 * bound)
-    numbers = {
-        **distances,
-        "bias_mult": bias[0],
-        "bias_shift": bias[1],
-        **_share(v, inputs.target),
-        "acc_bound": max(2 * bound + 2**20, keys * exponentials.one * 128),
-        **({"units": units_apart(distances, units)} if exponentials.is_fine else {}),
-    }
-    return QuantizedParams(numbers, {"exp": exponentials.table(units * unit)})
+    numbers: dict[str, Any] = {**distances, **_share(v, inputs.target)}
+    return AttentionParams(
+        **numbers,
+        bias_mult=bias[0],
+        bias_shift=bias[1],
+        acc_bound=max(2 * bound + 2**20, keys * exponentials.one * 128),
+        units=units_apart(distances, units) if exponentials.is_fine else None,
+        exp=exponentials.table(units * unit),
+    )
 
 
 def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
@@ -150,7 +173,9 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1), np.int32)
     at = added(step.attrs, step.shapes)
     if "bias" in at:
-        scores = scores + (more[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
+        scores = scores + (
+            more[0].astype(np.int64) * step.integers.bias_mult >> step.integers.bias_shift
+        )
     if "mask" in at:
         below = (0 if step.attrs.get("flat") else scores) - BELOW
         scores = np.where(more[-1] < 0, below, scores)
@@ -158,9 +183,9 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
     total = e.sum(axis=-1, keepdims=True, dtype=np.int64)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
-    share = step["share"] // shifted_right(total, top - 15)
+    share = step.integers.share // shifted_right(total, top - 15)
     acc = acc + (1 << (top - TOP) >> 1) * is_fine(step)
-    y = ((acc >> (top - TOP)) * share + step["offset"]) >> step["out_shift"]
+    y = ((acc >> (top - TOP)) * share + step.integers.offset) >> step.integers.out_shift
     limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
     return np.ascontiguousarray(limited.swapaxes(1, 2))
 
@@ -173,11 +198,11 @@ def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
         visible = in_window(step.attrs, rows, scores.shape[-1])
         most = np.where(visible, scores, -INT32_MAX).max(axis=-1, keepdims=True)
         shown = np.where(visible, scores, most)
-    distance = np.asarray(most + step["half"] - shown)
-    np.minimum(distance, step["most"], out=distance)
-    distance *= step["mult"]
-    distance >>= step["shift"]
-    e = looked_up(step["exp"], distance, is_fine=is_fine(step))
+    distance = np.asarray(most + step.integers.half - shown)
+    np.minimum(distance, step.integers.most, out=distance)
+    distance *= step.integers.mult
+    distance >>= step.integers.shift
+    e = looked_up(step.integers.exp, distance, is_fine=is_fine(step))
     return e if step.attrs["window"] is None else np.where(visible, e, 0)
 
 
@@ -194,6 +219,7 @@ ATTENTION = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(AttentionParams, wide.WideAttentionParams),
         acc_bound=stored_bound,
         kernels=(
             *on_nine_cores(in_tiles, _is_large),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -68,7 +69,19 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
     return together(attrs, a * c - b * s, b * c + a * s, x.shape)
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotaryParams(QuantizedParams):
+    """turns   int16 [positions, pairs, 4]"""
+
+    x_zero: int
+    offset: int
+    shift: int
+    x_wide: int
+    acc_bound: int
+    turns: Array
+
+
+def quantize(inputs: QuantizeInputs) -> RotaryParams:
     """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point; C and S as large
     as 15 bits and int32 allow."""
     x, y = inputs.params(0), inputs.target
@@ -76,34 +89,39 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
     first = int(np.clip(15 - math.frexp(largest)[1], 0, 22))
     tries = (_turned(cos, sin, x, y, shift) for shift in range(first, -1, -1))
-    return next(p for p in tries if p.scalars["acc_bound"] <= INT32_MAX)
+    return next(p for p in tries if p.acc_bound <= INT32_MAX)
 
 
-def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) -> QuantizedParams:
+def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) -> RotaryParams:
     parts = [np.clip(np.rint(np.ldexp(t, shift)), -MULT_MAX, MULT_MAX) for t in (cos, sin)]
     offset = (y.zero_point << shift) + ((1 << shift) >> 1)
     c, s = (p.astype(np.int16) for p in parts)
     both = int((np.abs(parts[0]) + np.abs(parts[1])).max(initial=0))
-    numbers = {"x_zero": x.zero_point, "offset": offset, "shift": shift}
-    numbers |= {"x_wide": int(x.element_type == INT16), "acc_bound": x.reach * both + abs(offset)}
-    return QuantizedParams(numbers, {"turns": np.stack([c, -s, s, c], axis=-1)})
+    return RotaryParams(
+        x_zero=x.zero_point,
+        offset=offset,
+        shift=shift,
+        x_wide=int(x.element_type == INT16),
+        acc_bound=x.reach * both + abs(offset),
+        turns=np.stack([c, -s, s, c], axis=-1),
+    )
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., 2 * pairs] -> int8 or int16."""
-    turns = step["turns"].astype(np.int64)[:, None]
-    a, b = paired(step.attrs, x.astype(np.int64) - step["x_zero"], len(turns))
-    acc = [a * turns[..., i] + b * turns[..., i + 1] + step["offset"] for i in (0, 2)]
-    y = together(step.attrs, acc[0], acc[1], x.shape) >> step["shift"]
+    turns = step.integers.turns.astype(np.int64)[:, None]
+    a, b = paired(step.attrs, x.astype(np.int64) - step.integers.x_zero, len(turns))
+    acc = [a * turns[..., i] + b * turns[..., i + 1] + step.integers.offset for i in (0, 2)]
+    y = together(step.attrs, acc[0], acc[1], x.shape) >> step.integers.shift
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around the positions and between them."""
-    outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
+    outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape = (outer, period, inner, 2 * pairs)
-    if step["x_wide"] or step.element_type == INT16:
+    if step.integers.x_wide or step.element_type == INT16:
         return _wide_in_tiles(step, engine, shape, index)
     return TiledKernel(
         function="me_rotary_halves_s8" if step.attrs.get("halves") else "me_rotary_s8",
@@ -111,13 +129,15 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("o", "p"),
         operands=(
             Operand("x", 0, shape, index),
-            Operand("turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step["turns"]),
+            Operand(
+                "turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step.integers.turns
+            ),
             Operand("y", OUT, shape, index),
         ),
         op={
             "inner": inner,
             "pairs": pairs,
-            **{name: step[name] for name in ("x_zero", "offset", "shift")},
+            **step.integers.named(("x_zero", "offset", "shift")),
         },
         tile=_tile_fields,
         work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
@@ -136,14 +156,16 @@ def _wide_in_tiles(
         axes={"o": outer, "p": period},
         split=("o", "p"),
         operands=(
-            Operand("x", 0, shape, index, itemsize=1 + step["x_wide"]),
-            Operand("turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step["turns"]),
+            Operand("x", 0, shape, index, itemsize=1 + step.integers.x_wide),
+            Operand(
+                "turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step.integers.turns
+            ),
             Operand("y", OUT, shape, index, itemsize=step.element_type.size_bytes),
         ),
         op={
             "inner": inner,
             "pairs": pairs,
-            **{name: step[name] for name in numbers},
+            **step.integers.named(numbers),
             "y_wide": int(step.element_type == INT16),
             "first": 1 if halves else 2,
             "apart": pairs if halves else 1,
@@ -171,6 +193,7 @@ ROTARY = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(RotaryParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1, 2),

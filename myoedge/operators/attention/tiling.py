@@ -43,13 +43,17 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)
     flags = {"y_wide": 1} if step.element_type == INT16 else {}
-    flags |= {"units": step["units"]} if is_fine(step) else {}
+    flags |= {"units": step.integers.units} if is_fine(step) else {}
     return replace(
         tiled,
         function=kernel_of(step, "me_attention"),
         multiples={"row": 4},
-        operands=(*tiled.operands[:-1], Operand.whole("exp", step["exp"]), tiled.operands[-1]),
-        op={**tiled.op, **{n: step[n] for n in SCALARS}, "exp": "@exp", **flags},
+        operands=(
+            *tiled.operands[:-1],
+            Operand.whole("exp", step.integers.exp),
+            tiled.operands[-1],
+        ),
+        op={**tiled.op, **step.integers.named(SCALARS), "exp": "@exp", **flags},
         nine_cores=engine.control_core,
     )
 
@@ -125,7 +129,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     item = (
         1
         + OF_12_BITS * is_fine(step)
-        + 0.5 * (step["bias_mult"] != 0)
+        + 0.5 * (step.integers.bias_mult != 0)
         + 0.6 * (bool(step.attrs.get("masked")))
     )
     exponentials = -(-rows // cores) * (words * 4 * item * EXPONENTIAL + ROW)

@@ -5,7 +5,7 @@ scaled in 64."""
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,37 @@ DROPS = ("q_drop", "k_drop", "v_drop")
 WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideAttentionParams(QuantizedParams):
+    """Scores, their exponentials and shares where an operand has 16 bits."""
+
+    q_drop: int
+    k_drop: int
+    v_drop: int
+    bias_mult: int
+    bias_shift: int
+    distance_drop: int
+    mult: int
+    most: int
+    share: int
+    out_shift: int
+    v_zero: int
+    zero: int
+    q_wide: int
+    k_wide: int
+    v_wide: int
+    bias_wide: int
+    y_wide: int
+    acc_bound: int
+    exp: Array
+    exp_far: Array
+
+
 def is_wide(step: QuantizedNode) -> bool:
-    return "v_drop" in step.integers.scalars
+    return isinstance(step.integers, WideAttentionParams)
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
+def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
     """Scores in units of the scales' product and of the bits that go; None where all operands have
     8 bits."""
     q, k, v = (inputs.params(i) for i in range(3))
@@ -52,7 +78,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     q_drop, k_drop = _drops(q, k, inputs.shapes[0][3], least / max(product, 2.0**-100))
     v_drop = max((v.reach - 1).bit_length() - VALUE_BITS, 0)
     unit = max(math.ldexp(product, q_drop + k_drop), least, 2.0**-100)
-    numbers = {
+    numbers: dict[str, Any] = {
         **dict(zip(DROPS, (q_drop, k_drop, v_drop), strict=True)),
         **_bias(bias.scale / unit, bias_bits),
         **_distance(unit / EXP_STEP),
@@ -61,7 +87,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
         "zero": y.zero_point,
         **dict(zip(WIDTHS, (*widths, int(y.element_type == INT16)), strict=True)),
     }
-    return QuantizedParams({**numbers, "acc_bound": ACC_BOUND}, exp_tables())
+    return WideAttentionParams(**numbers, acc_bound=ACC_BOUND, **exp_tables())
 
 
 def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[int, int]:
@@ -76,7 +102,7 @@ def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[in
     return whole[0] - bits[0], whole[1] - bits[1]
 
 
-def exp_tables() -> dict[str, Array]:
+def exp_tables() -> dict[str, Any]:
     """uint16 [256] each, exponentials of distances by their lower and their upper eight bits."""
     at = np.arange(256.0) * EXP_STEP
     return {
@@ -110,18 +136,20 @@ def _share(ratio: float) -> dict[str, int]:
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
     """q, k, v, bias int8 or int16, mask int8: below 0 where hidden -> int8 or int16."""
-    q, k = _rounded(q, step["q_drop"]), _rounded(k, step["k_drop"])
+    q, k = _rounded(q, step.integers.q_drop), _rounded(k, step.integers.k_drop)
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if "bias" in added(step.attrs, step.shapes):
-        scores = scores + (more[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
+        scores = scores + (
+            more[0].astype(np.int64) * step.integers.bias_mult >> step.integers.bias_shift
+        )
     e = _exponentials(step, scores, *(more[-1:] if step.attrs.get("masked") else ()))
     e = e >> np.maximum(_top(e.sum(axis=-1, keepdims=True)) + 1 - SHARES_BITS, 0)
     total = e.sum(axis=-1, keepdims=True)
-    values = _rounded(v[..., : k.shape[1]], step["v_drop"], step["v_zero"])
+    values = _rounded(v[..., : k.shape[1]], step.integers.v_drop, step.integers.v_zero)
     sums = exact_matmul(e, values.swapaxes(2, 3)) >> (_top(total) - 14)
-    half = (1 << step["out_shift"]) >> 1
-    factor = step["share"] // shifted_right(total, _top(total) - 15)
-    y = ((sums * factor >> 16) + half >> step["out_shift"]) + step["zero"]
+    half = (1 << step.integers.out_shift) >> 1
+    factor = step.integers.share // shifted_right(total, _top(total) - 15)
+    y = ((sums * factor >> 16) + half >> step.integers.out_shift) + step.integers.zero
     limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
     return np.ascontiguousarray(limited.swapaxes(1, 2))
 
@@ -143,16 +171,19 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
     shown = shown | (blind & window)
     scores = np.where(blind & bool(step.attrs.get("flat")), 0, scores)
     largest = np.where(shown, scores, -INT32_MAX).max(axis=-1, keepdims=True)
-    distance = np.clip((largest - scores) >> step["distance_drop"], 0, step["most"]) * step["mult"]
+    distance = (
+        np.clip((largest - scores) >> step.integers.distance_drop, 0, step.integers.most)
+        * step.integers.mult
+    )
     at = np.minimum((distance + (1 << (DISTANCE_BITS - 1))) >> DISTANCE_BITS, ENTRY_MAX)
-    near, far = (step[name].astype(np.int64) for name in ("exp", "exp_far"))
+    near, far = (getattr(step.integers, name).astype(np.int64) for name in ("exp", "exp_far"))
     return np.where(shown, (near[at & 255] * far[at >> 8] + 2**14) >> 15, 0)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
     """tiled   loops and operands, as all kernels have them"""
-    sizes = {name.removesuffix("_wide"): 1 + step[name] for name in WIDTHS}
-    tables = [Operand.whole(name, step[name]) for name in ("exp", "exp_far")]
+    sizes = {name.removesuffix("_wide"): 1 + getattr(step.integers, name) for name in WIDTHS}
+    tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]
     *read, y = (replace(x, itemsize=sizes.get(x.name, x.itemsize)) for x in tiled.operands)
     return replace(
         tiled,
@@ -186,8 +217,14 @@ def _copied(step: QuantizedNode, tile: Sizes) -> Any:
     keys = tile["h"] * np.minimum(4 * tile["keys"], round_up(sizes["keys"], 4))
     own = {"q": tile["h"] * tile["row"] * sizes["width"], "k": keys * sizes["width"]}
     own["v"] = keys * sizes["out_width"]
-    is_copied = {name: not step[f"{name}_wide"] or step[f"{name}_drop"] > 0 for name in own}
-    return sum(own[name] for name in own if is_copied[name] or (name == "v" and step["v_zero"]))
+    is_copied = {
+        name: not getattr(step.integers, f"{name}_wide")
+        or getattr(step.integers, f"{name}_drop") > 0
+        for name in own
+    }
+    return sum(
+        own[name] for name in own if is_copied[name] or (name == "v" and step.integers.v_zero)
+    )
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:

@@ -17,7 +17,6 @@ from myoedge.operators.base import (
     LoopNest,
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
@@ -39,7 +38,7 @@ from myoedge.operators.conv.tiling import (
 )
 from myoedge.operators.kernel import on_nine_cores, without_scratch
 from myoedge.operators.products.ne16 import on_ne16
-from myoedge.operators.products.packing import acc_bound, accepts_int16, quantize
+from myoedge.operators.products.packing import WeightedParams, acc_bound, accepts_int16, quantize
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
@@ -94,7 +93,7 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     return np.asarray(y + bias[0]) if bias else y
 
 
-def quantize_conv(inputs: QuantizeInputs) -> QuantizedParams:
+def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
     """Weights of 16 bits beside an int16 input, or where the result is int16 and its windows
     overlap or lie apart."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
@@ -105,10 +104,10 @@ def quantize_conv(inputs: QuantizeInputs) -> QuantizedParams:
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, K]; padding is the zero point."""
-    weight, groups = step["weight"], step.attrs["groups"]
-    patches = columns(step.attrs, x, weight.shape[1:-1], step["x_zero"])
+    weight, groups = step.integers.weight, step.attrs["groups"]
+    patches = columns(step.attrs, x, weight.shape[1:-1], step.integers.x_zero)
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
-    acc = exact_sums(patches, matrix, step["bias"].reshape(groups, 1, -1))
+    acc = exact_sums(patches, matrix, step.integers.bias.reshape(groups, 1, -1))
     return step.requantize(acc.transpose(1, 0, 2).reshape(step.out))
 
 
@@ -143,7 +142,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
         stride=stride,
         before=before,
         behind=max((made - 1) * stride - before + taps - x[axis], 0),
-        fill=lambda step: int(step["x_zero"]),
+        fill=lambda step: int(step.integers.x_zero),
     )
 
 
@@ -156,6 +155,7 @@ CONV = register(
         real=real,
         integer=integer,
         quantize=quantize_conv,
+        params=(WeightedParams,),
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(in_tiles, is_large_pointwise),

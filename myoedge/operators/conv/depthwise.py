@@ -82,7 +82,7 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
 def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
-    weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
+    weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
     plain, words = is_3x3(k_h, k_w) and conv.dilation == (1, 1), tap_words(k_h, k_w)
     way = "any"  # loop of me_depthwise_conv_s8.c that runs
@@ -127,7 +127,7 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
     """Products of 16 bits; channels are cut in fours where they are a multiple of it."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: Dim = CHANNELS if cut else ()
-    wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
+    wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
     table = table_operand(step)
 
     def halves(sizes: Sizes) -> Any:
@@ -166,7 +166,7 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
 def _wide_constants(step: QuantizedNode, conv: Spatial, channels: Dim) -> tuple[Operand, ...]:
     """Weights of four channels, or where these are not cut of two, and numbers of each channel."""
     c, taps = conv.x[-1], math.prod(conv.kernel)
-    packed = wide_packed(step["weight"].reshape(c, *conv.kernel))
+    packed = wide_packed(step.integers.weight.reshape(c, *conv.kernel))
     weights = packed.reshape(-1, 4 * taps if channels else 2 * taps)
     each = np.pad(packed_channels(step), ((0, c % 2), (0, 0)))
     blocks: Dim = (("k", 1),) if channels else ()

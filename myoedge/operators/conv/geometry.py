@@ -41,7 +41,7 @@ class Spatial:
         attrs, ones = step.attrs, (1,) * (4 - len(step.out))
         kernel, stride, dilation = (
             (*ones, *values)
-            for values in (step["weight"].shape[1:-1], attrs["stride"], attrs["dilation"])
+            for values in (step.integers.weight.shape[1:-1], attrs["stride"], attrs["dilation"])
         )
         x, y = ((s[0], *ones, *s[1:-1], s[-1] // groups) for s in (step.shapes[0], step.out))
         pads = (*((0, 0) for _ in ones), *attrs["pads"])
@@ -162,7 +162,7 @@ class Spatial:
         """me_conv_s8_params."""
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
-        return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}
+        return {"c": c, **sizes, "x_zero": step.integers.x_zero, **scale_fields(step)}
 
 
 def joined_weight(weight: Array, n: int, stride: int) -> Array:

@@ -250,7 +250,7 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
     """Tiles of jobs that read the input in this way."""
     table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
     stride = Spatial.of(step).stride[1]
-    planes = _planes(joined_weight(step["weight"], way.joined, stride), way.number, way.bits)
+    planes = _planes(joined_weight(step.integers.weight, way.joined, stride), way.number, way.bits)
     conv, k, in_row = way.conv, way.conv.y[-1], way.number == DEPTHWISE_ROW
     cut: Dim = (("k", 1),) if groups == 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}

@@ -169,8 +169,8 @@ def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """All groups at once, without scratch, of an input that may lie in L2: me_group_conv_s8."""
     conv = Spatial.of(step)
-    k, c, (k_h, k_w) = conv.y[-1], step["weight"].shape[-1], conv.kernel
-    weights = step["weight"].reshape(k, k_h, k_w, c)
+    k, c, (k_h, k_w) = conv.y[-1], step.integers.weight.shape[-1], conv.kernel
+    weights = step.integers.weight.reshape(k, k_h, k_w, c)
     if c < BLOCK:
         weights = np.ascontiguousarray(weights.transpose(0, 3, 1, 2))
     arrays = {"weights": weights.reshape(k, -1), "channels": packed_channels(step)}
@@ -206,7 +206,7 @@ def _dense_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Spatial, *, once: bool = False
 ) -> TiledKernel:
     n = 1 if once else _results_together(step, conv, engine.cores)
-    weight, channels = joined_weight(step["weight"], n, conv.stride[1]), packed_channels(step)
+    weight, channels = joined_weight(step.integers.weight, n, conv.stride[1]), packed_channels(step)
     conv = conv.joined(n)
     c, k = conv.x[-1], conv.y[-1]
     table, how = table_operand(step), _Dense.of(step, conv, engine.cores, once=once)
@@ -248,9 +248,9 @@ def _results_together(step: QuantizedNode, conv: Spatial, cores: int) -> int:
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Products of 16 bits, group by group."""
-    c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
+    c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
-    wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
+    wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
     x = replace(conv.read(()), itemsize=1 + wide["x_wide"], row_stride="row_stride")
     y = replace(conv.write(CHANNELS), itemsize=step.element_type.size_bytes)
     return TiledKernel(
@@ -276,7 +276,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
 
 def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
     """Weights and channels as me_conv_s16 reads them, group by group."""
-    weights = np.split(step["weight"].reshape(len(step["weight"]), -1), groups)
+    weights = np.split(step.integers.weight.reshape(len(step.integers.weight), -1), groups)
     channels = np.split(packed_channels(step), groups)
     return (
         np.concatenate([wide_weights(rows) for rows in weights]),

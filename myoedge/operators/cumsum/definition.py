@@ -13,11 +13,11 @@ from myoedge.numerics.stated_requant import given_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
 from myoedge.operators.common_rules import (
+    CentredParams,
     always,
     axis_permuted,
     beside_axis,
@@ -37,7 +37,7 @@ def real(attrs: Attrs, x: Array) -> Array:
     return np.cumsum(x, axis=attrs["axis"], dtype=x.dtype)
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(site: QuantizeInputs) -> CentredParams:
     """Sums of x - x_zero, requantised; of many numbers of 16 bits without the bits
     (`drop`) that int32 has no room for."""
     x, y, n = site.params(0), site.target, site.shapes[0][site.attrs["axis"]]
@@ -45,13 +45,14 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     is_stated = given_requant(site.attrs, y.zero_point) is not None  # of sums as they are
     drop = max(bound.bit_length() - 31, 0) if wide and not is_stated else 0
     scalars = {"x_zero": x.zero_point, **wide, **({"drop": drop} if wide else {})}
-    return with_requant(site, math.ldexp(x.scale / y.scale, drop), bound >> drop, scalars)
+    factor = math.ldexp(x.scale / y.scale, drop)
+    return with_requant(CentredParams, site, factor, bound >> drop, scalars)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
-    sums = np.cumsum(x.astype(np.int64) - step["x_zero"], axis=step.attrs["axis"])
-    drop = step.integers.scalars.get("drop", 0)
+    sums = np.cumsum(x.astype(np.int64) - step.integers.x_zero, axis=step.attrs["axis"])
+    drop = step.integers.drop or 0
     return step.requantize((sums + ((1 << drop) >> 1)) >> drop)
 
 
@@ -64,6 +65,7 @@ CUMSUM = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(CentredParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,

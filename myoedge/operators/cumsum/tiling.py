@@ -18,9 +18,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
-    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
     is_wide = any(wide.values())
-    flags = {**wide, "drop": step["drop"]} if is_wide else {}
+    flags = {**wide, "drop": step.integers.drop} if is_wide else {}
     x, y = (
         Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])
         for name, source in (("x", 0), ("y", OUT))
@@ -38,7 +38,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={
             **flags,
             "n": n,
-            **{name: step[name] for name in ("x_zero", "mult", "offset", "shift")},
+            **step.integers.named(("x_zero", "mult", "offset", "shift")),
             **scale_fields(step),
         },
         tile=rows_tile,

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,11 @@ from myoedge.operators.base import (
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
+    RequantParams,
     register,
 )
 from myoedge.operators.common_rules import (
+    ProductParams,
     always,
     axis_permuted,
     beside_axis,
@@ -52,7 +55,52 @@ def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
     return tuple(int(n) for n in np.broadcast_shapes(a, b))
 
 
-def _quantize_sum(inputs: QuantizeInputs, sign: int) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SumParams(QuantizedParams):
+    """y = (a * a_mult + b * b_mult + offset) >> shift."""
+
+    a_mult: int
+    b_mult: int
+    offset: int
+    shift: int
+    acc_bound: int
+    a_wide: int | None = None
+    b_wide: int | None = None
+    y_wide: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelParams(QuantizedParams):
+    """y = (x * mult + offset) >> shift, int32 [channels]; `factor` stands for mult beside 16 bits,
+    where it may have more than 16.
+
+    x_zero   of a prelu, from which on the last numbers apply
+    """
+
+    offset: Array
+    shift: Array
+    acc_bound: int
+    mult: Array | None = None
+    factor: Array | None = None
+    x_wide: int | None = None
+    y_wide: int | None = None
+    x_zero: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MagnitudeParams(RequantParams):
+    """Factors of both squares, or of both operands of 16 bits, and of the root."""
+
+    a_zero: int
+    b_zero: int
+    a_mult: int
+    b_mult: int
+    acc_bound: int
+    a_wide: int | None = None
+    b_wide: int | None = None
+
+
+def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     types = {"a_wide": a.element_type, "b_wide": b.element_type, "y_wide": y.element_type}
@@ -66,9 +114,15 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> QuantizedParams:
         factor_max=factor_max((a.element_type, b.element_type), y.element_type),
         mult_max=INT32_MAX if int16 else MULT_MAX,
     )
-    scalars = {"a_mult": c.mult[0], "b_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
-    flags = {name: int(t == INT16) for name, t in types.items()} if int16 else {}
-    return QuantizedParams({**scalars, **flags, "acc_bound": c.largest(bounds)})
+    flags: dict[str, Any] = {name: int(t == INT16) for name, t in types.items()} if int16 else {}
+    return SumParams(
+        a_mult=c.mult[0],
+        b_mult=c.mult[1],
+        offset=c.offset,
+        shift=c.shift,
+        acc_bound=c.largest(bounds),
+        **flags,
+    )
 
 
 def is_wide_sum(attrs: Attrs) -> bool:
@@ -90,12 +144,14 @@ def _stated_sum(inputs: QuantizeInputs, sign: int) -> SumRequant | None:
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
-    c = SumRequant((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
+    c = SumRequant(
+        (step.integers.a_mult, step.integers.b_mult), step.integers.offset, step.integers.shift
+    )
     return c.apply(np.broadcast_arrays(a, b), step.low, step.high, step.element_type)
 
 
 def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if "y_wide" in step.integers.scalars:
+    if step.integers.y_wide is not None:
         return flat.wide_sum(step, engine)
     return flat.pair(step, engine, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
 
@@ -118,6 +174,7 @@ ADD = register(
         real=lambda attrs, a, b: np.asarray(a + b),
         integer=sum_integer,
         quantize=partial(_quantize_sum, sign=1),
+        params=(SumParams,),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         accepts_int16=limited,
         emits_int16=limited,
@@ -131,6 +188,7 @@ SUB = register(
         real=lambda attrs, a, b: np.asarray(a - b),
         integer=sum_integer,
         quantize=partial(_quantize_sum, sign=-1),
+        params=(SumParams,),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         accepts_int16=limited,
         emits_int16=limited,
@@ -138,25 +196,24 @@ SUB = register(
 )
 
 
-def mul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def mul_quantize(inputs: QuantizeInputs) -> ProductParams:
     """One factor for the product of both less their zero points."""
     a, b = params = inputs.params(0), inputs.params(1)
     types = zip(("a_wide", "b_wide", "y_wide"), (*params, inputs.target), strict=True)
     wide = {name: int(q.element_type == INT16) for name, q in types}
     reach_a, reach_b = (255 if q.element_type == INT8 else q.reach for q in (a, b))
-    found = product_requant(inputs, bound=reach_a * reach_b)
-    return replace(found, scalars={**found.scalars, **(wide if any(wide.values()) else {})})
+    return product_requant(inputs, reach_a * reach_b, **(wide if any(wide.values()) else {}))
 
 
 def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if "y_wide" in step.integers.scalars:
+    if step.integers.y_wide is not None:
         return flat.wide_product(step, engine)
     return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", *REQUANT))
 
 
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 or int16, broadcast -> int8 or int16."""
-    acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
+    acc = (a.astype(np.int64) - step.integers.a_zero) * (b.astype(np.int64) - step.integers.b_zero)
     return step.requantize(acc)
 
 
@@ -167,6 +224,7 @@ MUL = register(
         real=lambda attrs, a, b: np.asarray(a * b),
         integer=mul_integer,
         quantize=mul_quantize,
+        params=(ProductParams,),
         kernels=on_cluster(mul_in_tiles),
         accepts_int16=always,
         emits_int16=limited,
@@ -179,15 +237,15 @@ def _along(attrs: Attrs, values: Array, rank: int) -> Array:
     return values.reshape([-1 if d == attrs["axis"] % rank else 1 for d in range(rank)])
 
 
-def affine_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
     """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
     scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
     return _per_channel(inputs, scale, offset)
 
 
 def _per_channel(
-    inputs: QuantizeInputs, scales: Array, offsets: Array, **scalars: int
-) -> QuantizedParams:
+    inputs: QuantizeInputs, scales: Array, offsets: Array, **scalars: Any
+) -> ChannelParams:
     """A SumRequant for every pair; offsets keep their fraction and may lie outside the output."""
     x, y = inputs.params(0), inputs.target
     wide, most = wide_scalars(x, y), factor_max((x.element_type,), y.element_type)
@@ -202,13 +260,16 @@ def _per_channel(
         )
         for a, b in zip(scales.tolist(), offsets.tolist(), strict=True)
     ]
-    arrays = {
-        "factor" if wide else "mult": np.array([c.mult[0] for c in parts], np.int32),
-        "offset": np.array([c.offset for c in parts], np.int32),
-        "shift": np.array([c.shift for c in parts], np.int32),
-    }
-    bound = max(c.largest([-x.low]) for c in parts)
-    return QuantizedParams({**scalars, **wide, "acc_bound": bound}, arrays)
+    mult = np.array([c.mult[0] for c in parts], np.int32)
+    return ChannelParams(
+        mult=None if wide else mult,
+        factor=mult if wide else None,
+        offset=np.array([c.offset for c in parts], np.int32),
+        shift=np.array([c.shift for c in parts], np.int32),
+        acc_bound=max(c.largest([-x.low]) for c in parts),
+        **wide,
+        **scalars,
+    )
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
@@ -219,7 +280,7 @@ def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
         mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)
     else:
         mult, offset, shift = (
-            np.where(x < step["x_zero"], _along(step.attrs, values[:-1], x.ndim), values[-1])
+            np.where(x < step.integers.x_zero, _along(step.attrs, values[:-1], x.ndim), values[-1])
             for values in numbers
         )
     acc = (x.astype(np.int64) * mult + offset) >> shift
@@ -237,6 +298,7 @@ AFFINE = register(
         ),
         integer=per_channel_integer,
         quantize=affine_quantize,
+        params=(ChannelParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(flat.per_channel),
         weights=(1, 2),
@@ -249,7 +311,7 @@ AFFINE = register(
 )
 
 
-def prelu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def prelu_quantize(inputs: QuantizeInputs) -> ChannelParams:
     """Negative inputs have a multiplier per channel, the others share the last entry."""
     factors = np.append(inputs.constant(1).astype(np.float64), 1.0)
     return _per_channel(inputs, factors, np.zeros_like(factors), x_zero=inputs.params(0).zero_point)
@@ -272,7 +334,7 @@ def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
     return same_shape(attrs, a)
 
 
-def magnitude_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
     """a_mult and b_mult are as large as 32 bits have room for the sum of squares; of operands of 16
     bits they bring both to one step."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
@@ -283,10 +345,11 @@ def magnitude_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     mults = {"a_mult": a_mult, "b_mult": b_mult}
-    return with_requant(inputs, 1 / (math.sqrt(unit) * y.scale), ROOT_MAX, {**zeros, **mults})
+    factor = 1 / (math.sqrt(unit) * y.scale)
+    return with_requant(MagnitudeParams, inputs, factor, ROOT_MAX, {**zeros, **mults})
 
 
-def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> QuantizedParams:
+def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> MagnitudeParams:
     """Both operands in steps of which the larger range has 2^15; roots are in quarters of them."""
     unit = max(p.reach * p.scale for p in (a, b)) / 2**15
     numbers: dict[str, int] = {}
@@ -296,14 +359,17 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> Q
             f"{name}_zero": p.zero_point,
             f"{name}_wide": int(p.element_type == INT16),
         }
-    return with_requant(inputs, unit / 4 / inputs.target.scale, WIDE_ROOT_MAX, numbers)
+    factor = unit / 4 / inputs.target.scale
+    return with_requant(MagnitudeParams, inputs, factor, WIDE_ROOT_MAX, numbers)
 
 
 def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
     """Root of a sum of squares of operands of 16 bits, in quarters of their common steps."""
     power = np.zeros(np.shape(a), np.int64)
     for name, x in (("a", a), ("b", b)):
-        centred = (x.astype(np.int64) - step[f"{name}_zero"]) * step[f"{name}_mult"]
+        centred = (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) * getattr(
+            step.integers, f"{name}_mult"
+        )
         power += ((centred + (1 << COMMON_BITS >> 1)) >> COMMON_BITS) ** 2
     up = np.where(power < 1 << 28, 4, 0)
     root = np.floor(np.sqrt((power << up).astype(np.float64))).astype(np.int64)  # as below
@@ -313,10 +379,11 @@ def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
 def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 or int16 of one shape -> int8 or int16: the root of a sum of squares in uint32,
     rounded down."""
-    if "a_wide" in step.integers.scalars:
+    if step.integers.a_wide is not None:
         return step.requantize(_wide_root(step, a, b))
     squares = [
-        (x.astype(np.int64) - step[f"{name}_zero"]) ** 2 * step[f"{name}_mult"]
+        (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) ** 2
+        * getattr(step.integers, f"{name}_mult")
         for name, x in (("a", a), ("b", b))
     ]
     total = squares[0] + squares[1]
@@ -332,6 +399,7 @@ MAGNITUDE = register(
         real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
         integer=magnitude_integer,
         quantize=magnitude_quantize,
+        params=(MagnitudeParams,),
         kernels=on_cluster(flat.magnitude),
         accepts_int16=always,
         emits_int16=not_activated,

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
@@ -25,15 +25,10 @@ FIRST_ERROR, LAST_ERROR = 0.5, 2.0**13  # of lines; in steps of results that hav
 WINDOW = 64  # numbers that a segment is first tried for
 
 
-def quantize(chain: Chain, x: QuantParams, y: QuantParams) -> QuantizedParams:
-    """A search of segments [S, 2], S a power of two: slope; start and, above it, value."""
-    segments = _segments(chain, x, y)
-    return QuantizedParams({"levels": int(math.log2(len(segments)))}, {"segments": segments})
-
-
 @lru_cache(64)
-def _segments(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """int32 [S, 2]; y of 8 bits has 8 more in values."""
+def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
+    """int32 [S, 2], S a power of two, to be searched: slope; start and, above it, value. y of 8
+    bits has 8 more in values."""
     real = (np.arange(INT16.low, INT16.high + 1) - x.zero_point) * x.scale
     values = evaluate(chain, real)
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
@@ -89,7 +84,7 @@ def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int16 -> int8 or int16."""
-    slope, place = step["segments"].astype(np.int64).T
+    slope, place = step.integers.segments.astype(np.int64).T
     start, value = (place & 0xFFFF ^ 0x8000) - 0x8000, place >> 16
     v = x.astype(np.int64)
     at = np.searchsorted(start, v, side="right") - 1
@@ -108,7 +103,7 @@ def in_tiles(
 
     def work(sizes: Sizes) -> Any:
         """Numbers of a core, by the halvings of their search and what takes as long as two."""
-        return -(-math.prod(y.extents(sizes)) // engine.cores) * (step["levels"] + 2.2)
+        return -(-math.prod(y.extents(sizes)) // engine.cores) * (step.integers.levels + 2.2)
 
     return TiledKernel(
         function="me_segments_s16",
@@ -116,12 +111,12 @@ def in_tiles(
         split=("i0",),
         operands=(
             Operand("x", 0, (n,), dims, itemsize=2),
-            Operand.whole("segments", step["segments"]),
+            Operand.whole("segments", step.integers.segments),
             y,
         ),
         op={
             "y_wide": step.element_type.size_bytes - 1,
-            "levels": step["levels"],
+            "levels": step.integers.levels,
             "segments": "@segments",
         },
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from myoedge.numerics.arrays import Array
@@ -53,14 +56,29 @@ def points() -> Array:
     return np.asarray((at - DIRECT * shift) << shift)
 
 
-def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableParams(QuantizedParams):
+    """A function of one number.
+
+    lut   int8 [256], or int16 of 16-bit operands     segments  int32 of functions in lines
+    """
+
+    lut: Array | None = None
+    segments: Array | None = None
+    levels: int | None = None
+    x_wide: int | None = None
+    x_zero: int | None = None
+
+
+def _quantize(inputs: QuantizeInputs) -> TableParams:
     """256 entries of what has 8 bits; else the points between which me_table_s16 draws lines: they
     reach ROOM bits beyond the results; of functions of 16 bits that jump segments."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
     if x.element_type == y.element_type == INT8:
-        return QuantizedParams({}, {"lut": make_table(chain, x, y)})
+        return TableParams(lut=make_table(chain, x, y))
     if x.element_type == INT16 and not is_continuous(chain):
-        return segments.quantize(chain, x, y)
+        lines = segments.segments_of(chain, x, y)
+        return TableParams(segments=lines, levels=int(math.log2(len(lines))))
     x_wide, drop = x.element_type == INT16, 16 - y.element_type.bits
     at = np.concatenate([points(), -points()]) if x_wide else np.arange(-128, 128) - x.zero_point
     values = evaluate(chain, at * x.scale)
@@ -68,17 +86,16 @@ def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
     entries = np.rint(np.ldexp(steps, drop - ROOM if x_wide else 0))
     lut = np.clip(entries, INT16.low, INT16.high).astype(np.int16)
-    scalars = {"x_wide": int(x_wide), "x_zero": x.zero_point}
-    return QuantizedParams(scalars, {"lut": lut})
+    return TableParams(x_wide=int(x_wide), x_zero=x.zero_point, lut=lut)
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
-    if "segments" in step.integers.arrays:
+    if step.integers.segments is not None:
         return segments.integer(step, x)
     if x.dtype == np.int8:
-        return lookup(x, step["lut"])
-    table, v = step["lut"].astype(np.int64), x.astype(np.int64) - step["x_zero"]
+        return lookup(x, step.integers.lut)
+    table, v = step.integers.lut.astype(np.int64), x.astype(np.int64) - step.integers.x_zero
     size = np.abs(v)
     shift = np.frexp(np.maximum(size, DIRECT).astype(np.float64))[1].astype(np.int64) - 1 - TOP
     at = np.where(v < 0, HALF, 0) + (size >> shift) + DIRECT * shift
@@ -98,6 +115,7 @@ TABLE = register(
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
         integer=_integer,
         quantize=_quantize,
+        params=(TableParams,),
         kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
         accepts_int16=always,

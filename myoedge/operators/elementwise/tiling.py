@@ -88,9 +88,11 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     table = table_operand(step)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
-    op: dict[str, int | str] = {name: step[name] for name in numbers}
+    op: dict[str, int | str] = step.integers.named(numbers)
     # Multipliers of 8 bits have a faster way.
-    small = "a_mult" in op and all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
+    small = "a_mult" in op and all(
+        -128 <= getattr(step.integers, name) <= 127 for name in ("a_mult", "b_mult")
+    )
     word = (0.73 if small else 1.0) + (0.4 if table else 0.0)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
@@ -99,7 +101,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         split=tuple(name for name in axes if name.startswith("i"))[outer : outer + CUT],
         unit_axes=tuple(f"i{d}" for d in range(outer)),
         operands=(*inputs, *table, y),
-        op={**op, **limit_fields(step), "scale.pre": step.integers.scalars.get("pre", 0)},
+        op={**op, **limit_fields(step), "scale.pre": getattr(step.integers, "pre", 0)},
         tile=lambda regions: _pair_tile(regions, loops),
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
@@ -145,7 +147,7 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
 def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """16 bits among two operands and their sum."""
     numbers = ("a_mult", "b_mult", "offset", "shift")
-    op = {**{name: step[name] for name in numbers}, "low": step.low, "high": step.high}
+    op = {**step.integers.named(numbers), "low": step.low, "high": step.high}
     return replace(
         wide_pair(step, engine, "me_add_s16", op),
         nine_cores=engine.control_core,
@@ -155,7 +157,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """16 bits among two operands and their product."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
-    op = {**{name: step[name] for name in numbers}, **scale_fields(step)}
+    op = {**step.integers.named(numbers), **scale_fields(step)}
     return wide_pair(step, engine, "me_mul_s16", op)
 
 
@@ -164,7 +166,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
-    y = Operand("y", OUT, extents, tuple(dims), itemsize=1 + step["y_wide"])
+    y = Operand("y", OUT, extents, tuple(dims), itemsize=1 + step.integers.y_wide)
 
     def work(sizes: Sizes) -> Any:
         """Elements of one core, and its rows."""
@@ -172,10 +174,10 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
         return elements + 6 * elements / extents[-1]
 
     reads = tuple(
-        replace(_read(name, i, loops, dims), itemsize=1 + step[f"{name}_wide"])
+        replace(_read(name, i, loops, dims), itemsize=1 + getattr(step.integers, f"{name}_wide"))
         for i, name in enumerate("ab")
     )
-    widths = {name: step[name] for name in ("a_wide", "b_wide", "y_wide")}
+    widths = step.integers.named(("a_wide", "b_wide", "y_wide"))
     once = {f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")}
     return TiledKernel(
         function=function,
@@ -191,7 +193,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
 
 def is_large_sum(step: QuantizedNode) -> bool:
     """Whether nine cores share a sum of 16 bits."""
-    return "y_wide" in step.integers.scalars and is_large(AS_MACS * math.prod(step.out))
+    return step.integers.y_wide is not None and is_large(AS_MACS * math.prod(step.out))
 
 
 def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
@@ -205,13 +207,13 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A function applied to all elements: by 256 entries, by points of 16 bits, by segments."""
     n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
-    if "segments" in step.integers.arrays:
+    if step.integers.segments is not None:
         return segments.in_tiles(step, engine, axes, tuple(dims))
-    wide = step["lut"].dtype == np.int16
-    x_wide, y_wide = step["x_wide"] if wide else 0, step.element_type.size_bytes - 1
+    wide = step.integers.lut.dtype == np.int16
+    x_wide, y_wide = step.integers.x_wide if wide else 0, step.element_type.size_bytes - 1
     x = Operand("x", 0, (n,), tuple(dims), itemsize=1 + x_wide)
     y = Operand("y", OUT, (n,), tuple(dims), itemsize=1 + y_wide)
-    fields = {name: step[name] for name in ("x_wide", "x_zero") if wide}
+    fields = {name: getattr(step.integers, name) for name in ("x_wide", "x_zero") if wide}
 
     def elements(sizes: Sizes) -> Any:
         """Elements of one core; entries take a third of the time of points."""
@@ -221,7 +223,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_table_s16" if wide else "me_table_s8",
         axes=axes,
         split=("i0",),
-        operands=(x, Operand.whole("table", step["lut"]), y),
+        operands=(x, Operand.whole("table", step.integers.lut), y),
         op={**fields, **({"y_wide": y_wide} if wide else {}), "table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         work=elements if wide else lambda sizes: row_work(y, sizes, cores, 4.0),
@@ -232,14 +234,14 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Roots of sums of two squares, of all elements."""
     n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
-    flags = {name: step.integers.scalars.get(name, 0) for name in ("a_wide", "b_wide")}
-    is_wide = "a_wide" in step.integers.scalars
+    flags = {name: getattr(step.integers, name) or 0 for name in ("a_wide", "b_wide")}
+    is_wide = step.integers.a_wide is not None
     reads = tuple(
         Operand(name, i, (n,), (index,), itemsize=1 + flags[f"{name}_wide"])
         for i, name in enumerate("ab")
     )
     numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
-    op = {**(flags if is_wide else {}), **{name: step[name] for name in numbers}}
+    op = {**(flags if is_wide else {}), **step.integers.named(numbers)}
     return TiledKernel(
         function="me_magnitude_s16" if is_wide else "me_magnitude_s8",
         axes=axes,
@@ -258,16 +260,18 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def channel_numbers(step: QuantizedNode) -> list[Array]:
     """Factors, offsets and shifts by channel; those of 16 bits have a name of their own, as they
     may be larger."""
-    factor = "factor" if "x_wide" in step.integers.scalars else "mult"
-    return [step[name] for name in (factor, "offset", "shift")]
+    factor = "mult" if step.integers.x_wide is None else "factor"
+    return [getattr(step.integers, name) for name in (factor, "offset", "shift")]
 
 
 def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A factor and an offset for every channel: cut around and within the channels."""
-    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
-    is_wide, numbers = "x_wide" in step.integers.scalars, channel_numbers(step)
+    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
+    is_wide, numbers = step.integers.x_wide is not None, channel_numbers(step)
     most = 32768 if is_wide else 128
-    x_zero = step.integers.scalars.get("x_zero", most)  # from here on one factor for all channels
+    x_zero = (
+        most if step.integers.x_zero is None else step.integers.x_zero
+    )  # from here on one factor for all channels
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * numbers[0], *numbers], axis=1)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -99,13 +100,20 @@ def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis) if at.operand == 0 else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingParams(QuantizedParams):
+    """rows   of the table, int8 or int16"""
+
+    rows: Array
+
+
 def integer_rows(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams({}, {"rows": quantize(inputs.constant(1), inputs.target)})
+    return EmbeddingParams(rows=quantize(inputs.constant(1), inputs.target))
 
 
 def integer(step: QuantizedNode, ids: Array) -> Array:
     """ids int32 or uint8 -> int8 or int16."""
-    return rows_of(step.attrs, ids, step["rows"])
+    return rows_of(step.attrs, ids, step.integers.rows)
 
 
 EMBEDDING = register(
@@ -118,6 +126,7 @@ EMBEDDING = register(
         real=rows_of,
         integer=integer,
         quantize=integer_rows,
+        params=(EmbeddingParams,),
         kernels=on_cluster(in_tiles),
         weights=(1,),
         reads_indices=True,

@@ -12,7 +12,7 @@ from myoedge.operators.qdq import Write, Writer
 
 
 def _embedding(w: Writer, step: QuantizedNode, ids: str) -> str:
-    first, rows = step.attrs["first"], step["rows"]
+    first, rows = step.attrs["first"], step.integers.rows
     row = w.node("Sub", w.cast(ids, "int64"), w.constant(np.array(first, np.int64)))
     limits = (w.constant(np.array(limit, np.int64)) for limit in (0, len(rows) - 1))
     params = w.params[step.node.name]

@@ -98,7 +98,7 @@ def _operands(
 def _numbers(step: QuantizedNode, width: int) -> Fields:
     return {
         "first": step.attrs["first"],
-        "last_row": len(step["rows"]) - 1,
+        "last_row": len(step.integers.rows) - 1,
         "width": width,
         "bytes_per_id": ElementType.of(step.attrs["dtype"]).size_bytes,
     }
@@ -106,7 +106,7 @@ def _numbers(step: QuantizedNode, width: int) -> Fields:
 
 def _bytes_of_rows(step: QuantizedNode) -> Array:
     """int8 [rows, bytes] of rows of 8 or 16 bits, the lower byte first."""
-    rows: Array = step["rows"]
+    rows: Array = step.integers.rows
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
     return flat.astype(flat.dtype.newbyteorder("<")).view(np.int8)
 

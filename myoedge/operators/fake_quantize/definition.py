@@ -17,8 +17,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.quant_params import QuantParams, quantize
-from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.elementwise.tables import TABLE
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
+from myoedge.operators.elementwise.tables import TABLE, TableParams
 
 
 def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
@@ -52,17 +52,15 @@ def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
     return (attrs["low"] - zero) * attrs["scale"], (attrs["high"] - zero) * attrs["scale"]
 
 
-def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def _quantize(inputs: QuantizeInputs) -> TableParams:
     x = inputs.params(0)
     reals = (np.arange(INT8.low, INT8.high + 1) - x.zero_point) * x.scale
-    return QuantizedParams(
-        {}, {"lut": quantize(fake_quantized(inputs.attrs, reals), inputs.target)}
-    )
+    return TableParams(lut=quantize(fake_quantized(inputs.attrs, reals), inputs.target))
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8."""
-    return lookup(x, step["lut"])
+    return lookup(x, step.integers.lut)
 
 
 FAKE_QUANTIZE = register(
@@ -73,6 +71,7 @@ FAKE_QUANTIZE = register(
         real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
         integer=_integer,
         quantize=_quantize,
+        params=(TableParams,),
         accepts_int16=None,
         emits_int16=None,
     )

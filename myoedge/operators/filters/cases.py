@@ -52,7 +52,7 @@ def biquads(op: str, d: Draw) -> DrawnUse:
 
 
 def guarded(case: Any) -> float:
-    return float(case.params("x0").scale * 2.0 ** -case.step["guard"])
+    return float(case.params("x0").scale * 2.0**-case.step.integers.guard)
 
 
 def _sections(d: Draw) -> Array:
@@ -82,7 +82,7 @@ def biquads_slack(case: Any) -> Array:
     sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
     rings = [np.abs(signal.sosfilt(sections[i:], IMPULSE)).sum() for i in range(len(sections))]
     poles = [np.abs(signal.lfilter([1.0], s[3:], IMPULSE)).sum() for s in sections]
-    noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0 ** -case.step["guard"]
+    noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0**-case.step.integers.guard
     large = np.abs(case.data[0]).max(initial=1) * max(rings) * 2.0**-27 * sum(poles) * 10
     step = case.unit(case) if case.op == "biquads_past" else case.target.scale
     return np.asarray((noise + large) * case.params("x0").scale / step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def _operands(
     return (
         Operand("x", 0, *samples, (), 2),
         *([Operand("before", 1, *states, (), size_bytes)] if len(step.shapes) > 1 else []),
-        *(Operand.whole(name, step[name]) for name in constants),
+        *(Operand.whole(name, getattr(step.integers, name)) for name in constants),
         *table_operand(step),
         Operand("y", OUT, *written, (), step.element_type.size_bytes),
     )
@@ -120,12 +121,12 @@ def _operands(
 
 def _scale(step: QuantizedNode) -> dict[str, int | str]:
     """me_filter_scale of the results."""
-    numbers = {name: step[name] for name in ("mult", "offset", "shift")}
+    numbers = step.integers.named(("mult", "offset", "shift"))
     scale = {**limit_fields(step), **numbers, "wide": int(step.element_type == INT16)}
     return {f"samples.{name}": value for name, value in scale.items()}
 
 
-def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
+def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
     """mult, of 30 bits or fewer, offset and shift of a factor to the output.
 
     most   bits of the shift: mult is smaller where it would have more
@@ -137,7 +138,7 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
 
 def stored(step: QuantizedNode, samples: Array) -> Array:
     """int64 [T, ..] requantised with the scalars of `factor`, time axis in its place."""
-    scaled = (samples * step["mult"] + step["offset"]) >> step["shift"]
+    scaled = (samples * step.integers.mult + step.integers.offset) >> step.integers.shift
     y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
 
@@ -237,7 +238,20 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
     return [*latest, (now, past[-1][0])]
 
 
-def biquads_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiquadParams(QuantizedParams):
+    """sections   int32 [S, 5] with `fraction` bits behind the point, samples with `guard` more"""
+
+    fraction: int
+    guard: int
+    acc_bound: int
+    mult: int
+    offset: int
+    shift: int
+    sections: Array
+
+
+def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
     """Coefficients with as many bits as 32 hold, and as many behind the samples as 2**29 allows."""
     integers, fraction = stored_sections(inputs.constant(1))
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
@@ -246,14 +260,14 @@ def biquads_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     x, y = inputs.params(0), inputs.target
     bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
     real = min(x.scale / y.scale * 2.0**-guard, 2.0**31 / bound)
-    scalars = {"fraction": fraction, "guard": guard, "acc_bound": bound}
-    return QuantizedParams({**scalars, **factor(real, y, SHIFT_MAX)}, {"sections": integers})
+    numbers: dict[str, Any] = {"fraction": fraction, "guard": guard, **factor(real, y, SHIFT_MAX)}
+    return BiquadParams(**numbers, acc_bound=bound, sections=integers)
 
 
 def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     """(all results with their guard bits, time first; what is left behind the last one)."""
-    signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step["guard"]
-    sections, fraction = step["sections"].astype(np.int64), step["fraction"]
+    signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step.integers.guard
+    sections, fraction = step.integers.sections.astype(np.int64), step.integers.fraction
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64) + sum(before)
     half = 1 << (fraction - 1)
 
@@ -285,11 +299,11 @@ def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """The two samples before each section's and the output's are a core's scratch."""
-    count = len(step["sections"])
+    count = len(step.integers.sections)
     return filter_kernel(
         step,
         "me_biquads_s16",
-        {"count": count, "guard": step["guard"], "fraction": step["fraction"]},
+        {"count": count, "guard": step.integers.guard, "fraction": step.integers.fraction},
         (2 * count + 2, 4),
         constants=("sections",),
         scratch_bytes=engine.cores * (2 * count + 2) * 4,
@@ -306,6 +320,7 @@ BIQUADS = register(
         real=biquads_real,
         integer=biquads_integer,
         quantize=biquads_quantize,
+        params=(BiquadParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1,),

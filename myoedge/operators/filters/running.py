@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,7 +63,20 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
     return signal, np.stack(powers)
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningParams(QuantizedParams):
+    """The share with `bits` behind the point, the first power, the factor to the output."""
+
+    share: int
+    bits: int
+    start: int
+    acc_bound: int
+    mult: int
+    offset: int
+    shift: int
+
+
+def quantize(inputs: QuantizeInputs) -> RunningParams:
     """The share in 15 bits, the first power in steps of x, the factor from Q12 to the output."""
     x, y, share = inputs.params(0), inputs.target, inputs.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
@@ -74,15 +88,17 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
         "start": min(max(start, LEAST), 1 << (30 + POINT)),
         "acc_bound": 2**30,  # a sample times what is divided by
     }
-    return QuantizedParams({**scalars, **factor(real, y)})
+    return RunningParams(**scalars, **factor(real, y))
 
 
 def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64)
-    power = before[0] if before else np.full(signal.shape[1:], step["start"], np.int64)
-    powers, half = [], 1 << (step["bits"] - 1)
+    power = before[0] if before else np.full(signal.shape[1:], step.integers.start, np.int64)
+    powers, half = [], 1 << (step.integers.bits - 1)
     for now in signal:
-        power = power + ((((now * now << POINT) - power) * step["share"] + half) >> step["bits"])
+        power = power + (
+            (((now * now << POINT) - power) * step.integers.share + half) >> step.integers.bits
+        )
         powers.append(power)
     return signal, np.stack(powers)
 
@@ -107,13 +123,13 @@ def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
         return beside_axis(at)
     power = StreamState(
         1, "power", without_time(at.attrs, *at.shapes), POWER,
-        fill=lambda step: int(step["start"]), last="running_power",
+        fill=lambda step: int(step.integers.start), last="running_power",
     )  # fmt: skip
     return StreamingRule(at.axis, carries=(power,))
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    numbers = {name: step[name] for name in ("share", "bits", "start")}
+    numbers = step.integers.named(("share", "bits", "start"))
     each = 0.12 if step.node.op == "running_power" else 1.0
     return filter_kernel(
         step,
@@ -133,6 +149,7 @@ RUNNING_NORM = register(
         real=norm_real,
         integer=norm_integer,
         quantize=quantize,
+        params=(RunningParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,

@@ -8,7 +8,8 @@ function, kinds of the operands, and of a constant its least and largest number,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,19 @@ def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis, carries=(sums,))
 
 
-def zeros(inputs: QuantizeInputs) -> dict[str, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerParams(QuantizedParams):
+    """Zero points of truth values, 0 of other operands; a constant int32 operand b; results of
+    comparisons that do not hold, and that hold."""
+
+    a_zero: int
+    b_zero: int | None = None
+    no: int | None = None
+    yes: int | None = None
+    b: Array | None = None
+
+
+def zeros(inputs: QuantizeInputs) -> dict[str, Any]:
     """Zero points by operand, of truth values, which have a scale."""
     given = zip("ab", inputs.input_params, inputs.attrs["kinds"], strict=False)
     return {
@@ -89,29 +102,29 @@ def zeros(inputs: QuantizeInputs) -> dict[str, int]:
     }
 
 
-def constants(inputs: QuantizeInputs) -> dict[str, Array]:
+def _constant(inputs: QuantizeInputs) -> Array | None:
     value = inputs.constants[1] if len(inputs.constants) > 1 else None
-    return {} if value is None else {"b": np.rint(value).astype(np.int32).reshape(-1)}
+    return None if value is None else np.rint(value).astype(np.int32).reshape(-1)
 
 
-def math_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams(zeros(inputs), constants(inputs))
+def math_quantize(inputs: QuantizeInputs) -> IntegerParams:
+    return IntegerParams(**zeros(inputs), b=_constant(inputs))
 
 
-def compare_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def compare_quantize(inputs: QuantizeInputs) -> IntegerParams:
     no, yes = (int(n) for n in quantize(np.array([0.0, 1.0]), inputs.target))
-    return QuantizedParams({**zeros(inputs), "no": no, "yes": yes}, constants(inputs))
+    return IntegerParams(**zeros(inputs), no=no, yes=yes, b=_constant(inputs))
 
 
 def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
     """Operands as int64, broadcast."""
     kinds = step.attrs["kinds"]
     shown = [
-        (x != step[f"{name}_zero"]) if kind == "truth" else x
+        (x != getattr(step.integers, f"{name}_zero")) if kind == "truth" else x
         for name, x, kind in zip("ab", xs, kinds, strict=False)
     ]
     if len(xs) < len(kinds):
-        b = step["b"]
+        b = step.integers.b
         shown.append(b.reshape(() if b.size == 1 else step.out))
     return [x.astype(np.int64) for x in shown]
 
@@ -124,7 +137,7 @@ def math_integer(step: QuantizedNode, *xs: Array) -> Array:
 def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
     """Integers or int8 truth values -> int8 of 0.0 and 1.0."""
     holds = COMPARED[step.attrs["function"]](*operands(step, xs))
-    return np.asarray(np.where(holds, step["yes"], step["no"]), np.int8)
+    return np.asarray(np.where(holds, step.integers.yes, step.integers.no), np.int8)
 
 
 def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
@@ -152,6 +165,7 @@ MATH = register(
         real=math_real,
         integer=math_integer,
         quantize=math_quantize,
+        params=(IntegerParams,),
         kernels=on_cluster(math_in_tiles),
         out_dtype="int32",
         reads_indices=True,
@@ -179,6 +193,7 @@ COMPARE = register(
         real=compare_real,
         integer=compare_integer,
         quantize=compare_quantize,
+        params=(IntegerParams,),
         kernels=on_cluster(compare_in_tiles),
         out_dtype="float32",
     )
@@ -204,6 +219,7 @@ CUMSUM = register(
         real=cumsum_real,
         integer=cumsum_integer,
         quantize=math_quantize,
+        params=(IntegerParams,),
         kernels=on_cluster(cumsum_in_tiles),
         out_dtype="int32",
         reads_indices=True,

@@ -24,7 +24,7 @@ def _read(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
         for x, kind in zip(xs, kinds, strict=False)
     ]
     if len(xs) < len(kinds):
-        b = step["b"]
+        b = step.integers.b
         read.append(w.constant(b if b.size == 1 else b.reshape(step.out)))
     return read
 

@@ -26,7 +26,7 @@ def math_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def compare_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    made = {name: step[name] for name in ("no", "yes")}
+    made = step.integers.named(("no", "yes"))
     return _pairs(step, engine, "me_integer_compare_s8", COMPARISONS, 1, made)
 
 
@@ -46,7 +46,7 @@ def _pairs(
     b = Operand("b", 1, (n,), along, itemsize=BYTES[b_kind])
     single = False
     if len(step.operands) == 1:
-        value = step["b"]
+        value = step.integers.b
         single = value.size == 1
         whole = Operand.whole("b", value)
         b = whole if single else Operand("b", "b", (n,), along, itemsize=4, array=value)
@@ -63,8 +63,8 @@ def _pairs(
             "function": names.index(step.attrs["function"]),
             "a_type": TYPES[a_kind],
             "b_type": TYPES[b_kind],
-            "a_zero": step["a_zero"],
-            "b_zero": step["b_zero"],
+            "a_zero": step.integers.a_zero,
+            "b_zero": step.integers.b_zero,
             "b_step": int(not single),
             **numbers,
         },
@@ -94,7 +94,7 @@ def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             *((first,) if carried else ()),
             Operand("y", OUT, shape, dims, itemsize=4),
         ),
-        op={"n": n, "x_type": TYPES[kind], "x_zero": step["a_zero"]},
+        op={"n": n, "x_type": TYPES[kind], "x_zero": step.integers.a_zero},
         tile=lambda regions: {**rows_tile(regions), **({"first": "@first"} if carried else {})},
         work=work,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -182,15 +183,22 @@ EXPAND = register(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PadParams(QuantizedParams):
+    """fill   what is put around, as an integer of the result"""
+
+    fill: int
+
+
 def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams({"fill": int(quantize(inputs.attrs["value"], inputs.target))})
+    return PadParams(fill=int(quantize(inputs.attrs["value"], inputs.target)))
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A tile's part of the input is copied into the filled output."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
-    return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step["fill"])
+    return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step.integers.fill)
 
 
 def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
@@ -200,7 +208,7 @@ def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
         lambda made: with_entry(at.attrs, "pads", at.axis, (0, 0)),
         before=before,
         behind=behind,
-        fill=lambda step: int(step["fill"]),
+        fill=lambda step: int(step.integers.fill),
     )
 
 
@@ -210,8 +218,9 @@ PAD = register(
         doc="a constant around a tensor, in front and behind on every axis",
         shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
         real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
-        integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step["fill"]),
+        integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill),
         quantize=pad_quantize,
+        params=(PadParams,),
         kernels=on_cluster(pad_in_tiles),
         permute_rule=cuts_turned,
         streaming_rule=_pad_streaming_rule,

@@ -19,11 +19,11 @@ from myoedge.operators.base import (
     LoopNest,
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
 from myoedge.operators.common_rules import (
+    ProductParams,
     always,
     beside_last,
     broadcast_index,
@@ -51,6 +51,7 @@ from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.ne16 import on_ne16, rows_on_ne16
 from myoedge.operators.products.packing import (
     CHANNELS,
+    WeightedParams,
     acc_bound,
     accepts_int16,
     channel_axes,
@@ -94,10 +95,10 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 def linear_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
-    return step.requantize(exact_sums(x, step["weight"].T, step["bias"]))
+    return step.requantize(exact_sums(x, step.integers.weight.T, step.integers.bias))
 
 
-def quantize_beside(inputs: QuantizeInputs) -> QuantizedParams:
+def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
     """Weights of 16 bits where the input has them, or where the result has them and is clamped."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if not not_activated(inputs.attrs, inputs.shapes, inputs.out):
@@ -132,6 +133,7 @@ LINEAR = register(
         real=linear_real,
         integer=linear_integer,
         quantize=quantize_beside,
+        params=(WeightedParams,),
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(
@@ -178,7 +180,7 @@ def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return LoopNest(axes, operands, frozenset("c"))
 
 
-def matmul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
     wide = wide_matmul.quantize(inputs)
     if wide is not None:
         return wide
@@ -188,10 +190,10 @@ def matmul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a [..., M, C], b [..., C, K] or as rows -> [..., M, K], each of int8 or int16."""
-    centred = a.astype(np.int64) - step["a_zero"]
+    centred = a.astype(np.int64) - step.integers.a_zero
     columns = _columns(step.attrs, b).astype(np.int64)
-    acc = exact_matmul(centred, columns - step["b_zero"])
-    return step.requantize(acc >> step.integers.scalars.get("drop", 0))
+    acc = exact_matmul(centred, columns - step.integers.b_zero)
+    return step.requantize(acc >> (step.integers.drop or 0))
 
 
 def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -218,7 +220,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         operands=(a, b, *table_operand(step), y),
         op={
             "c": c,
-            **{name: step[name] for name in numbers},
+            **step.integers.named(numbers),
             "b_transposed": int(turned),
             **scale_fields(step),
         },
@@ -233,7 +235,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
     """Blocks of sums, rows of a that are copied, the zero point of b, and columns of b, which are
     packed four at a time; taps behind the last word one by one, by code that no cache holds."""
-    (*_, m, c), zero = step.shapes[0], step["b_zero"] != 0
+    (*_, m, c), zero = step.shapes[0], step.integers.b_zero != 0
     windows = dense.Windows(-(-c // 4), copied=c % 4 != 0, rest=c % 4)
     words = windows.words + (dense.TABLE if step.table is not None else 0)
     column_words = -(-c // 4) * (0.5 if _turned(step.attrs) else 1.0)
@@ -308,6 +310,7 @@ MATMUL = register(
         real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
         integer=matmul_integer,
         quantize=matmul_quantize,
+        params=(ProductParams,),
         acc_bound=stored_bound,
         kernels=(
             *on_nine_cores(matmul_in_tiles, _is_large_matmul),

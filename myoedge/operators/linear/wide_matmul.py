@@ -9,8 +9,8 @@ from typing import Any
 
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
-from myoedge.operators.common_rules import with_requant
+from myoedge.operators.base import QuantizedNode, QuantizeInputs
+from myoedge.operators.common_rules import ProductParams, with_requant
 from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields
 from myoedge.targets.chip import Engine
@@ -23,10 +23,10 @@ AROUND = 12.0  # words of taps that take as long as what is around a sum
 
 
 def is_wide(step: QuantizedNode) -> bool:
-    return "y_wide" in step.integers.scalars
+    return step.integers.y_wide is not None
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
+def quantize(inputs: QuantizeInputs) -> ProductParams | None:
     """Sums of 64 bits, shifted right so that 31 hold them; None where all have 8 bits."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     wide = {name: int(q.element_type == INT16) for name, q in zip(WIDTHS, (a, b, y), strict=True)}
@@ -37,16 +37,16 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams | None:
     drop = max(bound.bit_length() - SUM_BITS, 0)
     numbers = {"a_zero": a.zero_point, "b_zero": b.zero_point, "drop": drop, **wide}
     factor = a.scale * b.scale / y.scale * 2.0**drop
-    found = with_requant(inputs, factor, (bound >> drop) + 1, numbers)
+    found = with_requant(ProductParams, inputs, factor, (bound >> drop) + 1, numbers)
     if max(reach) > FACTOR_MAX:
-        return replace(found, scalars={**found.scalars, "acc_bound": TOO_LARGE})
+        return replace(found, acc_bound=TOO_LARGE)
     return found
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledKernel:
     """narrow   the kernel of 8 bits for these shapes, of which loops and operands are taken"""
     numbers = (*WIDTHS, "a_zero", "b_zero", "mult", "offset", "shift", "drop")
-    sizes = {name: 1 + step[f"{name}_wide"] for name in "aby"}
+    sizes = {name: 1 + getattr(step.integers, f"{name}_wide") for name in "aby"}
     c = step.shapes[0][-1]
     return replace(
         narrow,
@@ -57,7 +57,7 @@ def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledK
         ),
         op={
             "c": c,
-            **{name: step[name] for name in numbers},
+            **step.integers.named(numbers),
             "b_transposed": narrow.op["b_transposed"],
             **scale_fields(step),
         },
@@ -77,5 +77,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     unless they are taken as they lie."""
     c, columns = step.shapes[0][-1], 4 * tile["k"]
     sums = -(-tile["m"] * columns // cores) * (c / 2 + AROUND)
-    copied = -(-columns // cores) + (0 if step["a_wide"] and c % 2 == 0 else tile["m"] / cores + 1)
+    copied = -(-columns // cores) + (
+        0 if step.integers.a_wide and c % 2 == 0 else tile["m"] / cores + 1
+    )
     return sums + copied * c

@@ -17,8 +17,10 @@ def maximum(d: Draw) -> DrawnUse:
 def slack(case: Any) -> float:
     """Each operand's factor has 15 bits, or of 16 bits a step of 2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
-    if "y_wide" in case.step.integers.scalars:
-        return float(max(2.0 ** (16 - case.step[f"{name}_shift"]) for name in "ab"))
+    if case.step.integers.y_wide is not None:
+        return float(
+            max(2.0 ** (16 - getattr(case.step.integers, f"{name}_shift")) for name in "ab")
+        )
     return 255 * max(float(largest), 1.0) / 2**15
 
 

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from myoedge.numerics.arrays import Array
@@ -20,9 +23,25 @@ from myoedge.targets.chip import Engine
 NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset", "shift"))
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaximumParams(QuantizedParams):
+    """(x * mult + offset) >> shift of both operands."""
+
+    a_mult: int
+    a_offset: int
+    a_shift: int
+    b_mult: int
+    b_offset: int
+    b_shift: int
+    acc_bound: int
+    a_wide: int | None = None
+    b_wide: int | None = None
+    y_wide: int | None = None
+
+
+def quantize(site: QuantizeInputs) -> MaximumParams:
     """Both operands in steps of the result: (x * mult + offset) >> shift, each with its own."""
-    scalars, bounds, y = dict[str, int](), list[int](), site.target
+    scalars, bounds, y = dict[str, Any](), list[int](), site.target
     operands = site.params(0), site.params(1)
     types = {"a_wide": operands[0], "b_wide": operands[1], "y_wide": y}
     wide = {name: int(q.element_type == INT16) for name, q in types.items()}
@@ -38,13 +57,17 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
         scalars |= {f"{name}_mult": r.mult[0], f"{name}_offset": r.offset, f"{name}_shift": r.shift}
         bounds.append(r.largest((-x.low,)))
     scalars |= wide if any(wide.values()) else {}
-    return QuantizedParams({**scalars, "acc_bound": max(bounds)})
+    return MaximumParams(**scalars, acc_bound=max(bounds))
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 or int16, broadcast -> int8 or int16."""
     terms = [
-        SumRequant((step[f"{name}_mult"],), step[f"{name}_offset"], step[f"{name}_shift"])
+        SumRequant(
+            (getattr(step.integers, f"{name}_mult"),),
+            getattr(step.integers, f"{name}_offset"),
+            getattr(step.integers, f"{name}_shift"),
+        )
         for name in "ab"
     ]
     limits = (step.low, step.high, step.element_type)
@@ -53,9 +76,9 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if "y_wide" not in step.integers.scalars:
+    if step.integers.y_wide is None:
         return pair(step, engine, "me_maximum_s8", NUMBERS)
-    op = {**{name: step[name] for name in NUMBERS}, "scale.pre": 0, **limit_fields(step)}
+    op = {**step.integers.named(NUMBERS), "scale.pre": 0, **limit_fields(step)}
     return wide_pair(step, engine, "me_maximum_s16", op)
 
 
@@ -66,6 +89,7 @@ MAXIMUM = register(
         real=lambda attrs, a, b: np.maximum(a, b),
         integer=integer,
         quantize=quantize,
+        params=(MaximumParams,),
         kernels=on_cluster(in_tiles),
         accepts_int16=always,
         emits_int16=limited,

@@ -33,7 +33,7 @@ def slack(case: Any) -> Array:
     spread = np.maximum(np.square(x - middle).sum(-1, keepdims=True) * x.shape[-1], 1.0)
     unit, bits = x.shape[-1] / np.sqrt(spread), fraction_bits(x.shape[-1])
     normal, kept = np.abs(x - middle) * unit, np.abs(x).max(-1, keepdims=True) / 1024
-    kept = np.maximum(kept, 2.0 ** case.step["down"] * (case.step["down"] > 0))
+    kept = np.maximum(kept, 2.0**case.step.integers.down * (case.step.integers.down > 0))
     error = 2.0**-bits + normal * (2.0**-13 + 0.25 / spread)
     error += (1 + normal) * np.maximum(kept, 1) * unit * (kept > 1)
     gain, largest = np.abs(case.weights[0]), np.abs(case.weights[0]).max()
@@ -44,7 +44,7 @@ def slack(case: Any) -> Array:
 def gain_slack(case: Any, normal: Array, bits: int) -> Array:
     """Half a step of a gain, of results of 16 bits: it has one shift with the largest offset."""
     is_wide = case.target.element_type == INT16
-    return np.asarray(normal * 2.0 ** (bits - 1 - case.step["shift"]) * is_wide)
+    return np.asarray(normal * 2.0 ** (bits - 1 - case.step.integers.shift) * is_wide)
 
 
 def group_norm(d: Draw) -> DrawnUse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,17 +72,35 @@ def fraction_bits(length: int) -> int:
     return 15 - math.ceil(math.log2(length) / 2)
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> NormParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     length = inputs.shapes[0][-1]
     params = affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
     wide = inputs.params(0).element_type == INT16
-    return replace(params, scalars={**params.scalars, "wide": int(wide)})
+    return replace(params, wide=int(wide))
 
 
-def affine_params(
-    inputs: QuantizeInputs, length: int, bits: int, normal_bits: int
-) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormParams(QuantizedParams):
+    """Gains and offsets int32 by channel with their common shift, eps in units of the spread.
+
+    wide   1 if a row of 16 bits is read; x_wide, y_wide likewise, of group norms
+    """
+
+    down: int
+    x_zero: int
+    shift: int
+    eps_low: int
+    eps_high: int
+    acc_bound: int
+    gain: Array
+    offset: Array
+    wide: int | None = None
+    x_wide: int | None = None
+    y_wide: int | None = None
+
+
+def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: int) -> NormParams:
     """Gains and offsets with their common shift, and eps in units of the spread.
 
     length   elements that share a mean        bits   fraction bits of a normalised number
@@ -98,16 +116,16 @@ def affine_params(
     eps = round(inputs.attrs["eps"] * (length / x.scale) ** 2)
     down = max(eps.bit_length() - EPS_BITS + 1, 0) // 2 if x.element_type == INT16 else 0
     eps = min(eps >> 2 * down, 2**EPS_BITS)
-    numbers = {
-        "down": down,
-        "x_zero": x.zero_point,
-        "shift": shift,
-        "eps_low": eps % 2**31,
-        "eps_high": eps >> 31,
-        "acc_bound": int((np.abs(gains) * 2**normal_bits + np.abs(offsets)).max()),
-    }
-    arrays = {"gain": gains.astype(np.int32), "offset": offsets.astype(np.int32)}
-    return QuantizedParams(numbers, arrays)
+    return NormParams(
+        down=down,
+        x_zero=x.zero_point,
+        shift=shift,
+        eps_low=eps % 2**31,
+        eps_high=eps >> 31,
+        acc_bound=int((np.abs(gains) * 2**normal_bits + np.abs(offsets)).max()),
+        gain=gains.astype(np.int32),
+        offset=offsets.astype(np.int32),
+    )
 
 
 def _common_shift(
@@ -137,11 +155,11 @@ def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
 def _halvings(step: QuantizedNode, x: Array) -> Array:
     """Right shift that brings each int16 row to 11 bits and a sign, and eps into its bits; 0 for
     int8."""
-    if not step["wide"]:
+    if not step.integers.wide:
         return np.zeros((*x.shape[:-1], 1), np.int64)
     largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
     bits = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
-    return np.asarray(np.maximum(bits - WIDE_BITS, step["down"]))
+    return np.asarray(np.maximum(bits - WIDE_BITS, step.integers.down))
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -150,12 +168,14 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     halvings = _halvings(step, x.astype(np.int64))
     rows = x.astype(np.int64) >> halvings
     total, squares = rows.sum(axis=-1, keepdims=True), np.square(rows).sum(axis=-1, keepdims=True)
-    zero = np.full_like(total, length * step["x_zero"])
+    zero = np.full_like(total, length * step.integers.x_zero)
     middle = total if step.node.op == "layer_norm" else zero
     spread = length * squares + middle * (middle - 2 * total)  # 0 at least
-    spread += (step["eps_high"] * 2**31 + step["eps_low"]) >> (2 * (halvings - step["down"]))
+    spread += (step.integers.eps_high * 2**31 + step.integers.eps_low) >> (
+        2 * (halvings - step.integers.down)
+    )
     along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
-    y = (on_line(rows, along) * step["gain"] + step["offset"]) >> step["shift"]
+    y = (on_line(rows, along) * step.integers.gain + step.integers.offset) >> step.integers.shift
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
@@ -187,7 +207,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     y_size = step.element_type.size_bytes
     row = ((("row", 1),), ())
-    x = Operand("x", 0, (rows, length), row, itemsize=1 + step["wide"])
+    x = Operand("x", 0, (rows, length), row, itemsize=1 + step.integers.wide)
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high", "down")
     return TiledKernel(
         function="me_norm_s16" if y_size > 1 else "me_norm_s8",
@@ -195,19 +215,19 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("row",),
         operands=(
             x,
-            Operand.whole("pairs", np.stack([step["gain"], step["offset"]], axis=1)),
+            Operand.whole("pairs", np.stack([step.integers.gain, step.integers.offset], axis=1)),
             Operand("y", OUT, (rows, length), row, itemsize=y_size),
         ),
         op={
             "length": length,
             "bits": fraction_bits(length),
             "centred": int(step.node.op == "layer_norm"),
-            **{name: step[name] for name in numbers},
+            **step.integers.named(numbers),
             "pairs": "@pairs",
         },
         tile=lambda regions: {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]},
         work=lambda sizes: (
-            -(-sizes["row"] // engine.cores) * (length * (1.4 if step["wide"] else 1.0) + 40)
+            -(-sizes["row"] // engine.cores) * (length * (1.4 if step.integers.wide else 1.0) + 40)
         ),
         nine_cores=engine.control_core,
     )
@@ -222,6 +242,7 @@ LAYER_NORM = register(
         real=layer_norm_real,
         integer=integer,
         quantize=quantize,
+        params=(NormParams,),
         acc_bound=stored_bound,
         kernels=on_nine_cores(in_tiles, lambda step: is_large(AS_MACS * math.prod(step.out))),
         weights=(1, 2),

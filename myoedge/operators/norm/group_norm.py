@@ -19,7 +19,6 @@ from myoedge.operators.base import (
     LoopNest,
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
@@ -31,7 +30,7 @@ from myoedge.operators.common_rules import (
     wide_scalars,
 )
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Sizes, TiledKernel, on_cluster
-from myoedge.operators.norm.definition import affine_params, line, on_line
+from myoedge.operators.norm.definition import NormParams, affine_params, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
@@ -82,12 +81,11 @@ def fraction_bits(length: int) -> int:
     return min(NORMAL_BITS - math.ceil(math.log2(length) / 2), FRACTION_BITS)
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> NormParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     length = layout(inputs.attrs, inputs.shapes[0]).length
     found = affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
-    wide = wide_scalars(inputs.params(0), inputs.target)
-    return replace(found, scalars={**found.scalars, **wide})
+    return replace(found, **wide_scalars(inputs.params(0), inputs.target))
 
 
 def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
@@ -101,20 +99,25 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     rows, length = x.astype(np.int64).reshape(at), at.length
     total = rows.sum(axis=(1, 3, 4), keepdims=True)
     squares = np.square(rows).sum(axis=(1, 3, 4), keepdims=True)
-    middle = total if step.attrs["centred"] else np.full_like(total, length * step["x_zero"])
-    spread = length * squares + middle * (middle - 2 * total) >> 2 * step["down"]  # 0 at least
-    spread += step["eps_high"] * 2**31 + step["eps_low"]
-    bits = fraction_bits(length) - step["down"]
+    middle = total if step.attrs["centred"] else np.full_like(total, length * step.integers.x_zero)
+    spread = (
+        length * squares + middle * (middle - 2 * total) >> 2 * step.integers.down
+    )  # 0 at least
+    spread += step.integers.eps_high * 2**31 + step.integers.eps_low
+    bits = fraction_bits(length) - step.integers.down
     along = line(np.maximum(spread, 1), length, middle, bits, NORMAL_BITS)
-    gain, offset = (step[name].reshape(at.groups, at.channels, 1) for name in ("gain", "offset"))
-    y = (on_line(rows, along) * gain + offset) >> step["shift"]
+    gain, offset = (
+        getattr(step.integers, name).reshape(at.groups, at.channels, 1)
+        for name in ("gain", "offset")
+    )
+    y = (on_line(rows, along) * gain + offset) >> step.integers.shift
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype).reshape(x.shape)
 
 
 def wide_widths(step: QuantizedNode) -> dict[str, int]:
     """Scalars that say whether x and y have 16 bits; none where neither has."""
-    scalars = step.integers.scalars
-    return {name: scalars[name] for name in ("x_wide", "y_wide") if name in scalars}
+    found = step.integers.named(("x_wide", "y_wide"))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -151,7 +154,7 @@ def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
     shape = (at.rows, at.positions, at.groups, at.channels * at.inner)
     row, group = (("row", 1),), (("group", 1),)
     index: tuple[Dim, ...] = (row, (), group, ())
-    pairs, wide = np.stack([step["gain"], step["offset"]], axis=1), wide_widths(step)
+    pairs, wide = np.stack([step.integers.gain, step.integers.offset], axis=1), wide_widths(step)
     return (
         Operand("x", 0, shape, index, itemsize=1 + wide.get("x_wide", 0)),
         Operand("pairs", "pairs", (at.groups, 8 * at.channels), (group, ()), array=pairs),
@@ -165,9 +168,9 @@ def _fields(step: QuantizedNode, at: Layout) -> Fields:
         "positions": at.positions,
         "channels": at.channels,
         "inner": at.inner,
-        "bits": fraction_bits(at.length) - step["down"],
+        "bits": fraction_bits(at.length) - step.integers.down,
         "centred": int(step.attrs["centred"]),
-        **{name: step[name] for name in ("x_zero", "shift", "eps_low", "eps_high", "down")},
+        **step.integers.named(("x_zero", "shift", "eps_low", "eps_high", "down")),
         **limit_fields(step),
         "scale.pre": 0,
     }
@@ -196,6 +199,7 @@ GROUP_NORM = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(NormParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1, 2),

@@ -6,12 +6,13 @@ coordinate is looked up, quadrants follow from signs.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams, register
 from myoedge.operators.common_rules import always, limited, with_requant
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.kernel import on_cluster
@@ -25,7 +26,22 @@ FINE_TURN = 1 << 16  # pi beside numbers of 16 bits
 BETWEEN_BITS = 8  # of a quotient, between two of the table
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AngleParams(RequantParams):
+    """Factors of both coordinates to one unit; angles int16 by quotient."""
+
+    a_mult: int
+    b_mult: int
+    a_zero: int
+    b_zero: int
+    acc_bound: int
+    angles: Array
+    a_wide: int | None = None
+    b_wide: int | None = None
+    y_wide: int | None = None
+
+
+def quantize(site: QuantizeInputs) -> AngleParams:
     """Both coordinates in one unit, and the angle of each quotient of 0 .. 256 of 256."""
     if INT16 in (
         site.params(0).element_type,
@@ -40,7 +56,7 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     return _with_angles(site, HALF_TURN, scalars)
 
 
-def _wide(site: QuantizeInputs) -> QuantizedParams:
+def _wide(site: QuantizeInputs) -> AngleParams:
     """Coordinates in steps of which the larger range has 2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
@@ -54,13 +70,13 @@ def _wide(site: QuantizeInputs) -> QuantizedParams:
     return _with_angles(site, FINE_TURN, scalars)
 
 
-def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> QuantizedParams:
+def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> AngleParams:
     """The angle of each quotient, of 16 bits the last one twice, as the next of 1."""
     quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
     angles = np.rint(np.arctan(quotients) * (half_turn / math.pi)).astype(np.int16)
     count = QUOTIENTS + (2 if half_turn == FINE_TURN else 1)
-    made = with_requant(site, math.pi / half_turn / site.target.scale, half_turn, scalars)
-    return QuantizedParams(made.scalars, {**made.arrays, "angles": angles[:count]})
+    factor = math.pi / half_turn / site.target.scale
+    return with_requant(AngleParams, site, factor, half_turn, {**scalars, "angles": angles[:count]})
 
 
 def angle_of(y: Array, x: Array, angles: Array) -> Array:
@@ -102,16 +118,16 @@ def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
     either side of the negative axis of x they make a turn.
     """
     y, x = (
-        v.astype(np.int64) - step[f"{name}_zero"]
+        v.astype(np.int64) - getattr(step.integers, f"{name}_zero")
         for name, v in zip("ab", np.broadcast_arrays(y, x), strict=True)
     )
-    up, right = y * step["a_mult"], x * step["b_mult"]
-    if "y_wide" not in step.integers.scalars:
-        angle = angle_of(up, right, step["angles"])
+    up, right = y * step.integers.a_mult, x * step.integers.b_mult
+    if step.integers.y_wide is None:
+        angle = angle_of(up, right, step.integers.angles)
         return step.requantize(_in_quadrant(angle, y, x, HALF_TURN))
     half = 1 << COMMON_BITS >> 1
     up, right = ((v + half) >> COMMON_BITS for v in (up, right))
-    angle = fine_angle_of(up, right, step["angles"])
+    angle = fine_angle_of(up, right, step.integers.angles)
     return step.requantize(_in_quadrant(angle, y, x, FINE_TURN))
 
 
@@ -122,6 +138,7 @@ ATAN2 = register(
         real=lambda attrs, y, x: np.asarray(np.arctan2(y + 0.0, x + 0.0)),
         integer=integer,
         quantize=quantize,
+        params=(AngleParams,),
         kernels=on_cluster(in_tiles),
         accepts_int16=always,
         emits_int16=limited,

@@ -16,11 +16,11 @@ NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Two operands that are broadcast, and the angles of quotients."""
-    if "y_wide" in step.integers.scalars:
-        op = {**{name: step[name] for name in NUMBERS}, **scale_fields(step)}
+    if step.integers.y_wide is not None:
+        op = {**step.integers.named(NUMBERS), **scale_fields(step)}
         tiled = wide_pair(step, engine, "me_atan2_s16", op)
     else:
         tiled = pair(step, engine, "me_atan2_s8", NUMBERS)
     *reads, y = tiled.operands
-    angles = Operand.whole("angles", step["angles"])
+    angles = Operand.whole("angles", step.integers.angles)
     return replace(tiled, operands=(*reads, angles, y), op={**tiled.op, "angles": "@angles"})

@@ -17,11 +17,11 @@ from myoedge.operators.base import (
     LoopNest,
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
 from myoedge.operators.common_rules import (
+    CentredParams,
     always,
     as_in_floats,
     limited,
@@ -188,7 +188,7 @@ def divisors(attrs: Attrs) -> tuple[int, ...]:
     return tuple(sorted({math.prod(c) for c in itertools.product(*per_axis)}))
 
 
-def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
     """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
     x, attrs = inputs.params(0), inputs.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
@@ -196,13 +196,13 @@ def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     factors = [x.scale / (inputs.target.scale * d) for d in distinct]
     bound, y = sum_bound(x, taps), inputs.target
     r = choose_requant(factors, [bound] * len(distinct), y.zero_point, y.element_type)
-    scalars = {"x_zero": x.zero_point, **r.scalars, "acc_bound": bound}
-    return QuantizedParams({**scalars, **wide_scalars(x, y)}, r.arrays)
+    numbers = {"mult": r.mult, "offset": r.offset, "shift": r.shift, **wide_scalars(x, y)}
+    return CentredParams(x_zero=x.zero_point, pre=r.pre, acc_bound=bound, **numbers)
 
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
-    centred = x.astype(np.int64) - step["x_zero"]
+    centred = x.astype(np.int64) - step.integers.x_zero
     y = np.empty(step.out, step.element_type.dtype)
     distinct, requant = divisors(step.attrs), step.integers.requant
     for position, taps, divisor in _patches(step.attrs, centred):
@@ -219,12 +219,12 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         rows, columns = (sorted({w[2] for w in axis}) for axis in tiling.windows_of(step))
         kinds = (rows, columns)
         at = [distinct.index(r * c) if r * c in distinct else 0 for r in rows for c in columns]
-    numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
-    op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
-    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    numbers = [np.zeros(len(at), np.int32), *(getattr(step.integers, name)[at] for name in REQUANT)]
+    op = {"x_zero": step.integers.x_zero, "kinds": max(len(kinds[1]), 1), "each": "@each"}
+    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
     op |= {**scale_fields(step), **(wide if any(wide.values()) else {})}
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
-    work = tiling.Work(taps, average=True, few=taps == 4 and step["pre"] == 0)
+    work = tiling.Work(taps, average=True, few=taps == 4 and step.integers.pre == 0)
     each = Operand.whole("each", np.stack(numbers, axis=1))
     both = (wide["x_wide"], wide["y_wide"])
     return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, (each,), kinds, both)
@@ -239,11 +239,12 @@ AVG_POOL = register(
         real=avg_real,
         integer=avg_integer,
         quantize=avg_quantize,
+        params=(CentredParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(avg_in_tiles),
         epilogue=True,
         accepts_int16=always,
         emits_int16=limited,
-        streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step["x_zero"])),
+        streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step.integers.x_zero)),
     )
 )

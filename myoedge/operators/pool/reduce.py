@@ -17,11 +17,11 @@ from myoedge.operators.base import (
     LoopNest,
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
 from myoedge.operators.common_rules import (
+    CentredParams,
     always,
     limited,
     stored_bound,
@@ -67,17 +67,17 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return LoopNest(axes, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
 
 
-def _quantize(inputs: QuantizeInputs, *, mean: bool) -> QuantizedParams:
+def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
     """acc = sum (x - x_zero), requantised once."""
     x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
     factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
     scalars = {"x_zero": x.zero_point, **wide_scalars(x, inputs.target)}
-    return with_requant(inputs, factor, sum_bound(x, reduced), scalars)
+    return with_requant(CentredParams, inputs, factor, sum_bound(x, reduced), scalars)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16."""
-    centred = x.astype(np.int64) - step["x_zero"]
+    centred = x.astype(np.int64) - step.integers.x_zero
     acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return step.requantize(acc)
 
@@ -85,14 +85,16 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
-    each = np.array([0, *(step[name] for name in ("mult", "offset", "shift"))], np.int32)
+    each = np.array(
+        [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32
+    )
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
-    wide = {name: step.integers.scalars.get(name, 0) for name in ("x_wide", "y_wide")}
+    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
     x_size, y_size = (1 + value for value in wide.values())
     x = Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=x_size)
     y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=y_size)
-    op = {"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)}
+    op = {"reduced": reduced, "x_zero": step.integers.x_zero, "each": "@each", **scale_fields(step)}
     is_wide = any(wide.values())
 
     return TiledKernel(
@@ -138,6 +140,7 @@ MEAN = register(
         real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
         integer=integer,
         quantize=partial(_quantize, mean=True),
+        params=(CentredParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
@@ -154,5 +157,6 @@ SUM = register(
         doc="sum over any axes",
         real=lambda attrs, x: np.asarray(x.sum(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
         quantize=partial(_quantize, mean=False),
+        params=(CentredParams,),
     )
 )

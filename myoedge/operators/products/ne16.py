@@ -87,7 +87,7 @@ def _kernel(
 
 
 def _eight_bits(step: QuantizedNode) -> BrokenRule | None:
-    wide = step.integers.scalars.get("x_wide")
+    wide = step.integers.x_wide
     if is_int8(step) and not wide:
         return None
     has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
@@ -104,16 +104,16 @@ def _no_clamp(step: QuantizedNode) -> BrokenRule | None:
 
 def _multipliers(step: QuantizedNode) -> BrokenRule | None:
     """Multipliers without a pre-shift, products of unsigned inputs within int32."""
-    mult, weight = step["mult"].astype(np.int64), step["weight"]
-    bound = unsigned_bound(weight, step["bias"])
-    largest = bound * mult + np.abs(step["offset"].astype(np.int64))
+    mult, weight = step.integers.mult.astype(np.int64), step.integers.weight
+    bound = unsigned_bound(weight, step.integers.bias)
+    largest = bound * mult + np.abs(step.integers.offset.astype(np.int64))
     live = row_sums(np.abs(weight.astype(np.int64))) > 0
     bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
     if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
         has = f"{mult.min()} to {mult.max()}"
         return BrokenRule("multipliers of 16 bits without a sign", has, "other multipliers")
     bits = MULTIPLIER_BITS if ATTRIBUTE in step.attrs else bits  # those of a file are exact
-    if step["pre"] == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
+    if step.integers.pre == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
         return None
     needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"
     has = f"{bits} bits" if bits < MULTIPLIER_BITS else "sums of more than 32 bits"
@@ -122,10 +122,10 @@ def _multipliers(step: QuantizedNode) -> BrokenRule | None:
 
 def has_int8_products(step: QuantizedNode) -> BrokenRule | None:
     """Inputs and weights of 8 bits; sums of unsigned inputs within int32."""
-    if step.weight_type == INT16 or step.integers.scalars.get("x_wide"):
+    if step.weight_type == INT16 or step.integers.x_wide:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
         return BrokenRule("inputs and weights of 8 bits", "16 bits", change)
-    if int(unsigned_bound(step["weight"], step["bias"]).max()) <= INT32_MAX:
+    if int(unsigned_bound(step.integers.weight, step.integers.bias).max()) <= INT32_MAX:
         return None
     return BrokenRule("sums of 32 bits", "sums of more", "fewer inputs")
 
@@ -181,7 +181,7 @@ def wide_rows_on_ne16(
     """
     _, c, k = row_sizes(step)
     channels = packed_channels(step)
-    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
     size = channels[0].nbytes
 
     def scratch(sizes: Sizes) -> Any:
@@ -194,7 +194,7 @@ def wide_rows_on_ne16(
 
     return _rows(
         *(step, "me_ne16_linear_s8_s16"),
-        {"c": c, "pre": step["pre"], "weight_bits": step.weight_bits},
+        {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
         bits=step.weight_bits,
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
         tile=lambda regions: {
@@ -226,7 +226,7 @@ def _rows(
     """Axes row and k; rows are pixels of an image of three rows."""
     rows, c, k = row_sizes(step)
     planes, size_bytes = (
-        bit_planes(step["weight"].reshape(k, c), bits),
+        bit_planes(step.integers.weight.reshape(k, c), bits),
         step.element_type.size_bytes,
     )
     y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes)

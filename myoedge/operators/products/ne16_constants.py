@@ -67,16 +67,16 @@ def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 def scale_bytes(step: QuantizedNode) -> int:
     """Bytes of a multiplier: the fewest for all channels."""
-    return 1 if int(step["mult"].max()) < 256 else 2
+    return 1 if int(step.integers.mult.max()) < 256 else 2
 
 
 def parameters(step: QuantizedNode, times: int = 1) -> Array:
     """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels, `times` one behind
     the other. A bias has what (sum + bias) * multiplier + offset adds to the product of the sum of
     unsigned inputs."""
-    mult = step["mult"].astype(np.int64)
-    sums = step["bias"].astype(np.int64) - WEIGHT_OFFSET * row_sums(step["weight"])
-    biases = (sums * mult + step["offset"]).astype("<i4")
+    mult = step.integers.mult.astype(np.int64)
+    sums = step.integers.bias.astype(np.int64) - WEIGHT_OFFSET * row_sums(step.integers.weight)
+    biases = (sums * mult + step.integers.offset).astype("<i4")
     scales = mult.astype(f"<u{scale_bytes(step)}")
-    parts = (biases, scales, step["shift"].astype(np.uint8))
+    parts = (biases, scales, step.integers.shift.astype(np.uint8))
     return np.concatenate([np.tile(part, times).view(np.uint8) for part in parts])

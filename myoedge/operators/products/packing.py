@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, Requant, choose_requant
 from myoedge.numerics.stated_requant import ATTRIBUTE, given_requant, product_bound
 from myoedge.numerics.weight_format import WeightFormat
-from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.kernel import Dim, Operand
 
 BLOCK = 4  # channels that are computed together, and bytes of a word
@@ -28,7 +29,23 @@ INT16_TAPS_MAX = 2**14  # int16 products in a sum: the more there are, the fewer
 CHANNELS: Dim = (("k", BLOCK), ("k4", 1))
 
 
-def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedParams(RequantParams):
+    """Products with constant weights.
+
+    weight  int8 or int16 [K, ...]     bias  int32 [K], the input's zero point folded in
+    mult, offset, shift   int32 [K]
+    scale   float64 [K] of the weights; no kernel reads it
+    """
+
+    x_zero: int
+    weight: Array
+    bias: Array
+    x_wide: int | None = None
+    scale: Array | None = field(default=None, metadata={"kept": "by the host"})
+
+
+def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) -> WeightedParams:
     """Symmetric weights, the input's zero point folded into the bias, one factor per channel.
 
     weight_format   None: the one that was asked for
@@ -46,9 +63,17 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
         scale = np.where(few, exact_scale(next_one, r.shift, x, y), scale)
         weight = used.at_scale(w, scale)
         folded, r = _requantised(inputs, weight, scale, bias)
-    int16 = {"x_wide": int(x.element_type == INT16)} if weight.dtype == np.int16 else {}
-    arrays = {"weight": weight, "bias": folded.astype(np.int32), **r.arrays}
-    return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
+    return WeightedParams(
+        x_zero=x.zero_point,
+        pre=r.pre,
+        x_wide=int(x.element_type == INT16) if weight.dtype == np.int16 else None,
+        weight=weight,
+        bias=folded.astype(np.int32),
+        mult=r.mult,
+        offset=r.offset,
+        shift=r.shift,
+        scale=np.asarray(scale),
+    )
 
 
 def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
@@ -118,8 +143,8 @@ def unsigned_bound(weight: Array, bias: Array) -> Array:
 
 def acc_bound(step: QuantizedNode) -> int:
     """Largest |acc| of any order of summation, for these weights and this bias."""
-    operand = INT16 if step.integers.scalars.get("x_wide") else INT8
-    bound = _bound(step["weight"], step["bias"], -operand.low)
+    operand = INT16 if step.integers.x_wide else INT8
+    bound = _bound(step.integers.weight, step.integers.bias, -operand.low)
     product = product_bound(step.integers.requant, bound) if ATTRIBUTE in step.attrs else 0
     return max(int(bound.max()), product)
 
@@ -148,7 +173,7 @@ def packed_weights(weight: Array) -> Array:
 
 def packed_channels(step: QuantizedNode) -> Array:
     """int32 [K, 4]: bias, multiplier, offset and shift of every output channel."""
-    return np.stack([step[name] for name in ("bias", "mult", "offset", "shift")], axis=1)
+    return np.stack([*step.integers.named(("bias", "mult", "offset", "shift")).values()], axis=1)
 
 
 def rows_in_blocks(rows: Array) -> Array:
@@ -190,4 +215,4 @@ def limit_fields(step: QuantizedNode) -> dict[str, int | str]:
 
 def scale_fields(step: QuantizedNode) -> dict[str, int | str]:
     """me_scale: what all channels share of the requantisation."""
-    return {"scale.pre": step["pre"], **limit_fields(step)}
+    return {"scale.pre": step.integers.pre, **limit_fields(step)}

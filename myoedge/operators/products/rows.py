@@ -34,7 +34,7 @@ ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
 
 def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
     """Rows, inputs of a row, results of a row."""
-    return math.prod(step.out[:-1]), math.prod(step["weight"].shape[1:]), step.out[-1]
+    return math.prod(step.out[:-1]), math.prod(step.integers.weight.shape[1:]), step.out[-1]
 
 
 def is_int8(step: QuantizedNode) -> bool:
@@ -51,7 +51,7 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
     rows, c, k = row_sizes(step)
     gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
-    weights = packed_weights(step["weight"].reshape(k, c))
+    weights = packed_weights(step.integers.weight.reshape(k, c))
     windows = dense.Windows(ceil_div(c, 4), copied=gather, rest=c % 4)
     words = windows.words + (dense.TABLE if table else 0)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
@@ -106,7 +106,7 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """int16 results; axes row, and k in blocks of channels; rows lie one behind the other."""
     rows, c, k = row_sizes(step)
-    weights = packed_weights(rows_in_blocks(step["weight"].reshape(k, c)))
+    weights = packed_weights(rows_in_blocks(step.integers.weight.reshape(k, c)))
     channels = channels_in_blocks(step)
     return TiledKernel(
         function="me_linear_s8_s16",
@@ -117,7 +117,7 @@ def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
             *weight_operands(weights, channels, len(channels)),
             Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=2),
         ),
-        op={"c": c, "pre": step["pre"]},
+        op={"c": c, "pre": step.integers.pre},
         tile=_wide_tile,
         work=lambda sizes: _wide_work(sizes["row"], sizes["k"], c, engine.cores),
     )

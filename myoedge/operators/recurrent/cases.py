@@ -62,9 +62,11 @@ def sums(op: str, d: Draw) -> DrawnUse:
 
 def gates_slack(case: Any) -> Array:
     """Rounded weights; and a factor of 15 bits, or what a pre-shift drops, over 16 bits."""
-    bits = 2.0 ** -np.floor(np.log2(np.maximum(case.step["mult"], 1)))
-    dropped = np.ldexp(case.step["mult"].astype(np.float64), -case.step["shift"])
-    return np.asarray(weight_slack(case) + 2**14 * bits * 2 + dropped * (case.step["pre"] > 0) + 1)
+    bits = 2.0 ** -np.floor(np.log2(np.maximum(case.step.integers.mult, 1)))
+    dropped = np.ldexp(case.step.integers.mult.astype(np.float64), -case.step.integers.shift)
+    return np.asarray(
+        weight_slack(case) + 2**14 * bits * 2 + dropped * (case.step.integers.pre > 0) + 1
+    )
 
 
 def recurrent(op: str, d: Draw) -> DrawnUse:

@@ -80,7 +80,7 @@ INT8_RESULT_SHIFT = 23  # of an LSTM's h: from Q30 to steps of 1/128
 
 def cell_bits(step: QuantizedNode) -> int:
     """Fraction bits of an LSTM's c."""
-    return step.integers.scalars.get("cell_bits", CELL_BITS)
+    return int(step.integers.cell_bits or CELL_BITS)
 
 
 def gate_params(attrs: Attrs) -> QuantParams:
@@ -100,12 +100,12 @@ def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
 
 def hidden_params(step: QuantizedNode) -> QuantParams:
     """Parameters of an LSTM's or GRU's h as it is multiplied."""
-    numbers = step.integers.scalars
-    if "result_shift" in numbers:
-        return QuantParams(2.0 ** (numbers["result_shift"] - 30), 0, step.weight_type)
+    numbers = step.integers
+    if numbers.result_shift is not None:
+        return QuantParams(2.0 ** (numbers.result_shift - 30), 0, step.weight_type)
     if not is_wide(step):
         return HIDDEN_PARAMS
-    return QuantParams(2.0 ** (numbers["new_shift"] - 15) / numbers["new_mult"], 0, INT16)
+    return QuantParams(2.0 ** (numbers.new_shift - 15) / numbers.new_mult, 0, INT16)
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
@@ -125,7 +125,7 @@ def _by_gate(sums: Array, h: Array) -> Array:
 
 def _recurrent(step: QuantizedNode, h: Array) -> Array:
     """Contribution of h to every gate [gates, N, H]."""
-    acc = exact_sums(h, step["weight"].T, step["bias"])
+    acc = exact_sums(h, step.integers.weight.T, step.integers.bias)
     return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS), h)
 
 
@@ -135,12 +135,10 @@ def lstm_steps(
     """gates int16 [T, N, 4H], h and c int8 or int16 [N, H] -> (h, c) of every step."""
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
-    numbers, kept = step.integers.scalars, cell_bits(step)
-    shift, sums = (
-        numbers.get("result_shift", INT8_RESULT_SHIFT),
-        numbers.get("gate_bits", GATE_BITS),
-    )
-    sigmoid, tanh = step["sigmoid"], step["tanh"]
+    numbers, kept = step.integers, cell_bits(step)
+    shift = INT8_RESULT_SHIFT if numbers.result_shift is None else numbers.result_shift
+    sums = numbers.gate_bits or GATE_BITS
+    sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
     for now in time_order(step.attrs, gates):
         i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
         i, f, o = (interpolated(sigmoid, v, sums - SIGMOID_ENTRIES) for v in (i, f, o))
@@ -154,7 +152,7 @@ def lstm_steps(
 def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
     """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> (h, h in 16 bits) of every step."""
     state = first_state(step, "h", h, STATE_LIMITS)
-    sigmoid, tanh = step["sigmoid"], step["tanh"]
+    sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
     small = _multiplied(step, state)
     for now in time_order(step.attrs, gates):
         x_r, x_z, x_n = _by_gate(now, state)
@@ -197,11 +195,14 @@ def _plain_steps(
 
 
 relu_steps = partial(_plain_steps, lambda step, x: np.maximum(x, 0))
-tanh_steps = partial(_plain_steps, lambda step, x: interpolated(step["tanh"], x, TANH_STEP))
+tanh_steps = partial(_plain_steps, lambda step, x: interpolated(step.integers.tanh, x, TANH_STEP))
 
 
 def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
-    return np.asarray((x * step[f"{name}_mult"] + step[f"{name}_offset"]) >> step[f"{name}_shift"])
+    return np.asarray(
+        (x * getattr(step.integers, f"{name}_mult") + getattr(step.integers, f"{name}_offset"))
+        >> getattr(step.integers, f"{name}_shift")
+    )
 
 
 def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
@@ -221,7 +222,7 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Arguments of `steps` -> the last state [N, H], requantised to the output."""
         (*_, (_, last)) = steps(step, *xs)
-        to = SumRequant((step["y_mult"],), step["y_offset"], step["y_shift"])
+        to = SumRequant((step.integers.y_mult,), step.integers.y_offset, step.integers.y_shift)
         return to.apply((last,), step.low, step.high, step.element_type)
 
     return integer

@@ -35,7 +35,7 @@ from myoedge.operators.products.ne16 import (
     sums_on_ne16,
     wide_rows_on_ne16,
 )
-from myoedge.operators.products.packing import acc_bound, accepts_int16
+from myoedge.operators.products.packing import WeightedParams, acc_bound, accepts_int16
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
@@ -65,6 +65,7 @@ from myoedge.operators.recurrent.ne16 import (
     steps_on_ne16,
 )
 from myoedge.operators.recurrent.quantized import (
+    RecurrentParams,
     gru_params,
     is_gru_params,
     is_lstm_params,
@@ -118,6 +119,7 @@ GATES = register(
         real=linear_real,
         integer=linear_integer,
         quantize=quantize_beside,
+        params=(WeightedParams,),
         acc_bound=acc_bound,
         kernels=(
             *on_cluster(rows_of_16_bits),
@@ -159,6 +161,7 @@ LSTM = register(
         real=every_step(lstm_floats),
         integer=all_steps(lstm_steps),
         quantize=recurrent_quantize,
+        params=(RecurrentParams,),
         acc_bound=recurrent_bound,
         kernels=(
             *ON_CORES,
@@ -247,6 +250,7 @@ RNN_RELU = register(
         multiplicands=states_before(RELU_FLOATS),
         integer=all_steps(relu_steps),
         quantize=relu_quantize,
+        params=(RecurrentParams,),
         acc_bound=recurrent_bound,
         weights=(2,),
         fixed_params=None,
@@ -266,6 +270,7 @@ RNN_TANH = register(
         multiplicands=states_before(TANH_FLOATS),
         integer=all_steps(tanh_steps),
         quantize=tanh_quantize,
+        params=(RecurrentParams,),
         fixed_params=HIDDEN_PARAMS,
     )
 )

@@ -32,11 +32,11 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     of_engine, cycles = _split(gates, units, engine.cores, bits)
     first = gates * of_engine
     channels = packed_channels(step)
-    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step["weight"])
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
     arrays = {
-        "weights": packed_rows(step["weight"][first:], units - of_engine),
+        "weights": packed_rows(step.integers.weight[first:], units - of_engine),
         "channels": channels,
-        "planes": linear_planes(step["weight"][:first], bits),
+        "planes": linear_planes(step.integers.weight[:first], bits),
     }
     kept = (operand for operand in on_cores.operands if operand.name not in arrays)
     return replace(

@@ -16,7 +16,6 @@ from myoedge.operators.qdq import (
     number,
     reshaped,
     transposed,
-    weight_scale,
     whole,
 )
 from myoedge.operators.recurrent.cells import (
@@ -102,9 +101,9 @@ def _weights(w: Writer, step: QuantizedNode) -> list[str]:
     """Recurrent weights, and what they are added to: dequantised, unit by unit."""
     plain = step.node.op.startswith("rnn")
     x = w.params[step.node.name] if plain else hidden_params(step)
-    bias = np.zeros(len(step["weight"]), np.int32) if plain else step["bias"]
-    scale = weight_scale(w, step, x, bias)
-    made = [dequantized(w, "weight", step["weight"], scale)]
+    bias = np.zeros(len(step.integers.weight), np.int32) if plain else step.integers.bias
+    scale = np.asarray(step.integers.scale)
+    made = [dequantized(w, "weight", step.integers.weight, scale)]
     if len(step.node.inputs) > len(step.operands) + 1:
         made.append(dequantized(w, "bias", bias, scale * x.scale))
     return made

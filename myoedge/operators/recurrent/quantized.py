@@ -8,15 +8,16 @@ Their steps are powers of two, by the range of the results.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
-from myoedge.operators.base import QuantizedParams, QuantizeInputs
-from myoedge.operators.products.packing import quantize
+from myoedge.operators.base import QuantizeInputs
+from myoedge.operators.products.packing import WeightedParams, quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GATE_BITS,
@@ -81,12 +82,49 @@ def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
     return QuantParams(2.0 ** -(unit_bits + min(more, FINEST_BITS)), 0, INT16)
 
 
-def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """Weights per row, from h to the gates' steps; the two tables; factors of the states.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurrentParams(WeightedParams):
+    """Weights of h, factors of the states, and tables of the gates' functions.
 
     h_*, c_*   from a first state to the bits that steps keep of it
+    x_*        from an input to the sums of a plain RNN
+    result_shift, gate_bits, cell_bits   an LSTM's, where they are not the usual ones of 8 bits
+    new_*      from a GRU's new gate to its h of 16 bits
     y_*        from a last state to the output, of operators that give it
     """
+
+    relu: int | None = None
+    h0_wide: int | None = None
+    c0_wide: int | None = None
+    h_mult: int | None = None
+    h_offset: int | None = None
+    h_shift: int | None = None
+    c_mult: int | None = None
+    c_offset: int | None = None
+    c_shift: int | None = None
+    x_mult: int | None = None
+    x_offset: int | None = None
+    x_shift: int | None = None
+    result_shift: int | None = None
+    gate_bits: int | None = None
+    cell_bits: int | None = None
+    new_mult: int | None = None
+    new_offset: int | None = None
+    new_shift: int | None = None
+    y_mult: int | None = None
+    y_offset: int | None = None
+    y_shift: int | None = None
+    sigmoid: Array | None = None
+    tanh: Array | None = None
+
+    @classmethod
+    def of(cls, weights: WeightedParams, **more: Any) -> RecurrentParams:
+        own = {f.name: getattr(weights, f.name) for f in fields(weights)}
+        return cls(**own, **more)
+
+
+def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
+    """Weights per row, from h to the gates' steps; the two tables; factors of the states."""
     lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
     cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
@@ -104,7 +142,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         formats=_second(inputs, 1 + len(bits)),
     )
     weights = quantize(inner, inputs.weight_format.beside(element_type))
-    scalars = {**weights.scalars, **_wide_states(inputs, list(bits))}
+    scalars = _wide_states(inputs, list(bits))
     for index, name in enumerate(bits, start=1):
         scalars |= from_params(inputs.params(index), name, bits[name])
     if lstm:
@@ -117,7 +155,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
             "y", choose_sum_requant([unit / y.scale], [-INT16_LIMITS[0]], [0], y.zero_point)
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
-    return QuantizedParams(scalars, {**weights.arrays, **tables})
+    return RecurrentParams.of(weights, **scalars, **tables)
 
 
 def _steps(inputs: QuantizeInputs, result_shift: int, wide: bool) -> dict[str, int]:
@@ -165,14 +203,14 @@ def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
     return {1: inputs.formats[index]} if index in inputs.formats else {}
 
 
-def relu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     """Sums reach as far as SUMS_REACH times the results."""
     y = inputs.target
     unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
     return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
 
 
-def tanh_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def tanh_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     """Sums are in steps of 1/1024."""
     return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
 
@@ -183,7 +221,7 @@ def _plain_quantize(
     result: float,
     scalars: dict[str, int],
     tables: dict[str, Array],
-) -> QuantizedParams:
+) -> RecurrentParams:
     """Weights per row, from h to sums; factors of a first h, of what inputs add, and of results.
 
     unit, result   step of the sums, and of their function
@@ -205,7 +243,7 @@ def _plain_quantize(
     scalars = {**scalars, **_wide_states(inputs, ["h"])}
     for name, to in factors.items():
         scalars |= _factor(name, to)
-    return QuantizedParams({**weights.scalars, **scalars}, {**weights.arrays, **tables})
+    return RecurrentParams.of(weights, **scalars, **tables)
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:

@@ -40,7 +40,7 @@ def streamed_kernels() -> tuple[Kernel, ...]:
 
 def is_large(step: QuantizedNode) -> bool:
     """Whether L1 may be too small for the weights."""
-    return step["weight"].nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
+    return step.integers.weight.nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
 
 
 def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
@@ -49,7 +49,7 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
     most_bytes   of the weights and channels of the units that stay
     """
     on_cores, (t, n, columns), units = in_tiles(step, engine), step.shapes[0], step.out[-1]
-    weights = packed_rows(step["weight"], units).reshape(units, -1)
+    weights = packed_rows(step.integers.weight, units).reshape(units, -1)
     channels = packed_channels(step).reshape(units, -1)
     unit_bytes = weights[0].nbytes + channels[0].nbytes
     resident = min(most_bytes // unit_bytes, units - 1) // UNITS * UNITS

@@ -43,7 +43,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "units": units,
             "batch": n,
             "reverse": int(reverse),
-            "pre": step["pre"],
+            "pre": step.integers.pre,
             "y_wide": int(step.element_type == INT16),
             **numbers,
             **{name: f"@{name}" for name in (*states, *arrays)},
@@ -57,7 +57,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def suffix(step: QuantizedNode) -> str:
     """The element type of h, as names of kernels have it, of an LSTM with unusual steps too."""
-    scaled = "scaled_" if "cell_bits" in step.integers.scalars else ""
+    scaled = "scaled_" if step.integers.cell_bits is not None else ""
     return f"{scaled}s{step.weight_type.bits}"
 
 
@@ -79,7 +79,7 @@ def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts:
 def _packed(step: QuantizedNode) -> dict[str, Array]:
     """Constants as me_recurrent.h has them."""
     return {
-        "weights": packed_rows(step["weight"], step.out[-1]),
+        "weights": packed_rows(step.integers.weight, step.out[-1]),
         "channels": packed_channels(step),
         **{k: v for k, v in step.integers.arrays.items() if k in ("sigmoid", "tanh")},
     }

@@ -16,7 +16,6 @@ from myoedge.numerics.stated_requant import given_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
@@ -30,6 +29,7 @@ from myoedge.operators.common_rules import (
     wide_scalars,
 )
 from myoedge.operators.elementwise import tiling as flat
+from myoedge.operators.elementwise.definition import ChannelParams
 from myoedge.operators.kernel import on_cluster
 
 
@@ -38,7 +38,7 @@ def real(attrs: Attrs, x: Array) -> Array:
     return x
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> ChannelParams:
     """y = (x * mult[c] + offset[c]) >> shift[c], the operand's zero point in the offset."""
     x, r = inputs.params(0), given_requant(inputs.attrs, inputs.target.zero_point)
     assert r is not None, "a requantisation without numbers"
@@ -47,10 +47,14 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     offset = np.broadcast_to(r.offset, extent) - x.zero_point * mult
     large = bool((np.abs(mult) > MULT_MAX).any())
     wide = wide_scalars(x, inputs.target) or ({"x_wide": 0, "y_wide": 0} if large else {})
-    arrays = {"factor" if wide else "mult": mult, "offset": offset, "shift": shift}
-    bound = int((-x.low * np.abs(mult) + np.abs(offset)).max())
-    numbers = {name: values.astype(np.int32) for name, values in arrays.items()}
-    return QuantizedParams({**wide, "acc_bound": bound}, numbers)
+    return ChannelParams(
+        mult=None if wide else mult.astype(np.int32),
+        factor=mult.astype(np.int32) if wide else None,
+        offset=offset.astype(np.int32),
+        shift=shift.astype(np.int32),
+        acc_bound=int((-x.low * np.abs(mult) + np.abs(offset)).max()),
+        **wide,
+    )
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -70,6 +74,7 @@ REQUANT_SHIFT = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(ChannelParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(flat.per_channel),
         epilogue=True,

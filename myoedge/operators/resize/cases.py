@@ -46,7 +46,7 @@ def rounding(case: Any) -> float:
     """Half a unit of every weight, times what is largest from its zero point."""
     x = case.params("x0")
     reach = max(x.high - x.zero_point, x.zero_point - x.low)
-    return float(case.weights[0].shape[1] * reach * 0.5 ** (case.step["shift"] + 1))
+    return float(case.weights[0].shape[1] * reach * 0.5 ** (case.step.integers.shift + 1))
 
 
 CASES = {"resize": resize, "take": take}

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
@@ -71,7 +74,19 @@ def real(attrs: Attrs, x: Array, weights: Array) -> Array:
     return np.asarray(sum(terms))
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeParams(QuantizedParams):
+    """mult   int32 [results, taps]     offset  int32 [results]"""
+
+    shift: int
+    acc_bound: int
+    mult: Array
+    offset: Array
+    x_wide: int | None = None
+    y_wide: int | None = None
+
+
+def quantize(site: QuantizeInputs) -> ResizeParams:
     """y = (sum of x * weight + offset) >> shift, weights in output steps: one rounding."""
     x, y = site.params(0), site.target
     wide = {"x_wide": x.element_type.bits // 8 - 1, "y_wide": y.element_type.bits // 8 - 1}
@@ -85,15 +100,15 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
         if bound <= INT32_MAX and np.abs(mult).max() <= MULT_MAX:
             break
     arrays = {"mult": mult.astype(np.int32), "offset": offset.astype(np.int32)}
-    numbers = {"shift": shift, "acc_bound": int(bound), **(wide if any(wide.values()) else {})}
-    return QuantizedParams(numbers, arrays)
+    more: dict[str, Any] = {**arrays, **(wide if any(wide.values()) else {})}
+    return ResizeParams(shift=shift, acc_bound=int(bound), **more)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
-    acc = real(step.attrs, x.astype(np.int64), step["mult"])
+    acc = real(step.attrs, x.astype(np.int64), step.integers.mult)
     along = [-1 if d == step.attrs["axis"] else 1 for d in range(x.ndim)]
-    scaled = (acc + step["offset"].astype(np.int64).reshape(along)) >> step["shift"]
+    scaled = (acc + step.integers.offset.astype(np.int64).reshape(along)) >> step.integers.shift
     return np.asarray(np.clip(scaled, step.low, step.high), step.element_type.dtype)
 
 
@@ -106,6 +121,7 @@ RESIZE = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(ResizeParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(resize_in_tiles),
         weights=(1,),

@@ -22,7 +22,7 @@ def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
     axis, starts = step.attrs["axis"], np.array(step.attrs["starts"])
     source, node = w.params[step.operands[0]], step.node
     target = w.params[node.name + PRE if has_table(node) else node.name]
-    unit = np.ldexp(target.scale / source.scale, -step["shift"])
+    unit = np.ldexp(target.scale / source.scale, -step.integers.shift)
     along = [-1 if d == axis else 1 for d in range(len(step.out))]
     terms = [
         w.node(
@@ -30,7 +30,7 @@ def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
             w.node("Gather", x, whole(w, *(starts + tap)), axis=axis),
             w.constant((column * unit).astype(np.float32).reshape(along)),
         )
-        for tap, column in enumerate(step["mult"].T)
+        for tap, column in enumerate(step.integers.mult.T)
     ]
     return w.node("Sum", *terms)
 

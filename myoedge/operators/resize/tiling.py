@@ -69,8 +69,8 @@ def _lines(axes: dict[str, int], inner: int) -> Dim:
 
 
 def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    mult = step["mult"]
-    rows = np.column_stack([step.attrs["starts"], step["offset"], mult]).astype(np.int32)
+    mult = step.integers.mult
+    rows = np.column_stack([step.attrs["starts"], step.integers.offset, mult]).astype(np.int32)
     loops = ResizeLoops.of(step, step.attrs["starts"], mult.shape[1], 1)
 
     def work(sizes: Sizes) -> Any:
@@ -79,8 +79,8 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return lines * (LINE + length * (1 + TAP * max(mult.shape[1] - 2, 0)))
 
     packed = Operand("rows", "rows", rows.shape, (loops.results, ()), itemsize=4, array=rows)
-    if "x_wide" in step.integers.scalars:
-        wide = {name: step[name] for name in ("x_wide", "y_wide")}
+    if step.integers.x_wide is not None:
+        wide = step.integers.named(("x_wide", "y_wide"))
         x = replace(loops.x, itemsize=1 + wide["x_wide"])
         return TiledKernel(
             function="me_resize_s16",
@@ -89,7 +89,7 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             operands=(x, packed, replace(loops.y, itemsize=1 + wide["y_wide"])),
             op={
                 "taps": mult.shape[1],
-                "shift": step["shift"],
+                "shift": step.integers.shift,
                 **wide,
                 "low": step.low,
                 "high": step.high,
@@ -102,7 +102,7 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes=loops.axes,
         split=loops.split,
         operands=(loops.x, packed, *table_operand(step), loops.y),
-        op={"taps": mult.shape[1], "shift": step["shift"], **limit_fields(step)},
+        op={"taps": mult.shape[1], "shift": step.integers.shift, **limit_fields(step)},
         tile=_tile_fields,
         work=work,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +57,25 @@ def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
     return min(round(math.ldexp(factor, shift)), (1 << bits) - 1), shift
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanParams(QuantizedParams):
+    """Factors of both operands; `bits` behind the point of the multiplier of the state."""
+
+    a_zero: int
+    a_mult: int
+    a_shift: int
+    bits: int
+    b_zero: int
+    b_mult: int
+    b_shift: int
+    y_zero: int
+    acc_bound: int
+    a_wide: int | None = None
+    b_wide: int | None = None
+    y_wide: int | None = None
+
+
+def quantize(site: QuantizeInputs) -> ScanParams:
     """s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)), y = s + half >> 7.
 
     w = a a_mult + half >> a_shift has `bits` behind the point. Where one of the three has 16 bits,
@@ -63,38 +83,43 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     """
     a, b, y = site.params(0), site.params(1), site.target
     types = zip(("a_wide", "b_wide", "y_wide"), (a, b, y), strict=True)
-    wide = {name: int(q.element_type == INT16) for name, q in types}
+    wide: dict[str, Any] = {name: int(q.element_type == INT16) for name, q in types}
     bits = int(np.clip(15 - math.frexp(a.scale * a.reach)[1], 0, 15))
     a_mult, a_shift = _multiplier(math.ldexp(a.scale, bits))
     b_bits = 30 - b.reach.bit_length() if any(wide.values()) else 15
     b_mult, b_shift = _multiplier(math.ldexp(b.scale / y.scale, STATE_BITS), b_bits)
-    numbers = {
+    numbers: dict[str, Any] = {
         "a_zero": a.zero_point, "a_mult": a_mult, "a_shift": a_shift, "bits": bits,
         "b_zero": b.zero_point, "b_mult": b_mult, "b_shift": b_shift, "y_zero": y.zero_point,
     }  # fmt: skip
     if not any(wide.values()):
-        return QuantizedParams({**numbers, "acc_bound": (MOST + 1) ** 2 + (1 << 15)})
+        return ScanParams(**numbers, acc_bound=(MOST + 1) ** 2 + (1 << 15))
     bound = max(a.reach * a_mult + (1 << a_shift >> 1), b.reach * b_mult + (1 << b_shift >> 1))
-    return QuantizedParams({**numbers, **wide, "acc_bound": bound})
+    return ScanParams(**numbers, **wide, acc_bound=bound)
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 or int16 -> int8 or int16."""
-    most = WIDE_MOST if "y_wide" in step.integers.scalars else MOST
+    most = WIDE_MOST if step.integers.y_wide is not None else MOST
 
     def scaled(x: Array, name: str) -> Array:
-        half = (1 << step[f"{name}_shift"]) >> 1
-        centred = x.astype(np.int64) - step[f"{name}_zero"]
-        return np.asarray((centred * step[f"{name}_mult"] + half) >> step[f"{name}_shift"])
+        half = (1 << getattr(step.integers, f"{name}_shift")) >> 1
+        centred = x.astype(np.int64) - getattr(step.integers, f"{name}_zero")
+        return np.asarray(
+            (centred * getattr(step.integers, f"{name}_mult") + half)
+            >> getattr(step.integers, f"{name}_shift")
+        )
 
-    half = (1 << step["bits"]) >> 1
+    half = (1 << step.integers.bits) >> 1
 
     def moved(w: Array, state: Array, more: Array) -> Array:
-        return np.asarray(np.clip(((w * state + half) >> step["bits"]) + more, -most - 1, most))
+        return np.asarray(
+            np.clip(((w * state + half) >> step.integers.bits) + more, -most - 1, most)
+        )
 
     weights = np.clip(scaled(a, "a"), -MOST - 1, MOST)
     states = along(step.attrs, weights, scaled(b, "b"), moved)
-    y = ((states + (1 << STATE_BITS >> 1)) >> STATE_BITS) + step["y_zero"]
+    y = ((states + (1 << STATE_BITS >> 1)) >> STATE_BITS) + step.integers.y_zero
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
@@ -107,6 +132,7 @@ SCAN = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(ScanParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         permute_rule=axis_permuted,

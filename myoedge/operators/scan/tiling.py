@@ -20,7 +20,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))
-    wide = {f"{name}_wide": step.integers.scalars.get(f"{name}_wide", 0) for name in "aby"}
+    wide = {f"{name}_wide": getattr(step.integers, f"{name}_wide") or 0 for name in "aby"}
     is_wide = any(wide.values())
 
     def work(sizes: Sizes) -> Any:
@@ -35,7 +35,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])
             for name, source in sources
         ),
-        op={**(wide if is_wide else {}), "n": n, **{name: step[name] for name in NUMBERS}},
+        op={**(wide if is_wide else {}), "n": n, **step.integers.named(NUMBERS)},
         tile=_tile,
         work=work,
     )

@@ -45,10 +45,15 @@ def _slack(case: Any) -> Array:
         return _wide_slack(case)
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
-    term, of_term = step["term"] * 2.0 ** -step["term_shift"], 0.5 / step["term"][:, None]
-    size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (15 - step["b_shift"]) / term[:, None]
+    term, of_term = (
+        step.integers.term * 2.0**-step.integers.term_shift,
+        0.5 / step.integers.term[:, None],
+    )
+    size = (
+        q[0].scale * q[1].scale * q[2].scale * 2.0 ** (15 - step.integers.b_shift) / term[:, None]
+    )
     # of a decay: its halvings, then the table; its 15 bits besides
-    halvings = delta[..., None] / q[0].scale * 2.0 ** (step["decay_shift"] - 23)
+    halvings = delta[..., None] / q[0].scale * 2.0 ** (step.integers.decay_shift - 23)
     state = error = np.zeros(())
     sums, errors = [], []
     for t in range(delta.shape[-2]):
@@ -60,9 +65,13 @@ def _slack(case: Any) -> Array:
         error = error + size + of_term * added
         errors.append((error * np.abs(read)).sum(-1))
         sums.append((state * read).sum(-1))
-    factor = step["mult"] / 2.0 ** step["shift"]  # steps of the result for one of sum >> pre
-    of_factor = np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step["mult"], 1))
-    of_skip = q[1].reach / 2.0 ** (step["shift"] + 1)
+    factor = (
+        step.integers.mult / 2.0**step.integers.shift
+    )  # steps of the result for one of sum >> pre
+    of_factor = (
+        np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step.integers.mult, 1))
+    )
+    of_skip = q[1].reach / 2.0 ** (step.integers.shift + 1)
     return np.asarray(np.stack(errors, -2) / case.target.scale + factor + of_factor + of_skip)
 
 
@@ -70,12 +79,16 @@ def _wide_slack(case: Any) -> Array:
     """Beside operands of 16 bits: roundings of states, followed through all steps, and of y."""
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
-    moved = sum(step[f"{name}_up"] for name in ("delta", "x", "v", "b"))
-    size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (96 - moved) / step["term"][:, None]
+    moved = sum(getattr(step.integers, f"{name}_up") for name in ("delta", "x", "v", "b"))
+    size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (96 - moved) / step.integers.term[:, None]
     # halvings are cut to 2^-21, on lines between 1,024 entries; u by a step of v and one of its own
-    of_decay = 2.0 ** (step["decay_up"] - 20) + 2.0**-22
-    halvings = step["decay"] * 2.0 ** (step["delta_up"] + step["decay_up"] - 53) / q[0].scale
-    of_u = 2.0 ** (step["v_up"] - 32) * step["term"][:, None] + 1
+    of_decay = 2.0 ** (step.integers.decay_up - 20) + 2.0**-22
+    halvings = (
+        step.integers.decay
+        * 2.0 ** (step.integers.delta_up + step.integers.decay_up - 53)
+        / q[0].scale
+    )
+    of_u = 2.0 ** (step.integers.v_up - 32) * step.integers.term[:, None] + 1
     state = error = np.zeros(())
     sums, errors = [], []
     for t in range(delta.shape[-2]):
@@ -84,13 +97,13 @@ def _wide_slack(case: Any) -> Array:
         wrong = decay * of_decay + np.abs(np.exp2(-now * halvings) - decay) + 2.0**-30
         error = decay * error + (np.abs(state) + error) * wrong
         state, added = decay * state + now * more * into, np.abs(now * more * into)
-        error = error + size * (of_u / 2 + 1) + added / step["term"][:, None]
+        error = error + size * (of_u / 2 + 1) + added / step.integers.term[:, None]
         errors.append((error * np.abs(read)).sum(-1))
         sums.append((state * read).sum(-1))
     of_sums = np.abs(np.stack(sums, -2)) / case.target.scale
-    of_factors = of_sums / (2.0 * np.maximum(step["sum_mult"], 1))
-    of_factors += q[1].reach * 2.0 ** (step["x_up"] - 33 - step["out_shift"])
-    ones = 2.0 ** step["out_shift"]
+    of_factors = of_sums / (2.0 * np.maximum(step.integers.sum_mult, 1))
+    of_factors += q[1].reach * 2.0 ** (step.integers.x_up - 33 - step.integers.out_shift)
+    ones = 2.0**step.integers.out_shift
     cut = np.where(of_sums > 2.0**28 / ones, np.inf, 2.5 / ones)  # sums saturate
     return np.asarray(np.stack(errors, -2) / case.target.scale + of_factors + cut)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from myoedge.operators.base import (
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
+    RequantParams,
     register,
 )
 from myoedge.operators.common_rules import always, same_shape, stored_bound
@@ -110,6 +113,24 @@ def state_steps(site: QuantizeInputs) -> Array:
     return np.asarray(np.maximum(size, size.max() / FINEST))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectiveScanParams(RequantParams):
+    """Numbers beside operands of 8 bits; term, decay, skip by channel, halves [1024]."""
+
+    delta_zero: int
+    x_zero: int
+    b_zero: int
+    c_zero: int
+    b_shift: int
+    term_shift: int
+    decay_shift: int
+    acc_bound: int
+    term: Array
+    decay: Array
+    skip: Array
+    halves: Array
+
+
 def quantize(site: QuantizeInputs) -> QuantizedParams:
     """s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
 
@@ -125,17 +146,17 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     size = state_steps(site)
     wanted = delta.scale * x.scale * (b.scale / 2.0 ** b_shift(b)) * 2.0**DECAY_BITS / size
     term_shift = int(np.clip(14 - math.frexp(wanted.max())[1], 0, 30))
-    numbers = {
+    numbers: dict[str, Any] = {
         "delta_zero": delta.zero_point, "x_zero": x.zero_point, "b_zero": b.zero_point,
         "c_zero": c.zero_point, "b_shift": b_shift(b), "term_shift": term_shift,
     }  # fmt: skip
     term = np.minimum(np.rint(np.ldexp(wanted, term_shift)), 1 << 14).astype(np.int32)
     decay, decay_shift = _halvings(site.constant(4), delta.scale)
     requant, skip, bound = _readout(site, size)
-    arrays = {"term": term, "decay": decay, "skip": skip, "halves": TABLE, **requant.arrays}
-    scalars = {**numbers, "decay_shift": decay_shift, **requant.scalars}
+    numbers |= {"pre": requant.pre, "decay_shift": decay_shift, **requant.arrays}
+    numbers |= {"term": term, "decay": decay, "skip": skip, "halves": TABLE}
     largest = 2 * (INT16_MAX * (INT16_MAX + 1)) + HALF  # a s + u B + half
-    return QuantizedParams({**scalars, "acc_bound": max(bound, largest)}, arrays)
+    return SelectiveScanParams(**numbers, acc_bound=max(bound, largest))
 
 
 def _halvings(a: Array, scale: float) -> tuple[Array, int]:
@@ -174,14 +195,14 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
     """int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
     if wide.is_wide(step):
         return wide.integer(step, delta, x, b, c)
-    dq = np.maximum(delta.astype(np.int64) - step["delta_zero"], 0)
-    xq = x.astype(np.int64) - step["x_zero"]
-    into = (b.astype(np.int64) - step["b_zero"]) << step["b_shift"]
-    out = c.astype(np.int64) - step["c_zero"]
-    shift = step["term_shift"]
-    term = (dq * xq * step["term"] + ((1 << shift) >> 1)) >> shift
+    dq = np.maximum(delta.astype(np.int64) - step.integers.delta_zero, 0)
+    xq = x.astype(np.int64) - step.integers.x_zero
+    into = (b.astype(np.int64) - step.integers.b_zero) << step.integers.b_shift
+    out = c.astype(np.int64) - step.integers.c_zero
+    shift = step.integers.term_shift
+    term = (dq * xq * step.integers.term + ((1 << shift) >> 1)) >> shift
     term = np.clip(term, -INT16_MAX - 1, INT16_MAX)
-    decay = step["decay"].astype(np.int64) << step["decay_shift"]
+    decay = step.integers.decay.astype(np.int64) << step.integers.decay_shift
     state, sums = np.zeros((*x.shape[:-2], *decay.shape), np.int64), []
     for now, more, to, read in zip(*map(steps, (dq, term, into, out)), strict=True):
         halvings = np.minimum(now[..., None] * decay, HALVINGS)
@@ -191,7 +212,7 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
         state = np.clip(moved >> DECAY_BITS, -INT16_MAX - 1, INT16_MAX)
         sums.append((state * read[..., None, :]).sum(-1))
     r = step.integers.requant
-    acc = (np.stack(sums, -2) >> r.pre) * r.mult + xq * step["skip"] + r.offset
+    acc = (np.stack(sums, -2) >> r.pre) * r.mult + xq * step.integers.skip + r.offset
     return np.asarray(np.clip(acc >> r.shift, step.low, step.high), step.element_type.dtype)
 
 
@@ -204,6 +225,7 @@ SELECTIVE_SCAN = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(SelectiveScanParams, wide.WideScanParams),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(4, 5),

@@ -60,7 +60,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     if is_wide:
         return wide.in_tiles(step, tiled)
     y_wide = {"y_wide": 1} if step.element_type == INT16 else {}
-    numbers = {name: step[name] for name in NUMBERS}
+    numbers = step.integers.named(NUMBERS)
     op = {**y_wide, **tiled.op, **numbers, "halves": "@halves", "scratch": "@scratch"}
     return replace(tiled, op=op)
 
@@ -78,14 +78,14 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
     lane, channel = (("b", 1),), (("d", 1),)
     rows: tuple[Dim, ...] = (lane, (), channel)
     each, read = (batch, n, channels), (batch, n, states)
-    decay = np.pad(step["decay"], ((0, 0), (0, filled - states)))
+    decay = np.pad(step.integers.decay, ((0, 0), (0, filled - states)))
     packed, table = _channels(step), "powers" if wide.is_wide(step) else "halves"
     return (
         *(Operand(name, i, each, rows) for i, name in enumerate(("delta", "x"))),
         *(Operand(name, i, read, (lane, (), ())) for i, name in ((2, "b"), (3, "c"))),
         Operand("decay", "decay", decay.shape, (channel, ()), itemsize=decay.itemsize, array=decay),
         Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
-        Operand.whole(table, step[table]),
+        Operand.whole(table, getattr(step.integers, table)),
         Operand("y", OUT, each, rows, itemsize=step.element_type.size_bytes),
     )
 
@@ -93,7 +93,9 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
 def _channels(step: QuantizedNode) -> Array:
     """int32 [D, 5]: me_selective_channel of every channel, or me_selective_wide_channel."""
     names = ("term", "mult", "offset", "shift", "skip")
-    columns = [step[name] for name in (wide.CHANNEL if wide.is_wide(step) else names)]
+    columns = [
+        getattr(step.integers, name) for name in (wide.CHANNEL if wide.is_wide(step) else names)
+    ]
     return np.ascontiguousarray(np.stack(columns, -1), np.int32)
 
 

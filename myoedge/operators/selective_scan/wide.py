@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +39,42 @@ def powers() -> Array:
 TABLE = powers()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideScanParams(QuantizedParams):
+    """Numbers where an operand has 16 bits; term, decay, sum_mult, skip, sum_drop, out_shift by
+    channel, powers of 1/2."""
+
+    delta_zero: int
+    x_zero: int
+    b_zero: int
+    c_zero: int
+    delta_wide: int
+    x_wide: int
+    b_wide: int
+    c_wide: int
+    x_up: int
+    b_up: int
+    delta_up: int
+    v_up: int
+    c_up: int
+    decay_up: int
+    most: int
+    y_zero: int
+    acc_bound: int
+    term: Array
+    decay: Array
+    powers: Array
+    sum_mult: Array
+    skip: Array
+    sum_drop: Array
+    out_shift: Array
+
+
 def is_wide(step: QuantizedNode) -> bool:
-    return "x_up" in step.integers.scalars
+    return isinstance(step.integers, WideScanParams)
 
 
-def quantize(site: QuantizeInputs, bound: Array) -> QuantizedParams | None:
+def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
     """s = clip31((a * 2 s >> 32) + (u * (B << b_up) >> 32) + r), u = (v << v_up) * term >> 32,
     v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
 
@@ -62,13 +94,13 @@ def quantize(site: QuantizeInputs, bound: Array) -> QuantizedParams | None:
     ups["c_up"] = _up(operands["c"].reach) - max(READ_BITS, site.shapes[2][-1].bit_length())
     unit = size * math.ldexp(math.prod(scales), -ups["c_up"])
     decay, halvings = _halvings(site.constant(4), scales[0], ups["delta_up"])
-    numbers = {
+    numbers: dict[str, Any] = {
         **{f"{name}_zero": q.zero_point for name, q in operands.items()},
         **{f"{name}_wide": int(q.element_type == INT16) for name, q in operands.items()},
         **ups, **halvings, "y_zero": site.target.zero_point, "acc_bound": largest,
     }  # fmt: skip
-    arrays = {"term": term, "decay": decay, "powers": TABLE}
-    return QuantizedParams(numbers, {**arrays, **_readout(site, unit, ups["x_up"])})
+    numbers |= {"term": term, "decay": decay, "powers": TABLE}
+    return WideScanParams(**numbers, **_readout(site, unit, ups["x_up"]))
 
 
 def highest(delta: QuantParams) -> int:
@@ -113,7 +145,7 @@ def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, i
     return limited.astype(np.int32), {"decay_up": up, "most": HALVINGS >> up}
 
 
-def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Array]:
+def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
     """Factors of sums and of x, their shifts: int32 [D] each.
 
     unit  of a sum, [D]
@@ -135,20 +167,24 @@ def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Array]:
 
 
 def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
-    return np.asarray(x.astype(np.int64) - step[f"{name}_zero"])
+    return np.asarray(x.astype(np.int64) - getattr(step.integers, f"{name}_zero"))
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
     """delta, x, b, c int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
-    now = np.maximum(_centred(step, delta, "delta"), 0) << step["delta_up"]
-    more, into = (_centred(step, q, n) << step[f"{n}_up"] for q, n in ((x, "x"), (b, "b")))
+    now = np.maximum(_centred(step, delta, "delta"), 0) << step.integers.delta_up
+    more, into = (
+        _centred(step, q, n) << getattr(step.integers, f"{n}_up") for q, n in ((x, "x"), (b, "b"))
+    )
     v = now * more >> 32
-    term = (v << step["v_up"]) * step["term"] >> 32
-    read = _centred(step, c, "c") << step["c_up"]
-    sums = np.stack([*_sums(step, now, term, into, read)], -2) >> step["sum_drop"]
-    of_states = np.clip(sums, -INT32_MAX - 1, INT32_MAX) * step["sum_mult"] >> 32
-    half = (1 << step["out_shift"]) >> 1
-    y = (of_states + (more * step["skip"] >> 32) + half >> step["out_shift"]) + step["y_zero"]
+    term = (v << step.integers.v_up) * step.integers.term >> 32
+    read = _centred(step, c, "c") << step.integers.c_up
+    sums = np.stack([*_sums(step, now, term, into, read)], -2) >> step.integers.sum_drop
+    of_states = np.clip(sums, -INT32_MAX - 1, INT32_MAX) * step.integers.sum_mult >> 32
+    half = (1 << step.integers.out_shift) >> 1
+    y = (
+        of_states + (more * step.integers.skip >> 32) + half >> step.integers.out_shift
+    ) + step.integers.y_zero
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
@@ -157,7 +193,7 @@ def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
 
     operands  delta, u [..., T, D], B, C [..., T, N]
     """
-    most, decays = 1 << STATE_BITS, step["decay"].astype(np.int64)
+    most, decays = 1 << STATE_BITS, step.integers.decay.astype(np.int64)
     state, steps = np.zeros((1,), np.int64), (np.moveaxis(x, -2, 0) for x in operands)
     for t, (now, more, into, read) in enumerate(zip(*steps, strict=True)):
         a = _decay(step, now[..., None] * decays >> 32)
@@ -169,7 +205,7 @@ def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
 
 def _decay(step: QuantizedNode, halvings: Array) -> Array:
     """In Q31: 2 to the halvings, on lines between entries of the table."""
-    p = np.minimum(halvings, step["most"]) << step["decay_up"]
+    p = np.minimum(halvings, step.integers.most) << step.integers.decay_up
     index = p >> PART_BITS & ((1 << INDEX_BITS) - 1)
     low, high = (TABLE.view(np.uint32).astype(np.int64)[index + i] for i in range(2))
     between = low - ((low - high) * (p & ((1 << PART_BITS) - 1)) >> PART_BITS)
@@ -181,7 +217,7 @@ def _decay(step: QuantizedNode, halvings: Array) -> Array:
 
 def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
     """tiled   loops and operands, as both kernels have them"""
-    wide = {name: step[f"{name}_wide"] for name in OPERANDS}
+    wide = {name: getattr(step.integers, f"{name}_wide") for name in OPERANDS}
     wide["y"] = int(step.element_type == INT16)
     operands = (replace(x, itemsize=1 + wide.get(x.name, x.itemsize - 1)) for x in tiled.operands)
     numbers = {k: v for k, v in step.integers.scalars.items() if k != "acc_bound"}

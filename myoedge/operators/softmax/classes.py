@@ -18,7 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, outer_inner, register
 from myoedge.operators.common_rules import always, as_in_floats
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
-from myoedge.operators.softmax.definition import argmax_quantize
+from myoedge.operators.softmax.definition import IndexParams, argmax_quantize
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
@@ -50,7 +50,7 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between sequences: a core brings the frames of one together."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
-    wide = "x_wide" in step.integers.scalars
+    wide = step.integers.x_wide is not None
     return TiledKernel(
         function="me_ctc_greedy_s16" if wide else "me_ctc_greedy_s8",
         axes={"n": n},
@@ -76,6 +76,7 @@ CTC_GREEDY = register(
         real=greedy_real,
         integer=as_in_floats(greedy_real),
         quantize=argmax_quantize,
+        params=(IndexParams,),
         kernels=on_cluster(greedy_in_tiles),
         accepts_int16=always,
         out_dtype="int32",

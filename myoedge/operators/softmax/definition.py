@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,10 +63,48 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
     return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
-def exp_tables(x: QuantParams, *, wide: bool) -> dict[str, Array]:
+def exp_tables(x: QuantParams, *, wide: bool) -> dict[str, Any]:
     """Exponentials by distance; of 16 bits by its lower and its upper eight: their product."""
     near = {"exp": exp_table(x.scale)}
     return near | ({"exp_far": exp_table(256 * x.scale)} if wide else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftmaxParams(QuantizedParams):
+    """exp, exp_far   int32 exponentials; mult, shift, zero: of results beside 16 bits"""
+
+    acc_bound: int
+    exp: Array
+    exp_far: Array | None = None
+    x_wide: int | None = None
+    y_wide: int | None = None
+    mult: int | None = None
+    shift: int | None = None
+    zero: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSoftmaxParams(QuantizedParams):
+    """log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12"""
+
+    mult: int
+    log_mult: int
+    offset: int
+    shift: int
+    ln2: int
+    acc_bound: int
+    exp: Array
+    log: Array
+    exp_far: Array | None = None
+    x_wide: int | None = None
+    y_wide: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexParams(QuantizedParams):
+    """x_wide   1 if what is compared has 16 bits"""
+
+    x_wide: int | None = None
 
 
 def _exponentials(
@@ -76,26 +116,26 @@ def _exponentials(
     """
     distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
     at = np.maximum(distance, 0)
-    e = step["exp"].astype(np.int64)[at & 255]
-    if "exp_far" in step.integers.arrays:
-        e = (e * step["exp_far"].astype(np.int64)[at >> 8] + EXP_ONE // 2) >> 15
+    e = step.integers.exp.astype(np.int64)[at & 255]
+    if step.integers.exp_far is not None:
+        e = (e * step.integers.exp_far.astype(np.int64)[at >> 8] + EXP_ONE // 2) >> 15
     e = np.where(seen, e, 0)
     total = e.sum(axis=-1, keepdims=True)
     halvings = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 16
     return distance, e, total >> halvings, halvings
 
 
-def softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
     """Shares are in steps of 1/256; where x or y has 16 bits, share * mult / 2**shift are, of those
     of 2**-16."""
     x, y = inputs.params(0), inputs.target
-    bound = {"acc_bound": EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]}
-    wide = wide_scalars(x, y)
+    bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
+    wide: dict[str, Any] = wide_scalars(x, y)
     if wide:
         shift = min(max(15 - math.frexp(2.0**-16 / y.scale)[1], 0), 31)
         mult = min(round(math.ldexp(1 / y.scale, shift - 16)), MULT_MAX)
         wide |= {"mult": mult, "shift": shift, "zero": y.zero_point}
-    return QuantizedParams({**bound, **wide}, exp_tables(x, wide=bool(wide)))
+    return SoftmaxParams(acc_bound=bound, **wide, **exp_tables(x, wide=bool(wide)))
 
 
 def int16_params(most: float) -> QuantParams:
@@ -114,9 +154,9 @@ def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
         seen, rows = seen | blind, np.where(blind & bool(step.attrs.get("flat")), 0, rows)
     _, e, mantissa, halvings = _exponentials(step, rows, seen)
     share = (e * (2**31 // mantissa)) >> 15
-    if "zero" in step.integers.scalars:
-        shift = np.minimum(step["shift"] + halvings, 31)
-        y = ((share * step["mult"] + ((1 << shift) >> 1)) >> shift) + step["zero"]
+    if step.integers.zero is not None:
+        shift = np.minimum(step.integers.shift + halvings, 31)
+        y = ((share * step.integers.mult + ((1 << shift) >> 1)) >> shift) + step.integers.zero
     else:
         y = ((share + (1 << (7 + halvings))) >> (8 + halvings)) - 128
     limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
@@ -132,6 +172,7 @@ SOFTMAX = register(
         real=softmax_real,
         integer=softmax_integer,
         quantize=softmax_quantize,
+        params=(SoftmaxParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
@@ -146,13 +187,14 @@ SOFTMAX = register(
 )
 
 
-def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
     """y = (distance * mult + ln(sum) * log_mult + offset) >> shift.
 
     log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
     """
     x, y = inputs.params(0), inputs.target
-    wide, most = wide_scalars(x, y), 2**x.element_type.bits - 1
+    most = 2**x.element_type.bits - 1
+    wide: dict[str, Any] = wide_scalars(x, y)
     c = choose_sum_requant(
         (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale)),
         (most, 16 * LOG_ONE),
@@ -161,28 +203,31 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         factor_max=TERM_FACTOR_MAX / 2 if wide else TERM_FACTOR_MAX,
         mult_max=INT32_MAX if wide else MULT_MAX,
     )
-    scalars = wide | {
-        "mult": c.mult[0],
-        "log_mult": c.mult[1],
-        "offset": c.offset,
-        "shift": c.shift,
-    }
     bound = max(
         EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]],
         most * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
     )
     log_table = np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256))
-    arrays = {**exp_tables(x, wide=bool(wide)), "log": log_table.astype(np.int32)}
-    return QuantizedParams(
-        {**scalars, "ln2": round(LOG_ONE * math.log(2.0)), "acc_bound": bound}, arrays
+    return LogSoftmaxParams(
+        mult=c.mult[0],
+        log_mult=c.mult[1],
+        offset=c.offset,
+        shift=c.shift,
+        ln2=round(LOG_ONE * math.log(2.0)),
+        acc_bound=bound,
+        log=log_table.astype(np.int32),
+        **wide,
+        **exp_tables(x, wide=bool(wide)),
     )
 
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
     distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
-    log_sum = step["log"][(mantissa >> 7) - 256] + halvings * step["ln2"]
-    c = SumRequant((step["mult"], step["log_mult"]), step["offset"], step["shift"])
+    log_sum = step.integers.log[(mantissa >> 7) - 256] + halvings * step.integers.ln2
+    c = SumRequant(
+        (step.integers.mult, step.integers.log_mult), step.integers.offset, step.integers.shift
+    )
     terms = (distance, np.broadcast_to(log_sum, distance.shape))
     y = c.apply(terms, step.low, step.high, step.element_type)
     return np.moveaxis(y, -1, step.attrs["axis"])
@@ -197,6 +242,7 @@ LOG_SOFTMAX = register(
         real=log_softmax_real,
         integer=log_softmax_integer,
         quantize=log_softmax_quantize,
+        params=(LogSoftmaxParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(log_softmax_in_tiles),
         accepts_int16=always,
@@ -213,14 +259,14 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
-def argmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def argmax_quantize(inputs: QuantizeInputs) -> IndexParams:
     """Whether operands have 16 bits; indices have no scale."""
     x = inputs.input_params[0]
-    return QuantizedParams({"x_wide": 1} if x is not None and x.element_type == INT16 else {})
+    return IndexParams(x_wide=1 if x is not None and x.element_type == INT16 else None)
 
 
 def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    wide = "x_wide" in step.integers.scalars
+    wide = step.integers.x_wide is not None
     return rows_in_tiles(step, engine, "me_argmax_s16" if wide else "me_argmax_s8", {}, {})
 
 
@@ -233,6 +279,7 @@ ARGMAX = register(
         real=argmax_real,
         integer=as_in_floats(argmax_real),
         quantize=argmax_quantize,
+        params=(IndexParams,),
         kernels=on_cluster(argmax_in_tiles),
         accepts_int16=always,
         out_dtype="int32",

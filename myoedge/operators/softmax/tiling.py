@@ -28,7 +28,7 @@ def rows_in_tiles(
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
     index: tuple[Dim, ...] = (around, (), inside)
-    wide = step.integers.scalars.get("x_wide", 0)
+    wide = step.integers.x_wide or 0
     x = Operand("x", 0, (outer, length, inner), index, itemsize=1 + wide)
     y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
     if step.node.op == "argmax":
@@ -48,9 +48,9 @@ def rows_in_tiles(
 
 
 def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if "zero" in step.integers.scalars:
+    if step.integers.zero is not None:
         return _wide_in_tiles(step, engine)
-    exp = step["exp"].astype(np.uint16)
+    exp = step.integers.exp.astype(np.uint16)
     if len(step.shapes) > 1:
         return _masked_in_tiles(step, engine, exp)
     return rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, {"exp": exp})
@@ -87,20 +87,20 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
 
 def _wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """16 bits of x or of y; masked or not, with the loops of masked ones."""
-    tables = {name: step[name].astype(np.uint16) for name in ("exp", "exp_far")}
+    tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands
     mask = masked.operands[1:-2]
     names = ("x_wide", "y_wide", "zero", "mult", "shift")
-    op = {**{name: step[name] for name in names}, "low": step.low, "high": step.high}
+    op = {**step.integers.named(names), "low": step.low, "high": step.high}
     return replace(
         masked,
         function="me_softmax_s16",
         operands=(
-            replace(x, itemsize=1 + step["x_wide"]),
+            replace(x, itemsize=1 + step.integers.x_wide),
             *mask,
             *(Operand.whole(name, array) for name, array in tables.items()),
-            replace(y, itemsize=1 + step["y_wide"]),
+            replace(y, itemsize=1 + step.integers.y_wide),
         ),
         op={
             **op,
@@ -112,12 +112,12 @@ def _wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    arrays = {"exp": step["exp"].astype(np.uint16), "log": step["log"].astype(np.int16)}
-    numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
+    arrays = {"exp": step.integers.exp.astype(np.uint16), "log": step.integers.log.astype(np.int16)}
+    numbers = step.integers.named(("ln2", "mult", "log_mult", "offset", "shift"))
     op = {"log": "@log", **numbers, "low": step.low, "high": step.high}
-    if "x_wide" not in step.integers.scalars:
+    if step.integers.x_wide is None:
         return rows_in_tiles(step, engine, "me_log_softmax_s8", {"exp": "@exp", **op}, arrays)
-    widths = {name: step[name] for name in ("x_wide", "y_wide")}
+    widths = step.integers.named(("x_wide", "y_wide"))
     op = {**widths, "exp.near": "@exp", "exp.far": "@exp_far", **op}
-    arrays["exp_far"] = step["exp_far"].astype(np.uint16)
+    arrays["exp_far"] = step.integers.exp_far.astype(np.uint16)
     return rows_in_tiles(step, engine, "me_log_softmax_s16", op, arrays)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -97,7 +98,23 @@ def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 # ---- integers
 
 
-def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpectrogramParams(QuantizedParams):
+    """window int32 [taps] in Q31; tables of the transform; curve int16; mult, offset, shift int32
+    by lane."""
+
+    acc_bound: int
+    window: Array
+    order: Array
+    roots: Array
+    curve: Array
+    mult: Array
+    offset: Array
+    shift: Array
+    radixes: Array | None = None
+
+
+def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
     """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
@@ -117,7 +134,7 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         "offset": np.array([c.offset for c in lanes], np.int32),
         "shift": np.array([c.shift for c in lanes], np.int32),
     }
-    return QuantizedParams({"acc_bound": max(bound, WIDEST)}, arrays)
+    return SpectrogramParams(acc_bound=max(bound, WIDEST), **arrays)
 
 
 def _curve(
@@ -158,11 +175,13 @@ def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
 
 def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
     """x int16 [T, *E] -> int8 or int16 [frames, *E, n / 2 + 1]."""
-    length = len(step["window"])
+    length = len(step.integers.window)
     cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)[:: step.attrs["hop"]]
-    value = on_curve(step["curve"], *transformed(step, cut))
+    value = on_curve(step.integers.curve, *transformed(step, cut))
     lanes = value.reshape(len(value), -1, value.shape[-1])
-    mult, offset, shift = (step[name][:, None] for name in ("mult", "offset", "shift"))
+    mult, offset, shift = (
+        getattr(step.integers, name)[:, None] for name in ("mult", "offset", "shift")
+    )
     y = np.clip((lanes * mult + offset) >> shift, step.low, step.high)
     return np.asarray(y.reshape(step.out), step.element_type.dtype)
 
@@ -173,11 +192,14 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Some frames at a time, all lanes of them."""
     count, *signals, bins = step.out
-    lanes, length = math.prod(signals), len(step["window"])
+    lanes, length = math.prod(signals), len(step.integers.window)
     mixed, y_bytes = is_mixed(length), step.element_type.size_bytes
     names = ("window", "order", "roots", "curve", *(("radixes",) if mixed else ()))
-    arrays: dict[str, Array] = {name: step[name] for name in names}
-    last = [np.zeros(lanes, np.int32), *(step[name] for name in ("mult", "offset", "shift"))]
+    arrays: dict[str, Array] = step.integers.named(names)
+    last = [
+        np.zeros(lanes, np.int32),
+        *(getattr(step.integers, name) for name in ("mult", "offset", "shift")),
+    ]
     arrays["channels"] = np.stack(last, axis=1)
     along: Dim = (("t", step.attrs["hop"]), ("r", 1))
     operands = (
@@ -198,7 +220,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "low": step.low,
             "high": step.high,
             "y_wide": y_bytes - 1,
-            **({"stages": len(step["radixes"])} if mixed else {}),
+            **({"stages": len(step.integers.radixes)} if mixed else {}),
             **{name: f"@{name}" for name in arrays},
             "scratch": "@scratch",
         },
@@ -221,6 +243,7 @@ SPECTROGRAM = register(
         real=spectrogram_real,
         integer=spectrogram_integer,
         quantize=spectrogram_quantize,
+        params=(SpectrogramParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(spectrogram_in_tiles),
         weights=(1, 2, 3),

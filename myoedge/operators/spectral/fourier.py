@@ -137,13 +137,13 @@ def _mixed_stage(z: tuple[Array, Array], radix: int, size: int, w: Array) -> tup
 def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array]:
     """int16 [..., n] times the window -> n / 2 + 1 real and imaginary parts, 2**15 / halved(n) of
     them."""
-    w, length = step["roots"].astype(np.int64), len(step["window"])
+    w, length = step.integers.roots.astype(np.int64), len(step.integers.window)
     half, mixed = length // 2, is_mixed(length)
-    samples = high(x.astype(np.int64) << (16 if mixed else 14), step["window"])
-    pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step["order"], :]
+    samples = high(x.astype(np.int64) << (16 if mixed else 14), step.integers.window)
+    pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]
     z, size = (pairs[..., 0], pairs[..., 1]), 1
     if mixed:
-        for radix in step["radixes"].tolist():
+        for radix in step.integers.radixes.tolist():
             size *= radix
             z = _mixed_stage(z, radix, size, w)
         return _real_spectrum(z, w[: half // 2 + 1])

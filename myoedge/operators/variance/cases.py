@@ -41,9 +41,9 @@ def slack(case: Any) -> Array | float:
     step, root = case.step, case.attrs["root"]
     y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)
     found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)
-    if step["x_wide"]:
-        unit = step["mult"] / 2.0 ** (step["shift"] + step["pre"])
-        found = found + unit * 2.0 ** step["pre"] + y / (2 * max(step["mult"], 1))
+    if step.integers.x_wide:
+        unit = step.integers.mult / 2.0 ** (step.integers.shift + step.integers.pre)
+        found = found + unit * 2.0**step.integers.pre + y / (2 * max(step.integers.mult, 1))
     return np.asarray(found)
 
 

@@ -15,11 +15,16 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import always, limited, stored_bound, with_requant
+from myoedge.operators.common_rules import (
+    CentredParams,
+    always,
+    limited,
+    stored_bound,
+    with_requant,
+)
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.variance.tiling import in_tiles
@@ -37,7 +42,7 @@ def real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(np.sqrt(y) if attrs["root"] else y, x.dtype)
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> CentredParams:
     """acc = spread >> down, or root(spread << 2 up), spread n times the sum of squares around the
     mean of n numbers, or that of squares of x - x_zero; requantised once."""
     x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
@@ -52,7 +57,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down
     wide = int(x.element_type == INT16)
     scalars = {"x_zero": x.zero_point, "x_wide": wide, "up": up, "down": down}
-    return with_requant(inputs, factor / inputs.target.scale, bound, scalars)
+    return with_requant(CentredParams, inputs, factor / inputs.target.scale, bound, scalars)
 
 
 def _length(attrs: Attrs, shape: Shape) -> int:
@@ -64,11 +69,13 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     accumulator."""
     axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
     if not step.attrs["centred"]:
-        rows = rows - step["x_zero"]
+        rows = rows - step.integers.x_zero
     spread = np.square(rows).sum(axis=axes)
     if step.attrs["centred"]:
         spread = _length(step.attrs, x.shape) * spread - np.square(rows.sum(axis=axes))
-    acc = root(spread << 2 * step["up"]) if step.attrs["root"] else spread >> step["down"]
+    acc = (
+        root(spread << 2 * step.integers.up) if step.attrs["root"] else spread >> step.integers.down
+    )
     return step.requantize(np.asarray(acc).reshape(step.out))
 
 
@@ -89,6 +96,7 @@ VARIANCE = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(CentredParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,

@@ -23,7 +23,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
-    x_wide, y_wide = step["x_wide"], int(step.element_type == INT16)
+    x_wide, y_wide = step.integers.x_wide, int(step.element_type == INT16)
     is_wide = bool(x_wide or y_wide)
     y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=1 + y_wide)
 
@@ -47,7 +47,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "reduced": reduced,
             "centred": int(step.attrs["centred"]),
             "root": int(step.attrs["root"]),
-            **{name: step[name] for name in ("x_zero", "up", "down", "mult", "offset", "shift")},
+            **step.integers.named(("x_zero", "up", "down", "mult", "offset", "shift")),
             **scale_fields(step),
         },
         tile=rows_tile,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,19 +70,33 @@ def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
     )
 
 
-def quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeNormParams(QuantizedParams):
+    """gain, offset   int32 by channel"""
+
+    x_zero: int
+    acc_bound: int
+    gain: Array
+    offset: Array
+
+
+def quantize(inputs: QuantizeInputs) -> WholeNormParams:
     gain, offset = (np.rint(inputs.constant(i)).astype(np.int64) for i in (1, 2))
     product = int((REACH * np.abs(gain) + np.abs(offset)).max())
     bound = max(product, REACH**2 * inputs.shapes[0][-1])
-    arrays = {"gain": gain.astype(np.int32), "offset": offset.astype(np.int32)}
-    return QuantizedParams({"x_zero": inputs.params(0).zero_point, "acc_bound": bound}, arrays)
+    return WholeNormParams(
+        x_zero=inputs.params(0).zero_point,
+        acc_bound=bound,
+        gain=gain.astype(np.int32),
+        offset=offset.astype(np.int32),
+    )
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [..., C] -> int8."""
     norm = layer_norm if step.attrs["centred"] else rms_norm
-    gain, offset = (step[name].astype(np.int64) for name in ("gain", "offset"))
-    y = norm(x.astype(np.int64) - step["x_zero"], gain, offset, step.attrs["shift"])
+    gain, offset = (getattr(step.integers, name).astype(np.int64) for name in ("gain", "offset"))
+    y = norm(x.astype(np.int64) - step.integers.x_zero, gain, offset, step.attrs["shift"])
     return y.astype(np.int8)
 
 
@@ -95,13 +110,13 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("row",),
         operands=(
             Operand("x", 0, (rows, length), row),
-            Operand.whole("pairs", np.stack([step["gain"], step["offset"]], axis=1)),
+            Operand.whole("pairs", np.stack([step.integers.gain, step.integers.offset], axis=1)),
             Operand("y", OUT, (rows, length), row),
         ),
         op={
             "length": length,
             "centred": int(step.attrs["centred"]),
-            "x_zero": step["x_zero"],
+            "x_zero": step.integers.x_zero,
             "shift": step.attrs["shift"],
             "pairs": "@pairs",
         },
@@ -119,6 +134,7 @@ WHOLE_NORM = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(WholeNormParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1, 2),

@@ -17,7 +17,9 @@ def _whole_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     squares = w.node("ReduceSum", w.node("Mul", rows, rows), whole(w, -1), keepdims=1)
     mean = w.node("Add", w.node("Div", squares, length), whole(w, 1))
     root = w.cast(w.node("Floor", w.node("Sqrt", w.cast(mean, "float64"))), "int64")
-    gain, offset = (whole(w, *map(int, step[name])) for name in ("gain", "offset"))
+    gain, offset = (
+        whole(w, *map(int, getattr(step.integers, name))) for name in ("gain", "offset")
+    )
     scaled = w.node("Add", w.node("Div", w.node("Mul", rows, gain), root), offset)
     y = _shifted(w, scaled, step.attrs["shift"])
     if not step.attrs["centred"]:

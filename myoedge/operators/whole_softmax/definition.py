@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,15 +72,23 @@ def shift_shares(attrs: Attrs, x: Array) -> Array:
     return np.asarray((attrs["most"] * ONE // total) >> _halvings(most, x))
 
 
-def _quantize(inputs: QuantizeInputs) -> QuantizedParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeSoftmaxParams(QuantizedParams):
+    """exp   int64 exponentials by distance, where they are no shifts"""
+
+    acc_bound: int
+    exp: Array | None = None
+
+
+def _quantize(inputs: QuantizeInputs) -> WholeSoftmaxParams:
     """Products and sums have 32 bits and no sign: half of them is the bound."""
     exp = exponentials(inputs.attrs)
     largest = int(exp.max()) * max(inputs.attrs["levels"] - 1, inputs.shapes[0][-1])
-    return QuantizedParams({"acc_bound": -(-largest // 2)}, {"exp": exp})
+    return WholeSoftmaxParams(acc_bound=-(-largest // 2), exp=exp)
 
 
-def _shift_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams({"acc_bound": ONE * max(inputs.attrs["most"], inputs.shapes[0][-1])})
+def _shift_quantize(inputs: QuantizeInputs) -> WholeSoftmaxParams:
+    return WholeSoftmaxParams(acc_bound=ONE * max(inputs.attrs["most"], inputs.shapes[0][-1]))
 
 
 def _integer_real(attrs: Attrs, x: Array) -> Array:
@@ -118,6 +126,7 @@ WHOLE_SOFTMAX = register(
         real=_integer_real,
         integer=integer,
         quantize=_quantize,
+        params=(WholeSoftmaxParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(integer_in_tiles),
         fixed_params=UNSIGNED,
@@ -133,6 +142,7 @@ SHIFT_SOFTMAX = register(
         doc="softmax of whole numbers over the last axis, exponentials by powers of two",
         real=_shift_real,
         quantize=_shift_quantize,
+        params=(WholeSoftmaxParams,),
         kernels=on_cluster(shift_in_tiles),
     )
 )

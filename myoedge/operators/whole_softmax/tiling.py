@@ -22,7 +22,7 @@ def integer_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         engine,
         "me_whole_softmax_s8",
         op,
-        {"exp": step["exp"].astype(np.uint32).view(np.int32)},
+        {"exp": step.integers.exp.astype(np.uint32).view(np.int32)},
     )
 
 

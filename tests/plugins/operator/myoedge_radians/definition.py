@@ -10,11 +10,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
 from myoedge.operators.common_rules import (
+    CentredParams,
     broadcast_streaming_rule,
     elementwise,
     same_attrs,
@@ -30,16 +30,16 @@ def real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(x * np.float32(attrs["factor"]))
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(site: QuantizeInputs) -> CentredParams:
     """acc = x - x_zero, at most 255, requantised."""
     x = site.params(0)
     factor = x.scale * site.attrs["factor"] / site.target.scale
-    return with_requant(site, factor, 255, {"x_zero": x.zero_point})
+    return with_requant(CentredParams, site, factor, 255, {"x_zero": x.zero_point})
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8."""
-    return step.requantize(x.astype(np.int64) - step["x_zero"])
+    return step.requantize(x.astype(np.int64) - step.integers.x_zero)
 
 
 radians = register(
@@ -51,6 +51,7 @@ radians = register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(CentredParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
