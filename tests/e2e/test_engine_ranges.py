@@ -59,7 +59,7 @@ def test_ranges_are_tuned_with_the_engine_s_integers(drawn: tuple[Graph, Samples
     assert count_on_ne16(found) == count_on_ne16(start) == 10
     again = on_ne16(quantize_graph(graph, found.calibration))
     assert all(
-        np.array_equal(a["mult"], b["mult"])
+        np.array_equal(a.integers.mult, b.integers.mult)
         for a, b in zip(found.steps, again.steps, strict=True)
         if "mult" in a.integers.arrays
     )

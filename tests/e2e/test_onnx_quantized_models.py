@@ -119,7 +119,7 @@ def test_exact_on_host_and_simulated_chip(name: str, folder: Path) -> None:
     path = written(name, "qdq", folder)
     calib: Mapping[str, Any] = stacked(name)
     build = myoedge.build(path, target="gap9", calib=calib, output=folder / name, holdout=0.0)
-    weights = [s["weight"] for s in build.network.steps if "weight" in s.integers.arrays]
+    weights = [s.integers.weight for s in build.network.steps if "weight" in s.integers.arrays]
     assert len(weights) == len(matrices(path))
     for array in weights:
         mine = np.sort(array.reshape(-1))

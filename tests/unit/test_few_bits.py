@@ -129,7 +129,7 @@ def test_integers_are_those_of_the_sums_by_fractions() -> None:
     q, samples = quantized(4)
     values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": samples["x"][0]}))
     x, y, scales = q.params["conv"], q.params["linear"], q.graph.formats["v"].scale
-    for k, (row, scale) in enumerate(zip(q.steps[1]["weight"], scales, strict=True)):
+    for k, (row, scale) in enumerate(zip(q.steps[1].integers.weight, scales, strict=True)):
         pairs = zip(row.tolist(), values["conv"][0, 0].tolist(), strict=True)
         total = sum(w * (v - x.zero_point) for w, v in pairs)
         real = total * Fraction(x.scale) * Fraction(scale) / Fraction(y.scale) + y.zero_point
@@ -154,13 +154,13 @@ def test_the_last_rule_s_bits_are_told_beside_16_bits_too(last: str, bits: list[
     q = quantize_graph(made, calibrate(graph, samples, MINMAX, "test"), rules)
     assert [step.integers.weight.dtype for step in q.steps] == [np.int16, np.int16]
     assert [step.weight_bits for step in q.steps] == bits
-    assert np.abs(q.steps[0]["weight"]).max() == 7
+    assert np.abs(q.steps[0].integers.weight).max() == 7
 
 
 def test_the_same_samples_give_the_same_integers() -> None:
     first, again = quantized(3)[0], quantized(3)[0]
     pairs = zip(first.steps, again.steps, strict=True)
-    assert all(np.array_equal(a["weight"], b["weight"]) for a, b in pairs)
+    assert all(np.array_equal(a.integers.weight, b.integers.weight) for a, b in pairs)
 
 
 def test_what_a_convolution_multiplies_is_what_its_sums_are_of() -> None:

@@ -77,7 +77,7 @@ def test_parameters_stand_behind_the_activation_and_weights_are_the_files() -> N
     scale, wide = float(np.float32(0.05)), float(np.float32(0.03))
     assert network.params[graph.outputs[0]] == QuantParams(scale, 3 - 128)
     assert network.params["x"] == QuantParams(wide, 117 - 128)
-    assert np.array_equal(network.steps[0]["weight"], q)
+    assert np.array_equal(network.steps[0].integers.weight, q)
     assert steps_db(network) <= 1.001
 
 
@@ -154,7 +154,7 @@ def test_a_factor_behind_a_product_scales_the_scales() -> None:
     y = b.add("affine", y, b.constant(factors), b.constant(np.ones(4, np.float32)), axis=1)
     network = quantized(prepare(b.build([y], ["y"])))
     assert [step.node.op for step in network.steps] == ["linear"]
-    assert np.array_equal(network.steps[0]["weight"], q * np.sign(factors)[:, None])
+    assert np.array_equal(network.steps[0].integers.weight, q * np.sign(factors)[:, None])
 
 
 def test_weights_with_zero_points_have_16_bits_where_8_do_not_hold_them() -> None:

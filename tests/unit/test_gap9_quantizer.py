@@ -216,7 +216,7 @@ def test_four_bits_and_residual_streams_in_a_transformer() -> None:
     torch.manual_seed(0)
     layer, x = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), torch.randn(1, 10, 16)
     network, wanted = both(layer, x, {"linear*": {"weights": 4}})
-    largest = [int(np.abs(s["weight"]).max()) for s in network.steps if s.node.op == "linear"]
+    largest = [int(np.abs(s.integers.weight).max()) for s in network.steps if s.node.op == "linear"]
     assert sorted(largest) == [7, 7, 127, 127]
     assert [s.element_type for s in network.steps if s.node.op == "add"] == [INT16, INT16]
     assert sqnr_db(wanted, result(network, x)) > 40.0

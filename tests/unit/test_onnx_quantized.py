@@ -354,12 +354,14 @@ def test_an_operator_on_integers_is_within_one_step(name: str, tmp_path: Path) -
     assert far <= (1.001 if name != "QLinearSoftmax" else 2.001)
     for weighted in weights_of(q):
         stored = constants["w"].astype(int) - int(np.ravel(constants["wz"])[0])
-        assert np.array_equal(np.sort(weighted["weight"].reshape(-1)), np.sort(stored.reshape(-1)))
+        assert np.array_equal(
+            np.sort(weighted.integers.weight.reshape(-1)), np.sort(stored.reshape(-1))
+        )
     bias = [x for x in weights_of(q) if "bias" in constants]
     if bias and name == "QLinearConv":
-        rows = bias[0]["weight"].reshape(4, -1).astype(int).sum(axis=1)
+        rows = bias[0].integers.weight.reshape(4, -1).astype(int).sum(axis=1)
         zero = 117 - 128
-        assert np.array_equal(bias[0]["bias"] + zero * rows, constants["bias"])
+        assert np.array_equal(bias[0].integers.bias + zero * rows, constants["bias"])
 
 
 def test_integers_are_padded_with_what_theirs_stands_for(tmp_path: Path) -> None:

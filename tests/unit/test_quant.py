@@ -210,11 +210,11 @@ def test_per_tensor_weights_where_a_rule_says_so() -> None:
     graph = graph_of(model, 1, 6)
     windows = np.random.default_rng(1).standard_normal((50, 1, 6), np.float32)
     both = [quantized(graph, windows, *rules) for rules in ((), (LayerRule("0", "per_tensor"),))]
-    by_channel, in_one = (q.steps[0]["weight"] for q in both)
+    by_channel, in_one = (q.steps[0].integers.weight for q in both)
     assert (np.abs(by_channel).max(axis=1) == 127).all()
     assert np.abs(in_one).max() == 127
     assert np.abs(in_one[0]).max() <= 1, "the tiny row drowns in the scale of the others"
-    np.testing.assert_array_equal(*(q.steps[1]["weight"] for q in both))
+    np.testing.assert_array_equal(*(q.steps[1].integers.weight for q in both))
 
 
 def test_stored_network_computes_the_same(joined: tuple[nn.Module, Graph, Array]) -> None:

@@ -139,8 +139,8 @@ def test_weights_of_9_bits_of_what_inputs_add(op: str, tmp_path: Path) -> None:
     samples, path = {"a": normal(SAMPLES, STEPS, 1, CHANNELS)}, saved(made, tmp_path)
     build = myoedge.build(path, target="gap9", calib=samples, output=tmp_path / "build")
     steps = [step for step in build.network.steps if "weight" in step.integers.arrays]
-    assert np.array_equal(steps[0]["weight"], by_units(w + 28, op))
-    assert np.array_equal(steps[1]["weight"], by_units(r, op))
+    assert np.array_equal(steps[0].integers.weight, by_units(w + 28, op))
+    assert np.array_equal(steps[1].integers.weight, by_units(r, op))
     assert [step.weight_type for step in steps[:2]] == [INT16, INT8]
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"]

@@ -161,7 +161,7 @@ def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
     limits = replace(budget(q, 18.0), planes=planes)
     one, other = (with_chosen_bits(q, samples, RULES, limits).network for _ in range(2))
     for a, b in zip(one.steps, other.steps, strict=True):
-        assert np.array_equal(a["weight"], b["weight"])
+        assert np.array_equal(a.integers.weight, b.integers.weight)
         assert a.weight_bits <= max(levels)
 
 
