@@ -11,14 +11,14 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.rewrite import Rule, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
-from myoedge.passes.carried import carry
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
-from myoedge.passes.fused_tables import fuse_stated_tables
 from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
+from myoedge.passes.propagate_qdq import propagate_qdq
+from myoedge.passes.reject_qdq import reject_unsupported_qdq
 from myoedge.passes.requants import REQUANTS
 from myoedge.passes.resizing import interpolation
 from myoedge.passes.rotations import rotations_as_windows
@@ -30,7 +30,6 @@ from myoedge.passes.spectra import (
     lower_spectrogram,
     magnitude_of_parts,
 )
-from myoedge.passes.stated import check_stated
 from myoedge.passes.whole_constants import check_whole
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
 
@@ -60,10 +59,10 @@ def prepare(graph: Graph) -> Graph:
             graph = absorb_input_normalization(graph)
         if graph is not before:
             check(graph, "imported")
-    graph = apply((merge_transposes, merge_reshapes), fuse_stated_tables(carry(graph)))
+    graph = apply((merge_transposes, merge_reshapes), propagate_qdq(graph))
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
-    check_stated(graph)
+    reject_unsupported_qdq(graph)
     check_whole(graph)
     check(graph, "prepared")
     return graph

@@ -48,7 +48,7 @@ SHARED = {
         "frontend.refusals",
         "frontend.torch.scans",
         "passes.spectra",
-        "passes.stated",
+        "passes.reject_qdq",
         "passes.whole_constants",
     },
     "E203": {

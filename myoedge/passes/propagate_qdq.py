@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters that a file gives: from nodes that round into tensors that carry them.
+"""Quantising and dequantising of a file, folded into the tensors that are rounded.
 
-The node behind an operator, its activation fused, is its requantisation. Where a tensor cannot
-carry them, because it carries others or shares them with tensors that do, a copy does.
+Both front ends write a QuantizeLinear with its DequantizeLinear as one node, fake_quantize, behind
+the float operator, as quantised constants are floats with a format. That node's parameters go to
+the tensor that it reads: the operator requantises to them, its activation fused. A tensor that
+carries others, or shares them with tensors that do, has a requantised copy.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from myoedge.graph.ir import PRE, Graph, Node, Shape, Tensor, TensorQuant
-from myoedge.numerics.element_type import INT16
-from myoedge.numerics.pointwise import IDENTITY, is_continuous
+from myoedge.graph.ir import PRE, Constant, Graph, Node, Shape, Tensor, TensorQuant
+from myoedge.graph.rewrite import joined_origins
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.pointwise import IDENTITY, bounds, is_continuous
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, fixed_params
 from myoedge.operators.fake_quantize.definition import carried_params
@@ -23,30 +26,18 @@ from myoedge.passes.requants import exact_params, sum_limits
 ROUND = "fake_quantize"
 
 
-def carry(graph: Graph) -> Graph:
+def propagate_qdq(graph: Graph) -> Graph:
     """The graph whose tensors carry the parameters of its nodes that round, without these nodes.
 
     Returns the graph itself where it has none.
     """
     is_stated = graph.formats or graph.integer_inputs
-    if not is_stated and not any(node.op == ROUND for node in graph.nodes):
-        return graph
-    graph = _tables_of_16_bits_apart(graph)
-    made = _Carrying(graph)
-    for node in graph.nodes:
-        made.add(node.but(inputs=tuple(made.names.get(x, x) for x in node.inputs)))
-    before_tables = {name: q for name, q in graph.all_given.items() if name.endswith(PRE)}
-    given = {name: q.params for name, q in before_tables.items()} | made.stated
-    rounded = {name for name, q in graph.all_given.items() if q.fake_quantized}
-    rounded |= made.rounded | before_tables.keys()
-    carrying = replace(
-        graph,
-        nodes=tuple(made.nodes),
-        outputs=tuple(made.names.get(x, x) for x in graph.outputs),
-        tensors={**graph.tensors, **{n: made.copy_of(x, n) for n, x in made.copies}},
-        constants={**graph.constants, **{n: graph.constants[x] for n, x in made.constants.items()}},
-    )
-    return carrying.with_given({n: TensorQuant(q, n in rounded) for n, q in given.items()})
+    if is_stated or any(node.op == ROUND for node in graph.nodes):
+        graph = _Propagation(_tables_of_16_bits_apart(graph)).run()
+    return fuse_tables_between_roundings(graph)
+
+
+# ---- tables that no kernel has beside 16 bits
 
 
 def _tables_of_16_bits_apart(graph: Graph) -> Graph:
@@ -100,36 +91,43 @@ def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
     )
 
 
+# ---- nodes that round, into the tensors that they read
+
+
 @dataclass
-class _Carrying:
+class _Propagation:
     """A graph as it is rebuilt node by node.
 
     names    tensors that readers see under another name: results of nodes that are gone
-    stated   parameters by tensor       rounded  tensors that a node rounded
-    copies   (name, tensor that it copies)
+    given    what values carry from the file, by name
     groups   by tensor one that stands for all tensors that share its parameters
     params   of groups, by that tensor
-    constants   constants that have another's values, by name
     """
 
     graph: Graph
     names: dict[str, str] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
-    stated: dict[str, QuantParams] = field(default_factory=dict)
-    rounded: set[str] = field(default_factory=set)
-    copies: list[tuple[str, str]] = field(default_factory=list)
+    given: dict[str, TensorQuant] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     params: dict[str, QuantParams] = field(default_factory=dict)
     made_by: dict[str, Node] = field(default_factory=dict)
-    constants: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(init=False)
+    constants: dict[str, Constant] = field(init=False)
 
     def __post_init__(self) -> None:
-        for name, given in self.graph.all_given.items():
-            self.params[self._group(name)] = given.params
+        self.tensors, self.constants = {**self.graph.tensors}, {**self.graph.constants}
+        for name, has in self.graph.all_given.items():
+            self.params[self._group(name)] = has.params
+            if name.endswith(PRE):
+                self.given[name] = replace(has, fake_quantized=True)
 
-    def copy_of(self, x: str, name: str) -> Tensor:
-        """Tensor of a copy, which has the parameters that are stated for it alone."""
-        return replace(self.graph.tensors[x], name=name, q=None, pre_q=None)
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            self.add(node.but(inputs=tuple(self.names.get(x, x) for x in node.inputs)))
+        outputs = tuple(self.names.get(x, x) for x in self.graph.outputs)
+        made = replace(self.graph, nodes=tuple(self.nodes), outputs=outputs)
+        made = replace(made, tensors=self.tensors, constants=self.constants)
+        return made.with_given(self.given)
 
     def add(self, node: Node) -> None:
         """The next node in order, its inputs by the names that they have now."""
@@ -183,11 +181,12 @@ class _Carrying:
         else:
             self._append(Node("table", (x,), node.outputs, {"chain": IDENTITY}, node.origin))
             x = node.name
-        self._state(x, wanted)
-        self.rounded.add(x)
+        self._state(x, wanted, rounds=True)
 
-    def _state(self, name: str, params: QuantParams) -> None:
-        self.stated[name] = params
+    def _state(self, name: str, params: QuantParams, *, rounds: bool = False) -> None:
+        before = self.given.get(name) or self.graph.given(name)
+        rounds = rounds or (before is not None and before.fake_quantized)
+        self.given[name] = TensorQuant(params, rounds)
         self.params[self._group(name)] = params
 
     def _may_carry(self, x: str, params: QuantParams) -> bool:
@@ -276,7 +275,7 @@ class _Carrying:
     def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
         """A requantised copy for one reader, in these parameters or in calibrated ones."""
         name = self._free(f"{x}.copy")
-        self.copies.append((name, x))
+        self.tensors[name] = replace(self.tensors[x], name=name, q=None, pre_q=None)
         self._append(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))
         if params is not None:
             self._state(name, params)
@@ -286,14 +285,13 @@ class _Carrying:
         """A constant that several nodes read, once more: each has it in its own parameters."""
         if not self.graph.is_const(x) or len(self.graph.users[x]) == 1:
             return x
-        name = f"{x}.of{len(self.constants)}"
-        self.constants[name] = x
+        name = f"{x}.of{len(self.constants) - len(self.graph.constants)}"
+        self.constants[name] = self.graph.constants[x]
         return name
 
     def _free(self, stem: str) -> str:
-        taken = {name for name, _ in self.copies}
-        numbers = (f"{stem}{i}" for i in range(len(taken) + 1))
-        return next(name for name in numbers if name not in taken | self.graph.tensors.keys())
+        numbers = (f"{stem}{i}" for i in range(len(self.tensors) + 1))
+        return next(name for name in numbers if name not in self.tensors)
 
     def of(self, name: str) -> QuantParams | None:
         """Parameters that a tensor has from the file, or from an operator; None: calibrated."""
@@ -318,16 +316,62 @@ class _Carrying:
         return None if stored is None else stored.params
 
     def _shape(self, name: str) -> Shape:
-        return self.graph.shape(dict(self.copies).get(name, name))
+        return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
     def _floats(self, node: Node) -> Iterator[int]:
         """Operands that have parameters: no indices."""
-        copied = dict(self.copies)
         for i in _operands(node):
-            tensor = self.graph.tensors.get(copied.get(node.inputs[i], node.inputs[i]))
+            tensor = self.tensors.get(node.inputs[i])
             if tensor is None or tensor.dtype == "float32":
                 yield i
 
 
 def _operands(node: Node) -> Iterable[int]:
     return (i for i in range(len(node.inputs)) if i not in OPS[node.op].weights)
+
+
+# ---- tables between two roundings: one layer, not two
+
+
+def fuse_tables_between_roundings(graph: Graph) -> Graph:
+    """The graph with tables of 8 bits, between tensors that carry parameters, fused into the
+    operators that alone write for them; what limits their results is part of the table then.
+
+    Returns the graph itself where it has none.
+    """
+    for node in graph.nodes:
+        maker = _maker(graph, node)
+        if maker is not None:
+            graph = _fused(graph, maker, node)
+    return graph
+
+
+def _maker(graph: Graph, node: Node) -> Node | None:
+    """The operator that a table goes into; None where it stays a layer."""
+    if node.op != "table":
+        return None
+    x = node.inputs[0]
+    maker, stated = graph.producer.get(x), (graph.given_params(x), graph.given_params(node.name))
+    if maker is None or not OPS[maker.op].epilogue or has_table(maker):
+        return None
+    alone = graph.only_user(x) is node and x not in graph.outputs
+    of_8_bits = all(q is not None and q.element_type == INT8 for q in stated)
+    return maker if alone and of_8_bits and graph.is_fake_quantized(x) else None
+
+
+def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
+    act = (*maker.attrs.get("act", ()), *table.attrs["chain"])
+    act = act if bounds(act) is None else (*act, *IDENTITY)  # limits alone would round once
+    before, made = maker.name, table.name
+    one = maker.but(
+        outputs=table.outputs,
+        attrs={**maker.attrs, "act": act},
+        origin=joined_origins(maker, table),
+    )
+    tensors = {name: tensor for name, tensor in graph.tensors.items() if name != before}
+    tensors[made] = replace(tensors[made], pre_q=graph.tensors[before].q)
+    return replace(
+        graph,
+        nodes=tuple(one if n is maker else n for n in graph.nodes if n is not table),
+        tensors=tensors,
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers that a file gives and that no operator here could read as they are: refused."""
+"""QDQ formats that no operator here reads as they are: refused, not quantised anew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Refusal(NamedTuple):
     tries: list[str]
 
 
-def check_stated(graph: Graph) -> None:
+def reject_unsupported_qdq(graph: Graph) -> None:
     """Checks that every constant that the file has as integers can stay these integers, and that
     all results of a network of whole numbers have at most 16 bits.
 
