@@ -86,7 +86,7 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     parts = ("mult", "offset", "shift")
     factors = [f"{s}_{part}" for s in ("h", "c", "y") for part in parts]
     own = ("gate_bits", "cell_bits", "") if scaled else [f"new_{part}" for part in parts]
-    known = [getattr(step.integers, name) or 0 for name in (*factors, *own, "result_shift")]
+    known = [getattr(step.integers, name, None) or 0 for name in (*factors, *own, "result_shift")]
     known.append(int(wide))
     head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step.integers.pre, steps)
     return Case(

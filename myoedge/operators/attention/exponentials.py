@@ -90,7 +90,7 @@ def units_apart(numbers: Mapping[str, int], units: int) -> int:
 
 def is_fine(step: QuantizedNode) -> bool:
     """Whether exponentials have 12 bits beside operands of 8."""
-    return step.integers.units is not None
+    return getattr(step.integers, "units", None) is not None
 
 
 def kernel_of(step: QuantizedNode, name: str) -> str:
