@@ -94,7 +94,7 @@ def _is_fill(graph: Graph, name: str) -> bool:
     """Whether a constant is far from 0 somewhere, or a tensor is made of inputs and constants by
     operators on single elements."""
     if graph.is_const(name):
-        return bool(np.abs(np.asarray(graph.constants[name])).max() >= FAR)
+        return bool(np.abs(graph.array(name)).max() >= FAR)
     pending = [name]
     while pending:
         node = graph.producer.get(pending.pop())

@@ -330,7 +330,7 @@ assert myoedge.validate("out").exact["host"]
 """
 WRONG = {  # what is replaced in a module of the package, by what, exit code, what is said
     "its C": ("me_gains_s8.c", "- op.x_zero)", "- op.x_zero + 1)", 4, "C gives"),
-    "its integers": ("definition.py", '- step["x_zero"]', "", 4, "integer gives"),
+    "its integers": ("definition.py", '- step.integers.x_zero', "", 4, "integer gives"),
     "no array": ("definition.py", "return step.requantize(", "return list(", 2,
                  "integer of gains returned a list, not an array of integers ["),
     "another shape": ("definition.py", "np.asarray(x * factors)", "np.zeros(3)", 2,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
+    RequantParams,
     register,
 )
 from myoedge.operators.common_rules import elementwise, same_shape, stored_bound, with_requant
@@ -21,24 +21,33 @@ from myoedge.operators.kernel import on_cluster
 from myoedge_gains.tiling import in_tiles
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainsParams(RequantParams):
+    """gain   int8 [C]"""
+
+    x_zero: int
+    acc_bound: int
+    gain: Array
+
+
 def real(attrs: Attrs, x: Array, factors: Array) -> Array:
     """x [*, C], factors [C] -> [*, C]"""
     return np.asarray(x * factors)
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(site: QuantizeInputs) -> GainsParams:
     """acc = (x - x_zero) * gain, at most 255 * 127, requantised; gain int8 [C]."""
     x, factors = site.params(0), site.constant(1)
     step = max(float(np.abs(factors).max()), 1e-30) / 127
     gain = np.rint(factors / step).astype(np.int8)
     factor = x.scale * step / site.target.scale
-    made = with_requant(site, factor, 255 * 127, {"x_zero": x.zero_point})
-    return replace(made, arrays={"gain": gain})
+    numbers = {"x_zero": x.zero_point, "gain": gain}
+    return with_requant(GainsParams, site, factor, 255 * 127, numbers)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8."""
-    return step.requantize((x.astype(np.int64) - step["x_zero"]) * step["gain"])
+    return step.requantize((x.astype(np.int64) - step.integers.x_zero) * step.integers.gain)
 
 
 register(
@@ -50,6 +59,7 @@ register(
         real=real,
         integer=integer,
         quantize=quantize,
+        params=(GainsParams,),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1,),

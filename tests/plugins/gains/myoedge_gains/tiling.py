@@ -25,7 +25,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     shape = (math.prod(step.out) // channels, channels)
     dims: tuple[Dim, ...] = ((("row", 1),), (("column", 1),))
     x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
-    gain = Operand.whole("gain", step["gain"])
+    gain = Operand.whole("gain", step.integers.gain)
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most."""
@@ -36,7 +36,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"row": shape[0], "column": channels},
         split=("row",),
         operands=(x, gain, *table_operand(step), y),
-        op={**{name: step[name] for name in NUMBERS}, "channels": channels, **scale_fields(step)},
+        op={**step.integers.named(NUMBERS), "channels": channels, **scale_fields(step)},
         tile=_tile_fields,
         work=work,
         sources={name: (FOLDER / name).read_text() for name in ("me_gains.h", "me_gains_s8.c")},
