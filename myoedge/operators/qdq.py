@@ -183,7 +183,5 @@ def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0
     )
 
 
-
-
 def operator_writers() -> dict[str, Write]:
     return {op: write for module in modules("qdq") for op, write in module.WRITE.items()}
