@@ -13,17 +13,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import PRE, Constant, Graph, Node, Shape, Tensor, TensorQuant
-from myoedge.graph.rewrite import joined_origins
-from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.pointwise import IDENTITY, bounds, is_continuous
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, fixed_params
 from myoedge.operators.fake_quantize.definition import carried_params
-from myoedge.operators.interpreter import has_table
 from myoedge.operators.requant_shift.whole import stated_params
+from myoedge.passes.qdq_tables import (
+    ROUND,
+    fuse_tables_between_roundings,
+    tables_of_16_bits_apart,
+)
 from myoedge.passes.requants import exact_params, sum_limits
-
-ROUND = "fake_quantize"
 
 
 def propagate_qdq(graph: Graph) -> Graph:
@@ -33,65 +34,8 @@ def propagate_qdq(graph: Graph) -> Graph:
     """
     is_stated = graph.formats or graph.integer_inputs
     if is_stated or any(node.op == ROUND for node in graph.nodes):
-        graph = _Propagation(_tables_of_16_bits_apart(graph)).run()
+        graph = _Propagation(tables_of_16_bits_apart(graph)).run()
     return fuse_tables_between_roundings(graph)
-
-
-# ---- tables that no kernel has beside 16 bits
-
-
-def _tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """The graph with functions of 16 bits taken out of operators that write 8 alone, before or
-    behind the function, and functions that jump, which no lines between points are, out of all:
-    rounding and table are nodes then."""
-    apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
-    if not apart:
-        return graph
-    before = [(node, graph.given_params(node.name + PRE)) for node in apart]
-    split = {node.name: _apart(node, params) for node, params in before if params is not None}
-    made = {x: graph.tensors[n] for n, parts in split.items() for p in parts for x in p.outputs}
-    return replace(
-        graph,
-        nodes=tuple(part for node in graph.nodes for part in split.get(node.name, (node,))),
-        tensors={**graph.tensors, **{x: replace(t, name=x, pre_q=None) for x, t in made.items()}},
-    )
-
-
-def _needs_table_apart(graph: Graph, node: Node) -> bool:
-    before = graph.given_params(node.name + PRE)
-    if before is None or not has_table(node):
-        return False
-    if before.element_type != INT16:  # tables of results of 16 bits are nodes of their own
-        return _is_rounded_to_16_bits(graph, node.name)
-    attrs = {name: value for name, value in node.attrs.items() if name != "act"}
-    emits, shapes = OPS[node.op].emits_int16, [*map(graph.shape, node.inputs)]
-    written = [attrs, node.attrs] if _is_rounded_to_16_bits(graph, node.name) else [attrs]
-    is_written = emits is not None and all(
-        emits(each, shapes, graph.shape(node.name)) for each in written
-    )
-    return not (is_written and is_continuous(node.attrs["act"]))
-
-
-def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
-    rounds = [reader for reader in graph.users.get(name, ()) if reader.op == ROUND]
-    return any(carried_params(reader.attrs).element_type == INT16 for reader in rounds)
-
-
-def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
-    """The operator, the rounding of its result, and its function."""
-    whole, rounded = f"{node.name}.whole", f"{node.name}.rounded"
-    attrs = {name: value for name, value in node.attrs.items() if name != "act"}
-    kind = before.element_type
-    limits = {"low": kind.low, "high": kind.high}
-    stated = {"scale": before.scale, "zero_point": before.zero_point, **limits}
-    return (
-        node.but(outputs=(whole,), attrs=attrs),
-        Node(ROUND, (whole,), (rounded,), stated, node.origin),
-        Node("table", (rounded,), node.outputs, {"chain": node.attrs["act"]}, node.origin),
-    )
-
-
-# ---- nodes that round, into the tensors that they read
 
 
 @dataclass
@@ -328,50 +272,3 @@ class _Propagation:
 
 def _operands(node: Node) -> Iterable[int]:
     return (i for i in range(len(node.inputs)) if i not in OPS[node.op].weights)
-
-
-# ---- tables between two roundings: one layer, not two
-
-
-def fuse_tables_between_roundings(graph: Graph) -> Graph:
-    """The graph with tables of 8 bits, between tensors that carry parameters, fused into the
-    operators that alone write for them; what limits their results is part of the table then.
-
-    Returns the graph itself where it has none.
-    """
-    for node in graph.nodes:
-        maker = _maker(graph, node)
-        if maker is not None:
-            graph = _fused(graph, maker, node)
-    return graph
-
-
-def _maker(graph: Graph, node: Node) -> Node | None:
-    """The operator that a table goes into; None where it stays a layer."""
-    if node.op != "table":
-        return None
-    x = node.inputs[0]
-    maker, stated = graph.producer.get(x), (graph.given_params(x), graph.given_params(node.name))
-    if maker is None or not OPS[maker.op].epilogue or has_table(maker):
-        return None
-    alone = graph.only_user(x) is node and x not in graph.outputs
-    of_8_bits = all(q is not None and q.element_type == INT8 for q in stated)
-    return maker if alone and of_8_bits and graph.is_fake_quantized(x) else None
-
-
-def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
-    act = (*maker.attrs.get("act", ()), *table.attrs["chain"])
-    act = act if bounds(act) is None else (*act, *IDENTITY)  # limits alone would round once
-    before, made = maker.name, table.name
-    one = maker.but(
-        outputs=table.outputs,
-        attrs={**maker.attrs, "act": act},
-        origin=joined_origins(maker, table),
-    )
-    tensors = {name: tensor for name, tensor in graph.tensors.items() if name != before}
-    tensors[made] = replace(tensors[made], pre_q=graph.tensors[before].q)
-    return replace(
-        graph,
-        nodes=tuple(one if n is maker else n for n in graph.nodes if n is not table),
-        tensors=tensors,
-    )
