@@ -326,6 +326,31 @@ def test_uses_that_mean_nothing(name: str, tmp_path: Path) -> None:
     assert refused(USES[name](), tmp_path).code in ("E111", "E115", "E119")
 
 
+FAR = np.array([0, 0, 0, 0, 0, 2_000_000])
+GROWN = {
+    "Tile": (node("Tile", "x counts", "y"), {"counts": np.array([1, 1_000_000, 1])}),
+    "Expand": (node("Expand", "x sizes", "y"), {"sizes": np.array([1_000_000, 2, 3])}),
+    "Resize": (
+        node("Resize", "x - scales", "y", mode="linear"),
+        {"scales": np.array([1, 1, 1e6], np.float32)},
+    ),
+    "Pad": (node("Pad", "x pads", "y"), {"pads": FAR}),
+    "a mean of pads": (
+        node("AveragePool", "x", "y", kernel_shape=[4_000_000], pads=[2_000_000, 2_000_000]),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GROWN)
+def test_results_far_larger_than_inputs_are_refused_at_once(name: str, tmp_path: Path) -> None:
+    made, constants = GROWN[name]
+    error = refused(model([made], {"x": (1, 2, 3)}, constants=constants), tmp_path)
+    assert error.code == "E111"
+    assert "1,024 times the inputs" in error.notice.title
+    assert error.notice.tries[0] == "a smaller factor or pad"
+
+
 def test_a_window_that_is_too_large_is_called_so(tmp_path: Path) -> None:
     made = model([node("AveragePool", "x", "y", kernel_shape=[9])], {"x": (1, 2, 6)})
     assert "a window that is larger than what it reads" in str(refused(made, tmp_path))

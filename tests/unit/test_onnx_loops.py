@@ -171,6 +171,23 @@ def test_files_compute_what_onnxruntime_computes(name: str, tmp_path: Path) -> N
     np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=1e-5)
 
 
+def nested_branches(levels: int) -> Any:
+    """Each in the one before, in all of which the result has the same name."""
+    if not levels:
+        return node("Relu", "x", "y")
+    inner = helper.make_graph([nested_branches(levels - 1)], "inner", [], [value("y")])
+    return node("If", "no", "y", then_branch=branch("p", "Neg"), else_branch=inner)
+
+
+@pytest.mark.parametrize("levels", [1, 30])
+def test_nested_branches_take_no_longer_with_every_level(levels: int, tmp_path: Path) -> None:
+    """Names twice as long a level would be of 2 GB."""
+    graph = load_onnx(saved(made([nested_branches(levels)]), tmp_path)).graph
+    assert max(map(len, graph.tensors)) < 100
+    real = run_real(graph, {"x": X})[graph.outputs[0]]
+    np.testing.assert_array_equal(real, np.maximum(X, 0.0))
+
+
 COMPUTED = [node("ReduceSum", "x", "sum", keepdims=0), node("Cast", "sum", "given", to=7)]
 REFUSED = {
     "If": (

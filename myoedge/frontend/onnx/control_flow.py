@@ -75,8 +75,7 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
         given = [f"{place}.turn", f"{place}.holds", *carried]
         known = {value.name: name for value, name in zip(body.input, given, strict=True)}
         yield from _turn(state, body, known, place)
-        own = {name for inner in body.node for name in inner.output}
-        own |= {tensor.name for tensor in body.initializer}
+        own = _own(body)
         made = [
             known.get(value.name, _inside(place, value.name) if value.name in own else value.name)
             for value in body.output
@@ -116,9 +115,7 @@ def _turn(
     state.unrolled += 1 + len(graph.node)
     if state.unrolled > MOST_NODES:
         raise Unsupported(f"loops of more than {MOST_NODES:,} nodes")
-    own = [tensor.name for tensor in graph.initializer]
-    own += [name for node in graph.node for name in node.output if name]
-    renamed = {**{name: _inside(place, name) for name in own}, **known}
+    renamed = {**{name: _inside(place, name) for name in _own(graph)}, **known}
     for tensor in graph.initializer:
         keep(state, renamed[tensor.name], array_of(tensor))
     for node in graph.node:
@@ -136,9 +133,11 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
         if attribute.ref_attr_name:
             raise Unsupported("an attribute of a function")
         for graph in _subgraphs(attribute):
+            hidden = _own(graph) | {value.name for value in graph.input}
+            left = {name: new for name, new in names.items() if name not in hidden}
             for value in graph.output:
-                value.name = names.get(value.name, value.name)
-            inner = [_renamed(each, names) for each in graph.node]
+                value.name = left.get(value.name, value.name)
+            inner = [_renamed(each, left) for each in graph.node]
             del graph.node[:]
             graph.node.extend(inner)
     return copy
@@ -146,10 +145,15 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
 
 def _made(graph: GraphProto, inside: Iterator[str]) -> Iterator[str]:
     """Names of a subgraph's results: of its own, or from outside."""
-    own = {name for node in graph.node for name in node.output}
-    own |= {tensor.name for tensor in graph.initializer}
+    own = _own(graph)
     for value, name in zip(graph.output, inside, strict=True):
         yield name if value.name in own else value.name
+
+
+def _own(graph: GraphProto) -> set[str]:
+    """Names that a subgraph gives; outside they may be other tensors'."""
+    made = {name for node in graph.node for name in node.output if name}
+    return made | {tensor.name for tensor in graph.initializer}
 
 
 def _inside(place: str, name: str) -> str:

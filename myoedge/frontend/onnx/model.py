@@ -38,7 +38,9 @@ from myoedge.frontend.onnx.quantized import (
 )
 from myoedge.frontend.onnx.sequences import of_sequences, without_sequence
 from myoedge.frontend.onnx.state import (
+    MANY_ELEMENTS,
     MOST_ELEMENTS,
+    MOST_GROWTH,
     Importing,
     keep,
     learnt,
@@ -253,6 +255,20 @@ def _row(
         state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
 
 
+def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
+    """Errors: Unsupported for more elements than there can be, or hardly any of them different."""
+    if count > MOST_ELEMENTS:
+        raise Unsupported(f"a tensor of {count:,} elements")
+    shapes = [state.values[name].shape for name in node.input if name]
+    given = sum(math.prod(shape) for shape in shapes if shape is not None)
+    pads = next((a.ints for a in node.attribute if a.name == "pads"), ())
+    padded = max([count, *pads])
+    if padded > max(MANY_ELEMENTS, MOST_GROWTH * given):
+        what = f"pads of {max(pads):,}" if padded > count else f"a result of {count:,} elements"
+        most = f"more than {MANY_ELEMENTS:,}, and than {MOST_GROWTH:,} times the inputs"
+        raise Unsupported(f"{what} from {given:,}: {most}", "a smaller factor or pad")
+
+
 def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxCall:
     shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
@@ -265,8 +281,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None
     if node.op_type != "Concat" and 0 in (first or ()):
         raise Unsupported("a tensor without elements")
-    if max(map(math.prod, known)) > MOST_ELEMENTS:
-        raise Unsupported(f"a tensor of {max(map(math.prod, known)):,} elements")
+    _check_elements(state, node, max(map(math.prod, known)))
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
     for name, value in attrs.items():
         if isinstance(value, float) and not math.isfinite(value):

@@ -38,6 +38,8 @@ MOVES = (
     "Tile", "Transpose", "Unsqueeze",
 )  # fmt: skip
 MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
+MANY_ELEMENTS = 2**18  # of a result: more must not be MOST_GROWTH times as many as it is made of,
+MOST_GROWTH = 1024  # as copies, interpolations and padding are; no trained network does that
 
 
 @dataclass
