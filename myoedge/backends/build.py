@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from myoedge.backends import host
 from myoedge.backends.build_folder import REPLACED, BuildFolder, damaged
-from myoedge.backends.inputs import as_argument, integers
+from myoedge.backends.inputs import as_argument, batch_size, integers, named_arrays
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
@@ -73,15 +75,17 @@ class Build(BuildFolder):
             raise
 
     def run(self, *inputs: Any, raw: bool = False, **named: Any) -> Any:
-        """Runs the generated C once: run(x), run(x, y), run(x=..., y=...).
+        """Runs the generated C: run(x), run(x, y), run(x=..., y=...); once, or for every sample of
+        a batch.
 
         inputs   one array each, in the model's order, or in one sequence or one mapping by name;
-                 float values of the input's shape (axes of extent 1 may be left out); integers
-                 with raw
+                 float values of the input's shape (axes of extent 1 may be left out), or [samples,
+                 *shape], or [samples, *shape[1:]] where the first axis is 1; integers with raw
         raw      integers in and out instead of floats
-        -> one array, or a tuple of them for several outputs
+        -> one array, or a tuple of them for several outputs; of a batch [samples, *shape], without
+           a first axis of one where inputs have one too, as networks in torch have it
         Errors: E212 names or count, E213 shapes, E214 not the integers of `network.h` with raw,
-        E216 NaN, E254 a stream.
+        E216 NaN, E218 different numbers of samples, E254 a stream.
         """
         if self.stream is not None:
             title, facts = f"{self.folder.name} takes frames", {"needs": "build without --stream"}
@@ -89,8 +93,26 @@ class Build(BuildFolder):
             raise MyoedgeError("E254", title, facts, tries)
         graph = self.network.graph
         shapes = {name: graph.shape(name) for name in graph.inputs}
-        rows = integers(self.network, as_argument(shapes, inputs, named), shapes, raw)
-        return self._shown(graph.outputs, self.run_raw(rows), raw)
+        arrays = named_arrays(as_argument(shapes, inputs, named), shapes)
+        count = batch_size(arrays, shapes)
+        if count is None:
+            results = self.run_raw(integers(self.network, arrays, shapes, raw))
+            return self._shown(graph.outputs, results, raw)
+        each = ({name: x[i] for name, x in arrays.items()} for i in range(count))
+        runs = [self.run_raw(integers(self.network, x, shapes, raw)) for x in each]
+        are_windows = all(shape[:1] == (1,) for shape in shapes.values())
+        return self._shown(graph.outputs, self._stacked(runs, are_windows), raw)
+
+    def _stacked(self, runs: Sequence[Sequence[Array]], are_windows: bool) -> list[Array]:
+        """[samples, *shape] of every output.
+
+        are_windows   whether all inputs have a first axis of one, which outputs then lose
+        """
+        stacked = []
+        for i, (shape, dtype) in enumerate(self.output_specs):
+            rest = shape[1:] if are_windows and shape[:1] == (1,) else shape
+            stacked.append(np.array([run[i] for run in runs], dtype).reshape(len(runs), *rest))
+        return stacked
 
     def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
         """One array, or a tuple of several; floats without raw."""
@@ -108,7 +130,8 @@ class Build(BuildFolder):
         """
         stream = self.streaming
         shapes = frame_shapes(stream)
-        rows = integers(self.network, as_argument(shapes, frame, named), shapes, raw, True)
+        arrays = named_arrays(as_argument(shapes, frame, named), shapes)
+        rows = integers(self.network, arrays, shapes, raw, True)
         ready = host.push(self.library, rows, ready_specs(stream), l3=self.l3_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 

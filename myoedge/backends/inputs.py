@@ -13,7 +13,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.computed_ids import check_inputs
 from myoedge.quantization.recordings.reading import plain
-from myoedge.quantization.samples import FINITE, check_integers
+from myoedge.quantization.samples import FINITE, check_integers, window
 from myoedge.quantization.scales import QuantGraph
 
 FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame in frames]"
@@ -34,17 +34,11 @@ def as_argument(names: Iterable[str], inputs: Sequence[Any], keywords: Mapping[s
     return {**ordered, **keywords} if keywords else inputs
 
 
-def integers(
-    q: QuantGraph, values: Any, shapes: Mapping[str, Shape], raw: bool, is_frame: bool = False
-) -> list[Array]:
-    """Integer arrays from one array, a sequence in order, or a mapping by name; axes of extent 1
-    may be left out.
+def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    """Arrays by input name from one array, a sequence in order, or a mapping by name.
 
     shapes   shapes of the inputs by name
-    raw      the values are integers already
-    is_frame   the values are a frame of a stream
-    Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of
-    range.
+    Errors: E212 names or count.
     """
     listed = values if isinstance(values, list | tuple | Mapping) else [values]
     by_name = listed if isinstance(listed, Mapping) else dict(zip(shapes, listed, strict=False))
@@ -53,7 +47,42 @@ def integers(
         description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
         facts = {"needs": ", ".join(shapes), "has": description}
         raise MyoedgeError("E212", "names or number of inputs are wrong", facts)
-    arrays = {name: plain(by_name[name], f"input {name}") for name in shapes}
+    return {name: plain(by_name[name], f"input {name}") for name in shapes}
+
+
+def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int | None:
+    """Samples in the arrays, [samples, *shape], where an axis of one in front of the shape may be
+    left out; None for arrays of one sample.
+
+    Errors: E218 different numbers of samples.
+    """
+    counts = {name: len(x) for name, x in arrays.items() if _is_batch(x, shapes[name])}
+    if not counts:
+        return None
+    if len({*counts.values()}) > 1 or len(counts) < len(arrays):
+        facts = {name: counts.get(name, "one sample") for name in arrays}
+        raise MyoedgeError("E218", "the inputs have different numbers of samples", facts)
+    return next(iter(counts.values()))
+
+
+def _is_batch(x: Array, shape: Shape) -> bool:
+    return bool(x.ndim) and x.shape != shape and x.shape[1:] in (shape, window(shape))
+
+
+def integers(
+    q: QuantGraph,
+    arrays: Mapping[str, Array],
+    shapes: Mapping[str, Shape],
+    raw: bool,
+    is_frame: bool = False,
+) -> list[Array]:
+    """Integer arrays of one sample, in the model's order; axes of extent 1 may be left out.
+
+    arrays   from named_arrays     shapes   shapes of the inputs by name
+    raw      the values are integers already
+    is_frame   the values are a frame of a stream
+    Errors: E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of range.
+    """
     for name, x in arrays.items():
         if q.graph.tensors[name].dtype != "float32":
             check_integers(q.graph, name, x, f"input {name}")
@@ -77,8 +106,6 @@ def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
     """The array in the input's shape; axes of extent 1 may be left out."""
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}
-        has_samples = x.shape[1:] in (shape, shape[1:])
-        tries = ["one window at a time: [b.run(x) for x in windows]"] if has_samples else []
-        subject, tries = (f"a frame of {name}", [FRAME]) if is_frame else (f"input {name}", tries)
+        subject, tries = (f"a frame of {name}", [FRAME]) if is_frame else (f"input {name}", [])
         raise MyoedgeError("E213", f"{subject} has the wrong shape", facts, tries)
     return x.reshape(shape)

@@ -175,10 +175,44 @@ def test_c_builds_with_plain_make_and_checks_itself(src: Path) -> None:
 def test_run_says_what_it_cannot_take(built: tuple[Path, Ran], small: Path) -> None:
     build = myoedge.load_build(built[0])
     windows = np.load(small / "calib.npz")["input"]
-    with pytest.raises(myoedge.MyoedgeError, match="one window at a time"):
-        build.run(windows)
+    with pytest.raises(myoedge.MyoedgeError, match="E213"):
+        build.run(windows[:, :, :, :11])
     with pytest.raises(myoedge.MyoedgeError, match="NaN"):
         build.run(windows[0] * np.nan)
+
+
+def test_run_takes_batches(built: tuple[Path, Ran], small: Path) -> None:
+    """As many runs of one sample give; as a network in torch, [samples, classes]."""
+    build = myoedge.load_build(built[0])
+    windows = np.load(small / "calib.npz")["input"]
+    one = np.concatenate([build.run(x) for x in windows])
+    assert one.shape == (32, 3)
+    name = build.network.graph.inputs[0]
+    for batch in (windows, windows[:, 0], {name: windows}):
+        np.testing.assert_array_equal(build.run(batch), one)
+    assert build.run(windows[:1]).shape == build.run(windows[0]).shape == (1, 3)
+    assert build.run(windows[:0]).shape == (0, 3)
+    raw = np.stack([build.network.input_integers(name, x) for x in windows])
+    np.testing.assert_array_equal(build.run(raw, raw=True)[3], build.run(raw[3], raw=True)[0])
+
+
+def test_batches_of_several_inputs_have_as_many_samples(tmp_path: Path) -> None:
+    class Product(torch.nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return torch.relu(a * b)
+
+    given = np.random.default_rng(0).normal(size=(20, 2, 6)).astype(np.float32)
+    shapes = torch.zeros(2, 6), torch.zeros(2, 6)
+    model = save_exported(Product(), shapes, tmp_path / "m.pt2")
+    calib = {"a": given, "b": given[::-1]}
+    build = myoedge.build(model, calib=calib, target="host", output=tmp_path / "out")
+    found = build.run(given[:3], given[3:6])
+    assert found.shape == (3, 2, 6), "no axis of one"
+    np.testing.assert_array_equal(found[1], build.run(given[1], given[4]))
+    assert build.run(a=given[:1], b=given[:1]).shape == (1, 2, 6)
+    for other in (given[:2], given[0]):
+        with pytest.raises(myoedge.MyoedgeError, match="E218"):
+            build.run(given[:3], other)
 
 
 CALLER = """

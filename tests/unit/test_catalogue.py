@@ -100,6 +100,7 @@ SHARED = {
     },  # no samples
     "E248": {"quantization.recordings.in_memory", "quantization.recordings.sources"},  # no samples
     "E218": {
+        "backends.inputs",
         "quantization.samples",
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
