@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
-from myoedge.reports import speed, wording
+from myoedge.reports import classes, speed, wording
 from myoedge.reports.diff import Change, Measure, cells, compare, kind_of, network_values
 from myoedge.reports.diff_verdict import verdict_of
+from myoedge.reports.evaluation_lines import interval, samples_of
 from myoedge.reports.html import environment
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import Report
@@ -19,7 +20,8 @@ from myoedge.version import __version__
 
 FIGURES = (  # of the network, as cards, where both builds have them
     *("latency_s", "cycles.total", "energy_uj.value", "quantization.sqnr_db"),
-    *("quantization.accuracy_int8", "memory.l2_peak_bytes", "memory.weights_bytes"),
+    *("quantization.accuracy_int8", "quantization.targets.all.rmse_int8"),
+    *("memory.l2_peak_bytes", "memory.weights_bytes"),
 )
 MOST_LAYERS = 60  # with bars
 
@@ -63,6 +65,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
         titles=[*map(printable, titles)],
         reports=(old, new),
         figures=_figures(old, new, changes),
+        matrices=[*_matrices((old, new))],
         networks=[network_map(report, longest) for report in (old, new)],
         layers=layers[:MOST_LAYERS],
         more_layers=len(layers[MOST_LAYERS:]),
@@ -71,6 +74,17 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
         comparable=_is_comparable(old, new),
         version=__version__,
     )
+
+
+def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[str]]]:
+    """Title, rows and names of int8's confusion matrix in both reports, where both have one."""
+    found = [report["quantization"].get("classes") or {} for report in reports]
+    if not all(x.get("confusion") for x in found):
+        return
+    for title, report, x in zip(("old", "new"), reports, found, strict=True):
+        q, rows = report["quantization"], [*classes.matrix(x, "int8")]
+        about = f"{title}, {q['accuracy_source']}{samples_of(q)}; {interval(q)}"
+        yield about, rows, classes.class_names(x, len(rows))
 
 
 def _is_comparable(old: Report, new: Report) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import printable
@@ -19,7 +19,7 @@ from myoedge.system.notebook import Card, Rows
 if TYPE_CHECKING:
     from rich.console import Console
 
-Value = float | int | str | bool | None
+Value = float | int | str | bool | list[float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,12 @@ class Change:
         """Change in percent of the old value; None for shares and decibels, which have no ratio."""
         if self.delta is None or not self.old or self.measure.points:
             return None
-        return 100.0 * self.delta / abs(float(self.old))
+        return 100.0 * self.delta / self.magnitude
+
+    @property
+    def magnitude(self) -> float:
+        """The old value without its sign; 0 for what is no number."""
+        return abs(float(self.old)) if isinstance(self.old, int | float) else 0.0
 
     @property
     def is_better(self) -> bool | None:
@@ -97,6 +102,17 @@ def _number(value: Any) -> str:
     return f"{value:,}" if _is_number(value) else str(value)
 
 
+TARGETS = "quantization.targets.all"
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return "{:.1f} to {:.1f} %".format(*(100 * end for end in ends))
+
+
+def _error(value: float) -> str:
+    return f"{value:.4g}"
+
+
 NETWORK = (
     Measure("model.name", "model", 0),
     Measure("model.digest", "digest", 0, lambda digest: str(digest)[:16]),
@@ -104,6 +120,14 @@ NETWORK = (
     Measure("target.operating_point", "operating point", 0),
     Measure("quantization.accuracy_float", "accuracy, float", 1, wording.percent, points=True),
     Measure("quantization.accuracy_int8", "accuracy, int8", 1, wording.percent, points=True),
+    Measure("quantization.classes.interval_int8", "95 % interval, int8", 0, _interval),
+    *(
+        Measure(f"{TARGETS}.{error}_{network}", f"{title}, {network}", better, _error)
+        for error, title, better in (("rmse", "RMSE", -1), ("mae", "MAE", -1), ("r2", "R2", 1))
+        for network in ("float", "int8")
+    ),
+    Measure("quantization.accuracy_source", "accuracy of", 0),
+    Measure("quantization.evaluated_on.source", "labels of", 0),
     Measure("quantization.sqnr_db", "SQNR", 1, wording.decibels, points=True),
     Measure("quantization.calibration.source", "calibration", 0),
     Measure("quantization.calibration.digest", "calibration data", 0, lambda d: str(d)[:16]),
@@ -184,7 +208,10 @@ def compare(old: Report, new: Report) -> list[Change]:
     incomparable |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
     if len({len((report["cycles"] or {}).get("inferences", ())) for report in (old, new)}) > 1:
         incomparable.add("cycles.startup")
-    changes = list(_changes("", (m for m in NETWORK if m.path not in incomparable), old, new))
+    network = [m for m in NETWORK if m.path not in incomparable]
+    if _value(old, OF_LABELS) != _value(new, OF_LABELS):  # neither better nor worse
+        network = [replace(m, better=0) if m.path.startswith(LABELLED) else m for m in network]
+    changes = list(_changes("", network, old, new))
     measures = [measure for measure in LAYER if measure.path not in incomparable]
     for name, row in before.items():
         if name not in after:
@@ -203,6 +230,9 @@ MEASURED = (
     *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
     "memory.l1_peak_bytes",
 )
+# What is of labelled samples, and what says which they are.
+LABELLED = ("quantization.accuracy_", "quantization.targets.")
+OF_LABELS = "quantization.accuracy_source"
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 

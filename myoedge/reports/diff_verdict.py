@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 # How much worse is still as good: a part of the old value, decibels, shares (0.01 is a point).
 TOLERATED: Mapping[str, float] = {
     "latency": 0.02, "energy": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
+    "rmse": 0.02,
 }  # fmt: skip
 KINDS = {
     "quantization.accuracy_int8": "accuracy",
+    "quantization.targets.all.rmse_int8": "rmse",
     "quantization.sqnr_db": "sqnr_db",
     "latency_s": "latency",
     "energy_uj.value": "energy",
     **{f"memory.{name}_bytes": "memory" for name in ("l1_peak", "l2_peak", "l3", "code")},
 }
+OF_LABELS = ("accuracy", "rmse")
 RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
 
 
@@ -29,14 +32,19 @@ class Verdict:
     """Figures that changed by more than TOLERATED, as text: "latency -12.5 %".
 
     result   "better", "worse", "mixed" or "same"
+    has_other_labels   whether accuracies or errors are of other samples, and not compared
     """
 
     result: str
     better: tuple[str, ...]
     worse: tuple[str, ...]
+    has_other_labels: bool = False
 
     def __str__(self) -> str:
         """ "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
+        if self.has_other_labels:
+            others = "accuracies are of other samples, and not compared"
+            return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")
         if self.result == "same":
             return "same: accuracy, SQNR, latency, energy and memory are as before"
         parts = {"better": ", ".join(self.better), "worse": ", ".join(self.worse)}
@@ -50,7 +58,9 @@ def verdict_of(changes: Sequence[Change]) -> Verdict:
     found = [(change, text) for change, text in _decisive(changes)]
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)
-    return Verdict(RESULTS.get((bool(better), bool(worse)), "same"), better, worse)
+    labelled = [change for change in changes if KINDS.get(change.measure.path) in OF_LABELS]
+    result = RESULTS.get((bool(better), bool(worse)), "same")
+    return Verdict(result, better, worse, any(not change.measure.better for change in labelled))
 
 
 def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
@@ -58,8 +68,8 @@ def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
         path, title = change.measure.path, change.measure.title
         if path.startswith("exact.") and False in (change.old, change.new):
             yield change, f"{title}: {change.measure.show(change.new)}"
-        elif not change.where and path in KINDS and change.delta is not None:
+        elif path in KINDS and change.delta is not None and change.is_better is not None:
             bound = TOLERATED[KINDS[path]]
-            allowed = bound if change.measure.points else bound * abs(float(change.old or 0))
+            allowed = bound if change.measure.points else bound * change.magnitude
             if abs(change.delta) > allowed:
                 yield change, f"{title} {change.text}"

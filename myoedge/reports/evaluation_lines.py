@@ -51,6 +51,11 @@ def points(q: Mapping[str, Any]) -> str:
     return "no change" if change == 0 else f"{change:+z.1f} points"
 
 
+def sentence(row: Mapping[str, Any]) -> str:
+    """ "The root mean square error is float 0.121, int8 0.123"."""
+    return f"The root mean square error is {errors(row, 'rmse')}"
+
+
 def error_text(row: Mapping[str, Any], error: str, network: str) -> str:
     """An error of one network: "0.121"."""
     value = row[f"{error}_{network}"]

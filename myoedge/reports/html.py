@@ -5,8 +5,9 @@ two or three sentences on top."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.codegen.render import new_environment
@@ -109,14 +110,18 @@ def verdict(report: Report) -> str:
 def _fidelity(report: Report) -> str:
     q = report["quantization"]
     if q["accuracy_int8"] is not None and q["accuracy_float"] is not None:
-        of = "the test set" if evaluation_lines.is_of_test_set(q) else "the calibration recording"
-        return (
-            f"In int8 the network gets {wording.percent(q['accuracy_int8'])} of {of} right, "
-            f"in float {wording.percent(q['accuracy_float'])}."
-        )
+        of_int8, of_float = (wording.percent(q[f"accuracy_{name}"]) for name in ("int8", "float"))
+        return f"In int8 the network gets {of_int8} of {_labelled(q)} right, in float {of_float}."
+    if q.get("targets"):
+        return f"{evaluation_lines.sentence(q['targets']['all'])} of {_labelled(q)}."
     if q["sqnr_db"] is None:
         return ""
     return f"The SQNR of the int8 outputs is {wording.decibels(q['sqnr_db'])}."
+
+
+def _labelled(q: Mapping[str, Any]) -> str:
+    is_test = evaluation_lines.is_of_test_set(q)
+    return "the test set" if is_test else "the calibration recording"
 
 
 def _speed(report: Report) -> str:

@@ -37,7 +37,13 @@ FIGURES: Mapping[str, str] = {
     "energy_high_uj": "energy_uj.high",
     "coefficients": "energy_uj.coefficients",
     "sqnr_db": "quantization.sqnr_db",
+    "accuracy_float": "quantization.accuracy_float",
     "accuracy_int8": "quantization.accuracy_int8",
+    "accuracy_low": "quantization.classes.interval_int8.0",
+    "accuracy_high": "quantization.classes.interval_int8.1",
+    "rmse_float": "quantization.targets.all.rmse_float",
+    "rmse_int8": "quantization.targets.all.rmse_int8",
+    "evaluated_on": "quantization.evaluated_on.data",
     "l1_bytes": "memory.l1_peak_bytes",
     "l2_bytes": "memory.l2_peak_bytes",
     "l3_bytes": "memory.l3_bytes",
@@ -73,7 +79,9 @@ def work(task: Task) -> Result:
 def _built(task: Task, folder: Path) -> Result:
     settings = folder / "myoedge.toml"
     settings.write_text("\n".join(toml_lines(task.toml)) + "\n", encoding="utf-8")
-    chosen = {"calib": _file(task.calib, folder / "calib"), **task.chosen}
+    given = {"calib": task.calib, "test": task.test}
+    files = {name: _file(source, folder / name) for name, source in given.items()}
+    chosen = {**files, **task.chosen}
     build = myoedge.build(
         _file(task.model, folder / "model"),
         config=settings,
@@ -100,7 +108,10 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
     """A figure of report.json; null where it is not known."""
     value: Any = report
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, list):
+            value = value[int(key)]
+        else:
+            value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 

@@ -110,7 +110,8 @@ JUDGED = (
     Judged("l3_bytes", "memory"),
     Judged("code_bytes", "memory"),
     Judged("sqnr_db", "sqnr_db", sign=1, relative=False),
-    Judged("accuracy_int8", "accuracy", sign=1, relative=False),
+    Judged("accuracy_int8", "accuracy", sign=1, relative=False, only_with=("evaluated_on",)),
+    Judged("rmse_int8", "rmse", only_with=("evaluated_on",)),
 )
 
 

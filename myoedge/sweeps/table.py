@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import printable
+from myoedge.quantization.holdout import TEST
 from myoedge.quantization.sqnr import WEAK_DB
 from myoedge.reports import blocks, wording
 from myoedge.reports.diff_verdict import TOLERATED
 from myoedge.reports.energy import of_result
+from myoedge.reports.evaluations import MAY_BE_TRAINED
 from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, Result
 from myoedge.sweeps.results import LABELS
@@ -24,8 +26,15 @@ MEANING = (
     f"{100 * TOLERATED['accuracy']:g} point less accurate than the most accurate"
 )
 SHORT = {"operating_point": "point"}  # titles
-LEFT_OUT_FIRST = ("L1", "cycles", "L2", "accuracy", "SQNR")  # where the terminal is narrow
-FIGURES = ("cycles", "latency", "energy", "L1", "L2", "SQNR", "accuracy")
+INTERVAL = "95 % interval"  # of the accuracy
+OF_FLOATS = ("float accuracy", "float RMSE")
+# where the terminal is narrow
+LEFT_OUT_FIRST = (INTERVAL, *OF_FLOATS, "L1", "cycles", "L2", "accuracy", "RMSE", "SQNR")
+FIGURES = (
+    *("cycles", "latency", "energy", "L1", "L2", "SQNR"),
+    *("accuracy", INTERVAL, "RMSE", *OF_FLOATS),
+)
+KNOWN = "*"  # behind accuracies of samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
@@ -35,7 +44,9 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     chosen = set()
     for budget in {row["budget"] for row in rows}:
         able = [i for i, row in enumerate(rows) if row["budget"] == budget and _is_good(row)]
-        known = [x for i in able if (x := rows[i].get("accuracy_int8")) is not None]
+        labelled = [rows[i] for i in able if rows[i].get("accuracy_int8") is not None]
+        is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
+        known = [row["accuracy_int8"] for row in labelled if is_one_kind]
         least = max(known, default=0.0) - TOLERATED["accuracy"]
         accurate = [i for i in able if _accuracy(rows[i], least) >= least]
         if len(accurate) > 1 or len(able) > len(accurate):
@@ -74,7 +85,6 @@ def short_name(row: Result, labels: Sequence[str]) -> str:
 
 def figures(row: Result) -> dict[str, str]:
     """Figures of a result by their titles; "" where unknown."""
-    accuracy = row.get("accuracy_int8")
     return {
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
@@ -82,8 +92,24 @@ def figures(row: Result) -> dict[str, str]:
         "L1": _size(row, "l1_bytes"),
         "L2": _size(row, "l2_bytes", "code_bytes"),
         "SQNR": wording.decibels(row["sqnr_db"]) if row["sqnr_db"] is not None else "",
-        "accuracy": wording.percent(accuracy) if accuracy is not None else "",
+        **_evaluation(row),
     }
+
+
+def _evaluation(row: Mapping[str, Any]) -> dict[str, str]:
+    """Accuracies and errors, of integers and floats; marked where they are of no test set."""
+    columns: dict[str, tuple[str, Callable[[float], str]]] = {
+        "accuracy": ("accuracy_int8", wording.percent),
+        "float accuracy": ("accuracy_float", wording.percent),
+        "RMSE": ("rmse_int8", "{:.4g}".format),
+        "float RMSE": ("rmse_float", "{:.4g}".format),
+    }
+    mark = "" if row.get("evaluated_on") == TEST else KNOWN
+    values = {title: (row.get(key), show) for title, (key, show) in columns.items()}
+    texts = {t: "" if x is None else f"{show(x)}{mark}" for t, (x, show) in values.items()}
+    low, high = (row.get(f"accuracy_{end}") for end in ("low", "high"))
+    interval = "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+    return {**texts, INTERVAL: interval}
 
 
 def _size(row: Mapping[str, Any], *keys: str) -> str:
@@ -137,6 +163,8 @@ def said(rows: Sequence[Result]) -> Iterator[str]:
     """Lines below the table: what marks and codes in it mean."""
     if any(best_in_budgets(rows)):
         yield f"{BEST}: {MEANING}"
+    if any(row.get("evaluated_on") not in (None, TEST) for row in rows):
+        yield f"{KNOWN}: {MAY_BE_TRAINED}"
     refusals = [row for row in rows if row["status"] != OK]
     for code, title in dict.fromkeys((outcome(r, is_best=False), r["title"]) for r in refusals):
         yield f"{code}: {printable(title or 'outputs differ')}"

@@ -35,7 +35,7 @@ from myoedge.version import __version__
 
 SCHEMA = "myoedge.sweep/1"
 NO_POINT = "-"  # the name of what runs on a chip without operating points
-READING = ("window", "hop", "label", "array", "columns", "scale")  # of [calib]
+READING = ("window", "hop", "label", "array", "columns", "scale", "classes")  # of [calib]
 STRICT = {"extra": "forbid"}
 EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 
@@ -44,12 +44,14 @@ EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 class SweepModel:
     """[[model]]: paths as seen from the file; `name` is the file's without it.
 
-    window, hop, label, array, columns, scale   as in [calib] of myoedge.toml
+    test   labelled samples that choose nothing
+    window, hop, label, array, columns, scale, classes   as in [calib] of myoedge.toml
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
     path: str
     calib: str | None = None
+    test: str | None = None
     factory: str | None = None
     name: str | None = None
     window: int | None = None
@@ -58,6 +60,7 @@ class SweepModel:
     array: str | None = None
     columns: list[str | int] | None = None
     scale: float | None = None
+    classes: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Bounds:
     memory: float = TOLERATED["memory"]
     sqnr_db: float = TOLERATED["sqnr_db"]
     accuracy: float = TOLERATED["accuracy"]
+    rmse: float = TOLERATED["rmse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,7 @@ class Task:
     labels: Mapping[str, str]
     model: Source
     calib: Source | None
+    test: Source | None
     chosen: Mapping[str, Any]
     toml: Mapping[str, Mapping[str, Any]]
     simulate: bool
@@ -253,11 +258,13 @@ def _task(
     calib = None if given is None else _source(base, given, known, check_there)
     chosen |= {"calib": RANDOM} if is_random else {}
     found = _source(base, model.path, known, check_file)
-    about = [found.sha256, calib and calib.sha256, chosen, toml, sweep.simulate, labels, depends]
+    test = None if model.test is None else _source(base, model.test, known, check_there)
+    samples = [source and source.sha256 for source in (calib, test)]
+    about = [found.sha256, *samples, chosen, toml, sweep.simulate, labels, depends]
     about += [*_beside(Path(found.path)), *sources(model.factory)]
     text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
-    return Task(key, labels, found, calib, chosen, toml, sweep.simulate)
+    return Task(key, labels, found, calib, test, chosen, toml, sweep.simulate)
 
 
 def _source(
@@ -291,7 +298,8 @@ def with_files(task: Task) -> Task:
     def loaded(source: Source) -> Source:
         return replace(source, content=_bytes(Path(source.path), source.path))
 
-    return replace(task, model=loaded(task.model), calib=task.calib and loaded(task.calib))
+    calib, test = (source and loaded(source) for source in (task.calib, task.test))
+    return replace(task, model=loaded(task.model), calib=calib, test=test)
 
 
 def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -16,6 +16,9 @@ import myoedge
 from myoedge import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.reports.evaluations import evaluation_rows
+from myoedge.sweeps import table
+from myoedge.sweeps.results import regressions
+from myoedge.sweeps.tasks import Bounds
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.schemas import check
@@ -300,3 +303,61 @@ def test_verbs_on_a_build_tell_what_its_c_has_right(
         assert ran.code == 0, ran.err
         assert check(ran.json)
         assert "accuracy: int8 " in command(*words, cwd=tmp_path).out
+
+
+# --- comparisons and sweeps -----------------------------------------------------------------------
+
+
+def test_a_comparison_has_intervals_errors_and_both_matrices(model: Path, tmp_path: Path) -> None:
+    """Accuracies of other kinds of samples are neither better nor worse."""
+    label = np.arange(40) % CLASSES
+    given: dict[str, dict[str, Any]] = {
+        "known": {"calib": {"input": CALIB, "label": label}},
+        "test": {"calib": CALIB, "test": {"input": TEST, "label": LABELS}},
+        "worse": {"calib": CALIB, "test": {"input": TEST, "label": (LABELS + 1) % CLASSES}},
+    }
+    builds = {
+        name: myoedge.build(model, **options, simulate=False, output=tmp_path / name)
+        for name, options in given.items()
+    }
+    changes = myoedge.report(builds["worse"], against=builds["test"], html=tmp_path / "c.html")
+    found = {change.measure.path: change for change in changes if not change.where}
+    assert "quantization.classes.interval_int8" in found
+    accuracy = found["quantization.accuracy_int8"]
+    assert accuracy.is_better is ((accuracy.delta or 0) > 0)
+    assert (tmp_path / "c.html").read_text().count('<table class="confusion"') == 2
+    other = myoedge.report(builds["test"], against=builds["known"])
+    judged = [c for c in other if c.measure.path.startswith("quantization.accuracy")]
+    assert {change.is_better for change in judged} == {None}
+    assert other.verdict.has_other_labels
+    assert str(other.verdict).endswith("accuracies are of other samples, and not compared")
+    assert "accuracy, SQNR" not in str(other.verdict)
+    told = command("report", "worse", "--against", "test", "--json", cwd=tmp_path)
+    assert check(told.json)
+
+
+def test_a_sweep_has_test_sets(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "calib.npz", input=CALIB, label=np.arange(40) % CLASSES)
+    np.savez(tmp_path / "test.npz", input=TEST, label=LABELS)
+    head = f'target = "host"\nsimulate = false\n[[model]]\npath = "{model}"\ncalib = "calib.npz"\n'
+    text = f'{head}test = "test.npz"\n[[model]]\npath = "{model}"\nname = "known"\n'
+    (tmp_path / "sweep.toml").write_text(f'{text}calib = "calib.npz"\n')
+    swept = myoedge.sweep(tmp_path / "sweep.toml", output=tmp_path / "out", jobs=1)
+    tested, known = swept.results
+    assert tested["status"] == known["status"] == "ok", swept.results
+    assert tested["accuracy_int8"] == rows_of(model, LABELS)["accuracy_int8"]
+    low, high = rows_of(model, LABELS)["classes"]["interval_int8"]
+    assert (tested["accuracy_low"], tested["accuracy_high"]) == (low, high)
+    assert (tested["evaluated_on"], known["evaluated_on"]) == ("test", "held-out")
+    shown = [table.figures(row)["accuracy"] for row in swept.results]
+    assert shown == [
+        f"{100 * tested['accuracy_int8']:.1f} %",
+        f"{100 * known['accuracy_int8']:.1f} %*",
+    ]
+    assert "*: calibration recording; may be training data" in table.said(swept.results)
+    before = {**tested, "accuracy_int8": tested["accuracy_int8"] + 0.02}
+    (worse,) = regressions([before, {**known, "evaluated_on": "test"}], swept.results, Bounds())
+    assert worse.what == "accuracy_int8", "of other samples it is not compared"
+    np.savez(tmp_path / "test.npz", input=TEST, label=(LABELS + 1) % CLASSES)
+    again = myoedge.sweep(tmp_path / "sweep.toml", output=tmp_path / "out", jobs=1)
+    assert again.computed == 1, "the one of the other test set"
