@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.buffers import LEAVE_WEIGHTS
-from myoedge.frontend.torch.pickled_tensors import UnreadObject, read_pickled_tensors
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
+from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES, check_unpacked, open_regular
 from myoedge.system.user_code import UserFunction, cause_of
 
@@ -46,6 +47,7 @@ HINTS = {
 }
 
 
+PICKLE = "it has operations that pickles of protocol 2, as torch.save writes them, do not have"
 EXTRA_STATE = "_extra_state"  # torch.nn.Module.get_extra_state
 
 
@@ -128,13 +130,24 @@ def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
         classes = unsafe_classes(path.read_bytes())
         if not classes and "Unsupported" not in str(error):
             raise damaged(path, cause_of(error)) from error
-        content, unread = (None, ()) if kind is Kind.LEGACY else read_pickled_tensors(path)
-        if isinstance(content, Mapping) and not isinstance(content, UnreadObject):
-            note = f"objects that are not read: {_some([*unread])}"
-            return content, (note,) if unread else ()
-        what = f"{describe(kind, path)}; {classes or 'it pickles more than tensors'}"
+        content, unread = (None, ()) if kind is Kind.LEGACY else _without_objects(path)
+        if isinstance(content, Mapping) and not is_unread(content):
+            return content, (f"objects that are not read: {_some([*unread])}",)
+        what = f"{describe(kind, path)}; {classes or PICKLE}"
         save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
         raise wrong_format(path, what, save) from error
+
+
+def _without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """(content, classes that are not imported); (None, ()) if torch does not know an operation of
+    the pickle. Errors: E104 damaged."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return load_without_objects(path)
+    except pickle.UnpicklingError:
+        return None, ()
+    except Exception as error:
+        raise damaged(path, cause_of(error)) from error
 
 
 def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
@@ -156,7 +169,7 @@ def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
     torch = import_torch()
     if not isinstance(state, Mapping):
         cause = f"its content is of type {type(state).__name__}"
-    elif isinstance(state, UnreadObject) and not state:
+    elif is_unread(state) and not state:
         cause = "an object of a class that is not read is in its place"
     else:
         others = [
@@ -217,7 +230,7 @@ def _has_unread(value: Any) -> bool:
     pending, seen = [value], set[int]()  # a mapping may contain itself
     while pending:
         value = pending.pop()
-        if isinstance(value, UnreadObject):
+        if is_unread(value):
             return True
         if id(value) not in seen and isinstance(value, Mapping | list | tuple | set):
             seen.add(id(value))

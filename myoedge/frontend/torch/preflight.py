@@ -269,13 +269,18 @@ def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
 
 def unsafe_classes(data: bytes) -> str:
     """Classes that a torch.save file would import beyond tensors; empty for none."""
-    torch = import_torch()
-    try:
-        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))
-    except Exception:
-        return ""
+    names = foreign_names(data)
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"it pickles {', '.join(names[:6])}{more}" if names else ""
+
+
+def foreign_names(data: bytes) -> list[str]:
+    """Classes and functions beyond tensors that a torch.save file names; [] if unreadable."""
+    torch = import_torch()
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))
+    except Exception:
+        return []
 
 
 def import_torch() -> Any:

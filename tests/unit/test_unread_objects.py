@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints with objects of any class: tensors are torch's own, nothing is imported or called."""
+"""Checkpoints with objects of any class: nothing of the file is imported or called."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import importlib
 import io
 import pickle
 import random
@@ -11,6 +13,7 @@ import struct
 import sys
 import types
 import zipfile
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,8 @@ from torch import nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
-from myoedge.frontend.torch.checkpoint import load_checkpoint
-from myoedge.frontend.torch.pickled_tensors import UnreadObject, read_pickled_tensors
+from myoedge.frontend.torch.checkpoint import _loaded, load_checkpoint
+from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
 from tests import attacks
 
 SEEN: list[str] = []  # audit events, while a test listens
@@ -39,10 +42,15 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
 @pytest.fixture(autouse=True)
 def nothing_runs(tmp_path: Path) -> Iterator[None]:
     """No test imports, compiles or executes anything while it reads."""
-    torch.save({"warm": torch.zeros(1)}, tmp_path / "warm.pt")
-    read_pickled_tensors(tmp_path / "warm.pt")
-    for codec in ("cp437", "raw_unicode_escape"):  # of zip members and pickles, imported late
-        "".encode(codec)
+    torch.save({"warm": torch.zeros(1), "path": tmp_path}, tmp_path / "warm.pt")
+    load_without_objects(tmp_path / "warm.pt")
+    importlib.import_module("torch._subclasses.schema_check_mode")  # torch does, late
+    for codec in (
+        "cp437",
+        "raw_unicode_escape",
+        "latin_1",
+    ):  # of zip members and pickles, imported late
+        codecs.lookup(codec)
     if not getattr(sys, "_myoedge_audit", False):
         sys.addaudithook(_listen)
         sys._myoedge_audit = True  # type: ignore[attr-defined]
@@ -52,10 +60,10 @@ def nothing_runs(tmp_path: Path) -> Iterator[None]:
     assert not SEEN
 
 
-def read(path: Path) -> tuple[Any, tuple[str, ...]]:
+def read(path: Path) -> Any:
     LISTENING.append(True)
     try:
-        return read_pickled_tensors(path)
+        return _loaded(path, Kind.CHECKPOINT)[0]
     finally:
         LISTENING.clear()
 
@@ -93,19 +101,22 @@ class Settings(dict[str, Any]):
     """A dict with attributes, as Lightning's AttributeDict."""
 
 
+class OrderedSettings(OrderedDict[str, Any]):
+    """Which pickle makes by a call without arguments."""
+
+
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A module that is gone where the file is read."""
     module = types.ModuleType("not_installed")
-    for kind in (Config, Settings):
+    for kind in (Config, Settings, OrderedSettings):
         monkeypatch.setattr(kind, "__module__", module.__name__)
         setattr(module, kind.__name__, kind)
     return module
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_lightning_file_with_objects_and_modules(
-    foreign: types.ModuleType, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    foreign: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3)).eval()
@@ -114,6 +125,8 @@ def test_a_lightning_file_with_objects_and_modules(
         "epoch": 3,
         "state_dict": {**state, "loss.weight": torch.ones(2)},
         "callbacks": {"best": np.float64(0.3), "where": Path("x"), "seen": {1, 2}},
+        "loops": defaultdict(dict, {"fit": {"epoch": 3}}),
+        "older": OrderedSettings(a=1),
         "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}],
         "hyper_parameters": Settings(
             config=Config({"lr": 1e-3, "deep": {"er": [1]}}), decoder=nn.Linear(2, 2)
@@ -122,11 +135,15 @@ def test_a_lightning_file_with_objects_and_modules(
     path = tmp_path / "last.ckpt"
     with monkeypatch.context() as here:
         here.setitem(sys.modules, foreign.__name__, foreign)
-        torch.save(content, path, pickle_protocol=protocol)
+        torch.save(content, path)
     assert sniff(path) is Kind.CHECKPOINT
-    found, names = read(path)
+    found = read(path)
+    _, names = load_without_objects(path)
     assert {"not_installed.Config", "not_installed.Settings"} <= {*names}
-    assert isinstance(found["hyper_parameters"], UnreadObject)
+    for values in (found["hyper_parameters"], found["older"], found["callbacks"]["best"]):
+        assert is_unread(values)
+    assert is_unread(found["hyper_parameters"]["config"])
+    assert found["loops"] == {"fit": {"epoch": 3}}
     assert [*found["state_dict"]] == [*content["state_dict"]]
     for key, value in content["state_dict"].items():
         assert torch.equal(found["state_dict"][key], value)
@@ -139,40 +156,18 @@ def test_a_lightning_file_with_objects_and_modules(
     x = torch.randn(1, 2, 9)
     program, notes = load_checkpoint(path, "nets_of_lightning:make", (x.numpy(),))
     assert torch.equal(program.module()(x), net(x))
+    assert foreign.__name__ not in sys.modules
     assert notes[0].startswith("objects that are not read: ")
     assert 'prefix "model." taken off' in " ".join(notes)
 
 
-TENSORS = {
-    "contiguous": torch.arange(24.0).reshape(2, 3, 4),
-    "transposed": torch.arange(24.0).reshape(4, 6).t(),
-    "a part": torch.arange(24.0)[5:17:3],
-    "expanded": torch.ones(1, 3).expand(5, 3),
-    "scalar": torch.tensor(2.5),
-    "empty": torch.empty(0, 3),
-    "parameter": nn.Parameter(torch.randn(2, 2)),
-    **{
-        str(kind): torch.tensor([0, 1, 2]).to(kind)
-        for kind in (
-            *(torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16),
-            *(torch.int8, torch.uint8, torch.bool, torch.complex64, torch.uint16, torch.uint64),
-        )
-    },
-}
-
-
-def test_tensors_are_those_that_torch_reads(tmp_path: Path) -> None:
-    shared = torch.arange(10.0)
-    content = {**TENSORS, "first": shared[:5], "second": shared[5:]}
-    torch.save(content, tmp_path / "t.pt")
-    found, names = read(tmp_path / "t.pt")
-    wanted = torch.load(tmp_path / "t.pt", weights_only=True)
-    assert names == ()
-    for key, value in wanted.items():
-        assert (found[key].dtype, found[key].shape) == (value.dtype, value.shape), key
-        assert torch.equal(found[key], value), key
-    one = found["first"].untyped_storage().data_ptr()
-    assert one == found["second"].untyped_storage().data_ptr()
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_other_protocols_are_refused(protocol: int, tmp_path: Path) -> None:
+    """As torch reads protocol 2 alone, which it writes."""
+    torch.save({"w": torch.ones(2), "p": tmp_path}, tmp_path / "w.pt", pickle_protocol=protocol)
+    error = caught(tmp_path / "w.pt")
+    assert error.code == "E103"
+    assert "torch.save(model.state_dict()" in error.notice.tries[0]
 
 
 # ---- pickles that others made
@@ -209,6 +204,9 @@ def pickled(value: Any) -> bytes:
 FLOATS = Identity("storage", torch.FloatStorage, "0", "cpu", 6)
 
 
+REFUSED = ("E103", "E104")
+
+
 def caught(path: Path) -> MyoedgeError:
     with pytest.raises(MyoedgeError) as caught:
         read(path)
@@ -216,10 +214,9 @@ def caught(path: Path) -> MyoedgeError:
 
 
 def test_views_within_their_storage(tmp_path: Path) -> None:
-    made = {"w": View(FLOATS, 1, (2, 2), (2, 1), False, None)}
+    made = {"w": View(FLOATS, 1, (2, 2), (2, 1), False, None), "p": tmp_path}
     path = archive(tmp_path / "v.pt", pickled(made), data__0=np.arange(6, dtype="<f4").tobytes())
-    found, _ = read(path)
-    assert found["w"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert read(path)["w"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
 @pytest.mark.parametrize(
@@ -232,99 +229,79 @@ def test_views_within_their_storage(tmp_path: Path) -> None:
         (-1, (2,), (1,)),
         (3, (2,), (-1,)),
         (0, (-2,), (1,)),
-        (0, (1 << 40, 1 << 40), (0, 0)),
         (0, (2,), (1 << 63,)),
-        (0, (2,), (1, 1)),
-        (0, (1,) * 65, (1,) * 65),
-        (0, [2], [1]),
-        (0.0, (2,), (1,)),
-        (True, (2,), (1,)),
         ("0", (2,), (1,)),
         (0, None, None),
     ],
 )
 def test_views_out_of_their_storage(offset: Any, size: Any, stride: Any, tmp_path: Path) -> None:
-    made = {"w": View(FLOATS, offset, size, stride, False, None)}
+    made = {"w": View(FLOATS, offset, size, stride, False, None), "p": tmp_path}
     path = archive(tmp_path / "v.pt", pickled(made), data__0=bytes(24))
     assert caught(path).code == "E104"
 
 
 @pytest.mark.parametrize(
-    ("identity", "code"),
+    "identity",
     [
-        (("storage", torch.FloatStorage, "1", "cpu", 6), "E104"),
-        (("storage", torch.FloatStorage, "../data.pkl", "cpu", 6), "E104"),
-        (("storage", torch.FloatStorage, "/etc/passwd", "cpu", 6), "E104"),
-        (("storage", torch.FloatStorage, b"0", "cpu", 6), None),
-        (("storage", nn.Linear, "0", "cpu", 6), None),
-        (("storage", "torch.FloatStorage", "0", "cpu", 6), None),
-        (("storage",), None),
-        (("module", nn.Linear, "linear.py", "source"), None),
-        ((), None),
+        ("storage", torch.FloatStorage, "1", "cpu", 6),
+        ("storage", torch.FloatStorage, "../data.pkl", "cpu", 6),
+        ("storage", torch.FloatStorage, "/etc/passwd", "cpu", 6),
+        ("storage", nn.Linear, "0", "cpu", 6),
+        ("storage",),
+        ("module", nn.Linear, "linear.py", "source"),
+        (),
     ],
 )
-def test_persistent_ids_of_other_kinds(
-    identity: tuple[Any, ...], code: str | None, tmp_path: Path
-) -> None:
-    made = {"w": View(Identity(*identity), 0, (1,), (1,), False, None)}
+def test_persistent_ids_of_other_kinds(identity: tuple[Any, ...], tmp_path: Path) -> None:
+    made = {"w": View(Identity(*identity), 0, (1,), (1,), False, None), "p": tmp_path}
     path = archive(tmp_path / "v.pt", pickled(made), data__0=bytes(24))
-    if code is not None:
-        assert caught(path).code == code
-    else:
-        assert isinstance(read(path)[0]["w"], UnreadObject)
+    assert caught(path).code in REFUSED
 
 
-def nested(count: int, closing: bytes) -> bytes:
-    return b"\x80\x02}(" + b"X\x01\x00\x00\x00a" + b"(" * count + closing * count + b"u."
-
-
-CALL = b"cos\nsystem\n(S'touch ran'\ntR"
-ODD: dict[str, tuple[bytes, str | None]] = {
-    "a call": (b"}(S'a'\n" + CALL + b"u.", None),
-    "an instance": (b"}(S'a'\n(S'touch ran'\nios\nsystem\nu.", None),
-    "an object": (b"}(S'a'\n(cos\nsystem\nS'touch ran'\nou.", None),
-    "no class": (b"\x80\x04}(\x8c\x01aK\x01K\x02\x93u.", "E104"),
-    "a class by its name": (b"\x80\x04}(\x8c\x01a\x8c\x02os\x8c\x06system\x93)\x81u.", None),
-    "an extension": (b"\x80\x02}(S'a'\n\x82\x07u.", None),
-    "a buffer": (b"\x80\x05}(\x8c\x01a\x97\x98u.", None),
-    "a persistent id in text": (b"}(S'a'\nP../../x\nu.", None),
-    "state for a number": (b"\x80\x02}(S'a'\nK\x01}bu.", None),
-    "twice": (b"\x80\x02}(S'a'\nK\x012u0.", "E104"),
-    "tuples in tuples": (nested(300_000, b"t"), None),
-    "lists in lists": (nested(300_000, b"l"), None),
-    "tuples as a key": (b"\x80\x02}(" + b"(" * 300_000 + b"t" * 300_000 + b"K\x01u.", None),
-    "a list as a key": (b"\x80\x02}(]K\x01u.", None),
-    "a memo far up": (b"\x80\x02}r\xff\xff\xff\xff(S'a'\nK\x01u.", None),
-    "a memo of nothing": (b"\x80\x02h\x05.", "E104"),
-    "a memo below nothing": (b"}p-1\n(S'a'\nK\x01u.", None),
-    "too many opcodes": (b"\x80\x02" + b"N" * 4_000_001 + b".", "E104"),
-    "an integer of many digits": (b"}(S'a'\nI" + b"9" * 100_000 + b"\nu.", "E104"),
-    "a long integer": (b"\x80\x02}(S'a'\n\x8b" + struct.pack("<i", 1 << 20), "E104"),
-    "a text that is not there": (b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"a.", "E104"),
-    "an unknown opcode": (b"\x80\x02}\xff.", "E104"),
-    "no end": (b"\x80\x02}(S'a'\nK\x01u", "E104"),
-    "an empty stack": (b"\x80\x02.", "E104"),
-    "below the mark": (b"\x80\x02K\x01(0\x86.", "E104"),
-    "no mark": (b"\x80\x02}u.", "E104"),
-    "an odd number of items": (b"\x80\x02}(K\x01u.", "E104"),
-    "nothing": (b"", "E104"),
+SYSTEM = b"cos\nsystem\n(X\x09\x00\x00\x00touch rantR"
+ODD = {
+    "a call": b"\x80\x02}(X\x01\x00\x00\x00a" + SYSTEM + b"u.",
+    "a call of the shell": b"\x80\x02}(X\x01\x00\x00\x00a"
+    b"cposix\nsystem\nX\x09\x00\x00\x00touch ran\x85Ru.",
+    "an instance": b"}(S'a'\n(S'touch ran'\nios\nsystem\nu.",
+    "an object": b"}(S'a'\n(cos\nsystem\nS'touch ran'\nou.",
+    "a class by its name": b"\x80\x04}(\x8c\x01a\x8c\x02os\x8c\x06system\x93)\x81u.",
+    "an extension": b"\x80\x02}(S'a'\n\x82\x07u.",
+    "a buffer": b"\x80\x05}(\x8c\x01a\x97\x98u.",
+    "a persistent id in text": b"}(S'a'\nP../../x\nu.",
+    "a long integer": b"\x80\x02}(S'a'\n\x8b" + struct.pack("<i", 1 << 20),
+    "a text that is not there": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"a.",
+    "an unknown opcode": b"\x80\x02}\xff.",
+    "no end": b"\x80\x02}(S'a'\nK\x01u",
+    "an empty stack": b"\x80\x02.",
+    "no mark": b"\x80\x02}u.",
+    "nothing": b"",
 }
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_pickles(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    data, code = ODD[name]
-    path = archive(tmp_path / "odd.pt", data)
-    if code is None:
-        assert isinstance(read(path)[0], dict)
-    else:
-        assert caught(path).code == code
+    assert caught(archive(tmp_path / "odd.pt", ODD[name])).code in REFUSED
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_call_becomes_an_object_that_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of subprocess, which torch does not block by its name."""
+    monkeypatch.chdir(tmp_path)
+    arguments = b"X\x09\x00\x00\x00touch ran\x85"
+    data = b"\x80\x02}(X\x01\x00\x00\x00acsubprocess\ngetoutput\n" + arguments + b"Ru."
+    found = read(archive(tmp_path / "call.pt", data))
+    assert is_unread(found["a"])
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_mapping_in_itself(tmp_path: Path) -> None:
-    data = b"\x80\x02}q\x00(X\x0a\x00\x00\x00state_dicth\x00X\x01\x00\x00\x00acos\nsystem\nu."
+    data = (
+        b"\x80\x02}q\x00(X\x0a\x00\x00\x00state_dicth\x00X\x01\x00\x00\x00acnot_installed\nrun\nu."
+    )
     archive(tmp_path / "self.pt", data)
     (tmp_path / "net_of_itself.py").write_text("from torch import nn\nmake = nn.ReLU\n")
     sys.path.insert(0, str(tmp_path))
@@ -334,18 +311,6 @@ def test_a_mapping_in_itself(tmp_path: Path) -> None:
     finally:
         sys.path.remove(str(tmp_path))
     assert caught.value.code == "E109"
-
-
-def test_a_storage_of_another_byte_order(tmp_path: Path) -> None:
-    path = archive(tmp_path / "b.pt", pickled({}), byteorder=b"big")
-    assert "big-endian" in str(caught(path))
-
-
-def test_members_that_torch_does_not_write(tmp_path: Path) -> None:
-    path = tmp_path / "packed.pt"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("archive/data.pkl", pickled({}) + bytes(1 << 20))
-    assert caught(path).code == "E107"
 
 
 def test_changed_bytes_are_read_or_refused(tmp_path: Path) -> None:
@@ -368,5 +333,6 @@ def test_changed_bytes_are_read_or_refused(tmp_path: Path) -> None:
             codes.append("read")
             continue
         codes.append(caught(path).code)
-    assert {*codes} == {"read", "E104"}
+    assert {*codes} <= {"read", *REFUSED}
+    assert "read" in codes
     assert not marker.exists()
