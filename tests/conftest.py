@@ -69,6 +69,15 @@ def estimated_cycles() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def data_in_l2() -> Iterator[None]:
+    """[budget] l2 limits data only, but for tests of limits with code."""
+    from tests.limits import l2_of_data
+
+    with l2_of_data():
+        yield
+
+
 def thinned(cases: Iterable[Any], step: int = 2) -> list[Any]:
     """Parameters of a test: every `step`-th case runs in make test, the others in make test-all."""
     return [

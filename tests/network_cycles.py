@@ -21,6 +21,7 @@ import myoedge
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
+from tests.limits import l2_of_data
 from tests.networks import (
     Gestures,
     Speaker,
@@ -91,7 +92,8 @@ def ran(row: Row, folder: Path, engine: str = "cores", samples: int = 2) -> Foun
     torch.manual_seed(0)
     model = save_exported(row.make().eval(), (torch.zeros(row.shape),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((samples, *row.shape)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, l2=row.l2, output=folder / "out", engine=engine)
+    with l2_of_data():
+        build = myoedge.build(model, calib=calib, l2=row.l2, output=folder / "out", engine=engine)
     simulated = myoedge.simulate(build)
     assert simulated.exact
     (inference,) = simulated.measurement.inferences

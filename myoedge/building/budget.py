@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MEMORIES = ("l1", "l2", "l3")
 NO_TILE = "E304"
 KIB = 1024
+# Code at least, until it is linked: of the runtime and of a layer. A plan for too much room is made
+# again; one for too little would look for L3 where none is needed.
+BASE_CODE_BYTES, LAYER_CODE_BYTES = 26 * KIB, 512
 SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
 
 
@@ -43,6 +46,7 @@ SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of co
 class Budget:
     """Limits that a person has set; None where there is none.
 
+    l2_bytes  of data and code    l2_code_bytes     code, once it was linked; None: estimated
     sqnr_db   of every output     outputs_sqnr_db   of some, by name
     """
 
@@ -53,6 +57,7 @@ class Budget:
     energy_j: float | None = None
     sqnr_db: float | None = None
     outputs_sqnr_db: Mapping[str, float] | None = None
+    l2_code_bytes: int | None = None
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
@@ -81,9 +86,38 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))
 
 
-def within(chip: Chip, budget: Budget) -> Chip:
+def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
+    """Bytes of [budget] l2 that code takes; 0 without a limit, and where nothing is linked."""
+    if budget.l2_bytes is None or not chip.point.clock_hz:
+        return 0
+    known = budget.l2_code_bytes
+    return BASE_CODE_BYTES + LAYER_CODE_BYTES * layers if known is None else known
+
+
+def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
+    """Errors: CodeOverBudget where data and code are more than [budget] l2."""
+    limit, total = budget.l2_bytes, plan.l2_bytes + linked_bytes
+    if limit is not None and code_bytes(budget, plan.chip, 0) and total > limit:
+        raise CodeOverBudget(limit, plan.l2_bytes, linked_bytes)
+
+
+class CodeOverBudget(MyoedgeError):
+    """E302: data and code of a linked program are more than [budget] l2."""
+
+    def __init__(self, limit: int, data_bytes: int, linked_bytes: int) -> None:
+        total = data_bytes + linked_bytes
+        facts = {
+            "needs": f"{total:,} B: data {data_bytes:,} B, code {linked_bytes:,} B",
+            "has": f"{limit:,} B",
+        }
+        super().__init__("E302", "over budget: l2", facts, [f"--l2 {-(-total // KIB)}KiB"])
+        self.linked_bytes = linked_bytes
+
+
+def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     """The chip with at most so much of its memories.
 
+    layers   of the network, by which its code is estimated
     Errors: E234 a latency or an energy for a chip without a clock, E302 less L1 than the runtime
     needs.
     """
@@ -98,9 +132,12 @@ def within(chip: Chip, budget: Budget) -> Chip:
         for name in (f"{memory}_bytes" for memory in MEMORIES)
         if (limit := getattr(budget, name)) is not None
     }
-    # A budget of L2 is of data: code takes what it leaves of the chip's memory.
+    # What a budget leaves of the chip's memory is there for code that the estimate lacks.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
+    code = code_bytes(budget, chip, layers)
     limited = replace(chip, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
+    if code > max(limited.l2_reserved_bytes, 0):  # of all layers
+        limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
     if empty := [*_empty(chip, limited)]:
         raise _over(empty, None)
     return limited
@@ -114,8 +151,13 @@ def _empty(chip: Chip, limited: Chip) -> Iterator[Broken]:
             "has": f"{limited.l1_bytes:,} B: nothing would be left for the operands of layers",
         }
         yield Broken("l1", facts, ["--l1 64KiB"])
-    if not limited.l2_bytes:
-        facts = {"needs": "room for inputs, outputs and what tiles read", "has": "0 B"}
+    if not limited.l2_room_bytes:
+        code, has = max(limited.l2_reserved_bytes, 0), limited.l2_bytes
+        needs = f"{code:,} B of code, and " if code else ""
+        facts = {
+            "needs": f"{needs}room for inputs, outputs and what tiles read",
+            "has": f"{has:,} B",
+        }
         yield Broken("l2", facts, ["--l2 512KiB"])
 
 
@@ -127,7 +169,7 @@ def plan_within(
     Errors: E301 does not fit that; E304 a layer has no tile for an L1 that was asked for (without a
     limit it is computed in L2: W301).
     """
-    plan = make_plan(network, within(chip, budget), tile_ranks=tile_ranks)
+    plan = make_plan(network, within(chip, budget, len(network.steps)), tile_ranks=tile_ranks)
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
     if _less(budget, "l1", chip) and large:

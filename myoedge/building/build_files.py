@@ -60,9 +60,11 @@ def estimated_report(
     frames = (stream_plan.stream.network,) if stream_plan is not None else ()
     networks = (quantized.network, *frames)
     reused = older and asdict(reused_layers(plan.steps, networks, older))
+    limits = asdict(request.limits)
+    limits.pop("l2_code_bytes")  # memory.code_bytes has it
     report = {
         **make_report(plan, outcome),
-        "budget": asdict(request.limits),
+        "budget": limits,
         "reused": reused,
     }
     if stream_plan is not None:

@@ -14,7 +14,7 @@ from myoedge.backends.build import MOST_CYCLES
 from myoedge.backends.equivalence import Case, cases, chip_inputs, same_outputs
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
-from myoedge.building.budget import check
+from myoedge.building.budget import CodeOverBudget, check, check_linked
 from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
 from myoedge.building.quantized import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, memory_costs, planned
@@ -138,6 +138,8 @@ def finish(inputs: BuildInputs) -> Finished:
     for _ in range(MOST_PLANS - 1):
         try:
             return _finish(inputs)
+        except CodeOverBudget as error:
+            inputs = replace(inputs, request=inputs.request.with_linked(error.linked_bytes))
         except ProgramTooLarge as error:
             inputs = replace(inputs, request=inputs.request.with_room_for(error))
     return _finish(inputs)
@@ -214,6 +216,7 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         contents = _contents(build_plan, quantized, request.app)
     if contents.firmware is not None:
         report = with_firmware(report, contents.firmware.program)
+        check_linked(request.limits, plan, report["memory"]["code_bytes"])
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
 CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
+LINKED_MARGIN_BYTES = 256
+MORE_CODE_KIB = 12  # that linked code, transfers from L3 included, may take beyond the estimate
 L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
@@ -76,6 +78,12 @@ class BuildRequest:
     def of_integers(self) -> BuildRequest:
         """The request without what decides about no integer: a latency."""
         return replace(self, limits=replace(self.limits, latency_s=None))
+
+    def with_linked(self, code_bytes: int) -> BuildRequest:
+        """The request in whose L2 budget code takes these bytes, and what that of another plan
+        may be longer."""
+        limits = replace(self.limits, l2_code_bytes=code_bytes + LINKED_MARGIN_BYTES)
+        return replace(self, limits=limits)
 
     def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
         """The request with as many more bytes of a memory for what is not data as a program lacked:
@@ -256,8 +264,13 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     facts, more = dict(notice.facts), [f"a larger --{n} or [budget] {n}" for n in cures or names]
     if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
         l2_kib, plan = enough
-        facts["needs"] = f"{plan.l2_bytes:,} B, as the smallest plan that was tried"
-        more = [f"--l2 {l2_kib}KiB"]
+        code = _code_bytes(network, request)
+        is_linked = not code or request.limits.l2_code_bytes is not None
+        beside = f", code {code:,} B included" if code else ""
+        needed = plan.l2_bytes + code
+        facts["needs"] = f"{needed:,} B, as the smallest plan that was tried{beside}"
+        facts["has"] = f"{request.limits.l2_bytes:,} B"
+        more = [f"--l2 {l2_kib + (0 if is_linked else MORE_CODE_KIB)}KiB"]
     tries = more if cures else [", and ".join(more)]
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
@@ -276,7 +289,8 @@ def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[
     if request.frames is not None and request.frames.rate is not None:
         return None
     low = max((request.limits.l2_bytes or 0) // budget.KIB, 1)
-    most = high = max(-(-free.l2_bytes // budget.KIB), low)
+    needed = free.l2_bytes + _code_bytes(network, request)
+    most = high = max(-(-needed // budget.KIB), low)
     enough = None
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
@@ -287,6 +301,10 @@ def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[
     if enough is None and (plan := _first_plan(network, _with_l2(request, most))) is not None:
         return most, plan
     return enough
+
+
+def _code_bytes(network: QuantGraph, request: BuildRequest) -> int:
+    return budget.code_bytes(request.limits, request.chip, len(network.steps))
 
 
 def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @model_options
 @click.option("--target", metavar="CHIP", help="gap9 (default) or host.")
 @click.option("--l1", metavar="SIZE", help="No more of L1 than 64KiB, say.")
-@click.option("--l2", metavar="SIZE", help="No more of L2.")
+@click.option("--l2", metavar="SIZE", help="No more of L2, code included.")
 @click.option("--l3", metavar="SIZE", help="No more of L3.")
 @click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
 @click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")

@@ -12,7 +12,7 @@ from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 
 MEMORIES = ("l1", "l2", "l3")
-USED = {"l1": "l1_peak_bytes", "l2": "l2_peak_bytes", "l3": "l3_bytes"}
+USED = {"l1": "l1_peak_bytes", "l3": "l3_bytes"}
 
 
 def budget_lines(report: Report) -> list[str]:
@@ -83,7 +83,8 @@ def _by_output(asked: Mapping[str, float]) -> str:
 
 
 def _memory(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:
-    limit, used = limits.get(f"{name}_bytes"), report["memory"].get(USED[name])
+    limit = limits.get(f"{name}_bytes")
+    used = wording.l2_bytes(report) if name == "l2" else report["memory"].get(USED[name])
     if limit is None:
         return
     line = f"{name.upper()} {wording.size(limit)}: takes {wording.size(used)}"

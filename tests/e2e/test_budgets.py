@@ -23,10 +23,12 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.operators import layer_names as naming
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
+from myoedge.reports import wording
 from myoedge.targets import Chip, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import of_networks, save_exported, thinned
 from tests.e2e.test_memory import Mixed
+from tests.limits import l2_with_code
 from tests.pages import summary
 from tests.schemas import check
 
@@ -420,6 +422,24 @@ def test_l2_that_is_too_small(
     needs_bytes = int(facts["needs"].split()[0].replace(",", ""))
     assert 2048 < needs_bytes <= int(size.removesuffix("KiB")) * 1024, "needs agrees with advice"
     assert with_table(model, tmp_path, "", l2=size).layers, "what is advised does"
+
+
+def test_l2_is_of_code_too(model: Path, tmp_path: Path) -> None:
+    """What is advised does, and a KiB less than the data and code of that does not."""
+    with l2_with_code():
+        told = refusal(model, tmp_path, 'l2 = "33 KiB"')
+        assert (told.code, told.title) == ("E302", "over budget: l2")
+        assert dict(told.facts)["has"].startswith("33,792 B")
+        assert "code" in dict(told.facts)["needs"]
+        advised = told.tries[0].removeprefix("--l2 ")
+        kept = with_table(model, tmp_path, f'l2 = "{advised}"').report
+        used, limit = wording.l2_bytes(kept), int(advised.removesuffix("KiB")) * 1024
+        assert kept["memory"]["code_bytes"] > 20_000
+        assert used <= limit == kept["budget"]["l2_bytes"] == kept["target"]["l2_bytes"]
+        least = with_table(model, tmp_path, f'l2 = "{used} B"').report
+        assert wording.l2_bytes(least) == used
+        host = with_table(model, tmp_path, 'l2 = "33 KiB"', target="host").report
+        assert host["memory"]["code_bytes"] is None, "nothing is linked"
 
 
 @pytest.mark.parametrize(

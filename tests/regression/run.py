@@ -23,6 +23,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import myoedge
+from tests.limits import l2_of_data
 from tests.regression.networks import Array, Entry, Made
 
 os.environ["MYOEDGE_STAGES"] = "off"  # what is recorded is computed
@@ -98,7 +99,8 @@ def _built(entry: Entry, models: Path, folder: Path, engine: str = "cores") -> A
     known = inspect.signature(myoedge.build).parameters  # not all of them where the record is of
     # `described` is of estimates, and of the cores alone
     options |= {k: v for k, v in (("simulate", False), ("engine", engine)) if k in known}
-    return myoedge.build(model, calib=calib, output=folder / engine, **options)
+    with l2_of_data():  # as the limits of the record
+        return myoedge.build(model, calib=calib, output=folder / engine, **options)
 
 
 def _simulated(build: Any, seconds: float | None) -> None:
