@@ -9,13 +9,17 @@ from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import located
+from myoedge.quantization.accuracy import SYMBOLS
 from myoedge.quantization.calibrate import constant_inputs
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB, Fidelity
 from myoedge.quantization.trials import ACCURATE_DB
+from myoedge.reports.wording import percent
 
+ACCURATE = "--accurate: 16 bits wherever they win, whatever cycles they take"
+ENOUGH_AGREEMENT = 0.95  # of the decisions of a network that chooses classes itself
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 
 
@@ -25,7 +29,7 @@ def weak_outputs(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterabl
 
     accurate   whether 16 bits were tried at any cost
     """
-    more = () if accurate else ("--accurate: 16 bits wherever they win, whatever cycles they take",)
+    more = () if accurate else (ACCURATE,)
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, db in fidelity.computed_db.items():
         end_db = fidelity.outputs[name].end_db
@@ -39,6 +43,29 @@ def weak_outputs(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterabl
                 {"found": f"{worst_db:z.1f} dB for sample {at}, the worst one"},
                 [*more, "myoedge quantize shows where the noise comes from, layer by layer"],
             )
+
+
+def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterator[Notice]:
+    """W110: outputs of chosen classes, which integers and floats choose differently too often.
+
+    accurate   as weak_outputs has it
+    """
+    shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
+    for name, output in fidelity.outputs.items():
+        share, is_index = output.agreement, graph.tensors[name].dtype != "float32"
+        symbols = name in graph.producer and graph.producer[name].op in SYMBOLS
+        if share is None or share >= ENOUGH_AGREEMENT or not is_index or symbols:
+            continue
+        db = "no signal" if output.db is None else f"SQNR {output.db:z.1f} dB"
+        yield notice(
+            "W110",
+            f"output {shown[name]}: int8 and float network agree in only {percent(share)}",
+            {
+                "needs": f"{percent(ENOUGH_AGREEMENT)} of the decisions",
+                "found": f"{db} of the differences between scores, before the argmax",
+            },
+            [*(() if accurate else (ACCURATE,)), "no constant added to all scores: it takes range"],
+        )
 
 
 def less_accurate(

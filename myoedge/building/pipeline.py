@@ -19,6 +19,7 @@ from myoedge.building.fidelity_warnings import (
     less_accurate,
     renamed,
     unlike,
+    unlike_decisions,
     weak_layers,
     weak_outputs,
 )
@@ -233,6 +234,7 @@ def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
     """Warnings of outputs and layers that lose much."""
     network, fidelity = quantized.network, quantized.fidelity
     yield from weak_outputs(network.graph, fidelity, accurate=quantized.accurate)
+    yield from unlike_decisions(network.graph, fidelity, accurate=quantized.accurate)
     yield from weak_layers(network, fidelity)
     if quantized.accurate:
         tried = any(x.remedy != ENGINE_RANGES for x in quantized.choices)

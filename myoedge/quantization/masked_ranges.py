@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from types import EllipsisType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,33 +25,68 @@ BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 SWAMPED = -5e3  # far below what networks compute, and far above with the other sign
 SPARE = 10.0  # between a row's largest score and what a fill gives: exp(-10) is no step of 1/256
 ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
+CHOOSING = ("argmax", "ctc_greedy")  # by differences alone, whatever their scale
 BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
-Row = tuple[int, str]  # axis along which an operator compares; name of what hides elements, or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A tensor whose elements an operator compares along an axis.
+
+    mask        name of what hides elements, or ""
+    is_chosen_from   whether the index of the largest element is all that is read of it
+    """
+
+    axis: int
+    mask: str = ""
+    is_chosen_from: bool = False
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
     """The rows of tensors that are compared, softmax first of all."""
     rows: dict[str, Row] = {}
     for node in (n for n in graph.nodes if n.op in ORDERED):
-        mask = node.inputs[1] if node.attrs.get("masked") else ""
-        rows[node.inputs[0]] = node.attrs.get("axis", -1), mask
+        name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
+        readers = {reader.op for reader in graph.users[name]}
+        is_chosen_from = readers.issubset(CHOOSING) and name not in graph.outputs
+        rows[name] = Row(node.attrs.get("axis", -1), mask, is_chosen_from)
         if node.op == "log_softmax":
-            rows[node.name] = rows[node.inputs[0]]
+            rows[node.name] = rows[name]
     return rows
 
 
-def counted(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Array | EllipsisType:
-    """Index of what says in a tensor how well it is represented: all, or bool of it where parts
-    have no share in their row."""
-    values = real[name]
-    if name not in rows:
-        return ...
-    axis, mask = rows[name]
-    if mask:
-        return _seen(values, real[mask], axis)
-    return np.asarray(values - values.max(axis=axis, keepdims=True) > FAINT)
+def judged_values(
+    rows: Mapping[str, Row], name: str, real: Mapping[str, Array]
+) -> Callable[[Array], Array]:
+    """Function of a tensor, in floats or as integers stand for them -> float64 [n], the numbers
+    that say how well it is represented: all; in a row that is compared those that have a share in
+    it; in one that a largest element is chosen from, their differences from their mean.
+
+    real   every value of the float network, by which elements are left out
+    """
+    row = rows.get(name)
+    if row is None:
+        return lambda x: x.astype(np.float64).reshape(-1)
+    counts = _counts(row, real[name], real)
+    if not row.is_chosen_from:
+        return lambda x: x[counts].astype(np.float64)
+
+    def differences(x: Array) -> Array:
+        exact = x.astype(np.float64)
+        mean = exact.mean(axis=row.axis, keepdims=True, where=counts)
+        return np.asarray((exact - mean)[counts])
+
+    return differences
+
+
+def _counts(row: Row, scores: Array, real: Mapping[str, Array]) -> Array:
+    """bool: elements that have a share in their row."""
+    if row.mask:
+        return _seen(scores, real[row.mask], row.axis)
+    least = SWAMPED if row.is_chosen_from else FAINT
+    return np.asarray(scores - scores.max(axis=row.axis, keepdims=True) > least)
 
 
 def _seen(values: Array, mask: Array, axis: int) -> Array:

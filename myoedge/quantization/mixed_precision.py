@@ -22,7 +22,7 @@ from myoedge.operators.interpreter import PRE, has_table, stated_node
 from myoedge.quantization.calibrate import Samples, each_sample, spread
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
-from myoedge.quantization.masked_ranges import counted, rows_of
+from myoedge.quantization.masked_ranges import judged_values, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
 from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.tensor_params import choose_params
@@ -71,8 +71,7 @@ def int16_candidates(
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
     for real in (float_values(graph, sample) for sample in few):
-        values = (real[name][counted(rows, name, real)] for name in names)
-        signal += [np.sum(x.astype(np.float64) ** 2) for x in values]
+        signal += [np.sum(judged_values(rows, name, real)(real[name]) ** 2) for name in names]
     params = choose_params(graph, ranges)
     squares = noise_of(graph, params, few, groups, names)
     found = [
@@ -240,8 +239,8 @@ def noise_of(
             changed = _with_rounded(graph, params, real, frozenset(group))
             for at, x in enumerate(measured):
                 if x in changed:
-                    error = (changed[x] - real[x])[counted(rows, x, real)]
-                    total[at] += np.sum(error.astype(np.float64) ** 2)
+                    error = judged_values(rows, x, real)(changed[x] - real[x])
+                    total[at] += np.sum(error**2)
     return errors
 
 

@@ -15,7 +15,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import stated_node
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import Row, counted, rows_of
+from myoedge.quantization.masked_ranges import Row, judged_values, rows_of
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import WEAK_DB, Fidelity, Noise, alone, moves_integers, real_values
 
@@ -67,8 +67,8 @@ def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Ar
 def _add(
     noise: Noise, rows: Mapping[str, Row], name: str, real: Mapping[str, Array], found: Array
 ) -> None:
-    counts = counted(rows, name, real)
-    noise.add(real[name][counts], np.reshape(found, real[name].shape)[counts])
+    judged = judged_values(rows, name, real)
+    noise.add(judged(real[name]), judged(np.reshape(found, real[name].shape)))
 
 
 def _source(

@@ -19,7 +19,7 @@ from myoedge.operators.interpreter import PRE, integer_step, run_integer
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import Row, counted, rows_of
+from myoedge.quantization.masked_ranges import Row, judged_values, rows_of
 from myoedge.quantization.scales import QuantGraph
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
@@ -219,8 +219,8 @@ class _Sums:
         self.integer.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
 
     def _compare(self, noise: Noise, name: str, real: Mapping[str, Array], integers: Array) -> None:
-        counts = counted(self.rows, name, real)
-        noise.add(real[name][counts], real_values(self.q, name, integers)[counts])
+        judged = judged_values(self.rows, name, real)
+        noise.add(judged(real[name]), judged(real_values(self.q, name, integers)))
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:

@@ -24,7 +24,7 @@ from myoedge.quantization.few_bits import (
     weight_of,
 )
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import counted, rows_of
+from myoedge.quantization.masked_ranges import judged_values, rows_of
 from myoedge.quantization.mixed_precision import NOISE_SAMPLES
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
@@ -286,13 +286,13 @@ def _noise_by_weight(
     for sample in each_sample(spread(samples, count)):
         real = float_values(graph, sample)
         for at, name in enumerate(names):
-            signal[at] += np.sum(real[name][counted(rows, name, real)].astype(np.float64) ** 2)
+            signal[at] += np.sum(judged_values(rows, name, real)(real[name]) ** 2)
         for weight, by_bits in formats.items():
             changed = _changed(graph, real, weight, by_bits[PROBED_BITS])
             for at, name in enumerate(names):
                 if name in changed:
-                    error = (changed[name] - real[name])[counted(rows, name, real)]
-                    noise[weight][at] += np.sum(error.astype(np.float64) ** 2)
+                    error = judged_values(rows, name, real)(changed[name] - real[name])
+                    noise[weight][at] += np.sum(error**2)
     return {weight: x / np.maximum(signal, 1e-30) for weight, x in noise.items()}
 
 

@@ -17,6 +17,7 @@ from myoedge.building.fidelity_warnings import weak_outputs
 from myoedge.building.pipeline import Options, run_quantize
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.masked_ranges import Row, judged_values
 from myoedge.quantization.sqnr import OutputFidelity
 from myoedge.reports import fidelity
 from myoedge.reports.report_json import EXACT_DB
@@ -158,3 +159,62 @@ def test_the_remedy_for_weights_of_few_bits_is_more_bits(bits: int, remedy: str)
     assert f"; try {remedy}, or" in fidelity.advice(report)
     told["accurate"] = True  # was tried
     assert fidelity.advice(report).endswith("19.0 dB on its own")
+
+
+class Decided(nn.Module):
+    """Classes by scores that have much in common, or those scores."""
+
+    def __init__(self, spread: float, *, decides: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.spread, self.decides = nn.Linear(16, 8), spread, decides
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.head(x) * self.spread + 100
+        return scores.argmax(-1) if self.decides else scores
+
+
+def decided(folder: Path, network: Decided, *, accurate: bool = False) -> Quantized:
+    drawn = np.random.default_rng(0).standard_normal((640, 1, 16)).astype(np.float32)
+    model = save_exported(network, (torch.zeros(1, 16),), folder / "model.pt2")
+    return run_quantize(Options(model, drawn, accurate=accurate))
+
+
+def test_what_scores_have_in_common_decides_nothing(tmp_path: Path) -> None:
+    """Measured on the differences between the scores, which other networks give as an output."""
+    (of,) = decided(tmp_path, Decided(0.2, decides=False)).fidelity.outputs.values()
+    assert of.db is not None
+    assert of.db > 50.0
+    for accurate in (False, True):
+        found = decided(tmp_path, Decided(0.2), accurate=accurate)
+        scores = next(iter(found.network.graph.nodes)).name
+        assert scores in found.network.int16
+        fidelity = found.fidelity
+        assert fidelity.worst_db is not None
+        assert (25.0 + 5.0 * accurate) < fidelity.worst_db + 3.0 < of.db
+        (agreement,) = (x.agreement for x in fidelity.outputs.values())
+        same = [np.mean(x[0] == y[0]) for x, y in zip(fidelity.real, fidelity.integer, strict=True)]
+        assert agreement == np.mean(same) > 0.95
+        assert not found.warnings
+
+
+def test_sqnr_of_a_choice_is_that_of_differences(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(1).standard_normal((3, 5, 8)) * [1.0, 300.0, 1e-3, 1, 1, 1, 1, 1]
+    found = (drawn + np.random.default_rng(2).standard_normal((3, 1, 8)) * 0.01).astype(np.float32)
+    real = {"x": drawn.astype(np.float32)}
+    row = {"x": Row(1, is_chosen_from=True)}
+    judged = judged_values(row, "x", real)
+    centred = [x - x.mean(1, keepdims=True) for x in (real["x"].astype(float), found.astype(float))]
+    for x, wanted in zip((real["x"], found), centred, strict=True):
+        np.testing.assert_allclose(judged(x), wanted.reshape(-1), atol=1e-12)
+    assert np.allclose(judged(found + 1e3), judged(found), atol=1e-3)
+
+
+def test_decisions_that_differ_are_warned_of(tmp_path: Path) -> None:
+    """Scores so near to each other that 16 bits do not tell them apart either."""
+    found = decided(tmp_path, Decided(1e-5))
+    told = [warning for warning in found.warnings if warning.code == "W110"]
+    (agreement,) = (x.agreement for x in found.fidelity.outputs.values())
+    assert agreement is not None
+    assert agreement < 0.95
+    assert [x.title.rpartition("only ")[2] for x in told] == [f"{100 * agreement:.1f} %"]
