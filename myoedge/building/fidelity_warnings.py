@@ -8,14 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.quantization.accuracy import SYMBOLS
-from myoedge.quantization.calibrate import constant_inputs
+from myoedge.quantization.calibrate import Samples, constant_inputs
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB, Fidelity
 from myoedge.quantization.trials import ACCURATE_DB
+from myoedge.quantization.unseen_values import unseen_values
 from myoedge.reports.wording import percent
 
 ACCURATE = "--accurate: 16 bits wherever they win, whatever cycles they take"
@@ -95,16 +97,41 @@ def less_accurate(
         )
 
 
+def left_range(network: QuantGraph, held_out: Samples | None) -> Iterator[Notice]:
+    """W111: held-out samples with values far beyond those that calibration saw."""
+    unseen = None if held_out is None else unseen_values(network, held_out)
+    if unseen is None or held_out is None:
+        return
+    names = {step.node.name: name for step, name in _named_steps(network)}
+    where = names.get(unseen.name.removesuffix(PRE), f"input {unseen.name}")
+    given = len(next(iter(held_out.values())))
+    verb = "leaves" if unseen.samples == 1 else "leave"
+    yield notice(
+        "W111",
+        f"{unseen.samples} of {given} held-out samples {verb} the calibrated range",
+        {
+            "found": "{}: {:.3g} to {:.3g}".format(where, *unseen.reached),
+            "calibrated": "{:.3g} to {:.3g}".format(*unseen.calibrated),
+        },
+        ["more calibration samples, some with values as large", "limit outliers on the host"],
+    )
+
+
+def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
+    steps = [step for step in network.steps if not OPS[step.node.op].view]
+    return [*zip(steps, located(steps), strict=True)]
+
+
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
     """Tensors whose rounding loses much: int8 is too coarse for what they hold. Of those of one
     source line the worst; none where every output keeps 30 dB all the same: what is lost is read by
     nothing, as the fill of a mask in front of a maximum."""
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
-    steps = [step for step in network.steps if not OPS[step.node.op].view]
-    names = dict(zip((step.node.name for step in steps), located(steps), strict=True))
+    named = _named_steps(network)
+    names = {step.node.name: name for step, name in named}
     by_line: dict[str, list[tuple[float, QuantizedNode]]] = {}
-    for step in steps:
+    for step, _ in named:
         loss = fidelity.local.get(step.node.name)
         if loss is not None and loss < WEAK_DB:
             source = fidelity.sources.get(step.node.name, step.node.name)

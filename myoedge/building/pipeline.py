@@ -16,6 +16,7 @@ from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, Found, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
     flat,
+    left_range,
     less_accurate,
     renamed,
     unlike,
@@ -47,7 +48,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.kernel import AUTO, CORES, EngineChoice
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
-from myoedge.quantization.calibrate import Calibration, Observer, calibrations
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrations
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.engines import on_accelerators, with_engines
 from myoedge.quantization.evaluation import Evaluation, evaluated
@@ -271,8 +272,15 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
     with timed("measure", given.times_s, options.say), one_blas_thread():
         network, fidelity, choices = _measured(options, settings, given.parts, chosen)
         fidelity = with_sources(network, fidelity, given.parts.judged.inputs)
+        left = left_range(network, _held_out(given.parts))
     tried, choices = chosen.choice.worst_db, (*chosen.bits, *choices)
-    return Integers(network, fidelity, chosen.warnings, tried, choices)
+    return Integers(network, fidelity, (*chosen.warnings, *left), tried, choices)
+
+
+def _held_out(parts: Split) -> Samples | None:
+    """Samples that SQNR is measured with, if these chose nothing."""
+    held_out = parts.held_out
+    return None if held_out is None else samples.thin(held_out, MEASURED_SAMPLES).inputs
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:

@@ -17,10 +17,10 @@ from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.quantization.trials import Choice
-from myoedge.reports import wording
+from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
-from myoedge.reports.report_json import decibels, output_fidelity
+from myoedge.reports.report_json import decibels, output_fidelity, sqnr
 from myoedge.system.notebook import Card, Tabular
 
 
@@ -82,6 +82,10 @@ class Quantized(Tabular):
             for row, node in zip(node_rows(nodes), nodes, strict=True)
         ]
 
+    def sqnr(self) -> dict[str, Any]:
+        """SQNR of the network with the keys of report.json."""
+        return sqnr(self.fidelity)
+
     def outputs(self) -> list[dict[str, Any]]:
         """Rows of the outputs with the keys of report.json."""
         graph = self.network.graph
@@ -96,7 +100,7 @@ class Quantized(Tabular):
         rows = self.rows()
         calibration, judged = self.network.calibration, self.parts.judged_on
         facts = (
-            ("SQNR", wording.decibels(decibels(self.fidelity.worst_db))),
+            ("SQNR", fidelity.sqnr(self.sqnr())),
             ("SQNR of", wording.several(len(self.fidelity.real), f"{judged} sample")),
             *card_facts(self.evaluation_rows()),
             ("calibrated on", calibration.source),

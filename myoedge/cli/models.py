@@ -77,7 +77,6 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     build --engine cores.
     """
     from myoedge import api
-    from myoedge.reports.report_json import decibels
 
     with stage_progress(terminal) as progress:
         quantized = api.quantize(**options, say=progress.stage)
@@ -86,7 +85,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     rows = quantized.rows()
     result = {
         "model": quantized.model.name,
-        "sqnr_db": decibels(quantized.fidelity.worst_db),
+        **quantized.sqnr(),
         "outputs": quantized.outputs(),
         "sqnr_before": list(quantized.fidelity.final_functions),
         **quantized.evaluation_rows(),
@@ -119,11 +118,11 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 
 def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     """Rows below the table of layers, named and ordered as in the summary of a build."""
-    from myoedge.reports import evaluation_lines, fidelity, wording
-    from myoedge.reports.report_json import choice_row, decibels
+    from myoedge.reports import evaluation_lines, fidelity
+    from myoedge.reports.report_json import choice_row
 
     yield from evaluation_lines.card_facts(quantized.evaluation_rows())
-    total, ports = wording.decibels(decibels(quantized.fidelity.worst_db)), quantized.outputs()
+    total, ports = fidelity.sqnr(quantized.sqnr()), quantized.outputs()
     place = fidelity.at_outputs(ports, quantized.fidelity.final_functions)
     calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
     judged = fidelity.judged_samples(count, quantized.parts.judged_on, calibration.source)

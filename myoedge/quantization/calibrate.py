@@ -48,6 +48,7 @@ class Calibration:
 
     source   for reports: "512 samples of calib.npz", "1 example input of the archive"
     digest   sha256 of the samples
+    seen     lowest and highest value of every tensor; {} of a build that is read from its files
     """
 
     ranges: Mapping[str, Range]
@@ -55,6 +56,7 @@ class Calibration:
     source: str
     digest: str
     observer: Observer = field(default_factory=Observer)
+    seen: Mapping[str, Range] = field(default_factory=dict, repr=False)
 
 
 Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *input shape]
@@ -80,10 +82,12 @@ def digest(samples: Samples) -> str:
 class Observed:
     """Values of every tensor over the samples.
 
-    extremes     lowest and highest
+    seen         lowest and highest
+    extremes     the same, of scores without those that a mask hides
     histograms   BINS counts between the extremes, of tensors whose values these tell apart
     """
 
+    seen: Mapping[str, Range]
     extremes: Mapping[str, Range]
     histograms: Mapping[str, Array]
 
@@ -99,7 +103,8 @@ class Observed:
 
 def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
     """Runs the float network over the samples; a second time for histograms."""
-    extremes = _extremes(graph, samples)
+    seen = _extremes(graph, samples)
+    extremes = seen | masked_ranges(graph, each_sample(samples))
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
     alike = {name: of for name, of in _rearranged(graph).items() if extremes[name] == extremes[of]}
@@ -110,7 +115,7 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
 
     for sample in each_sample(samples) if histograms else ():
         float_values(graph, sample, count_values)
-    return Observed(extremes, {name: counts[alike.get(name, name)] for name in counts})
+    return Observed(seen, extremes, {name: counts[alike.get(name, name)] for name in counts})
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
@@ -161,7 +166,7 @@ def calibrations(
             name: (round_up_12_bits(low), round_up_12_bits(high))
             for name, (low, high) in (ranges | fixed).items()
         }
-        made.append(Calibration(rounded, count, source, sha, observer))
+        made.append(Calibration(rounded, count, source, sha, observer, observed.seen))
     return made
 
 
@@ -213,7 +218,7 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
 
     for sample in each_sample(samples):
         float_values(graph, sample, widen)
-    return ranges | masked_ranges(graph, each_sample(samples))
+    return ranges
 
 
 def _percentile(histogram: Array, span: Range, percentile: float) -> Range:

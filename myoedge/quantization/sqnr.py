@@ -19,6 +19,7 @@ from myoedge.operators.interpreter import PRE, integer_step, run_integer
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.intervals import Interval, interval_db
 from myoedge.quantization.masked_ranges import Row, judged_values, rows_of
 from myoedge.quantization.scales import QuantGraph
 
@@ -61,6 +62,7 @@ class OutputFidelity:
 
     db           over all samples; None without signal
     end_db       behind the final softmax or sigmoid; None without one, and without signal
+    interval_db  of `db`, as intervals.interval_db
     samples_db   of each sample
     numbers      places of the samples in the file; () for the first ones, in order
     agreement    share of frames whose largest element is where the float network has it; None
@@ -74,6 +76,7 @@ class OutputFidelity:
     is_passed_through: bool = False
     numbers: tuple[int, ...] = ()
     end_db: float | None = None
+    interval_db: Interval | None = None
 
     @property
     def worst_sample(self) -> tuple[int, float] | None:
@@ -126,6 +129,13 @@ class Fidelity:
         ends = (self.outputs[name].end_db for name in self.computed_db)
         every_db = [*self.computed_db.values(), *(db for db in ends if db is not None)]
         return min(every_db, default=None)
+
+    @property
+    def interval_db(self) -> Interval | None:
+        """Interval of `worst_db`."""
+        computed = self.computed_db
+        worst = min(computed, key=computed.__getitem__, default=None)
+        return None if worst is None else self.outputs[worst].interval_db
 
     @property
     def worst_db(self) -> float | None:
@@ -276,6 +286,7 @@ def _outputs(
             _agreement(graph, name, pairs),
             is_passed_through(graph, name),
             end_db=ends[name].db if name in ends else None,
+            interval_db=interval_db(*np.array([(x.signal, x.error) for x in of_samples]).T),
         )
     return found
 

@@ -9,7 +9,14 @@ from typing import Any
 
 from myoedge.quantization.observers import METHOD_NAMES, TRIAL_SAMPLES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
-from myoedge.reports.wording import decibels, layer_names, percent, rough_percent, several
+from myoedge.reports.wording import (
+    decibels,
+    decibels_within,
+    layer_names,
+    percent,
+    rough_percent,
+    several,
+)
 
 
 def calibrated(report: Report) -> str:
@@ -73,6 +80,11 @@ def refinement(
         return ["--accurate changes nothing: --reuse keeps what the older build chose"]
     who = "the samples that choose keep" if (worst_db or 0.0) < GOOD_DB else "every output keeps"
     return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB as it is"]
+
+
+def sqnr(found: Mapping[str, Any]) -> str:
+    """SQNR of a network or an output with its interval; reports of older builds have none."""
+    return decibels_within(found.get("sqnr_db"), found.get("sqnr_interval_db"))
 
 
 def judged(report: Report) -> str:
@@ -159,8 +171,7 @@ def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str]) -> 
     if len(ports) == 1:
         return f"at the output{sqnr_place(functions)}{_behind(ports[0])}{_worst_sample(ports[0])}"
     listed = ", ".join(
-        f"{port['name']} ({decibels(port.get('sqnr_db'))}{_behind(port)}{_worst_sample(port)})"
-        for port in ports
+        f"{port['name']} ({sqnr(port)}{_behind(port)}{_worst_sample(port)})" for port in ports
     )
     return f"at the worst of the outputs {listed}{sqnr_place(functions)}"
 

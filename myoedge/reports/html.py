@@ -116,7 +116,7 @@ def _fidelity(report: Report) -> str:
         return f"{evaluation_lines.sentence(q['targets']['all'])} of {_labelled(q)}."
     if q["sqnr_db"] is None:
         return ""
-    return f"The SQNR of the int8 outputs is {wording.decibels(q['sqnr_db'])}."
+    return f"The SQNR of the int8 outputs is {fidelity.sqnr(q)}."
 
 
 def _labelled(q: Mapping[str, Any]) -> str:

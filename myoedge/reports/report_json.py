@@ -143,11 +143,20 @@ def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
         "sqnr_db": None if of is None else decibels(of.db),
+        "sqnr_interval_db": None if of is None else interval_db(of.interval_db),
         "sqnr_end_db": None if of is None else decibels(of.end_db),
         "worst_sample": worst,
         "worst_sample_db": decibels(worst_db),
         "agreement": None if of is None else _rounded(of.agreement),
         "passed_through": None if of is None else of.is_passed_through,
+    }
+
+
+def sqnr(fidelity: Fidelity | None) -> dict[str, Any]:
+    """Keys of a network's SQNR; None: not measured."""
+    return {
+        "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
+        "sqnr_interval_db": None if fidelity is None else interval_db(fidelity.interval_db),
     }
 
 
@@ -159,7 +168,7 @@ def _quantization(
         row = min(measured, key=lambda r: float(r["sqnr_local_db"]))  # adds the most noise
         weakest = {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
     return {
-        "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
+        **sqnr(fidelity),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
         **evaluation_rows(outcome.evaluation),
         "samples": None if fidelity is None else len(fidelity.real),
@@ -196,6 +205,11 @@ def decibels(value: float | None) -> float | None:
     if value is None or math.isnan(value):
         return None
     return EXACT_DB if value > EXACT_DB else round(value, 3)
+
+
+def interval_db(ends: Sequence[float] | None) -> list[float | None] | None:
+    """Lower and upper end in dB, as `decibels`."""
+    return None if ends is None else [*map(decibels, ends)]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -121,7 +121,7 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     if q["sqnr_db"] is not None:
         ports = streams.frame_ports(report, "outputs")
         where = fidelity.at_outputs(ports, q.get("sqnr_before", ()))
-        yield "SQNR", styled(f"{wording.decibels(q['sqnr_db'])} {where}; {fidelity.judged(report)}")
+        yield "SQNR", styled(f"{fidelity.sqnr(q)} {where}; {fidelity.judged(report)}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:

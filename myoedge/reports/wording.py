@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
@@ -14,6 +14,7 @@ from myoedge.reports.report_json import EXACT_DB, Report, dims
 
 KIB = 1024
 UNKNOWN = "–"
+FINE_DB = 1.0  # from an SQNR to the ends of its interval: up to it decimals say something
 
 
 def size(count: int | None) -> str:
@@ -49,6 +50,18 @@ def decibels(value: float | None, unit: str = " dB") -> str:
     if value is None:
         return UNKNOWN
     return "exact" if value >= EXACT_DB else f"{value:z.1f}{unit}"
+
+
+def decibels_within(value: float | None, ends: Sequence[float] | None) -> str:
+    """dB with their interval: "44.8 dB (44.5 to 45.1)"; without decimals if an end is more than
+    FINE_DB away: "27 dB (8 to 41)"; the number only if there is no interval."""
+    if value is None or ends is None or value >= EXACT_DB:
+        return decibels(value)
+    is_fine = max(abs(end - value) for end in ends) <= FINE_DB
+    shown, *rest = (
+        "exact" if db >= EXACT_DB else f"{db:z.{int(is_fine)}f}" for db in (value, *ends)
+    )
+    return f"{shown} dB ({' to '.join(rest)})"
 
 
 def percent(fraction: float | None) -> str:

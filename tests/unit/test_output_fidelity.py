@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,10 @@ from myoedge.building.fidelity_warnings import weak_outputs
 from myoedge.building.pipeline import Options, run_quantize
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
+from myoedge.quantization import holdout
+from myoedge.quantization.intervals import interval_db
 from myoedge.quantization.masked_ranges import Row, judged_values
+from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import OutputFidelity
 from myoedge.reports import fidelity
 from myoedge.reports.report_json import EXACT_DB
@@ -218,3 +222,74 @@ def test_decisions_that_differ_are_warned_of(tmp_path: Path) -> None:
     assert agreement is not None
     assert agreement < 0.95
     assert [x.title.rpartition("only ")[2] for x in told] == [f"{100 * agreement:.1f} %"]
+
+
+def test_the_interval_is_a_bootstrap_over_samples() -> None:
+    """scipy's, with draws of its own, of energies whose ratio has a heavy tail."""
+    drawn = np.random.default_rng(4)
+    signal, error = drawn.standard_t(3, 48) ** 2, 1e-3 * drawn.standard_t(3, 48) ** 2
+    found = interval_db(signal, error)
+    wanted = scipy.stats.bootstrap(
+        (signal, error),
+        lambda s, e, axis: 10 * np.log10(s.sum(axis) / e.sum(axis)),
+        paired=True,
+        method="percentile",
+        n_resamples=20_000,
+        rng=1,
+    ).confidence_interval
+    assert found == pytest.approx((wanted.low, wanted.high), abs=0.3)
+    assert found == interval_db(signal, error)
+
+
+def test_no_interval_of_one_sample_and_none_without_noise() -> None:
+    assert interval_db(np.ones(1), np.ones(1)) is None
+    assert interval_db(np.zeros(3), np.ones(3)) is None
+    assert interval_db(np.ones(3), np.zeros(3)) == (math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("db", "ends", "text"),
+    [
+        (44.83, (44.5, 45.12), "44.8 dB (44.5 to 45.1)"),
+        (39.6, (13.0, 41.2), "40 dB (13 to 41)"),
+        (26.9, (-0.2, EXACT_DB), "27 dB (0 to exact)"),
+        (26.94, None, "26.9 dB"),
+        (EXACT_DB, (EXACT_DB, EXACT_DB), "exact"),
+    ],
+)
+def test_decimals_are_those_that_the_interval_allows(
+    db: float, ends: tuple[float, float] | None, text: str
+) -> None:
+    assert fidelity.sqnr({"sqnr_db": db, "sqnr_interval_db": ends}) == text
+
+
+class Product(nn.Module):
+    """A product of four, which grows by the fourth power of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(16, 8), nn.Linear(16, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) ** 3 * self.second(x)
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0])
+def test_held_out_samples_beyond_the_calibrated_range_are_warned_of(
+    tmp_path: Path, factor: float
+) -> None:
+    drawn = np.random.default_rng(0).uniform(-1, 1, (48, 1, 16)).astype(np.float32)
+    model = save_exported(Product(), (torch.zeros(1, 16),), tmp_path / "model.pt2")
+    held_out = holdout.split(Data({"x": drawn}, None, "samples")).held_out
+    assert held_out is not None
+    assert held_out.numbers is not None
+    drawn[held_out.numbers[3]] *= factor
+    found = run_quantize(Options(model, drawn))
+    told = [warning for warning in found.warnings if warning.code == "W111"]
+    assert [x.title.partition(" held")[0] for x in told] == ["1 of 10"] * (factor > 1)
+    if told:
+        assert dict(told[0].facts)["found"].startswith("input x: ")
+    ends = found.outputs()[0]["sqnr_interval_db"]
+    assert ends[0] <= found.outputs()[0]["sqnr_db"] <= ends[1]
+    assert (ends[1] - ends[0] > 10.0) == (factor > 1)

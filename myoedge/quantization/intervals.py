@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interval of an SQNR that few samples are measured for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+
+DRAWS, SEED, CONFIDENCE = 2000, 0, 0.95
+LEAST_DB = -300.0  # of a signal that overflows
+
+Interval = tuple[float, float]
+
+
+def interval_db(signal: Array, error: Array) -> Interval | None:
+    """95 % interval of the SQNR in dB: percentiles of the bootstrap over samples (B. Efron,
+    Bootstrap methods: another look at the jackknife, 1979), always the same for the same sums.
+
+    signal, error   [samples] sums of squares
+    None for fewer than two samples, or without signal.
+    """
+    count = len(signal)
+    if count < 2 or not signal.any():
+        return None
+    times = np.random.default_rng(SEED).multinomial(count, [1.0 / count] * count, DRAWS)
+    signals, errors = times @ signal, times @ error
+    with np.errstate(divide="ignore"):
+        drawn = 10.0 * np.log10(signals[signals > 0.0] / errors[signals > 0.0])
+    ends = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
+    low, high = np.quantile(drawn, ends, method="inverted_cdf")  # of draws, as some are infinite
+    return max(float(low), LEAST_DB), max(float(high), LEAST_DB)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Held-out samples whose values lie beyond those of the calibration samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.quant_params import QuantParams, dequantize
+from myoedge.operators.interpreter import PRE
+from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.masked_ranges import Range
+from myoedge.quantization.scales import QuantGraph
+
+FAR_SHARE = 0.25  # of the calibrated range: a little beyond it is usual for new samples
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """The first tensor of a network with values far beyond the calibrated range.
+
+    calibrated, reached   its values over the calibration samples, and over the others
+    samples   number of the others in which any tensor has such values
+    """
+
+    name: str
+    calibrated: Range
+    reached: Range
+    samples: int
+
+
+def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
+    """Values that calibration did not see, and that the integers cut off; None: there are none."""
+    seen, reached, count = q.calibration.seen, dict[str, Range](), 0
+    computed = (name for node in q.graph.nodes for name in (node.name + PRE, node.name))
+    names = [x for x in (*q.graph.inputs, *computed) if x in seen and x in q.params]
+    for sample in each_sample(samples):
+        real = float_values(q.graph, sample)
+        spans = {x: (float(real[x].min()), float(real[x].max())) for x in names}
+        far = {x: span for x, span in spans.items() if _is_far(span, seen[x], q.params[x])}
+        reached = {x: _union(far.get(x), reached.get(x)) for x in far.keys() | reached.keys()}
+        count += bool(far)
+    first = next((x for x in names if x in reached), None)
+    return None if first is None else Unseen(first, seen[first], reached[first], count)
+
+
+def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:
+    """Whether values are far beyond those that were seen, and beyond the integers' range."""
+    low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
+    beyond = max(seen[0] - span[0], span[1] - seen[1])
+    return beyond > FAR_SHARE * (seen[1] - seen[0]) and (span[0] < low or high < span[1])
+
+
+def _union(*spans: Range | None) -> Range:
+    known = [span for span in spans if span is not None]
+    return min(low for low, _ in known), max(high for _, high in known)
