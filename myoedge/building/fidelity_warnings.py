@@ -12,6 +12,7 @@ from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.quantization.accuracy import SYMBOLS
 from myoedge.quantization.calibrate import Samples, constant_inputs
+from myoedge.quantization.output_ranges import largest_probabilities
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
@@ -22,6 +23,7 @@ from myoedge.reports.wording import percent
 
 ACCURATE = "--accurate: 16 bits wherever they win, whatever cycles they take"
 ENOUGH_AGREEMENT = 0.95  # of the decisions of a network that chooses classes itself
+LIKELY = 0.505  # probability: 0.5, and half a step in 8 bits
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 
 
@@ -95,6 +97,23 @@ def less_accurate(
             {"found": found},
             tries,
         )
+
+
+def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
+    """W112: probabilities that no sample had above 0.5, or no integer stands for."""
+    names = {step.node.name: name for step, name in _named_steps(network)}
+    given = (network.graph, network.calibration.seen, network.params)
+    for node, seen, largest in largest_probabilities(*given):
+        if min(seen, largest) < LIKELY:
+            yield notice(
+                "W112",
+                f"{names[node.name]}: probabilities above {min(seen, largest):.2g} may be cut off",
+                {
+                    "needs": "calibration samples above 0.5",
+                    "has": f"{seen:.2g} at most; its integers reach {largest:.2g}",
+                },
+                ["calibrate with samples of every class, with the event to detect among them"],
+            )
 
 
 def left_range(network: QuantGraph, held_out: Samples | None) -> Iterator[Notice]:

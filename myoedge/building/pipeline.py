@@ -19,6 +19,7 @@ from myoedge.building.fidelity_warnings import (
     left_range,
     less_accurate,
     renamed,
+    small_probabilities,
     unlike,
     unlike_decisions,
     weak_layers,
@@ -236,6 +237,7 @@ def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
     network, fidelity = quantized.network, quantized.fidelity
     yield from weak_outputs(network.graph, fidelity, accurate=quantized.accurate)
     yield from unlike_decisions(network.graph, fidelity, accurate=quantized.accurate)
+    yield from small_probabilities(network)
     yield from weak_layers(network, fidelity)
     if quantized.accurate:
         tried = any(x.remedy != ENGINE_RANGES for x in quantized.choices)

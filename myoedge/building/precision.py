@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 from myoedge.building.quantities import decibels
@@ -17,6 +18,7 @@ from myoedge.quantization.engines import with_cores_integers, within_sqnr
 from myoedge.quantization.exponentials import fine_attentions
 from myoedge.quantization.mixed_precision import Cycles
 from myoedge.quantization.observers import METHOD_NAMES
+from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.refinement import Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity, measure
@@ -215,7 +217,8 @@ def kept_on_engines(
     def tuned(network: QuantGraph) -> QuantGraph:
         if older is not None or network.graph.has_fake_quantized:
             return network
-        given = (_others(means, network), means.samples, means.rules, means.on_engines)
+        others = _others(means, network.graph, network.calibration.observer)
+        given = (others, means.samples, means.rules, means.on_engines)
         return tuned_for_engines(network, *given)
 
     given = (cores, engined, means.samples, older, known, wanted_db, tuned)
@@ -225,10 +228,13 @@ def kept_on_engines(
     return Refined(network, fidelity, (choice,) if is_tuned else ())
 
 
-def _others(means: Means, network: QuantGraph) -> list[Calibration]:
-    """Calibrations of the network by the other observers."""
-    left = [other for other in means.observers if other != network.calibration.observer]
-    return means.calibrated(network.graph, left) if left else []
+def _others(means: Means, graph: Graph, observer: Observer) -> list[Calibration]:
+    """Calibrations of a graph by the other observers, and by this one without the full ranges of
+    outputs with bounds."""
+    left = [other for other in means.observers if other != observer]
+    if any(bounded_results(graph)):
+        left.append(replace(observer, full_outputs=False))
+    return means.calibrated(graph, left) if left else []
 
 
 def _on_engines(start: Refined, cores: QuantGraph, means: Means, aim: Aim) -> Refined | None:
@@ -280,12 +286,9 @@ def _refinement(network: QuantGraph, fidelity: Fidelity, means: Means, aim: Aim)
     def calibrated(graph: Graph) -> Calibration:
         return means.calibrated(graph, [observer])[0]
 
-    def others(graph: Graph) -> list[Calibration]:
-        left = [other for other in means.observers if other != observer]
-        return means.calibrated(graph, left) if left else []
-
-    given = (means.samples, calibrated, means.cycles, means.rules, aim, others, on_engines)
-    return refine_precision(network, fidelity, *given, means.time_axes)
+    given = (means.samples, calibrated, means.cycles, means.rules, aim)
+    others = partial(_others, means, observer=observer)
+    return refine_precision(network, fidelity, *given, others, on_engines, means.time_axes)
 
 
 def _left(choice: Choice) -> Choice:

@@ -173,6 +173,28 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 
 
+# Ranges of functions that come near both ends for large operands.
+BOUNDED: Mapping[str, tuple[float, float]] = {
+    "erf": (-1.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
+MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
+
+
+def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
+    """Range that results keep to: that of the last bounded function, through monotone ones; None
+    where there is none."""
+    found: tuple[float, float] | None = None
+    for call in chain:
+        ends = (
+            None if found is None or call[0] not in MONOTONE else evaluate([call], np.array(found))
+        )
+        found = BOUNDED.get(call[0], None if ends is None else (min(ends), max(ends)))
+    return found
+
+
 # Functions that jump, elsewhere than at 0.
 JUMPS = frozenset(
     (

@@ -14,7 +14,7 @@ from myoedge.graph.ir import PRE as PRE
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import lookup
-from myoedge.numerics.pointwise import bounds, evaluate
+from myoedge.numerics.pointwise import bounds, evaluate, result_range
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.numerics.stated_requant import StatedRequant
 from myoedge.operators.base import OPS, QuantizedNode
@@ -125,6 +125,12 @@ def has_table(node: Node) -> bool:
     """Whether the fused activation needs a table; limits alone are part of the requantisation."""
     act = node.attrs.get("act", ())
     return bool(act) and bounds(act) is None
+
+
+def result_bounds(node: Node) -> tuple[float, float] | None:
+    """Range that a result keeps to, with the activation fused into its operator."""
+    act = node.attrs.get("act", ())
+    return result_range(act) if act else OPS[node.op].bounds(node.attrs)
 
 
 def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:

@@ -21,6 +21,7 @@ from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
+from myoedge.quantization.output_ranges import full_ranges
 from myoedge.system.progress import counted
 
 BINS = 2048
@@ -36,10 +37,12 @@ class Observer:
                 half on each side; "mse": the clipping with the smallest squared error at 8 bits;
                 "file": as "minmax", where the model file gives all scales
     percentile  of values kept, 50 .. 100
+    full_outputs   whether outputs have all of the range that their operators state
     """
 
     method: str = "minmax"
     percentile: float = 99.99
+    full_outputs: bool = True
 
 
 @dataclass(frozen=True)
@@ -162,9 +165,12 @@ def calibrations(
         }
         if observer.method == "minmax":
             ranges = _read_ranges(graph, ranges)
+        full = full_ranges(graph, observed.seen) if observer.full_outputs else {}
+        ranges |= fixed
+        ranges |= {x: span for x, span in full.items() if x.removesuffix(PRE) not in chosen}
         rounded = {
             name: (round_up_12_bits(low), round_up_12_bits(high))
-            for name, (low, high) in (ranges | fixed).items()
+            for name, (low, high) in ranges.items()
         }
         made.append(Calibration(rounded, count, source, sha, observer, observed.seen))
     return made

@@ -9,6 +9,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_params
 from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import result_bounds
 from myoedge.operators.requant_shift.whole import stated_params
 from myoedge.quantization.formats import (
     fills,
@@ -98,6 +99,11 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
     if own:
         return max((params(max(-low, high)) for params in own), key=lambda q: q.scale)
     factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
+    every = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
+    known = [span for span in every if span is not None]
+    if known and len(known) == len(every):  # beyond their bounds there is nothing
+        least, most = min(span[0] for span in known), max(span[1] for span in known)
+        return symmetric_params(max(factor * low, least), min(factor * high, most), INT16)
     return symmetric_params(factor * low, factor * high, INT16)
 
 

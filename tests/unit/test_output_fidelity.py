@@ -18,9 +18,12 @@ from myoedge.building.fidelity_warnings import weak_outputs
 from myoedge.building.pipeline import Options, run_quantize
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import dequantize
+from myoedge.operators.interpreter import result_bounds
 from myoedge.quantization import holdout
 from myoedge.quantization.intervals import interval_db
 from myoedge.quantization.masked_ranges import Row, judged_values
+from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import OutputFidelity
 from myoedge.reports import fidelity
@@ -293,3 +296,95 @@ def test_held_out_samples_beyond_the_calibrated_range_are_warned_of(
     ends = found.outputs()[0]["sqnr_interval_db"]
     assert ends[0] <= found.outputs()[0]["sqnr_db"] <= ends[1]
     assert (ends[1] - ends[0] > 10.0) == (factor > 1)
+
+
+SMALL = 8  # inputs of a network in which 16 bits for a single number are a large share
+
+
+class Detector(nn.Module):
+    """A probability that is near 0 for noise, and near 1 for what is to be detected."""
+
+    def __init__(self, width: int, ending: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        linear = nn.Linear(width, width, bias=False)
+        nn.init.orthogonal_(linear.weight)
+        self.body = nn.Identity() if width == SMALL else linear
+        self.ending = ending
+
+    def forward(self, x: Tensor) -> Tensor:
+        loud = self.body(x).square().mean(1, keepdim=True)
+        return self.ending(loud * 20.0 - 9.0)
+
+
+def windows(width: int, *loudness: float) -> Array:
+    drawn = np.random.default_rng(0).standard_normal((len(loudness), 1, width))
+    return (drawn * np.array(loudness)[:, None, None]).astype(np.float32)
+
+
+def detector(
+    folder: Path, samples: Array, ending: nn.Module | None = None
+) -> tuple[Quantized, nn.Module]:
+    network = Detector(samples.shape[-1], ending or nn.Sigmoid()).eval()
+    model = save_exported(network, (torch.zeros(samples.shape[1:]),), folder / "model.pt2")
+    return run_quantize(Options(model, samples)), network
+
+
+def largest_result(found: Quantized) -> float:
+    """Of the integers of the only output."""
+    q = found.network
+    params = q.params[q.graph.outputs[0]]
+    return float(dequantize(np.array(params.high), params))
+
+
+QUIET = np.linspace(0.1, 0.3, 64)
+
+
+@pytest.mark.parametrize("width", [256, SMALL])
+def test_a_probability_has_the_full_range_if_the_cycles_allow_it(
+    tmp_path: Path, width: int
+) -> None:
+    """Calibrated on negatives, which 8 bits from 0 to 1 do not resolve: 16 bits do, or finer steps
+    where 16 bits cost a large share of few cycles; a warning comes with both."""
+    samples = windows(width, *QUIET)
+    found, network = detector(tmp_path, samples)
+    with torch.no_grad():
+        most = float(network(torch.from_numpy(samples[:, 0])).max())
+    assert most < 0.1
+    assert largest_result(found) == pytest.approx(1.0 if width == 256 else most, rel=0.2)
+    (told,) = (warning.title for warning in found.warnings if warning.code == "W112")
+    above = float(told.partition("probabilities above ")[2].split()[0])
+    assert above == pytest.approx(most, rel=0.2)
+    assert found.fidelity.worst_judged_db is not None
+    assert found.fidelity.worst_judged_db > 20.0
+
+
+def test_probabilities_of_both_classes_are_not_warned_of(tmp_path: Path) -> None:
+    samples = windows(64, *QUIET, *np.linspace(0.3, 1.0, 64))
+    found, network = detector(tmp_path, samples)
+    assert not [warning for warning in found.warnings if warning.code == "W112"]
+    assert largest_result(found) == pytest.approx(1.0, abs=0.01)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(samples[:, 0])).numpy()
+    numbers = np.array(next(iter(found.fidelity.outputs.values())).numbers)
+    integer = np.array([outputs[0][0] for outputs in found.fidelity.integer])
+    np.testing.assert_allclose(integer, wanted[numbers], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("ending", "bounds"),
+    [
+        (nn.Sigmoid(), (0.0, 1.0)),
+        (nn.Hardsigmoid(), (0.0, 1.0)),
+        (nn.Tanh(), (-1.0, 1.0)),
+        (nn.ReLU6(), None),
+    ],
+)
+def test_outputs_of_bounded_functions_have_their_bounds(
+    tmp_path: Path, ending: nn.Module, bounds: tuple[float, float] | None
+) -> None:
+    found, _ = detector(tmp_path, windows(SMALL, *QUIET), ending)
+    (node,) = (n for n in found.network.graph.nodes if n.name in found.network.graph.outputs)
+    assert result_bounds(node) == bounds
+    full = full_ranges(found.network.graph, found.network.calibration.seen)
+    assert full.get(node.name) == bounds

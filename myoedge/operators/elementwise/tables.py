@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
-from myoedge.numerics.pointwise import Chain, evaluate, is_continuous
+from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.base import (
     OpDef,
@@ -116,6 +116,7 @@ TABLE = register(
         integer=_integer,
         quantize=_quantize,
         params=(TableParams,),
+        bounds=lambda attrs: result_range(attrs["chain"]),
         kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
         accepts_int16=always,

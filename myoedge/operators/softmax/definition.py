@@ -176,6 +176,7 @@ SOFTMAX = register(
         acc_bound=stored_bound,
         kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
+        bounds=lambda attrs: (0.0, 1.0),
         accepts_int16=always,
         emits_int16=always,
         int16_params=int16_params,

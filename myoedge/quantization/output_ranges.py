@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Full ranges of outputs whose operators state bounds: probabilities from 0 to 1.
+
+Calibration samples of one class show only a part of such a range; the other classes lie outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE, result_bounds
+from myoedge.quantization.masked_ranges import Range
+
+REACH = np.arange(-1024, 1025) / 64.0  # operands of functions that come near their bounds
+NEAR = 2.0**-8  # of the bounds' distance: a step in 8 bits
+PROBABILITY = (0.0, 1.0)
+
+
+def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
+    """The bounds of outputs that have some, and ranges with which what the functions read reaches
+    both halves of them.
+
+    seen   range of every tensor over the samples
+    """
+    found: dict[str, Range] = {}
+    for node, bounds in bounded_results(graph):
+        found[node.name] = bounds
+        chain, operand = _function(node)
+        if chain and operand in seen:
+            found[operand] = _reaching(chain, bounds, seen[operand], seen[node.name])
+    return found
+
+
+def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
+    """Nodes whose results are outputs, moved at most, with their bounds."""
+    left, done = [*graph.outputs], set[str]()
+    while left:
+        node = graph.producer.get(name := left.pop())
+        if node is None or name in done:
+            continue
+        done.add(name)
+        if OPS[node.op].same_scale:
+            left += node.inputs
+        elif (bounds := result_bounds(node)) is not None:
+            yield node, bounds
+
+
+def _function(node: Node) -> tuple[Chain, str]:
+    """The function that a result is given by, and the tensor that it reads; () without one."""
+    if node.op == "table":
+        return node.attrs["chain"], node.inputs[0]
+    return node.attrs.get("act", ()), node.name + PRE
+
+
+def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Range:
+    """The operand's range; up to where the function comes near the upper, or the lower bound, if no
+    sample's result was in that half."""
+    low, high = bounds
+    values, near = evaluate(chain, REACH), NEAR * (high - low)
+    middle, ends = (low + high) / 2, [*operand]
+    for is_unseen, is_reached in (
+        (result[1] <= middle, values >= high - near),
+        (result[0] >= middle, values <= low + near),
+    ):
+        if is_unseen and is_reached.any():
+            ends.append(float(min(REACH[is_reached], key=abs)))
+    return min(ends), max(ends)
+
+
+def largest_probabilities(
+    graph: Graph, seen: Mapping[str, Range], params: Mapping[str, QuantParams]
+) -> Iterator[tuple[Node, float, float]]:
+    """(node, largest number of the samples, largest number that its integers give) of outputs from
+    0 to 1; 1 for the samples of a softmax, as all numbers are small where many classes share it."""
+    for node, bounds in bounded_results(graph):
+        after = params.get(node.name)
+        if bounds == PROBABILITY and after is not None:
+            chain, operand = _function(node)
+            found, before, most = np.array(after.high), params.get(operand), 1.0
+            if chain and before is not None:
+                given = dequantize(np.arange(before.low, before.high + 1), before)
+                found = quantize(np.nan_to_num(evaluate(chain, given)), after)
+                most = seen.get(node.name, PROBABILITY)[1]
+            yield node, most, float(dequantize(found, after).max())
