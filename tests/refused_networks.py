@@ -277,15 +277,15 @@ REFUSED: Mapping[str, Refused] = {
         same=False,
     ),
     "where": refused(
-        "use a finite number in the place of an infinity that no softmax reads",
+        "use the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax",
         lambda x: torch.where(x > 0, x, torch.inf).amin(-1),
-        lambda x: torch.where(x > 0, x, 5.0).amin(-1),
+        lambda x: torch.where(x > 0, x, x.amax()).amin(-1),
         least_db=20.0,
     ),
     "masked_fill": refused(
-        "use a finite number, masked_fill(mask, 0.0), for what no softmax reads",
+        "use the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax",
         lambda x: x.masked_fill(x > 0, torch.inf).clamp(max=0.0),
-        lambda x: x.masked_fill(x > 0, 0.0).clamp(max=0.0),
+        lambda x: torch.where(x > 0, x.amax(), x).clamp(max=0.0),
     ),
     "scatter": refused(
         "use cat or stack of the parts instead of writing into a slice",
@@ -327,9 +327,9 @@ REFUSED: Mapping[str, Refused] = {
         seeded(2, 3, 4),
     ),
     "padding": refused(
-        "pad with a finite number below all that is there, F.pad(x, (1, 1), value=-10.0)",
-        lambda x: F.max_pool1d(F.pad(x, (1, 1), value=-torch.inf), 3),
-        lambda x: F.max_pool1d(F.pad(x, (1, 1), value=-10.0), 3),
+        'in front of a maximum, pad with its own ends: F.pad(x, (1, 1), mode="replicate")',
+        lambda x: F.max_pool1d(F.pad(x - 20.0, (1, 1), value=-torch.inf), 3),
+        lambda x: F.max_pool1d(F.pad(x - 20.0, (1, 1), mode="replicate"), 3),
     ),
     "accumulate": refused(
         "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant",
@@ -498,11 +498,10 @@ REFUSED: Mapping[str, Refused] = {
         code="E116",
     ),
     "filled maximum": refused(
-        "fill with a number below all that is there, masked_fill(mask, -10.0)",
-        lambda x: (x + torch.zeros(6, 16).masked_fill(HIDDEN[:, 2:3], -torch.inf)).amax(1),
-        lambda x: x.masked_fill(HIDDEN[:, 2:3], -10.0).amax(1),
+        "fill with the smallest: torch.where(mask, x.amin(), x)",
+        lambda x: (x - 20.0 + torch.zeros(6, 16).masked_fill(HIDDEN[:, 2:3], -torch.inf)).amax(1),
+        lambda x: torch.where(HIDDEN[:, 2:3], (x - 20.0).amin(), x - 20.0).amax(1),
         code="E112",
-        same=False,
     ),
     "filled sum": refused(
         "multiply by a mask of zeros and ones for a sum or a mean",

@@ -80,8 +80,8 @@ def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
             "has": f"{count} of {value.size} not finite",
         },
         [
-            "fill with a number below all that is there, masked_fill(mask, -10.0) say, "
-            "for a largest value over what is left",
+            "for a largest value over what is left, fill with the smallest: "
+            "torch.where(mask, x.amin(), x)",
             "multiply by a mask of zeros and ones for a sum or a mean",
         ],
     )

@@ -169,6 +169,7 @@ def short(target: str) -> str:
 NO_NOISE = "an input for what is random, or leave it out"
 IN_FRONT = "an input for it, computed on the host in front of the network"
 BEHIND = "its operand as an output, and do this on the host behind the network"
+NO_INFINITY = "the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax reads it"
 # By parts of names, the first that fits: for calls that have no better advice from their own rows.
 INSTEAD = {
     "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
@@ -190,8 +191,7 @@ INSTEAD = {
         ("sort", "median", "quantile", "kthvalue", "mode", "unique", "nonzero", "histc", "nms"),
         BEHIND,
     ),
-    "where": "a finite number in the place of an infinity that no softmax reads",
-    "masked_fill": "a finite number, masked_fill(mask, 0.0), for what no softmax reads",
+    **dict.fromkeys(("where", "masked_fill"), NO_INFINITY),
     "diagonal_scatter": "torch.where(torch.eye(n, dtype=torch.bool), values.unsqueeze(-1), x)",
     **dict.fromkeys(("scatter_add", "index_add"), "x + values @ F.one_hot(index, n).float()"),
     "scatter": (

@@ -37,7 +37,7 @@ def weak_layers(
             f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
             {"found": f"steps of {abs(fill) / 255:.3g}"},
             [
-                "fill with a number just beyond what is there, masked_fill(mask, -10.0) say",
+                "fill with what is there already: torch.where(mask, x.amin(), x), or x.amax()",
                 "only what a softmax alone reads may be hidden so",
             ],
         )

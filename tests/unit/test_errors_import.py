@@ -193,7 +193,7 @@ UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
     "cosine_similarity": (lambda x: F.cosine_similarity(x, -x, eps=0.1), "use eps=0.0001"),
     "cummax": (lambda x: x.cummax(1)[0], "rewrite cummax"),
     "topk": (lambda x: x.topk(2)[0], "use amax and argmax"),
-    "masked_fill": (lambda x: x.masked_fill(x > 0, torch.inf), "a finite number"),
+    "masked_fill": (lambda x: x.masked_fill(x > 0, torch.inf), "own extreme"),
     "bilinear": (
         lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear", antialias=True),
         "without antialias",
