@@ -57,7 +57,12 @@ from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_runs_kept
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.noise_sources import with_sources
-from myoedge.quantization.observers import ObserverChoice, best_observer, observers_for
+from myoedge.quantization.observers import (
+    ObserverChoice,
+    best_observer,
+    observers_for,
+    with_finer_outputs,
+)
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph
@@ -301,7 +306,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)
     on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
-    ranges = calibrated(graph, observers_of(options, settings))
+    ranges = calibrated(graph, with_finer_outputs(graph, observers_of(options, settings)))
     choice = best_observer(graph, ranges, data.inputs, rules, ENOUGH_DB)
     bits: tuple[Choice, ...] = ()
     if chooses and options.reuse is None:

@@ -18,7 +18,6 @@ from myoedge.quantization.engines import with_cores_integers, within_sqnr
 from myoedge.quantization.exponentials import fine_attentions
 from myoedge.quantization.mixed_precision import Cycles
 from myoedge.quantization.observers import METHOD_NAMES
-from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.refinement import Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity, measure
@@ -160,13 +159,16 @@ def refined_for(start: Refined, other: QuantGraph | None, means: Means, aim: Aim
     """
     aim = replace(aim, floor=means.floor)
     found = _refinement(start.network, start.fidelity, means, aim)
-    if other is not None and found.missing_db:
+    # less than the full range of outputs is for an aim that is missed, not to polish
+    is_finer = other is not None and not other.calibration.observer.full_outputs
+    if other is not None and found.missing_db and not (is_finer and aim.allowances == NEARLY_FREE):
         other = means.on_engines(other)  # as `start` is: 16 bits are compared with the same cycles
         fidelity = measure(other, means.samples, layers=False)
         again = _refinement(other, fidelity, means, aim)
         least_db = _least_gain_db(means) * again.judged if again.missing_db else LEAST_GAIN_DB
         is_better = again.missing_db + least_db <= found.missing_db
         name = f"ranges by {METHOD_NAMES[other.calibration.observer.method]}"
+        name += ", outputs as far as the samples go" * is_finer
         ranges = Choice(name, fidelity.worst_judged_db or 0.0, 0.0, is_better)
         first, second = found.choices, again.choices
         if is_better:
@@ -229,11 +231,9 @@ def kept_on_engines(
 
 
 def _others(means: Means, graph: Graph, observer: Observer) -> list[Calibration]:
-    """Calibrations of a graph by the other observers, and by this one without the full ranges of
-    outputs with bounds."""
-    left = [other for other in means.observers if other != observer]
-    if any(bounded_results(graph)):
-        left.append(replace(observer, full_outputs=False))
+    """Calibrations of a graph by the other observers."""
+    left = [other for other in means.observers if other.method != observer.method]
+    left = [replace(other, full_outputs=observer.full_outputs) for other in left]
     return means.calibrated(graph, left) if left else []
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Graph
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, spread
 from myoedge.quantization.formats import all_stated
+from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, measure_each
 
@@ -25,8 +26,9 @@ class ObserverChoice:
 
     worst_db   dB of the worst output for the samples that chose, by method
     fidelity   of the network for all samples; None where these were not all run
-    other      the network by the observer that keeps most, where the first one stays; None where
-               that wins less than LEAST_GAIN_DB
+    other      the network by the observer that keeps most, without the full ranges of outputs if
+               these have bounds; else where the first one stays, and None where that wins less
+               than LEAST_GAIN_DB
     """
 
     network: QuantGraph
@@ -40,6 +42,12 @@ def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]
     if all_stated(graph):
         return [Observer("file")]
     return [Observer() if observer.method == "file" else observer for observer in observers]
+
+
+def with_finer_outputs(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
+    """The observers, then the same without the full ranges of outputs if some have bounds."""
+    has_bounds = any(bounded_results(graph))
+    return [*observers, *(replace(x, full_outputs=False) for x in observers if has_bounds)]
 
 
 def best_observer(
@@ -57,9 +65,12 @@ def best_observer(
     The first calibration stays where no other one wins LEAST_GAIN_DB, and where the best keeps less
     than `enough_db`: 16 bits have steps enough for all values, and what is clipped stays lost.
     """
-    networks = [quantize_graph(graph, calibration, rules) for calibration in calibrations]
+    full = [x for x in calibrations if x.observer.full_outputs]
+    finer = [x for x in calibrations if not x.observer.full_outputs]
+    networks = [quantize_graph(graph, calibration, rules) for calibration in full]
     if len(networks) == 1:
-        return ObserverChoice(networks[0], {})
+        other = quantize_graph(graph, finer[0], rules) if finer else None
+        return ObserverChoice(networks[0], {}, other=other)
     few = spread(samples, TRIAL_SAMPLES)
     every = measure_each(networks, few)
     found = [_worst_db(fidelity) for fidelity in every]
@@ -67,7 +78,9 @@ def best_observer(
     wins = found[best] >= found[0] + LEAST_GAIN_DB
     chosen = best if wins and found[best] >= enough_db else 0
     other = networks[best] if wins and not chosen else None
-    methods = [calibration.observer.method for calibration in calibrations]
+    if finer:
+        other = quantize_graph(graph, finer[best if wins else 0], rules)
+    methods = [calibration.observer.method for calibration in full]
     has_all = all(len(few[name]) == len(given) for name, given in samples.items())
     fidelity = every[chosen] if has_all else None
     return ObserverChoice(networks[chosen], dict(zip(methods, found, strict=True)), fidelity, other)

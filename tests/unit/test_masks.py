@@ -227,9 +227,15 @@ def refused(model: nn.Module) -> MyoedgeError:
 
 
 ELSEWHERE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "max_pool": (lambda x: x.masked_fill(FIRST[:, None], -INF).amax(1), "torch.where(mask, x.amin(), x)"),
+    "max_pool": (
+        lambda x: x.masked_fill(FIRST[:, None], -INF).amax(1),
+        "torch.where(mask, x.amin(), x)",
+    ),
     "mean": (lambda x: x.masked_fill(FIRST[:, None], -INF).mean(1), "multiply by a mask"),
-    "log_softmax": (lambda x: F.log_softmax(x.masked_fill(AT[:8] < 2, -INF), -1), "fill with the smallest"),
+    "log_softmax": (
+        lambda x: F.log_softmax(x.masked_fill(AT[:8] < 2, -INF), -1),
+        "fill with the smallest",
+    ),
 }
 
 
