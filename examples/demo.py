@@ -138,8 +138,8 @@ def export(model: torch.nn.Module, folder: Path, calib: Labelled, test: Labelled
 def build(folder: Path) -> Path:
     """`myoedge build`, `validate` and `simulate` on what `export` wrote; the build's own folder."""
     built = folder / "gap9"
-    model, calib = folder / "model.pt2", folder / "calib.npz"
-    run("build", "--target", "gap9", model, "--calib", calib, "-o", built)
+    model, calib, test = (folder / name for name in ("model.pt2", "calib.npz", "test.npz"))
+    run("build", "--target", "gap9", model, "--calib", calib, "--test", test, "-o", built)
     run("validate", built, "--on", "host,simulator")
     run("simulate", built)
     return built
@@ -156,9 +156,9 @@ def run(*arguments: str | Path) -> None:
 
 
 def predict_int8(built: Path, x: Floats) -> Floats:
-    """Logits [n, 5] of the generated C, window by window: float in, float out, integers within."""
-    net = myoedge.load_build(built)
-    return np.concatenate([net.run(window[None]) for window in x])
+    """Logits [n, 5] of the generated C: float in, float out, integers within."""
+    logits: Floats = myoedge.load_build(built).run(x)
+    return logits
 
 
 # --- what came out --------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def show_build(built: Path, result: Comparison) -> None:
     report = json.loads((built / "report.json").read_text())
     memory, exact = report["memory"], report["exact"]
     answers = {True: "yes", False: "NO", None: "not run"}
-    table = Table(title=f"held-back repetition 2, {result.windows} windows", show_header=False)
+    table = Table(title=f"test set, repetition 2: {result.windows} windows", show_header=False)
     for row in (
         ("accuracy, float", f"{result.accuracy_float:.1f} %"),
         ("accuracy, int8 C", f"{result.accuracy_int8:.1f} %"),
