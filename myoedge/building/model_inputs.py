@@ -45,6 +45,7 @@ class ModelInputs:
     stages    in front of the network and behind it
     reading   how samples are taken from files
     set_in    the table that names the samples or how they are taken, for errors; "" where none does
+    test_in   the option or table that names the test set, for errors
     """
 
     path: Path
@@ -54,6 +55,7 @@ class ModelInputs:
     reading: Reading
     test: Given | None = None
     set_in: str = ""
+    test_in: str = "--test"
 
     @cached_property
     def given(self) -> Data | None:
@@ -68,9 +70,10 @@ class ModelInputs:
         """The test set as it was given; None without one. Errors: those of read, E211 no labels."""
         if self.test is None:
             return None
-        data = read(self.test, self.reading)
-        if data.labels is None:
-            raise no_such_name(data.source, self.reading.label, ", ".join(data.inputs))
+        with set_in(self.test_in):
+            data = read(self.test, self.reading)
+            if data.labels is None:
+                raise no_such_name(data.source, self.reading.label, ", ".join(data.inputs))
         return data
 
     def test_set(self, model: Model, calibration: Data) -> Data | None:
@@ -78,9 +81,10 @@ class ModelInputs:
         recording, where that has some. Errors: those of windowed and fit."""
         if self.given_test is None:
             return None
-        data = windowed(self.given_test, model.graph, self.reading)
-        names = data.class_names or calibration.class_names
-        return samples.fit(replace(data, class_names=names), model.graph)
+        with set_in(self.test_in):
+            data = windowed(self.given_test, model.graph, self.reading)
+            names = data.class_names or calibration.class_names
+            return samples.fit(replace(data, class_names=names), model.graph)
 
     @cached_property
     def file_key(self) -> str | None:
@@ -156,7 +160,8 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     of_file = options.calib is None or settings.calib.reading != Reading()
     place = f"[calib] of {found.file}" if of_file else ""
     test = options.test if options.test is not None else _relative(base, settings.test.data)
-    inputs = ModelInputs(path, factory, calib, stages, reading, test, place)
+    test_in = "--test" if options.test is not None else f"[test] of {found.file}"
+    inputs = ModelInputs(path, factory, calib, stages, reading, test, place, test_in)
     _ = inputs.given, inputs.given_test  # read before torch is imported
     return inputs
 

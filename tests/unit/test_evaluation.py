@@ -228,8 +228,9 @@ def test_labels_of_the_calibration_recording_are_told_to_be_known_before(model: 
 
 
 def test_a_test_set_needs_labels(model: Path) -> None:
-    with pytest.raises(MyoedgeError, match="E211"):
+    with pytest.raises(MyoedgeError, match="E211") as raised:
         myoedge.quantize(model, calib=CALIB, test=TEST)
+    assert dict(raised.value.notice.facts)["set in"] == "--test"
 
 
 def test_headline_and_page_have_the_test_set(

@@ -142,6 +142,16 @@ def test_mat(tmp_path: Path, graph: Graph) -> None:
         assert found.labels.tolist() == [0, 0, 1, 1]
 
 
+def test_labels_of_a_mat_file_may_be_cells_or_rows_of_text(tmp_path: Path) -> None:
+    names = np.array(["rest", "fist", "wave up"])[np.arange(len(ROWS)) % 3]
+    for label in (names.astype(object), names):
+        savemat(tmp_path / "s.mat", {"emg": ROWS, "label": label, "who": "S1"})
+        found = read(tmp_path / "s.mat")
+        assert found.labels is not None
+        assert found.labels.tolist() == names.tolist()
+        assert [*found.inputs] == ["emg"]
+
+
 def test_numpy_files_of_recordings_and_of_windows(tmp_path: Path, graph: Graph) -> None:
     np.save(tmp_path / "r.npy", ROWS)
     np.savez(tmp_path / "r.npz", emg=ROWS, fs=200, label=CLASSES)

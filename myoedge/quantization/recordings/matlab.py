@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.reading import Content, Reading, check_size, unreadable
 from myoedge.system.extras import install_command
 
@@ -18,22 +19,25 @@ NUMERIC = {
     **dict.fromkeys(("int32", "uint32", "single"), 4), **dict.fromkeys(("int64", "uint64"), 8),
     "double": 8,
 }  # fmt: skip  # bytes of a number, by MATLAB's class
+TEXTS = ("char", "cell")  # MATLAB's classes of names, of labels alone
 AS_VERSION_7 = ("save('calib.mat', 'emg', '-v7')  % in MATLAB",)
 SHORTER = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer rows, in MATLAB",)
 
 
 def read_mat(path: Path, reading: Reading) -> Content:
-    """Variables that are arrays of numbers, by name; others are left out.
+    """Variables that are arrays of numbers, by name, and labels that are text; others are left out.
 
     Errors: E211 damaged, or of version 7.3; E247 too large; E501 without scipy.
     """
     io = _scipy_io()
     try:
-        rows = [row for row in io.whosmat(path, appendmat=False) if row[2] in NUMERIC]
-        rows = [row for row in rows if _is_asked(row[0], reading)]
+        rows = [row for row in io.whosmat(path, appendmat=False) if _is_read(row, reading)]
         names = [name for name, _, _ in rows]
         check_size(
-            path.name, sum(NUMERIC[kind] * math.prod(n) for _, n, kind in rows), SHORTER, reading
+            path.name,
+            sum(NUMERIC.get(kind, 8) * math.prod(n) for _, n, kind in rows),
+            SHORTER,
+            reading,
         )
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
     except MyoedgeError:
@@ -43,7 +47,7 @@ def read_mat(path: Path, reading: Reading) -> Content:
     except Exception as error:  # a damaged file may raise anything on its way through scipy
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise unreadable(path, cause, AS_VERSION_7) from None
-    arrays = {n: found[n] for n in names if isinstance(found.get(n), np.ndarray)}
+    arrays = {n: _texts(found[n]) for n in names if isinstance(found.get(n), np.ndarray)}
     # MATLAB has no arrays of one axis: [1, n] is a row of labels, or a recording of one channel
     return Content(
         {n: x[0] if x.shape[:1] == (1,) and x.ndim == 2 else x for n, x in arrays.items()}
@@ -55,8 +59,19 @@ def is_hdf5(path: Path) -> MyoedgeError:
     return unreadable(path, "HDF5, as MATLAB's version 7.3 writes it", AS_VERSION_7)
 
 
-def _is_asked(name: str, reading: Reading) -> bool:
-    return reading.array is None or name in (reading.array, str(reading.label))
+def _is_read(row: tuple[str, tuple[int, ...], str], reading: Reading) -> bool:
+    """Whether a variable is an array of numbers that is asked for, or names of classes."""
+    name, _, kind = row
+    is_label = name == str(reading.label)
+    is_asked = reading.array is None or name == reading.array or is_label
+    return is_asked and (kind in NUMERIC or (kind in TEXTS and is_label))
+
+
+def _texts(x: Array) -> Array:
+    """Cells and rows of characters as strings; numbers as they are."""
+    if x.dtype.kind == "O":
+        return np.array(["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()])
+    return np.char.strip(x) if x.dtype.kind == "U" else x
 
 
 def _scipy_io() -> Any:
