@@ -26,9 +26,9 @@ class ObserverChoice:
 
     worst_db   dB of the worst output for the samples that chose, by method
     fidelity   of the network for all samples; None where these were not all run
-    other      the network by the observer that keeps most, without the full ranges of outputs if
-               these have bounds; else where the first one stays, and None where that wins less
-               than LEAST_GAIN_DB
+    other      the same without the full ranges of outputs if these have bounds; else the network by
+               the observer that keeps most, where the first one stays, and None where that wins
+               less than LEAST_GAIN_DB
     """
 
     network: QuantGraph
@@ -79,7 +79,7 @@ def best_observer(
     chosen = best if wins and found[best] >= enough_db else 0
     other = networks[best] if wins and not chosen else None
     if finer:
-        other = quantize_graph(graph, finer[best if wins else 0], rules)
+        other = quantize_graph(graph, finer[chosen], rules)
     methods = [calibration.observer.method for calibration in full]
     has_all = all(len(few[name]) == len(given) for name, given in samples.items())
     fidelity = every[chosen] if has_all else None
