@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable
 from myoedge.building.precision import NO_ROOM, missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, raised
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
-from myoedge.plan.l1.layer_kernels import least_bytes, tile_facts
+from myoedge.plan.l1.layer_kernels import least_bytes, smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
@@ -26,6 +26,7 @@ from myoedge.reports.budget_check import (
     broken,
     broken_energy,
     broken_latency,
+    over_budget,
 )
 from myoedge.targets import Chip
 
@@ -139,7 +140,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     if code > max(limited.l2_reserved_bytes, 0):  # of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
     if empty := [*_empty(chip, limited)]:
-        raise _over(empty, None)
+        raise raised(over_budget(empty))
     return limited
 
 
@@ -209,7 +210,7 @@ def _no_tile(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
     without = "no --l1: it is computed in L2 then, slowly"
     tries = [
         f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
-        "smaller kernels, fewer channels",
+        smaller(plan.without_tiles[worst]),
     ]
     return MyoedgeError(NO_TILE, f"{worst} does not fit the L1 budget", facts, tries)
 
@@ -239,7 +240,7 @@ def check(
     )
     broken_limits = [one for one in judged if one is not None]
     if broken_limits:
-        raise _over(broken_limits, short)
+        raise raised(over_budget(broken_limits, short))
 
 
 def _broken_sqnr(
@@ -284,20 +285,3 @@ def _needs_and_has(
     names = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
     return needs, ", ".join(f"{names[tensor]} {db:z.1f} dB" for tensor, (_, db) in missed.items())
-
-
-def _over(found: Sequence[Broken], short: Broken | None) -> MyoedgeError:
-    """Facts are named after their budget where there are several; tries hold for all of them."""
-    tries = [*dict.fromkeys(line for one in found for line in one.tries)]
-    if loose := [one.name for one in found if "build" in one.facts]:
-        values = "value" if len(loose) == 1 else "values"
-        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
-    if len(found) == 1:
-        (only,) = found
-        title = only.title or f"over budget: {only.name}"
-        return MyoedgeError(only.code, title, only.facts, tries)
-    facts = {f"{one.name}, {key}": text for one in found for key, text in one.facts.items()}
-    if short is not None:
-        facts["judged"] = f"{', '.join(one.name for one in found[1:])}: with all memory"
-    names = ", ".join(one.name for one in found)
-    return MyoedgeError("E302", f"over budget: {names}", facts, tries)

@@ -27,7 +27,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.layer_names import told_apart
 from myoedge.reports import speed, wording
-from myoedge.reports.budget_check import over_latency
+from myoedge.reports.budget_check import over_goals
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.trace import perfetto
@@ -56,7 +56,7 @@ class Simulated(Tabular):
     measurement   outputs, cycles of each layer, what the cores did
     exact         whether every inference gave the integers of the reference
     report        report.json as it is now
-    over          E302 where the run takes longer than [budget] latency
+    over          E302 if the run takes longer, or more energy, than [budget] allows
     unwritten     W210 where the reports of the folder could not be replaced
     run           counters of the whole run; None on GVSoC
     evaluation    of labelled samples, with the keys of report.json: accuracy or errors
@@ -144,7 +144,7 @@ def simulate_build(
         operands = L1Operands(base, report["memory"]["l1_buffers"])
         clock_hz = report["target"]["clock_hz"]
         files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
-    over = over_latency(report) if is_silicon else None
+    over = over_goals(report) if is_silicon else None
     unwritten = build.updated(files) if files else None
     found = _evaluated(build, data, measured)
     return Simulated(measured, exact, report, run, over, unwritten, found)

@@ -39,13 +39,31 @@ def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: lis
     return Broken(name, {"budget": budget, "build": build, "most": "\n".join(layers)}, tries)
 
 
-def over_latency(report: Report) -> Notice | None:
-    """E302 where a run took longer than [budget] latency; None where none did, or nothing ran."""
-    over = None if speed.is_modelled(report) else broken_latency(report)
-    if over is None:
-        return None
-    loosen = "[budget] latency = ..., if what the run took will do"
-    return notice("E302", "over budget: latency", over.facts, [*over.tries, loosen])
+def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
+    """E302 of all budgets that are not kept, or the only one's own code. Facts are named after
+    their budget where there are several; tries hold for all of them.
+
+    short   memory that is too small, one of them: the others are judged with all of the chip's
+    """
+    tries = [*dict.fromkeys(line for one in found for line in one.tries)]
+    if loose := [one.name for one in found if "build" in one.facts]:
+        values = "value" if len(loose) == 1 else "values"
+        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
+    if len(found) == 1:
+        (only,) = found
+        return notice(only.code, only.title or f"over budget: {only.name}", only.facts, tries)
+    facts = {f"{one.name}, {key}": text for one in found for key, text in one.facts.items()}
+    if short is not None:
+        facts["judged"] = f"{', '.join(one.name for one in found[1:])}: with all memory"
+    names = ", ".join(one.name for one in found)
+    return notice("E302", f"over budget: {names}", facts, tries)
+
+
+def over_goals(report: Report) -> Notice | None:
+    """E302 if a run took longer, or more energy, than [budget] allows; None if nothing ran."""
+    judged = () if speed.is_modelled(report) else (broken_latency(report), broken_energy(report))
+    found = [one for one in judged if one is not None]
+    return over_budget(found) if found else None
 
 
 def broken_latency(report: Report) -> Broken | None:

@@ -12,7 +12,7 @@ from myoedge.errors import Notice, printable
 from myoedge.reports import energy as joules
 from myoedge.reports import evaluation_lines, fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.blocks import columns, facts, show, styled
-from myoedge.reports.budget_check import over_latency
+from myoedge.reports.budget_check import over_goals
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import in_lines, shortened
@@ -297,7 +297,7 @@ def _notices(report: Report) -> Iterable[Text]:
         yield styled("\n").append(printable(advice), "yellow" if weak else "dim")
     rows = (Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"])
     notices = [(row.text("warning"), "bold yellow") for row in rows]
-    if over := over_latency(report):
+    if over := over_goals(report):
         notices.append((over.text("error"), "bold red"))
     for text, style in notices:
         kind, _, rest = "\n".join(map(printable, text.split("\n"))).partition(" ")

@@ -24,6 +24,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports import wording
+from myoedge.reports.budget_check import over_goals
 from myoedge.targets import Chip, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import of_networks, save_exported, thinned
@@ -89,10 +90,21 @@ def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
     for l1 in (None, "128KiB"):
         build = myoedge.build(wide, calib=calib, output=tmp_path / "out", l1=l1)
         assert of_networks(build.warnings) == ["W301"], l1
+        (told,) = (x for x in build.warnings if x.code == "W301")
+        assert told.tries == ("fewer channels or smaller kernels in this layer",)
     with pytest.raises(MyoedgeError) as raised:
         myoedge.build(wide, calib=calib, output=tmp_path / "out", l1="100KiB")
     assert raised.value.code == "E304"
     assert "no --l1" in raised.value.notice.tries[0], "128 KiB would not do"
+
+
+def test_a_layer_of_one_channel_is_not_to_have_fewer(tmp_path: Path) -> None:
+    model = torch.nn.Conv1d(1, 1, 3001, dilation=40).eval()
+    long = save_exported(model, (torch.zeros(1, 1, 130_000),), tmp_path / "long.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, 1, 130_000), np.float32)
+    build = myoedge.build(long, calib=calib, output=tmp_path / "out", simulate=False)
+    (told,) = (x for x in build.warnings if x.code == "W301")
+    assert told.tries == ("smaller kernels in this layer",)
 
 
 def test_a_layer_without_a_tile_that_a_small_l2_could_feed(tmp_path: Path) -> None:
@@ -517,6 +529,11 @@ def test_simulate_judges_the_latency_by_what_it_counts(model: Path, tmp_path: Pa
     assert slowest == sorted(rows.values(), reverse=True)[:3]
     again = myoedge.load_build(build.folder).report
     assert "over budget: latency" in summary(again)
+    over_j = first.report["energy_uj"]["value"] * 1e-6 * 0.999
+    both = {**report, "budget": {**report["budget"], "energy_j": over_j}}
+    energy = over_goals({**first.report, "budget": both["budget"]})
+    assert energy is not None
+    assert energy.title == "over budget: latency, energy"
     assert "over budget" not in summary(first.report)
     ran = command("simulate", build.folder, "--json", cwd=tmp_path)
     assert (ran.code, ran.json["exact"]) == (3, True)

@@ -270,9 +270,15 @@ def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
     }
 
 
+def smaller(kernel: TiledKernel) -> str:
+    """Advice for a layer without a tile: fewer channels only if it has several."""
+    channels = kernel.operands[0].shape[-1]
+    return f"{'fewer channels or ' * (channels > 1)}smaller kernels in this layer"
+
+
 def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
     """E304 where what does not fit L1 is not one run of bytes in L2 either."""
-    facts, tries = tile_facts(kernel, room), ["smaller kernels, fewer channels"]
+    facts, tries = tile_facts(kernel, room), [smaller(kernel)]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
@@ -285,5 +291,5 @@ def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
         "W301",
         f"{name} {reason}: it is computed in L2, slowly",
         tile_facts(kernel, room),
-        ["fewer channels or smaller kernels in this layer"],
+        [smaller(kernel)],
     )
