@@ -158,11 +158,12 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
     for weak in by_line.values():
         loss, step = min(weak, key=lambda row: row[0])
         source = fidelity.sources.get(step.node.name, step.node.name)
+        name, dtype = names.get(source, f"input {source}"), network.dtype(source)
         others = f", and in {len(weak) - 1} more that read it or stand beside it" * (len(weak) > 1)
         share = f"{10 ** (-WEAK_DB / 10):.0%} of the signal's power"
         yield notice(
             "W102",
-            f"{names.get(source, f'input {source}')} keeps only {loss:z.1f} dB in int8, on its own",
+            f"{name} keeps only {loss:z.1f} dB in {dtype}, on its own",
             {"found": f"noise above {share}{_where(step, source, names)}{others}"},
             [*_remedies(network, step.node)],
         )

@@ -281,7 +281,9 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         fidelity = with_sources(network, fidelity, given.parts.judged.inputs)
         left = left_range(network, _held_out(given.parts))
     tried, choices = chosen.choice.worst_db, (*chosen.bits, *choices)
-    return Integers(network, fidelity, (*chosen.warnings, *left), tried, choices)
+    warnings = (*network.warnings, *left)
+    raise_first(options.strict, warnings)
+    return Integers(network, fidelity, (*chosen.warnings, *warnings), tried, choices)
 
 
 def _held_out(parts: Split) -> Samples | None:
@@ -318,7 +320,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     network = on_engines(choice.network)
     seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
     stays = kept_of_file(model.graph, network.steps, rules)
-    warnings = (*seen, *network.warnings, *stays, *doubtful(model, given.data))
+    warnings = (*seen, *stays, *doubtful(model, given.data))
     return Chosen(choice, network, bits, data, rules, needs, calibrated, on_engines, warnings)
 
 

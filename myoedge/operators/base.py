@@ -216,6 +216,7 @@ class OpDef:
     epilogue   ends in a requantisation, so that an activation can be fused
     permute_rule   (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
                as its result: never
+    reach      magnitude of results beyond which their readers do not tell them apart
     bounds     attributes -> range that results keep to whatever the operands are; None: any
     view       output is the input's bytes under another shape
     out_dtype  of the output in the float graph: "float32", or the integers that it is there too
@@ -262,6 +263,7 @@ class OpDef:
     is_data_movement: bool = False
     epilogue: bool = False
     permute_rule: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
+    reach: float = math.inf
     bounds: Callable[[Attrs], tuple[float, float] | None] = lambda attrs: None
     view: bool = False
     out_dtype: str = "float32"

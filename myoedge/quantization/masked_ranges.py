@@ -36,17 +36,20 @@ class Row:
     """A tensor whose elements an operator compares along an axis.
 
     mask        name of what hides elements, or ""
+    reach       magnitude beyond which elements are alike
     is_chosen_from   whether the index of the largest element is all that is read of it
     """
 
     axis: int
     mask: str = ""
     is_chosen_from: bool = False
+    reach: float = np.inf
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
-    """The rows of tensors that are compared, softmax first of all."""
-    rows: dict[str, Row] = {}
+    """The rows of tensors that are compared, softmax first of all, and of gates."""
+    reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
+    rows = {name: Row(-1, reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if n.op in ORDERED):
         name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
         readers = {reader.op for reader in graph.users[name]}
@@ -61,14 +64,17 @@ def judged_values(
     rows: Mapping[str, Row], name: str, real: Mapping[str, Array]
 ) -> Callable[[Array], Array]:
     """Function of a tensor, in floats or as integers stand for them -> float64 [n], the numbers
-    that say how well it is represented: all; in a row that is compared those that have a share in
-    it; in one that a largest element is chosen from, their differences from their mean.
+    that say how well it is represented: all, within its reach; in a row that is compared those that
+    have a share in it; in one that a largest element is chosen from, their differences from their
+    mean.
 
     real   every value of the float network, by which elements are left out
     """
     row = rows.get(name)
     if row is None:
         return lambda x: x.astype(np.float64).reshape(-1)
+    if row.reach < np.inf:
+        return lambda x: np.clip(x.astype(np.float64), -row.reach, row.reach).reshape(-1)
     counts = _counts(row, real[name], real)
     if not row.is_chosen_from:
         return lambda x: x[counts].astype(np.float64)

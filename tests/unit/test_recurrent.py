@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from myoedge.building.pipeline import Options, run_quantize
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -28,7 +30,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import LayerRule, matches, quantize_graph
 from myoedge.quantization.sqnr import measure
-from tests.conftest import thinned
+from tests.conftest import save_exported, thinned
 
 
 class Relu(nn.RNN):
@@ -237,3 +239,36 @@ def test_layers_and_directions_of_one_module_have_names_of_their_own() -> None:
     assert [node.attrs["reverse"] for node in steps] == [False, True, False, True]
     assert all(matches("layer", node) for node in steps)
     assert [matches("layer.*_reverse", node) for node in steps] == [False, True, False, True]
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_a_first_state_that_16_bits_hold_is_not_warned_of(tmp_path: Path) -> None:
+    """The warning is of the network that is built, not of its first try in 8 bits."""
+    torch.manual_seed(0)
+    drawn = np.random.default_rng(0)
+    x = drawn.standard_normal((32, 3, 1, 4)).astype(np.float32)
+    first = 8 * drawn.standard_normal((32, 1, 1, 8)).astype(np.float32)
+    examples = (torch.zeros(3, 1, 4), torch.zeros(1, 1, 8))
+    model = save_exported(Whole(nn.GRU(4, 8)), examples, tmp_path / "model.pt2")
+    found = run_quantize(Options(model, {"x": x, "first_0": first}))
+    (state,) = (s.node.name for s in found.network.steps if s.node.op == "gru")
+    assert state in found.network.int16
+    assert "W106" not in {warning.code for warning in found.warnings}
+
+
+def test_gates_beyond_their_reach_lose_nothing(tmp_path: Path) -> None:
+    """Sums of hundreds are cut off at 32, where no function of a gate changes any more."""
+    torch.manual_seed(0)
+    model = Whole(nn.LSTM(4, 8)).eval()
+    x = (100 * np.random.default_rng(0).standard_normal((32, 3, 1, 4))).astype(np.float32)
+    weights = torch.cat([model.layer.weight_ih_l0, model.layer.bias_ih_l0[:, None]], 1)
+    sums = torch.from_numpy(np.pad(x, [(0, 0)] * 3 + [(0, 1)], constant_values=1.0)) @ weights.T
+    assert float(sums.detach().abs().max()) > 64.0
+    found = run_quantize(
+        Options(save_exported(model, (torch.zeros(3, 1, 4),), tmp_path / "model.pt2"), x)
+    )
+    (gates,) = (s.node.name for s in found.network.steps if s.node.op == "gates")
+    local_db = found.fidelity.local[gates]
+    assert local_db is not None
+    assert local_db > 30.0
+    assert "W102" not in {warning.code for warning in found.warnings}

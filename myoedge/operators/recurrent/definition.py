@@ -8,6 +8,7 @@ from `gates`, of a plain layer from `sums`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -128,6 +129,7 @@ GATES = register(
         ),
         weights=(1, 2),
         out_dtype="int16",
+        reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
         fixed_params=GATE_PARAMS,
         params_of=gate_params,
         multiplies=True,
@@ -144,6 +146,7 @@ SUMS = register(
         name="sums",
         doc="y = x W^T + b in 16 bits: what inputs add to the sums of rnn",
         out_dtype="float32",
+        reach=math.inf,
         fixed_params=None,
         params_of=None,
         int16_result=True,
