@@ -75,6 +75,7 @@ def others(stream: myoedge.Build) -> None:
     assert_type([tool.fix for tool in myoedge.doctor()], list[str])
     assert_type([operator.torch for operator in myoedge.ops()], list[tuple[str, ...]])
     assert_type([path.name for path in myoedge.init("project")], list[str])
+    assert_type(myoedge.check_plugin("lab-ops").exit_code, int)
     stream.reset()
     ready = [stream.push(frame) for frame in WINDOWS[0, 0].T]
     print(ready, myoedge.__version__)

@@ -318,6 +318,6 @@ def test_weights_that_no_memory_has_room_for_are_told_before_anything_takes_time
     assert (told.code, dict(told.facts)["needs"].split()[0]) == ("E301", "36,000,000")
     table = tmp_path / "myoedge.toml"
     table.write_text("[quant]\n" + told.tries[0].removeprefix("[quant] "))
-    settings, _ = find(table)
+    settings = find(table).settings
     assert build_request(settings, "gap9", {}, None, None, False).check_graph(large)
     assert build_request(Config(), "gap9", {}, None, None, False, few_bits=True).check_graph(large)
