@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 ZOO := .venv-zoo
-# golden files are as the generator writes them; sources of recorded programs stay as they were run
-C_FILES = $(shell git ls-files '*.c' '*.h' ':!tests/golden' ':!tests/fixtures')
+# golden files and intrinsics are as their generators write them; sources of recorded programs stay as they were run
+C_FILES = $(shell git ls-files '*.c' '*.h' ':!tests/golden' ':!tests/fixtures' ':!firmware_templates/include/me_intrinsics*')
 # As many test processes as there are processors; each computes on one thread, so that they do not
 # fight for them.
 JOBS ?= auto

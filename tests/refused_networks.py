@@ -355,11 +355,6 @@ REFUSED: Mapping[str, Refused] = {
         X,
         seeded(4, 6, 3),
     ),
-    "dilated pool": refused(
-        "take the larger of shifted slices: torch.maximum(x[..., :-2], x[..., 2:])[..., ::2]",
-        lambda x: F.max_pool1d(x, 2, dilation=2),
-        lambda x: torch.maximum(x[..., :-2], x[..., 2:])[..., ::2],
-    ),
     "indices": refused(
         "take them by argmax over windows, x.unfold(-1, 2, 2).argmax(-1) for pooling by 2",
         lambda x: F.max_pool1d(x, 2, return_indices=True)[1] - 2 * torch.arange(8),

@@ -187,7 +187,7 @@ def given_data(
         return _fitted(windowed(data, graph, reading), graph, reading, needs_labels)
     data = replace(data, inputs=inputs or data.inputs)
     long = graph_of_length(stream, data.inputs)
-    is_whole = all(long.shape(name) == graph.shape(name) for name in data.inputs)
+    is_whole = all(long.shape(name) == graph.shape(name) for name in graph.inputs)
     labels = data.labels if is_whole else None
     return _fitted(replace(data, labels=labels), long, reading, needs_labels)
 

@@ -31,6 +31,7 @@ from myoedge.quantization.drawn_case import DrawnCase
 from myoedge.quantization.drawn_meaning import allowed
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.system import tools
+from myoedge.system.notebook import Card, Shown
 from myoedge.targets import find_chip
 
 COUNT = 24  # drawn uses of an operator
@@ -60,14 +61,18 @@ class CheckedOperator:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PluginCheck:
+@dataclass(frozen=True)
+class PluginCheck(Shown):
     """Result of `plugin check`: an installed package, its entry points and operators."""
 
     package: str
     version: str
     entry_points: tuple[CheckedPoint, ...]
     operators: tuple[CheckedOperator, ...]
+
+    def _card(self) -> Card:
+        states = [(operator.name, operator.state) for operator in self.operators]
+        return Card(f"{self.package} {self.version}", states)
 
     @property
     def exit_code(self) -> int:

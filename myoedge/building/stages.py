@@ -91,7 +91,7 @@ def reused(
     if (found := files.content(path)) is not None:
         with suppress(ValueError):
             result: Result = unpacked(
-                found, CLASSES | _of_operators() | ({kind.__name__: kind} if kind else {})
+                found, CLASSES | operator_classes() | ({kind.__name__: kind} if kind else {})
             )
             say(f"{stage}: as before")
             return result
@@ -104,7 +104,7 @@ def reused(
     return result
 
 
-def _of_operators() -> dict[str, type[Any]]:
+def operator_classes() -> dict[str, type[Any]]:
     """Classes of what operators read at run time, by name."""
     return {kind.__name__: kind for op in OPS.values() for kind in op.params}
 
@@ -114,7 +114,7 @@ def made_with() -> tuple[Any, ...]:
 
     Errors: NotRecordable where an operator comes from no package.
     """
-    return *_of_this_computer(), *map(_package_digest, _packages_of_operators())
+    return *_of_this_computer(), *map(_package_digest, _packagesoperator_classes())
 
 
 @cache
@@ -141,7 +141,7 @@ def _cpu() -> list[str]:
     return sorted(str(row.get("architecture")) for row in found)
 
 
-def _packages_of_operators() -> list[str]:
+def _packagesoperator_classes() -> list[str]:
     """Packages that define operators or their import, besides this one."""
     functions = (function for op in OPS.values() for function in (op.real, op.integer))
     modules = {

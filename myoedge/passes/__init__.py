@@ -17,7 +17,7 @@ from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
-from myoedge.passes.propagate_qdq import propagate_qdq
+from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
 from myoedge.passes.reject_qdq import reject_unsupported_qdq
 from myoedge.passes.requants import REQUANTS
 from myoedge.passes.resizing import interpolation
@@ -59,7 +59,7 @@ def prepare(graph: Graph) -> Graph:
             graph = absorb_input_normalization(graph)
         if graph is not before:
             check(graph, "imported")
-    graph = apply((merge_transposes, merge_reshapes), propagate_qdq(graph))
+    graph = apply((merge_transposes, merge_reshapes), fold_qdq(graph))
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     reject_unsupported_qdq(graph)

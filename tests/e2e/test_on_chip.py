@@ -44,7 +44,7 @@ def folder(built: Path, tmp_path: Path) -> Path:
 def in_integers(build: myoedge.Build, window: np.ndarray) -> list[np.ndarray]:
     graph = build.network.graph
     shapes = {name: graph.shape(name) for name in graph.inputs}
-    return integers(build.network, [window], shapes, raw=False)
+    return integers(build.network, {build.network.graph.inputs[0]: window}, shapes, raw=False)
 
 
 def reference(build: myoedge.Build, windows: np.ndarray) -> list[np.ndarray]:

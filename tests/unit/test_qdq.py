@@ -119,7 +119,7 @@ def test_a_function_of_16_bits_agrees_within_2_to_the_minus_12(chain: Chain) -> 
     ours = real_values(q, "y", run_integer(q.steps, q.constants, {"x": x})["y"])
     theirs = session(checked(plan)).run(None, {"x": dequantize(x, q.params["x"])})[0]
     assert np.abs(ours - theirs).max() < 12.0 * 8.0 * 2.0**-12
-    assert np.ptp(ours) > 1.0
+    assert np.ptp(ours) > 0.9
 
 
 def every_input(plan: Plan) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
-from myoedge.building.stages import CLASSES
+from myoedge.building.stages import CLASSES, operator_classes
 from myoedge.graph.ir import Node, Origin
 from myoedge.operators.base import OPS
 from tests.ops.harness import drawn
@@ -39,8 +39,11 @@ def is_same(a: Any, b: Any) -> bool:
     return a == b or (a != a and b != b)
 
 
+KNOWN = CLASSES | operator_classes()
+
+
 def again(value: Any) -> Any:
-    return unpacked(packed(value), CLASSES)
+    return unpacked(packed(value), KNOWN)
 
 
 @pytest.mark.parametrize("op", sorted(OPS))
@@ -120,9 +123,9 @@ def test_records_name_nothing_but_known_classes(written: Any) -> None:
     """A record cannot make anything but the dataclasses of stages."""
     forged = save({"0": np.zeros(1)}, metadata={"value": json.dumps(written)})
     with pytest.raises(ValueError, match=r"."):
-        unpacked(forged, CLASSES)
+        unpacked(forged, KNOWN)
     with pytest.raises(ValueError, match=r"."):
-        unpacked(forged[:-1], CLASSES)
+        unpacked(forged[:-1], KNOWN)
 
 
 def test_a_record_is_a_safetensors_file() -> None:
