@@ -384,10 +384,11 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     each = {port["name"]: port["sqnr_db"] for port in build.report["outputs"]}
     assert list(each) == ["output0", "output1", "output2"]
     shown = command("report", build.folder, cwd=tmp_path).out.replace("\n", " ")
-    listed = ", ".join(rf"{name} \({db:.0f}[^)]* in sample \d+[^)]*\)" for name, db in each.items())
     told = re.sub(" +", " ", shown)
-    place = "before the softmax and the argmax; 13 held-out samples"
-    assert re.search(f"at the worst of the outputs {listed}, {place}", told)
+    assert "at the worst of the outputs" in told
+    assert "before the softmax and the argmax; 13 held-out samples" in told
+    for name, db in each.items():
+        assert re.search(rf"{name} \({db:.0f}", told)
 
 
 def test_a_file_that_is_gone_is_named(built: tuple[Path, Ran], tmp_path: Path) -> None:

@@ -461,6 +461,7 @@ def test_columns_with_zero_points_of_their_own(tmp_path: Path) -> None:
     assert np.array_equal(step.integers.weight, (weights.astype(int) - zeros).T)
 
 
+@exact_sums
 def test_a_channel_without_a_scale_is_zero(tmp_path: Path) -> None:
     scales = np.float32([0.01, 0.0, 0.02, 0.005])
     conv, shapes, constants = INTEGERS["QLinearConv"]
