@@ -166,8 +166,28 @@ class Node:
         return replace(self, **changes)
 
 
+class ConstantValues:
+    """Values of constants by name, for a graph and for its builder."""
+
+    constants: Mapping[str, Constant]
+
+    def array(self, name: str) -> Array:
+        """Values of a constant."""
+        return self.constants[name].array
+
+    def find_array(self, name: str) -> Array | None:
+        """Values of a constant; None for a tensor."""
+        found = self.constants.get(name)
+        return None if found is None else found.array
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Values of all constants."""
+        return {name: constant.array for name, constant in self.constants.items()}
+
+
 @dataclass(frozen=True)
-class Graph:
+class Graph(ConstantValues):
     """A network in execution order; every tensor name is written once.
 
     inputs, outputs   tensor names in the user's order (an output may repeat)
@@ -203,20 +223,6 @@ class Graph:
         if name in self.constants:
             return tuple(self.constants[name].array.shape)
         return self.tensors[name].shape
-
-    def array(self, name: str) -> Array:
-        """Values of a constant."""
-        return self.constants[name].array
-
-    def find_array(self, name: str) -> Array | None:
-        """Values of a constant; None for a tensor."""
-        found = self.constants.get(name)
-        return None if found is None else found.array
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """Values of all constants."""
-        return {name: constant.array for name, constant in self.constants.items()}
 
     def format(self, name: str) -> ConstantFormat | None:
         """Integers that a file has for a constant."""

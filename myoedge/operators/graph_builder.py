@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Constant, Graph, Node, Origin, Shape, Tensor
+from myoedge.graph.ir import Constant, ConstantValues, Graph, Node, Origin, Shape, Tensor
 from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
@@ -38,7 +38,7 @@ FIRST = Node("", (), ("t",))  # no node: names begin with t
 
 
 @dataclass
-class GraphBuilder:
+class GraphBuilder(ConstantValues):
     """Nodes in the order in which they are added, with their tensors and constants.
 
     graph, node  a node to replace, and its graph: tensors of which are read, names of which are
@@ -74,20 +74,6 @@ class GraphBuilder:
         self.inputs.append(name)
         self.tensors[name] = Tensor(name, tuple(shape), dtype)
         return name
-
-    def array(self, name: str) -> Array:
-        """Values of a constant."""
-        return self.constants[name].array
-
-    def find_array(self, name: str) -> Array | None:
-        """Values of a constant; None for a tensor."""
-        found = self.constants.get(name)
-        return None if found is None else found.array
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """Values of all constants."""
-        return {name: constant.array for name, constant in self.constants.items()}
 
     def constant(self, value: Array, format: ConstantFormat | None = None) -> str:
         """Names an array; float arrays are kept as float32.
