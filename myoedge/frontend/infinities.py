@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,8 +12,7 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
-
-LOWEST = -1e8  # in place of minus infinity, in front of a clamp
+from myoedge.operators.softmax.masks import POINTWISE, finite_clamps
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
@@ -47,24 +45,24 @@ def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
     Errors: E112 where anything else reads them.
     """
     d.drop_unread(outputs)
-    holding = {x: (x, sign) for x, c in d.arrays.items() if (sign := _infinity(c))}
-    for node in d.nodes:
-        held = {x: holding[x] for x in node.inputs if x in holding}
-        if not held:
-            continue
-        source = next(iter(held.values()))[0]
-        signs = {_passed_on(d, node, x, sign) for x, (_, sign) in held.items()}
-        if len(signs) != 1 or None in signs:
-            raise _infinite_mask(d, source, f"{node.where} reads")
-        result_sign = signs.pop()
-        if result_sign:
-            holding[node.name] = source, result_sign
-    infinite = next((x for x in outputs if x in holding), None)
-    if infinite is not None:
-        raise _infinite_mask(d, holding[infinite][0], "are an output")
-    for name in holding.keys() & d.constants.keys():
-        finite = np.clip(d.array(name), np.float32(LOWEST), np.float32(-LOWEST))
-        d.constants[name] = replace(d.constants[name], array=finite)
+    if not any(map(_infinity, d.arrays.values())):
+        return
+    finite_clamps(d)
+    d.drop_unread(outputs)
+    signs = {x: _infinity(c) for x, c in d.arrays.items()}
+    read = {x: node for node in d.nodes for x in node.inputs if signs.get(x)}
+    if read:
+        name = max(read, key=lambda x: signs[x])
+        raise _infinite_mask(d, name, _reader(d, read[name], outputs))
+
+
+def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
+    """What computes with an infinity: the first operator that does more than to add and to move."""
+    while node.op in POINTWISE or OPS[node.op].is_data_movement:
+        if node.name in outputs:
+            return "are an output"
+        node = next(reader for reader in d.nodes if node.name in reader.inputs)
+    return f"{node.where} reads"
 
 
 def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
@@ -93,24 +91,3 @@ def _infinity(value: Array) -> int:
         return 0
     tests = {-1: np.isneginf(value), 1: np.isposinf(value)}
     return next((s for s, at in tests.items() if (at | np.isfinite(value)).all()), 0)
-
-
-def _passed_on(d: GraphBuilder, node: Node, held: str, sign: int) -> int | None:
-    """The sign of infinity in the result where it is in an operand; 0 where all is finite there,
-    None where it may not be read."""
-    factors: Array = np.ones(())
-    if node.op == "table":
-        chain = node.attrs["chain"]
-        if [step[0] for step in chain] == ["clamp"]:
-            return 0 if abs(chain[0][1 if sign < 0 else 2]) < -LOWEST else sign
-        if [step[0] for step in chain] != ["affine"]:
-            return None
-        factors = np.asarray(chain[0][1])
-    elif node.op == "mul" and held == node.inputs[0] and node.inputs[1] in d.constants:
-        factors = d.array(node.inputs[1])
-    elif node.op == "sub":
-        factors = np.asarray(1.0 if held == node.inputs[0] else -1.0)
-    elif node.op != "add" and not OPS[node.op].is_data_movement:
-        return None
-    signs = {int(s) for s in np.unique(np.sign(factors)) if s}
-    return sign * signs.pop() if len(signs) == 1 else None

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.graph_form import Window, attend, fits, window_of
+from myoedge.operators.attention.graph_form import attend, fits
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.associative import roll_associative_scan
 from myoedge.passes.rotary import find_rotary
@@ -38,23 +38,12 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     bias = functools.reduce(
         functools.partial(patch.add, "add"), [x for x in terms if x != main] or [""]
     )
-    window, mask = _mask(patch, soft)
+    mask = soft.inputs[1] if len(soft.inputs) > 1 else ""
     attrs = {name: soft.attrs[name] for name in ("fill", "flat") if name in soft.attrs}
     perm = (*range(len(turned) - 2), len(turned) - 1, len(turned) - 2)
     keys = patch.add("transpose", k, perm=perm)
-    y = attend(patch, q, keys, v, scale=scale, window=window, bias=bias, mask=mask, **attrs)
+    y = attend(patch, q, keys, v, scale=scale, bias=bias, mask=mask, **attrs)
     return patch.same_as(y)
-
-
-def _mask(patch: GraphBuilder, soft: Node) -> tuple[Window, str]:
-    """The window of keys that constants leave, and the name of what else hides keys."""
-    graph, mask = patch.graph, soft.inputs[1] if len(soft.inputs) > 1 else ""
-    both = made_by(graph, mask, "mul")
-    given, known = ("", mask) if both is None else (both.inputs[0], both.inputs[1])
-    if known not in graph.constants:
-        return None, mask
-    window = window_of(graph.array(known) > 0.5, *graph.shape(soft.name)[-2:])
-    return (None, mask) if window is None else (window, given)
 
 
 def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:

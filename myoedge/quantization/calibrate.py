@@ -19,8 +19,9 @@ from myoedge.operators.base import OPS
 from myoedge.operators.embedding.definition import table_range
 from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE
+from myoedge.quantization.fills import refuse_unknown_masks
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
+from myoedge.quantization.masked_ranges import Range, masked_ranges
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.system.progress import counted
 
@@ -108,6 +109,7 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
     """Runs the float network over the samples; a second time for histograms."""
     seen = _extremes(graph, samples)
     extremes = seen | masked_ranges(graph, each_sample(samples))
+    refuse_unknown_masks(graph, extremes)
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
     alike = {name: of for name, of in _rearranged(graph).items() if extremes[name] == extremes[of]}
@@ -218,7 +220,6 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
                     "clamp before it, as in log(x.clamp(min=1e-6))",
                 ],
             )
-        refuse_undecided(graph, name, value)
         before = ranges.get(name, (low, high))
         ranges[name] = min(low, before[0]), max(high, before[1])
 

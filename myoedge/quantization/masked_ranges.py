@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges beside masks: scores that a row sees make them, and masks are checked on the samples."""
+"""Ranges of masked scores: seen scores make them. Samples are checked against the masks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +16,12 @@ from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.attention.definition import scores_of
 from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE
+from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.formats import operand_names
 
-FAR = 1e3  # between scores of a row: one of them is hidden by something that import does not see
-FAINT = -50.0  # exp is 2e-22, of what lies so far below the largest of its row
-BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
-SWAMPED = -5e3  # far below what networks compute, and far above with the other sign
-SPARE = 10.0  # between a row's largest score and what a fill gives: exp(-10) is no step of 1/256
+NO_SHARE = math.log(2.0**9)  # below a row's largest score: rounds to no step of 1/256
 ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
+CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far below the largest
 CHOOSING = ("argmax", "ctc_greedy")  # by differences alone, whatever their scale
 BOOLEAN = (0.0, 1.0)
 
@@ -91,7 +88,7 @@ def _counts(row: Row, scores: Array, real: Mapping[str, Array]) -> Array:
     """bool: elements that have a share in their row."""
     if row.mask:
         return _seen(scores, real[row.mask], row.axis)
-    least = SWAMPED if row.is_chosen_from else FAINT
+    least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP
     return np.asarray(scores - scores.max(axis=row.axis, keepdims=True) > least)
 
 
@@ -101,69 +98,10 @@ def _seen(values: Array, mask: Array, axis: int) -> Array:
     return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
 
 
-def refuse_undecided(graph: Graph, name: str, value: Array) -> None:
-    """Errors: E226 if a softmax or an attention without a mask reads what hides keys; scores far
-    apart to which nothing is added are a softmax that saturates."""
-    for node in graph.users.get(name, ()):
-        if node.op == "softmax" and not node.attrs.get("masked"):
-            _refuse_far(graph, node, value.max(axis=node.attrs["axis"], keepdims=True) - value)
-        elif node.op == "attention":
-            at = added(node.attrs, [graph.shape(x) for x in node.inputs]).get("bias")
-            if at is not None and node.inputs[at] == name:
-                _refuse_far(graph, node, -value)
-
-
-def _may_hide(graph: Graph, name: str) -> bool:
-    """Whether to scores, or to what they are computed from element by element, something is added
-    that may be a mask: a constant far below 0, or what no weights made of the inputs."""
-    pending = [name]
-    while pending:
-        node = graph.producer.get(pending.pop())
-        if node is None or not _is_by_element(node):
-            continue
-        if node.op in ("add", "sub") and any(_is_fill(graph, x) for x in node.inputs):
-            return True
-        pending += node.inputs
-    return False
-
-
-def _is_by_element(node: Node) -> bool:
-    return node.op in BY_ELEMENT or OPS[node.op].is_data_movement
-
-
-def _is_fill(graph: Graph, name: str) -> bool:
-    """Whether a constant is far from 0 somewhere, or a tensor is made of inputs and constants by
-    operators on single elements."""
-    if graph.is_const(name):
-        return bool(np.abs(graph.array(name)).max() >= FAR)
-    pending = [name]
-    while pending:
-        node = graph.producer.get(pending.pop())
-        if node is not None and not _is_by_element(node):
-            return False
-        pending += node.inputs if node is not None else ()
-    return True
-
-
-def _refuse_far(graph: Graph, node: Node, below: Array) -> None:
-    """below   how far scores are below the largest of their row, or below 0"""
-    hides = node.op == "attention" or _may_hide(graph, node.inputs[0])
-    if hides and not below.max() < FAR:
-        raise MyoedgeError(
-            "E226",
-            f"{node.where} reads scores that are {below.max():.3g} below others of their row",
-            {"needs": f"scores less than {FAR:g} apart, and what hides keys as a mask"},
-            [
-                "masked_fill(hidden, -torch.inf) right in front of the softmax, hidden a buffer",
-                "scores + (1 - kept) * -1e4, kept an input of ones and zeros",
-            ],
-        )
-
-
 def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
-    """Ranges of masks, and of scores that a masked softmax alone reads.
+    """Ranges of masks, and of seen scores that only a masked softmax reads.
 
-    Errors: E226, E227, E228 where a sample shows that a mask is none.
+    Errors: E227, E228 where a sample shows that a mask is none.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
     ranges: dict[str, Range] = {}
@@ -178,12 +116,10 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
     for sample in samples if nodes else ():
         real = float_values(graph, sample)
         for node in nodes:
-            name = node.inputs[0]
-            alone = node.op == "softmax" and graph.only_user(name) is node
-            scores = _checked_scores(graph, node, real, alone=alone)
-            if alone:
+            name, seen = node.inputs[0], _seen_scores(node, [real[x] for x in node.inputs])
+            if node.op == "softmax" and graph.only_user(name) is node:
                 low, high = ranges.get(name, (np.inf, -np.inf))
-                ranges[name] = min(float(scores.min()), low), max(float(scores.max()), high)
+                ranges[name] = min(float(seen.min()), low), max(float(seen.max()), high)
     return ranges
 
 
@@ -194,28 +130,19 @@ def _keeps_truth(node: Node) -> bool:
     return OPS[node.op].is_data_movement or (computes and not compares)
 
 
-def _checked_scores(graph: Graph, node: Node, real: Mapping[str, Array], *, alone: bool) -> Array:
-    """Scores [n] that a softmax or an attention sees.
-
-    alone   whether they make a range of their own, which none may lie far below
-    Errors: E226, E227, E228.
-    """
-    values, axis = [real[name] for name in node.inputs], node.attrs.get("axis", -1)
-    mask = values[-1] if "masked" in node.attrs else np.ones(())
+def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
+    """Scores [n] that a softmax or an attention sees. Errors: E227, E228."""
+    mask, scores = values[-1] if "masked" in node.attrs else np.ones(()), values[0]
     _refuse_numbers(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
-    scores = values[0]
     if node.op == "attention":  # those outside of a window too
         scores = scores_of({**node.attrs, "window": None}, *values[:2])
         at = added(node.attrs, [x.shape for x in values])
         scores = scores + values[at["bias"]] if "bias" in at else scores
     if node.attrs.get("window"):
         mask = np.where(in_window(node.attrs, *scores.shape[-2:]), mask, 0.0)
-    seen = _seen(scores, mask, axis)
-    best = np.where(seen, scores, -np.inf).max(axis=axis, keepdims=True)
-    if "fill" in node.attrs:
-        _refuse_reached(node, np.where(seen, -np.inf, scores).max(axis=axis, keepdims=True), best)
-    if alone:
-        _refuse_far(graph, node, np.where(seen, best - scores, 0.0))
+    seen = _seen(scores, mask, node.attrs.get("axis", -1))
+    if "fill" in node.attrs and not seen.all():
+        _refuse_reached(node, scores, seen)
     return np.asarray(scores[seen])
 
 
@@ -233,51 +160,18 @@ def _refuse_numbers(node: Node, error: float) -> None:
         )
 
 
-def _refuse_reached(node: Node, hidden: Array, best: Array) -> None:
-    """fill   how far a hidden score is moved down: from where it is, or from 0"""
-    above = float((np.maximum(hidden, 0.0) * np.isfinite(hidden) + node.attrs["fill"] - best).max())
-    if np.isfinite(hidden).any() and above > -SPARE:
+def _refuse_reached(node: Node, scores: Array, seen: Array) -> None:
+    """A fill moves a hidden score down: from where it is, or from 0."""
+    best, hidden = (
+        np.where(at, scores, -np.inf).max(axis=node.attrs.get("axis", -1), keepdims=True)
+        for at in (seen, ~seen)
+    )
+    reach = np.where(np.isfinite(hidden), np.maximum(hidden, 0.0), -np.inf)
+    above = float((reach + node.attrs["fill"] - best).max())
+    if above > -NO_SHARE:
         raise MyoedgeError(
             "E228",
             f"{node.where} hides keys by {node.attrs['fill']:g}, which scores reach",
-            {"needs": f"{SPARE:g} below a row's largest score", "has": f"{-above:.3g} below it"},
+            {"needs": f"{NO_SHARE:.3g} below a row's largest score", "has": f"{-above:.3g}"},
             ["fill with -1e4 or -torch.inf where keys are to be hidden"],
         )
-
-
-def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, float]]:
-    """(node, what it fills with) where that, and not what else there is, makes int8's range."""
-    for node in graph.nodes:
-        span = np.array(ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0))))
-        for value in (graph.array(x) for x in node.inputs if x in graph.constants):
-            for sign in (s for s in (1, -1) if (s * span).min() <= SWAMPED):
-                fill = float((sign * value).min(initial=0.0))
-                if fill <= SWAMPED and bool((sign * value > SWAMPED).any()):
-                    yield node, sign * fill
-
-
-def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges of all constants that operators read as integers."""
-    declared: dict[str, Range] = {}
-    for node in graph.nodes:
-        for index, name in enumerate(node.inputs):
-            if name in graph.constants and name in operand_names(node):
-                low, high = _constant_range(graph, node, index, ranges)
-                before = declared.get(name, (low, high))
-                declared[name] = min(before[0], low), max(before[1], high)
-    return declared
-
-
-def _constant_range(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
-    """The range of a constant; of one that is added no more than makes the smallest sum of the
-    largest other number."""
-    value = graph.array(node.inputs[index])
-    low, high = float(value.min()), float(value.max())
-    if node.attrs.get("masked") and index == len(node.inputs) - 1:
-        return BOOLEAN
-    name = node.inputs[1 - index] if node.op == "add" else ""
-    other = graph.arrays.get(name, np.array(ranges.get(name, (np.inf,))))
-    if low > FAINT or not np.isfinite(other).all():
-        return low, high
-    least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
-    return min(max(low, least), high), high

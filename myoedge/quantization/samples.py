@@ -25,7 +25,7 @@ IN_RANGE = (
     "ids of the vocabulary with which the network was trained",
     "0 and 1, or False and True, in a mask",
 )
-FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does")
+FINITE = ("leave such windows out", "in masks use -1e9 instead of -inf")
 
 RANDOM = "random"
 RANDOM_SAMPLES = 64

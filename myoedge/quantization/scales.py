@@ -33,9 +33,8 @@ from myoedge.quantization.formats import (
     tables_beside_int16,
     with_tables_apart,
 )
-from myoedge.quantization.masked_ranges import constants_of
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
-from myoedge.quantization.tensor_params import choose_params
+from myoedge.quantization.tensor_params import choose_params, constants_of
 from myoedge.quantization.weak_layers import weak_layers
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from myoedge.graph.ir import Graph
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_params
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import result_bounds
+from myoedge.operators.interpreter import PRE, result_bounds
 from myoedge.operators.requant_shift.whole import stated_params
+from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.formats import (
     fills,
     integer_tensors,
+    operand_names,
     residual_streams,
     rounded_apart,
     shared_scale_groups,
 )
-from myoedge.quantization.masked_ranges import Range, constants_of
+from myoedge.quantization.masked_ranges import Range
 
 SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
 # Of tensors of 16 bits, outputs and others: samples outside the calibration set go beyond their
@@ -119,3 +123,30 @@ def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range])
         if any(node.inputs[i] in names for i in at):
             return symmetric
     return affine
+
+
+def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges of all constants that operators read as integers."""
+    declared: dict[str, Range] = {}
+    for node in graph.nodes:
+        for index, name in enumerate(node.inputs):
+            if name in graph.constants and name in operand_names(node):
+                low, high = _constant_range(graph, node, index, ranges)
+                before = declared.get(name, (low, high))
+                declared[name] = min(before[0], low), max(before[1], high)
+    return declared
+
+
+def _constant_range(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
+    """The range of a constant; of one that is added no more than makes the smallest sum of the
+    largest other number."""
+    value = graph.array(node.inputs[index])
+    low, high = float(value.min()), float(value.max())
+    if node.attrs.get("masked") and index == len(node.inputs) - 1:
+        return 0.0, 1.0
+    name = node.inputs[1 - index] if node.op == "add" else ""
+    other = graph.arrays.get(name, np.array(ranges.get(name, (np.inf,))))
+    if low > -MASK_GAP or not np.isfinite(other).all():
+        return low, high
+    least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
+    return min(max(low, least), high), high

@@ -9,7 +9,8 @@ from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
-from myoedge.quantization.masked_ranges import Range, swamped
+from myoedge.quantization.fills import fills_of
+from myoedge.quantization.masked_ranges import Range
 
 
 def weak_layers(
@@ -31,7 +32,9 @@ def weak_layers(
                 {"found": "the rest of the network learns nothing from it"},
                 ["calibrate with samples of every class", "look for a dying ReLU in training"],
             )
-    for node, fill in swamped(graph, ranges):
+    for node, name, fill in fills_of(graph, ranges):
+        if not graph.is_const(name):
+            continue
         yield notice(
             "W103",
             f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",

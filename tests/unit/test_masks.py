@@ -254,7 +254,7 @@ READ_AS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "plus infinity": (lambda s: s + MIXED.abs(), "plus infinity, which"),
     "minus of minus infinity": (lambda s: -(s + MIXED), "minus infinity, which"),
     "either, by factors": (lambda s: (s + MIXED) * (AT - 4.5), "minus infinity, which"),
-    "both": (lambda s: (s + MIXED) + MIXED.abs(), "(add"),
+    "both": (lambda s: (s + MIXED) + MIXED.abs(), "plus infinity, which"),
     "a floor that does not hold plus infinity": (lambda s: (s + MIXED.abs()).clamp(min=0), "plus"),
 }
 

@@ -26,7 +26,7 @@ from myoedge.frontend.refusals import damaged, not_numbers, wrong_size
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
-from myoedge.operators.softmax.masks import SURE
+from myoedge.operators.softmax.masks import LOST
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, ValueInfoProto
@@ -184,5 +184,5 @@ def learnt(graph: GraphProto, state: Importing) -> int:
         name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
     )
     arrays = (state.arrays[name] for name in read if name not in state.scales)
-    floats = sum(array.size for array in arrays if not (array <= SURE).any())
+    floats = sum(array.size for array in arrays if not (array <= -LOST).any())
     return floats + sum(state.arrays[name].size for name in state.dequantized)

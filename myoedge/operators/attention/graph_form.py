@@ -30,17 +30,18 @@ def attend(
     v: str,
     *,
     scale: float,
-    window: Window = None,
     bias: str = "",
     mask: str = "",
     **attrs: Any,
 ) -> str:
     """softmax(q k^T * scale + bias) v of heads, as `fits` has them -> [.., H, N, E].
 
-    mask    1 where a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none
+    mask    1 where a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none; a
+            constant that leaves all rows one window of keys is no operand
     attrs   of the operator where it has a mask: fill, flat
     """
     shape = d.shape(q)
+    window, mask = _window(d, mask, shape[-2], d.shape(k)[-2])
     q, k, v = (reshape(d, x, ranked(d.shape(x), 4)) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
     turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
@@ -50,6 +51,19 @@ def attend(
     y = d.add("attention", rows, columns, turned, *more, **attrs)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
     return reshape(d, y, (*shape[:-1], d.shape(v)[-1]))
+
+
+def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, str]:
+    """The window of keys that constants leave, and the name of what else hides keys, or ""."""
+    nodes = (*d.graph.nodes, *d.nodes)
+    product = next((n for n in nodes if n.name == mask and n.op == "mul"), None)
+    given, known = ("", mask) if product is None else product.inputs
+    visible = d.find_array(known)
+    visible = d.graph.find_array(known) if visible is None else visible
+    if visible is None:
+        return None, mask
+    window = window_of(visible > 0.5, rows, keys)
+    return (None, mask) if window is None else (window, given)
 
 
 def filled(d: GraphBuilder, x: str, axis: int) -> str:

@@ -22,14 +22,7 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.softmax.masks import (
-    Masked,
-    Sum,
-    addends,
-    decide,
-    masked_attention,
-    masked_softmax,
-)
+from myoedge.operators.softmax.masks import Sum, addends, decide, masked_softmax
 
 
 def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -45,10 +38,10 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     left, right = a.get("left", -1), 0 if a["is_causal"] else a.get("right", -1)
     if a.get("softcap"):
         return _capped(d, (q, k, v), scale / a["softcap"], a["softcap"], mask, (left, right))
-    masked = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
-    if masked is None:
-        masked = Masked(mask if mask not in d.constants or d.array(mask).any() else "")
-    return masked_attention(d, q, k, v, scale, masked, shape)
+    bias = mask if mask not in d.constants or d.array(mask).any() else ""
+    found = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
+    bias, hidden, attrs = found or (bias, "", {})
+    return attend(d, q, k, v, scale=scale, bias=bias, mask=hidden, **attrs)
 
 
 def _shared(d: GraphBuilder, x: str, heads: int) -> str:
@@ -76,13 +69,8 @@ def _capped(
     chain = (("affine", scale, 0.0), ("tanh",), ("affine", limit, 0.0))
     scores = d.add("table", product, chain=chain)
     shape = d.shape(scores)
-    bias = _bias(d, mask if mask in d.constants else "", shape, *window)
-    for addend in (np.asarray(bias.known), mask):
-        if isinstance(addend, str) and addend and addend not in d.constants:
-            scores = d.add("add", scores, addend)
-        elif not isinstance(addend, str) and addend.any():
-            scores = d.add("add", scores, d.constant(addend.astype(np.float32)))
-    return d.add("matmul", masked_softmax(d, scores, len(shape) - 1), v)
+    shares = masked_softmax(d, scores, len(shape) - 1, _bias(d, mask, shape, *window))
+    return d.add("matmul", shares, v)
 
 
 def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:

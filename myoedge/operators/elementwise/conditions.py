@@ -19,10 +19,11 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, r
 from myoedge.operators.import_rows import Arguments, Row, first
 from myoedge.operators.integers.definition import COMPARED
 from myoedge.operators.integers.numbers import NOT, calculated, is_truth, span_of
+from myoedge.operators.softmax.masks import LOST, MASK_GAP
 
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
-HIDES = -1e3  # a fill below it hides elements from a softmax
-HIDDEN = 2.0**30  # that is taken off hidden scores: in their rows none of them is left over
+FILL = -20.0 * MASK_GAP  # or less: hides elements wherever what is filled is of no such size
+HIDDEN = 2.0**10 * LOST  # that is taken off hidden scores: in their rows none of them is left over
 MOST_ROWS = 2**16  # of the table of a comparison
 AS_FLOATS = (
     "compute with floats: an input of float32 beside the ids for what is computed with their values"
@@ -160,7 +161,7 @@ def added_mask(d: GraphBuilder, mask: str) -> str:
 
 def _hides(d: GraphBuilder, side: Any) -> bool:
     value = value_of(d, side)
-    return value is not None and bool((value <= HIDES).all())
+    return value is not None and bool((value <= FILL).all())
 
 
 def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> str:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fills: numbers in a sum that are so large that all other values are less than one int8 step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.attention.geometry import added
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE
+from myoedge.quantization.masked_ranges import NO_SHARE, Range
+
+STEPS = 255  # of int8
+BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
+
+
+def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, str, float]]:
+    """(node, operand, fill): an int8 step of the sum is larger than all other values in it, and
+    takes a softmax's share to 0."""
+    for node in graph.nodes:
+        reached = max(map(abs, ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0)))))
+        for name, rest in _addends(graph, node, ranges):
+            other, fill = sorted(_span(graph, name, ranges), key=abs)
+            is_fill = abs(fill) > STEPS * max(abs(other), rest, NO_SHARE)
+            if is_fill and (node.op == "attention" or reached > abs(fill) / 2):
+                yield node, name, fill
+
+
+def _addends(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Iterator[tuple[str, float]]:
+    """(operand, size of what it is added to, as far as known): constants, and what is added."""
+    if node.op == "attention":
+        at = added(node.attrs, [graph.shape(x) for x in node.inputs]).get("bias")
+        yield from () if at is None else ((node.inputs[at], 0.0),)
+        return
+    is_sum = node.op in ("add", "sub")
+    for i, name in enumerate(node.inputs):
+        if is_sum or graph.is_const(name):
+            others = node.inputs[1 - i : 2 - i] if is_sum else ()
+            yield name, max((abs(x) for y in others for x in _span(graph, y, ranges)), default=0.0)
+
+
+def _span(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
+    value = graph.find_array(name)
+    return (
+        ranges.get(name, (0.0, 0.0)) if value is None else (float(value.min()), float(value.max()))
+    )
+
+
+def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
+    """Errors: E226 if a fill reaches a softmax or an attention: import did not see a mask in it."""
+    for node, _, fill in fills_of(graph, ranges):
+        readers = [node]
+        for reader in readers:
+            if node.op == "attention" or _is_filled(reader, ranges):
+                raise MyoedgeError(
+                    "E226",
+                    f"{reader.where} reads scores that are filled with {fill:.3g}",
+                    {"needs": "what hides keys as a mask, which import recognises"},
+                    [
+                        "masked_fill(hidden, -torch.inf) right before the softmax, hidden a buffer",
+                        "scores + (1 - kept) * -1e4, kept an input of ones and zeros",
+                    ],
+                )
+            if reader.op in BY_ELEMENT or OPS[reader.op].is_data_movement:
+                readers += graph.users.get(reader.name, ())
+
+
+def _is_filled(node: Node, ranges: Mapping[str, Range]) -> bool:
+    """Whether a softmax's scores have a fill in them still."""
+    low, high = ranges[node.inputs[0]] if node.op == "softmax" else (0.0, 0.0)
+    return high - low > STEPS * NO_SHARE
