@@ -189,7 +189,7 @@ def test_what_hides_keys_is_a_mask() -> None:
 
     network(divided)
     first, second = tries_of("E226", quantized)
-    assert first.startswith("masked_fill(hidden, -torch.inf) right in front of the softmax")
+    assert first.startswith("masked_fill(hidden, -torch.inf) right before the softmax")
     network(lambda x: (scores(x) / (1.0 + scores(x).sigmoid())).masked_fill(HIDDEN, -torch.inf)
             .softmax(-1))  # fmt: skip
     assert quantized().steps

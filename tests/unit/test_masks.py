@@ -370,7 +370,7 @@ def test_a_mask_that_is_divided_by_what_is_computed_is_refused() -> None:
         quantized(prepared(read_twice(lambda s: (s + LEAST_LATER) / (1.0 + s.sigmoid()))))
     assert caught.value.code == "E226"
     assert ".py:" in caught.value.notice.title
-    assert "right in front of the softmax" in "\n".join(caught.value.notice.tries)
+    assert "right before the softmax" in "\n".join(caught.value.notice.tries)
 
 
 SATURATED: dict[str, Callable[[Tensor], Tensor]] = {

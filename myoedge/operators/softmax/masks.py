@@ -88,7 +88,7 @@ def decide(
     hidden = _below_gap(most, axis)
     if not (hidden.any() or masks):
         return None
-    mask = _mask_operand(d, narrow(~hidden), [_visible(d, mask) for mask in masks], shape)
+    seen = [_visible(d, mask) for mask in masks]
     bias = most - np.where(np.abs(best) >= MASK_GAP, best, 0.0)
     with np.errstate(invalid="ignore"):
         below = float(np.where(hidden, most - best, -math.inf).max())
@@ -96,7 +96,8 @@ def decide(
     fill = max([below, *(-float(size.min()) for size in sizes)])
     attrs = {"fill": fill} if fill > -LOST else {}
     attrs |= {"flat": True} if any(size.max() >= LOST for size in sizes) else {}
-    return unmasked(d, scores, bias, hidden), mask, attrs
+    left = unmasked(d, scores, bias, hidden)
+    return left, _mask_operand(d, narrow(~hidden), seen, shape), attrs
 
 
 def _split(
