@@ -24,7 +24,7 @@ from tests.conftest import save_exported
 
 RECORDED = network_cycles.RECORDED.with_name("engine_cycles.json")
 PAGE = pages.PAGE.with_name("ne16.md")
-COLUMNS = ("network", "eight cores", "with NE16", "wanted", "times faster")
+COLUMNS = ("network", "eight cores", "with NE16", "target", "speed-up")
 HEAD = pages.head(*COLUMNS)
 
 SAMPLES = 4  # for calibration, which also judges what integers of NE16 lose

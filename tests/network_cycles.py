@@ -34,7 +34,7 @@ from tests.networks import (
 from tests.pages import head, show
 
 RECORDED = Path(__file__).resolve().parent / "fixtures" / "network_cycles.json"
-COLUMNS = ("network, first inference", "MACs", "cycles", "wanted", "MAC/cycle", "of L3's own time")
+COLUMNS = ("network, first inference", "MACs", "cycles", "target", "MAC/cycle", "cycles / L3 time")
 HEAD = head(*COLUMNS)
 L3_CYCLES_PER_BYTE = 2  # targets/gap9/chip.py: 185 MB/s at 370 MHz
 

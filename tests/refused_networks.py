@@ -227,13 +227,13 @@ REFUSED: Mapping[str, Refused] = {
         given=(X, torch.linalg.inv(X[..., :6])),
     ),
     "sort": refused(
-        "use its operand as an output, and do this on the host behind the network",
+        "use its input as a network output, and do this step on the host",
         lambda x: x.tanh().sort(-1)[0],
         lambda x: x.tanh(),
         same=False,
     ),
     "forty": refused(
-        "use its operand as an output", _repeated_sort, lambda x: x.tanh(), same=False
+        "use its input as a network output", _repeated_sort, lambda x: x.tanh(), same=False
     ),
     "other": refused(
         "rewrite cummax with supported operators, or move it to the host",

@@ -35,7 +35,7 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
     if given.labels is not None and evaluation is None:
         yield notice(
             "W202",
-            "the accuracy is not measured: what has the classes in the output is not known",
+            "accuracy not measured: cannot tell which axis of the output holds the classes",
             {"found": f"label {list(given.labels.shape)}"},
             scores if judges(graph) else symbols,
         )

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--on", default="board", metavar="WHERE", help="board; jtag, without SDK; simulator.")
-@click.option("--input", metavar="FILE", help="Samples, as --calib takes them: one inference each.")
-@click.option("--watch", is_flag=True, help="Without FOLDER: print what the console says; Ctrl-C.")
+@click.option(
+    "--on", default="board", metavar="WHERE", help="board (default); jtag (without SDK); simulator."
+)
+@click.option(
+    "--input", metavar="FILE", help="Samples, in the formats of --calib: one inference each."
+)
+@click.option("--watch", is_flag=True, help="Without FOLDER: print the console until Ctrl-C.")
 @board_options
 @common
 def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> None:
@@ -79,7 +83,9 @@ def _watch(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> N
     metavar="FLASH",
     help="Partition table of l3.bin: mram (default, SDK 5.x) or octospi (4.x, untried).",
 )
-@click.option("--elf", type=click.Path(), metavar="FILE", help="Else gap_sdk/build/myoedge_app.")
+@click.option(
+    "--elf", type=click.Path(), metavar="FILE", help="Program (default: gap_sdk/build/myoedge_app)."
+)
 @click.option("--no-console", is_flag=True, help="Do not identify the started program.")
 @board_options
 @common
@@ -113,7 +119,9 @@ def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
 @click.command("bench")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--meter", required=True, metavar="DEVICE", help="Serial port of a Nordic PPK2.")
-@click.option("--times", type=click.IntRange(1), default=20, help="Inferences (20).")
+@click.option(
+    "--times", type=click.IntRange(1), default=20, help="Number of inferences (default: 20)."
+)
 @board_options
 @common
 def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
@@ -137,7 +145,7 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
 
 
 @click.command("boards")
-@click.option("--board", metavar="ID|TOML", help="Only this one; a path checks a file of your own.")
+@click.option("--board", metavar="ID|TOML", help="Only this board; a path checks your own file.")
 @common
 def boards(terminal: Terminal, board: str | None) -> None:
     """List the known boards and their descriptions."""

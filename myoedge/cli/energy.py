@@ -39,13 +39,25 @@ def energy() -> None:
 @energy.command("show")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--operating-point", metavar="NAME", help="high, low, auto, or a clock as 300MHz.")
-@click.option("--latency", metavar="TIME", help='"20 ms", which the point of least energy keeps.')
-@click.option("--every", metavar="TIME", help='Period, "50 ms": duty cycle, average power.')
-@click.option("--battery", metavar="MAH", help="Capacity of a battery: operating hours.")
-@click.option("--volts", metavar="V", help="Voltage of the battery (3.7).")
-@click.option("--others", metavar="POWER", help='Front end, radio and all else, always on: "8 mW".')
-@click.option("--sleep", metavar="POWER", help='Of the chip asleep: "0.05 mW" (not published).')
-@click.option("--board", metavar="ID|TOML", help="Takes both from [energy] of a board.")
+@click.option(
+    "--latency",
+    metavar="TIME",
+    help='Latency limit, "20 ms"; picks the cheapest operating point that meets it.',
+)
+@click.option(
+    "--every",
+    metavar="TIME",
+    help='Period of inferences, "50 ms": adds duty cycle and average power.',
+)
+@click.option("--battery", metavar="MAH", help="Battery capacity: adds operating hours.")
+@click.option("--volts", metavar="V", help="Battery voltage (default: 3.7).")
+@click.option(
+    "--others", metavar="POWER", help='Constant power of front end, radio and the rest: "8 mW".'
+)
+@click.option(
+    "--sleep", metavar="POWER", help='Power of the sleeping chip: "0.05 mW" (not published).'
+)
+@click.option("--board", metavar="ID|TOML", help="Board whose [energy] sets --others and --sleep.")
 @common
 def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.

@@ -25,33 +25,35 @@ if TYPE_CHECKING:
 @click.command("build")
 @model_options
 @click.option("--target", metavar="CHIP", help="gap9 (default) or host.")
-@click.option("--l1", metavar="SIZE", help="No more of L1 than 64KiB, say.")
-@click.option("--l2", metavar="SIZE", help="No more of L2, code included.")
-@click.option("--l3", metavar="SIZE", help="No more of L3.")
+@click.option("--l1", metavar="SIZE", help="Limit for L1, for example 64KiB.")
+@click.option("--l2", metavar="SIZE", help="Limit for L2, code included.")
+@click.option("--l3", metavar="SIZE", help="Limit for L3.")
 @click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
-@click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")
+@click.option("--app", metavar="KIND", help="gap-sdk: also generate a GAP SDK application.")
 @click.option(
     "--engine",
     default="auto",
     metavar="NAME",
-    help="auto (default): NE16 where layers are faster; cores; ne16: where it can.",
+    help="auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
 )
-@click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
+@click.option(
+    "--stream", is_flag=True, help="Also generate me_push, which processes frames as they arrive."
+)
 @click.option(
     "--simulate/--no-simulate",
     default=None,
     help="Simulate one inference at the end (default: up to 600 M estimated cycles).",
 )
-@click.option("--tune", is_flag=True, help="Choose tiles by simulated cycles: takes minutes.")
+@click.option("--tune", is_flag=True, help="Choose tiles by simulated cycles (takes minutes).")
 @click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
 @common
 def build(terminal: Terminal, **options: Any) -> None:
     """Turn a trained network into verified int8 C.
 
     MODEL is a torch.export archive, an ONNX model, or a checkpoint with --factory; without it,
-    the one that myoedge.toml names. DIR appears whole or not at all: plain C with a Makefile in
-    src/, the report, the quantised ONNX, and a golden sample. For gap9 the firmware is simulated
-    on that sample: cycles, energy and budgets are of that run.
+    the model of myoedge.toml is built. DIR appears complete or not at all: plain C with a Makefile
+    in src/, the report, the quantised ONNX, and a golden sample. For gap9 the firmware is simulated
+    on that sample; cycles, energy and budgets come from that run.
     """
     from myoedge import api
     from myoedge.reports.text import print_report
@@ -73,7 +75,7 @@ def build(terminal: Terminal, **options: Any) -> None:
 def quantize(terminal: Terminal, **options: Any) -> None:
     """Show int8 accuracy and SQNR layer by layer, without writing anything.
 
-    MODEL is a model file as for build; default: the one in myoedge.toml. Integers are those of
+    MODEL is a model file as for build; default: the one in myoedge.toml. The integers are those of
     build --engine cores.
     """
     from myoedge import api
@@ -139,14 +141,18 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     )
     if tried:
         yield "refined", "\n".join(tried)
-    yield "engine", "integers of build --engine cores; those for NE16 may keep less, or more"
+    yield "engine", "integers of build --engine cores; those for NE16 may have another SQNR"
 
 
 @click.command("inspect")
 @click.argument("path", type=click.Path(), metavar="MODEL|DIR", required=False)
-@click.option("--memory", is_flag=True, help="Buffers at the peak of L1, L2 and L3, of a build.")
-@click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network.")
-@click.option("--calib", metavar="FILE", help="Gives a checkpoint's network its input shape.")
+@click.option(
+    "--memory", is_flag=True, help="Show the buffers at the peak of L1, L2 and L3 (of a build)."
+)
+@click.option(
+    "--factory", metavar="PKG.MOD:FN", help="Function that builds a checkpoint's network."
+)
+@click.option("--calib", metavar="FILE", help="Samples with a checkpoint's input shape.")
 @MAX_BYTES
 @common
 def inspect(terminal: Terminal, path: str | None, memory: bool, **options: str | None) -> None:
@@ -220,7 +226,7 @@ def ops(terminal: Terminal, md: bool) -> None:
     from myoedge.reports.operators import markdown
 
     if md and terminal.as_json:
-        raise click.UsageError("--md and --json are two formats: one of them.")
+        raise click.UsageError("give either --md or --json, not both.")
     operators = api.ops()
     if md:
         click.echo(markdown(operators), nl=False)

@@ -19,7 +19,9 @@ MISSING = 5
 @click.command("init")
 @click.argument("folder", type=click.Path(), default=".")
 @click.option("--from", "model", type=click.Path(), metavar="MODEL", help="Model file to build.")
-@click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network.")
+@click.option(
+    "--factory", metavar="PKG.MOD:FN", help="Function that builds a checkpoint's network."
+)
 @click.option("--calib", metavar="FILE", help="Samples (default: those in FOLDER).")
 @common
 def init(terminal: Terminal, folder: str, **options: str | None) -> None:
@@ -40,8 +42,19 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
 @click.command("sweep")
 @click.argument("file", type=click.Path(), metavar="SWEEP.toml")
 @click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/FILE-sweep.")
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes (processors).")
-@click.option("--against", type=click.Path(), metavar="OLD", help="Exit 3 where worse than this.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of processes (default: processors).",
+)
+@click.option(
+    "--against",
+    type=click.Path(),
+    metavar="OLD",
+    help="Exit with 3 if a result is worse than in this sweep.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")
 @JUNIT
 @common

@@ -41,18 +41,20 @@ USUAL = "."  # of --html without a name
     default=("host",),
     multiple=True,
     metavar="BACKENDS",
-    help="Backends, by commas or each with --on: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
+    help="Backends, comma-separated: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
 )
-@click.option("--input", metavar="FILE", help="Further samples, as --calib takes them.")
+@click.option("--input", metavar="FILE", help="More samples, in the formats of --calib.")
 @click.option(
     "--test",
     metavar="DATA",
-    help="Labelled samples that chose nothing: accuracy of the C, for the report too.",
+    help="Labelled test samples: measure the accuracy of the C, also for the report.",
 )
 @click.option(
     "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
 )
-@click.option("--cc", default="zig", metavar="COMPILER", help="zig (included), cc, or a path.")
+@click.option(
+    "--cc", default="zig", metavar="COMPILER", help="C compiler: zig (included), cc, or a path."
+)
 @JUNIT
 @board_options
 @common
@@ -144,7 +146,7 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
     is_flag=False,
     flag_value=USUAL,
     metavar="[FILE]",
-    help=f"Write a page ({REPORT}); with --against of both builds side by side ({COMPARISON}).",
+    help=f"Write a page ({REPORT}); with --against, both builds side by side ({COMPARISON}).",
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @common
@@ -179,7 +181,9 @@ def report(
 
 @click.command("advise")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Builds at a time.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Number of builds in parallel."
+)
 @common
 def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     """Measure what would make a build better: at most five suggestions, each with its gain.

@@ -98,7 +98,7 @@ def common(verb: Verb) -> Verb:
 
     @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
     @click.option("-v", "--verbose", is_flag=True, help="Also print the time of each stage.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR=1).")
     @functools.wraps(verb)
     def wrapped(
@@ -120,7 +120,9 @@ def common(verb: Verb) -> Verb:
 
 
 MAX_BYTES = click.option(
-    "--max-bytes", metavar="SIZE", help="A compressed file unpacks into no more (1GiB)."
+    "--max-bytes",
+    metavar="SIZE",
+    help="Maximum unpacked size of a compressed file (default: 1GiB).",
 )
 MODEL_OPTIONS = (
     click.argument("model", required=False, type=click.Path()),
@@ -132,41 +134,57 @@ MODEL_OPTIONS = (
     click.option(
         "--test",
         metavar="DATA",
-        help="Labelled samples that choose nothing, as --calib takes them: accuracy is theirs.",
+        help="Labelled test samples, in the formats of --calib; accuracy is measured on them.",
     ),
-    click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network."),
+    click.option(
+        "--factory", metavar="PKG.MOD:FN", help="Function that builds a checkpoint's network."
+    ),
     click.option(
         "--method",
         type=click.Choice(["auto", "minmax", "percentile", "mse"]),
-        help="Observer of the calibration; auto: chosen by SQNR, docs/quantization.md.",
+        help="Observer that sets the ranges; auto (default): the one with the best SQNR.",
     ),
-    click.option("--percentile", type=float, help="Percent in range, --method percentile (99.99)."),
-    click.option("--samples", type=int, help="Maximum number of calibration samples (256)."),
     click.option(
-        "--holdout", type=float, help="Share of samples that judge and do not calibrate (0.2)."
+        "--percentile",
+        type=float,
+        help="Percentage within the range, for --method percentile (default: 99.99).",
+    ),
+    click.option(
+        "--samples", type=int, help="Maximum number of calibration samples (default: 256)."
+    ),
+    click.option(
+        "--holdout", type=float, help="Fraction of samples held out for evaluation (default: 0.2)."
     ),
     click.option(
         "--accurate",
         is_flag=True,
-        help="30 dB at every output, whatever cycles 16 bits take (25 dB).",
+        help="Target 30 dB at every output regardless of cycles (default: 25 dB).",
     ),
     click.option(
         "--weights",
         type=click.Choice(["auto"]),
-        help="auto: as few bits, layer by layer, as [budget] sqnr, l2 or energy allow.",
+        help="auto: choose 8, 4 or 2 weight bits per layer for [budget] sqnr, l2 or energy.",
     ),
     click.option(
         "--ctc",
         type=int,
         metavar="BLANK",
-        help="Symbols by greedy CTC, with this class as blank; -1: the last, -2: the one before.",
+        help="Append a greedy CTC decoder with this blank class; negative: from the last.",
     ),
     click.option(
-        "--reuse", type=click.Path(), metavar="DIR", help="Reuse unchanged layers of a build."
+        "--reuse",
+        type=click.Path(),
+        metavar="DIR",
+        help="Reuse the integers of unchanged layers of this build.",
     ),
     MAX_BYTES,
-    click.option("--strict", is_flag=True, help="Warnings become errors."),
-    click.option("--config", type=click.Path(), metavar="TOML", help="Default: ./myoedge.toml."),
+    click.option("--strict", is_flag=True, help="Treat warnings as errors."),
+    click.option(
+        "--config",
+        type=click.Path(),
+        metavar="TOML",
+        help="Configuration (default: ./myoedge.toml).",
+    ),
 )
 
 
@@ -180,10 +198,12 @@ def model_options(verb: Verb) -> Verb:
 def board_options(verb: Verb) -> Verb:
     """Adds the options for a board."""
     verb = click.option("--port", metavar="DEVICE", help="Serial port of the console.")(verb)
-    return click.option("--board", metavar="ID|TOML", help="Default: gap9_evk.")(verb)
+    return click.option("--board", metavar="ID|TOML", help="Board (default: gap9_evk).")(verb)
 
 
-JUNIT = click.option("--junit", type=click.Path(), metavar="FILE", help="JUnit XML, for CI.")
+JUNIT = click.option(
+    "--junit", type=click.Path(), metavar="FILE", help="Also write JUnit XML, for CI."
+)
 
 
 def write_junit(file: str | None, make: Callable[[], bytes]) -> None:

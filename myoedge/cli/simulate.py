@@ -28,32 +28,46 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
 @click.command("simulate")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--on", default="simulator", metavar="WHERE", help="simulator, gvsoc, gvsoc-sdk.")
-@click.option("--input", metavar="FILE", help="Samples, as --calib takes them: one inference each.")
+@click.option(
+    "--input", metavar="FILE", help="Samples, in the formats of --calib: one inference each."
+)
 @click.option("--operating-point", metavar="NAME", help="high (0.80 V), low, auto, or 300MHz.")
-@click.option("--like", default="silicon", metavar="CHIP", help="Costs: silicon, public-gvsoc.")
+@click.option(
+    "--like", default="silicon", metavar="CHIP", help="Cost model: silicon (default), public-gvsoc."
+)
 @click.option(
     "--fc-hart",
     metavar="N",
     callback=lambda context, parameter, text: _core_number(text),
-    help="First core's number, which chooses drivers: 9 (GAP9), 0x3e0 (pulp-open). By --like.",
+    help="Number of the first core: 9 (GAP9) or 0x3e0 (pulp-open); selects drivers. Default: by --like.",
 )
 @click.option("--trace", is_flag=True, help="Also write trace.json, for ui.perfetto.dev.")
-@click.option("--elf", type=click.Path(), metavar="FILE", help="Any bare-metal program instead.")
-@click.option("--dump", nargs=2, metavar="ADDRESS:SIZE FILE", help="With --elf: memory at its end.")
+@click.option(
+    "--elf",
+    type=click.Path(),
+    metavar="FILE",
+    help="Run any bare-metal program instead of a build.",
+)
+@click.option(
+    "--dump",
+    nargs=2,
+    metavar="ADDRESS:SIZE FILE",
+    help="With --elf: write memory to FILE at the end.",
+)
 @click.option(
     "--max-cycles",
     type=click.IntRange(1),
     metavar="N",
-    help="With --elf: it is ended then. Default: 2,000,000,000.",
+    help="With --elf: stop after N cycles (default: 2,000,000,000).",
 )
 @click.option(
     "--bank-conflicts",
     type=click.Choice(["on", "off"]),
     default="on",
-    help="With --elf: off lets any number of accesses into a bank of L1.",
+    help="With --elf: off models no conflicts of L1 banks.",
 )
-@click.option("--profile", is_flag=True, help="Cycles by function and source line.")
-@click.option("--window", metavar="FROM:TO", help="Every instruction between two cycles.")
+@click.option("--profile", is_flag=True, help="Report cycles by function and source line.")
+@click.option("--window", metavar="FROM:TO", help="Print every instruction between two cycles.")
 @common
 def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
     """Run the firmware of a build on the simulated chip and say what it costs.

@@ -57,7 +57,7 @@ def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
 
 
 def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
-    """What computes with an infinity: the first operator that does more than to add and to move."""
+    """Return the first operator that computes with an infinity: none that only adds or moves values."""
     while node.op in POINTWISE or OPS[node.op].is_data_movement:
         if node.name in outputs:
             return "are an output"

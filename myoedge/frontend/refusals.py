@@ -168,7 +168,7 @@ def short(target: str) -> str:
 
 NO_NOISE = "an input for what is random, or leave it out"
 IN_FRONT = "an input for it, computed on the host in front of the network"
-BEHIND = "its operand as an output, and do this on the host behind the network"
+BEHIND = "its input as a network output, and do this step on the host"
 NO_INFINITY = "the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax reads it"
 # By parts of names, the first that fits: for calls that have no better advice from their own rows.
 INSTEAD = {

@@ -141,16 +141,17 @@ def reused(reused_layers: Mapping[str, Any]) -> str:
 
 
 def engines(report: Report) -> str:
-    """Engines of the layers that multiply: "ne16: 6 of 8 layers that multiply; the cores: 2"; ""
-    for a chip with cores alone."""
+    """Return the number of MAC layers by engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" for a chip
+    without an accelerator."""
     rows = [row for row in report["layers"] if row["macs"]]
     if not any(row.get("other_engine") for row in rows):
         return ""
     by_engine = Counter(map(engine, rows))
     on_cores = by_engine.pop(CORES, 0)
-    counts = [*by_engine.items(), *[("the cores", on_cores)] * (on_cores > 0)]
+    counts = [(name.upper(), count) for name, count in by_engine.items()]
+    counts += [("cores", on_cores)] * (on_cores > 0)
     (first, number), *rest = counts
-    parts = [f"{first}: {number} of {several(len(rows), 'layer')} that multiply"]
+    parts = [f"{first}: {number} of {several(len(rows), 'MAC layer')}"]
     return "; ".join([*parts, *(f"{name}: {count}" for name, count in rest)])
 
 

@@ -129,7 +129,7 @@ def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         tries = [f"myoedge build, with the arguments of {build.folder}, then advise again"]
-        title = f"{build.folder} would be another build today"
+        title = f"{build.folder} is out of date: the same arguments give a different build today"
         raise MyoedgeError("E263", title, {"differ": others[0] + more}, tries)
 
 

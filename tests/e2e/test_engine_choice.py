@@ -295,7 +295,7 @@ def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> N
     print_report(build.report, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "ne16 needs one group, or one for each input, not 32 groups" in text
-    assert re.search("engines +ne16: 1 of 3 layers that multiply; the cores: 2", text)
+    assert re.search("engines +NE16: 1 of 3 MAC layers; cores: 2", text)
     assert max(map(len, text.splitlines())) <= 80
     _, _, table = text.partition("why not the other")
     on_ne16 = {line.split()[0] for line in table.splitlines() if "  ne16  " in line}

@@ -52,7 +52,7 @@ KERNELS = {
     "table_s16": points,
 }
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
-COLUMNS = ("work a cycle on eight cores", "in L1", "wanted", "from L2", "wanted")
+COLUMNS = ("work per cycle on eight cores", "in L1", "target", "from L2", "target")
 HEAD = head(*COLUMNS)
 # Instruction caches that hold all code: what is left does not depend on how a program is laid out.
 ROOMY = {

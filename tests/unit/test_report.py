@@ -287,7 +287,7 @@ def test_labels_that_say_nothing_are_not_asked_for_again(usual: Report) -> None:
     silent = copy.deepcopy(usual)
     silent["quantization"] |= {"accuracy_float": None, "accuracy_int8": None}
     assert "Give samples with a <code>label</code>" in report_html(silent)
-    told = {"code": "W202", "title": "the accuracy is not measured", "facts": [], "tries": []}
+    told = {"code": "W202", "title": "accuracy not measured", "facts": [], "tries": []}
     page = report_html({**silent, "warnings": [told]})
     assert "Give samples" not in page
     assert "Labels were given" in page
