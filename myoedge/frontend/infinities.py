@@ -57,7 +57,7 @@ def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
 
 
 def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
-    """Return the first operator that computes with an infinity: none that only adds or moves values."""
+    """Return the first operator that computes with an infinity, not only adds or moves it."""
     while node.op in POINTWISE or OPS[node.op].is_data_movement:
         if node.name in outputs:
             return "are an output"
