@@ -46,13 +46,13 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
     "--elf",
     type=click.Path(),
     metavar="FILE",
-    help="Run any bare-metal program instead of a build.",
+    help="Run a bare-metal program.",
 )
 @click.option(
     "--dump",
     nargs=2,
     metavar="ADDRESS:SIZE FILE",
-    help="With --elf: write memory to FILE at the end.",
+    help="With --elf: save memory at the end.",
 )
 @click.option(
     "--max-cycles",
