@@ -192,7 +192,7 @@ def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
                 yield f"fill with a number just below {low:.3g}, not {least:g}, before a maximum"
     if any(node.op == "softmax" for node in near):
         yield "a softmax over many positions has steps of 1/256: pool before it"
-    yield "inspect its values: a few large ones leave too few of the 256 steps for the many small ones"
+    yield "inspect its values: a few large ones leave few of the 256 steps for many small ones"
 
 
 def renamed(graph: Graph, given: Data) -> Iterable[Notice]:

@@ -39,7 +39,7 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
     "--fc-hart",
     metavar="N",
     callback=lambda context, parameter, text: _core_number(text),
-    help="Number of the first core: 9 (GAP9) or 0x3e0 (pulp-open); selects drivers. Default: by --like.",
+    help="Number of the first core, which selects drivers: 9 (GAP9), 0x3e0 (pulp-open).",
 )
 @click.option("--trace", is_flag=True, help="Also write trace.json, for ui.perfetto.dev.")
 @click.option(
