@@ -13,7 +13,8 @@ from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Boards
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build
-from myoedge.building.pipeline import Progress, StrPath
+from myoedge.building.options import StrPath
+from myoedge.building.pipeline import Progress
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.quantization.samples import Given
 

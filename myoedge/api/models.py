@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.api.plugin_errors import with_plugin_errors
@@ -15,8 +15,10 @@ from myoedge.api.results import Inspection, Operator, Operators
 from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
 from myoedge.building.loading import Model, load_model
-from myoedge.building.pipeline import Options, Progress, StrPath
+from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, quantize_values
+from myoedge.building.pipeline import Options, Progress
 from myoedge.building.quantized import Quantized
+from myoedge.operators.kernel import CORES
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
@@ -101,30 +103,29 @@ def quantize(
     """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing. Integers
     are those of a build with engine="cores".
 
-    The arguments are those of pipeline.Options; `reuse` is a build or its folder.
+    The arguments are those of `build`; `reuse` is a build or its folder.
     Errors: those of load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
+    arguments = dict(locals())
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
 
-    return run_quantize(
-        Options(
-            *(model, calib, factory, method, percentile, samples, strict, config),
-            holdout=holdout,
-            test=test,
-            accurate=accurate,
-            weights=weights,
-            keeps=_limits_on_cores(config),
-            ctc=ctc,
-            reuse=_network_of(reuse),
-            max_bytes=_unpacked(max_bytes),
-            say=say,
-            decided_by=coefficients(),
-        )
+    arguments.pop("say")
+    options = QuantizeOptions(**arguments)
+    made = _pipeline_options(
+        options, keeps=_limits_on_cores(options), say=say, decided_by=coefficients()
     )
+    return run_quantize(made)
 
 
-def _limits_on_cores(config: StrPath | None) -> Keeps | None:
+def _pipeline_options(options: QuantizeOptions, **more: Any) -> Options:
+    """Options of the pipeline: those of the user, the older build's network, and more."""
+    values = quantize_values(options)
+    older, max_bytes = _network_of(options.reuse), _unpacked(options.max_bytes)
+    return Options(**(values | {"reuse": older, "max_bytes": max_bytes}), **more)
+
+
+def _limits_on_cores(options: QuantizeOptions) -> Keeps | None:
     """Whether a network keeps to [budget] l2 and energy on GAP9's cores."""
     from myoedge.building.config import find
     from myoedge.building.energy import coefficients
@@ -132,17 +133,19 @@ def _limits_on_cores(config: StrPath | None) -> Keeps | None:
     from myoedge.building.request import build_request
     from myoedge.building.weight_choice import keeper
 
-    settings = find(config).settings
+    settings = find(options.config).settings
     load_plugins(settings.plugins)
     if settings.budget.l2 is None and settings.budget.energy is None:
         return None
-    own = dict.fromkeys(("l1", "l2", "l3"))  # those of [budget]
-    request = build_request(settings, None, own, None, None, False, "cores")
-    return keeper(request, coefficients())
+    return keeper(build_request(BuildOptions(engine=CORES), settings), coefficients())
 
 
-def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
-    return None if build is None else as_build(build).network
+def _network_of(build: Build | QuantGraph | StrPath | None) -> QuantGraph | None:
+    from myoedge.quantization.scales import QuantGraph
+
+    if build is None or isinstance(build, QuantGraph):
+        return build
+    return as_build(build).network
 
 
 @with_plugin_errors
@@ -211,21 +214,12 @@ def build(
     from myoedge.building.request import build_request, check_simulation, fits
     from myoedge.building.weight_choice import keeper
 
-    settings = find(config).settings
-    sizes = {"l1": l1, "l2": l2, "l3": l3}
-    few_bits = weights is not None or reuse is not None  # an older build may have them
-    request = build_request(settings, target, sizes, operating_point, app, stream, engine, few_bits)
+    given = BuildOptions(**{f.name: arguments[f.name] for f in fields(BuildOptions)})
+    request = build_request(given, find(config).settings)
     check_simulation(request.chip, simulate, tune)
-    options = Options(
-        *(model, calib, factory, method, percentile, samples, strict, config),
-        holdout=holdout,
-        test=test,
-        accurate=accurate,
-        weights=weights,
+    options = _pipeline_options(
+        given,
         keeps=keeper(request, coefficients()),
-        ctc=ctc,
-        reuse=_network_of(reuse),
-        max_bytes=_unpacked(max_bytes),
         examine=request.check_graph,
         fits=partial(fits, request=request),
         stream=stream,
@@ -236,7 +230,7 @@ def build(
     )
     folder = Path(os.path.normpath(output)) if output else None
     built = _built(options, request, Confirmation(simulate, tune, progress), folder)
-    made_by = arguments_of(arguments)
+    made_by = arguments_of(given)
     remember(built.folder, made_by)
     return replace(built, arguments=made_by)
 
@@ -252,7 +246,8 @@ def _built(
     if output is not None:
         check_output(output)
     times_s: dict[str, float] = {}
-    made = finished_build(options, checked_inputs(options), request, confirmation, times_s)
+    options, inputs = checked_inputs(options)
+    made = finished_build(options, inputs, request, confirmation, times_s)
     folder = output or Path("build") / f"{made.name}-{request.chip.name}"
     write_folder(folder, made.files)
     build = Build(folder, times_s=times_s, warnings=made.warnings)

@@ -11,7 +11,8 @@ from myoedge.api.models import as_build, silent
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Tools, WrittenFiles
 from myoedge.backends.build import Build
-from myoedge.building.pipeline import Progress, StrPath
+from myoedge.building.options import StrPath
+from myoedge.building.pipeline import Progress
 from myoedge.system.notebook import PlainText
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from myoedge.api.models import as_build, silent
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Validation
 from myoedge.backends.build import Build
-from myoedge.building.pipeline import Progress, StrPath
+from myoedge.building.options import StrPath
+from myoedge.building.pipeline import Progress
 from myoedge.quantization.samples import Data, Given
 
 if TYPE_CHECKING:

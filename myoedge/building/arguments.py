@@ -8,10 +8,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from myoedge.building.options import BuildOptions
 from myoedge.errors import MyoedgeError, command
 from myoedge.operators.kernel import AUTO
 from myoedge.system.cache import content, keep
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
 CACHE = "builds"
-OWN = ("output", "strict", "simulate", "say", "progress")  # of the one call alone
+OWN = ("output", "strict", "simulate")  # of the one call alone
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Arguments:
     folder: str = "."
 
 
-def arguments_of(call: Mapping[str, Any]) -> Arguments:
-    """Arguments that a call differs by from one without any, for another build of the same."""
-    known = {name: x for name, x in call.items() if x is not None and x is not False}
-    return Arguments({n: x for n, x in known.items() if n not in OWN}, _current_folder())
+def arguments_of(options: BuildOptions) -> Arguments:
+    """The options that are set, for another build of the same."""
+    values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in OWN}
+    known = {name: x for name, x in values.items() if x is not None and x is not False}
+    return Arguments(known, _current_folder())
 
 
 def _current_folder() -> str:

@@ -1,35 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Observers and held-out share as options and myoedge.toml say them, checked."""
+"""Observers and held-out share of the options, checked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from myoedge.building.config import Config
+from myoedge.building.options import QuantizeOptions
 from myoedge.errors import MyoedgeError
 from myoedge.operators.kernel import AUTO
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.observers import METHODS_TRIED
-
-if TYPE_CHECKING:
-    from myoedge.building.pipeline import Options
+from myoedge.quantization.scales import QuantGraph
 
 LARGEST_HOLDOUT = 0.9
 METHODS = ("auto", *METHODS_TRIED)
 
 
-def observers_of(options: Options, settings: Config) -> list[Observer]:
+def observers_of(options: QuantizeOptions) -> list[Observer]:
     """The observers to choose from: one where it is named, or an older build has one.
 
     Errors: E203.
     """
-    method = options.method or settings.calib.method
-    percentile = settings.calib.percentile if options.percentile is None else options.percentile
+    method, percentile = str(options.method), float(options.percentile or 0.0)
     if method not in METHODS:
         raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
-    if options.percentile is not None and method != "percentile":
-        has, tries = {"needs": "percentile", "has": method}, ["--method percentile"]
-        raise MyoedgeError("E203", "a percentile needs its method", has, tries)
     if not 50.0 < percentile <= 100.0:
         facts = {"needs": "more than 50, at most 100", "has": percentile}
         raise MyoedgeError("E203", "the percentile is out of range", facts)
@@ -37,14 +29,14 @@ def observers_of(options: Options, settings: Config) -> list[Observer]:
         raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
     if method != AUTO:
         return [Observer(method, percentile)]
-    if options.reuse is not None:
+    if isinstance(options.reuse, QuantGraph):
         return [options.reuse.calibration.observer]
     return [Observer(tried, percentile) for tried in METHODS_TRIED]
 
 
-def holdout_share(options: Options, settings: Config) -> float:
+def holdout_share(options: QuantizeOptions) -> float:
     """Share of the samples that chooses nothing. Errors: E203."""
-    share = settings.calib.holdout if options.holdout is None else options.holdout
+    share = float(options.holdout or 0.0)
     if not 0.0 <= share <= LARGEST_HOLDOUT:
         facts = {"needs": f"0 to {LARGEST_HOLDOUT}", "has": share}
         title = "the share of samples that are held out is out of range"

@@ -152,9 +152,8 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     factory = None if is_whole else options.factory or settings.model.factory
     check_kind(kind, path, factory)
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
-    ctc = settings.model.ctc if options.ctc is None else options.ctc
     stages = ConditioningAndDecoding(
-        settings.conditioning, ctc, settings.model.vote, options.stream
+        settings.conditioning, options.ctc, settings.model.vote, options.stream
     )
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
     of_file = options.calib is None or settings.calib.reading != Reading()

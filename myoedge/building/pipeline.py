@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from pathlib import Path
 
 from myoedge.building import config as configuration
 from myoedge.building.accuracy_warnings import guessing, seen_before, unjudged
 from myoedge.building.calibration_options import holdout_share, observers_of
-from myoedge.building.config import Config, Found, ModelTable, TestTable
+from myoedge.building.config import Config, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
     flat,
     left_range,
@@ -28,6 +27,7 @@ from myoedge.building.fidelity_warnings import (
 from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
+from myoedge.building.options import QuantizeOptions, with_settings
 from myoedge.building.precision import (
     ENGINE_RANGES,
     Means,
@@ -64,7 +64,7 @@ from myoedge.quantization.observers import (
     with_finer_outputs,
 )
 from myoedge.quantization.reuse import with_params_of
-from myoedge.quantization.samples import Data, Given
+from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.stated_widths import kept_of_file
@@ -79,61 +79,35 @@ MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 Progress = Callable[[str], None]
 _FROM_FILES = ("model", "calib", "test", "factory", "config")  # of which the contents count
 _NO_VALUES = (*_FROM_FILES, "examine", "fits", "keeps", "say", "ctc")
-StrPath = str | Path
 
 
 @dataclass(frozen=True)
-class Options:
-    """Options of loading and quantising; None leaves the value to myoedge.toml.
+class Options(QuantizeOptions):
+    """Options of quantising, and what a build adds to them.
 
-    model       file                calib    files, arrays, a function, or "random"
-    test        labelled samples that choose nothing, as calib: accuracy or errors are theirs
-    factory     "pkg.mod:make_model", for checkpoints
-    method      "minmax", "percentile" or "mse": how ranges follow from what was seen; "auto": the
-                one with which the worst output keeps most
-    samples     at most so many calibration samples, evenly spread
-    holdout     share of the samples, 0 .. 0.9, that SQNR is measured on, and that choose nothing;
-                of fewer than 20 samples all do both
-    strict      warnings become errors
-    fits        whether the memories have room for a network: 16 bits must not take it
-    examine     is shown the network when it is loaded, before the long part: gives what of it is
-                built, or refuses it
-    say         is told every stage as it starts
-    ctc         class that is the blank: symbols by greedy CTC take the place of the output
     reuse       network of an older build, whose choices unchanged layers keep
+    max_bytes   that samples, or a compressed checkpoint, may take unpacked
+    fits        whether the memories have room for a network: 16 bits must not take it
+    examine     called with the loaded network before the long part: returns what of it is built,
+                or refuses it
+    say         progress: called with the name of each stage as it starts
     stream      whether frames are pushed: what is decoded comes frame by frame
     engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        whose accelerators layers may run on: these are quantised as one of them computes
-    accurate    aims at 30 dB at every output instead of 25, whatever cycles 16 bits take
-    weights     "auto": as few bits of weights as [budget] allows, layer by layer
     keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
     decided_by  all that fits, keeps and examine follow from; None: no result is kept
-    max_bytes   that samples, or a compressed checkpoint, may take unpacked
     """
 
-    model: StrPath | None = None
-    calib: Given | None = None
-    factory: str | None = None
-    method: str | None = None
-    percentile: float | None = None
-    samples: int | None = None
-    strict: bool = False
-    config: StrPath | Found | None = None
-    test: Given | None = None
+    reuse: QuantGraph | None = None
+    max_bytes: int = MAX_UNPACKED_BYTES
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
     fits: Callable[[QuantGraph], bool] = field(default=lambda network: True)
     say: Progress = field(default=lambda stage: None)
-    ctc: int | None = None
-    reuse: QuantGraph | None = None
     stream: bool = False
     engine: str = AUTO
     chip: Chip | None = None
-    holdout: float | None = None
-    accurate: bool = False
-    weights: str | None = None
     keeps: Keeps | None = None
     decided_by: object = None
-    max_bytes: int = MAX_UNPACKED_BYTES
 
 
 @dataclass(frozen=True)
@@ -188,12 +162,14 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
     times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
 
 
-def checked_inputs(options: Options) -> ModelInputs:
-    """Model file and samples, once all other options are known to be right."""
+def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
+    """The options with those of myoedge.toml, and the model file and samples, read after all
+    options were checked."""
     found = configuration.find(options.config)
-    observers_of(options, found.settings)
-    holdout_share(options, found.settings)
-    return model_inputs(options, found)
+    options = with_settings(options, found.settings)
+    observers_of(options)
+    holdout_share(options)
+    return options, model_inputs(options, found)
 
 
 def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) -> str | None:
@@ -214,23 +190,23 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
 def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantized:
     """Loads, calibrates, quantises, and measures SQNR layer by layer.
 
-    inputs   from checked_inputs, where they are known
+    options, inputs   from checked_inputs; without inputs the options are checked here
     """
-    inputs = checked_inputs(options) if inputs is None else inputs
+    if inputs is None:
+        options, inputs = checked_inputs(options)
     settings = configuration.find(options.config).settings
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model, given = inputs.prepared(options)
         test = inputs.test_set(model, given)
-    parts = holdout.split(given, holdout_share(options, settings), test)
+    parts = holdout.split(given, holdout_share(options), test)
     compute = partial(_integers, options, settings, Quantizing(model, given, parts, times_s))
     chosen_by = stage_key("quantise", options, inputs)
     found = reused("quantise", chosen_by, compute, options.say, kind=Integers)
     network, fidelity = found.network, found.fidelity
     evaluation = _evaluation(options, network, parts, times_s, chosen_by)
     told = (network, fidelity, found.warnings, times_s, options.reuse, parts)
-    accurate = options.accurate or settings.calib.accurate
-    more = (found.observers_db, found.choices, accurate, evaluation)
+    more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
     labels = (*unjudged(network.graph, test or given, evaluation), *seen_before(given, test))
     noted = (*_weaknesses(quantized), *labels, *guessing(evaluation))
@@ -295,9 +271,9 @@ def _held_out(parts: Split) -> Samples | None:
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     """Ranges by the best observer, few bits of weights where they are asked for, and engines."""
     model, graph = given.model, given.model.graph
-    chooses = is_chosen(options.weights, settings, has_limits=options.keeps is not None)
+    chooses = is_chosen(options.weights, settings.budget, has_limits=options.keeps is not None)
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
-    data = samples.thin(given.parts.calibration, options.samples or settings.calib.samples)
+    data = samples.thin(given.parts.calibration, options.samples or 1)
     calibrated = partial(_calibrated, data=data, rules=rules)
     graph = with_cell_steps(graph, data.inputs, options.reuse)
     if options.reuse is not None:
@@ -308,13 +284,13 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)
     on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
-    ranges = calibrated(graph, with_finer_outputs(graph, observers_of(options, settings)))
+    ranges = calibrated(graph, with_finer_outputs(graph, observers_of(options)))
     choice = best_observer(graph, ranges, data.inputs, rules, ENOUGH_DB)
     bits: tuple[Choice, ...] = ()
     if chooses and options.reuse is None:
         choice, bits = with_weights(
             *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
-            accurate=options.accurate or settings.calib.accurate,
+            accurate=options.accurate,
             planes=on_accelerators(on_engines(choice.network), engines),
         )
     network = on_engines(choice.network)
@@ -331,7 +307,7 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
     means = Means(
         samples=choosing,
         calibrated=chosen.calibrated,
-        observers=observers_of(options, settings),
+        observers=observers_of(options),
         cycles=layer_cycles(_priced(options)),
         on_engines=chosen.on_engines,
         fits=_has_room(options, chosen),
@@ -346,8 +322,7 @@ def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) 
     if options.reuse is not None:  # what the older build chose stays
         return Refined(start.network, judge(start.network))
     refine = partial(refined_for, start, choice.other, means)
-    accurate = options.accurate or settings.calib.accurate
-    found = refined(judge, refine, chosen.needs, accurate=accurate)
+    found = refined(judge, refine, chosen.needs, accurate=options.accurate)
     return with_choices_before(found, start)
 
 

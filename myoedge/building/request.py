@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from myoedge.building import budget
 from myoedge.building.budget import Budget
 from myoedge.building.build_files import AUTO
 from myoedge.building.config import Config, StreamTable
+from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.size_check import LEAST_BITS, check_code, check_weights
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
@@ -132,33 +133,26 @@ class Planned:
     short: Broken | None = None
 
 
-def build_request(
-    settings: Config,
-    target: str | None,
-    sizes: Mapping[str, str | int | None],
-    operating_point: str | None,
-    app: str | None,
-    stream: bool,
-    engine: str = DEFAULT_ENGINE,
-    few_bits: bool = False,
-) -> BuildRequest:
-    """The request of arguments and myoedge.toml together; `sizes` of l1, l2 and l3.
-
-    few_bits   whether weights may have fewer than 8 bits for another reason than [quant]
+def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
+    """The request of options and myoedge.toml together.
 
     Errors, before the long part: E201 target, E204 operating point, application or engine, E232,
     E234, E302 limits, E256, E257 plug-ins.
     """
-    chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
-    engines = {engine, *settings.engine.values()}
-    chip = _with_engines(chip, engine, is_used=engines != {CORES})
+    chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
+    engines = {options.engine, *settings.engine.values()}
+    chip = _with_engines(chip, options.engine, is_used=engines != {CORES})
+    sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
-    limits = budget.for_app(app, chip, given)
-    frames = settings.stream if stream else None
+    limits = budget.for_app(options.app, chip, given)
+    frames = settings.stream if options.stream else None
     plugins = load_plugins(settings.plugins)
     asked = [row.weights for row in settings.quant.values() if isinstance(row.weights, int)]
-    bits = LEAST_BITS if few_bits or settings.calib.weights else min([INT8.bits, *asked])
-    request = BuildRequest(chip, limits, operating_point, app, frames, plugins, bits)
+    # an older build may have weights of few bits
+    few_bits = options.weights or settings.calib.weights or options.reuse is not None
+    bits = LEAST_BITS if few_bits else min([INT8.bits, *asked])
+    point = options.operating_point
+    request = BuildRequest(chip, limits, point, options.app, frames, plugins, bits)
     budget.within(request.chip_at_point, limits)
     return request
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from myoedge.building.config import Config
+from myoedge.building.config import BudgetTable
 from myoedge.building.request import BuildRequest, planned
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
-def is_chosen(asked: str | None, settings: Config, *, has_limits: bool) -> bool:
+def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> bool:
     """Whether bits of weights are chosen.
 
+    word         of --weights, or of [calib]
     has_limits   whether there is a budget of L2 or energy
     Errors: E203 another word, E245 no budget.
     """
-    word = asked or settings.calib.weights
     if word is None:
         return False
     if word != AUTO:
         tries = ["--weights auto", '[quant] "*" = { weights = 4 }']
         raise MyoedgeError("E203", f"there is no --weights {word}", {"has": AUTO}, tries)
-    if settings.budget.sqnr is None and not has_limits:
+    if budget.sqnr is None and not has_limits:
         facts = {"needs": "[budget] sqnr, l2 or energy", "has": "none of them"}
         tries = ["[budget] sqnr = 25.0", "build --l2 900KiB", '[quant] "*" = { weights = 4 }']
         title = "bits of weights are chosen for a budget, and none is given"

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from myoedge.building.options import BuildOptions, QuantizeOptions
 from myoedge.cli import next_steps
+from myoedge.cli.model_options import MAX_BYTES, model_options
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import MAX_BYTES, Terminal, chosen_build, common, model_options, warn
+from myoedge.cli.shell import Terminal, chosen_build, common, warn
 from myoedge.errors import command as command_line
 from myoedge.system.progress import tell_cycles
 
@@ -23,29 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("build")
-@model_options
-@click.option("--target", metavar="CHIP", help="gap9 (default) or host.")
-@click.option("--l1", metavar="SIZE", help="Limit for L1, for example 64KiB.")
-@click.option("--l2", metavar="SIZE", help="Limit for L2, code included.")
-@click.option("--l3", metavar="SIZE", help="Limit for L3.")
-@click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
-@click.option("--app", metavar="KIND", help="gap-sdk: also generate a GAP SDK application.")
-@click.option(
-    "--engine",
-    default="auto",
-    metavar="NAME",
-    help="auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
-)
-@click.option(
-    "--stream", is_flag=True, help="Also generate me_push, which processes frames as they arrive."
-)
-@click.option(
-    "--simulate/--no-simulate",
-    default=None,
-    help="Simulate one inference at the end (default: up to 600 M estimated cycles).",
-)
-@click.option("--tune", is_flag=True, help="Choose tiles by simulated cycles (takes minutes).")
-@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
+@model_options(BuildOptions)
 @common
 def build(terminal: Terminal, **options: Any) -> None:
     """Turn a trained network into verified int8 C.
@@ -70,7 +50,7 @@ def build(terminal: Terminal, **options: Any) -> None:
 
 
 @click.command("quantize")
-@model_options
+@model_options(QuantizeOptions)
 @common
 def quantize(terminal: Terminal, **options: Any) -> None:
     """Show int8 accuracy and SQNR layer by layer, without writing anything.

@@ -188,7 +188,7 @@ def key_of(folder: Path, **options: Any) -> str | None:
     config = folder / "myoedge.toml"
     config.touch()
     given = Options(**{**values, "config": config, **options})
-    return pipeline.stage_key("build", given, pipeline.checked_inputs(given))
+    return pipeline.stage_key("build", *pipeline.checked_inputs(given))
 
 
 @pytest.fixture

@@ -167,19 +167,20 @@ def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
 
 def test_without_a_budget_they_are_refused_and_the_advice_works() -> None:
     empty = from_tables({}, "myoedge.toml")
-    assert not is_chosen(None, empty, has_limits=False)
+    assert not is_chosen(None, empty.budget, has_limits=False)
     with pytest.raises(MyoedgeError) as caught:
-        is_chosen("auto", empty, has_limits=False)
+        is_chosen("auto", empty.budget, has_limits=False)
     assert caught.value.code == "E245"
     toml, option, named = caught.value.notice.tries
     table, line = toml.split(" ", 1)
-    assert is_chosen("auto", from_tables(tomllib.loads(f"{table}\n{line}"), "x"), has_limits=False)
+    given = from_tables(tomllib.loads(f"{table}\n{line}"), "x")
+    assert is_chosen("auto", given.budget, has_limits=False)
     assert option.startswith("build --l2")
-    assert is_chosen("auto", empty, has_limits=True)
+    assert is_chosen("auto", empty.budget, has_limits=True)
     table, line = named.split(" ", 1)
     assert from_tables(tomllib.loads(f"{table}\n{line}"), "x").quant["*"].weights == 4
     with pytest.raises(MyoedgeError) as caught:
-        is_chosen("4", empty, has_limits=True)
+        is_chosen("4", empty.budget, has_limits=True)
     assert caught.value.code == "E203"
 
 

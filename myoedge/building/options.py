@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: RUF009  (_option calls dataclasses.field)
+# ruff: noqa: RUF009  (_option calls dataclasses.field)
+"""Options of a build: one record for the command line, Python and myoedge.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from myoedge.errors import MyoedgeError
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
+    from myoedge.building.config import Config, Found
+    from myoedge.quantization.samples import Given
+    from myoedge.quantization.scales import QuantGraph
+
+TAKEN_FROM_TOML = {  # option -> its table of myoedge.toml
+    "method": "calib",
+    "percentile": "calib",
+    "samples": "calib",
+    "holdout": "calib",
+    "accurate": "calib",
+    "weights": "calib",
+    "ctc": "model",
+}
+StrPath = str | Path
+OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
+
+
+def _option(help: str, default: Any = None, **more: Any) -> Any:
+    """A field that the command line shows.
+
+    more   metavar; kind of the values, str without it; choices; negative: "--no-x" exists
+    """
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """Options of loading, calibrating and quantising; None: the value of myoedge.toml, or none.
+
+    model    file     calib, test   files, arrays, a function; calib also "random"
+    reuse    an older build, its folder, or its network
+    config   myoedge.toml, or what it says
+    """
+
+    model: StrPath | None = None
+    calib: Given | None = _option(
+        "Real samples: npz, npy, mat, csv, wav, a folder, pkg.mod:fn; or 'random'.", metavar="DATA"
+    )
+    test: Given | None = _option(
+        "Labelled test samples, in the formats of --calib; accuracy is measured on them.",
+        metavar="DATA",
+    )
+    factory: str | None = _option(
+        "Function that builds a checkpoint's network.", metavar="PKG.MOD:FN"
+    )
+    method: str | None = _option(
+        "Observer that sets the ranges; auto (default): the one with the best SQNR.",
+        choices=("auto", "minmax", "percentile", "mse"),
+    )
+    percentile: float | None = _option(
+        "Percentage within the range, for --method percentile (default: 99.99).", kind=float
+    )
+    samples: int | None = _option("Maximum number of calibration samples (default: 256).", kind=int)
+    holdout: float | None = _option(
+        "Fraction of samples held out for evaluation (default: 0.2).", kind=float
+    )
+    accurate: bool = _option(
+        "Target 30 dB at every output regardless of cycles (default: 25 dB).", default=False
+    )
+    weights: str | None = _option(
+        "auto: choose 8, 4 or 2 weight bits per layer for [budget] sqnr, l2 or energy.",
+        choices=("auto",),
+    )
+    ctc: int | None = _option(
+        "Append a greedy CTC decoder with this blank class; negative: from the last.",
+        kind=int,
+        metavar="BLANK",
+    )
+    reuse: Build | QuantGraph | StrPath | None = _option(
+        "Reuse the integers of unchanged layers of this build.", kind=Path, metavar="DIR"
+    )
+    max_bytes: str | int | None = _option(
+        "Maximum unpacked size of a compressed file (default: 1GiB).", metavar="SIZE"
+    )
+    strict: bool = _option("Treat warnings as errors.", default=False)
+    config: StrPath | Found | None = _option(
+        "Configuration (default: ./myoedge.toml).", kind=Path, metavar="TOML"
+    )
+
+
+@dataclass(frozen=True)
+class BuildOptions(QuantizeOptions):
+    """Options of a build: those of quantising, and of the chip, the memories and the simulation.
+
+    output   folder, build/<model>-<target> without it; an earlier build there is replaced
+    """
+
+    target: str | None = _option("gap9 (default) or host.", metavar="CHIP")
+    l1: str | int | None = _option("Limit for L1, for example 64KiB.", metavar="SIZE")
+    l2: str | int | None = _option("Limit for L2, code included.", metavar="SIZE")
+    l3: str | int | None = _option("Limit for L3.", metavar="SIZE")
+    operating_point: str | None = _option("high (default), low, auto, or 300MHz.", metavar="NAME")
+    app: str | None = _option("gap-sdk: also generate a GAP SDK application.", metavar="KIND")
+    engine: str = _option(
+        "auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
+        default="auto",
+        metavar="NAME",
+    )
+    stream: bool = _option(
+        "Also generate me_push, which processes frames as they arrive.", default=False
+    )
+    simulate: bool | None = _option(
+        "Simulate one inference at the end (default: up to 600 M estimated cycles).", negative=True
+    )
+    tune: bool = _option("Choose tiles by simulated cycles (takes minutes).", default=False)
+    output: StrPath | None = _option("Default: build/MODEL-CHIP.", kind=Path, metavar="DIR")
+
+
+def with_settings(options: OptionsT, settings: Config) -> OptionsT:
+    """The options with the values of myoedge.toml for those that are not set.
+
+    Errors: E203 a percentile for another method.
+    """
+    values = {
+        name: getattr(getattr(settings, table), name)
+        for name, table in TAKEN_FROM_TOML.items()
+        if (value := getattr(options, name)) is None or value is False
+    }
+    method = values.get("method", options.method)
+    if options.percentile is not None and method != "percentile":
+        facts = {"needs": "percentile", "has": method}
+        raise MyoedgeError("E203", "a percentile needs its method", facts, ["--method percentile"])
+    return replace(options, **values)
+
+
+def quantize_values(options: QuantizeOptions) -> dict[str, Any]:
+    """The options of quantising, by name."""
+    return {f.name: getattr(options, f.name) for f in fields(QuantizeOptions)}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `quantize` and `build` on the command line: the fields of their records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from myoedge.building.options import QuantizeOptions
+
+Decorator = Callable[[Any], Any]
+SHORT = {"output": ("-o",)}
+
+
+def model_options(record: type[QuantizeOptions]) -> Decorator:
+    """Adds the argument MODEL and an option for each field of a record."""
+    decorators = [click.argument("model", required=False, type=click.Path())]
+    decorators += [click_option(f) for f in fields(record) if f.metadata]
+
+    def add_all(verb: Any) -> Any:
+        for decorator in reversed(decorators):
+            verb = decorator(verb)
+        return verb
+
+    return add_all
+
+
+def click_option(option: Field[Any]) -> Decorator:
+    """The option of a field, by its name, default and metadata."""
+    about, flag = option.metadata, f"--{option.name.replace('_', '-')}"
+    if "negative" in about:
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
+    settings: dict[str, Any] = {"default": option.default, "help": about["help"]}
+    if option.default is False:
+        settings["is_flag"] = True
+    elif "choices" in about:
+        settings["type"] = click.Choice(about["choices"])
+    elif "negative" not in about:
+        kind = about.get("kind", str)
+        settings["type"] = click.Path() if kind is Path else kind
+        settings["metavar"] = about.get("metavar")
+    return click.option(*SHORT.get(option.name, ()), flag, **settings)
+
+
+MAX_BYTES = click_option(next(f for f in fields(QuantizeOptions) if f.name == "max_bytes"))
