@@ -59,6 +59,7 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
 )
 ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
 ON_GVSOC_SDK = ("validate --on gvsoc-sdk", "simulate --on gvsoc-sdk")
+ON_FLASH = ("flash", *ON_JTAG)
 CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
 
 
@@ -74,11 +75,8 @@ def tool_rows() -> tuple[ToolRow, ...]:
         _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _gvsoc_row(),
         _row("pyserial", PYSERIAL, BOARD_VERBS, f'pip install "{PYSERIAL}"', serial),
-        _row("openocd", "", ("flash", *ON_JTAG), openocd.GET, _openocd_place()),
-        _row(
-            *("openocd_tools", "", ("flash", *ON_JTAG), openocd.GET_TOOLS),
-            _openocd_tools_place(),
-        ),
+        _row("openocd", "", ON_FLASH, openocd.GET, _openocd_place()),
+        _row("openocd_tools", "", ON_FLASH, openocd.GET_TOOLS, _openocd_tools_place()),
         _row("gap_sdk", "", ON_GVSOC_SDK, source, sdk),
         _row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
         _row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _probe_place()),

@@ -172,12 +172,14 @@ def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
     return _leading_to(meta_at, image) + meta + behind + volumes
 
 
+def _device(row: Partition) -> tuple[int, int, int, int]:
+    """Flags, device, place and room of an entry."""
+    return 0, DEVICES[row.memory], 0, 0
+
+
 def _table(partitions: Sequence[Partition]) -> bytes:
     entries = b"".join(
-        _ENTRY.pack(
-            *(uuid, *row.type, 0, DEVICES[row.memory], 0, 0),
-            *(row.offset, row.size_bytes, row.size_bytes),
-        )
+        _ENTRY.pack(uuid, *row.type, *_device(row), row.offset, row.size_bytes, row.size_bytes)
         for uuid, row in enumerate(partitions)
     )
     count = len(partitions)

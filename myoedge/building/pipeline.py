@@ -289,7 +289,11 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     bits: tuple[Choice, ...] = ()
     if chooses and options.reuse is None:
         choice, bits = with_weights(
-            *(choice, data.inputs, rules, needs, _keeps(options, on_engines)),
+            choice,
+            data.inputs,
+            rules,
+            needs,
+            _keeps(options, on_engines),
             accurate=options.accurate,
             planes=on_accelerators(on_engines(choice.network), engines),
         )

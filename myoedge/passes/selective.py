@@ -277,7 +277,7 @@ def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
         factor = _skip(graph, Labelled(other, labels), x, y.labels[-1])
         if factor is not None:
             patch = GraphBuilder(graph, node)
-            whole = patch.add(*(scan.op, *scan.inputs, patch.constant(factor)), **scan.attrs)
+            whole = patch.add(scan.op, *scan.inputs, patch.constant(factor), **scan.attrs)
             return patch.last("reshape", _restored(patch, whole, y.labels, labels), shape=shape)
     return None
 

@@ -130,7 +130,11 @@ def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
     colours, labels = models(rows), differing(rows)
     dots = [
         Dot(
-            *(x_at(row[x.figure]), y_at(row[y.figure]), _title(row, x, y), front, chosen[i]),
+            x_at(row[x.figure]),
+            y_at(row[y.figure]),
+            _title(row, x, y),
+            front,
+            chosen[i],
             model=colours.index(str(row["model"])) % COLOURS,
             name=DotName(short_name(row, labels), 0.0, 0.0, "start"),
         )

@@ -69,6 +69,18 @@ def test_docstrings_name_the_thing() -> None:
     assert pronouns == []
 
 
+def test_no_tuple_is_spread_into_positional_arguments() -> None:
+    """`f(*(a, b), c)` only hides that f has too many positional arguments."""
+    spread = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and any(isinstance(x, ast.Starred) and isinstance(x.value, ast.Tuple) for x in node.args)
+    ]
+    assert spread == []
+
+
 def test_classes_have_names_of_their_own() -> None:
     names = collections.Counter(
         node.name

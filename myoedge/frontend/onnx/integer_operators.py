@@ -181,15 +181,16 @@ def _scale_of(state: Importing, name: str) -> float | None:
     return 1.0 if node is None else float(node.attrs["scale"])
 
 
+POOL_ATTRIBUTES = (
+    *("kernel_shape", "pads", "strides"),
+    *("ceil_mode", "auto_pad", "count_include_pad"),
+)
 WRITTEN_OUT: Mapping[str, Write] = {
     "ConvInteger": _sums("Conv"),
     "MatMulInteger": _sums("MatMul"),
     "QGemm": _gemm,
     "QLinearAdd": _pair("Add"),
-    "QLinearAveragePool": _function(
-        "AveragePool",
-        *("kernel_shape", "pads", "strides", "ceil_mode", "auto_pad", "count_include_pad"),
-    ),
+    "QLinearAveragePool": _function("AveragePool", *POOL_ATTRIBUTES),
     "QLinearConcat": _concat,
     "QLinearConv": _conv,
     "QLinearGlobalAveragePool": _function("GlobalAveragePool"),

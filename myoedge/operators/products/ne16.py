@@ -161,7 +161,9 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return pointwise_cycles(pixels, c, sizes["k"], scale)
 
     return _rows(
-        *(step, "me_ne16_linear_s8", op),
+        step,
+        "me_ne16_linear_s8",
+        op,
         bits=step.weight_bits,
         constants=(Operand.whole("parameters", parameters(step)), *table),
         position_stride="" if table else "y_stride",
@@ -193,7 +195,8 @@ def wide_rows_on_ne16(
         return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
 
     return _rows(
-        *(step, "me_ne16_linear_s8_s16"),
+        step,
+        "me_ne16_linear_s8_s16",
         {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
         bits=step.weight_bits,
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),

@@ -78,9 +78,8 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
     if size % unit or weights.dims[-1]:
         return None
     shape = (*outer, size * bits // 8)
-    return Operand(
-        *(weights.name, weights.source, shape, (*index, ())), array=packed_bytes(rows, bits)
-    )
+    packed = packed_bytes(rows, bits)
+    return Operand(weights.name, weights.source, shape, (*index, ()), array=packed)
 
 
 def packed_bytes(rows: Array, bits: int) -> Array:

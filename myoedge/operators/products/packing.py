@@ -194,7 +194,10 @@ def weight_operands(
     shape = (groups, k, channels.nbytes // len(channels))
     return (
         Operand(
-            *("weights", "weights", (groups, k, size), index),
+            "weights",
+            "weights",
+            (groups, k, size),
+            index,
             itemsize=weights.itemsize,
             array=weights,
         ),
