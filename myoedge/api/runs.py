@@ -220,6 +220,7 @@ def energy(
     others: str | None = None,
     sleep: str | None = None,
     board: str | None = None,
+    reset: bool = False,
 ) -> EnergyReport:
     """report.json with the energy of an inference, by the coefficients of today.
 
@@ -233,7 +234,9 @@ def energy(
     others            "8 mW" of front end, radio and all else that is always on; None: chip only
     sleep             "0.05 mW" of the chip asleep; None: between two bounds
     board             id or board.toml whose [energy] has both, for those that are not given
-    The reports in the folder are replaced, and remember `every`; `unwritten` as for `validate`.
+    reset             forgets every, battery, volts, others and sleep of earlier runs
+    The reports in the folder are replaced. They keep these five for runs without them; `every` and
+    `battery` replace all five. `unwritten` as for `validate`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
     no point keeps the latency.
     """
@@ -248,7 +251,8 @@ def energy(
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
     periodic = duty_cycle(every, battery, volts)
     given = {**(periodic or {}), **module_powers(others, sleep, board)}
-    return EnergyReport(*consumption(chosen, operating_point, given, latency_s))
+    found = consumption(chosen, operating_point, given, latency_s, resets=reset)
+    return EnergyReport(*found)
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:

@@ -119,14 +119,19 @@ def consumption(
     point_name: str | None,
     given: Mapping[str, float | None],
     latency_s: float | None = None,
+    *,
+    resets: bool = False,
 ) -> tuple[dict[str, Any], Notice | None]:
     """api.energy, and W210 of `updated`; the arguments are explained there.
 
     given       period_s, battery_mah, battery_volts, others_mw, sleep_mw; without any period and
                 battery, as the report has them
     latency_s   at the cheapest point that keeps it
+    resets      forgets what earlier runs were given
     """
     report = build.report
+    if resets:
+        report = {key: value for key, value in report.items() if key != "every"}
     chip = find_chip(str(build.manifest.get("target")))
     if not chip.point.clock_hz:
         facts = {"target": chip.name}
@@ -142,7 +147,23 @@ def consumption(
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
+    _check_period(report_at_point)
     return report_at_point, build.updated(report_files(report_at_point))
+
+
+def _check_period(report: Mapping[str, Any]) -> None:
+    """Errors: E232 where `--every` is shorter than an inference; a stream has a period of its
+    own."""
+    every_s, taken_s = (report.get("every") or {}).get("period_s"), report["latency_s"]
+    if every_s is None or every_s >= taken_s:
+        return
+    point = report["target"]["operating_point"]
+    facts = {"needs": f"{duration(taken_s)}, an inference at {point}", "has": duration(every_s)}
+    at_least = (
+        f"{math.ceil(1e6 * taken_s)}us" if taken_s < 1e-2 else f"{math.ceil(1e3 * taken_s)}ms"
+    )
+    title = "--every is shorter than an inference takes"
+    raise MyoedgeError("E232", title, facts, [f"--every {at_least}"])
 
 
 def _in_time(

@@ -49,7 +49,7 @@ def energy() -> None:
     metavar="TIME",
     help='Period of inferences, "50 ms": adds duty cycle and average power.',
 )
-@click.option("--battery", metavar="MAH", help="Battery capacity: adds operating hours.")
+@click.option("--battery", metavar="MAH", help="Battery capacity, with --every: operating hours.")
 @click.option("--volts", metavar="V", help="Battery voltage (default: 3.7).")
 @click.option(
     "--others", metavar="POWER", help='Constant power of front end, radio and the rest: "8 mW".'
@@ -58,6 +58,7 @@ def energy() -> None:
     "--sleep", metavar="POWER", help='Power of the sleeping chip: "0.05 mW" (not published).'
 )
 @click.option("--board", metavar="ID|TOML", help="Board whose [energy] sets --others and --sleep.")
+@click.option("--reset", is_flag=True, help="Forgets --every to --sleep of earlier runs.")
 @common
 def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.
@@ -73,7 +74,8 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)
     result = {key: report[key] for key in ("target", "cycles", "latency_s", "energy_uj")}
     result["layers"] = [{key: row[key] for key in keys} for row in report["layers"]]
-    if not terminal.json_printed("energy/1", {**result, "duty": report["duty"]}):
+    result |= {"duty": report["duty"], "every": report.get("every")}
+    if not terminal.json_printed("energy/1", result):
         _show(terminal, chosen_folder, report, options)
     warn(report.unwritten)
     terminal.next(next_steps.after_energy(chosen_folder, options["every"], report))
@@ -96,11 +98,40 @@ def _show(
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
+        *_remembered(folder, report, options),
         *joules.duty_rows(report),
         ("counted", joules.counted_powers(report)),
         ("from", joules.source(report)),
     ]
     print_block(facts(rows), terminal.out)
+
+
+REMEMBERED = (  # option, key of the report, unit
+    ("every", "period_s", "s"),
+    ("battery", "battery_mah", "mAh"),
+    ("volts", "battery_volts", "V"),
+    ("others", "others_mw", "mW"),
+    ("sleep", "sleep_mw", "mW"),
+)
+
+
+def _remembered(
+    folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """A row with the options that an earlier run left in the report."""
+    every, has_periodic = {**(report.get("every") or {})}, options["every"] or options["battery"]
+    if every.get("battery_mah") is None:
+        every.pop("battery_volts", None)
+    is_new = {name: options[name] or options["board"] for name in ("others", "sleep")}
+    is_new |= dict.fromkeys(("every", "battery", "volts"), has_periodic)
+    words = [
+        f"--{option} {every[key]:g}{unit}"
+        for option, key, unit in REMEMBERED
+        if every.get(key) is not None and not is_new[option]
+    ]
+    if words:
+        forget = command("energy", folder, "--reset")
+        yield "options", f"as in the last run: {' '.join(words)}\n{forget}   # forgets them"
 
 
 def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:

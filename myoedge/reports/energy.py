@@ -320,7 +320,7 @@ def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bo
     if sleeps and short:
         return f"{low} to {high} {unit}"
     if sleeps:
-        return f"{low} to {high} {unit} ({value} if sleep takes least)"
+        return f"{low} to {high} {unit} ({value} at the lowest assumed sleep power)"
     return f"{value} {unit} ({low} to {high})"
 
 
@@ -335,9 +335,9 @@ def _asleep(duty: Mapping[str, Any]) -> str:
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """Average power: "1.53 to 6.63 mW (2.07 if sleep takes least) with one every 50 ms (chip only:
-    no front end, no radio); 84 to 363 h (268 if sleep takes least) on the battery; 4-fold, because
-    the chip's sleep power is not published"."""
+    """Average power: "1.53 to 6.63 mW (2.07 at the lowest assumed sleep power) with one every 50 ms
+    (chip only: no front end, no radio); 84 to 363 h (268 at the lowest assumed sleep power) on the
+    battery; 4-fold, because the chip's sleep power is not published"."""
     rows = dict(duty_rows(report))
     if not rows:
         return ""

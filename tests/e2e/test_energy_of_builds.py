@@ -170,7 +170,7 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     told = " ".join(command("report", build.folder, cwd=tmp_path).out.split())
     low, high = (f"{x:.3g}" for x in again["duty"]["average_mw"][1:])
     assert f"on average {low} to {high} mW (" in told
-    assert "if sleep takes least) with one every 1 s (chip only: no front end, no radio)" in told
+    assert " at the lowest assumed sleep power) with one every 1 s (chip only: no front" in told
 
 
 def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
@@ -183,6 +183,10 @@ def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
     assert fold in told
     command("energy", build.folder, "--others", "8mW", "--sleep", "50 uW", cwd=tmp_path)
     given = myoedge.load_build(build.folder).report
+    later = command("energy", build.folder, cwd=tmp_path)
+    shown = "as in the last run: --every 0.05s --battery 150mAh --volts 3.7V --others 8mW --sleep"
+    assert f"{shown} 0.05mW" in " ".join(later.out.split())
+    assert f"myoedge energy {build.folder} --reset" in later.out.replace("\n", "")
     assert given["every"] == {
         "period_s": 0.05,
         "battery_mah": 150,
@@ -201,6 +205,25 @@ def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
     page = (build.folder / "report.html").read_text().replace("\u00a0", " ")
     assert "(the chip, and 8 mW of all else)" in page
     assert "-fold" not in page
+    new = command("energy", build.folder, "--every", "1s", cwd=tmp_path)
+    assert "as in the last run" not in new.out
+    reset = command("energy", build.folder, "--reset", "--json", cwd=tmp_path)
+    assert (reset.json["every"], reset.json["duty"]) == (None, None)
+    assert "every" not in myoedge.load_build(build.folder).report
+
+
+def test_a_period_shorter_than_an_inference_is_refused(build: Build, tmp_path: Path) -> None:
+    for point in ("high", "low"):
+        words = ("energy", build.folder, "--operating-point", point, "--every")
+        ran = command(*words, "1 us", "--json", cwd=tmp_path)
+        error = ran.json["error"]
+        assert (ran.code, error["code"], error["facts"]["has"]) == (2, "E232", "1 µs")
+        assert error["facts"]["needs"].endswith(f"an inference at {point}")
+        (remedy,) = error["tries"]
+        assert command(*words, remedy.removeprefix("--every "), cwd=tmp_path).code == 0, remedy
+        with pytest.raises(MyoedgeError, match="E232"):
+            myoedge.energy(build, operating_point=point, every="1us")
+    myoedge.energy(build, operating_point="high", reset=True)
 
 
 @pytest.mark.parametrize(
