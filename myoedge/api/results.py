@@ -84,13 +84,16 @@ class Validation(Tabular):
         return self.difference is None and agrees
 
     def junit(self, name: str) -> bytes:
-        """JUnit XML: a case for each backend that was run, and one for onnxruntime."""
+        """JUnit XML: a case for each backend that was run, one for onnxruntime, and one with the
+        accuracy or errors of labelled samples."""
         cases = [self._case(name, backend) for backend in self.samples]
         if self.onnx_db is not None:
             agrees, shown = self.onnx_db >= DIFFERS_DB, wording.decibels(decibels(self.onnx_db))
             kind = "passed" if agrees else "failure"
             message = "" if agrees else f"{shown} to the reference, {DIFFERS_DB:g} dB needed"
             cases.append(JunitCase(name, "model.int8.onnx in onnxruntime", kind, message))
+        found = card_facts(self.evaluation)
+        cases += [JunitCase(name, title, text=text) for title, text in found]
         return junit_xml("myoedge validate", cases)
 
     def _case(self, name: str, backend: str) -> JunitCase:

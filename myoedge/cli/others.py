@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.shell import JUNIT, Terminal, common, write_junit
+from myoedge.cli.junit_file import JUNIT, junit_file
+from myoedge.cli.shell import Terminal, common
 from myoedge.errors import command
 
 MISSING = 5
@@ -68,7 +69,9 @@ def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> N
     from myoedge.reports.blocks import show
     from myoedge.sweeps.table import hidden, printed, said
 
-    swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
+    with junit_file(junit, "myoedge sweep") as write_junit:
+        swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
+        write_junit(swept.junit)
     result = {
         "folder": str(swept.folder),
         "computed": swept.computed,
@@ -81,7 +84,6 @@ def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> N
         for line in lines:
             terminal.text(line, soft_wrap=True)
     terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
-    write_junit(junit, swept.junit)
     api.check_regressions(swept)
     terminal.next(next_steps.after_sweep(file, swept.folder, options["against"]))
 

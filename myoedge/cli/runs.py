@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
+from myoedge.cli.junit_file import JUNIT, junit_file
 from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import (
     DIFFERENT,
-    JUNIT,
     Terminal,
     board_options,
     chosen_build,
     common,
     newest,
     warn,
-    write_junit,
 )
 from myoedge.errors import MyoedgeError, command, printable
 
@@ -73,9 +72,11 @@ def validate(
     from myoedge import api
 
     backends = tuple(dict.fromkeys(filter(None, ",".join(on).split(","))))
-    build = chosen_build(terminal, folder)
-    with stage_progress(terminal) as progress:
-        validation = api.validate(build, on=backends, **options, say=progress.stage)
+    with junit_file(junit, "myoedge validate") as write_junit:
+        build = chosen_build(terminal, folder)
+        with stage_progress(terminal) as progress:
+            validation = api.validate(build, on=backends, **options, say=progress.stage)
+        write_junit(lambda: validation.junit(api.load_build(build).report["model"]["name"]))
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
         difference["rung"] = difference.pop("backend")  # the key of earlier versions
@@ -89,7 +90,6 @@ def validate(
     if not terminal.json_printed("validation/1", result):
         _show_validation(terminal, validation)
     warn(validation.unwritten)
-    write_junit(junit, lambda: validation.junit(api.load_build(build).report["model"]["name"]))
     if not validation.passed:
         sys.exit(DIFFERENT)
     report = api.load_build(build).report

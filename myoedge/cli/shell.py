@@ -125,19 +125,6 @@ def board_options(verb: Verb) -> Verb:
     return click.option("--board", metavar="ID|TOML", help="Board (default: gap9_evk).")(verb)
 
 
-JUNIT = click.option(
-    "--junit", type=click.Path(), metavar="FILE", help="Also write JUnit XML, for CI."
-)
-
-
-def write_junit(file: str | None, make: Callable[[], bytes]) -> None:
-    """Writes JUnit XML where it was asked for. Errors: E220, E281."""
-    from myoedge.system.folder import write_file
-
-    if file is not None:
-        write_file(Path(file), make())
-
-
 def chosen_build(terminal: Terminal, folder: str | None) -> Path:
     """The folder given on the command line, else the newest build, which is printed."""
     if folder is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from myoedge.errors import printable
+from myoedge.errors import Notice, printable
 
 # Kinds of cases that are not passed, by the attribute of the suite that counts them.
 COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
@@ -18,7 +18,8 @@ class JunitCase:
     """A test case of a suite.
 
     kind      "passed", or one of COUNTED's
-    message   one line; `text` more of it
+    message   one line, of a case that is not passed
+    text      more of it, or what a passed case found
     """
 
     group: str
@@ -41,6 +42,18 @@ def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
         row = ElementTree.SubElement(element, "testcase", names)
         if case.kind != "passed":
             why = ElementTree.SubElement(row, case.kind, {"message": printable(case.message)})
-            why.text = "\n".join(map(printable, case.text.split("\n"))) or None
+            why.text = _lines(case.text)
+        elif case.text:
+            ElementTree.SubElement(row, "system-out").text = _lines(case.text)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, "utf-8", xml_declaration=True)) + b"\n"
+
+
+def error_xml(suite: str, error: Notice) -> bytes:
+    """One suite with the error that ended it."""
+    case = JunitCase(suite, error.code, "error", error.title, error.text("error"))
+    return junit_xml(suite, [case])
+
+
+def _lines(text: str) -> str | None:
+    return "\n".join(map(printable, text.split("\n"))) or None

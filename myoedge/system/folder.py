@@ -256,6 +256,16 @@ def write_file(file: Path, data: bytes, tries: Iterable[str] = (ELSEWHERE,)) -> 
         file.write_bytes(data)
 
 
+def check_file(file: Path) -> None:
+    """Checks early whether `write_file` would refuse. Errors: E220, E281."""
+    with explained(file, ELSEWHERE):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if file.is_file() or not file.exists():
+            with tempfile.TemporaryFile(dir=file.resolve().parent):
+                pass
+
+
 def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:
     """Replaces files of a build together: after all are written, an interruption replaces all;
     after a kill, `finish_replacing` does.

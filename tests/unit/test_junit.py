@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from myoedge.reports.junit import JunitCase, junit_xml
@@ -27,6 +28,7 @@ SCHEMA = {
         {"assertions", "time", "status"},
     ),
     **{name: ((), set(), {"message", "type"}) for name in ("failure", "error", "skipped")},
+    "system-out": ((), set(), set()),
 }
 
 
@@ -44,11 +46,16 @@ def checked(document: bytes) -> dict[str, str]:
     assert root.tag == "testsuites"
     check(root)
     (suite,) = root
-    kinds = {case.attrib["name"]: case[0].tag if len(case) else "passed" for case in suite}
+    kinds = {case.attrib["name"]: _kind(case) for case in suite}
     for counter, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         assert int(suite.attrib[counter]) == [*kinds.values()].count(kind)
     assert int(suite.attrib["tests"]) == len(kinds) == len(suite)
     return kinds
+
+
+def _kind(case: ElementTree.Element) -> str:
+    kinds = [child.tag for child in case if child.tag != "system-out"]
+    return kinds[0] if kinds else "passed"
 
 
 def test_any_text_is_well_formed() -> None:
@@ -89,6 +96,35 @@ def test_validate_writes_a_case_for_each_backend(
     assert ran.code == (4 if is_wrong else 0), ran.err
     found = checked((tmp_path / "out.xml").read_bytes())
     assert found == {"C on the host, bit for bit": "failure" if is_wrong else "passed"}
+
+
+def test_validate_writes_the_accuracy_of_labelled_samples(
+    host_build: Path, small: Path, tmp_path: Path
+) -> None:
+    calib = np.load(small / "calib.npz")
+    name = next(name for name in calib.files if name != "label")
+    label = np.arange(len(calib[name])) % 3
+    np.savez(tmp_path / "test.npz", **{name: calib[name], "label": label})
+    words = ("validate", host_build, "--test", "test.npz", "--junit", "out.xml")
+    ran = command(*words, cwd=tmp_path)
+    document = (tmp_path / "out.xml").read_bytes()
+    assert checked(document)["accuracy"] == "passed"
+    (told,) = ElementTree.fromstring(document).iter("system-out")
+    (line,) = [x.strip() for x in ran.out.splitlines() if x.startswith("accuracy: ")]
+    assert (told.text or "").startswith(line.removeprefix("accuracy: "))
+
+
+@pytest.mark.parametrize("verb", ["validate", "sweep"])
+def test_an_error_is_a_case_and_a_file_that_cannot_be_written_is_told_first(
+    verb: str, tmp_path: Path
+) -> None:
+    ran = command(verb, "nothing", "--junit", "out.xml", cwd=tmp_path)
+    assert ran.code == 2
+    ((code, kind),) = checked((tmp_path / "out.xml").read_bytes()).items()
+    assert (f"error[{code}]" in ran.err, kind) == (True, "error")
+    for place in ("missing/out.xml", tmp_path):
+        ran = command(verb, "nothing", "--junit", place, cwd=tmp_path)
+        assert (ran.code, "E220" in ran.err) == (2, True), "before there is anything to do"
 
 
 @pytest.fixture
