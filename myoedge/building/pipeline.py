@@ -205,6 +205,8 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     found = reused("quantise", chosen_by, compute, options.say, kind=Integers)
     network, fidelity = found.network, found.fidelity
     evaluation = _evaluation(options, network, parts, times_s, chosen_by)
+    if evaluation is not None and not evaluation.has_classes:
+        fidelity = fidelity.without_classes(network.graph)
     told = (network, fidelity, found.warnings, times_s, options.reuse, parts)
     more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)

@@ -105,9 +105,11 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
 
     yield from evaluation_lines.card_facts(quantized.evaluation_rows())
     total, ports = fidelity.sqnr(quantized.sqnr()), quantized.outputs()
-    place = fidelity.at_outputs(ports, quantized.fidelity.final_functions)
     calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
-    judged = fidelity.judged_samples(count, quantized.parts.judged_on, calibration.source)
+    place = fidelity.at_outputs(ports, quantized.fidelity.final_functions, count)
+    parts = quantized.parts
+    held_out = None if parts.held_out is None else parts.held_out.count
+    judged = fidelity.judged_samples(count, parts.judged_on, calibration.source, held_out)
     method, worst_db = calibration.observer.method, quantized.observers_db
     scales = fidelity.scales_of(calibration.source, method, worst_db, calibration.count)
     yield "SQNR", f"{total} {place}; {judged}"

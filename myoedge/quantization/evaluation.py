@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Evaluation:
     data            "test"; "held-out" or "calibration": parts of the calibration recording; "given"
     source          "225 samples of test.npz"     samples   how many these are
     names           of the classes, by number, or of the numbers; () where classes have none
+    digest          of samples and labels
     """
 
     labels: Array
@@ -38,6 +40,7 @@ class Evaluation:
     source: str = ""
     samples: int = 0
     names: tuple[str, ...] = ()
+    digest: str = ""
 
     @property
     def has_classes(self) -> bool:
@@ -74,13 +77,24 @@ def evaluate(
         count = labels.shape[1]
         of_float = None if real is None else _numbers(real, count)
         names = _number_names(graph, count)
-        return Evaluation(labels, of_float, _numbers(integer, count), *of_samples, names)
+        given = (*of_samples, names, _digest(data))
+        return Evaluation(labels, of_float, _numbers(integer, count), *given)
     chosen = [None if x is None else chosen_classes(graph, x, labels) for x in (real, integer)]
     of_float, classes = (None if x is None else np.int64(x).reshape(-1) for x in chosen)
     if classes is None:
         return None
     expected = np.repeat(labels, classes.size // labels.size)  # one of all frames, or one of each
-    return Evaluation(expected, of_float, classes, *of_samples, data.class_names)
+    given = (*of_samples, data.class_names, _digest(data))
+    return Evaluation(expected, of_float, classes, *given)
+
+
+def _digest(data: Data) -> str:
+    """The same for equal samples and labels, whatever types and files they come in."""
+    arrays = [x for _, x in sorted(data.inputs.items())] + [np.asarray(data.labels)]
+    digest = hashlib.sha256()
+    for x in arrays:
+        digest.update(np.float64(x).tobytes())
+    return digest.hexdigest()
 
 
 def _numbers(outputs: Outputs, count: int) -> Array:

@@ -123,6 +123,14 @@ class Fidelity:
         outputs = {name: replace(x, numbers=places) for name, x in self.outputs.items()}
         return replace(self, outputs=outputs)
 
+    def without_classes(self, graph: Graph) -> Fidelity:
+        """Without agreement of float outputs: the largest number of a regression is no class."""
+        outputs = {
+            name: replace(x, agreement=None) if graph.tensors[name].dtype == "float32" else x
+            for name, x in self.outputs.items()
+        }
+        return replace(self, outputs=outputs)
+
     @property
     def worst_judged_db(self) -> float | None:
         """SQNR of the worst output before or behind its final function."""

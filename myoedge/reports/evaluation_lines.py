@@ -26,10 +26,18 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         if found := q.get("classes"):
             shares[-1] += f" ({classes.interval(found, 'int8')})"
             where += "; 95 % interval"
-        yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where]
+        unknown = _float_unknown(q, q["accuracy_float"])
+        yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where, *unknown]
     elif q.get("targets"):
         lines = (f"{title} {errors(q['targets']['all'], e)}" for e, title in TITLES.items())
-        yield "errors", [*lines, where]
+        unknown = _float_unknown(q, q["targets"]["all"]["mae_float"])
+        yield "errors", [*lines, where, *unknown]
+
+
+def _float_unknown(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
+    """A line on why a test set has no result of the float network."""
+    if value is None and is_of_test_set(q):
+        yield "float not measured: a build holds integers only; build --test measures both"
 
 
 def card_facts(q: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -37,26 +37,28 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
             "data": evaluation.data,
             "samples": evaluation.samples,
             "source": evaluation.source,
+            "digest": evaluation.digest,
         },
     }
 
 
 def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """report.json with an evaluation of integers alone, of a test set; as it is where it has that
-    evaluation, with the float network's beside it."""
+    """report.json with an evaluation of integers alone, of a test set; the float network's results
+    stay if they are of the same samples and labels."""
     q = report["quantization"]
-    if _of_int8(q) == _of_int8(found):
-        return {**report}
+    of_samples = (q.get("evaluated_on") or {}).get("digest")
+    if of_samples == found["evaluated_on"]["digest"]:
+        found = {key: _filled(value, q.get(key)) for key, value in found.items()}
     return {**report, "quantization": {**q, **found}}
 
 
-def _of_int8(q: Mapping[str, Any]) -> list[Any]:
-    """Results of the integers, which are equal for the same samples."""
-    classes, targets = q.get("classes") or {}, q.get("targets") or {}
-    errors = [value for key, value in targets.get("all", {}).items() if key.endswith("int8")]
-    keys = ("samples", "right_int8", "names")
-    confusion = (classes.get("confusion") or {}).get("int8")
-    return [q.get("evaluated_on"), [classes.get(key) for key in keys], confusion, errors]
+def _filled(new: Any, old: Any) -> Any:
+    """JSON values with an older document's where these have none."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        return {**old, **{key: _filled(value, old.get(key)) for key, value in new.items()}}
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        return [*map(_filled, new, old)]
+    return old if new is None else new
 
 
 def _source(data: str) -> str:

@@ -18,6 +18,8 @@ from myoedge.reports.wording import (
     several,
 )
 
+CHOOSING = "dB of the calibration samples that choose"
+
 
 def calibrated(report: Report) -> str:
     """Source of the ranges: "calibrated on 3 example inputs (min-max)"."""
@@ -75,7 +77,8 @@ def refinement(
     reused     whether an older build's choices stay
     """
     if choices or not accurate:
-        return [*map(refined, choices)]
+        lines = dict.fromkeys(map(refined, choices))  # an aim may try again what another one tried
+        return [*lines, *([CHOOSING] if lines else [])]
     if reused:
         return ["--accurate changes nothing: --reuse keeps what the older build chose"]
     who = "the samples that choose keep" if (worst_db or 0.0) < GOOD_DB else "every output keeps"
@@ -90,13 +93,19 @@ def sqnr(found: Mapping[str, Any]) -> str:
 def judged(report: Report) -> str:
     """Samples that SQNR was measured with: "40 held-out samples"."""
     q = report["quantization"]
-    return judged_samples(q["samples"], q["judged_on"], q["calibration"]["source"])
+    held_out = (q.get("holdout") or {}).get("samples")
+    return judged_samples(q["samples"], q["judged_on"], q["calibration"]["source"], held_out)
 
 
-def judged_samples(number: int, judged_on: str, source: str) -> str:
-    """ "40 held-out samples", "13 held-out random samples"."""
+def judged_samples(number: int, judged_on: str, source: str, held_out: int | None = None) -> str:
+    """ "40 held-out samples", "13 held-out random samples", "64 of 225 held-out samples".
+
+    held_out   samples that are held out, of which some are measured; None without any
+    """
     kind = " random" * source.endswith((" random sample", " random samples"))
-    return several(number, f"{judged_on}{kind} sample")
+    name = f"{judged_on}{kind} sample"
+    is_part = held_out is not None and number < held_out
+    return f"{number:,} of {several(held_out or 0, name)}" if is_part else several(number, name)
 
 
 def on_examples(report: Report) -> bool:
@@ -164,14 +173,19 @@ def sqnr_place(functions: Sequence[str]) -> str:
     return f", before {' and '.join(names)}" if names else ""
 
 
-def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str]) -> str:
-    """Outputs at which SQNR is measured: "at the output, at worst 31.2 dB in sample 12", "at
-    the worst of the outputs scores (40.1 dB, at worst 31.2 dB in sample 12), state (37.0 dB, at
-    worst 35.1 dB in sample 3)"."""
+def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], count: int) -> str:
+    """Outputs at which SQNR is measured: "at the output, at worst 31.2 dB of 64 measured samples,
+    in sample 12", "at the worst of the outputs scores (40.1 dB, at worst 31.2 dB of 64 measured
+    samples, in sample 12), state (37.0 dB, at worst 35.1 dB of 64 measured samples, in sample 3)".
+
+    count   samples that are measured
+    """
     if len(ports) == 1:
-        return f"at the output{sqnr_place(functions)}{_behind(ports[0])}{_worst_sample(ports[0])}"
+        found = f"{_behind(ports[0])}{_worst_sample(ports[0], count)}"
+        return f"at the output{sqnr_place(functions)}{found}"
     listed = ", ".join(
-        f"{port['name']} ({sqnr(port)}{_behind(port)}{_worst_sample(port)})" for port in ports
+        f"{port['name']} ({sqnr(port)}{_behind(port)}{_worst_sample(port, count)})"
+        for port in ports
     )
     return f"at the worst of the outputs {listed}{sqnr_place(functions)}"
 
@@ -182,13 +196,15 @@ def _behind(port: Mapping[str, Any]) -> str:
     return "" if end_db is None else f", {decibels(end_db)} behind it"
 
 
-def _worst_sample(port: Mapping[str, Any]) -> str:
+def _worst_sample(port: Mapping[str, Any], count: int) -> str:
     """Worst sample of an output, and how often its largest element is the float network's."""
     if port.get("passed_through"):
         return ", passed through"
     if port.get("worst_sample") is None:
         return ""
-    text = f", at worst {decibels(port['worst_sample_db'])} in sample {port['worst_sample']}"
+    worst = decibels(port["worst_sample_db"])
+    among = several(count, "measured sample")
+    text = f", at worst {worst} of {among}, in sample {port['worst_sample']}"
     if port["agreement"] is None:
         return text
     return f"{text}, same argmax in {percent(port['agreement'])}"

@@ -120,7 +120,7 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
         yield title, styled(f"{first}\n").append("\n".join(others), "dim")
     if q["sqnr_db"] is not None:
         ports = streams.frame_ports(report, "outputs")
-        where = fidelity.at_outputs(ports, q.get("sqnr_before", ()))
+        where = fidelity.at_outputs(ports, q.get("sqnr_before", ()), q["samples"])
         yield "SQNR", styled(f"{fidelity.sqnr(q)} {where}; {fidelity.judged(report)}")
 
 

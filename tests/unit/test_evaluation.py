@@ -151,6 +151,7 @@ def test_errors_of_targets_are_those_of_the_formulas(outputs: int, tmp_path: Pat
         )
         assert all_rows[f"r2_{network_name}"] == pytest.approx(errors["r2"].mean(), rel=1e-4)
     assert rows[0]["rmse_int8"] != rows[0]["rmse_float"]
+    assert quantized.outputs()[0]["agreement"] is None, "its largest number is no class"
 
 
 def test_targets_of_several_outputs_and_of_one_value(tmp_path: Path) -> None:
@@ -216,11 +217,9 @@ def test_labels_of_the_calibration_recording_are_told_to_be_known_before(model: 
     found = myoedge.quantize(model, calib={"input": CALIB, "label": label})
     rows = found.evaluation_rows()
     assert rows["accuracy_source"] == "calibration recording; may be training data"
-    assert rows["evaluated_on"] == {
-        "data": "held-out",
-        "samples": 8,
-        "source": "8 held out of 40 samples of the arrays given",
-    }
+    of = rows["evaluated_on"]
+    assert (of["data"], of["samples"]) == ("held-out", 8)
+    assert of["source"] == "8 held out of 40 samples of the arrays given"
     shared = {"input": np.concatenate([TEST, CALIB[:5]]), "label": np.zeros(53, int)}
     doubtful = myoedge.quantize(model, calib=CALIB, test=shared)
     (warning,) = [w for w in doubtful.warnings if w.code == "W211"]
@@ -245,7 +244,9 @@ def test_headline_and_page_have_the_test_set(
     ran = command(*build, "-o", "of-toml", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert f"test set: {COUNT} samples of test.npz" in ran.out
-    assert "8 held-out samples" in " ".join(ran.out.split()), "of the SQNR"
+    text = " ".join(ran.out.split())
+    assert " dB of 8 measured samples, in sample " in text
+    assert text.count("8 held-out samples") == 1, "of the SQNR"
     assert "label \\ int8" in ran.out
     report = json.loads(Path("of-toml/report.json").read_text())["quantization"]
     low, high = report["classes"]["interval_int8"]
@@ -304,6 +305,25 @@ def test_verbs_on_a_build_tell_what_its_c_has_right(
         assert ran.code == 0, ran.err
         assert check(ran.json)
         assert "accuracy: int8 " in command(*words, cwd=tmp_path).out
+
+
+def test_validate_keeps_the_float_result_of_the_same_samples(model: Path, tmp_path: Path) -> None:
+    """By what they hold, not by the name of the file; else it says that there is none."""
+    same = {"input": TEST, "label": LABELS}
+    build = myoedge.build(model, calib=CALIB, test=same, output=tmp_path / "b")
+    before = build.report["quantization"]
+    np.savez(tmp_path / "same.npz", emg=TEST, label=LABELS.astype(np.int8))
+    myoedge.validate(build, test=tmp_path / "same.npz")
+    after = build.report["quantization"]
+    assert after["evaluated_on"]["source"] == f"{COUNT} samples of same.npz"
+    assert after["classes"] == before["classes"]
+    assert after["accuracy_float"] == before["accuracy_float"] is not None
+    np.savez(tmp_path / "same.npz", emg=1.0001 * TEST, label=LABELS)  # decided alike
+    told = command("validate", build.folder, "--test", tmp_path / "same.npz", cwd=tmp_path).out
+    assert "float not measured: a build holds integers only; build --test measures both" in told
+    other = build.report["quantization"]
+    assert other["accuracy_int8"] == before["accuracy_int8"]
+    assert (other["accuracy_float"], other["classes"]["right_float"]) == (None, None)
 
 
 # --- comparisons and sweeps -----------------------------------------------------------------------

@@ -128,5 +128,12 @@ def test_accurate_says_that_it_changed_nothing(tmp_path: Path) -> None:
     assert fidelity.refinement((), 29.0, accurate=False) == []
     source = quantized.network.calibration.source
     assert fidelity.judged_samples(13, "held-out", source) == "13 held-out random samples"
+    assert (
+        fidelity.judged_samples(64, "held-out", source, 225) == "64 of 225 held-out random samples"
+    )
+    row = {"remedy": "ranges by percentile", "worst_db": 19.1, "more_cycles": 0.0}
+    twice = [{**row, "int16_tensors": 0, "kept": False}] * 2
+    once = ["ranges by percentile: 19.1 dB, not kept", "dB of the calibration samples that choose"]
+    assert fidelity.refinement(twice, 20.0, accurate=False) == once
     (told,) = (x for x in quantized.warnings if x.code == "W105")
     assert "samples that choose keep 30 dB" in dict(told.facts)["found"]
