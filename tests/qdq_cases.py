@@ -199,33 +199,6 @@ def draw_row(rng: np.random.Generator) -> Case:
     return {"axis": int(rng.integers(3))}, [ints(rng, 1, 9, 3)], []
 
 
-def draw_requant_shift(rng: np.random.Generator) -> Case:
-    """Multipliers that share a power of two with the divisor, some of more than 16 bits."""
-    shape = ints(rng, 1, 9, 3)
-    axis = int(rng.integers(3))
-    count, most = int(rng.choice([1, shape[axis]])), int(rng.choice([300, 90_000]))
-    mult, add = (tuple(map(int, rng.integers(-n, n, count) * 4)) for n in (most, 2**16))
-    limits = ((-128, 127), (0, 255), (-8, 7))[int(rng.integers(3))]
-    return {"requant": (mult, add, int(rng.choice([2, 9, 16])), *limits), "axis": axis}, [shape], []
-
-
-def draw_whole_softmax(rng: np.random.Generator) -> Case:
-    attrs = {"a": 1, "b": 345, "c": 62395, "log2": int(rng.choice([64, 255])), "levels": 256}
-    return attrs, [ints(rng, 1, 9, 3)], []
-
-
-def draw_shift_softmax(rng: np.random.Generator) -> Case:
-    group, count = ints(rng, 1, 5, 2)
-    return {"group": group, "most": 127}, [(*ints(rng, 1, 5, 2), group * count)], []
-
-
-def draw_whole_norm(rng: np.random.Generator) -> Case:
-    *lead, length = ints(rng, 2, 40, 2)
-    gain, offset = (np.rint(normal(rng, length) * 2**16) for _ in range(2))
-    centred = bool(rng.integers(2))
-    return {"shift": 12, "centred": centred}, [(*lead, length)], [gain, offset * centred]
-
-
 def draw_argmax(rng: np.random.Generator) -> Case:
     attrs, inputs, _ = draw_row(rng)
     return {**attrs, "keepdim": bool(rng.integers(2))}, inputs, []
@@ -430,13 +403,11 @@ CASES: Mapping[str, Draw] = {
     "mul": draw_binary,
     "pad": draw_pad,
     "prelu": draw_prelu,
-    "requant_shift": draw_requant_shift,
     "reshape": draw_reshape,
     "rms_norm": lambda rng: draw_norm(rng, 1),
     "rotary": draw_rotary,
     "scan": draw_scan,
     "selective_scan": draw_selective_scan,
-    "shift_softmax": draw_shift_softmax,
     "slice": draw_slice,
     "softmax": draw_row,
     "spectrogram": draw_spectrogram,
@@ -444,14 +415,10 @@ CASES: Mapping[str, Draw] = {
     "sum": draw_reduce,
     "table": draw_table,
     "transpose": draw_transpose,
-    "whole_norm": draw_whole_norm,
-    "whole_softmax": draw_whole_softmax,
 }
 # Inputs that are factors of states: between -1 and 1, as in scan/cases.py. A larger factor makes
 # the rounding of a state to 1/128 of a step larger with every step; floats have no such rounding.
 DECAYS = {"scan": ("x0",)}
-# These read whole numbers: int8 in steps of 1.
-OF_WHOLE_NUMBERS = ("requant_shift", "shift_softmax", "whole_norm", "whole_softmax")
 NOT_NEGATIVE = {"selective_scan": ("x0",)}  # what decays are exponentials of
 ACTS = (
     (),
@@ -485,16 +452,7 @@ def one_operator(
     }
     samples |= {x: np.tanh(samples[x]) for x in DECAYS.get(op, ())}
     samples |= {x: np.abs(samples[x]) for x in NOT_NEGATIVE.get(op, ())}
-    if op in OF_WHOLE_NUMBERS:
-        samples = {name: _whole_numbers(rng, shape) for name, shape in inputs.items()}
     return planned(network(nodes, inputs, constants), samples, int16=int16)
-
-
-def _whole_numbers(rng: np.random.Generator, shape: Shape) -> Array:
-    """Samples that reach both ends of int8, so that a step is 1."""
-    values = rng.integers(-128, 128, (SAMPLES, *shape)).astype(np.float32)
-    values.reshape(-1)[:2] = -128.0, 127.0
-    return values
 
 
 def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array]) -> list[Node]:

@@ -29,7 +29,6 @@ from myoedge.quantization.recordings.reading import Reading, no_such_name
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
-from myoedge.quantization.whole_inputs import with_input_types
 
 if TYPE_CHECKING:
     from myoedge.building.pipeline import Options
@@ -116,11 +115,8 @@ class ModelInputs:
         """
         check_work(self.model)
         graph = on_chip(options.examine(self.model.graph), options.chip)
-        if self.given is None:
-            graph = with_input_types(graph)
         model = replace(self.model, graph=graph)
-        data = self._samples(model)
-        return replace(model, graph=with_input_types(graph, data.inputs)), data
+        return model, self._samples(model)
 
     def _samples(self, model: Model) -> Data:
         """The data given, else the archive's example inputs, or random ones where the file gives

@@ -22,7 +22,6 @@ from myoedge.operators.qdq import (
     Writer,
     operator_writers,
 )
-from myoedge.operators.requant_shift.qdq import requantised
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
@@ -82,7 +81,6 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
     w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
     y = WRITE[step.node.op](w, step, *(w.reals[x] for x in step.operands))
-    y = requantised(w, step, y)
     if has_table(step.node):
         w.store(name + PRE, y, q.params[name + PRE])
         y = pointwise(w, name + PRE, act)

@@ -15,7 +15,6 @@ from myoedge.operators.complex_numbers.import_rows import pair_rows
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
 from myoedge.operators.layout.import_rows import NOTHING
-from myoedge.operators.requant_shift.import_rows import WHOLE_SHAPES
 
 # Under the operator that does a call's work, whatever else is put around it; under "" what leaves
 # no operator; nothing under operators that passes or settings add.
@@ -49,8 +48,7 @@ ONNX_OF_INTEGERS: Mapping[str, OnnxRow] = {
 }
 # Operators of onnxruntime's own: the shape of the result, which onnx cannot infer.
 CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
-    "com.microsoft.Attention": packed_attention_shape,
-    **WHOLE_SHAPES,
+    "com.microsoft.Attention": packed_attention_shape
 }
 
 

@@ -100,7 +100,6 @@ class Tensor:
     dtype   "float32" for what is quantised; else its integers: "int32", "uint8", "int16"
     q       parameters that are given, not calibrated
     pre_q   those of the value before a fused table
-    is_integer   of an input: integers in steps of 1, whose element type follows the samples
     input_normalization   what the host does to an input before the first operator sees it
     """
 
@@ -109,7 +108,6 @@ class Tensor:
     dtype: str = "float32"
     q: TensorQuant | None = None
     pre_q: TensorQuant | None = None
-    is_integer: bool = False
     input_normalization: InputNormalization | None = None
 
     @property
@@ -261,11 +259,6 @@ class Graph(ConstantValues):
     def formats(self) -> Mapping[str, ConstantFormat]:
         """Integers that a file has, by constant."""
         return {name: c.format for name, c in self.constants.items() if c.format is not None}
-
-    @cached_property
-    def integer_inputs(self) -> tuple[str, ...]:
-        """Inputs of integers in steps of 1."""
-        return tuple(name for name in self.inputs if self.tensors[name].is_integer)
 
     @cached_property
     def input_normalization(self) -> Mapping[str, InputNormalization]:

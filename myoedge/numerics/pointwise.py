@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics import integer_functions
 from myoedge.numerics.arrays import Array
 
 Call = tuple[Any, ...]  # (name, parameter, ...)
@@ -169,7 +168,6 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "trunc": np.trunc,
     "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
     **COMPARISONS,
-    **integer_functions.FUNCTIONS,
 }
 
 
@@ -199,7 +197,6 @@ def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
 JUMPS = frozenset(
     (
         *COMPARISONS,
-        *integer_functions.FUNCTIONS,
         "ceil",
         "floor",
         "frac",

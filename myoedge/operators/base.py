@@ -359,6 +359,12 @@ def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Te
     return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
 
 
+def own_params(node: Node) -> QuantParams | None:
+    """Quantisation parameters that an operator fixes for its result, whatever the data."""
+    op = OPS[node.op]
+    return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
+
+
 def fixed_params(graph: Graph, name: str) -> QuantParams | None:
     """Fixed quantisation parameters of a tensor's producer, through operators that keep them."""
     node = graph.producer.get(name)

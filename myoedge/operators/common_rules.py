@@ -15,7 +15,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
-from myoedge.numerics.stated_requant import given_requant, product_bound
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.kernel import Dim
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -108,11 +107,7 @@ def with_requant(
 
     kind   has an acc_bound     more   its other fields
     """
-    r = given_requant(inputs.attrs, inputs.target.zero_point)
-    if r is None:
-        r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
-    else:
-        bound = max(bound, product_bound(r, bound))
+    r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     fields: dict[str, Any] = {name: int(getattr(r, name)) for name in NUMBERS}
     fields |= {**more, "pre": r.pre, "acc_bound": bound}
     return kind(**fields)

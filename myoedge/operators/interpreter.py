@@ -16,7 +16,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate, result_range
 from myoedge.numerics.quant_params import dequantize, quantize
-from myoedge.numerics.stated_requant import StatedRequant
 from myoedge.operators.base import OPS, QuantizedNode
 
 if TYPE_CHECKING:
@@ -45,12 +44,7 @@ def _blas_libraries() -> ThreadpoolController:
 
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
     """(value before the fused activation, value after it)."""
-    stated = StatedRequant.of(node.attrs)
-    if stated is None:
-        before = OPS[node.op].real(node.attrs, *inputs)
-    else:  # in float64 sums of whole numbers are exact
-        sums = OPS[node.op].real(node.attrs, *(x.astype(np.float64) for x in inputs))
-        before = stated.apply(sums, node.attrs.get("axis", -1)).astype(np.float32)
+    before = OPS[node.op].real(node.attrs, *inputs)
     return before, _activated(node, before)
 
 

@@ -19,7 +19,6 @@ from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
 from myoedge.passes.reject_qdq import reject_unsupported_qdq
-from myoedge.passes.requants import REQUANTS
 from myoedge.passes.resizing import interpolation
 from myoedge.passes.rotations import rotations_as_windows
 from myoedge.passes.selective import SELECTIVE
@@ -30,7 +29,6 @@ from myoedge.passes.spectra import (
     lower_spectrogram,
     magnitude_of_parts,
 )
-from myoedge.passes.whole_constants import check_whole
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
 
 ROLES = ("q", "k", "v")  # operands of attention
@@ -42,7 +40,6 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("scans", (*FOLD, *SELECTIVE, *SINK)),
     ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
-    ("requants", REQUANTS),
     ("fuse", (*FOLD, *FUSE)),
 )
 
@@ -52,8 +49,6 @@ def prepare(graph: Graph) -> Graph:
     check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
-        if graph.integer_inputs and name == "fuse":  # no factor is folded through a requantisation
-            rules = FUSE
         before, graph = graph, apply(rules, graph)
         if name == "fold":
             graph = absorb_input_normalization(graph)
@@ -63,7 +58,6 @@ def prepare(graph: Graph) -> Graph:
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     reject_unsupported_qdq(graph)
-    check_whole(graph)
     check(graph, "prepared")
     return graph
 

@@ -9,12 +9,9 @@ from dataclasses import replace
 from myoedge.graph.ir import Graph, Node, TensorQuant
 from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.pointwise import Chain, bounds
-from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import OPS
-from myoedge.operators.elementwise.definition import is_wide_sum
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.requant_shift.whole import requant_call
 
 
 @rewrites("table")
@@ -45,7 +42,7 @@ def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
     left, right = first[x], second[x]
     if node.op == "sub":
         right = (*right, ("affine", -1.0, 0.0))
-    chain = ((TWO[node.op], left, right), *requant_call(node.attrs))
+    chain = ((TWO[node.op], left, right),)
     if _calls(chain) > MOST_CALLS:
         return None
     return GraphBuilder(graph, node).last("table", x, chain=chain)
@@ -73,8 +70,6 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     producer = made_by(graph, node.inputs[0], reader=node)
     if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
         return None
-    if graph.integer_inputs and _has_16_bits(graph, producer):
-        return None
     return _with_function(graph, node, producer, graph.given(producer.name))
 
 
@@ -99,15 +94,6 @@ def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant
     if before is not None:
         patch.tensors[node.name] = replace(patch.tensors[node.name], pre_q=before)
     return patch.done()
-
-
-def _has_16_bits(graph: Graph, node: Node) -> bool:
-    """Whether a sum of whole numbers is for the kernel of 16 bits, which has no tables."""
-    if node.op not in ("add", "sub"):
-        return False
-    read = (made_by(graph, name, "add", "sub") for name in node.inputs)
-    is_of_sums = any(other is not None and ATTRIBUTE not in other.attrs for other in read)
-    return is_of_sums or is_wide_sum(node.attrs)
 
 
 SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))

@@ -16,15 +16,13 @@ from myoedge.graph.ir import PRE, Constant, Graph, Node, Shape, Tensor, TensorQu
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, fixed_params
+from myoedge.operators.base import OPS, fixed_params, own_params
 from myoedge.operators.fake_quantize.definition import carried_params
-from myoedge.operators.requant_shift.whole import stated_params
 from myoedge.passes.qdq_tables import (
     ROUND,
     fuse_tables_between_roundings,
     tables_of_16_bits_apart,
 )
-from myoedge.passes.requants import exact_params, sum_limits
 
 
 def propagate_qdq(graph: Graph) -> Graph:
@@ -32,8 +30,7 @@ def propagate_qdq(graph: Graph) -> Graph:
 
     Returns the graph itself where it has none.
     """
-    is_stated = graph.formats or graph.integer_inputs
-    if is_stated or any(node.op == ROUND for node in graph.nodes):
+    if graph.formats or any(node.op == ROUND for node in graph.nodes):
         graph = _Propagation(tables_of_16_bits_apart(graph)).run()
     return fuse_tables_between_roundings(graph)
 
@@ -81,19 +78,12 @@ class _Propagation:
         op = OPS[node.op]
         node = self._joined(node) if op.same_scale else self._fed(node)
         self._append(node)
-        self._state_whole(node)
+        own = own_params(node)
+        if own is not None and not self._has_others(node.name):
+            self._state(node.name, own)
         fixed = self._stored(node.inputs[1]) if node.op == "embedding" else None
         if fixed is not None:
             self._state(node.name, fixed)
-
-    def _state_whole(self, node: Node) -> None:
-        """Parameters that requantisations of the file give results, and values before tables."""
-        found = {} if self._has_others(node.name) else dict(stated_params(node))
-        if self.graph.integer_inputs and node.name not in found:
-            params = exact_params(node, self._limits)
-            found |= {} if params is None else {node.name: params}
-        for name, params in found.items():
-            self._state(name, params)
 
     def _has_others(self, name: str) -> bool:
         """Whether the file gives a result 16 bits, or finer steps of 8, in the place of what its
@@ -104,14 +94,6 @@ class _Propagation:
         finer = None if op.int8_params is None else op.int8_params(-wanted.low * wanted.scale)
         is_other = wanted.element_type == INT16 or wanted == finer != op.fixed_params
         return is_other and self._takes(name, wanted)
-
-    def _limits(self, name: str) -> tuple[int, int] | None:
-        """Limits of a tensor's whole numbers; None where they are not known."""
-        params, node = self.of(name), self.made_by.get(name)
-        if params is None or params.scale != 1.0:
-            return None
-        sums = None if node is None else sum_limits(node, self._limits)
-        return sums or (params.low - params.zero_point, params.high - params.zero_point)
 
     def _append(self, node: Node) -> None:
         self.nodes.append(node)
@@ -152,13 +134,11 @@ class _Propagation:
         inputs, data = list(node.inputs), [*self._floats(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
-        if self.graph.integer_inputs and len(has) > 1:
-            has.discard(None)  # inputs of whole numbers take what they are joined with
         wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
         if wanted is not None and wanted.element_type == INT16 and not self._reads_int16(node):
             wanted = None
         for i, params in found.items():
-            takes = wanted is None or self.graph.integer_inputs or self._takes(inputs[i], wanted)
+            takes = wanted is None or self._takes(inputs[i], wanted)
             is_free = params is None and takes
             if not is_free and params != wanted:
                 inputs[i] = self._copy(inputs[i], node, wanted)

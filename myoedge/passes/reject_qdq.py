@@ -21,22 +21,10 @@ class _Refusal(NamedTuple):
 
 
 def reject_unsupported_qdq(graph: Graph) -> None:
-    """Checks that every constant that the file has as integers can stay these integers, and that
-    all results of a network of whole numbers have at most 16 bits.
+    """Checks that every constant that the file has as integers can stay these integers.
 
     Errors: E111.
     """
-    if graph.integer_inputs and (unstated := next(_of_32_bits(graph), None)) is not None:
-        raise MyoedgeError(
-            "E111",
-            f"{unstated.where} has results of more than 16 bits",
-            {
-                "needs": "RequantShift behind it, which alone reads them, with one multiplier, or "
-                "one for each output channel of a convolution or a linear layer",
-                "has": _readers(graph, unstated.name),
-            },
-            ["add RequantShift(mul=1, add=0, div=2**n): multiplier and divisor of the next layer"],
-        )
     for node in graph.nodes if graph.formats else ():
         if (found := next(_refusals(graph, node), None)) is not None:
             raise MyoedgeError(
@@ -45,20 +33,6 @@ def reject_unsupported_qdq(graph: Graph) -> None:
                 {"needs": found.needs, "has": found.has},
                 found.tries,
             )
-
-
-def _of_32_bits(graph: Graph) -> Iterator[Node]:
-    """Nodes of a network of whole numbers whose results nothing brings to 8 or 16 bits."""
-    return (
-        node
-        for node in graph.nodes
-        if graph.given(node.name) is None and not OPS[node.op].same_scale
-    )
-
-
-def _readers(graph: Graph, name: str) -> str:
-    found = [reader.where for reader in graph.users.get(name, ())]
-    return ", ".join(found) or "an output of the network"
 
 
 def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:

@@ -291,7 +291,6 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
     params = given.params
     low, high = ((q - params.zero_point) * params.scale for q in (params.low, params.high))
     inside = low + shares * (high - low)
-    inside = np.rint(inside) if graph.tensors[name].is_integer else inside
     undone = inside if border is None else np.stack([border.undo(sample) for sample in inside])
     return undone.astype(np.float32)
 

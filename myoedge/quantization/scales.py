@@ -20,7 +20,6 @@ from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.numerics.pointwise import bounds
 from myoedge.numerics.quant_params import QuantParams, quantize
-from myoedge.numerics.stated_requant import ATTRIBUTE, StatedRequant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
@@ -155,11 +154,6 @@ def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
     has_weights = "weight" in step.integers.arrays and step.weight_type == INT16
     if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
         return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
-    if (stated := StatedRequant.of(step.node.attrs)) is not None:
-        times = 1 << (OPS[step.node.op].acc_bound(step) // INT32_MAX).bit_length()
-        if times >> stated.shift <= 1:
-            return f"mul, add and div of its RequantShift divided by {times}"
-        return f"mul and add of its RequantShift {times} times smaller: div is {1 << stated.shift}"
     return "fewer products per output: smaller kernels, fewer channels, or groups"
 
 
@@ -214,9 +208,6 @@ def _has_weights_of_file(graph: Graph, node: Node) -> bool:
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:
     """Saturation of requantised values: the element type's limits, or those of a fused clamp."""
     low, high = bounds(node.attrs.get("act", ())) or (-math.inf, math.inf)
-    stated = StatedRequant.of(node.attrs)
-    if stated is not None:
-        low, high = (min(max(end, stated.low), stated.high) for end in (low, high))
     return (
         target.low if math.isinf(low) and low < 0 else int(quantize(low, target)),
         target.high if math.isinf(high) and high > 0 else int(quantize(high, target)),
@@ -261,7 +252,7 @@ def _shared_scales(q: QuantGraph) -> Iterator[str]:
 def _integers(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         for key, array in step.integers.arrays.items():
-            if key in RANGES and (key != "mult" or ATTRIBUTE not in step.attrs):  # a file's: any
+            if key in RANGES:
                 low, high = RANGES[key].get(ElementType.of(array.dtype), (0, -1))
                 if not array.size or int(array.min()) < low or high < int(array.max()):
                     yield step.node.name

@@ -10,9 +10,8 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_params
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, own_params
 from myoedge.operators.interpreter import PRE, result_bounds
-from myoedge.operators.requant_shift.whole import stated_params
 from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.formats import (
     fills,
@@ -49,7 +48,7 @@ def choose_params(
     always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
     always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
-    fixed = dict(pair for node in graph.nodes for pair in stated_params(node))
+    fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
         wide = int16.issuperset({*names}.difference(padding))

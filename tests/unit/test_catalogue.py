@@ -49,10 +49,10 @@ SHARED = {
         "frontend.torch.scans",
         "passes.spectra",
         "passes.reject_qdq",
-        "passes.whole_constants",
     },
     "E203": {
         "building.calibration_options",
+        "building.options",
         "building.weight_choice",
     },  # an option of the calibration
     "E204": {

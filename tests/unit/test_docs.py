@@ -22,7 +22,7 @@ import myoedge
 from myoedge.catalogue import schemas
 from myoedge.cli import VERBS, group
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of, onnx_of
+from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
 from myoedge.frontend.refusals import instead
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
@@ -326,8 +326,6 @@ FOUND_BY_PASSES = {
     "running_power", "majority", "ctc_new", "selective_scan",
 }  # fmt: skip
 
-OF_ONNX = {"requant_shift", "shift_softmax", "whole_norm", "whole_softmax"}  # torch has none
-
 
 def test_the_table_of_networks_of_other_libraries_is_the_record() -> None:
     found = json.loads(record.RECORDED.read_text())
@@ -336,8 +334,7 @@ def test_the_table_of_networks_of_other_libraries_is_the_record() -> None:
 
 def test_every_operator_is_reached_by_a_call() -> None:
     assert set(CALLS) == {"", *OPS}
-    assert all(calls_of(op) for op in {*OPS} - FOUND_BY_PASSES - OF_ONNX)
-    assert all(onnx_of(op) for op in OF_ONNX)
+    assert all(calls_of(op) for op in {*OPS} - FOUND_BY_PASSES)
 
 
 def test_a_call_has_one_row() -> None:
@@ -463,7 +460,7 @@ def test_a_call_becomes_the_operator_it_is_listed_under(
 
 
 def test_every_operator_has_a_use_here() -> None:
-    assert {op for op, _, _ in USES} | {*IMPORTED} >= {*OPS} - FOUND_BY_PASSES - OF_ONNX
+    assert {op for op, _, _ in USES} | {*IMPORTED} >= {*OPS} - FOUND_BY_PASSES
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ELSEWHERE
 from myoedge.frontend.onnx import convert
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
-from myoedge.frontend.onnx.whole_numbers import name_domain
 from myoedge.frontend.refusals import damaged
 from myoedge.operators.graph_builder import Unsupported
 
@@ -58,7 +57,6 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     if not convert.OLDEST <= opset <= newest:
         raise wrong_opset(path, opset, newest)
     load_external(model, path, MAX_BYTES)
-    name_domain(model)
     _name_outputs_once(model.graph)
     _state_shapes(model.graph)
     _run_checker(model, path)

@@ -14,7 +14,6 @@ from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import Value, plain_attribute, results
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.state import Importing, keep
-from myoedge.frontend.onnx.whole_numbers import DOMAIN
 from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import Unsupported
 
@@ -71,7 +70,4 @@ def nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeErro
     lines = [line for line in str(error).splitlines() if line.strip()]
     cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
     where = f"{origin_of(node)} ({node.op_type})"
-    if node.domain == DOMAIN:  # onnx.checker knows nothing of it
-        advice = f"give {node.op_type} inputs and attributes as in docs/integer-semantics.md"
-        return onnx_refusals.breaks_rules(state.path, cause, where, advice)
     return onnx_refusals.breaks_rules(state.path, cause, where)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx import whole_numbers
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
@@ -90,8 +89,6 @@ def load_onnx(path: Path) -> Imported:
     """
     model, notes = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
-    state.whole = whole_numbers.is_of_whole_numbers(model)
-    state.floored = whole_numbers.floored(graph) if state.whole else frozenset()
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
@@ -138,8 +135,6 @@ def _instead(state: Importing, node: NodeProto) -> Made | None:
     """Maker of the nodes that a node stands for, as a loop for its turns; None of most nodes."""
     if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
         return unrolled if node.op_type in CONTROL else without_sequence
-    if node.domain in OWN and whole_numbers.is_quotient(state, node):
-        return whole_numbers.quotient
     return dequantized if is_of_integers(node) else None
 
 
@@ -310,8 +305,7 @@ def _stored(state: Importing, name: str, value: Array) -> str:
         raise Unsupported(f"a constant of type {value.dtype}")
     small = as_floats(value)
     refuse_no_mask(name, [small])
-    stated = whole_numbers.whole_format(small) if state.whole else None
-    return state.builder.constant(small, state.formats.get(name, stated))
+    return state.builder.constant(small, state.formats.get(name))
 
 
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
@@ -355,7 +349,4 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
     ports = port_names(names)
     for name, port in zip(names, ports, strict=True):
         note_name(state, "output", name, port)
-    built = state.builder.build([state.names[name] for name in names], ports)
-    floats = [t for name in built.inputs if (t := built.tensors[name]).dtype == "float32"]
-    integers = {t.name: replace(t, is_integer=True) for t in floats if state.whole}
-    return replace(built, tensors={**built.tensors, **integers})
+    return state.builder.build([state.names[name] for name in names], ports)

@@ -62,6 +62,11 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "Conv, all offsets being zero": ("DeformConv",),
     "Mul and Sub written out for 2x2, or move it to the host": ("Det",),
     "Slice and MaxPool for boxes that are constant": ("MaxRoiPool", "RoiAlign"),
+    # QuantLib's and Deeploy's operators of integers
+    "QuantizeLinear and DequantizeLinear around float operators (QDQ)": (
+        "IntegerMean", "ITAMax", "ITAPartialMax", "RequantShift", "TrueIntegerDiv", "iGELU",
+        "iHardswish", "iLayerNorm", "iLeakyReLU", "iNoNorm", "iRMSNorm", "iSoftmax",
+    ),
 }  # fmt: skip
 
 ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}

@@ -68,8 +68,6 @@ class Importing:
     notes: list[str] = field(default_factory=list)
     folded: int = 0  # elements
     unrolled: int = 0  # nodes of loops and branches
-    whole: bool = False  # all its numbers are whole ones
-    floored: frozenset[str] = frozenset()  # of whole numbers: tensors that Floor alone reads
 
 
 def read_constants(state: Importing, graph: GraphProto, read: set[str]) -> None:
@@ -108,8 +106,6 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
             readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
             raise not_numbers(shown(value.name), type_name(kind), readers)
         shape = _static(state, value)
-        if state.whole and type_name(kind) in (*SMALL, *INTEGERS):
-            kind = FLOAT  # values in steps of 1, as those of floats
         if kind in FLOATS:
             state.names[value.name] = state.builder.input(port, shape)
         else:

@@ -9,7 +9,6 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.stated_requant import given_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -42,8 +41,7 @@ def quantize(site: QuantizeInputs) -> CentredParams:
     (`drop`) that int32 has no room for."""
     x, y, n = site.params(0), site.target, site.shapes[0][site.attrs["axis"]]
     bound, wide = sum_bound(x, n), wide_scalars(x, y)
-    is_stated = given_requant(site.attrs, y.zero_point) is not None  # of sums as they are
-    drop = max(bound.bit_length() - 31, 0) if wide and not is_stated else 0
+    drop = max(bound.bit_length() - 31, 0) if wide else 0
     scalars = {"x_zero": x.zero_point, **wide, **({"drop": drop} if wide else {})}
     factor = math.ldexp(x.scale / y.scale, drop)
     return with_requant(CentredParams, site, factor, bound >> drop, scalars)

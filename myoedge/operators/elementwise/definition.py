@@ -16,7 +16,6 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
-from myoedge.numerics.stated_requant import StatedRequant, given_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -105,8 +104,8 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     types = {"a_wide": a.element_type, "b_wide": b.element_type, "y_wide": y.element_type}
     bounds, zeros = (-a.low, -b.low), (a.zero_point, b.zero_point)
-    int16 = INT16 in types.values() or is_wide_sum(inputs.attrs)
-    c = _stated_sum(inputs, sign) or choose_sum_requant(
+    int16 = INT16 in types.values()
+    c = choose_sum_requant(
         (a.scale / y.scale, sign * b.scale / y.scale),
         bounds,
         zeros,
@@ -123,23 +122,6 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
         acc_bound=c.largest(bounds),
         **flags,
     )
-
-
-def is_wide_sum(attrs: Attrs) -> bool:
-    """Whether a sum's requantisation, given by the file, has a multiplier of more than 16 bits,
-    which the kernel of 16-bit sums has: one without tables."""
-    stated = StatedRequant.of(attrs)
-    return stated is not None and abs(int(stated.requant(0).mult)) > MULT_MAX
-
-
-def _stated_sum(inputs: QuantizeInputs, sign: int) -> SumRequant | None:
-    """A file's requantisation of a + b or a - b, whose steps are 1."""
-    r = given_requant(inputs.attrs, inputs.target.zero_point)
-    if r is None:
-        return None
-    mult, zeros = (int(r.mult), sign * int(r.mult)), [inputs.params(i).zero_point for i in (0, 1)]
-    moved = sum(z * m for z, m in zip(zeros, mult, strict=True))
-    return SumRequant(mult, int(r.offset) - moved, int(r.shift))
 
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:

@@ -15,7 +15,6 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.numerics.stated_requant import ATTRIBUTE
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import (
     OUT,
@@ -112,7 +111,6 @@ def _multipliers(step: QuantizedNode) -> BrokenRule | None:
     if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
         has = f"{mult.min()} to {mult.max()}"
         return BrokenRule("multipliers of 16 bits without a sign", has, "other multipliers")
-    bits = MULTIPLIER_BITS if ATTRIBUTE in step.attrs else bits  # those of a file are exact
     if step.integers.pre == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
         return None
     needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"

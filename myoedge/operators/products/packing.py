@@ -13,10 +13,8 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.requant import NUMBERS, Requant, choose_requant
-from myoedge.numerics.stated_requant import ATTRIBUTE, given_requant, product_bound
+from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.kernel import Dim, Operand
@@ -98,24 +96,12 @@ def _requantised(
     x, y = inputs.params(0), inputs.target
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * row_sums(weight)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
-    stated = given_requant(inputs.attrs, inputs.target.zero_point)
-    if stated is not None:
-        return folded, _of_channels(stated, weight, folded)
     real = x.scale * scale / y.scale
     if inputs.unsigned_sums:
         bound = unsigned_bound(weight, folded)
         return folded, choose_requant(real, bound, y.zero_point, y.element_type, pre_max=0)
     bound = _bound(weight, folded, -x.low)
     return folded, choose_requant(real, bound, y.zero_point, y.element_type)
-
-
-def _of_channels(stated: Requant, weight: Array, bias: Array) -> Requant:
-    """A file's factors by channel; a channel whose weights are 0 has its only result as offset."""
-    mult, offset, shift = (np.broadcast_to(getattr(stated, x), len(weight)) for x in NUMBERS)
-    dead = row_sums(np.abs(weight.astype(np.int64))) == 0
-    known = np.clip(bias * mult + offset, -INT32_MAX, INT32_MAX)
-    numbers = np.where(dead, 0, mult), np.where(dead, known, offset), shift
-    return Requant(0, *(x.astype(np.int32) for x in numbers))
 
 
 def exact_scale(mult: Array, shift: Array, x: QuantParams, y: QuantParams) -> Array:
@@ -144,9 +130,7 @@ def unsigned_bound(weight: Array, bias: Array) -> Array:
 def acc_bound(step: QuantizedNode) -> int:
     """Largest |acc| of any order of summation, for these weights and this bias."""
     operand = INT16 if step.integers.x_wide else INT8
-    bound = _bound(step.integers.weight, step.integers.bias, -operand.low)
-    product = product_bound(step.integers.requant, bound) if ATTRIBUTE in step.attrs else 0
-    return max(int(bound.max()), product)
+    return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
 
 
 def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:

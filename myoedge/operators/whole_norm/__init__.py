@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Layer norm and RMS norm of networks of whole numbers, with divisions."""
