@@ -60,11 +60,11 @@ def one_thread() -> Iterator[None]:
 def estimated_cycles() -> Iterator[None]:
     """Builds end with estimated cycles, but for tests that pass simulate=True or --simulate: most
     do not look at cycles, or simulate by themselves. test_simulated_builds.py has the default."""
-    from myoedge.building.confirm import Confirmation
+    from myoedge.building.confirm import SimulationOptions
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            Confirmation, "is_wanted", property(lambda self: bool(self.simulate or self.tune))
+            SimulationOptions, "is_wanted", property(lambda self: bool(self.simulate or self.tune))
         )
         yield
 

@@ -10,7 +10,7 @@ import numpy as np
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -30,7 +30,7 @@ def result(q: QuantGraph, x: Any) -> Any:
 
 def result_of(q: QuantGraph, x: Array) -> Array:
     (name,), (out,) = q.graph.inputs, q.graph.outputs
-    found = run_integer(q.steps, q.constants, {name: q.input_integers(name, x)})[out]
+    found = run_int(q.steps, q.constants, {name: q.input_integers(name, x)})[out]
     return dequantize(found, q.params[out])
 
 

@@ -16,7 +16,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -84,7 +84,7 @@ def quantized_model(model: nn.Module, *samples: Tensor) -> QuantGraph:
 
 def integers(q: QuantGraph, *x: Array) -> Array:
     named = dict(zip(q.graph.inputs, x, strict=True))
-    values = run_integer(q.steps, q.constants, quantized_inputs(q, named))
+    values = run_int(q.steps, q.constants, quantized_inputs(q, named))
     return values[q.graph.outputs[0]]
 
 

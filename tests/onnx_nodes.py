@@ -20,7 +20,7 @@ from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.operator_table import ONNX_IMPORT
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 
 OLDEST = 13
 FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -128,7 +128,7 @@ def imported(model: ModelProto, folder: Path) -> Graph | MyoedgeError:
 def computed(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
     pairs = zip(graph.inputs, inputs, strict=True)
     given = {n: x.astype(graph.tensors[n].dtype) for n, x in pairs}
-    values = run_real(graph, given)
+    values = run_float(graph, given)
     return [values[name] for name in graph.outputs]
 
 

@@ -20,7 +20,7 @@ from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, output_of
 from myoedge.operators.cases import Draw as Choices
 from myoedge.operators.cases import drawn_uses
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
@@ -92,7 +92,7 @@ def worst_step(plan: Plan, rng: np.random.Generator, runs: int = 4, share: float
     judge, worst = session(checked(plan)), 0.0
     for _ in range(runs):
         inputs = drawn_inputs(rng, q)
-        ours = run_integer(q.steps, q.constants, inputs)[q.graph.outputs[0]]
+        ours = run_int(q.steps, q.constants, inputs)[q.graph.outputs[0]]
         feed = {name: dequantize(x, q.params[name]) for name, x in inputs.items()}
         theirs = judge.run(None, feed)[0]
         assert theirs.shape == ours.shape

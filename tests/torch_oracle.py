@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 
 
@@ -43,7 +43,7 @@ def randomized(model: nn.Module) -> nn.Module:
 
 
 def evaluated(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
-    values = run_real(graph, dict(zip(graph.inputs, inputs, strict=True)))
+    values = run_float(graph, dict(zip(graph.inputs, inputs, strict=True)))
     return [values[name] for name in graph.outputs]
 
 

@@ -25,7 +25,7 @@ from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
     from myoedge.building.config import Found
-    from myoedge.building.confirm import Confirmation, CycleProgress
+    from myoedge.building.confirm import CycleProgress, SimulationOptions
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
     from myoedge.quantization.weight_bits import Keeps
@@ -209,7 +209,7 @@ def build(
     arguments = dict(locals())
     from myoedge.building.arguments import arguments_of, remember
     from myoedge.building.config import find
-    from myoedge.building.confirm import Confirmation
+    from myoedge.building.confirm import SimulationOptions
     from myoedge.building.energy import coefficients
     from myoedge.building.request import build_request, check_simulation, fits
     from myoedge.building.weight_choice import keeper
@@ -229,14 +229,14 @@ def build(
         decided_by=(request.of_integers, coefficients()),
     )
     folder = Path(os.path.normpath(output)) if output else None
-    built = _built(options, request, Confirmation(simulate, tune, progress), folder)
+    built = _built(options, request, SimulationOptions(simulate, tune, progress), folder)
     made_by = arguments_of(given)
     remember(built.folder, made_by)
     return replace(built, arguments=made_by)
 
 
 def _built(
-    options: Options, request: BuildRequest, confirmation: Confirmation, output: Path | None
+    options: Options, request: BuildRequest, confirmation: SimulationOptions, output: Path | None
 ) -> Build:
     """All stages; errors of the folder come before the long part."""
     from myoedge.building.finished_build import finished_build

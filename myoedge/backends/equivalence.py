@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
-from myoedge.operators.interpreter import one_blas_thread, run_integer
+from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.quantization.evaluation import GIVEN, Evaluation, evaluate
 from myoedge.quantization.recordings.reading import Reading, no_such_name
 from myoedge.quantization.recordings.recorded import windowed
@@ -90,7 +90,7 @@ def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample])
     """The runs of all samples, by the reference."""
     for sample in samples:
         if stream is None:
-            values = run_integer(network.steps, network.constants, sample)
+            values = run_int(network.steps, network.constants, sample)
             given = [sample[name] for name in network.graph.inputs]
             yield Case(given, values, [values[name] for name in network.graph.outputs])
             continue
@@ -231,7 +231,7 @@ def _whole_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence
         if build.stream is None:
             yield build.run_raw([sample[name] for name in q.graph.inputs])
         else:
-            values = run_integer(q.steps, q.constants, sample)
+            values = run_int(q.steps, q.constants, sample)
             yield [values[name] for name in q.graph.outputs]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
 
 AGREES_DB = 40.0  # a step here and there
@@ -44,7 +44,7 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
     judged = _onnx_outputs(build.written("model.int8.onnx"), each)
     for sample, outputs in zip(each, judged, strict=True):
-        expected = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        expected = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         for name, values in zip(q.graph.outputs, outputs, strict=True):
             if name in q.params:
                 noise.add(real_values(q, name, expected[name]), values)

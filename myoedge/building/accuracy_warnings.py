@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.accuracy import judges
+from myoedge.quantization.accuracy import can_measure_accuracy
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.samples import Data
 from myoedge.reports import wording
@@ -37,7 +37,7 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
             "W202",
             "accuracy not measured: cannot tell which axis of the output holds the classes",
             {"found": f"label {list(given.labels.shape)}"},
-            scores if judges(graph) else symbols,
+            scores if can_measure_accuracy(graph) else symbols,
         )
 
 
@@ -65,7 +65,7 @@ def _samples(data: Data) -> Iterator[bytes]:
         yield digest.digest()
 
 
-def guessing(judged: Evaluation | None) -> Iterator[Notice]:
+def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
     """W209 where floats or integers are right no more often than classes drawn as often as they
     choose them would be; nothing is told of few frames, nor of one class alone.
     """
@@ -109,7 +109,7 @@ def _margin(share: float, count: int) -> float:
 
 def _likely(labels: Array, real: Array) -> tuple[str, tuple[str, ...]]:
     """The cause that the float network's choices point to, and remedies."""
-    numbers = numbering(labels, real)
+    numbers = find_label_permutation(labels, real)
     if numbers is not None:
         renumbered = f"label=np.array({numbers})[label]"
         return "labels are numbered otherwise than in training", (renumbered,)
@@ -128,7 +128,7 @@ def _lost() -> tuple[str, tuple[str, ...]]:
     return likely, ("myoedge build ... --accurate", "myoedge quantize shows the layers that do")
 
 
-def numbering(labels: Array, chosen: Array) -> list[int] | None:
+def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
     """Class of the network for every label, where another numbering of the labels fits well."""
     size = 1 + int(max(labels.max(), chosen.max()))
     if size > MOST_CLASSES or len(labels) < FRAMES_A_CLASS * size:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.build_folder import report_digest
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import every_value, run_integer
+from myoedge.operators.interpreter import every_value, run_int
 from myoedge.quantization import holdout
 from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.files import to_safetensors
@@ -153,7 +153,7 @@ def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 @dataclass(frozen=True)
-class Contents:
+class BuildArtifacts:
     """Files of a build, without its reports.
 
     files      by name, as bytes     firmware   None for a target without one
@@ -169,7 +169,7 @@ class Contents:
     firmware: Firmware | None = None
 
 
-def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> Contents:
+def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> BuildArtifacts:
     """C, firmware, golden samples, and the network and its plan for programs."""
     from myoedge.codegen.firmware import make_firmware
     from myoedge.codegen.project import make_sources, sdk_application
@@ -178,7 +178,7 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     network = quantized.network
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
-    values = run_integer(network.steps, network.constants, integers)
+    values = run_int(network.steps, network.constants, integers)
     last = (integers, values) if stream is None else _last_pass(stream, integers)
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
@@ -193,11 +193,11 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
     }
-    return Contents(files, sources.digest, integers, values, firmware)
+    return BuildArtifacts(files, sources.digest, integers, values, firmware)
 
 
 def build_files(
-    contents: Contents, report: Report, plugins: Iterable[Plugin] = ()
+    contents: BuildArtifacts, report: Report, plugins: Iterable[Plugin] = ()
 ) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input."""
     files = {**contents.files, **report_files(report)}

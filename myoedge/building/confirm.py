@@ -15,7 +15,13 @@ from myoedge.backends.equivalence import Case, cases, chip_inputs, same_outputs
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import CodeOverBudget, check, check_linked
-from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
+from myoedge.building.build_files import (
+    AUTO,
+    BuildArtifacts,
+    estimated_report,
+    make_contents,
+    with_run,
+)
 from myoedge.building.quantized import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, memory_costs, planned
 from myoedge.building.stages import key, reused
@@ -51,7 +57,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Confirmation:
+class SimulationOptions:
     """Options of the simulated inference at the end of a build.
 
     simulate   None: up to LONGEST_CYCLES estimated cycles; True: always; False: never
@@ -79,7 +85,7 @@ class BuildInputs:
     quantized: Quantized
     request: BuildRequest
     energy: Coefficients
-    confirmation: Confirmation
+    confirmation: SimulationOptions
     stage: Stage
 
 
@@ -91,7 +97,7 @@ class Finished:
     """
 
     build_plan: BuildPlan
-    contents: Contents
+    contents: BuildArtifacts
     report: Report
     notices: tuple[Notice, ...] = ()
 
@@ -112,7 +118,7 @@ class Finished:
         return {**self.report, "warnings": [notice_row(n) for n in (*warnings, *self.notices)]}
 
 
-def first_that_holds(
+def first_accepted(
     candidates: Iterable[Candidate],
     evaluate: Callable[[Candidate], Result],
     holds: Callable[[Result], bool],
@@ -160,14 +166,14 @@ def _finish(inputs: BuildInputs) -> Finished:
         report = estimated_report(next(plans.candidates), quantized, request, inputs.energy)
         judge(report, short=plans.short)
     evaluate = partial(_finished, inputs)
-    finished = first_that_holds(plans.candidates, evaluate, lambda result: keeps_up(result.report))
+    finished = first_accepted(plans.candidates, evaluate, lambda result: keeps_up(result.report))
     if inputs.confirmation.tune and finished.contents.firmware is not None:
         finished = _tuned(finished, request, evaluate)
     judge(finished.report)
     return _with_costs(finished, inputs)
 
 
-def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> Contents:
+def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> BuildArtifacts:
     """Files of a build. Errors: ProgramTooLarge with the bytes that the plan left free."""
     plan = build_plan.plan
     try:
@@ -251,7 +257,7 @@ def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
 
 
 def _one_inference(
-    build_plan: BuildPlan, contents: Contents, progress: CycleProgress | None
+    build_plan: BuildPlan, contents: BuildArtifacts, progress: CycleProgress | None
 ) -> Measurement:
     """The golden sample, or a stream's first pass, simulated. Errors: E401, E701 .. E711."""
     plan, stream, firmware = build_plan.plan, build_plan.stream, contents.firmware

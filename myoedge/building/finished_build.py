@@ -16,7 +16,7 @@ from myoedge.building.stages import reused
 from myoedge.errors import Notice
 
 if TYPE_CHECKING:
-    from myoedge.building.confirm import Confirmation
+    from myoedge.building.confirm import SimulationOptions
 
 OF_THIS_COMPUTER = ("W304",)  # warnings of what it lacks
 
@@ -34,7 +34,7 @@ def finished_build(
     options: Options,
     inputs: ModelInputs,
     request: BuildRequest,
-    confirmation: Confirmation,
+    confirmation: SimulationOptions,
     times_s: dict[str, float],
 ) -> FinishedBuild:
     """The files of a build. Errors: those of api.build.
@@ -51,7 +51,7 @@ def _computed(
     options: Options,
     inputs: ModelInputs,
     request: BuildRequest,
-    confirmation: Confirmation,
+    confirmation: SimulationOptions,
     times_s: dict[str, float],
 ) -> FinishedBuild:
     from myoedge.building.build_files import build_files

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.building.stages import key, reused
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import ELSEWHERE, Kind, sniff
+from myoedge.frontend.detect import ELSEWHERE, ModelFormat, sniff
 from myoedge.frontend.refusals import needs_no_factory, refuse
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS, macs
-from myoedge.operators.layer_names import node_rows, told_apart
-from myoedge.passes.condition import Conditioning, conditioned
+from myoedge.operators.layer_names import node_rows, unique_names
+from myoedge.passes.condition import Conditioning, add_conditioning_filters
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.recorded import first_sample
@@ -35,12 +35,16 @@ if TYPE_CHECKING:
 
     Exported = tuple[torch.export.ExportedProgram, tuple[str, ...]]
 
-WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
-WEIGHTS = (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS)  # which a factory makes a network for
+WHOLE = (ModelFormat.EXPORTED, ModelFormat.ONNX)  # files that hold the network itself
+WEIGHTS = (
+    ModelFormat.CHECKPOINT,
+    ModelFormat.LEGACY,
+    ModelFormat.SAFETENSORS,
+)  # which a factory makes a network for
 
 
 @dataclass(frozen=True)
-class ConditioningAndDecoding:
+class PrePostProcessing:
     """Conditioning in front of a network, and decoding behind it.
 
     ctc      class that is the blank, where symbols take the place of the output; frame by frame
@@ -100,7 +104,7 @@ def layer_work(graph: Graph) -> list[dict[str, Any]]:
             "output_shape": graph.shape(node.name),
             "macs": macs(node, [graph.shape(x) for x in node.inputs], graph.shape(node.name)),
         }
-        for node, place in zip(nodes, told_apart(node_rows(nodes)), strict=True)
+        for node, place in zip(nodes, unique_names(node_rows(nodes)), strict=True)
     ]
 
 
@@ -126,7 +130,7 @@ def load_model(
     path: Path,
     factory: str | None = None,
     calib: Given | None = None,
-    stages: ConditioningAndDecoding | None = None,
+    stages: PrePostProcessing | None = None,
     reading: Reading = AS_GIVEN,
 ) -> Model:
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
@@ -138,7 +142,7 @@ def load_model(
     """
     kind = sniff(path)
     check_kind(kind, path, factory)
-    stages = stages or ConditioningAndDecoding()
+    stages = stages or PrePostProcessing()
     before = model_key(path, stages)
     return reused(
         "load",
@@ -149,7 +153,7 @@ def load_model(
     )
 
 
-def check_kind(kind: Kind, path: Path, factory: str | None) -> None:
+def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
     """Errors: E101 .. E107 a file that cannot be loaded, E206 a factory for one that holds its
     network."""
     if factory and kind in WHOLE:
@@ -158,11 +162,11 @@ def check_kind(kind: Kind, path: Path, factory: str | None) -> None:
         refuse(kind, path)
 
 
-def model_key(path: Path, stages: ConditioningAndDecoding) -> str | None:
+def model_key(path: Path, stages: PrePostProcessing) -> str | None:
     """Key of a model file that holds all of its network; None for one that names other files, and
     for weights, whose network a function makes."""
     kind = sniff(path)
-    if kind not in WHOLE or (kind is Kind.ONNX and ELSEWHERE in path.read_bytes()):
+    if kind not in WHOLE or (kind is ModelFormat.ONNX and ELSEWHERE in path.read_bytes()):
         return None
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -170,31 +174,31 @@ def model_key(path: Path, stages: ConditioningAndDecoding) -> str | None:
 
 
 def _loaded(
-    kind: Kind,
+    kind: ModelFormat,
     path: Path,
-    stages: ConditioningAndDecoding,
-    exported: Callable[[Kind, Path], Exported],
+    stages: PrePostProcessing,
+    exported: Callable[[ModelFormat, Path], Exported],
 ) -> Model:
     name = os.fsencode(path.stem).decode("utf-8", "replace")  # a file name may be any bytes
-    if kind is Kind.ONNX:
+    if kind is ModelFormat.ONNX:
         from myoedge.frontend.onnx.model import load_onnx
 
         found = load_onnx(path)
         graph = _prepared(found.graph, stages)
         return Model(name, found.graph, graph, found.params, None, found.notes)
-    from myoedge.frontend.torch.export import example_inputs, from_exported, learnt
+    from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported
 
     program, notes = exported(kind, path)
     imported = from_exported(program)
     graph, examples = _prepared(imported, stages), example_inputs(program)
-    return Model(name, imported, graph, learnt(program), examples, notes)
+    return Model(name, imported, graph, count_parameters(program), examples, notes)
 
 
 def _program(
-    factory: str | None, calib: Given | None, reading: Reading, kind: Kind, path: Path
+    factory: str | None, calib: Given | None, reading: Reading, kind: ModelFormat, path: Path
 ) -> Exported:
     """Exported program of the network, with the notices of loading it."""
-    if kind is Kind.EXPORTED:
+    if kind is ModelFormat.EXPORTED:
         from myoedge.frontend.torch.preflight import load_exported
 
         return load_exported(path), ()
@@ -218,17 +222,17 @@ def check_work(model: Model) -> None:
         raise MyoedgeError("E122", f"{model.name} computes nothing", {"has": has}, tries)
 
 
-def _prepared(imported: Graph, stages: ConditioningAndDecoding) -> Graph:
+def _prepared(imported: Graph, stages: PrePostProcessing) -> Graph:
     from myoedge.passes import prepare
-    from myoedge.passes.decode import decoded, voted
+    from myoedge.passes.decode import append_ctc_decoder, append_majority_vote
 
     graph = imported
     if stages.filters != Conditioning():
-        graph = conditioned(graph, stages.filters)
+        graph = add_conditioning_filters(graph, stages.filters)
     if stages.ctc is not None:
-        graph = decoded(graph, stages.ctc, framewise=stages.framewise)
+        graph = append_ctc_decoder(graph, stages.ctc, framewise=stages.framewise)
     if stages.vote is not None:
-        graph = voted(graph, stages.vote)
+        graph = append_majority_vote(graph, stages.vote)
     return prepare(graph)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from myoedge.building.config import FILE, Found
 from myoedge.building.loading import (
     WHOLE,
-    ConditioningAndDecoding,
     Model,
+    PrePostProcessing,
     check_kind,
     check_work,
     is_random,
@@ -22,7 +22,7 @@ from myoedge.building.loading import (
 )
 from myoedge.building.stages import key
 from myoedge.errors import MyoedgeError, set_in
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading, no_such_name
@@ -50,7 +50,7 @@ class ModelInputs:
     path: Path
     factory: str | None
     calib: Given | None
-    stages: ConditioningAndDecoding
+    stages: PrePostProcessing
     reading: Reading
     test: Given | None = None
     set_in: str = ""
@@ -148,7 +148,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     factory = None if is_whole else options.factory or settings.model.factory
     check_kind(kind, path, factory)
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
-    stages = ConditioningAndDecoding(
+    stages = PrePostProcessing(
         settings.conditioning, options.ctc, settings.model.vote, options.stream
     )
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
@@ -163,7 +163,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
 
 def _model_path(options: Options, found: Found) -> Path:
     configured = _relative(found.base, found.settings.model.path)
-    if options.model is None and configured and sniff(Path(configured)) is Kind.MISSING:
+    if options.model is None and configured and sniff(Path(configured)) is ModelFormat.MISSING:
         raise missing(Path(configured), f"[model] path of {found.file}")
     chosen = options.model if options.model is not None else configured
     if chosen is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
-from myoedge.building.accuracy_warnings import guessing, seen_before, unjudged
+from myoedge.building.accuracy_warnings import seen_before, unjudged, warn_chance_accuracy
 from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
@@ -54,7 +54,7 @@ from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.engines import on_accelerators, with_engines
 from myoedge.quantization.evaluation import Evaluation, evaluated
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
-from myoedge.quantization.float_runs import float_runs_kept
+from myoedge.quantization.float_runs import float_run_cache
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.observers import (
@@ -63,7 +63,7 @@ from myoedge.quantization.observers import (
     observers_for,
     with_finer_outputs,
 )
-from myoedge.quantization.reuse import with_params_of
+from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import Fidelity, measure
@@ -211,7 +211,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
     labels = (*unjudged(network.graph, test or given, evaluation), *seen_before(given, test))
-    noted = (*_weaknesses(quantized), *labels, *guessing(evaluation))
+    noted = (*_weaknesses(quantized), *labels, *warn_chance_accuracy(evaluation))
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 
 
@@ -248,7 +248,7 @@ def _evaluation(
         return reused("evaluate", kept_as, partial(evaluated, network, data, role))
 
 
-@float_runs_kept()
+@float_run_cache()
 def _integers(options: Options, settings: Config, given: Quantizing) -> Integers:
     """The stages quantise and measure."""
     with timed("quantise", given.times_s, options.say), one_blas_thread():
@@ -281,7 +281,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     if options.reuse is not None:
         choosing = samples.thin(given.parts.calibration, MEASURED_SAMPLES).inputs
         axes = axes_of_windows(graph, settings.stream) if options.stream else {}
-        graph = with_params_of(graph, options.reuse, rules, choosing, axes)
+        graph = inherit_params(graph, options.reuse, rules, choosing, axes)
     graph = with_few_bits(graph, data.inputs, rules)
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)

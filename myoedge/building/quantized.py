@@ -10,7 +10,7 @@ from typing import Any
 from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
 from myoedge.operators.base import OPS
-from myoedge.operators.layer_names import activation, node_rows, told_apart
+from myoedge.operators.layer_names import activation, node_rows, unique_names
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
@@ -113,7 +113,7 @@ class Quantized(Tabular):
                 "dB alone": wording.decibels(row["sqnr_local_db"], ""),
                 "dB so far": wording.decibels(row["sqnr_db"], ""),
             }
-            for row, place in zip(rows, told_apart(rows), strict=True)
+            for row, place in zip(rows, unique_names(rows), strict=True)
         ]
         return Card(f"{self.model.name} in integers", facts, layers)
 

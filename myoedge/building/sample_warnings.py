@@ -14,7 +14,7 @@ from myoedge.building.loading import Model
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.samples import Data, one_window
@@ -134,7 +134,7 @@ def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
     axis = int(norm.attrs["axis"])
     seen = []
     for place in places:
-        values = run_real(part, {name: x[place] for name, x in given.inputs.items()})[norm.name]
+        values = run_float(part, {name: x[place] for name, x in given.inputs.items()})[norm.name]
         seen.append(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
     return float(np.median([_deviation(channel) for channel in np.concatenate(seen, axis=1)]))
 

@@ -25,7 +25,7 @@ from myoedge.building.energy import coefficients
 from myoedge.building.labelled import samples_for
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.operators.layer_names import told_apart
+from myoedge.operators.layer_names import unique_names
 from myoedge.reports import speed, wording
 from myoedge.reports.budget_check import over_goals
 from myoedge.reports.evaluation_lines import card_facts
@@ -74,7 +74,8 @@ class Simulated(Tabular):
         """A row a layer of every inference: its cycles, and stall cycles of the cores by cause."""
         layers = self.report["layers"]
         names = [
-            {"layer": p, "op": row["op"]} for row, p in zip(layers, told_apart(layers), strict=True)
+            {"layer": p, "op": row["op"]}
+            for row, p in zip(layers, unique_names(layers), strict=True)
         ]
         return [
             {"inference": number, **name, "cycles": cost.cycles, **cost.stalls}
@@ -102,7 +103,7 @@ class Simulated(Tabular):
                 "share": wording.rough_percent(row["cycles"], total),
                 "MAC/cycle": row["macs_per_cycle"],
             }
-            for row, place in zip(layers, told_apart(layers), strict=True)
+            for row, place in zip(layers, unique_names(layers), strict=True)
         ]
         return Card(f"{report['model']['name']}: {total:,} cycles", facts, rows)
 

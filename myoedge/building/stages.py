@@ -65,7 +65,9 @@ def key(*parts: Any) -> str | None:
     parts   what the stage reads; of a part that no record holds nothing is kept
     """
     with suppress(NotRecordable):
-        return digest(made_with(), *parts) if os.environ.get(SWITCH) != "off" else None
+        return (
+            digest(environment_fingerprint(), *parts) if os.environ.get(SWITCH) != "off" else None
+        )
     return None
 
 
@@ -109,7 +111,7 @@ def operator_classes() -> dict[str, type[Any]]:
     return {kind.__name__: kind for op in OPS.values() for kind in op.params}
 
 
-def made_with() -> tuple[Any, ...]:
+def environment_fingerprint() -> tuple[Any, ...]:
     """Code, packages, compiler and machine that compute results; plug-ins that are loaded by now.
 
     Errors: NotRecordable where an operator comes from no package.

@@ -26,7 +26,7 @@ from myoedge.streaming.convert import (
     without_states,
 )
 from myoedge.streaming.stream import Stream
-from myoedge.streaming.time_axis import Axes, find_axes, follow_time
+from myoedge.streaming.time_axis import Axes, follow_time, infer_time_axes
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def check_stream(graph: Graph, table: StreamTable) -> Graph:
     if in_windows(table):
         _overlap(graph, window_axes(graph, table.axis), table)
     else:
-        _asked(graph, find_axes(graph, table.axis), table)
+        _asked(graph, infer_time_axes(graph, table.axis), table)
     return graph
 
 
@@ -139,7 +139,7 @@ def stream_plans(
         stream = _whole_stream(q, table)
         yield StreamPlan(stream, plan_stream(stream, chip, budget), frame_hz, window_s)
         return
-    axes = find_axes(q.graph, table.axis)
+    axes = infer_time_axes(q.graph, table.axis)
     least = _asked(q.graph, axes, table)
 
     @cache

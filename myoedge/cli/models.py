@@ -83,14 +83,14 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
     from rich.markup import escape
     from rich.padding import Padding
 
-    from myoedge.operators.layer_names import told_apart
+    from myoedge.operators.layer_names import unique_names
     from myoedge.reports import wording
     from myoedge.reports.blocks import columns, facts, show, styled
 
     table = columns(("layer", "operator"))
     for title in ("dB alone", "dB so far"):
         table.add_column(title, justify="right", no_wrap=True)
-    for row, place in zip(rows, told_apart(rows), strict=True):
+    for row, place in zip(rows, unique_names(rows), strict=True):
         values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
         table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, terminal.out)

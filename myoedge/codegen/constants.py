@@ -54,7 +54,7 @@ def constants(plan: Plan) -> dict[str, Array]:
     }
 
 
-def alike(plan: Plan) -> list[tuple[str, str]]:
+def array_aliases(plan: Plan) -> list[tuple[str, str]]:
     """C names of arrays that are the bytes of others, and those of these."""
 
     def name(key: Key) -> str:

@@ -34,7 +34,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
         "used": used,
-        "starts_next_tiles": any(tiling.kernel.starts_next for tiling in plan.tilings),
+        "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
         "calls": calls,
         "copies": copies,

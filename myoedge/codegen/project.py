@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import alike, array_values, comment, constants
+from myoedge.codegen.constants import array_aliases, array_values, comment, constants
 from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
@@ -108,7 +108,7 @@ def _weights(plan: Plan, banner: str) -> dict[str, str]:
     stored = {
         "banner": banner,
         "arrays": [array_values(n, a) for n, a in constants(plan).items()],
-        "alike": alike(plan),
+        "array_aliases": array_aliases(plan),
     }
     names = ("weights.h", "weights.c")
     return {name: render(f"project/{name}.j2", stored) for name in names}

@@ -171,7 +171,7 @@ def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple
 
 def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterator[tuple[str, str]]:
     """Fields of me_next_tile, of a kernel that starts some tiles before they are called for."""
-    starts = tiling.kernel.starts_next
+    starts = tiling.kernel.launches_next_tile
     follows = [int(starts(*pair)) for pair in pairwise(rows)] if starts else []
     if any(follows):
         kernel, slot = tiling.kernel.function, "t % 2" if tiling.first % 2 else "(t + 1) % 2"

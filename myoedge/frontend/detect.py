@@ -18,7 +18,7 @@ from myoedge.system.regular_files import in_steps
 ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
 
 
-class Kind(StrEnum):
+class ModelFormat(StrEnum):
     """Type of a model file; the value is its name for people."""
 
     EXPORTED = "a torch.export archive"
@@ -43,9 +43,9 @@ class Kind(StrEnum):
 
 HEAD = 1 << 16
 MAGIC = (
-    (4, b"TFL3", Kind.TFLITE),
-    (0, b"\x89HDF\r\n\x1a\n", Kind.KERAS),
-    (0, b"\x93NUMPY", Kind.NUMPY),
+    (4, b"TFL3", ModelFormat.TFLITE),
+    (0, b"\x89HDF\r\n\x1a\n", ModelFormat.KERAS),
+    (0, b"\x93NUMPY", ModelFormat.NUMPY),
 )
 # a training checkpoint's pickle is mostly names; the class of a pickled module stands at its front
 PICKLE_OPS = 200_000
@@ -56,15 +56,15 @@ LEGACY_MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 
 
-def sniff(path: Path) -> Kind:
+def sniff(path: Path) -> ModelFormat:
     """The kind of the file at `path`; reads its head and its directory, never the weights."""
     try:
         if path.is_dir():
-            return Kind.FOLDER
+            return ModelFormat.FOLDER
         if not path.exists():
-            return Kind.MISSING
+            return ModelFormat.MISSING
         if not path.is_file():
-            return Kind.UNKNOWN
+            return ModelFormat.UNKNOWN
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -75,8 +75,8 @@ def sniff(path: Path) -> Kind:
                 or _of_pickle(head, size)
                 or _of_safetensors(file, head, size)
                 or _of_onnx(file, head, size)
-                or (Kind.UNKNOWN if head and not _is_text(head) else None)
-                or (Kind.TEXT if head else Kind.EMPTY)
+                or (ModelFormat.UNKNOWN if head and not _is_text(head) else None)
+                or (ModelFormat.TEXT if head else ModelFormat.EMPTY)
             )
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
@@ -126,28 +126,30 @@ def is_zip(head: bytes) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def _of_zip(file: BinaryIO) -> Kind:
+def _of_zip(file: BinaryIO) -> ModelFormat:
     try:
         with zipfile.ZipFile(file) as archive:
             # of a cut archive, zipfile finds the directory of a zip that lies inside it
             first_offset = min((e.header_offset for e in archive.infolist()), default=0)
-            return Kind.TRUNCATED if first_offset else _of_members(archive)
+            return ModelFormat.TRUNCATED if first_offset else _of_members(archive)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
-        return Kind.TRUNCATED
+        return ModelFormat.TRUNCATED
 
 
-def _of_members(archive: zipfile.ZipFile) -> Kind:
+def _of_members(archive: zipfile.ZipFile) -> ModelFormat:
     names = archive.namelist()
     below_root = {name.partition("/")[2] for name in names}
     if "archive_format" in below_root or "serialized_exported_program.json" in names:
-        return Kind.EXPORTED
+        return ModelFormat.EXPORTED
     if "constants.pkl" in below_root and any(name.startswith("code/") for name in below_root):
-        return Kind.TORCHSCRIPT
+        return ModelFormat.TORCHSCRIPT
     if "data.pkl" in below_root:
         return _of_torch_pickle(_pickle_of(archive))
     if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
-        return Kind.KERAS
-    return Kind.NPZ if names and all(n.endswith(".npy") for n in names) else Kind.UNKNOWN
+        return ModelFormat.KERAS
+    return (
+        ModelFormat.NPZ if names and all(n.endswith(".npy") for n in names) else ModelFormat.UNKNOWN
+    )
 
 
 def _pickle_of(archive: zipfile.ZipFile) -> bytes:
@@ -159,16 +161,16 @@ def _pickle_of(archive: zipfile.ZipFile) -> bytes:
         return member.read(PICKLE_BYTES)
 
 
-def _of_torch_pickle(data: bytes) -> Kind:
+def _of_torch_pickle(data: bytes) -> ModelFormat:
     names = pickle_globals(data)
     # weights before any class of one's own: hyperparameters may hold modules
     plain = names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils.")
     if not plain and any(name.startswith("torch.nn.modules.") for name in names):
-        return Kind.MODULE
+        return ModelFormat.MODULE
     # the outermost thing is an instance where its class is pushed before all else
     first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
     is_object = first == "GLOBAL" or first.endswith("UNICODE")
-    return Kind.MODULE if is_object and not plain else Kind.CHECKPOINT
+    return ModelFormat.MODULE if is_object and not plain else ModelFormat.CHECKPOINT
 
 
 def _ops(data: bytes) -> Iterator[tuple[str, object]]:
@@ -183,32 +185,36 @@ def _ops(data: bytes) -> Iterator[tuple[str, object]]:
         return
 
 
-def _of_pickle(head: bytes, size: int) -> Kind | None:
+def _of_pickle(head: bytes, size: int) -> ModelFormat | None:
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
-        return Kind.LEGACY if head.startswith(LEGACY_MAGIC, 2) else Kind.PICKLE
+        return ModelFormat.LEGACY if head.startswith(LEGACY_MAGIC, 2) else ModelFormat.PICKLE
     if size > HEAD or not head.endswith(b"."):
         return None
     ops = [name for name, _ in _ops(head)]
-    return Kind.PICKLE if len(ops) > 2 and ops[-1] == "STOP" else None
+    return ModelFormat.PICKLE if len(ops) > 2 and ops[-1] == "STOP" else None
 
 
-def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> Kind | None:
+def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
     """Layout: u64 little-endian header length, JSON header, tensors at data_offsets."""
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{" or length > 100 << 20:
         return None
     if 8 + length > size:
-        return Kind.TRUNCATED
+        return ModelFormat.TRUNCATED
     file.seek(8)
     try:
         header = json.loads(file.read(length))
         ends = [int(v["data_offsets"][1]) for k, v in header.items() if k != "__metadata__"]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return None
-    return Kind.TRUNCATED if 8 + length + max(ends, default=0) > size else Kind.SAFETENSORS
+    return (
+        ModelFormat.TRUNCATED
+        if 8 + length + max(ends, default=0) > size
+        else ModelFormat.SAFETENSORS
+    )
 
 
-def _of_onnx(file: BinaryIO, head: bytes, size: int) -> Kind | None:
+def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
     """A protobuf whose top-level fields are those of ModelProto, ir_version first."""
     if head[:1] != b"\x08":
         return None
@@ -223,9 +229,9 @@ def _of_onnx(file: BinaryIO, head: bytes, size: int) -> Kind | None:
             return None
         seen.add(tag >> 3)
         if tag & 7 == 2 and file.tell() + value > size:
-            return Kind.TRUNCATED if {1, 2} <= seen and at > 0 else None
+            return ModelFormat.TRUNCATED if {1, 2} <= seen and at > 0 else None
         file.seek(value if tag & 7 == 2 else 0, 1)
-    return Kind.ONNX if {1, 7} <= seen else None
+    return ModelFormat.ONNX if {1, 7} <= seen else None
 
 
 def _varint(file: BinaryIO) -> int | None:

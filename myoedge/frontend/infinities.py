@@ -33,13 +33,13 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Refuses so, but for infinities of one sign: `clamped_only` judges those."""
+    """Refuses so, but for infinities of one sign: `replace_clamped_infinities` judges those."""
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])
 
 
-def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
+def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     """Infinities that are clamped become large numbers.
 
     Errors: E112 where anything else reads them.

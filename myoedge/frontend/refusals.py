@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from myoedge.errors import MyoedgeError, command
-from myoedge.frontend.detect import Kind, head_of, is_zip, module_class, sniff
+from myoedge.frontend.detect import ModelFormat, head_of, is_zip, module_class, sniff
 from myoedge.graph.ir import Origin
 from myoedge.operators.graph_builder import ReadsRefused, Unsupported
 from myoedge.operators.softmax.masks import MIXED, NO_KEY
@@ -44,21 +44,21 @@ EXPORT_LINES = (
 def check_file(path: Path) -> None:
     """Errors: E101 there is no such file, E102 it is a folder."""
     kind = sniff(path)
-    if kind in (Kind.MISSING, Kind.FOLDER):
+    if kind in (ModelFormat.MISSING, ModelFormat.FOLDER):
         refuse(kind, path)
 
 
-def refuse(kind: Kind, path: Path) -> NoReturn:
+def refuse(kind: ModelFormat, path: Path) -> NoReturn:
     """Raise what a person needs to hear about a file that cannot be built as it is."""
-    if kind is Kind.MISSING:
+    if kind is ModelFormat.MISSING:
         raise missing(path)
-    if kind is Kind.FOLDER:
+    if kind is ModelFormat.FOLDER:
         raise MyoedgeError("E102", f"{path} is a folder", {"needs": "one model file"})
-    if kind is Kind.EMPTY:
+    if kind is ModelFormat.EMPTY:
         raise MyoedgeError("E105", f"{path} is empty", {}, ("save or copy the model again",))
-    if kind is Kind.TRUNCATED:
+    if kind is ModelFormat.TRUNCATED:
         raise damaged(path, "it ends before its contents do")
-    if kind in (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS):
+    if kind in (ModelFormat.CHECKPOINT, ModelFormat.LEGACY, ModelFormat.SAFETENSORS):
         facts = {"needs": "a function that makes the network these weights belong to"}
         tries = (command("build", path, *WITH_FACTORY), EXPORT_LINES)
         raise MyoedgeError("E106", f"{path} is {kind}", facts, tries)
@@ -72,7 +72,7 @@ def missing(path: Path, named_by: str = "") -> MyoedgeError:
     facts = {"looked in": looked_in} | ({"named by": named_by} if named_by else {})
     names = [entry.name for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else []
     close = (path.with_name(name) for name in get_close_matches(path.name, names, 3))
-    near = [found for found in close if sniff(found) in (Kind.EXPORTED, Kind.ONNX)]
+    near = [found for found in close if sniff(found) in (ModelFormat.EXPORTED, ModelFormat.ONNX)]
     tries = [f"{found}, which is there" for found in near]
     return MyoedgeError("E101", f"{path} does not exist", facts, tries)
 
@@ -91,42 +91,42 @@ def damaged(path: Path, cause: str) -> MyoedgeError:
     )
 
 
-def describe(kind: Kind, path: Path) -> str:
+def describe(kind: ModelFormat, path: Path) -> str:
     """The kind in words, with the class of a pickled module and the name of a known stranger."""
-    if kind is Kind.MODULE:
+    if kind is ModelFormat.MODULE:
         name = module_class(path)
         return f"{kind} of class {name}" if name else str(kind)
-    if kind is Kind.TEXT:
+    if kind is ModelFormat.TEXT:
         start = head_of(path).decode("utf-8", "ignore").lstrip().lower()
         return next((words for magic, words in TEXTS if start.startswith(magic)), str(kind))
-    if kind is Kind.UNKNOWN and path.is_file():
+    if kind is ModelFormat.UNKNOWN and path.is_file():
         head = head_of(path)
         names = (text for at, magic, text in FOREIGN if head.startswith(magic, at))
         return next(names, "a zip file of something else" if is_zip(head) else str(kind))
     return str(kind)
 
 
-def needs_no_factory(kind: Kind, path: Path) -> MyoedgeError:
+def needs_no_factory(kind: ModelFormat, path: Path) -> MyoedgeError:
     """E206: for a file that holds its network too."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
     tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)
 
 
-def _hint(kind: Kind, path: Path) -> str:
-    if kind is Kind.MODULE:
+def _hint(kind: ModelFormat, path: Path) -> str:
+    if kind is ModelFormat.MODULE:
         load = f"model = torch.load({path.name!r}, weights_only=False)  # runs code in the file"
         return f"only if you trust the file, where its class can be imported:\n{load}"
-    if kind is Kind.TORCHSCRIPT:
+    if kind is ModelFormat.TORCHSCRIPT:
         return "TorchScript has lost the network's Python; in the program that made it:"
-    if kind is Kind.ONNX:
+    if kind is ModelFormat.ONNX:
         return "an ONNX model needs no --factory; where an archive is asked for:"
-    if kind in (Kind.NPZ, Kind.NUMPY):
+    if kind in (ModelFormat.NPZ, ModelFormat.NUMPY):
         return "arrays go to --calib; the model file comes first"
-    if kind is Kind.TFLITE:
+    if kind is ModelFormat.TFLITE:
         convert = f"python -m tf2onnx.convert --opset 17 --tflite {path.name} --output model.onnx"
         return f"{convert}\nor rebuild the network in PyTorch, load its weights, then:"
-    if kind is Kind.KERAS:
+    if kind is ModelFormat.KERAS:
         convert = 'keras.saving.load_model(...).export("model.onnx", format="onnx")  # Keras 3'
         return f"{convert}\nor rebuild the network in PyTorch, load its weights, then:"
     return ""
@@ -231,7 +231,7 @@ def qualified_name(target: str) -> str:
     return "" if found is None or found[1] in TORCHS else f"{found[1]}::{found[2]}"
 
 
-def instead(target: str) -> str:
+def suggest_replacement(target: str) -> str:
     """Replacement of an unsupported operator."""
     if name := qualified_name(target):
         return (
@@ -245,7 +245,7 @@ def instead(target: str) -> str:
 
 
 def unsupported(
-    refusals: Sequence[Refusal], advice: Callable[[str], str] = instead
+    refusals: Sequence[Refusal], advice: Callable[[str], str] = suggest_replacement
 ) -> MyoedgeError:
     """E111 with a line for every cause: the operators that it is in the way of, and the first of
     the places where they stand; without those that only follow from others."""

@@ -14,7 +14,9 @@ from myoedge.numerics.constant_format import ConstantFormat
 
 Key = tuple[int, ...]  # rises in execution order
 FAR = 8  # nodes that rules look back from the one that they match
-CROWD = 16  # readers of a tensor from which on one more or less changes nothing for the others
+MAX_TRACKED_READERS = (
+    16  # readers of a tensor from which on one more or less changes nothing for the others
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +36,21 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RewritePattern:
     """A rewrite of the nodes of some operators; of all nodes where `ops` is empty."""
 
     rewrite: Callable[[Graph, Node], Rewrite | None]
     ops: tuple[str, ...] = ()
 
 
-def rewrites(*ops: str) -> Callable[[Callable[[Graph, Node], Rewrite | None]], Rule]:
+def rewrite_pattern(
+    *ops: str,
+) -> Callable[[Callable[[Graph, Node], Rewrite | None]], RewritePattern]:
     """Decorator that makes a function the rule for these operators, or for all without any."""
-    return lambda rewrite: Rule(rewrite, ops)
+    return lambda rewrite: RewritePattern(rewrite, ops)
 
 
-class IndexedGraph:
+class MutableGraph:
     """A graph whose nodes are replaced one by one, with writer and readers of every tensor kept.
 
     The cost of a replacement does not grow with the graph.
@@ -132,7 +136,7 @@ class IndexedGraph:
 
     def _few_readers(self, name: str) -> Sequence[Node]:
         readers = self._users.get(name, ())
-        return readers if len(readers) <= CROWD else ()
+        return readers if len(readers) <= MAX_TRACKED_READERS else ()
 
     def _show(self, outputs: tuple[str, ...]) -> None:
         self._outputs = {*outputs}
@@ -205,14 +209,14 @@ def format_of(value: Array, sources: Sequence[ConstantFormat]) -> ConstantFormat
     return next((x for source in sources if (x := source.of(value)) is not None), None)
 
 
-def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
+def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) -> Graph:
     """The graph after every rule has been applied wherever it matches; the first in the table wins.
 
     Sweeps from inputs to outputs until nothing matches: over all nodes first and last, in between
     over those near which something has changed. `limit` or the number of nodes bounds the sweeps.
     """
     fitting = cache(lambda op: [rule for rule in rules if not rule.ops or op in rule.ops])
-    indexed, is_changed, whole = IndexedGraph(graph), False, True
+    indexed, is_changed, whole = MutableGraph(graph), False, True
     pending = indexed.nodes()
     most_sweeps = max(limit, len(graph.nodes))
     for _ in range(most_sweeps):
@@ -226,7 +230,7 @@ def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
 
 
 def _swept(
-    indexed: IndexedGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[Rule]]
+    indexed: MutableGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[RewritePattern]]
 ) -> dict[str, None]:
     """Applies the first rule that matches to each of these nodes; gives the tensors near which
     something has changed."""
@@ -239,7 +243,7 @@ def _swept(
     return changed
 
 
-def _first(rules: Sequence[Rule], graph: Graph, node: Node) -> Rewrite | None:
+def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
     """The change of the first rule that matches."""
     for rule in rules:
         change = rule.rewrite(graph, node)
@@ -250,7 +254,7 @@ def _first(rules: Sequence[Rule], graph: Graph, node: Node) -> Rewrite | None:
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
     """The graph with `node` replaced; values that nobody reads any more are dropped."""
-    indexed = IndexedGraph(graph)
+    indexed = MutableGraph(graph)
     indexed.replace(node, change)
     return indexed.graph()
 

@@ -19,7 +19,7 @@ from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
-from myoedge.operators.kernel import FASTEST, Dim, EngineChoice, Kernel
+from myoedge.operators.kernel import FASTEST, AffineExpr, EngineChoice, Kernel
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 WEIGHT_BITS_MIN = 2
@@ -35,7 +35,7 @@ class LoopNest:
     """
 
     axes: Mapping[str, int]
-    operands: Mapping[str, tuple[Dim, ...]]
+    operands: Mapping[str, tuple[AffineExpr, ...]]
     reduce: frozenset[str] = frozenset()
 
     @property

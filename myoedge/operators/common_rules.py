@@ -16,7 +16,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, RequantParams
-from myoedge.operators.kernel import Dim
+from myoedge.operators.kernel import AffineExpr
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 R = TypeVar("R", bound=RequantParams)
@@ -40,7 +40,7 @@ def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return elementwise(attrs, [out], out)
 
 
-def broadcast_index(shape: Shape, out: Shape, axis: str = "i") -> tuple[Dim, ...]:
+def broadcast_index(shape: Shape, out: Shape, axis: str = "i") -> tuple[AffineExpr, ...]:
     """Index of an operand that is broadcast to `out`, along one loop per dimension of `out`."""
     lead = len(out) - len(shape)
     return tuple(() if n == 1 else ((f"{axis}{lead + d}", 1),) for d, n in enumerate(shape))
@@ -171,12 +171,12 @@ def all_beside_axis(at: OperandAxis) -> StreamingRule | None:
     return None if same else StreamingRule(at.axis)
 
 
-def beside_axis(at: OperandAxis) -> StreamingRule | None:
+def stream_except_axis(at: OperandAxis) -> StreamingRule | None:
     """`streaming_rule` of operators along attrs["axis"] of their first operand alone."""
     return None if at.operand else all_beside_axis(at)
 
 
-def beside_last(at: OperandAxis) -> StreamingRule | None:
+def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
     """`streaming_rule` of operators along the last axis: frame by frame along any other."""
     last = at.axis == len(at.shapes[0]) - 1
     return None if last or at.operand else StreamingRule(at.axis)

@@ -239,7 +239,7 @@ def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
     return x if b.shape(x) == tuple(shape) else b.add("reshape", x, shape=tuple(shape))
 
 
-def view_inside(b: GraphBuilder, x: str, shape: Shape) -> str:
+def fusible_view(b: GraphBuilder, x: str, shape: Shape) -> str:
     """A view "inside" a layer: factors and activations pass it, and fuse."""
     return x if b.shape(x) == shape else b.add("reshape", x, shape=shape, inside=True)
 

@@ -67,7 +67,7 @@ def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Arra
     return before, as_stated(graph, node.name, after)
 
 
-def run_real(
+def run_float(
     graph: Graph, inputs: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
     """Float values of every tensor for one sample.
@@ -98,18 +98,18 @@ def as_stated(graph: Graph, name: str, value: Array) -> Array:
 
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """`run_real`, and what comes before every table as `name.pre`."""
+    """`run_float`, and what comes before every table as `name.pre`."""
     values: dict[str, Array] = graph.arrays
-    run_real(graph, inputs, lambda name, value: values.update({name: value}))
+    run_float(graph, inputs, lambda name, value: values.update({name: value}))
     return values
 
 
 def as_read(graph: Graph, name: str, x: Array) -> Array:
     """An input as the float network reads it: float32, or its own integers."""
-    return at_border(graph, name, x).astype(graph.tensors[name].dtype)
+    return normalize_input(graph, name, x).astype(graph.tensors[name].dtype)
 
 
-def at_border(graph: Graph, name: str, x: Array) -> Array:
+def normalize_input(graph: Graph, name: str, x: Array) -> Array:
     """An input as the first operator sees it, in float64."""
     border = graph.tensors[name].input_normalization
     return x.astype(np.float64) if border is None else border.apply(x)
@@ -133,7 +133,7 @@ def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
     return y if step.table is None else lookup(y, step.table)
 
 
-def run_integer(
+def run_int(
     steps: Iterable[QuantizedNode], constants: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Integer values of every tensor for one sample of quantised inputs."""

@@ -18,7 +18,7 @@ from myoedge.targets.chip import Engine, KernelCost
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
 
-Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
+AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first, how many
 Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where many are tried
 
@@ -74,7 +74,7 @@ class Operand:
     name: str
     source: str | int
     shape: Shape
-    dims: tuple[Dim, ...]
+    dims: tuple[AffineExpr, ...]
     first: Shape = ()
     itemsize: int = 1
     row_stride: str = field(default="", repr=False)
@@ -134,7 +134,7 @@ class Operand:
         return total
 
 
-def reach(dim: Dim, sizes: Sizes) -> Any:
+def reach(dim: AffineExpr, sizes: Sizes) -> Any:
     return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
 
 
@@ -142,7 +142,7 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where o
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class PackedConstant:
     """A constant that lies packed in all memories: the cores unpack a tile's part of it into bytes
     behind the kernel's scratch, where the kernel reads it.
 
@@ -198,8 +198,8 @@ class TiledKernel:
     in_l2     the kernel takes all operands where they lie in L2, uncut
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
-    starts_next     fields of a tile and of the next one -> whether the kernel starts an accelerator
-                    on the next as soon as its operands have come; None: on none
+    launches_next_tile  fields of a tile and of the next one -> whether the kernel starts an
+                        accelerator on the next tile as soon as its operands are in L1; None: never
     scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
     work      sizes of a tile -> units of work of the core that has most
     l1_only   the engine does not reach L2
@@ -224,7 +224,7 @@ class TiledKernel:
     l3_tables: tuple[Operand, ...] = ()
     from_l3: TiledKernel | None = None
     in_l2: bool = False
-    starts_next: Callable[[Fields, Fields], bool] | None = None
+    launches_next_tile: Callable[[Fields, Fields], bool] | None = None
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
     reversed_axes: tuple[str, ...] = ()
@@ -233,7 +233,7 @@ class TiledKernel:
     nine_cores: bool | None = None
     l1_only: bool = False
     most_tiles: int = MOST_TILES
-    packing: Packing | None = None
+    packing: PackedConstant | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
     cost: KernelCost = FREE
@@ -267,7 +267,7 @@ class TiledKernel:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenRule:
+class ConstraintViolation:
     """Rule of an accelerator that a layer breaks.
 
     needs    what the rule asks of a layer     has   what the layer has
@@ -292,7 +292,7 @@ class EngineChoice:
     name: str = AUTO
     source: str = ""
     forced: bool = False
-    broken_rule: BrokenRule | None = None
+    broken_rule: ConstraintViolation | None = None
 
 
 FASTEST = EngineChoice()
@@ -317,7 +317,7 @@ class Kernel:
     accepts: Callable[[QuantizedNode], bool] = lambda node: True
     fallback: bool = False
     unsigned_sums: bool = False
-    broken_rule: Callable[[QuantizedNode], BrokenRule | None] = lambda node: None
+    broken_rule: Callable[[QuantizedNode], ConstraintViolation | None] = lambda node: None
 
 
 def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[Kernel, ...]:
@@ -325,7 +325,7 @@ def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[
     return (Kernel(CLUSTER, tiling),)
 
 
-def without_scratch(
+def low_scratch_fallback(
     tiling: Callable[[QuantizedNode, Engine], TiledKernel],
     accepts: Callable[[QuantizedNode], bool] = lambda node: True,
 ) -> Kernel:

@@ -46,7 +46,7 @@ def named(row: Mapping[str, Any]) -> str:
     return place(row) if has_path else f"{place(row)} ({row['op']})"
 
 
-def told_apart(
+def unique_names(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
     """Names in all tables and texts: `named`, with the operator where a place is several layers',

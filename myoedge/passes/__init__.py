@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node, prune
-from myoedge.graph.rewrite import Rule, apply
+from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_input_normalization
@@ -32,7 +32,7 @@ from myoedge.passes.spectra import (
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
 
 ROLES = ("q", "k", "v")  # operands of attention
-STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA)),
     ("parts", (magnitude_of_parts,)),
     ("spectra", (lower_spectrogram,)),

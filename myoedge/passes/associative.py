@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, Shape
-from myoedge.graph.rewrite import Rewrite, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.scan.import_rows import products
@@ -24,7 +24,7 @@ NO_REST = (("", "", ""),)
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class InterleavedScan:
     """Results of n steps along an axis that were interleaved.
 
     first, rest   results of step 0 and of steps 2, 4, ...; of two steps there is no rest
@@ -65,7 +65,7 @@ class Halves:
         return node.inputs[0] if [range(*cut) for cut in node.attrs["cuts"]] == wanted else ""
 
 
-@rewrites("reshape", "slice")
+@rewrite_pattern("reshape", "slice")
 def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
     """Interleaved results of all steps are those of a scan, of a cumulative product or sum."""
     halves = _halves(graph, node)
@@ -80,12 +80,12 @@ def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
     return patch.same_as(patch.add("scan", *pair, axis=axis)) if pair else None
 
 
-def _operands(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
+def _operands(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
     """x of a cumulative sum or product, (a, b) of states a h + b; () where results are none."""
     return _recurrence(patch, halves) if op == "scan" else _reduced(patch, halves, op)
 
 
-def _of_pairs(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
+def _of_pairs(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
     """Operands of odd results as of all: scans that were found before, or few steps."""
     graph, axis = halves.graph, halves.axis
     node = graph.producer[halves.odd]
@@ -99,7 +99,7 @@ def _of_pairs(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
     return tuple(_unbroadcast(graph, name) for name in node.inputs)
 
 
-def _halves(graph: Graph, node: Node) -> Halves | None:
+def _halves(graph: Graph, node: Node) -> InterleavedScan | None:
     """Halves of stack([even, odd]) as one axis; one of an odd number of steps is left out."""
     view = node if node.op == "reshape" else made_by(graph, node.inputs[0], "reshape")
     stacked = None if view is None else made_by(graph, view.inputs[0], "concat")
@@ -120,7 +120,7 @@ def _halves(graph: Graph, node: Node) -> Halves | None:
     return _of_steps(graph, axis, n, even.inputs[0], odd.inputs[0])
 
 
-def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> Halves | None:
+def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> InterleavedScan | None:
     """Even results are the first and the rest, odd ones are padded where there are fewer."""
     joined = made_by(graph, even, "concat")
     first, rest = (even, "") if joined is None else (joined.inputs[0], joined.inputs[-1])
@@ -131,7 +131,7 @@ def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> Halves | 
         odd = "" if padded is None else padded.inputs[0]
     has = [0 if not x else _extent(graph.shape(x), axis) for x in (first, rest, odd)]
     is_even = has == [1, (n + 1) // 2 - 1, n // 2]
-    return Halves(graph, axis, n, first, rest, odd) if n > 1 and is_even else None
+    return InterleavedScan(graph, axis, n, first, rest, odd) if n > 1 and is_even else None
 
 
 def _extent(shape: Shape, axis: int) -> int:
@@ -141,7 +141,7 @@ def _extent(shape: Shape, axis: int) -> int:
 # ---- sums and products
 
 
-def _reduced(patch: GraphBuilder, halves: Halves, op: str) -> tuple[str, ...]:
+def _reduced(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
     graph, odd = halves.graph, halves.odd
     if halves.pairs > 1:
         (odd,) = _of_pairs(patch, halves, op) or ("",)
@@ -166,7 +166,7 @@ def _is_only_first(graph: Graph, name: str) -> bool:
 # ---- linear recurrences
 
 
-def _recurrence(patch: GraphBuilder, halves: Halves) -> tuple[str, ...]:
+def _recurrence(patch: GraphBuilder, halves: InterleavedScan) -> tuple[str, ...]:
     graph, products, odd = halves.graph, "", halves.odd
     if halves.pairs > 1:
         products, odd = _of_pairs(patch, halves, "scan") or ("", "")
@@ -198,7 +198,9 @@ def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
         yield from ((one, other), (other, one))
 
 
-def _factor(patch: GraphBuilder, halves: Halves, halved: tuple[str, str], products: str) -> str:
+def _factor(
+    patch: GraphBuilder, halves: InterleavedScan, halved: tuple[str, str], products: str
+) -> str:
     """The factors of all steps from those of odd and of even ones, "" where they are of different
     tensors; `products` are of pairs, "" where there is one."""
     graph, (odd, even) = halves.graph, halved
@@ -215,7 +217,7 @@ def _factor(patch: GraphBuilder, halves: Halves, halved: tuple[str, str], produc
     return patch.constant(value) if _fits(value, constants.get(products), halves.axis) else ""
 
 
-def _interleaved(odd: Array, even: Array | None, halves: Halves) -> Array:
+def _interleaved(odd: Array, even: Array | None, halves: InterleavedScan) -> Array:
     """Factors of all steps; that of the first one, which multiplies nothing, is 0."""
     odd = np.moveaxis(odd, halves.axis, 0)
     found = np.zeros((halves.n, *odd.shape[1:]), odd.dtype)

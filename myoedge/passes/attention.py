@@ -10,16 +10,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import attend, fits
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.associative import roll_associative_scan
 from myoedge.passes.rotary import find_rotary
-from myoedge.passes.steps import roll_last_state, roll_steps
+from myoedge.passes.steps import roll_last_state, roll_unrolled_loop
 
 
-@rewrites("matmul")
+@rewrite_pattern("matmul")
 def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     """matmul(softmax(matmul(q, k^T) * scale + ...), v) is one operator."""
     soft = made_by(graph, node.inputs[0], "softmax", reader=node)
@@ -79,7 +79,7 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
     return product, float(scale)
 
 
-@rewrites("attention")
+@rewrite_pattern("attention")
 def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     """Queries and keys of a head that are turned alike have the products they have unturned."""
     turns = [made_by(graph, x, "rotary") for x in node.inputs[:2]]
@@ -99,7 +99,7 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     )
 
 
-@rewrites("slice")
+@rewrite_pattern("slice")
 def split_linear(graph: Graph, node: Node) -> Rewrite | None:
     """A part of a linear layer's results is a layer of part of its rows: q, k and v get scales of
     their own, and nothing is cut out of the result."""
@@ -133,7 +133,7 @@ def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
     return numbers.reshape(-1)
 
 
-FIND: tuple[Rule, ...] = (
-    *(find_rotary, fuse_attention, roll_steps, roll_last_state, roll_associative_scan),
+FIND: tuple[RewritePattern, ...] = (
+    *(find_rotary, fuse_attention, roll_unrolled_loop, roll_last_state, roll_associative_scan),
 )
-SIMPLIFY: tuple[Rule, ...] = (cancel_rotary, split_linear)
+SIMPLIFY: tuple[RewritePattern, ...] = (cancel_rotary, split_linear)

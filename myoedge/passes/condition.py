@@ -126,7 +126,7 @@ def _new_sample_weight(filters: Conditioning) -> float:
     return 1.0 / (filters.zscore_s * filters.rate_hz)
 
 
-def conditioned(graph: Graph, filters: Conditioning) -> Graph:
+def add_conditioning_filters(graph: Graph, filters: Conditioning) -> Graph:
     """The network with the filters at its input, initially at rest.
 
     Errors: E238 several inputs, no such axis, filters that cannot be; E501.

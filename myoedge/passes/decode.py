@@ -12,7 +12,7 @@ from myoedge.operators.base import output_of
 SYMBOLS, CLASSES = "symbols", "classes"
 
 
-def decoded(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
+def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
     """The network with greedy CTC at its output: int32 [batch, 1 + frames], a count first.
 
     blank      class that stands for nothing; from the end where it is negative
@@ -33,7 +33,7 @@ def decoded(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
     return _appended(frames_first, "ctc_greedy", attrs, SYMBOLS)
 
 
-def voted(graph: Graph, frames: int) -> Graph:
+def append_majority_vote(graph: Graph, frames: int) -> Graph:
     """The network with a majority vote over the last `frames` frames, for every frame: int32
     [frames, batch].
 

@@ -6,17 +6,24 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.graph.ir import Graph, InputNormalization, Node
-from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites, splice
+from myoedge.graph.rewrite import (
+    Rewrite,
+    RewritePattern,
+    joined_origins,
+    made_by,
+    rewrite_pattern,
+    splice,
+)
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
-from myoedge.passes.zeros import behind_views, times_zeros
+from myoedge.passes.zeros import strip_views, times_zeros
 
 WEIGHTED = ("conv", "linear")
 
 
-@rewrites()
+@rewrite_pattern()
 def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     """A node that reads only constants is computed at build time."""
     if not all(map(graph.is_const, node.inputs)):
@@ -26,7 +33,7 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     return patch.same_as(patch.constant(np.asarray(value)))
 
 
-@rewrites("table", "reshape", "transpose", "slice", "expand", "concat")
+@rewrite_pattern("table", "reshape", "transpose", "slice", "expand", "concat")
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     """Empty tables, reshapes to the same shape, identity transposes and full slices are removed."""
     attrs, shape = node.attrs, graph.shape(node.inputs[0])
@@ -41,17 +48,17 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
 
-@rewrites("add")
+@rewrite_pattern("add")
 def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
     """a * 0 + b is b, as in the first step of a loop that begins with zeros."""
     for product, other in (node.inputs, node.inputs[::-1]):
-        if "act" not in node.attrs and times_zeros(graph, behind_views(graph, product)):
+        if "act" not in node.attrs and times_zeros(graph, strip_views(graph, product)):
             patch = GraphBuilder(graph, node)
             return patch.same_as(expand(patch, other, graph.shape(node.name)))
     return None
 
 
-@rewrites("add", "sub", "mul")
+@rewrite_pattern("add", "sub", "mul")
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     """x + c, x - c, c - x, x * c with c along one axis: a factor and an offset per channel."""
     const = next((i for i, name in enumerate(node.inputs) if graph.is_const(name)), None)
@@ -79,7 +86,7 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("affine", x, patch.constant(scale), patch.constant(offset), axis=along)
 
 
-@rewrites()
+@rewrite_pattern()
 def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
     """A constant that repeats along leading axes is stored once, where its reader broadcasts it."""
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
@@ -100,7 +107,7 @@ def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
     return None if inputs == [*node.inputs] else patch.last(node.op, *inputs, **node.attrs)
 
 
-@rewrites("affine")
+@rewrite_pattern("affine")
 def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
     """affine(affine(x)) along one axis is one affine."""
     producer = made_by(graph, node.inputs[0], "affine", reader=node)
@@ -115,7 +122,7 @@ def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
     )
 
 
-@rewrites("affine")
+@rewrite_pattern("affine")
 def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     """conv or linear followed by a factor and an offset per channel: into weights and bias."""
     producer = _foldable(graph, node)
@@ -128,7 +135,7 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(producer.op, *inputs, **attrs, origin=joined_origins(producer, node))
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     """conv or linear followed by x * a + b: the first step of a table moves into the weights."""
     producer = _foldable(graph, node)
@@ -144,8 +151,8 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("table", y, chain=tuple(rest))
 
 
-@rewrites("affine", "table")
-def functions_into_rows(graph: Graph, node: Node) -> Rewrite | None:
+@rewrite_pattern("affine", "table")
+def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
     """A function of rows of a table is a row of a table too."""
     producer = made_by(graph, node.inputs[0], "embedding", reader=node)
     if producer is None:
@@ -164,8 +171,8 @@ def functions_into_rows(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("embedding", producer.inputs[0], table, **producer.attrs, origin=origin)
 
 
-@rewrites("embedding")
-def shifted_rows(graph: Graph, node: Node) -> Rewrite | None:
+@rewrite_pattern("embedding")
+def fold_offset_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
     """Rows by integers plus a number: the first row belongs to another integer."""
     producer = graph.producer.get(node.inputs[0])
     if producer is None or producer.op != "integer_math_constant":
@@ -204,7 +211,7 @@ def _scaled(
     return x, made, patch.constant(np.asarray(b * scale + offset))
 
 
-FOLD: tuple[Rule, ...] = (
+FOLD: tuple[RewritePattern, ...] = (
     fold_constants,
     drop_identity,
     drop_products_of_zeros,
@@ -213,8 +220,8 @@ FOLD: tuple[Rule, ...] = (
     merge_affines,
     affine_into_weights,
     scalar_into_weights,
-    functions_into_rows,
-    shifted_rows,
+    fold_function_into_embedding,
+    fold_offset_into_embedding,
 )
 
 

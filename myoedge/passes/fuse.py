@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node, TensorQuant
-from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
     """g(f(x)) of pointwise functions is one table."""
     producer = made_by(graph, node.inputs[0], "table", reader=node)
@@ -29,7 +29,7 @@ TWO = {"mul": "product", "add": "total", "sub": "total", "maximum": "larger"}
 MOST_CALLS = 64  # of a function, nested ones too
 
 
-@rewrites(*TWO)
+@rewrite_pattern(*TWO)
 def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
     """The product, sum, difference or larger one of two functions of one number is one table: GELU
     and softplus as exporters write them out, choices by a comparison."""
@@ -64,7 +64,7 @@ def _calls(chain: Chain) -> int:
     return sum(1 + sum(_calls(p) for p in call[1:] if isinstance(p, tuple)) for call in chain)
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     """An activation is fused into the operator before it that requantises, as limits or a table."""
     producer = made_by(graph, node.inputs[0], reader=node)
@@ -73,7 +73,7 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     return _with_function(graph, node, producer, graph.given(producer.name))
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
     """A function of a result that the file rounds is fused too: the value before its table carries
     the file's parameters. Limits need none: they are a table of their own there."""
@@ -100,7 +100,7 @@ SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
 ROOTS = (("sqrt",), ("pow", 0.5))
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def magnitude(graph: Graph, node: Node) -> Rewrite | None:
     """sqrt(a^2 + b^2) of squares without other readers is one operator: a square would need twice
     the bits.
@@ -134,7 +134,7 @@ def magnitude(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("table", patch.add("magnitude", a, b, origin=origin), chain=tuple(rest))
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
     """clamp(max_pool(x)) = max_pool(clamp(x)): the clamp can then be fused at no cost."""
     pool = made_by(graph, node.inputs[0], "max_pool", reader=node)
@@ -148,7 +148,7 @@ def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("max_pool", clamped, **pool.attrs, origin=pool.origin)
 
 
-@rewrites("conv")
+@rewrite_pattern("conv")
 def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
     """Zero padding of spatial axes becomes the convolution's own, also through a transpose."""
     transpose = made_by(graph, node.inputs[0], "transpose")
@@ -167,7 +167,7 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("conv", x, *node.inputs[1:], **attrs, origin=joined_origins(pad, node))
 
 
-@rewrites("slice")
+@rewrite_pattern("slice")
 def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
     """slice(conv(x)) that removes results of padding is a conv with less padding, as in causal
     convolutions.
@@ -194,7 +194,7 @@ def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
 
 
-@rewrites("argmax", "ctc_greedy")
+@rewrite_pattern("argmax", "ctc_greedy")
 def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
     """A softmax before argmax or greedy CTC is dropped: it keeps the order of the classes."""
     reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "ctc_greedy" else None
@@ -209,7 +209,7 @@ def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(node.op, x, **node.attrs, origin=joined_origins(softmax, node))
 
 
-FUSE: tuple[Rule, ...] = (
+FUSE: tuple[RewritePattern, ...] = (
     merge_tables,
     fuse_functions,
     drop_softmax,

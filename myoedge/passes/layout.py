@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, ranked
-from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 
@@ -23,7 +23,7 @@ def inverse(perm: Sequence[int]) -> Perm:
     return tuple(int(i) for i in np.argsort(perm))
 
 
-@rewrites("transpose")
+@rewrite_pattern("transpose")
 def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
     """transpose(transpose(x)) is one transpose."""
     producer = made_by(graph, node.inputs[0], "transpose")
@@ -33,7 +33,7 @@ def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("transpose", producer.inputs[0], perm=perm)
 
 
-@rewrites()
+@rewrite_pattern()
 def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     """f(transpose(a), transpose(b)) = transpose(f(a, b)); other inputs get the inverse
     transpose.
@@ -80,7 +80,7 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
     return patch.add("transpose", name, perm=perm)
 
 
-@rewrites("mean", "sum", "variance", "argmax")
+@rewrite_pattern("mean", "sum", "variance", "argmax")
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     """mean(transpose(x)) reduces x first, then transposes the remaining axes.
 
@@ -103,7 +103,7 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("transpose", y, **{**transpose.attrs, "perm": order}, origin=transpose.origin)
 
 
-@rewrites("linear")
+@rewrite_pattern("linear")
 def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
     """linear(flatten(transpose(x))): the weights' columns are permuted instead."""
     reshape = made_by(graph, node.inputs[0], "reshape")
@@ -124,7 +124,7 @@ def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("linear", rows, patch.constant(columns), *node.inputs[2:])
 
 
-@rewrites("transpose")
+@rewrite_pattern("transpose")
 def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
     """Equal transposes of one tensor are computed once."""
     for other in graph.users[node.inputs[0]]:
@@ -135,7 +135,7 @@ def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
     return None
 
 
-@rewrites("reshape")
+@rewrite_pattern("reshape")
 def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
     """reshape(transpose(x)) = transpose(reshape(x)) where merged axes are adjacent in x."""
     transpose = made_by(graph, node.inputs[0], "transpose")
@@ -173,7 +173,7 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
     return groups
 
 
-@rewrites("table", "fake_quantize")
+@rewrite_pattern("table", "fake_quantize")
 def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
     """f(reshape(x)) = reshape(f(x))."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
@@ -184,8 +184,8 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("reshape", y, **reshape.attrs, origin=joined_origins(reshape))
 
 
-@rewrites("table", "fake_quantize", "affine")
-def before_inside(graph: Graph, node: Node) -> Rewrite | None:
+@rewrite_pattern("table", "fake_quantize", "affine")
+def sink_fusible_view(graph: Graph, node: Node) -> Rewrite | None:
     """f(view(x)) = view(f(x)) of views and slices inside a layer, so that f fuses with it.
 
     Factors of channels that lie behind each other several times in x's last axis are repeated.
@@ -205,7 +205,7 @@ def before_inside(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(view.op, y, **view.attrs, origin=joined_origins(view))
 
 
-SINK: tuple[Rule, ...] = (
+SINK: tuple[RewritePattern, ...] = (
     merge_transposes,
     deduplicate_transpose,
     sink_transpose,
@@ -213,11 +213,11 @@ SINK: tuple[Rule, ...] = (
     flatten_into_linear,
     reshape_first,
     sink_reshape,
-    before_inside,
+    sink_fusible_view,
 )
 
 
-@rewrites("transpose")
+@rewrite_pattern("transpose")
 def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
     """A transpose that only moves axes of extent 1 is a reshape."""
     shape = graph.shape(node.inputs[0])
@@ -227,7 +227,7 @@ def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("reshape", node.inputs[0], shape=graph.shape(node.name))
 
 
-@rewrites("reshape")
+@rewrite_pattern("reshape")
 def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
     """reshape(reshape(x)) is one reshape."""
     producer = made_by(graph, node.inputs[0], "reshape")
@@ -236,7 +236,7 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("reshape", producer.inputs[0], shape=node.attrs["shape"])
 
 
-@rewrites("matmul")
+@rewrite_pattern("matmul")
 def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
     """A matmul reads its right operand transposed: a transpose of b's last two axes is dropped, of
     others the part on rows."""
@@ -253,4 +253,9 @@ def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("matmul", node.inputs[0], rows, **{**node.attrs, "b_turned": True})
 
 
-VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape, transpose_right_operand)
+VIEWS: tuple[RewritePattern, ...] = (
+    transpose_is_view,
+    merge_reshapes,
+    sink_reshape,
+    transpose_right_operand,
+)

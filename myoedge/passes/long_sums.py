@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 
 MOST = 20480  # terms: 80 KiB of four channels' weights, two thirds of GAP9's L1
@@ -19,7 +19,7 @@ PART = 4608  # terms of a part: room for the windows that they are multiplied wi
 WORD = 4  # bytes that parts of an axis begin at multiples of
 
 
-@rewrites("linear")
+@rewrite_pattern("linear")
 def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
     """x W^T + b = x[:n] W[:, :n]^T + b + x[n:] W[:, n:]^T."""
     x, weight, *bias = node.inputs
@@ -35,7 +35,7 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
     return _sum_of(patch, parts)
 
 
-@rewrites("conv")
+@rewrite_pattern("conv")
 def split_taps(graph: Graph, node: Node) -> Rewrite | None:
     """The longest axis of the kernel in parts, each over the input that it reaches."""
     _, weight, *bias = node.inputs
@@ -88,4 +88,4 @@ def _sum_of(patch: GraphBuilder, parts: list[str]) -> Rewrite:
     return patch.last("add", total, others[-1])
 
 
-LONG_SUMS: tuple[Rule, ...] = (split_inputs, split_taps)
+LONG_SUMS: tuple[RewritePattern, ...] = (split_inputs, split_taps)

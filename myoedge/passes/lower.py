@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from myoedge.graph.ir import Attrs, Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS, fixed_params
@@ -13,7 +13,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
 
 
-@rewrites("mean", "sum", "variance")
+@rewrite_pattern("mean", "sum", "variance")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
     """A reduction over separated axes transposes first, so that its axes are the last ones."""
     axes, x = node.attrs["axes"], node.inputs[0]
@@ -29,8 +29,8 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
-@rewrites("concat", "pad", "attention")
-def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
+@rewrite_pattern("concat", "pad", "attention")
+def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
     """Results with a fixed scale (softmax) are requantised by a table before concat, pad and
     attention.
 
@@ -47,7 +47,7 @@ def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(node.op, *(requantised.get(name, name) for name in node.inputs), **node.attrs)
 
 
-@rewrites("concat")
+@rewrite_pattern("concat")
 def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     """A concat of more tensors than its kernel accepts is done in two levels."""
     if len(node.inputs) <= PARTS:
@@ -58,7 +58,7 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("concat", *parts, **node.attrs)
 
 
-@rewrites("attention")
+@rewrite_pattern("attention")
 def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
     """Head widths are padded to multiples of 4 bytes: zeros in queries and keys add nothing to a
     score, and results of zero values are sliced off."""
@@ -74,7 +74,7 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
 
 
-@rewrites("conv")
+@rewrite_pattern("conv")
 def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
     """Taps at the ends of a kernel that read nothing but padding are left out, with the padding: of
     3 x 3 taps over an image of one pixel one stays."""
@@ -107,7 +107,7 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
     return range(first, end), (before - cut[0], behind - cut[1])
 
 
-@rewrites("fake_quantize")
+@rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
     """Rounding to fewer integers than their type has is limited before it where that is part of a
     requantisation, else behind it."""
@@ -123,7 +123,7 @@ def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("fake_quantize", clamped, **whole)
 
 
-LOWER: tuple[Rule, ...] = (
-    *(gather_reduced_axes, free_fixed_scale, split_concat, pad_heads),
+LOWER: tuple[RewritePattern, ...] = (
+    *(gather_reduced_axes, requantize_fixed_scale_inputs, split_concat, pad_heads),
     *(drop_taps_of_padding, limits_apart),
 )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
@@ -23,7 +23,7 @@ INVERSE_ROOTS = (("rsqrt",), ("pow", -0.5))
 INVERSES = (("reciprocal",), ("pow", -1.0))
 
 
-class Squares(NamedTuple):
+class SumOfSquares(NamedTuple):
     """Sum of squares of `x`, less its mean if centred, over `axes`, by `divisor`."""
 
     x: str
@@ -64,7 +64,7 @@ def _unexpanded(graph: Graph, name: str) -> str:
     return name if node is None else node.inputs[0]
 
 
-def _squares(graph: Graph, node: Node | None) -> Squares | None:
+def _squares(graph: Graph, node: Node | None) -> SumOfSquares | None:
     """Squares that a mean, a sum or a variance is of."""
     if node is not None and node.op == "add":
         return _squares_of_parts(graph, node)
@@ -72,17 +72,19 @@ def _squares(graph: Graph, node: Node | None) -> Squares | None:
         return None
     axes, keepdim = _axes(graph, node), bool(node.attrs["keepdim"])
     if node.op == "variance":
-        of = Squares(node.inputs[0], axes, node.attrs["centred"], node.attrs["divisor"], keepdim)
+        of = SumOfSquares(
+            node.inputs[0], axes, node.attrs["centred"], node.attrs["divisor"], keepdim
+        )
         return None if node.attrs["root"] else of
     x = _squared(graph, node.inputs[0])
     if x is None:
         return None
     divisor = float(_count(graph, x, axes)) if node.op == "mean" else 1.0
     source = _centred(graph, x, axes)
-    return Squares(source or x, axes, source is not None, divisor, keepdim)
+    return SumOfSquares(source or x, axes, source is not None, divisor, keepdim)
 
 
-def _squares_of_parts(graph: Graph, node: Node) -> Squares | None:
+def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares | None:
     """x[.., 0]**2 + x[.., 1]**2 + .. of all elements along an axis."""
     parts = [_element(graph, _squared(graph, name) or "") for name in _addends(graph, node)]
     x, axis, _ = parts[0]
@@ -90,7 +92,7 @@ def _squares_of_parts(graph: Graph, node: Node) -> Squares | None:
     if {part[:2] for part in parts} != {(x, axis)} or not x:
         return None
     every = found == [*range(graph.shape(x)[axis])]
-    return Squares(x, (axis,), centred=False, divisor=1.0, keepdim=False) if every else None
+    return SumOfSquares(x, (axis,), centred=False, divisor=1.0, keepdim=False) if every else None
 
 
 def _addends(graph: Graph, node: Node) -> Iterator[str]:
@@ -120,7 +122,7 @@ def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
     return math.prod(graph.shape(x)[axis] for axis in axes)
 
 
-@rewrites("mean", "sum")
+@rewrite_pattern("mean", "sum")
 def variance(graph: Graph, node: Node) -> Rewrite | None:
     """The mean of squares of x - mean(x) is a variance."""
     found = _squares(graph, node)
@@ -129,12 +131,12 @@ def variance(graph: Graph, node: Node) -> Rewrite | None:
     return _last_variance(GraphBuilder(graph, node), found, root=False)
 
 
-def _last_variance(patch: GraphBuilder, found: Squares, *, root: bool) -> Rewrite:
+def _last_variance(patch: GraphBuilder, found: SumOfSquares, *, root: bool) -> Rewrite:
     attrs = {**found._asdict(), "root": root}
     return patch.last("variance", attrs.pop("x"), **attrs)
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
     """A factor behind a variance goes into its divisor; a root makes it a deviation, or a length
     of a sum of squares."""
@@ -157,14 +159,14 @@ def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("table", patch.add("variance", x, **attrs, origin=origin), chain=tuple(rest))
 
 
-class Scaled(NamedTuple):
+class InverseRoot(NamedTuple):
     """1 / sqrt(squares + eps): the squares' tensor and eps."""
 
-    squares: Squares
+    squares: SumOfSquares
     eps: float
 
 
-def _inverse_deviation(graph: Graph, name: str) -> Scaled | None:
+def _inverse_deviation(graph: Graph, name: str) -> InverseRoot | None:
     """Behind a sum of squares: + eps, root, at least eps or + eps, inverse; some left out."""
     chain: list[tuple[object, ...]] = []
     name = _unexpanded(graph, name)
@@ -185,7 +187,7 @@ def _inverse_deviation(graph: Graph, name: str) -> Scaled | None:
     if not squares.keepdim and factors != tuple(rows):
         return None
     eps, rest = _inverse_chain(chain)
-    return None if rest else Scaled(squares, eps)
+    return None if rest else InverseRoot(squares, eps)
 
 
 def _moves_units(graph: Graph, view: Node) -> bool:
@@ -224,7 +226,7 @@ def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
         yield least
 
 
-@rewrites("mul")
+@rewrite_pattern("mul")
 def norm(graph: Graph, node: Node) -> Rewrite | None:
     """x, or x less its mean, by its deviation is a layer norm or an RMS norm."""
     if "act" in node.attrs:
@@ -241,7 +243,7 @@ def norm(graph: Graph, node: Node) -> Rewrite | None:
     return None
 
 
-def _norm_over(graph: Graph, node: Node, scaled: Scaled) -> Rewrite | None:
+def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
     """The norm over any axes, which become the last one on the way."""
     (x, axes, centred, divisor, _), eps = scaled
     patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
@@ -258,7 +260,7 @@ def _norm_over(graph: Graph, node: Node, scaled: Scaled) -> Rewrite | None:
     return patch.same_as(transpose(patch, y, np.argsort(order).tolist()))
 
 
-@rewrites("affine")
+@rewrite_pattern("affine")
 def affine_into_norm(graph: Graph, node: Node) -> Rewrite | None:
     """A factor and an offset per channel behind a norm go into its own."""
     norm = made_by(graph, node.inputs[0], "layer_norm", "rms_norm", "group_norm", reader=node)
@@ -287,7 +289,7 @@ def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]
     return gain * scale, added[0] * scale + offset
 
 
-@rewrites("reshape")
+@rewrite_pattern("reshape")
 def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
     """A group norm as exporters write it: an instance norm of [N, groups, the rest] in between."""
     norm = made_by(graph, node.inputs[0], "group_norm", reader=node)
@@ -305,5 +307,5 @@ def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("group_norm", x, *names, **norm.attrs, origin=joined_origins(norm, node))
 
 
-FIND_NORMS: tuple[Rule, ...] = (norm, variance, function_of_variance)
-FOLD_NORMS: tuple[Rule, ...] = (affine_into_norm, grouped_norm)
+FIND_NORMS: tuple[RewritePattern, ...] = (norm, variance, function_of_variance)
+FOLD_NORMS: tuple[RewritePattern, ...] = (affine_into_norm, grouped_norm)

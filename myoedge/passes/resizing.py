@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder
 
@@ -22,7 +22,7 @@ class Picked:
     index: Array
 
 
-@rewrites("add")
+@rewrite_pattern("add")
 def interpolation(graph: Graph, node: Node) -> Rewrite | None:
     """a + (b - a) * share is one resize, where a and b are the same tensor's elements side by side
     along an axis, and each result there has a share of its own."""

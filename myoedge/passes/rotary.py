@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, Shape, ranked
-from myoedge.graph.rewrite import Rewrite, rewrites
+from myoedge.graph.rewrite import Rewrite, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.rotary import real
 from myoedge.operators.graph_builder import GraphBuilder, reshape
@@ -57,7 +57,7 @@ class Turns:
     sin: Array
 
 
-@rewrites("add", "concat", "reshape")
+@rewrite_pattern("add", "concat", "reshape")
 def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
     """Pairs of elements that are turned by constant angles are one operator."""
     reader = graph.only_user(node.name)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, made_by, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, concat, reshape, slice_axis
 
 PLAIN: Mapping[str, Any] = {
@@ -20,7 +20,7 @@ PLAIN: Mapping[str, Any] = {
 }
 
 
-@rewrites("linear")
+@rewrite_pattern("linear")
 def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
     """The mean over rotations of E rows by lo .. hi of a linear layer on them is that of a
     convolution with a kernel of E rows over the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""

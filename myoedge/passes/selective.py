@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, transpose
 
@@ -61,7 +61,7 @@ class Parts:
     constants: tuple[Labelled, ...]
 
 
-@rewrites("sum", "matmul")
+@rewrite_pattern("sum", "matmul")
 def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
     """sum_n C h of the states h of a scan whose decays are exp(delta A) and terms delta x B."""
     read, extents = _readout(graph, node), graph.shape(node.inputs[0])
@@ -261,7 +261,7 @@ def _not_negative(graph: Graph, some: Labelled) -> bool:
 # ---- what is added to the result
 
 
-@rewrites("add")
+@rewrite_pattern("add")
 def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
     """y + D x of a selective scan and its input x is one operator."""
     shape = graph.shape(node.name)
@@ -308,4 +308,4 @@ def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Ar
     return None
 
 
-SELECTIVE: tuple[Rule, ...] = (find_selective_scan, skip_of_selective_scan)
+SELECTIVE: tuple[RewritePattern, ...] = (find_selective_scan, skip_of_selective_scan)

@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import rounds_to_16_bits
@@ -27,7 +27,7 @@ VIEWS = ("reshape", "transpose", "slice")
 SAMPLED = ("biquads", "running_norm")  # [conditioning], with results of 16 bits
 
 
-@rewrites("magnitude", "add", "sum", "variance")
+@rewrite_pattern("magnitude", "add", "sum", "variance")
 def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     """The magnitude of both parts of a spectrum, or its square, is one operator, also of parts
     that are moved and scaled alike."""
@@ -112,7 +112,7 @@ def _squared(graph: Graph, name: str) -> str:
     return square.inputs[0] if is_square else ""
 
 
-@rewrites("spectrogram")
+@rewrite_pattern("spectrogram")
 def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
     """A magnitude beside whose parts other nodes read both is computed of these, which are there
     anyway: a spectrum times a mask made of its magnitudes."""
@@ -127,13 +127,13 @@ def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("magnitude", *(parts[part] for part in PARTS))
 
 
-@rewrites("spectrogram")
+@rewrite_pattern("spectrogram")
 def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     """Real and imaginary parts are products with constant matrices, and so are spectrograms of
     what is no sample of 16 bits; a normalisation of an input in front goes to the host."""
     x, window, *_ = node.inputs
     is_part = "part" in node.attrs
-    if not is_part and other_use(graph, x, _normalizes) is None:
+    if not is_part and find_non_int16_use(graph, x, _normalizes) is None:
         return None
     patch = GraphBuilder(graph, node)
     values, parts = graph.array(window), (node.attrs["part"],) if is_part else PARTS
@@ -141,7 +141,7 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
     return patch.same_as(made[0] if is_part else patch.add("magnitude", *made))
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
     """table(spectrogram(x)) is one spectrogram, as long as its lanes have no factors."""
     spectrogram = made_by(graph, node.inputs[0], "spectrogram", reader=node)
@@ -157,7 +157,7 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
     )
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
     """table(slice(spectrogram(x))) = slice(table(spectrogram(x))), where moves are between."""
     cut = made_by(graph, node.inputs[0], "slice", reader=node)
@@ -171,7 +171,7 @@ def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("slice", y, **cut.attrs, origin=cut.origin)
 
 
-@rewrites("affine")
+@rewrite_pattern("affine")
 def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
     """affine(spectrogram(x)), also through a reshape, becomes the spectrogram's per-lane
     factors."""
@@ -213,7 +213,7 @@ def _normalizes(graph: Graph, node: Node) -> bool:
     return node.op in ("affine", "add", "sub", "mul") and len(computed) == 1
 
 
-def other_use(
+def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
     """A node that reads or writes a tensor in other than 16 bits; None where the tensor is an input
@@ -251,7 +251,7 @@ def check_samples(graph: Graph) -> None:
     Errors: E111.
     """
     for node in graph.nodes:
-        others = (other_use(graph, node.inputs[i]) for i in OPS[node.op].int16_inputs)
+        others = (find_non_int16_use(graph, node.inputs[i]) for i in OPS[node.op].int16_inputs)
         if (other := next(filter(None, others), None)) is not None:
             raise MyoedgeError(
                 "E111",
@@ -264,5 +264,9 @@ def check_samples(graph: Graph) -> None:
             )
 
 
-FIND_SPECTRA: tuple[Rule, ...] = (find_spectrogram,)
-SPECTRAL: tuple[Rule, ...] = (function_into_curve, function_before_slice, affine_into_lanes)
+FIND_SPECTRA: tuple[RewritePattern, ...] = (find_spectrogram,)
+SPECTRAL: tuple[RewritePattern, ...] = (
+    function_into_curve,
+    function_before_slice,
+    affine_into_lanes,
+)

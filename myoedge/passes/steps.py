@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
-from myoedge.graph.rewrite import Rewrite, made_by, rewrites
+from myoedge.graph.rewrite import Rewrite, made_by, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, slice_axis, transpose
 from myoedge.passes.zeros import times_zeros
 
@@ -21,8 +21,8 @@ FEWEST = 4  # steps
 PAIRS = ("add", "sub", "mul")
 
 
-@rewrites("concat")
-def roll_steps(graph: Graph, node: Node) -> Rewrite | None:
+@rewrite_pattern("concat")
+def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
     """Joined results of the steps of a loop are computed for all steps at once, its states by a
     scan."""
     axis, shape = node.attrs["axis"], graph.shape(node.inputs[0])
@@ -38,7 +38,7 @@ def roll_steps(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("reshape", moved, shape=graph.shape(node.name))
 
 
-@rewrites("add")
+@rewrite_pattern("add")
 def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
     """The last state of a loop, of whose states nothing else is read, is the last one of a scan."""
     chain, shape = _chain(graph, node), graph.shape(node.name)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, rewrites
+from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 
 
-@rewrites("conv")
+@rewrite_pattern("conv")
 def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
     """w x = w1 x + w2 x, the channels of each group twice: uint8 less its zero point has 9 bits."""
     x, weight, *bias = node.inputs
@@ -40,4 +40,4 @@ def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("conv", read, made, *bias, **node.attrs)
 
 
-WIDE_WEIGHTS: tuple[Rule, ...] = (weights_in_parts,)
+WIDE_WEIGHTS: tuple[RewritePattern, ...] = (weights_in_parts,)

@@ -24,7 +24,7 @@ def times_zeros(graph: Graph, name: str) -> str:
     return ""
 
 
-def behind_views(graph: Graph, name: str) -> str:
+def strip_views(graph: Graph, name: str) -> str:
     """The tensor whose elements another has, in whatever order."""
     while (node := made_by(graph, name, "reshape", "transpose", "slice", "expand")) is not None:
         name = node.inputs[0]

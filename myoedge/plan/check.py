@@ -19,7 +19,7 @@ from myoedge.plan.check_l3 import L3_PLANNED
 from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _scratch_in_l2(plan: Plan) -> Iterator[str]:
     """Scratch that L1 has no room for has a buffer of the arena while its layer runs."""
     lives = {life.name: life for life in plan.lives}
     for index, tiling in enumerate(plan.tilings):
-        life = lives.get(scratch_name(index), Life("", 0, 0, 0))
+        life = lives.get(scratch_name(index), LiveRange("", 0, 0, 0))
         held = life.first <= index <= life.last and tiling.l2_scratch_bytes <= life.size_bytes
         if tiling.l2_scratch_bytes and not held:
             yield plan.steps[index].node.name
@@ -122,7 +122,7 @@ def _started_apart(plan: Plan) -> Iterator[str]:
 
 def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
     """(tile of the network that starts the next one, bytes of L1 which that one writes)."""
-    starts, out, kernel = tiling.kernel.starts_next, tiling.kernel.out, tiling.kernel
+    starts, out, kernel = tiling.kernel.launches_next_tile, tiling.kernel.out, tiling.kernel
     rows = [kernel.tile(tile.regions) for tile in tiling.tiles] if starts else []
     for t, (here, behind) in enumerate(pairwise(rows)):
         tile = tiling.tiles[t + 1]

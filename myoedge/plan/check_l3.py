@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from myoedge.operators.checks import Spec
 from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan
 from myoedge.plan.timeline import WORD
 
@@ -48,7 +48,7 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
         chunk, start, end = x.chunk, x.l2, x.l2 + x.chunk.room_bytes
         name = plan.steps[chunk.step].node.name
         window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
-        own = Life(name, chunk.room_bytes, x.owned_from, chunk.last)
+        own = LiveRange(name, chunk.room_bytes, x.owned_from, chunk.last)
         others = (row for row in rows if row[2].name != window and own.meets(row[2]))
         if any(start < stop and first < end for first, stop, _ in others):
             yield name

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import AUTO, CORES, BrokenRule, Kernel
-from myoedge.plan.fused_layers import cycles_apart
+from myoedge.operators.kernel import AUTO, CORES, ConstraintViolation, Kernel
+from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, least_bytes
 from myoedge.plan.plan import Plan
 
@@ -42,32 +42,32 @@ def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
     step, tiling = plan.steps[index], plan.tilings[index]
     if step.behind is None:
         return tiling.kernel.estimates
-    apart = cycles_apart(step, plan.chip.cores_alone())
+    apart = unfused_cycles(step, plan.chip.cores_alone())
     return {tiling.kernel.engine: cycles_with_code(tiling.kernel, tiling.choice), CORES: apart}
 
 
-def broken_rule(plan: Plan, index: int, engine: str) -> BrokenRule | None:
+def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | None:
     """Rule for which a layer cannot run on an accelerator; None where it can."""
     step, chip = plan.steps[index], plan.chip
     known = {e.name: e for e in chip.engines}
     kernels = _kernels(step, engine)
     if engine not in known:
-        return BrokenRule(f"a target with {engine}", chip.name, "--target gap9")
+        return ConstraintViolation(f"a target with {engine}", chip.name, "--target gap9")
     if not kernels:
         change = "linear layers, convolutions, gates and attention run there"
-        return BrokenRule(f"an operator with a kernel on {engine}", step.node.op, change)
+        return ConstraintViolation(f"an operator with a kernel on {engine}", step.node.op, change)
     rule = step.engine.broken_rule or kernels[0].broken_rule(step)
     if rule is not None:
         return rule
     estimates = plan.tilings[index].kernel.estimates
     if engine not in estimates:  # make_plan has left it out
         needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
-        return BrokenRule(needs, f"{chip.l2_bytes:,} B", change)
+        return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", change)
     if math.isfinite(estimates.get(engine, math.inf)):
         return None
     bytes_ = least_bytes(kernels[0].tiling(step, known[engine]))
     needs, has = f"a tile in L1, of {bytes_:,} B at least", f"{plan.l1_room_bytes:,} B"
-    return BrokenRule(needs, has, "smaller kernels, fewer channels, or a larger --l1")
+    return ConstraintViolation(needs, has, "smaller kernels, fewer channels, or a larger --l1")
 
 
 def check_forced(plan: Plan) -> None:

@@ -17,7 +17,7 @@ from myoedge.targets.chip import Chip
 Roots = Mapping[str, tuple[str, int]]
 
 
-def fused(
+def fuse_layers(
     steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
     """Steps, of which two are one where a kernel computes both in fewer estimated cycles.
@@ -34,7 +34,7 @@ def fused(
     return tuple(joined.get(step.node.name, step) for step in kept)
 
 
-def cycles_apart(step: QuantizedNode, chip: Chip) -> float:
+def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
     """Estimated cycles of a layer and of the layer behind it, each by itself."""
     assert step.behind is not None, "a layer without another one behind it"
     return _cycles(replace(step, behind=None), chip) + _cycles(step.behind, chip)
@@ -62,7 +62,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, chip: Chip) -> Quantized
     node = step.node.but(outputs=behind.node.outputs, origin=origin)
     both = replace(step, node=node, behind=behind)
     cycles = _cycles(both, chip)
-    return both if math.isfinite(cycles) and cycles < cycles_apart(both, chip) else None
+    return both if math.isfinite(cycles) and cycles < unfused_cycles(both, chip) else None
 
 
 def _cycles(step: QuantizedNode, chip: Chip) -> float:

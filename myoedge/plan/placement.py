@@ -21,7 +21,7 @@ MANY = 1000  # from here on the model alone takes longer than it is worth
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class LiveRange:
     """A buffer: its size, and the first and last step that touches it."""
 
     name: str
@@ -33,7 +33,7 @@ class Life:
     def steps(self) -> tuple[int, int]:
         return self.first, self.last
 
-    def meets(self, other: Life) -> bool:
+    def meets(self, other: LiveRange) -> bool:
         return self.first <= other.last and other.first <= self.last
 
 
@@ -47,15 +47,15 @@ class Placement:
     proven: bool
 
 
-Place = Callable[[Sequence[Life], int], Placement]
+Allocator = Callable[[Sequence[LiveRange], int], Placement]
 
 
-def lower_bound(lives: Sequence[Life], alignment: int) -> int:
+def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
     """The most bytes that are alive at one step."""
     return peak(lives, alignment)[0]
 
 
-def peak(lives: Sequence[Life], alignment: int) -> tuple[int, int]:
+def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
     """(the most bytes that are alive at one step, the first such step)"""
     change: defaultdict[int, int] = defaultdict(int)
     for life in lives:
@@ -67,7 +67,7 @@ def peak(lives: Sequence[Life], alignment: int) -> tuple[int, int]:
 
 
 @dataclass(eq=False)
-class LiveRanges:
+class LiveRangeIndex:
     """Buffers by live range: those alive beside another one are found without a look at all.
 
     starts   in the order of their first steps
@@ -75,13 +75,13 @@ class LiveRanges:
              all of a block around it
     """
 
-    starts: list[Life] = field(default_factory=list)
-    blocks: defaultdict[tuple[int, int], list[Life]] = field(
+    starts: list[LiveRange] = field(default_factory=list)
+    blocks: defaultdict[tuple[int, int], list[LiveRange]] = field(
         default_factory=lambda: defaultdict(list)
     )
     levels: int = 0
 
-    def add(self, life: Life) -> None:
+    def add(self, life: LiveRange) -> None:
         insort(self.starts, life, key=attrgetter("first"))
         low, end, level = life.first, life.last + 1, 0
         while low < end:
@@ -92,7 +92,7 @@ class LiveRanges:
             low, end, level = (low + 1) // 2, end // 2, level + 1
         self.levels = max(self.levels, level)
 
-    def meeting(self, life: Life) -> Iterator[Life]:
+    def meeting(self, life: LiveRange) -> Iterator[LiveRange]:
         """Buffers that are alive at one of the steps of a live range."""
         ends = (bisect_right(self.starts, x, key=attrgetter("first")) for x in life.steps)
         yield from self.starts[slice(*ends)]
@@ -100,15 +100,15 @@ class LiveRanges:
             yield from self.blocks.get((level, life.first >> level), ())
 
 
-def _turn(life: Life) -> tuple[int, int, str]:
+def _turn(life: LiveRange) -> tuple[int, int, str]:
     """Largest first; of equals the one that is alive first."""
     return -life.size_bytes, life.first, life.name
 
 
-def greedy(lives: Sequence[Life], alignment: int) -> dict[str, int]:
+def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
     """Largest first, each at the lowest offset where nothing alive at the same time lies."""
     offsets: dict[str, int] = {}
-    placed = LiveRanges()
+    placed = LiveRangeIndex()
     for life in sorted(lives, key=_turn):
         taken = sorted((offsets[p.name], p.size_bytes) for p in placed.meeting(life))
         offsets[life.name] = first_gap(taken, life.size_bytes, alignment)
@@ -122,9 +122,9 @@ class GrowingPlacement:
 
     alignment: int
     offsets: dict[str, int] = field(default_factory=dict)
-    placed: LiveRanges = field(default_factory=LiveRanges)
+    placed: LiveRangeIndex = field(default_factory=LiveRangeIndex)
 
-    def with_one_more(self, added: Life) -> dict[str, int]:
+    def with_one_more(self, added: LiveRange) -> dict[str, int]:
         """Offsets of one more buffer, and of others as far as it moves them."""
         moved: dict[str, int] = {}
         pending, seen = [(_turn(added), added)], {added.name}
@@ -143,7 +143,7 @@ class GrowingPlacement:
                     heapq.heappush(pending, (_turn(p), p))
         return moved
 
-    def add(self, added: Life, moved: dict[str, int]) -> None:
+    def add(self, added: LiveRange, moved: dict[str, int]) -> None:
         """moved   as `with_one_more` gives it for this buffer"""
         self.placed.add(added)
         self.offsets.update(moved)
@@ -159,7 +159,7 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
     return offset
 
 
-def place(lives: Sequence[Life], alignment: int) -> Placement:
+def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
     """Greedy, then CP-SAT where that is not yet the lower bound; greedy alone without ortools.
 
     CP-SAT has less work for more than FEW buffers, and none for more than MANY. The same buffers
@@ -175,13 +175,13 @@ def place(lives: Sequence[Life], alignment: int) -> Placement:
     return Placement(better, height(lives, better, alignment), bound, proven)
 
 
-def height(lives: Sequence[Life], offsets: dict[str, int], alignment: int) -> int:
+def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) -> int:
     """Bytes of the arena that these offsets need."""
     return max((round_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
 
 
 def _solve(
-    lives: Sequence[Life], alignment: int, hint: dict[str, int], bound: int, most: int
+    lives: Sequence[LiveRange], alignment: int, hint: dict[str, int], bound: int, most: int
 ) -> tuple[dict[str, int], bool]:
     """Two-dimensional packing: time is given, offsets are sought; one worker: repeatable."""
     try:

@@ -24,7 +24,7 @@ from myoedge.plan.l1.tiling import describe as describe_tiling
 from myoedge.plan.l2.resident_weights import Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.placement import Life, Placement
+from myoedge.plan.placement import LiveRange, Placement
 from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
@@ -68,7 +68,7 @@ class Plan:
     steps: tuple[QuantizedNode, ...]
     where: Mapping[str, Location]
     copies: tuple[tuple[int, str], ...]
-    lives: tuple[Life, ...]
+    lives: tuple[LiveRange, ...]
     placement: Placement
     tilings: tuple[Tiling, ...]
     timeline_steps: TimelineSteps

@@ -13,7 +13,7 @@ from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
-from myoedge.plan.fused_layers import fused
+from myoedge.plan.fused_layers import fuse_layers
 from myoedge.plan.l1.layer_kernels import NetworkKernels, without_room
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.resident import ResidentTensor
@@ -30,7 +30,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.placement import Life, Place, Placement, place
+from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import (
     Location,
     Plan,
@@ -53,7 +53,7 @@ BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is fast
 
 
 @dataclass(frozen=True)
-class Network:
+class LoweredNetwork:
     """Decisions before tiling: nodes that run, and the tensor whose bytes each tensor is.
 
     roots   (tensor whose bytes it is, bytes from its start) of every tensor
@@ -67,14 +67,14 @@ class Network:
     roots: Roots
     owned: Mapping[str, int]
     copies: tuple[tuple[int, str], ...]
-    placing: Place
+    placing: Allocator
     kernels: NetworkKernels
     used: Chip
 
 
 @paused_collector()
 def make_plan(
-    q: QuantGraph, chip: Chip, *, placing: Place = place, tile_ranks: TileRanks = NO_RANKS
+    q: QuantGraph, chip: Chip, *, placing: Allocator = place, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
     """Aliases, live ranges, offsets, tiles. Errors: E301 where it does not fit L2.
 
@@ -93,7 +93,7 @@ def make_plan(
     return plan
 
 
-def _planned(network: Network) -> Plan:
+def _planned(network: LoweredNetwork) -> Plan:
     """On the engine that suits each layer, or on the cores alone. Errors: E301."""
     try:
         return _fitting(network)
@@ -105,26 +105,28 @@ def _planned(network: Network) -> Plan:
         return _fitting(_network(network.quant, chip, alone, network.placing, ranks))
 
 
-def _uses_accelerators(network: Network) -> bool:
+def _uses_accelerators(network: LoweredNetwork) -> bool:
     """Whether an accelerator can run a layer."""
     names = {engine.name for engine in network.used.engines if engine.accelerator}
     return any(kernel.engine in names for known in network.kernels.kernels for kernel, _ in known)
 
 
-def _network(q: QuantGraph, chip: Chip, used: Chip, placing: Place, ranks: TileRanks) -> Network:
+def _network(
+    q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
+) -> LoweredNetwork:
     """Decisions about layers on the engines of `used`."""
     alias = _aliases(q, chip.alignment_bytes)
     steps = tuple(step for step in q.steps if step.node.name not in alias)
     roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
-    steps = fused(steps, q.graph.outputs, roots, used)
+    steps = fuse_layers(steps, q.graph.outputs, roots, used)
     stored = {*q.graph.inputs, *q.constants, *(step.node.name for step in steps)}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
     owned, copies = _outputs(q, roots)
     kernels = NetworkKernels.of(steps, used, ranks)
-    return Network(q, chip, steps, roots, owned, copies, placing, kernels, used)
+    return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used)
 
 
-def _fitting(network: Network) -> Plan:
+def _fitting(network: LoweredNetwork) -> Plan:
     """In L2 as a whole, or with transfers from L3. Errors: E301."""
     plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
@@ -150,7 +152,7 @@ def _fitting(network: Network) -> Plan:
     return filled(streaming)
 
 
-def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
+def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time.
 
     Errors: E304 a layer has no tile, whichever of its operands are in L2.
@@ -167,7 +169,7 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     lives = (
         *(life for life in _lives(n) if life.name not in resident),
         *(
-            Life(scratch_name(at), tiling.l2_scratch_bytes, at, at)
+            LiveRange(scratch_name(at), tiling.l2_scratch_bytes, at, at)
             for at, tiling in enumerate(tilings)
             if tiling.l2_scratch_bytes
         ),
@@ -180,7 +182,7 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     )
 
 
-def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
+def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
     """The faster of the tiles that suit L1 and those that suit L2's room too."""
     window = window_bytes(plan)
     plans = []
@@ -255,7 +257,7 @@ def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[i
     return owned, tuple(copies)
 
 
-def _resident_candidates(n: Network) -> list[ResidentTensor]:
+def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
     """Tensors that only steps read, so that they may stay in L1."""
     leaving = {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
     readers: dict[str, list[tuple[int, int, int]]] = {}
@@ -279,7 +281,7 @@ def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict
     }
 
 
-def _lives(n: Network) -> list[Life]:
+def _lives(n: LoweredNetwork) -> list[LiveRange]:
     """Live ranges of the arena's buffers, in steps; copies happen after the last step."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
@@ -288,14 +290,14 @@ def _lives(n: Network) -> list[Life]:
         last.update((n.roots[name][0], at) for name in step.operands)
     last.update((n.roots[name][0], len(n.steps)) for _, name in n.copies)
     return [
-        Life(name, size_bytes(n.quant, name), first[name], last[name])
+        LiveRange(name, size_bytes(n.quant, name), first[name], last[name])
         for name in first
         if name not in n.owned
     ]
 
 
 def _locate(
-    n: Network, root: tuple[str, int], resident: Mapping[str, int], placement: Placement
+    n: LoweredNetwork, root: tuple[str, int], resident: Mapping[str, int], placement: Placement
 ) -> Location:
     name, offset = root
     if name in resident:

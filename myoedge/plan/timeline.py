@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from myoedge.numerics.arrays import Count, round_up
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 
 WORD = 4  # bytes: what L3 and L2 address in transfers between them
 
@@ -50,10 +50,10 @@ class TimelineSteps:
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
 
-    def alive(self, life: Life) -> Life:
+    def alive(self, life: LiveRange) -> LiveRange:
         """A live range in steps -> in timeline steps."""
         last = self.enters[life.last + 1] - 1
-        return Life(life.name, life.size_bytes, self.enters[life.first], last)
+        return LiveRange(life.name, life.size_bytes, self.enters[life.first], last)
 
 
 @dataclass(frozen=True, slots=True)

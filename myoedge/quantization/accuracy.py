@@ -33,7 +33,7 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
     return fitting[0] if len(fitting) == 1 else None
 
 
-def judges(graph: Graph) -> bool:
+def can_measure_accuracy(graph: Graph) -> bool:
     """Whether labels say anything of the first output: nothing of a list of symbols."""
     made = graph.producer.get(graph.outputs[0])
     return made is None or made.op not in SYMBOLS
@@ -56,7 +56,7 @@ def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Arr
 
     labels   [samples], of all frames of a sample, or [samples, frames]
     """
-    if not judges(graph):
+    if not can_measure_accuracy(graph):
         return None
     frames = labels.shape[1] if labels.ndim > 1 else None
     axis = class_axis(graph, graph.outputs[0], frames)

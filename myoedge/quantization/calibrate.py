@@ -67,7 +67,7 @@ Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *inp
 
 
 def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
-    """The samples one after the other, as inputs of run_real."""
+    """The samples one after the other, as inputs of run_float."""
     count = len(next(iter(samples.values())))
     each = ({name: values[i] for name, values in samples.items()} for i in range(count))
     return counted(each, count, "samples")
@@ -83,7 +83,7 @@ def digest(samples: Samples) -> str:
 
 
 @dataclass(frozen=True)
-class Observed:
+class TensorStatistics:
     """Values of every tensor over the samples.
 
     seen         lowest and highest
@@ -105,7 +105,7 @@ class Observed:
         return _least_squares(self.histograms[name], span)
 
 
-def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
+def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatistics:
     """Runs the float network over the samples; a second time for histograms."""
     seen = _extremes(graph, samples)
     extremes = seen | masked_ranges(graph, each_sample(samples))
@@ -120,7 +120,9 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> Observed:
 
     for sample in each_sample(samples) if histograms else ():
         float_values(graph, sample, count_values)
-    return Observed(seen, extremes, {name: counts[alike.get(name, name)] for name in counts})
+    return TensorStatistics(
+        seen, extremes, {name: counts[alike.get(name, name)] for name in counts}
+    )
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
@@ -256,7 +258,7 @@ def _least_squares(histogram: Array, span: Range) -> Range:
     return min(candidates, key=squared_error)
 
 
-def spread(samples: Samples, count: int) -> Samples:
+def subsample_evenly(samples: Samples, count: int) -> Samples:
     """At most `count` samples, evenly spread."""
     given = len(next(iter(samples.values())))
     at = np.unique(np.linspace(0, given - 1, count).astype(int))

@@ -14,7 +14,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
-from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import judged_values, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph
@@ -41,7 +41,7 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
     nodes = [graph.producer[name] for name in bits]
     if not nodes:
         return graph
-    moments = multiplied(graph, samples, nodes)
+    moments = weight_input_moments(graph, samples, nodes)
     formats = {
         weight_of(node): chosen_format(graph, node, moments[weight_of(node)], bits[node.name])
         for node in nodes
@@ -60,7 +60,7 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     other, rows = graph.with_arrays(rounded), rows_of(graph)
     names = [name for output in graph.outputs for name in judged_tensors(network, output)]
     signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
+    for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
         real, changed = float_values(graph, sample), float_values(other, sample)
         for name in signal:
             judged = judged_values(rows, name, real)
@@ -70,7 +70,7 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     return {name: noise[name] / signal[name] for name in signal if signal[name] > 0.0}
 
 
-def roundable(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
+def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
     """Layers of these whose weights no file has rounded, and no other layer reads."""
     ours = [node for node in nodes if _is_ours(graph, node)]
     names = {node.name for node in ours}
@@ -104,11 +104,11 @@ def weight_of(node: Node) -> str:
 Sums = list[list[Moments]]
 
 
-def multiplied(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
+def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
     """Moments of what weights multiply, by weight, over the samples."""
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
-    for sample in each_sample(spread(samples, ROUNDING_SAMPLES)):
+    for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
         values = {name: graph.array(name) for name in read if graph.is_const(name)}
 
         def keep(name: str, value: Array, to: dict[str, Array] = values) -> None:

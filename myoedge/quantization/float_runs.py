@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import Watch, run_real
+from myoedge.operators.interpreter import Watch, run_float
 
 KEPT_BYTES = 2**30  # 16 samples of a transformer of 8 layers, 1,000 of most others
 
@@ -54,7 +54,7 @@ _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
 
 
 @contextmanager
-def float_runs_kept() -> Iterator[None]:
+def float_run_cache() -> Iterator[None]:
     """Within it, `float_values` runs a network once for a sample where KEPT_BYTES are enough."""
     token = _RUNS.set(_Runs())
     try:
@@ -66,7 +66,7 @@ def float_runs_kept() -> Iterator[None]:
 def float_values(
     graph: Graph, sample: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
-    """`every_value`, with a watch as `run_real` has it. The values are not to be changed: others
+    """`every_value`, with a watch as `run_float` has it. The values are not to be changed: others
     are given the same."""
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
@@ -89,7 +89,7 @@ def _watched(graph: Graph, sample: Mapping[str, Array], watch: Watch | None) -> 
         if watch is not None:
             watch(name, value)
 
-    run_real(graph, sample, keep)
+    run_float(graph, sample, keep)
     return values
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule, apply
+from myoedge.graph.rewrite import Rewrite, RewritePattern, apply
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
@@ -60,7 +60,7 @@ def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
 
     Returns the graph itself where it has none of them.
     """
-    return apply((Rule(partial(_reads_copies, joins=joins), ("concat",)),), graph)
+    return apply((RewritePattern(partial(_reads_copies, joins=joins), ("concat",)),), graph)
 
 
 def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite | None:

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.accuracy import class_axis, is_binary, judges
+from myoedge.quantization.accuracy import can_measure_accuracy, class_axis, is_binary
 
 MOST_SHOWN = 8  # names, in an error
 
@@ -33,7 +33,7 @@ def fitted_labels(
         return _numbered(labels, graph, names)
     if labels.dtype.kind not in "iubf" or not np.isfinite(labels).all():
         raise _neither(labels, graph)
-    if not judges(graph):  # lists of symbols (W202): no label is wrong for them
+    if not can_measure_accuracy(graph):  # lists of symbols (W202): no label is wrong for them
         return labels.astype(np.int64), ()
     if (classes := _of_one_hot(labels, graph)) is not None:
         return classes, (*names,)

@@ -19,7 +19,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, has_table, stated_node
-from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.masked_ranges import judged_values, rows_of
@@ -67,7 +67,7 @@ def int16_candidates(
     eight = {name for name, q in network.params.items() if q.element_type != INT16}
     groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
     groups = groups_together(graph, groups)
-    few = list(each_sample(spread(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
+    few = list(each_sample(subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
     for real in (float_values(graph, sample) for sample in few):

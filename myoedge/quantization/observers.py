@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Graph
-from myoedge.quantization.calibrate import Calibration, Observer, Samples, spread
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, subsample_evenly
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
@@ -71,7 +71,7 @@ def best_observer(
     if len(networks) == 1:
         other = quantize_graph(graph, finer[0], rules) if finer else None
         return ObserverChoice(networks[0], {}, other=other)
-    few = spread(samples, TRIAL_SAMPLES)
+    few = subsample_evenly(samples, TRIAL_SAMPLES)
     every = measure_each(networks, few)
     found = [_worst_db(fidelity) for fidelity in every]
     best = max(range(len(found)), key=found.__getitem__)

@@ -15,10 +15,10 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
-from myoedge.quantization.calibrate import Calibration, Samples, spread
+from myoedge.quantization.calibrate import Calibration, Samples, subsample_evenly
 from myoedge.quantization.equalization import NO_AXES, equalized
 from myoedge.quantization.exponentials import attentions_of_bytes, with_exp_bits
-from myoedge.quantization.few_bits import roundable, rounding_work, with_rounded_weights
+from myoedge.quantization.few_bits import layers_to_round, rounding_work, with_rounded_weights
 from myoedge.quantization.int16_search import with_int16
 from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.mixed_precision import Cycles
@@ -110,7 +110,7 @@ def refine_precision(
     start = Trial(network, relative_noise(network, fidelity))
     if not any(start.missing_db(of_stage) for _, _, of_stage in stages):
         return Refinement(network, 0.0, len(limits))
-    few = spread(samples, trial_samples(network.graph))
+    few = subsample_evenly(samples, trial_samples(network.graph))
     total_cycles = sum(x for x in map(cycles, network.steps) if math.isfinite(x))
     given = (few, calibrated, others, cycles, on_engines, total_cycles, rules, time_axes)
     trial, choices = trial_of(network, few), list[Choice]()
@@ -221,7 +221,7 @@ def _rounded(search: _Remedies, trial: Trial) -> Iterator[tuple[Trial, Choice]]:
     """Weights of 8 bits, rounded for the samples; small layers alone where cycles count."""
     network = trial.network
     of_8_bits = [s.node for s in network.steps if _has_int8_weights(s, search.rules)]
-    nodes = roundable(network.graph, of_8_bits)
+    nodes = layers_to_round(network.graph, of_8_bits)
     is_quick = rounding_work(network.graph, nodes) <= MOST_ROUNDING
     if nodes and (is_quick or search.aim.allowances == UNLIMITED):
         bits = {node.name: INT8.bits for node in nodes}

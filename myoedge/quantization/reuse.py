@@ -13,7 +13,7 @@ from myoedge.graph.ir import Graph, Node, TensorQuant, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
-from myoedge.quantization.calibrate import Samples, spread
+from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.equalization import NO_AXES, equalized, is_equalized
 from myoedge.quantization.exponentials import fine_attentions, with_exp_bits
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
@@ -35,7 +35,7 @@ class Reuse:
     requantised: tuple[str, ...]
 
 
-def with_params_of(
+def inherit_params(
     graph: Graph,
     old: QuantGraph,
     rules: tuple[LayerRule, ...],
@@ -80,7 +80,7 @@ def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[s
     """The graph with what remedies changed in the old one beside parameters."""
     graph = with_copies(graph, copied_parts(old))
     if is_equalized(old):
-        graph = equalized(graph, spread(samples, trial_samples(graph)), time_axes)
+        graph = equalized(graph, subsample_evenly(samples, trial_samples(graph)), time_axes)
     graph = with_tables_apart(graph, tables_apart(old))
     return with_exp_bits(graph, fine_attentions(old))
 

@@ -24,7 +24,7 @@ from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
-from myoedge.operators.interpreter import PRE, at_border, has_table
+from myoedge.operators.interpreter import PRE, has_table, normalize_input
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.formats import (
     fills,
@@ -101,7 +101,7 @@ class QuantGraph:
         """An input as the network in integers reads it: quantised, or its own integers."""
         if name not in self.params:
             return x.astype(self.dtype(name))
-        return quantize(at_border(self.graph, name, x), self.params[name])
+        return quantize(normalize_input(self.graph, name, x), self.params[name])
 
     def dtype(self, name: str) -> str:
         """Name of a tensor's element type, as in files and reports."""

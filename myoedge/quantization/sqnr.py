@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, integer_step, run_integer
+from myoedge.operators.interpreter import PRE, integer_step, run_int
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
@@ -222,7 +222,7 @@ class _Sums:
         real   every value of the float network
         """
         q, steps = self.q, {step.node.name: step for step in self.q.steps}
-        values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         of_layers = alone(q, [steps[name] for name in self.names], real)
         for name in self.names:
             self._compare(self.cumulative[name], name, real, values[name])

@@ -14,7 +14,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import macs
-from myoedge.quantization.calibrate import Calibration, Samples, each_sample, spread
+from myoedge.quantization.calibrate import Calibration, Samples, each_sample, subsample_evenly
 from myoedge.quantization.formats import (
     fused_tables,
     shared_scale_groups,
@@ -51,7 +51,7 @@ def with_tuned_ranges(
     The noisiest tensors first, until nothing is missing or MOST_WORK is spent; the network itself
     where no range wins.
     """
-    samples = spread(samples, TRIAL_SAMPLES)
+    samples = subsample_evenly(samples, TRIAL_SAMPLES)
     trials = _trials(network, samples)
     if not trials:
         return network
@@ -79,7 +79,7 @@ def tuned_for_engines(
     """A network of on_engines, with the ranges with which the worst output of its own integers
     keeps most, as far as MOST_WORK goes."""
     every = [*others, *(_scaled(network.calibration, share) for share in SHARES)]
-    if _trials(network, spread(samples, TRIAL_SAMPLES)) < len(every):
+    if _trials(network, subsample_evenly(samples, TRIAL_SAMPLES)) < len(every):
         return network
 
     def missing_db(_: QuantGraph, fidelity: Fidelity) -> float:
@@ -111,7 +111,7 @@ def _noisiest_first(network: QuantGraph, samples: Samples) -> list[tuple[str, ..
     most."""
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
     groups = [tuple(group) for group in shared_scale_groups(graph, network.params)]
-    few = list(each_sample(spread(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
+    few = list(each_sample(subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
     outputs = [
         x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)
     ]

@@ -15,12 +15,12 @@ from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, has_table, stated_node
-from myoedge.quantization.calibrate import Samples, each_sample, spread
+from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
     chosen_format,
-    multiplied,
     rounding_error,
+    weight_input_moments,
     weight_of,
 )
 from myoedge.quantization.float_runs import float_values
@@ -101,7 +101,9 @@ def with_chosen_bits(
     Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
     above its limits already gets at most LEAST_GAIN_DB more.
     """
-    search = _OrderedBits.of(network, spread(samples, trial_samples(network.graph)), rules, budget)
+    search = _OrderedBits.of(
+        network, subsample_evenly(samples, trial_samples(network.graph)), rules, budget
+    )
     count, trials = search.most_steps()
     if not count:
         return ChosenBits(network, tuple(trials))
@@ -219,7 +221,7 @@ def ordered_steps(
     if not nodes:
         return []
     graph, formats = network.graph, dict[str, Formats]()
-    sums = multiplied(graph, samples, list(nodes.values()))
+    sums = weight_input_moments(graph, samples, list(nodes.values()))
     for weight, node in nodes.items():
         possible = {*budget.levels(node), PROBED_BITS}
         formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
@@ -283,7 +285,7 @@ def _noise_by_weight(
     )
     signal, rows = np.zeros(len(names)), rows_of(graph)
     noise = {weight: np.zeros(len(names)) for weight in formats}
-    for sample in each_sample(spread(samples, count)):
+    for sample in each_sample(subsample_evenly(samples, count)):
         real = float_values(graph, sample)
         for at, name in enumerate(names):
             signal[at] += np.sum(judged_values(rows, name, real)(real[name]) ** 2)

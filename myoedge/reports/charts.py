@@ -113,7 +113,7 @@ def noise(report: Report) -> dict[str, Any] | None:
 def columns(report: Report, frame: Frame) -> list[Tick]:
     """A label for every step: its operator, with the layer's name as title."""
     layers = report["layers"]
-    rows = enumerate(zip(layers, naming.told_apart(layers), strict=True))
+    rows = enumerate(zip(layers, naming.unique_names(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
 
 

@@ -131,7 +131,7 @@ def _layers(old: Report, new: Report) -> list[PairedLayer]:
 
 
 def _by_name(report: Report, other: Report) -> dict[str, Mapping[str, Any]]:
-    names = naming.told_apart(report["layers"], other["layers"])
+    names = naming.unique_names(report["layers"], other["layers"])
     return dict(zip(names, report["layers"], strict=True))
 
 

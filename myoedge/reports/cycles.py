@@ -168,7 +168,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     layers = report["layers"]
     rows = [
         _row(name, wording.operator(row), row["macs"], row)
-        for name, row in zip(naming.told_apart(layers), layers, strict=True)
+        for name, row in zip(naming.unique_names(layers), layers, strict=True)
     ]
     counts = report["cycles"]
     if outside := speed.outside_layers(report):

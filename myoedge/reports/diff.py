@@ -200,7 +200,7 @@ def compare(old: Report, new: Report) -> list[Change]:
     """
     # Layers by module path, which survives changes to other layers; unique in both reports.
     before, after = (
-        dict(zip(naming.told_apart(a["layers"], b["layers"]), a["layers"], strict=True))
+        dict(zip(naming.unique_names(a["layers"], b["layers"]), a["layers"], strict=True))
         for a, b in ((old, new), (new, old))
     )
     kinds = {kind_of(old), kind_of(new)}

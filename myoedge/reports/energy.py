@@ -252,7 +252,7 @@ MAX_NAMED = 3
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
     """The most expensive layers, and the cycles outside layers: "250 µJ (186 to 314)  head.fc"."""
-    named_rows = zip(report["layers"], naming.told_apart(report["layers"]), strict=True)
+    named_rows = zip(report["layers"], naming.unique_names(report["layers"]), strict=True)
     rows = sorted(named_rows, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MAX_NAMED]
     lines = [f"{of_result(row)}  {name}" for row, name in rows]
     outside = speed.outside_layers(dict(report))

@@ -17,7 +17,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import SCRATCH
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
 from myoedge.targets.gap9.chip import WORKERS
 
@@ -98,7 +98,7 @@ def fullest(rows: Sequence[Row]) -> float:
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
 
-def _in_arena(plan: Plan, life: Life) -> Row:
+def _in_arena(plan: Plan, life: LiveRange) -> Row:
     """A buffer of the L2 arena: a layer's result or scratch, or the window onto a tensor in L3."""
     other = SCRATCH if life.name == scratch_name(life.first) else "window"
     node = plan.quant.graph.producer.get(life.name)

@@ -125,7 +125,7 @@ def _steps(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
     """Rows of the layers, each with the marks before and after it."""
-    names = naming.told_apart(layers)
+    names = naming.unique_names(layers)
     for index, start, end in steps(run, layers):
         yield {**layers[index], "shown": names[index]}, start, end
 

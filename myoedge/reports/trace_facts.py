@@ -100,7 +100,7 @@ def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) ->
     """Operands by the number of the DMA's span among those of the run."""
     if operands is None:
         return {}
-    known, layer_names = list(steps(run, layers)), naming.told_apart(layers)
+    known, layer_names = list(steps(run, layers)), naming.unique_names(layers)
     starts = [start.cycle for _, start, _ in known]
     names = dict[int, str]()
     for number, span in enumerate(run.spans):

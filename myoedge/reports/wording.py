@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
-from myoedge.operators.layer_names import told_apart
+from myoedge.operators.layer_names import unique_names
 from myoedge.reports.report_json import EXACT_DB, Report, dims
 
 KIB = 1024
@@ -217,7 +217,7 @@ def layer_names(report: Report) -> dict[str, str]:
     """Display names of the layers by their names in report.json."""
     layers = report["layers"]
     names = (row["name"] for row in layers)
-    return dict(zip(names, told_apart(layers), strict=True))
+    return dict(zip(names, unique_names(layers), strict=True))
 
 
 MAX_FACTORS = 32
@@ -230,7 +230,7 @@ def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
 
 def step_name(report: Report, step: int) -> str:
     layers = report["layers"]
-    return told_apart(layers)[step] if step < len(layers) else "the copy to the outputs"
+    return unique_names(layers)[step] if step < len(layers) else "the copy to the outputs"
 
 
 def peak(report: Report) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph
 from myoedge.operators.streaming_rule import StreamingRule
-from myoedge.streaming.time_axis import TimePaths
+from myoedge.streaming.time_axis import TimeAxisMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class PassReads:
         return -self.start[graph.inputs[0]]
 
 
-def earliest_reads(graph: Graph, paths: TimePaths, frames: int) -> PassReads:
+def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
     """Reads with as many frames in front of frame 0 as let the outputs come earliest."""
     tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
     rate = paths.stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))
 
 
-def reads_of_pass(graph: Graph, paths: TimePaths, frames: int, early: int = 0) -> PassReads:
+def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0) -> PassReads:
     """Frames that every node reads in a pass.
 
     frames   of the inputs, a multiple of paths.pass_multiple()

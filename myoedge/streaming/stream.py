@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Shape, Tensor
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 
 NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
@@ -113,7 +113,7 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
             for port, x in zip(stream.inputs, inputs, strict=True)
         }
         sample = {**new, **states}
-        values = run_integer(q.steps, q.constants, sample)
+        values = run_int(q.steps, q.constants, sample)
         skipped = min(warmup, stream.outputs[0].frames)
         ready = (
             _frames(values[port.name], port.axis, skipped, port.frames - skipped)

@@ -18,7 +18,7 @@ FACTORS = "factors of input {} change from frame to frame"  # a title of E131
 
 
 @dataclass(frozen=True)
-class TimePaths:
+class TimeAxisMap:
     """Time axes, strides and rules of a graph that runs on frames.
 
     axis     of every tensor     stride   frames of the input from frame to frame of a tensor
@@ -34,7 +34,7 @@ class TimePaths:
         return max(self.stride.values())
 
 
-def follow_time(graph: Graph, axes: Axes) -> TimePaths:
+def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
     """Follows time from the inputs, whose axes are given, to all outputs.
 
     Errors: E131 where an operator needs frames to come, or all of them at once.
@@ -43,7 +43,7 @@ def follow_time(graph: Graph, axes: Axes) -> TimePaths:
     rules = dict(_follow(graph, axis, stride))
     if len({stride[name] for name in graph.outputs}) > 1:
         raise stream_error(graph, "the outputs come at different rates", "one rate for all outputs")
-    return TimePaths(axis, stride, rules)
+    return TimeAxisMap(axis, stride, rules)
 
 
 def _follow(
@@ -216,7 +216,7 @@ def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
     return axes if all(graph.shape(n)[axis : axis + 1] == (frames,) for n in graph.inputs) else None
 
 
-def find_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
+def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
     """The time axis of every input: the given one, or the only one possible.
 
     Errors: E131 there is none; E235 there are several.

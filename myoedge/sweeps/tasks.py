@@ -22,7 +22,7 @@ from myoedge.building.config import (
     toml_text,
 )
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.onnx.file import external_files
 from myoedge.frontend.refusals import check_file
 from myoedge.quantization.recordings.files import check_there
@@ -280,7 +280,7 @@ def _source(
 
 def _beside(model: Path) -> Iterator[str]:
     """Digests of the files in which an ONNX model's arrays lie."""
-    if sniff(model) is Kind.ONNX:
+    if sniff(model) is ModelFormat.ONNX:
         for file in external_files(model):
             yield hashlib.sha256(_bytes(file, file.name)).hexdigest()
 

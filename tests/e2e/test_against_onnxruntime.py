@@ -18,7 +18,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import myoedge
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 from tests.e2e.test_onnx_models import MODELS, pairs
@@ -74,7 +74,7 @@ def own_results(network: QuantGraph, given: Mapping[str, Array]) -> list[list[Ar
     found = []
     for i in range(len(next(iter(given.values())))):
         integers = quantized_inputs(network, {name: x[i] for name, x in given.items()})
-        values = run_integer(network.steps, network.constants, integers)
+        values = run_int(network.steps, network.constants, integers)
         found.append([real_values(network, x, values[x]) for x in network.graph.outputs])
     return found
 

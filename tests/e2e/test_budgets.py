@@ -349,7 +349,7 @@ def test_layers_of_one_place_are_told_apart_as_in_reports(tmp_path: Path) -> Non
     torch.manual_seed(0)
     model = save_exported(Twice(), (torch.zeros(1, 6),), tmp_path / "twice.pt2")
     given = {"calib": np.random.default_rng(0).standard_normal((8, 1, 6), np.float32)}
-    names = naming.told_apart(myoedge.build(model, **given, output=tmp_path / "out").layers)
+    names = naming.unique_names(myoedge.build(model, **given, output=tmp_path / "out").layers)
     assert names == ["fc (linear)", "fc (linear 2)"]
     table = 'sqnr = 120\nlatency = "1 us"\nenergy = "0.001 uJ"'
     (tmp_path / "myoedge.toml").write_text(f"[budget]\n{table}\n")

@@ -643,7 +643,7 @@ def test_layers_are_called_alike_before_the_build(small: Path, tmp_path: Path) -
     model = (small / "model.pt2", "--calib", small / "calib.npz")
     command("build", *model, "--engine", "cores", "-o", tmp_path / "out", cwd=tmp_path)
     report = myoedge.load_build(tmp_path / "out").report
-    names = naming.told_apart(report["layers"])
+    names = naming.unique_names(report["layers"])
     quantize = ("quantize", *model)
     told = command(*quantize, "--json", cwd=tmp_path).json
     assert told["sqnr_db"] == report["quantization"]["sqnr_db"]

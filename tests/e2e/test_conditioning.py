@@ -14,7 +14,7 @@ from torch import nn
 
 import myoedge
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 from myoedge.zoo.emg2qwerty import LogSpectrogram
 from tests.conftest import save_exported
@@ -76,7 +76,7 @@ def test_between_filters_and_spectra_there_are_16_bits(tmp_path: Path) -> None:
     build = built(LogSpectrogram(), x, tmp_path, TABLE + "axis = 0\n", target="host")
     q = build.network
     (step,) = (step for step in q.steps if step.node.op == "biquads")
-    values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": x[0]}))
+    values = run_int(q.steps, q.constants, quantized_inputs(q, {"x": x[0]}))
     assert values[step.node.name].dtype == np.int16
     found = real_values(q, step.node.name, values[step.node.name])
     assert db(filtered(x[0], axis=0), found.reshape(x[0].shape)) >= 70.0

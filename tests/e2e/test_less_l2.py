@@ -27,7 +27,7 @@ from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.plan import Plan
@@ -375,7 +375,7 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
         return on_host(files, given, specs, plan.l3_image(), tmp_path / folder)
 
     wanted = outputs(plan, "sound")
-    values = run_integer(q.steps, q.constants, {q.graph.inputs[0]: given[0]})
+    values = run_int(q.steps, q.constants, {q.graph.inputs[0]: given[0]})
     assert wanted == [values[name].tobytes() for name in q.graph.outputs]
     for out in (True, False):
         mine = [
@@ -468,7 +468,7 @@ def in_little_memory(seed: int, folder: Path) -> bool:
         plan = whole
     (name,) = q.graph.inputs
     x = rng.integers(-128, 128, q.graph.shape(name), np.int8)
-    values = run_integer(q.steps, q.constants, {name: x})
+    values = run_int(q.steps, q.constants, {name: x})
     wanted = [values[n].tobytes() for n in q.graph.outputs]
     sources = make_sources(plan, "random")
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]

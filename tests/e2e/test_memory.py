@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.codegen.project import make_sources
-from myoedge.plan.placement import Life, Place, Placement
+from myoedge.plan.placement import Allocator, LiveRange, Placement
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.reports import wording
@@ -59,10 +59,10 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
     return myoedge.build(folder / "m.pt2", calib=calib, output=folder / "out")
 
 
-def fenced(at_end: bool) -> Place:
+def fenced(at_end: bool) -> Allocator:
     """A placement that gives every buffer pages of its own, with unused pages around them."""
 
-    def placing(lives: Sequence[Life], alignment: int) -> Placement:
+    def placing(lives: Sequence[LiveRange], alignment: int) -> Placement:
         offsets, at = {}, PAGE
         for life in lives:
             room = -(-life.size_bytes // PAGE) * PAGE
@@ -128,7 +128,7 @@ def test_no_layer_leaves_its_buffers(mixed: myoedge.Build, tmp_path: Path, at_en
     same_in_a_process(mixed, plan, tmp_path, fences, [])
 
 
-def _pages(offset: int, life: Life) -> range:
+def _pages(offset: int, life: LiveRange) -> range:
     return range(offset // PAGE, (offset + life.size_bytes - 1) // PAGE + 1)
 
 

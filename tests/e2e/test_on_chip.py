@@ -20,7 +20,7 @@ from myoedge.backends.inputs import integers
 from myoedge.building.build_files import with_digest
 from myoedge.cli import progress
 from myoedge.errors import MyoedgeError
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.simulator import machine
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.conftest import Ran, started
@@ -54,7 +54,7 @@ def reference(build: myoedge.Build, windows: np.ndarray) -> list[np.ndarray]:
     found = []
     for window in windows:
         sample = {name: in_integers(build, window)[0]}
-        found.append(run_integer(q.steps, q.constants, sample)[q.graph.outputs[0]])
+        found.append(run_int(q.steps, q.constants, sample)[q.graph.outputs[0]])
     return found
 
 

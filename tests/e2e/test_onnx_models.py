@@ -17,7 +17,7 @@ import myoedge
 from myoedge.building.loading import load_model
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, every_value, run_integer, run_real
+from myoedge.operators.interpreter import PRE, every_value, run_float, run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import before_final, quantized_inputs, real_values
 
@@ -106,7 +106,7 @@ def run_along(name: str, chunks: Array, first: Array) -> dict[str, Array]:
     after = graph.outputs[graph.output_names.index("stateN")]
     for i, chunk in enumerate(chunks):
         states.append(first if i % STREAM_CHUNKS == 0 else left)
-        left = run_real(graph, {"input": chunk, "state": states[-1]})[after]
+        left = run_float(graph, {"input": chunk, "state": states[-1]})[after]
     return {"input": chunks, "state": np.stack(states)}
 
 
@@ -124,7 +124,7 @@ def test_meaning(name: str) -> None:
     for graph in (model.imported, model.graph):
         assert list(graph.output_names) == [port for port, _ in ROWS[name]["outputs"]]
         for i, sample in enumerate(samples(stored)):
-            values = run_real(graph, sample)
+            values = run_float(graph, sample)
             for tensor, shown in zip(graph.outputs, graph.output_names, strict=True):
                 wanted = stored[f"out:{shown}"][i]
                 largest = float(np.abs(wanted).max())
@@ -159,7 +159,7 @@ def _of_pairs(network: QuantGraph, stored: Mapping[str, Array]) -> dict[str, flo
         signal = error = 0.0
         for i, sample in enumerate(samples(stored)):
             integers = quantized_inputs(network, sample)
-            values = run_integer(network.steps, network.constants, integers)
+            values = run_int(network.steps, network.constants, integers)
             mine = _logits(network, tensor, values)
             real = wanted[i].reshape(mine.shape).astype(np.float64)
             signal += float(np.sum(real**2))

@@ -19,7 +19,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import myoedge
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 from tests.e2e.test_onnx_models import MODELS, pairs, samples
@@ -87,7 +87,7 @@ def decibels(q: QuantGraph, name: str, wanted: list[list[Array]]) -> dict[str, f
     """dB by output."""
     signal, error = (dict.fromkeys(q.graph.outputs, 0.0) for _ in range(2))
     for sample, outputs in zip(samples(pairs(name)), wanted, strict=True):
-        found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        found = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         for out, real in zip(q.graph.outputs, outputs, strict=True):
             mine = real_values(q, out, found[out]).reshape(real.shape)
             signal[out] += float(np.sum(real.astype(np.float64) ** 2))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.sqnr import quantized_inputs
 from tests.conftest import save_exported
 
@@ -250,7 +250,7 @@ def test_symbols_of_greedy_decoding(tmp_path: Path) -> None:
     q = build.network
     logits = next(step.operands[0] for step in q.steps if step.node.op == "ctc_greedy")
     for window in x:
-        values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": window}))
+        values = run_int(q.steps, q.constants, quantized_inputs(q, {"x": window}))
         best = torch.as_tensor(values[logits]).argmax(-1)[:, 0]
         seen = torch.unique_consecutive(best)
         wanted = seen[seen != CLASSES - 1].tolist()

@@ -14,7 +14,7 @@ import torch
 
 import myoedge
 from myoedge.building import confirm, stream_rate
-from myoedge.building.confirm import Confirmation, Finished, first_that_holds
+from myoedge.building.confirm import Finished, SimulationOptions, first_accepted
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.reports import report_json
@@ -22,13 +22,13 @@ from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import Ran, of_networks, save_exported
 from tests.e2e.test_streams import CHANNELS, FRAMES, network, samples
 
-IS_WANTED = Confirmation.is_wanted  # taken before the fixture of conftest.py replaces it
+IS_WANTED = SimulationOptions.is_wanted  # taken before the fixture of conftest.py replaces it
 REPORTS = {"report.json", "report.html", "layers.csv"}
 
 
 @pytest.fixture(autouse=True)
 def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Confirmation, "is_wanted", IS_WANTED)
+    monkeypatch.setattr(SimulationOptions, "is_wanted", IS_WANTED)
 
 
 def built(small: Path, folder: Path, table: str = "", **options: Any) -> myoedge.Build:
@@ -275,6 +275,6 @@ def test_candidates_are_tried_until_one_holds() -> None:
         tried.append(candidate)
         return 10 * candidate
 
-    assert first_that_holds([3, 1, 2, 5], evaluate, lambda result: result < 25) == 10
+    assert first_accepted([3, 1, 2, 5], evaluate, lambda result: result < 25) == 10
     assert tried == [3, 1]
-    assert first_that_holds([3, 4], evaluate, lambda result: False) == 40, "the last one"
+    assert first_accepted([3, 4], evaluate, lambda result: False) == 40, "the last one"

@@ -11,7 +11,7 @@ import torch
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import one_blas_thread, run_integer
+from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
 from myoedge.quantization.refinement import refine_precision
@@ -65,5 +65,5 @@ def calibrated(graph: Graph, given: Samples) -> Calibration:
 def logits(network: QuantGraph, x: Array) -> Array:
     (name,) = network.graph.outputs
     given = quantized_inputs(network, {network.graph.inputs[0]: x})
-    values = run_integer(network.steps, network.constants, given)
+    values = run_int(network.steps, network.constants, given)
     return real_values(network, name, values[name]).ravel()

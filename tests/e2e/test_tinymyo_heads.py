@@ -17,7 +17,7 @@ import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.zoo import recordings, tinymyo
 from tests.e2e.test_on_chip import has_gvsoc
@@ -80,7 +80,7 @@ def test_both_forms_become_the_same_operators(name: str, version: int) -> None:
         kinds.append(Counter(node.op for node in graph.nodes))
         with torch.no_grad():
             wanted = network(torch.from_numpy(x))
-        found = run_real(graph, {graph.inputs[0]: x})
+        found = run_float(graph, {graph.inputs[0]: x})
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
         for output, real in zip(graph.outputs, wanted, strict=True):
             np.testing.assert_allclose(found[output], real.numpy(), rtol=1e-4, atol=2e-5)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 from tests.causal_networks import causal
@@ -233,7 +233,7 @@ def _from_torch(build: myoedge.Build, model: nn.Module, samples: Mapping[str, Ar
 def _reference(q: QuantGraph, row: Iterable[Array]) -> list[Array]:
     """Outputs as floats: those of the C, which the reference was compared with."""
     inputs = quantized_inputs(q, dict(zip(q.graph.inputs, row, strict=True)))
-    values = run_integer(q.steps, q.constants, inputs)
+    values = run_int(q.steps, q.constants, inputs)
     return [real_values(q, name, values[name]) for name in q.graph.outputs]
 
 

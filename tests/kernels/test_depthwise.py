@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles, packed_depthwise
-from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step
 from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -159,7 +159,7 @@ def test_channels_are_those_of_the_operator(run, tmp_path: Path) -> None:  # typ
 def test_channels_that_are_no_multiple_of_four_take_scratch_as_the_next_one_does() -> None:
     rng = np.random.default_rng(3)
     odd, next_four = (
-        depthwise_in_tiles(step, find_chip("gap9").engines[0], Spatial.of(step))
+        depthwise_in_tiles(step, find_chip("gap9").engines[0], Conv2dGeometry.of(step))
         for step in (conv_step(rng, Conv(1, 3, c, (1, 3), pads=((0, 0), (1, 1)))) for c in (13, 16))
     )
     assert odd.scratch(odd.axes) == next_four.scratch(next_four.axes)

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import broadcast
-from myoedge.operators.elementwise.tiling import broadcast_steps, merged
+from myoedge.operators.elementwise.tiling import broadcast_steps, collapse_loops
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 
@@ -93,7 +93,7 @@ def step_of(
 
 def loops_of(a: Shape, b: Shape) -> tuple[int, ...]:
     out = broadcast({}, a, b)
-    loops = merged(out, [broadcast_steps(a, out), broadcast_steps(b, out)])
+    loops = collapse_loops(out, [broadcast_steps(a, out), broadcast_steps(b, out)])
     return (len(loops), *(x for loop in loops for x in (loop.extent, *loop.steps)))
 
 

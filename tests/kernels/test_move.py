@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import strides
-from myoedge.operators.elementwise.tiling import merged
+from myoedge.operators.elementwise.tiling import collapse_loops
 from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 
@@ -23,7 +23,7 @@ def permute_case(
 ) -> Case:
     x = draw_bytes(rng, shape)
     y = np.ascontiguousarray(x.transpose(perm))
-    loops = merged(y.shape, [tuple(strides(shape)[axis] for axis in perm)])
+    loops = collapse_loops(y.shape, [tuple(strides(shape)[axis] for axis in perm)])
     data = blob(x, shift=shift)
     numbers = (2, data.starts[0], 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
     return Case(f"permute {shape} {perm} +{shift}", numbers, data.data, y)
@@ -33,7 +33,7 @@ def halves_case(rng: np.random.Generator, shape: Shape, perm: tuple[int, ...]) -
     """A permutation of int16."""
     x = draw_bytes(rng, (*shape, 2)).view(np.int16).reshape(shape)
     y = np.ascontiguousarray(x.transpose(perm))
-    loops = merged(y.shape, [tuple(strides(shape)[axis] for axis in perm)])
+    loops = collapse_loops(y.shape, [tuple(strides(shape)[axis] for axis in perm)])
     data = blob(x)
     numbers = (3, data.starts[0], 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
     return Case(f"halves {shape} {perm}", numbers, data.data, y.ravel().view(np.int8))
@@ -44,7 +44,7 @@ def strided_case(rng: np.random.Generator, shape: Shape, cuts: tuple[slice, ...]
     x = draw_bytes(rng, shape)
     view = x[cuts]
     first = (view.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
-    loops = merged(view.shape, [view.strides])
+    loops = collapse_loops(view.shape, [view.strides])
     numbers = (2, first, 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
     return Case(f"slice {shape} {cuts}", numbers, blob(x).data, np.ascontiguousarray(view))
 

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import CONV
-from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.tiling import wide_weights
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.products.packing import channels_in_blocks
@@ -55,7 +55,7 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
     step = step_of(rng, number, wide)
-    sizes = Spatial.of(step)
+    sizes = Conv2dGeometry.of(step)
     _, h, w, c = sizes.x
     row = (w + 3 * (number % 2)) * c  # where the kernel reads columns of wider rows too
     image = draw(rng, h * row, "int16" if wide[0] else "int8")

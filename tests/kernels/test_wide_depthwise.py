@@ -13,7 +13,7 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import CONV
 from myoedge.operators.conv.depthwise import wide_packed
-from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.products.packing import packed_channels
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -50,7 +50,7 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
     step = step_of(rng, number, wide)
-    sizes = Spatial.of(step)
+    sizes = Conv2dGeometry.of(step)
     _, h, w, c = sizes.x
     x = draw(rng, h * w * c, "int16" if wide[0] else "int8")
     weights = wide_packed(step.integers.weight.reshape(c, *sizes.kernel))

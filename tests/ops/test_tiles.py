@@ -18,7 +18,7 @@ from myoedge.operators.interpreter import integer_step
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.layers import plan_l1
-from myoedge.plan.l1.tile_choice import distinct_layer
+from myoedge.plan.l1.tile_choice import layer_signature
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
@@ -117,7 +117,7 @@ def ne16_functions(op: str, count: int, folder: Path) -> list[tuple[str, ...]]:
     for number, case in enumerate(drawn(op, count)):
         for kernel in candidates(case.step, GAP9):
             if kernel.engine == "ne16":
-                alone = NetworkKernels([[(kernel, distinct_layer(kernel))]], True, GAP9.transfers)
+                alone = NetworkKernels([[(kernel, layer_signature(kernel))]], True, GAP9.transfers)
                 cases.append(case)
                 tilings.append(in_room(kernel, alone, number))
     assert any(len(tiling.tiles) > 1 for tiling in tilings)

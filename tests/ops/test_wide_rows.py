@@ -11,7 +11,7 @@ import pytest
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import weight_slack
 from myoedge.operators.conv.cases import CONV
-from myoedge.operators.conv.definition import side_by_side
+from myoedge.operators.conv.definition import windows_are_contiguous
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_ops import check_meaning, check_what_the_compiler_is_told, integers
@@ -62,12 +62,14 @@ def test_windows_that_overlap_or_reach_over_an_edge_have_weights_of_16_bits() ->
     able = OPS["conv"].emits_int16
     assert able is not None
     attrs = {"stride": (1, 2), "dilation": (1, 1), "pads": ((0, 0), (0, 0)), "groups": 1}
-    assert side_by_side(attrs, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    assert windows_are_contiguous(attrs, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
     for other in ({"stride": (1, 1)}, {"pads": ((0, 0), (0, 1))}):
         assert able({**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
-        assert not side_by_side({**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+        assert not windows_are_contiguous(
+            {**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5)
+        )
     assert able({**attrs, "groups": 3}, [(1, 4, 8, 3), (6, 1, 2, 1)], (1, 4, 4, 6))
     assert not able(attrs, [(1, 4, 8, 2**14), (5, 1, 2, 2**14)], (1, 4, 4, 5))
-    assert not side_by_side(attrs, [(1, 4, 9, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    assert not windows_are_contiguous(attrs, [(1, 4, 9, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
     kinds = [(str(case.step.integers.weight.dtype), bool(case.wide)) for case in CASES]
     assert {*kinds} == {("int8", False), ("int16", True)}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building.accuracy_warnings import chance, guessing, numbering
+from myoedge.building.accuracy_warnings import chance, find_label_permutation, warn_chance_accuracy
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation
@@ -24,7 +24,7 @@ GUESSED = RNG.integers(0, 4, 400)
 
 
 def warned(real: Array, integer: Array | None = None, labels: Array = LABELS) -> list[Notice]:
-    return [*guessing(Evaluation(labels, real, real if integer is None else integer))]
+    return [*warn_chance_accuracy(Evaluation(labels, real, real if integer is None else integer))]
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_the_numbering_that_is_shown_makes_the_labels_right() -> None:
     given: dict[str, Array] = {}
     exec(warning.tries[0], {"np": np, "label": LABELS}, given)
     assert np.mean(given["label"] == real) == np.mean(LABELS == GOOD)
-    assert numbering(LABELS, GUESSED) is None
-    assert numbering(LABELS[:19], real[:19]) is None, "five frames a class say little"
+    assert find_label_permutation(LABELS, GUESSED) is None
+    assert find_label_permutation(LABELS[:19], real[:19]) is None, "five frames a class say little"
 
 
 def test_nothing_is_said_of_networks_that_know_something() -> None:
@@ -66,7 +66,7 @@ def test_nothing_is_said_of_networks_that_know_something() -> None:
     wrong = (LABELS + 1) % 4
     assert [len(warned(wrong[:n], labels=LABELS[:n])) for n in (9, 10)] == [0, 1], "few"
     assert warned(np.zeros(400, int), labels=np.zeros(400, int)) == [], "one class alone"
-    assert [*guessing(None)] == []
+    assert [*warn_chance_accuracy(None)] == []
     (warning,) = warned(np.zeros(400, int), labels=rare)
     assert "95.0 % (by chance 95.0 %)" in dict(warning.facts)["found"]
 

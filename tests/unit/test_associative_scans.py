@@ -20,7 +20,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.conftest import save_exported
 
@@ -128,7 +128,7 @@ def prepared(network: nn.Module, steps: int) -> Graph:
     """The network's graph, which computes what torch does."""
     x = torch.rand(1, steps, WIDTH, generator=torch.Generator().manual_seed(0)) + 0.5
     graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
     return graph
 
@@ -193,5 +193,5 @@ def test_what_is_interleaved_may_lose_an_axis() -> None:
 
     x = torch.randn(1, 3, 4)
     graph = prepare(from_exported(torch.export.export(Interleaved(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, Interleaved()(x).numpy(), rtol=1e-6)

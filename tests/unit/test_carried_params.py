@@ -20,7 +20,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.equalization import equalized
 from myoedge.quantization.formats import shared_scale_groups
-from myoedge.quantization.reuse import with_params_of
+from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from tests.unit.test_passes_random import random_graph, weights
 
@@ -126,7 +126,7 @@ def test_parameters_of_the_file_go_before_those_of_an_older_build() -> None:
     after = prepare(random_graph(3))
     old, (x, *_) = quantized(after), after.inputs
     own = QuantParams(7.0, 5)
-    reused = with_params_of(
+    reused = inherit_params(
         after.with_given(dict.fromkeys(after.all_given) | {x: TensorQuant(own)}), old, (), {}
     )
     assert reused.given_params(x) == own

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.operators.recurrent.calibrated import Reach, step_attrs
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -59,7 +59,7 @@ def decibels(network: QuantGraph, samples: dict[str, Array], wanted: list[Array]
     noise = np.zeros(len(wanted))
     for at in range(len(wanted[0])):
         inputs = quantized_inputs(network, {name: x[at] for name, x in samples.items()})
-        found = run_integer(network.steps, network.constants, inputs)
+        found = run_int(network.steps, network.constants, inputs)
         for i, name in enumerate(network.graph.outputs):
             noise[i] += np.sum((real_values(network, name, found[name]) - wanted[i][at]) ** 2)
     powers = np.array([np.sum(x**2) for x in wanted])

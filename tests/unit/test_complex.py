@@ -20,7 +20,7 @@ from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.spectral import transforms
 from myoedge.operators.spectral.stages import stages_of
 from myoedge.passes import prepare
@@ -44,7 +44,7 @@ def integers_of(graph: Graph, x: Array) -> Array:
     """The network in int8, its results as real numbers."""
     name, output = graph.inputs[0], graph.outputs[0]
     q = quantize_graph(graph, calibrate(graph, {name: x[None]}, Observer(), "here"))
-    values = run_integer(q.steps, q.constants, quantized_inputs(q, {name: x}))
+    values = run_int(q.steps, q.constants, quantized_inputs(q, {name: x}))
     params = q.params[output]
     return (values[output].astype(np.float64) - params.zero_point) * params.scale
 
@@ -168,7 +168,7 @@ def test_a_function_means_what_torch_computes(name: str) -> None:
     function, least_db = FUNCTIONS[name]
     x = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
     graph, wanted = graph_of(function, x), function(x).numpy()
-    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, wanted, atol=2e-5 * float(np.abs(wanted).max()))
     assert decibels(wanted, integers_of(graph, x.numpy())) >= least_db
 
@@ -178,7 +178,7 @@ def test_a_filter_of_frequencies_is_one_matrix() -> None:
     mask = torch.arange(9) < 4
     graph = graph_of(lambda x: irfft(rfft(x, norm="ortho") * C[:9] * mask, norm="ortho"), x)
     assert [node.op for node in graph.nodes] == ["linear"]
-    delta = run_real(graph, {"x": np.eye(3, 16, dtype=np.float32)})[graph.outputs[0]]
+    delta = run_float(graph, {"x": np.eye(3, 16, dtype=np.float32)})[graph.outputs[0]]
     np.testing.assert_allclose(delta[1], np.roll(delta[0], 1), atol=1e-6)  # circular
 
 
@@ -197,7 +197,7 @@ def test_angles() -> None:
     x = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
     wanted = torch.fft.rfft(x)[:, 1:8].angle().numpy()
     graph = graph_of(lambda x: torch.fft.rfft(x)[:, 1:8].angle(), x)
-    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(np.angle(np.exp(1j * (found - wanted))), 0.0, atol=1e-4)
     away = np.angle(np.exp(1j * (integers_of(graph, x.numpy()) - wanted)))
     assert np.sqrt(np.square(away).mean()) <= 0.05
@@ -239,7 +239,7 @@ def test_a_transform_of_many_samples_has_two_stages(
     assert any(n.op == "conv" and n.attrs["groups"] > 1 for n in graph.nodes)
     weights = [graph.array(n.inputs[1]) for n in graph.nodes if n.op in ("conv", "linear")]
     assert max(w.size for w in weights) <= 2000
-    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
     assert decibels(wanted, integers_of(graph, x.numpy())) >= 33.0
 
@@ -305,7 +305,7 @@ def test_inverse_short_time_transforms(name: str, rank: int) -> None:
     graph, wanted = graph_of(function, x), function(x).numpy()
     transforms_there = [n for n in graph.nodes if n.op == "conv"]
     assert len(transforms_there) == 3 + (name == "complex results")
-    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert decibels(wanted, integers_of(graph, x.numpy())) >= 30.0
 
@@ -347,7 +347,7 @@ def test_magnitudes_of_an_stft_of_onnx(name: str, tmp_path: Path) -> None:
     graph = read_onnx(text, tmp_path)
     x = torch.randn(2, 40, generator=torch.Generator().manual_seed(0))
     wanted = torch.stft(x, 16, 4, window=torch.ones(16), center=False, return_complex=True).abs()
-    found = run_real(graph, {"x": x.numpy()[..., None]})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()[..., None]})[graph.outputs[0]]
     np.testing.assert_allclose(found, wanted.mT.numpy(), atol=1e-5)
     kept = [node.op for node in graph.nodes if node.op not in ("reshape", "transpose")]
     assert kept == ["spectrogram"]
@@ -359,6 +359,6 @@ def test_a_filter_of_frequencies_in_onnx(tmp_path: Path) -> None:
       y = DFT <inverse = 1> (z, , axis) }"""
     graph = read_onnx(text, tmp_path)
     x = np.random.default_rng(0).normal(size=(3, 15, 1)).astype(np.float32)
-    found = run_real(graph, {"x": x})[graph.outputs[0]]
+    found = run_float(graph, {"x": x})[graph.outputs[0]]
     np.testing.assert_allclose(found[..., :1], x, atol=1e-5)
     np.testing.assert_allclose(found[..., 1], 0.0, atol=1e-5)

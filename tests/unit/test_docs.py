@@ -23,7 +23,7 @@ from myoedge.catalogue import schemas
 from myoedge.cli import VERBS, group
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
-from myoedge.frontend.refusals import instead
+from myoedge.frontend.refusals import suggest_replacement
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
 from tests.pages import head, markdown
@@ -476,5 +476,6 @@ def test_what_is_not_there_is_refused_with_the_advice_of_the_page(
     with pytest.raises(MyoedgeError) as caught:
         from_exported(program)
     assert caught.value.code == "E111"
-    assert instead(part) in caught.value.notice.tries
-    assert f"| `{part}` | {instead(part).removeprefix('use ')} |" in text(ROOT / "docs" / "ops.md")
+    assert suggest_replacement(part) in caught.value.notice.tries
+    advice = suggest_replacement(part).removeprefix("use ")
+    assert f"| `{part}` | {advice} |" in text(ROOT / "docs" / "ops.md")

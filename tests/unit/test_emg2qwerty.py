@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from myoedge.frontend.torch.export import from_exported
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.zoo import emg2qwerty
 
@@ -54,5 +54,5 @@ def test_the_import_means_the_same(name: str, frames: int) -> None:
     norm.running_var = 0.5 + torch.rand(32)
     x = torch.randn(frames, 1, 2, 16, 33)
     graph = prepare(from_exported(torch.export.export(network, (x,))))
-    (mine,) = (run_real(graph, {graph.inputs[0]: x.numpy()})[name] for name in graph.outputs)
+    (mine,) = (run_float(graph, {graph.inputs[0]: x.numpy()})[name] for name in graph.outputs)
     np.testing.assert_allclose(mine, network(x).detach().numpy(), atol=2e-5)

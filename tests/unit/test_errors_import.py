@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import example_inputs, from_exported
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from tests.torch_oracle import X1, X2, Net, agrees, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -388,14 +388,14 @@ class Chain(nn.Module):
 
 def test_state_that_no_output_depends_on_does_not_matter() -> None:
     graph = from_exported(torch.export.export(Chain(is_read=False).eval(), (X1,)))
-    found = run_real(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
     assert np.allclose(found, X1.tanh().numpy(), atol=1e-6)
     assert "0.calls" in refused(nn.Sequential(Chain(is_read=True)), X1).notice.title
 
 
 def test_a_table_that_every_call_writes_anew_is_a_constant() -> None:
     graph = from_exported(torch.export.export(Table().eval(), (X1,)))
-    found = run_real(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, Table()(X1).numpy(), rtol=1e-6)
 
 

@@ -15,7 +15,7 @@ from myoedge.building.precision import Means, Refined, refined_for
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
@@ -61,7 +61,7 @@ def test_the_floats_are_the_same_and_the_integers_better(act: nn.Module) -> None
     samples = given(graph)
     even = equalized(graph, samples)
     for sample in ({name: x[i] for name, x in given(graph, 9).items()} for i in range(4)):
-        before, after = run_real(graph, sample), run_real(even, sample)
+        before, after = run_float(graph, sample), run_float(even, sample)
         np.testing.assert_array_equal(before[graph.outputs[0]], after[even.outputs[0]])
     assert decibels(even, samples) > decibels(graph, samples) + 8.0
 
@@ -75,7 +75,7 @@ def test_channels_share_their_largest_within_a_factor_of_two() -> None:
     reader = next(node for node in even.nodes if middle in node.inputs).name
     rows: list[Array] = []
     for x in samples[graph.inputs[0]]:
-        values = run_real(even, {graph.inputs[0]: x})[middle]
+        values = run_float(even, {graph.inputs[0]: x})[middle]
         rows.append(np.abs(values).reshape(-1, values.shape[-1]).max(axis=0))
     weights = even.array(even.producer[reader].inputs[1])
     ratio = np.log2(np.abs(weights).reshape(-1, 8).max(axis=0) / np.max(rows, axis=0))
@@ -163,7 +163,7 @@ def test_channels_pass_through_what_keeps_their_factors(between: list[nn.Module]
     graph = graph_of(Branch(*between), 1, 3, 10, 10)
     even = equalized(graph, images(graph, 3))
     for x in images(graph, 9)[graph.inputs[0]]:
-        before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
+        before, after = (run_float(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
         np.testing.assert_array_equal(before, after)
     assert decibels(even, images(graph, 3)) > decibels(graph, images(graph, 3)) + 8.0
 
@@ -179,7 +179,7 @@ def test_a_flattened_image_is_read_by_channels() -> None:
     graph = graph_of(nn.Sequential(first, nn.ReLU(), nn.Flatten(), last), 1, 3, 10, 10)
     even = equalized(graph, images(graph, 3))
     for x in images(graph, 9)[graph.inputs[0]]:
-        before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
+        before, after = (run_float(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
         np.testing.assert_allclose(before, after, rtol=0, atol=1e-5)
     assert decibels(even, images(graph, 3)) > decibels(graph, images(graph, 3)) + 8.0
 
@@ -190,7 +190,7 @@ def test_sums_of_channels_are_left_alone() -> None:
     graph = graph_of(nn.Sequential(body, nn.Flatten(1, 2), nn.Conv2d(6, 4, 1)), 1, 3, 10, 10)
     even = equalized(graph, images(graph, 3))
     for x in images(graph, 9)[graph.inputs[0]]:
-        before, after = (run_real(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
+        before, after = (run_float(g, {g.inputs[0]: x})[g.outputs[0]] for g in (graph, even))
         np.testing.assert_array_equal(before, after)
 
 
@@ -256,7 +256,7 @@ def test_channels_of_an_input_have_factors(scaled: bool) -> None:
     assert len(border.scale) == 8
     assert min(border.scale[2:4]) / max(border.scale[4:]) >= 256.0
     sample = {graph.inputs[0]: x[0]}
-    before, after = run_real(graph, sample), run_real(even, sample)
+    before, after = run_float(graph, sample), run_float(even, sample)
     np.testing.assert_allclose(
         before[graph.outputs[0]], after[even.outputs[0]], rtol=1e-5, atol=1e-6
     )
@@ -306,7 +306,7 @@ def test_all_products_that_read_an_input_have_its_factors() -> None:
     assert border.axis == 1
     assert border.scale[5] / max(np.delete(border.scale, 5)) >= 256.0
     sample = {graph.inputs[0]: x[0]}
-    before, after = (run_real(form, sample)[form.outputs[0]] for form in (graph, even))
+    before, after = (run_float(form, sample)[form.outputs[0]] for form in (graph, even))
     np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
     assert decibels(even, samples) > decibels(graph, samples) + 10.0
 

@@ -20,7 +20,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.products.packed_weights import packed_bytes
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -127,7 +127,7 @@ def test_networks_have_integers_of_so_many_bits_and_their_own_floats(bits: int) 
 def test_integers_are_those_of_the_sums_by_fractions() -> None:
     """The head: each output within a step of what its integers and scales stand for."""
     q, samples = quantized(4)
-    values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": samples["x"][0]}))
+    values = run_int(q.steps, q.constants, quantized_inputs(q, {"x": samples["x"][0]}))
     x, y, scales = q.params["conv"], q.params["linear"], q.graph.formats["v"].scale
     for k, (row, scale) in enumerate(zip(q.steps[1].integers.weight, scales, strict=True)):
         pairs = zip(row.tolist(), values["conv"][0, 0].tolist(), strict=True)
@@ -172,7 +172,7 @@ def test_what_a_convolution_multiplies_is_what_its_sums_are_of() -> None:
     sums = [x @ rows.T for x, rows in zip(groups, w.reshape(2, 3, -1), strict=True)]
     bare = graph.with_arrays({"b": np.zeros(6, np.float32)})
     found: dict[str, Array] = {}
-    run_real(bare, {"x": samples["x"][0]}, found.__setitem__)
+    run_float(bare, {"x": samples["x"][0]}, found.__setitem__)
     assert np.allclose(np.concatenate(sums, axis=1), found["conv"][0], atol=1e-5)
 
 
@@ -224,7 +224,7 @@ def test_noise_of_weights_alone_is_that_of_the_sums() -> None:
     graph, form = q.graph, q.graph.formats["v"]
     assert form.integers is not None
     rounded = form.integers * np.array(form.scale)[:, None]
-    x = np.concatenate([run_real(graph, {"x": one})["conv"] for one in samples["x"][:16]])
+    x = np.concatenate([run_float(graph, {"x": one})["conv"] for one in samples["x"][:16]])
     real, error = x @ graph.array("v").T, x @ (graph.array("v") - rounded).T
     few = {"x": samples["x"][:16]}
     assert weight_noise(q, few)["linear"] == pytest.approx((error**2).sum() / (real**2).sum(), 1e-4)

@@ -17,7 +17,7 @@ from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.interpreter import run_float, run_int
 from myoedge.passes import prepare
 from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -52,8 +52,8 @@ def steps_db(q: QuantGraph, seed: int = 1) -> float:
     """Largest difference of outputs from the float meaning with its roundings, in steps."""
     graph, worst = q.graph, 0.0
     sample = {n: RNG(seed).normal(size=graph.shape(n)).astype(np.float32) for n in graph.inputs}
-    real = run_real(graph, sample)
-    ours = run_integer(q.steps, q.constants, {n: q.input_integers(n, x) for n, x in sample.items()})
+    real = run_float(graph, sample)
+    ours = run_int(q.steps, q.constants, {n: q.input_integers(n, x) for n, x in sample.items()})
     for name in graph.outputs:
         far = np.abs(dequantize(ours[name], q.params[name]) - real[name])
         worst = max(worst, float(far.max()) / q.params[name].scale)
@@ -84,7 +84,7 @@ def test_parameters_stand_behind_the_activation_and_weights_are_the_files() -> N
 def test_ranges_and_floats_are_of_the_files_roundings() -> None:
     graph, _ = layer()
     x = RNG(0).normal(size=graph.shape("x")).astype(np.float32) * 50
-    real = run_real(graph, {"x": x})
+    real = run_float(graph, {"x": x})
     for name in (graph.outputs[0], "x"):
         params = graph.given_params(name)
         assert np.array_equal(real[name], dequantize(quantize(real[name], params), params))
@@ -183,7 +183,7 @@ def test_a_function_of_a_rounded_result_is_fused(act: str) -> None:
     assert network.params[out] == QuantParams(float(np.float32(0.03)), 90 - 128)
     real: dict[str, Array] = {}
     sample = {"x": RNG(1).normal(size=(2, 8)).astype(np.float32)}
-    run_real(graph, sample, lambda name, value: real.update({name: value}))
+    run_float(graph, sample, lambda name, value: real.update({name: value}))
     params = network.params[out + PRE]
     before = dequantize(quantize(real[out + PRE], params), params)
     assert np.array_equal(real[out + PRE], before)
@@ -196,7 +196,7 @@ def test_torch_rounds_alike() -> None:
     graph = b.build([rounded(b, x, 0.25, 100)], ["y"])
     sample = RNG(0).uniform(-60, 60, 64).astype(np.float32)
     wanted = torch.fake_quantize_per_tensor_affine(torch.from_numpy(sample), 0.25, 100, 0, 255)
-    found = run_real(graph, {"x": sample})[graph.outputs[0]]
+    found = run_float(graph, {"x": sample})[graph.outputs[0]]
     np.testing.assert_array_equal(found, wanted.numpy())
 
 

@@ -16,7 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value
 from myoedge.passes import prepare
 from myoedge.quantization import float_runs
-from myoedge.quantization.float_runs import float_runs_kept, float_values
+from myoedge.quantization.float_runs import float_run_cache, float_values
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,13 @@ def graph() -> Graph:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
     """Graphs that are run, one for each run."""
-    found, run = list[Graph](), float_runs.run_real
+    found, run = list[Graph](), float_runs.run_float
 
     def counted(graph: Graph, *given: object) -> dict[str, Array]:
         found.append(graph)
         return run(graph, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(float_runs, "run_real", counted)
+    monkeypatch.setattr(float_runs, "run_float", counted)
     return found
 
 
@@ -48,7 +48,7 @@ def test_a_sample_runs_once(graph: Graph, runs: list[Graph]) -> None:
     """And a watch sees of a kept run what it saw of the first one."""
     first, second = samples(graph, 2)
     seen: list[list[tuple[str, bytes]]] = []
-    with float_runs_kept():
+    with float_run_cache():
         for sample in (first, second, dict(first)):
             seen.append([])
             float_values(graph, sample, lambda name, x: seen[-1].append((name, x.tobytes())))
@@ -61,7 +61,7 @@ def test_a_sample_runs_once(graph: Graph, runs: list[Graph]) -> None:
 def test_values_are_those_of_every_run(graph: Graph) -> None:
     (sample,) = samples(graph, 1)
     wanted = every_value(graph, sample)
-    with float_runs_kept():
+    with float_run_cache():
         for _ in range(2):
             found = float_values(graph, sample)
             assert found.keys() == wanted.keys()
@@ -78,7 +78,7 @@ def test_only_what_has_room_is_kept(
     one = sum(x.nbytes for x in every_value(graph, given[0]).values())
     one -= sum(x.nbytes for x in graph.arrays.values())
     monkeypatch.setattr(float_runs, "KEPT_BYTES", 2 * one)
-    with float_runs_kept():
+    with float_run_cache():
         for sample in (*given, *given):
             float_values(graph, sample)
         assert len(runs) == 3 + 1
@@ -92,6 +92,6 @@ def test_only_what_has_room_is_kept(
 def test_values_without_axes_are_kept() -> None:
     """NumPy gives a scalar for a function of an array without axes, which is no array."""
     graph = prepare(from_exported(torch.export.export(nn.Tanh(), (torch.tensor(0.5),))))
-    with float_runs_kept():
+    with float_run_cache():
         found = float_values(graph, {graph.inputs[0]: np.array(0.25, np.float32)})
     assert found[graph.outputs[0]] == pytest.approx(np.tanh(0.25), rel=1e-6)

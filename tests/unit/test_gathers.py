@@ -16,7 +16,7 @@ from torch import Tensor
 import myoedge
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.conftest import save_exported
 from tests.onnx_models import saved
@@ -62,7 +62,7 @@ def test_onnx(name: str, tmp_path: Path) -> None:
     (wanted,) = ort.InferenceSession(str(path), options).run(None, dict(inputs))
     found = load_onnx(path).graph
     for graph in (found, prepare(found)):
-        values = run_real(graph, {port: inputs[port] for port in graph.inputs})
+        values = run_float(graph, {port: inputs[port] for port in graph.inputs})
         np.testing.assert_allclose(values[graph.outputs[0]], wanted, rtol=1e-5, atol=1e-6)
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.frontend.torch.export import from_exported, learnt
+from myoedge.frontend.torch.export import count_parameters, from_exported
 from tests.torch_oracle import (
     FLAT,
     SQUARE,
@@ -534,4 +534,4 @@ def test_parameters_are_what_was_learnt_and_is_read(stored: bool, tmp_path: Path
     if stored:
         torch.export.save(program, tmp_path / "model.pt2")
         program = torch.export.load(tmp_path / "model.pt2")
-    assert learnt(program) == 4 * 4 + 4 + 4
+    assert count_parameters(program) == 4 * 4 + 4 + 4

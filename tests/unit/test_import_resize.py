@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.frontend.torch.export import from_exported
-from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.interpreter import run_float, run_int
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
@@ -106,7 +106,7 @@ def test_interpolation_that_is_written_out_is_one_resize(name: str) -> None:
     network = Function(lambda x: written_out(torch.tanh(x), size, corners=corners)).eval()
     graph = prepare(from_exported(torch.export.export(network, (LONG,))))
     assert [node.op for node in graph.nodes] == ["table", "resize"]
-    found = run_real(graph, {graph.inputs[0]: LONG.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: LONG.numpy()})[graph.outputs[0]]
     wanted = F.interpolate(torch.tanh(LONG), size=size, mode="linear", align_corners=corners)
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
 
@@ -118,7 +118,7 @@ def test_a_sum_of_elements_that_lie_apart_is_no_resize() -> None:
 
     graph = prepare(from_exported(torch.export.export(Function(apart).eval(), (LONG,))))
     assert "resize" not in [node.op for node in graph.nodes]
-    found = run_real(graph, {graph.inputs[0]: LONG.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: LONG.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, apart(LONG).numpy(), atol=1e-6)
 
 
@@ -132,7 +132,7 @@ def test_resizing_reads_and_writes_16_bits() -> None:
     q = quantize_graph(graph, ranges, int16=wide)
     kinds = [q.params[node.name].element_type.bits for node in graph.nodes]
     assert kinds == [16, 16]
-    values = run_integer(q.steps, q.constants, quantized_inputs(q, x))
+    values = run_int(q.steps, q.constants, quantized_inputs(q, x))
     exp, resized_exp = (
         (values[node.name].astype(np.float64) - q.params[node.name].zero_point)
         * q.params[node.name].scale

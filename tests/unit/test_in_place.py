@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.frontend.torch.export import from_exported
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 
 Net = Callable[[Tensor], Tensor]
 
@@ -83,7 +83,7 @@ def exported(net: Net) -> Any:
 def test_what_is_written_is_read_as_torch_reads_it(net: Net) -> None:
     given = np.random.default_rng(0).standard_normal((2, 3, 8), np.float32)
     graph = from_exported(exported(net))
-    found = run_real(graph, {"x": given})[graph.outputs[0]]
+    found = run_float(graph, {"x": given})[graph.outputs[0]]
     np.testing.assert_allclose(found, net(torch.tensor(given)).numpy(), rtol=1e-5, atol=1e-6)
 
 

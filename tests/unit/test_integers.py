@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.embedding.definition import id_limits
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.sources import read
@@ -154,7 +154,7 @@ def test_networks_on_integers_compute_what_torch_computes(name: str) -> None:
     for found in (graph, prepare(graph)):
         assert tuple(found.tensors[x].dtype for x in found.inputs) == types
         given = {n: x.numpy() for n, x in zip(found.inputs, inputs, strict=True)}
-        real = run_real(found, given)[found.outputs[0]]
+        real = run_float(found, given)[found.outputs[0]]
         np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -187,7 +187,7 @@ def test_functions_of_rows_are_in_the_table() -> None:
     net = Net(lambda a, x: (a.e(x) * 3.0 + torch.arange(8.0)).tanh(), e=table()).eval()
     graph = prepare(from_exported(torch.export.export(net, (IDS,))))
     assert [node.op for node in graph.nodes] == ["embedding"]
-    real = run_real(graph, {"xs_0": IDS.numpy()})[graph.outputs[0]]
+    real = run_float(graph, {"xs_0": IDS.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(real, net(IDS).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
@@ -317,7 +317,7 @@ def test_onnx_models_on_integers_compute_what_onnxruntime_computes(
     graph = load_onnx(path).graph
     assert graph.tensors["x"].dtype == dtype
     for found in (graph, prepare(graph)):
-        real = run_real(found, {"x": ids})[found.outputs[0]]
+        real = run_float(found, {"x": ids})[found.outputs[0]]
         np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=1e-6)
 
 

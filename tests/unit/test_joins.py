@@ -15,13 +15,13 @@ import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.joins import copied_parts, unlike_parts, with_copies
 from myoedge.quantization.refinement import refine_precision
-from myoedge.quantization.reuse import with_params_of
+from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.targets.gap9.chip import GAP9
@@ -76,7 +76,7 @@ def test_a_small_part_that_is_computed_with_is_copied(network: QuantGraph) -> No
     assert joins == {(concat.name, concat.inputs[0])}
     changed = with_copies(graph, joins)
     sample = {graph.inputs[0]: windows()[0]}
-    before, after = (run_real(g, sample)[graph.outputs[0]] for g in (graph, changed))
+    before, after = (run_float(g, sample)[graph.outputs[0]] for g in (graph, changed))
     np.testing.assert_array_equal(before, after)
     assert copied_parts(changed) == joins
     assert with_copies(changed, joins) is changed
@@ -125,7 +125,7 @@ def test_a_range_is_never_more_than_the_tensors_own() -> None:
     graph = prepared(Skipped(100.0, is_read=False), 4, 12)
     (concat,) = (node for node in graph.nodes if node.op == "concat")
     ranges = calibrated(graph).ranges
-    own = [run_real(graph, {graph.inputs[0]: x})[concat.inputs[0]] for x in windows()]
+    own = [run_float(graph, {graph.inputs[0]: x})[concat.inputs[0]] for x in windows()]
     low, high = ranges[concat.inputs[0]]
     assert np.min(own) >= low > 1.001 * np.min(own)
     assert np.max(own) <= high < 1.001 * np.max(own)
@@ -150,7 +150,7 @@ def test_a_network_that_is_tuned_further_has_the_copies_and_their_scales(
 ) -> None:
     graph = network.graph
     old = quantize_graph(apart := with_copies(graph, found(graph)), calibrated(apart))
-    again = with_params_of(graph, old, (), {})
+    again = inherit_params(graph, old, (), {})
     assert copied_parts(again) == copied_parts(old.graph)
     new = quantize_graph(again, calibrated(again))
     assert new.params == old.params

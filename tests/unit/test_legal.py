@@ -23,7 +23,7 @@ from myoedge.operators.kernel import SCRATCH
 from myoedge.passes import prepare
 from myoedge.plan.check import PLANNED
 from myoedge.plan.l1.tiling import Buffer
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -246,7 +246,7 @@ TILED: dict[str, Callable[[Plan], Plan]] = {
 }
 
 
-def with_scratch(plan: Plan, change: Callable[[Life], Life]) -> Plan:
+def with_scratch(plan: Plan, change: Callable[[LiveRange], LiveRange]) -> Plan:
     """Changed buffers of scratch in L2."""
     lives = [change(x) if x.name not in plan.quant.graph.tensors else x for x in plan.lives]
     return replace(plan, lives=tuple(lives))

@@ -22,7 +22,7 @@ from myoedge.graph.ir import Graph
 from myoedge.operators.graph_builder import GraphBuilder, concat, slice_axis
 from myoedge.passes import prepare
 from myoedge.plan import placement
-from myoedge.plan.placement import MANY, Life, greedy, height, place
+from myoedge.plan.placement import MANY, LiveRange, greedy, height, place
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.quantization import samples
@@ -116,11 +116,11 @@ def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> No
     assert refused.value.code == "E301"
 
 
-def lives_at_random(count: int) -> list[Life]:
+def lives_at_random(count: int) -> list[LiveRange]:
     """Most are short, some are alive for an eighth of all steps."""
     rng = random.Random(count)
     lengths = [int(rng.expovariate(1 / rng.choice((2, 8, count / 8)))) for _ in range(count)]
-    return [Life(f"{n}", 4 * rng.randint(1, 300), n, n + k) for n, k in enumerate(lengths)]
+    return [LiveRange(f"{n}", 4 * rng.randint(1, 300), n, n + k) for n, k in enumerate(lengths)]
 
 
 def test_many_buffers_are_placed_without_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:

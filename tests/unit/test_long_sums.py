@@ -14,7 +14,7 @@ from torch import nn
 import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import long_sums, prepare
 from tests.conftest import save_exported
 
@@ -47,7 +47,7 @@ def test_parts_add_up_to_torchs_result(name: str) -> None:
     model, shape = LAYERS[name]
     graph = prepared(model, shape)
     x = torch.randn(shape)
-    y = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    y = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(y, model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
     products = [node for node in graph.nodes if node.op in ("linear", "conv")]
     terms = [math.prod(graph.shape(node.inputs[1])[1:]) for node in products]

@@ -26,7 +26,7 @@ from myoedge.frontend.port_names import port_names
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.conftest import ROOT, Ran
 from tests.networks import Small
@@ -46,7 +46,7 @@ def agrees(made: ModelProto, folder: Path, *, bound: float = 1e-5) -> Graph:
     given = dict(zip((port.name for port in session.get_inputs()), inputs, strict=True))
     wanted = session.run(None, given)
     for graph in (found, prepare(found)):
-        values = run_real(graph, dict(zip(graph.inputs, inputs, strict=True)))
+        values = run_float(graph, dict(zip(graph.inputs, inputs, strict=True)))
         for name, real in zip(graph.outputs, wanted, strict=True):
             assert values[name].shape == real.shape
             np.testing.assert_allclose(values[name], real, rtol=bound, atol=bound)
@@ -209,7 +209,7 @@ def test_windows_of_ceil_mode_are_those_of_torch_and_onnxruntime(
         made = model(nodes, {"x": x.shape}, constants={"n": flat}, opset=19)
         graph = agrees(made, tmp_path)
         if wanted is not None:
-            values = run_real(graph, {graph.inputs[0]: x})
+            values = run_float(graph, {graph.inputs[0]: x})
             np.testing.assert_allclose(values[graph.outputs[0]], wanted.reshape(-1), atol=1e-5)
 
 
@@ -467,7 +467,7 @@ def test_indices_are_outputs_or_numbers(tmp_path: Path) -> None:
     assert load_model(saved(made, tmp_path)).graph.nodes[-1].op == "argmax"
     made = model([nodes[0], node("Cast", "a", "y", to=FLOAT)])
     graph = load_model(saved(made, tmp_path)).graph
-    found = run_real(graph, {"x": np.float32([[3, 9, 4, 9]])})
+    found = run_float(graph, {"x": np.float32([[3, 9, 4, 9]])})
     assert found[graph.outputs[0]].tolist() == [[1]]
 
 
@@ -489,7 +489,7 @@ def test_torchs_exporter_and_ours_agree(tmp_path: Path) -> None:
     ours, theirs = (load_model(tmp_path / name).graph for name in ("model.pt2", "model.onnx"))
     assert [n.op for n in ours.nodes] == [n.op for n in theirs.nodes]
     for graph in (ours, theirs):
-        found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+        found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
         np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
@@ -562,7 +562,7 @@ def test_attention_of_onnxruntime(tmp_path: Path) -> None:
         session = ort.InferenceSession(made.SerializeToString())
         (wanted,) = session.run(None, {"x": x})
         for stage in (graph, prepare(graph)):
-            found = run_real(stage, {"x": x})[stage.outputs[0]]
+            found = run_float(stage, {"x": x})[stage.outputs[0]]
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 

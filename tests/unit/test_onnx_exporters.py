@@ -16,7 +16,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.onnx_models import model, node, saved
 from tests.unit.test_onnx import agrees, refused
@@ -235,7 +235,7 @@ def test_patterns_mean_what_onnx_says(name: str, opset: int, tmp_path: Path) -> 
     outputs = wanted(made, x)
     assert len({*graph.output_names}) == len(graph.outputs) == len(outputs)
     for found in (graph, prepare(graph)):
-        values = run_real(found, {"x": x})
+        values = run_float(found, {"x": x})
         for output, real in zip(found.outputs, outputs, strict=True):
             assert values[output].shape == real.shape
             np.testing.assert_allclose(values[output], real, rtol=1e-4, atol=1e-5)

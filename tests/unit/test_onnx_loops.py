@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from tests.onnx_models import model, node, saved
 
 X = np.random.default_rng(0).normal(size=(1, 7, 4)).astype(np.float32)
@@ -75,7 +75,7 @@ def test_what_the_legacy_exporter_writes(name: str, tmp_path: Path) -> None:
         network = Called(EXPORTED[name]).eval()
         torch.onnx.export(network, (torch.from_numpy(X),), str(path), dynamo=False)
     graph = load_onnx(path).graph
-    real = run_real(graph, {graph.inputs[0]: X})[graph.outputs[0]]
+    real = run_float(graph, {graph.inputs[0]: X})[graph.outputs[0]]
     np.testing.assert_allclose(real, network(torch.from_numpy(X)).numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -166,7 +166,7 @@ def test_files_compute_what_onnxruntime_computes(name: str, tmp_path: Path) -> N
     options.log_severity_level = 4
     (wanted,) = ort.InferenceSession(str(path), options).run(None, {"x": X})
     graph = load_onnx(path).graph
-    real = run_real(graph, {"x": X})[graph.outputs[0]]
+    real = run_float(graph, {"x": X})[graph.outputs[0]]
     assert real.shape == wanted.shape
     np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=1e-5)
 
@@ -184,7 +184,7 @@ def test_nested_branches_take_no_longer_with_every_level(levels: int, tmp_path: 
     """Names twice as long a level would be of 2 GB."""
     graph = load_onnx(saved(made([nested_branches(levels)]), tmp_path)).graph
     assert max(map(len, graph.tensors)) < 100
-    real = run_real(graph, {"x": X})[graph.outputs[0]]
+    real = run_float(graph, {"x": X})[graph.outputs[0]]
     np.testing.assert_array_equal(real, np.maximum(X, 0.0))
 
 

@@ -21,7 +21,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
@@ -74,7 +74,7 @@ def both(path: Path, samples: Mapping[str, Array]) -> tuple[QuantGraph, list[lis
     ours, theirs = [], []
     for i in range(SAMPLES):
         sample = {name: x[i] for name, x in samples.items()}
-        found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        found = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         ours.append([real_values(q, name, found[name]) for name in graph.outputs])
         theirs.append(judge.run(None, sample))
     return q, ours, theirs
@@ -436,7 +436,7 @@ def test_a_mean_of_integers(tmp_path: Path) -> None:
     x = normal(SAMPLES, *IMAGE["a"])
     q = quantize_graph(graph, calibrate(graph, {"a": x}, Observer(), "test"))
     for sample in x:
-        found = run_integer(q.steps, q.constants, quantized_inputs(q, {"a": sample}))
+        found = run_int(q.steps, q.constants, quantized_inputs(q, {"a": sample}))
         mine = real_values(q, graph.outputs[0], found[graph.outputs[0]])
         seen = np.clip(np.rint(sample / 0.03) + 117, 0, 255) - 117
         wanted = np.rint(0.03 * seen.mean(axis=(2, 3), keepdims=True) / 0.045) * 0.045
@@ -716,7 +716,7 @@ def test_integers_as_inputs_and_outputs(tmp_path: Path) -> None:
     graph = load_model(path).graph
     q = quantize_graph(graph, calibrate(graph, {"a": numbers[None]}, Observer(), "test"))
     (theirs,) = ort.InferenceSession(str(path)).run(None, {"a": numbers})
-    found = run_integer(q.steps, q.constants, quantized_inputs(q, {"a": numbers}))
+    found = run_int(q.steps, q.constants, quantized_inputs(q, {"a": numbers}))
     assert np.array_equal(found[graph.outputs[0]].astype(int) + 128, theirs)
 
 

@@ -18,7 +18,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.advice import built_db, samples_of, sqnr_db
 from tests.onnx_models import saved
@@ -61,7 +61,7 @@ def test_who_follows_the_advice_has_a_model_that_is_imported(name: str, tmp_path
         for mine, theirs in zip(wanted, meant(case.model, case.inputs), strict=False):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
     for graph in (found, prepare(found)):
-        values = run_real(graph, {port: case.given[port] for port in graph.inputs})
+        values = run_float(graph, {port: case.given[port] for port in graph.inputs})
         for port, theirs in zip(graph.outputs, wanted, strict=True):
             np.testing.assert_allclose(values[port], theirs, rtol=1e-4, atol=1e-4)
     samples = dict(zip(case.given, samples_of([*case.given.values()]), strict=True))

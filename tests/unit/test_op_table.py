@@ -20,8 +20,8 @@ from myoedge.numerics.fixed_point import exact_matmul, exact_sums, lookup
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
-from myoedge.operators.base import OPS, Dim, OpDef, QuantizedNode, QuantizeInputs
-from myoedge.operators.elementwise.tiling import merged
+from myoedge.operators.base import OPS, AffineExpr, OpDef, QuantizedNode, QuantizeInputs
+from myoedge.operators.elementwise.tiling import collapse_loops
 from myoedge.operators.import_rows import aten_names, import_rows
 from myoedge.operators.pool.definition import adaptive, regular
 from tests.conv_attributes import attributes
@@ -74,7 +74,7 @@ def touched(op: OpDef, attrs: Mapping[str, Any], shapes: list[Shape], name: str)
     return found
 
 
-def _index(dim: Dim, at: Mapping[str, int]) -> int:
+def _index(dim: AffineExpr, at: Mapping[str, int]) -> int:
     return sum(at[axis] * stride for axis, stride in dim)
 
 
@@ -267,7 +267,7 @@ def test_adaptive_windows_overlap_where_they_must() -> None:
 def test_loops_are_merged_where_every_operand_goes_on(
     out: Shape, operands: list[Shape], extents: list[int]
 ) -> None:
-    assert [loop.extent for loop in merged(out, operands)] == extents
+    assert [loop.extent for loop in collapse_loops(out, operands)] == extents
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from myoedge.frontend.torch.export import from_exported
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 
 
@@ -20,7 +20,7 @@ def kernel_of(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
     torch.manual_seed(0)
     graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(shape),))))
     x = torch.randn(shape)
-    y = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    y = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(y, model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
     (node,) = (node for node in graph.nodes if node.op == "conv")
     return graph.shape(node.inputs[1])[1:-1]

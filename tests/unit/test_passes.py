@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import myoedge.passes
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rule, rewrites
+from myoedge.graph.rewrite import RewritePattern, rewrite_pattern
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import check
 from myoedge.operators.graph_builder import GraphBuilder, channels_first, transpose
@@ -285,8 +285,8 @@ def test_work_grows_with_the_network_and_not_with_its_square(
     """Counted in rules offered, as clocks differ."""
     offered = Counter[int]()
 
-    def counting(rules: Sequence[Rule], size: int) -> tuple[Rule, ...]:
-        @rewrites()
+    def counting(rules: Sequence[RewritePattern], size: int) -> tuple[RewritePattern, ...]:
+        @rewrite_pattern()
         def counted(graph: Graph, node: Node) -> None:
             offered[size] += 1
 

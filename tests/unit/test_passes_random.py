@@ -22,7 +22,7 @@ from myoedge.operators.graph_builder import (
     slice_axis,
     transpose,
 )
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.passes import prepare
 from tests.conftest import thinned
@@ -183,7 +183,7 @@ def random_graph(seed: int) -> Graph:
 def same_values(graph: Graph, after: Graph, seed: int) -> None:
     rng = np.random.default_rng(seed)
     inputs = {name: rng.normal(size=graph.shape(name)).astype(np.float32) for name in graph.inputs}
-    old, new = run_real(graph, inputs), run_real(after, inputs)
+    old, new = run_float(graph, inputs), run_float(after, inputs)
     for a, b in zip(graph.outputs, after.outputs, strict=True):
         largest = float(np.abs(old[a]).max(initial=1e-3))
         assert old[a].shape == new[b].shape

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
-from myoedge.plan.placement import Life, Placement, lower_bound, place
+from myoedge.plan.placement import LiveRange, Placement, lower_bound, place
 from myoedge.plan.plan import l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
 from myoedge.targets import find_chip
@@ -27,17 +27,17 @@ from tests.unit.test_report import quantized, residual
 
 
 @st.composite
-def buffers(draw: st.DrawFn) -> list[Life]:
+def buffers(draw: st.DrawFn) -> list[LiveRange]:
     count = draw(st.integers(1, 14))
     lives = []
     for i in range(count):
         first = draw(st.integers(0, 10))
         size = draw(st.integers(1, 400))
-        lives.append(Life(f"b{i}", size, first, first + draw(st.integers(0, 5))))
+        lives.append(LiveRange(f"b{i}", size, first, first + draw(st.integers(0, 5))))
     return lives
 
 
-def at_each_step(lives: Sequence[Life]) -> int:
+def at_each_step(lives: Sequence[LiveRange]) -> int:
     """Bytes alive at the fullest step, counted step by step in words of 4."""
     last = max(life.last for life in lives)
     words = [
@@ -47,7 +47,7 @@ def at_each_step(lives: Sequence[Life]) -> int:
     return 4 * max(words)
 
 
-def legal(lives: Sequence[Life], found: Placement) -> None:
+def legal(lives: Sequence[LiveRange], found: Placement) -> None:
     """No byte belongs to two buffers at one step; all lie inside the arena, on words."""
     last = max(life.last for life in lives)
     for step in range(last + 1):
@@ -63,7 +63,7 @@ def legal(lives: Sequence[Life], found: Placement) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(buffers())
-def test_placement_is_legal_and_not_above_greedy(lives: list[Life]) -> None:
+def test_placement_is_legal_and_not_above_greedy(lives: list[LiveRange]) -> None:
     found = place(lives, 4)
     legal(lives, found)
     assert found.lower_bound_bytes == at_each_step(lives)
@@ -73,7 +73,7 @@ def test_placement_is_legal_and_not_above_greedy(lives: list[Life]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(buffers())
-def test_greedy_alone_without_ortools(lives: list[Life]) -> None:
+def test_greedy_alone_without_ortools(lives: list[LiveRange]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "ortools.sat.python", None)
         alone = place(lives, 4)
@@ -85,11 +85,11 @@ def test_greedy_alone_without_ortools(lives: list[Life]) -> None:
 def test_solver_beats_greedy_where_it_can() -> None:
     """Largest first leaves b no room at 16; the optimum is found by trying every placement."""
     lives = [
-        Life("a", 8, 3, 4),
-        Life("b", 4, 2, 3),
-        Life("c", 12, 4, 4),
-        Life("d", 12, 0, 0),
-        Life("e", 16, 1, 2),
+        LiveRange("a", 8, 3, 4),
+        LiveRange("b", 4, 2, 3),
+        LiveRange("c", 12, 4, 4),
+        LiveRange("d", 12, 0, 0),
+        LiveRange("e", 16, 1, 2),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "ortools.sat.python", None)
@@ -103,7 +103,7 @@ def test_solver_beats_greedy_where_it_can() -> None:
     assert (greedy.arena_bytes, greedy.proven) == (24, False)
 
 
-def _all_offsets(lives: Sequence[Life], choices: Sequence[int]) -> list[dict[str, int]]:
+def _all_offsets(lives: Sequence[LiveRange], choices: Sequence[int]) -> list[dict[str, int]]:
     """Every legal way to place a few buffers."""
     names = [life.name for life in lives]
     legal_ones = []

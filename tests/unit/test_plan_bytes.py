@@ -17,11 +17,19 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
-from myoedge.operators.interpreter import integer_step, run_integer
+from myoedge.operators.interpreter import integer_step, run_int
 from myoedge.passes import prepare
 from myoedge.plan import schedule
 from myoedge.plan.cost.network import modelled_cycles
-from myoedge.plan.placement import Life, Place, Placement, greedy, height, lower_bound, place
+from myoedge.plan.placement import (
+    Allocator,
+    LiveRange,
+    Placement,
+    greedy,
+    height,
+    lower_bound,
+    place,
+)
 from myoedge.plan.plan import Plan, describe
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
@@ -34,7 +42,7 @@ TANH = (("tanh",),)
 GAP9 = find_chip("gap9")
 
 
-def by_greedy(lives: Sequence[Life], alignment: int) -> Placement:
+def by_greedy(lives: Sequence[LiveRange], alignment: int) -> Placement:
     offsets = greedy(lives, alignment)
     size = height(lives, offsets, alignment)
     return Placement(offsets, size, lower_bound(lives, alignment), False)
@@ -95,13 +103,13 @@ class Machine:
         return [np.frombuffer(bytes(o), self.q.dtype(n)) for n, o in pairs]
 
 
-def holds(graph: Graph, solver: Place = place, on: Chip = FLAT) -> Plan:
+def holds(graph: Graph, solver: Allocator = place, on: Chip = FLAT) -> Plan:
     """Asserts that a network's plan gives the reference's outputs, whatever lay there before."""
     q = quantized(graph)
     plan = make_plan(q, on, placing=solver)
     rng = np.random.default_rng(1)
     inputs = {n: rng.integers(-128, 128, q.graph.shape(n), np.int8) for n in q.graph.inputs}
-    wanted = run_integer(q.steps, q.constants, inputs)
+    wanted = run_int(q.steps, q.constants, inputs)
     for poison in (0x55, 0xAA):
         found = Machine(plan, inputs, poison).run()
         for name, y in zip(q.graph.outputs, found, strict=True):

@@ -22,7 +22,7 @@ from torch import nn
 from torch.export.pt2_archive import constants
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import refuse
 from myoedge.frontend.torch.preflight import _quiet, load_exported, preflight
 from tests import attacks
@@ -245,7 +245,7 @@ def front_door(path: Path) -> str:
     """What comes of a file: "loaded" or the code of the error; anything else is a failure."""
     try:
         kind = sniff(path)
-        if kind is not Kind.EXPORTED:
+        if kind is not ModelFormat.EXPORTED:
             refuse(kind, path)
         load_exported(path)
     except MyoedgeError as error:

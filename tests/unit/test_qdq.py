@@ -29,7 +29,7 @@ from myoedge.numerics.pointwise import FUNCTIONS, Chain, evaluate, listed
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.elementwise.qdq import NATIVE
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.operators.pool.qdq import regular as regular_grid
 from myoedge.passes import prepare
@@ -116,7 +116,7 @@ def test_a_function_of_16_bits_agrees_within_2_to_the_minus_12(chain: Chain) -> 
     calibration = Calibration({"x": (0.0, 8.0), "y": (-12.0, 5.0)}, 1, "test", "")
     q = quantize_graph(graph, calibration, (), frozenset("xy"))
     plan, x = make_plan(q, find_chip("host")), np.arange(1, 32768, 2, dtype=np.int16)
-    ours = real_values(q, "y", run_integer(q.steps, q.constants, {"x": x})["y"])
+    ours = real_values(q, "y", run_int(q.steps, q.constants, {"x": x})["y"])
     theirs = session(checked(plan)).run(None, {"x": dequantize(x, q.params["x"])})[0]
     assert np.abs(ours - theirs).max() < 12.0 * 8.0 * 2.0**-12
     assert np.ptp(ours) > 0.9
@@ -126,7 +126,7 @@ def every_input(plan: Plan) -> tuple[Array, Array]:
     """(ours, theirs) at all 256 values of a table's input."""
     q = plan.quant
     x = np.arange(-128, 128, dtype=np.int8)
-    ours = run_integer(q.steps, q.constants, {"x": x})["y"]
+    ours = run_int(q.steps, q.constants, {"x": x})["y"]
     theirs = session(checked(plan)).run(None, {"x": dequantize(x, q.params["x"])})[0]
     return ours.astype(int), quantize(theirs, q.params["y"]).astype(int)
 
@@ -253,7 +253,7 @@ def both(plan: Plan, samples: Mapping[str, Array]) -> tuple[list[list[Array]], l
     ours, theirs = [], []
     for i in range(len(next(iter(samples.values())))):
         sample = {name: values[i] for name, values in samples.items()}
-        found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        found = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         ours.append([real_values(q, name, found[name]) for name in q.graph.outputs])
         theirs.append(list(judge.run(None, sample)))
     return ours, theirs
@@ -420,7 +420,7 @@ def test_the_file_is_read_as_any_qdq_file(
     for i in range(SAMPLES):
         sample = {name: values[i] for name, values in samples.items()}
         ours, theirs = (
-            run_integer(network.steps, network.constants, quantized_inputs(network, sample))
+            run_int(network.steps, network.constants, quantized_inputs(network, sample))
             for network in (q, other)
         )
         for a, b in pairs:

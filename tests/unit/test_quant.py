@@ -19,11 +19,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.exponentials import (
     BYTES,
     FINE,
-    Exponentials,
+    ExpTable,
     distance_numbers,
     units_apart,
 )
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.quantization import files as store
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -143,7 +143,7 @@ def test_a_fixed_scale_is_joined_with_a_part_of_itself(fixed: str, circular: boo
     q = quantized(graph, x.numpy())
     (name,), (y,) = graph.inputs, graph.outputs
     given = [quantized_inputs(q, {name: window}) for window in x.numpy()]
-    found = np.stack([run_integer(q.steps, q.constants, window)[y] for window in given])
+    found = np.stack([run_int(q.steps, q.constants, window)[y] for window in given])
     with torch.no_grad():
         wanted = np.stack([model(window).numpy() for window in x])
     noise = wanted - (found.astype(float) - q.params[y].zero_point) * q.params[y].scale
@@ -175,9 +175,7 @@ def test_sqnr_is_the_formula_over_all_samples(joined: tuple[nn.Module, Graph, Ar
     hook.remove()
     real = np.array(captured, np.float64)
     scale, zero = q.params[logits].scale, q.params[logits].zero_point
-    integers = [
-        run_integer(q.steps, q.constants, quantized_inputs(q, {x: w}))[logits] for w in windows
-    ]
+    integers = [run_int(q.steps, q.constants, quantized_inputs(q, {x: w}))[logits] for w in windows]
     found = (np.array(integers, np.float64) - zero) * scale
     wanted = 10 * math.log10(np.sum(real**2) / np.sum((real - found) ** 2))
     measured = measure(q, {x: windows})
@@ -227,7 +225,7 @@ def test_stored_network_computes_the_same(joined: tuple[nn.Module, Graph, Array]
         assert {n: v.tolist() for n, v in quantized_inputs(again, {x: window}).items()} == {
             n: v.tolist() for n, v in sample.items()
         }
-        first, second = (run_integer(n.steps, n.constants, sample) for n in (q, again))
+        first, second = (run_int(n.steps, n.constants, sample) for n in (q, again))
         for step in q.steps:
             np.testing.assert_array_equal(first[step.node.name], second[step.node.name])
 
@@ -270,7 +268,7 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
 @pytest.mark.parametrize(("kind", "size"), [(BYTES, 512), (FINE, 4096)])
 @pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0, math.log(510) / 39, math.log(510) / 20])
 def test_keys_far_behind_the_best_get_no_share_of_attention(
-    kind: Exponentials, size: int, step: float
+    kind: ExpTable, size: int, step: float
 ) -> None:
     """From 1/510 of the largest on an exponential is 0: of 800 such keys the sum would be three."""
     table, end = kind.table(step), math.ceil(math.log(2 * kind.one) / step)

@@ -15,7 +15,7 @@ import torch.ao.quantization.fx._decomposed  # names of the calls
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.torch.export import from_exported, learnt
+from myoedge.frontend.torch.export import count_parameters, from_exported
 from myoedge.frontend.torch.preflight import load_exported
 from myoedge.frontend.torch.torchao_calls import SCHEMAS
 from myoedge.numerics.element_type import INT8, INT16
@@ -161,7 +161,7 @@ def test_parameters_are_the_archives_and_unread_weights_are_not_counted(tmp_path
     network = quantized(program, x)
     scale = float(np.float32(0.05))
     assert network.params[network.graph.outputs[0]] == QuantParams(scale, -128, INT8)
-    assert learnt(program) == 6 * 4 * 3 + 6
+    assert count_parameters(program) == 6 * 4 * 3 + 6
     assert max(value.size for value in network.graph.arrays.values()) == 72
     assert network.steps[1].weight_type == INT8
 

@@ -16,8 +16,8 @@ from myoedge.building.pipeline import Options, run_quantize
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
-from myoedge.operators.layer_names import node_rows, told_apart
+from myoedge.operators.interpreter import run_float
+from myoedge.operators.layer_names import node_rows, unique_names
 from myoedge.operators.recurrent.cells import (
     SIGMOID_REACH,
     SIGMOID_STEP,
@@ -79,7 +79,7 @@ def imported(network: nn.Module, *inputs: Tensor) -> Graph:
 
 def values(graph: Graph, *inputs: Tensor) -> list[Array]:
     named = {n: x.numpy() for n, x in zip(graph.inputs, inputs, strict=True)}
-    found = run_real(graph, named)
+    found = run_float(graph, named)
     return [found[name] for name in graph.outputs]
 
 
@@ -223,7 +223,7 @@ def test_cells_are_layers_of_one_step(bias: bool) -> None:
     torch.manual_seed(0)
     network, given = Cells(bias), (torch.randn(2, 3, 3), torch.randn(2, 4))
     graph = imported(network, *given)
-    real = run_real(graph, dict(zip(graph.inputs, (x.numpy() for x in given), strict=True)))
+    real = run_float(graph, dict(zip(graph.inputs, (x.numpy() for x in given), strict=True)))
     for name, wanted in zip(graph.outputs, network(*given), strict=True):
         np.testing.assert_allclose(real[name], wanted.detach().numpy(), atol=1e-5)
     assert {"lstm", "lstm_cell", "gru", "rnn_tanh", "rnn_relu"} <= {n.op for n in graph.nodes}
@@ -235,7 +235,7 @@ def test_layers_and_directions_of_one_module_have_names_of_their_own() -> None:
     graph = from_exported(torch.export.export(net, (torch.zeros(5, 1, 3),)))
     steps = [node for node in graph.nodes if node.op == "lstm"]
     names = [f"layer.{part}" for part in ("l0", "l0_reverse", "l1", "l1_reverse")]
-    assert [node.label for node in steps] == told_apart(node_rows(steps)) == names
+    assert [node.label for node in steps] == unique_names(node_rows(steps)) == names
     assert [node.attrs["reverse"] for node in steps] == [False, True, False, True]
     assert all(matches("layer", node) for node in steps)
     assert [matches("layer.*_reverse", node) for node in steps] == [False, True, False, True]

@@ -15,7 +15,7 @@ import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
@@ -118,7 +118,7 @@ def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph,
     graph, (first, norm, last) = network.graph, network.graph.nodes
     q, sample = network.params[first.name], {network.graph.inputs[0]: windows[0]}
     (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
-    real = run_real(graph, sample)
+    real = run_float(graph, sample)
     steps = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127)
     x = torch.tensor((steps - q.zero_point) * q.scale, dtype=torch.float64)
     gain, shift = (torch.tensor(graph.array(name)).double() for name in norm.inputs[1:])
@@ -238,7 +238,7 @@ def test_noise_of_a_tensor_is_that_of_the_weights_beside_it_as_well() -> None:
     first, last = (node for node in graph.nodes if node.op == "conv")
     q, sample = network.params[first.name], {graph.inputs[0]: windows[0]}
     (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
-    real = run_real(graph, sample)
+    real = run_float(graph, sample)
     x = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127) - q.zero_point
     w, b = (torch.tensor(graph.array(name)).double() for name in last.inputs[1:])
     step = w.abs().amax((1, 2), keepdim=True) / 127

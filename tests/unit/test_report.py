@@ -615,7 +615,7 @@ def test_layers_of_one_place_have_the_names_of_their_report(usual: Report) -> No
     new = copy.deepcopy(usual)
     for row, op in zip(new["layers"], ("slice", "linear", "linear"), strict=False):
         row |= {"op": op, "origin": place, "macs": 7}
-    names = naming.told_apart(new["layers"])[:3]
+    names = naming.unique_names(new["layers"])[:3]
     assert names == ["mha (slice)", "mha (linear)", "mha (linear 2)"]
     old = copy.deepcopy(new)
     for row in old["layers"]:

@@ -687,8 +687,8 @@ def layer(op: str, path: str, line: int = 0) -> dict[str, Any]:
 
 def test_layers_of_one_module_are_told_apart() -> None:
     layers = [layer("linear", "head"), layer("add", "head"), layer("linear", "head")]
-    assert naming.told_apart(layers) == ["head (linear)", "head (add)", "head (linear 2)"]
-    assert naming.told_apart([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]
+    assert naming.unique_names(layers) == ["head (linear)", "head (add)", "head (linear 2)"]
+    assert naming.unique_names([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]
 
 
 def test_sleep_while_ne16_computes_is_its_time() -> None:

@@ -221,7 +221,7 @@ def test_the_table_names_layers_and_advice() -> None:
 
 def test_a_peak_s_layer_has_the_same_name_in_its_rows() -> None:
     found = make_report(planned(), Outcome("net"))
-    layers = dict(zip(naming.told_apart(found["layers"]), found["layers"], strict=True))
+    layers = dict(zip(naming.unique_names(found["layers"]), found["layers"], strict=True))
     for peak in peaks(found):
         assert {part.layer for part in peak.held if part.source} <= {*layers}
     fullest_l1 = of(found)["L1"]

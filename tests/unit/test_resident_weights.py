@@ -9,28 +9,28 @@ import pytest
 
 from myoedge.plan.l2 import resident_weights
 from myoedge.plan.l2.resident_weights import ONE_BY_ONE, SMALL_BYTES, fill, residences
-from myoedge.plan.l3.transfers import Computed, Rate
+from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost
 from myoedge.plan.timeline import Chunk
 
 COUNT, SIZE = 3 * ONE_BY_ONE, SMALL_BYTES + 4
 KNOWN = {(at, "weights"): [Chunk(at, "weights", 0, SIZE, at, at)] for at in range(COUNT)}
 ROOM = COUNT * SIZE // 2
-COMPUTED = Computed((10.0,) * COUNT)
-RATE = Rate(2.0, 100.0)
+COMPUTED = ComputeCycles((10.0,) * COUNT)
+RATE = L3TransferCost(2.0, 100.0)
 
 
 def test_of_many_arrays_several_stay_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are late: L3 takes longer than the cores. As many stay as have room beside transfers."""
-    calls, queued = [0], resident_weights.queued
+    calls, schedule_in_window = [0], resident_weights.schedule_in_window
 
     def counted(*given: Any) -> Any:
         calls[0] += 1
-        return queued(*given)
+        return schedule_in_window(*given)
 
-    monkeypatch.setattr(resident_weights, "queued", counted)
+    monkeypatch.setattr(resident_weights, "schedule_in_window", counted)
     best = residences(KNOWN, COMPUTED, ROOM, RATE)[0]
     assert calls[0] < COUNT // 4
-    assert ROOM - (COUNT // 8) * SIZE < best.stays_bytes <= ROOM
+    assert ROOM - (COUNT // 8) * SIZE < best.resident_bytes <= ROOM
     more = fill(KNOWN, best.streamed, COMPUTED, ROOM, RATE)
     assert {*more} <= best.streamed
-    assert best.stays_bytes + len(more) * SIZE <= ROOM
+    assert best.resident_bytes + len(more) * SIZE <= ROOM

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
-from myoedge.graph.rewrite import Rewrite, Rule, apply, joined_origins, rewrites, splice
+from myoedge.graph.rewrite import (
+    Rewrite,
+    RewritePattern,
+    apply,
+    joined_origins,
+    rewrite_pattern,
+    splice,
+)
 from myoedge.operators.graph_builder import GraphBuilder
 
 STEP = (("abs",),)
@@ -27,8 +34,8 @@ def functions(graph: Graph) -> list[str]:
     return [node.attrs["chain"][0][0] for node in graph.nodes]
 
 
-def replaced(old: str, new: str) -> Rule:
-    @rewrites("table")
+def replaced(old: str, new: str) -> RewritePattern:
+    @rewrite_pattern("table")
     def rule(graph: Graph, node: Node) -> Rewrite | None:
         if node.attrs["chain"] != ((old,),):
             return None
@@ -37,7 +44,7 @@ def replaced(old: str, new: str) -> Rule:
     return rule
 
 
-@rewrites("table")
+@rewrite_pattern("table")
 def dropped(graph: Graph, node: Node) -> Rewrite | None:
     if node.attrs["chain"] != STEP:
         return None

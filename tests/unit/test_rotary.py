@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 
 TOKENS, HEADS, WIDTH = 6, 2, 8
@@ -127,7 +127,7 @@ def test_an_embedding_that_keeps_its_table_is_that_operator(called: bool) -> Non
     graph = prepare(from_exported(torch.export.export(network, (x,))))
     kinds = [(n.op, dict(n.attrs)) for n in graph.nodes]
     assert kinds == [(n.op, dict(n.attrs)) for n in prepared(turned_pairs)[0].nodes]
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -147,7 +147,7 @@ FORMS = (
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_is_one_operator(form: Callable[[Tensor], Tensor]) -> None:
     graph, x, expected = prepared(form)
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
     work = Counter(node.op for node in graph.nodes if node.op not in ("reshape", "transpose"))
     assert work == {"linear": 1, "rotary": 1, "table": 1}
@@ -163,7 +163,7 @@ def test_each_form_is_one_operator_in_onnx_too(
     with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(network, (x,), str(tmp_path / "m.onnx"), dynamo=False)
     graph = prepare(load_onnx(tmp_path / "m.onnx").graph)
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
     work = Counter(node.op for node in graph.nodes if node.op not in ("reshape", "transpose"))
     assert work == {"linear": 1, "rotary": 1, "table": 1}
@@ -182,7 +182,7 @@ def test_forms_of_one_embedding_are_the_same_network(
 
 def test_halves_of_a_part_of_a_row_are_turned_beside_the_rest() -> None:
     graph, x, expected = prepared(lambda x: torch.cat((rotate_half_of(x[..., :4]), x[..., 4:]), -1))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
     assert [n.op for n in graph.nodes].count("rotary") == 1
     assert not {"add", "mul", "sub"} & {n.op for n in graph.nodes}
@@ -212,6 +212,6 @@ def test_what_lies_before_an_embedding_is_none_of_its_form() -> None:
     torch.manual_seed(0)
     network, x = Channels().eval(), torch.randn(1, 4, 5)
     graph = prepare(from_exported(torch.export.export(network, (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
     assert [node.op for node in graph.nodes].count("rotary") == 1

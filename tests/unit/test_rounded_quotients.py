@@ -17,7 +17,7 @@ from myoedge.numerics.pointwise import evaluate
 from myoedge.operators.elementwise.arithmetic import div, rest
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import Arguments
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from tests.conftest import save_exported
 
 WHOLE = (*range(1, 301), -3, -49, 1_000_000)
@@ -82,5 +82,5 @@ class Network(nn.Module):
 def test_exported_networks_have_torch_s_values(tmp_path: Path) -> None:
     x = torch.tensor([[49.0, 98.0, 196.0, -49.0, 103.0, -206.0, 107.0, 214.0, 5.5]])
     graph = load_model(save_exported(Network(), (x,), tmp_path / "m.pt2")).imported
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     assert np.array_equal(found, Network()(x).numpy())

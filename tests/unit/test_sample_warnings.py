@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.building.loading import ConditioningAndDecoding, Model, load_model
+from myoedge.building.loading import Model, PrePostProcessing, load_model
 from myoedge.building.model_inputs import ModelInputs
 from myoedge.building.sample_warnings import doubtful
 from myoedge.errors import MyoedgeError
@@ -59,7 +59,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def chosen(model: Model, given: Any) -> Data:
-    inputs = ModelInputs(Path(), None, given, ConditioningAndDecoding(), Reading())
+    inputs = ModelInputs(Path(), None, given, PrePostProcessing(), Reading())
     return inputs._samples(model)
 
 

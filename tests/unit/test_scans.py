@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 
 STEPS, WIDTH, STATES = 6, 8, 4
@@ -75,7 +75,7 @@ def test_a_loop_of_states_is_one_scan(name: str) -> None:
     network: nn.Module = NETWORKS[name]().eval()
     x = torch.randn(1, STEPS, WIDTH)
     graph = prepare(from_exported(torch.export.export(network, (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
     ops = Counter(node.op for node in graph.nodes)
     assert ops["scan"] + ops["selective_scan"] == 1
@@ -94,7 +94,7 @@ def test_a_loop_may_begin_with_its_first_state() -> None:
 
     x = torch.rand(1, STEPS, WIDTH)
     graph = prepare(from_exported(torch.export.export(Begun().eval(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, Begun()(x).numpy(), rtol=1e-5, atol=1e-5)
     assert [node.op for node in graph.nodes].count("scan") == 1
 
@@ -110,7 +110,7 @@ def test_states_of_another_loop_are_no_scan() -> None:
 
     x = torch.rand(1, STEPS, WIDTH)
     graph = prepare(from_exported(torch.export.export(Bounded().eval(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, Bounded()(x).numpy(), rtol=1e-5, atol=1e-5)
     assert all(node.op != "scan" for node in graph.nodes)
 
@@ -136,7 +136,7 @@ def prepared(network: nn.Module) -> Graph:
     torch.manual_seed(0)
     x = torch.randn(1, STEPS, WIDTH)
     graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
     return graph
 
@@ -216,7 +216,7 @@ def test_states_of_products_with_a_fused_function_are_no_scan() -> None:
     network = Repeated(torch.tanh)
     graph = prepare(prepared(network))  # functions are fused from the first call on
     x = torch.randn(1, STEPS, WIDTH)
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -228,7 +228,7 @@ def test_products_along_an_axis_are_a_scan(shape: tuple[int, ...], axis: int) ->
 
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     graph = prepare(from_exported(torch.export.export(Products(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, Products()(x).numpy(), rtol=1e-5, atol=1e-6)
     assert [node.op for node in graph.nodes].count("scan") == (shape[axis] > 1)
 
@@ -245,7 +245,7 @@ def test_products_of_onnx(tmp_path: Path, exclusive: int, reverse: int) -> None:
     save(model, tmp_path / "model.onnx")
     graph = prepare(load_onnx(tmp_path / "model.onnx").graph)
     x = np.random.default_rng(0).standard_normal((2, 5), np.float32)
-    found = run_real(graph, {"x": x})[graph.outputs[0]]
+    found = run_float(graph, {"x": x})[graph.outputs[0]]
     columns = x[:, ::-1] if reverse else x
     expected = [
         [math.prod(row[: at + 1 - exclusive]) for at in range(len(row))] for row in columns.tolist()

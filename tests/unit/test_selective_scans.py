@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 
 STEPS, WIDTH, STATES, HEADS = 5, 6, 4, 3
@@ -87,7 +87,7 @@ def by_matmul(h: Tensor, c: Tensor) -> Tensor:
 def prepared(network: nn.Module, x: Tensor) -> Graph:
     """The network's graph, which computes what torch does."""
     graph = prepare(from_exported(torch.export.export(network, (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-4, atol=1e-5)
     return graph
 

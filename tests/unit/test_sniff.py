@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import describe, refuse
 from tests import attacks
 
@@ -84,29 +84,29 @@ def small_onnx() -> onnx.ModelProto:
 
 
 KINDS = {
-    "exported": Kind.EXPORTED,
-    "state": Kind.CHECKPOINT,
-    "training": Kind.CHECKPOINT,
-    "protocol4": Kind.CHECKPOINT,
-    "tensor": Kind.CHECKPOINT,
-    "module": Kind.MODULE,
-    "module4": Kind.MODULE,
-    "module_inside": Kind.MODULE,
-    "sequential": Kind.MODULE,
-    "legacy": Kind.LEGACY,
-    "pickle": Kind.PICKLE,
-    "pickle0": Kind.PICKLE,
-    "safetensors": Kind.SAFETENSORS,
-    "torchscript": Kind.TORCHSCRIPT,
-    "onnx": Kind.ONNX,
-    "tflite": Kind.TFLITE,
-    "h5": Kind.KERAS,
-    "keras": Kind.KERAS,
-    "npz": Kind.NPZ,
-    "npy": Kind.NUMPY,
-    "text": Kind.TEXT,
-    "empty": Kind.EMPTY,
-    "noise": Kind.UNKNOWN,
+    "exported": ModelFormat.EXPORTED,
+    "state": ModelFormat.CHECKPOINT,
+    "training": ModelFormat.CHECKPOINT,
+    "protocol4": ModelFormat.CHECKPOINT,
+    "tensor": ModelFormat.CHECKPOINT,
+    "module": ModelFormat.MODULE,
+    "module4": ModelFormat.MODULE,
+    "module_inside": ModelFormat.MODULE,
+    "sequential": ModelFormat.MODULE,
+    "legacy": ModelFormat.LEGACY,
+    "pickle": ModelFormat.PICKLE,
+    "pickle0": ModelFormat.PICKLE,
+    "safetensors": ModelFormat.SAFETENSORS,
+    "torchscript": ModelFormat.TORCHSCRIPT,
+    "onnx": ModelFormat.ONNX,
+    "tflite": ModelFormat.TFLITE,
+    "h5": ModelFormat.KERAS,
+    "keras": ModelFormat.KERAS,
+    "npz": ModelFormat.NPZ,
+    "npy": ModelFormat.NUMPY,
+    "text": ModelFormat.TEXT,
+    "empty": ModelFormat.EMPTY,
+    "noise": ModelFormat.UNKNOWN,
 }
 
 
@@ -121,8 +121,8 @@ def test_content_decides(
 
 
 def test_folder_and_missing_file(tmp_path: Path) -> None:
-    assert sniff(tmp_path) is Kind.FOLDER
-    assert sniff(tmp_path / "none.pt2") is Kind.MISSING
+    assert sniff(tmp_path) is ModelFormat.FOLDER
+    assert sniff(tmp_path / "none.pt2") is ModelFormat.MISSING
 
 
 @pytest.mark.parametrize("name", ["exported", "state", "safetensors", "npz", "torchscript"])
@@ -130,13 +130,13 @@ def test_folder_and_missing_file(tmp_path: Path) -> None:
 def test_cut_off(samples: Mapping[str, Path], tmp_path: Path, name: str, part: float) -> None:
     data = samples[name].read_bytes()
     (tmp_path / "cut.pt2").write_bytes(data[: int(len(data) * part)])
-    assert sniff(tmp_path / "cut.pt2") is Kind.TRUNCATED
+    assert sniff(tmp_path / "cut.pt2") is ModelFormat.TRUNCATED
 
 
 def test_a_cut_onnx_model(samples: Mapping[str, Path], tmp_path: Path) -> None:
     data = samples["onnx"].read_bytes()
     (tmp_path / "cut").write_bytes(data[: len(data) // 2])
-    assert sniff(tmp_path / "cut") is Kind.TRUNCATED
+    assert sniff(tmp_path / "cut") is ModelFormat.TRUNCATED
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_known_strangers_are_named(tmp_path: Path, data: bytes, words: str) -> N
 def test_a_safetensors_header_that_says_too_much(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode()
     (tmp_path / "m").write_bytes(struct.pack("<Q", len(header)) + header + bytes(35))
-    assert sniff(tmp_path / "m") is Kind.TRUNCATED
+    assert sniff(tmp_path / "m") is ModelFormat.TRUNCATED
     (tmp_path / "m").write_bytes(struct.pack("<Q", len(header)) + header + bytes(36))
-    assert sniff(tmp_path / "m") is Kind.SAFETENSORS
+    assert sniff(tmp_path / "m") is ModelFormat.SAFETENSORS
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
@@ -219,9 +219,9 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         data = pickle.dumps(attacks.Payload(marker), protocol=protocol)
         path = tmp_path / f"p{number}"
         path.write_bytes(data)
-        assert sniff(path) is Kind.PICKLE
+        assert sniff(path) is ModelFormat.PICKLE
         attacks.pack(path, {"data.pkl": data, "version": b"3"})
-        assert sniff(path) in (Kind.MODULE, Kind.CHECKPOINT)
+        assert sniff(path) in (ModelFormat.MODULE, ModelFormat.CHECKPOINT)
     assert not marker.exists()
     pickle.loads(data)
     assert marker.exists()

@@ -16,7 +16,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import run_integer, run_real
+from myoedge.operators.interpreter import run_float, run_int
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -69,7 +69,7 @@ def test_a_front_end_and_its_norm_are_one_operator_in_order_of_time() -> None:
     x = 50 * torch.randn(160, 1, 2, 16)
     with torch.no_grad():
         wanted = module(x).numpy()
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
@@ -82,7 +82,7 @@ def test_the_error_on_a_real_recording_is_a_twentieth_of_a_decade() -> None:
     x = recording()
     graph = graph_of(LogSpectrogram(), *x.shape)
     network = quantized(graph, x)
-    values = run_integer(network.steps, {}, quantized_inputs(network, {"x": x}))
+    values = run_int(network.steps, {}, quantized_inputs(network, {"x": x}))
     name = graph.outputs[0]
     params = network.params[name]
     found = (values[name].astype(np.float64) - params.zero_point) * params.scale
@@ -107,7 +107,7 @@ def test_frames_of_other_lengths_are_as_exact(length: int) -> None:
     graph = graph_of(Function(front_end), *x.shape)
     assert [node.op for node in graph.nodes if not OPS[node.op].is_data_movement] == ["spectrogram"]
     network = quantized(graph, x)
-    values = run_integer(network.steps, {}, quantized_inputs(network, {"x": x}))
+    values = run_int(network.steps, {}, quantized_inputs(network, {"x": x}))
     name = graph.outputs[0]
     params = network.params[name]
     found = (values[name].astype(np.float64) - params.zero_point) * params.scale
@@ -145,7 +145,7 @@ def test_the_options_of_torch(options: dict[str, object]) -> None:
     function = Function(lambda x: spectra(x, **options).abs())
     graph = graph_of(function, 3, 80)
     x = torch.randn(3, 80, generator=torch.Generator().manual_seed(0))
-    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, function(x).numpy(), atol=1e-4)
 
 
@@ -195,7 +195,7 @@ def test_powers_are_spectrograms_however_they_are_written(name: str) -> None:
     graph = graph_of(Function(POWERS[name]), 2, 40)
     assert ops(graph) == ["spectrogram"]
     x = torch.randn(2, 40, generator=torch.Generator().manual_seed(0))
-    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {"x": x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, POWERS[name](x).numpy(), atol=1e-4)
 
 

@@ -18,7 +18,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.passes import prepare
 from myoedge.plan.l3 import spill
-from myoedge.plan.placement import Life, Placement, lower_bound, peak, place
+from myoedge.plan.placement import LiveRange, Placement, lower_bound, peak, place
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -57,7 +57,7 @@ def planned(l2_bytes: int) -> tuple[Plan, int]:
     q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
     counted: list[int] = []
 
-    def placing(lives: Sequence[Life], alignment: int) -> Placement:
+    def placing(lives: Sequence[LiveRange], alignment: int) -> Placement:
         counted.append(len(lives))
         return place(lives, alignment)
 
@@ -99,7 +99,7 @@ def test_no_map_leaves_l2_for_a_layer_that_reads_more_constants_than_all_of_it(
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9), st.integers(0, 5)), max_size=9))
 def test_the_peak_is_the_first_step_with_most_bytes(found: list[tuple[int, int, int]]) -> None:
-    lives = [Life(str(n), size, at, at + more) for n, (size, at, more) in enumerate(found)]
+    lives = [LiveRange(str(n), size, at, at + more) for n, (size, at, more) in enumerate(found)]
     alive = [
         sum(-(-x.size_bytes // 8) * 8 for x in lives if x.first <= t <= x.last) for t in range(16)
     ]

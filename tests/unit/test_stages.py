@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 import myoedge
 import myoedge.operators as families
 from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
-from myoedge.building.confirm import Confirmation
+from myoedge.building.confirm import SimulationOptions
 from myoedge.building.pipeline import Options
 from myoedge.errors import notice
 from myoedge.operators.base import OPS
@@ -408,7 +408,7 @@ def test_what_a_computer_lacks_is_not_kept(
     from myoedge.building import confirm
 
     monkeypatch.setattr(confirm, "_not_simulated", lambda *_: notice("W304", "no compiler"))
-    monkeypatch.setattr(Confirmation, "is_wanted", True)
+    monkeypatch.setattr(SimulationOptions, "is_wanted", True)
     words = ("build", "model.pt2", "--calib", "calib.npz")
     assert "W304" in command(*words, cwd=named).err
     assert stages_kept(kept) == {"load", "calibrate", "quantise", "evaluate"}

@@ -12,7 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
@@ -113,7 +113,7 @@ def test_pushed_frames_give_what_the_network_over_all_of_them_gives(
     network = quantize_graph(one, calibrate(one, given, Observer(), "t"))
     stream = explicit_state_stream(network, names(graph))
     integers = quantized_inputs(found, {over_all.inputs[0]: x.numpy()})
-    wanted = run_integer(found.steps, found.constants, integers)[over_all.outputs[0]]
+    wanted = run_int(found.steps, found.constants, integers)[over_all.outputs[0]]
     (made,) = push_all(stream, {graph.inputs[0]: integers[over_all.inputs[0]]})
     assert network.params[one.outputs[0]] == found.params[over_all.outputs[0]]
     np.testing.assert_array_equal(made.reshape(wanted.shape), wanted)

@@ -17,7 +17,7 @@ from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
@@ -194,7 +194,7 @@ def rows(scales: Any, rounded: bool) -> ModelProto:
 def integers(path: Path) -> tuple[QuantGraph, Array]:
     graph = load_model(path).graph
     q = quantize_graph(graph, calibrate(graph, {"ids": IDS[None]}, Observer(), "test"))
-    found = run_integer(q.steps, q.constants, quantized_inputs(q, {"ids": IDS}))
+    found = run_int(q.steps, q.constants, quantized_inputs(q, {"ids": IDS}))
     return q, found[graph.outputs[0]]
 
 

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from myoedge.plan.l2.resident_weights import fill, most_read, residences
 from myoedge.plan.l3.transfers import (
-    Computed,
-    Rate,
+    ComputeCycles,
+    L3TransferCost,
     in_order,
     place_l3_transfers,
-    queued,
+    schedule_in_window,
     timeline,
     turns,
 )
-from myoedge.plan.placement import Life, place
+from myoedge.plan.placement import LiveRange, place
 from myoedge.plan.timeline import Chunk
 
 MOMENTS = 24
-RATE = Rate(2.0, 100.0)
+RATE = L3TransferCost(2.0, 100.0)
 
 drawn = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 
@@ -39,12 +39,12 @@ def chunks(draw: st.DrawFn) -> list[Chunk]:
 
 
 @st.composite
-def feature_maps(draw: st.DrawFn) -> list[tuple[int, Life]]:
+def feature_maps(draw: st.DrawFn) -> list[tuple[int, LiveRange]]:
     lives = []
     for index in range(draw(st.integers(0, 6))):
         first = draw(st.integers(0, MOMENTS - 1))
         last = draw(st.integers(first, MOMENTS - 1))
-        lives.append(Life(f"b{index}", 4 * draw(st.integers(1, 12)), first, last))
+        lives.append(LiveRange(f"b{index}", 4 * draw(st.integers(1, 12)), first, last))
     offsets = place(lives, 4).offsets
     return [(offsets[life.name], life) for life in lives]
 
@@ -52,7 +52,7 @@ def feature_maps(draw: st.DrawFn) -> list[tuple[int, Life]]:
 @drawn
 @given(chunks(), feature_maps(), st.integers(16, 60))
 def test_every_byte_is_there_when_it_is_read(
-    wanted: list[Chunk], others: list[tuple[int, Life]], words: int
+    wanted: list[Chunk], others: list[tuple[int, LiveRange]], words: int
 ) -> None:
     """Owners of bytes, moment by moment: hauls write when they begin and are read to the end."""
     room = 4 * words
@@ -84,13 +84,15 @@ def test_every_byte_is_there_when_it_is_read(
 
 def test_a_haul_begins_as_soon_as_its_place_is_free() -> None:
     first = [Chunk(0, "w", 0, 40, 1, 1), Chunk(1, "w", 0, 40, 6, 7), Chunk(2, "w", 0, 16, 9, 9)]
-    l3_transfers = place_l3_transfers(first, [(40, Life("x", 8, 0, 4))], 48)
+    l3_transfers = place_l3_transfers(first, [(40, LiveRange("x", 8, 0, 4))], 48)
     assert l3_transfers is not None
     assert [l3_transfer.begins for l3_transfer in l3_transfers] == [0, 2, 8]
 
 
 def test_what_is_alive_all_the_time_leaves_no_place() -> None:
-    assert place_l3_transfers([Chunk(0, "w", 0, 8, 3, 3)], [(4, Life("x", 8, 0, 9))], 12) is None
+    assert (
+        place_l3_transfers([Chunk(0, "w", 0, 8, 3, 3)], [(4, LiveRange("x", 8, 0, 9))], 12) is None
+    )
 
 
 def by_time(
@@ -123,11 +125,11 @@ def by_time(
 def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Chunk], data: st.DataObject) -> None:
     durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
     window = most_read(wanted) + data.draw(st.integers(0, 60))
-    begins, stuck = queued(wanted, window)
+    begins, stuck = schedule_in_window(wanted, window)
     helped = data.draw(st.frozensets(st.integers(0, MOMENTS - 1)))
     if stuck is None:
         costs, needed = [RATE.cycles(p) for p in wanted], [p.first for p in wanted]
-        found = timeline(costs, begins, needed, Computed(durations, helped))
+        found = timeline(costs, begins, needed, ComputeCycles(durations, helped))
         true = by_time(wanted, begins, durations, helped)
         assert abs(found.cycles - true) <= len(wanted) + MOMENTS
 
@@ -135,8 +137,8 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Chunk], data: st.
 def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
     wanted = [Chunk(n, "w", 0, 100, 2 * n + 2, 2 * n + 2) for n in range(3)]
     needed = [p.first for p in wanted]
-    ahead = timeline([300.0] * 3, [0, 0, 0], needed, Computed([400.0] * 8))
-    late = timeline([500.0] * 3, needed, needed, Computed([400.0] * 8))
+    ahead = timeline([300.0] * 3, [0, 0, 0], needed, ComputeCycles([400.0] * 8))
+    late = timeline([500.0] * 3, needed, needed, ComputeCycles([400.0] * 8))
     assert (ahead.cycles, ahead.late) == (3200.0, (False, False, False))
     assert late.cycles == 3200.0 + 3 * 100.0
     assert late.late == (True, True, True)
@@ -149,7 +151,7 @@ def test_the_array_that_is_waited_for_stays() -> None:
         (1, "hidden"): [Chunk(1, "hidden", 0, 8000, 5, 5)],
     }
     durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
-    best = residences(known, Computed(durations), 16000, RATE)[0]
+    best = residences(known, ComputeCycles(durations), 16000, RATE)[0]
     assert best.streamed == {(1, "hidden")}
     assert best.cycles == sum(durations)
 
@@ -164,7 +166,7 @@ def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
 def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
     """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
     known = {(n, "w"): [Chunk(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
-    every, computed = frozenset(known), Computed([2e4] * 6)
+    every, computed = frozenset(known), ComputeCycles([2e4] * 6)
     assert residences(known, computed, 32000, RATE)[0].streamed == every
     assert fill(known, every, computed, 32000, RATE) == [*known]
     assert fill(known, every, computed, 31999, RATE) == [(0, "w"), (1, "w")]
@@ -183,12 +185,12 @@ def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
 
     def cycles(left: list[Chunk]) -> float | None:
         stays = sum(p.room_bytes for p in wanted) - sum(p.room_bytes for p in left)
-        begins, stuck = queued(left, room - stays)
+        begins, stuck = schedule_in_window(left, room - stays)
         if stuck is not None:
             return None
         return by_time(left, begins, durations)
 
-    kept = fill(known, frozenset(known), Computed(durations), room, RATE)
+    kept = fill(known, frozenset(known), ComputeCycles(durations), room, RATE)
     left = [p for p in wanted if (p.step, p.array) not in kept]
     assert sum(known[key][0].room_bytes for key in kept) <= room
     before, after = cycles(wanted), cycles(left)

@@ -25,10 +25,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_integer
+from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
-from myoedge.passes.condition import Conditioning, conditioned
-from myoedge.passes.decode import decoded, voted
+from myoedge.passes.condition import Conditioning, add_conditioning_filters
+from myoedge.passes.decode import append_ctc_decoder, append_majority_vote
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
@@ -40,7 +40,7 @@ from myoedge.streaming.stream import (
     passes,
     to_json,
 )
-from myoedge.streaming.time_axis import find_axes, follow_time
+from myoedge.streaming.time_axis import follow_time, infer_time_axes
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
@@ -78,8 +78,8 @@ def quantized(
 
 def check(q: QuantGraph, sample: Mapping[str, Array], axis: int, frames: int, least: int) -> None:
     """A stream gives the frames of the whole, from the first on and at least so many."""
-    stream = causal_stream(q, find_axes(q.graph, axis), frames)
-    whole = run_integer(q.steps, q.constants, sample)
+    stream = causal_stream(q, infer_time_axes(q.graph, axis), frames)
+    whole = run_int(q.steps, q.constants, sample)
     for name, port, found in zip(
         q.graph.outputs, stream.outputs, push_all(stream, sample), strict=True
     ):
@@ -91,7 +91,7 @@ def check(q: QuantGraph, sample: Mapping[str, Array], axis: int, frames: int, le
 def judge(seed: int, layers: int, times: int) -> None:
     network, channels = causal(np.random.default_rng(seed), layers, FRAMES)
     q, sample = quantized(network, 1, channels, FRAMES, seed=seed)
-    most = follow_time(q.graph, find_axes(q.graph, 2)).pass_multiple()
+    most = follow_time(q.graph, infer_time_axes(q.graph, 2)).pass_multiple()
     check(q, sample, 2, most * times, 0)
 
 
@@ -128,7 +128,7 @@ def test_counts_go_on_and_frames_pick_their_own_elements(frames: int) -> None:
     ops = {node.op for node in q.graph.nodes}
     assert {"integer_cumsum", "gather"} <= ops
     check(q, sample, 1, frames, FRAMES - frames)
-    states = causal_stream(q, find_axes(q.graph, 1), frames).states
+    states = causal_stream(q, infer_time_axes(q.graph, 1), frames).states
     assert len(states) == 1
 
 
@@ -138,7 +138,7 @@ def test_elements_that_frames_pick_of_all_frames_are_not_causal() -> None:
 
     q, _ = quantized(Function(picked), 1, FRAMES, 3)
     with pytest.raises(MyoedgeError) as caught:
-        follow_time(q.graph, find_axes(q.graph, 1))
+        follow_time(q.graph, infer_time_axes(q.graph, 1))
     assert caught.value.code == "E131"
 
 
@@ -170,7 +170,7 @@ def test_lstms_go_on_where_they_were(frames: int) -> None:
 def test_c_of_an_lstm_is_kept_in_16_bits() -> None:
     """With 8 bits the streams would part: c is 16 bits between steps, its result is not."""
     q, sample = quantized(Recurrent(4), 1, 4, FRAMES)
-    stream = causal_stream(q, find_axes(q.graph, 2), 1)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), 1)
     kinds = {s.input: stream.network.dtype(s.input) for s in stream.states}
     assert sorted(kinds.values()) == ["int16", "int8"]
     values = [
@@ -184,7 +184,7 @@ def test_grus_go_on_where_they_were(frames: int) -> None:
     """The state between steps has 16 bits, as between passes: with 8 the streams would part."""
     q, sample = recurrent(nn.GRU)
     check(q, sample, 2, frames, FRAMES - 7 - 2 * frames)
-    stream = causal_stream(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), frames)
     kept = [s.output for s in stream.states if "_h_" in s.input]
     assert [stream.network.dtype(name) for name in kept] == ["int16"] * 2
     assert max(np.abs(one.values[kept[0]]).max() for one in passes(stream, sample)) > 127
@@ -196,7 +196,7 @@ BAND = Conditioning(200.0, (20.0, 90.0), notch_hz=50.0, axis=2)
 def filtered(network: nn.Module, given: Conditioning) -> tuple[QuantGraph, dict[str, Array]]:
     """The network behind what stands in front of it, over a time axis of 60."""
     exported = torch.export.export(network.eval(), (torch.zeros(1, 4, FRAMES),))
-    graph = prepare(conditioned(from_exported(exported), given))
+    graph = prepare(add_conditioning_filters(from_exported(exported), given))
     x = np.random.default_rng(0).normal(size=(3, 1, 4, FRAMES)).astype(np.float32)
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer("minmax"), "noise"))
     return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
@@ -207,7 +207,7 @@ def test_filters_go_on_where_they_were(frames: int) -> None:
     """Between passes there are the last two samples of every section, with their guard bits."""
     q, sample = filtered(nn.Sequential(CropAdd(4, 6), PerFrame(4)), BAND)
     check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
-    stream = causal_stream(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), frames)
     state = next(s for s in stream.states if "samples" in s.input)
     assert stream.network.dtype(state.input) == "int32"
     assert stream.network.graph.shape(state.input) == (6, 2, 1, 4)
@@ -222,7 +222,7 @@ def test_running_deviations_go_on_where_they_were(
     given = replace(BAND, band_hz=band_hz, zscore_s=0.1, deviation=0.5, rectify=True)
     q, sample = filtered(CropAdd(4, 6), given)
     check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
-    stream = causal_stream(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), frames)
     state = next(s for s in stream.states if "power" in s.input)
     assert stream.network.dtype(state.input) == "int64"
     norm = next(step for step in q.steps if step.node.op == "running_norm")
@@ -255,12 +255,12 @@ def around(put: Callable[[Graph], Graph]) -> tuple[QuantGraph, dict[str, Array]]
 @pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_symbols_come_as_those_of_the_whole(frames: int) -> None:
     """The symbol of the frame before goes from pass to pass: nothing is told twice."""
-    q, sample = around(lambda graph: decoded(graph, 0, framewise=True))
+    q, sample = around(lambda graph: append_ctc_decoder(graph, 0, framewise=True))
     check(q, sample, 2, frames, FRAMES - 3 - 2 * frames)
-    stream = causal_stream(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), frames)
     (found,) = push_all(stream, sample)
-    whole, _ = around(lambda graph: decoded(graph, 0))
-    (listed,) = run_integer(whole.steps, whole.constants, sample)[whole.graph.outputs[0]]
+    whole, _ = around(lambda graph: append_ctc_decoder(graph, 0))
+    (listed,) = run_int(whole.steps, whole.constants, sample)[whole.graph.outputs[0]]
     symbols = found[found >= 0]
     assert 0 < len(symbols) <= listed[0]
     np.testing.assert_array_equal(symbols, listed[1 : 1 + len(symbols)])
@@ -268,10 +268,10 @@ def test_symbols_come_as_those_of_the_whole(frames: int) -> None:
 
 @pytest.mark.parametrize("frames", PASS_FRAMES)
 def test_votes_are_those_of_the_frames_that_there_are(frames: int) -> None:
-    q, sample = around(lambda graph: voted(graph, 5))
+    q, sample = around(lambda graph: append_majority_vote(graph, 5))
     check(q, sample, 2, frames, FRAMES - 3 - 2 * frames)
     (best, found) = (q.graph.nodes[-2].name, q.graph.outputs[0])
-    values = run_integer(q.steps, q.constants, sample)
+    values = run_int(q.steps, q.constants, sample)
     wanted = [
         stats.mode(values[best][max(t - 4, 0) : t + 1, 0]).mode for t in range(len(values[found]))
     ]
@@ -281,7 +281,7 @@ def test_votes_are_those_of_the_frames_that_there_are(frames: int) -> None:
 def test_a_pass_is_no_later_than_its_frames() -> None:
     """The frame that comes out with a pass is made of the last one that went in."""
     q, sample = quantized(CropAdd(4, 6), 1, 4, FRAMES)
-    stream = causal_stream(q, find_axes(q.graph, 2), 1)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), 1)
     assert (stream.early, stream.warmup) == (0, 5)
     ready = [one.ready[0].shape[2] for one in passes(stream, sample)]
     assert ready == [0] * 5 + [1] * (FRAMES - 5)
@@ -300,21 +300,21 @@ def test_frames_that_are_the_first_axis() -> None:
             return self.head(self.norm(y)).log_softmax(-1)
 
     q, sample = quantized(TimeFirst(), 40, 1, 6)
-    assert find_axes(q.graph) == {q.graph.inputs[0]: 0}
+    assert infer_time_axes(q.graph) == {q.graph.inputs[0]: 0}
     for frames in (1, 4, 7):
         check(q, sample, 0, frames, 37 - frames)
 
 
 def test_the_typing_network_takes_its_receptive_field_to_begin() -> None:
     graph = prepared(emg2qwerty.tds(), 130, 1, 2, 16, 33)
-    assert find_axes(graph) == {"x": 0}
+    assert infer_time_axes(graph) == {"x": 0}
     found = follow_time(graph, {"x": 0})
     assert found.pass_multiple() == 1
 
 
 def test_a_stream_is_written_and_read() -> None:
     q, _ = quantized(nn.Sequential(CropAdd(2, 3), Pool(2, 2, 1, True)), 1, 2, FRAMES)
-    stream = causal_stream(q, find_axes(q.graph, 2), 4)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), 4)
     assert from_json(to_json(stream), stream.network) == stream
 
 
@@ -326,7 +326,7 @@ def test_streams_are_told_apart_in_the_input_of_the_firmware() -> None:
 def test_a_short_sample_is_run_through_again_for_some_passes() -> None:
     """So that there is a pass behind the first one to look at."""
     q, sample = quantized(Pool(2, 2, 1, True), 1, 2, 6)
-    stream = causal_stream(q, find_axes(q.graph, 2), 4)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), 4)
     for count, wanted in ((1, [*range(4)]), (3, [*range(6), *range(6)])):
         found = first_frames(stream, count, sample)["x"]
         assert stream.early == 0
@@ -392,7 +392,7 @@ def test_what_needs_frames_to_come_is_refused(what: str) -> None:
     network, reason = FUTURE[what]
     shape = (1, FRAMES, 4) if "LSTM" in what else (1, 4, FRAMES)
     with pytest.raises(MyoedgeError) as caught:
-        find_axes(prepared(network, *shape), shape.index(FRAMES))
+        infer_time_axes(prepared(network, *shape), shape.index(FRAMES))
     assert caught.value.code == "E131"
     assert reason in str(caught.value)
     advised = any("[stream] past = " in line for line in caught.value.notice.tries)
@@ -411,7 +411,7 @@ def test_attention_is_told_how_it_can_run_on_windows() -> None:
     network = Function(lambda x: attended(x, is_causal=True).transpose(-1, -2)[:, 0])
     graph = prepared(network, 1, 4, FRAMES)
     with pytest.raises(MyoedgeError, match=f"past = {FRAMES - 1} ") as caught:
-        find_axes(graph, 2)
+        infer_time_axes(graph, 2)
     assert "60 frames, as it was exported" in str(caught.value)
     assert window_axes(graph, 2)  # so that what is told can be done
     table = StreamTable(axis=2, past=FRAMES - 1)
@@ -421,7 +421,7 @@ def test_attention_is_told_how_it_can_run_on_windows() -> None:
 def test_the_axis_that_gets_farthest_is_the_one_that_is_told_of() -> None:
     network = nn.Sequential(Convolution(4, 3, 1, 1, 2, 1), nn.Conv1d(4, 4, 3, padding=1))
     with pytest.raises(MyoedgeError, match=r"1 \(conv.*reaches 1 frame into the future"):
-        find_axes(prepared(network, 1, 4, FRAMES))
+        infer_time_axes(prepared(network, 1, 4, FRAMES))
 
 
 @pytest.mark.parametrize("axis", [3, 11, -4])
@@ -436,10 +436,10 @@ def test_an_axis_that_no_input_has(axis: int, past: int | None) -> None:
 def test_several_axes_are_asked_about() -> None:
     graph = prepared(nn.Sequential(nn.Linear(5, 3), nn.ReLU()), 1, 20, 8, 5)
     with pytest.raises(MyoedgeError) as caught:
-        find_axes(graph)
+        infer_time_axes(graph)
     assert caught.value.code == "E235"
     assert "axes 1, 2" in str(caught.value)
-    assert find_axes(graph, 1) == find_axes(graph, -3) == {graph.inputs[0]: 1}
+    assert infer_time_axes(graph, 1) == infer_time_axes(graph, -3) == {graph.inputs[0]: 1}
 
 
 def test_outputs_at_different_rates_are_refused() -> None:
@@ -448,7 +448,7 @@ def test_outputs_at_different_rates_are_refused() -> None:
             return x.relu(), F.max_pool1d(x, 2)
 
     with pytest.raises(MyoedgeError, match="different rates"):
-        find_axes(prepared(Two(), 1, 4, FRAMES), 2)
+        infer_time_axes(prepared(Two(), 1, 4, FRAMES), 2)
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
@@ -466,7 +466,7 @@ def test_a_first_state_that_is_not_one_number_is_refused(kind: type[nn.LSTM | nn
 
     q, _ = quantized(Begun(), FRAMES, 1, 4)
     with pytest.raises(MyoedgeError, match="not one number all over") as caught:
-        causal_stream(q, find_axes(q.graph, 0), 4)
+        causal_stream(q, infer_time_axes(q.graph, 0), 4)
     assert caught.value.code == "E131"
 
 
@@ -476,7 +476,7 @@ def test_a_first_state_that_is_not_one_number_is_refused(kind: type[nn.LSTM | nn
 def test_what_is_kept_of_a_convolution(k: int, stride: int, dilation: int, pad: int) -> None:
     """(k - 1) * d frames, less what a stride leaves out; pads in front are part of it."""
     q, sample = quantized(Convolution(2, k, stride, dilation, pad, 1), 1, 2, FRAMES)
-    stream = causal_stream(q, find_axes(q.graph, 2), 6)
+    stream = causal_stream(q, infer_time_axes(q.graph, 2), 6)
     kept = sum(stream.network.graph.shape(state.input)[1] for state in stream.states)
     reach = max((k - 1) * dilation + 1 - stride, pad)
     assert reach <= kept <= reach + stride - 1
@@ -495,7 +495,7 @@ def as_windows(q: QuantGraph, x: Array, past: int, future: int) -> Array:
     long = np.concatenate([front, x])
     found = []
     for first in range(0, len(long) - window + 1, hop):
-        values = run_integer(q.steps, q.constants, {name: long[first : first + window]})
+        values = run_int(q.steps, q.constants, {name: long[first : first + window]})
         found.append(values[q.graph.outputs[0]][past : past + hop])
     return np.concatenate(found)[future:]
 

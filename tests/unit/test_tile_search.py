@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from myoedge.codegen.tile_numbers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
-from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
+from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_grid import distinct
 from myoedge.plan.l1.tile_iteration import cut, spans
 from myoedge.plan.l1.tile_search import NOTHING_HIDDEN, TileChoice, choose, loaded, tile_count
@@ -31,14 +31,14 @@ def copying(n: int, c: int, halo: int = 0) -> TiledKernel:
 def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
     """Those that cost something else, or need other scratch, are searched for themselves."""
     kernel = copying(40, 8)
-    assert distinct_layer(replace(kernel, op={"mult": 3})) == distinct_layer(
+    assert layer_signature(replace(kernel, op={"mult": 3})) == layer_signature(
         replace(kernel, op={"mult": 4})
     )
     for other in (
         replace(kernel, work=lambda s: s["row"] * 6.0),
         replace(kernel, scratch=lambda s: 64),
     ):
-        assert distinct_layer(other) != distinct_layer(kernel)
+        assert layer_signature(other) != layer_signature(kernel)
 
 
 def grouped(images: int, groups: int) -> TiledKernel:

@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch import scans
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 
 STEPS, WIDTH = 6, 4
@@ -58,7 +58,7 @@ def prepared(network: nn.Module) -> Graph:
     """The network's graph, which computes what torch does."""
     x = torch.randn(1, STEPS, WIDTH)
     graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
-    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
     return graph
 

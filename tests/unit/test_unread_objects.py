@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.torch.checkpoint import _loaded, load_checkpoint
 from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
 from tests import attacks
@@ -63,7 +63,7 @@ def nothing_runs(tmp_path: Path) -> Iterator[None]:
 def read(path: Path) -> Any:
     LISTENING.append(True)
     try:
-        return _loaded(path, Kind.CHECKPOINT)[0]
+        return _loaded(path, ModelFormat.CHECKPOINT)[0]
     finally:
         LISTENING.clear()
 
@@ -136,7 +136,7 @@ def test_a_lightning_file_with_objects_and_modules(
     with monkeypatch.context() as here:
         here.setitem(sys.modules, foreign.__name__, foreign)
         torch.save(content, path)
-    assert sniff(path) is Kind.CHECKPOINT
+    assert sniff(path) is ModelFormat.CHECKPOINT
     found = read(path)
     _, names = load_without_objects(path)
     assert {"not_installed.Config", "not_installed.Settings"} <= {*names}

@@ -15,7 +15,7 @@ import torch
 from myoedge.frontend.operator_table import CALLS
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.cases import Draw, DrawnUse, drawn_uses
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from tests.ops.case import oracle_value
 
 # Oracles that no call of torch states alone: written out, or cells to which gates are given ready.
@@ -57,5 +57,5 @@ def test_the_oracle_of_a_use_is_imported_as_its_operator(op: str) -> None:
         graph = from_exported(torch.export.export(network, tensors))
         assert op in {node.op for node in graph.nodes} or not graph.nodes  # the input as it is
         (output,) = graph.outputs
-        found = run_real(graph, dict(zip(graph.inputs, xs, strict=True)))[output]
+        found = run_float(graph, dict(zip(graph.inputs, xs, strict=True)))[output]
         np.testing.assert_allclose(found, network(*tensors).numpy(), rtol=1e-5, atol=1e-5)

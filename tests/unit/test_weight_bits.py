@@ -21,7 +21,7 @@ from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import run_real
+from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.refinement import Aim, relative_noise
@@ -79,7 +79,7 @@ def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
         other = q.graph.with_arrays({weight: rounded})
         few = samples["x"][[0, 6, 12, 19]]
         real, changed = (
-            np.stack([run_real(graph, {"x": one})["linear"] for one in few])
+            np.stack([run_float(graph, {"x": one})["linear"] for one in few])
             for graph in (q.graph, other)
         )
         return float(((real - changed) ** 2).sum() / (real**2).sum())

@@ -28,7 +28,7 @@ FOUR_BITS = frozenset((21, 22))  # uint4, int4: two in a byte; only dequantised
 SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
 
 
-class Value(NamedTuple):
+class TensorType(NamedTuple):
     """Element type (TensorProto.DataType) and shape of a tensor; None where it is not known."""
 
     kind: int
@@ -38,9 +38,9 @@ class Value(NamedTuple):
 def results(
     node: NodeProto,
     opset: int,
-    values: Mapping[str, Value],
+    values: Mapping[str, TensorType],
     arrays: Mapping[str, Array],
-) -> dict[str, Value]:
+) -> dict[str, TensorType]:
     """Types and shapes of a node's outputs, by ONNX's own rules.
 
     Errors: InferenceError of the onnx package where the inputs do not go together.
@@ -68,17 +68,19 @@ def results(
     return {name: value_of(inferred[name]) for name in node.output if name in inferred}
 
 
-def value_of(stated: TypeProto) -> Value:
+def value_of(stated: TypeProto) -> TensorType:
     """Type and shape as a file declares them, or as onnx infers them."""
     if not stated.HasField("tensor_type"):
-        return Value(0, None)
+        return TensorType(0, None)
     tensor = stated.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
     known = tensor.HasField("shape") and min(dims, default=0) >= 0
-    return Value(tensor.elem_type, tuple(dims) if known else None)
+    return TensorType(tensor.elem_type, tuple(dims) if known else None)
 
 
-def constant(node: NodeProto, values: Mapping[str, Value], arrays: Mapping[str, Array]) -> Array:
+def constant(
+    node: NodeProto, values: Mapping[str, TensorType], arrays: Mapping[str, Array]
+) -> Array:
     """Value of a node of onnx_rows.SHAPES, or of a CastLike or a NonZero of a constant."""
     from onnx import helper
 
@@ -111,7 +113,7 @@ def _stored(node: NodeProto) -> Array:
 
 
 def evaluated(
-    node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, Value]
+    node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, TensorType]
 ) -> dict[str, Array]:
     """A node whose inputs are constants, run once, by ONNX's reference implementation."""
     from onnx import helper

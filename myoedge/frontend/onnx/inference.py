@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import Value, plain_attribute, results
+from myoedge.frontend.onnx.fold import TensorType, plain_attribute, results
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.graph.ir import Shape
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array without elements
 
 
-def keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
+def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
     """A tensor without elements is a constant, whatever it is made of."""
     from onnx import helper
 
@@ -35,19 +35,19 @@ def keep_empty(state: Importing, outs: Mapping[str, Value]) -> None:
         keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
 
 
-def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> Value:
+def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> TensorType:
     """The result of an operator of onnxruntime's own, whose shape is worked out here."""
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
     shapes = [state.values[name].shape for name in node.input[:2]]
     if None in shapes:
         raise Unsupported("a shape that is not known")
     try:
-        return Value(state.values[node.input[0]].kind, shape(*shapes, attrs))
+        return TensorType(state.values[node.input[0]].kind, shape(*shapes, attrs))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise nonsense(state, node, error) from error
 
 
-def inferred(state: Importing, node: NodeProto) -> dict[str, Value]:
+def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
     from onnx import checker, defs, shape_inference
 
     wrong = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.frontend.onnx.fold import FLOATS, Value
+from myoedge.frontend.onnx.fold import FLOATS, TensorType
 from myoedge.frontend.onnx.quantized import is_held
 from myoedge.frontend.onnx.state import Importing
 from myoedge.numerics.pointwise import listed
@@ -47,7 +47,7 @@ def _looked_up(state: Importing, node: NodeProto) -> bool:
     first = -offset - rounding.attrs["zero_point"]
     chain = (("lookup", rounding.attrs["scale"], first, listed(table)),)
     state.names[node.output[0]] = state.builder.add("table", tensor, chain=chain)
-    state.values[node.output[0]] = Value(1, state.values[source].shape)
+    state.values[node.output[0]] = TensorType(1, state.values[source].shape)
     return True
 
 

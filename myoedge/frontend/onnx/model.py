@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
-from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
+from myoedge.frontend.infinities import (
+    refuse_no_mask,
+    refuse_not_finite,
+    replace_clamped_infinities,
+)
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
     FLOATS,
-    Value,
+    TensorType,
     as_floats,
     constant,
     evaluated,
@@ -41,8 +45,8 @@ from myoedge.frontend.onnx.state import (
     MOST_ELEMENTS,
     MOST_GROWTH,
     Importing,
+    count_parameters,
     keep,
-    learnt,
     note_name,
     read_constants,
     read_inputs,
@@ -96,7 +100,7 @@ def load_onnx(path: Path) -> Imported:
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
         raise unsupported(refusals, onnx_refusals.instead)
-    return Imported(_finished(state, graph), learnt(graph, state), tuple(state.notes))
+    return Imported(_finished(state, graph), count_parameters(graph, state), tuple(state.notes))
 
 
 def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
@@ -196,7 +200,7 @@ def _import(state: Importing, node: NodeProto) -> None:
     _fold(state, node, outs)
 
 
-def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
+def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> None:
     for name, array in evaluated(node, state.opset, state.arrays, outs).items():
         state.folded += array.size
         check_elements(state.folded)
@@ -206,9 +210,9 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
             state.formats[name] = kept
 
 
-def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> bool:
+def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> bool:
     """Whether a node makes integers of integers; sums of truth values are positions."""
-    made = next(iter(outs.values()), Value(0, None))
+    made = next(iter(outs.values()), TensorType(0, None))
     if node.op_type not in ONNX_OF_INTEGERS or made.kind in FLOATS:
         return False
     computed = [name for name in node.input if name and name not in state.arrays]
@@ -219,7 +223,7 @@ def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -
 def _row(
     state: Importing,
     node: NodeProto,
-    outs: Mapping[str, Value],
+    outs: Mapping[str, TensorType],
     row: OnnxRow,
     *,
     whole: bool = False,
@@ -264,7 +268,7 @@ def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
         raise Unsupported(f"{what} from {given:,}: {most}", "a smaller factor or pad")
 
 
-def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxCall:
+def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
     shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
         has_window = any(a.name == "kernel_shape" for a in node.attribute)
@@ -322,7 +326,7 @@ def _stand_ins(state: Importing, node: NodeProto) -> None:
     Shapes are those that the file declares: the rules of what is not supported are not run.
     """
     for name in filter(None, node.output):
-        value = state.values.get(name) or state.declared.get(name, Value(0, None))
+        value = state.values.get(name) or state.declared.get(name, TensorType(0, None))
         if value.shape is None or value.kind not in FLOATS:
             state.values.pop(name, None)
         else:
@@ -343,7 +347,7 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise unsupported([refusal], onnx_refusals.instead)
         if state.names.get(name) not in computed:
             raise constant_output(shown(name), "a constant")
-    clamped_only(state.builder, [state.names[name] for name in names])
+    replace_clamped_infinities(state.builder, [state.names[name] for name in names])
     for node in state.builder.nodes:
         refuse_not_finite(node.label, [state.builder.find_array(x) for x in node.inputs])
     ports = port_names(names)

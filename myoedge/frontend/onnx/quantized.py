@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.frontend.onnx.file import OWN
-from myoedge.frontend.onnx.fold import FLOATS, Value, plain_attribute
+from myoedge.frontend.onnx.fold import FLOATS, TensorType, plain_attribute
 from myoedge.frontend.onnx.state import MOVES, Importing, keep
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
@@ -68,7 +68,7 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
         zeros = 0 if zero is None else zero.astype(np.int64)
         made = rounded(state.builder, state.names[x], scale, zeros, *_limits(kind))
         state.names[output] = made
-        state.values[output] = Value(_onnx_kind(kind), state.values[x].shape)
+        state.values[output] = TensorType(_onnx_kind(kind), state.values[x].shape)
     return True
 
 
@@ -92,7 +92,7 @@ def _dequantize(
             state.formats[output] = stated
         return
     zeros, builder = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64), state.builder
-    state.values[output] = Value(FLOAT, state.values[x].shape)
+    state.values[output] = TensorType(FLOAT, state.values[x].shape)
     before = rounding_of(builder, state.names[x])
     if scale.size != 1 or zeros.size != 1:
         raise Unsupported("activations with a scale for every channel", "use one scale a tensor")

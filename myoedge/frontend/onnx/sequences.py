@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.frontend.onnx.control_flow import stacked
-from myoedge.frontend.onnx.fold import Value, plain_attribute
+from myoedge.frontend.onnx.fold import TensorType, plain_attribute
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.operators.graph_builder import Unsupported
 
@@ -91,7 +91,7 @@ def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
 
 def _hold(state: Importing, name: str, parts: tuple[str, ...]) -> None:
     state.sequences[name] = parts
-    state.values[name] = Value(0, None)
+    state.values[name] = TensorType(0, None)
 
 
 def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:

@@ -18,7 +18,7 @@ from myoedge.frontend.integers import (
     integer_input,
 )
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import FLOATS, Value, array_of, type_name, value_of
+from myoedge.frontend.onnx.fold import FLOATS, TensorType, array_of, type_name, value_of
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
@@ -57,8 +57,8 @@ class Importing:
     builder: GraphBuilder = field(default_factory=GraphBuilder)
     arrays: dict[str, Array] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    values: dict[str, Value] = field(default_factory=dict)
-    declared: dict[str, Value] = field(default_factory=dict)
+    values: dict[str, TensorType] = field(default_factory=dict)
+    declared: dict[str, TensorType] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     dequantized: set[str] = field(default_factory=set)  # constants of integers
     places: dict[str, tuple[str, int]] = field(default_factory=dict)  # integers plus a number
@@ -90,7 +90,7 @@ def keep(state: Importing, name: str, array: Array) -> None:
 
     state.arrays[name] = array
     kind = int(helper.np_dtype_to_tensor_dtype(array.dtype))
-    state.values[name] = Value(kind, tuple(array.shape))
+    state.values[name] = TensorType(kind, tuple(array.shape))
 
 
 def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
@@ -112,7 +112,7 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
             state.builder.stem, found = port, uses(needed, value.name)
             made = integer_input(state.builder, port, shape, type_name(kind), found)
             state.names[value.name] = made
-        state.values[value.name] = Value(kind, shape)
+        state.values[value.name] = TensorType(kind, shape)
         note_name(state, "input", value.name, port)
 
 
@@ -171,7 +171,7 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
         state.notes.append(f"{what} {shown(name)!r} is called {port}")
 
 
-def learnt(graph: GraphProto, state: Importing) -> int:
+def count_parameters(graph: GraphProto, state: Importing) -> int:
     """Elements of the initialisers and Constant nodes that something reads, floats or the integers
     that stand for them; not of masks."""
     nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")

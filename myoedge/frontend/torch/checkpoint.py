@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.buffers import LEAVE_WEIGHTS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from myoedge.numerics.arrays import Array
 
-READABLE = (Kind.CHECKPOINT, Kind.LEGACY, Kind.MODULE, Kind.SAFETENSORS)
+READABLE = (ModelFormat.CHECKPOINT, ModelFormat.LEGACY, ModelFormat.MODULE, ModelFormat.SAFETENSORS)
 # where training scripts keep the weights, most telling name first
 NESTS = ("state_dict", "model_state_dict", "model", "network")
 # DataParallel, torch.compile, and the attribute a LightningModule keeps its network in
@@ -108,13 +108,13 @@ def _of_factory(factory: str) -> UserFunction:
     return UserFunction(factory, "--factory", "E206", tries)
 
 
-def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
+def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
     """Contents of a file of weights, and a note on objects in it that are not read.
 
     Errors: E103 a pickled module or an old file with more than tensors in it, E104 damaged.
     """
     torch = import_torch()
-    if kind is Kind.SAFETENSORS:
+    if kind is ModelFormat.SAFETENSORS:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -130,7 +130,7 @@ def _loaded(path: Path, kind: Kind) -> tuple[Any, tuple[str, ...]]:
         classes = unsafe_classes(path.read_bytes())
         if not classes and "Unsupported" not in str(error):
             raise damaged(path, cause_of(error)) from error
-        content, unread = (None, ()) if kind is Kind.LEGACY else _without_objects(path)
+        content, unread = (None, ()) if kind is ModelFormat.LEGACY else _without_objects(path)
         if isinstance(content, Mapping) and not is_unread(content):
             return content, (f"objects that are not read: {_some([*unread])}",)
         what = f"{describe(kind, path)}; {classes or PICKLE}"

@@ -21,7 +21,7 @@ UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a size that is known once 
 EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
-def refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
+def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
     """Every call that may be imported is made by torch, of tensors without values, as the program
     describes what it reads; what it gives has to be as the program describes that.
 

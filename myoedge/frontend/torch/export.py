@@ -13,7 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
+from myoedge.frontend.infinities import (
+    refuse_no_mask,
+    refuse_not_finite,
+    replace_clamped_infinities,
+)
 from myoedge.frontend.integers import (
     COMPARED,
     INTEGERS,
@@ -37,8 +41,8 @@ from myoedge.frontend.torch.buffers import (
     written_buffers,
 )
 from myoedge.frontend.torch.calls import imported, needed_nodes
-from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, refuse_inconsistent
-from myoedge.frontend.torch.in_place import give_anew, writes
+from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_call_metadata
+from myoedge.frontend.torch.in_place import functionalize, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.quantized_calls import dequantized
 from myoedge.frontend.torch.scans import unroll_scans
@@ -77,7 +81,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     refuse_replaced_weights(program)
     program = _without_in_place(program)
     unroll_scans(program)
-    refuse_inconsistent(program)
+    verify_call_metadata(program)
     return without_tables(partial(_imported, program))
 
 
@@ -104,7 +108,7 @@ def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict
     return tensors | {name: new.to(old.dtype).reshape(old.shape) for name, old, new in made}
 
 
-def learnt(program: torch.export.ExportedProgram) -> int:
+def count_parameters(program: torch.export.ExportedProgram) -> int:
     """Numbers of the parameters that an output depends on, each once; buffers are none but for the
     integers of weights."""
     from torch.export.graph_signature import InputKind
@@ -133,7 +137,7 @@ def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] |
 def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """In-place calls become ordinary ones, blocks without gradients are inlined, calls of vmap
     take their batch axis; an empty table keeps every operator whole otherwise."""
-    give_anew(program)
+    functionalize(program)
     nodes = program.graph.nodes
     if not any(writes(node) or node.op == "get_attr" or _is_of_vmap(node) for node in nodes):
         return program
@@ -209,9 +213,11 @@ def _placeholders(
         elif spec.kind == InputKind.USER_INPUT:
             values[node.name] = _input(builder, node, value)
         elif spec.target is not None:
-            learnt = spec.kind == InputKind.PARAMETER
+            is_parameter = spec.kind == InputKind.PARAMETER
             tensor = tensors[spec.target]
-            values[node.name] = _parameter(builder, tensor, spec.target, node, learnt=learnt)
+            values[node.name] = _parameter(
+                builder, tensor, spec.target, node, is_parameter=is_parameter
+            )
     return values
 
 
@@ -252,7 +258,9 @@ def _readers(node: Any) -> Iterable[str]:
             yield f"{short(str(user.target))}{f', at {place}' if place else ''}"
 
 
-def _parameter(builder: GraphBuilder, tensor: Any, target: str, node: Any, *, learnt: bool) -> str:
+def _parameter(
+    builder: GraphBuilder, tensor: Any, target: str, node: Any, *, is_parameter: bool
+) -> str:
     """The constant of a parameter or buffer. Errors: E109 another tensor than the graph reads."""
     stated, has = described(node.meta.get("val", tensor)), described(tensor)
     if stated != has:
@@ -261,7 +269,7 @@ def _parameter(builder: GraphBuilder, tensor: Any, target: str, node: Any, *, le
         raise MyoedgeError("E109", title, facts, EXPORT_AGAIN)
     builder.stem, value = target, array(tensor)
     if node.users:
-        (refuse_not_finite if learnt else refuse_no_mask)(target, [value])
+        (refuse_not_finite if is_parameter else refuse_no_mask)(target, [value])
     return builder.constant(value)
 
 
@@ -281,7 +289,7 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
             raise constant_output(name, str(getattr(argument, "value", argument.name)))
     if not outputs:
         raise constant_output("the result of forward()", "no tensor")
-    clamped_only(builder, [str(value) for value in outputs])
+    replace_clamped_infinities(builder, [str(value) for value in outputs])
     for name in dict.fromkeys(name for node in builder.nodes for name in node.inputs):
         if name in builder.constants:
             refuse_not_finite(name.removesuffix(".const"), [builder.array(name)])

@@ -28,7 +28,7 @@ def writes(node: Any) -> bool:
     return schema is not None and schema.is_mutable and schema.name != "aten::detach_"
 
 
-def give_anew(program: torch.export.ExportedProgram) -> None:
+def functionalize(program: torch.export.ExportedProgram) -> None:
     """Replaces calls that write into what another call made, in the program's graph; those stay
     whose tensor is an input or may share its bytes."""
     order = {node: at for at, node in enumerate(program.graph.nodes)}

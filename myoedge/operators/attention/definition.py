@@ -36,7 +36,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import always, masked_scores, stored_bound
-from myoedge.operators.kernel import Dim, is_large, on_nine_cores
+from myoedge.operators.kernel import AffineExpr, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
 
 KEYS_MAX = 4096  # of a row: sums of exponentials of 12 bits keep within 24
@@ -63,7 +63,11 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     q, v = shapes[0], shapes[2]
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
-    operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
+    operands: dict[str, tuple[AffineExpr, ...]] = {
+        "q": (b, n, h, d),
+        "k": (b, m, h, d),
+        "v": (b, h, e, m),
+    }
     more = {
         name: (*broadcast_dims(shapes[at], b, h), n, m) for name, at in added(attrs, shapes).items()
     }

@@ -21,7 +21,7 @@ BEYOND = 36  # zeros behind the last entry: cores read different ones, as banks 
 
 
 @dataclass(frozen=True)
-class Exponentials:
+class ExpTable:
     """Whole numbers for exponentials.
 
     one       that of a row's largest score
@@ -64,11 +64,11 @@ class Exponentials:
         return np.concatenate(parts).astype(np.uint8)
 
 
-BYTES = Exponentials(255, 510)
-FINE = Exponentials(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
+BYTES = ExpTable(255, 510)
+FINE = ExpTable(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
 
 
-def exponentials_of(attrs: Attrs) -> Exponentials:
+def exponentials_of(attrs: Attrs) -> ExpTable:
     """Exponentials beside operands of 8 bits, by a node's attributes."""
     return FINE if attrs.get("exp_bits") == FINE_BITS else BYTES
 

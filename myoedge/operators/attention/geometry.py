@@ -11,10 +11,10 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import Dim
+from myoedge.operators.kernel import AffineExpr
 
 
-def broadcast_dims(shape: Shape, *lead: Dim) -> tuple[Dim, ...]:
+def broadcast_dims(shape: Shape, *lead: AffineExpr) -> tuple[AffineExpr, ...]:
     """Indices along batch and heads, along which one bias or mask may be for all."""
     return tuple(dim if n > 1 else () for n, dim in zip(shape, lead, strict=False))
 

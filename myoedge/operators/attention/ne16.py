@@ -19,7 +19,7 @@ from myoedge.operators.attention import wide
 from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
 from myoedge.operators.attention.geometry import sizes_of
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import BrokenRule, Sizes, TiledKernel
+from myoedge.operators.kernel import ConstraintViolation, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
 from myoedge.operators.products.ne16_cycles import SUMS, pointwise_cycles
 
@@ -29,12 +29,14 @@ OF_12_BITS = 1.25  # of an exponential of 8 bits: one of 12
 BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
 
 
-def sees_all_keys(step: QuantizedNode) -> BrokenRule | None:
+def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:
     if wide.is_wide(step) or step.element_type != INT8:
-        return BrokenRule("operands and results of 8 bits", "16 bits", "8 bits around it")
+        return ConstraintViolation("operands and results of 8 bits", "16 bits", "8 bits around it")
     if step.attrs["window"] is None:
         return None
-    return BrokenRule("attention to all keys", "a window of keys", "attention without a window")
+    return ConstraintViolation(
+        "attention to all keys", "a window of keys", "attention without a window"
+    )
 
 
 def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:

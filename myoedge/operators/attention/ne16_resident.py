@@ -13,7 +13,7 @@ from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.attention.exponentials import kernel_of
 from myoedge.operators.attention.ne16 import engine_sizes
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import Dim, Fields, Operand, Region, TiledKernel
+from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS
 from myoedge.operators.products.ne16_cycles import JOB_PIXELS, SUMS, image_cycles
 
@@ -75,7 +75,7 @@ def _in_steps(operand: Operand, numbers: Mapping[str, int]) -> Operand:
     of_row, of_key = (("row", 1),), (("keys", 4), ("lane", 1))
     n = _part_rows(numbers)
     later = {"bias": EXPONENTIALS, "mask": EXPONENTIALS, "y": RESULTS}.get(operand.name, 0)
-    along: dict[Dim, Dim] = {
+    along: dict[AffineExpr, AffineExpr] = {
         of_row: (("step", n), ("row", 1)),
         of_key: (("step", INPUTS), ("key", 1)),
     }

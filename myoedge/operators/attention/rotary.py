@@ -34,7 +34,15 @@ from myoedge.operators.common_rules import (
     same_shape,
     stored_bound,
 )
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.kernel import (
+    OUT,
+    AffineExpr,
+    Fields,
+    Operand,
+    Region,
+    TiledKernel,
+    on_cluster,
+)
 from myoedge.targets.chip import Engine
 
 
@@ -119,7 +127,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around the positions and between them."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
-    index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
+    index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape = (outer, period, inner, 2 * pairs)
     if step.integers.x_wide or step.element_type == INT16:
         return _wide_in_tiles(step, engine, shape, index)
@@ -145,7 +153,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _wide_in_tiles(
-    step: QuantizedNode, engine: Engine, shape: Shape, index: tuple[Dim, ...]
+    step: QuantizedNode, engine: Engine, shape: Shape, index: tuple[AffineExpr, ...]
 ) -> TiledKernel:
     """Tiles where x or y has 16 bits, cut alike."""
     outer, period, inner, length = shape

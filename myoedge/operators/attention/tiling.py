@@ -16,7 +16,7 @@ from myoedge.operators.attention import wide
 from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
 from myoedge.operators.attention.geometry import added, broadcast_dims, seen, sizes_of
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 # Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
@@ -93,7 +93,7 @@ def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _operands(step: QuantizedNode) -> Iterator[Operand]:
     shapes, filled = step.shapes, round_up(step.shapes[1][1], 4)
     b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
-    keys: Dim = (("keys", 4), ("lane", 1))
+    keys: AffineExpr = (("keys", 4), ("lane", 1))
     yield Operand("q", 0, shapes[0], (b, row, h, ()))
     yield Operand("k", 1, shapes[1], (b, keys, h, ()))
     yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))

@@ -36,7 +36,7 @@ from myoedge.operators.conv.tiling import (
     is_grouped,
     is_large_pointwise,
 )
-from myoedge.operators.kernel import on_nine_cores, without_scratch
+from myoedge.operators.kernel import low_scratch_fallback, on_nine_cores
 from myoedge.operators.products.ne16 import on_ne16
 from myoedge.operators.products.packing import WeightedParams, acc_bound, accepts_int16, quantize
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -97,7 +97,7 @@ def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
     """Weights of 16 bits beside an int16 input, or where the result is int16 and its windows
     overlap or lie apart."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
-    if not side_by_side(inputs.attrs, inputs.shapes, inputs.out):
+    if not windows_are_contiguous(inputs.attrs, inputs.shapes, inputs.out):
         weights = weights.beside(inputs.target.element_type)
     return quantize(inputs, weights)
 
@@ -111,7 +111,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc.transpose(1, 0, 2).reshape(step.out))
 
 
-def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     """Whether windows are pieces of the input, one behind the other: patches of a row, pixels."""
     x, kernel = shapes[0], shapes[1][1:-1]
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
@@ -159,8 +159,8 @@ CONV = register(
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(in_tiles, is_large_pointwise),
-            without_scratch(gathered_once, has_wide_windows),
-            without_scratch(grouped_in_place, is_grouped),
+            low_scratch_fallback(gathered_once, has_wide_windows),
+            low_scratch_fallback(grouped_in_place, is_grouped),
             on_ne16(conv_on_ne16, one_group_or_depthwise),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
         ),

@@ -12,8 +12,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.geometry import Spatial, tile_fields
-from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
+from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
@@ -79,7 +79,7 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
     return 0.6 * results * (words + 1) + 13 * windows
 
 
-def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
+def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
     """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
@@ -89,8 +89,8 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Ti
     if plain and (conv.stride == (1, 1) or conv.stride[1] == 2):
         way = "strips" if conv.stride == (1, 1) else "rows"
     whole = -(-c // 4)
-    channels: Dim = CHANNELS if cut else ()
-    blocks: Dim = (("k", 1),) if cut else ()
+    channels: AffineExpr = CHANNELS if cut else ()
+    blocks: AffineExpr = (("k", 1),) if cut else ()
 
     def work(sizes: Sizes) -> Any:
         of_tile = (sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)
@@ -123,10 +123,12 @@ def wide_packed(weight: Array) -> Array:
     return np.ascontiguousarray(pairs.swapaxes(1, 2))
 
 
-def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
+def wide_depthwise_in_tiles(
+    step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
+) -> TiledKernel:
     """Products of 16 bits; channels are cut in fours where they are a multiple of it."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
-    channels: Dim = CHANNELS if cut else ()
+    channels: AffineExpr = CHANNELS if cut else ()
     wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
     table = table_operand(step)
 
@@ -163,13 +165,15 @@ def wide_depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) 
     )
 
 
-def _wide_constants(step: QuantizedNode, conv: Spatial, channels: Dim) -> tuple[Operand, ...]:
+def _wide_constants(
+    step: QuantizedNode, conv: Conv2dGeometry, channels: AffineExpr
+) -> tuple[Operand, ...]:
     """Weights of four channels, or where these are not cut of two, and numbers of each channel."""
     c, taps = conv.x[-1], math.prod(conv.kernel)
     packed = wide_packed(step.integers.weight.reshape(c, *conv.kernel))
     weights = packed.reshape(-1, 4 * taps if channels else 2 * taps)
     each = np.pad(packed_channels(step), ((0, c % 2), (0, 0)))
-    blocks: Dim = (("k", 1),) if channels else ()
+    blocks: AffineExpr = (("k", 1),) if channels else ()
     return (
         Operand("weights", "weights", weights.shape, (blocks, ()), itemsize=2, array=weights),
         Operand("channels", "channels", (len(each), 16), (channels, ()), array=each),

@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
 
@@ -21,7 +21,7 @@ CROSSING_WORDS = 1024  # of weights: with more of them words are read across oth
 
 
 @dataclass(frozen=True, slots=True)
-class Spatial:
+class Conv2dGeometry:
     """A convolution over two axes: what its tiles need of it.
 
     x, y    [N, H, W, C] of input and results, C of one group
@@ -36,7 +36,7 @@ class Spatial:
     groups: int
 
     @staticmethod
-    def of(step: QuantizedNode, groups: int = 1) -> Spatial:
+    def of(step: QuantizedNode, groups: int = 1) -> Conv2dGeometry:
         """Two axes always: a convolution over one is a convolution over rows of height 1."""
         attrs, ones = step.attrs, (1,) * (4 - len(step.out))
         kernel, stride, dilation = (
@@ -45,20 +45,20 @@ class Spatial:
         )
         x, y = ((s[0], *ones, *s[1:-1], s[-1] // groups) for s in (step.shapes[0], step.out))
         pads = (*((0, 0) for _ in ones), *attrs["pads"])
-        return Spatial(x, y, kernel, stride, dilation, pads, groups)
+        return Conv2dGeometry(x, y, kernel, stride, dilation, pads, groups)
 
     @staticmethod
-    def of_pixels(count: int, c: int, k: int) -> Spatial:
+    def of_pixels(count: int, c: int, k: int) -> Conv2dGeometry:
         """Rows of c numbers that become rows of k, as pixels."""
         ones, none = (1, 1), ((0, 0), (0, 0))
-        return Spatial((1, 1, count, c), (1, 1, count, k), ones, ones, ones, none, 1)
+        return Conv2dGeometry((1, 1, count, c), (1, 1, count, k), ones, ones, ones, none, 1)
 
     @property
     def taps(self) -> int:
         return math.prod(self.kernel) * self.x[-1]
 
     @property
-    def group(self) -> Dim:
+    def group(self) -> AffineExpr:
         return (("g", 1),) if self.groups > 1 else ()
 
     @property
@@ -124,12 +124,12 @@ class Spatial:
             inside *= (fit - first) / count
         return 1 - inside
 
-    def flat(self) -> Spatial:
+    def flat(self) -> Conv2dGeometry:
         """All positions in a row, where they are alike."""
         x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
         return replace(self, x=x, y=y)
 
-    def joined(self, n: int) -> Spatial:
+    def joined(self, n: int) -> Conv2dGeometry:
         """n results of a row as one of n times the channels, of a kernel that covers theirs."""
         (*outer, columns, k), stride = self.y, self.stride[1]
         kernel = (self.kernel[0], self.kernel[1] + (n - 1) * stride)
@@ -147,14 +147,14 @@ class Spatial:
         read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
         return max(self.x[2] + self.pads[1][0] - read, 0)
 
-    def read(self, channels: Dim) -> Operand:
+    def read(self, channels: AffineExpr) -> Operand:
         rows = (("t0", self.stride[0]), ("r0", self.dilation[0]))
         columns = (("t1", self.stride[1]), ("r1", self.dilation[1]), ("s1", 1))
         first = (0, -self.pads[0][0], -self.pads[1][0], 0, 0)
         index = ((("n", 1),), rows, columns, self.group, channels)
         return Operand("x", 0, (*self.x[:3], self.groups, self.x[3]), index, first)
 
-    def write(self, channels: Dim) -> Operand:
+    def write(self, channels: AffineExpr) -> Operand:
         index = ((("n", 1),), (("t0", 1),), (("t1", 1),), self.group, channels)
         return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
 

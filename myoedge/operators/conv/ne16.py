@@ -12,9 +12,9 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.geometry import Spatial, joined_weight, tile_fields
+from myoedge.operators.conv.geometry import Conv2dGeometry, joined_weight, tile_fields
 from myoedge.operators.conv.ne16_rules import is_filter
-from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_constants import (
     OUTPUTS,
@@ -33,8 +33,8 @@ from myoedge.operators.products.ne16_cycles import (
     depthwise_cycles,
     filter_cycles,
     image_cycles,
+    pads_to_nine_pixels,
     pointwise_cycles,
-    takes_ninth,
     units_of_jobs,
 )
 from myoedge.operators.products.packing import table_operand
@@ -54,13 +54,13 @@ JOINED = (2, 4)  # results of a row that are computed as one
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class JobSchedule:
     """Jobs of a convolution: what of its input lies in scratch, and their cycles.
 
     jobs   of a tile; 0: as many as are estimated best     bits   of a weight
     """
 
-    conv: Spatial
+    conv: Conv2dGeometry
     number: int
     scale: int
     joined: int = 1
@@ -69,27 +69,33 @@ class Way:
     bits: int = WEIGHT_BITS
 
     @staticmethod
-    def of(conv: Spatial, scale: int, groups: int, bits: int, *, keeps_scratch: bool) -> Way:
+    def of(
+        conv: Conv2dGeometry, scale: int, groups: int, bits: int, *, keeps_scratch: bool
+    ) -> JobSchedule:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
         to keep, one of little scratch where there is one."""
         if groups > 1 or (is_filter(conv) and not keeps_scratch):
             one_channel = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
             number = one_channel if groups > 1 else FILTER
-            return Way(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
+            return JobSchedule(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: is_filter(conv), PIXELS: one_row, WINDOWS: True}
-        ways = [Way(conv, number, scale, bits=bits) for number in possible if possible[number]]
+        ways = [
+            JobSchedule(conv, number, scale, bits=bits) for number in possible if possible[number]
+        ]
         for n in JOINED:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
-                ways.append(Way(conv.joined(n), number, scale, n, bits=bits))
-        return replace(min(ways, key=Way.layer_cycles), keeps_scratch=keeps_scratch)
+                ways.append(JobSchedule(conv.joined(n), number, scale, n, bits=bits))
+        return replace(min(ways, key=JobSchedule.layer_cycles), keeps_scratch=keeps_scratch)
 
     @staticmethod
-    def by_rows(conv: Spatial, scale: int, groups: int, bits: int) -> Way:
+    def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
         """Way of as many jobs of rows as may be, for a layer that keeps to `has_rows`."""
         number = FILTER if is_filter(conv) else PIXELS
-        return Way(conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits)
+        return JobSchedule(
+            conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits
+        )
 
     def layer_cycles(self) -> float:
         """Cycles of the layer as one tile."""
@@ -125,7 +131,7 @@ class Way:
         pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
         if self.number == DEPTHWISE_ROW:
             return pixels < SIDE
-        return self.number == WINDOWS and takes_ninth(pixels, rows * columns)
+        return self.number == WINDOWS and pads_to_nine_pixels(pixels, rows * columns)
 
     def cycles(self, sizes: Sizes) -> Any:
         """Cycles of a tile: the cores write scratch for the first job, then for the next one while
@@ -198,7 +204,7 @@ class Way:
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
 
-    def starts_next(self, here: Fields, behind: Fields) -> bool:
+    def launches_next_tile(self, here: Fields, behind: Fields) -> bool:
         """Whether a tile's first job may start before the cores have finished the tile before."""
         return bool(behind["has_scratch"])
 
@@ -238,21 +244,24 @@ def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel
 
 
 def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-    conv, groups = Spatial.of(step), step.attrs["groups"]
+    conv, groups = Conv2dGeometry.of(step), step.attrs["groups"]
     if conv.pointwise and groups == 1:
         return rows_on_ne16(step, engine)
     return jobs_in_tiles(
-        step, Way.of(conv, scale_bytes(step), groups, step.weight_bits, keeps_scratch=keeps_scratch)
+        step,
+        JobSchedule.of(
+            conv, scale_bytes(step), groups, step.weight_bits, keeps_scratch=keeps_scratch
+        ),
     )
 
 
-def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
+def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     """Tiles of jobs that read the input in this way."""
     table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
-    stride = Spatial.of(step).stride[1]
+    stride = Conv2dGeometry.of(step).stride[1]
     planes = _planes(joined_weight(step.integers.weight, way.joined, stride), way.number, way.bits)
     conv, k, in_row = way.conv, way.conv.y[-1], way.number == DEPTHWISE_ROW
-    cut: Dim = (("k", 1),) if groups == 1 else ()
+    cut: AffineExpr = (("k", 1),) if groups == 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
         function="me_ne16_depthwise_row_s8" if in_row else "me_ne16_conv_s8",
@@ -278,7 +287,7 @@ def jobs_in_tiles(step: QuantizedNode, way: Way) -> TiledKernel:
             "parameters": "@parameters",
         },
         tile=way.fields,
-        starts_next=way.starts_next,
+        launches_next_tile=way.launches_next_tile,
         scratch=way.scratch,
         work=way.cycles,
         l1_only=True,

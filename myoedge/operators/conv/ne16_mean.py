@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.conv.ne16 import Way, jobs_in_tiles
-from myoedge.operators.kernel import FREE, BrokenRule, Fields, Region, Sizes, TiledKernel
+from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.conv.ne16 import JobSchedule, jobs_in_tiles
+from myoedge.operators.kernel import FREE, ConstraintViolation, Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.targets.chip import Engine
@@ -23,7 +23,9 @@ MEAN = "mean_"  # in front of the names of its constants, beside those of the co
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tiles of whole rows, whose results lie in scratch until their mean is taken."""
     mean = _mean(step, engine)
-    way = Way.by_rows(Spatial.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits)
+    way = JobSchedule.by_rows(
+        Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
+    )
     conv, (_, _, columns, k) = jobs_in_tiles(step, way), way.conv.y
     image, row, _, *channels = conv.out.dims
     shape, dims = (*way.conv.y[:2], 1, 1, k), (image, row, (), *channels)
@@ -52,7 +54,7 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         operands=(*(o for o in conv.operands if not o.written), *constants, y),
         op=_of_member("conv", conv.op) | _of_member("mean", op),
         tile=lambda regions: _tile(regions, way),
-        starts_next=_starts_next,
+        launches_next_tile=_starts_next,
         scratch=lambda sizes: way.scratch(sizes) + sizes["t0"] * columns * sizes.get("k", k),
         work=work,
     )
@@ -69,7 +71,7 @@ def _of_member(member: str, fields: Fields) -> dict[str, int | str]:
     return {f"{member}.{name}": value for name, value in fields.items()}
 
 
-def _tile(regions: Mapping[str, Region], way: Way) -> Fields:
+def _tile(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
     y, columns = regions["y"], way.conv.y[2]
     _, rows, _, _, k = y.extent
     results = replace(y, extent=(1, rows, columns, 1, k))
@@ -85,13 +87,15 @@ def _starts_next(here: Fields, behind: Fields) -> bool:
     return several and bool(behind["conv.has_scratch"])
 
 
-def is_over_rows(step: QuantizedNode) -> BrokenRule | None:
+def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
     """Rule about the mean behind a convolution: over all results of each row."""
     assert step.behind is not None, "a layer without a mean behind it"
     x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
     before, behind = x[: min(axes)], x[max(axes) + 1 :]
-    n, rows, columns, k = Spatial.of(step).y
+    n, rows, columns, k = Conv2dGeometry.of(step).y
     has = math.prod(before), math.prod(x) // math.prod((*before, *behind)), math.prod(behind)
     if has == (n * rows, columns, k):
         return None
-    return BrokenRule("a mean over rows of results", "a mean over others", "a mean over columns")
+    return ConstraintViolation(
+        "a mean over rows of results", "a mean over others", "a mean over columns"
+    )

@@ -4,27 +4,27 @@
 from __future__ import annotations
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.kernel import BrokenRule
+from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.kernel import ConstraintViolation
 from myoedge.operators.products.ne16_constants import SIDE
 
 
-def is_filter(conv: Spatial) -> bool:
+def is_filter(conv: Conv2dGeometry) -> bool:
     return conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1)
 
 
-def is_filter_of_a_row(conv: Spatial) -> bool:
+def is_filter_of_a_row(conv: Conv2dGeometry) -> bool:
     """Whether all results are a row, of up to nine taps each."""
     taps = conv.kernel[1]
     ones = conv.stride == conv.dilation == (1, 1)
     return ones and conv.kernel[0] == conv.y[1] == 1 and taps <= SIDE * SIDE
 
 
-def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
+def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
     """Rule of NE16 about groups of channels: one, or a filter for each channel, of 3x3 or of up to
     nine taps of a row."""
     groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
-    conv = Spatial.of(step)
+    conv = Conv2dGeometry.of(step)
     has_jobs = is_filter(conv) or is_filter_of_a_row(conv)
     if groups == 1 or (groups == inputs == outputs and has_jobs):
         return None
@@ -41,7 +41,7 @@ def one_group_or_depthwise(step: QuantizedNode) -> BrokenRule | None:
     needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
     rest = "stride 1, dilation 1 and as many outputs as inputs"
     change = f"a convolution with groups=1, or a depthwise one of {kernel} with {rest}"
-    return BrokenRule(needs, has, change)
+    return ConstraintViolation(needs, has, change)
 
 
 def _sizes(numbers: tuple[int, int]) -> str:
@@ -49,19 +49,21 @@ def _sizes(numbers: tuple[int, int]) -> str:
     return "x".join(map(str, numbers))
 
 
-def has_windows_in_one_group(step: QuantizedNode) -> BrokenRule | None:
+def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
     """Rule of conv_by_channels_on_ne16: others have the tiles of conv_on_ne16."""
-    groups, conv = step.attrs["groups"], Spatial.of(step)
+    groups, conv = step.attrs["groups"], Conv2dGeometry.of(step)
     if groups == 1 and not conv.pointwise:
         return None
     has = "a kernel of 1x1" if conv.pointwise else str(groups)
-    return BrokenRule("windows in one group of channels", has, "a convolution with groups=1")
+    return ConstraintViolation(
+        "windows in one group of channels", has, "a convolution with groups=1"
+    )
 
 
-def has_rows(step: QuantizedNode) -> BrokenRule | None:
+def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
     """Rule of jobs of rows of results: a filter of 3x3, or a kernel of one row over several."""
-    conv = Spatial.of(step)
+    conv = Conv2dGeometry.of(step)
     if is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None
     has = _sizes(conv.kernel)
-    return BrokenRule("a kernel of 3x3, or of one row", has, "such a kernel, of stride 1")
+    return ConstraintViolation("a kernel of 3x3, or of one row", has, "such a kernel, of stride 1")

@@ -16,10 +16,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     concat,
+    fusible_view,
     reshape,
     slice_axis,
     transpose,
-    view_inside,
 )
 
 
@@ -55,7 +55,7 @@ def over_axes(
             x = reshape(d, x, (n, *joined, d.shape(x)[-1]))
             y = over_axes(d, x, w.squeeze(i + 1), bias, (*axes[:i], *axes[i + 1 :]), groups)
             counts = (axis.count(size) for axis, size in zip(axes, sizes, strict=True))
-            return view_inside(d, y, (n, *counts, len(w)))
+            return fusible_view(d, y, (n, *counts, len(w)))
     lengths = [axis.count(m) * axis.taps for axis, m in zip(axes, sizes, strict=True)]
     first = min(range(3), key=lambda i: (not axes[i].is_single, lengths[i], i))
     return _as_images(d, x, w, bias, axes, groups, first)
@@ -78,7 +78,7 @@ def _as_images(
     rows = np.moveaxis(rows, 1, -2).reshape(len(w), *rows.shape[2:4], -1)
     others = [other for i, other in enumerate(axes) if i != axis]
     y = over_axes(d, reshape(d, x, (n * count, *rest)), rows, bias, others, groups)
-    y = view_inside(d, y, (n, count, *d.shape(y)[1:]))
+    y = fusible_view(d, y, (n, count, *d.shape(y)[1:]))
     return transpose(d, y, tuple(int(i) for i in np.argsort(order)))
 
 

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles, wide_depthwise_in_tiles
-from myoedge.operators.conv.geometry import Spatial, joined_weight, tile_fields
+from myoedge.operators.conv.geometry import Conv2dGeometry, joined_weight, tile_fields
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
@@ -57,13 +57,13 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     depthwise = 1 < groups == step.shapes[0][-1] == step.out[-1]
     if step.weight_type == INT16:
         if depthwise:
-            return wide_depthwise_in_tiles(step, engine, Spatial.of(step))
-        return wide_in_tiles(step, engine, Spatial.of(step, groups))
+            return wide_depthwise_in_tiles(step, engine, Conv2dGeometry.of(step))
+        return wide_in_tiles(step, engine, Conv2dGeometry.of(step, groups))
     if step.element_type == INT16:
         return wide_rows(step, engine)
     if depthwise:
-        return depthwise_in_tiles(step, engine, Spatial.of(step))
-    conv = Spatial.of(step, groups)
+        return depthwise_in_tiles(step, engine, Conv2dGeometry.of(step))
+    conv = Conv2dGeometry.of(step, groups)
     if conv.pointwise and groups == 1:
         return rows_in_tiles(step, engine)
     return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv)
@@ -71,7 +71,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def is_large_pointwise(step: QuantizedNode) -> bool:
     """Whether nine cores share a convolution: one whose results are each made of one position."""
-    plain = is_int8(step) and step.attrs["groups"] == 1 and Spatial.of(step).pointwise
+    plain = is_int8(step) and step.attrs["groups"] == 1 and Conv2dGeometry.of(step).pointwise
     return plain and is_large_product(*row_sizes(step))
 
 
@@ -86,7 +86,7 @@ class _Dense:
     table     words that pass while a block's results are looked up
     """
 
-    conv: Spatial
+    conv: Conv2dGeometry
     windows: dense.Windows
     in_place: bool
     gather: bool
@@ -97,7 +97,7 @@ class _Dense:
     cores: int
 
     @staticmethod
-    def of(step: QuantizedNode, conv: Spatial, cores: int, *, once: bool = False) -> _Dense:
+    def of(step: QuantizedNode, conv: Conv2dGeometry, cores: int, *, once: bool = False) -> _Dense:
         """once: whatever is faster, all windows are copied once"""
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
@@ -160,7 +160,7 @@ class _Dense:
 
 def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A core's own copies of windows are the most of scratch: here all cores share one of each."""
-    conv = Spatial.of(step, step.attrs["groups"])
+    conv = Conv2dGeometry.of(step, step.attrs["groups"])
     if conv.pointwise and conv.groups == 1:
         return rows_in_place(step, engine)
     return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv, once=True)
@@ -168,7 +168,7 @@ def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """All groups at once, without scratch, of an input that may lie in L2: me_group_conv_s8."""
-    conv = Spatial.of(step)
+    conv = Conv2dGeometry.of(step)
     k, c, (k_h, k_w) = conv.y[-1], step.integers.weight.shape[-1], conv.kernel
     weights = step.integers.weight.reshape(k, k_h, k_w, c)
     if c < BLOCK:
@@ -199,11 +199,11 @@ def is_grouped(step: QuantizedNode) -> bool:
 
 def has_wide_windows(step: QuantizedNode) -> bool:
     """Whether a convolution is of int8, and rows of its windows are not read as a word each."""
-    return is_int8(step) and not Spatial.of(step, step.attrs["groups"]).narrow
+    return is_int8(step) and not Conv2dGeometry.of(step, step.attrs["groups"]).narrow
 
 
 def _dense_in_tiles(
-    step: QuantizedNode, engine: Engine, conv: Spatial, *, once: bool = False
+    step: QuantizedNode, engine: Engine, conv: Conv2dGeometry, *, once: bool = False
 ) -> TiledKernel:
     n = 1 if once else _results_together(step, conv, engine.cores)
     weight, channels = joined_weight(step.integers.weight, n, conv.stride[1]), packed_channels(step)
@@ -228,7 +228,7 @@ def _dense_in_tiles(
     )
 
 
-def _results_together(step: QuantizedNode, conv: Spatial, cores: int) -> int:
+def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> int:
     """Results of a row that are computed as one, of so many times the channels: few channels fill
     no block, and windows are read once for all of them."""
     if conv.groups > 1 or conv.dilation[1] > 1 or conv.x[-1] > FEW_INPUTS:
@@ -246,7 +246,7 @@ def _results_together(step: QuantizedNode, conv: Spatial, cores: int) -> int:
     return min([1, *possible], key=work)
 
 
-def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
+def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
     """Products of 16 bits, group by group."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
@@ -308,7 +308,7 @@ def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
     return {name: fields[name] for name in fields if name != "y_stride"}
 
 
-def _packed(weight: Array, conv: Spatial) -> Array:
+def _packed(weight: Array, conv: Conv2dGeometry) -> Array:
     """Group by group."""
     groups = weight.reshape(conv.groups, conv.y[-1], -1)
     if conv.narrow:  # a zero behind three taps of a row

@@ -23,11 +23,11 @@ from myoedge.operators.graph_builder import (
     as_tuple,
     channels_first,
     channels_last,
+    fusible_view,
     optional_bias,
     reshape,
     slice_axis,
     transpose,
-    view_inside,
     weights,
 )
 from myoedge.operators.import_rows import Arguments
@@ -190,8 +190,8 @@ def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[Transposed
     order = [0, *spatial, *places.get(0, [])]
     if order != sorted(order):
         cut = (n, *positions, *(([groups, *strides])[i] for i in split), k // groups // count)
-        y = transpose(d, view_inside(d, y, cut), (*order, len(cut) - 1))
-    return view_inside(
+        y = transpose(d, fusible_view(d, y, cut), (*order, len(cut) - 1))
+    return fusible_view(
         d, y, (n, *(m * s for m, s in zip(positions, strides, strict=True)), k // count)
     )
 

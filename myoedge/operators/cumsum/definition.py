@@ -19,11 +19,11 @@ from myoedge.operators.common_rules import (
     CentredParams,
     always,
     axis_permuted,
-    beside_axis,
     elementwise,
     limited,
     same_shape,
     stored_bound,
+    stream_except_axis,
     sum_bound,
     wide_scalars,
     with_requant,
@@ -70,6 +70,6 @@ CUMSUM = register(
         accepts_int16=always,
         emits_int16=limited,
         permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
+        streaming_rule=stream_except_axis,
     )
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.elementwise.tiling import rows_tile
-from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
@@ -17,7 +17,7 @@ from myoedge.targets.chip import Engine
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+    shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
     is_wide = any(wide.values())
     flags = {**wide, "drop": step.integers.drop} if is_wide else {}

@@ -23,7 +23,9 @@ from myoedge.operators.softmax.masks import LOST, MASK_GAP
 
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 FILL = -20.0 * MASK_GAP  # or less: hides elements wherever what is filled is of no such size
-HIDDEN = 2.0**10 * LOST  # that is taken off hidden scores: in their rows none of them is left over
+MASK_OFFSET = (
+    2.0**10 * LOST
+)  # that is taken off hidden scores: in their rows none of them is left over
 MOST_ROWS = 2**16  # of the table of a comparison
 AS_FLOATS = (
     "compute with floats: an input of float32 beside the ids for what is computed with their values"
@@ -145,9 +147,9 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """
     mask, x, y = truth(d, a["condition"]), a["self"], a["other"]
     if _hides(d, x):
-        return expand(d, _plus(d, y, mask, -HIDDEN, 0.0), out)
+        return expand(d, _plus(d, y, mask, -MASK_OFFSET, 0.0), out)
     if _hides(d, y):
-        return expand(d, _plus(d, x, mask, HIDDEN, -HIDDEN), out)
+        return expand(d, _plus(d, x, mask, MASK_OFFSET, -MASK_OFFSET), out)
     sides = [side for side in (_chosen(d, x, mask, ()), _chosen(d, y, mask, NOT)) if side]
     total = d.add("add", *sides) if len(sides) == 2 else (sides or [d.constant(np.zeros(out))])[0]
     return expand(d, total, out)
@@ -155,7 +157,7 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def added_mask(d: GraphBuilder, mask: str) -> str:
     """Addend of scores for a computed mask of an attention: 0 where it is true."""
-    chain = (("affine", HIDDEN, -HIDDEN),)
+    chain = (("affine", MASK_OFFSET, -MASK_OFFSET),)
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 
 

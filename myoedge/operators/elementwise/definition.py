@@ -28,7 +28,6 @@ from myoedge.operators.common_rules import (
     ProductParams,
     always,
     axis_permuted,
-    beside_axis,
     broadcast_streaming_rule,
     elementwise,
     limited,
@@ -37,6 +36,7 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
     stored_bound,
+    stream_except_axis,
     wide_scalars,
     with_requant,
 )
@@ -286,7 +286,7 @@ AFFINE = register(
         weights=(1, 2),
         epilogue=True,
         permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
+        streaming_rule=stream_except_axis,
         accepts_int16=always,
         emits_int16=limited,
     )

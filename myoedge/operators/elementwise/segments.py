@@ -16,7 +16,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 SEGMENTS_MAX = 1024
@@ -95,7 +95,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(
-    step: QuantizedNode, engine: Engine, axes: Mapping[str, int], dims: tuple[Dim, ...]
+    step: QuantizedNode, engine: Engine, axes: Mapping[str, int], dims: tuple[AffineExpr, ...]
 ) -> TiledKernel:
     """All numbers as one row, by its axes and its index."""
     n = math.prod(step.out)

@@ -31,10 +31,10 @@ from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.kernel import on_cluster
 
-DIRECT = 64  # magnitudes below it have points of their own, octaves above it as many
-TOP = DIRECT.bit_length() - 1
-HALF = DIRECT * 11 + 2  # ME_TABLE_HALF: points of a sign, up to a magnitude of 2**16
-ROOM = 1  # bits of points above a result's, for the last line before it saturates
+POINTS_PER_OCTAVE = 64  # magnitudes below it have points of their own, octaves above it as many
+TOP = POINTS_PER_OCTAVE.bit_length() - 1
+HALF = POINTS_PER_OCTAVE * 11 + 2  # ME_TABLE_HALF: points of a sign, up to a magnitude of 2**16
+HEADROOM_BITS = 1  # bits of points above a result's, for the last line before it saturates
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
@@ -52,8 +52,8 @@ def _near_0(chain: Chain, scale: float) -> float:
 def points() -> Array:
     """int64 [HALF]: magnitudes of the points of a sign."""
     at = np.arange(HALF)
-    shift = np.maximum(at // DIRECT - 1, 0)
-    return np.asarray((at - DIRECT * shift) << shift)
+    shift = np.maximum(at // POINTS_PER_OCTAVE - 1, 0)
+    return np.asarray((at - POINTS_PER_OCTAVE * shift) << shift)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
     values = evaluate(chain, at * x.scale)
     values = np.where(np.isinf(values) & (at == 0), _near_0(chain, x.scale), values)
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
-    entries = np.rint(np.ldexp(steps, drop - ROOM if x_wide else 0))
+    entries = np.rint(np.ldexp(steps, drop - HEADROOM_BITS if x_wide else 0))
     lut = np.clip(entries, INT16.low, INT16.high).astype(np.int16)
     return TableParams(x_wide=int(x_wide), x_zero=x.zero_point, lut=lut)
 
@@ -97,10 +97,14 @@ def _integer(step: QuantizedNode, x: Array) -> Array:
         return lookup(x, step.integers.lut)
     table, v = step.integers.lut.astype(np.int64), x.astype(np.int64) - step.integers.x_zero
     size = np.abs(v)
-    shift = np.frexp(np.maximum(size, DIRECT).astype(np.float64))[1].astype(np.int64) - 1 - TOP
-    at = np.where(v < 0, HALF, 0) + (size >> shift) + DIRECT * shift
+    shift = (
+        np.frexp(np.maximum(size, POINTS_PER_OCTAVE).astype(np.float64))[1].astype(np.int64)
+        - 1
+        - TOP
+    )
+    at = np.where(v < 0, HALF, 0) + (size >> shift) + POINTS_PER_OCTAVE * shift
     part = (table[at + 1] - table[at]) * (size & ((1 << shift) - 1))
-    line = (table[at] * (1 << shift) + part) << ROOM
+    line = (table[at] * (1 << shift) + part) << HEADROOM_BITS
     bits = shift + 16 - step.element_type.bits
     y = (line + (1 << bits >> 1)) >> bits
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)

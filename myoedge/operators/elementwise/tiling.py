@@ -16,7 +16,7 @@ from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.elementwise import segments
 from myoedge.operators.kernel import (
     OUT,
-    Dim,
+    AffineExpr,
     Fields,
     Operand,
     Region,
@@ -44,7 +44,7 @@ class Loop:
     steps: tuple[int, ...]
 
 
-def merged(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
+def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
     """Loops over `out`; neighbours are joined where all operands step alike, extents of 1 go."""
     loops: list[Loop] = []
     for axis, extent in enumerate(out):
@@ -65,10 +65,10 @@ def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
     return (0,) * lead + tuple(own)
 
 
-def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
+def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
     """The axes of loops, and the index along each; a long innermost loop is cut by units."""
     axes: dict[str, int] = {}
-    dims: list[Dim] = []
+    dims: list[AffineExpr] = []
     for number, loop in enumerate(loops):
         name, inside = f"i{number}", f"u{number}"
         if number == len(loops) - 1 and loop.extent >= 2 * UNIT:
@@ -82,7 +82,7 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
 
 def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
     """Two operands, broadcast; `numbers` of the step go into the op."""
-    loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
+    loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     outer = max(len(loops) - LOOPS, 0)
     axes, dims = axes_of(loops)
     table = table_operand(step)
@@ -122,7 +122,7 @@ def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 
     return np.where(even, in_words, np.where(many, together, apart))
 
 
-def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
+def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[AffineExpr]) -> Operand:
     """An operand that has an axis for every loop that moves it."""
     moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
     shape = tuple(loops[d].extent for d in moves) or (1,)
@@ -163,7 +163,7 @@ def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
     """Two operands, of which some may have 16 bits: rows of both, each `a_row`, `b_row` further."""
-    loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
+    loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
     y = Operand("y", OUT, extents, tuple(dims), itemsize=1 + step.integers.y_wide)
@@ -275,7 +275,7 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * numbers[0], *numbers], axis=1)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
+    dims: tuple[AffineExpr, ...] = ((("o", 1),), (), inside)
     shape = (outer, channels, inner)
     return TiledKernel(
         function="me_affine_s16" if is_wide else "me_affine_s8",

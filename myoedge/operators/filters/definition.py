@@ -27,15 +27,15 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
-    beside_axis,
     elementwise,
     final_state,
     like_first,
     limited,
     same_shape,
     stored_bound,
+    stream_except_axis,
 )
-from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
@@ -107,8 +107,8 @@ def _operands(
     """Samples [outer, time, inner] and, where the step has it, the state [count, outer, inner]."""
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     (count, size_bytes), signal = state, (("o", 1),)
-    samples: tuple[Shape, tuple[Dim, ...]] = (outer, steps, inner), (signal, (), ())
-    states: tuple[Shape, tuple[Dim, ...]] = (count, outer, inner), ((), signal, ())
+    samples: tuple[Shape, tuple[AffineExpr, ...]] = (outer, steps, inner), (signal, (), ())
+    states: tuple[Shape, tuple[AffineExpr, ...]] = (count, outer, inner), ((), signal, ())
     written = states if _gives_state(step) else samples
     return (
         Operand("x", 0, *samples, (), 2),
@@ -292,7 +292,7 @@ def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Along time with what is between samples, along other axes frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
-        return beside_axis(at)
+        return stream_except_axis(at)
     past = StreamState(2, "samples", past_shape(at.attrs, *at.shapes), SAMPLES, last="biquads_past")
     return StreamingRule(at.axis, carries=(past,))
 

@@ -19,12 +19,12 @@ from myoedge.numerics.fixed_point import inverse_root
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
-    beside_axis,
     final_state,
     like_first,
     limited,
     same_shape,
     stored_bound,
+    stream_except_axis,
 )
 from myoedge.operators.filters.definition import (
     factor,
@@ -120,7 +120,7 @@ def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Along time with the power, along other axes frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
-        return beside_axis(at)
+        return stream_except_axis(at)
     power = StreamState(
         1, "power", without_time(at.attrs, *at.shapes), POWER,
         fill=lambda step: int(step.integers.start), last="running_power",

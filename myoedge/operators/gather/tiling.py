@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 ROW = 40  # of a row that one index brings, beside its words
@@ -21,7 +21,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x [o, N, i], ids [o or 1, k, i or 1], y [o, k, i]."""
     shape, own = step.shapes[1], step.element_type.size_bytes
     outer, count, inner = (((name, 1),) for name in "oki")
-    ids: tuple[Dim, ...] = (outer if shape[0] > 1 else (), count, inner if shape[2] > 1 else ())
+    ids: tuple[AffineExpr, ...] = (
+        outer if shape[0] > 1 else (),
+        count,
+        inner if shape[2] > 1 else (),
+    )
     id_bytes = ElementType.of(step.attrs["dtype"]).size_bytes
 
     def work(sizes: Sizes) -> Any:

@@ -19,12 +19,12 @@ from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     axis_permuted,
-    beside_axis,
     broadcast_streaming_rule,
     elementwise,
     like_first,
     same_attrs,
     same_shape,
+    stream_except_axis,
 )
 from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles, math_in_tiles
 from myoedge.operators.kernel import on_cluster
@@ -75,7 +75,7 @@ def cumsum_real(attrs: Attrs, x: Array) -> Array:
 def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Along the axis of time with the sums up to the frame before."""
     if at.operand or at.axis != at.attrs["axis"]:
-        return beside_axis(at)
+        return stream_except_axis(at)
     shape = at.shapes[0]
     sums = StreamState(1, "sum", (*shape[: at.axis], *shape[at.axis + 1 :]), None)
     return StreamingRule(at.axis, carries=(sums,))

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.elementwise.tiling import rows_tile
-from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 BYTES = {"int32": 4, "uint8": 1, "truth": 1}
@@ -76,7 +76,7 @@ def _pairs(
 def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+    shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     (kind,) = step.attrs["kinds"]
     first = Operand("first", 1, (outer, inner), (dims[0], dims[2]), itemsize=4)
     carried = len(step.operands) > 1  # on streams

@@ -30,7 +30,7 @@ from myoedge.operators.common_rules import (
     by_output,
     with_entry,
 )
-from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
+from myoedge.operators.kernel import AffineExpr, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -237,7 +237,7 @@ def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
 def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over the output; operands are read along it, each within its own part."""
     nest = by_output(attrs, shapes, out)
-    index: tuple[Dim, ...] = nest.operands["y"]
+    index: tuple[AffineExpr, ...] = nest.operands["y"]
     return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode, strides
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 PARTS = 8  # ME_PARTS
@@ -113,13 +113,15 @@ def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
     return joined([*others, one])
 
 
-def _axes(sources: Sequence[Sequence[Along]], unit: int = 1) -> tuple[dict[str, int], list[Dim]]:
+def _axes(
+    sources: Sequence[Sequence[Along]], unit: int = 1
+) -> tuple[dict[str, int], list[AffineExpr]]:
     """Axes of the loops, and the index along each: in units where it is long and lies dense.
 
     unit   bytes of the innermost one that are never cut apart
     """
     axes: dict[str, int] = {}
-    dims: list[Dim] = []
+    dims: list[AffineExpr] = []
     for number, each in enumerate(zip(*sources, strict=True)):
         name, inside = f"i{number}", f"u{number}"
         extent = each[0].extent
@@ -152,7 +154,9 @@ def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
     return tuple(f"i{d}" for d in sorted(by_length[:CUT]))
 
 
-def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim], itemsize: int = 1) -> Operand:
+def _read(
+    source: int, loops: Sequence[Along], dims: Sequence[AffineExpr], itemsize: int = 1
+) -> Operand:
     """Operand that is moved, as the loops index it."""
     order = _order(loops)
     if not order:

@@ -25,26 +25,26 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import (
     ProductParams,
     always,
-    beside_last,
     broadcast_index,
     limited,
     not_activated,
     product_requant,
     stored_bound,
+    stream_except_last_axis,
 )
-from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.tiling import wide_in_tiles
-from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, merged
+from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
 from myoedge.operators.kernel import (
     OUT,
-    Dim,
+    AffineExpr,
     Fields,
     Operand,
     Region,
     Sizes,
     TiledKernel,
+    low_scratch_fallback,
     on_nine_cores,
-    without_scratch,
 )
 from myoedge.operators.linear import wide_matmul
 from myoedge.operators.products import gemm as dense
@@ -115,7 +115,7 @@ def _emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Products of 16 bits, or of 8 with results of 16; axes row, and k in blocks of channels."""
     if step.weight_type == INT16:
-        return wide_in_tiles(step, engine, Spatial.of_pixels(*row_sizes(step)))
+        return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)
 
 
@@ -139,13 +139,13 @@ LINEAR = register(
             *on_nine_cores(
                 linear_in_tiles, lambda step: is_int8(step) and is_large_product(*row_sizes(step))
             ),
-            without_scratch(rows_in_place, is_int8),
+            low_scratch_fallback(rows_in_place, is_int8),
             on_ne16(rows_on_ne16),
         ),
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
-        streaming_rule=beside_last,
+        streaming_rule=stream_except_last_axis,
         accepts_int16=accepts_int16,
         emits_int16=_emits_int16,
         int16_weights=EIGHT_BITS.rounded,
@@ -200,11 +200,11 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes of the batch one by one, m rows of a, k columns of b by fours."""
     (*_, m, c), n = step.shapes[0], step.out[-1]
     steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
-    loops = merged(step.out[:-2], steps)
+    loops = collapse_loops(step.out[:-2], steps)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
     a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
     turned = _turned(step.attrs)
-    inner: tuple[Dim, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
+    inner: tuple[AffineExpr, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
     b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
     lead = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*lead, (("m", 1),), CHANNELS))
@@ -270,7 +270,7 @@ def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _matmul_read(
-    name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[Dim, ...]
+    name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[AffineExpr, ...]
 ) -> Operand:
     """An operand with an axis for every loop over the batch that moves it."""
     moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
@@ -314,7 +314,7 @@ MATMUL = register(
         acc_bound=stored_bound,
         kernels=(
             *on_nine_cores(matmul_in_tiles, _is_large_matmul),
-            without_scratch(_matmul_in_place, lambda step: not wide_matmul.is_wide(step)),
+            low_scratch_fallback(_matmul_in_place, lambda step: not wide_matmul.is_wide(step)),
         ),
         accepts_int16=always,
         emits_int16=limited,

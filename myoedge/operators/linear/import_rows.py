@@ -11,10 +11,10 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.elementwise.arithmetic import combined, times
 from myoedge.operators.graph_builder import (
     GraphBuilder,
+    fusible_view,
     optional_bias,
     reshape,
     transpose,
-    view_inside,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
 
@@ -32,7 +32,7 @@ def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
     """x [..., C] (or [C] alone) times weight [K, C]."""
     rows = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 1 else x
-    return view_inside(d, d.add("linear", rows, weight, *bias), out)
+    return fusible_view(d, d.add("linear", rows, weight, *bias), out)
 
 
 def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -24,10 +24,10 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     always,
-    beside_last,
     last_axis_kept,
     same_shape,
     stored_bound,
+    stream_except_last_axis,
 )
 from myoedge.operators.kernel import (
     OUT,
@@ -249,7 +249,7 @@ LAYER_NORM = register(
         permute_rule=last_axis_kept,
         accepts_int16=always,
         emits_int16=always,
-        streaming_rule=beside_last,
+        streaming_rule=stream_except_last_axis,
     )
 )
 

@@ -29,7 +29,15 @@ from myoedge.operators.common_rules import (
     stored_bound,
     wide_scalars,
 )
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Sizes, TiledKernel, on_cluster
+from myoedge.operators.kernel import (
+    OUT,
+    AffineExpr,
+    Fields,
+    Operand,
+    Sizes,
+    TiledKernel,
+    on_cluster,
+)
 from myoedge.operators.norm.definition import NormParams, affine_params, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -153,7 +161,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
     shape = (at.rows, at.positions, at.groups, at.channels * at.inner)
     row, group = (("row", 1),), (("group", 1),)
-    index: tuple[Dim, ...] = (row, (), group, ())
+    index: tuple[AffineExpr, ...] = (row, (), group, ())
     pairs, wide = np.stack([step.integers.gain, step.integers.offset], axis=1), wide_widths(step)
     return (
         Operand("x", 0, shape, index, itemsize=1 + wide.get("x_wide", 0)),

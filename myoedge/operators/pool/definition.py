@@ -30,7 +30,7 @@ from myoedge.operators.common_rules import (
     wide_scalars,
     with_entry,
 )
-from myoedge.operators.kernel import Dim, Operand, TiledKernel, on_cluster
+from myoedge.operators.kernel import AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -89,7 +89,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     starts = [[window[0] for window in axis] for axis in attrs["windows"]]
     steps = [max(np.diff(axis).tolist(), default=1) for axis in starts]
     spatial = tuple(((f"t{d}", step), (f"r{d}", 1)) for d, step in enumerate(steps))
-    out_index: tuple[Dim, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
+    out_index: tuple[AffineExpr, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
     n, c = (("n", 1),), (("c", 1),)
     operands = {"x": (n, *spatial, c), "y": (n, *out_index, c)}
     return LoopNest({**axes, **taps}, operands, frozenset(taps))

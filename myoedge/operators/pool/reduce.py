@@ -32,7 +32,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import (
     OUT,
-    Dim,
+    AffineExpr,
     Operand,
     TiledKernel,
     on_cluster,
@@ -89,7 +89,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32
     )
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    around: Dim = (("o", 1),)
+    around: AffineExpr = (("o", 1),)
     wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
     x_size, y_size = (1 + value for value in wide.values())
     x = Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=x_size)

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
@@ -174,7 +174,7 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
     """Input and output [images, rows, columns, channels]; a signal is one row."""
     (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
     (top, down, _), (left, right, _) = reach(rows), reach(columns)
-    channels: Dim = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
+    channels: AffineExpr = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
     image, t0, t1 = (((axis, 1),) for axis in ("n", "t0", "t1"))
     windows = (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1))
     x = Operand("x", 0, (n, *(1, *spatial)[-2:], c), (image, *windows, channels), (0, top, left, 0))

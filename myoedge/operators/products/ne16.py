@@ -18,7 +18,7 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import (
     OUT,
-    BrokenRule,
+    ConstraintViolation,
     Fields,
     Kernel,
     Operand,
@@ -39,8 +39,8 @@ from myoedge.operators.products.ne16_cycles import (
     JOB_PIXELS,
     SUMS,
     job_pixels,
+    pads_to_nine_pixels,
     pointwise_cycles,
-    takes_ninth,
 )
 from myoedge.operators.products.packing import (
     packed_channels,
@@ -57,7 +57,9 @@ RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a job, a sum of it
 
 
-Rule = Callable[[QuantizedNode], BrokenRule | None]  # of layers: None where they keep to it
+Rule = Callable[
+    [QuantizedNode], ConstraintViolation | None
+]  # of layers: None where they keep to it
 
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
@@ -73,7 +75,7 @@ def sums_on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules:
 def _kernel(
     tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule, unsigned_sums: bool
 ) -> Kernel:
-    def broken_rule(step: QuantizedNode) -> BrokenRule | None:
+    def broken_rule(step: QuantizedNode) -> ConstraintViolation | None:
         return next((broken for rule in rules if (broken := rule(step))), None)
 
     return Kernel(
@@ -85,23 +87,25 @@ def _kernel(
     )
 
 
-def _eight_bits(step: QuantizedNode) -> BrokenRule | None:
+def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
     wide = step.integers.x_wide
     if is_int8(step) and not wide:
         return None
     has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
     change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
-    return BrokenRule("inputs, weights and results of 8 bits", has, change)
+    return ConstraintViolation("inputs, weights and results of 8 bits", has, change)
 
 
-def _no_clamp(step: QuantizedNode) -> BrokenRule | None:
+def _no_clamp(step: QuantizedNode) -> ConstraintViolation | None:
     if (step.low, step.high) == (INT8.low, INT8.high):
         return None
     change = "calibration samples that reach the clamp's ends, or an activation without a clamp"
-    return BrokenRule("results over all of int8", f"a clamp to {step.low} .. {step.high}", change)
+    return ConstraintViolation(
+        "results over all of int8", f"a clamp to {step.low} .. {step.high}", change
+    )
 
 
-def _multipliers(step: QuantizedNode) -> BrokenRule | None:
+def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
     """Multipliers without a pre-shift, products of unsigned inputs within int32."""
     mult, weight = step.integers.mult.astype(np.int64), step.integers.weight
     bound = unsigned_bound(weight, step.integers.bias)
@@ -110,22 +114,26 @@ def _multipliers(step: QuantizedNode) -> BrokenRule | None:
     bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
     if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
         has = f"{mult.min()} to {mult.max()}"
-        return BrokenRule("multipliers of 16 bits without a sign", has, "other multipliers")
+        return ConstraintViolation(
+            "multipliers of 16 bits without a sign", has, "other multipliers"
+        )
     if step.integers.pre == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
         return None
     needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"
     has = f"{bits} bits" if bits < MULTIPLIER_BITS else "sums of more than 32 bits"
-    return BrokenRule(needs, has, "fewer products per output: smaller kernels, fewer channels")
+    return ConstraintViolation(
+        needs, has, "fewer products per output: smaller kernels, fewer channels"
+    )
 
 
-def has_int8_products(step: QuantizedNode) -> BrokenRule | None:
+def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
     """Inputs and weights of 8 bits; sums of unsigned inputs within int32."""
     if step.weight_type == INT16 or step.integers.x_wide:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
-        return BrokenRule("inputs and weights of 8 bits", "16 bits", change)
+        return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
     if int(unsigned_bound(step.integers.weight, step.integers.bias).max()) <= INT32_MAX:
         return None
-    return BrokenRule("sums of 32 bits", "sums of more", "fewer inputs")
+    return ConstraintViolation("sums of 32 bits", "sums of more", "fewer inputs")
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -146,16 +154,18 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
     def tile(regions: Mapping[str, Region]) -> Fields:
         height, width = regions["y"].extent
-        ninth = int(takes_ninth(height, rows))
+        ninth = int(pads_to_nine_pixels(height, rows))
         first_k = regions["y"].start[1]
         return {"scratch": "@scratch", "first_k": first_k, "y_stride": width, "ninth": ninth}
 
     def scratch(sizes: Sizes) -> Any:
         nine = round_up(JOB_PIXELS * c, 4) + JOB_PIXELS * k
-        return np.where(takes_ninth(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4))
+        return np.where(
+            pads_to_nine_pixels(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4)
+        )
 
     def work(sizes: Sizes) -> Any:
-        pixels = sizes["row"] + takes_ninth(sizes["row"], rows)
+        pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
         return pointwise_cycles(pixels, c, sizes["k"], scale)
 
     return _rows(
@@ -167,7 +177,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         position_stride="" if table else "y_stride",
         tile=tile,
         scratch=scratch,
-        starts_next=lambda here, behind: bool(behind["has_scratch"]),
+        launches_next_tile=lambda here, behind: bool(behind["has_scratch"]),
         work=work,
     )
 
@@ -205,7 +215,9 @@ def wide_rows_on_ne16(
             "restores": int(in_place and sum(_along_k(regions)) == k),
         },
         # sums take two places in turns
-        starts_next=lambda here, behind: bool(behind["has_scratch"]) and _job_count(here) % 2 == 0,
+        launches_next_tile=lambda here, behind: (
+            bool(behind["has_scratch"]) and _job_count(here) % 2 == 0
+        ),
         scratch=scratch,
         work=work,
     )
@@ -220,7 +232,7 @@ def _rows(
     constants: tuple[Operand, ...],
     position_stride: str = "",
     tile: Callable[[Mapping[str, Region]], Fields],
-    starts_next: Callable[[Fields, Fields], bool],
+    launches_next_tile: Callable[[Fields, Fields], bool],
     scratch: Callable[[Sizes], Any],
     work: Callable[[Sizes], Any],
 ) -> TiledKernel:
@@ -245,7 +257,7 @@ def _rows(
         ),
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
-        starts_next=starts_next,
+        launches_next_tile=launches_next_tile,
         scratch=scratch,
         work=work,
         l1_only=True,
@@ -262,10 +274,14 @@ def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
     return engine + (jobs - 1) * np.maximum(engine, cores) + last
 
 
-def is_in_words(step: QuantizedNode) -> BrokenRule | None:
+def is_in_words(step: QuantizedNode) -> ConstraintViolation | None:
     """Rows of whole words: those that become unsigned in their place."""
     has = row_sizes(step)[1]
-    return BrokenRule("inputs in multiples of 4", str(has), "more inputs") if has % 4 else None
+    return (
+        ConstraintViolation("inputs in multiples of 4", str(has), "more inputs")
+        if has % 4
+        else None
+    )
 
 
 def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def units_of_jobs(
     return first, ceil_div(units - first, (count - 1) * least) * least
 
 
-def takes_ninth(pixels: Any, of_layer: int) -> Any:
+def pads_to_nine_pixels(pixels: Any, of_layer: int) -> Any:
     """Whether eight pixels are a layer's only tile: nine, one of them unused, are one tile of 3x3,
     eight are two."""
     return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)

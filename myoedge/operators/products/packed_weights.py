@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import WORD_BYTES, Operand, Packing, Sizes, TiledKernel
+from myoedge.operators.kernel import WORD_BYTES, Operand, PackedConstant, Sizes, TiledKernel
 from myoedge.operators.products.packing import BLOCK, CHANNELS
 from myoedge.targets.chip import Engine, KernelCost
 
@@ -33,7 +33,7 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
         if axis not in packed.axes and packed.axes
     )
     cost = engine.kernels.get(f"me_unpack_s{bits}", FREE)
-    packing = Packing(WEIGHTS, bits, kernel.scratch, stays, cost)
+    packing = PackedConstant(WEIGHTS, bits, kernel.scratch, stays, cost)
 
     def scratch(sizes: Sizes) -> int:
         unpacked: int = packing.offset(sizes) + packing.unpacked_bytes(packed, sizes)

@@ -17,14 +17,14 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
-from myoedge.operators.kernel import Dim, Operand
+from myoedge.operators.kernel import AffineExpr, Operand
 
 BLOCK = 4  # channels that are computed together, and bytes of a word
 FEW_BITS = 1 << 6  # multipliers below are exact: their weights have a scale up to 1/32 larger
 INT16_TAPS_MAX = 2**14  # int16 products in a sum: the more there are, the fewer bits each has
 
 # Axis "k" counts blocks of channels, "k4" the channels in one.
-CHANNELS: Dim = (("k", BLOCK), ("k4", 1))
+CHANNELS: AffineExpr = (("k", BLOCK), ("k4", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ def channels_in_blocks(step: QuantizedNode) -> Array:
 
 
 def weight_operands(
-    weights: Array, channels: Array, k: int, group: Dim = ()
+    weights: Array, channels: Array, k: int, group: AffineExpr = ()
 ) -> tuple[Operand, ...]:
     """Packed weights and channels, cut along blocks of the k channels of a group."""
     groups, size, index = len(channels) // k, weights.size // len(channels), (group, CHANNELS, ())

@@ -20,8 +20,8 @@ from myoedge.operators.base import (
     OpDef,
     register,
 )
-from myoedge.operators.common_rules import always, beside_last, final_state
-from myoedge.operators.kernel import Dim, on_cluster
+from myoedge.operators.common_rules import always, final_state, stream_except_last_axis
+from myoedge.operators.kernel import AffineExpr, on_cluster
 from myoedge.operators.linear.definition import (
     linear_integer,
     linear_nest,
@@ -95,10 +95,10 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over the products by what came of the step before."""
     (t, n, columns), units = shapes[0], out[-1]
     per_unit = columns // units
-    time: Dim = (("t", 1),)
-    batch: Dim = (("n", 1),)
-    unit: Dim = (("j", 1),)
-    row: Dim = (("j", per_unit), ("g", 1))
+    time: AffineExpr = (("t", 1),)
+    batch: AffineExpr = (("n", 1),)
+    unit: AffineExpr = (("j", 1),)
+    row: AffineExpr = (("j", per_unit), ("g", 1))
     states = ("h", "c") if per_unit == LSTM_GATES else ("h",)
     operands = {
         "x": (time, batch, row),
@@ -134,7 +134,7 @@ GATES = register(
         params_of=gate_params,
         multiplies=True,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
-        streaming_rule=beside_last,
+        streaming_rule=stream_except_last_axis,
         accepts_int16=accepts_int16,
         int16_weights=EIGHT_BITS.rounded,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import BrokenRule, Operand, TiledKernel
+from myoedge.operators.kernel import ConstraintViolation, Operand, TiledKernel
 from myoedge.operators.products.ne16_constants import WEIGHT_OFFSET, linear_planes
 from myoedge.operators.products.ne16_cycles import linear_cycles
 from myoedge.operators.products.packing import packed_channels, row_sums
@@ -70,19 +70,19 @@ def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
     return best, cycles(best)
 
 
-def one_sequence_of_many_units(step: QuantizedNode) -> BrokenRule | None:
+def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | None:
     """Rule of NE16 about steps: one row, units for the cores besides."""
     batch, units = step.shapes[0][1], step.out[-1]
     if batch > 1:
-        return BrokenRule("one sequence", f"{batch} sequences", "a batch of 1")
+        return ConstraintViolation("one sequence", f"{batch} sequences", "a batch of 1")
     if units > UNITS_AT_A_TIME:
         return None
-    return BrokenRule(f"more than {UNITS_AT_A_TIME} units", f"{units} units", "more units")
+    return ConstraintViolation(f"more than {UNITS_AT_A_TIME} units", f"{units} units", "more units")
 
 
-def resets_products(step: QuantizedNode) -> BrokenRule | None:
+def resets_products(step: QuantizedNode) -> ConstraintViolation | None:
     """Rule of NE16 about a GRU: one product of h in a step."""
     if not step.attrs["reset_first"]:
         return None
     needs, has = "a reset gate behind the products", "a reset gate in front of them"
-    return BrokenRule(needs, has, "linear_before_reset = 1, as torch's GRU has it")
+    return ConstraintViolation(needs, has, "linear_before_reset = 1, as torch's GRU has it")

@@ -24,10 +24,10 @@ from myoedge.operators.common_rules import (
     always,
     as_in_floats,
     axis_permuted,
-    beside_axis,
     by_output,
     limited,
     stored_bound,
+    stream_except_axis,
 )
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
@@ -129,6 +129,6 @@ RESIZE = register(
         accepts_int16=limited,
         emits_int16=limited,
         permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
+        streaming_rule=stream_except_axis,
     )
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.elementwise.tiling import UNIT
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
@@ -33,7 +33,7 @@ class ResizeLoops:
     split: tuple[str, ...]
     x: Operand
     y: Operand
-    results: Dim
+    results: AffineExpr
 
     @staticmethod
     def of(step: QuantizedNode, starts: Sequence[int], taps: int, inner_bytes: int) -> ResizeLoops:
@@ -59,7 +59,7 @@ class ResizeLoops:
         return np.ceil(outer * results * inner / along / cores), along
 
 
-def _lines(axes: dict[str, int], inner: int) -> Dim:
+def _lines(axes: dict[str, int], inner: int) -> AffineExpr:
     """Index within what lies behind the axis: in units where that is long."""
     if inner < 2 * UNIT:
         axes["i"] = inner

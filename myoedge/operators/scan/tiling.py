@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode, outer_inner
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 NUMBERS = ("a_zero", "a_mult", "a_shift", "bits", "b_zero", "b_mult", "b_shift", "y_zero")
@@ -18,7 +18,7 @@ NUMBERS = ("a_zero", "a_mult", "a_shift", "bits", "b_zero", "b_mult", "b_shift",
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """a, b, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+    shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))
     wide = {f"{name}_wide": getattr(step.integers, f"{name}_wide") or 0 for name in "aby"}
     is_wide = any(wide.values())

@@ -29,7 +29,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import always, same_shape, stored_bound
-from myoedge.operators.kernel import Dim, on_cluster
+from myoedge.operators.kernel import AffineExpr, on_cluster
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
 
@@ -74,7 +74,7 @@ def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d:
 
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """A step of a state an iteration."""
-    around: tuple[Dim, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
+    around: tuple[AffineExpr, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
     channel, state = (("d", 1),), (("n", 1),)
     axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
     operands = {

@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.selective_scan import wide
 from myoedge.targets.chip import Engine
 
@@ -76,7 +76,7 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
     """filled   states of a channel, in whole blocks"""
     (*_, n, channels), states = step.out, step.shapes[2][-1]
     lane, channel = (("b", 1),), (("d", 1),)
-    rows: tuple[Dim, ...] = (lane, (), channel)
+    rows: tuple[AffineExpr, ...] = (lane, (), channel)
     each, read = (batch, n, channels), (batch, n, states)
     decay = np.pad(step.integers.decay, ((0, 0), (0, filled - states)))
     packed, table = _channels(step), "powers" if wide.is_wide(step) else "halves"

@@ -17,7 +17,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, outer_inner, register
 from myoedge.operators.common_rules import always, as_in_floats
-from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.softmax.definition import IndexParams, argmax_quantize
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
@@ -125,7 +125,7 @@ def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
     taps, votes = _taps(step.attrs), step.node.op == "majority"
-    around: Dim = (("o", 1),)
+    around: AffineExpr = (("o", 1),)
     return TiledKernel(
         function="me_majority_s32" if votes else "me_ctc_new_s32",
         axes={"o": outer},

@@ -21,11 +21,11 @@ from myoedge.operators.common_rules import (
     always,
     as_in_floats,
     axis_permuted,
-    beside_axis,
     elementwise,
     masked_scores,
     same_shape,
     stored_bound,
+    stream_except_axis,
     wide_scalars,
 )
 from myoedge.operators.kernel import TiledKernel, on_cluster
@@ -249,7 +249,7 @@ LOG_SOFTMAX = register(
         accepts_int16=always,
         emits_int16=always,
         permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
+        streaming_rule=stream_except_axis,
     )
 )
 

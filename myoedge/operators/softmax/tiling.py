@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
-from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel
 from myoedge.targets.chip import Engine
 
 
@@ -26,8 +26,8 @@ def rows_in_tiles(
     """Cut around and within the axis."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    around: Dim = (("o", 1),)
-    index: tuple[Dim, ...] = (around, (), inside)
+    around: AffineExpr = (("o", 1),)
+    index: tuple[AffineExpr, ...] = (around, (), inside)
     wide = step.integers.x_wide or 0
     x = Operand("x", 0, (outer, length, inner), index, itemsize=1 + wide)
     y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
@@ -62,7 +62,7 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
     masks = step.shapes[1:]
     rows = math.prod(masks[0][: step.attrs["axis"] % len(step.out)]) if masks else outer
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    index: tuple[Dim, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
+    index: tuple[AffineExpr, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
     whole = (outer // rows, rows, length, inner)
     x = Operand("x", 0, whole, index)
     return TiledKernel(

@@ -26,7 +26,15 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import always, stored_bound
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.kernel import (
+    OUT,
+    AffineExpr,
+    Fields,
+    Operand,
+    Region,
+    TiledKernel,
+    on_cluster,
+)
 from myoedge.operators.spectral.fourier import (
     INT31,
     halved,
@@ -75,7 +83,7 @@ def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopN
     lanes = [f"e{i}" for i in range(len(out) - 2)]
     axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
     along = tuple(((lane, 1),) for lane in lanes)
-    operands: dict[str, tuple[Dim, ...]] = {
+    operands: dict[str, tuple[AffineExpr, ...]] = {
         "x": ((("t", attrs["hop"]), ("r", 1)), *along),
         "w": ((("r", 1),),),
         "y": ((("t", 1),), *along, (("f", 1),)),
@@ -201,7 +209,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         *(getattr(step.integers, name) for name in ("mult", "offset", "shift")),
     ]
     arrays["channels"] = np.stack(last, axis=1)
-    along: Dim = (("t", step.attrs["hop"]), ("r", 1))
+    along: AffineExpr = (("t", step.attrs["hop"]), ("r", 1))
     operands = (
         Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), itemsize=2),
         *(Operand.whole(name, array) for name, array in arrays.items()),

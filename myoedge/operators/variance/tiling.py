@@ -10,7 +10,7 @@ import numpy as np
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
-from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.operators.pool import reduce
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
@@ -22,7 +22,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    around: Dim = (("o", 1),)
+    around: AffineExpr = (("o", 1),)
     x_wide, y_wide = step.integers.x_wide, int(step.element_type == INT16)
     is_wide = bool(x_wide or y_wide)
     y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=1 + y_wide)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.plan.l3.transfers import Computed, Rate, timeline
+from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost, timeline
 from myoedge.plan.plan import Plan
 
 
@@ -12,7 +12,7 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
     return tuple(round(cycles) for cycles in plan.cycles)
 
 
-def computed(plan: Plan) -> Computed:
+def computed(plan: Plan) -> ComputeCycles:
     """Estimated cycles of computation of each timeline step."""
     cycles_of = [0.0] * (plan.timeline_steps.count + 1)
     nine_cores: set[int] = set()
@@ -23,7 +23,7 @@ def computed(plan: Plan) -> Computed:
         cycles_of[enter + 1 : leave] = [cycles / tiles] * tiles
         if tiling.kernel.nine_cores:
             nine_cores.update(range(enter + 1, leave))
-    return Computed(cycles_of, nine_cores)
+    return ComputeCycles(cycles_of, nine_cores)
 
 
 def modelled_cycles(plan: Plan) -> float:
@@ -33,9 +33,9 @@ def modelled_cycles(plan: Plan) -> float:
     return waiting_cycles(plan, computed(plan))
 
 
-def waiting_cycles(plan: Plan, computed: Computed) -> float:
+def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:
     """Estimated cycles of a run with these computations, with waiting for its transfers."""
-    rate = Rate.of(plan.chip)
+    rate = L3TransferCost.of(plan.chip)
     costs = [rate.cycles(l3_transfer.chunk) for l3_transfer in plan.l3_transfers]
     begins, needed = [h.begins for h in plan.l3_transfers], [h.needed for h in plan.l3_transfers]
     return timeline(costs, begins, needed, computed).cycles

@@ -19,7 +19,7 @@ from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
 from myoedge.operators.products.packed_weights import with_packed_weights
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
-from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, layer_signature
 from myoedge.plan.l1.tile_grid import Grid
 from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, smallest
 from myoedge.plan.l1.tiling import unplaced
@@ -57,7 +57,7 @@ class NetworkKernels:
     ) -> NetworkKernels:
         """ranks   layers that take other tiles than the fastest by the estimate"""
         known = (candidates(step, chip, tables_in_l3=tables_in_l3) for step in steps)
-        kernels = [[(kernel, distinct_layer(kernel)) for kernel in each] for each in known]
+        kernels = [[(kernel, layer_signature(kernel)) for kernel in each] for each in known]
         return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
 
 
@@ -203,7 +203,7 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
         return gains[content]
 
     def found(kernels: Sequence[TiledKernel]) -> float:
-        key = tuple(map(distinct_layer, kernels))
+        key = tuple(map(layer_signature, kernels))
         if key not in known:
             known[key] = cycles(kernels, accelerated=False), cycles(kernels, accelerated=True)
         on_cores, there = known[key]
@@ -227,7 +227,7 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
         return estimates[content]
 
     def fewest(kernels: Sequence[TiledKernel]) -> float:
-        key = tuple(map(distinct_layer, kernels))
+        key = tuple(map(layer_signature, kernels))
         if key not in known:
             known[key] = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
         return min(known[key], default=math.inf)

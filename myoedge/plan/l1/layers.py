@@ -29,10 +29,10 @@ from myoedge.plan.l1.resident import (
     room_left,
     since,
 )
-from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
+from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_search import NO_LIMITS, Hidden, Limits, TileChoice, choose, tile_count
 from myoedge.plan.l1.tiling import Buffer, Tiling, lives, make_tiling
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.targets.chip import TransferCost
 
 PREFETCHED = 0.95  # of a layer's cycles with its wait for constants, at most, in tiles without it
@@ -210,7 +210,7 @@ def _held(
     resident: Sequence[ResidentTensor],
     offsets: Mapping[int, int],
     enters: Sequence[int],
-) -> list[tuple[int, Life]]:
+) -> list[tuple[int, LiveRange]]:
     """Resident tensors as buffers, while a step is placed; those that it may meet stay for ever.
 
     Those that ended more tiles ago than a fetch may start ahead are left out.
@@ -221,7 +221,7 @@ def _held(
             break
         if enters[min(tensor.last, index - 1) + 1] >= enters[index] - MOST_AHEAD:
             last = enters[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
-            life = Life(tensor.life.name, tensor.size_bytes, enters[tensor.producer], last)
+            life = LiveRange(tensor.life.name, tensor.size_bytes, enters[tensor.producer], last)
             found.append((offsets[tensor.producer], life))
     return found
 
@@ -257,4 +257,4 @@ def _tilings(
 
 def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
     """For each step the key of its distinct layer: equal for the same tiles; None without tiles."""
-    return [None if tiling is None else distinct_layer(tiling.kernel) for tiling in tilings]
+    return [None if tiling is None else layer_signature(tiling.kernel) for tiling in tilings]

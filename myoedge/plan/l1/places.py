@@ -17,7 +17,7 @@ from myoedge.plan.l1.prefetch import (
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import Limits, TileChoice
 from myoedge.plan.l1.tiling import Transfer, lives
-from myoedge.plan.placement import Life, first_gap
+from myoedge.plan.placement import LiveRange, first_gap
 from myoedge.targets.chip import TransferCost
 
 
@@ -40,7 +40,7 @@ class PlacedLayer:
     prefetch_tile: int | None
     constants: int
     fetch_cycles: float
-    buffers: Sequence[tuple[str, int, Life, int]]
+    buffers: Sequence[tuple[str, int, LiveRange, int]]
     resident: Mapping[str, int]
 
     @property
@@ -62,11 +62,11 @@ class L1State:
     spare: list[float]
     recent: Sequence[PlacedLayer]
     resident: Mapping[str, int]
-    held: Sequence[tuple[int, Life]]
+    held: Sequence[tuple[int, LiveRange]]
     earliest: int | None
 
     @property
-    def taken(self) -> list[tuple[int, Life]]:
+    def taken(self) -> list[tuple[int, LiveRange]]:
         buffers = ((at, life) for layer in self.recent for _, _, life, at in layer.buffers)
         return [*self.held, *buffers]
 
@@ -121,13 +121,13 @@ def placed_layer(
 
 
 def buffer_offsets(
-    found: Sequence[tuple[str, int, Life]], first: int, taken: Sequence[tuple[int, Life]]
-) -> list[tuple[str, int, Life, int]]:
+    found: Sequence[tuple[str, int, LiveRange]], first: int, taken: Sequence[tuple[int, LiveRange]]
+) -> list[tuple[str, int, LiveRange, int]]:
     """Buffers at the lowest offsets beside what is taken.
 
     Prefetched ones have fewest places to go, large ones fewer than small ones.
     """
-    buffers: list[tuple[str, int, Life, int]] = []
+    buffers: list[tuple[str, int, LiveRange, int]] = []
     for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):
         begin, end = life.first, life.last
         others = [(at, x.size_bytes) for at, x in taken if x.first <= end and begin <= x.last]

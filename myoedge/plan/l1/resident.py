@@ -17,7 +17,7 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import Hidden, TileChoice
-from myoedge.plan.placement import GrowingPlacement, Life, greedy
+from myoedge.plan.placement import GrowingPlacement, LiveRange, greedy
 
 LONGEST = 8  # layers that a tensor may stay for
 MORE = 1.002  # times the cycles without it: a tensor in L1 takes no L2, and no energy of the DMA
@@ -44,9 +44,9 @@ class ResidentTensor:
         return range(self.producer, self.last + 1)
 
     @property
-    def life(self) -> Life:
+    def life(self) -> LiveRange:
         """In steps."""
-        return Life(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
+        return LiveRange(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
 
 
 # step, tiling, room, resident operands, what is spare for a prefetch -> the best tiles

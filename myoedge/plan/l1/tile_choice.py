@@ -43,7 +43,7 @@ TileRanks = Mapping[str, int]  # by distinct layer: 1 takes the second fastest t
 NO_RANKS: TileRanks = {}
 
 
-def distinct_layer(kernel: TiledKernel) -> str:
+def layer_signature(kernel: TiledKernel) -> str:
     """Key of layers with equal tiles: loops, operands, scratch and work of the largest tile and
     the smallest; multipliers and scales are their own."""
     ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})

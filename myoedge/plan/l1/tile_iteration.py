@@ -18,7 +18,7 @@ Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether th
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class OperandTiles:
     """An operand in every tile: its part, which of its buffers that is in, when that was loaded."""
 
     operand: Operand
@@ -45,7 +45,7 @@ class Cut:
     """A layer in tiles, wherever they lie; tiles are in the order in which they are computed."""
 
     tiles: tuple[Spans, ...]
-    uses: tuple[Use, ...]
+    uses: tuple[OperandTiles, ...]
 
 
 def spans(kernel: TiledKernel, choice: TileChoice) -> tuple[Spans, ...]:
@@ -81,7 +81,7 @@ def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
     return parts[::-1] if backwards else parts
 
 
-def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> Use:
+def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> OperandTiles:
     slot: list[int] = []
     loaded: list[int] = []
     # Equal regions are one object where none of the operand's own loops goes on.
@@ -103,4 +103,6 @@ def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> Use:
             slot.append((slot[-1] + 1) % buffers)
             loaded.append(t)
     size = max(region.size for region in known.values())
-    return Use(operand, tuple(regions), tuple(slot), tuple(loaded), size * operand.itemsize)
+    return OperandTiles(
+        operand, tuple(regions), tuple(slot), tuple(loaded), size * operand.itemsize
+    )

@@ -12,9 +12,9 @@ from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
-from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, Use, cut
+from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, OperandTiles, cut
 from myoedge.plan.l1.tile_search import TileChoice
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def lives(
     first: int,
     prefetch_tile: int | None,
     resident: Container[str] = (),
-) -> list[tuple[str, int, Life]]:
+) -> list[tuple[str, int, LiveRange]]:
     """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
     made = cut(kernel, choice)
     found, count = [], len(made.tiles)
@@ -149,12 +149,12 @@ def lives(
             early = prefetch_tile is not None and use.operand.constant and loaded == 0
             start = prefetch_tile - first if early and prefetch_tile is not None else max(start, 0)
             name = f"{index} {use.operand.name} {slot}"
-            life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
+            life = LiveRange(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
     scratch = int(kernel.scratch({**kernel.axes, **choice.sizes}))
     if scratch and SCRATCH not in choice.in_l2:
         last = first + count - 1
-        found.append((SCRATCH, 0, Life(f"{index} scratch", scratch, first, last)))
+        found.append((SCRATCH, 0, LiveRange(f"{index} scratch", scratch, first, last)))
     return found
 
 
@@ -163,7 +163,7 @@ def make_tiling(
     choice: TileChoice,
     first: int,
     prefetch_tile: int | None,
-    placed: Sequence[tuple[str, int, Life, int]],
+    placed: Sequence[tuple[str, int, LiveRange, int]],
     resident: Mapping[str, int],
 ) -> Tiling:
     """With an offset for every buffer; `resident` gives those of operands in L1 as a whole."""
@@ -203,7 +203,7 @@ def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
 
 def _tile(
     t: int,
-    known: Sequence[Use],
+    known: Sequence[OperandTiles],
     offsets: Mapping[tuple[str, int], int],
     resident: Mapping[str, int],
 ) -> Tile:

@@ -17,11 +17,11 @@ from typing import TypeVar
 
 from myoedge.numerics.arrays import Array
 from myoedge.plan.l3.transfers import (
-    Computed,
+    ComputeCycles,
     L3Transfer,
-    Rate,
+    L3TransferCost,
     in_order,
-    queued,
+    schedule_in_window,
     timeline,
 )
 from myoedge.plan.timeline import Chunk
@@ -38,20 +38,20 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Residence:
+class WeightResidency:
     """Choice of the arrays that stream from L3, bytes of those that stay in L2, cycles of a run."""
 
     streamed: frozenset[Key]
-    stays_bytes: int
+    resident_bytes: int
     cycles: float
 
 
 def residences(
     known: Mapping[Key, Sequence[Chunk]],
-    computed: Computed,
+    computed: ComputeCycles,
     room: int,
-    rate: Rate,
-) -> list[Residence]:
+    rate: L3TransferCost,
+) -> list[WeightResidency]:
     """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
 
     known   chunks of an array and of those that are alike: one of them is enough to stay for all
@@ -59,15 +59,15 @@ def residences(
     One array after another stays: of those that a run waits for, the one that saves most for its
     bytes.
     """
-    return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.stays_bytes))
+    return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
 
 
 def _choices(
     known: Mapping[Key, Sequence[Chunk]],
-    computed: Computed,
+    computed: ComputeCycles,
     room: int,
-    rate: Rate,
-) -> Iterator[Residence]:
+    rate: L3TransferCost,
+) -> Iterator[WeightResidency]:
     sizes, rows = sizes_bytes(known), _rows(known, rate)
     spare = room - most_read([p for chunks in known.values() for p in chunks])
     streamed = {*known} - {*_small(sizes, spare)}
@@ -75,12 +75,12 @@ def _choices(
         stays = _stays(sizes, streamed)
         chosen = [row for row in rows if row[0] in streamed]
         l3_transfers = [chunk for _, chunk, _ in chosen]
-        begins, stuck = queued(l3_transfers, room - stays)
+        begins, stuck = schedule_in_window(l3_transfers, room - stays)
         if stuck is None:
             costs = [cycles for _, _, cycles in chosen]
             times = timeline(costs, begins, [p.first for p in l3_transfers], computed)
             late = times.late
-            yield Residence(frozenset(streamed), stays, times.cycles)
+            yield WeightResidency(frozenset(streamed), stays, times.cycles)
         else:
             blocked = l3_transfers[stuck].first
             late = tuple(p.first <= blocked <= p.last for p in l3_transfers[: stuck + 1])
@@ -105,9 +105,9 @@ def _choices(
 def fill(
     known: Mapping[Key, Sequence[Chunk]],
     streamed: frozenset[Key],
-    computed: Computed,
+    computed: ComputeCycles,
     room: int,
-    rate: Rate,
+    rate: L3TransferCost,
 ) -> list[Key]:
     """Streamed arrays that can become resident, in the order of their use.
 
@@ -142,17 +142,17 @@ def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
     return sum(size for key, size in sizes.items() if key not in streamed)
 
 
-def _rows(known: Mapping[Key, Sequence[Chunk]], rate: Rate) -> list[Row]:
+def _rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Row]:
     """All chunks in the order of their use: that of some of them is the same."""
     owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
     chunks = in_order([p for chunks in known.values() for p in chunks])
     return [(owner[p.step, p.array], p, rate.cycles(p)) for p in chunks]
 
 
-def _cycles(rows: Sequence[Row], computed: Computed, window: int) -> float | None:
+def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float | None:
     """Cycles of a run with these transfers in so many bytes of L2; None where that is too few."""
     l3_transfers = [chunk for _, chunk, _ in rows]
-    begins, stuck = queued(l3_transfers, window)
+    begins, stuck = schedule_in_window(l3_transfers, window)
     if stuck is not None or window < 0:
         return None
     costs = [cycles for _, _, cycles in rows]

@@ -11,7 +11,7 @@ from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tile_search import strips
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import WORD, Chunk, TimelineSteps, whole_words
 
 SLOTS = 2  # of a window: one moves while the other is used
@@ -79,12 +79,12 @@ class Access:
         at += self.lead(n, 0) + strip * self.pitch - self.parts[n].start
         return replace(x, at=at, stride=stride)
 
-    def window(self, last: int) -> Life:
+    def window(self, last: int) -> LiveRange:
         """Life of the window in the arena, in nodes; written rows leave during the next layer."""
         way = "to" if self.written else "from"  # several operands of a step may be of one map
         name = f"{self.tensor} {way} L3, step {self.step}, {self.operand}"
         size = self.slot_bytes * min(SLOTS, len(self.parts))
-        return Life(name, size, self.step, min(self.step + self.written, last))
+        return LiveRange(name, size, self.step, min(self.step + self.written, last))
 
     def part_of(self, tile: int) -> int:
         return next(n for n, part in enumerate(self.parts) if part.first <= tile <= part.last)

@@ -19,7 +19,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.placement import Place, peak
+from myoedge.plan.placement import Allocator, peak
 from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
@@ -31,7 +31,7 @@ PARTS = (16, 6, 64)
 Roots = Mapping[str, tuple[str, int]]
 
 
-def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -> Plan:
+def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
     """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
     least, fewest = plan, least_bytes(plan)
     parts = [min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS]
@@ -77,7 +77,7 @@ def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits
 
 
 def _with_more_maps(
-    plan: Plan, roots: Roots, part: int, placing: Place, kernels: NetworkKernels
+    plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan]:
     """Plans with more and more maps in L3, as long as that may help."""
     tried, left, together = plan, _candidates(plan, roots), True
@@ -148,7 +148,7 @@ def _with_maps(
     roots: Roots,
     maps: Sequence[str],
     part: int,
-    placing: Place,
+    placing: Allocator,
     kernels: NetworkKernels,
 ) -> Plan | None:
     """With these maps in L3; None where a layer has no tiles for that."""
@@ -190,7 +190,7 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
                 yield index, operand.name, root, offset
 
 
-def _placed(plan: Plan, roots: Roots, placing: Place) -> Plan:
+def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
     """Buffers without the maps, but with their windows; where tensors lie then."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from myoedge.plan.l1.tiling import Tiling, Transfer
-from myoedge.plan.placement import Life
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import Chunk, whole_words
 from myoedge.targets.chip import Chip
 
@@ -44,22 +44,24 @@ class L3Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class L3TransferCost:
     """Rate of L3 in cluster cycles: for every byte, and for every transfer beside its bytes."""
 
     byte: float
     l3_transfer: float
 
     @staticmethod
-    def of(chip: Chip) -> Rate:
-        return Rate(chip.point.clock_hz / chip.l3_bytes_per_s, chip.transfers.l3_start_cycles)
+    def of(chip: Chip) -> L3TransferCost:
+        return L3TransferCost(
+            chip.point.clock_hz / chip.l3_bytes_per_s, chip.transfers.l3_start_cycles
+        )
 
     def cycles(self, chunk: Chunk) -> float:
         return self.l3_transfer + self.byte * chunk.room_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class ComputeCycles:
     """Cycles that the cores compute in each timeline step of a run.
 
     cycles   of each, without what it waits for
@@ -89,7 +91,7 @@ def timeline(
     costs: Sequence[float],
     begins: Sequence[int],
     needed: Sequence[int],
-    computed: Computed,
+    computed: ComputeCycles,
 ) -> Timeline:
     """Timeline of transfers in order, by their cycles."""
     now = free = 0.0
@@ -119,7 +121,7 @@ def timeline(
     return Timeline(now, tuple(late))
 
 
-def queued(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
+def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
     """When transfers can start where so many bytes of L2 are theirs, wherever these lie.
 
     -> (timeline steps, the first one for which there is no room in time, or None)
@@ -142,7 +144,7 @@ def queued(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]
 
 def place_l3_transfers(
     chunks: Sequence[Chunk],
-    others: Sequence[tuple[int, Life]],
+    others: Sequence[tuple[int, LiveRange]],
     room: int,
     maps: Sequence[L3Transfer] = (),
 ) -> list[L3Transfer] | None:

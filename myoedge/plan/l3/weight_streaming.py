@@ -19,7 +19,7 @@ from myoedge.plan.l2.resident_weights import (
     stored_once,
 )
 from myoedge.plan.l3.feature_maps import map_transfers
-from myoedge.plan.l3.transfers import L3Transfer, Rate, in_order, place_l3_transfers
+from myoedge.plan.l3.transfers import L3Transfer, L3TransferCost, in_order, place_l3_transfers
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.plan.timeline import Chunk, candidates, chunks
 
@@ -52,7 +52,10 @@ def exceeds_l3(plan: Plan) -> bool:
 def with_l3_transfers(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
     window, known = window_bytes(plan), _known(plan)
-    fastest, digest = residences(known, computed(plan), window, Rate.of(plan.chip)), _digests(plan)
+    fastest, digest = (
+        residences(known, computed(plan), window, L3TransferCost.of(plan.chip)),
+        _digests(plan),
+    )
     for choice in fastest[:CHOICES]:
         made = _with_streamed(plan, known, choice.streamed, digest)
         if made is not None:
@@ -71,7 +74,7 @@ def _filled(plan: Plan, most: int) -> Plan:
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
-    keys = fill(known, streamed, work, window_bytes(bare), Rate.of(plan.chip))
+    keys = fill(known, streamed, work, window_bytes(bare), L3TransferCost.of(plan.chip))
     cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
     count = most

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine, KernelCost
 
@@ -23,7 +23,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [rows, width]; a tile is some rows, or a part of one."""
     width = step.out[-1] if step.out else 1
     shape = (math.prod(step.out) // width, width)
-    dims: tuple[Dim, ...] = ((("row", 1),), (("column", 1),))
+    dims: tuple[AffineExpr, ...] = ((("row", 1),), (("column", 1),))
     x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
 
     def work(sizes: Sizes) -> Any:
