@@ -23,11 +23,14 @@
 #define me_next_tile_is_loaded() ((void)0)
 #endif
 
-/* A function of a layer for its tile t. */
-typedef void (*me_tile_function)(int32_t t, const void *const in[], void *const out[]);
+/* A function of a layer: of one that is a single tile, or for tile t. 0: there is nothing to do. */
+typedef union {
+    void (*once)(void);
+    void (*of_tile)(int32_t t);
+} me_tile_function;
 
 /* A layer; those of a network are an array that ends with one of no functions: of one tile, as a
- * compiler leaves out the loop where all layers have one. A function may be 0.
+ * compiler leaves out the loop where all layers have one.
  * tiles         1 or more
  * buffers       of an operand that is loaded for each tile; 0: two. Where they are more, load(t) starts
  *               the transfers of tile t + buffers - 2, load of the first tile all up to that one
@@ -41,9 +44,12 @@ typedef void (*me_tile_function)(int32_t t, const void *const in[], void *const 
  * prefetch      starts transfers of constants that later layers need for their first tile */
 typedef struct {
     int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
-    me_tile_function arguments, load, compute, store;
-    void (*prefetch)(int32_t t);
+    me_tile_function arguments, load, compute, store, prefetch;
 } me_layer;
+
+/* What the network reads and writes: the caller's buffers. */
+static const void *const *me_in ME_L1;
+static void *const *me_out ME_L1;
 
 /* One command of the DMA, for layers with many of them: lines of `line` bytes, `stride` apart in L2. */
 typedef struct {
@@ -53,6 +59,29 @@ typedef struct {
 /* lines of `line` bytes one behind the other in L1, `stride` apart in L2; stride 0: one line */
 static void me_fetch(int8_t *l1, const int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
 static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
+
+static inline void me_call(me_tile_function function, int32_t tiles, int32_t t)
+{
+    if (tiles == 1)
+        function.once();
+    else
+        function.of_tile(t);
+}
+
+/* Beside the computation of tile t: stores the tile before, loads the next one, whose arguments it writes. */
+static inline void me_between_tiles(const me_layer *layer, int32_t tiles, int32_t t)
+{
+    if (t > 0 && layer->store.of_tile)
+        layer->store.of_tile(t - 1);
+    if (t + 1 < tiles) {
+        if (layer->load.of_tile)
+            layer->load.of_tile(t + 1);
+        layer->arguments.of_tile(t + 1);
+    } else if (layer[1].arguments.once)
+        me_call(layer[1].arguments, layer[1].tiles, 0);
+    if (layer->prefetch.once)
+        me_call(layer->prefetch, tiles, t);
+}
 
 #ifdef ME_GAP9
 
@@ -110,7 +139,11 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 /* No transfer is pending, whatever an earlier run left. */
 static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
-    (void)first, (void)in, (void)out;
+    (void)first;
+    if (me_core() == 0 || me_core() == ME_CONTROL_CORE) {
+        me_in = in;
+        me_out = out;
+    }
     if (me_core() != ME_CONTROL_CORE)
         return;
     me_started = &me_of_next;
@@ -127,39 +160,38 @@ static inline void me_tiles_end(void)
 }
 
 /* The arguments of the network's first tile, while the control core loads it. */
-static void me_first_arguments(const me_layer *layer, const void *const in[], void *const out[])
+static void me_first_arguments(const me_layer *layer)
 {
     for (int32_t i = 0; i < 16; i++)
         me_of_layer[i] = 0;
-    if (layer->arguments)
-        layer->arguments(0, in, out);
+    if (layer->arguments.once)
+        me_call(layer->arguments, layer->tiles, 0);
 }
 
-static void me_compute_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
+static void me_compute_layer(const me_layer *layer, int32_t number)
 {
     const int32_t tiles = layer->tiles;
     if (number == 0) {
         if (me_core() == 0)
-            me_first_arguments(layer, in, out);
+            me_first_arguments(layer);
         if (layer->kernel_waits)
             me_barrier_workers();
     }
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !(layer->back_to_back || layer->kernel_waits))
             me_barrier_all();
-        layer->compute(t, in, out);
+        me_call(layer->compute, tiles, t);
     }
     me_barrier_all();
 }
 
-static void me_move_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
+static void me_move_layer(const me_layer *layer, int32_t number)
 {
-    const me_layer *next = layer + 1;
     const int32_t tiles = layer->tiles;
     me_timeline_step();
     if (!layer->back_to_back) {
-        if (layer->load)
-            layer->load(0, in, out);
+        if (layer->load.once)
+            me_call(layer->load, tiles, 0);
         me_wait_for(&me_of_next);
         if (layer->buffers > 2)
             me_wait_for(&me_of_tile[0]);
@@ -170,38 +202,28 @@ static void me_move_layer(const me_layer *layer, int32_t number, const void *con
         if (t > 0 || !layer->back_to_back)
             me_barrier_all();
         me_timeline_step();
-        if (layer->store && t > 0)
-            layer->store(t - 1, in, out);
-        if (t + 1 < tiles) {
-            if (layer->load)
-                layer->load(t + 1, in, out);
-            layer->arguments(t + 1, in, out);
-        } else if (next->arguments)
-            next->arguments(0, in, out);
-        if (layer->prefetch)
-            layer->prefetch(t);
+        me_between_tiles(layer, tiles, t);
         if (layer->nine_cores)
-            layer->compute(t, in, out);
+            me_call(layer->compute, tiles, t);
         me_wait_for(&me_of_next);
         if (layer->buffers > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);
         me_next_tile_is_loaded();
     }
-    if (next->back_to_back)
+    if (layer[1].back_to_back)
         me_wait_for(&me_of_layer[(number + 1) & 15]);
     me_barrier_all();
-    if (layer->store)
-        layer->store(tiles - 1, in, out);
+    if (layer->store.once)
+        me_call(layer->store, tiles, tiles - 1);
     me_wait_for(&me_of_next);
 }
 
-static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[],
-                                void *const out[])
+static inline void me_run_layer(const me_layer *layer, int32_t number)
 {
     if (me_core() == ME_CONTROL_CORE)
-        me_move_layer(layer, number, in, out);
+        me_move_layer(layer, number);
     else
-        me_compute_layer(layer, number, in, out);
+        me_compute_layer(layer, number);
 }
 
 /* The control core notes the time. */
@@ -229,9 +251,11 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 
 static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
+    me_in = in;
+    me_out = out;
     me_l3_begin();
-    if (first->arguments)
-        first->arguments(0, in, out);
+    if (first->arguments.once)
+        me_call(first->arguments, first->tiles, 0);
 }
 
 static inline void me_tiles_end(void) { me_timeline_step(); }
@@ -242,45 +266,25 @@ static inline void me_start_for_tile(int32_t t) { (void)t; }
 
 static inline void me_start_for_next(void) {}
 
-static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[],
-                                void *const out[])
+static inline void me_run_layer(const me_layer *layer, int32_t number)
 {
+    const int32_t tiles = layer->tiles;
     (void)number;
     me_timeline_step();
-    if (layer->load)
-        layer->load(0, in, out);
-    for (int32_t t = 0; t < layer->tiles; t++) {
+    if (layer->load.once)
+        me_call(layer->load, tiles, 0);
+    for (int32_t t = 0; t < tiles; t++) {
         me_timeline_step();
-        if (layer->store && t > 0)
-            layer->store(t - 1, in, out);
-        if (t + 1 < layer->tiles) {
-            if (layer->load)
-                layer->load(t + 1, in, out);
-            layer->arguments(t + 1, in, out);
-        } else if (layer[1].arguments)
-            layer[1].arguments(0, in, out);
-        if (layer->prefetch)
-            layer->prefetch(t);
-        layer->compute(t, in, out);
+        me_between_tiles(layer, tiles, t);
+        me_call(layer->compute, tiles, t);
     }
-    if (layer->store)
-        layer->store(layer->tiles - 1, in, out);
+    if (layer->store.once)
+        me_call(layer->store, tiles, tiles - 1);
 }
 
 static inline void me_layer_ends(int32_t layer) { (void)layer; }
 
 #endif
-
-/* The loads of tiles `first` to `last`, of those that exist. */
-static inline void me_load_tiles(me_tile_function load, int32_t first, int32_t last, int32_t tiles,
-                                 const void *const in[], void *const out[])
-{
-    for (; first <= last && first < tiles; first++) {
-        me_start_for_tile(first);
-        load(first, in, out);
-    }
-    me_start_for_next();
-}
 
 static inline void me_fetch_all(const me_transfer *first, const me_transfer *end, int8_t *l1,
                                 const int8_t *l2)

@@ -21,8 +21,8 @@ def function_name(index: int, step: QuantizedNode) -> str:
 
 def heading(step: QuantizedNode) -> str:
     """One line for people: operator, shapes, module path, source."""
-    reads = ", ".join(_dims(shape) for shape in step.shapes)
-    return comment(f"{step.node.op} {reads} -> {_dims(step.out)}  {step.node.where}")
+    reads = ", ".join(dimensions(shape) for shape in step.shapes)
+    return comment(f"{step.node.op} {reads} -> {dimensions(step.out)}  {step.node.where}")
 
 
 def comment(text: str) -> str:
@@ -32,7 +32,7 @@ def comment(text: str) -> str:
     return clean.rstrip("\\ ")
 
 
-def _dims(shape: Shape) -> str:
+def dimensions(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 

@@ -3,75 +3,103 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
 from myoedge.codegen.constants import constant_name, function_name
 from myoedge.codegen.library import brought, called, headers
-from myoedge.codegen.render import designated
-from myoedge.codegen.tiled_layer import parts, tiled_layer
+from myoedge.codegen.render import wrapped
+from myoedge.codegen.tiled_layer import TiledLayer, tiled_layer
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
 from myoedge.plan.plan import IN_L3, Location, Plan, scratch_name, size_bytes
 
-FUNCTIONS = ("arguments", "load", "compute", "store", "prefetch")  # of a me_layer, all of them
+FUNCTIONS = ("arguments", "load", "compute", "store")  # of a me_layer, besides its prefetch
 
 
 def network_values(plan: Plan) -> dict[str, Any]:
     """Values of the template of network.c, besides inputs and outputs."""
-    calls = [_call(plan, index) for index in range(len(plan.steps))]
+    layers = [_layer(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
-    layers = [
-        layer_fields(call["function"], tiling, bool(call["prefetches"]))
-        for call, tiling in zip(calls, plan.tilings, strict=True)
+    prefetches = _prefetches(plan)
+    table = [
+        layer_fields(function_name(index, step), tiling, layer, prefetches.get(index))
+        for index, (step, tiling, layer) in enumerate(
+            zip(plan.steps, plan.tilings, layers, strict=True)
+        )
     ]
-    layers += [[".tiles = 1, .compute = copy_outputs,"]] if plan.copies else []
-    used = sorted({tiling.kernel.function for tiling in plan.tilings})
+    table += [[".tiles = 1, .compute.once = copy_outputs,"]] if plan.copies else []
     return {
-        "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
-        "used": used,
+        "kernels": [layer.text for layer in layers],
+        "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
-        "calls": calls,
+        "prefetches": [prefetch for prefetch in prefetches.values() if prefetch.lines],
+        "traced": [row for index in range(len(layers)) for row in _traced(plan, index)],
         "copies": copies,
         "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
         "map_bytes": plan.map_bytes,
         "limits": list(turns(plan.l3_transfers)),
-        "layer_table": layers,
+        "layer_table": table,
     }
 
 
-def layer_fields(function: str, tiling: Tiling, prefetches: bool) -> list[str]:
+def layer_fields(
+    function: str, tiling: Tiling, layer: TiledLayer, prefetch: Prefetch | None = None
+) -> list[str]:
     """Initialisers of a me_layer, in lines."""
-    fields: dict[str, Any] = {
+    member = "once" if len(tiling.tiles) == 1 else "of_tile"
+    numbers = {
         "tiles": len(tiling.tiles),
         "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
         "back_to_back": int(tiling.back_to_back),
         "kernel_waits": int(tiling.kernel_waits),
         "nine_cores": int(bool(tiling.kernel.nine_cores)),
     }
-    known = (*parts(tiling), *(("prefetch",) if prefetches else ()))
-    fields |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}
-    return designated([(name, str(value)) for name, value in fields.items()])
+    called = {name: f"{function}_{name}" for name in FUNCTIONS if name in layer.functions}
+    if prefetch is not None:
+        called["prefetch"] = prefetch.function
+    texts = [f".{name} = {number}," for name, number in numbers.items() if number]
+    return wrapped([*texts, *(f".{name}.{member} = {fn}," for name, fn in called.items())], 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """The C function that a layer calls beside its tiles to fetch constants of later layers.
+
+    lines   its statements; () of a function that is there anyway
+    """
+
+    function: str
+    lines: tuple[str, ...] = ()
 
 
 def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
-    chunk = l3_transfer.chunk
+    chunk, step = l3_transfer.chunk, l3_transfer.chunk.step
     kind = ("ME_MAP_OUT" if l3_transfer.out else "ME_MAP_IN") if chunk.tensor else "ME_CONSTANT"
+    operands = plan.tilings[step].kernel.operands
+    operand = next(o for o in operands if chunk.array in (o.name, o.source))
+    start = macro(function_name(step, plan.steps[step]), operand.name, "L2")
+    origin = _outside(plan, step, operand).origin
     return {
-        "l3": l3_transfer.l3 + (plan.l3_bytes if chunk.tensor else 0),
-        "l2": l3_transfer.l2,
+        "l3": added("ME_L3_BYTES", l3_transfer.l3) if chunk.tensor else l3_transfer.l3,
+        "l2": added(start, l3_transfer.l2 - origin),
         "bytes": chunk.room_bytes,
         "kind": kind,
-        "content": f"{chunk.array} of layer {chunk.step}, from byte {chunk.start} on",
+        "content": f"{chunk.array} of layer {step}, from byte {chunk.start} on",
     }
 
 
-def _layer(plan: Plan, index: int) -> str:
+def _layer(plan: Plan, index: int) -> TiledLayer:
     """The C of a layer in tiles."""
     step, tiling = plan.steps[index], plan.tilings[index]
     near = in_arena(
@@ -81,82 +109,92 @@ def _layer(plan: Plan, index: int) -> str:
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))
     at = plan.placement.offsets[scratch_name(index)] if tiling.l2_scratch_bytes else None
-    scratch = "" if at is None else f"me_arena + {at}"
-    l3 = {name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index}
-    base = partial(_outside, plan, index)
-    return tiled_layer(index, step, near, base, scratch=scratch, l3_tables=l3)
+    return tiled_layer(
+        index,
+        step,
+        near,
+        partial(_outside, plan, index),
+        resident=NetworkAddresses(plan).resident(index),
+        scratch="" if at is None else f"me_arena + {at}",
+        l3_tables={name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index},
+    )
 
 
-def _outside(plan: Plan, index: int, operand: Operand) -> str:
+def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
     """The C of where an operand of a layer in tiles starts in L2, as a pointer to bytes."""
     step, source = plan.steps[index], operand.source
-    if operand.name in plan.windows(index):
-        return "me_arena"
-    if isinstance(source, int) or operand.written:
-        name = step.node.name if operand.written else step.operands[int(source)]
-        return _bytes(plan, name)
-    if (index, source) in plan.streamed:
-        in_l2 = operand.name in plan.tilings[index].choice.in_l2
-        return f"me_arena + {plan.streamed[index, source][0].l2}" if in_l2 else "me_arena"
+    arrived = plan.windows(index).get(operand.name)
+    if isinstance(source, str) and (index, source) in plan.streamed:
+        arrived = min(transfer.l2 for transfer in plan.streamed[index, source])
+    if arrived is not None:
+        return Outside(f"me_arena + {arrived}", arrived, in_arena=True)
+    if operand.written:
+        return _tensor(plan, step.node.name, index)
+    if isinstance(source, int):
+        return _tensor(plan, step.operands[source], index)
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
-    return text if is_bytes else f"(const int8_t *){text}"
+    return Outside(text if is_bytes else f"(const int8_t *){text}")
 
 
-def _bytes(plan: Plan, name: str) -> str:
-    """The C of where a tensor lies, as a pointer to bytes."""
+def _tensor(plan: Plan, name: str, index: int) -> Outside:
+    """The C of where a tensor lies as layer `index` finds it, as a pointer to bytes."""
     location = plan.where[name]
+    if location.kind == "arena":
+        return Outside(NetworkAddresses(plan).address(location, index), in_arena=True)
     text = pointer(plan, name)
     if location.kind in ("input", "output") and not location.offset:
         const = "const " if location.kind == "input" else ""
-        return f"({const}int8_t *){text}"
-    return text
+        text = f"({const}int8_t *){text}"
+    return Outside(text)
 
 
-def _call(plan: Plan, index: int) -> dict[str, Any]:
-    step = plan.steps[index]
-    return {
-        "number": index,
-        "function": function_name(index, step),
-        "result": pointer(plan, step.node.name),
-        "bytes": size_bytes(plan.quant, step.node.name),
-        "in_l2": plan.where[step.node.name].kind != IN_L3,
-        "tiles": len(plan.tilings[index].tiles),
-        "prefetches": _prefetches(plan, index),
-    }
+def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
+    """A layer's result for ME_TRACE, where it does not lie in L3."""
+    name = plan.steps[index].node.name
+    if plan.where[name].kind != IN_L3:
+        data = NetworkAddresses(plan).written(index) or pointer(plan, name)
+        yield {"number": index, "data": data, "bytes": size_bytes(plan.quant, name)}
 
 
-def _prefetches(plan: Plan, index: int) -> list[tuple[str, int]]:
-    """(C function that prefetches constants of a later layer, tile of this layer beside which)."""
-    begins = [0]
-    for tiling in plan.tilings:
-        begins.append(begins[-1] + len(tiling.tiles))
-    return [
-        (
-            f"{function_name(behind, plan.steps[behind])}_fetch_constants",
-            tiling.prefetch_tile - begins[index],
-        )
-        for behind, tiling in enumerate(plan.tilings)
-        if tiling.prefetch_tile is not None
-        and begins[index] <= tiling.prefetch_tile < begins[index + 1]
-    ]
+def _prefetches(plan: Plan) -> dict[int, Prefetch]:
+    """By layer what it prefetches beside its tiles."""
+    starts = list(accumulate((len(tiling.tiles) for tiling in plan.tilings), initial=0))
+    fetched: dict[int, list[tuple[str, int]]] = {}
+    for later, tiling in enumerate(plan.tilings):
+        if tiling.prefetch_tile is not None:
+            index = bisect_right(starts, tiling.prefetch_tile) - 1
+            function = f"{function_name(later, plan.steps[later])}_fetch_constants"
+            fetched.setdefault(index, []).append((function, tiling.prefetch_tile - starts[index]))
+    return {index: _prefetch(plan, index, rows) for index, rows in sorted(fetched.items())}
+
+
+def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Prefetch:
+    """`fetched`: functions that fetch, each with the tile of this layer beside which."""
+    function = f"{function_name(index, plan.steps[index])}_prefetch"
+    if len(plan.tilings[index].tiles) > 1:
+        return Prefetch(function, tuple(f"if (t == {tile}) {fetch}();" for fetch, tile in fetched))
+    if len(fetched) == 1:
+        return Prefetch(fetched[0][0])
+    return Prefetch(function, tuple(f"{fetch}();" for fetch, _ in fetched))
 
 
 def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
-    size = size_bytes(plan.quant, name)
-    return {"to": f"out[{index}]", "source": pointer(plan, name), "bytes": size}
+    """An output that no layer writes where the caller wants it."""
+    location, last = plan.where[name], len(plan.steps)
+    known = location.kind in ("arena", "l1")
+    source = NetworkAddresses(plan).address(location, last) if known else pointer(plan, name)
+    return {"to": f"me_out[{index}]", "source": source, "bytes": size_bytes(plan.quant, name)}
 
 
 def pointer(plan: Plan, name: str) -> str:
-    """The C expression for where a tensor lies."""
+    """The C expression for where a tensor lies in a constant or one of the caller's buffers."""
     location = plan.where[name]
     base = _base(plan, location)
-    if not location.offset:
-        return base
-    if location.kind in ("input", "output"):
+    if location.offset and location.kind in ("input", "output"):
         const = "const " if location.kind == "input" else ""
         base = f"({const}int8_t *){base}"
-    return f"{base} + {location.offset}"
+    return added(base, location.offset)
 
 
 def _base(plan: Plan, location: Location) -> str:
@@ -164,8 +202,4 @@ def _base(plan: Plan, location: Location) -> str:
         name = str(location.index)
         is_bytes = plan.quant.constants[name].dtype == np.int8
         return f"{'' if is_bytes else '(const int8_t *)'}{constant_name(plan, name)}"
-    if location.kind in ("arena", IN_L3):
-        return "me_arena"
-    if location.kind == "l1":
-        return "me_l1"
-    return f"{'in' if location.kind == 'input' else 'out'}[{location.index}]"
+    return f"me_{'in' if location.kind == 'input' else 'out'}[{location.index}]"

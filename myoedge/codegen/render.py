@@ -55,15 +55,8 @@ def environment() -> Environment:
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
-    env.filters["unused"] = unused
+    env.filters["reads_tile"] = lambda lines: bool(re.search(r"\bt\b", "\n".join(lines)))
     return env
-
-
-def unused(lines: Iterable[str]) -> str:
-    """The C statement for parameters of a layer's function that none of these lines reads."""
-    words = {*re.findall(r"\w+", "\n".join(lines))}
-    names = [f"(void){name}" for name in ("t", "in", "out") if name not in words]
-    return f"{', '.join(names)};" if names else ""
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:
@@ -95,6 +88,7 @@ def floats(values: Sequence[float], in_a_line: int = 6) -> str:
 # --- designated initialisers ----------------------------------------------------------------------
 
 WIDTH = 100  # columns
+INDENT = 4
 
 Nested = dict[str, "str | Nested"]
 
@@ -111,8 +105,9 @@ def assignment(place: str, kind: str, fields: Fields) -> list[str]:
     if any("[" in name for name, _ in fields):
         return [f"{place}.{name} = {value};" for name, value in fields]
     lines = designated(fields)
-    if len(lines) == 1:
-        return [f"{place} = ({kind}){{ {lines[0].removesuffix(',')} }};"]
+    statement = f"{place} = ({kind}){{ {lines[0].removesuffix(',')} }};"
+    if len(lines) == 1 and INDENT + len(statement) <= WIDTH:
+        return [statement]
     return [f"{place} = ({kind}){{", *(f"    {line}" for line in lines), "};"]
 
 

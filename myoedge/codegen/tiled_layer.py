@@ -6,18 +6,49 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from myoedge.codegen.constants import function_name, heading
+from myoedge.codegen.addresses import Addresses, Base, Outside, l1_addresses, named
+from myoedge.codegen.constants import dimensions, function_name, heading
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
+from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import SCRATCH, WORD_BYTES, Fields, Operand
+from myoedge.operators.kernel import SCRATCH, WORD_BYTES, Fields
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
-Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
 NO_TABLES: Mapping[str, int] = {}
 Moved = Sequence[Sequence[Transfer]]  # by tile
+
+
+@dataclass(frozen=True)
+class TiledLayer:
+    """The C of a layer, and which of its functions there are: "arguments", "load", "compute",
+    "store", "fetch_constants"."""
+
+    text: str
+    functions: frozenset[str]
+
+
+@dataclass(frozen=True)
+class LayerAddresses:
+    """Where operands start, as C: in L1, and those of `l2` where they lie."""
+
+    l1: Addresses
+    l2: Mapping[str, str]
+
+    def pointer(self, operand: str, places: Sequence[int], tables: Tables, name: str = "") -> str:
+        """A pointer of the kernel's arguments: `places` of every tile, from the start of L1, or
+        from the operand's own start in L2."""
+        start = self.l2.get(operand) or self.l1.l1(operand)
+        if min(places) < 0:
+            start = f"(intptr_t){start}"
+        return _pointer(start, self.number(operand, places, tables, name))
+
+    def number(self, operand: str, places: Sequence[int], tables: Tables, name: str = "") -> str:
+        origin = 0 if operand in self.l2 else self.l1.offset(operand)
+        return tables.number(name or operand, [place - origin for place in places])
 
 
 def tiled_layer(
@@ -26,41 +57,65 @@ def tiled_layer(
     tiling: Tiling,
     base: Base,
     *,
+    resident: Callable[[int], str] = lambda offset: f"me_l1 + {offset}",
     scratch: str = "",
     l3_tables: Mapping[str, int] = NO_TABLES,
-) -> str:
+) -> TiledLayer:
     """The C of a layer in tiles.
 
+    base        where an operand starts in L2, or in the caller's buffers
+    resident    offset of an operand that an earlier layer left in L1 -> C
     scratch     the C of where scratch in L2 starts
     l3_tables   offsets in L3
     """
-    fn = function_name(index, step)
-    tables, kernel = Tables(fn), tiling.kernel.function
-    l2 = {o.name: base(o) for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
-    l2 |= {SCRATCH: scratch} if SCRATCH in tiling.choice.in_l2 else {}
-    l2 |= {o.name: base(o) for o in tiling.kernel.l2_tables}
-    l2 |= {f"%{name}": str(at) for name, at in l3_tables.items()}
-    op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
+    fn, kernel = function_name(index, step), tiling.kernel.function
+    tables, l1 = Tables(fn), l1_addresses(fn, tiling, resident)
+    base = named(base, l1)
+    l2 = {o.name: base(o).text for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
+    l2 |= {SCRATCH: l1.define(SCRATCH, scratch, "L2")} if SCRATCH in tiling.choice.in_l2 else {}
+    l2 |= {o.name: base(o).text for o in tiling.kernel.l2_tables}
+    l2 |= {f"%{name}": l1.define(name, str(at), "L3") for name, at in l3_tables.items()}
+    addresses = LayerAddresses(l1, l2)
+    op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     sent, out = [tile.stores for tile in tiling.tiles], tiling.kernel.out
+    movement = Movement(tables, l1)
+    slot = _slot(tiling)
+    run = f"{kernel}(&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel});"
+    lines = {
+        "arguments": [
+            *_first_only(
+                assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op), tiling
+            ),
+            *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields),
+        ],
+        "load": list(_loads(tiling, base, movement)),
+        "compute": [*_unpacks(tiling, tables, addresses), run],
+        "store": [*_moves(movement, "me_send", sent, base(out), False)] if any(sent) else [],
+        "fetch_constants": [_call("me_fetch", x, base, tiling, movement) for x in early],
+    }
     values = {
         "fn": fn,
         "index": index,
-        "slot": _slot(tiling),
-        "kernel": kernel,
         "heading": heading(step),
-        "summary": summary(tiling),
+        "summary": summary(step, tiling),
+        "defines": l1.lines,
+        "tables": tables.lines,
+        "parameters": "int32_t t" if len(tiling.tiles) > 1 else "void",
         "count": len(tiling.tiles),
-        "buffers": tiling.choice.depth,
+        "ahead": tiling.choice.depth - 2,
         "first": int(tiling.back_to_back),
-        "constants": [_call("me_fetch", x, base, tiling) for x in early],
-        "loads": list(_loads(tiling, base, tables)),
-        "stores": [*_moves(tables, "me_send", sent, base(out), False)] if any(sent) else [],
-        "unpacks": list(_unpacks(tiling, tables, l2)),
-        "op": assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op),
-        "tile": assignment(f"me_tile[{_slot(tiling)}].{kernel}", f"{kernel}_tile", fields),
+        "lines": lines,
     }
-    return render("project/layer.c.j2", {**values, "tables": tables.lines})
+    functions = frozenset(name for name, part in lines.items() if part)
+    return TiledLayer(render("project/layer.c.j2", values), functions)
+
+
+def _first_only(lines: Sequence[str], tiling: Tiling) -> list[str]:
+    """Statements for the first of several tiles."""
+    if len(tiling.tiles) == 1:
+        return [*lines]
+    return ["if (t == 0) {", *(f"    {line}" for line in lines), "}"]
 
 
 def _slot(tiling: Tiling) -> str:
@@ -70,50 +125,55 @@ def _slot(tiling: Tiling) -> str:
     return "(t + 1) % 2" if tiling.first % 2 else "t % 2"
 
 
-def parts(tiling: Tiling) -> tuple[str, ...]:
-    """Names of the functions that a layer has, prefetch apart."""
-    loaded = any(
-        t > 0 or not tiling.early(x) for t, tile in enumerate(tiling.tiles) for x in tile.loads
-    )
-    stored = any(tile.stores for tile in tiling.tiles)
-    return ("arguments", "compute", *(("load",) if loaded else ()), *(("store",) if stored else ()))
-
-
-def summary(tiling: Tiling) -> str:
-    """One line for people: tiles, and sizes of the buffers in L1."""
-    shape = "x".join(map(str, tiling.shape))
-    count = len(tiling.tiles)
-    sizes: dict[str, list[int]] = {}
-    for buffer in tiling.buffers:
-        sizes.setdefault(buffer.operand, []).append(buffer.size_bytes)
-    held = [
-        f"{name} {f'{len(each)} x ' if len(each) > 1 else ''}{max(each):,}"
-        for name, each in sizes.items()
-    ]
+def summary(step: QuantizedNode, tiling: Tiling) -> str:
+    """One line for people: shapes that the kernel has, if others; tiles, and what stays in L2."""
+    shape, count = "x".join(map(str, tiling.shape)), len(tiling.tiles)
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
     known = (*(o.name for o in tiling.kernel.operands), SCRATCH)
     in_l2 = [name for name in known if name in tiling.choice.in_l2]
     stay = f"; in L2 {', '.join(in_l2)}" if in_l2 else ""
-    return f"{tiles}; in L1 {', '.join(held)} bytes{stay}"
+    return f"{_computed_as(step, tiling)}{tiles}{stay}"
 
 
-def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Fields of the op's struct; `l2`: the C of where starts what stays in L2."""
+def _computed_as(step: QuantizedNode, tiling: Tiling) -> str:
+    """Shapes of the kernel's operands where more than axes of extent 1 is unlike the layer's."""
+    data = [o for o in tiling.kernel.operands if isinstance(o.source, int)]
+    of_layer = [*(step.shapes[int(o.source)] for o in data), step.out]
+    of_kernel = [*(o.shape for o in data), tiling.kernel.out.shape]
+    if [_long_axes(shape) for shape in of_layer] == [_long_axes(shape) for shape in of_kernel]:
+        return ""
+    *reads, result = (dimensions(shape) for shape in of_kernel)
+    return f"computed as {', '.join(reads)} -> {result}; "
+
+
+def _long_axes(shape: Shape) -> list[int]:
+    return [extent for extent in shape if extent != 1]
+
+
+def _op(tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[tuple[str, str]]:
+    """Fields of the op's struct."""
     first = tiling.tiles[0].l1
     op = _unpacked(tiling, tiling.kernel.op)
-    fields = [(name, _value(value, first, l2)) for name, value in op.items()]
+    fields = [(name, _value(value, first, addresses, tables)) for name, value in op.items()]
     if tiling.kernel.nine_cores is not None:
         fields.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
     return fields
 
 
-def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> str:
+def _value(
+    value: int | str, l1: Mapping[str, int], addresses: LayerAddresses, tables: Tables
+) -> str:
     if isinstance(value, int):
         return str(value)
     if not value.startswith("@"):
-        return l2.get(value, value)
-    name = re.findall(r"\w+", value)[0]
-    return _pointer(l2.get(name, "me_l1"), str(_place(value, l1) or 0))
+        return addresses.l2.get(value, value)
+    place = _place(value, l1)
+    return addresses.pointer(_operand(value), [place or 0], tables)
+
+
+def _operand(value: str) -> str:
+    """Operand of a field "@x+4"."""
+    return str(re.findall(r"\w+", value)[0])
 
 
 def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
@@ -125,16 +185,15 @@ def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
     return {name: there if value == packed else value for name, value in fields.items()}
 
 
-def _unpacks(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> Iterator[str]:
+def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Iterator[str]:
     """Statements that unpack a tile's weights where the tile before had others."""
     packing, tiles = tiling.kernel.packing, tiling.tiles
     if packing is None:
         return
     name, regions = packing.operand, [tile.regions[packing.operand] for tile in tiles]
-    places = [tile.l1[name] for tile in tiles]
+    packed = addresses.pointer(name, [tile.l1[name] for tile in tiles], tables)
     at = tiles[0].l1[SCRATCH] + tiling.unpacked_offset
-    packed = _pointer(l2.get(name, "me_l1"), tables.number(name, places))
-    to = _pointer(l2.get(SCRATCH, "me_l1"), str(at))
+    to = addresses.pointer(SCRATCH, [at], tables)
     words = tables.number(f"{name}_words", [region.size // WORD_BYTES for region in regions])
     cores = 9 if tiling.kernel.nine_cores else 8
     call = f"{packing.function}({packed}, {to}, {words}, {cores});"
@@ -144,7 +203,7 @@ def _unpacks(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> Iterator[
     yield from _guarded(" && ".join(when), [call])
 
 
-def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:
+def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[tuple[str, str]]:
     """Fields of the tile's struct as C of the tile's number."""
     strides = dict(_strides(tiling))
     rows = [
@@ -158,15 +217,21 @@ def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple
                 for row, tile in zip(rows, tiling.tiles, strict=True)
             ]
             known = [place for place in places if place is not None]
-            start = l2.get(re.findall(r"\w+", value)[0], "me_l1")
-            start = start if min(known, default=0) >= 0 else f"(intptr_t){start}"
-            fields.append((name, _pointer(start, tables.number(name, known)) if known else "0"))
+            pointer = addresses.pointer(_operand(value), known, tables, name) if known else "0"
+            fields.append((name, pointer))
         else:
             fields.append((name, tables.number(name, [int(row[name]) for row in rows])))
     fields += _next_tile(tiling, rows, tables)
     if tiling.kernel.kernel_waits:
-        fields.append(("kernel_waits", "t == 0" if tiling.kernel_waits else "0"))
+        fields.append(("kernel_waits", _waits(tiling)))
     return fields
+
+
+def _waits(tiling: Tiling) -> str:
+    """Whether the kernel waits for the operands of tile t by itself: only those of the first."""
+    if len(tiling.tiles) == 1:
+        return str(int(tiling.kernel_waits))
+    return "t == 0" if tiling.kernel_waits else "0"
 
 
 def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterator[tuple[str, str]]:
@@ -204,38 +269,41 @@ def _place(value: str, l1: Mapping[str, int]) -> int | None:
     return None if name not in l1 else l1[name] + int(shift or 0)
 
 
-def _call(function: str, x: Transfer, base: Base, tiling: Tiling) -> str:
+@dataclass(frozen=True)
+class Movement:
+    """What statements that move operands need: tables of the layer, and its addresses in L1."""
+
+    tables: Tables
+    l1: Addresses
+
+
+def _call(function: str, x: Transfer, base: Base, tiling: Tiling, movement: Movement) -> str:
     operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
-    numbers = (str(x.l1), str(x.at), str(x.bytes), str(x.line), str(x.stride))
-    return _move(function, base(operand), *numbers)
+    return _one(movement, function, [x], base(operand))
 
 
-def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stride: str) -> str:
-    inside = "me_l1" if l1 == "0" else f"me_l1 + {l1}"
-    outside = base if at == "0" else f"{base} + {at}"
-    return f"{function}({inside}, {outside}, {size}, {line}, {stride});"
-
-
-def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
+def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
     """Statements that fetch what tile t needs."""
     for operand in tiling.kernel.operands:
         loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, loads[0]))
         if any(loads[1:] if early else loads):
-            yield from _moves(tables, "me_fetch", loads, base(operand), early)
+            yield from _moves(movement, "me_fetch", loads, base(operand), early)
 
 
-def _moves(tables: Tables, function: str, every: Moved, base: str, early: bool) -> Iterator[str]:
+def _moves(
+    movement: Movement, function: str, every: Moved, base: Outside, early: bool
+) -> Iterator[str]:
     """Statements that move one operand's part of tile t; `early`: not that of the first tile."""
     most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
     phases = _phases([bool(moved) for moved in every])
     if phases is None or (most > 1 and at != [0]):
-        yield from _guarded("t > 0" if early else "", [_many(tables, function, every, base)])
+        yield from _guarded("t > 0" if early else "", [_many(movement, function, every, base)])
         return
     period, first, end = phases
     # where nothing is moved nobody asks what
     alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
-    calls = [_one(tables, function, [moved[i] for moved in alike], base) for i in range(most)]
+    calls = [_one(movement, function, [moved[i] for moved in alike], base) for i in range(most)]
     when = list(_within("t" if period == len(every) else f"t % {period}", period, first, end))
     yield from _guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
 
@@ -261,29 +329,39 @@ def _within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
         yield f"{turn} < {end}"
 
 
-def _one(tables: Tables, function: str, moved: Sequence[Transfer], base: str) -> str:
+def _one(movement: Movement, function: str, moved: Sequence[Transfer], base: Outside) -> str:
     """One transfer for each tile."""
-    name = moved[0].operand
-    numbers = (
+    name, tables, origin = moved[0].operand, movement.tables, movement.l1.offset(moved[0].operand)
+    l1 = tables.number(f"{name}_moved_l1", [x.l1 - origin for x in moved])
+    at = tables.number(f"{name}_moved_at", [x.at - base.origin for x in moved])
+    sizes = ", ".join(
         tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved])
-        for key in ("l1", "at", "bytes", "line", "stride")
+        for key in ("bytes", "line", "stride")
     )
-    return _move(function, base, *numbers)
+    inside, outside = _sum(movement.l1.l1(name), l1), _sum(base.text, at)
+    return f"{function}({inside}, {outside}, {sizes});"
 
 
-def _many(tables: Tables, function: str, every: Moved, base: str) -> str:
+def _sum(start: str, offset: str) -> str:
+    return start if offset == "0" else f"{start} + {offset}".replace(" + -", " - ")
+
+
+def _many(movement: Movement, function: str, every: Moved, base: Outside) -> str:
     """Any number of transfers for each tile, out of a table."""
-    rows = [x for moved in every for x in moved]
-    ends = [0]
+    rows, ends = [x for moved in every for x in moved], [0]
     for moved in every:
         ends.append(ends[-1] + len(moved))
-    operand = rows[0].operand
-    name = f"{tables.prefix}_{operand}"
-    texts = (f"{{ {x.at}, {x.l1}, {x.bytes}, {x.line}, {x.stride} }}" for x in rows)
+    operand, tables = rows[0].operand, movement.tables
+    name, origin = f"{tables.prefix}_{operand}", movement.l1.offset(operand)
+    texts = (
+        f"{{ {x.at - base.origin}, {x.l1 - origin}, {x.bytes}, {x.line}, {x.stride} }}"
+        for x in rows
+    )
     tables.lines.append(c_table("me_transfer", f"{name}_moves", texts))
     first = tables.number(f"{operand}_first", ends[:-1])
     last = tables.number(f"{operand}_last", ends[1:])
-    return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, me_l1, {base});"
+    l1 = movement.l1.l1(operand)
+    return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, {l1}, {base.text});"
 
 
 def _guarded(condition: str, calls: Sequence[str]) -> Iterator[str]:

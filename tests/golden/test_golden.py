@@ -100,3 +100,13 @@ def test_no_header_is_there_that_nothing_includes(build: myoedge.Build) -> None:
     lines = "\n".join(path.read_text() for path in texts)
     included = {Path(name).name for name in re.findall(r'[#.]include "([^"]+)"', lines)}
     assert {path.name for path in texts if path.suffix == ".h"} <= included
+
+
+def test_addresses_have_names_and_all_parameters_are_read(build: myoedge.Build) -> None:
+    """Buffers are written as names, and no statement marks a parameter as unused."""
+    text = (build.folder / "src" / "network.c").read_text()
+    statements = [line for line in text.splitlines() if not line.startswith("#define")]
+    sums = re.compile(r"\b(me_l1|me_arena) [+-]|\(void\)\w")
+    assert not [line for line in statements if sums.search(line)]
+    defined = re.findall(r"^#define (L\d+_\w+) ", text, re.MULTILINE)
+    assert len(defined) == len(set(defined)) > 2

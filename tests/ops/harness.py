@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.backends import host
+from myoedge.codegen.addresses import Outside
 from myoedge.codegen.constants import arrays, function_name
 from myoedge.codegen.library import called, headers, library_files
 from myoedge.codegen.network import layer_fields
@@ -82,18 +83,19 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
     for name, values in arrays(index, step, tiling.kernel.arrays).items():
         yield array_text(name, values)
 
-    def base(operand: Operand) -> str:
+    def base(operand: Operand) -> Outside:
         if operand.written:
-            return "(int8_t *)out[0]"
+            return Outside("(int8_t *)me_out[0]")
         if isinstance(operand.source, int):
-            return f"(const int8_t *)in[{operand.source}]"
-        return f"(const int8_t *){fn}_{operand.source}"
+            return Outside(f"(const int8_t *)me_in[{operand.source}]")
+        return Outside(f"(const int8_t *){fn}_{operand.source}")
 
-    yield tiled_layer(index, step, tiling, base)
-    fields = " ".join(layer_fields(fn, tiling, False))
+    layer = tiled_layer(index, step, tiling, base)
+    yield layer.text
+    fields = " ".join(layer_fields(fn, tiling, layer))
     yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
     begin = f"me_tiles_begin(layers_{index}, in, out);"
-    call = f"{begin}\n    me_run_layer(layers_{index}, 0, in, out);"
+    call = f"{begin}\n    me_run_layer(layers_{index}, 0);"
     name = f"int case_{index}{ARGUMENTS}"
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
 

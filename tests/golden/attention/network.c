@@ -38,106 +38,114 @@ static union {
 } me_tile[2] ME_L1;
 
 // linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
-static void l00_linear_arguments(int32_t t, const void *const in[], void *const out[])
+// one tile
+#define L00_LINEAR_WEIGHTS (me_l1 + 192) /* 256 bytes */
+#define L00_LINEAR_CHANNELS (me_l1 + 448) /* 256 bytes */
+#define L00_LINEAR_X (me_l1 + 704) /* 192 bytes */
+#define L00_LINEAR_Y me_l1 /* 192 bytes */
+
+static void l00_linear_arguments(void)
 {
-    (void)in, (void)out;
     me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 704), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 192),
-        .channels = (void *)(me_l1 + 448), .y = (void *)me_l1, .k = 16, .y_stride = 16,
-        .kernel_waits = t == 0,
+        .x = (void *)L00_LINEAR_X, .rows = 12, .x_stride = 16,
+        .weights = (void *)L00_LINEAR_WEIGHTS, .channels = (void *)L00_LINEAR_CHANNELS,
+        .y = (void *)L00_LINEAR_Y, .k = 16, .y_stride = 16, .kernel_waits = 1,
     };
 }
 
-static void l00_linear_load(int32_t t, const void *const in[], void *const out[])
+static void l00_linear_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 704, (const int8_t *)in[0], 192, 192, 0);
-    me_fetch(me_l1 + 192, l00_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 448, (const int8_t *)l00_linear_channels, 256, 256, 0);
+    me_fetch(L00_LINEAR_X, (const int8_t *)me_in[0], 192, 192, 0);
+    me_fetch(L00_LINEAR_WEIGHTS, l00_linear_weights, 256, 256, 0);
+    me_fetch(L00_LINEAR_CHANNELS, (const int8_t *)l00_linear_channels, 256, 256, 0);
 }
 
-static void l00_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l00_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 // linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+// one tile
+#define L01_LINEAR_WEIGHTS (me_l1 + 896) /* 256 bytes */
+#define L01_LINEAR_CHANNELS (me_l1 + 1152) /* 256 bytes */
+#define L01_LINEAR_X (me_l1 + 384) /* 192 bytes */
+#define L01_LINEAR_Y (me_l1 + 192) /* 192 bytes */
+
 static void l01_linear_fetch_constants(void)
 {
     me_start_for_layer(1);
-    me_fetch(me_l1 + 896, l01_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 1152, (const int8_t *)l01_linear_channels, 256, 256, 0);
+    me_fetch(L01_LINEAR_WEIGHTS, l01_linear_weights, 256, 256, 0);
+    me_fetch(L01_LINEAR_CHANNELS, (const int8_t *)l01_linear_channels, 256, 256, 0);
     me_start_for_next();
 }
 
-static void l01_linear_arguments(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_arguments(void)
 {
-    (void)in, (void)out;
     me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 384), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 896),
-        .channels = (void *)(me_l1 + 1152), .y = (void *)(me_l1 + 192), .k = 16, .y_stride = 16,
-        .kernel_waits = t == 0,
+        .x = (void *)L01_LINEAR_X, .rows = 12, .x_stride = 16,
+        .weights = (void *)L01_LINEAR_WEIGHTS, .channels = (void *)L01_LINEAR_CHANNELS,
+        .y = (void *)L01_LINEAR_Y, .k = 16, .y_stride = 16, .kernel_waits = 1,
     };
 }
 
-static void l01_linear_load(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 384, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(L01_LINEAR_X, (const int8_t *)me_in[0], 192, 192, 0);
 }
 
-static void l01_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 // linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+// one tile
+#define L02_LINEAR_WEIGHTS (me_l1 + 576) /* 256 bytes */
+#define L02_LINEAR_CHANNELS (me_l1 + 1408) /* 256 bytes */
+#define L02_LINEAR_X (me_l1 + 832) /* 192 bytes */
+#define L02_LINEAR_Y (me_l1 + 384) /* 192 bytes */
+
 static void l02_linear_fetch_constants(void)
 {
     me_start_for_layer(2);
-    me_fetch(me_l1 + 576, l02_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 1408, (const int8_t *)l02_linear_channels, 256, 256, 0);
+    me_fetch(L02_LINEAR_WEIGHTS, l02_linear_weights, 256, 256, 0);
+    me_fetch(L02_LINEAR_CHANNELS, (const int8_t *)l02_linear_channels, 256, 256, 0);
     me_start_for_next();
 }
 
-static void l02_linear_arguments(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_arguments(void)
 {
-    (void)in, (void)out;
     me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 832), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 576),
-        .channels = (void *)(me_l1 + 1408), .y = (void *)(me_l1 + 384), .k = 16, .y_stride = 16,
-        .kernel_waits = t == 0,
+        .x = (void *)L02_LINEAR_X, .rows = 12, .x_stride = 16,
+        .weights = (void *)L02_LINEAR_WEIGHTS, .channels = (void *)L02_LINEAR_CHANNELS,
+        .y = (void *)L02_LINEAR_Y, .k = 16, .y_stride = 16, .kernel_waits = 1,
     };
 }
 
-static void l02_linear_load(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 832, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(L02_LINEAR_X, (const int8_t *)me_in[0], 192, 192, 0);
 }
 
-static void l02_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 // transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
-// one tile; in L1 y 192 bytes
-static void l03_transpose_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 12x16 -> 16x12; one tile
+#define L03_TRANSPOSE_Y (me_l1 + 576) /* 192 bytes */
+#define L03_TRANSPOSE_X0 L02_LINEAR_Y
+
+static void l03_transpose_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[1].me_transpose_s8.from = (void *)(me_l1 + 384);
-    me_tile[1].me_transpose_s8.to = (void *)(me_l1 + 576);
+    me_tile[1].me_transpose_s8.from = (void *)L03_TRANSPOSE_X0;
+    me_tile[1].me_transpose_s8.to = (void *)L03_TRANSPOSE_Y;
     me_tile[1].me_transpose_s8.loops = 2;
     me_tile[1].me_transpose_s8.extent[0] = 16;
     me_tile[1].me_transpose_s8.extent[1] = 12;
@@ -145,202 +153,178 @@ static void l03_transpose_arguments(int32_t t, const void *const in[], void *con
     me_tile[1].me_transpose_s8.step[1] = 16;
 }
 
-static void l03_transpose_compute(int32_t t, const void *const in[], void *const out[])
+static void l03_transpose_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_transpose_s8(&me_op[1].me_transpose_s8, &me_tile[1].me_transpose_s8);
 }
 
 // attention 1x12x2x8, 1x12x2x8, 1x2x8x12 -> 1x12x2x8  networks.py:22 (attention)
-// one tile; in L1 exp 512, scratch 1,344, y 192 bytes
+// one tile
+#define L04_ATTENTION_EXP (me_l1 + 768) /* 512 bytes */
+#define L04_ATTENTION_SCRATCH (me_l1 + 1280) /* 1,344 bytes */
+#define L04_ATTENTION_Y (me_l1 + 384) /* 192 bytes */
+#define L04_ATTENTION_Q L00_LINEAR_Y
+#define L04_ATTENTION_K L01_LINEAR_Y
+#define L04_ATTENTION_V L03_TRANSPOSE_Y
+
 static void l04_attention_fetch_constants(void)
 {
     me_start_for_layer(4);
-    me_fetch(me_l1 + 768, (const int8_t *)l04_attention_exp, 512, 512, 0);
+    me_fetch(L04_ATTENTION_EXP, (const int8_t *)l04_attention_exp, 512, 512, 0);
     me_start_for_next();
 }
 
-static void l04_attention_arguments(int32_t t, const void *const in[], void *const out[])
+static void l04_attention_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_attention_s8 = (me_attention_s8_params){
         .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 17,
         .most = 17307, .mult = 15420, .shift = 19, .share = 443875888, .offset = 6411273,
-        .out_shift = 20, .exp = (void *)(me_l1 + 768),
+        .out_shift = 20, .exp = (void *)L04_ATTENTION_EXP,
     };
     me_tile[0].me_attention_s8 = (me_attention_s8_tile){
-        .q = (void *)me_l1, .k = (void *)(me_l1 + 192), .v = (void *)(me_l1 + 576),
-        .y = (void *)(me_l1 + 384), .scratch = (void *)(me_l1 + 1280), .rows = 12, .keys = 12,
-        .values = 12, .heads = 2,
+        .q = (void *)L04_ATTENTION_Q, .k = (void *)L04_ATTENTION_K, .v = (void *)L04_ATTENTION_V,
+        .y = (void *)L04_ATTENTION_Y, .scratch = (void *)L04_ATTENTION_SCRATCH, .rows = 12,
+        .keys = 12, .values = 12, .heads = 2,
     };
 }
 
-static void l04_attention_compute(int32_t t, const void *const in[], void *const out[])
+static void l04_attention_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_attention_s8(&me_op[0].me_attention_s8, &me_tile[0].me_attention_s8);
 }
 
 // linear 1x12x16 -> 1x12x16  out (linear, networks.py:23)
-// one tile; in L1 weights 256, channels 256, y 192 bytes
+// one tile
+#define L05_LINEAR_WEIGHTS (me_l1 + 2624) /* 256 bytes */
+#define L05_LINEAR_CHANNELS (me_l1 + 2880) /* 256 bytes */
+#define L05_LINEAR_Y (me_l1 + 576) /* 192 bytes */
+#define L05_LINEAR_X L04_ATTENTION_Y
+
 static void l05_linear_fetch_constants(void)
 {
     me_start_for_layer(5);
-    me_fetch(me_l1 + 2624, l05_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 2880, (const int8_t *)l05_linear_channels, 256, 256, 0);
+    me_fetch(L05_LINEAR_WEIGHTS, l05_linear_weights, 256, 256, 0);
+    me_fetch(L05_LINEAR_CHANNELS, (const int8_t *)l05_linear_channels, 256, 256, 0);
     me_start_for_next();
 }
 
-static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 384), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 2624),
-        .channels = (void *)(me_l1 + 2880), .y = (void *)(me_l1 + 576), .k = 16, .y_stride = 16,
+        .x = (void *)L05_LINEAR_X, .rows = 12, .x_stride = 16,
+        .weights = (void *)L05_LINEAR_WEIGHTS, .channels = (void *)L05_LINEAR_CHANNELS,
+        .y = (void *)L05_LINEAR_Y, .k = 16, .y_stride = 16,
     };
 }
 
-static void l05_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 // add 1x12x16, 1x12x16 -> 1x12x16  networks.py:23 (add)
-// one tile; in L1 a 192, y 384 bytes
-static void l06_add_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 192, 192 -> 192; one tile
+#define L06_ADD_A (me_l1 + 384) /* 192 bytes */
+#define L06_ADD_Y me_l1 /* 384 bytes */
+#define L06_ADD_B L05_LINEAR_Y
+
+static void l06_add_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_add_s16 = (me_add_s16_params){
         .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11027284, .shift = 16,
         .low = -32768, .high = 32767,
     };
     me_tile[0].me_add_s16 = (me_add_s16_tile){
-        .a = (void *)(me_l1 + 384), .b = (void *)(me_l1 + 576), .y = (void *)me_l1, .n = 192,
-        .rows = 1,
+        .a = (void *)L06_ADD_A, .b = (void *)L06_ADD_B, .y = (void *)L06_ADD_Y, .n = 192, .rows = 1,
     };
 }
 
-static void l06_add_load(int32_t t, const void *const in[], void *const out[])
+static void l06_add_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 384, (const int8_t *)in[0], 192, 192, 0);
+    me_fetch(L06_ADD_A, (const int8_t *)me_in[0], 192, 192, 0);
 }
 
-static void l06_add_compute(int32_t t, const void *const in[], void *const out[])
+static void l06_add_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_add_s16(&me_op[0].me_add_s16, &me_tile[0].me_add_s16);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
-// one tile; in L1 pairs 128, y 192 bytes
+// one tile
+#define L07_LAYER_NORM_PAIRS (me_l1 + 768) /* 128 bytes */
+#define L07_LAYER_NORM_Y (me_l1 + 384) /* 192 bytes */
+#define L07_LAYER_NORM_X L06_ADD_Y
+
 static void l07_layer_norm_fetch_constants(void)
 {
     me_start_for_layer(7);
-    me_fetch(me_l1 + 768, (const int8_t *)l07_layer_norm_pairs, 128, 128, 0);
+    me_fetch(L07_LAYER_NORM_PAIRS, (const int8_t *)l07_layer_norm_pairs, 128, 128, 0);
     me_start_for_next();
 }
 
-static void l07_layer_norm_arguments(int32_t t, const void *const in[], void *const out[])
+static void l07_layer_norm_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_norm_s8 = (me_norm_s8_params){
         .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 35174,
-        .pairs = (void *)(me_l1 + 768),
+        .pairs = (void *)L07_LAYER_NORM_PAIRS,
     };
-    me_tile[1].me_norm_s8 = (me_norm_s8_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
+    me_tile[1].me_norm_s8 = (me_norm_s8_tile){
+        .x = (void *)L07_LAYER_NORM_X, .y = (void *)L07_LAYER_NORM_Y, .rows = 12,
+    };
 }
 
-static void l07_layer_norm_compute(int32_t t, const void *const in[], void *const out[])
+static void l07_layer_norm_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_norm_s8(&me_op[1].me_norm_s8, &me_tile[1].me_norm_s8);
 }
 
-static void l07_layer_norm_store(int32_t t, const void *const in[], void *const out[])
+static void l07_layer_norm_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1 + 384, (int8_t *)out[0], 192, 192, 0);
-}
-
-static void l00_linear_prefetch(int32_t t)
-{
-    (void)t;
-    l01_linear_fetch_constants();
-}
-
-static void l01_linear_prefetch(int32_t t)
-{
-    (void)t;
-    l02_linear_fetch_constants();
-}
-
-static void l03_transpose_prefetch(int32_t t)
-{
-    (void)t;
-    l04_attention_fetch_constants();
-}
-
-static void l04_attention_prefetch(int32_t t)
-{
-    (void)t;
-    l05_linear_fetch_constants();
-}
-
-static void l06_add_prefetch(int32_t t)
-{
-    (void)t;
-    l07_layer_norm_fetch_constants();
+    me_send(L07_LAYER_NORM_Y, (int8_t *)me_out[0], 192, 192, 0);
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .kernel_waits = 1, .arguments = l00_linear_arguments, .load = l00_linear_load,
-      .compute = l00_linear_compute, .prefetch = l00_linear_prefetch, },
-    { .tiles = 1, .kernel_waits = 1, .arguments = l01_linear_arguments, .load = l01_linear_load,
-      .compute = l01_linear_compute, .prefetch = l01_linear_prefetch, },
-    { .tiles = 1, .kernel_waits = 1, .arguments = l02_linear_arguments, .load = l02_linear_load,
-      .compute = l02_linear_compute, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l03_transpose_arguments,
-      .compute = l03_transpose_compute, .prefetch = l03_transpose_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l04_attention_arguments,
-      .compute = l04_attention_compute, .prefetch = l04_attention_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l05_linear_arguments,
-      .compute = l05_linear_compute, },
-    { .tiles = 1, .arguments = l06_add_arguments, .load = l06_add_load,
-      .compute = l06_add_compute, .prefetch = l06_add_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l07_layer_norm_arguments,
-      .compute = l07_layer_norm_compute, .store = l07_layer_norm_store, },
+    { .tiles = 1, .kernel_waits = 1, .arguments.once = l00_linear_arguments,
+      .load.once = l00_linear_load, .compute.once = l00_linear_compute,
+      .prefetch.once = l01_linear_fetch_constants, },
+    { .tiles = 1, .kernel_waits = 1, .arguments.once = l01_linear_arguments,
+      .load.once = l01_linear_load, .compute.once = l01_linear_compute,
+      .prefetch.once = l02_linear_fetch_constants, },
+    { .tiles = 1, .kernel_waits = 1, .arguments.once = l02_linear_arguments,
+      .load.once = l02_linear_load, .compute.once = l02_linear_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l03_transpose_arguments,
+      .compute.once = l03_transpose_compute, .prefetch.once = l04_attention_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l04_attention_arguments,
+      .compute.once = l04_attention_compute, .prefetch.once = l05_linear_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l05_linear_arguments,
+      .compute.once = l05_linear_compute, },
+    { .tiles = 1, .arguments.once = l06_add_arguments, .load.once = l06_add_load,
+      .compute.once = l06_add_compute, .prefetch.once = l07_layer_norm_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l07_layer_norm_arguments,
+      .compute.once = l07_layer_norm_compute, .store.once = l07_layer_norm_store, },
     { .tiles = 1 },
 };
-
-#ifdef ME_TRACE
-#define ME_DONE(number, data, size_bytes) \
-    do { if (layer == (number)) me_trace((number), (data), (size_bytes)); } while (0)
-static void me_done(int32_t layer, const void *const in[], void *const out[])
-{
-    (void)layer, (void)in, (void)out;
-    ME_DONE(0, me_l1, 192);
-    ME_DONE(1, me_l1 + 192, 192);
-    ME_DONE(2, me_l1 + 384, 192);
-    ME_DONE(3, me_l1 + 576, 192);
-    ME_DONE(4, me_l1 + 384, 192);
-    ME_DONE(5, me_l1 + 576, 192);
-    ME_DONE(6, me_l1, 384);
-    ME_DONE(7, out[0], 192);
-}
-#endif
 
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 8; layer++) {
-        me_run_layer(&me_layers[layer], layer, in, out);
+        me_run_layer(&me_layers[layer], layer);
         me_layer_ends(layer);
 #ifdef ME_TRACE
-        if (me_trace)
-            me_done(layer, in, out);
+        if (me_trace) {
+            switch (layer) {
+            case 0: me_trace(0, L00_LINEAR_Y, 192); break;
+            case 1: me_trace(1, L01_LINEAR_Y, 192); break;
+            case 2: me_trace(2, L02_LINEAR_Y, 192); break;
+            case 3: me_trace(3, L03_TRANSPOSE_Y, 192); break;
+            case 4: me_trace(4, L04_ATTENTION_Y, 192); break;
+            case 5: me_trace(5, L05_LINEAR_Y, 192); break;
+            case 6: me_trace(6, L06_ADD_Y, 384); break;
+            case 7: me_trace(7, me_out[0], 192); break;
+            }
+        }
 #endif
     }
     return 0;

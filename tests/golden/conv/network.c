@@ -37,13 +37,15 @@ static union {
 } me_tile[2] ME_L1;
 
 // transpose 1x3x16x16 -> 1x16x16x3  0 (transpose)
-// one tile; in L1 x0 768, y 768 bytes
-static void l00_transpose_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 3x256 -> 256x3; one tile
+#define L00_TRANSPOSE_X0 (me_l1 + 768) /* 768 bytes */
+#define L00_TRANSPOSE_Y me_l1 /* 768 bytes */
+
+static void l00_transpose_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[0].me_transpose_s8.from = (void *)(me_l1 + 768);
-    me_tile[0].me_transpose_s8.to = (void *)me_l1;
+    me_tile[0].me_transpose_s8.from = (void *)L00_TRANSPOSE_X0;
+    me_tile[0].me_transpose_s8.to = (void *)L00_TRANSPOSE_Y;
     me_tile[0].me_transpose_s8.loops = 2;
     me_tile[0].me_transpose_s8.extent[0] = 256;
     me_tile[0].me_transpose_s8.extent[1] = 3;
@@ -51,239 +53,217 @@ static void l00_transpose_arguments(int32_t t, const void *const in[], void *con
     me_tile[0].me_transpose_s8.step[1] = 256;
 }
 
-static void l00_transpose_load(int32_t t, const void *const in[], void *const out[])
+static void l00_transpose_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 768, (const int8_t *)in[0], 768, 768, 0);
+    me_fetch(L00_TRANSPOSE_X0, (const int8_t *)me_in[0], 768, 768, 0);
 }
 
-static void l00_transpose_compute(int32_t t, const void *const in[], void *const out[])
+static void l00_transpose_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_transpose_s8(&me_op[0].me_transpose_s8, &me_tile[0].me_transpose_s8);
 }
 
 // conv 1x16x16x3 -> 1x8x8x8  0 + 1 (conv)
-// one tile; in L1 weights 224, channels 128, scratch 9,064, y 512 bytes
+// one tile
+#define L01_CONV_WEIGHTS (me_l1 + 1536) /* 224 bytes */
+#define L01_CONV_CHANNELS (me_l1 + 1760) /* 128 bytes */
+#define L01_CONV_SCRATCH (me_l1 + 1888) /* 9,064 bytes */
+#define L01_CONV_Y (me_l1 + 768) /* 512 bytes */
+#define L01_CONV_X L00_TRANSPOSE_Y
+
 static void l01_conv_fetch_constants(void)
 {
     me_start_for_layer(1);
-    me_fetch(me_l1 + 1536, l01_conv_weights, 224, 224, 0);
-    me_fetch(me_l1 + 1760, (const int8_t *)l01_conv_channels, 128, 128, 0);
+    me_fetch(L01_CONV_WEIGHTS, l01_conv_weights, 224, 224, 0);
+    me_fetch(L01_CONV_CHANNELS, (const int8_t *)l01_conv_channels, 128, 128, 0);
     me_start_for_next();
 }
 
-static void l01_conv_arguments(int32_t t, const void *const in[], void *const out[])
+static void l01_conv_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_conv_s8 = (me_conv_s8_params){
         .c = 3, .k_h = 3, .k_w = 3, .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1,
         .x_zero = 5, .scale = { .low = -128, .high = 127 },
     };
     me_tile[1].me_conv_s8 = (me_conv_s8_tile){
-        .x = (void *)me_l1, .h = 16, .w = 16, .pad_top = 1, .pad_left = 1, .row_stride = 48,
-        .weights = (void *)(me_l1 + 1536), .channels = (void *)(me_l1 + 1760),
-        .y = (void *)(me_l1 + 768), .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
-        .scratch = (void *)(me_l1 + 1888), .padded = (void *)(me_l1 + 10080),
+        .x = (void *)L01_CONV_X, .h = 16, .w = 16, .pad_top = 1, .pad_left = 1, .row_stride = 48,
+        .weights = (void *)L01_CONV_WEIGHTS, .channels = (void *)L01_CONV_CHANNELS,
+        .y = (void *)L01_CONV_Y, .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
+        .scratch = (void *)L01_CONV_SCRATCH, .padded = (void *)(L01_CONV_SCRATCH + 8192),
     };
 }
 
-static void l01_conv_compute(int32_t t, const void *const in[], void *const out[])
+static void l01_conv_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_conv_s8(&me_op[1].me_conv_s8, &me_tile[1].me_conv_s8);
 }
 
 // conv 1x8x8x8 -> 1x8x8x8  2 + 3 (conv)
-// one tile; in L1 channels 128, weights 96, scratch 1,632, y 512 bytes
+// one tile
+#define L02_CONV_CHANNELS (me_l1 + 10952) /* 128 bytes */
+#define L02_CONV_WEIGHTS (me_l1 + 11080) /* 96 bytes */
+#define L02_CONV_SCRATCH (me_l1 + 1792) /* 1,632 bytes */
+#define L02_CONV_Y (me_l1 + 1280) /* 512 bytes */
+#define L02_CONV_X L01_CONV_Y
+
 static void l02_conv_fetch_constants(void)
 {
     me_start_for_layer(2);
-    me_fetch(me_l1 + 11080, l02_conv_weights, 96, 96, 0);
-    me_fetch(me_l1 + 10952, (const int8_t *)l02_conv_channels, 128, 128, 0);
+    me_fetch(L02_CONV_WEIGHTS, l02_conv_weights, 96, 96, 0);
+    me_fetch(L02_CONV_CHANNELS, (const int8_t *)l02_conv_channels, 128, 128, 0);
     me_start_for_next();
 }
 
-static void l02_conv_arguments(int32_t t, const void *const in[], void *const out[])
+static void l02_conv_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_depthwise_conv_s8 = (me_depthwise_conv_s8_params){
         .c = 1, .k_h = 3, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
         .x_zero = -128, .scale = { .low = -128, .high = 127 },
     };
     me_tile[0].me_depthwise_conv_s8 = (me_depthwise_conv_s8_tile){
-        .x = (void *)(me_l1 + 768), .h = 8, .w = 8, .pad_top = 1, .pad_left = 1, .row_stride = 64,
-        .weights = (void *)(me_l1 + 11080), .channels = (void *)(me_l1 + 10952),
-        .y = (void *)(me_l1 + 1280), .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
-        .scratch = (void *)(me_l1 + 1792),
+        .x = (void *)L02_CONV_X, .h = 8, .w = 8, .pad_top = 1, .pad_left = 1, .row_stride = 64,
+        .weights = (void *)L02_CONV_WEIGHTS, .channels = (void *)L02_CONV_CHANNELS,
+        .y = (void *)L02_CONV_Y, .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
+        .scratch = (void *)L02_CONV_SCRATCH,
     };
 }
 
-static void l02_conv_compute(int32_t t, const void *const in[], void *const out[])
+static void l02_conv_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_depthwise_conv_s8(&me_op[0].me_depthwise_conv_s8, &me_tile[0].me_depthwise_conv_s8);
 }
 
 // conv 1x8x8x8 -> 1x8x8x16  4 (conv)
-// one tile; in L1 channels 256, weights 128, y 1,024 bytes
+// computed as 64x8 -> 64x16; one tile
+#define L03_CONV_CHANNELS (me_l1 + 3424) /* 256 bytes */
+#define L03_CONV_WEIGHTS (me_l1 + 3680) /* 128 bytes */
+#define L03_CONV_Y me_l1 /* 1,024 bytes */
+#define L03_CONV_X L02_CONV_Y
+
 static void l03_conv_fetch_constants(void)
 {
     me_start_for_layer(3);
-    me_fetch(me_l1 + 3680, l03_conv_weights, 128, 128, 0);
-    me_fetch(me_l1 + 3424, (const int8_t *)l03_conv_channels, 256, 256, 0);
+    me_fetch(L03_CONV_WEIGHTS, l03_conv_weights, 128, 128, 0);
+    me_fetch(L03_CONV_CHANNELS, (const int8_t *)l03_conv_channels, 256, 256, 0);
     me_start_for_next();
 }
 
-static void l03_conv_arguments(int32_t t, const void *const in[], void *const out[])
+static void l03_conv_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 8, .scale = { .low = -128, .high = 127 } };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 1280), .rows = 64, .x_stride = 8, .weights = (void *)(me_l1 + 3680),
-        .channels = (void *)(me_l1 + 3424), .y = (void *)me_l1, .k = 16, .y_stride = 16,
+        .x = (void *)L03_CONV_X, .rows = 64, .x_stride = 8, .weights = (void *)L03_CONV_WEIGHTS,
+        .channels = (void *)L03_CONV_CHANNELS, .y = (void *)L03_CONV_Y, .k = 16, .y_stride = 16,
     };
 }
 
-static void l03_conv_compute(int32_t t, const void *const in[], void *const out[])
+static void l03_conv_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 // avg_pool 1x8x8x16 -> 1x1x1x16  5 (avg_pool)
-// one tile; in L1 each 16, rows 12, columns 12, y 16 bytes
+// one tile
+#define L04_AVG_POOL_EACH (me_l1 + 1040) /* 16 bytes */
+#define L04_AVG_POOL_ROWS (me_l1 + 1056) /* 12 bytes */
+#define L04_AVG_POOL_COLUMNS (me_l1 + 1072) /* 12 bytes */
+#define L04_AVG_POOL_Y (me_l1 + 1024) /* 16 bytes */
+#define L04_AVG_POOL_X L03_CONV_Y
+
 static void l04_avg_pool_fetch_constants(void)
 {
     me_start_for_layer(4);
-    me_fetch(me_l1 + 1056, (const int8_t *)l04_avg_pool_rows, 12, 12, 0);
-    me_fetch(me_l1 + 1072, (const int8_t *)l04_avg_pool_columns, 12, 12, 0);
-    me_fetch(me_l1 + 1040, (const int8_t *)l04_avg_pool_each, 16, 16, 0);
+    me_fetch(L04_AVG_POOL_ROWS, (const int8_t *)l04_avg_pool_rows, 12, 12, 0);
+    me_fetch(L04_AVG_POOL_COLUMNS, (const int8_t *)l04_avg_pool_columns, 12, 12, 0);
+    me_fetch(L04_AVG_POOL_EACH, (const int8_t *)l04_avg_pool_each, 16, 16, 0);
     me_start_for_next();
 }
 
-static void l04_avg_pool_arguments(int32_t t, const void *const in[], void *const out[])
+static void l04_avg_pool_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_avg_pool_s8 = (me_avg_pool_s8_params){
-        .x_zero = -3, .kinds = 1, .each = (void *)(me_l1 + 1040),
+        .x_zero = -3, .kinds = 1, .each = (void *)L04_AVG_POOL_EACH,
         .scale = { .low = -128, .high = 127 },
     };
     me_tile[0].me_avg_pool_s8 = (me_avg_pool_s8_tile){
-        .x = (void *)me_l1, .c = 16, .row_stride = 128, .rows = (void *)(me_l1 + 1056),
-        .columns = (void *)(me_l1 + 1072), .oh = 1, .ow = 1, .y = (void *)(me_l1 + 1024),
+        .x = (void *)L04_AVG_POOL_X, .c = 16, .row_stride = 128, .rows = (void *)L04_AVG_POOL_ROWS,
+        .columns = (void *)L04_AVG_POOL_COLUMNS, .oh = 1, .ow = 1, .y = (void *)L04_AVG_POOL_Y,
         .y_stride = 16,
     };
 }
 
-static void l04_avg_pool_compute(int32_t t, const void *const in[], void *const out[])
+static void l04_avg_pool_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_avg_pool_s8(&me_op[0].me_avg_pool_s8, &me_tile[0].me_avg_pool_s8);
 }
 
 // linear 1x16 -> 1x4  7 (linear)
-// one tile; in L1 weights 64, channels 64, y 4 bytes
+// one tile
+#define L05_LINEAR_WEIGHTS (me_l1 + 1088) /* 64 bytes */
+#define L05_LINEAR_CHANNELS (me_l1 + 1152) /* 64 bytes */
+#define L05_LINEAR_Y me_l1 /* 4 bytes */
+#define L05_LINEAR_X L04_AVG_POOL_Y
+
 static void l05_linear_fetch_constants(void)
 {
     me_start_for_layer(5);
-    me_fetch(me_l1 + 1088, l05_linear_weights, 64, 64, 0);
-    me_fetch(me_l1 + 1152, (const int8_t *)l05_linear_channels, 64, 64, 0);
+    me_fetch(L05_LINEAR_WEIGHTS, l05_linear_weights, 64, 64, 0);
+    me_fetch(L05_LINEAR_CHANNELS, (const int8_t *)l05_linear_channels, 64, 64, 0);
     me_start_for_next();
 }
 
-static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 1024), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 1088),
-        .channels = (void *)(me_l1 + 1152), .y = (void *)me_l1, .k = 4, .y_stride = 4,
+        .x = (void *)L05_LINEAR_X, .rows = 1, .x_stride = 16, .weights = (void *)L05_LINEAR_WEIGHTS,
+        .channels = (void *)L05_LINEAR_CHANNELS, .y = (void *)L05_LINEAR_Y, .k = 4, .y_stride = 4,
     };
 }
 
-static void l05_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
-static void l05_linear_store(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1, (int8_t *)out[0], 4, 4, 0);
-}
-
-static void l00_transpose_prefetch(int32_t t)
-{
-    (void)t;
-    l01_conv_fetch_constants();
-}
-
-static void l01_conv_prefetch(int32_t t)
-{
-    (void)t;
-    l02_conv_fetch_constants();
-}
-
-static void l02_conv_prefetch(int32_t t)
-{
-    (void)t;
-    l03_conv_fetch_constants();
-}
-
-static void l03_conv_prefetch(int32_t t)
-{
-    (void)t;
-    l04_avg_pool_fetch_constants();
-}
-
-static void l04_avg_pool_prefetch(int32_t t)
-{
-    (void)t;
-    l05_linear_fetch_constants();
+    me_send(L05_LINEAR_Y, (int8_t *)me_out[0], 4, 4, 0);
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .arguments = l00_transpose_arguments, .load = l00_transpose_load,
-      .compute = l00_transpose_compute, .prefetch = l00_transpose_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l01_conv_arguments, .compute = l01_conv_compute,
-      .prefetch = l01_conv_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l02_conv_arguments, .compute = l02_conv_compute,
-      .prefetch = l02_conv_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l03_conv_arguments, .compute = l03_conv_compute,
-      .prefetch = l03_conv_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l04_avg_pool_arguments,
-      .compute = l04_avg_pool_compute, .prefetch = l04_avg_pool_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l05_linear_arguments,
-      .compute = l05_linear_compute, .store = l05_linear_store, },
+    { .tiles = 1, .arguments.once = l00_transpose_arguments, .load.once = l00_transpose_load,
+      .compute.once = l00_transpose_compute, .prefetch.once = l01_conv_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l01_conv_arguments,
+      .compute.once = l01_conv_compute, .prefetch.once = l02_conv_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l02_conv_arguments,
+      .compute.once = l02_conv_compute, .prefetch.once = l03_conv_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l03_conv_arguments,
+      .compute.once = l03_conv_compute, .prefetch.once = l04_avg_pool_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l04_avg_pool_arguments,
+      .compute.once = l04_avg_pool_compute, .prefetch.once = l05_linear_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l05_linear_arguments,
+      .compute.once = l05_linear_compute, .store.once = l05_linear_store, },
     { .tiles = 1 },
 };
-
-#ifdef ME_TRACE
-#define ME_DONE(number, data, size_bytes) \
-    do { if (layer == (number)) me_trace((number), (data), (size_bytes)); } while (0)
-static void me_done(int32_t layer, const void *const in[], void *const out[])
-{
-    (void)layer, (void)in, (void)out;
-    ME_DONE(0, me_l1, 768);
-    ME_DONE(1, me_l1 + 768, 512);
-    ME_DONE(2, me_l1 + 1280, 512);
-    ME_DONE(3, me_l1, 1024);
-    ME_DONE(4, me_l1 + 1024, 16);
-    ME_DONE(5, out[0], 4);
-}
-#endif
 
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 6; layer++) {
-        me_run_layer(&me_layers[layer], layer, in, out);
+        me_run_layer(&me_layers[layer], layer);
         me_layer_ends(layer);
 #ifdef ME_TRACE
-        if (me_trace)
-            me_done(layer, in, out);
+        if (me_trace) {
+            switch (layer) {
+            case 0: me_trace(0, L00_TRANSPOSE_Y, 768); break;
+            case 1: me_trace(1, L01_CONV_Y, 512); break;
+            case 2: me_trace(2, L02_CONV_Y, 512); break;
+            case 3: me_trace(3, L03_CONV_Y, 1024); break;
+            case 4: me_trace(4, L04_AVG_POOL_Y, 16); break;
+            case 5: me_trace(5, me_out[0], 4); break;
+            }
+        }
 #endif
     }
     return 0;

@@ -32,142 +32,135 @@ static union {
 } me_tile[2] ME_L1;
 
 // gates 6x1x4 -> 6x1x24  gru (gates, networks.py:35)
-// one tile; in L1 channels 384, weights 96, x 24, y 288 bytes
-static void l00_gates_arguments(int32_t t, const void *const in[], void *const out[])
+// one tile
+#define L00_GATES_CHANNELS (me_l1 + 288) /* 384 bytes */
+#define L00_GATES_WEIGHTS (me_l1 + 672) /* 96 bytes */
+#define L00_GATES_X (me_l1 + 768) /* 24 bytes */
+#define L00_GATES_Y me_l1 /* 288 bytes */
+
+static void l00_gates_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_linear_s8_s16 = (me_linear_s8_s16_params){ .c = 4 };
     me_tile[0].me_linear_s8_s16 = (me_linear_s8_s16_tile){
-        .x = (void *)(me_l1 + 768), .weights = (void *)(me_l1 + 672),
-        .channels = (void *)(me_l1 + 288), .y = (void *)me_l1, .rows = 6, .k = 24,
+        .x = (void *)L00_GATES_X, .weights = (void *)L00_GATES_WEIGHTS,
+        .channels = (void *)L00_GATES_CHANNELS, .y = (void *)L00_GATES_Y, .rows = 6, .k = 24,
     };
 }
 
-static void l00_gates_load(int32_t t, const void *const in[], void *const out[])
+static void l00_gates_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 768, (const int8_t *)in[0], 24, 24, 0);
-    me_fetch(me_l1 + 672, l00_gates_weights, 96, 96, 0);
-    me_fetch(me_l1 + 288, (const int8_t *)l00_gates_channels, 384, 384, 0);
+    me_fetch(L00_GATES_X, (const int8_t *)me_in[0], 24, 24, 0);
+    me_fetch(L00_GATES_WEIGHTS, l00_gates_weights, 96, 96, 0);
+    me_fetch(L00_GATES_CHANNELS, (const int8_t *)l00_gates_channels, 384, 384, 0);
 }
 
-static void l00_gates_compute(int32_t t, const void *const in[], void *const out[])
+static void l00_gates_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8_s16(&me_op[0].me_linear_s8_s16, &me_tile[0].me_linear_s8_s16);
 }
 
 // gru 6x1x24, 1x8 -> 6x1x8  gru (gru, networks.py:35)
-// one tile; in L1 sigmoid 1,026, tanh 1,026, channels 384, weights 192, scratch 32, h0 8, y 48 bytes
+// one tile
+#define L01_GRU_SIGMOID (me_l1 + 792) /* 1,026 bytes */
+#define L01_GRU_TANH (me_l1 + 1824) /* 1,026 bytes */
+#define L01_GRU_CHANNELS (me_l1 + 2856) /* 384 bytes */
+#define L01_GRU_WEIGHTS (me_l1 + 3240) /* 192 bytes */
+#define L01_GRU_SCRATCH (me_l1 + 336) /* 32 bytes */
+#define L01_GRU_H0 (me_l1 + 368) /* 8 bytes */
+#define L01_GRU_Y (me_l1 + 288) /* 48 bytes */
+#define L01_GRU_GATES L00_GATES_Y
+
 static void l01_gru_fetch_constants(void)
 {
     me_start_for_layer(1);
-    me_fetch(me_l1 + 3240, l01_gru_weights, 192, 192, 0);
-    me_fetch(me_l1 + 2856, (const int8_t *)l01_gru_channels, 384, 384, 0);
-    me_fetch(me_l1 + 792, (const int8_t *)l01_gru_sigmoid, 1026, 1026, 0);
-    me_fetch(me_l1 + 1824, (const int8_t *)l01_gru_tanh, 1026, 1026, 0);
+    me_fetch(L01_GRU_WEIGHTS, l01_gru_weights, 192, 192, 0);
+    me_fetch(L01_GRU_CHANNELS, (const int8_t *)l01_gru_channels, 384, 384, 0);
+    me_fetch(L01_GRU_SIGMOID, (const int8_t *)l01_gru_sigmoid, 1026, 1026, 0);
+    me_fetch(L01_GRU_TANH, (const int8_t *)l01_gru_tanh, 1026, 1026, 0);
     me_start_for_next();
 }
 
-static void l01_gru_arguments(int32_t t, const void *const in[], void *const out[])
+static void l01_gru_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_gru_s8 = (me_gru_s8_params){
         .units = 8, .batch = 1, .h_mult = 16384, .h_offset = 64, .h_shift = 7,
-        .h0 = (void *)(me_l1 + 368), .weights = (void *)(me_l1 + 3240),
-        .channels = (void *)(me_l1 + 2856), .sigmoid = (void *)(me_l1 + 792),
-        .tanh = (void *)(me_l1 + 1824), .states = (void *)(me_l1 + 336),
+        .h0 = (void *)L01_GRU_H0, .weights = (void *)L01_GRU_WEIGHTS,
+        .channels = (void *)L01_GRU_CHANNELS, .sigmoid = (void *)L01_GRU_SIGMOID,
+        .tanh = (void *)L01_GRU_TANH, .states = (void *)L01_GRU_SCRATCH,
     };
-    me_tile[1].me_gru_s8 = (me_gru_s8_tile){ .gates = (void *)me_l1, .y = (void *)(me_l1 + 288), .steps = 6 };
+    me_tile[1].me_gru_s8 = (me_gru_s8_tile){
+        .gates = (void *)L01_GRU_GATES, .y = (void *)L01_GRU_Y, .steps = 6,
+    };
 }
 
-static void l01_gru_load(int32_t t, const void *const in[], void *const out[])
+static void l01_gru_load(void)
 {
-    (void)t, (void)in, (void)out;
-    me_fetch(me_l1 + 368, const00, 8, 8, 0);
+    me_fetch(L01_GRU_H0, const00, 8, 8, 0);
 }
 
-static void l01_gru_compute(int32_t t, const void *const in[], void *const out[])
+static void l01_gru_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_gru_s8(&me_op[1].me_gru_s8, &me_tile[1].me_gru_s8);
 }
 
 // linear 1x8 -> 1x3  head (linear, networks.py:35)
-// one tile; in L1 channels 48, weights 24, y 3 bytes
+// one tile
+#define L02_LINEAR_CHANNELS (me_l1 + 376) /* 48 bytes */
+#define L02_LINEAR_WEIGHTS (me_l1 + 424) /* 24 bytes */
+#define L02_LINEAR_Y me_l1 /* 3 bytes */
+#define L02_LINEAR_X (L01_GRU_Y + 40)
+
 static void l02_linear_fetch_constants(void)
 {
     me_start_for_layer(2);
-    me_fetch(me_l1 + 424, l02_linear_weights, 24, 24, 0);
-    me_fetch(me_l1 + 376, (const int8_t *)l02_linear_channels, 48, 48, 0);
+    me_fetch(L02_LINEAR_WEIGHTS, l02_linear_weights, 24, 24, 0);
+    me_fetch(L02_LINEAR_CHANNELS, (const int8_t *)l02_linear_channels, 48, 48, 0);
     me_start_for_next();
 }
 
-static void l02_linear_arguments(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 8, .scale = { .low = -128, .high = 127 } };
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 328), .rows = 1, .x_stride = 8, .weights = (void *)(me_l1 + 424),
-        .channels = (void *)(me_l1 + 376), .y = (void *)me_l1, .k = 3, .y_stride = 3,
+        .x = (void *)L02_LINEAR_X, .rows = 1, .x_stride = 8, .weights = (void *)L02_LINEAR_WEIGHTS,
+        .channels = (void *)L02_LINEAR_CHANNELS, .y = (void *)L02_LINEAR_Y, .k = 3, .y_stride = 3,
     };
 }
 
-static void l02_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
-static void l02_linear_store(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1, (int8_t *)out[0], 3, 3, 0);
-}
-
-static void l00_gates_prefetch(int32_t t)
-{
-    (void)t;
-    l01_gru_fetch_constants();
-}
-
-static void l01_gru_prefetch(int32_t t)
-{
-    (void)t;
-    l02_linear_fetch_constants();
+    me_send(L02_LINEAR_Y, (int8_t *)me_out[0], 3, 3, 0);
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .arguments = l00_gates_arguments, .load = l00_gates_load,
-      .compute = l00_gates_compute, .prefetch = l00_gates_prefetch, },
-    { .tiles = 1, .arguments = l01_gru_arguments, .load = l01_gru_load,
-      .compute = l01_gru_compute, .prefetch = l01_gru_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l02_linear_arguments,
-      .compute = l02_linear_compute, .store = l02_linear_store, },
+    { .tiles = 1, .arguments.once = l00_gates_arguments, .load.once = l00_gates_load,
+      .compute.once = l00_gates_compute, .prefetch.once = l01_gru_fetch_constants, },
+    { .tiles = 1, .arguments.once = l01_gru_arguments, .load.once = l01_gru_load,
+      .compute.once = l01_gru_compute, .prefetch.once = l02_linear_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l02_linear_arguments,
+      .compute.once = l02_linear_compute, .store.once = l02_linear_store, },
     { .tiles = 1 },
 };
-
-#ifdef ME_TRACE
-#define ME_DONE(number, data, size_bytes) \
-    do { if (layer == (number)) me_trace((number), (data), (size_bytes)); } while (0)
-static void me_done(int32_t layer, const void *const in[], void *const out[])
-{
-    (void)layer, (void)in, (void)out;
-    ME_DONE(0, me_l1, 288);
-    ME_DONE(1, me_l1 + 288, 48);
-    ME_DONE(2, out[0], 3);
-}
-#endif
 
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 3; layer++) {
-        me_run_layer(&me_layers[layer], layer, in, out);
+        me_run_layer(&me_layers[layer], layer);
         me_layer_ends(layer);
 #ifdef ME_TRACE
-        if (me_trace)
-            me_done(layer, in, out);
+        if (me_trace) {
+            switch (layer) {
+            case 0: me_trace(0, L00_GATES_Y, 288); break;
+            case 1: me_trace(1, L01_GRU_Y, 48); break;
+            case 2: me_trace(2, me_out[0], 3); break;
+            }
+        }
 #endif
     }
     return 0;

@@ -26,99 +26,94 @@ static union {
 } me_tile[2] ME_L1;
 
 // linear 1x16 -> 1x32  0 + 1 (linear)
-// one tile; in L1 weights 512, channels 512, x 16, y 32 bytes
-static void l00_linear_arguments(int32_t t, const void *const in[], void *const out[])
+// one tile
+#define L00_LINEAR_WEIGHTS (me_l1 + 32) /* 512 bytes */
+#define L00_LINEAR_CHANNELS (me_l1 + 544) /* 512 bytes */
+#define L00_LINEAR_X (me_l1 + 1056) /* 16 bytes */
+#define L00_LINEAR_Y me_l1 /* 32 bytes */
+
+static void l00_linear_arguments(void)
 {
-    (void)in, (void)out;
     me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 1056), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 32),
-        .channels = (void *)(me_l1 + 544), .y = (void *)me_l1, .k = 32, .y_stride = 32,
-        .kernel_waits = t == 0,
+        .x = (void *)L00_LINEAR_X, .rows = 1, .x_stride = 16, .weights = (void *)L00_LINEAR_WEIGHTS,
+        .channels = (void *)L00_LINEAR_CHANNELS, .y = (void *)L00_LINEAR_Y, .k = 32, .y_stride = 32,
+        .kernel_waits = 1,
     };
 }
 
-static void l00_linear_load(int32_t t, const void *const in[], void *const out[])
+static void l00_linear_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 1056, (const int8_t *)in[0], 16, 16, 0);
-    me_fetch(me_l1 + 32, l00_linear_weights, 512, 512, 0);
-    me_fetch(me_l1 + 544, (const int8_t *)l00_linear_channels, 512, 512, 0);
+    me_fetch(L00_LINEAR_X, (const int8_t *)me_in[0], 16, 16, 0);
+    me_fetch(L00_LINEAR_WEIGHTS, l00_linear_weights, 512, 512, 0);
+    me_fetch(L00_LINEAR_CHANNELS, (const int8_t *)l00_linear_channels, 512, 512, 0);
 }
 
-static void l00_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l00_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 // linear 1x32 -> 1x8  2 + 3 (linear)
-// one tile; in L1 weights 256, table 256, channels 128, y 8 bytes
+// one tile
+#define L01_LINEAR_WEIGHTS (me_l1 + 1072) /* 256 bytes */
+#define L01_LINEAR_TABLE (me_l1 + 1328) /* 256 bytes */
+#define L01_LINEAR_CHANNELS (me_l1 + 1584) /* 128 bytes */
+#define L01_LINEAR_Y (me_l1 + 32) /* 8 bytes */
+#define L01_LINEAR_X L00_LINEAR_Y
+
 static void l01_linear_fetch_constants(void)
 {
     me_start_for_layer(1);
-    me_fetch(me_l1 + 1072, l01_linear_weights, 256, 256, 0);
-    me_fetch(me_l1 + 1584, (const int8_t *)l01_linear_channels, 128, 128, 0);
-    me_fetch(me_l1 + 1328, l01_linear_table, 256, 256, 0);
+    me_fetch(L01_LINEAR_WEIGHTS, l01_linear_weights, 256, 256, 0);
+    me_fetch(L01_LINEAR_CHANNELS, (const int8_t *)l01_linear_channels, 128, 128, 0);
+    me_fetch(L01_LINEAR_TABLE, l01_linear_table, 256, 256, 0);
     me_start_for_next();
 }
 
-static void l01_linear_arguments(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_arguments(void)
 {
-    (void)t, (void)in, (void)out;
-    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 32, .scale = { .low = -128, .high = 127, .table = (void *)(me_l1 + 1328) } };
+    me_op[1].me_linear_s8 = (me_linear_s8_params){
+        .c = 32, .scale = { .low = -128, .high = 127, .table = (void *)L01_LINEAR_TABLE },
+    };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)me_l1, .rows = 1, .x_stride = 32, .weights = (void *)(me_l1 + 1072),
-        .channels = (void *)(me_l1 + 1584), .y = (void *)(me_l1 + 32), .k = 8, .y_stride = 8,
+        .x = (void *)L01_LINEAR_X, .rows = 1, .x_stride = 32, .weights = (void *)L01_LINEAR_WEIGHTS,
+        .channels = (void *)L01_LINEAR_CHANNELS, .y = (void *)L01_LINEAR_Y, .k = 8, .y_stride = 8,
     };
 }
 
-static void l01_linear_compute(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
-static void l01_linear_store(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1 + 32, (int8_t *)out[0], 8, 8, 0);
-}
-
-static void l00_linear_prefetch(int32_t t)
-{
-    (void)t;
-    l01_linear_fetch_constants();
+    me_send(L01_LINEAR_Y, (int8_t *)me_out[0], 8, 8, 0);
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .kernel_waits = 1, .arguments = l00_linear_arguments, .load = l00_linear_load,
-      .compute = l00_linear_compute, .prefetch = l00_linear_prefetch, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l01_linear_arguments,
-      .compute = l01_linear_compute, .store = l01_linear_store, },
+    { .tiles = 1, .kernel_waits = 1, .arguments.once = l00_linear_arguments,
+      .load.once = l00_linear_load, .compute.once = l00_linear_compute,
+      .prefetch.once = l01_linear_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l01_linear_arguments,
+      .compute.once = l01_linear_compute, .store.once = l01_linear_store, },
     { .tiles = 1 },
 };
-
-#ifdef ME_TRACE
-#define ME_DONE(number, data, size_bytes) \
-    do { if (layer == (number)) me_trace((number), (data), (size_bytes)); } while (0)
-static void me_done(int32_t layer, const void *const in[], void *const out[])
-{
-    (void)layer, (void)in, (void)out;
-    ME_DONE(0, me_l1, 32);
-    ME_DONE(1, out[0], 8);
-}
-#endif
 
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 2; layer++) {
-        me_run_layer(&me_layers[layer], layer, in, out);
+        me_run_layer(&me_layers[layer], layer);
         me_layer_ends(layer);
 #ifdef ME_TRACE
-        if (me_trace)
-            me_done(layer, in, out);
+        if (me_trace) {
+            switch (layer) {
+            case 0: me_trace(0, L00_LINEAR_Y, 32); break;
+            case 1: me_trace(1, me_out[0], 8); break;
+            }
+        }
 #endif
     }
     return 0;

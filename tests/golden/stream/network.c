@@ -31,301 +31,296 @@ static union {
 } me_tile[2] ME_L1;
 
 // transpose 1x2x1 -> 1x1x2  0 (transpose)
-// one tile; in L1 x0 2, y 2 bytes
-static void l00_transpose_arguments(int32_t t, const void *const in[], void *const out[])
+// one tile
+#define L00_TRANSPOSE_X0 me_l1 /* 2 bytes */
+#define L00_TRANSPOSE_Y (me_l1 + 8) /* 2 bytes */
+
+static void l00_transpose_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[0].me_transpose_s8.from = (void *)me_l1;
-    me_tile[0].me_transpose_s8.to = (void *)(me_l1 + 8);
+    me_tile[0].me_transpose_s8.from = (void *)L00_TRANSPOSE_X0;
+    me_tile[0].me_transpose_s8.to = (void *)L00_TRANSPOSE_Y;
     me_tile[0].me_transpose_s8.loops = 1;
     me_tile[0].me_transpose_s8.extent[0] = 2;
     me_tile[0].me_transpose_s8.step[0] = 1;
 }
 
-static void l00_transpose_load(int32_t t, const void *const in[], void *const out[])
+static void l00_transpose_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1, (const int8_t *)in[0], 2, 2, 0);
+    me_fetch(L00_TRANSPOSE_X0, (const int8_t *)me_in[0], 2, 2, 0);
 }
 
-static void l00_transpose_compute(int32_t t, const void *const in[], void *const out[])
+static void l00_transpose_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_transpose_s8(&me_op[0].me_transpose_s8, &me_tile[0].me_transpose_s8);
 }
 
 // concat 1x2x2, 1x1x2 -> 1x3x2  0 (concat)
-// one tile; in L1 x0 4, y 6 bytes
-static void l01_concat_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 1x4, 1x2 -> 1x6; one tile
+#define L01_CONCAT_X0 (me_l1 + 16) /* 4 bytes */
+#define L01_CONCAT_Y me_l1 /* 6 bytes */
+#define L01_CONCAT_X1 L00_TRANSPOSE_Y
+
+static void l01_concat_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_copy_s8 = (me_copy_s8_params){ 0 };
-    me_tile[1].me_copy_s8.y = (void *)me_l1;
+    me_tile[1].me_copy_s8.y = (void *)L01_CONCAT_Y;
     me_tile[1].me_copy_s8.bytes = 6;
     me_tile[1].me_copy_s8.parts = 2;
-    me_tile[1].me_copy_s8.part[0].from = (void *)(me_l1 + 16);
-    me_tile[1].me_copy_s8.part[0].to = (void *)me_l1;
+    me_tile[1].me_copy_s8.part[0].from = (void *)L01_CONCAT_X0;
+    me_tile[1].me_copy_s8.part[0].to = (void *)L01_CONCAT_Y;
     me_tile[1].me_copy_s8.part[0].rows = 1;
     me_tile[1].me_copy_s8.part[0].bytes = 4;
     me_tile[1].me_copy_s8.part[0].from_step = 4;
     me_tile[1].me_copy_s8.part[0].to_step = 6;
-    me_tile[1].me_copy_s8.part[1].from = (void *)(me_l1 + 8);
-    me_tile[1].me_copy_s8.part[1].to = (void *)(me_l1 + 4);
+    me_tile[1].me_copy_s8.part[1].from = (void *)L01_CONCAT_X1;
+    me_tile[1].me_copy_s8.part[1].to = (void *)(L01_CONCAT_Y + 4);
     me_tile[1].me_copy_s8.part[1].rows = 1;
     me_tile[1].me_copy_s8.part[1].bytes = 2;
     me_tile[1].me_copy_s8.part[1].from_step = 2;
     me_tile[1].me_copy_s8.part[1].to_step = 6;
 }
 
-static void l01_concat_load(int32_t t, const void *const in[], void *const out[])
+static void l01_concat_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 16, (const int8_t *)in[1], 4, 4, 0);
+    me_fetch(L01_CONCAT_X0, (const int8_t *)me_in[1], 4, 4, 0);
 }
 
-static void l01_concat_compute(int32_t t, const void *const in[], void *const out[])
+static void l01_concat_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_copy_s8(&me_op[1].me_copy_s8, &me_tile[1].me_copy_s8);
 }
 
 // slice 1x3x2 -> 1x2x2  0 (slice)
-// one tile; in L1 y 4 bytes
-static void l02_slice_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 6 -> 4; one tile
+#define L02_SLICE_Y (me_l1 + 8) /* 4 bytes */
+#define L02_SLICE_X0 L01_CONCAT_Y
+
+static void l02_slice_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_copy_s8 = (me_copy_s8_params){ 0 };
-    me_tile[0].me_copy_s8.y = (void *)(me_l1 + 8);
+    me_tile[0].me_copy_s8.y = (void *)L02_SLICE_Y;
     me_tile[0].me_copy_s8.bytes = 4;
     me_tile[0].me_copy_s8.parts = 1;
-    me_tile[0].me_copy_s8.part[0].from = (void *)(me_l1 + 2);
-    me_tile[0].me_copy_s8.part[0].to = (void *)(me_l1 + 8);
+    me_tile[0].me_copy_s8.part[0].from = (void *)(L02_SLICE_X0 + 2);
+    me_tile[0].me_copy_s8.part[0].to = (void *)L02_SLICE_Y;
     me_tile[0].me_copy_s8.part[0].rows = 1;
     me_tile[0].me_copy_s8.part[0].bytes = 4;
     me_tile[0].me_copy_s8.part[0].from_step = 4;
     me_tile[0].me_copy_s8.part[0].to_step = 4;
 }
 
-static void l02_slice_compute(int32_t t, const void *const in[], void *const out[])
+static void l02_slice_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_copy_s8(&me_op[0].me_copy_s8, &me_tile[0].me_copy_s8);
 }
 
-static void l02_slice_store(int32_t t, const void *const in[], void *const out[])
+static void l02_slice_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1 + 8, (int8_t *)out[1], 4, 4, 0);
+    me_send(L02_SLICE_Y, (int8_t *)me_out[1], 4, 4, 0);
 }
 
 // conv 1x3x2 -> 1x1x6  0 + 1 (conv)
-// one tile; in L1 channels 96, weights 48, scratch 12, y 6 bytes
+// one tile
+#define L03_CONV_CHANNELS (me_l1 + 32) /* 96 bytes */
+#define L03_CONV_WEIGHTS (me_l1 + 128) /* 48 bytes */
+#define L03_CONV_SCRATCH (me_l1 + 8) /* 12 bytes */
+#define L03_CONV_Y (me_l1 + 24) /* 6 bytes */
+#define L03_CONV_X L01_CONCAT_Y
+
 static void l03_conv_fetch_constants(void)
 {
     me_start_for_layer(3);
-    me_fetch(me_l1 + 128, l03_conv_weights, 48, 48, 0);
-    me_fetch(me_l1 + 32, (const int8_t *)l03_conv_channels, 96, 96, 0);
+    me_fetch(L03_CONV_WEIGHTS, l03_conv_weights, 48, 48, 0);
+    me_fetch(L03_CONV_CHANNELS, (const int8_t *)l03_conv_channels, 96, 96, 0);
     me_start_for_next();
 }
 
-static void l03_conv_arguments(int32_t t, const void *const in[], void *const out[])
+static void l03_conv_arguments(void)
 {
-    (void)in, (void)out;
     me_op[1].me_conv_s8 = (me_conv_s8_params){
         .c = 2, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
         .x_zero = 13, .scale = { .low = -128, .high = 127 }, .in_place = 1,
     };
     me_tile[1].me_conv_s8 = (me_conv_s8_tile){
-        .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 6, .weights = (void *)(me_l1 + 128),
-        .channels = (void *)(me_l1 + 32), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 6,
-        .y_stride = 6, .scratch = (void *)(me_l1 + 8), .padded = (void *)(me_l1 + 8),
-        .kernel_waits = t == 0,
+        .x = (void *)L03_CONV_X, .h = 1, .w = 3, .row_stride = 6,
+        .weights = (void *)L03_CONV_WEIGHTS, .channels = (void *)L03_CONV_CHANNELS,
+        .y = (void *)L03_CONV_Y, .oh = 1, .ow = 1, .k = 6, .y_stride = 6,
+        .scratch = (void *)L03_CONV_SCRATCH, .padded = (void *)L03_CONV_SCRATCH, .kernel_waits = 1,
     };
 }
 
-static void l03_conv_compute(int32_t t, const void *const in[], void *const out[])
+static void l03_conv_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_conv_s8(&me_op[1].me_conv_s8, &me_tile[1].me_conv_s8);
 }
 
 // concat 1x2x6, 1x1x6 -> 1x3x6  0 + 1 (concat)
-// one tile; in L1 x0 12, y 18 bytes
-static void l04_concat_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 1x12, 1x6 -> 1x18; one tile
+#define L04_CONCAT_X0 (me_l1 + 32) /* 12 bytes */
+#define L04_CONCAT_Y me_l1 /* 18 bytes */
+#define L04_CONCAT_X1 L03_CONV_Y
+
+static void l04_concat_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[0].me_copy_s8 = (me_copy_s8_params){ 0 };
-    me_tile[0].me_copy_s8.y = (void *)me_l1;
+    me_tile[0].me_copy_s8.y = (void *)L04_CONCAT_Y;
     me_tile[0].me_copy_s8.bytes = 18;
     me_tile[0].me_copy_s8.parts = 2;
-    me_tile[0].me_copy_s8.part[0].from = (void *)(me_l1 + 32);
-    me_tile[0].me_copy_s8.part[0].to = (void *)me_l1;
+    me_tile[0].me_copy_s8.part[0].from = (void *)L04_CONCAT_X0;
+    me_tile[0].me_copy_s8.part[0].to = (void *)L04_CONCAT_Y;
     me_tile[0].me_copy_s8.part[0].rows = 1;
     me_tile[0].me_copy_s8.part[0].bytes = 12;
     me_tile[0].me_copy_s8.part[0].from_step = 12;
     me_tile[0].me_copy_s8.part[0].to_step = 18;
-    me_tile[0].me_copy_s8.part[1].from = (void *)(me_l1 + 24);
-    me_tile[0].me_copy_s8.part[1].to = (void *)(me_l1 + 12);
+    me_tile[0].me_copy_s8.part[1].from = (void *)L04_CONCAT_X1;
+    me_tile[0].me_copy_s8.part[1].to = (void *)(L04_CONCAT_Y + 12);
     me_tile[0].me_copy_s8.part[1].rows = 1;
     me_tile[0].me_copy_s8.part[1].bytes = 6;
     me_tile[0].me_copy_s8.part[1].from_step = 6;
     me_tile[0].me_copy_s8.part[1].to_step = 18;
 }
 
-static void l04_concat_load(int32_t t, const void *const in[], void *const out[])
+static void l04_concat_load(void)
 {
-    (void)t, (void)out;
-    me_fetch(me_l1 + 32, (const int8_t *)in[2], 12, 12, 0);
+    me_fetch(L04_CONCAT_X0, (const int8_t *)me_in[2], 12, 12, 0);
 }
 
-static void l04_concat_compute(int32_t t, const void *const in[], void *const out[])
+static void l04_concat_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_copy_s8(&me_op[0].me_copy_s8, &me_tile[0].me_copy_s8);
 }
 
 // slice 1x3x6 -> 1x2x6  0 + 1 (slice)
-// one tile; in L1 y 12 bytes
-static void l05_slice_arguments(int32_t t, const void *const in[], void *const out[])
+// computed as 18 -> 12; one tile
+#define L05_SLICE_Y (me_l1 + 24) /* 12 bytes */
+#define L05_SLICE_X0 L04_CONCAT_Y
+
+static void l05_slice_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_copy_s8 = (me_copy_s8_params){ 0 };
-    me_tile[1].me_copy_s8.y = (void *)(me_l1 + 24);
+    me_tile[1].me_copy_s8.y = (void *)L05_SLICE_Y;
     me_tile[1].me_copy_s8.bytes = 12;
     me_tile[1].me_copy_s8.parts = 1;
-    me_tile[1].me_copy_s8.part[0].from = (void *)(me_l1 + 6);
-    me_tile[1].me_copy_s8.part[0].to = (void *)(me_l1 + 24);
+    me_tile[1].me_copy_s8.part[0].from = (void *)(L05_SLICE_X0 + 6);
+    me_tile[1].me_copy_s8.part[0].to = (void *)L05_SLICE_Y;
     me_tile[1].me_copy_s8.part[0].rows = 1;
     me_tile[1].me_copy_s8.part[0].bytes = 12;
     me_tile[1].me_copy_s8.part[0].from_step = 12;
     me_tile[1].me_copy_s8.part[0].to_step = 12;
 }
 
-static void l05_slice_compute(int32_t t, const void *const in[], void *const out[])
+static void l05_slice_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_copy_s8(&me_op[1].me_copy_s8, &me_tile[1].me_copy_s8);
 }
 
-static void l05_slice_store(int32_t t, const void *const in[], void *const out[])
+static void l05_slice_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1 + 24, (int8_t *)out[2], 12, 12, 0);
+    me_send(L05_SLICE_Y, (int8_t *)me_out[2], 12, 12, 0);
 }
 
 // conv 1x3x6 -> 1x1x4  2 (conv)
-// one tile; in L1 weights 80, channels 64, scratch 24, y 4 bytes
+// one tile
+#define L06_CONV_WEIGHTS (me_l1 + 40) /* 80 bytes */
+#define L06_CONV_CHANNELS (me_l1 + 120) /* 64 bytes */
+#define L06_CONV_SCRATCH (me_l1 + 184) /* 24 bytes */
+#define L06_CONV_Y (me_l1 + 24) /* 4 bytes */
+#define L06_CONV_X L04_CONCAT_Y
+
 static void l06_conv_fetch_constants(void)
 {
     me_start_for_layer(6);
-    me_fetch(me_l1 + 40, l06_conv_weights, 80, 80, 0);
-    me_fetch(me_l1 + 120, (const int8_t *)l06_conv_channels, 64, 64, 0);
+    me_fetch(L06_CONV_WEIGHTS, l06_conv_weights, 80, 80, 0);
+    me_fetch(L06_CONV_CHANNELS, (const int8_t *)l06_conv_channels, 64, 64, 0);
     me_start_for_next();
 }
 
-static void l06_conv_arguments(int32_t t, const void *const in[], void *const out[])
+static void l06_conv_arguments(void)
 {
-    (void)in, (void)out;
     me_op[0].me_conv_s8 = (me_conv_s8_params){
         .c = 6, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
         .x_zero = -128, .scale = { .low = -128, .high = 127 }, .in_place = 1,
     };
     me_tile[0].me_conv_s8 = (me_conv_s8_tile){
-        .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 18, .weights = (void *)(me_l1 + 40),
-        .channels = (void *)(me_l1 + 120), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 4,
-        .y_stride = 4, .scratch = (void *)(me_l1 + 184), .padded = (void *)(me_l1 + 184),
-        .kernel_waits = t == 0,
+        .x = (void *)L06_CONV_X, .h = 1, .w = 3, .row_stride = 18,
+        .weights = (void *)L06_CONV_WEIGHTS, .channels = (void *)L06_CONV_CHANNELS,
+        .y = (void *)L06_CONV_Y, .oh = 1, .ow = 1, .k = 4, .y_stride = 4,
+        .scratch = (void *)L06_CONV_SCRATCH, .padded = (void *)L06_CONV_SCRATCH, .kernel_waits = 1,
     };
 }
 
-static void l06_conv_compute(int32_t t, const void *const in[], void *const out[])
+static void l06_conv_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_conv_s8(&me_op[0].me_conv_s8, &me_tile[0].me_conv_s8);
 }
 
 // transpose 1x1x4 -> 1x4x1  2 (transpose)
-// one tile; in L1 y 4 bytes
-static void l07_transpose_arguments(int32_t t, const void *const in[], void *const out[])
+// one tile
+#define L07_TRANSPOSE_Y me_l1 /* 4 bytes */
+#define L07_TRANSPOSE_X0 L06_CONV_Y
+
+static void l07_transpose_arguments(void)
 {
-    (void)t, (void)in, (void)out;
     me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[1].me_transpose_s8.from = (void *)(me_l1 + 24);
-    me_tile[1].me_transpose_s8.to = (void *)me_l1;
+    me_tile[1].me_transpose_s8.from = (void *)L07_TRANSPOSE_X0;
+    me_tile[1].me_transpose_s8.to = (void *)L07_TRANSPOSE_Y;
     me_tile[1].me_transpose_s8.loops = 1;
     me_tile[1].me_transpose_s8.extent[0] = 4;
     me_tile[1].me_transpose_s8.step[0] = 1;
 }
 
-static void l07_transpose_compute(int32_t t, const void *const in[], void *const out[])
+static void l07_transpose_compute(void)
 {
-    (void)t, (void)in, (void)out;
     me_transpose_s8(&me_op[1].me_transpose_s8, &me_tile[1].me_transpose_s8);
 }
 
-static void l07_transpose_store(int32_t t, const void *const in[], void *const out[])
+static void l07_transpose_store(void)
 {
-    (void)t, (void)in;
-    me_send(me_l1, (int8_t *)out[0], 4, 4, 0);
-}
-
-static void l02_slice_prefetch(int32_t t)
-{
-    (void)t;
-    l03_conv_fetch_constants();
-}
-
-static void l05_slice_prefetch(int32_t t)
-{
-    (void)t;
-    l06_conv_fetch_constants();
+    me_send(L07_TRANSPOSE_Y, (int8_t *)me_out[0], 4, 4, 0);
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .arguments = l00_transpose_arguments, .load = l00_transpose_load,
-      .compute = l00_transpose_compute, },
-    { .tiles = 1, .arguments = l01_concat_arguments, .load = l01_concat_load,
-      .compute = l01_concat_compute, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l02_slice_arguments,
-      .compute = l02_slice_compute, .store = l02_slice_store, .prefetch = l02_slice_prefetch, },
-    { .tiles = 1, .kernel_waits = 1, .arguments = l03_conv_arguments, .compute = l03_conv_compute, },
-    { .tiles = 1, .arguments = l04_concat_arguments, .load = l04_concat_load,
-      .compute = l04_concat_compute, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l05_slice_arguments,
-      .compute = l05_slice_compute, .store = l05_slice_store, .prefetch = l05_slice_prefetch, },
-    { .tiles = 1, .kernel_waits = 1, .arguments = l06_conv_arguments, .compute = l06_conv_compute, },
-    { .tiles = 1, .back_to_back = 1, .arguments = l07_transpose_arguments,
-      .compute = l07_transpose_compute, .store = l07_transpose_store, },
+    { .tiles = 1, .arguments.once = l00_transpose_arguments, .load.once = l00_transpose_load,
+      .compute.once = l00_transpose_compute, },
+    { .tiles = 1, .arguments.once = l01_concat_arguments, .load.once = l01_concat_load,
+      .compute.once = l01_concat_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l02_slice_arguments,
+      .compute.once = l02_slice_compute, .store.once = l02_slice_store,
+      .prefetch.once = l03_conv_fetch_constants, },
+    { .tiles = 1, .kernel_waits = 1, .arguments.once = l03_conv_arguments,
+      .compute.once = l03_conv_compute, },
+    { .tiles = 1, .arguments.once = l04_concat_arguments, .load.once = l04_concat_load,
+      .compute.once = l04_concat_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l05_slice_arguments,
+      .compute.once = l05_slice_compute, .store.once = l05_slice_store,
+      .prefetch.once = l06_conv_fetch_constants, },
+    { .tiles = 1, .kernel_waits = 1, .arguments.once = l06_conv_arguments,
+      .compute.once = l06_conv_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l07_transpose_arguments,
+      .compute.once = l07_transpose_compute, .store.once = l07_transpose_store, },
     { .tiles = 1 },
 };
-
-#ifdef ME_TRACE
-#define ME_DONE(number, data, size_bytes) \
-    do { if (layer == (number)) me_trace((number), (data), (size_bytes)); } while (0)
-static void me_done(int32_t layer, const void *const in[], void *const out[])
-{
-    (void)layer, (void)in, (void)out;
-    ME_DONE(0, me_l1 + 8, 2);
-    ME_DONE(1, me_l1, 6);
-    ME_DONE(2, out[1], 4);
-    ME_DONE(3, me_l1 + 24, 6);
-    ME_DONE(4, me_l1, 18);
-    ME_DONE(5, out[2], 12);
-    ME_DONE(6, me_l1 + 24, 4);
-    ME_DONE(7, out[0], 4);
-}
-#endif
 
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 8; layer++) {
-        me_run_layer(&me_layers[layer], layer, in, out);
+        me_run_layer(&me_layers[layer], layer);
         me_layer_ends(layer);
 #ifdef ME_TRACE
-        if (me_trace)
-            me_done(layer, in, out);
+        if (me_trace) {
+            switch (layer) {
+            case 0: me_trace(0, L00_TRANSPOSE_Y, 2); break;
+            case 1: me_trace(1, L01_CONCAT_Y, 6); break;
+            case 2: me_trace(2, me_out[1], 4); break;
+            case 3: me_trace(3, L03_CONV_Y, 6); break;
+            case 4: me_trace(4, L04_CONCAT_Y, 18); break;
+            case 5: me_trace(5, me_out[2], 12); break;
+            case 6: me_trace(6, L06_CONV_Y, 4); break;
+            case 7: me_trace(7, me_out[0], 4); break;
+            }
+        }
 #endif
     }
     return 0;

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of addresses in network.c: macros for the buffers of layers in L1, L2 and L3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from myoedge.codegen.constants import function_name
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.plan import Location, Plan, size_bytes
+
+L1, L2 = "me_l1", "me_arena"  # C arrays
+
+
+def macro(function: str, operand: str, memory: str = "") -> str:
+    """("l01_conv", "x", "L2") -> "L01_CONV_X_L2"; a name without a memory is an address in L1."""
+    return "_".join(part.upper() for part in (function, operand, memory) if part)
+
+
+def added(start: str, offset: int) -> str:
+    """The C of an address so many bytes after a start."""
+    if not offset:
+        return start
+    return f"{start} {'+' if offset > 0 else '-'} {abs(offset)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where an operand starts in L2 or in the caller's buffers.
+
+    text     C of a pointer to bytes
+    origin   what transfers have for its first byte: those of an operand that comes from L3 count
+             from the start of the arena
+    in_arena   whether network.c names the address
+    """
+
+    text: str
+    origin: int = 0
+    in_arena: bool = False
+
+
+Base = Callable[[Operand], Outside]
+
+
+@dataclass
+class Addresses:
+    """Names of a layer's buffers, and the #define lines that give them.
+
+    offsets   of buffers in L1, by operand: what its name stands for
+    """
+
+    function: str
+    offsets: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def define(self, operand: str, value: str, memory: str = "", note: str = "") -> str:
+        """Adds a macro; returns its name."""
+        name = macro(self.function, operand, memory)
+        value = f"({value})" if " " in value else value
+        self.lines.append(f"#define {name} {value}{f' /* {note} */' if note else ''}")
+        return name
+
+    def l1(self, operand: str) -> str:
+        """The C of where an operand's buffers start in L1."""
+        return macro(self.function, operand) if operand in self.offsets else L1
+
+    def offset(self, operand: str) -> int:
+        return self.offsets.get(operand, 0)
+
+
+def l1_addresses(function: str, tiling: Tiling, resident: Callable[[int], str]) -> Addresses:
+    """Names for all operands of a layer that lie in L1.
+
+    resident   offset of an operand that an earlier layer left in L1 -> C
+    """
+    found, sizes = Addresses(function), buffer_sizes(tiling)
+    for name, buffers in sizes.items():
+        found.offsets[name] = min(buffers)
+        count, most = len(buffers), max(buffers.values())
+        note = f"{f'{count} x ' if count > 1 else ''}{most:,} bytes"
+        found.define(name, added(L1, min(buffers)), note=note)
+    for name, offset in tiling.resident.items():
+        if name not in sizes:
+            found.offsets[name] = offset
+            found.define(name, resident(offset))
+    return found
+
+
+def buffer_sizes(tiling: Tiling) -> dict[str, dict[int, int]]:
+    """Operand -> bytes of its buffers by their offsets in L1."""
+    sizes: dict[str, dict[int, int]] = {}
+    for buffer in tiling.buffers:
+        sizes.setdefault(buffer.operand, {})[buffer.offset] = buffer.size_bytes
+    return sizes
+
+
+@dataclass(frozen=True)
+class NetworkAddresses:
+    """C of where tensors lie, as a layer, or what comes after the last one, reads them."""
+
+    plan: Plan
+
+    def written(self, index: int) -> str:
+        """Name of a layer's result in L1 or in the arena; "" where it lies elsewhere."""
+        step, tiling = self.plan.steps[index], self.plan.tilings[index]
+        memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
+        function = function_name(index, step)
+        return "" if memory is None else macro(function, tiling.kernel.out.name, memory)
+
+    def address(self, location: Location, index: int) -> str:
+        """Address in L1 or the arena, from the start of the result that last was written there."""
+        for before in reversed(range(index)):
+            name = self.plan.steps[before].node.name
+            start = self.plan.where[name]
+            ends = start.offset + max(size_bytes(self.plan.quant, name), 1)
+            if start.kind == location.kind and start.offset <= location.offset < ends:
+                return added(self.written(before), location.offset - start.offset)
+        return f"{L1 if location.kind == 'l1' else L2} + {location.offset}"
+
+    def resident(self, index: int) -> Callable[[int], str]:
+        return lambda offset: self.address(Location("l1", "", offset), index)
+
+
+def named(base: Base, addresses: Addresses) -> Base:
+    """`base` with a macro for each address in the arena, defined when it is first asked for."""
+    found: dict[str, Outside] = {}
+
+    def of(operand: Operand) -> Outside:
+        outside = base(operand)
+        if not outside.in_arena:
+            return outside
+        if operand.name not in found:
+            name = addresses.define(operand.name, outside.text, "L2")
+            found[operand.name] = Outside(name, outside.origin)
+        return found[operand.name]
+
+    return of
