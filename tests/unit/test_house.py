@@ -17,6 +17,7 @@ import grimp
 import pytest
 
 import myoedge
+from myoedge.codegen.render import template_dir
 
 PACKAGE = Path(myoedge.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(myoedge.__path__, "myoedge."))
@@ -112,3 +113,43 @@ def test_skips_say_why() -> None:
             if not said and not (call.args and getattr(call.func, "attr", "") == "skip"):
                 silent.append(f"{path.relative_to(folder)}: {ast.unparse(call)}")
     assert silent == []
+
+
+TEMPLATES = template_dir()
+C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+# A macro, an object, a function, a type of functions, the end of a struct: at the start of a line
+# of a header nothing is inside another.
+C_NAMES = re.compile(
+    r"^#define (\w+)|^[A-Za-z_][\w ]*[ *](\w+)(?: = |;|\[)"
+    r"|^(?!typedef)[A-Za-z_][\w ]*[ *](\w+)\(|^typedef [^;\n]*?[ *](\w+)\)?\(|^\} (\w+);",
+    re.MULTILINE,
+)
+C_ENUM = re.compile(r"^(?:typedef )?enum(?: \w+)? \{(.*?)\}", re.MULTILINE | re.DOTALL)
+C_FREE = {"main", "__attribute__", "_Alignas", "_Static_assert", "__has_include"}
+
+
+def header_names(text: str) -> Iterator[str]:
+    """Names that a C header defines for all files that include it."""
+    plain = C_COMMENT.sub("", text).replace("\\\n", " ")
+    for groups in C_NAMES.findall(plain):
+        yield from (name for name in groups if name)
+    for constants in C_ENUM.findall(plain):
+        yield from re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", constants.strip())
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.h")), ids=lambda path: path.name)
+def test_names_in_headers_have_the_prefix(path: Path) -> None:
+    """Generated and included C meets other C in one program: no header defines `run` or `start`."""
+    names = {*header_names(path.read_text())} - C_FREE
+    assert names
+    assert not [name for name in sorted(names) if not name.lower().startswith("me_")]
+
+
+def test_general_names_are_found() -> None:
+    text = "#define MOST 4\nenum { CORES = 8 };\nstatic inline int32_t *start(int32_t n)\n{\n}\n"
+    text += "typedef struct {\n    int32_t x;\n} part;\ntypedef void (*work)(int32_t n);\n"
+    text += (
+        "static uint32_t pending;\nME_INLINE part within(part p, int32_t first,\n    int32_t n)\n"
+    )
+    found = {"MOST", "CORES", "start", "part", "work", "pending", "within"}
+    assert {*header_names(text)} == found

@@ -6,5 +6,5 @@
 
 void me_attention_exp12_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
 {
-    all_of(op, tile);
+    me_attention_all(op, tile);
 }

@@ -4,4 +4,7 @@
 #define ME_EXP12 0
 #include "me_attention_s8_body.h"
 
-void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile) { all_of(op, tile); }
+void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
+{
+    me_attention_all(op, tile);
+}

@@ -9,14 +9,15 @@
 #include "me_share.h"
 
 /* What of `keys` is among n of them from `first` on, in whole words; nothing: end is first. */
-static me_key_span within(me_key_span keys, int32_t first, int32_t n)
+static me_key_span me_attention_within(me_key_span keys, int32_t first, int32_t n)
 {
     const int32_t from = me_max(keys.first, first);
     return (me_key_span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
 }
 
 /* Four rows from here on; the last one again where there are fewer. */
-static void four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int32_t last, int32_t stride)
+static void me_attention_four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int32_t last,
+                                   int32_t stride)
 {
     for (int32_t i = 0; i < 4; i++)
         rows[i] = x + me_min(first + i, last) * stride;
@@ -24,7 +25,7 @@ static void four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int
 
 /* ---- scores: blocks of four rows and four keys, in the order of groups of rows */
 
-static void score_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
+static void me_attention_score_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
     const me_attention_s8_params *op = w->op;
     const int32_t start = w->tile->first_key, keys = w->tile->keys, whole = me_min(last, (start + keys) / 4);
@@ -32,7 +33,7 @@ static void score_blocks(const me_attention_work *w, int32_t group, int32_t firs
     const int32_t words = op->width / 4, turn = ME_FIRST_OF(w->cores, words),
                   stride = w->tile->heads * op->width;
     const int8_t *const q = w->tile->q + 4 * turn, *const k = w->tile->k + 4 * turn;
-    four_rows(of.a, q, 4 * group, w->tile->rows - 1, stride);
+    me_attention_four_rows(of.a, q, 4 * group, w->tile->rows - 1, stride);
     of.b_step = 4 * stride;
     of.y_stride = w->row;
     of.words = words;
@@ -41,62 +42,62 @@ static void score_blocks(const me_attention_work *w, int32_t group, int32_t firs
     of.y = (int32_t *)(void *)me_scores_row(w, 4 * group) + 4 * first;
     of.blocks = whole - first;
     if (of.blocks > 0) {
-        four_rows(of.b, k, 4 * first - start, keys - 1, stride);
+        me_attention_four_rows(of.b, k, 4 * first - start, keys - 1, stride);
         me_products_signed(&of);
         of.y += 4 * of.blocks;
     }
     if (last > whole) {
         of.blocks = 1;
-        four_rows(of.b, k, 4 * whole - start, keys - 1, stride);
+        me_attention_four_rows(of.b, k, 4 * whole - start, keys - 1, stride);
         me_products_signed(&of);
     }
 }
 
 /* Keys at hand that a group of rows sees. */
-static me_key_span scored(const me_attention_work *w, int32_t group)
+static me_key_span me_attention_scored(const me_attention_work *w, int32_t group)
 {
-    return within(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
+    return me_attention_within(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
 }
 
-static int32_t blocks_of(me_key_span keys) { return (keys.end - keys.first) / 4; }
+static int32_t me_attention_blocks_of(me_key_span keys) { return (keys.end - keys.first) / 4; }
 
 /* Whether all groups see the keys of the first one: ends of what a row sees grow with the row. */
-static int see_alike(const me_attention_work *w)
+static int me_attention_see_alike(const me_attention_work *w)
 {
     const me_key_span first = me_seen_keys(w, 0), last = me_seen_keys(w, (w->tile->rows - 1) / 4);
     return first.first == last.first && first.end == last.end;
 }
 
 /* Of one head. */
-static int32_t all_score_blocks(const me_attention_work *w)
+static int32_t me_attention_all_score_blocks(const me_attention_work *w)
 {
     const int32_t groups = (w->tile->rows + 3) / 4;
     int32_t total = 0;
-    if (see_alike(w))
-        return groups * blocks_of(scored(w, 0));
+    if (me_attention_see_alike(w))
+        return groups * me_attention_blocks_of(me_attention_scored(w, 0));
     for (int32_t group = 0; group < groups; group++)
-        total += blocks_of(scored(w, group));
+        total += me_attention_blocks_of(me_attention_scored(w, group));
     return total;
 }
 
-static void scores(const me_attention_work *w, int32_t first, int32_t last)
+static void me_attention_scores(const me_attention_work *w, int32_t first, int32_t last)
 {
-    const int32_t groups = (w->tile->rows + 3) / 4, each = blocks_of(scored(w, 0));
-    const int32_t before = first >= each && each > 0 && see_alike(w) ? first / each : 0;
+    const int32_t groups = (w->tile->rows + 3) / 4, each = me_attention_blocks_of(me_attention_scored(w, 0));
+    const int32_t before = first >= each && each > 0 && me_attention_see_alike(w) ? first / each : 0;
     first -= before * each;
     last -= before * each;
     for (int32_t group = before; group < groups && last > 0; group++) {
-        const me_key_span keys = scored(w, group);
-        const int32_t blocks = blocks_of(keys);
+        const me_key_span keys = me_attention_scored(w, group);
+        const int32_t blocks = me_attention_blocks_of(keys);
         const int32_t from = me_max(first, 0), to = me_min(last, blocks);
         if (from < to)
-            score_blocks(w, group, keys.first / 4 + from, keys.first / 4 + to);
+            me_attention_score_blocks(w, group, keys.first / 4 + from, keys.first / 4 + to);
         first -= blocks;
         last -= blocks;
     }
 }
 
-static void exponentials(const me_attention_work *w, int32_t first, int32_t last)
+static void me_attention_exponentials(const me_attention_work *w, int32_t first, int32_t last)
 {
     for (int32_t row = first; row < last; row++)
         me_exponentials(w, row);
@@ -104,16 +105,18 @@ static void exponentials(const me_attention_work *w, int32_t first, int32_t last
 
 /* ---- values: blocks of four rows and four columns, scaled by who has summed the last of them */
 
-static void sum_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
+static void me_attention_sum_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
     const me_attention_s8_tile *tile = w->tile;
-    const me_key_span all = me_seen_keys(w, group), keys = within(all, tile->first_value, tile->values);
+    const me_key_span all = me_seen_keys(w, group),
+                      keys = me_attention_within(all, tile->first_value, tile->values);
     me_products of;
     of.words = (keys.end - keys.first) / 4;
     if (of.words == 0)
         return;
-    four_rows(of.a, tile->scratch + keys.first, 4 * group, tile->rows - 1, w->row);
-    four_rows(of.b, tile->v + keys.first - tile->first_value, 4 * first, w->op->out_width - 1, tile->values);
+    me_attention_four_rows(of.a, tile->scratch + keys.first, 4 * group, tile->rows - 1, w->row);
+    me_attention_four_rows(of.b, tile->v + keys.first - tile->first_value, 4 * first, w->op->out_width - 1,
+                           tile->values);
     of.b_step = 4 * tile->values;
     of.y_stride = w->row;
     of.blocks = last - first;
@@ -122,28 +125,29 @@ static void sum_blocks(const me_attention_work *w, int32_t group, int32_t first,
     of.y = (int32_t *)(void *)(me_scores_row(w, 4 * group) + w->filled) + 4 * first;
     me_products_unsigned(&of);
     if (ME_EXP12) {
-        four_rows(of.a, tile->scratch + w->row - w->filled + keys.first, 4 * group, tile->rows - 1, w->row);
+        me_attention_four_rows(of.a, tile->scratch + w->row - w->filled + keys.first, 4 * group,
+                               tile->rows - 1, w->row);
         of.y += w->op->out_width;
         me_products_unsigned(&of);
     }
 }
 
-static void scale_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
+static void me_attention_scale_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
     const int32_t end = me_min(4 * group + 4, w->tile->rows);
     for (int32_t row = 4 * group; row < end; row++)
         me_scale_row(w, row, first, last);
 }
 
-static void values(const me_attention_work *w, int32_t first, int32_t last)
+static void me_attention_values(const me_attention_work *w, int32_t first, int32_t last)
 {
     const int32_t blocks = w->op->out_width / 4;
     while (first < last) {
         const int32_t group = first / blocks, from = first - group * blocks;
         const int32_t to = me_min(blocks, last - group * blocks);
-        sum_blocks(w, group, from, to);
+        me_attention_sum_blocks(w, group, from, to);
         if (w->tile->first_value + w->tile->values == w->filled)
-            scale_blocks(w, group, from, to);
+            me_attention_scale_blocks(w, group, from, to);
         first = group * blocks + to;
     }
 }
@@ -151,16 +155,18 @@ static void values(const me_attention_work *w, int32_t first, int32_t last)
 /* ---- heads: one behind the other, a core's share may begin in one and end in another */
 
 /* Of one head, the parts first .. last - 1 of its work. */
-typedef void (*head_work)(const me_attention_work *w, int32_t first, int32_t last);
+typedef void (*me_attention_head_work)(const me_attention_work *w, int32_t first, int32_t last);
 
-static inline me_attention_work work_of(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
+static inline me_attention_work me_attention_work_of(const me_attention_s8_params *op,
+                                                     const me_attention_s8_tile *tile)
 {
     const int32_t filled = (op->keys + 3) / 4 * 4, row = me_attention_row_bytes(op->keys, op->out_width);
     me_row_divisor *divisors = (me_row_divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * row);
     return (me_attention_work){ op, tile, divisors, row, filled, ME_KERNEL_CORES(op->nine_cores) };
 }
 
-static void of_head(const me_attention_work *w, int32_t head, int32_t first, int32_t last, head_work work)
+static void me_attention_of_head(const me_attention_work *w, int32_t head, int32_t first, int32_t last,
+                                 me_attention_head_work work)
 {
     const me_attention_s8_params *op = w->op;
     const me_attention_s8_tile *all = w->tile;
@@ -180,43 +186,45 @@ static void of_head(const me_attention_work *w, int32_t head, int32_t first, int
         .values = all->values,
         .first_value = all->first_value,
     };
-    const me_attention_work own = work_of(op, &tile);
+    const me_attention_work own = me_attention_work_of(op, &tile);
     work(&own, first, last);
 }
 
-static __attribute__((noinline)) void of_heads(const me_attention_work *w, int32_t parts, head_work work)
+static __attribute__((noinline)) void me_attention_of_heads(const me_attention_work *w, int32_t parts,
+                                                            me_attention_head_work work)
 {
     const int32_t total = w->tile->heads * parts, last = ME_LAST_OF(w->cores, total);
     int32_t first = ME_FIRST_OF(w->cores, total);
     while (first < last) {
         const int32_t head = first / parts, start = head * parts;
-        of_head(w, head, first - start, me_min(last - start, parts), work);
+        me_attention_of_head(w, head, first - start, me_min(last - start, parts), work);
         first = start + parts;
     }
 }
 
 /* A core's share of `parts` of every head. */
-static inline __attribute__((always_inline)) void share_out(const me_attention_work *w, int32_t parts,
-                                                            head_work work)
+static inline __attribute__((always_inline)) void me_attention_share_out(const me_attention_work *w,
+                                                                         int32_t parts,
+                                                                         me_attention_head_work work)
 {
     if (w->tile->heads > 1)
-        of_heads(w, parts, work);
+        me_attention_of_heads(w, parts, work);
     else
         work(w, ME_FIRST_OF(w->cores, parts), ME_LAST_OF(w->cores, parts));
 }
 
-static inline void all_of(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
+static inline void me_attention_all(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
 {
-    const me_attention_work w = work_of(op, tile);
+    const me_attention_work w = me_attention_work_of(op, tile);
     if (tile->keys > 0)
-        share_out(&w, all_score_blocks(&w), scores);
+        me_attention_share_out(&w, me_attention_all_score_blocks(&w), me_attention_scores);
     if (tile->keys > 0 && tile->first_key + tile->keys == op->keys) {
         ME_SYNC_OF(w.cores);
-        share_out(&w, tile->rows, exponentials);
+        me_attention_share_out(&w, tile->rows, me_attention_exponentials);
         ME_SYNC_OF(w.cores);
     }
     if (tile->values > 0)
-        share_out(&w, (tile->rows + 3) / 4 * (op->out_width / 4), values);
+        me_attention_share_out(&w, (tile->rows + 3) / 4 * (op->out_width / 4), me_attention_values);
 }
 
 #endif

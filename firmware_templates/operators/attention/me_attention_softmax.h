@@ -11,7 +11,7 @@
 #include "me_math.h"
 #include "me_share.h"
 
-enum { EXP12_ENTRIES = 4096 };
+enum { ME_EXP12_ENTRIES = 4096 };
 
 /* Bytes of a row: its scores, then its exponentials and behind them its sums. Exponentials of 12 bits are
  * lower bytes, sums are of these, then of upper bytes; upper bytes are the end of the row. */
@@ -121,7 +121,7 @@ static inline void me_exponentials_12(const me_attention_work *w, int32_t row)
     const int32_t *x = (const int32_t *)(const void *)me_scores_row(w, row);
     uint8_t *to = (uint8_t *)me_scores_row(w, row), *upper = me_upper_bytes(w, row);
     const int32_t top = me_top_score(w, row, first, end), most = op->most + 4 * ME_CORE() * op->units;
-    const me_exp12_entries by = { top, most, op->mult, op->shift, op->exp, op->exp + EXP12_ENTRIES };
+    const me_exp12_entries by = { top, most, op->mult, op->shift, op->exp, op->exp + ME_EXP12_ENTRIES };
     const int32_t whole = me_min((first + 3) & ~3, end), rest = me_max(end & ~3, whole);
     uint32_t sum = 0;
     if (whole > first)

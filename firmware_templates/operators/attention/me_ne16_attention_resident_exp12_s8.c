@@ -7,5 +7,5 @@
 void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_s8_params *op,
                                          const me_ne16_attention_resident_s8_tile *tile)
 {
-    all_of(op, tile);
+    me_ne16_attention_all(op, tile);
 }

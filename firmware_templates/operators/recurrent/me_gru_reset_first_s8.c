@@ -5,5 +5,5 @@
 
 void me_gru_reset_first_s8(const me_gru_reset_first_s8_params *op, const me_gru_reset_first_s8_tile *tile)
 {
-    run_reset_first(op, tile, tile->y, 1, me_reset_units, me_renew_units);
+    me_recurrent_run_reset_first(op, tile, tile->y, 1, me_reset_units, me_renew_units);
 }

@@ -6,6 +6,6 @@
 void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op,
                                  const me_gru_reset_first_state_s8_tile *tile)
 {
-    run_reset_first(op, tile, 0, 1, me_reset_units, me_renew_units);
-    put_state(op, tile->y, 1);
+    me_recurrent_run_reset_first(op, tile, 0, 1, me_reset_units, me_renew_units);
+    me_recurrent_put_state(op, tile->y, 1);
 }

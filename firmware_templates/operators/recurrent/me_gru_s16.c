@@ -5,5 +5,5 @@
 
 void me_gru_s16(const me_gru_s16_params *op, const me_gru_s16_tile *tile)
 {
-    run(op, tile, tile->y, 3, 2, me_gru_wide_units);
+    me_recurrent_run(op, tile, tile->y, 3, 2, me_gru_wide_units);
 }

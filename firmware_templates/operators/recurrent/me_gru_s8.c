@@ -5,5 +5,5 @@
 
 void me_gru_s8(const me_gru_s8_params *op, const me_gru_s8_tile *tile)
 {
-    run(op, tile, tile->y, 3, 1, me_gru_units);
+    me_recurrent_run(op, tile, tile->y, 3, 1, me_gru_units);
 }

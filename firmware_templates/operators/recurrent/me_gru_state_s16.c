@@ -5,6 +5,6 @@
 
 void me_gru_state_s16(const me_gru_state_s16_params *op, const me_gru_state_s16_tile *tile)
 {
-    run(op, tile, 0, 3, 2, me_gru_wide_units);
-    put_state(op, tile->y, 2);
+    me_recurrent_run(op, tile, 0, 3, 2, me_gru_wide_units);
+    me_recurrent_put_state(op, tile->y, 2);
 }

@@ -5,6 +5,6 @@
 
 void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile)
 {
-    run(op, tile, 0, 3, 1, me_gru_units);
-    put_state(op, tile->y, 1);
+    me_recurrent_run(op, tile, 0, 3, 1, me_gru_units);
+    me_recurrent_put_state(op, tile->y, 1);
 }

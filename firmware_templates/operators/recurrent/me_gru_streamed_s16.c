@@ -5,5 +5,5 @@
 
 void me_gru_streamed_s16(const me_gru_streamed_s16_params *op, const me_gru_streamed_s16_tile *tile)
 {
-    run_streamed(op, tile, 3, 2, me_gru_wide_units);
+    me_recurrent_run_streamed(op, tile, 3, 2, me_gru_wide_units);
 }

@@ -5,5 +5,5 @@
 
 void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile)
 {
-    run_streamed(op, tile, 3, 1, me_gru_units);
+    me_recurrent_run_streamed(op, tile, 3, 1, me_gru_units);
 }

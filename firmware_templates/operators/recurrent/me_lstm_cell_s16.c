@@ -5,6 +5,6 @@
 
 void me_lstm_cell_s16(const me_lstm_cell_s16_params *op, const me_lstm_cell_s16_tile *tile)
 {
-    run(op, tile, 0, 4, 2, me_lstm_wide_units);
-    put_state(op, tile->y, 2);
+    me_recurrent_run(op, tile, 0, 4, 2, me_lstm_wide_units);
+    me_recurrent_put_state(op, tile->y, 2);
 }

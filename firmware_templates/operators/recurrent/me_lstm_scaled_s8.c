@@ -5,5 +5,5 @@
 
 void me_lstm_scaled_s8(const me_lstm_scaled_s8_params *op, const me_lstm_scaled_s8_tile *tile)
 {
-    run(op, tile, tile->y, 4, 1, me_lstm_scaled_units);
+    me_recurrent_run(op, tile, tile->y, 4, 1, me_lstm_scaled_units);
 }

@@ -5,5 +5,5 @@
 
 void me_lstm_streamed_s16(const me_lstm_streamed_s16_params *op, const me_lstm_streamed_s16_tile *tile)
 {
-    run_streamed(op, tile, 4, 2, me_lstm_wide_units);
+    me_recurrent_run_streamed(op, tile, 4, 2, me_lstm_wide_units);
 }

@@ -6,5 +6,5 @@
 void me_lstm_streamed_scaled_s8(const me_lstm_streamed_scaled_s8_params *op,
                                 const me_lstm_streamed_scaled_s8_tile *tile)
 {
-    run_streamed(op, tile, 4, 1, me_lstm_scaled_units);
+    me_recurrent_run_streamed(op, tile, 4, 1, me_lstm_scaled_units);
 }

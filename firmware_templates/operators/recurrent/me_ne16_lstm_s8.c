@@ -5,5 +5,5 @@
 
 void me_ne16_lstm_s8(const me_ne16_lstm_s8_params *op, const me_ne16_lstm_s8_tile *tile)
 {
-    run_on_ne16(op, tile, 4, me_lstm_unsigned_units);
+    me_ne16_recurrent_run(op, tile, 4, me_lstm_unsigned_units);
 }

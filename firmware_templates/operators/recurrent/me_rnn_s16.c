@@ -6,5 +6,5 @@
 
 void me_rnn_s16(const me_rnn_s16_params *op, const me_rnn_s16_tile *tile)
 {
-    run(op, tile, tile->y, 1, 2, me_rnn_wide_units);
+    me_recurrent_run(op, tile, tile->y, 1, 2, me_rnn_wide_units);
 }

@@ -6,5 +6,5 @@
 
 void me_rnn_s8(const me_rnn_s8_params *op, const me_rnn_s8_tile *tile)
 {
-    run(op, tile, tile->y, 1, 1, me_rnn_units);
+    me_recurrent_run(op, tile, tile->y, 1, 1, me_rnn_units);
 }

@@ -6,5 +6,5 @@
 
 void me_rnn_streamed_s8(const me_rnn_streamed_s8_params *op, const me_rnn_streamed_s8_tile *tile)
 {
-    run_streamed(op, tile, 1, 1, me_rnn_units);
+    me_recurrent_run_streamed(op, tile, 1, 1, me_rnn_units);
 }
