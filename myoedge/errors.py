@@ -87,16 +87,21 @@ def raised(warning: Notice) -> MyoedgeError:
 
 
 @contextmanager
-def set_in(place: str) -> Iterator[None]:
-    """Context manager whose errors name the file that had what is wrong; "" names none."""
+def set_in(place: str, words: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Context manager whose errors name the file or option that had what is wrong; "" names none.
+
+    words   in remedies, and options in titles, by the words they replace; a remedy that becomes
+            empty is left out
+    """
     try:
         yield
     except MyoedgeError as error:
-        if not place:
-            raise
-        old = error.notice
-        facts = {**dict(old.facts), "set in": place}
-        raise MyoedgeError(old.code, old.title, facts, old.tries) from None
+        old, title, tries = error.notice, error.notice.title, list(error.notice.tries)
+        for word, other in (words or {}).items():
+            tries = [text.replace(word, other) for text in tries]
+            title = title.replace(word, other) if word.startswith("--") else title
+        facts = {**dict(old.facts), **({"set in": place} if place else {})}
+        raise MyoedgeError(old.code, title, facts, filter(None, tries)) from None
 
 
 def command(*words: object) -> str:

@@ -46,7 +46,9 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
         is_mapping = isinstance(values, Mapping)
         description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
         facts = {"needs": ", ".join(shapes), "has": description}
-        raise MyoedgeError("E212", "names or number of inputs are wrong", facts)
+        is_list = len(shapes) == 1 and isinstance(values, list | tuple)
+        tries = ["run(np.stack(windows)): one array [samples, *shape]"] if is_list else []
+        raise MyoedgeError("E212", "names or number of inputs are wrong", facts, tries)
     return {name: plain(by_name[name], f"input {name}") for name in shapes}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from myoedge.building.sample_warnings import loud
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
@@ -27,13 +28,16 @@ LIKELY = 0.505  # probability: 0.5, and half a step in 8 bits
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 
 
-def weak_outputs(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterable[Notice]:
+def weak_outputs(
+    graph: Graph, fidelity: Fidelity, given: Data, *, accurate: bool
+) -> Iterable[Notice]:
     """Outputs that lose much, whichever layers do; before their final softmax or sigmoid, or behind
     it, where large scores that are a little off are other shares.
 
+    given      samples, of which a few loud ones are named
     accurate   whether 16 bits were tried at any cost
     """
-    more = () if accurate else (ACCURATE,)
+    more = (*loud(given), *(() if accurate else (ACCURATE,)))
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, db in fidelity.computed_db.items():
         end_db = fidelity.outputs[name].end_db

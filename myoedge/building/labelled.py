@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import given_data
 from myoedge.building import config
+from myoedge.errors import set_in
+from myoedge.quantization.recordings.reading import OF_INPUT, OF_TEST
 from myoedge.quantization.recordings.sources import AS_GIVEN
 from myoedge.quantization.samples import Data, Given
 
@@ -22,4 +25,7 @@ def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
     known = build.report["quantization"].get("classes") or {}
     classes = reading.classes or tuple(known.get("names") or ())
     reading = replace(reading, classes=classes)
-    return given_data(build, given, reading, needs_labels=is_test)
+    named = f" {given}" if isinstance(given, str | Path) else ""
+    place, words = ("--test", OF_TEST) if is_test else ("--input", OF_INPUT)
+    with set_in(f"{place}{named}", words):
+        return given_data(build, given, reading, needs_labels=is_test)

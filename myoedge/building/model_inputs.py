@@ -25,7 +25,7 @@ from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.quantization import samples
-from myoedge.quantization.recordings.reading import Reading, no_such_name
+from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_such_name
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
@@ -69,7 +69,7 @@ class ModelInputs:
         """The test set as it was given; None without one. Errors: those of read, E211 no labels."""
         if self.test is None:
             return None
-        with set_in(self.test_in):
+        with set_in(self.test_in, OF_TEST):
             data = read(self.test, self.reading)
             if data.labels is None:
                 raise no_such_name(data.source, self.reading.label, ", ".join(data.inputs))
@@ -80,7 +80,7 @@ class ModelInputs:
         recording, where that has some. Errors: those of windowed and fit."""
         if self.given_test is None:
             return None
-        with set_in(self.test_in):
+        with set_in(self.test_in, OF_TEST):
             data = windowed(self.given_test, model.graph, self.reading)
             names = data.class_names or calibration.class_names
             return samples.fit(replace(data, class_names=names), model.graph)
@@ -127,7 +127,8 @@ class ModelInputs:
         if is_random(self.calib):
             return samples.at_random(model.graph)
         if self.given is not None:
-            return samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
+            with set_in(self.set_in):
+                return samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
         if model.examples is None and samples.need_none(model.graph):
             return samples.at_random(model.graph)
         if model.examples is None:
@@ -153,9 +154,11 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     )
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
     of_file = options.calib is None or settings.calib.reading != Reading()
-    place = f"[calib] of {found.file}" if of_file else ""
+    places = [f"--calib {options.calib}"] if isinstance(options.calib, str | Path) else []
+    place = ", ".join([*places, *([f"[calib] of {found.file}"] if of_file else [])])
     test = options.test if options.test is not None else _relative(base, settings.test.data)
-    test_in = "--test" if options.test is not None else f"[test] of {found.file}"
+    named = f" {options.test}" if isinstance(options.test, str | Path) else ""
+    test_in = f"--test{named}" if options.test is not None else f"[test] of {found.file}"
     inputs = ModelInputs(path, factory, calib, stages, reading, test, place, test_in)
     _ = inputs.given, inputs.given_test  # read before torch is imported
     return inputs

@@ -218,7 +218,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
 def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
     """Warnings of outputs and layers that lose much."""
     network, fidelity = quantized.network, quantized.fidelity
-    yield from weak_outputs(network.graph, fidelity, accurate=quantized.accurate)
+    yield from weak_outputs(network.graph, fidelity, quantized.data, accurate=quantized.accurate)
     yield from unlike_decisions(network.graph, fidelity, accurate=quantized.accurate)
     yield from small_probabilities(network)
     yield from weak_layers(network, fidelity)

@@ -26,6 +26,8 @@ OTHER_SCALE = 30.0  # times the example inputs' deviation, or its inverse
 LEAST_VALUES = 2000  # to judge the order of axes
 UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by a fifth and more
 CLEARLY = 20.0  # times more so in the other order of axes
+LOUD, FEW_LOUD = 1e3, 0.05  # times the usual largest value; share of the samples
+MOST_NAMED = 3
 BETTER = 1.5  # times less spread within channels, where these are the longer axis
 
 
@@ -86,8 +88,8 @@ def _batch(graph: Graph) -> Iterator[Notice]:
 def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
     """Samples whose deviation is far from that of the training set, as a batch norm tells it, or
     else from that of example inputs that are no noise."""
-    if not all(x.size and np.ptp(x) for x in given.inputs.values()):
-        return  # W201
+    if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
+        return  # W201, or a few samples alone
     norm = _first_norm(model.imported)
     if norm is not None and model.imported.inputs == model.graph.inputs:
         deviation = _deviation_behind(model.imported, norm, given)
@@ -108,6 +110,19 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
         {"found": evidence},
         [f"input=windows {change}, in the unit and the scaling of training", scale],
     )
+
+
+def loud(given: Data) -> Iterator[str]:
+    """The remedy for a few samples that are much louder than all others: to leave them out."""
+    peaks = [np.abs(x.reshape(given.count, -1)).max(1) for x in given.inputs.values() if x.size]
+    peak = np.max(np.array(peaks, np.float64), axis=0) if peaks else np.zeros(0)
+    usual = float(np.median(peak)) if len(peak) else 0.0
+    places = np.flatnonzero(peak > LOUD * usual)
+    if usual and 0 < len(places) <= FEW_LOUD * given.count:
+        named = f"sample{'s' * (len(places) > 1)} {', '.join(map(str, places[:MOST_NAMED]))}"
+        more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
+        reached = f"values up to {peak.max():.2g}, most others up to {usual:.2g}"
+        yield f"leave out {named}{more}: {reached}"
 
 
 def _times(power: float) -> str:

@@ -13,38 +13,53 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy, class_axis, is_binary
+from myoedge.quantization.recordings.reading import UNLABELLED
 
 MOST_SHOWN = 8  # names, in an error
 
 
 def fitted_labels(
-    labels: Array, graph: Graph, names: Sequence[str] = ()
+    labels: Array, graph: Graph, names: Sequence[str] = (), title: str = "label"
 ) -> tuple[Array, tuple[str, ...]]:
     """Labels as a network's first output is compared with them, and the names of the classes.
 
     labels   of every sample: class numbers, one a sample or a frame; names; one-hot rows; or as
              many numbers as the first output has, or all outputs together
     names    of the classes, by number; without them names among the labels, sorted
+    title    of the labels, for errors: "label of test.npz"
     -> int64 classes [samples] or [samples, frames]; float64 targets [samples, numbers]
-    Errors: E214 neither of them, E225 classes that the network does not have.
+    Errors: E214 neither of them, E216 NaN, E225 classes that the network does not have.
     """
     labels = _texts(labels)
     if labels.dtype.kind == "U":
-        return _numbered(labels, graph, names)
-    if labels.dtype.kind not in "iubf" or not np.isfinite(labels).all():
-        raise _neither(labels, graph)
+        return _numbered(labels, graph, names, title)
+    if labels.dtype.kind not in "iubf":
+        raise _neither(labels, graph, title)
+    _check_finite(labels, title)
     if not can_measure_accuracy(graph):  # lists of symbols (W202): no label is wrong for them
         return labels.astype(np.int64), ()
     if (classes := _of_one_hot(labels, graph)) is not None:
         return classes, (*names,)
     whole = is_whole(labels)
     if whole and not _are_targets(labels, graph):
-        _check_classes(labels, graph)
+        _check_classes(labels, graph, title)
         return labels.astype(np.int64), (*names,)
     targets = labels.reshape(len(labels), -1).astype(np.float64)
     if targets.shape[1] not in _target_counts(graph):
-        raise _neither(labels, graph)
+        raise _neither(labels, graph, title)
     return targets, ()
+
+
+def _check_finite(labels: Array, title: str) -> None:
+    """Errors: E216 NaN or infinity, the first sample with it."""
+    bad = ~np.asarray(np.isfinite(labels.reshape(len(labels), -1)).all(axis=1))
+    if bad.any():
+        facts = {
+            "first in sample": int(np.argmax(bad)),
+            "samples": f"{bad.sum():,} of {len(bad):,}",
+        }
+        tries = ["keep = np.isfinite(label): x[keep] and label[keep] are the others"]
+        raise MyoedgeError("E216", f"{title} holds NaN or infinite values", facts, tries)
 
 
 def is_whole(labels: Array) -> bool:
@@ -60,21 +75,34 @@ def _texts(labels: Array) -> Array:
     return labels.astype(str) if is_text else labels
 
 
-def _numbered(labels: Array, graph: Graph, names: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
-    """Numbers of classes that are given by name. Errors: E225 other names than classes."""
+def _numbered(
+    labels: Array, graph: Graph, names: Sequence[str], title: str
+) -> tuple[Array, tuple[str, ...]]:
+    """Numbers of classes that are given by name. Errors: E214 names for a network of one number,
+    E225 other names than classes."""
     found = np.unique(labels)
     known = (*(names or map(str, found)),)
     classes = class_count(graph, _frames(labels))
+    if classes == 1:
+        raise _neither(labels, graph, title)
     if len(known) != classes or not {*found} <= {*known}:
         facts = {"needs": f"names of {classes} classes", "has": _listed([*map(str, found)])}
         facts |= {"[calib] classes": _listed(names)} if names else {}
-        example = [*map(str, found), *(f"class {n}" for n in range(len(found), classes))]
-        line = json.dumps(example[:classes], ensure_ascii=False)
-        tries = [f"[calib] classes = {line}  # in the order of the outputs"]
-        raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
+        tries = [_class_names([*map(str, found)], classes)]
+        raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
     numbers = {name: number for number, name in enumerate(known)}
     places = np.array([numbers[str(name)] for name in found])
     return places[np.searchsorted(found, labels)], known
+
+
+def _class_names(found: Sequence[str], classes: int) -> str:
+    """The remedy for labels by name that are not as many as the classes."""
+    if len(found) > classes:
+        return f"leave out samples of other classes: the network has {classes}"
+    line = f"[calib] classes = {json.dumps(found, ensure_ascii=False)}"
+    more = classes - len(found)
+    missing = f", and the name{'s' * (more > 1)} of {more} more" if more else ""
+    return f"{line}  # in the order of the outputs{missing}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -134,7 +162,7 @@ def class_count(graph: Graph, frames: int | None = None) -> int:
     return math.prod(shape) if axis is None else shape[axis]
 
 
-def _check_classes(labels: Array, graph: Graph) -> None:
+def _check_classes(labels: Array, graph: Graph, title: str) -> None:
     """Errors: E225 numbers that the network has no class for, as accuracy would be measured."""
     if not labels.size:
         return
@@ -143,17 +171,24 @@ def _check_classes(labels: Array, graph: Graph) -> None:
     if least >= 0 and most < classes:
         return
     facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
-    tries = ["leave out windows without a class, or label altogether: it is for accuracy alone"]
+    tries = [UNLABELLED]
+    if least < 0:
+        tries.insert(0, "keep = label >= 0: x[keep] and label[keep] are the windows with a class")
     if least > 0 and most - least < classes:
-        tries.insert(0, f"label=label - {least}, where classes are counted from {least}")
-    raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
+        tries.insert(0, f"label=label - {least}, if classes are counted from {least}")
+    raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
-def _neither(labels: Array, graph: Graph) -> MyoedgeError:
+def _neither(labels: Array, graph: Graph, title: str) -> MyoedgeError:
     counts = sorted({*_target_counts(graph)})
-    targets = f", or {' or '.join(map(str, counts))} targets a sample" if counts else ""
+    several = "targets" if counts != [1] else "target"
+    targets = [f"{' or '.join(map(str, counts))} {several} per sample"] if counts else []
+    classes = class_count(graph, _frames(labels))
+    named = [f"class numbers or names of {classes} classes"] if classes > 1 else []
     facts = {
-        "needs": f"class numbers or names{targets}",
+        "needs": ", or ".join([*named, *targets]),
         "has": f"{labels.dtype} {list(labels.shape)}",
     }
-    return MyoedgeError("E214", "label holds neither classes nor targets", facts)
+    if labels.dtype.kind == "U":
+        facts["has"] = f"names: {_listed([*map(str, np.unique(labels))])}"
+    return MyoedgeError("E214", f"{title} holds neither classes nor targets", facts, [UNLABELLED])

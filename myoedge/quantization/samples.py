@@ -18,7 +18,12 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.quantization.computed_ids import check_samples
 from myoedge.quantization.labels import fitted_labels
-from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, ONLY
+from myoedge.quantization.recordings.reading import (
+    LABEL,
+    MAKE_CALIBRATION,
+    ONLY,
+    label_lines,
+)
 from myoedge.quantization.recordings.windows import layout
 
 IN_RANGE = (
@@ -86,7 +91,7 @@ def fit(data: Data, graph: Graph) -> Data:
     matched = _matched(data, graph)
     given = data.inputs if len(matched) == 1 else matched  # the only array may have another name
     inputs = {
-        name: _shaped(name, x, graph, f"array {array}")
+        name: _shaped(name, x, graph, _title(array, data))
         for array, (name, x) in zip(given, matched.items(), strict=True)
     }
     counts = {name: len(x) for name, x in inputs.items()}
@@ -101,11 +106,20 @@ def fit(data: Data, graph: Graph) -> Data:
     count = next(iter(counts.values()))
     labels, names = data.labels, data.class_names
     if labels is not None:
-        labels, names = fitted_labels(labels, graph, names)
+        labels, names = fitted_labels(labels, graph, names, f"{LABEL} of {data.source}")
     check_samples(graph, inputs, count)
     renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
     source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
     return Data(inputs, labels, source, renamed, class_names=names)
+
+
+def _title(array: str, data: Data) -> str:
+    """ "array emg of calib.npz", "the array given"."""
+    return (
+        data.source
+        if array == ONLY and data.source.startswith("the ")
+        else (f"array {array} of {data.source}")
+    )
 
 
 def _matched(data: Data, graph: Graph) -> dict[str, Array]:
@@ -120,7 +134,9 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             renamed = zip(names, data.inputs, strict=True)
             pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
             lines = f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
-        chosen = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
+        signal = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
+        labels = label_lines(data.inputs) if len(data.inputs) == len(names) + 1 else ()
+        chosen = [*labels] or signal
         raise MyoedgeError(
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",

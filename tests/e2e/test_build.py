@@ -612,6 +612,9 @@ def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None
         with pytest.raises(myoedge.MyoedgeError) as refused:
             build.run(given)
         assert refused.value.code == code
+        if isinstance(given, list):
+            assert "np.stack(windows)" in refused.value.notice.tries[0]
+            assert len(build.run(np.stack(given))) == len(given), "as the remedy says"
     with pytest.raises(myoedge.MyoedgeError) as refused:
         build.run(x, raw=True)
     assert refused.value.code == "E214"

@@ -94,7 +94,8 @@ def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> 
     with pytest.raises(MyoedgeError) as raised:
         myoedge.quantize(model, calib=CALIB, test={"input": TEST[kept], "label": label[kept]})
     assert raised.value.code == "E225"
-    assert raised.value.notice.tries[0].startswith('[calib] classes = ["fist", "rest", "class 2"]')
+    assert raised.value.notice.tries[0].startswith('[calib] classes = ["fist", "rest"]  #')
+    assert raised.value.notice.tries[0].endswith("and the name of 1 more"), "none is made up"
     names = {"input": CALIB, "label": np.array(NAMES)[np.arange(40) % 3]}  # those of --calib hold
     rest = {"input": TEST[kept], "label": label[kept]}
     few = myoedge.quantize(model, calib=names, test=rest)
@@ -180,15 +181,96 @@ def test_targets_of_several_outputs_and_of_one_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "told"),
     [
-        (RNG.normal(size=COUNT), "class numbers or names, or 3 targets a sample"),
+        (RNG.normal(size=COUNT), "names of 3 classes, or 3 targets per sample"),
         (RNG.normal(size=(COUNT, 2)), "3 targets"),
-        (np.full((COUNT, 3), np.nan), "neither classes nor targets"),
     ],
 )
 def test_labels_that_are_neither(model: Path, label: Array, told: str) -> None:
     with pytest.raises(MyoedgeError, match="E214") as raised:
         rows_of(model, label)
     assert told in str(raised.value.notice)
+
+
+def test_targets_of_nan_name_their_first_sample(model: Path) -> None:
+    label = RNG.normal(size=(COUNT, 3))
+    label[[5, 9]] = np.nan
+    with pytest.raises(MyoedgeError, match="E216") as raised:
+        rows_of(model, label)
+    facts = dict(raised.value.notice.facts)
+    assert (facts["first in sample"], facts["samples"]) == ("5", f"2 of {COUNT}")
+
+
+def test_names_of_classes_for_a_regression_are_refused_as_such(tmp_path: Path) -> None:
+    file = save_exported(network(1), (torch.zeros(1, 1, 6),), tmp_path / "m.pt2")
+    with pytest.raises(MyoedgeError, match="E214") as raised:
+        rows_of(file, np.array(NAMES)[LABELS])
+    facts = dict(raised.value.notice.facts)
+    assert facts["needs"] == "1 target per sample"
+    assert facts["has"] == "names: fist, open, rest"
+    for column in (LABELS[:, None], LABELS[:, None, None] + 0.5):
+        assert len(rows_of(file, column)["targets"]["rows"]) == 1
+
+
+def test_labels_in_a_column_are_those_in_a_row(model: Path) -> None:
+    wanted = rows_of(model, LABELS)
+    for label in (LABELS[:, None], np.array(NAMES)[LABELS][:, None]):
+        assert rows_of(model, label)["accuracy_float"] == wanted["accuracy_float"]
+
+
+def test_errors_of_a_test_set_name_its_file_and_none_says_to_leave_labels_out(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of build and validate, of --test and [test], which needs labels."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("calib.npz", input=CALIB)
+    build = myoedge.build(model, calib="calib.npz", target="host", output="b")
+    bad = {
+        "E225": {"input": TEST, "label": np.where(np.arange(COUNT) % 7, LABELS, -1)},
+        "E214": {"input": TEST, "label": RNG.normal(size=COUNT)},
+        "E216": {"input": np.full_like(TEST, np.nan), "label": LABELS},
+        "E213": {"input": TEST[..., :5], "label": LABELS},
+        "E215": {"input": TEST[:0], "label": LABELS[:0]},
+        "E211": {"input": TEST, "y": LABELS},
+    }
+    Path("myoedge.toml").write_text('[test]\ndata = "mine.npz"\n')
+    for code, arrays in bad.items():
+        np.savez("mine.npz", **arrays)
+        of_file = (lambda: myoedge.quantize(model, calib="calib.npz"), "[test] of myoedge.toml")
+        typed = (lambda: myoedge.validate(build, test="mine.npz"), "--test mine.npz")
+        for run, place in (of_file, typed):
+            with pytest.raises(MyoedgeError) as raised:
+                run()
+            notice = raised.value.notice
+            assert notice.code == code
+            assert "mine.npz" in notice.title
+            assert dict(notice.facts)["set in"] == place
+            assert not any("calib.npz" in x or "leave out label" in x for x in notice.tries)
+    Path("mine.npz").unlink()
+    with pytest.raises(MyoedgeError, match="E210") as missing:
+        myoedge.quantize(model, calib="calib.npz")
+    assert 'np.savez("test.npz", input=windows, label=classes)' in missing.value.notice.tries[0]
+    with pytest.raises(MyoedgeError, match="E248") as pair:
+        myoedge.quantize(model, calib=CALIB, test=(TEST, LABELS))
+    assert "calib" not in str(pair.value)
+    assert pair.value.notice.tries[0] == "test={'input': windows, 'label': classes}"
+
+
+@pytest.mark.parametrize("name", ["labels", "y", "target", "Classes"])
+def test_labels_of_another_name_are_proposed(
+    name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", input=TEST, **{name: LABELS})
+    for options, code in (
+        ({"test": "mine.npz", "calib": CALIB}, "E211"),
+        ({"calib": "mine.npz"}, "E212"),
+    ):
+        Path("myoedge.toml").unlink(missing_ok=True)
+        with pytest.raises(MyoedgeError, match=code) as raised:
+            myoedge.quantize(model, **options)
+        table, line = raised.value.notice.tries[0].split(" ", 1)
+        Path("myoedge.toml").write_text(f"{table}\n{line}\n")
+        assert myoedge.quantize(model, **options).evaluation is not None
 
 
 def test_a_window_of_a_recording_has_the_target_of_its_last_row(tmp_path: Path) -> None:

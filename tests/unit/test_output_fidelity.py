@@ -122,6 +122,18 @@ def test_an_output_of_much_noise_is_warned_of(tmp_path: Path, samples: Array) ->
     assert f"sample {sine['worst_sample']}," in str(told[0]["facts"])
 
 
+def test_a_loud_sample_is_named(tmp_path: Path, samples: Array) -> None:
+    """One window of a broken recording takes the range of all others."""
+    model = save_exported(nn.Linear(6, 3), (torch.randn(1, 6),), tmp_path / "model.pt2")
+    loud = np.array(samples)
+    loud[17] = 1e30
+    told = {x.code: x for x in run_quantize(Options(model, loud)).warnings}
+    assert told["W104"].tries[0].startswith("leave out sample 17: values up to 1e+30, most others")
+    assert "W207" not in told, "the unit of the others is right"
+    again = run_quantize(Options(model, np.delete(loud, 17, axis=0)))
+    assert "W104" not in {x.code for x in again.warnings}
+
+
 @pytest.mark.parametrize(
     ("db", "end_db", "told"),
     [

@@ -202,6 +202,13 @@ def test_functions_and_arrays(
 # --- windows
 
 
+def test_a_window_alone_is_no_recording(graph: Graph) -> None:
+    one = ROWS[:12].T  # [2, 12], as the input without its batch axis
+    fitted = samples.fit(windowed(read(one, Reading()), graph, Reading()), graph)
+    assert fitted.source == "1 sample of the array given"
+    np.testing.assert_array_equal(fitted.inputs[graph.inputs[0]], one[None, None].astype("f4"))
+
+
 def test_layouts() -> None:
     assert layout((1, 8, 200), 8) == WindowLayout(200, True)
     assert layout((1, 200, 8), 8) == WindowLayout(200, False)

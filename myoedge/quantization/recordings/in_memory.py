@@ -13,6 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.reading import ONLY, Reading, check_size, is_array, plain
 from myoedge.system.user_code import UserFunction, cause_of
 
+PAIR = "calib={'input': windows, 'label': classes}"
 ITEMS = "items that are a window, (window, class), or {'input': window, 'label': class}"
 FEWER = "torch.utils.data.Subset(data, range(256)): some hundred windows of every class are enough"
 KINDS = "a file, array or tensor, arrays by name, a list, Dataset or DataLoader, or a function"
@@ -29,7 +30,9 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
     Items of a DataLoader are batches. So are those of a list whose first axes differ.
     Errors: E216 as plain, E247 too large, E248 the object raises an error, or gives no samples.
     """
-    named = UserFunction(type(given).__name__, "calib", "E248", (ITEMS,))
+    is_pair = isinstance(given, tuple) and len(given) == 2
+    tries = (PAIR, ITEMS) if is_pair else (ITEMS,)
+    named = UserFunction(type(given).__name__, "the given", "E248", tries)
     parts: dict[str, list[Array]] = {}
     count, total_bytes = 0, 0
     with named.guarded("raised an error"):

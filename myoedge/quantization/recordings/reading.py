@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +20,19 @@ ONLY = "input"  # name of the array of a network's only input, whatever that is 
 MAKE_CALIBRATION = """import numpy as np
 windows = ...  # float32 [samples, *input shape], real recordings
 np.savez("calib.npz", input=windows)"""
+
+
+UNLABELLED = "leave out label: without it no accuracy is measured"
+LIKELY_LABELS = ("labels", "y", "target", "targets", "class", "classes", "gesture", "gestures")
+# words of remedies for samples that are not for calibration, as set_in takes them
+OF_TEST = {
+    UNLABELLED: "",
+    "input=windows)": "input=windows, label=classes)",
+    "calib.npz": "test.npz",
+    "--calib": "--test",
+    "calib=": "test=",
+}
+OF_INPUT = {"calib.npz": "input.npz", "--calib": "--input", "calib=": "input="}
 
 
 UNMASKED = (
@@ -113,8 +126,14 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
         raise MyoedgeError("E247", f"{name} is too large to calibrate with", facts, tries)
 
 
+def label_lines(arrays: Iterable[str]) -> Iterator[str]:
+    """The line of myoedge.toml for an array that is likely to hold the labels."""
+    yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in LIKELY_LABELS)
+
+
 def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
     """E211 of an array or column that [calib] names."""
-    tries = ("[calib] label, array and columns are names of what the file holds",)
+    lines = label_lines(has.split(", ")) if name == LABEL else ()
+    tries = (*lines, "[calib] label, array and columns are names of what the file holds")
     title = f"{source} has no array or column {name!r}"
     return MyoedgeError("E211", title, {"has": has or "nothing"}, tries)

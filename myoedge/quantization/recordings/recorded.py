@@ -26,6 +26,8 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     Errors: E216 NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
+    if _is_one_window(data, graph, reading):
+        return replace(data, inputs={n: x[None] for n, x in data.inputs.items()}, lengths=())
     x = _recording(data, graph, reading)
     if x is None:
         return data
@@ -61,6 +63,15 @@ def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
     if reading.window is not None and all(x.ndim <= 2 for x in arrays):
         return tuple(np.atleast_2d(x[: reading.window].T) for x in arrays)
     return tuple(x[0] for x in arrays if x.ndim and len(x))
+
+
+def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
+    """Whether the only array is a window of the only input, without an axis of samples."""
+    cuts = (reading.window, reading.hop, reading.columns)
+    if len(graph.inputs) != 1 or len(data.inputs) != 1 or cuts != (None, None, None):
+        return False
+    (x,), shape = data.inputs.values(), window(graph.shape(graph.inputs[0]))
+    return len(shape) > 1 and x.shape == shape and (data.labels is None or len(data.labels) == 1)
 
 
 def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
