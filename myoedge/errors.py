@@ -87,15 +87,20 @@ def raised(warning: Notice) -> MyoedgeError:
 
 
 @contextmanager
-def set_in(place: str, words: Mapping[str, str] | None = None) -> Iterator[None]:
+def set_in(
+    place: str, words: Mapping[str, str] | None = None, code: str | None = None
+) -> Iterator[None]:
     """Context manager whose errors name the file or option that had what is wrong; "" names none.
 
     words   in remedies, and options in titles, by the words they replace; a remedy that becomes
             empty is left out
+    code    of the errors that are meant; None: all
     """
     try:
         yield
     except MyoedgeError as error:
+        if code not in (None, error.code):
+            raise
         old, title, tries = error.notice, error.notice.title, list(error.notice.tries)
         for word, other in (words or {}).items():
             tries = [text.replace(word, other) for text in tries]

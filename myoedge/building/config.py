@@ -7,7 +7,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
 
@@ -84,9 +84,17 @@ class CalibTable:
 
 @dataclass(frozen=True, slots=True)
 class TestTable:
-    """[test]: samples that neither calibrate nor choose anything, taken as [calib] says."""
+    """[test]: samples that neither calibrate nor choose anything, taken as [calib] says.
+
+    label   array or column with the labels; None: as in [calib]
+    """
 
     data: str | None = None
+    label: str | int | None = None
+
+    def reading(self, calib: Reading) -> Reading:
+        """Settings of reading the data."""
+        return calib if self.label is None else replace(calib, label=self.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is 
 
 
 def weak_outputs(
-    graph: Graph, fidelity: Fidelity, given: Data, *, accurate: bool
+    graph: Graph, fidelity: Fidelity, given: Data | None = None, *, accurate: bool
 ) -> Iterable[Notice]:
     """Outputs that lose much, whichever layers do; before their final softmax or sigmoid, or behind
     it, where large scores that are a little off are other shares.
@@ -37,7 +37,7 @@ def weak_outputs(
     given      samples, of which a few loud ones are named
     accurate   whether 16 bits were tried at any cost
     """
-    more = (*loud(given), *(() if accurate else (ACCURATE,)))
+    more = (*(loud(given) if given else ()), *(() if accurate else (ACCURATE,)))
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, db in fidelity.computed_db.items():
         end_db = fidelity.outputs[name].end_db

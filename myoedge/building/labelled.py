@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import given_data
@@ -21,11 +20,11 @@ def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
     is_test   a test set, which has labels and is read as [calib] of ./myoedge.toml says
     Errors: those of given_data, E230 .. E232.
     """
-    reading = config.find(None).settings.calib.reading if is_test else AS_GIVEN
+    settings = config.find(None).settings
+    reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
     known = build.report["quantization"].get("classes") or {}
     classes = reading.classes or tuple(known.get("names") or ())
     reading = replace(reading, classes=classes)
-    named = f" {given}" if isinstance(given, str | Path) else ""
     place, words = ("--test", OF_TEST) if is_test else ("--input", OF_INPUT)
-    with set_in(f"{place}{named}", words):
+    with set_in(place, words):
         return given_data(build, given, reading, needs_labels=is_test)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,8 @@ class ModelInputs:
     reading   how samples are taken from files
     set_in    the table that names the samples or how they are taken, for errors; "" where none does
     test_in   the option or table that names the test set, for errors
+    test_reading  how samples of the test set are taken
+    factory_in   the file whose [model] names the factory, for errors; "" of --factory
     """
 
     path: Path
@@ -55,6 +57,8 @@ class ModelInputs:
     test: Given | None = None
     set_in: str = ""
     test_in: str = "--test"
+    factory_in: str = ""
+    test_reading: Reading = field(default_factory=Reading)
 
     @cached_property
     def given(self) -> Data | None:
@@ -70,9 +74,9 @@ class ModelInputs:
         if self.test is None:
             return None
         with set_in(self.test_in, OF_TEST):
-            data = read(self.test, self.reading)
+            data = read(self.test, self.test_reading)
             if data.labels is None:
-                raise no_such_name(data.source, self.reading.label, ", ".join(data.inputs))
+                raise no_such_name(data.source, self.test_reading.label, ", ".join(data.inputs))
         return data
 
     def test_set(self, model: Model, calibration: Data) -> Data | None:
@@ -81,7 +85,7 @@ class ModelInputs:
         if self.given_test is None:
             return None
         with set_in(self.test_in, OF_TEST):
-            data = windowed(self.given_test, model.graph, self.reading)
+            data = windowed(self.given_test, model.graph, self.test_reading)
             names = data.class_names or calibration.class_names
             return samples.fit(replace(data, class_names=names), model.graph)
 
@@ -96,7 +100,9 @@ class ModelInputs:
         whose network results of the first would be."""
         before = self.file_key
         calib = self.calib if self.given is None else self.given  # which may be read only once
-        model = load_model(self.path, self.factory, calib, self.stages, self.reading)
+        words = {"--factory": "[model] factory"}
+        with set_in(self.factory_in, words if self.factory_in else None, code="E206"):
+            model = load_model(self.path, self.factory, calib, self.stages, self.reading)
         if before != model_key(self.path, self.stages):
             title = f"{self.path.name} was replaced while it was read"
             raise MyoedgeError("E101", title, tries=["the same command again"])
@@ -154,12 +160,13 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     )
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
     of_file = options.calib is None or settings.calib.reading != Reading()
-    places = [f"--calib {options.calib}"] if isinstance(options.calib, str | Path) else []
-    place = ", ".join([*places, *([f"[calib] of {found.file}"] if of_file else [])])
+    typed = "--calib" if isinstance(options.calib, str | Path) else ""
+    place = f"[calib] of {found.file}" if of_file else typed
     test = options.test if options.test is not None else _relative(base, settings.test.data)
-    named = f" {options.test}" if isinstance(options.test, str | Path) else ""
-    test_in = f"--test{named}" if options.test is not None else f"[test] of {found.file}"
-    inputs = ModelInputs(path, factory, calib, stages, reading, test, place, test_in)
+    test_in = "--test" if options.test is not None else f"[test] of {found.file}"
+    factory_in = f"[model] of {found.file}" if options.factory is None and factory else ""
+    names = (place, test_in, factory_in, settings.test.reading(reading))
+    inputs = ModelInputs(path, factory, calib, stages, reading, test, *names)
     _ = inputs.given, inputs.given_test  # read before torch is imported
     return inputs
 

@@ -37,11 +37,12 @@ def write_project_template(
         files_of(Path(calib))
     data = existing_samples(folder) if calib is None else _seen_from(folder, calib)
     given = calib if calib is not None or data is None else str(folder / data)
-    inputs = {"input": USUAL} if model is None else _inputs(Path(model), factory, given)
+    inputs = _of_samples(given) or {"input": USUAL}
+    inputs = inputs if model is None else _inputs(Path(model), factory, given) or inputs
     is_weights = model is not None and sniff(Path(model)) in WEIGHTS
     named = factory or (FACTORY if is_weights else None)
     values = {
-        "path": _toml_path(_seen_from(folder, model or "model.pt2")),
+        "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
         "factory": None if named is None else toml_text(named),
         "data": _toml_path(data or CALIB),
         "arrays": {name: x.made for name, x in inputs.items()},
@@ -96,7 +97,8 @@ def _write_new(folder: Path, files: Mapping[str, str]) -> None:
     there = [name for name in files if os.path.lexists(folder / name)]
     if there:
         facts = {"has": str(folder / there[0])}
-        raise MyoedgeError("E223", f"{there[0]} exists already", facts, ["another folder"])
+        tries = [f"edit {folder / there[0]}, or move it away and run init again"]
+        raise MyoedgeError("E223", f"{there[0]} exists already", facts, tries)
     tries = ["myoedge init <a writable folder>"]
     with explained(folder, *tries):
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,8 +124,26 @@ class InputArray:
 USUAL = InputArray((8, 200))  # channels and samples, where no model is named
 
 
+def _of_samples(given: str | Path | None) -> dict[str, InputArray]:
+    """Inputs as samples have them, if these are windows. Errors: those of read."""
+    from myoedge.quantization.recordings.sources import read
+
+    if given is None or is_function(given) or is_random(given):
+        return {}
+    inputs = {name: x.shape[1:] for name, x in read(given).inputs.items()}
+    return (
+        {n: InputArray(s) for n, s in inputs.items()}
+        if all(map(_is_window, inputs.values()))
+        else {}
+    )
+
+
+def _is_window(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 1  # [rows, channels] is a recording
+
+
 def _inputs(model: Path, factory: str | None, calib: str | Path | None) -> dict[str, InputArray]:
-    """Inputs of a model; the usual one of a checkpoint whose network, or its shape, is not known.
+    """Inputs of a model; {} of a checkpoint whose network, or its shape, is not known.
 
     Errors: those of load.
     """
@@ -132,12 +152,12 @@ def _inputs(model: Path, factory: str | None, calib: str | Path | None) -> dict[
     from myoedge.quantization.samples import window
 
     if factory is None and sniff(model) in WEIGHTS:
-        return {"input": USUAL}
+        return {}
     try:
         graph = load_model(model, factory, calib).graph
     except MyoedgeError as error:
         if error.code == UNKNOWN_SHAPE:
-            return {"input": USUAL}
+            return {}
         raise
     names = ["input"] if len(graph.inputs) == 1 else list(graph.inputs)
     return {

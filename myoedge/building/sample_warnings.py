@@ -118,7 +118,7 @@ def loud(given: Data) -> Iterator[str]:
     peak = np.max(np.array(peaks, np.float64), axis=0) if peaks else np.zeros(0)
     usual = float(np.median(peak)) if len(peak) else 0.0
     places = np.flatnonzero(peak > LOUD * usual)
-    if usual and 0 < len(places) <= FEW_LOUD * given.count:
+    if usual and 0 < len(places) <= max(FEW_LOUD * given.count, 1):
         named = f"sample{'s' * (len(places) > 1)} {', '.join(map(str, places[:MOST_NAMED]))}"
         more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
         reached = f"values up to {peak.max():.2g}, most others up to {usual:.2g}"

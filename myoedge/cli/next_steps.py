@@ -17,6 +17,7 @@ from myoedge.errors import command, printable
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # of init
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
 SDK_FOLDER = "gap_sdk"
+FACTORY = "net:make_model"  # that init writes for a checkpoint
 
 
 def given_words(*left_out: str) -> list[str]:
@@ -46,13 +47,27 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
 
 
 def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:
-    """The script, if there are no samples, then a build."""
+    """A model, and the function that makes it, if they are not there, the script, if there are no
+    samples, then a build. All lines can be run in their order; the first ones are comments."""
+    yield from _missing_model(Path(folder))
     where = "" if Path(folder).resolve() == Path.cwd() else f"cd {shlex.quote(folder)} && "
     steps = [command("build")]
     if any(path.name == SCRIPT for path in written):
         steps.insert(0, f"python {SCRIPT}   # synthetic, until it reads your recordings")
     yield printable(where) + steps[0]
     yield from steps[1:]
+
+
+def _missing_model(folder: Path) -> Iterator[str]:
+    """What has to be written first, as comments of the shell."""
+    import tomllib
+
+    table = tomllib.loads((folder / "myoedge.toml").read_text("utf-8"))["model"]
+    if not (folder / table["path"]).exists():
+        line = f'torch.export.save(torch.export.export(model, (example,)), "{table["path"]}")'
+        yield printable(f"# first save the network, in Python: {line}")
+    if table.get("factory") == FACTORY and not (folder / "net.py").exists():
+        yield "# first write net.py: def make_model() returns the network of the checkpoint"
 
 
 def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterator[str]:

@@ -114,8 +114,7 @@ def test_the_file_that_names_samples_is_named(run: Run, small: Path, tmp_path: P
     place = "set in  [calib] of myoedge.toml"
     refused(run("quantize", small / "model.pt2"), 2, "E210", place)
     ran = run("quantize", small / "model.pt2", "--calib", "elsewhere.npz")
-    refused(ran, 2, "E210")
-    assert "set in" not in ran.err
+    refused(ran, 2, "E210", "set in  --calib")
     (tmp_path / "bad.toml").write_text('[calib]\ndata = "bad.npz"\n')
     (tmp_path / "bad.npz").write_bytes(b"no archive")
     other = place.replace("myoedge", "bad")
@@ -166,9 +165,10 @@ def test_labels_that_are_no_class_numbers(
     windows = np.random.default_rng(0).standard_normal((4, 1, 2, 12), np.float32)
     for labels in ([0.5] * 4, [1j] * 4, [np.inf] * 4, np.zeros(4, "M8[s]")):
         given = calib(input=windows, label=np.array(list(labels)))
-        refused(run("quantize", small / "model.pt2", "--calib", given), 2, "E214", "label")
+        code = "E216" if np.inf in labels else "E214"
+        refused(run("quantize", small / "model.pt2", "--calib", given), 2, code, "label of c.npz")
     given = calib(input=windows, label=np.array([*"abcd"]))
-    told = '[calib] classes = ["a", "b", "c"]'
+    told = "leave out samples of other classes: the network has 3"
     refused(run("quantize", small / "model.pt2", "--calib", given), 2, "E225", told)
     given = calib(input=windows, label=np.array([0.0, 1.0, 2.0, 0.0]))
     assert run("quantize", small / "model.pt2", "--calib", given).code == 0
@@ -176,7 +176,7 @@ def test_labels_that_are_no_class_numbers(
 
 def test_labels_that_are_no_classes(run: Run, small: Path, calib: Callable[..., Path]) -> None:
     windows = np.random.default_rng(0).standard_normal((4, 1, 2, 12), np.float32)
-    for labels, told in (([1, 2, 3, 1], "label - 1"), ([0, 1, 2, -1], "has    -1 to 2")):
+    for labels, told in (([1, 2, 3, 1], "label - 1"), ([0, 1, 2, -1], "-1 to 2")):
         ran = run("quantize", small / "model.pt2", "--calib", calib(input=windows, label=labels))
         refused(ran, 2, "E225", told)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 
 from myoedge.cli import VERBS
 from myoedge.sweeps import variations
@@ -96,6 +98,35 @@ def test_a_model_without_samples_is_built_from_random_ones(folder: Path) -> None
         "cmake --build build/model-gap9/gap_sdk/build --target image",
         "myoedge flash build/model-gap9",
     ]
+
+
+def test_a_project_says_what_is_to_be_written_first(folder: Path) -> None:
+    """A model, or the function that makes a checkpoint's network: then the steps can be run."""
+    plain = command("init", "new", cwd=folder)
+    first, *_ = [x for x in plain.err.splitlines() if "first" in x]
+    assert "# first save the network, in Python: torch.export.save(" in first
+    assert '"model.pt2")' in first
+    torch.save(torch.nn.Linear(40, 3).state_dict(), folder / "net.pt")
+    windows = np.random.default_rng(0).normal(size=(30, 8, 40)).astype(np.float32)
+    np.savez(folder / "calib.npz", emg=windows, label=np.zeros(30, int))
+    (folder / "recording.npy").unlink()
+    ran = command("init", "--from", "net.pt", cwd=folder)
+    assert "# first write net.py: def make_model() returns the network" in ran.err
+    text = (folder / "myoedge.toml").read_text()
+    assert "emg [samples, 8, 40]" in text
+    assert "# [test] " in text
+    (build,) = steps(ran.err)
+    refused = command(*build.split()[1:], cwd=folder)
+    assert (refused.code, "E206" in refused.err) == (2, True)
+    assert "[model] factory net:make_model could not be imported" in refused.err
+    assert re.search(r"set in +\[model\] of myoedge.toml", refused.err)
+    again = command("init", "--from", "net.pt", cwd=folder)
+    assert "edit myoedge.toml, or move it away" in again.err
+    made = "import torch\n\ndef make_model():\n    return torch.nn.Linear(40, 3)\n"
+    (folder / "net.py").write_text(made)
+    assert command(*build.split()[1:], cwd=folder).code == 0
+    (folder / "myoedge.toml").unlink()
+    assert "first" not in command("init", "--from", "net.pt", cwd=folder).err
 
 
 def test_options_are_repeated_as_they_were_typed(folder: Path) -> None:

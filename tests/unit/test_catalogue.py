@@ -66,7 +66,11 @@ SHARED = {
         "targets.chip",
     },  # a choice that there is not
     "E205": {"frontend.torch.checkpoint", "building.project_template"},  # no example inputs
-    "E206": {"frontend.torch.checkpoint", "frontend.refusals"},  # a factory that cannot be used
+    "E206": {
+        "frontend.torch.checkpoint",
+        "frontend.refusals",
+        "building.model_inputs",
+    },  # a factory that cannot be used
     "E232": {
         "building.config",
         "building.energy",
@@ -114,6 +118,7 @@ SHARED = {
         "quantization.samples",
         "quantization.recordings.recorded",
         "quantization.recordings.csv_files",
+        "quantization.labels",
         "backends.inputs",
     },  # data with NaN
     "E229": {"quantization.samples", "quantization.computed_ids"},  # integers out of range

@@ -236,7 +236,7 @@ def test_errors_of_a_test_set_name_its_file_and_none_says_to_leave_labels_out(
     for code, arrays in bad.items():
         np.savez("mine.npz", **arrays)
         of_file = (lambda: myoedge.quantize(model, calib="calib.npz"), "[test] of myoedge.toml")
-        typed = (lambda: myoedge.validate(build, test="mine.npz"), "--test mine.npz")
+        typed = (lambda: myoedge.validate(build, test="mine.npz"), "--test")
         for run, place in (of_file, typed):
             with pytest.raises(MyoedgeError) as raised:
                 run()

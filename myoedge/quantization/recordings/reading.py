@@ -28,6 +28,7 @@ LIKELY_LABELS = ("labels", "y", "target", "targets", "class", "classes", "gestur
 OF_TEST = {
     UNLABELLED: "",
     "input=windows)": "input=windows, label=classes)",
+    "[calib] label =": "[test] label =",
     "calib.npz": "test.npz",
     "--calib": "--test",
     "calib=": "test=",
