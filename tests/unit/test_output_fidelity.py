@@ -135,8 +135,6 @@ def test_a_loud_sample_is_named(tmp_path: Path) -> None:
         told["W104"].tries[0].startswith(f"leave out sample {at}: values up to 1e+30, most others")
     )
     assert "W207" not in told, "the unit of the others is right"
-    again = run_quantize(Options(model, np.delete(loud, at, axis=0)))
-    assert "W104" not in {x.code for x in again.warnings}
 
 
 @pytest.mark.parametrize(
