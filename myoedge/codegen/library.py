@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 
 NOTHING: Mapping[str, str] = {}
+C_COLUMNS = 110  # of a line, as in .clang-format
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
@@ -73,7 +75,33 @@ def _text(name: str, brought: Mapping[str, str]) -> str | None:
 
 @cache
 def _library_texts() -> dict[str, str]:
-    """Name -> text of the files of the library and of operators' folders."""
+    """Name -> text of the files of the library and of operators' folders, and of those that tables
+    of instances stand for."""
     folders = [template_dir() / "library", *template_dir().glob("operators/[a-z]*")]
     files = (path for folder in folders for path in folder.iterdir() if path.is_file())
-    return {path.name: path.read_text() for path in files}
+    texts = {path.name: path.read_text() for path in files}
+    tables = [text for name, text in texts.items() if name.endswith("_instances.def")]
+    return texts | {name: text for table in tables for name, text in instances(table).items()}
+
+
+def instances(table: str) -> dict[str, str]:
+    """File name -> text of the C files of kernels that are a body with other constants.
+
+    table   "[headers that a file includes]", then for each kernel "name = statements"
+    """
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(table)
+    return {
+        f"{kernel}.c": _instance(kernel, section.split(), statements.split("; "))
+        for section in parser.sections()
+        for kernel, statements in parser[section].items()
+    }
+
+
+def _instance(kernel: str, headers: Sequence[str], statements: Sequence[str]) -> str:
+    first, *others = (f'#include "{header}"' for header in headers)
+    start, end = f"void {kernel}(const {kernel}_params *op,", f"const {kernel}_tile *tile)"
+    space = " " if len(start) + len(end) < C_COLUMNS else "\n" + " " * len(f"void {kernel}(")
+    body = (f"    {statement};" for statement in statements)
+    lines = ["/* SPDX-License-Identifier: Apache-2.0 */", first, "", *others, ""]
+    return "\n".join([*lines, f"{start}{space}{end}", "{", *body, "}", ""])

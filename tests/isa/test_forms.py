@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from myoedge.codegen.library import instances
 from myoedge.codegen.render import template_dir
 from myoedge.system import toolchain
 from tests.isa import native
@@ -18,10 +19,14 @@ from tests.isa import native
 FOLDERS = [template_dir() / "library", *sorted(template_dir().glob("operators/[a-z]*"))]
 ASSEMBLY = [file for folder in FOLDERS for file in sorted(folder.glob("*.S"))]
 EVERY_INTRINSIC = Path(__file__).parents[1] / "firmware" / "programs" / "intrinsics.c"
-C = [
-    EVERY_INTRINSIC,
-    *(pytest.param(f, marks=pytest.mark.slow) for d in FOLDERS for f in sorted(d.glob("*.c"))),
-]
+INSTANCES = {
+    path.parent / name: text
+    for folder in FOLDERS
+    for path in folder.glob("*_instances.def")
+    for name, text in instances(path.read_text()).items()
+}
+KERNELS = [*(file for folder in FOLDERS for file in sorted(folder.glob("*.c"))), *sorted(INSTANCES)]
+C = [EVERY_INTRINSIC, *(pytest.param(file, marks=pytest.mark.slow) for file in KERNELS)]
 LINE_BYTES = 16  # of the instruction cache
 # Of kernels in assembly, all known to binutils 2.28 (its manual: "Assembler Directives", "RISC-V
 # Directives").
@@ -42,6 +47,9 @@ def compiled(source: Path, output: Path, *flags: str) -> Path:
     runtime = output.parent / "firmware"
     if not runtime.exists():
         runtime.symlink_to(template_dir() / "runtime")
+    if (text := INSTANCES.get(source)) is not None:
+        source = output.parent / source.name
+        source.write_text(text)
     cc = toolchain.compiler()
     include = (*FOLDERS, template_dir() / "include", output.parent)
     made = (*toolchain.firmware_flags(cc, ("ME_GAP9",)), "-Qunused-arguments", *flags)

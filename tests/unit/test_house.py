@@ -17,6 +17,7 @@ import grimp
 import pytest
 
 import myoedge
+from myoedge.codegen.library import instances
 from myoedge.codegen.render import template_dir
 
 PACKAGE = Path(myoedge.__file__).parent
@@ -153,3 +154,13 @@ def test_general_names_are_found() -> None:
     )
     found = {"MOST", "CORES", "start", "part", "work", "pending", "within"}
     assert {*header_names(text)} == found
+
+
+def test_a_table_of_instances_is_one_c_file_each() -> None:
+    made = instances("[me_a.h me_a_steps.h]\nme_a_s8 = me_a(op, tile, 1); me_put(op)\n")
+    text = made.pop("me_a_s8.c").split("\n\n", 1)
+    assert text[0].splitlines()[1:] == ['#include "me_a.h"']
+    function = "void me_a_s8(const me_a_s8_params *op, const me_a_s8_tile *tile)"
+    body = "{\n    me_a(op, tile, 1);\n    me_put(op);\n}\n"
+    assert text[1] == f'#include "me_a_steps.h"\n\n{function}\n{body}'
+    assert not made

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of LSTM, GRU and plain layers: states, and the units of each core. Each kernel has a body of its own,
- * made for its number of gates and the bytes of an h, so all of it is inline.
+ * The steps of LSTM, GRU and plain layers: states, and the units of each core. Each kernel of
+ * me_recurrent_instances.def has a body of its own, made for its number of gates and the bytes of an h, so
+ * all of it is inline.
  */
 #ifndef ME_RECURRENT_STEPS_H
 #define ME_RECURRENT_STEPS_H
