@@ -100,7 +100,7 @@ __all__ = [
 ]
 
 
-# where names are that myoedge.api does not load
+# if names are that myoedge.api does not load
 _ELSEWHERE = {
     "Advice": "myoedge.sweeps.advise",
     "Model": "myoedge.building.loading",

@@ -44,7 +44,7 @@ def as_build(build: Build | StrPath) -> Build:
 def load_build(folder: StrPath, *, cc: str = "zig") -> Build:
     """A build by its folder, with the plug-ins that it needs.
 
-    Errors: E222 where it is none, or not whole any more; E256, E257 plug-ins.
+    Errors: E222 if it is none, or not whole any more; E256, E257 plug-ins.
     """
     from myoedge.building.plugins import load_needed
 
@@ -194,7 +194,7 @@ def build(
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
-    engine   "auto": layers run on NE16 where that is faster by the estimate; "cores": none; "ne16":
+    engine   "auto": layers run on NE16 if that is faster by the estimate; "cores": none; "ne16":
              wherever it can run them (docs/ne16.md). [engine] counts before it, layer by layer
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
     simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond

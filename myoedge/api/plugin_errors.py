@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def with_plugin_errors(verb: Callable[P, R]) -> Callable[P, R]:
-    """The verb, which raises E257 where a function of a plug-in raised: those of an operator are
+    """The verb, which raises E257 if a function of a plug-in raised: those of an operator are
     called all over a build."""
 
     @functools.wraps(verb)

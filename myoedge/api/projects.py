@@ -61,8 +61,8 @@ def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = s
 
 
 def check_regressions(swept: Swept) -> None:
-    """Errors: E305 where something is worse than the bounds allow, E307 where no result is in
-    order, E401 where outputs are not the reference's.
+    """Errors: E305 if something is worse than the bounds allow, E307 if no result is in
+    order, E401 if outputs are not the reference's.
     """
     from myoedge.sweeps.results import raise_worse, raise_wrong
 
@@ -76,7 +76,7 @@ def check_plugin(package: str) -> PluginCheck:
 
     Integers are held to the float meaning, the generated C to the integers, bit for bit. What it
     finds is in the result. Errors: E256 no such package, or one without entry points of myoedge;
-    E257 where a function of it raises.
+    E257 if a function of it raises.
     """
     from myoedge.building.plugin_check import check_package
 
@@ -114,7 +114,7 @@ def init(
     model   named in the file, and looked into for the input's shape
     factory "pkg.mod:make_model", for checkpoints
     calib   samples; without it those in the folder: calib.npz, recordings/, or files of one format
-    Errors: E210 no such samples, E223 where a file exists, E220 not writable; those of load for a
+    Errors: E210 no such samples, E223 if a file exists, E220 not writable; those of load for a
     model.
     """
     from myoedge.building.plugins import load_named

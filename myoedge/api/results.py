@@ -60,12 +60,12 @@ class Inspection(Tabular):
 class Validation(Tabular):
     """Result of the equivalence check.
 
-    exact        by backend: True, False; None where it was not run
+    exact        by backend: True, False; None if it was not run
     samples      inputs compared on each backend: the golden one, random ones, and those given
     in_passes    samples are passes of a stream
     difference   the first place where a backend differs
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
-    unwritten    W210 where the reports of the folder could not be replaced
+    unwritten    W210 if the reports of the folder could not be replaced
     evaluation   of labelled samples, with the keys of report.json: accuracy or errors
     """
 
@@ -106,7 +106,7 @@ class Validation(Tabular):
         return JunitCase(name, case, "failure", f"{first.where} differs", f"{text}\n{values}")
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a backend; `samples` is 0 where it was not run this time."""
+        """A row a backend; `samples` is 0 if it was not run this time."""
         return [
             {"backend": name, "exact": exact, "samples": self.samples.get(name, 0)}
             for name, exact in self.exact.items()

@@ -49,7 +49,7 @@ def validate(
             (outputs); "host,simulator" too
     input   float samples to compare in addition, as for calibration
     test    labelled samples that chose nothing: accuracy or errors of the generated C, for the
-            report too; without them those of `input`, where that has labels
+            report too; without them those of `input`, if that has labels
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
     board   id or board.toml of the board whose console is looked for; port: its serial port
@@ -138,7 +138,7 @@ def simulate(
 ) -> Simulated:
     """Runs the firmware of a build: outputs, and cycles of every layer.
 
-    on                "simulator", "gvsoc" where one is installed, "gvsoc-sdk" where
+    on                "simulator", "gvsoc" if one is installed, "gvsoc-sdk" where
                       GAP_SDK_HOME names a GAP SDK, "board" and "jtag" (see `run`)
     input             float samples as for calibration, one inference each; without them the golden
     operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
@@ -152,7 +152,7 @@ def simulate(
     window            (from, to): every instruction executed between these cycles, in `run.steps`
     progress          called about once a second with the cycle and the new text printed
     The reports in the folder are replaced, unless another chip was simulated; `unwritten` of the
-    result says where that could not be (W210), `over` where the run takes longer than the build's
+    result says where that could not be (W210), `over` if the run takes longer than the build's
     [budget] latency.
     Errors: E204, E220 no folder for trace.json, E222, E240, E501, E701 .. E711.
     """
@@ -180,7 +180,7 @@ def simulate_elf(
 ) -> Simulation:
     """Runs any bare-metal program for GAP9's register map.
 
-    folder           where it may read and write files by plain name; without it nowhere
+    folder           if it may read and write files by plain name; without it nowhere
     dump             (address, size in bytes) of L1 or L2 to keep at the end
     max_cycles       then it is ended (E708); 2,000,000,000 without it
     bank_conflicts   False: any number of accesses to a bank of L1 in a cycle
@@ -259,7 +259,7 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
     """Fits the coefficients of energy to measurements of a board, and keeps them.
 
     measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw,
-                   and sigma_percent where the meter is not good for 2 %
+                   and sigma_percent if the meter is not good for 2 %
     They hold from now on for every energy, on this computer; MYOEDGE_ENERGY names another file.
     Errors: E204, E220, E222, E250 measurements, E501 without scipy.
     """

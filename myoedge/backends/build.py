@@ -59,7 +59,7 @@ class Build(BuildFolder):
     def compiled(self, *defines: str) -> host.Library:
         """The C of src/, which may have been edited, as a library with these macros set.
 
-        Errors: E222 where it has been edited so that it does not compile, else as load_library.
+        Errors: E222 if it has been edited so that it does not compile, else as load_library.
         """
         try:
             library = host.load_library(
@@ -80,10 +80,10 @@ class Build(BuildFolder):
 
         inputs   one array each, in the model's order, or in one sequence or one mapping by name;
                  float values of the input's shape (axes of extent 1 may be left out), or [samples,
-                 *shape], or [samples, *shape[1:]] where the first axis is 1; integers with raw
+                 *shape], or [samples, *shape[1:]] if the first axis is 1; integers with raw
         raw      integers in and out instead of floats
         -> one array, or a tuple of them for several outputs; of a batch [samples, *shape], without
-           a first axis of one where inputs have one too, as networks in torch have it
+           a first axis of one if inputs have one too, as networks in torch have it
         Errors: E212 names or count, E213 shapes, E214 not the integers of `network.h` with raw,
         E216 NaN, E218 different numbers of samples, E254 a stream.
         """
@@ -121,7 +121,7 @@ class Build(BuildFolder):
         return shown[0] if len(shown) == 1 else tuple(shown)
 
     def push(self, *frame: Any, raw: bool = False, **named: Any) -> Any:
-        """Gives the generated C a frame; `reset` begins anew.
+        """Gives the generated C a frame; `reset` begins again.
 
         frame   as `run` takes inputs, but of one moment: without the axis of time
         -> of each output the frames that are ready, [frames, ...], which may be none
@@ -227,7 +227,7 @@ class Build(BuildFolder):
 
 
 def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
-    """A build by its folder. Errors: E222 where it is none, or not whole any more."""
+    """A build by its folder. Errors: E222 if it is none, or not whole any more."""
     path = Path(folder)
     if not is_build(path):
         if os.path.exists(path / MANIFEST):

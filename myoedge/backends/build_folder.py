@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from myoedge.simulator import Program
 
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
-SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # where results lie that are no outputs
+SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # if results lie that are no outputs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
 REPORT_KEYS = frozenset(
@@ -86,20 +86,20 @@ class BuildFolder(Tabular):
 
     @property
     def mapped_report(self) -> dict[str, Any]:
-        """report.json with every buffer in it. Errors: E222 where an older version wrote it."""
+        """report.json with every buffer in it. Errors: E222 if an older version wrote it."""
         report = self.report
         if missing := MAP_KEYS - report["memory"].keys():
             raise damaged(self.folder, ValueError(f"report.json has no memory.{min(missing)}"))
         return report
 
     def replace(self, files: Mapping[str, bytes]) -> None:
-        """Puts new reports into the folder. Errors: E222 where it has been built anew meanwhile."""
+        """Puts new reports into the folder. Errors: E222 if it has been built again meanwhile."""
         with unreplaced(self.folder):
             self._check_manifest(self.manifest)
             replace_files(self.folder, files)
 
     def updated(self, files: Mapping[str, bytes]) -> Notice | None:
-        """Puts new reports into the folder; W210 where that cannot be written, as they say what is
+        """Puts new reports into the folder; W210 if that cannot be written, as they say what is
         known already. Errors: E222 as for `replace`."""
         try:
             self.replace(files)
@@ -120,7 +120,7 @@ class BuildFolder(Tabular):
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
-        """Errors: E222 where another build has replaced these files of a new one."""
+        """Errors: E222 if another build has replaced these files of a new one."""
         self._check_manifest(json.loads(files[MANIFEST]))
 
     def _check_manifest(self, known: Mapping[str, Any]) -> None:
@@ -192,7 +192,7 @@ class BuildFolder(Tabular):
         return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
 
     def written(self, name: str) -> bytes:
-        """A file as build wrote it. Errors: E222 where it is gone or has been changed since."""
+        """A file as build wrote it. Errors: E222 if it is gone or has been changed since."""
         try:
             content = read_regular(self.folder / name)
         except OSError as error:
@@ -202,7 +202,7 @@ class BuildFolder(Tabular):
         return content
 
     def check_application(self) -> None:
-        """Errors: E240 where the build has no application of the GAP SDK."""
+        """Errors: E240 if the build has no application of the GAP SDK."""
         if APPLICATION not in self.digests:
             facts = {"needs": "an application of the GAP SDK"}
             tries = ["myoedge build ... --app gap-sdk"]
@@ -216,7 +216,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def program(self) -> Program:
-        """firmware.elf. Errors: E240 where the build is for a target without one."""
+        """firmware.elf. Errors: E240 if the build is for a target without one."""
         from myoedge.simulator import read_elf
 
         return read_elf(self.firmware(), "firmware.elf")
@@ -234,7 +234,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def l3_image(self) -> bytes | None:
-        """l3.bin, where the build has one."""
+        """l3.bin, if the build has one."""
         return self.written("l3.bin") if "l3.bin" in self.digests else None
 
     @cached_property
@@ -265,7 +265,7 @@ class BuildFolder(Tabular):
 
     @contextlib.contextmanager
     def _meaningful(self, name: str) -> Iterator[None]:
-        """Errors: E222 where a file that has its digest does not describe this build."""
+        """Errors: E222 if a file that has its digest does not describe this build."""
         try:
             yield
         except MEANINGLESS as error:
@@ -282,7 +282,7 @@ class BuildFolder(Tabular):
         return [dict(row) for row in self.layers]
 
     def _card(self) -> Card:
-        """Key figures and layers, for print(); the error where the folder is damaged."""
+        """Key figures and layers, for print(); the error if the folder is damaged."""
         try:
             report = self.report
         except MyoedgeError as error:

@@ -194,7 +194,7 @@ class Conversation:
 def lines_heard(port: SerialPort) -> Iterator[str]:
     """Lines that a board prints, as they end, and its messages in brackets; asks nothing.
 
-    Ends where the line breaks. Errors: E607.
+    Ends if the line breaks. Errors: E607.
     """
     rest = b""
     while True:
@@ -214,7 +214,7 @@ def _printable(data: bytes, other: str) -> str:
 
 
 def _end_of_line(data: bytes) -> int | None:
-    """Bytes up to the end of a line, to the start of a message behind text, or of a message."""
+    """Bytes up to the end of a line, to the start of a message after text, or of a message."""
     start, end = data.find(MAGIC), data.find(b"\n") + 1
     if start < 0 or 0 < end <= start:
         return end or None
@@ -230,7 +230,7 @@ def _end_of_line(data: bytes) -> int | None:
 
 @contextmanager
 def unplug_errors() -> Iterator[None]:
-    """Context manager that raises E607 where the line breaks."""
+    """Context manager that raises E607 if the line breaks."""
     try:
         yield
     except OSError as error:  # pyserial's SerialException is one

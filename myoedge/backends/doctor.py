@@ -32,11 +32,11 @@ State = Literal["ok", "missing", "wrong version"]
 class ToolRow:
     """A tool or package in doctor's table.
 
-    where    a path, for the terminal only
+    if    a path, for the terminal only
     blocks   the verbs, or verbs with an option, that cannot run while the state is not "ok"
-    fix      a command line; empty where the state is "ok"
+    fix      a command line; empty if the state is "ok"
     needed   whether doctor fails without it; false for tools of boards and options
-    works    what can be done without it, where `blocks` could be taken for everything
+    works    what can be done without it, if `blocks` could be taken for everything
     """
 
     name: str
@@ -120,7 +120,7 @@ def _program_place(name: str) -> tuple[str, str] | None:
 
 
 def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
-    """The folder that an environment variable names, where it holds this file or folder."""
+    """The folder that an environment variable names, if it holds this file or folder."""
     folder = os.environ.get(variable, "")
     return ("", folder) if folder and os.path.exists(Path(folder, part)) else None
 

@@ -45,7 +45,7 @@ class Difference:
     """The first place where a backend and the reference disagree.
 
     layer   number of the operator in network.c; the number of layers for an output's copy
-    where   module path, operator and source line
+    if   module path, operator and source line
     """
 
     backend: str
@@ -58,7 +58,7 @@ class Difference:
     got: int
 
 
-PASSES = 4  # of the golden sample of a stream, where a pass takes long
+PASSES = 4  # of the golden sample of a stream, if a pass takes long
 
 Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
 Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
@@ -152,7 +152,7 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
 
 
 def golden_sample(build: Build, short: bool = False) -> Sample:
-    """The golden sample; `short`: of a stream the first passes alone."""
+    """The golden sample; `short`: of a stream the first passes only."""
     sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
     return first_frames(stream, PASSES, sample) if stream and short else sample
 
@@ -174,11 +174,11 @@ def given_data(
     build: Build, given: Given, reading: Reading = AS_GIVEN, *, needs_labels: bool = False
 ) -> Data:
     """Samples that a person gives, as floats, with their labels; of a stream of any number of
-    frames, and with labels where they are whole samples.
+    frames, and with labels if they are whole samples.
 
     needs_labels   labels that do not go with the network are refused; else they are left out
     A file for calibration may have the states of a stream too, which come from its own passes.
-    Errors: those of read, windowed and fit; E211 no labels where they are needed.
+    Errors: those of read, windowed and fit; E211 no labels if they are needed.
     """
     stream, graph = build.stream, build.network.graph
     data = label_as_input(read(given, reading), graph)

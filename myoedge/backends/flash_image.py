@@ -23,14 +23,14 @@ from myoedge.numerics.arrays import round_up
 _HEAD = struct.Struct("<13I")
 _XIP = (2, 0x20000000, 0, 0, 0, 0x1C18E000, 16)
 _SEGMENT = struct.Struct("<4I")  # offset, address, size, crc32
-SEGMENTS_AT = 0x534  # behind the head and the room for keys: 1024 + 256 bytes
+SEGMENTS_AT = 0x534  # after the head and the room for keys: 1024 + 256 bytes
 _FILE = struct.Struct("<3I")  # offset, size, length of the name with its end
 _READFS = struct.Struct("<3I")  # bytes of the header, 0, files
 ALIGNMENT = 16
 
 
 def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
-    """A program as the ROM boots it; (address, bytes) begin at multiples of 16 behind the table."""
+    """A program as the ROM boots it; (address, bytes) begin at multiples of 16 after the table."""
     start = round_up(SEGMENTS_AT + len(segments) * _SEGMENT.size, ALIGNMENT)
     rows, body = b"", b""
     for address, data in segments:
@@ -124,7 +124,7 @@ _ENTRY_OF_4 = struct.Struct("<HBBII16sI")  # magic, type, subtype, offset, bytes
 
 
 def with_table_of_4(image: bytes, partitions: Sequence[Partition]) -> bytes:
-    """A boot image with a table of its own flash behind it, format 1; only one flash is known."""
+    """A boot image with a table of its own flash after it, format 1; only one flash is known."""
     entries = b"".join(
         _ENTRY_OF_4.pack(0x01BA, *row.type, row.offset, row.size_bytes, row.label.encode(), 0)
         for row in partitions
@@ -148,7 +148,7 @@ _NONE_WORDS = (9, 13, 21)  # second-stage boot loaders a and b, partition table 
 
 
 def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
-    """A boot image with the tables of all flashes behind it, format 2, as MRAM has them.
+    """A boot image with the tables of all flashes after it, format 2, as MRAM has them.
 
     The first word leads to 96 bytes of offsets, one of them to the partition table. The volume
     table in one of its partitions has the labels.

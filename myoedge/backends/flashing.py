@@ -38,7 +38,7 @@ class FlashRequest:
     """A board and the memories of it that are to be written.
 
     to      "ram", "mram" or "octospi"
-    table   "mram" or "octospi": where the partition table is by which the application finds
+    table   "mram" or "octospi": if the partition table is by which the application finds
             l3.bin; None: the default, "mram", or that there is no l3.bin
     """
 
@@ -53,7 +53,7 @@ class FlashResult(Shown):
 
     to        "ram", "mram" or "octospi"
     bytes     of the program; files_bytes: of the file system with l3.bin, 0 without one
-    says      identity that the started program reports; None where not asked
+    says      identity that the started program reports; None if not asked
     table     flash with the partition table of l3.bin, "mram" or "octospi"; None without l3.bin
     """
 
@@ -167,7 +167,7 @@ def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> Non
 
 
 def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...]:
-    """Warning of the bytes that are lost in each flash; empty where none is written."""
+    """Warning of the bytes that are lost in each flash; empty if none is written."""
     if not images:
         return ()
     facts = {}

@@ -51,7 +51,7 @@ class Gvsoc:
     @property
     def environment(self) -> dict[str, str]:
         libraries = [str(self.home / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
-        # Our system description may lie where nothing can or should be written.
+        # Our system description may lie if nothing can or should be written.
         return {
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -95,7 +95,7 @@ def run_elf(
     fc_hart      mhartid of the fabric controller
 
     GVSoC's own files are removed. A GVSoC that crashed has minus its signal as exit code.
-    Raises E501 where GVSoC is missing or does not start, E502 after `timeout_s`.
+    Raises E501 if GVSoC is missing or does not start, E502 after `timeout_s`.
     """
     installation = find()
     options = {"frequency": frequency, "fc_hart": fc_hart, "ne16": int(installation.has_ne16)}
@@ -145,7 +145,7 @@ def _prepare(
 
 
 def require_ne16(layers: Sequence[str]) -> None:
-    """Raises E504 where the installation has no model of the engine that these layers run on."""
+    """Raises E504 if the installation has no model of the engine that these layers run on."""
     installation = find()
     if not layers or installation.has_ne16:
         return
@@ -166,7 +166,7 @@ def require_ne16(layers: Sequence[str]) -> None:
 def run_firmware(elf: Path, files: FirmwareFiles, *, timeout_s: float = 3600.0) -> Measurement:
     """Runs consecutive inferences on GVSoC.
 
-    Errors: E501, E502 as run_elf; E711 where the firmware ended with an error of its own.
+    Errors: E501, E502 as run_elf; E711 if the firmware ended with an error of its own.
     """
     with tools.scratch() as folder:
         files.write(folder)

@@ -65,7 +65,7 @@ def run_application(
 
     marker      identity that the program prints
     timeout_s   of each run
-    The build folder stays as it is.
+    The build folder stays unchanged.
     Errors: E222 files are gone; E501 no SDK, or one that does not build it; E502 too slow; E710,
     E711 no whole output.
     """

@@ -51,7 +51,7 @@ def run(
 
     outputs   shape and dtype of each result, which are new arrays
     l3        contents of l3.bin, for a network with weights in L3
-    Raises E911 where the function does not return 0.
+    Raises E911 if the function does not return 0.
     """
     arrays = _contiguous(inputs)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
@@ -67,7 +67,7 @@ def push(
     frame     an array for each input
     outputs   shape and dtype of the result buffers; the first axis counts frames
     -> the frames that are ready
-    Raises E911 where me_push returns less than 0.
+    Raises E911 if me_push returns less than 0.
     """
     arrays = _contiguous(frame)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]

@@ -53,7 +53,7 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
 
 
 def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int | None:
-    """Samples in the arrays, [samples, *shape], where an axis of one in front of the shape may be
+    """Samples in the arrays, [samples, *shape], if an axis of one before the shape may be
     left out; None for arrays of one sample.
 
     Errors: E218 different numbers of samples.

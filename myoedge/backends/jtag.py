@@ -21,7 +21,7 @@ NAME = "jtag"
 RUN_S = 60.0  # for an inference
 POLL_S = 0.05
 EXIT_REGISTER = 0x1A1040C0  # of GAP9's SoC controller, as in runtime/platform.c
-HAS_ENDED = 0x80000000  # beside the exit code
+HAS_ENDED = 0x80000000  # next to the exit code
 
 
 def run_firmware(

@@ -54,7 +54,7 @@ class LayerCost:
     cycles        of the cluster clock
     instructions  sum over the cores that compute
     stalls        stall cycles by cause, sum over these cores ("sleep": waiting for others)
-    activity      activity of all cores; None where only cycles are counted
+    activity      activity of all cores; None if only cycles are counted
     """
 
     cycles: int
@@ -72,7 +72,7 @@ class Inference:
     """Outputs and cycles of one run of the network.
 
     cycles   from the start of the first layer to the end of the last
-    written  the bytes each layer wrote, by its number; empty where not recorded
+    written  the bytes each layer wrote, by its number; empty if not recorded
     """
 
     outputs: tuple[Array, ...]
@@ -87,7 +87,7 @@ class Measurement:
 
     source          "simulated", "gvsoc", "gvsoc-sdk", "board" or "jtag"
     startup_cycles  from reset to the start of the first layer
-    l1_bytes        bytes of L1 that were written; None where unknown
+    l1_bytes        bytes of L1 that were written; None if unknown
     """
 
     source: str
@@ -109,7 +109,7 @@ class FirmwareFiles:
     samples   integer inputs of each inference, in the model's order
     specs     shape and dtype of the outputs
     layers    how many the network has
-    l3        contents of l3.bin, where the build has one
+    l3        contents of l3.bin, if the build has one
     """
 
     samples: Sequence[Sequence[Array]]
@@ -139,7 +139,7 @@ class FirmwareFiles:
         return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
 
     def inferences(self, folder: Path, exit_code: int, printed: str) -> tuple[Inference, ...]:
-        """Inferences with cycles alone, without stalls. Errors: as `read`."""
+        """Inferences with cycles only, without stalls. Errors: as `read`."""
         return tuple(
             Inference(outputs, total, tuple(map(LayerCost, cycles)))
             for outputs, cycles, total in self.read(folder, exit_code, printed)
@@ -147,7 +147,7 @@ class FirmwareFiles:
 
 
 def _content(folder: Path, name: str) -> bytes:
-    """A file that firmware writes; empty where it has not written any."""
+    """A file that firmware writes; empty if it has not written any."""
     file = folder / name
     return file.read_bytes() if file.is_file() else b""
 

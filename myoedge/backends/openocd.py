@@ -66,7 +66,7 @@ def find_tools() -> Path:
 
 
 def version(program: str) -> str | None:
-    """Version that OpenOCD prints; None where it does not run."""
+    """Version that OpenOCD prints; None if it does not run."""
     try:
         finished = tools.run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
     except MyoedgeError:

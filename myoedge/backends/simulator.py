@@ -42,7 +42,7 @@ def run_firmware(
 ) -> tuple[Measurement, Simulation]:
     """Runs inferences in a row.
 
-    regions   where each layer's result lies in memory when it ends: kept in Inference.written
+    regions   if each layer's result lies in memory when it ends: kept in Inference.written
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
     snapshots = {

@@ -42,7 +42,7 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
 
 
 def seen_before(calibration: Data, test: Data | None) -> Iterator[Notice]:
-    """W211 where samples of the test set are in the calibration recording."""
+    """W211 if samples of the test set are in the calibration recording."""
     if test is None or calibration.is_random:
         return
     known = {*_samples(calibration)}
@@ -66,8 +66,8 @@ def _samples(data: Data) -> Iterator[bytes]:
 
 
 def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
-    """W209 where floats or integers are right no more often than classes drawn as often as they
-    choose them would be; nothing is told of few frames, nor of one class alone.
+    """W209 if floats or integers are right no more often than classes drawn as often as they
+    choose them would be; nothing is reported for few frames, nor of one class only.
     """
     if judged is None or not judged.has_classes or judged.real is None:
         return
@@ -94,7 +94,7 @@ def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
 
 
 def chance(labels: Array, chosen: Array) -> float:
-    """Share that is right where both are independent: J. Cohen, A coefficient of agreement for
+    """Share that is right if both are independent: J. Cohen, A coefficient of agreement for
     nominal scales, 1960."""
     classes = np.union1d(labels, chosen)
     counts = [np.searchsorted(classes, x) for x in (labels, chosen)]
@@ -129,7 +129,7 @@ def _lost() -> tuple[str, tuple[str, ...]]:
 
 
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
-    """Class of the network for every label, where another numbering of the labels fits well."""
+    """Class of the network for every label, if another numbering of the labels fits well."""
     size = 1 + int(max(labels.max(), chosen.max()))
     if size > MOST_CLASSES or len(labels) < FRAMES_A_CLASS * size:
         return None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
 CACHE = "builds"
-OWN = ("output", "strict", "simulate")  # of the one call alone
+OWN = ("output", "strict", "simulate")  # of the one call only
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def arguments_of(options: BuildOptions) -> Arguments:
 
 
 def _current_folder() -> str:
-    """Path of the current folder; "" where that has been removed."""
+    """Path of the current folder; "" if that has been removed."""
     with suppress(OSError):
         return os.getcwd()
     return ""
@@ -117,7 +117,7 @@ def _shown(value: Any, folder: str) -> str:
 
 
 def _known(path: Path) -> Arguments | None:
-    """Arguments that are kept, where the files that they name are still there."""
+    """Arguments that are kept, if the files that they name are still there."""
     kept = content(path)
     if kept is None:
         return None

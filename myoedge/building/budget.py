@@ -38,14 +38,14 @@ MEMORIES = ("l1", "l2", "l3")
 NO_TILE = "E304"
 KIB = 1024
 # Code at least, until it is linked: of the runtime and of a layer. A plan for too much room is made
-# again; one for too little would look for L3 where none is needed.
+# again; one for too little would look for L3 if none is needed.
 BASE_CODE_BYTES, LAYER_CODE_BYTES = 26 * KIB, 512
 SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits that a person has set; None where there is none.
+    """Limits that a person has set; None if there is none.
 
     l2_bytes  of data and code    l2_code_bytes     code, once it was linked; None: estimated
     sqnr_db   of every output     outputs_sqnr_db   of some, by name
@@ -96,7 +96,7 @@ def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
 
 
 def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
-    """Errors: CodeOverBudget where data and code are more than [budget] l2."""
+    """Errors: CodeOverBudget if data and code are more than [budget] l2."""
     limit, total = budget.l2_bytes, plan.l2_bytes + linked_bytes
     if limit is not None and code_bytes(budget, plan.chip, 0) and total > limit:
         raise CodeOverBudget(limit, plan.l2_bytes, linked_bytes)
@@ -184,7 +184,7 @@ def memories(budget: Budget, chip: Chip) -> list[str]:
 
 
 def without(budget: Budget, names: Iterable[str]) -> Budget:
-    """The limits but for those of these memories."""
+    """The limits except for those of these memories."""
     return replace(budget, **{f"{name}_bytes": None for name in names})
 
 
@@ -229,8 +229,8 @@ def check(
     """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once.
 
     report   with cycles and energy, estimated or simulated, and the limits under "budget"
-    short    memory that is too small, where the report is of the plan for all of the chip's
-    reused   whether the tensors of 16 bits are an older build's
+    short    memory that is too small, if the report is of the plan for all of the chip's
+    reused   whether the 16-bit tensors are an older build's
     """
     judged = (
         short,

@@ -101,7 +101,7 @@ def cheapest_point(
     report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
 ) -> str:
     """Name of the point with the least energy, of the chip's points and the highest clock of each
-    voltage, that keeps `latency_s` and [budget] latency and keeps up with the stream; where none
+    voltage, that keeps `latency_s` and [budget] latency and keeps up with the stream; if none
     does, the fastest."""
     judged = at_operating_point(report, chip.at_every_voltage(), False, by)
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]

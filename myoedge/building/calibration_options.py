@@ -15,7 +15,7 @@ METHODS = ("auto", *METHODS_TRIED)
 
 
 def observers_of(options: QuantizeOptions) -> list[Observer]:
-    """The observers to choose from: one where it is named, or an older build has one.
+    """The observers to choose from: one if it is named, or an older build has one.
 
     Errors: E203.
     """

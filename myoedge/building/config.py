@@ -38,7 +38,7 @@ _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [c
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """[model]: the file, what makes the network for a checkpoint, and what stands behind it.
+    """[model]: the file, what makes the network for a checkpoint, and what stands after it.
 
     ctc   the blank of greedy CTC     vote   the last so many frames choose a class together
     """
@@ -228,7 +228,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def toml_text(text: str) -> str:
-    """A text as a string of TOML, which has no pairs of surrogates, and no DEL as it is."""
+    """A text as a string of TOML, which has no pairs of surrogates, and no DEL unchanged."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -321,7 +321,7 @@ def _check_numbers(config: Config, name: str) -> None:
 
 
 def _size(value: float) -> float:
-    """A number as it is; 0 for one that is none, or beyond 1e9: nothing here is that large."""
+    """A number unchanged; 0 for one that is none, or beyond 1e9: nothing here is that large."""
     return value if -LARGEST <= value <= LARGEST else 0.0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a build: one simulated inference, another candidate where an estimate was wrong."""
+"""The end of a build: one simulated inference, another candidate if an estimate was wrong."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SimulationOptions:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the build ends by simulating, where nothing speaks against it."""
+        """Whether the build ends by simulating, if nothing speaks against it."""
         return self.tune or self.simulate is not False
 
 
@@ -123,7 +123,7 @@ def first_accepted(
     evaluate: Callable[[Candidate], Result],
     holds: Callable[[Result], bool],
 ) -> Result:
-    """The first result that holds; that of the last candidate where none does.
+    """The first result that holds; that of the last candidate if none does.
 
     candidates   at least one, in the order of their estimates
     """
@@ -136,7 +136,7 @@ def first_accepted(
 
 def finish(inputs: BuildInputs) -> Finished:
     """Plan, C and report of a build that keeps to its limits. If a memory has no room for the rest
-    of the program beside the plan's data, the plan is made again with that much less of it.
+    of the program next to the plan's data, the plan is made again with that much less of it.
 
     Errors: those of planned; E302 over budget: every one that is; E303 no room for the code; E401
     the simulated outputs are not the reference's; E701 .. E711 the firmware fails.
@@ -185,7 +185,7 @@ def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> B
 
 
 def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
-    """With the cycles that limits of memories cost, where [budget] has several goals."""
+    """With the cycles that limits of memories cost, if [budget] has several goals."""
     limits, plan = finished.report["budget"], finished.build_plan.plan
     if len(goals(limits)) < 2 or not plan.chip.point.clock_hz:
         return finished
@@ -198,7 +198,7 @@ def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
 def _tuned(
     finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
 ) -> Finished:
-    """The build with the tiles that were measured to be fastest, or as it is: never slower."""
+    """The build with the tiles that were measured to be fastest, or unchanged: never slower."""
     plan = tuned_plan(
         finished.build_plan,
         finished.cycles,
@@ -235,10 +235,10 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
 
 
 def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
-    """W303 where an inference takes long, W304 where the simulator does not compile.
+    """W303 if an inference takes long, W304 if the simulator does not compile.
 
     is_forced   the simulation is asked for
-    Errors: why the simulator does not compile, where it is asked for.
+    Errors: why the simulator does not compile, if it is asked for.
     """
     cycles = modelled_cycles(plan)
     if not is_forced and cycles > LONGEST_CYCLES:

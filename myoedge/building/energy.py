@@ -77,7 +77,7 @@ class EnergyCalibration(Tabular):
 def duty_cycle(
     every: str | None, battery: str | float | None, battery_volts: str | float | None
 ) -> dict[str, float | None] | None:
-    """Period and battery of `energy --every`; None where neither is given. Errors: E232."""
+    """Period and battery of `energy --every`; None if neither is given. Errors: E232."""
     if battery is None and battery_volts is not None:
         tries = ["--battery 150 --every 50ms"]
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
@@ -152,7 +152,7 @@ def consumption(
 
 
 def _check_period(report: Mapping[str, Any]) -> None:
-    """Errors: E232 where `--every` is shorter than an inference; a stream has a period of its
+    """Errors: E232 if `--every` is shorter than an inference; a stream has a period of its
     own."""
     every_s, taken_s = (report.get("every") or {}).get("period_s"), report["latency_s"]
     if every_s is None or every_s >= taken_s:
@@ -169,7 +169,7 @@ def _check_period(report: Mapping[str, Any]) -> None:
 def _in_time(
     report: Mapping[str, Any], chip: Chip, by: Coefficients, latency_s: float | None
 ) -> str:
-    """The cheapest point. Errors: E302 where not even the fastest keeps the latency."""
+    """The cheapest point. Errors: E302 if not even the fastest keeps the latency."""
     name = cheapest_point(dict(report), chip, by, latency_s)
     taken_s = report["cycles"]["total"] / chip.at(name).point.clock_hz
     if latency_s is not None and taken_s > latency_s:
@@ -185,7 +185,7 @@ def _in_time(
 
 
 def coefficients() -> Coefficients:
-    """Errors: E251 where the calibration on this computer cannot be read."""
+    """Errors: E251 if the calibration on this computer cannot be read."""
     path = place()
     if path is None or not os.path.isfile(path):
         return PUBLISHED
@@ -202,7 +202,7 @@ def coefficients() -> Coefficients:
 
 
 def _checked(stored: Coefficients) -> Coefficients:
-    """Numbers as numbers; a ValueError where there are not five, or one cannot be. A calibration of
+    """Numbers as numbers; a ValueError if there are not five, or one cannot be. A calibration of
     four, of before NE16 was one of them, takes the published one."""
     values = tuple(float(x) for x in stored.values)
     rows = tuple(tuple(float(x) for x in row) for row in stored.covariance)
@@ -221,7 +221,7 @@ def _checked(stored: Coefficients) -> Coefficients:
 
 
 def keep(fitted: Coefficients) -> Path:
-    """Stores a calibration. Errors: E220 where that is not possible."""
+    """Stores a calibration. Errors: E220 if that is not possible."""
     path, tries = place() or _default(), (f"{VARIABLE}=<file in a writable folder>",)
     with explained(path, *tries):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +230,7 @@ def keep(fitted: Coefficients) -> Path:
 
 
 def place() -> Path | None:
-    """Path of the calibration file; None where calibrations are disabled."""
+    """Path of the calibration file; None if calibrations are disabled."""
     named = os.environ.get(VARIABLE)
     if named is not None:
         return Path(named).absolute() if named else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All stages of a build up to its files, which are taken from the cache where nothing changed."""
+"""All stages of a build up to its files, which are taken from the cache if nothing changed."""
 
 from __future__ import annotations
 

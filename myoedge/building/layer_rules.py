@@ -82,7 +82,7 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
 
 
 def _nearest(pattern: str, paths: Sequence[str]) -> list[str]:
-    """The pattern that is spelt most like this one and matches a layer, where one is like it."""
+    """The pattern that is spelt most like this one and matches a layer, if one is like it."""
     if not pattern.endswith(".*"):
         return difflib.get_close_matches(pattern, paths, 1, 0.5)
     if pattern[:-2] in paths:  # a layer, which has no layers inside

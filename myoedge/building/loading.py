@@ -45,9 +45,9 @@ WEIGHTS = (
 
 @dataclass(frozen=True)
 class PrePostProcessing:
-    """Conditioning in front of a network, and decoding behind it.
+    """Conditioning before a network, and decoding after it.
 
-    ctc      class that is the blank, where symbols take the place of the output; frame by frame
+    ctc      class that is the blank, if symbols take the place of the output; frame by frame
     vote     the last so many frames choose a class together
     """
 
@@ -136,7 +136,7 @@ def load_model(
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
-            are trained, or where that fails a sample as it is; of recordings a window, whose
+            are trained, or if that fails a sample unchanged; of recordings a window, whose
             length [calib] says
     Errors: those of the front ends; E206 a factory for a file that holds its network.
     """
@@ -213,7 +213,7 @@ def _program(
 
 
 def check_work(model: Model) -> None:
-    """Errors: E122 where every output is an input as it came."""
+    """Errors: E122 if every output is an input as it came."""
     if all(OPS[node.op].view for node in model.graph.nodes):
         has = "outputs that are the inputs, in another shape at most"
         if model.graph.input_normalization:
@@ -241,7 +241,7 @@ def is_random(calib: Given | None) -> bool:
 
 
 def on_chip(graph: Graph, chip: Chip | None) -> Graph:
-    """The graph in the form for the chip's accelerators, where it has some."""
+    """The graph in the form for the chip's accelerators, if it has some."""
     from myoedge.passes import prepare_for_accelerator
 
     return prepare_for_accelerator(graph) if has_accelerator(chip) else graph

@@ -41,9 +41,9 @@ class ModelInputs:
     factory   for a file that does not hold its network
     calib     file, arrays, or "random"; None: the model's own examples
     test      labelled samples that choose nothing, as a file or arrays; None: there are none
-    stages    in front of the network and behind it
+    stages    before the network and after it
     reading   how samples are taken from files
-    set_in    the table that names the samples or how they are taken, for errors; "" where none does
+    set_in    the table that names the samples or how they are taken, for errors; "" if none does
     test_in   the option or table that names the test set, for errors
     test_reading  how samples of the test set are taken
     factory_in   the file whose [model] names the factory, for errors; "" of --factory
@@ -81,7 +81,7 @@ class ModelInputs:
 
     def test_set(self, model: Model, calibration: Data) -> Data | None:
         """The test set as the network takes it; names of its classes are those of the calibration
-        recording, where that has some. Errors: those of windowed and fit."""
+        recording, if that has some. Errors: those of windowed and fit."""
         if self.given_test is None:
             return None
         with set_in(self.test_in, OF_TEST):
@@ -96,7 +96,7 @@ class ModelInputs:
 
     @cached_property
     def model(self) -> Model:
-        """The network. Errors: those of load_model, E101 where the file is another one meanwhile,
+        """The network. Errors: those of load_model, E101 if the file is another one meanwhile,
         whose network results of the first would be."""
         before = self.file_key
         calib = self.calib if self.given is None else self.given  # which may be read only once
@@ -110,7 +110,7 @@ class ModelInputs:
 
     @cached_property
     def key(self) -> str | None:
-        """Digest of network and samples; None where results are not kept."""
+        """Digest of network and samples; None if results are not kept."""
         network = self.model if self.file_key is None else self.file_key
         return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
 
@@ -125,10 +125,10 @@ class ModelInputs:
         return model, self._samples(model)
 
     def _samples(self, model: Model) -> Data:
-        """The data given, else the archive's example inputs, or random ones where the file gives
+        """The data given, else the archive's example inputs, or random ones if the file gives
         all ranges.
 
-        Errors: those of windowed and fit, E219 where there are neither.
+        Errors: those of windowed and fit, E219 if there are neither.
         """
         if is_random(self.calib):
             return samples.at_random(model.graph)

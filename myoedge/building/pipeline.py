@@ -94,7 +94,7 @@ class Options(QuantizeOptions):
     stream      whether frames are pushed: what is decoded comes frame by frame
     engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        whose accelerators layers may run on: these are quantised as one of them computes
-    keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
+    keeps       whether a network keeps to [budget] l2 and energy; None if neither is given
     decided_by  all that fits, keeps and examine follow from; None: no result is kept
     """
 
@@ -136,7 +136,7 @@ class Chosen:
     """A network in integers without 16 bits, and what chose it.
 
     choice      of the observer     network   with the integers of its layers' engines
-    bits        weights of few bits that were tried
+    bits        low-bit weights that were tried
     data        samples that chose  needs  dB by output
     calibrated  calibrations of a graph by observers
     on_engines  what made `network` of the choice's, and makes it of others
@@ -271,7 +271,7 @@ def _held_out(parts: Split) -> Samples | None:
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
-    """Ranges by the best observer, few bits of weights where they are asked for, and engines."""
+    """Ranges by the best observer, few bits of weights if they are asked for, and engines."""
     model, graph = given.model, given.model.graph
     chooses = is_chosen(options.weights, settings.budget, has_limits=options.keeps is not None)
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
@@ -307,7 +307,7 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
 
 
 def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) -> Refined:
-    """The network with 16 bits where outputs need them, its SQNR, and the remedies tried."""
+    """The network with 16 bits if outputs need them, its SQNR, and the remedies tried."""
     choice, cores = chosen.choice, chosen.choice.network
     choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
     means = Means(
@@ -341,13 +341,13 @@ def _has_room(options: Options, chosen: Chosen) -> Callable[[QuantGraph], bool]:
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
-    """SQNR for the samples that chose nothing, where there are some."""
+    """SQNR for the samples that chose nothing, if there are some."""
     judged = samples.thin(parts.judged, MEASURED_SAMPLES)
     return measure(network, judged.inputs).of_samples(judged.numbers)
 
 
 def _priced(options: Options) -> Chip:
-    """The chip whose cycles 16 bits are judged by: GAP9 where none is named, or it counts none."""
+    """The chip whose cycles 16 bits are judged by: GAP9 if none is named, or it counts none."""
     chip = options.chip
     if chip is None or not chip.l1_bytes:
         return GAP9.cores_alone()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of functions of plug-ins, checked where they are called: E257 says what was expected."""
+"""Results of functions of plug-ins, checked if they are called: E257 says what was expected."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _shown(made: Any) -> str:
 
 
 def _seen(b: GraphBuilder, made: Any) -> Any:
-    """A tensor's name with its shape; anything else as it is."""
+    """A tensor's name with its shape; anything else unchanged."""
     known = isinstance(made, str) and (made in b.tensors or made in b.constants)
     return f"{made} {list(b.shape(made))}" if known else made
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plug-ins: entry points of installed packages, loaded only where [plugins] names them."""
+"""Plug-ins: entry points of installed packages, loaded only if [plugins] names them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
 
 
 def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
-    """The files of an entry point's package: a folder, or a module alone."""
+    """The files of an entry point's package: a folder, or a module only."""
     top = point.module.partition(".")[0]
     located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
     return tuple(Path(str(place)) for place in located)
@@ -131,7 +131,7 @@ def _without(plugin: Plugin) -> str:
 
 
 def _check_free(plugin: Plugin, what: str, name: str, names: Iterable[str]) -> None:
-    """Errors: E257 where there is a board, or a reader, of the plug-in's name."""
+    """Errors: E257 if there is a board, or a reader, of the plug-in's name."""
     if name in names:
         cause = f"there is {what} {name} already: the entry point needs another name"
         raise _unusable(plugin, cause)

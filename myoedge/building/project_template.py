@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that `myoedge init` writes: myoedge.toml, and a script where there are no samples yet."""
+"""Files that `myoedge init` writes: myoedge.toml, and a script if there are no samples yet."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
 def write_project_template(
     folder: Path, model: str | Path | None, factory: str | None, calib: str | Path | None
 ) -> tuple[Path, ...]:
-    """Writes myoedge.toml, and make_calib.py where no samples are given or in the folder; all or
+    """Writes myoedge.toml, and make_calib.py if no samples are given or in the folder; all or
     nothing.
 
-    Errors: E210 samples that are not there, E220 not writable, E223 where a file exists; those of
+    Errors: E210 samples that are not there, E220 not writable, E223 if a file exists; those of
     load for a model.
     """
     if calib is not None and not (is_function(calib) or is_random(calib)):
@@ -121,7 +121,7 @@ class InputArray:
         return f"rng.integers({low}, {high + 1}, (COUNT, {', '.join(map(str, self.shape))}))"
 
 
-USUAL = InputArray((8, 200))  # channels and samples, where no model is named
+USUAL = InputArray((8, 200))  # channels and samples, if no model is named
 
 
 def _of_samples(given: str | Path | None) -> dict[str, InputArray]:

@@ -29,10 +29,10 @@ class Quantized(Tabular):
     """A network in integers, and what that costs.
 
     warnings   dead layers, flat calibration inputs     times_s   seconds by stage
-    older      the network of an older build whose integers layers keep, where one was given
+    older      the network of an older build whose integers layers keep, if one was given
     parts      samples that chose, and samples that `fidelity` is of
     observers_db   dB of the worst output for samples that chose, by observer that was tried
-    choices        remedies that were tried where 8 bits lose too much
+    choices        remedies that were tried if 8 bits lose too much
     accurate       whether 30 dB were asked for at every output
     evaluation     of the test set, or of the calibration recording; None without labels
     """
@@ -65,7 +65,7 @@ class Quantized(Tabular):
         return {} if self.evaluation is None else self.evaluation.accuracies
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
-        """With more warnings. Errors: the first of them, where warnings are errors."""
+        """With more warnings. Errors: the first of them, if warnings are errors."""
         raise_first(strict, more)
         return replace(self, warnings=(*self.warnings, *more))
 
@@ -119,6 +119,6 @@ class Quantized(Tabular):
 
 
 def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
-    """Errors: the first of the warnings, where warnings are errors."""
+    """Errors: the first of the warnings, if warnings are errors."""
     if strict and warnings:
         raise raised(warnings[0])

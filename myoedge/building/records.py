@@ -37,7 +37,7 @@ def packed(value: Any) -> bytes:
 def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
     """The value of `packed`; dataclasses are those of `classes`, by name.
 
-    Errors: ValueError where the bytes are no record.
+    Errors: ValueError if the bytes are no record.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -62,7 +62,7 @@ def digest(*values: Any) -> str:
 
 
 class _RecordWriter:
-    """JSON of a value, with its arrays beside it.
+    """JSON of a value, with its arrays next to it.
 
     shares   dataclasses and arrays that occur several times are written once
     """
@@ -70,7 +70,7 @@ class _RecordWriter:
     def __init__(self, *, shares: bool) -> None:
         self.arrays: list[Array] = []
         self.shares = shares
-        self.seen: dict[int, tuple[int, Any]] = {}  # by id, which the value beside it keeps alive
+        self.seen: dict[int, tuple[int, Any]] = {}  # by id, which the value next to it keeps alive
 
     def json(self, value: Any) -> Any:
         if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):

@@ -66,7 +66,7 @@ class BuildRequest:
 
     @property
     def chip_at_point(self) -> Chip:
-        """The chip at the operating point, where one is named. Errors: E204 no such point."""
+        """The chip at the operating point, if one is named. Errors: E204 no such point."""
         return self.chip if self.point in (None, AUTO) else self.chip.at(str(self.point))
 
     @property
@@ -108,7 +108,7 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """A plan, and the stream that it is of, where that is not the network over whole samples."""
+    """A plan, and the stream that it is of, if that is not the network over whole samples."""
 
     plan: Plan
     stream_plan: StreamPlan | None = None
@@ -148,7 +148,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     frames = settings.stream if options.stream else None
     plugins = load_plugins(settings.plugins)
     asked = [row.weights for row in settings.quant.values() if isinstance(row.weights, int)]
-    # an older build may have weights of few bits
+    # an older build may have low-bit weights
     few_bits = options.weights or settings.calib.weights or options.reuse is not None
     bits = LEAST_BITS if few_bits else min([INT8.bits, *asked])
     point = options.operating_point
@@ -181,7 +181,7 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
 
 
 def possible(chip: Chip, limits: Budget) -> Budget:
-    """The limits. Errors: E232 more of a memory than the chip has, where it has any."""
+    """The limits. Errors: E232 more of a memory than the chip has, if it has any."""
     for name in budget.MEMORIES:
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
         if limit is not None and 0 < most < limit:
@@ -247,7 +247,7 @@ def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
 
 
 def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan) -> Broken:
-    """The memory to blame: more of it alone would do; all that are limited, where none would.
+    """The memory to blame: more of it alone would do; all that are limited, if none would.
 
     free   the plan with all that there is of them
     """
@@ -278,7 +278,7 @@ def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[
     """KiB of L2 that do, and the plan that keeps to them, looked for between the limit and the L2
     of the free plan.
 
-    None where none of the plans does, or each would be a search for a number of frames.
+    None if none of the plans does, or each would be a search for a number of frames.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None

@@ -57,7 +57,7 @@ class Simulated(Tabular):
     exact         whether every inference gave the integers of the reference
     report        report.json as it is now
     over          E302 if the run takes longer, or more energy, than [budget] allows
-    unwritten     W210 where the reports of the folder could not be replaced
+    unwritten     W210 if the reports of the folder could not be replaced
     run           counters of the whole run; None on GVSoC
     evaluation    of labelled samples, with the keys of report.json: accuracy or errors
     """
@@ -169,7 +169,7 @@ def _measured(
     records: RunOptions,
     progress: Progress | None,
 ) -> tuple[Measurement, Simulation | None]:
-    """Inferences on a backend, with counters of the run where it has some.
+    """Inferences on a backend, with counters of the run if it has some.
 
     Errors: E204 no backend, or records of one that keeps none.
     """

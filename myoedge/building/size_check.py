@@ -22,7 +22,7 @@ SHOWN = 3  # layers
 
 
 def check_code(graph: Graph, chip: Chip) -> None:
-    """Errors: E303 where the least that layers are linked to is more than L2."""
+    """Errors: E303 if the least that layers are linked to is more than L2."""
     layers = [OPS[node.op] for node in graph.nodes if not OPS[node.op].view]
     products = sum(op.multiplies or op.products is not None for op in layers)
     least_bytes = PRODUCT_CODE_BYTES * products + LAYER_CODE_BYTES * (len(layers) - products)

@@ -60,7 +60,7 @@ Result = TypeVar("Result")
 
 
 def key(*parts: Any) -> str | None:
-    """Digest of what a result follows from; None where results are not kept.
+    """Digest of what a result follows from; None if results are not kept.
 
     parts   what the stage reads; of a part that no record holds nothing is kept
     """
@@ -84,7 +84,7 @@ def reused(
 
     key     None: neither looked for nor kept
     say     is told where nothing is computed
-    kind    dataclass of the result, where it is none of CLASSES
+    kind    dataclass of the result, if it is none of CLASSES
     lasts   whether a result follows from the key alone
     """
     if key is None:
@@ -114,7 +114,7 @@ def operator_classes() -> dict[str, type[Any]]:
 def environment_fingerprint() -> tuple[Any, ...]:
     """Code, packages, compiler and machine that compute results; plug-ins that are loaded by now.
 
-    Errors: NotRecordable where an operator comes from no package.
+    Errors: NotRecordable if an operator comes from no package.
     """
     return *_of_this_computer(), *map(_package_digest, _packagesoperator_classes())
 
@@ -155,7 +155,7 @@ def _packagesoperator_classes() -> list[str]:
 
 @cache
 def _package_digest(name: str) -> str:
-    """Errors: NotRecordable where the module is no package with files of its own."""
+    """Errors: NotRecordable if the module is no package with files of its own."""
     place = getattr(sys.modules[name], "__file__", None) or ""
     if Path(place).name != "__init__.py":
         raise NotRecordable(name)

@@ -53,7 +53,7 @@ class PassCost:
 class StreamPlan:
     """A stream, its plan, and the rate of its frames.
 
-    frame_hz       frames a second; None where nobody has said
+    frame_hz       frames a second; None if nobody has said
     window_s       length of the signal that a frame is made of
     least_frames   by operating point the fewest frames of a pass that keep up by the estimate;
                    None: no number does
@@ -75,7 +75,7 @@ def keeps_up(report: Report) -> bool:
 
 
 def slow_stream(report: Report) -> Notice | None:
-    """W302 where frames come faster than they are computed."""
+    """W302 if frames come faster than they are computed."""
     point = _chosen_point(report)
     if point is None or point["keeps_up"]:
         return None
@@ -90,7 +90,7 @@ def slow_stream(report: Report) -> Notice | None:
 
 
 def _chosen_point(report: Report) -> Mapping[str, Any] | None:
-    """Stream figures at the operating point of the build; None where no rate is known."""
+    """Stream figures at the operating point of the build; None if no rate is known."""
     name = report["target"]["operating_point"]
     points = (report.get("stream") or {}).get("points", ())
     return next((point for point in points if point["name"] == name), None)
@@ -131,7 +131,7 @@ def stream_plans(
 ) -> Iterator[StreamPlan]:
     """The network in passes, and their plans.
 
-    One, where the frames of a pass are given; else the first has the fewest that keep up by the
+    One, if the frames of a pass are given; else the first has the fewest that keep up by the
     estimate, and each one after it more. Errors: as check_stream, plan_within; E306.
     """
     frame_hz, window_s = table.frame_hz, table.window_s
@@ -159,7 +159,7 @@ def _plans_in_time(
 ) -> Iterator[StreamPlan]:
     """Plans of passes at the rate of the stream's frames, the shortest that keeps up first.
 
-    least   frames of a pass where none keeps up     step   a pass has a multiple of so many
+    least   frames of a pass if none keeps up     step   a pass has a multiple of so many
     """
     frame_hz = table.frame_hz
     assert frame_hz is not None

@@ -49,7 +49,7 @@ def tuned_plan(
     """The plan with the tiles that made the whole network fastest; as it is where none did.
 
     First every layer takes its second fastest tiles by the estimate, then its third ...: that shows
-    which layers may gain. These changes are then made together and one by one, and kept where the
+    which layers may gain. These changes are then made together and one by one, and kept if the
     whole network is faster.
 
     cycles    of every layer of the build, and outside of layers, simulated
@@ -95,7 +95,7 @@ def changes(
 def _replanned(
     build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
 ) -> BuildPlan | None:
-    """The plan with other tiles; None where it does not fit."""
+    """The plan with other tiles; None if it does not fit."""
     stream_plan = build_plan.stream_plan
     try:
         if stream_plan is None:

@@ -76,7 +76,7 @@ def with_weights(
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
     """Whether a network keeps to the request's L2, without L3, and to its energy by estimated
-    cycles; None where neither has a limit."""
+    cycles; None if neither has a limit."""
     if request.limits.l2_bytes is None and request.limits.energy_j is None:
         return None
     return partial(_keeps, request=request, coefficients=coefficients)

@@ -63,7 +63,7 @@ def explanation(code: str) -> str:
     """Explanation of a code: meaning, reason, remedy, and exit code.
 
     code    "E213", in capitals or not; or an exit code, "4"
-    Errors: E208 where there is no such code.
+    Errors: E208 if there is no such code.
     """
     name = code.strip().upper()
     if name.isdecimal() and (exit_code := int(name)) in EXIT_CODES:

@@ -135,7 +135,7 @@ def _remembered(
 
 
 def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:
-    """A row with CMake's option for an operating point, where a build has an application."""
+    """A row with CMake's option for an operating point, if a build has an application."""
     from myoedge.backends.build_folder import APPLICATION
 
     if (folder / APPLICATION).is_file():
@@ -164,7 +164,7 @@ def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:
         {
             "build": r.measured.name,
             "operating_point": r.measured.point.name,
-            # an idle chip has a power alone
+            # an idle chip has a power only
             **{
                 f"{name}_uj": None if r.measured.idles else j * 1e6
                 for name, j in _joules(r).items()

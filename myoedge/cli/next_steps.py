@@ -107,7 +107,7 @@ def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:
 
 
 def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, Any]) -> str:
-    """The simulated chip where that was not compared, then energy."""
+    """The simulated chip if that was not compared, then energy."""
     if not report["cycles"]:
         return command("report", folder, "--open")
     is_open = exact.get("simulator") is None
@@ -115,7 +115,7 @@ def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, 
 
 
 def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> str:
-    """Battery life where no period is known, then the whole report."""
+    """Battery life if no period is known, then the whole report."""
     if report["duty"] is None and every is None:
         return command("energy", folder, "--every", "50 ms", "--battery", "300")
     return command("report", folder, "--open")
@@ -131,7 +131,7 @@ def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
 
 
 def after_sweep(file: str, folder: Path, against: str | None) -> str:
-    """The comparison with a later sweep; where this was one, what is judged."""
+    """The comparison with a later sweep; if this was one, what is judged."""
     if against is not None:
         from myoedge.sweeps.results import WORSE_CODE
 
@@ -141,7 +141,7 @@ def after_sweep(file: str, folder: Path, against: str | None) -> str:
 
 
 def at_a_model() -> str:
-    """A model file of the current folder looked at; a new project where there is none."""
+    """A model file of the current folder looked at; a new project if there is none."""
     files = [path for path in Path().iterdir() if path.suffix in MODEL_ENDINGS]
     return command("inspect", max(files, key=_changed)) if files else command("init")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SHOWN_AFTER_S = 2.0  # of a stage
-LINE_INTERVAL_S = 10.0  # between lines, where there is no terminal
+LINE_INTERVAL_S = 10.0  # between lines, if there is no terminal
 
 
 class StageProgress:

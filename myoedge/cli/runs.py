@@ -223,7 +223,7 @@ def _with_commands_here(build: Build) -> dict[str, Any]:
 
 
 def _as_typed(how: str, folder: str) -> str:
-    """A suggestion's command as it runs in the current folder; lines of TOML as they are."""
+    """A suggestion's command as it runs in the current folder; lines of TOML unchanged."""
     is_elsewhere = how.startswith("myoedge ") and not _is_here(folder)
     return f"(cd {shlex.quote(folder)} && {how})" if is_elsewhere else how
 

@@ -46,7 +46,7 @@ class Terminal:
 
     @functools.cached_property
     def out(self) -> Console:
-        """Console for results: stdout, or stderr where stdout is reserved for JSON."""
+        """Console for results: stdout, or stderr if stdout is reserved for JSON."""
         from rich.console import Console
 
         class Output(Console):
@@ -78,7 +78,7 @@ class Terminal:
             click.echo(f"  took {', '.join(texts)}", err=True)
 
     def json_printed(self, schema: str, value: Mapping[str, Any]) -> bool:
-        """Prints the verb's result with --json; False without, where text is to follow.
+        """Prints the verb's result with --json; False without, if text is to follow.
 
         schema   name and version of a file of myoedge/catalogue/schemas: "report/1"
         """
@@ -89,7 +89,7 @@ class Terminal:
         return self.as_json
 
     def text(self, *lines: str, soft_wrap: bool = False) -> None:
-        """Prints lines of the result as they are."""
+        """Prints lines of the result unchanged."""
         self.out.print("\n".join(lines), markup=False, soft_wrap=soft_wrap)
 
 
@@ -190,7 +190,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
 
 def _interrupt_on_end() -> None:
     """SIGTERM and a closed terminal raise KeyboardInterrupt, so that a verb cleans up as on Ctrl-C;
-    not where they are ignored, as below nohup."""
+    not if they are ignored, as below nohup."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)

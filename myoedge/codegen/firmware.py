@@ -19,7 +19,7 @@ from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
 if TYPE_CHECKING:
     from myoedge.codegen.project import Sources
 
-FOLDER = "firmware"  # of src/: what is for the chip alone
+FOLDER = "firmware"  # of src/: what is for the chip only
 SCRIPT = f"{FOLDER}/link.ld"
 MAIN = "main.c"  # of FOLDER: what is made for one network
 SOURCES = (".c", ".S")
@@ -66,7 +66,7 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
     """Compiled, linked, and free of what chip and simulators disagree on.
 
     The same bytes for the same sources and compiler. Errors: E303 larger than the chip's memory,
-    E501 without a compiler, E912 where it rejects the C, E930 for a forbidden instruction.
+    E501 without a compiler, E912 if it rejects the C, E930 for a forbidden instruction.
     """
     files = {name: text for name, text in sources.files.items() if name != "selftest.c"}
     firmware = link(files, cc=cc)

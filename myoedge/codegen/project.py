@@ -37,7 +37,7 @@ Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs o
 class Sources:
     """Generated files by name, and the digest of the model they come from.
 
-    on_chip   whether they make a program for the chip too, beside the library
+    on_chip   whether they make a program for the chip too, next to the library
     """
 
     files: Mapping[str, str]
@@ -48,7 +48,7 @@ class Sources:
 def make_sources(
     plan: Plan, model_name: str, golden: Golden | None = None, stream: Stream | None = None
 ) -> Sources:
-    """All of src/: C, headers, Makefile, licence; selftest.c and golden.h where there is a sample.
+    """All of src/: C, headers, Makefile, licence; selftest.c and golden.h if there is a sample.
 
     For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
     """
@@ -254,7 +254,7 @@ def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
 def sdk_application(
     plan: Plan, model_name: str, sources: Sources, stream: Stream | None = None
 ) -> dict[str, str]:
-    """The files of gap_sdk/: CMake project, program, PMSIS runtime; src/ is used where it lies."""
+    """The files of gap_sdk/: CMake project, program, PMSIS runtime; src/ is used if it lies."""
     digest = build_digest(sources, plan.l3_image())
     ports: dict[str, Any] = {}
     if stream is not None:  # frames that are pushed and that a pass makes ready, without states

@@ -97,7 +97,7 @@ def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[s
     name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}
-    if where is not None:  # None: the layer behind it is computed with it
+    if where is not None:  # None: the layer after it is computed with it
         notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
     if fidelity is not None:
         for key, sqnr in (("local", fidelity.local), ("cumulative", fidelity.cumulative)):

@@ -28,7 +28,7 @@ C_TYPES = {
 
 @cache
 def template_dir() -> Path:
-    """firmware_templates: inside an installed package, else beside it in a checkout."""
+    """firmware_templates: inside an installed package, else next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "firmware_templates"
     return installed if installed.is_dir() else package.parent / "firmware_templates"
@@ -99,7 +99,7 @@ Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:
     """Statements that give a struct these values, by one compound literal.
 
-    Field by field where it has arrays: a compound literal would store zeros in all other elements,
+    Field by field if it has arrays: a compound literal would store zeros in all other elements,
     in an instruction each, which the core waits for when it runs them for the first time.
     """
     if any("[" in name for name, _ in fields):

@@ -44,7 +44,7 @@ class TileTerm:
 
 
 def expression(values: Sequence[int]) -> str | None:
-    """A constant, or sums of a * (t / b % c); None where these do not give the numbers."""
+    """A constant, or sums of a * (t / b % c); None if these do not give the numbers."""
     terms = _terms(values, 1)
     if terms is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Type of a model file by its bytes alone: nothing is unpickled, extensions are ignored."""
+"""Type of a model file by its bytes only: nothing is unpickled, extensions are ignored."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ LIBRARIES = ("torch", "collections", "builtins", "__builtin__")
 
 
 def module_class(path: Path) -> str:
-    """The class a pickled module names first, "net.Net"; empty where none can be read."""
+    """The class a pickled module names first, "net.Net"; empty if none can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = pickle_globals(_pickle_of(archive))
@@ -167,7 +167,7 @@ def _of_torch_pickle(data: bytes) -> ModelFormat:
     plain = names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils.")
     if not plain and any(name.startswith("torch.nn.modules.") for name in names):
         return ModelFormat.MODULE
-    # the outermost thing is an instance where its class is pushed before all else
+    # the outermost thing is an instance if its class is pushed before all else
     first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
     is_object = first == "GLOBAL" or first.endswith("UNICODE")
     return ModelFormat.MODULE if is_object and not plain else ModelFormat.CHECKPOINT

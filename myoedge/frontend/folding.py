@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant folding: calls that torch and the onnx package compute at import where all that they
+"""Constant folding: calls that torch and the onnx package compute at import if all that they
 read is constant, and bounds of their size. Needs neither package.
 """
 
@@ -77,7 +77,7 @@ def check_elements(count: int) -> None:
 
 
 def check_einsum(equation: str, shapes: Sequence[Sequence[int]]) -> None:
-    """Errors: Unsupported where constants of these shapes may make too many products."""
+    """Errors: Unsupported if constants of these shapes may make too many products."""
     products = math.prod(math.prod(shape) for shape in shapes)
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if "." not in equation and [*map(len, terms)] == [*map(len, shapes)]:

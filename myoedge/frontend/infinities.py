@@ -16,7 +16,7 @@ from myoedge.operators.softmax.masks import POINTWISE, finite_clamps
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
-    """Errors: E112 where an array of floats has a NaN or an infinity."""
+    """Errors: E112 if an array of floats has a NaN or an infinity."""
     for value in arrays:
         if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
             count = int(np.count_nonzero(~np.isfinite(value)))
@@ -33,7 +33,7 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Refuses so, but for infinities of one sign: `replace_clamped_infinities` judges those."""
+    """Refuses so, except for infinities of one sign: `replace_clamped_infinities` judges those."""
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])
@@ -42,7 +42,7 @@ def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
 def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     """Infinities that are clamped become large numbers.
 
-    Errors: E112 where anything else reads them.
+    Errors: E112 if anything else reads them.
     """
     d.drop_unread(outputs)
     if not any(map(_infinity, d.arrays.values())):
@@ -86,7 +86,7 @@ def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
 
 
 def _infinity(value: Array) -> int:
-    """The sign of infinity where that is all in it that is not finite; else 0."""
+    """The sign of infinity if that is all in it that is not finite; else 0."""
     if value.dtype.kind != "f" or np.isfinite(value).all():
         return 0
     tests = {-1: np.isneginf(value), 1: np.isposinf(value)}

@@ -22,8 +22,8 @@ def integer_input(
     dtype: str,
     uses: Iterable[str],
 ) -> str:
-    """The tensor of an input that is not floating point: integers, or floats where it is read as
-    numbers alone; truth values are ones and zeros by a table.
+    """The tensor of an input that is not floating point: integers, or floats if it is read as
+    numbers only; truth values are ones and zeros by a table.
 
     dtype   of SMALL or INTEGERS     uses   what becomes of it
     """

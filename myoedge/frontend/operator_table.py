@@ -55,7 +55,7 @@ CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
 def calls_of(op: str) -> tuple[str, ...]:
     """Names of the calls that this operator does the work of, without overloads, sorted.
 
-    op   "" for the calls that leave no operator behind
+    op   "" for the calls that leave no operator after
     """
     return _without_overloads((*CALLS[op], *INTEGER_CALLS.get(op, ())))
 

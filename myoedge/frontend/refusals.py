@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of files that cannot be built as they are, and of models that cannot be imported."""
+"""Refusals of files that cannot be built unchanged, and of models that cannot be imported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_file(path: Path) -> None:
 
 
 def refuse(kind: ModelFormat, path: Path) -> NoReturn:
-    """Raise what a person needs to hear about a file that cannot be built as it is."""
+    """Raise what a person needs to hear about a file that cannot be built unchanged."""
     if kind is ModelFormat.MISSING:
         raise missing(path)
     if kind is ModelFormat.FOLDER:
@@ -139,7 +139,7 @@ def _hint(kind: ModelFormat, path: Path) -> str:
 class Refusal:
     """A call that cannot be imported: which, where, why, and what to write in its place.
 
-    instead   where that follows from the reason; else the operator's own advice is given
+    instead   if that follows from the reason; else the operator's own advice is given
     follows   whether it only reads the result of another call that is refused
     """
 
@@ -152,7 +152,7 @@ class Refusal:
     @property
     def cause(self) -> str:
         """Equal for calls that are refused for the same reason, whatever it says of each place
-        behind a comma."""
+        after a comma."""
         return self.reason.partition(", ")[0] or short(self.target)
 
 

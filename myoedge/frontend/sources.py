@@ -20,8 +20,8 @@ def source_of_trace(trace: str) -> str:
 
 def source_of(frames: Sequence[tuple[str, str]]) -> str:
     """ "net.py:41": file and line of the last frame outside installed packages, the innermost
-    being last; behind it the file of a library that it calls, "net.py:41, timm/layers/mlp.py:12",
-    but torch's. Empty where there is neither.
+    being last; after it the file of a library that it calls, "net.py:41, timm/layers/mlp.py:12",
+    but torch's. Empty if there is neither.
     """
     own, library = "", ""
     for file, line in frames:

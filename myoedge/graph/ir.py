@@ -32,7 +32,7 @@ class Origin:
     """Place in the user's program that a node came from.
 
     path    module path, "encoder.2.conv"; empty for functional calls at the root
-    source  "net.py:41", last frame outside installed packages; empty where unknown
+    source  "net.py:41", last frame outside installed packages; empty if unknown
     part    of a module that is several layers: "l1_reverse" of a stacked LSTM in two directions
     """
 
@@ -71,7 +71,7 @@ class InputNormalization:
         return np.asarray(x.astype(np.float64) * scale + offset)
 
     def undo(self, x: Array) -> Array:
-        """x float64 [...] that `apply` gives -> what it gives them for; 0 where the factor is."""
+        """x float64 [...] that `apply` gives -> what it gives them for; 0 if the factor is."""
         scale, offset = self._along(x)
         return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
 
@@ -213,7 +213,7 @@ class Graph(ConstantValues):
         return found
 
     def only_user(self, name: str) -> Node | None:
-        """The node that alone reads a tensor; None where it has several readers or is an output."""
+        """The node that alone reads a tensor; None if it has several readers or is an output."""
         users = self.users.get(name, ())
         return users[0] if len(users) == 1 and name not in self.outputs else None
 

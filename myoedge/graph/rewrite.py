@@ -37,7 +37,7 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class RewritePattern:
-    """A rewrite of the nodes of some operators; of all nodes where `ops` is empty."""
+    """A rewrite of the nodes of some operators; of all nodes if `ops` is empty."""
 
     rewrite: Callable[[Graph, Node], Rewrite | None]
     ops: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class MutableGraph:
         return sorted(self._producer.values(), key=self._key)
 
     def near(self, names: Iterable[str]) -> list[Node]:
-        """Nodes that may match otherwise than before, where these tensors have changed."""
+        """Nodes that may match otherwise than before, if these tensors have changed."""
         found: dict[str, Node] = {}
         for _ in range(FAR):
             behind = [n for x in names for n in self._few_readers(x) if n.name not in found]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers that a file has for a constant, beside the floats that they stand for."""
+"""Integers that a file has for a constant, next to the floats that they stand for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConstantFormat:
 
     @property
     def params(self) -> QuantParams | None:
-        """Parameters of the integers as an operand has them: signed ones; None where there are
+        """Parameters of the integers as an operand has them: signed ones; None if there are
         several, or more than 16 bits."""
         kind = INT8 if self.high - self.low < 1 << INT8.bits else INT16
         if len({*self.scale}) > 1 or len({*self.zero_point}) > 1 or self.high - self.low >= 1 << 16:
@@ -41,7 +41,7 @@ class ConstantFormat:
 
     @property
     def by_rows(self) -> ConstantFormat | None:
-        """Format with one scale, or one for each index of axis 0; None where the scales
+        """Format with one scale, or one for each index of axis 0; None if the scales
         differ along another axis."""
         if len(self.scale) == 1 or self.axis == 0:
             return self
@@ -52,11 +52,11 @@ class ConstantFormat:
     def real(self, q: Array) -> Array:
         """q int [...] -> float32 [...]."""
         centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
-        with np.errstate(over="ignore"):  # infinities are refused where they are read
+        with np.errstate(over="ignore"):  # infinities are refused if they are read
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
-        """value float32 [...] -> int64 q - zero_point [...]; None where these floats are others."""
+        """value float32 [...] -> int64 q - zero_point [...]; None if these floats are others."""
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
         if self.integers is not None:
@@ -69,7 +69,7 @@ class ConstantFormat:
 
     def of(self, value: Array) -> ConstantFormat | None:
         """Format of a constant that was made of one in this format by moving, cutting, repeating
-        or filling up with zeros; None where its values are others.
+        or filling up with zeros; None if its values are others.
 
         Of axes that all fit the first one, that of rows: a square of zeros tells none.
         """

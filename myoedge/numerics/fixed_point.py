@@ -25,7 +25,7 @@ def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int
 
     dtype   of the result, which no sum may leave
 
-    float32 where no sum goes beyond 2**24, else float64, exact below 2**53.
+    float32 if no sum goes beyond 2**24, else float64, exact below 2**53.
     """
     float_type = np.float32 if _largest_sum(a, b) <= 2**24 else np.float64
     return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), dtype)
@@ -48,7 +48,7 @@ def _largest_sum(a: Array, b: Array) -> int:
 
 
 def shifted_right(x: Array, bits: Array) -> Array:
-    """Integers shifted to the right, to the left where `bits` is negative."""
+    """Integers shifted to the right, to the left if `bits` is negative."""
     return np.where(bits >= 0, x >> np.maximum(bits, 0), x << np.maximum(-bits, 0))
 
 
@@ -58,7 +58,7 @@ def inverse_root(x: Array) -> tuple[Array, Array]:
     x   int64, 1 .. 2**62
     """
     top = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
-    top -= (x >> top) == 0  # where float64 rounded up to the next power of two
+    top -= (x >> top) == 0  # if float64 rounded up to the next power of two
     half = (top - 30) >> 1
     root = np.sqrt(shifted_right(x, 2 * half).astype(np.float64)).astype(np.int64)  # exact
     return (2**30 + (root >> 1)) // root, half

@@ -83,7 +83,7 @@ COMPARISONS: Mapping[str, Callable[..., Array]] = {
 
 
 def _product(a: Array, b: Array) -> Array:
-    """0 where a factor is 0, whatever the other one: choices are sums of such products."""
+    """0 if a factor is 0, whatever the other one: choices are sums of such products."""
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
 
@@ -183,7 +183,7 @@ MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
 
 def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
     """Range that results keep to: that of the last bounded function, through monotone ones; None
-    where there is none."""
+    if there is none."""
     found: tuple[float, float] | None = None
     for call in chain:
         ends = (
@@ -222,7 +222,7 @@ def defaults(name: str) -> tuple[float, ...]:
 
 
 def evaluate(chain: Sequence[Call], x: Array) -> Array:
-    """The chain at every element, in float64; NaN and infinities where it is not defined."""
+    """The chain at every element, in float64; NaN and infinities if it is not defined."""
     blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
     results = []
     with np.errstate(all="ignore"):

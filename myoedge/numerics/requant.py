@@ -18,7 +18,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 FACTOR_MAX = 512.0  # from here on every accumulator but 0 saturates, whatever the factor
 TYPICAL_STEPS = 40.0  # root mean square of an output that fills 8 bits, in its own steps
 TERM_FACTOR_MAX = 2.0**14  # terms may cancel: one step of a term is 64 ranges of 8 bits
-FINE_FACTOR_MAX = 2.0**20  # of 8-bit terms in results of 16 bits: 16 ranges of them
+FINE_FACTOR_MAX = 2.0**20  # of 8-bit terms in 16-bit results: 16 ranges of them
 CONSTANT_MAX = 2.0**23  # in output steps: no term of 8 bits brings it back into the range
 NUMBERS = ("mult", "offset", "shift")
 
@@ -31,7 +31,7 @@ class Requant:
     mult    int32 [channels], 0 .. 32767
     offset  int32 [channels], rounding half + zero point, already shifted left
     shift   int32 [channels], 0 .. 30
-    The three arrays have no axis where one factor serves all channels.
+    The three arrays have no axis if one factor serves all channels.
     """
 
     pre: int
@@ -51,7 +51,7 @@ class Requant:
     def rescale(self, acc: Array) -> Array:
         """int32 accumulators [..., channels] -> integers of the same shape, not saturated.
 
-        In int32, a tenth of the time, where no intermediate leaves it.
+        In int32, a tenth of the time, if no intermediate leaves it.
         """
         largest = max(int(acc.max(initial=0)), -int(acc.min(initial=0)))
         fits = largest <= int(np.min(self.exact_bound, initial=INT32_MAX))
@@ -74,13 +74,13 @@ class Requant:
 
     @property
     def scalars(self) -> dict[str, int]:
-        """C fields that hold one number: `pre`, and the others where all channels share them."""
+        """C fields that hold one number: `pre`, and the others if all channels share them."""
         shared = () if np.ndim(self.mult) else NUMBERS
         return {"pre": self.pre, **{name: int(getattr(self, name)) for name in shared}}
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """C arrays of a number for every channel; none where all channels share them."""
+        """C arrays of a number for every channel; none if all channels share them."""
         return {name: getattr(self, name) for name in (NUMBERS if np.ndim(self.mult) else ())}
 
     @staticmethod
@@ -180,7 +180,7 @@ def choose_sum_requant(
 
     real        factors, any sign   bounds  largest |x_i|   zeros  zero points, folded in
     constant    zero point of the output, and whatever else is added, in output steps
-    factor_max  where the factors saturate
+    factor_max  if the factors saturate
     mult_max    largest |multiplier| of the kernel: 16 bits, or the whole of int32
     """
     factors = [min(max(float(r), -factor_max), factor_max) for r in real]

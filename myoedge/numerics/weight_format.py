@@ -11,8 +11,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 
-BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
-INT16_BIAS_MAX = 2**28  # beside products of 16 bits, which have the rest of int32
+BIAS_MAX = 2**22  # of a bias only; with 2**23 for K = 512 products the sum stays far below 2**31
+INT16_BIAS_MAX = 2**28  # next to 16-bit products, which have the rest of int32
 
 
 @dataclass(frozen=True, slots=True)

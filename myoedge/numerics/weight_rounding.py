@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights of few bits: integers and scales with which sums of products change least.
 
-Sources: Frantar et al., GPTQ (2022): columns behind one make up for its error; Behdin et al.,
+Sources: Frantar et al., GPTQ (2022): columns after one make up for its error; Behdin et al.,
 QuantEase (2023): each column is rounded once more, for what all others have become.
 """
 
@@ -18,7 +18,7 @@ from myoedge.numerics.weight_format import WeightFormat
 SHARES = np.arange(100, 38, -2) / 100.0  # of the largest weight, for the largest integer
 SWEEPS = 2
 DAMPING = 0.01  # of the mean square of an input, added to each
-SCARCITY = 0.1  # the same, for as many vectors as inputs: more where there are fewer vectors
+SCARCITY = 0.1  # the same, for as many vectors as inputs: more if there are fewer vectors
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Moments:
     @property
     def damped(self) -> Array:
         """`squares` with more on the diagonal, as few vectors say little of others; the unit
-        matrix where all are 0."""
+        matrix if all are 0."""
         taps = len(self.squares)
         mean = float(np.trace(self.squares)) / taps
         more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
@@ -96,7 +96,7 @@ def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
 
 
 def _scale(scale: Array, least: Array) -> Array:
-    """Scales as float32 holds them; 1 where that is 0."""
+    """Scales as float32 holds them; 1 if that is 0."""
     kept = np.maximum(scale, least).astype(np.float32).astype(np.float64)
     return np.where(kept > 0.0, kept, 1.0)
 

@@ -34,7 +34,7 @@ def _modules_of(package: ModuleType) -> list[str]:
 
 def modules(name: str) -> list[ModuleType]:
     """The modules of this name in the folders, in the order of the folders' names, and those of
-    plug-ins behind them."""
+    plug-ins after them."""
     packages = [*map(_package, families()), *ADDED]
     return [import_module(f"{p.__name__}.{name}") for p in packages if name in _modules_of(p)]
 

@@ -146,10 +146,10 @@ class QuantizedNode(Generic[P]):
     """One quantised operator: node, integers, and the shapes of the operands it still reads.
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
-    low, high  where requantised values saturate
+    low, high  if requantised values saturate
     element_type   of the result
     engine     asked for
-    behind     a layer that alone reads these results, where a kernel computes both: the node's
+    after     a layer that alone reads these results, if a kernel computes both: the node's
                name is that of its results
     """
 
@@ -180,7 +180,7 @@ class QuantizedNode(Generic[P]):
     @property
     def weight_bits(self) -> int:
         """Bits of two's complement that weights need, at least 2; of more than 8 all of int16. Of
-        fewer an int16 array may be too, beside an operand of 16 bits."""
+        fewer an int16 array may be too, next to an operand of 16 bits."""
         weight = self._weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
@@ -208,27 +208,27 @@ class OpDef:
     integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
     params     classes of what `quantize` gives
     acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
-    kernels    ways to run it; () where no code is emitted
-    kernels_before   by an operator behind it: ways to run both as one layer
+    kernels    ways to run it; () if no code is emitted
+    kernels_before   by an operator after it: ways to run both as one layer
     weights    positions of the inputs that `quantize` turns into QuantizedParams
     same_scale inputs and output share one pair of parameters
     is_data_movement   results are elements of the operands unchanged, or a constant around them
     epilogue   ends in a requantisation, so that an activation can be fused
-    permute_rule   (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
+    permute_rule   (attrs, permutation) -> attrs if f(transpose(x)) = transpose(f(x)); None, also
                as its result: never
     reach      magnitude of results beyond which their readers do not tell them apart
     bounds     attributes -> range that results keep to whatever the operands are; None: any
     view       output is the input's bytes under another shape
     out_dtype  of the output in the float graph: "float32", or the integers that it is there too
-    fixed_params   parameters of the output where they do not depend on data
-    params_of      attributes -> the same where these say more than `fixed_params`
-    int8_params    largest magnitude -> parameters of results of 8 bits, finer ones of a small range
+    fixed_params   parameters of the output if they do not depend on data
+    params_of      attributes -> the same if these say more than `fixed_params`
+    int8_params    largest magnitude -> parameters of 8-bit results, finer ones of a small range
                in the place of `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
-    products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
+    products   (attrs, input shapes, output shape) -> multiply-accumulates, if that is not so
     symmetric  inputs whose zero point must be 0
-    prefers_symmetric  inputs whose zero point is 0 where their range hardly suffers from it
-    broadcast_inputs   by input the number of leading axes that may be 1 beside longer ones; None:
+    prefers_symmetric  inputs whose zero point is 0 if their range hardly suffers from it
+    broadcast_inputs   by input the number of leading axes that may be 1 next to longer ones; None:
                all axes
     accepts_int16, emits_int16   (attrs, input shapes, output shape) -> whether operands and results
                may be int16; None: never
@@ -236,11 +236,11 @@ class OpDef:
     int16_together   inputs of which one of 16 bits costs as many cycles as all
     int16_result   whether results are int16 always
     int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
-               16 bits beside an int16 operand; None: weights have 8 bits always
-    int16_params   largest magnitude -> parameters of results of 16 bits; None: symmetric ones
-    may_carry_int16   whether results of 16 bits may have these parameters; None: any
-    first_states   inputs whose range results have, too, where it decides their parameters
-    multiplies_result   whether weights multiply earlier results, and have 16 bits where these have
+               16 bits next to an int16 operand; None: weights have 8 bits always
+    int16_params   largest magnitude -> parameters of 16-bit results; None: symmetric ones
+    may_carry_int16   whether 16-bit results may have these parameters; None: any
+    first_states   inputs whose range results have, too, if it decides their parameters
+    multiplies_result   whether weights multiply earlier results, and have 16 bits if these have
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
                `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
@@ -297,7 +297,7 @@ _TABLES = [OPS]  # `register` fills the last
 def register(op: OpDef) -> OpDef:
     """Adds an operator to the table; done once, when its module is imported.
 
-    Errors: ValueError where there is one of its name.
+    Errors: ValueError if there is one of its name.
     """
     if any(op.name in table for table in _TABLES):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
@@ -320,7 +320,7 @@ def registered_together() -> Iterator[dict[str, OpDef]]:
 
 
 def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
-    """Ways to run a layer, with the layer behind it where it has one."""
+    """Ways to run a layer, with the layer after it if it has one."""
     op = OPS[step.node.op]
     return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
 

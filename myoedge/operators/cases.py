@@ -55,13 +55,13 @@ class DrawnUse:
               signal (scipy.signal), and activated(chain, x), a fused chain by torch
     weights   float constants, which follow these inputs
     factors   the output's range as (scale, shift) of the range that the data reaches
-    kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
-    int16     inputs of 16 bits, in parameters of their range
+    kinds     types of the inputs if they are not all `dtype`: gates have 16 bits
+    int16     16-bit inputs, in parameters of their range
     positive  those of them that are not negative
     slack     (quantised case) -> output steps of error that the operator's own roundings add
     classes   that indices are of; 0: int32 data are any numbers
     least     of int32 indices: below 0 they count from the end, or lie outside
-    unit      (quantised case) -> what the oracle has for 1, where parameters do not say so
+    unit      (quantised case) -> what the oracle has for 1, if parameters do not say so
     pattern   how the data are drawn     seed   of data and weights
     """
 
@@ -144,7 +144,7 @@ class Draw:
         return values if bias is None else (*values, rng.normal(size=shape[0]) * bias)
 
     def common(self, operands: int, *, act: bool) -> dict[str, Any]:
-        """Ranges of inputs and output, the data, a fused activation where there may be one."""
+        """Ranges of inputs and output, the data, a fused activation if there may be one."""
         return {
             "spans": tuple(self.span() for _ in range(operands)),
             "factors": self.pick(FACTORS),

@@ -95,7 +95,7 @@ def sum_bound(x: QuantParams, count: int) -> int:
 
 
 def wide_scalars(x: QuantParams, y: QuantParams) -> dict[str, Any]:
-    """Scalars of an operator where what it reads or writes has 16 bits; none where neither has."""
+    """Scalars of an operator if what it reads or writes has 16 bits; none if neither has."""
     wide = {"x_wide": int(x.element_type == INT16), "y_wide": int(y.element_type == INT16)}
     return wide if any(wide.values()) else {}
 
@@ -172,7 +172,7 @@ def all_beside_axis(at: OperandAxis) -> StreamingRule | None:
 
 
 def stream_except_axis(at: OperandAxis) -> StreamingRule | None:
-    """`streaming_rule` of operators along attrs["axis"] of their first operand alone."""
+    """`streaming_rule` of operators along attrs["axis"] of their first operand only."""
     return None if at.operand else all_beside_axis(at)
 
 
@@ -183,12 +183,12 @@ def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
 
 
 def final_state(op: OpDef, **fields: Any) -> OpDef:
-    """An operator that runs another once more and gives the state behind its last step."""
+    """An operator that runs another once more and gives the state after its last step."""
     return replace(op, epilogue=False, streaming_rule=lambda at: None, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
-    """Scores, hidden ones so low that exp is 0 where their row sees another one; minus infinity,
+    """Scores, hidden ones so low that exp is 0 if their row sees another one; minus infinity,
     outside a window, stays."""
     flat = np.where(np.isneginf(scores), scores, 0.0)
     base = flat if attrs.get("flat") else scores.astype(np.float64)

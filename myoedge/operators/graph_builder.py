@@ -21,7 +21,7 @@ from myoedge.operators.base import OPS, output_of
 class Unsupported(Exception):
     """A use of an operator that has no integer meaning yet; the text says which.
 
-    instead   what to write in its place, where that follows from the use alone
+    instead   what to write in its place, if that follows from the use alone
     """
 
     def __init__(self, reason: str, instead: str = "") -> None:
@@ -43,7 +43,7 @@ class GraphBuilder(ConstantValues):
 
     graph, node  a node to replace, and its graph: tensors of which are read, names of which are
                  taken; without them a graph of its own is built
-    counts       by beginning of names, the last number that was behind it
+    counts       by beginning of names, the last number that was after it
     origin       stamped on nodes     stem   names begin with it
     """
 
@@ -141,7 +141,7 @@ class GraphBuilder(ConstantValues):
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
     def keep_formats(self, before: int, names: Iterable[str]) -> None:
-        """Gives constants that were made of these ones their formats, where they still have them.
+        """Gives constants that were made of these ones their formats, if they still have them.
 
         before   number of constants when the first of them was made
         """
@@ -158,7 +158,7 @@ class GraphBuilder(ConstantValues):
 
     def made_by(self, name: str) -> str:
         """Maker of a tensor, for people: "it is the input x", or the call's place and the inputs
-        behind it.
+        after it.
 
         Errors: ReadsRefused for a tensor that nothing writes.
         """
@@ -220,7 +220,7 @@ def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
 
 
 def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
-    """The array of a constant operand; Unsupported where it is computed from an input."""
+    """The array of a constant operand; Unsupported if it is computed from an input."""
     if name not in b.constants:
         reason = f"{what} must be a parameter or a constant, here {b.made_by(name)}"
         raise Unsupported(reason, instead)
@@ -228,7 +228,7 @@ def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
 
 
 def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:
-    """A constant bias as further inputs of an operator; () where there is none."""
+    """A constant bias as further inputs of an operator; () if there is none."""
     if name is None:
         return ()
     weights(b, name, "a bias")

@@ -26,21 +26,21 @@ Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, outp
 class ImportRow:
     """One way in which networks call an operator.
 
-    ops    operators that do the work, "linear matmul"; "" where none is left
+    ops    operators that do the work, "linear matmul"; "" if none is left
     row    (builder, arguments, output shape) -> name of the result; with `all_results` of the
            shapes of all, and their names
     aten   names of ATen calls, "add.Tensor relu"; without an overload the default one; operators
            of torch.library with their namespace, "lab::rad"
-    onnx   ONNX's operators, "Neg(self); Elu(self, *, alpha=1.0)": inputs under ATen's names, behind
-           the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" where ONNX calls
-           them otherwise; of what begins with _ nothing is read. Inputs are tensors but for
+    onnx   ONNX's operators, "Neg(self); Elu(self, *, alpha=1.0)": inputs under ATen's names, after
+           the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" if ONNX calls
+           them otherwise; of what begins with _ nothing is read. Inputs are tensors except for
 
                name: weights   a tensor that is constant and finite
-               name: finite    a tensor that is finite where it is constant
+               name: finite    a tensor that is finite if it is constant
                name: array     the values of a constant       name: ints, name: float   in Python
                name: axes, name: axis    ints that are an attribute in older opsets
 
-    integers   of calls whose operands and results are integers: beside the calls' rows of floats
+    integers   of calls whose operands and results are integers: next to the calls' rows of floats
     """
 
     ops: str
@@ -59,8 +59,8 @@ class OnnxCall:
     outs     shapes of the outputs
     arrays   constants by ONNX's names, in the model's own types
     names    tensors and constants of the builder by ONNX's names
-    stored   (name, array) -> its name in the builder; E112 where it may not be read
-    finite   (name, array) -> the array; E112 where it is not finite
+    stored   (name, array) -> its name in the builder; E112 if it may not be read
+    finite   (name, array) -> the array; E112 if it is not finite
     """
 
     builder: GraphBuilder
@@ -80,7 +80,7 @@ class OnnxCall:
         return self.names[name]
 
     def constant(self, name: str, what: str) -> Array:
-        """The values of a constant input; Unsupported where they are computed."""
+        """The values of a constant input; Unsupported if they are computed."""
         if name not in self.arrays:
             by = self.builder.made_by(self.names.get(name, ""))
             raise Unsupported(f"{what} must be a constant, here {by}")
@@ -95,7 +95,7 @@ class OnnxCall:
         return self.operand(name, what)
 
     def operand(self, name: str, what: str) -> str:
-        """The builder's name of a tensor, finite where it is constant."""
+        """The builder's name of a tensor, finite if it is constant."""
         tensor = self.tensor(name)
         if name in self.arrays:
             self.finite(name, self.builder.array(tensor))
@@ -141,7 +141,7 @@ def import_rows() -> Iterator[ImportRow]:
 
 
 def aten_names(text: str) -> list[str]:
-    """Full names of calls, ATen's but for qualified ones; without an overload the default one."""
+    """Return the full names of calls: ATen's unless qualified, the default overload if none."""
     qualified = [name if "::" in name else f"aten::{name}" for name in text.split()]
     dotted = [name.replace("::", ".") for name in qualified]
     return [name if name.count(".") > 1 else f"{name}.default" for name in dotted]
@@ -161,7 +161,7 @@ def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
 
 
 def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
-    """Rows by operator and operator of ONNX; those of integers alone, or the others."""
+    """Rows by operator and operator of ONNX; those of integers only, or the others."""
     calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
         named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())

@@ -59,7 +59,7 @@ def _activated(node: Node, before: Array) -> Array:
 
 
 def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
-    """`real_node` as the file has it: rounded where it is quantised there."""
+    """`real_node` as the file has it: rounded if it is quantised there."""
     before, after = real_node(node, inputs)
     if graph.is_fake_quantized(node.name + PRE):
         before = as_stated(graph, node.name + PRE, before)
@@ -90,7 +90,7 @@ def run_float(
 
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:
-    """A float tensor as the file has it: rounded, where it is quantised there."""
+    """A float tensor as the file has it: rounded, if it is quantised there."""
     given = graph.given(name)
     if given is None or not given.fake_quantized:
         return value

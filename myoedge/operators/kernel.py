@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first, how many
-Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where many are tried
+Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them if many are tried
 
 OUT = "out"  # the source of what is written
-SCRATCH = "scratch"  # name of a kernel's scratch, beside those of its operands
+SCRATCH = "scratch"  # name of a kernel's scratch, next to those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
-AUTO, CORES = "auto", "cores"  # choices of an engine, beside the names of accelerators
+AUTO, CORES = "auto", "cores"  # choices of an engine, next to the names of accelerators
 
 # The ninth core of the cluster, the control core that moves data, comes some hundred cycles late to
 # every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
@@ -41,8 +41,8 @@ class Region:
     """Part of an operand that a tile reads or writes.
 
     start, extent  along every dimension, inside the operand
-    before         how far the loops reach in front of its start, along every dimension: padding
-    after          how far they reach behind the operand's end
+    before         how far the loops reach before its start, along every dimension: padding
+    after          how far they reach after the operand's end
     """
 
     start: Shape
@@ -61,13 +61,13 @@ class Operand:
 
     source  OUT, the number of an operand of the step, or the name of a packed array
     dims    index along each dimension; () for one that is not indexed: taken whole
-    first   where the index of each dimension starts: minus the padding, say; () for all 0
+    first   if the index of each dimension starts: minus the padding, say; () for all 0
     itemsize   bytes of an element
     row_stride   field of the tile's struct with the bytes between rows, the second dimension; "":
-                 the kernel knows no other rows than a tile's, one behind the other
+                 the kernel knows no other rows than a tile's, one after the other
     position_stride   field of the tile's struct with the bytes between positions, all dimensions
                  but the last: tiles with a part of the channels may lie among the others' in L1;
-                 "": the kernel writes positions one behind the other
+                 "": the kernel writes positions one after the other
     array   values of a packed array, as the kernel reads them
     """
 
@@ -138,13 +138,13 @@ def reach(dim: AffineExpr, sizes: Sizes) -> Any:
     return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
 
 
-Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where operand x lies in L1
+Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if operand x lies in L1
 
 
 @dataclass(frozen=True, slots=True)
 class PackedConstant:
     """A constant that lies packed in all memories: the cores unpack a tile's part of it into bytes
-    behind the kernel's scratch, where the kernel reads it.
+    after the kernel's scratch, if the kernel reads it.
 
     operand  its name
     bits     of an element: 4 or 2
@@ -192,21 +192,21 @@ class TiledKernel:
     nine_cores  whether the control core calls the kernel too, when it has started a tile's
               transfers; None: of this kernel it never does
     operands  what is read and written; scratch is apart
-    l2_tables constants that the kernel reads where they lie in L2, rows of them as data say
+    l2_tables constants that the kernel reads if they lie in L2, rows of them as data say
     l3_tables the same in L3, from where the control core brings rows; their offsets are "%name"
-    from_l3   the kernel with its tables in L3, where it has one
-    in_l2     the kernel takes all operands where they lie in L2, uncut
+    from_l3   the kernel with its tables in L3, if it has one
+    in_l2     the kernel takes all operands if they lie in L2, uncut
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     launches_next_tile  fields of a tile and of the next one -> whether the kernel starts an
                         accelerator on the next tile as soon as its operands are in L1; None: never
-    scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
+    scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 if they fit
     work      sizes of a tile -> units of work of the core that has most
     l1_only   the engine does not reach L2
     most_tiles  of a layer
     packing   of a constant operand that is not stored as the kernel reads it
     sources   C files of a kernel that is not in the library, by name: headers and sources
-    engine, cost   of the engine that runs it, and its row of that engine's costs, where it does not
+    engine, cost   of the engine that runs it, and its row of that engine's costs, if it does not
                 bring one
     preferred   the layer takes this engine wherever it can, whatever the estimate
     estimates   cycles of the layer by engine, of the kernels that it was chosen from; inf: no tile
@@ -286,7 +286,7 @@ class EngineChoice:
     name     AUTO: of fewest estimated cycles; CORES; or an accelerator
     source   option or pattern with that name, for people
     forced   whether a layer that cannot run there is an error
-    broken_rule   of the accelerator, where the layer breaks one
+    broken_rule   of the accelerator, if the layer breaks one
     """
 
     name: str = AUTO
@@ -307,9 +307,9 @@ class Kernel:
              the C function and so the row of the engine's costs
     accepts  layers that it runs
     broken_rule   of an accelerator: the rule that a layer breaks which it does not accept
-    fallback   slower with little scratch: taken where L1 has no room for that of the other kernels
+    fallback   slower with little scratch: taken if L1 has no room for that of the other kernels
     unsigned_sums   the engine sums products of the inputs plus 128 and has no pre-shift: layers are
-               requantised accordingly, where it then accepts them
+               requantised accordingly, if it then accepts them
     """
 
     engine: str

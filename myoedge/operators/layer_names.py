@@ -49,8 +49,8 @@ def named(row: Mapping[str, Any]) -> str:
 def unique_names(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """Names in all tables and texts: `named`, with the operator where a place is several layers',
-    here or in an older build, and their number where that is the same too: "net.py:41 (linear 2)".
+    """Names in all tables and texts: `named`, with the operator if a place is several layers',
+    here or in an older build, and their number if that is the same too: "net.py:41 (linear 2)".
     """
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
@@ -98,7 +98,7 @@ def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 # --- functions ------------------------------------------------------------------------------------
 
 CLAMPS: Mapping[tuple[float, ...], str] = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
-POINTS = np.linspace(-6.0, 6.0, 97)  # where functions are compared
+POINTS = np.linspace(-6.0, 6.0, 97)  # if functions are compared
 RELATIVE_TOLERANCE = 1e-6  # files hold the constants of such functions in 24 bits
 WRITTEN_OUT = ("gelu", "gelu_tanh", "hardswish", "mish", "silu")  # as products, by exporters
 

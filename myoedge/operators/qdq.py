@@ -63,7 +63,7 @@ class Writer:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
-        """The name wanted, numbered where it is taken."""
+        """The name wanted, numbered if it is taken."""
         numbered = (f"{wanted}_{i}" for i in itertools.count(1))
         name = next(n for n in itertools.chain([wanted], numbered) if n not in self.taken)
         self.taken.add(name)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class StreamState:
     """State that an operator carries from frame to frame; its first value is an operand.
 
-    operand   number of that operand; optional behind the operator's other operands
+    operand   number of that operand; optional after the operator's other operands
     name      in reports and tensor names
     params    of the state between frames, exact; None: those of the result
     first     (QuantizedNode, the operand) -> its integers in `params`
     fill      QuantizedNode -> integer of all elements of the first state without such an operand
-    scalars   of the operator where the operand has `params`
-    last      operator that gives the state behind the last frame; empty: that frame itself
+    scalars   of the operator if the operand has `params`
+    last      operator that gives the state after the last frame; empty: that frame itself
     by_step   (this one, QuantizedNode) -> the state of an operator with these integers
     """
 
@@ -60,9 +60,9 @@ class StreamingRule:
 
     axis      of the result that corresponds to the operand's time axis
     taps      number of operand frames of result frame j, from frame j * stride - before on
-    before    padded frames in front of the first one that a result frame may read
-    behind    padded frames behind the last one, which a stream does not have yet
-    resized   number of result frames -> attributes for their operand frames alone, unpadded; None:
+    before    padded frames before the first one that a result frame may read
+    after    padded frames after the last one, which a stream does not have yet
+    resized   number of result frames -> attributes for their operand frames only, unpadded; None:
               the node's attributes
     fill      QuantizedNode -> integer of the padded frames
     carries   states between frames

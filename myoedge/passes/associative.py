@@ -44,7 +44,7 @@ class InterleavedScan:
 
     def whole(self, name: str, start: int) -> str:
         """The tensor of all steps of which another has every second from `start` on, as far as
-        there are pairs from step 0 on; "" where it has not."""
+        there are pairs from step 0 on; "" if it has not."""
         return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
 
     def starts(self, x: str) -> bool:
@@ -56,7 +56,7 @@ class InterleavedScan:
         return name == self.odd or self._cut(name, range(self.pairs - 1), self.pairs) == self.odd
 
     def _cut(self, name: str, steps: range, n: int) -> str:
-        """The tensor of n steps of which another has these; "" where there is none."""
+        """The tensor of n steps of which another has these; "" if there is none."""
         node = made_by(self.graph, name, "slice")
         shape = () if node is None else self.graph.shape(node.inputs[0])
         if node is None or len(shape) <= self.axis or shape[self.axis] != n:
@@ -81,7 +81,7 @@ def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _operands(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
-    """x of a cumulative sum or product, (a, b) of states a h + b; () where results are none."""
+    """x of a cumulative sum or product, (a, b) of states a h + b; () if results are none."""
     return _recurrence(patch, halves) if op == "scan" else _reduced(patch, halves, op)
 
 
@@ -121,7 +121,7 @@ def _halves(graph: Graph, node: Node) -> InterleavedScan | None:
 
 
 def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> InterleavedScan | None:
-    """Even results are the first and the rest, odd ones are padded where there are fewer."""
+    """Even results are the first and the rest, odd ones are padded if there are fewer."""
     joined = made_by(graph, even, "concat")
     first, rest = (even, "") if joined is None else (joined.inputs[0], joined.inputs[-1])
     if joined is not None and (len(joined.inputs) != 2 or joined.attrs["axis"] != axis):
@@ -201,8 +201,8 @@ def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
 def _factor(
     patch: GraphBuilder, halves: InterleavedScan, halved: tuple[str, str], products: str
 ) -> str:
-    """The factors of all steps from those of odd and of even ones, "" where they are of different
-    tensors; `products` are of pairs, "" where there is one."""
+    """The factors of all steps from those of odd and of even ones, "" if they are of different
+    tensors; `products` are of pairs, "" if there is one."""
     graph, (odd, even) = halves.graph, halved
     a = halves.whole(odd, 1)
     if a:

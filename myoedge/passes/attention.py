@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that find attention where it is written out, and what of it costs nothing."""
+"""Rules that find attention if it is written out, and what of it costs nothing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
 
 
 def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
-    """(product, factor) where a tensor is a product of two activations times numbers."""
+    """(product, factor) if a tensor is a product of two activations times numbers."""
     scale = 1.0
     while (table := made_by(graph, name, "table")) is not None:
         chain = table.attrs["chain"]
@@ -122,7 +122,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
-    """Rows of the layer that a slice leaves, where it leaves all positions."""
+    """Rows of the layer that a slice leaves, if it leaves all positions."""
     shape, lead = graph.shape(cut.inputs[0]), graph.shape(layer.name)[:-1]
     cuts, count = cut.attrs["cuts"], len(lead)
     if shape[:count] != lead or cuts[:count] != tuple((0, n, 1) for n in lead):

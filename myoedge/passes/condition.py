@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning filters in front of a network: its training data's preprocessing, made causal."""
+"""Conditioning filters before a network: its training data's preprocessing, made causal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Conditioning:
     notch_hz, notch_q   the line and its sharpness; None: no notch
     zscore_s   time over which a running z-score forgets; None: no z-score
     deviation  what it begins with, in the input's unit: the training set's, say
-    rectify    whether magnitudes come behind all of it
+    rectify    whether magnitudes come after all of it
     axis       of time in the input; None: its longest
     """
 

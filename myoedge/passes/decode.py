@@ -15,8 +15,8 @@ SYMBOLS, CLASSES = "symbols", "classes"
 def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
     """The network with greedy CTC at its output: int32 [batch, 1 + frames], a count first.
 
-    blank      class that stands for nothing; from the end where it is negative
-    framewise  a symbol a frame instead, as on streams: int32 [frames, batch], -1 where none is new
+    blank      class that stands for nothing; from the end if it is negative
+    framewise  a symbol a frame instead, as on streams: int32 [frames, batch], -1 if none is new
     The output is [frames, batch, classes], as torch's CTCLoss takes it, or [frames, classes]; a
     batch of one may come first. Errors: E207.
     """
@@ -60,7 +60,7 @@ def _largest_class(graph: Graph, name: str) -> Graph:
 
 
 def _time(shape: Shape) -> int:
-    """The time axis: the first one, or the second behind a batch of one."""
+    """The time axis: the first one, or the second after a batch of one."""
     return int(len(shape) == 3 and shape[0] == 1)
 
 

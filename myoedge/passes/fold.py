@@ -88,7 +88,7 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern()
 def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
-    """A constant that repeats along leading axes is stored once, where its reader broadcasts it."""
+    """A constant that repeats along leading axes is stored once, if its reader broadcasts it."""
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
     for index, axes in OPS[node.op].broadcast_inputs.items():
         value = graph.find_array(node.inputs[index]) if index < len(inputs) else None

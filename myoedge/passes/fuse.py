@@ -87,7 +87,7 @@ def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant | None) -> Rewrite:
-    """The producer with the table behind it fused; `before` is given the value between them."""
+    """The producer with the table after it fused; `before` is given the value between them."""
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
     patch.add(producer.op, *producer.inputs, name=node.name, origin=origin, **attrs)

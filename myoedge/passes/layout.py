@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that move transposes towards the outputs, where they meet and cancel."""
+"""Rules that move transposes towards the outputs, if they meet and cancel."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     """mean(transpose(x)) reduces x first, then transposes the remaining axes.
 
-    The indices of argmax are int32, which no transpose takes: only where their order stays.
+    The indices of argmax are int32, which no transpose takes: only if their order stays.
     """
     transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
@@ -137,7 +137,7 @@ def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("reshape")
 def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
-    """reshape(transpose(x)) = transpose(reshape(x)) where merged axes are adjacent in x."""
+    """reshape(transpose(x)) = transpose(reshape(x)) if merged axes are adjacent in x."""
     transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
         return None
@@ -188,7 +188,7 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
 def sink_fusible_view(graph: Graph, node: Node) -> Rewrite | None:
     """f(view(x)) = view(f(x)) of views and slices inside a layer, so that f fuses with it.
 
-    Factors of channels that lie behind each other several times in x's last axis are repeated.
+    Factors of channels that lie one after the other several times in x's last axis are repeated.
     """
     view = made_by(graph, node.inputs[0], "slice", "reshape", reader=node)
     if view is None or not view.attrs.get("inside"):

@@ -60,7 +60,7 @@ def _reached(
     patch: GraphBuilder, node: Node, axis: int, first: int, end: int
 ) -> tuple[str, tuple[tuple[int, int], ...]] | None:
     """The input that taps first..end of an axis read, cut along it, and the padding around; None
-    where that is padding alone."""
+    if that is padding only."""
     at, x = axis - 1, node.inputs[0]
     step, stride = node.attrs["dilation"][at], node.attrs["stride"][at]
     length, windows = patch.shape(x)[axis], patch.graph.shape(node.name)[axis]

@@ -34,7 +34,7 @@ def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
     """Results with a fixed scale (softmax) are requantised by a table before concat, pad and
     attention.
 
-    Not where all that is joined has the same one, as both directions of a recurrent layer do.
+    Not if all that is joined has the same one, as both directions of a recurrent layer do.
     """
     scales = [fixed_params(graph, name) for name in node.inputs]
     fixed_inputs = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
@@ -98,7 +98,7 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
     taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
     step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))
     before, behind = node.attrs["pads"][axis - 1]
-    farthest = (graph.shape(node.name)[axis] - 1) * stride  # a window's start behind the first one
+    farthest = (graph.shape(node.name)[axis] - 1) * stride  # a window's start after the first one
     first = max(0, -(-(before - farthest) // step))
     end = min(taps, -(-(length + before) // step))
     cut = first * step, (taps - end) * step
@@ -109,8 +109,8 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 @rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
-    """Rounding to fewer integers than their type has is limited before it where that is part of a
-    requantisation, else behind it."""
+    """Rounding to fewer integers than their type has is limited before it if that is part of a
+    requantisation, else after it."""
     limits = clamped_to(node.attrs)
     if limits is None:
         return None

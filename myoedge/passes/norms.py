@@ -138,7 +138,7 @@ def _last_variance(patch: GraphBuilder, found: SumOfSquares, *, root: bool) -> R
 
 @rewrite_pattern("table")
 def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
-    """A factor behind a variance goes into its divisor; a root makes it a deviation, or a length
+    """A factor after a variance goes into its divisor; a root makes it a deviation, or a length
     of a sum of squares."""
     (name, *parameters), *rest = node.attrs["chain"]
     producer = made_by(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
@@ -167,7 +167,7 @@ class InverseRoot(NamedTuple):
 
 
 def _inverse_deviation(graph: Graph, name: str) -> InverseRoot | None:
-    """Behind a sum of squares: + eps, root, at least eps or + eps, inverse; some left out."""
+    """After a sum of squares: + eps, root, at least eps or + eps, inverse; some left out."""
     chain: list[tuple[object, ...]] = []
     name = _unexpanded(graph, name)
     factors = graph.shape(name)
@@ -262,7 +262,7 @@ def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def affine_into_norm(graph: Graph, node: Node) -> Rewrite | None:
-    """A factor and an offset per channel behind a norm go into its own."""
+    """A factor and an offset per channel after a norm go into its own."""
     norm = made_by(graph, node.inputs[0], "layer_norm", "rms_norm", "group_norm", reader=node)
     if norm is None or "act" in norm.attrs:
         return None
@@ -281,7 +281,7 @@ def _activation(node: Node) -> dict[str, object]:
 
 
 def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...] | None:
-    """Factors (and offsets) of a norm with those behind it; None where it has no offsets."""
+    """Factors (and offsets) of a norm with those after it; None if it has no offsets."""
     gain, *added = (graph.array(name).astype(np.float64) for name in norm.inputs[1:])
     scale, offset = (graph.array(name).astype(np.float64) for name in affine.inputs[1:])
     if not added:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantising and dequantising of a file, folded into the tensors that are rounded.
 
-Both front ends write a QuantizeLinear with its DequantizeLinear as one node, fake_quantize, behind
+Both front ends write a QuantizeLinear with its DequantizeLinear as one node, fake_quantize, after
 the float operator, as quantised constants are floats with a format. That node's parameters go to
 the tensor that it reads: the operator requantises to them, its activation fused. A tensor that
 carries others, or shares them with tensors that do, has a requantised copy.
@@ -28,7 +28,7 @@ from myoedge.passes.qdq_tables import (
 def propagate_qdq(graph: Graph) -> Graph:
     """The graph whose tensors carry the parameters of its nodes that round, without these nodes.
 
-    Returns the graph itself where it has none.
+    Returns the graph itself if it has none.
     """
     if graph.formats or any(node.op == ROUND for node in graph.nodes):
         graph = _Propagation(tables_of_16_bits_apart(graph)).run()
@@ -155,7 +155,7 @@ class _Propagation:
 
     def _wanted(self, name: str) -> QuantParams | None:
         """Parameters of a tensor in the file, or those that all ask for who read it, moved or not;
-        a copy has them where one reader sees it as it is, or in others."""
+        a copy has them if one reader sees it unchanged, or in others."""
         own = self.graph.given_params(name)
         if own is not None or name in self.graph.outputs:
             return own

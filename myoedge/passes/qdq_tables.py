@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions beside the roundings of a file: fused between two of 8 bits, apart beside 16."""
+"""Functions next to the roundings of a file: fused between two of 8 bits, apart next to 16."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUND = "fake_quantize"
 
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
     """The graph with functions of 16 bits taken out of operators that write 8 alone, before or
-    behind the function, and functions that jump, which no lines between points are, out of all:
+    after the function, and functions that jump, which no lines between points are, out of all:
     rounding and table are nodes then."""
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
@@ -38,7 +38,7 @@ def _needs_table_apart(graph: Graph, node: Node) -> bool:
     before = graph.given_params(node.name + PRE)
     if before is None or not has_table(node):
         return False
-    if before.element_type != INT16:  # tables of results of 16 bits are nodes of their own
+    if before.element_type != INT16:  # tables of 16-bit results are nodes of their own
         return _is_rounded_to_16_bits(graph, node.name)
     attrs = {name: value for name, value in node.attrs.items() if name != "act"}
     emits, shapes = OPS[node.op].emits_int16, [*map(graph.shape, node.inputs)]
@@ -72,7 +72,7 @@ def fuse_tables_between_roundings(graph: Graph) -> Graph:
     """The graph with tables of 8 bits, between tensors that carry parameters, fused into the
     operators that alone write for them; what limits their results is part of the table then.
 
-    Returns the graph itself where it has none.
+    Returns the graph itself if it has none.
     """
     for node in graph.nodes:
         maker = _maker(graph, node)
@@ -82,7 +82,7 @@ def fuse_tables_between_roundings(graph: Graph) -> Graph:
 
 
 def _maker(graph: Graph, node: Node) -> Node | None:
-    """The operator that a table goes into; None where it stays a layer."""
+    """The operator that a table goes into; None if it stays a layer."""
     if node.op != "table":
         return None
     x = node.inputs[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QDQ formats that no operator here reads as they are: refused, not quantised anew."""
+"""QDQ formats that no operator here reads unchanged: refused, not quantised again."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
     low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
     result = graph.given_params(node.name)
     if result is not None and result.element_type == INT16:
-        return  # beside which they have 16 bits
+        return  # next to which they have 16 bits
     if not INT8.low <= low <= high <= INT8.high:
         yield _Refusal(
             "has recurrent weights that 8 bits do not hold less their zero points",

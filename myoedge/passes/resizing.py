@@ -24,7 +24,7 @@ class Picked:
 
 @rewrite_pattern("add")
 def interpolation(graph: Graph, node: Node) -> Rewrite | None:
-    """a + (b - a) * share is one resize, where a and b are the same tensor's elements side by side
+    """a + (b - a) * share is one resize, if a and b are the same tensor's elements side by side
     along an axis, and each result there has a share of its own."""
     first, product = node.inputs
     if made_by(graph, product, "affine", "table", reader=node) is None:

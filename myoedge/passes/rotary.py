@@ -88,7 +88,7 @@ MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
 def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
-    """Operands of which a tensor is a linear map; None where it is none."""
+    """Operands of which a tensor is a linear map; None if it is none."""
     node = graph.producer.get(name)
     if node is None or "act" in node.attrs:
         return None
@@ -128,7 +128,7 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _between(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
-    """Tensors behind the source up to this one; none where it depends on others besides."""
+    """Tensors after the source up to this one; none if it depends on others besides."""
     seen, pending = set[str](), [name]
     while pending:
         name = pending.pop()
@@ -199,7 +199,7 @@ def _joined(parts: Sequence[Terms], axis: int) -> Terms:
 
 
 def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
-    """Pairs that are turned already, what passes beside them then joins."""
+    """Pairs that are turned already, what passes next to them then joins."""
     cos, sin = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
     one = np.ones(graph.shape(node.name))
     own, other = real(node.attrs, one, cos, 0 * sin), real(node.attrs, one, 0 * cos, sin)

@@ -45,7 +45,7 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _stack(graph: Graph, node: Node) -> Node | None:
-    """The node that puts tensors [.., 1, E, F] behind each other, where a linear layer reads them
+    """The node that puts tensors [.., 1, E, F] one after the other, if a linear layer reads them
     as rows of E * F and a mean over them reads the layer."""
     mean, flat = graph.only_user(node.name), made_by(graph, node.inputs[0], "reshape", reader=node)
     stack = made_by(graph, flat.inputs[0], "concat", reader=flat) if flat else None
@@ -63,7 +63,7 @@ def _stack(graph: Graph, node: Node) -> Node | None:
 
 def _rotation(graph: Graph, name: str) -> tuple[str, int]:
     """A tensor, and the row of it that comes first in `name`; `name` itself and 0 without a
-    rotation. Tensors behind views are those that they show."""
+    rotation. Tensors after views are those that they show."""
     name, shape = _shown(graph, name), graph.shape(name)[-2:]
     join = made_by(graph, name, "concat")
     made = [made_by(graph, x, "slice") for x in join.inputs] if join else []

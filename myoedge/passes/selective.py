@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that find selective scans: a scan with the products in front of it and its readout.
+"""Rules that find selective scans: a scan with the products before it and its readout.
 
 Axes are followed by labels through views and broadcasts: one number for every axis of more than
 one element, None for the others.
@@ -181,7 +181,7 @@ def _ordered(
 
 
 def _viewed(graph: Graph, some: Labelled) -> Labelled:
-    """The tensor behind views and broadcasts, its axes labelled alike."""
+    """The tensor after views and broadcasts, its axes labelled alike."""
     while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
         source = node.inputs[0]
         labels = _labels_before(graph.shape(source), node, some.labels)
@@ -192,7 +192,7 @@ def _viewed(graph: Graph, some: Labelled) -> Labelled:
 
 
 def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels | None:
-    """Labels of what a view reads; None where it joins or parts axes."""
+    """Labels of what a view reads; None if it joins or parts axes."""
     if node.op == "transpose":
         by_axis = dict(zip(node.attrs["perm"], labels, strict=True))
         return tuple(by_axis[axis] for axis in range(len(shape)))
@@ -236,7 +236,7 @@ def _scale(chain: Sequence[tuple[object, ...]]) -> float | None:
 
 
 def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]] | None:
-    """Factors of z where a tensor is exp(z)."""
+    """Factors of z if a tensor is exp(z)."""
     decay = _viewed(graph, decay)
     node = made_by(graph, decay.name, "table")
     if node is None or node.attrs["chain"][-1][0] != "exp":
@@ -290,7 +290,7 @@ def _restored(patch: GraphBuilder, whole: str, inner: Labels, labels: Labels) ->
 
 
 def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array | None:
-    """D [channels] where a tensor is D x."""
+    """D [channels] if a tensor is D x."""
     product = _viewed(graph, other)
     node = made_by(graph, product.name, "affine", "mul")
     if node is None or "act" in node.attrs or channel is None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of Fourier transforms: magnitudes are spectrograms of 16-bit samples where that can be,
-real and imaginary parts are convolutions; what is behind a spectrogram goes into it.
+"""Rules of Fourier transforms: magnitudes are spectrograms of 16-bit samples if that can be,
+real and imaginary parts are convolutions; what is after a spectrogram goes into it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from myoedge.operators.spectral.transforms import PARTS, as_products
 from myoedge.passes.fuse import SQUARES
 
 VIEWS = ("reshape", "transpose", "slice")
-SAMPLED = ("biquads", "running_norm")  # [conditioning], with results of 16 bits
+SAMPLED = ("biquads", "running_norm")  # [conditioning], with 16-bit results
 
 
 @rewrite_pattern("magnitude", "add", "sum", "variance")
@@ -52,7 +52,7 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
-    """The nodes that write both parts, where they move or scale them alike, or are transforms."""
+    """The nodes that write both parts, if they move or scale them alike, or are transforms."""
     p, q = (graph.producer.get(_uncut(graph, x)) for x in (a, b))
     if p is None or q is None or p.op != q.op:
         return None
@@ -100,7 +100,7 @@ def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
 
 
 def _squared(graph: Graph, name: str) -> str:
-    """The tensor of which this one is the square; "" where it is none."""
+    """The tensor of which this one is the square; "" if it is none."""
     square = made_by(graph, name, "table", "mul")
     if square is None:
         return ""
@@ -114,7 +114,7 @@ def _squared(graph: Graph, name: str) -> str:
 
 @rewrite_pattern("spectrogram")
 def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
-    """A magnitude beside whose parts other nodes read both is computed of these, which are there
+    """A magnitude next to whose parts other nodes read both is computed of these, which are there
     anyway: a spectrum times a mask made of its magnitudes."""
     beside = (
         other
@@ -159,7 +159,7 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
-    """table(slice(spectrogram(x))) = slice(table(spectrogram(x))), where moves are between."""
+    """table(slice(spectrogram(x))) = slice(table(spectrogram(x))), if moves are between."""
     cut = made_by(graph, node.inputs[0], "slice", reader=node)
     source = cut
     while source is not None and source.op in VIEWS:
@@ -196,7 +196,7 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array | None:
-    """The affine's channel of every lane; None where a channel is not constant over a lane."""
+    """The affine's channel of every lane; None if a channel is not constant over a lane."""
     out, shape, axis = graph.shape(spectrogram.name), graph.shape(node.name), node.attrs["axis"]
     count = math.prod(out[1:-1])
     along = np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(shape))])
@@ -216,10 +216,10 @@ def _normalizes(graph: Graph, node: Node) -> bool:
 def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
-    """A node that reads or writes a tensor in other than 16 bits; None where the tensor is an input
+    """A node that reads or writes a tensor in other than 16 bits; None if the tensor is an input
     of the network, at most moved, or filtered, and only spectrograms and filters read it.
 
-    leaves   whether a node in front of the tensor does not count
+    leaves   whether a node before the tensor does not count
     """
     left = list[Node]()
 

@@ -55,7 +55,7 @@ def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _chain(graph: Graph, node: Node) -> list[Node]:
-    """States up to this one, each read by the next alone; none where another follows."""
+    """States up to this one, each read by the next only; none if another follows."""
     follower = graph.only_user(node.name)
     if follower is not None and follower.op == "mul":
         further = graph.only_user(follower.name)
@@ -70,7 +70,7 @@ def _chain(graph: Graph, node: Node) -> list[Node]:
 
 
 def _state_before(graph: Graph, node: Node) -> Node | None:
-    """The sum with a product in it that is a factor in the next state, and read there alone."""
+    """The sum with a product in it that is a factor in the next state, and read there only."""
     for decayed in node.inputs:
         product = made_by(graph, decayed, "mul", reader=node)
         for name in () if product is None else product.inputs:
@@ -95,7 +95,7 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 
 def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
-    """[steps, *shape] of the tensors of every step, without a look at each; None where steps
+    """[steps, *shape] of the tensors of every step, without a look at each; None if steps
     differ."""
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
@@ -151,7 +151,7 @@ def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str | None
 
 
 def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
-    """Slices of one tensor, one behind the other along an axis, as that tensor."""
+    """Slices of one tensor, one after the other along an axis, as that tensor."""
     source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
     axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
     if len(axes) != 1 or any(node.inputs[0] != source for node in nodes):
@@ -189,7 +189,7 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
     if a is None or b is None:
         return None
     steps = (len(nodes), *shape)
-    if patch.shape(a)[0] not in (1, len(nodes)):  # a factor of the zeros in front of all
+    if patch.shape(a)[0] not in (1, len(nodes)):  # a factor of the zeros before all
         a = expand(patch, a, (len(factors), *shape))
         a = patch.add("concat", patch.constant(np.zeros((1, *shape))), a, axis=0)
     return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of a file that 8 bits do not hold where no kernel reads 16: sums of two of 8 bits."""
+"""Weights of a file that 8 bits do not hold if no kernel reads 16: sums of two of 8 bits."""
 
 from __future__ import annotations
 

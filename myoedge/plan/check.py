@@ -43,7 +43,7 @@ Alive = list[tuple[int, int, str]]  # (offset, end, name) of the arena's buffers
 
 
 def _alive_by_step(plan: Plan) -> Iterator[Alive]:
-    """Buffers that are alive in each step, and behind the last one."""
+    """Buffers that are alive in each step, and after the last one."""
     at, alive = plan.placement.offsets, Alive()
     lives = [x for x in plan.lives if max(x.first, 0) <= x.last]  # others are alive in no step
     rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in lives]
@@ -87,7 +87,7 @@ def _scratch_in_l2(plan: Plan) -> Iterator[str]:
 
 
 def _l1_inside(plan: Plan) -> Iterator[str]:
-    """Buffers of L1 end before its end, where there is one."""
+    """Buffers of L1 end before its end, if there is one."""
     end = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         if not all(0 <= b.offset <= end - b.size_bytes for b in tiling.buffers):
@@ -107,7 +107,7 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
 
 
 def _started_apart(plan: Plan) -> Iterator[str]:
-    """An accelerator that a tile starts on the next one writes where nothing is alive yet."""
+    """An accelerator that a tile starts on the next one writes if nothing is alive yet."""
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in _tiled(plan):
         out, last = tiling.kernel.out, tiling.first + len(tiling.tiles) - 1
@@ -154,7 +154,7 @@ def _l1_aligned(plan: Plan) -> Iterator[str]:
 
 
 def _covered(plan: Plan) -> Iterator[str]:
-    """Every byte of the results is stored, and stored once; or computed where it stays."""
+    """Every byte of the results is stored, and stored once; or computed if it stays."""
     for step, tiling in _tiled(plan):
         out = tiling.kernel.out
         counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
@@ -173,7 +173,7 @@ def _covered(plan: Plan) -> Iterator[str]:
 
 
 def _resident(plan: Plan) -> Iterator[str]:
-    """Resident tensors are read where they were written, while their buffer is alive."""
+    """Resident tensors are read if they were written, while their buffer is alive."""
     for index, (step, tiling) in enumerate(_tiled(plan)):
         near = plan.tilings[max(index - LONGEST, 0) : index + 1]
         buffers = [b for other in near for b in other.buffers]

@@ -14,7 +14,7 @@ from myoedge.plan.timeline import WORD
 
 
 def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
-    """Transfers are words of the arena and of L3; constants lie there as they are."""
+    """Transfers are words of the arena and of L3; constants lie there unchanged."""
     image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
     for x in plan.l3_transfers:
         size, chunk = x.chunk.room_bytes, x.chunk
@@ -30,7 +30,7 @@ def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
-    """None begins before the one in front of it; none begins too late."""
+    """None begins before the one before it; none begins too late."""
     for a, b in pairwise(plan.l3_transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name

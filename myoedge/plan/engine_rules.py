@@ -47,7 +47,7 @@ def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
 
 
 def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | None:
-    """Rule for which a layer cannot run on an accelerator; None where it can."""
+    """Rule for which a layer cannot run on an accelerator; None if it can."""
     step, chip = plan.steps[index], plan.chip
     known = {e.name: e for e in chip.engines}
     kernels = _kernels(step, engine)
@@ -92,10 +92,10 @@ def check_forced(plan: Plan) -> None:
 
 
 def _not_there(plan: Plan) -> Iterator[int]:
-    """Layers that do not run on the accelerator that a pattern forces them onto, where no other
+    """Layers that do not run on the accelerator that a pattern forces them onto, if no other
     layer of a module path of theirs does.
 
-    Layers without a kernel there are among them where their pattern matches no others.
+    Layers without a kernel there are among them if their pattern matches no others.
     """
     forced = {
         index: step.engine

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that one kernel computes with the layer behind them: a convolution on an accelerator and
+"""Layers that one kernel computes with the layer after them: a convolution on an accelerator and
 the mean of its results."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Roots = Mapping[str, tuple[str, int]]
 def fuse_layers(
     steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
-    """Steps, of which two are one where a kernel computes both in fewer estimated cycles.
+    """Steps, of which two are one if a kernel computes both in fewer estimated cycles.
 
     outputs   tensors that are handed out     roots   tensors whose bytes tensors are
     """
@@ -35,7 +35,7 @@ def fuse_layers(
 
 
 def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
-    """Estimated cycles of a layer and of the layer behind it, each by itself."""
+    """Estimated cycles of a layer and of the layer after it, each by itself."""
     assert step.behind is not None, "a layer without another one behind it"
     return _cycles(replace(step, behind=None), chip) + _cycles(step.behind, chip)
 
@@ -55,7 +55,7 @@ def _pairs(
 
 
 def _as_one(step: QuantizedNode, behind: QuantizedNode, chip: Chip) -> QuantizedNode | None:
-    """Both layers as one; None where none of its kernels is faster."""
+    """Both layers as one; None if none of its kernels is faster."""
     if CORES in (step.engine.name, behind.engine.name):
         return None
     origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))

@@ -68,7 +68,7 @@ def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
 
 @dataclass(eq=False)
 class LiveRangeIndex:
-    """Buffers by live range: those alive beside another one are found without a look at all.
+    """Buffers by live range: those alive next to another one are found without a look at all.
 
     starts   in the order of their first steps
     blocks   by (level, number): those that are alive in all 2**level steps of a block, but not in
@@ -106,7 +106,7 @@ def _turn(life: LiveRange) -> tuple[int, int, str]:
 
 
 def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
-    """Largest first, each at the lowest offset where nothing alive at the same time lies."""
+    """Largest first, each at the lowest offset if nothing alive at the same time lies."""
     offsets: dict[str, int] = {}
     placed = LiveRangeIndex()
     for life in sorted(lives, key=_turn):
@@ -160,7 +160,7 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
 
 
 def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
-    """Greedy, then CP-SAT where that is not yet the lower bound; greedy alone without ortools.
+    """Greedy, then CP-SAT if that is not yet the lower bound; greedy alone without ortools.
 
     CP-SAT has less work for more than FEW buffers, and none for more than MANY. The same buffers
     have the same offsets on every machine.

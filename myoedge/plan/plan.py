@@ -30,7 +30,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
 IN_L3 = "far"  # kind of location, as plan.json has it
-MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
+MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies after the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Plan:
     """Every address, decided.
 
     steps     the operators that run; views are none of them
-    where     location of every tensor
+    if     location of every tensor
     copies    (output number, tensor) for outputs that are no operator's own buffer
     lives     the buffers of the arena
     tilings   of each step
     clock     timeline steps of a run
     transfers     what moves between L3 and L2, in this order
-    maps      feature maps that lie in L3, behind l3.bin: their offsets there
+    maps      feature maps that lie in L3, after l3.bin: their offsets there
     accesses  of layers to these maps
     """
 
@@ -95,7 +95,7 @@ class Plan:
     @cached_property
     def same(self) -> Mapping[str, str]:
         """Constant operands, each with the one as which it is stored: of those alike the first.
-        What nobody reads is not stored, as a first state in place of which a stream has its own."""
+        What nobody reads is not stored, as a first state instead of which a stream has its own."""
         read = {name for step in self.steps for name in step.operands}
         return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
@@ -163,7 +163,7 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of L3 for feature maps, behind l3.bin."""
+        """Bytes of L3 for feature maps, after l3.bin."""
         sizes = {name: size_bytes(self.quant, name) for name in self.maps}
         return max((at + whole_words(sizes[n]) for n, at in self.maps.items()), default=0)
 
@@ -237,7 +237,7 @@ class Plan:
 
     @property
     def border_bytes(self) -> int:
-        """The caller's input and output buffers, which lie in L2 too; but for those in L3."""
+        """The caller's input and output buffers, which lie in L2 too; except for those in L3."""
         return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
 
     def port_bytes(self, names: Sequence[str]) -> int:
@@ -254,7 +254,7 @@ class Plan:
 
     @property
     def l2_room_bytes(self) -> int:
-        """Bytes of L2 for data where L3 is used."""
+        """Bytes of L2 for data if L3 is used."""
         return self.chip.l2_room_beside_code(len(self.steps))
 
     @property

@@ -47,7 +47,7 @@ from myoedge.targets.chip import LAYERS, Chip
 # the chip's estimate leaves data too little; a program that is larger is planned again (E303).
 LINKED_CODE_BYTES = 448
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
-ENOUGH = 2  # plans to choose from, where the best does not wait for L3
+ENOUGH = 2  # plans to choose from, if the best does not wait for L3
 WAITS = 1.1  # times what it computes
 BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is faster than cores in L2
 
@@ -76,7 +76,7 @@ class LoweredNetwork:
 def make_plan(
     q: QuantGraph, chip: Chip, *, placing: Allocator = place, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Aliases, live ranges, offsets, tiles. Errors: E301 where it does not fit L2.
+    """Aliases, live ranges, offsets, tiles. Errors: E301 if it does not fit L2.
 
     tile_ranks   layers that take other tiles than the fastest by the estimate
     """
@@ -94,7 +94,7 @@ def make_plan(
 
 
 def _planned(network: LoweredNetwork) -> Plan:
-    """On the engine that suits each layer, or on the cores alone. Errors: E301."""
+    """On the engine that suits each layer, or on the cores only. Errors: E301."""
     try:
         return _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
@@ -216,7 +216,7 @@ def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
 
 
 def _slice_of_output(q: QuantGraph, name: str) -> str:
-    """The slice that an output is a view of, where the DMA copies it faster than the cores."""
+    """The slice that an output is a view of, if the DMA copies it faster than the cores."""
     while (node := q.graph.producer.get(name)) is not None and OPS[node.op].view:
         name = node.inputs[0]
     return name if node is not None and size_bytes(q, name) >= BYTES_BY_DMA else ""

@@ -24,7 +24,7 @@ class TimelineSteps:
     """Steps that the control core counts: one before each layer, and one with each of its tiles.
 
     Whatever is started in a step, transfers between L3 and L2 apart, is over before the next.
-    enters   the timeline step before each layer, and behind the last one
+    enters   the timeline step before each layer, and after the last one
     """
 
     enters: tuple[int, ...]
@@ -113,7 +113,7 @@ def chunks(
 def reads_of(
     tiling: Tiling, operand: str, enter: int, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int, int]]:
-    """(timeline step, first byte, byte behind the last) of every fetch of an operand into L1.
+    """(timeline step, first byte, byte after the last) of every fetch of an operand into L1.
 
     Prefetched constants are read from the step in which their transfer starts until the layer is
     entered; operands with more than two buffers until the step before their tile.
@@ -129,7 +129,7 @@ def reads_of(
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
-    """Bytes at which chunks end: as large as may be, at words, where no fetch is cut apart."""
+    """Bytes at which chunks end: as large as may be, at words, if no fetch is cut apart."""
     spans = sorted({(low, high) for _, low, high in reads})
     ends, reach = [], 0
     for low, high in spans:

@@ -4,7 +4,7 @@
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
         + V^2 * NE16 * (cycles in which it is busy)
 
-V is relative to 0.80 V, where the coefficients hold. targets/gap9/energy.py says where they come
+V is relative to 0.80 V, if the coefficients hold. targets/gap9/energy.py says where they come
 from, docs/energy.md how well that agrees with what is published.
 """
 
@@ -120,7 +120,7 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
 
 
 def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
-    """Typical activity of so many cycles of the cores, in layers alike, where only cycles are
+    """Typical activity of so many cycles of the cores, in layers alike, if only cycles are
     known."""
     started = layers * gap9_energy.START_CYCLES
     busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
@@ -167,7 +167,7 @@ class Battery:
 
 @dataclass(frozen=True, slots=True)
 class ModulePowers:
-    """Powers in milliwatts besides those of inferences; None where unknown.
+    """Powers in milliwatts besides those of inferences; None if unknown.
 
     others_mw   of front end, radio and all else that is always on: None counts the chip only
     sleep_mw    of the chip asleep, its L3 included: None takes both bounds
@@ -182,7 +182,7 @@ class Duty:
     """Duty cycle of one inference in every period.
 
     share       of the period that is computed in; above 1 the chip does not keep up
-    asleep_s    of the period, 0 where there is no time to fall asleep and wake
+    asleep_s    of the period, 0 if there is no time to fall asleep and wake
     average_mw, sleep_mw   value, low, high
     hours       the same, on the battery; None without one
     others_mw   in the average, besides the chip; None: the chip only

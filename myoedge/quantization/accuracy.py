@@ -16,9 +16,9 @@ LIKELY = 0.5  # probability from which on the only output says class 1
 
 
 def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
-    """The axis of an output along which classes lie; None where nothing tells.
+    """The axis of an output along which classes lie; None if nothing tells.
 
-    frames   labels of a sample, where every frame has one
+    frames   labels of a sample, if every frame has one
     The axis of a final softmax, the only one that is longer than 1, or else the one besides which
     there are as many numbers as labels.
     """
@@ -40,7 +40,7 @@ def can_measure_accuracy(graph: Graph) -> bool:
 
 
 def is_binary(graph: Graph, name: str) -> bool:
-    """Whether an output is one number behind a sigmoid: the probability of class 1 of two."""
+    """Whether an output is one number after a sigmoid: the probability of class 1 of two."""
     node = graph.producer.get(name)
     while node is not None and node.op == "reshape":
         node = graph.producer.get(node.inputs[0])
@@ -51,7 +51,7 @@ def is_binary(graph: Graph, name: str) -> bool:
 
 
 def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
-    """[samples, frames] classes of the first output; None where the axis of classes is not known,
+    """[samples, frames] classes of the first output; None if the axis of classes is not known,
     or the output is a list of symbols.
 
     labels   [samples], of all frames of a sample, or [samples, frames]

@@ -36,7 +36,7 @@ class Observer:
 
     method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
                 half on each side; "mse": the clipping with the smallest squared error at 8 bits;
-                "file": as "minmax", where the model file gives all scales
+                "file": as "minmax", if the model file gives all scales
     percentile  of values kept, 50 .. 100
     full_outputs   whether outputs have all of the range that their operators state
     """
@@ -137,7 +137,7 @@ def _rearranged(graph: Graph) -> dict[str, str]:
 
 
 def _has_bins(span: Range) -> bool:
-    """Whether float32 tells the edges of all bins apart: not where shares are summed up to one."""
+    """Whether float32 tells the edges of all bins apart: not if shares are summed up to one."""
     edges = np.linspace(*span, BINS + 1, dtype=np.float32)
     return bool(np.all(edges[:-1] < edges[1:]))
 

@@ -2,7 +2,7 @@
 """Steps of what an LSTM keeps between its time steps, by its range over the calibration samples.
 
 c and the gates' sums are no tensors of the graph: their fraction bits are attributes of the nodes
-that make and read them, where the usual ones clip or leave few bits.
+that make and read them, if the usual ones clip or leave few bits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
     """The graph whose LSTMs have steps for their ranges over the samples.
 
     older   a network whose layers of the same name keep their steps
-    Returns the graph itself where the usual steps do for all.
+    Returns the graph itself if the usual steps do for all.
     """
     layers = _layers(graph)
     if not layers:

@@ -13,7 +13,7 @@ from myoedge.quantization.scales import QuantGraph
 
 
 def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> None:
-    """Errors: E229 where a table has no row for an integer computed of a sample's integers.
+    """Errors: E229 if a table has no row for an integer computed of a sample's integers.
 
     samples   by input, each with an axis of samples in front
 
@@ -52,7 +52,7 @@ def _check(readers: Sequence[Node], values: Mapping[str, Array], title: str) -> 
 
 
 def _readers(graph: Graph) -> list[Node]:
-    """Nodes that read rows by integers that arithmetic makes of integers of inputs alone."""
+    """Nodes that read rows by integers that arithmetic makes of integers of inputs only."""
     of_floats = {name for name in graph.inputs if graph.tensors[name].dtype == "float32"}
     computed: set[str] = set()
     for node in graph.nodes:

@@ -50,7 +50,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def wide(self) -> tuple[int, ...]:
-        """Inputs of 16 bits: those that always have them, or of some products the first."""
+        """16-bit inputs: those that always have them, or of some products the first."""
         op = OPS[self.op]
         shapes = [*self.shapes, *(w.shape for w in self.weights)]
         products = op.int16_weights is not None and not op.multiplies_result and self.seed % 5 < 2
@@ -86,7 +86,7 @@ class DrawnCase(DrawnUse):
         return np.asarray(kinds[self.pattern]()).astype(np.int8)
 
     def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Sums before gates: mostly where their functions bend, else anywhere."""
+        """Sums before gates: mostly if their functions bend, else anywhere."""
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
         if self.pattern in wide:
             return rng.choice(wide[self.pattern], shape).astype(np.int16)
@@ -94,7 +94,7 @@ class DrawnCase(DrawnUse):
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
     def _samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
-        """An input of 16 bits, not negative where it must not be."""
+        """An input of 16 bits, not negative if it must not be."""
         values = self._measured(rng, shape)
         return np.abs(np.maximum(values, -32767)) if index in self.positive else values
 
@@ -144,7 +144,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def wider(self) -> frozenset[str]:
-        """Tensors of 16 bits."""
+        """16-bit tensors."""
         return frozenset([*(["y"] if self.is_wide else []), *(self.names[i] for i in self.wide)])
 
     @cached_property

@@ -26,10 +26,10 @@ class Evaluation:
     """Labels of samples, and what the float network and the integers give for them.
 
     labels          classes [frames], or targets [samples, numbers], which are floats
-    real, integer   alike; `real` None where integers alone have run
+    real, integer   alike; `real` None if integers alone have run
     data            "test"; "held-out" or "calibration": parts of the calibration recording; "given"
     source          "225 samples of test.npz"     samples   how many these are
-    names           of the classes, by number, or of the numbers; () where classes have none
+    names           of the classes, by number, or of the numbers; () if classes have none
     digest          of samples and labels
     """
 

@@ -22,12 +22,12 @@ def attentions_of_bytes(network: QuantGraph) -> frozenset[str]:
 
 
 def fine_attentions(graph: Graph) -> frozenset[str]:
-    """Results of attentions that ask for FINE_BITS beside operands of 8."""
+    """Results of attentions that ask for FINE_BITS next to operands of 8."""
     return frozenset(n.name for n in graph.nodes if n.attrs.get("exp_bits") == FINE_BITS)
 
 
 def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
-    """The graph with FINE_BITS asked for in these attentions; the same where all have them."""
+    """The graph with FINE_BITS asked for in these attentions; the same if all have them."""
     if fine_attentions(graph).issuperset(names):
         return graph
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 2 to 8 bits: integers beside the float constants, rounded for calibration samples."""
+"""Weights of 2 to 8 bits: integers next to the float constants, rounded for calibration samples."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
 
 
 def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
-    """Noise power that weights of few bits alone make, relative to the signal, by judged tensor; {}
+    """Noise power that low-bit weights alone make, relative to the signal, by judged tensor; {}
     without such weights."""
     graph = network.graph
     few = ((name, f, f.integers) for name, f in graph.formats.items())

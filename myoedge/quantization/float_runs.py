@@ -55,7 +55,7 @@ _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
 
 @contextmanager
 def float_run_cache() -> Iterator[None]:
-    """Within it, `float_values` runs a network once for a sample where KEPT_BYTES are enough."""
+    """Within it, `float_values` runs a network once for a sample if KEPT_BYTES are enough."""
     token = _RUNS.set(_Runs())
     try:
         yield
@@ -108,7 +108,7 @@ def _read_only(value: Array) -> Array:
 
 
 def _size_bytes(graph: Graph, values: Values) -> int:
-    """Memory behind the values: of tensors that share it once, of constants none."""
+    """Memory after the values: of tensors that share it once, of constants none."""
     constants = {id(_owner(x)) for x in graph.arrays.values()}
     owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
     return sum(owners.values())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Formats of tensors: 8 or 16 bits, and groups of tensors with one scale and zero point.
 
-Residual streams have 16 bits always, other tensors where a network needs them.
+Residual streams have 16 bits always, other tensors if a network needs them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NORMS = ("layer_norm", "rms_norm")
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
-    """The graph in which the tables of these nodes, fused into an operator, are nodes behind it:
+    """The graph in which the tables of these nodes, fused into an operator, are nodes after it:
     kernels with a table read and write 8 bits around it. `name.pre` is a tensor then."""
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
@@ -31,8 +31,8 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
-    """Nodes with a table fused into them that no kernel has beside these tensors of 16 bits: those
-    that write one, before the table or behind it, or read one as they do without a table alone."""
+    """Nodes with a table fused into them that no kernel has next to these 16-bit tensors: those
+    that write one, before the table or after it, or read one as they do without a table only."""
     return frozenset(
         node.name
         for node in graph.nodes
@@ -46,7 +46,7 @@ def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
 
 
 def _refuses_int16(graph: Graph, node: Node) -> bool:
-    """Whether the operator reads 16 bits in other forms alone; filters read what there is."""
+    """Whether the operator reads 16 bits in other forms only; filters read what there is."""
     rule = OPS[node.op].accepts_int16
     return rule is not None and not rule(node.attrs, *_shapes(graph, node))
 
@@ -58,7 +58,7 @@ def _apart(node: Node) -> tuple[Node, Node]:
 
 
 def tables_apart(graph: Graph) -> frozenset[str]:
-    """Nodes whose tables are nodes behind their operator, `with_tables_apart`."""
+    """Nodes whose tables are nodes after their operator, `with_tables_apart`."""
     tables = (node for node in graph.nodes if node.op == "table")
     return frozenset(node.name for node in tables if node.inputs == (node.name + PRE,))
 
@@ -71,7 +71,7 @@ def fused_tables(graph: Graph) -> frozenset[str]:
 def residual_streams(graph: Graph) -> frozenset[str]:
     """Sums that a norm reads, and else nobody but norms and other sums; outputs are none of them.
 
-    Their noise would add up from block to block. Sums of 16 bits cost little, as they are bound by
+    Their noise would add up from block to block. 16-bit sums cost little, as they are bound by
     loads and stores of single numbers anyway, norms of them half as much again, and both twice the
     bytes of L2: 1.2 % of TinyMyo's cycles.
     """
@@ -134,8 +134,8 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
-    """Tensors that a file rounds for one reader alone, with those that share their parameters: the
-    8 bits of that rounding are taken from 16, where producers and readers have them. No outputs.
+    """Tensors that a file rounds for one reader only, with those that share their parameters: the
+    8 bits of that rounding are taken from 16, if producers and readers have them. No outputs.
 
     names   of all tensors with parameters
     """

@@ -22,7 +22,7 @@ class Split:
     """Samples of a file in two parts, in the order of the file.
 
     calibration   ranges, observers and 16 bits are chosen with these
-    held_out      chosen with no sample of these; None where all samples do both
+    held_out      chosen with no sample of these; None if all samples do both
     share         of the samples that was asked to be held out
     test          samples of another file, which choose nothing; None without
     """
@@ -66,7 +66,7 @@ def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
 
 
 def describe(parts: Split) -> dict[str, Any] | None:
-    """For report.json; None where nothing is held out."""
+    """For report.json; None if nothing is held out."""
     if parts.held_out is None:
         return None
     return {"samples": parts.held_out.count, "share": parts.share, "seed": SEED}

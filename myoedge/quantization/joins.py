@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors that keep their own scale beside a concat of others that are far larger, or smaller.
+"""Tensors that keep their own scale next to a concat of others that are far larger, or smaller.
 
 All parts of a concat have one scale. An operator that reads a small part too would read the few
 integers that the largest part leaves to it: there the concat reads a copy, which a table
@@ -58,7 +58,7 @@ def _needs_own(graph: Graph, names: Collection[str]) -> bool:
 def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
     """The graph whose concats read these parts through tables that requantise them.
 
-    Returns the graph itself where it has none of them.
+    Returns the graph itself if it has none of them.
     """
     return apply((RewritePattern(partial(_reads_copies, joins=joins), ("concat",)),), graph)
 

@@ -68,7 +68,7 @@ def is_whole(labels: Array) -> bool:
 
 
 def _texts(labels: Array) -> Array:
-    """Bytes and Python's strings as an array of strings; other labels as they are."""
+    """Bytes and Python's strings as an array of strings; other labels unchanged."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8")
     is_text = labels.dtype.kind == "O" and all(isinstance(x, str) for x in labels.flat)
@@ -130,8 +130,8 @@ def _frames(labels: Array) -> int | None:
 
 
 def _are_targets(labels: Array, graph: Graph) -> bool:
-    """Whether whole numbers are no classes: of outputs of one number, and as many as the output has
-    where its frames are fewer."""
+    """Whether integers are no classes: of outputs of one number, and as many as the output has
+    if its frames are fewer."""
     count, frames = math.prod(graph.shape(graph.outputs[0])), _frames(labels) or 1
     if frames not in _target_counts(graph) or is_binary(graph, graph.outputs[0]):
         return False
@@ -139,7 +139,7 @@ def _are_targets(labels: Array, graph: Graph) -> bool:
 
 
 def _target_counts(graph: Graph) -> tuple[int, ...]:
-    """Numbers of the first output, and of all outputs together, where they are floats."""
+    """Numbers of the first output, and of all outputs together, if they are floats."""
     sizes = [math.prod(graph.shape(name)) for name in graph.outputs]
     floats = [graph.tensors[name].dtype == "float32" for name in graph.outputs]
     return (*sizes[: floats[0]], *([sum(sizes)] if all(floats) else ()))
@@ -148,7 +148,7 @@ def _target_counts(graph: Graph) -> tuple[int, ...]:
 def class_count(graph: Graph, frames: int | None = None) -> int:
     """Classes of the first output.
 
-    frames   labels of a sample, where every frame has one
+    frames   labels of a sample, if every frame has one
     """
     name = graph.outputs[0]
     made, shape = graph.producer.get(name), graph.shape(name)

@@ -22,7 +22,7 @@ from myoedge.quantization.float_runs import float_values
 NO_SHARE = math.log(2.0**9)  # below a row's largest score: rounds to no step of 1/256
 ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
 CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far below the largest
-CHOOSING = ("argmax", "ctc_greedy")  # by differences alone, whatever their scale
+CHOOSING = ("argmax", "ctc_greedy")  # by differences only, whatever their scale
 BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
@@ -101,7 +101,7 @@ def _seen(values: Array, mask: Array, axis: int) -> Array:
 def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
     """Ranges of masks, and of seen scores that only a masked softmax reads.
 
-    Errors: E227, E228 where a sample shows that a mask is none.
+    Errors: E227, E228 if a sample shows that a mask is none.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
     ranges: dict[str, Range] = {}

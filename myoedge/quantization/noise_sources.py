@@ -35,7 +35,7 @@ def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelit
 
 
 def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict[str, str]:
-    """The tensor by layer that makes most of its noise: the layer's result, where its weights and
+    """The tensor by layer that makes most of its noise: the layer's result, if its weights and
     the rounding of its result do, else the operand whose rounding alone makes half of it."""
     steps = {step.node.name: step for step in q.steps}
     asked = [steps[name] for name in names]
@@ -82,7 +82,7 @@ def _source(
 
 
 def _maker(q: QuantGraph, name: str) -> str:
-    """The tensor whose integers a tensor has, where it only moves them."""
+    """The tensor whose integers a tensor has, if it only moves them."""
     node = q.graph.producer.get(name)
     if node is None or len(node.inputs) != 1 or not moves_integers(q, node):
         return name

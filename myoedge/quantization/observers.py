@@ -14,7 +14,7 @@ from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, measure_each
 
-METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins much
+METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept if none wins much
 METHOD_NAMES = {"minmax": "min-max", "percentile": "percentile", "mse": "least squares"}
 TRIAL_SAMPLES = 16
 LEAST_GAIN_DB = 0.5  # less may be another choice of samples
@@ -25,9 +25,9 @@ class ObserverChoice:
     """A network whose ranges follow from the best of several observers.
 
     worst_db   dB of the worst output for the samples that chose, by method
-    fidelity   of the network for all samples; None where these were not all run
+    fidelity   of the network for all samples; None if these were not all run
     other      the same without the full ranges of outputs if these have bounds; else the network by
-               the observer that keeps most, where the first one stays, and None where that wins
+               the observer that keeps most, if the first one stays, and None if that wins
                less than LEAST_GAIN_DB
     """
 
@@ -38,7 +38,7 @@ class ObserverChoice:
 
 
 def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
-    """The observers to try: none where the model file gives all scales."""
+    """The observers to try: none if the model file gives all scales."""
     if all_stated(graph):
         return [Observer("file")]
     return [Observer() if observer.method == "file" else observer for observer in observers]
@@ -58,11 +58,11 @@ def best_observer(
     enough_db: float,
 ) -> ObserverChoice:
     """The network by the calibration whose worst output has the highest SQNR, before and
-    behind a final function.
+    after a final function.
 
     samples   of the calibration; at most TRIAL_SAMPLES of them are run
     enough_db of a network that gets no 16 bits
-    The first calibration stays where no other one wins LEAST_GAIN_DB, and where the best keeps less
+    The first calibration stays if no other one wins LEAST_GAIN_DB, and where the best keeps less
     than `enough_db`: 16 bits have steps enough for all values, and what is clipped stays lost.
     """
     full = [x for x in calibrations if x.observer.full_outputs]

@@ -77,7 +77,7 @@ def largest_probabilities(
     graph: Graph, seen: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[tuple[Node, float, float]]:
     """(node, largest number of the samples, largest number that its integers give) of outputs from
-    0 to 1; 1 for the samples of a softmax, as all numbers are small where many classes share it."""
+    0 to 1; 1 for the samples of a softmax, as all numbers are small if many classes share it."""
     for node, bounds in bounded_results(graph):
         after = params.get(node.name)
         if bounds == PROBABILITY and after is not None:

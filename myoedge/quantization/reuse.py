@@ -77,7 +77,7 @@ def inherit_params(
 
 
 def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:
-    """The graph with what remedies changed in the old one beside parameters."""
+    """The graph with what remedies changed in the old one next to parameters."""
     graph = with_copies(graph, copied_parts(old))
     if is_equalized(old):
         graph = equalized(graph, subsample_evenly(samples, trial_samples(graph)), time_axes)
@@ -121,7 +121,7 @@ def reused_layers(
     """Layers that have the integers of the old network, and the others.
 
     layers     of a plan of the network; those that the network lacks, of states say, are left out
-    networks   over whole inputs, and over the frames of a pass where the plan is of a stream; the
+    networks   over whole inputs, and over the frames of a pass if the plan is of a stream; the
                one with the inputs of the old network, states among them, is compared
     """
     inputs = set(old.graph.inputs)
@@ -139,7 +139,7 @@ def reused_layers(
 
 
 def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator[QuantizedNode]:
-    """Steps of the network that a layer computes: two where it has one behind it."""
+    """Steps of the network that a layer computes: two if it has one after it."""
     if layer.node.name not in steps:
         return
     step = steps[layer.node.name]

@@ -44,12 +44,12 @@ class Data:
     inputs   [samples, *input shape], float32 or the integers of the input, by input name, or by the
              name in the file until `fit`
     labels   as they were given until `fit`, then as fitted_labels makes them; None without
-    class_names  of the classes, by number; () where they have none
+    class_names  of the classes, by number; () if they have none
     source   for reports: "300 samples of calib.npz"
-    renamed  name of the array that was taken for the only input, where it is another one; else ""
+    renamed  name of the array that was taken for the only input, if it is another one; else ""
     numbers  place of each sample in the file; None: they are all of it, in order
-    lengths  of the files that the arrays are of, one behind the other, until `fit`; empty: one
-    columns  names of a recording's columns, where the file has some
+    lengths  of the files that the arrays are of, one after the other, until `fit`; empty: one
+    columns  names of a recording's columns, if the file has some
     is_random  drawn, for a first build
     """
 
@@ -83,7 +83,7 @@ def fit(data: Data, graph: Graph) -> Data:
     """The data under the graph's input names, float32 or the input's integers, [samples, *input
     shape].
 
-    The short form [samples, *input shape[1:]] is taken where the first axis of the input is 1.
+    The short form [samples, *input shape[1:]] is taken if the first axis of the input is 1.
     Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
     E225 labels, E229 integers out of range.
     """
@@ -127,7 +127,7 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     if len(names) == len(data.inputs) == 1:
         return dict(zip(names, data.inputs.values(), strict=True))
     if set(names) != set(data.inputs):
-        # Python that renames the arrays, by order; where their number differs, that makes new ones
+        # Python that renames the arrays, by order; if their number differs, that makes new ones
         if len(data.inputs) != len(names):
             lines = f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"
         else:
@@ -162,7 +162,7 @@ def _signal(data: Data, graph: Graph) -> str:
 
 
 def label_as_input(data: Data, graph: Graph) -> Data:
-    """The data with the array `label` as the input of that name, where the network has one.
+    """The data with the array `label` as the input of that name, if the network has one.
 
     Errors: E215 labels without samples.
     """
@@ -177,7 +177,7 @@ def label_as_input(data: Data, graph: Graph) -> Data:
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
-    """Errors: E214 what are no whole numbers, E229 where one has no meaning for a reader."""
+    """Errors: E214 what are no integers, E229 if one has no meaning for a reader."""
     limits = id_limits(graph, name)
     assert limits is not None, name
     low, high = limits

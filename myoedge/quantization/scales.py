@@ -43,7 +43,7 @@ class LayerRule:
 
     weights       one scale "per_channel", or "per_tensor"
     weight_bits   2 to 8, or 16; None: what other rules say, else 8
-    activations   bits of results: 16, or 8 where nothing else chooses 16
+    activations   bits of results: 16, or 8 if nothing else chooses 16
     """
 
     pattern: str
@@ -74,7 +74,7 @@ class QuantGraph:
     params     of every tensor, `name.pre` before fused tables included
     steps      the quantised nodes in order
     constants  constant operands in integers
-    digest     of the float network, also where its weights are left out
+    digest     of the float network, also if its weights are left out
     """
 
     graph: Graph
@@ -87,7 +87,7 @@ class QuantGraph:
 
     @property
     def int16(self) -> frozenset[str]:
-        """Names of the tensors of 16 bits."""
+        """Names of the 16-bit tensors."""
         return frozenset(name for name, q in self.params.items() if q.element_type == INT16)
 
     def element_type(self, name: str) -> ElementType:
@@ -114,11 +114,11 @@ def quantize_graph(
     rules: Iterable[LayerRule] = (),
     int16: frozenset[str] = frozenset(),
 ) -> QuantGraph:
-    """Chooses scales (equal where an operator needs it) and every operator's integers.
+    """Chooses scales (equal if an operator needs it) and every operator's integers.
 
-    int16   tensors of 16 bits besides residual streams; a table fused into an operator is a node of
-            its own in the result where it reads or writes one of them
-    Errors: E117 where an accumulator could leave int32 whatever is done; E244 where a rule says 16
+    int16   16-bit tensors besides residual streams; a table fused into an operator is a node of
+            its own in the result if it reads or writes one of them
+    Errors: E117 if an accumulator could leave int32 whatever is done; E244 if a rule says 16
     bits and no kernel has them.
     """
     rules = tuple(rules)
@@ -200,7 +200,7 @@ def quantize_node(
 
 def _has_weights_of_file(graph: Graph, node: Node) -> bool:
     """Whether a layer multiplies with integers that its file gives; those that are rounded for
-    samples are beside floats."""
+    samples are next to floats."""
     read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 

@@ -61,7 +61,7 @@ class OutputFidelity:
     the softmax.
 
     db           over all samples; None without signal
-    end_db       behind the final softmax or sigmoid; None without one, and without signal
+    end_db       after the final softmax or sigmoid; None without one, and without signal
     interval_db  of `db`, as intervals.interval_db
     samples_db   of each sample
     numbers      places of the samples in the file; () for the first ones, in order
@@ -80,7 +80,7 @@ class OutputFidelity:
 
     @property
     def worst_sample(self) -> tuple[int, float] | None:
-        """Place in the file and dB of the sample with the lowest SQNR; None where none has a
+        """Place in the file and dB of the sample with the lowest SQNR; None if none has a
         signal."""
         numbers = self.numbers or range(len(self.samples_db))
         pairs = zip(self.samples_db, numbers, strict=True)
@@ -110,7 +110,7 @@ class Fidelity:
 
     @property
     def computed_db(self) -> dict[str, float]:
-        """dB of the outputs that are computed and have a signal; of all where none is computed."""
+        """dB of the outputs that are computed and have a signal; of all if none is computed."""
         computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
@@ -133,7 +133,7 @@ class Fidelity:
 
     @property
     def worst_judged_db(self) -> float | None:
-        """SQNR of the worst output before or behind its final function."""
+        """SQNR of the worst output before or after its final function."""
         ends = (self.outputs[name].end_db for name in self.computed_db)
         every_db = [*self.computed_db.values(), *(db for db in ends if db is not None)]
         return min(every_db, default=None)
@@ -162,7 +162,7 @@ def real_values(q: QuantGraph, name: str, values: Array) -> Array:
 
 
 def before_final(q: QuantGraph, name: str) -> str:
-    """The tensor that SQNR is measured on for an output: its logits where it ends in a softmax."""
+    """The tensor that SQNR is measured on for an output: its logits if it ends in a softmax."""
     node = q.graph.producer.get(name)
     if node is not None and node.op in FINAL:
         return node.inputs[0]
@@ -170,7 +170,7 @@ def before_final(q: QuantGraph, name: str) -> str:
 
 
 def measured_tensor(q: QuantGraph, output: str) -> str:
-    """Name of the tensor that an output's SQNR is measured on; `name.pre` where a sigmoid is a
+    """Name of the tensor that an output's SQNR is measured on; `name.pre` if a sigmoid is a
     table fused into a layer."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
@@ -186,14 +186,14 @@ def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
 
 
 def _last_function(node: Node) -> Chain:
-    """The functions behind `name.pre`, fused into the operator or in a node of their own."""
+    """The functions after `name.pre`, fused into the operator or in a node of their own."""
     apart = node.op == "table" and node.inputs[0] == node.name + PRE
     chain: Chain = node.attrs["chain"] if apart else node.attrs.get("act", ())
     return chain
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:
-    """The function between the measured tensor and the output: "softmax"; None where there is
+    """The function between the measured tensor and the output: "softmax"; None if there is
     none."""
     if measured_tensor(q, output).endswith(PRE):
         return "sigmoid"
@@ -205,7 +205,7 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
 
 @dataclass
 class _Sums:
-    """Noise of one quantised network, sample by sample; of no layer where `names` is empty."""
+    """Noise of one quantised network, sample by sample; of no layer if `names` is empty."""
 
     q: QuantGraph
     names: Sequence[str]
@@ -313,7 +313,7 @@ def is_passed_through(graph: Graph, name: str) -> bool:
 
 
 def _agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:
-    """Share of classes that are the same; None where an output has no axis of classes."""
+    """Share of classes that are the same; None if an output has no axis of classes."""
     is_float = graph.tensors[name].dtype == "float32"
     axis = class_axis(graph, name) if is_float else None
     if is_float and (axis is None or math.prod(graph.shape(name)[axis : axis + 1]) == 1):
@@ -335,7 +335,7 @@ def moves_integers(q: QuantGraph, node: Node) -> bool:
 def alone(
     q: QuantGraph, steps: Sequence[QuantizedNode], real: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Integers of each operator alone: of operands without the errors of those before it."""
+    """Integers of each operator only: of operands without the errors of those before it."""
     read = {x for step in steps for x in step.operands}
     computed = {x: real[x] for x in read if x not in q.constants}
     exact = {x: quantize(y, q.params[x]) if x in q.params else y for x, y in computed.items()}

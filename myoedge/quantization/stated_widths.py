@@ -45,8 +45,8 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
     the tensors that share their parameters.
 
     names   of all tensors with parameters
-    Errors: E244 where an operator that writes or reads one has no kernel of 16 bits, and the rule
-    names its layer; of a pattern, where no layer has them. Inputs then keep 8.
+    Errors: E244 if an operator that writes or reads one has no kernel of 16 bits, and the rule
+    names its layer; of a pattern, if no layer has them. Inputs then keep 8.
     """
     wide = [rule for rule in rules if rule.activations == WIDE_BITS]
     asked = {
@@ -109,7 +109,7 @@ def kept_of_file(
 
 
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
-    """Results and inputs of 8 bits that a rule names alone and asks 16 of."""
+    """Results and 8-bit inputs that a rule names alone and asks 16 of."""
     for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
         named = [node for node in graph.nodes if rule.matches(node)]
         stated = ((node, graph.given_params(node.name)) for node in named)
@@ -170,7 +170,7 @@ def _stays(rule: WidthRule, asked: str, named: Iterable[str]) -> Iterator[Notice
 
 
 def _has_bits(step: QuantizedNode, bits: int) -> bool:
-    """Whether weights have as many bits as are asked for, or fewer where 16 are not."""
+    """Whether weights have as many bits as are asked for, or fewer if 16 are not."""
     return step.weight_bits == bits if bits == WIDE_BITS else step.weight_bits <= bits
 
 
@@ -218,7 +218,7 @@ def wide_weights(
     """Bits that weights are stored in, 8 or 16.
 
     result   element type of the layer's results
-    Errors: E244 where an operator has no kernel with weights of 16 bits, and the rule names it.
+    Errors: E244 if an operator has no kernel with 16-bit weights, and the rule names it.
     """
     op, rule = OPS[node.op], weight_rule(rules, node)
     if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:

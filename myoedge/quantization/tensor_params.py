@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of all tensors of a network, equal where an operator needs it."""
+"""Parameters of all tensors of a network, equal if an operator needs it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from myoedge.quantization.formats import (
 from myoedge.quantization.masked_ranges import Range
 
 SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
-# Of tensors of 16 bits, outputs and others: samples outside the calibration set go beyond their
-# range. What is cut off in front of other layers was 16 dB of covariances; 2.0 takes 6 of 90 dB.
+# Of 16-bit tensors, outputs and others: samples outside the calibration set go beyond their
+# range. What is cut off before other layers was 16 dB of covariances; 2.0 takes 6 of 90 dB.
 HEADROOM, INNER_HEADROOM = 8.0, 2.0
 
 
@@ -39,12 +39,12 @@ def choose_params(
 
     Tensors that must agree share those that an operator fixes for 8 bits, else those that one of
     them carries, else the union of their ranges.
-    int16   tensors of 16 bits besides residual streams
+    int16   16-bit tensors besides residual streams
     apart   nodes whose result is taken not to share those of its operands
     """
     padding = {name: (value, value) for name, value in fills(graph).items()}
     spans = {**ranges, **constants_of(graph, ranges), **padding}
-    # samples of a converter: inputs that an operator reads with 16 bits always; sums of 16 bits
+    # samples of a converter: inputs that an operator reads with 16 bits always; 16-bit sums
     always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
     always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
@@ -111,7 +111,7 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
 
 
 def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Parameters for the ranges of these tensors: zero point 0 where an operator requires it, or is
+    """Parameters for the ranges of these tensors: zero point 0 if an operator requires it, or is
     faster with it and loses little."""
     low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
     affine, symmetric = range_params(low, high), symmetric_params(low, high)

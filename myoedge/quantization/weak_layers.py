@@ -17,7 +17,7 @@ def weak_layers(
     graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[Notice]:
     """W101: weighted layers whose output never changed over the calibration samples; W103: layers
-    that are filled with numbers far from all others, where no softmax hides them; W106: first
+    that are filled with numbers far from all others, if no softmax hides them; W106: first
     states that 8 bits cut off.
 
     ranges, params   of tensors

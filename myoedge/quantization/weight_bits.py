@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits of weights layer by layer: fewest where noise at the outputs costs least for a byte."""
+"""Bits of weights layer by layer: fewest if noise at the outputs costs least for a byte."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from myoedge.quantization.trials import (
 )
 
 STORED_BITS = (4, 2)  # that the cores' kernels unpack
-PLANE_BITS = (6, 5, 4, 3, 2)  # where an accelerator reads as many bit planes
+PLANE_BITS = (6, 5, 4, 3, 2)  # if an accelerator reads as many bit planes
 PROBED_BITS = 4  # whose noise at the outputs is measured, and so that of all others
 NOISE_MACS = 3_000_000_000  # of all samples that a layer's noise is measured for
 TRIALS_MAX = 4  # networks that are measured: noise adds up nearly, not quite
@@ -95,7 +95,7 @@ class ChosenBits:
 def with_chosen_bits(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> ChosenBits:
-    """The network with as few bits of weights as its noise allows; where memories and energy are
+    """The network with as few bits of weights as its noise allows; if memories and energy are
     given, with as many as these allow.
 
     Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
@@ -125,7 +125,7 @@ def with_chosen_bits(
 @dataclass(frozen=True)
 class _OrderedBits:
     """Constants of a search: the steps in the order in which they are taken, noise [judged tensors]
-    in front of all and its limits."""
+    before all and its limits."""
 
     start: QuantGraph
     samples: Samples

@@ -61,7 +61,7 @@ def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: An
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """A table of names and values, values folded beside the names."""
+    """A table of names and values, values folded next to the names."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)

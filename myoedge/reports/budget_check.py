@@ -24,7 +24,7 @@ SMALLER = "fewer channels in the layers named"
 class Broken:
     """A budget that a build does not keep: facts for its message, and what could help.
 
-    code   of the error where no other budget is broken, and its title
+    code   of the error if no other budget is broken, and its title
     """
 
     name: str
@@ -41,7 +41,7 @@ def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: lis
 
 def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     """E302 of all budgets that are not kept, or the only one's own code. Facts are named after
-    their budget where there are several; tries hold for all of them.
+    their budget if there are several; tries hold for all of them.
 
     short   memory that is too small, one of them: the others are judged with all of the chip's
     """
@@ -67,7 +67,7 @@ def over_goals(report: Report) -> Notice | None:
 
 
 def broken_latency(report: Report) -> Broken | None:
-    """[budget] latency where the report's latency is above it."""
+    """[budget] latency if the report's latency is above it."""
     limit_s, latency_s = _limit(report, "latency_s"), report["latency_s"]
     if latency_s is None or latency_s <= limit_s:
         return None
@@ -87,7 +87,7 @@ def broken_latency(report: Report) -> Broken | None:
 
 
 def broken_energy(report: Report) -> Broken | None:
-    """[budget] energy where the report's energy is above it."""
+    """[budget] energy if the report's energy is above it."""
     limit_j, energy_uj = _limit(report, "energy_j"), report["energy_uj"]
     if energy_uj is None or energy_uj["value"] <= limit_j * joules.MICRO:
         return None
@@ -103,7 +103,7 @@ def broken_energy(report: Report) -> Broken | None:
 
 
 def _limit(report: Report, name: str) -> float:
-    """A limit of [budget] that the build was held to; infinite where there is none."""
+    """A limit of [budget] that the build was held to; infinite if there is none."""
     limit: float | None = (report.get("budget") or {}).get(name)
     return math.inf if limit is None else limit
 

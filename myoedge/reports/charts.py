@@ -17,7 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixe
 PLOT_WIDTH = 900
 NARROWEST, WIDEST = 24, 104  # of one step
 MAX_BARS = 40  # of layers' times
-MAX_NAME_CHARS = 28  # characters beside a bar: what 210 px hold
+MAX_NAME_CHARS = 28  # characters next to a bar: what 210 px hold
 LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that browsers fall back to
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy class by class: float beside int8, intervals, confusions, and their matrices' cells."""
+"""Accuracy class by class: float next to int8, intervals, confusions, and their matrices' cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORKS = ("float", "int8")
 
 def by_class(judged: Evaluation) -> dict[str, Any]:
     """Labelled frames by class: how many each network has right, with intervals, and confusions
-    [label][class]; null where there are too many classes."""
+    [label][class]; null if there are too many classes."""
     chosen, names = judged.results, judged.names
     largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
     size = max(1 + largest, len(names))

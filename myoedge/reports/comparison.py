@@ -18,7 +18,7 @@ from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import Report
 from myoedge.version import __version__
 
-FIGURES = (  # of the network, as cards, where both builds have them
+FIGURES = (  # of the network, as cards, if both builds have them
     *("latency_s", "cycles.total", "energy_uj.value", "quantization.sqnr_db"),
     *("quantization.accuracy_int8", "quantization.targets.all.rmse_int8"),
     *("memory.l2_peak_bytes", "memory.weights_bytes"),
@@ -30,7 +30,7 @@ MOST_LAYERS = 60  # with bars
 class Figure:
     """A figure of both builds.
 
-    look   "good", "bad" or "" where nothing changed, or no way is better
+    look   "good", "bad" or "" if nothing changed, or no way is better
     """
 
     title: str
@@ -77,7 +77,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
 
 
 def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[str]]]:
-    """Title, rows and names of int8's confusion matrix in both reports, where both have one."""
+    """Title, rows and names of int8's confusion matrix in both reports, if both have one."""
     found = [report["quantization"].get("classes") or {} for report in reports]
     if not all(x.get("confusion") for x in found):
         return

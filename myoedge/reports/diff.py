@@ -27,7 +27,7 @@ class Measure:
     """A value of a report: its path, its title and unit on the terminal, and which way is better.
 
     better   +1 more, -1 less, 0 neither
-    show     the value as text; `points` where a change is the difference of two shares
+    show     the value as text; `points` if a change is the difference of two shares
     """
 
     path: str
@@ -41,7 +41,7 @@ class Measure:
 class Change:
     """One value that differs between two reports.
 
-    where    "" for the whole network, else the layer
+    if    "" for the whole network, else the layer
     kind     "changed", "added" or "removed" (a layer)
     """
 
@@ -78,7 +78,7 @@ class Change:
 
     @property
     def text(self) -> str:
-        """The difference: "-12.5 %"; "" where no number changed."""
+        """The difference: "-12.5 %"; "" if no number changed."""
         return difference(self)
 
     def plain(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def compare(old: Report, new: Report) -> list[Change]:
 
     Shares and decibels that show no difference are none. Start-up reads the inputs of all
     inferences of a run, and is compared only with as many. Cycles that were counted are never
-    compared with modelled ones, and cycles of layers only where both builds have them: else each
+    compared with modelled ones, and cycles of layers only if both builds have them: else each
     of them would be a difference.
     """
     # Layers by module path, which survives changes to other layers; unique in both reports.
@@ -266,7 +266,7 @@ def _is_nothing(change: Change) -> bool:
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    """The value at "a.b"; None where a part of the path is null or missing."""
+    """The value at "a.b"; None if a part of the path is null or missing."""
     value: Any = report
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -310,7 +310,7 @@ def _shown(measure: Measure, value: Value) -> str:
 
 
 def difference(change: Change) -> str:
-    """Change as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" where no number changed."""
+    """Change as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if no number changed."""
     delta = change.delta
     if delta is None:
         return ""

@@ -25,14 +25,14 @@ class ReportDocument(dict[str, Any], Tabular):
         return framed(report_html(self), "report")
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Plain text in notebooks, which they keep beside the page: the keys alone."""
+        """Plain text in notebooks, which they keep next to the page: the keys only."""
         printer.text(f"{type(self).__name__} of {self['model']['name']}: {', '.join(self)}")
 
 
 class EnergyReport(ReportDocument):
     """report.json, of which notebooks show the energy.
 
-    unwritten   W210 where the reports of the folder could not be replaced
+    unwritten   W210 if the reports of the folder could not be replaced
     """
 
     __slots__ = ("unwritten",)

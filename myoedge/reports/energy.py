@@ -100,7 +100,7 @@ def _outside_layers(
 def _duty(
     report: Mapping[str, Any], inference: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
-    """Duty cycle of an inference in every period; None where no period is known."""
+    """Duty cycle of an inference in every period; None if no period is known."""
     window_s = period_s(report)
     if window_s is None:
         return None
@@ -178,7 +178,7 @@ def _uj(joules: float) -> float:
 
 
 def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The report's energy_uj; None where the report has none or is of an older version."""
+    """The report's energy_uj; None if the report has none or is of an older version."""
     row = report.get("energy_uj")
     return row if isinstance(row, dict) and "points" in row else None
 
@@ -201,7 +201,7 @@ def in_joules(row: Mapping[str, Any]) -> str:
 
 
 def of_result(row: Mapping[str, Any]) -> str:
-    """Interval of a sweep's result or of a layer; "" where unknown."""
+    """Interval of a sweep's result or of a layer; "" if unknown."""
     values_uj = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
     joules = [uj / MICRO for uj in values_uj if uj is not None]
     return interval(*joules) if len(joules) == len(values_uj) else ""
@@ -281,8 +281,8 @@ def counted_powers(report: Mapping[str, Any]) -> str:
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, text) rows of the duty cycle; empty where no period is known. A range comes first
-    where the chip sleeps at a power that is known between two bounds only."""
+    """(name, text) rows of the duty cycle; empty if no period is known. A range comes first
+    if the chip sleeps at a power that is known between two bounds only."""
     duty = report.get("duty")
     if not duty:
         return []
@@ -306,7 +306,7 @@ def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
 
 
 def _guessed_width(duty: Mapping[str, Any]) -> str:
-    """ "18-fold, because the chip's sleep power is not published"; "" where it decides little."""
+    """ "18-fold, because the chip's sleep power is not published"; "" if it decides little."""
     _, low_mw, high_mw = duty["average_mw"]
     if not _sleep_is_guessed(duty) or high_mw < 2 * low_mw:
         return ""

@@ -52,7 +52,7 @@ def errors(row: Mapping[str, Any], error: str) -> str:
 
 
 def points(q: Mapping[str, Any]) -> str:
-    """int8 accuracy minus float accuracy, "+0.1 points"; "" where one is unknown."""
+    """int8 accuracy minus float accuracy, "+0.1 points"; "" if one is unknown."""
     if q["accuracy_float"] is None or q["accuracy_int8"] is None:
         return ""
     change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
@@ -71,7 +71,7 @@ def error_text(row: Mapping[str, Any], error: str, network: str) -> str:
 
 
 def interval(q: Mapping[str, Any]) -> str:
-    """ "95 % interval of int8 93.6 to 98.4 %"; "" where it is not known."""
+    """ "95 % interval of int8 93.6 to 98.4 %"; "" if it is not known."""
     found = q.get("classes")
     return f"95 % interval of int8 {classes.interval(found, 'int8')}" if found else ""
 

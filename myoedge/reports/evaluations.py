@@ -23,7 +23,7 @@ ALL = "all"
 
 
 def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
-    """Keys of `quantization` in report.json; null where nothing was evaluated."""
+    """Keys of `quantization` in report.json; null if nothing was evaluated."""
     if evaluation is None:
         keys = ("accuracy_float", "accuracy_int8", "accuracy_source", "classes", "targets")
         return {**dict.fromkeys(keys), "evaluated_on": None}
@@ -43,7 +43,7 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
 
 
 def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """report.json with an evaluation of integers alone, of a test set; the float network's results
+    """report.json with an evaluation of integers only, of a test set; the float network's results
     stay if they are of the same samples and labels."""
     q = report["quantization"]
     of_samples = (q.get("evaluated_on") or {}).get("digest")
@@ -53,7 +53,7 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
 
 
 def _filled(new: Any, old: Any) -> Any:
-    """JSON values with an older document's where these have none."""
+    """JSON values with an older document's if these have none."""
     if isinstance(new, dict) and isinstance(old, dict):
         return {**old, **{key: _filled(value, old.get(key)) for key, value in new.items()}}
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):

@@ -30,7 +30,7 @@ def calibrated(report: Report) -> str:
 
 
 def scales(report: Report) -> str:
-    """`calibrated` beside the word: "of the model file"."""
+    """`calibrated` next to the word: "of the model file"."""
     return calibrated(report).removeprefix("scales ")
 
 
@@ -43,7 +43,7 @@ def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], sa
 
 def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
     """The observer, and the dB of those that were tried: "percentile; tried on 16 of them: min-max
-    28.6 dB, percentile 30.1 dB"; the name alone where none was tried.
+    28.6 dB, percentile 30.1 dB"; the name alone if none was tried.
 
     samples   of the calibration, of which some are tried
     """
@@ -71,7 +71,7 @@ def refinement(
     accurate: bool,
     reused: bool = False,
 ) -> list[str]:
-    """A line for every remedy that was tried; for --accurate one where there was none to try.
+    """A line for every remedy that was tried; for --accurate one if there was none to try.
 
     worst_db   of the network
     reused     whether an older build's choices stay
@@ -115,7 +115,7 @@ def on_examples(report: Report) -> bool:
 
 
 def advice(report: Report) -> str:
-    """One sentence on what adds the most noise, with a remedy where one is needed; none where
+    """One sentence on what adds the most noise, with a remedy if one is needed; none where
     nothing adds any."""
     q = report["quantization"]
     if q["weakest"] is None or q["weakest"]["sqnr_local_db"] >= EXACT_DB:
@@ -157,7 +157,7 @@ def is_weak(report: Report, row: Mapping[str, Any]) -> bool:
 
 
 def noisiest(report: Report) -> str:
-    """Name of the tensor whose rounding adds the most noise; "" where none was measured."""
+    """Name of the tensor whose rounding adds the most noise; "" if none was measured."""
     q = report["quantization"]
     name = "" if q["weakest"] is None else q["weakest"]["name"]
     return str(q.get("noise_from", {}).get(name, name))
@@ -167,7 +167,7 @@ ENDINGS = {"log_softmax": "log-softmax", "ctc_greedy": "greedy decoding"}
 
 
 def sqnr_place(functions: Sequence[str]) -> str:
-    """Position in front of a final softmax where SQNR is measured: ", before the softmax"; "" at
+    """Position before a final softmax if SQNR is measured: ", before the softmax"; "" at
     the output itself."""
     names = [f"the {ENDINGS.get(name, name)}" for name in functions]
     return f", before {' and '.join(names)}" if names else ""
@@ -191,7 +191,7 @@ def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], cou
 
 
 def _behind(port: Mapping[str, Any]) -> str:
-    """SQNR behind the final function of an output: " (28.9 dB behind it)"."""
+    """SQNR after the final function of an output: " (28.9 dB after it)"."""
     end_db = port.get("sqnr_end_db")
     return "" if end_db is None else f", {decibels(end_db)} behind it"
 

@@ -117,7 +117,7 @@ def _in_arena(plan: Plan, life: LiveRange) -> Row:
 
 
 def _map(plan: Plan, name: str) -> Row:
-    """A tensor (result or input) that resides in L3, behind the weights."""
+    """A tensor (result or input) that resides in L3, after the weights."""
     node = plan.quant.graph.producer.get(name)
     label = node.label if node else name
     reader = next(access.step for access in plan.accesses if access.tensor == name)

@@ -33,7 +33,7 @@ class Box:
 
 
 def l2(report: Report) -> dict[str, Any] | None:
-    """Map of the L2 arena; None where every layer reads an input and writes an output."""
+    """Map of the L2 arena; None if every layer reads an input and writes an output."""
     memory = report["memory"]
     if not memory["buffers"]:
         return None
@@ -49,7 +49,7 @@ def l2(report: Report) -> dict[str, Any] | None:
 
 
 def l1(report: Report) -> dict[str, Any] | None:
-    """Map of the L1 tile buffers; None where no layer runs in tiles."""
+    """Map of the L1 tile buffers; None if no layer runs in tiles."""
     buffers = report["memory"].get("l1_buffers")
     if not buffers:
         return None
@@ -132,7 +132,7 @@ def _location(buffer: Row) -> str:
 
 
 def budget(report: Report) -> list[dict[str, Any]]:
-    """Segments of L2 with their shares of its size (of the bytes in use, where L2 has no limit)."""
+    """Segments of L2 with their shares of its size (of the bytes in use, if L2 has no limit)."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]
     activations = "activations, what comes from L3" if memory["l3_bytes"] else "activations"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Picture of the network in report.html: layers as boxes, as wide as their cycles, and what reads
-results of layers that are not just in front of it."""
+results of layers that are not just before it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LayerBox:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A result that is read beyond the layer behind it, as an SVG path."""
+    """A result that is read beyond the layer after it, as an SVG path."""
 
     path: str
     title: str
@@ -62,7 +62,7 @@ LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without mu
 def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     """The picture; None without cycles.
 
-    scale_cycles   that are as wide as the picture, where another network's is more than this one's
+    scale_cycles   that are as wide as the picture, if another network's is more than this one's
     """
     rows = report["layers"]
     cycles = [speed.layer_cycles(row) or 0 for row in rows]
@@ -112,7 +112,7 @@ def _engine(name: str | None) -> str:
 
 
 def _skipped(report: Report) -> Iterator[tuple[int, int]]:
-    """(writer, reader) of results that are read by another than the layer behind the writer."""
+    """(writer, reader) of results that are read by another than the layer after the writer."""
     at = {row["name"]: index for index, row in enumerate(report["layers"])}
     for reader, row in enumerate(report["layers"]):
         for name in dict.fromkeys(row.get("reads") or ()):

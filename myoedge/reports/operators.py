@@ -43,7 +43,7 @@ def markdown(operators: Sequence[Operator]) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> str:
-    """Parameters of a pointwise function beside its number; NumPy's own functions have none."""
+    """Parameters of a pointwise function next to its number; NumPy's own functions have none."""
     if not inspect.isfunction(function):
         return ""
     return ", ".join([*inspect.signature(function).parameters][1:])

@@ -38,8 +38,8 @@ class Held:
 
     what     "result", "weights", "weights from L3", "window on L3", "input", "output", "scratch",
              "constant", those of PROGRAM; GAPS lie unused between buffers; operands of L1 by name
-    layer    whose they are, as people read it; "" where they are no layer's
-    source   its line in the user's program, where it is known
+    layer    whose they are, as people read it; "" if they are no layer's
+    source   its line in the user's program, if it is known
     """
 
     what: str
@@ -52,7 +52,7 @@ class Held:
 class Peak:
     """A memory at its peak.
 
-    step, layer    where in the network that is; None and "" for what does not change
+    step, layer    if in the network that is; None and "" for what does not change
     held           largest first; they add up to `used_bytes`
     shrink         the largest of them that a network can do something about
     without_bytes  the peak if that were not there: some other time may be nearly as full

@@ -31,7 +31,7 @@ from myoedge.simulator.result import STALLS
 SCHEMA = "myoedge.report/1"
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 UNLIMITED = 2**31 - 1  # what target "host" has
-CAUSES = ("busy", "engine", *STALLS)  # where the time of the cores goes
+CAUSES = ("busy", "engine", *STALLS)  # if the time of the cores goes
 
 MEASURED = (  # of a layer, when it has run
     *("cycles", "cycles_compute", "cycles_dma", "cycles_ne16", "macs_per_cycle"),
@@ -45,15 +45,15 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Results of a build beside its plan; None where not measured.
+    """Results of a build next to its plan; None if not measured.
 
     evaluation                      of labelled samples: classes, or errors of targets
     exact                           by rung: same integers as the reference, different, or not run
     params                          of the model as loaded; None counts them after folding
     judged_on                       which samples SQNR is of: "calibration" or "held-out" ones
-    holdout                         of a build, None where no samples were held out
+    holdout                         of a build, None if no samples were held out
     observers_db                    worst output of the samples that chose, by observer
-    choices                         remedies that were tried where 8 bits lose too much
+    choices                         remedies that were tried if 8 bits lose too much
     accurate                        whether 30 dB were asked for, whatever cycles they take
     """
 
@@ -297,7 +297,7 @@ def dims(shape: Iterable[int]) -> str:
 
 # --- layers.csv -----------------------------------------------------------------------------------
 
-NO_COLUMNS = ("activity", "reads")  # in report.json alone
+NO_COLUMNS = ("activity", "reads")  # in report.json only
 FORMATS: dict[str, Callable[[Any], str]] = {
     "origin": lambda rows: " + ".join(f"{o['path']} ({o['source']})".strip() for o in rows),
     "in_dtypes": " ".join,

@@ -13,9 +13,9 @@ MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth 
 
 
 def shortened(names: Sequence[str], max_chars: int) -> list[str]:
-    """Names of at most `max_chars` characters a line, as distinct as they are: without what is
+    """Names of at most `max_chars` characters a line, as distinct unchanged: without what is
     fused into layers, without the modules that all begin with, by their last modules; in lines
-    where that makes two the same."""
+    if that makes two the same."""
     for shorter in (_without_fused, _without_common_modules):
         if all(len(name) <= max_chars for name in names):
             break
@@ -59,7 +59,7 @@ def _without_common_modules(names: Sequence[str]) -> list[str]:
 
 
 def _last_modules(name: str, max_chars: int) -> str:
-    """The last modules of a name, all that fit; "" where the last one alone is too long."""
+    """The last modules of a name, all that fit; "" if the last one alone is too long."""
     if len(name) <= max_chars:
         return name
     starts = (n + 1 for n, char in enumerate(name) if char in "./" and name[n + 1 :])
@@ -73,7 +73,7 @@ def in_lines(name: str, max_chars: int) -> str:
 
 
 def _lines(name: str, max_chars: int) -> Iterator[str]:
-    """A name in lines that end behind a module where they can."""
+    """A name in lines that end after a module if they can."""
     while len(name) > max_chars:
         ends = [n + 1 for n, char in enumerate(name[:max_chars]) if char in SEPARATORS and n]
         cut = max(ends, default=max_chars)

@@ -58,7 +58,7 @@ def layer_cycles(row: Mapping[str, Any]) -> int | None:
 
 
 def outside_layers(report: Report) -> tuple[str, int] | None:
-    """(name, cycles) of the cycles outside all layers; None where there are none."""
+    """(name, cycles) of the cycles outside all layers; None if there are none."""
     counts = cycles(report)
     cycles_outside = (counts or {}).get("outside_layers") or 0
     if cycles_outside <= 0:
@@ -83,7 +83,7 @@ def the_place(report: Report) -> str:
 
 
 def outputs_compared(report: Report, backend: str) -> bool:
-    """Whether outputs were compared, and layers not yet: build ends with E401 where outputs differ
+    """Whether outputs were compared, and layers not yet: build ends with E401 if outputs differ
     on the simulator, and `validate` compares every layer."""
     simulated = (report["cycles"] or {}).get("source") == "simulated"
     return simulated and backend == "simulator" and report["exact"].get(backend) is None
@@ -158,7 +158,7 @@ def one_line(report: Report) -> str:
 
 
 def startup(report: Report) -> str:
-    """Cycles before the first layer, as text; "" where unknown."""
+    """Cycles before the first layer, as text; "" if unknown."""
     startup_cycles = report["cycles"].get("startup")
     if startup_cycles is None:
         return ""
@@ -166,7 +166,7 @@ def startup(report: Report) -> str:
 
 
 def ne16(report: Report) -> str:
-    """Busy and idle cycles of NE16 in an inference, "" where it has not run."""
+    """Busy and idle cycles of NE16 in an inference, "" if it has not run."""
     cycles = report["cycles"].get("ne16")
     if not cycles:
         return ""
@@ -219,7 +219,7 @@ def int16_layers(report: Report) -> list[dict[str, Any]]:
 
 def int16_costs(report: Report) -> str:
     """Cost of int16 as text: "3 tensors, 12 KiB more than in int8; 2 layers with int16 weights, 90
-    KiB; layers that read or write them take 34 % of the cycles"; "" where every result is int8."""
+    KiB; layers that read or write them take 34 % of the cycles"; "" if every result is int8."""
     rows, layers = int16_layers(report), report["layers"]
     if not rows:
         return ""

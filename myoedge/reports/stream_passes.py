@@ -61,7 +61,7 @@ def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
 
 
 def pass_rows(report: Report) -> list[tuple[str, ...]]:
-    """Rows of a table with TITLES; none without a frame rate, or with one length alone."""
+    """Rows of a table with TITLES; none without a frame rate, or with one length only."""
     stream = report.get("stream") or {}
     rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
     return [_cells(row, stream["pass_frames"]) for row in rows] if len(rows) > 1 else []

@@ -30,7 +30,7 @@ COLUMNS = {
     "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
 }  # fmt: skip
 MIN_NAME_CHARS = 8  # of a line of a layer's name
-USUAL_NAME_CHARS = 24  # that other columns leave to it where they can
+USUAL_NAME_CHARS = 24  # that other columns leave to it if they can
 MAX_OPERATOR_CHARS = 16
 ENGINE_TITLES = ("layer", "engine", "why not the other")
 GAP_CHARS = 2  # between columns
@@ -219,7 +219,7 @@ def _titles(report: Report) -> dict[str, str]:
 
 
 def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
-    """Columns that have room beside the names, those of most worth first; in order of the table."""
+    """Return the columns that fit next to the names, most important first, in table order."""
     chosen, free = ["layer"], width - min(chars["layer"], USUAL_NAME_CHARS + GAP_CHARS)
     for name in sorted(chars.keys() - {"layer"}, key=COLUMNS.__getitem__):
         if chars[name] <= free:
@@ -236,7 +236,7 @@ def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
 
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
-    """(layer, its engine, why not the other) of shown layers that multiply, where there are two."""
+    """(layer, its engine, why not the other) of shown MAC layers, if there are two."""
     names = wording.layer_names(report)
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):
@@ -274,7 +274,7 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
 
 
 def _weights(row: dict[str, Any]) -> str:
-    """Size of a layer's weights, with their bits where these are fewer than 8."""
+    """Size of a layer's weights, with their bits if these are fewer than 8."""
     if not row["weights_bytes"]:
         return ""
     bits = row.get("weight_bits") or 8

@@ -29,7 +29,7 @@ _DMA, _L3 = 100, 200  # with a lane for every overlap
 _LANES = {"dma in": (_DMA, "DMA"), "dma out": (_DMA, "DMA")}
 _LANES |= {"l3 read": (_L3, "L3"), "l3 write": (_L3, "L3")}
 # From the finest on; each leaves out the first thing of the one before it. Tiles show as their
-# transfers, jobs of NE16 beside them.
+# transfers, jobs of NE16 next to them.
 DETAILS = (
     "sleeping cores, transfers, layers by core",
     "transfers, layers by core",
@@ -37,9 +37,7 @@ DETAILS = (
     "layers",
     "inferences",
 )
-_INFERENCE_BYTES = (
-    180  # at most, in JSON; where more of them than fit were run, the last are left out
-)
+_INFERENCE_BYTES = 180  # at most, in JSON; if more of them than fit were run, the last are left out
 
 Event = dict[str, Any]
 

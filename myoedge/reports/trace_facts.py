@@ -71,7 +71,7 @@ class L1Operands:
     buffers: Rows
 
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
-        """Operand that a transfer moves at a time, as "weights of conv2"; "" where none fits.
+        """Operand that a transfer moves at a time, as "weights of conv2"; "" if none fits.
 
         layers   their names
         """

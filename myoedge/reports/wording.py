@@ -84,7 +84,7 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
 def l2_bytes(report: Report) -> int:
-    """Bytes of L2 that the build occupies: its data, and its code where that was linked."""
+    """Bytes of L2 that the build occupies: its data, and its code if that was linked."""
     memory = report["memory"]
     return int(memory["l2_peak_bytes"] + (memory["code_bytes"] or 0))
 
@@ -102,7 +102,7 @@ def l2_parts(report: Report) -> str:
 
 
 def l1_parts(report: Report) -> str:
-    """ "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" where the chip has no L1."""
+    """ "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" if the chip has no L1."""
     memory = report["memory"]
     planned, reserved = memory["l1_planned_bytes"], memory["l1_reserved_bytes"]
     if planned is None:
@@ -120,7 +120,7 @@ def of_limit(used: int, limit: int | None) -> str:
 
 def arena_bound(report: Report) -> str:
     """Arena size against its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are alive at
-    once"; "" where it is the lower bound."""
+    once"; "" if it is the lower bound."""
     memory = report["memory"]
     arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
     if memory["l3_bytes"]:

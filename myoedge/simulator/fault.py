@@ -13,7 +13,7 @@ OFF, ASLEEP = 0, 2  # enum CoreState of core.h
 NO_PROGRESS = ("E707", "E708")  # caused by no single core
 AS_ANOTHER_CORE = ("E702", *NO_PROGRESS)  # no stack, or nobody who wakes it
 GAP9_FC, PULP_OPEN_FC = 9, 0x3E0  # numbers of the fabric controller
-# `csrr rd, mhartid`: the bits of a word beside rd
+# `csrr rd, mhartid`: the bits of a word next to rd
 READS_MHARTID, BESIDE_RD = 0xF1402073, 0xFFFFF07F
 
 # by enum Fault of core.h: code and what to try
@@ -108,6 +108,6 @@ def _name(core: int) -> str:
 
 
 def _place(program: Program, pc: int) -> str:
-    """An address with function and source line, where they are known."""
+    """An address with function and source line, if they are known."""
     parts = filter(None, (program.function_at(pc), program.line_at(pc)))
     return f"0x{pc:08x}  {', '.join(parts)}".rstrip()

@@ -38,7 +38,7 @@ Range = tuple[int, int]  # address, size in bytes
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Records of a run beside its counters.
+    """Records of a run next to its counters.
 
     dump        bytes at its end
     snapshots   bytes when the program calls me_mark(value), by value

@@ -98,7 +98,7 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
     """Windows that overlap by `past` and `future` frames; outputs are of the frames between.
 
     axes   of inputs and outputs
-    In front of the first frame lie zero points.
+    Before the first frame lie zero points.
     Errors: E131 factors of an input that change from frame to frame.
     """
     for name in q.graph.inputs:
@@ -158,7 +158,7 @@ Places = dict[str, Array]  # of a tensor's numbers: which of the states' they ar
 
 
 def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
-    """Permutations of the states: where the recurrent layers' initial states and their final states
+    """Permutations of the states: if the recurrent layers' initial states and their final states
     are moved to. Errors: E239 another reader of a state."""
     starts, ends, first = Places(), Places(), 0
     for name in states:

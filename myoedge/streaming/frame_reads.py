@@ -21,10 +21,10 @@ class Read:
     """Frames that a step reads of an operand in a pass.
 
     delay    frames by which the operand comes later, to meet another one
-    history  frames of the passes before, in front of the new ones
+    history  frames of the passes before, before the new ones
     taken    frames of all of them, from the first on
-    begins   pass before which the history is filled, so that frame 0 sees what is in front of it;
-             None where no result is made of frames before 0
+    begins   pass before which the history is filled, so that frame 0 sees what is before it;
+             None if no result is made of frames before 0
     """
 
     delay: int = 0
@@ -55,7 +55,7 @@ class PassReads:
 
 
 def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
-    """Reads with as many frames in front of frame 0 as let the outputs come earliest."""
+    """Reads with as many frames before frame 0 as let the outputs come earliest."""
     tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
     rate = paths.stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))
@@ -65,7 +65,7 @@ def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0)
     """Frames that every node reads in a pass.
 
     frames   of the inputs, a multiple of paths.pass_multiple()
-    early    frames that pass 0 has in front of frame 0, so that passes begin where it suits
+    early    frames that pass 0 has before frame 0, so that passes begin if it suits
     """
     start = dict.fromkeys(graph.inputs, -early)
     reads_of: dict[str, Mapping[str, Read]] = {}

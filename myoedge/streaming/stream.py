@@ -22,7 +22,7 @@ class Port:
     """An input or output that carries frames.
 
     axis     of time     frames   in a pass
-    fill     integer in place of frames before the first one
+    fill     integer instead of frames before the first one
     """
 
     name: str
@@ -52,10 +52,10 @@ class Stream:
 
     network   over the frames of a pass; its inputs are `inputs`, then the states, its outputs
               `outputs`, then what the states become
-    early     frames of the inputs that pass 0 has in front of the first one that is pushed
+    early     frames of the inputs that pass 0 has before the first one that is pushed
     warmup    frames of the outputs that come first and are given to nobody
     stride    frames of the inputs from frame to frame of the outputs
-    future    frames of the inputs behind a frame of the outputs that it is made of
+    future    frames of the inputs after a frame of the outputs that it is made of
     """
 
     network: QuantGraph
@@ -172,7 +172,7 @@ def firmware_head(numbers: Sequence[int]) -> Array:
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """Frames for `passes` passes, repeated from the first one on where there are too few; without
+    """Frames for `passes` passes, repeated from the first one on if there are too few; without
     states, which begin with 0."""
     times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
@@ -180,7 +180,7 @@ def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> di
 
 
 def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
-    """A graph with the frame inputs alone, as long as these samples.
+    """A graph with the frame inputs only, as long as these samples.
 
     inputs   [samples, ...] by name, or the only one under any
     """

@@ -37,7 +37,7 @@ class TimeAxisMap:
 def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
     """Follows time from the inputs, whose axes are given, to all outputs.
 
-    Errors: E131 where an operator needs frames to come, or all of them at once.
+    Errors: E131 if an operator needs frames to come, or all of them at once.
     """
     axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
     rules = dict(_follow(graph, axis, stride))
@@ -175,7 +175,7 @@ def _by_window(graph: Graph) -> list[str]:
 
 
 def _window(graph: Graph) -> int:
-    """Frames of the window for running the whole network; 0 where the outputs have no frame for
+    """Frames of the window for running the whole network; 0 if the outputs have no frame for
     each."""
     shape = graph.shape(graph.inputs[0])
     return max(
@@ -200,12 +200,12 @@ def is_batched(graph: Graph) -> bool:
 
 
 def _is_pointwise(rule: StreamingRule) -> bool:
-    """Whether a result frame reads its own operand frame alone."""
+    """Whether a result frame reads its own operand frame only."""
     return rule.taps == rule.stride == 1 and not rule.anchored
 
 
 def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
-    """Axes of all ports, where all inputs have `axis` and every output one of equal length."""
+    """Axes of all ports, if all inputs have `axis` and every output one of equal length."""
     frames = graph.shape(graph.inputs[0])[axis]
     axes = dict.fromkeys(graph.inputs, axis)
     for name in graph.outputs:

@@ -49,7 +49,7 @@ class Advice(Tabular):
     tried     builds that were measured
     refused   variations that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
     folder    in which the commands are to be typed
-    unwritten W210 where the reports of the build could not be replaced
+    unwritten W210 if the reports of the build could not be replaced
     """
 
     suggestions: tuple[Suggestion, ...]

@@ -58,7 +58,7 @@ Result = dict[str, Any]
 
 
 def work(task: Task) -> Result:
-    """Result of one build, simulated where the sweep says so.
+    """Result of one build, simulated if the sweep says so.
 
     A model or a budget that is refused is a result too. Errors: everything else (a missing tool, a
     bug), with the name of the task in front.
@@ -105,7 +105,7 @@ def _file(source: Source | None, place: Path) -> str | None:
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    """A figure of report.json; null where it is not known."""
+    """A figure of report.json; null if it is not known."""
     value: Any = report
     for key in path.split("."):
         if isinstance(value, list):
@@ -145,7 +145,7 @@ def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done])
 @contextmanager
 def _apart_from_the_caller() -> Iterator[None]:
     """A script that calls is no part of the work: a process that imported it would run it again,
-    where it has no `if __name__ == "__main__":`.
+    if it has no `if __name__ == "__main__":`.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

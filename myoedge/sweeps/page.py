@@ -56,7 +56,7 @@ PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), 
 
 @dataclass(frozen=True, slots=True)
 class DotName:
-    """Name beside a dot: its place, and the end of the text that is there."""
+    """Name next to a dot: its place, and the end of the text that is there."""
 
     text: str
     x: float
@@ -78,7 +78,7 @@ class Dot:
     on_front    no other is better in one figure without being worse in the other
     best        within its budget
     model       number of its colour
-    name        None where there is no room beside the dot
+    name        None if there is no room next to the dot
     """
 
     x: float
@@ -150,7 +150,7 @@ def models(rows: Sequence[Result]) -> list[str]:
 
 
 def named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
-    """Dots with names where there is room beside them, for the best first."""
+    """Dots with names where there is room next to them, for the best first."""
     taken = [(d.x - RADIUS, d.y - RADIUS, d.x + RADIUS, d.y + RADIUS) for d in dots]
     placed: list[Dot] = []
     for dot in reversed(dots):
@@ -190,7 +190,7 @@ def _title(row: Result, x: Axis, y: Axis) -> str:
 
 
 def _shown(row: Result, axis: Axis) -> str:
-    """With the interval where there is one."""
+    """With the interval if there is one."""
     return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
 
 

@@ -25,7 +25,7 @@ COLUMNS = (*LABELS, *OUTCOME, *FIGURES)
 
 
 def kept(folder: Path, task: Task) -> Result | None:
-    """A finished result; None where there is none that can be read."""
+    """A finished result; None if there is none that can be read."""
     try:
         found = json.loads(read_text(_file(folder, task.key)))
     except (OSError, ValueError, RecursionError):
@@ -160,7 +160,7 @@ def _case(name: str, row: Result | None, worse: Sequence[Regression]) -> JunitCa
 
 
 def raise_worse(found: Sequence[Regression]) -> None:
-    """Errors: E305 with the first of them, where there are any."""
+    """Errors: E305 with the first of them, if there are any."""
     if not found:
         return
     lines = [f"{row.name}: {row.what} {row.old} -> {row.new}" for row in found]
@@ -170,7 +170,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
 
 
 def raise_wrong(rows: Sequence[Result]) -> None:
-    """Errors: E401 where outputs are not the reference's, E307 where no result is in order."""
+    """Errors: E401 if outputs are not the reference's, E307 if no result is in order."""
     differing = [name_of(row) for row in rows if row["status"] == DIFFERS]
     if differing:
         tries = ["myoedge validate, on a build of it: the first layer that differs"]

@@ -18,7 +18,7 @@ MOST, MOST_OF_A_KIND = 5, 2
 LEAST_GAIN = 0.02  # of energy or cycles
 LEAST_GAIN_DB = 1.0
 LEAST_MEMORY_GAIN = 0.02  # of all L2
-LATER, OF_A_DECIBEL = 0.1, 0.05  # beside a logarithm of energy
+LATER, OF_A_DECIBEL = 0.1, 0.05  # next to a logarithm of energy
 MOST_POINTS_LOST = 0.01  # of accuracy
 PATHS = {
     "cycles": "cycles.total",
@@ -51,7 +51,7 @@ class Suggestion:
 
 
 def figures(report: Report) -> dict[str, float | None]:
-    """Figures of a report that suggestions are judged by: PATHS, average_mw where a period is
+    """Figures of a report that suggestions are judged by: PATHS, average_mw if a period is
     known, and delay_s, from a stream's first sample of a pass to its outputs."""
     values: dict[str, float | None] = {name: _at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
@@ -139,7 +139,7 @@ def _decibels_won(base: Figures, new: Figures) -> float:
 
 
 def less(name: str, base: Figures, new: Figures) -> float:
-    """Share by which a figure is smaller; 0 where it is not known."""
+    """Share by which a figure is smaller; 0 if it is not known."""
     return 1.0 - math.exp(-_saved(name, base, new))
 
 

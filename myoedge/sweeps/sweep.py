@@ -48,7 +48,7 @@ class Swept(Tabular):
     regressions: tuple[Regression, ...]
 
     def junit(self) -> bytes:
-        """JUnit XML: a case for each result, which fails where it is worse than before."""
+        """JUnit XML: a case for each result, which fails if it is worse than before."""
         return junit_xml("myoedge sweep", junit_cases(self.results, self.regressions))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -106,5 +106,5 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
 
 
 def _ended(row: Result) -> str:
-    """ "m / free / default / high", and how it ended where there is no result."""
+    """ "m / free / default / high", and how it ended if there is no result."""
     return " ".join(filter(None, (name_of(row), row["code"] if row["status"] != OK else "")))

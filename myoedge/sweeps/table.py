@@ -28,13 +28,13 @@ MEANING = (
 SHORT = {"operating_point": "point"}  # titles
 INTERVAL = "95 % interval"  # of the accuracy
 OF_FLOATS = ("float accuracy", "float RMSE")
-# where the terminal is narrow
+# if the terminal is narrow
 LEFT_OUT_FIRST = (INTERVAL, *OF_FLOATS, "L1", "cycles", "L2", "accuracy", "RMSE", "SQNR")
 FIGURES = (
     *("cycles", "latency", "energy", "L1", "L2", "SQNR"),
     *("accuracy", INTERVAL, "RMSE", *OF_FLOATS),
 )
-KNOWN = "*"  # behind accuracies of samples that may be training data
+KNOWN = "*"  # after accuracies of samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
@@ -73,7 +73,7 @@ def _cost(row: Result) -> tuple[float, float]:
 
 
 def differing(rows: Sequence[Result]) -> tuple[str, ...]:
-    """Labels that tell the results apart; the model's, where none is needed."""
+    """Labels that tell the results apart; the model's, if none is needed."""
     labels = [label for label in LABELS if len({str(row[label]) for row in rows}) > 1]
     return tuple(labels or LABELS[:1])
 
@@ -84,7 +84,7 @@ def short_name(row: Result, labels: Sequence[str]) -> str:
 
 
 def figures(row: Result) -> dict[str, str]:
-    """Figures of a result by their titles; "" where unknown."""
+    """Figures of a result by their titles; "" if unknown."""
     return {
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
@@ -97,7 +97,7 @@ def figures(row: Result) -> dict[str, str]:
 
 
 def _evaluation(row: Mapping[str, Any]) -> dict[str, str]:
-    """Accuracies and errors, of integers and floats; marked where they are of no test set."""
+    """Accuracies and errors, of integers and floats; marked if they are of no test set."""
     columns: dict[str, tuple[str, Callable[[float], str]]] = {
         "accuracy": ("accuracy_int8", wording.percent),
         "float accuracy": ("accuracy_float", wording.percent),
@@ -126,7 +126,7 @@ def outcome(row: Result, *, is_best: bool) -> str:
 
 def printed(rows: Sequence[Result], width: int) -> Table:
     """The table for a terminal of so many columns: figures that no result has are left out, and so
-    are the least telling where there is no room."""
+    are the least telling if there is no room."""
     from rich.markup import escape
 
     columns, _ = _fitting(rows, width)

@@ -118,7 +118,7 @@ class Sweep:
 
     @property
     def points(self) -> Sequence[str | None]:
-        """Operating points: the chip's first without any named; None where it has none itself.
+        """Operating points: the chip's first without any named; None if it has none itself.
 
         Errors: E201 no such target.
         """
@@ -186,7 +186,7 @@ def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, and its bytes where it has to travel."""
+    """A file, and its bytes if it has to travel."""
 
     path: str
     sha256: str
@@ -270,7 +270,7 @@ def _task(
 def _source(
     base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
 ) -> Source:
-    """A file, digested once. Errors: those of `check` where it is not there."""
+    """A file, digested once. Errors: those of `check` if it is not there."""
     absolute = str((base / path).absolute())
     if absolute not in known:
         check(Path(absolute))

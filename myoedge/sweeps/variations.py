@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds that advise tries beside the one there is: each differs by one thing."""
+"""Builds that advise tries next to the one there is: each differs by one thing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, Report
 
 FRAME_FACTORS = (2, 4, 8, 16)
-WEAKEST = 2  # layers that get 16 bits, each alone
+WEAKEST = 2  # layers that get 16 bits, each only
 FEW_BITS = 4
 FEWEST_WEIGHTS_BYTES = 4096  # fewer bits of fewer weights save nothing that counts
 TUNED_CYCLES = 500_000  # of an inference: tuning simulates it up to twenty times
@@ -30,7 +30,7 @@ class Variation:
 
     kind      of the difference: of each kind few are suggested
     title     as people say it: "16 bits at conv2"
-    how       what to write into myoedge.toml; "" where `options` say it
+    how       what to write into myoedge.toml; "" if `options` say it
     quant     rules of [quant] besides those that there are
     frames    of a pass of a stream
     options   arguments of build
@@ -69,7 +69,7 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
 
 
 def _frames(report: Report, settings: Config) -> Iterator[Variation]:
-    """Longer passes of a stream whose rate is known, where passes may have any length."""
+    """Longer passes of a stream whose rate is known, if passes may have any length."""
     stream, table = report.get("stream"), settings.stream
     if not stream or not stream["frame_hz"] or table.states or in_windows(table):
         return
@@ -120,7 +120,7 @@ def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
 
 
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Ranges by the best observer, where one was named."""
+    """Ranges by the best observer, if one was named."""
     named = arguments.get("method") or settings.calib.method
     if named != AUTO and not _is_of_file(report):
         options = {"method": AUTO, "percentile": None}
@@ -128,7 +128,7 @@ def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Fewer bits of all weights, and of the largest layer's alone."""
+    """Fewer bits of all weights, and of the largest layer's only."""
     asked = arguments.get("weights") or settings.calib.weights
     is_ruled = any(isinstance(rule.weights, int) for rule in settings.quant.values())
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
@@ -149,7 +149,7 @@ def _with_few_bits(pattern: str, name: str) -> Variation:
 
 
 def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """The other engine for all layers, where the estimate chose for each."""
+    """The other engine for all layers, if the estimate chose for each."""
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
     if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
         return
@@ -157,6 +157,6 @@ def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _tiles(report: Report, arguments: Arguments) -> Iterator[Variation]:
-    """Tiles by simulated cycles, where that takes seconds."""
+    """Tiles by simulated cycles, if that takes seconds."""
     if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
         yield Variation("tiles", "tiles by simulated cycles", options={"tune": True})

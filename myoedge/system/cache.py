@@ -15,7 +15,7 @@ from myoedge.system import tools
 
 SEAL_BYTES = 32
 MAX_FILES, MAX_BYTES = 4096, 256 << 20  # of one folder of the cache
-MOST_REMOVALS = 3  # of the cache, beside one compilation
+MOST_REMOVALS = 3  # of the cache, next to one compilation
 FOLDERS = ("libraries", "objects", "programs", "scratch", "zig")  # that compilations need
 LIBRARY_BYTES = 4 << 20  # the largest file: a library with zig's UBSan in it
 
@@ -36,7 +36,7 @@ def is_cached(path: Path) -> bool:
 
 
 def content(path: Path) -> bytes | None:
-    """Content of a file of the cache that is intact and this user's alone; None without one. Marks
+    """Content of a file of the cache that is intact and this user's only; None without one. Marks
     it as recently used."""
     with suppress(FileNotFoundError, PermissionError):
         data = path.read_bytes()
@@ -48,7 +48,7 @@ def content(path: Path) -> bytes | None:
 
 
 def store(fresh: Path, path: Path) -> None:
-    """Moves a new file into the cache atomically, with its sha256 behind it, which linkers and
+    """Moves a new file into the cache atomically, with its sha256 after it, which linkers and
     loaders ignore, to detect truncation. Errors: E281 disk full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -61,9 +61,9 @@ def store(fresh: Path, path: Path) -> None:
 
 
 def despite_removal(make: Callable[[], Made]) -> Made:
-    """Result of `make`, which is called again where the cache was removed beside it.
+    """Result of `make`, which is called again if the cache was removed next to it.
 
-    Errors: E220 where that happens every time, and those of `make`.
+    Errors: E220 if that happens every time, and those of `make`.
     """
     for _ in range(MOST_REMOVALS):
         with ExitStack() as opened:
@@ -106,7 +106,7 @@ def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[st
 
 
 def disk_full_error(message: str) -> MyoedgeError | None:
-    """E281 where the compiler's message or a trial write shows a full disk; else None."""
+    """E281 if the compiler's message or a trial write shows a full disk; else None."""
     if not any(text in message for text in _DISK_FULL):
         # on a full disk zig prints only "aborted": a file of a library's size is written
         with suppress(OSError), tools.scratch() as folder:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """The collector rests where many objects are made that stay: 30 % of loading a long graph."""
+    """The collector rests if many objects are made that stay: 30 % of loading a long graph."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

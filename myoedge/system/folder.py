@@ -83,7 +83,7 @@ def check_output(target: Path) -> None:
         ancestor = next(folder for folder in place.parents if os.path.isdir(folder))
         for name in (*place.relative_to(ancestor).parts, _fresh(place).name):
             with contextlib.suppress(FileNotFoundError):
-                (ancestor / name).lstat()  # an error where the name is too long
+                (ancestor / name).lstat()  # an error if the name is too long
         tempfile.TemporaryFile(dir=ancestor).close()
 
 
@@ -153,7 +153,7 @@ def unreplaced(folder: Path) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> int | None:
-    """Descriptor of a folder that this process has locked; None where there is none."""
+    """Descriptor of a folder that this process has locked; None if there is none."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -174,7 +174,7 @@ def _is_at(folder: Path, opened: int) -> bool:
 def _swapped(fresh: Path, target: Path) -> bool:
     """Moves `fresh` to `target`; the old folder then has the other name, or is removed.
 
-    False where there was none, and another process has put one there meanwhile, which this one has
+    False if there was none, and another process has put one there meanwhile, which this one has
     not locked.
     """
     if not target.exists():
@@ -193,7 +193,7 @@ def _swapped(fresh: Path, target: Path) -> bool:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Exchanges two names atomically where the system can (Linux); else returns False."""
+    """Exchanges two names atomically if the system can (Linux); else returns False."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -229,7 +229,7 @@ def _is_running(pid: int) -> bool:
 def explained(target: Path, *tries: str) -> Iterator[None]:
     """Context manager that converts file system errors to E220 and E281.
 
-    tries   remedies of E220, where the target is none of -o
+    tries   remedies of E220, if the target is none of -o
     """
     try:
         yield

@@ -46,7 +46,7 @@ def build_library(
     library.
 
     Compiled once for the same sources, compiler and flags, then taken from the cache. Raises E280
-    where there is no C, E281 where the disk is full, E501 without a compiler, E910 where the
+    if there is no C, E281 if the disk is full, E501 without a compiler, E910 if the
     compiler rejects the C.
     """
     compiler = toolchain.compiler(cc)
@@ -115,7 +115,7 @@ def load_library(
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
-    """The library, checked for symbols. Raises AttributeError where one is missing."""
+    """The library, checked for symbols. Raises AttributeError if one is missing."""
     for symbol in symbols:
         getattr(library.handle, symbol)
     return library

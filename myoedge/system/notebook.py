@@ -67,7 +67,7 @@ class Tabular(Shown):
     __slots__ = ()
 
     def rows(self) -> Sequence[Row]:
-        """Rows with values as they are, for programs; sizes in bytes, times in seconds."""
+        """Rows with values unchanged, for programs; sizes in bytes, times in seconds."""
         raise NotImplementedError
 
     def to_pandas(self) -> DataFrame:

@@ -50,7 +50,7 @@ class Compiler:
 def compiler(name: str = "zig") -> Compiler:
     """A C compiler by name: "zig" (comes with the package), "cc" ($CC, else cc), or a path.
 
-    Raises E501 where it is missing or does not run.
+    Raises E501 if it is missing or does not run.
     """
     if name == "zig":
         spec = importlib.util.find_spec("ziglang")

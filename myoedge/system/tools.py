@@ -43,7 +43,7 @@ def run(
 ) -> CompletedProcess:
     """Runs a program to completion, `env` added to the environment, without standard input.
 
-    Raises E501 where it cannot be started, E502 where it takes longer than `timeout_s`.
+    Raises E501 if it cannot be started, E502 if it takes longer than `timeout_s`.
     """
     process = _started([str(part) for part in command], cwd, {**_environment(), **(env or {})})
     with _guarded(process.pid):
@@ -77,7 +77,7 @@ class Background:
 
 @contextmanager
 def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
-    """Context manager of a program in the background, killed on exit. Raises E501 where it cannot
+    """Context manager of a program in the background, killed on exit. Raises E501 if it cannot
     start."""
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
         arguments = [str(part) for part in command]
@@ -90,7 +90,7 @@ def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Backgrou
 
 
 def _environment() -> dict[str, str]:
-    """Variables of a program; a TMPDIR that is no folder, where compilers fail, is replaced."""
+    """Variables of a program; a TMPDIR that is no folder, if compilers fail, is replaced."""
     given = os.environ.get("TMPDIR")
     if given is None or os.path.isdir(given):
         return {**os.environ}
@@ -121,7 +121,7 @@ def _started(
 
 @contextmanager
 def _guarded(process_group: int) -> Iterator[None]:
-    """Context manager: a shell that kills a process group where this process is killed before.
+    """Context manager: a shell that kills a process group if this process is killed before.
 
     The shell waits for the end of a pipe whose other end only this process holds.
     """
@@ -160,7 +160,7 @@ def cache_folder(name: str) -> Path:
 def opened_folders(*names: str) -> Iterator[list[int]]:
     """Context manager of descriptors of folders of the cache: one that is removed has no links.
 
-    Raises FileNotFoundError where one is removed before it is open.
+    Raises FileNotFoundError if one is removed before it is open.
     """
     with ExitStack() as opened:
         folders = []
@@ -211,7 +211,7 @@ def _own_folder(shared: Path) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Context manager of an empty folder beside the cache (programs in it may be executed).
+    """Context manager of an empty folder next to the cache (programs in it may be executed).
 
     It is locked as long as its process lives: `remove_abandoned` removes others.
     """

@@ -28,7 +28,7 @@ class UserFunction:
 
     name     "pkg.mod:fn"             option   as in messages: "--factory"
     code     of its errors            tries    remedies for all of them
-    places   of its package, where that is installed
+    places   of its package, if that is installed
     """
 
     name: str

@@ -18,7 +18,7 @@ from myoedge.system.regular_files import read_text
 from myoedge.targets import CHIPS
 
 FILE = "board.toml"
-DEFAULT_BOARD = "gap9_evk"  # the board that is meant where none is named
+DEFAULT_BOARD = "gap9_evk"  # the board that is meant if none is named
 NO_BOARD = "E253"
 FLASHES = ("mram", "octospi")
 
@@ -37,7 +37,7 @@ class Flash:
     """A flash memory for programs.
 
     sector_bytes   a power of two, and the memory a whole number of them
-    flasher        the program of gap_bins/ that writes it, "" where there is none
+    flasher        the program of gap_bins/ that writes it, "" if there is none
     """
 
     part: str
@@ -55,7 +55,7 @@ class Probe:
     target           OpenOCD's name of the core that loads and starts programs
     idcode           of its JTAG TAP
     scripts          of the SDK's openocd_tools, in their order
-    flasher_entry    where a flasher starts; flasher_struct: where it keeps its struct's address
+    flasher_entry    if a flasher starts; flasher_struct: if it keeps its struct's address
     """
 
     kind: Literal["ftdi", "jlink", "cmsis-dap"]
@@ -70,7 +70,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Serial line to the application; `port` is its device path where that is fixed."""
+    """Serial line to the application; `port` is its device path if that is fixed."""
 
     kind: Literal["uart"]
     uart: int
@@ -88,7 +88,7 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class BoardEnergy:
-    """Mean powers in milliwatts that `energy --board` counts; None where unknown.
+    """Mean powers in milliwatts that `energy --board` counts; None if unknown.
 
     others_mw   front end, radio and all else that is always on
     sleep_mw    the chip asleep, its L3 included

@@ -21,9 +21,9 @@ class KernelCost:
     unit_cycles    of one core for a unit of work; the kernel's tiling defines the unit
     tile_cycles    of every tile besides: the call, what is around its loops, misses of the core's
                    own instruction cache
-    layer_cycles   of a layer's first tile besides, where the layer before runs another kernel: code
+    layer_cycles   of a layer's first tile besides, if the layer before runs another kernel: code
                    that comes from L2
-    warm_cycles    less of every tile behind a layer's first COLD_TILES: its code lies in the cores'
+    warm_cycles    less of every tile after a layer's first COLD_TILES: its code lies in the cores'
                    own instruction caches
     """
 
@@ -52,7 +52,7 @@ class TransferCost:
     ninth_core_cycles      of each tile that the control core computes too
     l3_command_cycles      of the control core, to start a transfer between L3 and L2
     l3_start_cycles        of L3, before the first byte of a transfer
-    l2_operand_factor      times the cycles of a unit of work, where a kernel's operands stay in L2
+    l2_operand_factor      times the cycles of a unit of work, if a kernel's operands stay in L2
     """
 
     bytes_per_cycle: float = 8.0
@@ -88,12 +88,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Something that computes operators: cores, or an accelerator beside them.
+    """Something that computes operators: cores, or an accelerator next to them.
 
     macs_per_cycle   int8 multiply-accumulates at the very best
     kernels          cycles of each kernel that it runs, by C function; {}: they are not known
     control_core     whether the core that moves data is one of its cores
-    accelerator      whether it is hardware beside the cores, which prepare and finish its layers
+    accelerator      whether it is hardware next to the cores, which prepare and finish its layers
     """
 
     name: str
@@ -108,11 +108,11 @@ class Engine:
 class Chip:
     """Memories, engines and clocks; the first operating point is the default.
 
-    l1_bytes         0: kernels run on operands where they lie in L2
+    l1_bytes         0: kernels run on operands if they lie in L2
     l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
     alignment_bytes  of every buffer
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
-    l2_reserved_bytes  of L2: code, where L3 makes room for it; below 0 where a budget of data
+    l2_reserved_bytes  of L2: code, if L3 makes room for it; below 0 if a budget of data
                        leaves code more than that
     layer_code_bytes   of L2: code of each layer beyond those that l2_reserved_bytes is for
     transfers        cycles of transfers between the memories and of what is around kernels
@@ -191,6 +191,6 @@ class Chip:
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """L2 capacity for data where L3 makes room for code, which that of many layers reduces."""
+        """L2 capacity for data if L3 makes room for code, which that of many layers reduces."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

@@ -47,7 +47,7 @@ class AllConvNet(nn.Module):
 def _start_alive(features: nn.Sequential) -> None:
     """He initialisation, with positive biases of the class maps.
 
-    The last ReLU stands behind the class maps: one that falls below zero everywhere has no
+    The last ReLU stands after the class maps: one that falls below zero everywhere has no
     gradient any more and its gesture is never learnt. With torch's own initialisation one seed in
     five ended so on the demo's windows.
     """

@@ -17,6 +17,6 @@ def names() -> tuple[str, ...]:
 
 
 def schema(name: str) -> Mapping[str, Any]:
-    """A schema by its file's name; `$ref` are to definitions of it, or of a file beside it."""
+    """A schema by its file's name; `$ref` are to definitions of it, or of a file next to it."""
     document: Mapping[str, Any] = json.loads((_FOLDER / name).read_text(encoding="utf-8"))
     return document

@@ -46,7 +46,7 @@ def needed_nodes(graph: GraphProto) -> list[NodeProto]:
 
 
 def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Nodes to import in place of a loop or branch; each is asked for when those before it are in
+    """Nodes to import instead of a loop or branch; each is asked for when those before it are in
     the state.
 
     Errors: Unsupported conditions and numbers of turns that are computed, too many nodes.

@@ -36,7 +36,7 @@ onnx.save(version_converter.convert_version(model, int(sys.argv[1])), "new.onnx"
 def converted(model: ModelProto, opset: int) -> ModelProto:
     """The model with ONNX's own operators of this opset.
 
-    Errors: Unsupported, with what the converter says, where it cannot, or ends.
+    Errors: Unsupported, with what the converter says, if it cannot, or ends.
     """
     import onnx
 
@@ -83,9 +83,9 @@ def _resizes_as_before(made: ModelProto, opset: int) -> None:
 
 
 def _rounding(node: NodeProto, scales: Array | None) -> str:
-    """nearest_mode of a Resize of opset 10 in onnxruntime: up where an axis becomes shorter.
+    """nearest_mode of a Resize of opset 10 in onnxruntime: up if an axis becomes shorter.
 
-    Errors: Unsupported where another becomes longer, or factors are not known.
+    Errors: Unsupported if another becomes longer, or factors are not known.
     """
     if any(a.name == "mode" and a.s != b"nearest" for a in node.attribute):
         return "floor"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX files, read without trust: size, protobuf, names, opset, the format's own checker.
 
-Weights may lie beside a file: only plain files inside its own folder are opened.
+Weights may lie next to a file: only plain files inside its own folder are opened.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OWN = ("", "ai.onnx")  # two names of ONNX's own operators
 
 
 def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
-    """A checked model of opset OLDEST or later, its external data inside, and a note where it was
+    """A checked model of opset OLDEST or later, its external data inside, and a note if it was
     converted.
 
     Errors: E101 unreadable, E104 damaged, E119 not as the format demands, E120 opset, E121
@@ -71,7 +71,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
 
 
 def opset_of(model: ModelProto) -> int:
-    """The version of ONNX's own operators; 0 where the model names none."""
+    """The version of ONNX's own operators; 0 if the model names none."""
     return max((o.version for o in model.opset_import if o.domain in OWN), default=0)
 
 
@@ -177,7 +177,7 @@ def load_external(model: ModelProto, path: Path, limit: int) -> None:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Files beside the model that hold its arrays, as far as they are there."""
+    """Files next to the model that hold its arrays, as far as they are there."""
     if ELSEWHERE not in (content := path.read_bytes()):
         return ()
     import onnx

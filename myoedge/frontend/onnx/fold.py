@@ -17,11 +17,11 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
 
-# onnx 1.23 believes their axis: the process ends where there is no such one
+# onnx 1.23 believes their axis: the process ends if there is no such one
 DEADLY = ("LayerNormalization", "RMSNormalization")
 # functions in ONNX, results of which onnx 1.23 does not infer: they are as the first input
 LIKE_FIRST = ("GroupNormalization", "MeanVarianceNormalization")
-# onnx.proto, TensorProto.DataType: float, float16, double, bfloat16; bool and whole numbers
+# onnx.proto, TensorProto.DataType: float, float16, double, bfloat16; bool and integers
 FLOATS = frozenset((1, 10, 11, 16))
 PLAIN = FLOATS | frozenset((2, 3, 4, 5, 6, 7, 9, 12, 13))
 FOUR_BITS = frozenset((21, 22))  # uint4, int4: two in a byte; only dequantised
@@ -29,7 +29,7 @@ SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
 
 
 class TensorType(NamedTuple):
-    """Element type (TensorProto.DataType) and shape of a tensor; None where it is not known."""
+    """Element type (TensorProto.DataType) and shape of a tensor; None if it is not known."""
 
     kind: int
     shape: Shape | None
@@ -43,7 +43,7 @@ def results(
 ) -> dict[str, TensorType]:
     """Types and shapes of a node's outputs, by ONNX's own rules.
 
-    Errors: InferenceError of the onnx package where the inputs do not go together.
+    Errors: InferenceError of the onnx package if the inputs do not go together.
     """
     from onnx import defs, helper, numpy_helper, shape_inference
 
@@ -152,7 +152,7 @@ def needs_own_graph(node: NodeProto) -> bool:
 
 
 def as_floats(value: Array) -> Array:
-    """Floats of any width as float32; whole numbers and truth values as they are."""
+    """Floats of any width as float32; integers and truth values unchanged."""
     if value.dtype.kind in "iub":
         return value
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
@@ -160,7 +160,7 @@ def as_floats(value: Array) -> Array:
 
 
 def array_of(tensor: TensorProto) -> Array:
-    """The values of a tensor. Errors: ValueError where data and shape do not belong together."""
+    """The values of a tensor. Errors: ValueError if data and shape do not belong together."""
     from onnx import helper, numpy_helper
 
     dims, kind = tuple(tensor.dims), tensor.data_type

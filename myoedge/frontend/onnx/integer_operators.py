@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Writing:
-    """Nodes in place of one: their tensors are named after its result."""
+    """Nodes instead of one: their tensors are named after its result."""
 
     def __init__(self, node: NodeProto) -> None:
         self.node, self.made, self.numbers = node, list[Any](), list[str]()
@@ -46,7 +46,7 @@ class _Writing:
         return name
 
     def real(self, at: int, axis: int = 0) -> str:
-        """Input `at`, with scale and zero point behind it, dequantised."""
+        """Input `at`, with scale and zero point after it, dequantised."""
         return self.add("DequantizeLinear", *self.inputs[at : at + 3], axis=axis)
 
     def number(self, state: Importing, value: Array | float) -> str:
@@ -152,7 +152,7 @@ def _concat(state: Importing, w: _Writing) -> None:
 
 def _sums(op: str) -> Write:
     """ConvInteger, MatMulInteger (x, w, x's zero point, w's): sums of int32, as floats of the same
-    value. A constant operand takes the scales of the others, a factor does where there is none."""
+    value. A constant operand takes the scales of the others, a factor does if there is none."""
 
     def written(state: Importing, w: _Writing) -> None:
         scales = [_scale_of(state, name) for name in w.inputs[:2]]
@@ -174,7 +174,7 @@ def _sums(op: str) -> Write:
 
 
 def _scale_of(state: Importing, name: str) -> float | None:
-    """Scale of what integers stand for; 1 where they stand for themselves, None of a constant."""
+    """Scale of what integers stand for; 1 if they stand for themselves, None of a constant."""
     if name in state.arrays:
         return None
     node = rounding_of(state.builder, state.names[name])
@@ -210,7 +210,7 @@ def is_of_integers(node: NodeProto) -> bool:
 
 
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Nodes of floats, with QuantizeLinear and DequantizeLinear, in place of one of integers."""
+    """Nodes of floats, with QuantizeLinear and DequantizeLinear, instead of one of integers."""
     writing = _Writing(node)
     try:
         WRITTEN_OUT[node.op_type](state, writing)

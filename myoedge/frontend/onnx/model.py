@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 
-# onnx 1.23 counts windows that start in the padding, and pads of zero beside auto_pad
+# onnx 1.23 counts windows that start in the padding, and pads of zero next to auto_pad
 OWN_SHAPES = ("AveragePool", "MaxPool")
 Functions = Collection[tuple[str, str]]  # domain and name
 Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
@@ -304,7 +304,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
 
 
 def _stored(state: Importing, name: str, value: Array) -> str:
-    """A constant in the builder, floats as float32. Errors: E112 where it is not finite."""
+    """A constant in the builder, floats as float32. Errors: E112 if it is not finite."""
     if value.dtype.kind in "OSUcV":
         raise Unsupported(f"a constant of type {value.dtype}")
     small = as_floats(value)
@@ -321,7 +321,7 @@ def _refuse_types(state: Importing, call: OnnxCall) -> None:
 
 
 def _stand_ins(state: Importing, node: NodeProto) -> None:
-    """Tensors in place of a refused node's, so that what reads them is judged as well.
+    """Tensors instead of a refused node's, so that what reads them is judged as well.
 
     Shapes are those that the file declares: the rules of what is not supported are not run.
     """

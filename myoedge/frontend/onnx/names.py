@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 LONGEST = 120
-# what torch.onnx leaves behind: stack traces as Python prints them, or "net.py(41): forward"
+# what torch.onnx leaves after: stack traces as Python prints them, or "net.py(41): forward"
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.MULTILINE)
 
 

@@ -108,7 +108,7 @@ def _dequantize(
 
 
 def refuse_integers(state: Importing, node: NodeProto) -> None:
-    """Errors: Unsupported where integers of a quantised tensor are read as numbers."""
+    """Errors: Unsupported if integers of a quantised tensor are read as numbers."""
     held = [name for name in node.input[:1] if is_held(state, name)]
     if held and node.op_type not in BETWEEN:
         raise Unsupported(
@@ -141,7 +141,7 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
 
 def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
     """Constants as a node reads them: what the integer stands for that a quantised tensor is padded
-    with. Errors: Unsupported where that is left out and 0 stands for another number."""
+    with. Errors: Unsupported if that is left out and 0 stands for another number."""
     if node.op_type != "Pad" or not is_held(state, node.input[0]):
         return state.arrays
     before, name = rounding_of(state.builder, state.names[node.input[0]]), [*node.input, "", ""][2]
@@ -163,7 +163,7 @@ def is_held(state: Importing, name: str) -> bool:
 
 
 def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
-    """A scale or a zero point; None where it is left out."""
+    """A scale or a zero point; None if it is left out."""
     name = node.input[index] if len(node.input) > index else ""
     if name and name not in state.arrays:
         raise Unsupported("a scale or a zero point that is computed", STATIC)
@@ -207,7 +207,7 @@ def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
 def _without_zero_scales(
     q: Array, scale: Array, zero: Array | None, axis: int
 ) -> tuple[Array, Array]:
-    """Integers and scales where a scale of 0 is 1, and its integers the zero point: both mean 0."""
+    """Integers and scales if a scale of 0 is 1, and its integers the zero point: both mean 0."""
     none = scale == 0
     if scale.size < 2 or not none.any() or q.shape[axis : axis + 1] != scale.shape:
         return q, scale
@@ -220,7 +220,7 @@ def _without_zero_scales(
 def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
     """The type of QuantizeLinear's integers: its zero point's, else `output_dtype`, else uint8.
 
-    Errors: ValueError where both are there and differ.
+    Errors: ValueError if both are there and differ.
     """
     named = int(attrs.get("output_dtype") or 0)
     if zero is None:

@@ -29,7 +29,7 @@ def of_sequences(state: Importing, node: NodeProto) -> bool:
 
 
 def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Nodes of tensors in place of a node of sequences; state.sequences has the parts' names.
+    """Nodes of tensors instead of a node of sequences; state.sequences has the parts' names.
 
     Errors: Unsupported sizes or positions that are computed, parts that there are not.
     """
@@ -78,7 +78,7 @@ def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple
 
 
 def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
-    """A position by the node's input of this index; the end where there is none."""
+    """A position by the node's input of this index; the end if there is none."""
     if len(node.input) <= index or not node.input[index]:
         return count
     if node.input[index] not in state.arrays:

@@ -48,7 +48,7 @@ class Importing:
 
     arrays   constants in the model's own types      names   what the builder calls them
     values   types and shapes; a name that is not here was made by something refused
-    declared what the file says of tensors; believed only behind what is refused
+    declared what the file says of tensors; believed only after what is refused
     absent   results that an operator does not give here, and tensors of strange types: why
     """
 
@@ -120,7 +120,7 @@ GATHERS = ("Gather", "GatherElements", "GatherND")
 
 
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
-    """Uses of an input's integers by nodes, also behind those that only move them."""
+    """Uses of an input's integers by nodes, also after those that only move them."""
     found: set[str] = set()
     held = {name}
     for node in needed:  # in order

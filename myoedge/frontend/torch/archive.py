@@ -105,7 +105,7 @@ def check_schema(program: Mapping[str, Any], path: Path) -> None:
 
 
 def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
-    """The members in a new archive; the extra files stay behind, nothing reads them."""
+    """The members in a new archive; the extra files stay after, nothing reads them."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():

@@ -97,7 +97,7 @@ def _call(builder: GraphBuilder, values: dict[str, Any], node: Any) -> None:
 def _of_weight(
     builder: GraphBuilder, values: Mapping[str, Any], node: Any, origin: Origin
 ) -> Origin:
-    """The place of the weight that a call reads, where that says more than the module's: those of
+    """The place of the weight that a call reads, if that says more than the module's: those of
     an attention compute with their parts' weights and do not call them."""
     for name in (values.get(given.name) for given in node.all_input_nodes):
         if isinstance(name, str) and name in builder.constants:
@@ -108,7 +108,7 @@ def _of_weight(
 
 
 def _of_complex(node: Any) -> str:
-    """Why a call on complex numbers is refused: where they come from."""
+    """Why a call on complex numbers is refused: if they come from."""
     source = complex_source(node)
     place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
     return f"{COMPLEX}, which {short(str(source.target))}{place} makes"
@@ -173,7 +173,7 @@ def _zeros(builder: GraphBuilder, value: Any) -> str:
 
 def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
     """Whether a call makes integers of integers and truth values; counts of these alone are floats
-    but for positions, and where they are read as indices alone."""
+    except for positions, and where they are read as indices only."""
     read = [values[n.name] for n in node.all_input_nodes]
     if kind_of(node) != "int" or not all(isinstance(x, str) for x in read):
         return False
@@ -183,7 +183,7 @@ def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) ->
 
 
 def _picks(node: Any) -> bool:
-    """Whether integers are read as indices alone, be it by way of other integers."""
+    """Whether integers are read as indices only, be it by way of other integers."""
     pending, seen = [node], {node}
     while pending:
         users = [u for u in pending.pop().users if str(u.target) not in PICKING]

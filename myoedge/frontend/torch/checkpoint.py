@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from myoedge.numerics.arrays import Array
 
 READABLE = (ModelFormat.CHECKPOINT, ModelFormat.LEGACY, ModelFormat.MODULE, ModelFormat.SAFETENSORS)
-# where training scripts keep the weights, most telling name first
+# if training scripts keep the weights, most telling name first
 NESTS = ("state_dict", "model_state_dict", "model", "network")
 # DataParallel, torch.compile, and the attribute a LightningModule keeps its network in
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
@@ -67,7 +67,7 @@ def load_checkpoint(
     otherwise       example inputs for a network that does not take those
     max_bytes       that a compressed file may unpack into
     Raises E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
-    without example inputs, E206 for the factory, E118 where torch.export fails, E247 too much.
+    without example inputs, E206 for the factory, E118 if torch.export fails, E247 too much.
     """
     kind = sniff(path)
     if kind not in READABLE:
@@ -89,7 +89,7 @@ def load_checkpoint(
 
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
-    """The factory's module, and its example inputs where it gives any."""
+    """The factory's module, and its example inputs if it gives any."""
     named = _of_factory(factory)
     named.check()
     torch = import_torch()
@@ -209,9 +209,9 @@ def _strip(
 def _without_extra_state(
     state: dict[str, Tensor], expected: set[str], path: Path
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Leaves what modules keep beside their tensors aside, where the network's do not ask for it.
+    """Leaves what modules keep next to their tensors aside, if the network's do not ask for it.
 
-    Errors: E109 where one does, and the file has an object there that is not read.
+    Errors: E109 if one does, and the file has an object there that is not read.
     """
     extras = [name for name in state if name.endswith(EXTRA_STATE)]
     if unread := [name for name in extras if name in expected and _has_unread(state[name])]:
@@ -321,7 +321,7 @@ def _export(
         except Exception as error:
             causes[shown] = cause_of(error)
     if any(t.shape[:1] != (1,) for t in examples[-1]):
-        causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in as they are
+        causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in unchanged
     facts: dict[str, str] = {}
     for number, (shown, cause) in enumerate(causes.items()):
         facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}

@@ -52,7 +52,7 @@ def _refuse_values_in_shape(node: Any, given: Set[Any]) -> None:
         return
     while before := next(filter(_is_shaped_by_values, node.all_input_nodes), None):
         node = before
-    is_constant = not _depends(node.all_input_nodes[-1:], given)  # the mask, behind what it picks
+    is_constant = not _depends(node.all_input_nodes[-1:], given)  # the mask, after what it picks
     raise depends_on_values(target_of(node), str(origin_of(node)), is_constant=is_constant)
 
 

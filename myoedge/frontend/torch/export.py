@@ -109,8 +109,7 @@ def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict
 
 
 def count_parameters(program: torch.export.ExportedProgram) -> int:
-    """Numbers of the parameters that an output depends on, each once; buffers are none but for the
-    integers of weights."""
+    """Count the parameters that outputs depend on, each once, and quantised weights in buffers."""
     from torch.export.graph_signature import InputKind
 
     needed = needed_nodes(program.graph)
@@ -164,7 +163,7 @@ def _same_nesting() -> Iterator[None]:
 
 
 def _is_of_vmap(node: Any) -> bool:
-    """Whether a call marks where vmap begins or ends, as in torch's associative_scan."""
+    """Whether a call marks if vmap begins or ends, as in torch's associative_scan."""
     return str(getattr(node.target, "__module__", "")) == "torch._functorch.predispatch"
 
 
@@ -234,7 +233,7 @@ def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
 
 
 def _uses(node: Any) -> Iterable[str]:
-    """Uses of an input's integers by calls, also behind those that only move them."""
+    """Uses of an input's integers by calls, also after those that only move them."""
     for user in node.users:
         target = str(user.target)
         if user.op != "call_function" or target in HARMLESS:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that write into a tensor become calls that give a new one, where no other tensor has its
-bytes: nn.ReLU(inplace=True) behind a layer, x += y. torch traces what is left, call by call.
+"""Calls that write into a tensor become calls that give a new one, if no other tensor has its
+bytes: nn.ReLU(inplace=True) after a layer, x += y. torch traces what is left, call by call.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def functionalize(program: torch.export.ExportedProgram) -> None:
 
 
 def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
-    """Makes a call give its result anew: calls behind it read that."""
+    """Makes a call give its result again: calls after it read that."""
     name, node.target = node.name, target
     node.args[0].replace_all_uses_with(node, lambda user: order[user] > order[node])
     node._rename(target.overloadpacket.__name__)
@@ -66,7 +66,7 @@ def _given_anew(target: Any) -> Any:
 
 
 def _is_alone(node: Any, order: dict[Any, int]) -> bool:
-    """Whether a call writes into its first argument alone, which no other tensor shares bytes with
+    """Whether a call writes into its first argument only, which no other tensor shares bytes with
     by then, and reads tensors of its type."""
     written = node.args[0]
     before = [user for user in written.users if order[user] < order[node]]

@@ -50,7 +50,7 @@ def _paths(spec: Any, path: Path) -> Iterator[Path]:
 
 def names_in(context: Any, count: int) -> list[str | int] | None:
     """The `count` keys in a container's context: those of a dict, [fields, fields that are None] of
-    a dataclass; None where the context has none."""
+    a dataclass; None if the context has none."""
     keys = [*context] if isinstance(context, list | tuple) else []
     if len(keys) == 2 and isinstance(keys[0], list) and isinstance(keys[1], list):
         keys = keys[0]

@@ -181,7 +181,7 @@ def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
 
 
 def _complaint(key: str, value: object) -> str:
-    """Why torch may not see this value under this key; empty where it may."""
+    """Why torch may not see this value under this key; empty if it may."""
     if isinstance(value, str):
         return "" if RULES.get(key, _is_dotted)(value) else f'"{key}" is {shortened(value)}'
     if key == "use_pickle" and value is not False:
@@ -284,7 +284,7 @@ def foreign_names(data: bytes) -> list[str]:
 
 
 def import_torch() -> Any:
-    """The torch module; E501 where it is not installed."""
+    """The torch module; E501 if it is not installed."""
     try:
         import torch
         import torch.export

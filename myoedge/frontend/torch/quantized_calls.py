@@ -3,7 +3,7 @@
 and of torch writes them, and those of torchao that became such calls.
 
 A quantised tensor of the program is a float one of the graph: the values that its integers stand
-for. Integers of a constant stay beside its floats.
+for. Integers of a constant stay next to its floats.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
 
 
 def _numbers(given: Mapping[str, Any], name: str) -> Array:
-    """Scales or zero points. Errors: Unsupported where they are computed."""
+    """Scales or zero points. Errors: Unsupported if they are computed."""
     key = next((key for key in given if key in (name, f"{name}s")), "")
     if given.get(key) is None:
         if name == "zero_point":

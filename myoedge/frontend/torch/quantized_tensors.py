@@ -2,8 +2,8 @@
 """Tensors of an exported graph that become integers, by groups with one scale, and the weights that
 become integers: what builds quantise, seen from torch's side.
 
-A result that the operator behind it takes over before it rounds is none of them: that of a
-convolution in front of its batch norm or ReLU.
+A result that the operator after it takes over before it rounds is none of them: that of a
+convolution before its batch norm or ReLU.
 """
 
 from __future__ import annotations
@@ -148,28 +148,28 @@ def paths_of(node: Any) -> Iterator[str]:
 
 
 def call_of(node: Any) -> str:
-    """Name of a node's call, of one in place as of the one that gives its result anew."""
+    """Name of a node's call, of one in place as of the one that gives its result again."""
     name, dot, overload = str(node.target).rpartition(".")
     return f"{name.removesuffix('_')}{dot}{overload}"
 
 
 def moved(node: Any) -> tuple[Any, ...]:
-    """Tensors whose elements a call moves; () where it computes."""
+    """Tensors whose elements a call moves; () if it computes."""
     call = node.args[0] if node.target is operator.getitem else node
     is_move = call.op == "call_function" and call_of(call) in MOVES
     return tuple(filter(_is_float, call.all_input_nodes)) if is_move else ()
 
 
 def source(node: Any) -> Any:
-    """A tensor in front of dropouts."""
+    """A tensor before dropouts."""
     while node.op == "call_function" and call_of(node) in DROPOUTS:
         node = node.args[0]
     return node
 
 
 def _is_taken_over(node: Any) -> bool:
-    """Whether the call behind rounds in the place of this one: a batch norm or a clamp of a result
-    that nobody else reads; a sum or a fill in front of a softmax, which may be a mask."""
+    """Whether the call after rounds in the place of this one: a batch norm or a clamp of a result
+    that nobody else reads; a sum or a fill before a softmax, which may be a mask."""
     reader = _only_reader(node)
     if reader is None or node.op != "call_function":
         return False
@@ -181,7 +181,7 @@ def _is_taken_over(node: Any) -> bool:
         return is_mask or call in FILLS
     if behind == BATCH_NORM:
         return call in (*CONVS, *TURNED)
-    if call in MAX_POOLS:  # which picks the same elements behind a clamp
+    if call in MAX_POOLS:  # which picks the same elements after a clamp
         return (
             behind in CLAMPS and _only_reader(node.args[0]) is node and _requantizes(node.args[0])
         )

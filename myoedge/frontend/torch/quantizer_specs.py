@@ -28,14 +28,14 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import INT16_BIAS_MAX, WeightFormat
 
 AVERAGING = 0.01  # share of a new batch in the ranges of activations while a network trains
-SMALLEST_ROW = 2.0**-10  # of the largest: a channel below it is dead beside the others
-WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights beside int16 inputs
+SMALLEST_ROW = 2.0**-10  # of the largest: a channel below it is dead next to the others
+WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights next to int16 inputs
 
 
 class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "PerChannel" in names
     """Symmetric scales of weights as they are now, one for each output channel.
 
-    Weights of 16 bits get larger scales where their sums would leave int32; scales of channels that
+    16-bit weights get larger scales if their sums would leave int32; scales of channels that
     are all but 0 are those of channels 1024 times smaller than the largest, or their bias in steps
     of them would leave int32.
     """
@@ -53,7 +53,7 @@ class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "P
 
 @cache
 def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
-    """Integers of a tensor: 8 bits with a zero point, without one where an operator needs that, or
+    """Integers of a tensor: 8 bits with a zero point, without one if an operator needs that, or
     16 bits without one."""
     element, affine = (INT8 if bits == INT8.bits else INT16), bits == INT8.bits and not symmetric
     observer: Any = HistogramObserver.with_args(eps=2**-20) if affine else MinMaxObserver

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch's scan as calls of its body, one behind the other: rules roll what is a recurrence."""
+"""torch's scan as calls of its body, one after the other: rules roll what is a recurrence."""
 
 from __future__ import annotations
 

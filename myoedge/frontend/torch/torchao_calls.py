@@ -38,7 +38,7 @@ def names_of_torchao() -> Iterator[None]:
 
 
 def as_decomposed(program: Any) -> None:
-    """Replaces torchao's calls in a program's graph, where blocks are tensors or channels."""
+    """Replaces torchao's calls in a program's graph, if blocks are tensors or channels."""
     for node in program.graph.nodes:
         name = str(node.target).removeprefix("torchao.")
         if node.op == "call_function" and name in (

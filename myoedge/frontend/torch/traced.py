@@ -99,7 +99,7 @@ def complex_source(node: Any) -> Any:
 
 
 def array(tensor: Any) -> Array:
-    """Floats of any width as float32, integers as they are."""
+    """Floats of any width as float32, integers unchanged."""
     import torch
 
     tensor = tensor.detach().to("cpu")
@@ -155,7 +155,7 @@ def reads(node: Any) -> Iterable[Any]:
 def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The result of a call by torch, of tensors without values.
 
-    By the call's Python form, as export traces it, where the other looks at values: whether the
+    By the call's Python form, as export traces it, if the other looks at values: whether the
     windows of istft overlap.
     """
     from torch._C import DispatchKey

@@ -40,7 +40,7 @@ class StandIn(metaclass=_Uncalled):
 
 
 def _unread_mapping() -> OrderedDict[Any, Any]:
-    """torch sets items of dict, OrderedDict and Counter alone; only OrderedDict has attributes."""
+    """torch sets items of dict, OrderedDict and Counter only; only OrderedDict has attributes."""
     made = OrderedDict[Any, Any]()
     setattr(made, UNREAD, True)
     return made

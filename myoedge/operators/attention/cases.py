@@ -77,7 +77,7 @@ def attention_slack(case: Any) -> float:
 
 
 def _wide_share(case: Any) -> float:
-    """Error of exponentials beside 16 bits: an entry of the table, and what rounding q and k takes
+    """Error of exponentials next to 16 bits: an entry of the table, and what rounding q and k takes
     from sums of their products."""
     away = 0.0
     for name, other in (("q", "k"), ("k", "q")):
@@ -88,7 +88,7 @@ def _wide_share(case: Any) -> float:
 
 
 def rotary(d: Draw) -> DrawnUse:
-    """Positions of a period that repeats, with axes before and behind theirs."""
+    """Positions of a period that repeats, with axes before and after theirs."""
     period, pairs, lead = d.integer(1, 6), d.pick([1, 2, 3, 8, 32]), d.shape(0, 2, 3)
     x = (*lead, period * d.integer(1, 3), *d.shape(0, 1, 3), 2 * pairs)
     angle = d.rng.normal(size=(period, pairs)) * 3
@@ -101,7 +101,7 @@ def rotary(d: Draw) -> DrawnUse:
 
 
 def rotary_slack(case: Any) -> float:
-    """Two factors of 15 bits, or of fewer where the output's range is far smaller; any number where
+    """Two factors of 15 bits, or of fewer if the output's range is far smaller; any number where
     that is less than a step of the input."""
     x, y = case.params("x0"), case.target
     if x.scale / y.scale > 2.0**15:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention as one operator: scores stay in L1, exponentials are bytes, or of 12 bits where that is
+"""Attention as one operator: scores stay in L1, exponentials are bytes, or of 12 bits if that is
 asked for, and the division comes last."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from myoedge.operators.common_rules import always, masked_scores, stored_bound
 from myoedge.operators.kernel import AffineExpr, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
 
-KEYS_MAX = 4096  # of a row: sums of exponentials of 12 bits keep within 24
+KEYS_MAX = 4096  # of a row: sums of 12-bit exponentials keep within 24
 BELOW = 2**29  # a hidden key's score is so much less
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
@@ -48,9 +48,9 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E].
 
     more              a bias, a mask, or both: [B or 1, H or 1, N, M]
-    attrs["masked"]   the last operand is a mask: 1 where a row sees a key, 0 where not
+    attrs["masked"]   the last operand is a mask: 1 if a row sees a key, 0 if not
     attrs["flat"]     a row whose keys are all hidden has equal shares, not those of its scores
-    attrs["exp_bits"] of exponentials where all operands have 8 bits: 12, else 8
+    attrs["exp_bits"] of exponentials if all operands have 8 bits: 12, else 8
     Errors: ValueError rows of values that are no whole words, or lack keys.
     """
     if v[3] % 4 or v[3] < k[1]:
@@ -105,7 +105,7 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionParams(QuantizedParams):
-    """Scores, their exponentials and shares beside operands of 8 bits.
+    """Scores, their exponentials and shares next to 8-bit operands.
 
     exp   uint8 or uint16 entries     units   between two of them, if they have 12 bits
     """
@@ -157,7 +157,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
-    """q = ((acc >> h) * (share / sum') + offset) >> out_shift, where sum' has 16 bits."""
+    """q = ((acc >> h) * (share / sum') + offset) >> out_shift, if sum' has 16 bits."""
     ratio = min(v.scale / y.scale, 2.0**14)
     for shift in range(23, -1, -1):
         share = round(math.ldexp(ratio, shift + 8))
@@ -169,7 +169,7 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """q, k, v, bias int8 or int16 as in `shape`, mask int8: below 0 where hidden -> int8 or
+    """q, k, v, bias int8 or int16 as in `shape`, mask int8: below 0 if hidden -> int8 or
     int16 [B, N, H, E]."""
     if wide.is_wide(step):
         return wide.integer(step, q, k, v, *more)

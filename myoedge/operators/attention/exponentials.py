@@ -17,16 +17,16 @@ from myoedge.operators.base import QuantizedNode
 
 BYTE_BITS = 8
 FINE_BITS = 12  # sums of 4,096 of them times bytes keep within int32
-BEYOND = 36  # zeros behind the last entry: cores read different ones, as banks of L1 serve one core
+BEYOND = 36  # zeros after the last entry: cores read different ones, as banks of L1 serve one core
 
 
 @dataclass(frozen=True)
 class ExpTable:
-    """Whole numbers for exponentials.
+    """Integers for exponentials.
 
     one       that of a row's largest score
     entries   of the table before the first 0, at most
-    beyond    entries of 0 behind these that are read
+    beyond    entries of 0 after these that are read
     """
 
     one: int
@@ -58,7 +58,7 @@ class ExpTable:
         return found
 
     def table(self, step: float) -> Array:
-        """uint8: the values, or their lower bytes and behind these their upper ones."""
+        """uint8: the values, or their lower bytes and after these their upper ones."""
         values = self.values(step)
         parts = (values & 255, values >> 8) if self.is_fine else (values,)
         return np.concatenate(parts).astype(np.uint8)
@@ -69,7 +69,7 @@ FINE = ExpTable(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
 
 
 def exponentials_of(attrs: Attrs) -> ExpTable:
-    """Exponentials beside operands of 8 bits, by a node's attributes."""
+    """Exponentials next to 8-bit operands, by a node's attributes."""
     return FINE if attrs.get("exp_bits") == FINE_BITS else BYTES
 
 
@@ -89,7 +89,7 @@ def units_apart(numbers: Mapping[str, int], units: int) -> int:
 
 
 def is_fine(step: QuantizedNode) -> bool:
-    """Whether exponentials have 12 bits beside operands of 8."""
+    """Whether exponentials have 12 bits next to operands of 8."""
     return getattr(step.integers, "units", None) is not None
 
 
@@ -100,7 +100,7 @@ def kernel_of(step: QuantizedNode, name: str) -> str:
 
 def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
     """Bytes of scratch for a row (me_attention_row_bytes): scores, then exponentials and sums of
-    values in their place, behind these upper bytes of 12 bits."""
+    values in their place, after these upper bytes of 12 bits."""
     filled = round_up(keys, 4)
     with_sums = filled + 4 * out_width * (1 + is_fine)
     return max(4 * filled, with_sums) + filled * is_fine

@@ -36,9 +36,9 @@ def attend(
 ) -> str:
     """softmax(q k^T * scale + bias) v of heads, as `fits` has them -> [.., H, N, E].
 
-    mask    1 where a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none; a
+    mask    1 if a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none; a
             constant that leaves all rows one window of keys is no operand
-    attrs   of the operator where it has a mask: fill, flat
+    attrs   of the operator if it has a mask: fill, flat
     """
     shape = d.shape(q)
     window, mask = _window(d, mask, shape[-2], d.shape(k)[-2])

@@ -62,7 +62,7 @@ def _capped(
     mask: str,
     window: tuple[int, int],
 ) -> str:
-    """Attention written out, with scores limit * tanh(q k^T * scale) in front of their mask."""
+    """Attention written out, with scores limit * tanh(q k^T * scale) before their mask."""
     q, k, v = heads
     rank = len(d.shape(k))
     product = d.add("matmul", q, transpose(d, k, (*range(rank - 2), rank - 1, rank - 2)))
@@ -74,9 +74,9 @@ def _capped(
 
 
 def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
-    """Addend of scores; a boolean mask adds nothing where it is true.
+    """Addend of scores; a boolean mask adds nothing if it is true.
 
-    left, right   keys before and behind a query's own number that it sees; less than 0: all
+    left, right   keys before and after a query's own number that it sees; less than 0: all
     """
     total = addends(d, mask) if mask else Sum(())
     if mask in d.constants and d.array(mask).dtype == bool:
@@ -138,7 +138,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _of_positions(table: Array, positions: Array | None) -> Array:
-    """[batch, tokens, pairs] of a cache, by positions [batch, tokens] where these are given."""
+    """[batch, tokens, pairs] of a cache, by positions [batch, tokens] if these are given."""
     return table if positions is None else table[positions]
 
 

@@ -56,7 +56,7 @@ def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
 
 
 def engine_sizes(step: QuantizedNode) -> dict[str, int]:
-    """Sizes of an attention, and 1 as "fine" where its exponentials have 12 bits."""
+    """Sizes of an attention, and 1 as "fine" if its exponentials have 12 bits."""
     return {**sizes_of(step), "fine": int(is_fine(step))}
 
 
@@ -69,7 +69,7 @@ def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
 
 
 def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
-    """Products of a part of the keys and values beside the cores' packing, exponentials behind."""
+    """Products of a part of the keys and values next to the cores' packing, exponentials after."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
     products = pointwise_cycles(rows, width, keys, SUMS)

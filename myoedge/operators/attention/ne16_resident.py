@@ -17,13 +17,13 @@ from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, TiledK
 from myoedge.operators.products.ne16_constants import INPUTS
 from myoedge.operators.products.ne16_cycles import JOB_PIXELS, SUMS, image_cycles
 
-# Steps behind that in which a part of q is read; me_ne16_attention_resident_s8.h
+# Steps after that in which a part of q is read; me_ne16_attention_resident_s8.h
 EXPONENTIALS, RESULTS = 2, 4
 TABLES = 9 * 516  # bytes: a copy of the table of exponentials for each core
 FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
 HEAD = 250.0  # cycles of the loop around the parts
 PACKED_BYTE = 0.54  # of nine cores; the bytes of a row as the whole groups that planes have
-EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 514.0, 291.0  # of a core, beside the engine
+EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 514.0, 291.0  # of a core, next to the engine
 OF_12_BITS, JOINED = 2.0, 5.0  # more of an exponential of 12 bits; of two sums
 STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
 
@@ -103,7 +103,7 @@ def _scratch(numbers: Mapping[str, int]) -> int:
 
 
 def _head_cycles(numbers: Mapping[str, int]) -> Any:
-    """Products of a part beside exponentials of another one; packing in front, results behind."""
+    """Products of a part next to exponentials of another one; packing in front, results after."""
     rows, keys, width, columns = (numbers[n] for n in ("rows", "keys", "width", "out_width"))
     tiles = _part_rows(numbers) // JOB_PIXELS
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)

@@ -155,7 +155,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _wide_in_tiles(
     step: QuantizedNode, engine: Engine, shape: Shape, index: tuple[AffineExpr, ...]
 ) -> TiledKernel:
-    """Tiles where x or y has 16 bits, cut alike."""
+    """Tiles if x or y has 16 bits, cut alike."""
     outer, period, inner, length = shape
     pairs, halves = length // 2, bool(step.attrs.get("halves"))
     numbers = ("x_zero", "offset", "shift", "x_wide")

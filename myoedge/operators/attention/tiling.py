@@ -38,7 +38,7 @@ SCALARS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The kernel of operands of 8 bits, and that of wider ones."""
+    """The kernel of 8-bit operands, and that of wider ones."""
     tiled = _of_all_widths(step, engine)
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)
@@ -61,7 +61,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Heads cut, rows, and keys. Rows of q, k and v are whole words (pad_heads).
 
-    Words of keys are counted twice, once for scores and once behind these for values: where they
+    Words of keys are counted twice, once for scores and once after these for values: if they
     are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
     """
     sizes = sizes_of(step)
@@ -113,7 +113,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def _step(added: Region | None) -> int:
-    """Bytes from what is added to a head's scores to the next one's; 0 where that is the same."""
+    """Bytes from what is added to a head's scores to the next one's; 0 if that is the same."""
     return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
 
 

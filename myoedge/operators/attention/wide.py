@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of operands of 16 bits: sums of products in 32 bits, of exponentials of 15; results are
+"""Attention of 16-bit operands: sums of products in 32 bits, of exponentials of 15; results are
 scaled in 64."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXP_STEP = 2.0**-12  # between entries of the table; of its far part 256 of them
 ENTRY_MAX = 2**16 - 1
 SUM_BITS, BIAS_BITS = 30, 29  # of a sum of products and of a bias, besides the sign
 VALUE_BITS, SHARES_BITS = 12, 19  # of a value besides the sign, and of a sum of exponentials
-DISTANCE_BITS = 15  # behind the point of the factor from distances to entries
+DISTANCE_BITS = 15  # after the point of the factor from distances to entries
 RATIO_MAX = 2.0**14
 ACC_BOUND = 2**31 - 2**VALUE_BITS
 WIDTHS = ("q_wide", "k_wide", "v_wide", "bias_wide", "y_wide")
@@ -36,7 +36,7 @@ WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideAttentionParams(QuantizedParams):
-    """Scores, their exponentials and shares where an operand has 16 bits."""
+    """Scores, their exponentials and shares if an operand has 16 bits."""
 
     q_drop: int
     k_drop: int
@@ -65,7 +65,7 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
-    """Scores in units of the scales' product and of the bits that go; None where all operands have
+    """Scores in units of the scales' product and of the bits that go; None if all operands have
     8 bits."""
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
@@ -127,7 +127,7 @@ def _distance(factor: float) -> dict[str, int]:
 
 
 def _share(ratio: float) -> dict[str, int]:
-    """q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, where sum' has 16
+    """q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, if sum' has 16
     bits."""
     ratio = min(ratio, RATIO_MAX)
     shift = int(np.clip(14 - math.frexp(ratio)[1], 0, 30))
@@ -135,7 +135,7 @@ def _share(ratio: float) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """q, k, v, bias int8 or int16, mask int8: below 0 where hidden -> int8 or int16."""
+    """q, k, v, bias int8 or int16, mask int8: below 0 if hidden -> int8 or int16."""
     q, k = _rounded(q, step.integers.q_drop), _rounded(k, step.integers.k_drop)
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if "bias" in added(step.attrs, step.shapes):

@@ -49,7 +49,7 @@ def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def stacked(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Both parts behind each other along a new last axis: `out` with that axis."""
+    """Both parts one after the other along a new last axis: `out` with that axis."""
     thin = (*out[:-1], 1)
     parts = [reshape(b, tensor(b, part, out[:-1]), thin) for part in x.parts]
     return concat(b, parts, len(thin) - 1)

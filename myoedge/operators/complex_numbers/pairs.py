@@ -35,9 +35,9 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex tensor: its real and its imaginary part, of one shape where both are tensors.
+    """A complex tensor: its real and its imaginary part, of one shape if both are tensors.
 
-    filtered   how it comes of a real tensor, where that is known
+    filtered   how it comes of a real tensor, if that is known
     """
 
     real: Part = ""

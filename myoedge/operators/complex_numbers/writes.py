@@ -31,7 +31,7 @@ def filled(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def chosen(b: GraphBuilder, condition: str, x: Any, y: Any, out: Shape) -> Complex:
-    """x where a condition holds, y elsewhere: a sum of products by masks."""
+    """x if a condition holds, y elsewhere: a sum of products by masks."""
     holds = truth(b, condition)
     fails = (
         b.constant(1.0 - b.array(holds))
@@ -77,7 +77,7 @@ def index_put(row: Row) -> Row:
 
 
 def _places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
-    """Ones in the places of an index, zeros elsewhere; along one axis where that says it all."""
+    """Ones in the places of an index, zeros elsewhere; along one axis if that says it all."""
     mask = np.zeros(out, np.float32)
     mask[where] = 1.0
     return b.constant(_thinned(mask))

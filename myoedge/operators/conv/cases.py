@@ -14,7 +14,7 @@ run(x, w0.movedim(-1, 1), bias, stride, 0, dilation, groups).movedim(1, -1)
 
 
 def conv(d: Draw) -> DrawnUse:
-    """One or two spatial axes, padded where the kernel is larger; depthwise and grouped too."""
+    """One or two spatial axes, padded if the kernel is larger; depthwise and grouped too."""
     rank, groups, per_group = d.pick([1, 2, 2]), d.pick([1, 1, 1, 2, 3, 5]), d.pick([1, 1, 2, 3, 4])
     taps = d.pick([1, 1, 1, 2, 3, 4, 5, 7] if groups > 1 else [1, 2, 3, 4, 5, 8, 13])
     axes = [_axis(d) for _ in range(rank)]

@@ -94,7 +94,7 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
-    """Weights of 16 bits beside an int16 input, or where the result is int16 and its windows
+    """16-bit weights next to an int16 input, or if the result is int16 and its windows
     overlap or lie apart."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if not windows_are_contiguous(inputs.attrs, inputs.shapes, inputs.out):
@@ -112,7 +112,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether windows are pieces of the input, one behind the other: patches of a row, pixels."""
+    """Whether windows are pieces of the input, one after the other: patches of a row, pixels."""
     x, kernel = shapes[0], shapes[1][1:-1]
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]

@@ -22,7 +22,7 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-TABLE = 0.2  # of the work of 3 x 3 taps, where results are looked up
+TABLE = 0.2  # of the work of 3 x 3 taps, if results are looked up
 WIDE_TABLE_CYCLES = 8  # of a result
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
@@ -30,7 +30,7 @@ POINTER_WORDS = 2  # of a host: on the chip they take half of it
 def packed_depthwise(weight: Array) -> Array:
     """int8 [C, k_h, k_w] -> for every four channels, for every four taps, a word a channel.
 
-    The last four channels overlap the ones before where C is not a multiple of 4; taps run over
+    The last four channels overlap the ones before if C is not a multiple of 4; taps run over
     rows and columns, those of 3 x 3 are a word a column.
     """
     channels, k_h, k_w = weight.shape
@@ -80,7 +80,7 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
 
 
 def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
+    """Channels are cut in fours if they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
@@ -126,7 +126,7 @@ def wide_packed(weight: Array) -> Array:
 def wide_depthwise_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 ) -> TiledKernel:
-    """Products of 16 bits; channels are cut in fours where they are a multiple of it."""
+    """16-bit products; channels are cut in fours if they are a multiple of it."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: AffineExpr = CHANNELS if cut else ()
     wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
@@ -138,7 +138,7 @@ def wide_depthwise_in_tiles(
         return rows * columns * (4 * sizes["k"] if cut else c + c % 2)
 
     def work(sizes: Sizes) -> Any:
-        """Cycles of one core, but for waits: two results of two channels, copied numbers."""
+        """Cycles of one core, except for waits: two results of two channels, copied numbers."""
         pairs = 2 * sizes["k"] if cut else ceil_div(c, 2)
         turns = ceil_div(sizes["t0"] * pairs, engine.cores) * ceil_div(sizes["t1"], 2)
         rows = ceil_div(sizes["t0"] * pairs, engine.cores)
@@ -168,7 +168,7 @@ def wide_depthwise_in_tiles(
 def _wide_constants(
     step: QuantizedNode, conv: Conv2dGeometry, channels: AffineExpr
 ) -> tuple[Operand, ...]:
-    """Weights of four channels, or where these are not cut of two, and numbers of each channel."""
+    """Weights of four channels, or if these are not cut of two, and numbers of each channel."""
     c, taps = conv.x[-1], math.prod(conv.kernel)
     packed = wide_packed(step.integers.weight.reshape(c, *conv.kernel))
     weights = packed.reshape(-1, 4 * taps if channels else 2 * taps)

@@ -63,7 +63,7 @@ class Conv2dGeometry:
 
     @property
     def pointwise(self) -> bool:
-        """Whether every position is computed from the same one alone."""
+        """Whether every position is computed from the same one only."""
         none = ((0, 0), (0, 0))
         return self.kernel == self.stride == (1, 1) and self.pads == none
 
@@ -125,7 +125,7 @@ class Conv2dGeometry:
         return 1 - inside
 
     def flat(self) -> Conv2dGeometry:
-        """All positions in a row, where they are alike."""
+        """All positions in a row, if they are alike."""
         x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
         return replace(self, x=x, y=y)
 
@@ -143,7 +143,7 @@ class Conv2dGeometry:
 
     @property
     def unread(self) -> int:
-        """Columns behind the last window; with them rows lie one behind the other."""
+        """Columns after the last window; with them rows lie one after the other."""
         read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
         return max(self.x[2] + self.pads[1][0] - read, 0)
 

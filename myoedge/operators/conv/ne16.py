@@ -73,7 +73,7 @@ class JobSchedule:
         conv: Conv2dGeometry, scale: int, groups: int, bits: int, *, keeps_scratch: bool
     ) -> JobSchedule:
         """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
-        to keep, one of little scratch where there is one."""
+        to keep, one of little scratch if there is one."""
         if groups > 1 or (is_filter(conv) and not keeps_scratch):
             one_channel = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
             number = one_channel if groups > 1 else FILTER
@@ -110,7 +110,7 @@ class JobSchedule:
 
     @property
     def copies_padding(self) -> bool:
-        """Whether windows are copied from a copy of the input with its padding, where that takes
+        """Whether windows are copied from a copy of the input with its padding, if that takes
         less time than to write each window that reaches over an edge by itself."""
         _, rows, columns, _ = self.conv.y
         sizes = {"t0": rows, "t1": columns}
@@ -121,7 +121,7 @@ class JobSchedule:
         return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
 
     def _edges(self, sizes: Sizes) -> Any:
-        """Cycles of windows over an edge, beside those of others."""
+        """Cycles of windows over an edge, next to those of others."""
         windows = self.conv.edge_share * sizes["t0"] * sizes["t1"]
         return EDGE_ROW * self.conv.kernel[0] * windows
 
@@ -165,7 +165,7 @@ class JobSchedule:
         return padding + sizes["t0"] * sizes["t1"] * window + rows
 
     def scratch(self, sizes: Sizes) -> Any:
-        """The padded input, and windows in front of it; nine results take its place where there are
+        """The padded input, and windows before it; nine results take its place where there are
         eight."""
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
         if self.number == DEPTHWISE_ROW:
@@ -210,14 +210,14 @@ class JobSchedule:
 
 
 def _before_threes(first: int, units: int) -> int:
-    """Units of a first job of about so many, behind which there are whole threes."""
+    """Units of a first job of about so many, after which there are whole threes."""
     rest = (units - first) // SIDE * SIDE
     return units - (SIDE if rest == 0 and units % SIDE else rest)
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
-    """Cycles of a tile as one job, as two and so on: the engine begins behind the first job's
-    operands and waits for those of the others where they take longer.
+    """Cycles of a tile as one job, as two and so on: the engine begins after the first job's
+    operands and waits for those of the others if they take longer.
 
     prepared, computed   cycles of the cores and of the engine for the tile
     """
@@ -230,7 +230,7 @@ def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
 
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together where each
+    """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together if each
     has a filter of its own. Tiles of other channels of the same results follow each other: the
     input is prepared once."""
     return _on_ne16(step, engine, keeps_scratch=True)

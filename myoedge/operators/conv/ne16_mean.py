@@ -17,7 +17,7 @@ from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.targets.chip import Engine
 
-MEAN = "mean_"  # in front of the names of its constants, beside those of the convolution
+MEAN = "mean_"  # before the names of its constants, next to those of the convolution
 
 
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -61,7 +61,7 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _mean(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The mean behind a convolution, as the cores' kernel of that operator has it."""
+    """The mean after a convolution, as the cores' kernel of that operator has it."""
     assert step.behind is not None, "a layer without a mean behind it"
     return OPS[step.behind.node.op].kernels[0].tiling(step.behind, engine)
 
@@ -88,7 +88,7 @@ def _starts_next(here: Fields, behind: Fields) -> bool:
 
 
 def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule about the mean behind a convolution: over all results of each row."""
+    """Rule about the mean after a convolution: over all results of each row."""
     assert step.behind is not None, "a layer without a mean behind it"
     x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
     before, behind = x[: min(axes)], x[max(axes) + 1 :]

@@ -42,12 +42,12 @@ PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its
 # Words that a tile's start takes as long as, from seven layers of 10 to 96 windows; code for one
 # window alone comes to one core, and sooner.
 IN_PLACE = 67
-CROSSING = 1.35  # times the work, where windows are read as they lie, across words
+CROSSING = 1.35  # times the work, if windows are read as they lie, across words
 TOGETHER = (2, 4, 8)  # results of a row that are computed as one
 FEW_INPUTS, FEW_RESULTS = 2, 32  # channels of what they read, and of them together, at most
 MANY_WINDOWS = 128  # below, larger weights take as long as windows do that are left out
 PLACED = 0.3  # words that a window's place takes as long as
-ONE_ROW = 9 / 24  # of a block's instructions of 16 bits, a window alone
+ONE_ROW = 9 / 24  # of a block's instructions of 16 bits, a window only
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
 
@@ -247,7 +247,7 @@ def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> 
 
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Products of 16 bits, group by group."""
+    """16-bit products, group by group."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
     wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
@@ -311,7 +311,7 @@ def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
 def _packed(weight: Array, conv: Conv2dGeometry) -> Array:
     """Group by group."""
     groups = weight.reshape(conv.groups, conv.y[-1], -1)
-    if conv.narrow:  # a zero behind three taps of a row
+    if conv.narrow:  # a zero after three taps of a row
         rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], -1)
         groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 4 - rows.shape[-1])))
     return np.concatenate([packed_weights(group) for group in groups])

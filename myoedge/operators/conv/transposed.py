@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transposed convolutions written as convolutions: the results between two steps of the stride are
-channels, which are interleaved behind it.
+channels, which are interleaved after it.
 
 Slices are marked as "inside" a layer, as views are: factors and activations pass them, and fuse.
 """
@@ -53,7 +53,7 @@ class TransposedAxis:
 
     @property
     def reach(self) -> int:
-        """Taps and the zeros between them, where several results are made at a time."""
+        """Taps and the zeros between them, if several results are made at a time."""
         return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
 
     @property
@@ -73,7 +73,7 @@ class TransposedAxis:
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Padding of that convolution; negative where input elements reach no result."""
+        """Padding of that convolution; negative if input elements reach no result."""
         before = (self.windows - 1) * self.step - self.positions.start
         return before, self.positions.stop - self.n
 

@@ -19,7 +19,7 @@ def batched(d: GraphBuilder, x: str, rank: int) -> str:
 
 
 def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
-    """An argument of windows for every axis; 1 where it is left out."""
+    """An argument of windows for every axis; 1 if it is left out."""
     values = as_tuple(a.get(name) or 1, rank)
     if len(values) != rank or min(values) < 1 or max(values) > MOST_PADDED:
         raise Unsupported(f"{name} {list(values)} for {rank} axes")
@@ -36,7 +36,7 @@ def check_kernel(a: Arguments, kernel: Shape) -> None:
 def auto_pad_of(a: Arguments) -> str:
     """ONNX's name of how padding is chosen.
 
-    Errors: ValueError for a name that ONNX does not have, and beside pads.
+    Errors: ValueError for a name that ONNX does not have, and next to pads.
     """
     auto = str(a.get("auto_pad", AUTO_PAD.get(str(a.get("padding", 0)), "NOTSET")))
     if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
@@ -54,7 +54,7 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     """
     rank, padding, auto = len(sizes), a.get("padding", 0), auto_pad_of(a)
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        pads = []  # ceil(n / stride) results; the odd element lies behind or in front
+        pads = []  # ceil(n / stride) results; the odd element lies after or in front
         for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
             both = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
             small, large = both // 2, both - both // 2

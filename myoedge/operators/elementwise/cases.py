@@ -16,7 +16,7 @@ CHAINS: tuple[Chain, ...] = (
     *(act for act in ACTS if act), (("square",),), (("hardswish",),), (("elu", 1.5),), (("sqrt",),),
     (("log",),), (("reciprocal",),), (("affine", 3.0, -1.0),), (("tanh",), ("abs",), ("sqrt",)),
 )  # fmt: skip
-# They jump where 16 bits have numbers on both sides.
+# They jump if 16 bits have numbers on both sides.
 JUMPS: tuple[Chain, ...] = (
     (("ge", 0.3),), (("abs",), ("lt", 0.01),), (("clamp", -300.0, 300.0), ("floor",)),
     (("clamp", -9.0, 9.0), ("round",)), (("clamp", -3.0, 9.0), ("affine", 3.0, 0.1), ("frac",)),
@@ -33,12 +33,12 @@ def binary(op: str, d: Draw) -> DrawnUse:
 
 
 def limited(act: Chain) -> bool:
-    """Whether a fused activation is of clamps alone, as 16 bits have them."""
+    """Whether a fused activation is of clamps only, as 16 bits have them."""
     return all(name == "clamp" for name, *_ in act)
 
 
 def term_slack(case: Any) -> float:
-    """A sum's terms share a shift: where one factor is large the other has few bits, and is off by
+    """A sum's terms share a shift: if one factor is large the other has few bits, and is off by
     half of the last for each step of its term."""
     if case.op == "mul":
         return 0.0
@@ -121,7 +121,7 @@ def magnitude(d: Draw) -> DrawnUse:
 
 
 def magnitude_slack(case: Any) -> float:
-    """A root rounded down, of squares times whole factors: where one of them is far below 1, what
+    """A root rounded down, of squares times whole factors: if one of them is far below 1, what
     it leaves out is still below half a step of 16 bits times the other's range."""
     a, b = (case.params(name) for name in case.names)
     most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))

@@ -64,7 +64,7 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
 
 def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
     """Integers compared with a constant: rows for every integer near it, those beyond are alike on
-    each side; by the operator where it has a number for each, or numbers far apart."""
+    each side; by the operator if it has a number for each, or numbers far apart."""
     shape, own = d.shape(x), [n for n in value.shape if n > 1] and value.shape
     lead = len(out) - len(own)
     if math.isinf(float(np.abs(value).max())):
@@ -96,7 +96,7 @@ def rows_by(
 
 
 def truth(d: GraphBuilder, x: str) -> str:
-    """Ones and zeros: where a tensor is not 0."""
+    """Ones and zeros: if a tensor is not 0."""
     if is_truth(d, x):
         return x
     if x in d.constants:
@@ -156,7 +156,7 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def added_mask(d: GraphBuilder, mask: str) -> str:
-    """Addend of scores for a computed mask of an attention: 0 where it is true."""
+    """Addend of scores for a computed mask of an attention: 0 if it is true."""
     chain = (("affine", MASK_OFFSET, -MASK_OFFSET),)
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 
@@ -174,7 +174,7 @@ def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> s
 
 
 def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
-    """A side of a choice with zeros elsewhere; "" where all of it is 0."""
+    """A side of a choice with zeros elsewhere; "" if all of it is 0."""
     value = value_of(d, side)
     if value is not None and not value.any():
         return ""

@@ -46,7 +46,7 @@ from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
 ROOT_MAX = 2**16 - 1  # of a magnitude
-WIDE_ROOT_MAX = 4 * 46341  # of operands of 16 bits: of 2^31, in quarters
+WIDE_ROOT_MAX = 4 * 46341  # of 16-bit operands: of 2^31, in quarters
 COMMON_BITS = 14  # below the point of factors that bring both operands to one step
 
 
@@ -70,8 +70,8 @@ class SumParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelParams(QuantizedParams):
-    """y = (x * mult + offset) >> shift, int32 [channels]; `factor` stands for mult beside 16 bits,
-    where it may have more than 16.
+    """y = (x * mult + offset) >> shift, int32 [channels]; `factor` stands for mult next to 16 bits,
+    if it may have more than 16.
 
     x_zero   of a prelu, from which on the last numbers apply
     """
@@ -88,7 +88,7 @@ class ChannelParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagnitudeParams(RequantParams):
-    """Factors of both squares, or of both operands of 16 bits, and of the root."""
+    """Factors of both squares, or of both 16-bit operands, and of the root."""
 
     a_zero: int
     b_zero: int
@@ -346,7 +346,7 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> M
 
 
 def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Root of a sum of squares of operands of 16 bits, in quarters of their common steps."""
+    """Root of a sum of squares of 16-bit operands, in quarters of their common steps."""
     power = np.zeros(np.shape(a), np.int64)
     for name, x in (("a", a), ("b", b)):
         centred = (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) * getattr(

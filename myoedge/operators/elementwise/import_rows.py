@@ -70,7 +70,7 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """A constant choice: both sides, each with zeros where it is not chosen, added up."""
+    """A constant choice: both sides, each with zeros if it is not chosen, added up."""
     test = producer(d, a["condition"])
     if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
         return expand(d, a["other"], out)
@@ -179,7 +179,7 @@ def prelu(*, broadcast: bool) -> Row:
 
 
 def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """nan_to_num: nothing to replace where all values are finite."""
+    """nan_to_num: nothing to replace if all values are finite."""
     if finite(d, a["self"]):
         return str(a["self"])
     given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]

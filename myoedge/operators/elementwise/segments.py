@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that jump, of numbers of 16 bits: lines between the numbers where they jump or turn."""
+"""Functions that jump, of numbers of 16 bits: lines between the numbers if they jump or turn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKerne
 from myoedge.targets.chip import Engine
 
 SEGMENTS_MAX = 1024
-SLOPE_BITS = 14  # behind the point of a slope
+SLOPE_BITS = 14  # after the point of a slope
 FIRST_ERROR, LAST_ERROR = 0.5, 2.0**13  # of lines; in steps of results that have 16 bits
 WINDOW = 64  # numbers that a segment is first tried for
 
@@ -73,7 +73,7 @@ def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
 
 
 def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
-    """(numbers behind a start that one line passes, its slope)."""
+    """(numbers after a start that one line passes, its slope)."""
     far = np.arange(1, len(wanted) + 1)
     scale = 2.0**SLOPE_BITS / far
     least = np.maximum.accumulate(np.ceil((wanted - error - value) * scale))

@@ -44,7 +44,7 @@ def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def _near_0(chain: Chain, scale: float) -> float:
-    """The chain half a step beside 0, on the side where it is defined: what 0 stands for too."""
+    """The chain half a step next to 0, on the side if it is defined: what 0 stands for too."""
     above, below = evaluate(chain, np.array([0.5, -0.5]) * scale)
     return float(below if np.isnan(above) else above)
 

@@ -45,7 +45,7 @@ class Loop:
 
 
 def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
-    """Loops over `out`; neighbours are joined where all operands step alike, extents of 1 go."""
+    """Loops over `out`; neighbours are joined if all operands step alike, extents of 1 go."""
     loops: list[Loop] = []
     for axis, extent in enumerate(out):
         steps = tuple(operand[axis] for operand in operands)
@@ -59,7 +59,7 @@ def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop,
 
 
 def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
-    """Elements that a turn of every loop over `out` moves in an operand; 0 where it repeats."""
+    """Elements that a turn of every loop over `out` moves in an operand; 0 if it repeats."""
     lead = len(out) - len(shape)
     own = [0 if n == 1 else s * unit for n, s in zip(shape, strides(shape), strict=True)]
     return (0,) * lead + tuple(own)
@@ -89,7 +89,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
     op: dict[str, int | str] = step.integers.named(numbers)
-    # Multipliers of 8 bits have a faster way.
+    # 8-bit multipliers have a faster way.
     small = "a_mult" in op and all(
         -128 <= getattr(step.integers, name) <= 127 for name in ("a_mult", "b_mult")
     )
@@ -108,7 +108,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
 
 
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
-    """Words of four elements of one core, the rows that they make up and what is behind words."""
+    """Words of four elements of one core, the rows that they make up and what is after words."""
     each = y.extents(sizes)
     total = math.prod(each)
     share = np.minimum(-(-total // (4 * cores)) * 4, total)

@@ -21,7 +21,7 @@ FETCHED_BYTES = 160  # of a row that is faster by DMA than by the cores
 FETCH_BYTES = 700  # that the DMA would bring in the time that a command takes besides
 ROW_BYTES = 24  # that a core copies while it finds a row
 L2_BYTE = 4.0  # bytes of a table in L1 that take as long as one of L2
-BYTE_BYTES = 8  # the same where a row is a byte
+BYTE_BYTES = 8  # the same if a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

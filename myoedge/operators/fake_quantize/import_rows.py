@@ -42,7 +42,7 @@ def rounding_of(b: GraphBuilder, x: str) -> Node | None:
     """The node that rounded a tensor, through those that move its elements and padding with one of
     its values; None without one.
 
-    Errors: Unsupported where integers of several scales are joined: they are read with one.
+    Errors: Unsupported if integers of several scales are joined: they are read with one.
     """
     node, fills = producer(b, x), []
     while node is not None and node.op not in ("fake_quantize", "concat"):

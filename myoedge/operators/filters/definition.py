@@ -42,16 +42,16 @@ from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
 Pair = tuple[float, float]  # the latest two samples
-SAMPLES = QuantParams(1.0, 0, INT32)  # what is kept between them: `guard` bits behind the point
+SAMPLES = QuantParams(1.0, 0, INT32)  # what is kept between them: `guard` bits after the point
 DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
 LONGEST = 1 << 17  # samples that it may take until then
 
 
-# ---- common to filters along time, one signal after another, with products of 64 bits
+# ---- common to filters along time, one signal after another, with 64-bit products
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of operators that give the state behind the last sample."""
+    """`nest` of operators that give the state after the last sample."""
     return elementwise(attrs, [], out)
 
 
@@ -97,14 +97,14 @@ def filter_kernel(
 
 
 def _gives_state(step: QuantizedNode) -> bool:
-    """Whether the output is the state behind the last sample, not the filtered samples."""
+    """Whether the output is the state after the last sample, not the filtered samples."""
     return step.out != step.shapes[0]
 
 
 def _operands(
     step: QuantizedNode, state: tuple[int, int], constants: Sequence[str]
 ) -> tuple[Operand, ...]:
-    """Samples [outer, time, inner] and, where the step has it, the state [count, outer, inner]."""
+    """Samples [outer, time, inner] and, if the step has it, the state [count, outer, inner]."""
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     (count, size_bytes), signal = state, (("o", 1),)
     samples: tuple[Shape, tuple[AffineExpr, ...]] = (outer, steps, inner), (signal, (), ())
@@ -129,7 +129,7 @@ def _scale(step: QuantizedNode) -> dict[str, int | str]:
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
     """mult, of 30 bits or fewer, offset and shift of a factor to the output.
 
-    most   bits of the shift: mult is smaller where it would have more
+    most   bits of the shift: mult is smaller if it would have more
     """
     shift = min(30 - math.frexp(real)[1], most)
     offset = (1 << (shift - 1)) + (y.zero_point << shift)
@@ -156,7 +156,7 @@ def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Arr
 
 
 def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """Arguments of biquads_real -> last two samples before each section and behind all of them.
+    """Arguments of biquads_real -> last two samples before each section and after all of them.
 
     Shape [S + 1, 2, .., ..].
     """
@@ -200,7 +200,7 @@ def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
 def gain(coefficients: Array) -> float:
     """The largest factor from the input to any section's output: of sums of impulse responses.
 
-    Not finite where the filter is not stable, or rings for more than 2**17 samples.
+    Not finite if the filter is not stable, or rings for more than 2**17 samples.
     """
     rows, now = coefficients.tolist(), 1.0
     past = [(0.0, 0.0)] * (len(rows) + 1)
@@ -240,7 +240,7 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiquadParams(QuantizedParams):
-    """sections   int32 [S, 5] with `fraction` bits behind the point, samples with `guard` more"""
+    """sections   int32 [S, 5] with `fraction` bits after the point, samples with `guard` more"""
 
     fraction: int
     guard: int
@@ -252,7 +252,7 @@ class BiquadParams(QuantizedParams):
 
 
 def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
-    """Coefficients with as many bits as 32 hold, and as many behind the samples as 2**29 allows."""
+    """Coefficients with as many bits as 32 hold, and as many after the samples as 2**29 allows."""
     integers, fraction = stored_sections(inputs.constant(1))
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
     assert math.isfinite(largest), "passes refuse others: is_stable"
@@ -265,7 +265,7 @@ def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
 
 
 def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    """(all results with their guard bits, time first; what is left behind the last one)."""
+    """(all results with their guard bits, time first; what is left after the last one)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step.integers.guard
     sections, fraction = step.integers.sections.astype(np.int64), step.integers.fraction
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64) + sum(before)

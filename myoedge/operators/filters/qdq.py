@@ -24,7 +24,7 @@ TIME = {"axis": 0}
 
 
 def write(*, kept: bool) -> Write:
-    """`kept`: what is left behind the last sample, in place of the results."""
+    """`kept`: what is left after the last sample, instead of the results."""
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])

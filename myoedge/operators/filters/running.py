@@ -37,10 +37,10 @@ from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
-POINT = 16  # bits behind the point of a power: of x**2, in steps of x
+POINT = 16  # bits after the point of a power: of x**2, in steps of x
 SHARE_BITS = 15  # of the share as it is multiplied
 LEAST = 1 << (POINT - 4)  # power of what is divided by: a deviation of a quarter of a step
-Q = 12  # bits behind the point of what is normalised
+Q = 12  # bits after the point of what is normalised
 MOST = 256  # of what is normalised: deviations
 POWER = QuantParams(2.0**-POINT, 0, INT64)
 
@@ -65,7 +65,7 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningParams(QuantizedParams):
-    """The share with `bits` behind the point, the first power, the factor to the output."""
+    """The share with `bits` after the point, the first power, the factor to the output."""
 
     share: int
     bits: int
@@ -113,7 +113,7 @@ def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Arguments of norm_integer -> int64 power behind the last sample [.., ..]."""
+    """Arguments of norm_integer -> int64 power after the last sample [.., ..]."""
     return np.asarray(_powers(step, x, before)[1][-1])
 
 

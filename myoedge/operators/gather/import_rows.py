@@ -52,7 +52,7 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
     """Lists on axes side by side that vary along axes of their own, one axis after the other; ""
-    where they go together."""
+    if they go together."""
     arrays = [weights(d, name, "an index") for name in picks.values()]
     rank = max(array.ndim for array in arrays)
     shapes = [ranked(array.shape, rank) for array in arrays]
@@ -75,7 +75,7 @@ def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Parts by indices [.., axes] of the axes behind those of a batch, constant or computed."""
+    """Parts by indices [.., axes] of the axes after those of a batch, constant or computed."""
     x, given, batch = str(a["self"]), a["index"], a["batch_dims"]
     if given not in d.constants:
         columns = _columns(d, given)

@@ -13,7 +13,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-ROW = 40  # of a row that one index brings, beside its words
+ROW = 40  # of a row that one index brings, next to its words
 EACH = 16  # of an element with an index of its own
 
 

@@ -157,7 +157,7 @@ def _is_mask(d: GraphBuilder, index: str) -> bool:
 
 
 def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> str:
-    """One value for all elements, or for all of a row, where the mask is true."""
+    """One value for all elements, or for all of a row, if the mask is true."""
     own = d.shape(mask)
     rest = out[axis + len(own) :]
     value, shape = a["values"], d.shape(a["values"])
@@ -230,7 +230,7 @@ def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Seque
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Elements by computed indices, or by constant ones: parts where these are alike for all other
+    """Elements by computed indices, or by constant ones: parts if these are alike for all other
     axes."""
     given, x = a.get("index", a.get("indices")), str(a["self"])
     if a["dim"] is None and given in d.constants:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions of two integers, their comparisons, and their sums along an axis: modulo 2^32.
 
-Operands are int32, uint8, or truth values: floats that are 1 where they are not 0. Attributes: the
+Operands are int32, uint8, or truth values: floats that are 1 if they are not 0. Attributes: the
 function, kinds of the operands, and of a constant its least and largest number, `span`.
 """
 
@@ -143,7 +143,7 @@ def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
 def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
     """Integers or int8 truth values -> int32.
 
-    first   on streams: the sums in front of x, without the axis
+    first   on streams: the sums before x, without the axis
     """
     axis = step.attrs["axis"]
     sums = np.cumsum(operands(step, (x,))[0], axis=axis)

@@ -24,7 +24,7 @@ def producer(d: GraphBuilder, x: str) -> Node | None:
 
 
 def is_truth(d: GraphBuilder, x: str) -> bool:
-    """Whether a tensor holds ones and zeros alone, whatever the inputs."""
+    """Whether a tensor holds ones and zeros only, whatever the inputs."""
     if x in d.constants:
         return bool(np.isin(d.array(x), (0, 1)).all())
     node = producer(d, x)
@@ -48,7 +48,7 @@ def kind(d: GraphBuilder, x: str) -> str:
 
 
 def span_of(d: GraphBuilder, x: str) -> Span | None:
-    """Range of integers, whatever the inputs; None where only their type limits them."""
+    """Range of integers, whatever the inputs; None if only their type limits them."""
     node, found = producer(d, x), kind(d, x)
     if found in ("truth", "uint8"):
         return (0, 1) if found == "truth" else (0, 255)

@@ -38,7 +38,7 @@ from myoedge.targets.chip import Engine
 
 
 def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Frame by frame where the axis stays one of its own, with as much in front of it."""
+    """Frame by frame if the axis stays one of its own, with as much before it."""
     x, out = at.shapes[0], at.attrs["shape"]
     before = math.prod(x[: at.axis])
     axes = [d for d, n in enumerate(out) if n == x[at.axis] and math.prod(out[:d]) == before]
@@ -108,7 +108,7 @@ def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A copy, where no axis is read in steps."""
+    """A copy, if no axis is read in steps."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
@@ -129,7 +129,7 @@ def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _slice_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Frames from a first one on, every one or every few; what is cut off behind is not known."""
+    """Frames from a first one on, every one or every few; what is cut off after is not known."""
     start, _, step = at.attrs["cuts"][at.axis]
     if step < 1:
         return None

@@ -19,7 +19,7 @@ PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
 UNIT = 32  # bytes that a long loop is cut by
-IN_STEPS = 8  # bytes, of which one is read as fast with the others as in a transfer's line alone
+IN_STEPS = 8  # bytes, of which one is read as fast with the others as in a transfer's line only
 NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are copied by columns
 
 
@@ -116,7 +116,7 @@ def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
 def _axes(
     sources: Sequence[Sequence[Along]], unit: int = 1
 ) -> tuple[dict[str, int], list[AffineExpr]]:
-    """Axes of the loops, and the index along each: in units where it is long and lies dense.
+    """Axes of the loops, and the index along each: in units if it is long and lies dense.
 
     unit   bytes of the innermost one that are never cut apart
     """
@@ -144,7 +144,7 @@ def _innermost(loops: Sequence[Along], loop: Along) -> bool:
 
 
 def _ends(loop: Along) -> bool:
-    """Whether turns behind the last read nothing, or there are none in the last unit."""
+    """Whether turns after the last read nothing, or there are none in the last unit."""
     beyond = loop.step > 0 and loop.first + loop.extent * loop.step >= loop.size
     return loop.place is None or beyond or loop.extent % UNIT == 0
 
@@ -177,7 +177,7 @@ def pieces(
 ) -> TiledKernel:
     """Results put together of sources, each read in its own order by steps of 1.
 
-    fill   the value of what no source covers; None where they cover all of it
+    fill   the value of what no source covers; None if they cover all of it
     """
     loops, size = sources[0], step.element_type.size_bytes
     axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element
@@ -223,7 +223,7 @@ def _copy_work(
 
 
 def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Bytes of one core that move alone, and what takes as long: rows that lie side by side, 4 x 4
+    """Bytes of one core that move only, and what takes as long: rows that lie side by side, 4 x 4
     blocks, the start of every line, of four rows of blocks and of every plane of two loops."""
     inner = len(loops) - 1
     if inner == 0:

@@ -14,7 +14,7 @@ def linear(d: Draw) -> DrawnUse:
 
 
 def matmul(d: Draw) -> DrawnUse:
-    """The second operand as it is, or with its last two axes exchanged."""
+    """The second operand unchanged, or with its last two axes exchanged."""
     batch_a, batch_b = d.broadcast(0, 3)
     m, k, c = d.integer(1, 5), d.integer(1, 5), d.pick([1, 2, 3, 5, 9, 100])
     common = d.common(2, act=True) | {"int16": d.pick([(), (), (0,), (1,), (0, 1)])}

@@ -99,7 +99,7 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
-    """Weights of 16 bits where the input has them, or where the result has them and is clamped."""
+    """16-bit weights if the input has them, or if the result has them and is clamped."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if not not_activated(inputs.attrs, inputs.shapes, inputs.out):
         weights = weights.beside(inputs.target.element_type)
@@ -107,13 +107,13 @@ def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
 
 
 def _emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """A clamp asks for products of 16 bits."""
+    """A clamp asks for 16-bit products."""
     clamped = limited(attrs, shapes, out) and accepts_int16(attrs, shapes, out)
     return clamped or not_activated(attrs, shapes, out)
 
 
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Products of 16 bits, or of 8 with results of 16; axes row, and k in blocks of channels."""
+    """16-bit products, or of 8 with results of 16; axes row, and k in blocks of channels."""
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)
@@ -155,7 +155,7 @@ LINEAR = register(
 
 
 def _turned(attrs: Attrs) -> bool:
-    """Whether b is given as rows: [..., K, C], where it is [..., C, K] else."""
+    """Whether b is given as rows: [..., K, C], if it is [..., C, K] else."""
     return bool(attrs.get("b_turned", False))
 
 
@@ -234,7 +234,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
     """Blocks of sums, rows of a that are copied, the zero point of b, and columns of b, which are
-    packed four at a time; taps behind the last word one by one, by code that no cache holds."""
+    packed four at a time; taps after the last word one by one, by code that no cache holds."""
     (*_, m, c), zero = step.shapes[0], step.integers.b_zero != 0
     windows = dense.Windows(-(-c // 4), copied=c % 4 != 0, rest=c % 4)
     words = windows.words + (dense.TABLE if step.table is not None else 0)
@@ -249,7 +249,7 @@ def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
 
 
 def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Uncut but for the batch: operands are read as they lie."""
+    """Uncut except for the batch: operands are read as they lie."""
     tiled = matmul_in_tiles(step, engine)
     m, words = tiled.axes["m"], -(-step.shapes[0][-1] // 4)
     return replace(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of two activations of 16 bits, or with results of 16 bits."""
+"""Products of two 16-bit activations, or with 16-bit results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(inputs: QuantizeInputs) -> ProductParams | None:
-    """Sums of 64 bits, shifted right so that 31 hold them; None where all have 8 bits."""
+    """64-bit sums, shifted right so that 31 hold them; None if all have 8 bits."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     wide = {name: int(q.element_type == INT16) for name, q in zip(WIDTHS, (a, b, y), strict=True)}
     if not any(wide.values()):

@@ -42,7 +42,7 @@ def slack(case: Any) -> Array:
 
 
 def gain_slack(case: Any, normal: Array, bits: int) -> Array:
-    """Half a step of a gain, of results of 16 bits: it has one shift with the largest offset."""
+    """Half a step of a gain, of 16-bit results: it has one shift with the largest offset."""
     is_wide = case.target.element_type == INT16
     return np.asarray(normal * 2.0 ** (bits - 1 - case.step.integers.shift) * is_wide)
 

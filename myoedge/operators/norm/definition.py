@@ -41,7 +41,7 @@ from myoedge.targets.chip import Engine
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 NORMAL_BITS = 15  # of a normalised number, besides the sign
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
-EPS_BITS = 61  # of eps; where it has more, it and squares of 16 bits are shifted right
+EPS_BITS = 61  # of eps; if it has more, it and squares of 16 bits are shifted right
 AS_MACS = 32  # products of weights that take as long as one number that is normalised
 
 

@@ -123,7 +123,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def wide_widths(step: QuantizedNode) -> dict[str, int]:
-    """Scalars that say whether x and y have 16 bits; none where neither has."""
+    """Scalars that say whether x and y have 16 bits; none if neither has."""
     found = step.integers.named(("x_wide", "y_wide"))
     return {name: value for name, value in found.items() if value is not None}
 

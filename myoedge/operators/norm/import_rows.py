@@ -118,7 +118,7 @@ def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """ONNX's norm over any axes: those that stay become channels, in front of the others."""
+    """ONNX's norm over any axes: those that stay become channels, before the others."""
     shape = d.shape(a["self"])
     if not all(-len(shape) <= axis < len(shape) for axis in a["axes"]):
         raise ValueError(f"axes {a['axes']} of {len(shape)}")

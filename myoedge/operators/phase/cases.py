@@ -19,7 +19,7 @@ def atan2(d: Draw) -> DrawnUse:
 
 def slack(case: Any) -> Array:
     """Half of 1/256 of a quotient, multipliers of 15 bits, whose smaller one may be 1; an angle's
-    own rounding. Beside 16 bits half a common step of both coordinates, and as much of their
+    own rounding. Next to 16 bits half a common step of both coordinates, and as much of their
     multipliers, half of 2^-16 of a quotient, and two roundings of an angle."""
     y, x = np.broadcast_arrays(*case.dequantized)
     operands = [case.params(name) for name in case.names]

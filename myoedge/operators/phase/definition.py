@@ -21,8 +21,8 @@ from myoedge.operators.phase.tiling import in_tiles
 HALF_TURN = 1 << 15  # pi in the integers of an angle
 QUOTIENTS = 256  # of the larger coordinate
 LARGEST = 1 << 15  # multiplier: 255 * 2**15 * 256 is below 2**31
-COMMON_BITS = 14  # behind the point of factors that bring coordinates of 16 bits to one step
-FINE_TURN = 1 << 16  # pi beside numbers of 16 bits
+COMMON_BITS = 14  # after the point of factors that bring coordinates of 16 bits to one step
+FINE_TURN = 1 << 16  # pi next to numbers of 16 bits
 BETWEEN_BITS = 8  # of a quotient, between two of the table
 
 
@@ -114,7 +114,7 @@ def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
 def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
     """y, x int8 or int16, broadcast -> int8 or int16.
 
-    Signs are those before coordinates are brought to one step, where a small one becomes 0: on
+    Signs are those before coordinates are brought to one step, if a small one becomes 0: on
     either side of the negative axis of x they make a turn.
     """
     y, x = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The angle of a point as ONNX writes it, which has the arctangent of a quotient alone."""
+"""The angle of a point as ONNX writes it, which has the arctangent of a quotient only."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops over outputs and taps; a window's start is taken as affine: exact where regular."""
+    """Loops over outputs and taps; a window's start is taken as affine: exact if regular."""
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
     taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
@@ -150,7 +150,7 @@ def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> St
 
 
 def _max_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """In front of the first frame is what no maximum is taken of."""
+    """Before the first frame is what no maximum is taken of."""
     windows = tuple(tuple((*w[:2], 1) for w in axis) for axis in at.attrs["windows"])
     alike = replace(at, attrs={**at.attrs, "windows": windows})
     return _streaming_rule(alike, lambda step: step.low)

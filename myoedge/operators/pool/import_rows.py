@@ -42,7 +42,7 @@ def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
 
 
 def regular(a: Arguments, spatial: Shape) -> Any:
-    """Windows at equal steps; torch's step is a window's size where it is left out, ONNX's 1."""
+    """Windows at equal steps; torch's step is a window's size if it is left out, ONNX's 1."""
     rank = len(spatial)
     if rank not in (1, 2, 3):
         raise Unsupported(f"pooling {rank}-D")
@@ -120,12 +120,12 @@ least = reduction("max_pool", [("neg",)], [("neg",)])
 
 
 def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Ones where an element is not 0."""
+    """Ones if an element is not 0."""
     return str(largest(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
 def all_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Ones where no element is 0."""
+    """Ones if no element is 0."""
     return str(least(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
@@ -155,14 +155,14 @@ def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
-    """Axes that are reduced; without any all, but for ONNX's noop_with_empty_axes."""
+    """Axes that are reduced; without any all, except for ONNX's noop_with_empty_axes."""
     rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
     axes = sorted({axis % rank for axis in dims})
     return [*range(rank)] if not dims and not a.get("noop") else axes
 
 
 def spatial_reduction(op: str) -> Row:
-    """`op` over all axes behind the second, which stay with extent 1."""
+    """`op` over all axes after the second, which stay with extent 1."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = set(range(2, len(d.shape(a["self"]))))
@@ -180,7 +180,7 @@ def _reduced(d: GraphBuilder, op: str, x: str, axes: set[int], *, keepdim: bool,
 
 
 def _largest(d: GraphBuilder, x: str, axes: set[int]) -> str:
-    """One window over all of each axis, channels last where they are kept and one or two axes are
+    """One window over all of each axis, channels last if they are kept and one or two axes are
     left; reduced axes have extent 1."""
     shape, rank = d.shape(x), len(d.shape(x))
     if rank in (3, 4) and not axes & {0, 1}:

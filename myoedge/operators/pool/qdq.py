@@ -46,7 +46,7 @@ class PoolWindow:
 
 
 def regular(axis: Axis, n: int) -> PoolWindow | None:
-    """The grid that gives exactly these windows over n elements; None where there is none."""
+    """The grid that gives exactly these windows over n elements; None if there is none."""
     return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
 
 
@@ -88,7 +88,7 @@ def _max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
-    """The mean over each window's own elements where that is what is asked, else with a factor."""
+    """The mean over each window's own elements if that is what is asked, else with a factor."""
     windows, grids = step.attrs["windows"], _grids_of(step)
     inside = _products(step, [[high - low for low, high, _ in axis] for axis in windows])
     divisors = _products(step, [[window[2] for window in axis] for axis in windows])
@@ -121,7 +121,7 @@ def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) 
 
 
 def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
-    """Axis after axis: cut out every window, reduce it, put the results behind each other."""
+    """Axis after axis: cut out every window, reduce it, put the results one after the other."""
     for d, axis in enumerate(step.attrs["windows"], start=1):
         cuts = [sliced(w, x, low, high, d) for low, high, _ in axis]
         x = w.node("Concat", *(w.node(op, cut, whole(w, d), keepdims=1) for cut in cuts), axis=d)

@@ -118,7 +118,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
-    """Words of numbers that are added: four columns at a time, those behind the last four alone."""
+    """Words of numbers that are added: four columns at a time, those after the last four only."""
     share = -(-images * -(-inner // 4) // cores)
     alone = np.where(inner % 4 > 0, np.minimum(-(-images // cores), share), 0)
     return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50

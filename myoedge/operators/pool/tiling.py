@@ -40,7 +40,7 @@ def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
 def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
     """int32 [windows, 3]: first, one past the last, and in two bytes kind and windows alike.
 
-    kinds   the divisors in ascending order, or nothing where all are alike
+    kinds   the divisors in ascending order, or nothing if all are alike
     """
     numbers = [(low, high, kinds.index(d) if kinds else 0) for low, high, d in windows]
     rows = [

@@ -11,10 +11,10 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 
 PIXELS = 4  # rows of a block
-REST_LOOPS = (0, 1, 1, 2)  # of me_copy_windows, by bytes behind the last word
+REST_LOOPS = (0, 1, 1, 2)  # of me_copy_windows, by bytes after the last word
 
 # In words of taps of 4 x 4 sums: what is around a block and around each of its rows; a window that
-# is copied, a word of it, a run of its bytes, bytes behind its last word; a window over an edge.
+# is copied, a word of it, a run of its bytes, bytes after its last word; a window over an edge.
 BLOCK, BLOCK_ROW = 1.25, 0.9
 WINDOW, WINDOW_WORD, WINDOW_RUN, WINDOW_REST = 7.0, 0.09, 0.035, 0.11
 EDGE, EDGE_WORD = 14.0, 0.2
@@ -41,7 +41,7 @@ class Windows:
 
     words    of taps
     copied   whether rows are brought together first, from `runs` runs of bytes, of which `rest`
-             lie behind the last whole word
+             lie after the last whole word
     crossing whether words lie across two words of memory
     """
 

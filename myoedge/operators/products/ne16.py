@@ -57,9 +57,7 @@ RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a job, a sum of it
 
 
-Rule = Callable[
-    [QuantizedNode], ConstraintViolation | None
-]  # of layers: None where they keep to it
+Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None if they keep to it
 
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
@@ -127,7 +125,7 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Inputs and weights of 8 bits; sums of unsigned inputs within int32."""
+    """Inputs and 8-bit weights; sums of unsigned inputs within int32."""
     if step.weight_type == INT16 or step.integers.x_wide:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
         return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
@@ -187,7 +185,7 @@ def wide_rows_on_ne16(
 ) -> TiledKernel:
     """int16 results. The engine's results are sums, which the cores requantise.
 
-    in_place   whether x becomes unsigned where it lies in L1, and int8 again in the last tile of k
+    in_place   whether x becomes unsigned if it lies in L1, and int8 again in the last tile of k
     """
     _, c, k = row_sizes(step)
     channels = packed_channels(step)
@@ -265,7 +263,7 @@ def _rows(
 
 
 def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
-    """Cycles of a tile whose sums the cores requantise, those of a job beside the job behind it."""
+    """Cycles of a tile whose sums the cores requantise, those of a job next to the job after it."""
     at_a_time = job_pixels(rows)
     jobs = ceil_div(rows, at_a_time)
     engine = pointwise_cycles(rows, c, k, SUMS) / jobs

@@ -71,7 +71,7 @@ def scale_bytes(step: QuantizedNode) -> int:
 
 
 def parameters(step: QuantizedNode, times: int = 1) -> Array:
-    """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels, `times` one behind
+    """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels, `times` one after
     the other. A bias has what (sum + bias) * multiplier + offset adds to the product of the sum of
     unsigned inputs."""
     mult = step.integers.mult.astype(np.int64)

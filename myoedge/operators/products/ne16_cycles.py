@@ -13,9 +13,9 @@ from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS, SIDE, WEIGHT_BITS
 
 SUMS_AT_A_TIME = 8  # that are stored in a cycle
-JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, where the cores work on other rows meanwhile
-JOB = 800  # cycles of a job, beside its operands
-SUMS = 0  # bytes of a multiplier, where results are sums
+JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, if the cores work on other rows meanwhile
+JOB = 800  # cycles of a job, next to its operands
+SUMS = 0  # bytes of a multiplier, if results are sums
 
 
 def job_pixels(pixels: Any) -> Any:

@@ -21,7 +21,7 @@ FREE = KernelCost(0.0, 0.0)
 
 
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
-    """The kernel with its weights packed, where they are bytes of few enough bits."""
+    """The kernel with its weights packed, if they are bytes of few enough bits."""
     bits = stored_bits(step)
     found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
     packed = packed_operand(found[0], bits) if found and bits < INT8.bits else None
@@ -56,7 +56,7 @@ def stored_bits(step: QuantizedNode) -> int:
 
 
 def packed_operand(weights: Operand, bits: int) -> Operand | None:
-    """The operand with elements of so many bits; None where tiles would begin inside of a word.
+    """The operand with elements of so many bits; None if tiles would begin inside of a word.
 
     Blocks of channels, of which the last may have fewer, are whole ones then.
     """
@@ -84,7 +84,7 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
 
 def packed_bytes(rows: Array, bits: int) -> Array:
     """int8 [n, bytes] -> int8 [n, words]: byte i of a packed word has bytes i, i + 4, .. of as many
-    words, the first in its lowest bits; zeros behind the last."""
+    words, the first in its lowest bits; zeros after the last."""
     count = 8 // bits
     padded = np.pad(
         rows, ((0, 0), (0, round_up(rows.shape[1], WORD_BYTES * count) - rows.shape[1]))

@@ -76,7 +76,7 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
 
 def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
     """(integer weights [K, ...], scale [K]) that the file has, less their zero points: of 16 bits
-    where 8 do not hold them, or `used` has as many. None where the file has floats."""
+    if 8 do not hold them, or `used` has as many. None if the file has floats."""
     if 1 not in inputs.formats:
         return None
     stated, w = inputs.formats[1].by_rows, inputs.constant(1)
@@ -95,7 +95,7 @@ def _requantised(
     """The bias with the input's zero point folded in, and the factors of all channels."""
     x, y = inputs.params(0), inputs.target
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * row_sums(weight)
-    folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
+    folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # if that cuts, the proof fails (E117)
     real = x.scale * scale / y.scale
     if inputs.unsigned_sums:
         bound = unsigned_bound(weight, folded)
@@ -134,7 +134,7 @@ def acc_bound(step: QuantizedNode) -> int:
 
 
 def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether products of 16 bits have room for their sums in int32."""
+    """Whether 16-bit products have room for their sums in int32."""
     return math.prod(shapes[1][1:]) <= INT16_TAPS_MAX
 
 

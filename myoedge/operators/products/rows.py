@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows times packed weights in tiles, with results of 8 bits (me_linear_s8) or 16
+"""Rows times packed weights in tiles, with 8-bit results (me_linear_s8) or 16
 (me_linear_s8_s16): linear layers, gates, and convolutions whose windows lie side by side."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
+ODD_WORDS = 3  # a tap after the last whole word takes as long as so many words
 
 
 def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
@@ -90,7 +90,7 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Rows of any length, read where they lie."""
+    """Rows of any length, read if they lie."""
     tiled, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
     return replace(
         tiled,
@@ -104,7 +104,7 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """int16 results; axes row, and k in blocks of channels; rows lie one behind the other."""
+    """int16 results; axes row, and k in blocks of channels; rows lie one after the other."""
     rows, c, k = row_sizes(step)
     weights = packed_weights(rows_in_blocks(step.integers.weight.reshape(k, c)))
     channels = channels_in_blocks(step)
@@ -130,7 +130,7 @@ def _wide_tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def _wide_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
-    """Words of taps of 4 x 4 sums; rows behind the last four, and rows of no whole words, alone."""
+    """Words of taps of 4 x 4 sums; rows after the last four, and rows of no whole words, alone."""
     whole = rows // dense.PIXELS if c % 4 == 0 else 0 * rows
     alone = 0.45 * (c // 4 + ODD_WORDS * (c % 4)) + 4.5
     return (

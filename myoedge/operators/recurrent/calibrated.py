@@ -42,7 +42,7 @@ def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reac
 
 
 def step_attrs(reach: Reach) -> dict[str, int]:
-    """Attributes of a layer's nodes; {} where the usual steps do.
+    """Attributes of a layer's nodes; {} if the usual steps do.
 
     Finer steps are for ranges up to a 32nd of what the usual ones hold, of the gates' a 64th.
     """

@@ -89,7 +89,7 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
     text += {"lstm_cell": "state[1]", "gru_state": "state"}.get(op, RESULTS)
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     common = d.common(states + 1, act=False) | {"kinds": ("int16", *("float32",) * states)}
-    if text.endswith(RESULTS):  # results of 16 bits saturate where their range ends
+    if text.endswith(RESULTS):  # 16-bit results saturate if their range ends
         common["factors"] = d.pick(ROOMY)
     gates, h, *cells = common["spans"]  # what h adds is within +-32 that its sums have
     common["spans"] = (gates, (max(h[0], -2.0), min(h[1], 2.0)), *cells)
@@ -115,7 +115,7 @@ def _largest_h(case: Any, *, wide: bool) -> float:
 
 
 def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
-    """Bounds on the errors of h and c (a GRU's h between steps) behind every step.
+    """Bounds on the errors of h and c (a GRU's h between steps) after every step.
 
     A gate's sum is off by what its factor, weights (half a step each) and h are; the functions pass
     on a quarter of it (sigmoid) or all (tanh), and are off by 2**-11 themselves.
@@ -171,7 +171,7 @@ def plain(op: str, d: Draw) -> DrawnUse:
 
 def plain_slack(case: Any) -> Array:
     """Sums of roundings, step after step: of x, h, weights, sums and results; a first h saturates
-    where the results' range ends."""
+    if the results' range ends."""
     r, y = np.abs(case.weights[0]), case.target.scale
     total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
     x, first, widest = case.params("x0").scale, case.params("x1"), case.target.reach * y

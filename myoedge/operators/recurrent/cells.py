@@ -21,7 +21,7 @@ LSTM_GATES, GRU_GATES = 4, 3
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
 GATE_PARAMS = QuantParams(2.0**-10, 0, INT16)
 HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
-GATE_BITS = 10  # fraction of the gates' sums, where an LSTM's attributes say nothing else
+GATE_BITS = 10  # fraction of the gates' sums, if an LSTM's attributes say nothing else
 CELL_BITS = 11  # fraction of an LSTM's c, likewise: int16, +-16
 STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
 STATE_REACH = 1.0
@@ -89,7 +89,7 @@ def gate_params(attrs: Attrs) -> QuantParams:
 
 
 def is_wide(step: QuantizedNode) -> bool:
-    """Whether h has 16 bits where it is multiplied, as its weights have then."""
+    """Whether h has 16 bits if it is multiplied, as its weights have then."""
     return step.weight_type == INT16
 
 
@@ -217,7 +217,7 @@ def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def last_state(steps: IntegerSteps) -> Callable[..., Array]:
-    """`integer` of operators that give the state behind the last step."""
+    """`integer` of operators that give the state after the last step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Arguments of `steps` -> the last state [N, H], requantised to the output."""

@@ -31,7 +31,7 @@ def gru_floats(
 ) -> Iterator[tuple[Array, Array]]:
     """gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, twice.
 
-    attrs["reset_first"]: h is reset before it is multiplied for the new gate, else behind that.
+    attrs["reset_first"]: h is reset before it is multiplied for the new gate, else after that.
     """
 
     def added(h: Array) -> Array:
@@ -66,5 +66,5 @@ def every_step(steps: FloatSteps) -> Callable[..., Array]:
 
 
 def state_behind(steps: FloatSteps) -> Callable[..., Array]:
-    """`real` of operators that give the state behind the last step [N, H]."""
+    """`real` of operators that give the state after the last step [N, H]."""
     return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]

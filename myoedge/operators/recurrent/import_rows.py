@@ -39,7 +39,7 @@ class Weights(NamedTuple):
     """Weights of one direction of one layer, gate by gate in the order of the operators.
 
     w [G * H, C], r [G * H, H]   of the input and of h     bias_w, bias_r [G * H]
-    projection [P, H]   what h is multiplied by behind every step; r is then [G * H, P]
+    projection [P, H]   what h is multiplied by after every step; r is then [G * H, P]
     """
 
     w: Array
@@ -212,7 +212,7 @@ def cell(kind: str) -> Row:
 
 
 def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
-    """The last states of all runs behind each other: h, of an LSTM c too."""
+    """The last states of all runs one after the other: h, of an LSTM c too."""
     h = concat(d, [run.h for run in runs], 0)
     cells = [run.c for run in runs if run.c is not None]
     return (h, concat(d, cells, 0)) if cells else (h,)
@@ -225,7 +225,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
         parts = names[at : at + each]
         w, r, *others = (weights(d, name, "a recurrent layer's weight") for name in parts)
         bias = others[:biases] or [np.zeros(len(w), np.float32)] * 2
-        # i, f, g, o and r, z, n: the order of the operators; with proj_size a matrix behind them
+        # i, f, g, o and r, z, n: the order of the operators; with proj_size a matrix after them
         learnt.append(Weights(w, r, *bias, *others[biases:]))
     return learnt
 

@@ -19,9 +19,9 @@ from myoedge.targets.chip import Engine
 SUM_BYTES = 4
 UNITS_AT_A_TIME = 8  # of the engine: their sums are whole groups of 8, which it stores in a cycle
 CONFLICTS = 1.8  # of the engine's loads with those of eight cores
-INSTRUCTION_CYCLES = 1.15  # of a core beside seven
-CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # of a unit, behind its products
-STEP_CYCLES = 450  # of barriers, code that comes anew, and of the engine's start and end
+INSTRUCTION_CYCLES = 1.15  # of a core next to seven
+CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # of a unit, after its products
+STEP_CYCLES = 450  # of barriers, code that comes again, and of the engine's start and end
 
 
 def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Integers of recurrent layers: weights, factors of states and results, tables.
 
-Results of 16 bits are what is multiplied in the next step, too: weights have 16 bits beside them.
+16-bit results are what is multiplied in the next step, too: weights have 16 bits next to them.
 Their steps are powers of two, by the range of the results.
 """
 
@@ -88,7 +88,7 @@ class RecurrentParams(WeightedParams):
 
     h_*, c_*   from a first state to the bits that steps keep of it
     x_*        from an input to the sums of a plain RNN
-    result_shift, gate_bits, cell_bits   an LSTM's, where they are not the usual ones of 8 bits
+    result_shift, gate_bits, cell_bits   an LSTM's, if they are not the usual ones of 8 bits
     new_*      from a GRU's new gate to its h of 16 bits
     y_*        from a last state to the output, of operators that give it
     """
@@ -159,7 +159,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
 
 
 def _steps(inputs: QuantizeInputs, result_shift: int, wide: bool) -> dict[str, int]:
-    """Scalars of an LSTM's steps; {} where all are the usual ones of 8 bits."""
+    """Scalars of an LSTM's steps; {} if all are the usual ones of 8 bits."""
     gate, cell = inputs.attrs.get("gate_bits", GATE_BITS), inputs.attrs.get("cell_bits", CELL_BITS)
     usual_h = wide or result_shift == INT8_RESULT_SHIFT
     if usual_h and (gate, cell) == (GATE_BITS, CELL_BITS):
@@ -168,7 +168,7 @@ def _steps(inputs: QuantizeInputs, result_shift: int, wide: bool) -> dict[str, i
 
 
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
-    """Parameters of h where it is no result: by the attributes, else for +-1, or the range of the
+    """Parameters of h if it is no result: by the attributes, else for +-1, or the range of the
     first one in 16 bits."""
     q, wide = inputs.params(1), inputs.target.element_type == INT16
     finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS

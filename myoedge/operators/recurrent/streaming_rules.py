@@ -24,7 +24,7 @@ from myoedge.operators.recurrent.quantized import from_params
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
-# the first h of the whole network may have had 16 bits where the one that frames leave has 8
+# the first h of the whole network may have had 16 bits if the one that frames leave has 8
 AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0, "h0_wide": 0}
 AS_IT_IS_WIDE = {**AS_IT_IS, "h0_wide": 1}
 
@@ -58,7 +58,7 @@ def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
 
 
 def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
-    """A state that is the result where that has 16 bits."""
+    """A state that is the result if that has 16 bits."""
     if step.element_type != INT16:
         return state
     return replace(state, params=None, scalars=AS_IT_IS_WIDE, last="")
@@ -87,7 +87,7 @@ def _first_kept(step: QuantizedNode, x: Array) -> Array:
 
 
 def plain_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Forwards, with h as it is."""
+    """Forwards, with h unchanged."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     h = StreamState(

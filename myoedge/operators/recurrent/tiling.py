@@ -15,7 +15,7 @@ from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
 
-FACTORS = ("_mult", "_offset", "_shift")  # behind the letter of a state or sum
+FACTORS = ("_mult", "_offset", "_shift")  # after the letter of a state or sum
 FIELDS = ("relu", "h0_wide", "c0_wide", "result_shift", "gate_bits", "cell_bits")
 WORD_BYTES = 4
 
@@ -97,7 +97,7 @@ def packed_rows(rows: Array, units: int) -> Array:
 def _operands(
     step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
-    """Gates and results step by step, or of results the last state alone; all else whole."""
+    """Gates and results step by step, or of results the last state only; all else whole."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
     wide = step.integers.scalars

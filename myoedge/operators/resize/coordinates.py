@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resizing an axis in numbers: where results lie among the elements, their neighbours, weights."""
+"""Resizing an axis in numbers: if results lie among the elements, their neighbours, weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ResizedAxis:
 
     @property
     def length(self) -> float:
-        """Results that the step makes of all elements; `wanted` where that is whole."""
+        """Results that the step makes of all elements; `wanted` if that is whole."""
         exact = self.n / self.step
         return round(exact) if abs(exact - round(exact)) < 1e-9 else exact
 
@@ -98,7 +98,7 @@ def nearest_of_torch(axis: ResizedAxis, first: float) -> Array:
 
 
 def linear_weights(place: Array) -> Array:
-    """[2, wanted] of the elements at floor(place) and behind it."""
+    """[2, wanted] of the elements at floor(place) and after it."""
     share = place - np.floor(place)
     return np.stack([1 - share, share])
 
@@ -127,7 +127,7 @@ class Neighbours:
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
     """Weights [taps, results] of elements from floor(place) - taps / 2 + 1 on.
 
-    What lies before the first or behind the last element counts as that element, or, with not
+    What lies before the first or after the last element counts as that element, or, with not
     `outside`, not at all: the other weights then make up for it.
     """
     taps = len(weights)

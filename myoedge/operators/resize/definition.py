@@ -32,7 +32,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
 
-SHIFT_MAX = 22  # room for the zero point beside the weights
+SHIFT_MAX = 22  # room for the zero point next to the weights
 WIDE_FACTOR_MAX = 2**13  # of elements of 16 bits: sums of four neighbours fit 32
 
 

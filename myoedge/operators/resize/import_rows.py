@@ -66,7 +66,7 @@ def interpolated(
     spans: Sequence[tuple[int, int]] = (),
     outside: bool = True,
 ) -> str:
-    """Sums of neighbours along every axis, first where the results become fewest.
+    """Sums of neighbours along every axis, first if the results become fewest.
 
     weights_at   places -> weights of the neighbours there
     spans        results that are wanted, of every axis; () for all of them
@@ -142,7 +142,7 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _span(axis: ResizedAxis) -> tuple[int, int]:
-    """Results that lie within the axis; all of them where others take the last element's value."""
+    """Results that lie within the axis; all of them if others take the last element's value."""
     if axis.mode != "tf_crop_and_resize":
         return 0, axis.wanted
     place = axis.places()

@@ -31,9 +31,9 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.scan.tiling import in_tiles
 
-STATE_BITS = 7  # behind the point, of a state in steps of the result: 255 << 7 is 16 bits
+STATE_BITS = 7  # after the point, of a state in steps of the result: 255 << 7 is 16 bits
 MOST = (1 << 15) - 1
-WIDE_MOST = (1 << 23) - 1  # of states beside numbers of 16 bits, which have 8 more
+WIDE_MOST = (1 << 23) - 1  # of states next to numbers of 16 bits, which have 8 more
 
 
 def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array], Array]) -> Array:
@@ -59,7 +59,7 @@ def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanParams(QuantizedParams):
-    """Factors of both operands; `bits` behind the point of the multiplier of the state."""
+    """Factors of both operands; `bits` after the point of the multiplier of the state."""
 
     a_zero: int
     a_mult: int
@@ -78,7 +78,7 @@ class ScanParams(QuantizedParams):
 def quantize(site: QuantizeInputs) -> ScanParams:
     """s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)), y = s + half >> 7.
 
-    w = a a_mult + half >> a_shift has `bits` behind the point. Where one of the three has 16 bits,
+    w = a a_mult + half >> a_shift has `bits` after the point. Where one of the three has 16 bits,
     s has 24, and products with it have 64.
     """
     a, b, y = site.params(0), site.params(1), site.target

@@ -76,7 +76,7 @@ def _slack(case: Any) -> Array:
 
 
 def _wide_slack(case: Any) -> Array:
-    """Beside operands of 16 bits: roundings of states, followed through all steps, and of y."""
+    """Next to 16-bit operands: roundings of states, followed through all steps, and of y."""
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
     moved = sum(getattr(step.integers, f"{name}_up") for name in ("delta", "x", "v", "b"))

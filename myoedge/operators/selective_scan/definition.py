@@ -2,7 +2,7 @@
 """Selective scans of state-space models: many states a channel, read out by one sum a step.
 
 h_t[d, n] = exp(delta_t[d] A[d, n]) h_(t-1)[d, n] + delta_t[d] x_t[d] B_t[n], h_0 = 0;
-y_t[d] = sum_n C_t[n] h_t[d, n], and D[d] x_t[d] more where there is a D. A is at most 0.
+y_t[d] = sum_n C_t[n] h_t[d, n], and D[d] x_t[d] more if there is a D. A is at most 0.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
 
 INDEX_BITS = 10  # of the table of 2^-f
-POINT = 22  # bits behind the point of halvings in a step
+POINT = 22  # bits after the point of halvings in a step
 HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 15 bits
 PRODUCT_MAX = (1 << 32) - 1
-DECAY_BITS = 15  # behind the point of a decay, and of what is added to a decayed state
+DECAY_BITS = 15  # after the point of a decay, and of what is added to a decayed state
 STATE_MAX = 32000  # that states reach at most, by the bound on them; 16 bits limit them
 INT16_MAX = (1 << 15) - 1
 FINEST = 16  # times the steps of the coarsest channel's states: multipliers keep 10 of 14 bits
@@ -95,7 +95,7 @@ def b_shift(b: QuantParams) -> int:
 
 
 def sums_of_delta(site: QuantizeInputs) -> Array:
-    """Largest states of every channel [D] for terms of delta alone.
+    """Largest states of every channel [D] for terms of delta only.
 
     Decays follow from the same delta as the terms, so a state is at most as large as at its
     slowest decay for one delta in all steps: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
@@ -115,7 +115,7 @@ def state_steps(site: QuantizeInputs) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectiveScanParams(RequantParams):
-    """Numbers beside operands of 8 bits; term, decay, skip by channel, halves [1024]."""
+    """Numbers next to 8-bit operands; term, decay, skip by channel, halves [1024]."""
 
     delta_zero: int
     x_zero: int
@@ -135,7 +135,7 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
     """s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
 
     dq, xq, B, C   less their zero points, B times 2^b_shift; dq at least 0
-    a              TABLE[p & 1023 of its first ten bits behind the point] >> whole part of
+    a              TABLE[p & 1023 of its first ten bits after the point] >> whole part of
                    p = dq (decay << decay_shift), halvings
     y              (sum C s >> pre) mult + xq skip + offset >> shift
     """

@@ -22,11 +22,11 @@ BLOCK = 4  # states that are moved together
 STEP_BYTES = 12  # of a core: what all states of a channel read in a step, and the sum of them
 READ_BYTES = 4  # of two halves that all channels read for a state in a step
 STATE_BYTES = 2
-WIDE_BYTES = (8, 24, 4)  # the same of operands of 16 bits
+WIDE_BYTES = (8, 24, 4)  # the same of 16-bit operands
 # In steps of a state, fitted to eleven simulated layers, which they give within 0.4 %: a step of a
-# channel beside its states, a state and a channel for STEPS of them, what all read of a state.
+# channel next to its states, a state and a channel for STEPS of them, what all read of a state.
 PARTS = (2.25, 1.25, 14.0, 1.4)
-WIDE_PARTS = (1.89, 0.43, 6.5, 0.93)  # of operands of 16 bits
+WIDE_PARTS = (1.89, 0.43, 6.5, 0.93)  # of 16-bit operands
 NUMBERS = (
     *("delta_zero", "x_zero", "b_zero", "c_zero", "b_shift", "term_shift", "decay_shift", "pre"),
 )

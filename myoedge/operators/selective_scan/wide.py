@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans of operands of 16 bits: upper words of products, states of 30 bits."""
+"""Selective scans of 16-bit operands: upper words of products, states of 30 bits."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from myoedge.operators.kernel import TiledKernel
 OPERANDS = ("delta", "x", "b", "c")
 CHANNEL = ("term", "sum_drop", "sum_mult", "skip", "out_shift")  # me_selective_wide_channel
 INDEX_BITS, PART_BITS = 10, 11  # of the table of 2^-f, and between two of its entries
-POINT = INDEX_BITS + PART_BITS  # bits behind the point of halvings in a step
+POINT = INDEX_BITS + PART_BITS  # bits after the point of halvings in a step
 HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 31 bits
 DECAY_UP_MAX = 8
-STATE_BITS = 30  # besides the sign, where states saturate; by the bound the worst inputs' have 29
+STATE_BITS = 30  # besides the sign, if states saturate; by the bound the worst inputs' have 29
 READ_BITS = 8  # that C keeps free: sums of products of up to 256 states have 63 bits, of more alike
-OUT_SHIFT = 8  # bits behind the point of a result; fewer where sums have fewer, or D more above it
+OUT_SHIFT = 8  # bits after the point of a result; fewer if sums have fewer, or D more above it
 DROP_MAX = 45
 FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^32
 
@@ -41,7 +41,7 @@ TABLE = powers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideScanParams(QuantizedParams):
-    """Numbers where an operand has 16 bits; term, decay, sum_mult, skip, sum_drop, out_shift by
+    """Numbers if an operand has 16 bits; term, decay, sum_mult, skip, sum_drop, out_shift by
     channel, powers of 1/2."""
 
     delta_zero: int
@@ -83,7 +83,7 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
     r      1, half a step for each product; 0 in even steps of u = 0, and where delta is 0
     y      (z * sum_mult >> 32) + ((x << x_up) * skip >> 32) + half >> out_shift,
            z = clip32(sum of (C << c_up) s >> sum_drop)
-    None where all operands have 8 bits.
+    None if all operands have 8 bits.
     """
     operands = {name: site.params(i) for i, name in enumerate(OPERANDS)}
     if all(q.element_type != INT16 for q in operands.values()):

@@ -47,7 +47,7 @@ def _row(d: Draw) -> tuple[Shape, int]:
 
 
 def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
-    """Narrow and wide ones; of a mask behind them, 0 or 1."""
+    """Narrow and wide ones; of a mask after them, 0 or 1."""
     common, wide = d.common(1, act=False), d.pick([1.0, 8.0, 60.0])
     ((low, high),) = common["spans"]
     return common | {"spans": ((low * wide, high * wide), (0.0, 1.0))[:operands]}

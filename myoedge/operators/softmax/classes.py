@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes over time, as indices: greedy CTC of a whole sequence, symbols of CTC where they are new,
+"""Classes over time, as indices: greedy CTC of a whole sequence, symbols of CTC if they are new,
 and what most frames say.
 
 Of the latter two, frame j of the results is made of `taps` frames from j - attrs["before"] on;
-where there are none NOTHING stands in their place.
+if there are none NOTHING stands in their place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from myoedge.operators.softmax.definition import IndexParams, argmax_quantize
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
-NOTHING = -1  # no symbol: behind the last one, or where there are no frames
+NOTHING = -1  # no symbol: after the last one, or if there are no frames
 PAIR = 2  # frames that a new symbol is told by
 
 

@@ -39,7 +39,7 @@ LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 
 def softmax_real(attrs: Attrs, x: Array, *mask: Array) -> Array:
-    """mask   1 where a row sees an element, 0 where not: alike along leading axes, then as x
+    """mask   1 if a row sees an element, 0 if not: alike along leading axes, then as x
     attrs["flat"]   a row that sees nothing has equal shares, not those of x
     """
     x = masked_scores(attrs, x, mask[0]) if mask else x
@@ -71,7 +71,7 @@ def exp_tables(x: QuantParams, *, wide: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftmaxParams(QuantizedParams):
-    """exp, exp_far   int32 exponentials; mult, shift, zero: of results beside 16 bits"""
+    """exp, exp_far   int32 exponentials; mult, shift, zero: of results next to 16 bits"""
 
     acc_bound: int
     exp: Array
@@ -126,7 +126,7 @@ def _exponentials(
 
 
 def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
-    """Shares are in steps of 1/256; where x or y has 16 bits, share * mult / 2**shift are, of those
+    """Shares are in steps of 1/256; if x or y has 16 bits, share * mult / 2**shift are, of those
     of 2**-16."""
     x, y = inputs.params(0), inputs.target
     bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
@@ -139,14 +139,14 @@ def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
 
 
 def int16_params(most: float) -> QuantParams:
-    """Parameters for shares up to 1; where the largest is below 1/4, for two to four times that."""
+    """Parameters for shares up to 1; if the largest is below 1/4, for two to four times that."""
     halvings = 0 if most <= 0.0 else min(max(-math.frexp(most)[1] - 1, 0), 14)
     return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
 def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """x int8 or int16, mask int8: below 0 where hidden -> int8 in steps of 1/256 from -128 on, or
-    what softmax_quantize says beside 16 bits; unsigned 32-bit arithmetic."""
+    """x int8 or int16, mask int8: below 0 if hidden -> int8 in steps of 1/256 from -128 on, or
+    what softmax_quantize says next to 16 bits; unsigned 32-bit arithmetic."""
     rows, seen = _rows(step, x), np.ones((), bool)
     if mask:
         seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0

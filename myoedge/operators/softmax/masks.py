@@ -65,12 +65,12 @@ def decide(
     d: GraphBuilder, total: Sum, shape: Shape, axis: int, *, bare: bool = False
 ) -> tuple[str, str, dict[str, Any]] | None:
     """(scores, mask, attributes) of a sum, None if nothing hides a key. Scores are "" if an
-    attention adds nothing to its own; the mask is 1 where a key is seen.
+    attention adds nothing to its own; the mask is 1 if a key is seen.
 
     attributes   fill: how far below its row's largest constant the nearest hidden key is, if
                  float32 keeps scores in it; flat: a row of hidden keys has equal shares
     bare         whether all of it is added to scores that it does not contain
-    Errors: Unsupported where a row has no key left, or where an input hides in two ways.
+    Errors: Unsupported if a row has no key left, or if an input hides in two ways.
     """
     masks, scores = _split(d, total.terms, len(shape), axis)
     if not (scores or bare):  # scores that are an input's own
@@ -148,7 +148,7 @@ def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape:
 
 
 def _visible(d: GraphBuilder, mask: Term) -> str:
-    """The tensor that is 1 where a mask leaves keys."""
+    """The tensor that is 1 if a mask leaves keys."""
     x, factor = mask
     there = factor != 0.0
     numbers = factor[there]
@@ -162,7 +162,7 @@ def _visible(d: GraphBuilder, mask: Term) -> str:
 
 
 def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array = NOWHERE) -> str:
-    """Scores and a bias, which stays in its range where a key is hidden; "" for neither."""
+    """Scores and a bias, which stays in its range if a key is hidden; "" for neither."""
     left = bias[np.broadcast_to(~hidden, bias.shape)]
     bias = narrow(np.where(hidden, np.clip(0.0, left.min(), left.max()), bias))
     parts = [_product(d, term, hidden) for term in scores if term[1].any()]
@@ -171,7 +171,7 @@ def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array
 
 
 def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
-    """A term; where keys are hidden it may be anything."""
+    """A term; if keys are hidden it may be anything."""
     x, factor = term
     there = factor != 0.0
     numbers = np.unique(factor[there])
@@ -235,7 +235,7 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
 
 
 def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float) -> Array:
-    """Constants as an operator moves them, along axes where they are alike of extent 1."""
+    """Constants as an operator moves them, along axes if they are alike of extent 1."""
     first = arrays[0]
     alike = all(x.ndim == 0 and x == first for x in arrays)
     if alike and ("value" not in node.attrs or float(first) == around):

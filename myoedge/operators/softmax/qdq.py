@@ -24,7 +24,7 @@ INT32 = np.dtype(np.int32)
 
 
 def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
-    """Scores less so much where a mask is 0 that exp is 0, or that they are all lost in it."""
+    """Scores less so much if a mask is 0 that exp is 0, or that they are all lost in it."""
     least = number(w, -1e9 if step.attrs.get("flat") else -1e6)
     hidden = w.node("Less", mask, number(w, 0.5))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))
@@ -41,7 +41,7 @@ def _argmax(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _ctc_greedy(w: Writer, step: QuantizedNode, x: str) -> str:
-    """The count so far is the place of what is kept; the others go behind the end."""
+    """The count so far is the place of what is kept; the others go after the end."""
     steps, batch, _ = step.shapes[0]
     best = w.node("ArgMax", x, axis=2, keepdims=0)
     none, blank = (w.constant(np.array(n, np.int64)) for n in (-1, step.attrs["blank"]))

@@ -99,7 +99,7 @@ def dft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _default_axis(shape: Shape, out: Shape) -> int:
-    """The axis where a model leaves it out: 1 up to opset 19, then -2."""
+    """The axis if a model leaves it out: 1 up to opset 19, then -2."""
     changed = [axis for axis in range(len(out) - 1) if shape[axis] != out[axis]]
     if len(shape) != 3 and not changed:
         raise Unsupported("a DFT without its axis")

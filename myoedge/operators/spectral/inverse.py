@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inverse short-time Fourier transforms: frames by a constant matrix, added where they overlap."""
+"""Inverse short-time Fourier transforms: frames by a constant matrix, added if they overlap."""
 
 from __future__ import annotations
 

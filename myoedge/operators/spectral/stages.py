@@ -54,7 +54,7 @@ class Stages:
 
 
 def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
-    """The fastest factors; None where all need larger matrices."""
+    """The fastest factors; None if all need larger matrices."""
     pairs = ((n // second, second) for second in range(2, n // 2 + 1) if n % second == 0)
     found = (Stages(first, second, -(-frequencies // first)) for first, second in pairs)
     fit = [stages for stages in found if stages.weights <= most_weights]

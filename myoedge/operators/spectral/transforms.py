@@ -74,7 +74,7 @@ def waves(rows: int, n: int) -> Array:
 
 
 def check_size(t: Transform) -> None:
-    """Errors: Unsupported where its matrix is too large."""
+    """Errors: Unsupported if its matrix is too large."""
     if t.frequencies * t.n > MOST_WEIGHTS:
         most = f"a matrix of at most {MOST_WEIGHTS:,} weights"
         raise Unsupported(f"a transform of {t.n:,} samples: {t.frequencies * t.n:,}, {most}")
@@ -90,7 +90,7 @@ def matrix_of(t: Transform) -> Array:
 
 
 def _counts(t: Transform) -> Array:
-    """Weights of frequencies in an inverse transform: 2 where it leaves out what is conjugate."""
+    """Weights of frequencies in an inverse transform: 2 if it leaves out what is conjugate."""
     counts = np.ones(t.frequencies)
     if t.onesided:
         counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
@@ -98,7 +98,7 @@ def _counts(t: Transform) -> Array:
 
 
 def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Shape) -> Complex:
-    """A transform along an axis of a tensor of this shape, cut or filled with zeros behind."""
+    """A transform along an axis of a tensor of this shape, cut or filled with zeros after."""
     whole = shape[axis] == t.length
     parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
     large = t.frequencies * t.n > MOST_AT_ONCE
@@ -149,7 +149,7 @@ def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
 
 
 def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
-    """With zeros behind, so that the axis has this length."""
+    """With zeros after, so that the axis has this length."""
     more = length - b.shape(x)[axis]
     pads = tuple((0, more if i == axis else 0) for i in range(len(b.shape(x))))
     return b.add("pad", x, pads=pads, value=0.0) if more else x
@@ -158,7 +158,7 @@ def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
 def product(
     b: GraphBuilder, x: Complex, axis: int, matrix: Array, *, real: bool = False
 ) -> Complex:
-    """matrix @ x along an axis, for reals of `real` the real part alone.
+    """matrix @ x along an axis, for reals of `real` the real part only.
 
     Both parts of x are one operand: their products are summed before anything is rounded.
     """
@@ -202,7 +202,7 @@ def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
 
 def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> str:
     """Real or imaginary part of transforms of frames, as `frames` gives it: a convolution with
-    sines or cosines; a product with a matrix where there is one frame."""
+    sines or cosines; a product with a matrix if there is one frame."""
     n, (samples, *lanes) = len(window), b.shape(x)
     matrix = matrix_of(Transform(n, inverse=False, onesided=True, scale=1.0)) * window
     weight = matrix.real if part == "real" else matrix.imag

@@ -37,7 +37,7 @@ def variance(d: Draw) -> DrawnUse:
 
 def slack(case: Any) -> Array | float:
     """Bits that a root has: 15, and 22 of the largest one. Of numbers of 16 bits a unit of what is
-    requantised, the bits in front of its multiplier, and half a unit of that."""
+    requantised, the bits before its multiplier, and half a unit of that."""
     step, root = case.step, case.attrs["root"]
     y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)
     found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)

@@ -4,7 +4,7 @@
 In a timeline step the cores compute a tile while the control core starts transfers, one command
 after another: stores of the tile before, loads of the next one, then what later layers need. The
 DMA works off loads in that order. A step lasts until the tile is computed and all that the next
-step needs has been loaded; transfers that are still under way are left to the steps behind it.
+step needs has been loaded; transfers that are still under way are left to the steps after it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Load:
 class TimelineStep:
     """The work of cores, control core and DMA from one barrier to the next.
 
-    compute, control   cycles of the cores; of the control core beside its commands
+    compute, control   cycles of the cores; of the control core next to its commands
     loads, stores      transfers that are started; cycles of the DMA for those out of L1
     needed             all loads due until then have to be over at the end
-    nine_cores         the control core computes too, behind its commands
+    nine_cores         the control core computes too, after its commands
     """
 
     compute: float
@@ -161,7 +161,7 @@ def _steps(
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
-    """Loads started in front of the first tile, and beside each tile."""
+    """Loads started before the first tile, and next to each tile."""
     found: list[list[Load]] = [[] for _ in range(len(tiling.tiles) + 1)]
     for t, tile in enumerate(tiling.tiles):
         found[tiling.loads_in(t)] += [

@@ -17,7 +17,7 @@ from myoedge.targets.chip import TransferCost
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:
     """Tiles with as few operands in L2 as L1 asks for, the largest first.
 
-    Scratch is in L2 too where L1 has no room for it; None where no operands in L2 will do.
+    Scratch is in L2 too if L1 has no room for it; None if no operands in L2 will do.
     """
     if kernel.l1_only:
         return None

@@ -26,7 +26,7 @@ from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, Engine, KernelCost, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
-SMALLEST_TILE = 0.5  # of L1: where the smallest tile takes more, tiles are small and many
+SMALLEST_TILE = 0.5  # of L1: if the smallest tile takes more, tiles are small and many
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,8 +66,8 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
 
     tables_in_l3   whether tables of which rows are read lie in L3
 
-    Fallbacks are among them where the cores' other kernels have hardly a tile in L1; these are left
-    out then where their scratch leaves L1 no room for operands, or they read operands neither in L1
+    Fallbacks are among them if the cores' other kernels have hardly a tile in L1; these are left
+    out then if their scratch leaves L1 no room for operands, or they read operands neither in L1
     nor in L2.
     Errors: E257 a kernel without a cost.
     """
@@ -174,18 +174,18 @@ def _cycles_alone(
 
 
 def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
-    """Cycles transfer by transfer, for kernels of one function, which differ in these alone."""
+    """Cycles transfer by transfer, for kernels of one function, which differ in these only."""
     return modelled([unplaced(kernel, choice, ())], cost)[0]
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
-    """Estimated cycles of a layer behind one of another kernel; infinite without a tile."""
+    """Estimated cycles of a layer after one of another kernel; infinite without a tile."""
     return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 
 def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Estimated cycles of a layer by itself on the cores less those on an accelerator, for layers
-    that one accepts: infinity where only the accelerator has a tile in L1, minus infinity where it
+    that one accepts: infinity if only the accelerator has a tile in L1, minus infinity if it
     has none."""
     names = {engine.name for engine in chip.engines if engine.accelerator}
     known: dict[Hashable, tuple[float, float]] = {}
@@ -214,7 +214,7 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Estimated cycles of a layer by itself on the engine that is fastest; 0 of a view, infinity
-    where neither a tile fits L1 nor operands fit L2."""
+    if neither a tile fits L1 nor operands fit L2."""
     known: dict[Hashable, list[float]] = {}
     estimates: dict[Hashable, float] = {}
 
@@ -236,8 +236,10 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
 
 
 def content_key(step: QuantizedNode) -> Hashable:
-    """Equal for layers that kernels cannot tell apart but for names: made while a network is tried
-    again and again, most layers of which stay as they are."""
+    """Return a key that is equal for layers with equal kernels and constants, whatever their names.
+
+    The search for precision plans a network again and again, with most layers unchanged.
+    """
     sha = hashlib.blake2b(digest_size=20)
     for name, array in sorted(step.integers.arrays.items()):
         sha.update(f"{name} {array.shape} {array.dtype} ".encode())
@@ -277,7 +279,7 @@ def smaller(kernel: TiledKernel) -> str:
 
 
 def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
-    """E304 where what does not fit L1 is not one run of bytes in L2 either."""
+    """E304 if what does not fit L1 is not one run of bytes in L2 either."""
     facts, tries = tile_facts(kernel, room), [smaller(kernel)]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 

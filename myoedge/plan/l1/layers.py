@@ -44,9 +44,9 @@ def plan_l1(
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
 ) -> tuple[Tiling | None, ...]:
-    """Tilings of all nodes; None where none keeps to the limits.
+    """Tilings of all nodes; None if none keeps to the limits.
 
-    Without L1 kernels run on operands where they lie in L2.
+    Without L1 kernels run on operands if they lie in L2.
 
     room     bytes of L1 for operands
     limits   what L2 has no room for, by step
@@ -78,7 +78,7 @@ def plan_l1(
 def _with_fewer_tensors(
     resident: Sequence[ResidentTensor], index: int, l1_bytes: int
 ) -> list[ResidentTensor]:
-    """Resident tensors without the largest of those beside which a step has no place in L1."""
+    """Resident tensors without the largest of those next to which a step has no place in L1."""
     beside = [tensor for tensor in resident if index in tensor.steps]
     assert beside, "tiles that were chosen to fit do not"
     fewer = [*resident]
@@ -104,7 +104,7 @@ def _prefetched(
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
 ) -> Sequence[PlacedLayer | None] | None:
-    """Layers in these tiles with prefetch as late as all allow; None where L1 has no place so."""
+    """Layers in these tiles with prefetch as late as all allow; None if L1 has no place so."""
     spare: list[float] = []
     fetches: dict[int, tuple[int, float]] = {}
     for index, layer in enumerate(placed):
@@ -171,7 +171,7 @@ def _placed_in_time(
     chosen: Callable[[Hidden], TileChoice | None],
     hidden: Hidden,
 ) -> PlacedLayer | None:
-    """The layer in its tiles, or in others where it would wait for its constants."""
+    """The layer in its tiles, or in others if it would wait for its constants."""
     kernel = problem.kernels[index]
     used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
     layer = placed_layer(problem, index, used, choice, state)
@@ -188,7 +188,7 @@ def _with_prefetch(
     other: TileChoice | None,
     state: L1State,
 ) -> PlacedLayer:
-    """The layer in other tiles, whose constants have a place in L1 beside the layer before, where
+    """The layer in other tiles, whose constants have a place in L1 next to the layer before, where
     these are estimated faster than those that wait for theirs."""
     waiting = layer.choice.cycles + layer.fetch_cycles
     if other is None or other.cycles >= PREFETCHED * waiting:
@@ -198,7 +198,7 @@ def _with_prefetch(
 
 
 def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
-    """Tiles with constants in L2 as a whole or operands in L2; None beside a map in L3."""
+    """Tiles with constants in L2 as a whole or operands in L2; None next to a map in L3."""
     kernel, cost = problem.kernels[index], problem.cost
     if problem.limits.get(index, NO_LIMITS).in_l3:
         return None

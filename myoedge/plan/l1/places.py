@@ -31,7 +31,7 @@ class PlacedLayer:
     constants  number of transfers of the first tile's constants
     fetch_cycles    of the DMA for these
     buffers    (operand, slot, live range in tiles of the network, bytes from the start of L1)
-    resident   where operands lie in L1 as a whole
+    resident   if operands lie in L1 as a whole
     """
 
     kernel: TiledKernel
@@ -51,11 +51,11 @@ class PlacedLayer:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class L1State:
-    """L1 in front of a layer.
+    """L1 before a layer.
 
-    spare      cycles in which the DMA is idle beside each tile of the layers before
+    spare      cycles in which the DMA is idle next to each tile of the layers before
     recent     the last of these
-    resident, held   where resident operands lie; what all resident tensors take
+    resident, held   if resident operands lie; what all resident tensors take
     earliest   tile from which on the layer's constants are fetched; None: not known yet
     """
 
@@ -71,7 +71,7 @@ class L1State:
         return [*self.held, *buffers]
 
     def largest_gap(self, l1_bytes: int) -> int:
-        """Bytes in a row that no buffer has beside the last tile."""
+        """Bytes in a row that no buffer has next to the last tile."""
         last = len(self.spare) - 1
         there = [(at, x.size_bytes) for at, x in self.taken if x.first <= last <= x.last]
         gap = end = 0
@@ -123,7 +123,7 @@ def placed_layer(
 def buffer_offsets(
     found: Sequence[tuple[str, int, LiveRange]], first: int, taken: Sequence[tuple[int, LiveRange]]
 ) -> list[tuple[str, int, LiveRange, int]]:
-    """Buffers at the lowest offsets beside what is taken.
+    """Buffers at the lowest offsets next to what is taken.
 
     Prefetched ones have fewest places to go, large ones fewer than small ones.
     """

@@ -22,7 +22,7 @@ MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at
 
 
 def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
-    """Cycles of the DMA for transfers one behind the other."""
+    """Cycles of the DMA for transfers one after the other."""
     return cost.load_cycles(sum(x.bytes for x in moved), sum(x.bytes // x.line for x in moved))
 
 
@@ -41,7 +41,7 @@ def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
 def spare_cycles(
     kernel: TiledKernel, choice: TileChoice, resident: frozenset[str], cost: TransferCost
 ) -> list[float]:
-    """Cycles in which the DMA is idle beside each tile of a layer."""
+    """Cycles in which the DMA is idle next to each tile of a layer."""
     computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
     stores, until = _dma_cycles(cut(kernel, choice), resident | choice.in_l2, cost)
     depth = choice.depth
@@ -58,7 +58,7 @@ def spare_cycles(
 def _dma_cycles(
     made: Cut, in_place: frozenset[str], cost: TransferCost
 ) -> tuple[list[float], list[float]]:
-    """Cycles of the stores beside each tile; of all loads up to each tile's, but the first's."""
+    """Cycles of the stores next to each tile; of all loads up to each tile's, but the first's."""
     tiles = unplaced_tiles(made, in_place)
     stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
     until = [0.0]
@@ -89,7 +89,7 @@ def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
 
 
 def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
-    """Subtracts the cycles of a fetch from the spare cycles of the tiles beside it, last first."""
+    """Subtracts the cycles of a fetch from the spare cycles of the tiles next to it, last first."""
     for tile in range(len(spare) - 1, prefetch_tile - 1, -1):
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
@@ -100,7 +100,7 @@ def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) 
     """The tile of the network in which each fetch must start to cost nothing.
 
     fetches   (first tile of the layer that needs it, cycles), in turn
-    One for which there is not enough to spare starts right behind what leaves the DMA idle first.
+    One for which there is not enough to spare starts right after what leaves the DMA idle first.
     """
     left, found, next_one = list(spare), [], len(spare)
     for first, cycles in reversed(fetches):

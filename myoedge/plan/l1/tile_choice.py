@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fastest tiles of a layer by itself: near-equal choices are compared transfer by transfer.
 
-What a layer reads has two buffers, or three: where tiles take about as long to compute as to load,
+What a layer reads has two buffers, or three: if tiles take about as long to compute as to load,
 the first one takes longer, for its code is not in the caches yet. With two buffers the DMA then
 waits for the cores, and later they for it.
 """
@@ -29,14 +29,14 @@ from myoedge.plan.l1.tiling import lives, unplaced
 from myoedge.targets.chip import TransferCost
 
 HIDDEN_CYCLES = 4096.0  # of the DMA before each layer but the first at least, for constants: 32 KiB
-BEFORE = -1  # a tile in front of all
+BEFORE = -1  # a tile before all
 NEAR_FASTEST = 1.002  # times the fewest cycles: of these the largest tiles, for their energy
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 NEAR_RANKED = 1.4  # times the fewest estimated cycles, of tiles that are chosen by their rank
 
-DEPTH = 3  # buffers, where two are not enough
+DEPTH = 3  # buffers, if two are not enough
 MOST_COMMANDS = 9  # of the DMA for tiles to come: its queue holds ten, and then the core waits
-LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffers do
+LEAST_MOVED = 0.7  # of the time for computing: if loads take less, two buffers do
 MULTI_BUFFERED = 0.98  # of a layer's cycles at most with more buffers: they take L1 from others
 
 TileRanks = Mapping[str, int]  # by distinct layer: 1 takes the second fastest tiles
@@ -80,7 +80,7 @@ class TileSearch:
     def pick(
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: Hidden
     ) -> TileChoice | None:
-        """The fastest tiles of a layer, or those of its rank; None where none fit."""
+        """The fastest tiles of a layer, or those of its rank; None if none fit."""
         cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
         hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search
         limits = self.limits.get(index, NO_LIMITS)
@@ -127,8 +127,8 @@ class TileSearch:
     def _compared(
         self, index: int, problem: TilingProblem, few: Iterable[TileChoice]
     ) -> list[TileChoice]:
-        """Choices with the cycles of a layer that nothing is fetched beside, and of its wait for
-        constants, less those hidden behind earlier layers."""
+        """Choices with the cycles of a layer that nothing is fetched next to, and of its wait for
+        constants, less those hidden after earlier layers."""
         kernel, resident, compared = problem.kernel, problem.resident, []
         for choice in few:
             sizes = tuple(choice.sizes.items())
@@ -145,7 +145,7 @@ class TileSearch:
 
 def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice:
     """The choice with fewest tiles, in least of L1, with fewest loads, among those about as fast
-    as the fastest: the control core runs code for every load, beside what is estimated of it."""
+    as the fastest: the control core runs code for every load, next to what is estimated of it."""
     most = NEAR_FASTEST * min(choice.cycles for choice in compared)
     near = [choice for choice in compared if choice.cycles <= most]
     kernel = problem.kernel
@@ -158,7 +158,7 @@ def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice
 
 
 def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterator[TileChoice]:
-    """Choices with three buffers where cores may wait for the DMA and L2 holds all operands."""
+    """Choices with three buffers if cores may wait for the DMA and L2 holds all operands."""
     kernel, resident, cost = problem.kernel, problem.resident, problem.grid.cost
     room = problem.l1_bytes if problem.limits == NO_LIMITS else 0
     for choice in few:

@@ -28,7 +28,7 @@ class OperandTiles:
     size_bytes: int
 
     def complete(self, t: int) -> bool:
-        """Whether the tile behind t goes on with another part of it."""
+        """Whether the tile after t goes on with another part of it."""
         return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     def turns(self) -> Iterator[tuple[int, int, int]]:
@@ -84,7 +84,7 @@ def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
 def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> OperandTiles:
     slot: list[int] = []
     loaded: list[int] = []
-    # Equal regions are one object where none of the operand's own loops goes on.
+    # Equal regions are one object if none of the operand's own loops goes on.
     axes, known = sorted(operand.axes), dict[tuple[Span, ...], Region]()
     regions: list[Region] = []
     for t, tile in enumerate(tiles):

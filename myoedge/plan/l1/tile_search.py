@@ -40,7 +40,7 @@ class TileChoice:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of tiles where L2 does not hold all of a layer's operands.
+    """Limits of tiles if L2 does not hold all of a layer's operands.
 
     held_bytes   most of a constant that lie in L2 at a time: tiles read no more of it, and none
                  twice; None: all of it lies there
@@ -78,7 +78,7 @@ NOTHING_HIDDEN = Hidden(0.0)
 def choose(
     kernel: TiledKernel, l1_bytes: int, cost: TransferCost, limits: Limits = NO_LIMITS
 ) -> TileChoice | None:
-    """The fastest tiles whose buffers take at most so many bytes of L1; None where none do."""
+    """The fastest tiles whose buffers take at most so many bytes of L1; None if none do."""
     problem = TilingProblem(Grid.of(kernel, cost), l1_bytes, limits=limits)
     return next(iter(choices(problem)), None)
 
@@ -110,7 +110,7 @@ class TilingProblem:
 
     l1_bytes        of L1 for buffers and scratch
     hidden          cycles and bytes spare before the layer, for a prefetch of constants
-    resident        operands that lie in L1 as a whole, beside `l1_bytes`: tiles are runs of bytes
+    resident        operands that lie in L1 as a whole, next to `l1_bytes`: tiles are runs of bytes
     in_l2           whether the operands of `resident`, and SCRATCH, lie in L2 instead
     """
 
@@ -200,7 +200,7 @@ def _in_rows(
 
 
 def strips(operand: Operand, axis: str) -> int:
-    """Parts of an operand, one behind the other, that each have all rows along an axis."""
+    """Parts of an operand, one after the other, that each have all rows along an axis."""
     d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
     return math.prod(operand.shape[:d])
 
@@ -269,7 +269,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
 
 
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
-    """({axis: 1 where it may be cut}, bytes by operand) of the smallest tile, each held twice."""
+    """({axis: 1 if it may be cut}, bytes by operand) of the smallest tile, each held twice."""
     cut = cut_axes(kernel)
     sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {

@@ -19,11 +19,11 @@ from myoedge.plan.placement import LiveRange
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One command of the DMA: bytes in lines, one behind the other in L1, apart outside.
+    """One command of the DMA: bytes in lines, one after the other in L1, apart outside.
 
     at      bytes from the start of the operand, outside
     l1      bytes from the start of the planned part of L1
-    stride  bytes between the starts of lines outside; 0 where there is one line
+    stride  bytes between the starts of lines outside; 0 if there is one line
     """
 
     operand: str
@@ -35,17 +35,17 @@ class Transfer:
 
     @property
     def end(self) -> int:
-        """The byte behind the last, from the start of the operand."""
+        """The byte after the last, from the start of the operand."""
         return self.at + (self.bytes // self.line - 1) * self.stride + self.line
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One tile: its regions, where they lie in L1, and what has to be moved for it.
+    """One tile: its regions, if they lie in L1, and what has to be moved for it.
 
     l1      bytes from the start of L1; of what stays in L2, from its own start
     loads   transfers before it, of operands that the tile before did not have
-    stores  transfers behind it
+    stores  transfers after it
     """
 
     regions: Mapping[str, Region]
@@ -78,7 +78,7 @@ class Tiling:
     prefetch_tile   tile of the network during which the fetch of its first tile's constants starts,
              one of a layer before it; None: they are fetched with all else
     buffers  of L1
-    resident  where operands lie in L1 as a whole: of layers before, or for later ones
+    resident  if operands lie in L1 as a whole: of layers before, or for later ones
     back_to_back  nothing has to be loaded or stored between the layer before and the first tile
     """
 
@@ -98,7 +98,7 @@ class Tiling:
 
     @property
     def l2_scratch_bytes(self) -> int:
-        """Bytes of the kernel's scratch in L2; 0 where L1 has it."""
+        """Bytes of the kernel's scratch in L2; 0 if L1 has it."""
         sizes = {**self.kernel.axes, **self.choice.sizes}
         return int(self.kernel.scratch(sizes)) if SCRATCH in self.choice.in_l2 else 0
 
@@ -195,7 +195,7 @@ def unplaced(
 
 @lru_cache(MOST_KNOWN)
 def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
-    """Tiles with all buffers at 0, but for operands that lie where they are as a whole."""
+    """Tiles with all buffers at 0, except for operands that lie if they are as a whole."""
     offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
     places = dict.fromkeys(in_place, 0)
     return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
@@ -239,7 +239,7 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
 
 @lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
 def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
-    """(bytes in L1 in front of it, from the start of the operand, in all, of a run, stride)."""
+    """(bytes in L1 before it, from the start of the operand, in all, of a run, stride)."""
     if region.size == 0:
         return ()
     run, loops = _runs(shape, itemsize, region.extent)

@@ -3,7 +3,7 @@
 once.
 
 First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
-by energy: a byte from L3 costs it in every run, even where the time is hidden, one that stays costs
+by energy: a byte from L3 costs it in every run, even if the time is hidden, one that stays costs
 it once, at start. So what is left of L2 is filled as far as no run waits longer for it.
 """
 
@@ -29,7 +29,7 @@ from myoedge.plan.timeline import Chunk
 SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
 SMALL_SHARE = 4  # one part in so many of what no timeline step needs
 
-ONE_BY_ONE = 512  # arrays up to which each is judged alone; of more, several at once:
+ONE_BY_ONE = 512  # arrays up to which each is judged only; of more, several at once:
 SHARES = 16  # one part in so many
 
 Key = tuple[int, str]  # step and array
@@ -150,7 +150,7 @@ def _rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Ro
 
 
 def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float | None:
-    """Cycles of a run with these transfers in so many bytes of L2; None where that is too few."""
+    """Cycles of a run with these transfers in so many bytes of L2; None if that is too few."""
     l3_transfers = [chunk for _, chunk, _ in rows]
     begins, stuck = schedule_in_window(l3_transfers, window)
     if stuck is not None or window < 0:
@@ -191,7 +191,7 @@ def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
 def stored_once(
     l3_transfers: Sequence[L3Transfer], digest: Callable[[Chunk], bytes]
 ) -> list[L3Transfer]:
-    """Constants that are the same bytes come from one place in L3; feature maps as they are.
+    """Constants that are the same bytes come from one place in L3; feature maps unchanged.
 
     digest   of a chunk's bytes
     """

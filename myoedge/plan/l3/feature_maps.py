@@ -34,7 +34,7 @@ class Access:
 
     tensor, offset   the map, and where in it the operand starts, in bytes
     parts            in the order of the tiles; those that are read may overlap
-    strips           that the operand is of, alike: its channels, where its axes are turned; each of
+    strips           that the operand is of, alike: its channels, if its axes are turned; each of
                      them has a part of its own of everything, a transfer each
     strip_bytes      of the operand, from a strip to the next
     """
@@ -93,7 +93,7 @@ class Access:
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
-    """Access in parts of at most `most` bytes, where tiles are small; None where no parts can be
+    """Access in parts of at most `most` bytes, if tiles are small; None if no parts can be
     moved.
 
     Written parts start at words, and tiles write all of their bytes.
@@ -118,7 +118,7 @@ def _within(x: Transfer, strip_bytes: int) -> bool:
 def _groups(
     tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """(first byte, byte behind the last, first tile, last tile) of each part of a strip."""
+    """(first byte, byte after the last, first tile, last tile) of each part of a strip."""
     group: tuple[int, int, int] | None = None
     held = last = 0
     for t, tile in enumerate(tiling.tiles):

@@ -151,7 +151,7 @@ def _with_maps(
     placing: Allocator,
     kernels: NetworkKernels,
 ) -> Plan | None:
-    """With these maps in L3; None where a layer has no tiles for that."""
+    """With these maps in L3; None if a layer has no tiles for that."""
     uses = list(_uses(plan, roots, maps))
     operands: dict[int, frozenset[str]] = {}
     for index, operand, _, _ in uses:
@@ -169,7 +169,7 @@ def _with_maps(
         if in_parts is None:
             return None
         accesses.append(in_parts)
-    offsets, end = {}, 0  # of maps, one behind the other
+    offsets, end = {}, 0  # of maps, one after the other
     for name in maps:
         offsets[name] = end
         end += whole_words(size_bytes(plan.quant, name))
@@ -191,7 +191,7 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
 
 
 def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
-    """Buffers without the maps, but with their windows; where tensors lie then."""
+    """Buffers without the maps, but with their windows; if tensors lie then."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]
     lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From L3 into L2 ahead of use: when each transfer starts, where its bytes go, what it costs."""
+"""From L3 into L2 ahead of use: when each transfer starts, if its bytes go, what it costs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from myoedge.targets.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class L3Transfer:
-    """A chunk on its way: L3's controller moves one behind the other, in the order of the plan.
+    """A chunk on its way: L3's controller moves one after the other, in the order of the plan.
 
-    l3, l2   where it lies in L3, and where in the arena
+    l3, l2   if it lies in L3, and where in the arena
     begins   the timeline step from which on it may move
     out      to L3: its place in L2 is its own until it has ended
     """
@@ -45,7 +45,7 @@ class L3Transfer:
 
 @dataclass(frozen=True, slots=True)
 class L3TransferCost:
-    """Rate of L3 in cluster cycles: for every byte, and for every transfer beside its bytes."""
+    """Rate of L3 in cluster cycles: for every byte, and for every transfer next to its bytes."""
 
     byte: float
     l3_transfer: float
@@ -65,7 +65,7 @@ class ComputeCycles:
     """Cycles that the cores compute in each timeline step of a run.
 
     cycles   of each, without what it waits for
-    nine_cores   those in which the core that waits for transfers computes behind that
+    nine_cores   those in which the core that waits for transfers computes after that
     """
 
     cycles: Sequence[float]
@@ -76,7 +76,7 @@ class ComputeCycles:
 class Timeline:
     """Cycles of a run with its transfers, and the transfers that it waits for.
 
-    late   of every transfer: whether it, or one behind it without a pause between, comes too late
+    late   of every transfer: whether it, or one after it without a pause between, comes too late
     """
 
     cycles: float
@@ -122,7 +122,7 @@ def timeline(
 
 
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
-    """When transfers can start where so many bytes of L2 are theirs, wherever these lie.
+    """When transfers can start if so many bytes of L2 are theirs, wherever these lie.
 
     -> (timeline steps, the first one for which there is no room in time, or None)
     """
@@ -148,7 +148,7 @@ def place_l3_transfers(
     room: int,
     maps: Sequence[L3Transfer] = (),
 ) -> list[L3Transfer] | None:
-    """Each where it can start earliest, at the lowest such offset; None where one finds no place.
+    """Each if it can start earliest, at the lowest such offset; None if one finds no place.
 
     others   (offset, life in timeline steps) of all else in the arena, windows of maps among them
     maps     transfers of feature maps, which have their places, and take turns with the others
@@ -206,7 +206,7 @@ def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
 
 
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
-    """A layer that reads arrays, by name, where transfers put them: offsets are the arena's."""
+    """A layer that reads arrays, by name, if transfers put them: offsets are the arena's."""
     operands = [o for o in tiling.kernel.operands if o.source in streamed_chunks]
     streamed = {o.name: streamed_chunks[str(o.source)] for o in operands}
     if not streamed:

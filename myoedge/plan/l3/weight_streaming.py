@@ -24,7 +24,7 @@ from myoedge.plan.plan import Plan, size_bytes
 from myoedge.plan.timeline import Chunk, candidates, chunks
 
 PIECE_BYTES = 32768  # of a transfer, at most: its own cost is then 0.4 % of its bytes'
-PIECES = 8  # that the room for transfers holds at least, where tiles are small enough
+PIECES = 8  # that the room for transfers holds at least, if tiles are small enough
 CHOICES = 8  # of what stays in L2 that are tried
 NO_L2 = "E301"  # code of a network that does not fit L2
 SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
@@ -50,7 +50,7 @@ def exceeds_l3(plan: Plan) -> bool:
 
 
 def with_l3_transfers(plan: Plan) -> Plan | None:
-    """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
+    """With what does not stay in L2 on its way from L3; None if L2 is too small even so."""
     window, known = window_bytes(plan), _known(plan)
     fastest, digest = (
         residences(known, computed(plan), window, L3TransferCost.of(plan.chip)),
@@ -99,7 +99,7 @@ def _with_streamed(
     streamed: frozenset[Key],
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
-    """With transfers for these arrays; None where one finds no place."""
+    """With transfers for these arrays; None if one finds no place."""
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
     others = [(at[life.name], alive(life)) for life in plan.lives]
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
@@ -146,7 +146,7 @@ def too_large(
 ) -> MyoedgeError:
     """E301, with what stays in L2 whatever comes from L3.
 
-    least         the plan that needs least of L2, where there is L3
+    least         the plan that needs least of L2, if there is L3
     short_of_l1   layers that would leave more of it in L3 if they had more of L1
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
@@ -183,13 +183,13 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
 
 
 def _beside_code(plan: Plan) -> str:
-    """Words for the code of many layers, where there is some beside the data."""
+    """Words for the code of many layers, if there is some next to the data."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" beside the code of {len(plan.steps):,} layers" if code else ""
 
 
 def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """Bytes of L2 by use: of all weights where L3 is too small or absent, else of those read at
+    """Bytes of L2 by use: of all weights if L3 is too small or absent, else of those read at
     once."""
     needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
     if least is not None and (total := least_bytes(least)) > l2_bytes:

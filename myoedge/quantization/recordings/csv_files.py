@@ -24,7 +24,7 @@ from myoedge.quantization.recordings.reading import (
     unreadable,
 )
 
-SEPARATORS = (";", "\t", ",", " ")  # ";" first: beside it a comma is that of decimals
+SEPARATORS = (";", "\t", ",", " ")  # ";" first: next to it a comma is that of decimals
 SHORTER = ("head -n 100000 long.csv > short.csv",)
 MOST_NAMES = 40  # of columns, in a remedy
 NUMBERS = "let the file hold numbers alone, below a line of names at most"
@@ -122,7 +122,7 @@ def _label(path: Path, table: TextTable, reading: Reading) -> int | None:
 
 
 def _class_names(path: Path, table: TextTable, label: int) -> Array | None:
-    """Names of classes in the column of labels; None where the first of them is a number.
+    """Names of classes in the column of labels; None if the first of them is a number.
 
     Errors: E211 a line without the column, E216 an empty field.
     """
@@ -153,7 +153,7 @@ def _place(path: Path, table: TextTable, column: str | int) -> int:
 
 
 def _numbers(path: Path, table: TextTable, places: list[int], label: int | None) -> Array:
-    """float64 [rows, len(places)]. Errors: E211 where there is another text, E216 nothing."""
+    """float64 [rows, len(places)]. Errors: E211 if there is another text, E216 nothing."""
     lines = (
         [line.replace(",", ".") for line in table.lines] if table.separator == ";" else table.lines
     )
@@ -169,7 +169,7 @@ def _numbers(path: Path, table: TextTable, places: list[int], label: int | None)
 
 
 def _check_columns(path: Path, table: TextTable) -> None:
-    """Errors: E211 a line with more columns than the first one, where columns may have moved."""
+    """Errors: E211 a line with more columns than the first one, if columns may have moved."""
     for number, line in enumerate(table.lines, table.first):
         is_blanks = table.separator == " "
         columns = len(line.split()) if is_blanks else line.count(table.separator) + 1
@@ -205,7 +205,7 @@ def _at(table: TextTable, number: int, place: int) -> str:
 
 
 def _others(table: TextTable, place: int, label: int | None) -> str:
-    """Remedy that leaves a column out: the names of all others; "" where there are none to tell, or
+    """Remedy that leaves a column out: the names of all others; "" if there are none to tell, or
     the column is that of labels."""
     names = [n for i, n in enumerate(table.names) if n and i not in (place, label)]
     if place == label or not names or len(names) >= MOST_NAMES:

@@ -78,7 +78,7 @@ def files_of(path: Path) -> Sequence[Path]:
 
 
 def _names(folder: Path) -> list[str]:
-    """Names in a folder, without hidden ones. Errors: E210 where it cannot be read."""
+    """Names in a folder, without hidden ones. Errors: E210 if it cannot be read."""
     try:
         return [name for name in os.listdir(folder) if name[0] != "."]
     except OSError as error:
@@ -87,7 +87,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def check_there(path: Path) -> None:
-    """Errors: E210 where no file of samples is."""
+    """Errors: E210 if no file of samples is."""
     if not os.path.isfile(path):
         there = "is no file" if os.path.exists(path) else "does not exist"
         kind = "is a folder" if os.path.isdir(path) else there

@@ -19,7 +19,7 @@ NUMERIC = {
     **dict.fromkeys(("int32", "uint32", "single"), 4), **dict.fromkeys(("int64", "uint64"), 8),
     "double": 8,
 }  # fmt: skip  # bytes of a number, by MATLAB's class
-TEXTS = ("char", "cell")  # MATLAB's classes of names, of labels alone
+TEXTS = ("char", "cell")  # MATLAB's classes of names, of labels only
 AS_VERSION_7 = ("save('calib.mat', 'emg', '-v7')  % in MATLAB",)
 SHORTER = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer rows, in MATLAB",)
 
@@ -68,7 +68,7 @@ def _is_read(row: tuple[str, tuple[int, ...], str], reading: Reading) -> bool:
 
 
 def _texts(x: Array) -> Array:
-    """Cells and rows of characters as strings; numbers as they are."""
+    """Cells and rows of characters as strings; numbers unchanged."""
     if x.dtype.kind == "O":
         return np.array(["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()])
     return np.char.strip(x) if x.dtype.kind == "U" else x

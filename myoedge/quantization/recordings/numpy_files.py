@@ -39,7 +39,7 @@ def read_npz(path: Path, reading: Reading) -> Content:
 def read_npy(path: Path, reading: Reading) -> Content:
     """The array of an npy file. Errors: as read_npz."""
     try:
-        mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads its header alone
+        mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads its header only
         check_size(path.name, mapped.nbytes, FEWER, reading)
         return Content({ONLY: np.array(mapped)})
     except MyoedgeError:

@@ -73,7 +73,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Content:
-    """Arrays of a file by name, "input" where the format has no names; names of its columns."""
+    """Arrays of a file by name, "input" if the format has no names; names of its columns."""
 
     arrays: Mapping[str, Array]
     columns: tuple[str, ...] = ()

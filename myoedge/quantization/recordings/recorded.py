@@ -19,7 +19,7 @@ from myoedge.quantization.samples import FINITE, Data, label_as_input, window
 
 def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     """The data with windows in the place of a recording, which is an array [rows, channels], or
-    [rows] of one channel, for a network with one input; other data as they are.
+    [rows] of one channel, for a network with one input; other data unchanged.
 
     Windows lie within one file, and with labels within one class, which is theirs; of numbers that
     are no classes they have their last row's.
@@ -75,7 +75,7 @@ def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
 
 
 def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
-    """The recording, [rows, channels]; None where the data are no recording."""
+    """The recording, [rows, channels]; None if the data are no recording."""
     x = next(iter(data.inputs.values()))
     if len(graph.inputs) != 1 or len(data.inputs) != 1 or x.ndim > 2 or x.dtype.kind not in "fiu":
         if reading.window is not None:

@@ -119,9 +119,9 @@ def _of_files(path: Path, reading: Reading) -> Data:
 
 
 def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
-    """Files one behind the other.
+    """Files one after the other.
 
-    Errors: E218 labels, E246 where they hold arrays of other names or shapes, or other columns.
+    Errors: E218 labels, E246 if they hold arrays of other names or shapes, or other columns.
     """
     first = parts[0]
     for part in parts:
@@ -148,7 +148,7 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
 def _column_remedies(first: Data, part: Data) -> Iterator[str]:
     """Remedies for columns of other names, or in another order.
 
-    Places are told only where no column of labels is among them, which they would count.
+    Places are told only if no column of labels is among them, which they would count.
     """
     if {*first.columns} == {*part.columns}:
         yield f"[calib] columns = {json.dumps(first.columns, ensure_ascii=False)}"
@@ -168,7 +168,7 @@ def _count(data: Data) -> int:
 
 
 def _check_labels(part: Data) -> None:
-    """Errors: E218 where a file has not as many labels as samples: those of the next would move."""
+    """Errors: E218 if a file has not as many labels as samples: those of the next would move."""
     if part.labels is not None and len(part.labels) != _count(part):
         facts = {"samples": _count(part), LABEL: len(part.labels)}
         title = f"{part.source}: the labels are not one for every sample"
@@ -216,7 +216,7 @@ def _scaled(data: Data, reading: Reading) -> Data:
 
 
 def _taken(arrays: dict[str, Array], source: str, name: str) -> Array:
-    """An array, taken out of the others. Errors: E211 where there is none of the name."""
+    """An array, taken out of the others. Errors: E211 if there is none of the name."""
     if name not in arrays:
         raise no_such_name(source, name, ", ".join(arrays))
     return arrays.pop(name)

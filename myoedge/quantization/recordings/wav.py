@@ -51,7 +51,7 @@ def read_wav(path: Path, reading: Reading) -> Content:
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """The first chunk of each name; a size beyond the file's end is that of the rest."""
-    chunks, at = dict[bytes, bytes](), 12  # behind "RIFF", its size, "WAVE"
+    chunks, at = dict[bytes, bytes](), 12  # after "RIFF", its size, "WAVE"
     while at + _CHUNK.size <= len(data):
         name, size = _CHUNK.unpack_from(data, at)
         at += _CHUNK.size

@@ -24,7 +24,7 @@ class WindowLayout:
 
 
 def layout(shape: Sequence[int], channels: int, window: int | None = None) -> WindowLayout | None:
-    """WindowLayout of an input for a recording of so many channels; None where there is none.
+    """WindowLayout of an input for a recording of so many channels; None if there is none.
 
     Axes of extent 1 do not count. Where both orders fit, channels come first, as in nn.Conv1d.
     """
@@ -42,7 +42,7 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
     """First rows of the windows that lie within one recording and, with labels, within one class.
 
-    lengths   rows of each recording, one behind the other     labels   [rows, ...] or None
+    lengths   rows of each recording, one after the other     labels   [rows, ...] or None
     """
     ends = np.cumsum(lengths)
     spans = zip(ends - lengths, ends, strict=True)

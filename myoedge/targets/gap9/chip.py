@@ -24,7 +24,7 @@ GAP9 = Chip(
     engines=(
         Engine("cluster", cores=8, macs_per_cycle=32, kernels=KERNELS),
         Engine("nine cores", cores=9, macs_per_cycle=36, kernels=KERNELS, control_core=True),
-        # 16 x 9 products of 8 x 8 bits a cycle in 3 x 3 convolutions; eight cores work beside it.
+        # 16 x 9 products of 8 x 8 bits a cycle in 3 x 3 convolutions; eight cores work next to it.
         Engine("ne16", cores=8, macs_per_cycle=144, kernels=KERNELS, accelerator=True),
     ),
     transfers=TRANSFERS,

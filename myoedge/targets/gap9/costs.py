@@ -17,7 +17,7 @@ STREAMED = KernelCost(1.15, 100, 300)
 PLAIN = KernelCost(1.8, 700, 300)  # in C
 
 KERNELS = {
-    # a packed word of weights, in front of kernels
+    # a packed word of weights, before kernels
     "me_unpack_s4": KernelCost(6.3, 100),
     "me_unpack_s2": KernelCost(12.5, 100),
     # a word of taps of 4 x 4 sums
@@ -91,7 +91,7 @@ KERNELS = {
     # a sample of a signal: of a section, of all
     "me_biquads_s16": KernelCost(78, 500, 900),
     "me_running_norm_s16": KernelCost(216, 400, 900),
-    # a frame: a class of it, as it is, a vote
+    # a frame: a class of it, unchanged, a vote
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_greedy_s16": KernelCost(9, 400, 400),
     "me_ctc_new_s32": KernelCost(35, 250, 300),

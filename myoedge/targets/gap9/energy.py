@@ -9,7 +9,7 @@ they predict each workload when it is left out of the fit. No board of ours has 
 
 from __future__ import annotations
 
-VOLTS = 0.80  # where coefficients hold; dynamic energy goes with V^2, leakage power with V
+VOLTS = 0.80  # if coefficients hold; dynamic energy goes with V^2, leakage power with V
 
 # Weights of counters against each other: GVSoC's power model of GAP9 in the public gap_sdk 4.12
 # (power_models/core/riscy.json, l1/l1.json). Its documents call it preliminary, and its own sums
@@ -40,7 +40,7 @@ BOARD = 0.075  # between boards and chips: 15 % at two sigma, assumed; nothing i
 # the recorded networks. A short layer is mostly its start: it has half of them at START_CYCLES.
 TYPICAL = (6.64, 2.37, 1.23)
 START_CYCLES = 4000
-# The same of a layer on NE16, which is busy for so much of the cycles behind its start.
+# The same of a layer on NE16, which is busy for so much of the cycles after its start.
 TYPICAL_ON_NE16, NE16_BUSY, NE16_START_CYCLES = (1.15, 0.46, 0.8), 0.85, 3000
 # Relative, root mean square over thirty networks, small ones among them (test_energy_intervals):
 # their energies by these, not by their counters.
@@ -73,7 +73,7 @@ PUBLISHED_CYCLES = {"AD": 65_000, "IC": 227_900, "KWS": 175_800, "VWW": 416_000}
 # Asleep with memories kept: GAP9's own figure is not public. 1.7 uW is Vega's (arXiv 2110.09101), a
 # research chip of the same family and process; the upper bound is all leakage above.
 SLEEP_MW = 0.0017
-# Half sleep of the PSRAM beside it, its data kept: 40 uA at 1.8 V (APS256XXN data sheet 1.00).
+# Half sleep of the PSRAM next to it, its data kept: 40 uA at 1.8 V (APS256XXN data sheet 1.00).
 L3_ASLEEP_MW = 0.072
 # To fall asleep and wake with L2 kept (GAP9 SDK, "Using low power modes": about 1.2 ms).
 WAKE_S = 1.2e-3

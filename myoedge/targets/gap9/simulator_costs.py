@@ -6,7 +6,7 @@ Names are those of simulator/core/chip.h, which says what each number means. Sou
             are in docs/simulator-accuracy.md
   public    GVSoC 209c147, a GAP9-like system of its public blocks, the same programs
   manual    CV32E40P user manual (the published successor of the RI5CY core), pipeline.rst
-Where platform and public agree, their number stands; where they do not, the manual's, else the
+Where platform and public agree, their number stands; if they do not, the manual's, else the
 platform's.
 """
 

@@ -2,7 +2,7 @@
 """Blocks of TinyMyo's transformers: rotary embedding, self-attention, MLP.
 
 Modules and parameters are named as upstream's (pulp-bio/BioFoundation); its checkpoints load.
-Dropout and stochastic depth have no parameters and act in training alone; they are left out.
+Dropout and stochastic depth have no parameters and act in training only; they are left out.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class TinyMyo(nn.Module):
               channel has a learned embedding
     layers    8, or 4 for the small variant
     explicit  attention written out as products and softmax
-    echo      returns the input beside the result, as upstream's version 1 does
+    echo      returns the input next to the result, as upstream's version 1 does
     """
 
     channel_embed: nn.Parameter | None

@@ -96,7 +96,7 @@ class _PostNormBlock(nn.Module):
 
 
 class SpeechMyo(nn.Module):
-    """[n, samples, 8] -> [n, samples / 8, outs], and [.., auxiliary] where there are such outputs.
+    """[n, samples, 8] -> [n, samples / 8, outs], and [.., auxiliary] if there are such outputs.
 
     log   log-softmax at the end, for CTC
     """
