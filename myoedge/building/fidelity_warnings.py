@@ -31,8 +31,8 @@ UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is 
 def weak_outputs(
     graph: Graph, fidelity: Fidelity, given: Data | None = None, *, accurate: bool
 ) -> Iterable[Notice]:
-    """Outputs that lose much, whichever layers do; before their final softmax or sigmoid, or behind
-    it, where large scores that are a little off are other shares.
+    """Outputs that lose much, whichever layers do; before their final softmax or sigmoid, or after
+    it, if large scores that are a little off are other shares.
 
     given      samples, of which a few loud ones are named
     accurate   whether 16 bits were tried at any cost
@@ -81,7 +81,7 @@ def less_accurate(
 ) -> Iterable[Notice]:
     """W105 of a network that keeps less than --accurate asks for.
 
-    tried    whether 16 bits were; not where the samples that choose keep enough
+    tried    whether 16 bits were; not if the samples that choose keep enough
     reused   whether an older build's choices stay
     """
     db, wanted_db, of = fidelity.worst_judged_db, ACCURATE_DB, ""
@@ -147,8 +147,8 @@ def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
     """Tensors whose rounding loses much: int8 is too coarse for what they hold. Of those of one
-    source line the worst; none where every output keeps 30 dB all the same: what is lost is read by
-    nothing, as the fill of a mask in front of a maximum."""
+    source line the worst; none if every output keeps 30 dB all the same: what is lost is read by
+    nothing, as the fill of a mask before a maximum."""
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
     named = _named_steps(network)
@@ -180,7 +180,7 @@ def _line(graph: Graph, source: str) -> str:
 
 
 def _where(step: QuantizedNode, source: str, names: Mapping[str, str]) -> str:
-    """The layer in which noise is seen, where another one makes it."""
+    """The layer in which noise is seen, if another one makes it."""
     name = step.node.name
     return "" if name == source else f", as {names[name]} reads it"
 

@@ -21,14 +21,14 @@ from myoedge.quantization.samples import Data, one_window
 from myoedge.streaming.time_axis import is_batched
 
 LOOKED_AT = 8  # samples, to judge their scale
-TOO_LARGE, TOO_SMALL = 20.0, 1 / 40  # deviations behind a batch norm; trained ones are near 1
+TOO_LARGE, TOO_SMALL = 20.0, 1 / 40  # deviations after a batch norm; trained ones are near 1
 OTHER_SCALE = 30.0  # times the example inputs' deviation, or its inverse
 LEAST_VALUES = 2000  # to judge the order of axes
 UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by a fifth and more
 CLEARLY = 20.0  # times more so in the other order of axes
 LOUD, FEW_LOUD = 1e3, 0.05  # times the usual largest value; share of the samples
 MOST_NAMED = 3
-BETTER = 1.5  # times less spread within channels, where these are the longer axis
+BETTER = 1.5  # times less spread within channels, if these are the longer axis
 
 
 def doubtful(model: Model, given: Data) -> Iterator[Notice]:
@@ -73,7 +73,7 @@ def _batch(graph: Graph) -> Iterator[Notice]:
     if len(sizes) != 1 or (size := sizes.pop()) in ((), (1,)) or not is_batched(graph):
         return
     if any(len(s := graph.shape(name)) < 3 or s[1] == 1 for name in graph.inputs):
-        return  # frames of features, as likely, or time in front of a batch of one
+        return  # frames of features, as likely, or time before a batch of one
     yield notice(
         "W206",
         f"an inference computes {size[0]} windows: the first axis looks like a batch",
@@ -89,7 +89,7 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
     """Samples whose deviation is far from that of the training set, as a batch norm tells it, or
     else from that of example inputs that are no noise."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
-        return  # W201, or a few samples alone
+        return  # W201, or a few samples only
     norm = _first_norm(model.imported)
     if norm is not None and model.imported.inputs == model.graph.inputs:
         deviation = _deviation_behind(model.imported, norm, given)
@@ -142,7 +142,7 @@ def _first_norm(graph: Graph) -> Node | None:
 
 
 def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
-    """Median of the channels' deviations behind a norm, over a few samples."""
+    """Median of the channels' deviations after a norm, over a few samples."""
     nodes = graph.nodes[: graph.nodes.index(norm) + 1]
     part = replace(graph, nodes=nodes, outputs=(norm.name,), output_names=(norm.name,))
     places = np.linspace(0, given.count - 1, min(LOOKED_AT, given.count)).round().astype(int)
@@ -155,7 +155,7 @@ def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
 
 
 def _times_examples(model: Model, given: Data) -> float:
-    """Ratio of deviations of samples and example inputs; 1 where these are noise or constant."""
+    """Ratio of deviations of samples and example inputs; 1 if these are noise or constant."""
     pairs = zip(model.graph.inputs, model.examples or (), strict=False)
     for name, example in pairs:
         if example.dtype.kind == "f" and given.count > 1 and not _is_made_up(example):

@@ -103,7 +103,7 @@ class NetworkAddresses:
     plan: Plan
 
     def written(self, index: int) -> str:
-        """Name of a layer's result in L1 or in the arena; "" where it lies elsewhere."""
+        """Name of a layer's result in L1 or in the arena; "" if it lies elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
         memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
         function = function_name(index, step)

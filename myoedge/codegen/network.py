@@ -74,7 +74,7 @@ def layer_fields(
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """The C function that a layer calls beside its tiles to fetch constants of later layers.
+    """The C function that a layer calls next to its tiles to fetch constants of later layers.
 
     lines   its statements; () of a function that is there anyway
     """
@@ -150,7 +150,7 @@ def _tensor(plan: Plan, name: str, index: int) -> Outside:
 
 
 def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
-    """A layer's result for ME_TRACE, where it does not lie in L3."""
+    """A layer's result for ME_TRACE, if it does not lie in L3."""
     name = plan.steps[index].node.name
     if plan.where[name].kind != IN_L3:
         data = NetworkAddresses(plan).written(index) or pointer(plan, name)
@@ -158,7 +158,7 @@ def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
 
 
 def _prefetches(plan: Plan) -> dict[int, Prefetch]:
-    """By layer what it prefetches beside its tiles."""
+    """By layer what it prefetches next to its tiles."""
     starts = list(accumulate((len(tiling.tiles) for tiling in plan.tilings), initial=0))
     fetched: dict[int, list[tuple[str, int]]] = {}
     for later, tiling in enumerate(plan.tilings):
@@ -170,7 +170,7 @@ def _prefetches(plan: Plan) -> dict[int, Prefetch]:
 
 
 def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Prefetch:
-    """`fetched`: functions that fetch, each with the tile of this layer beside which."""
+    """`fetched`: functions that fetch, each with the tile of this layer next to which."""
     function = f"{function_name(index, plan.steps[index])}_prefetch"
     if len(plan.tilings[index].tiles) > 1:
         return Prefetch(function, tuple(f"if (t == {tile}) {fetch}();" for fetch, tile in fetched))
@@ -180,7 +180,7 @@ def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Pre
 
 
 def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
-    """An output that no layer writes where the caller wants it."""
+    """An output that no layer writes if the caller wants it."""
     location, last = plan.where[name], len(plan.steps)
     known = location.kind in ("arena", "l1")
     source = NetworkAddresses(plan).address(location, last) if known else pointer(plan, name)
@@ -188,7 +188,7 @@ def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
 
 
 def pointer(plan: Plan, name: str) -> str:
-    """The C expression for where a tensor lies in a constant or one of the caller's buffers."""
+    """The C expression for if a tensor lies in a constant or one of the caller's buffers."""
     location = plan.where[name]
     base = _base(plan, location)
     if location.offset and location.kind in ("input", "output"):

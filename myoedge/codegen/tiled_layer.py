@@ -33,7 +33,7 @@ class TiledLayer:
 
 @dataclass(frozen=True)
 class LayerAddresses:
-    """Where operands start, as C: in L1, and those of `l2` where they lie."""
+    """Where operands start, as C: in L1, and those of `l2` if they lie."""
 
     l1: Addresses
     l2: Mapping[str, str]
@@ -63,7 +63,7 @@ def tiled_layer(
 ) -> TiledLayer:
     """The C of a layer in tiles.
 
-    base        where an operand starts in L2, or in the caller's buffers
+    base        if an operand starts in L2, or in the caller's buffers
     resident    offset of an operand that an earlier layer left in L1 -> C
     scratch     the C of where scratch in L2 starts
     l3_tables   offsets in L3
@@ -136,7 +136,7 @@ def summary(step: QuantizedNode, tiling: Tiling) -> str:
 
 
 def _computed_as(step: QuantizedNode, tiling: Tiling) -> str:
-    """Shapes of the kernel's operands where more than axes of extent 1 is unlike the layer's."""
+    """Shapes of the kernel's operands if more than axes of extent 1 is unlike the layer's."""
     data = [o for o in tiling.kernel.operands if isinstance(o.source, int)]
     of_layer = [*(step.shapes[int(o.source)] for o in data), step.out]
     of_kernel = [*(o.shape for o in data), tiling.kernel.out.shape]
@@ -186,7 +186,7 @@ def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
 
 
 def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Iterator[str]:
-    """Statements that unpack a tile's weights where the tile before had others."""
+    """Statements that unpack a tile's weights if the tile before had others."""
     packing, tiles = tiling.kernel.packing, tiling.tiles
     if packing is None:
         return
@@ -255,7 +255,7 @@ def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
 
 
 def _pointer(start: str, offset: str) -> str:
-    """The C of the address so many bytes behind a start."""
+    """The C of the address so many bytes after a start."""
     if offset == "0":
         return f"(void *)({start})" if " " in start else f"(void *){start}"
     return f"(void *)({start} + {offset})".replace(" + -", " - ")
@@ -301,7 +301,7 @@ def _moves(
         yield from _guarded("t > 0" if early else "", [_many(movement, function, every, base)])
         return
     period, first, end = phases
-    # where nothing is moved nobody asks what
+    # if nothing is moved nobody asks what
     alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
     calls = [_one(movement, function, [moved[i] for moved in alike], base) for i in range(most)]
     when = list(_within("t" if period == len(every) else f"t % {period}", period, first, end))
