@@ -65,21 +65,26 @@ def sniff(path: Path) -> ModelFormat:
             return ModelFormat.MISSING
         if not path.is_file():
             return ModelFormat.UNKNOWN
-        size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(HEAD)
-            if is_zip(head):
-                return _of_zip(file)
-            return (
-                next((kind for at, magic, kind in MAGIC if head.startswith(magic, at)), None)
-                or _of_pickle(head, size)
-                or _of_safetensors(file, head, size)
-                or _of_onnx(file, head, size)
-                or (ModelFormat.UNKNOWN if head and not _is_text(head) else None)
-                or (ModelFormat.TEXT if head else ModelFormat.EMPTY)
-            )
+            return _of_file(file, path.stat().st_size)
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
+
+
+def _of_file(file: BinaryIO, size: int) -> ModelFormat:
+    """The kind of an open file of `size` bytes, by its head."""
+    head = file.read(HEAD)
+    if is_zip(head):
+        return _of_zip(file)
+    if not head:
+        return ModelFormat.EMPTY
+    return (
+        next((kind for at, magic, kind in MAGIC if head.startswith(magic, at)), None)
+        or _of_pickle(head, size)
+        or _of_safetensors(file, head, size)
+        or _of_onnx(file, head, size)
+        or (ModelFormat.TEXT if _is_text(head) else ModelFormat.UNKNOWN)
+    )
 
 
 LIBRARIES = ("torch", "collections", "builtins", "__builtin__")

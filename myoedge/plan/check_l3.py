@@ -77,8 +77,7 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
 
 
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
-    """Tiles move bytes of a feature map in L3 while a transfer has them in L2; all of the map has
-    left before any of it comes back."""
+    """Tiles move bytes of a feature map in L3 while a transfer has them in L2."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
     for h in plan.l3_transfers:
         if h.chunk.tensor:
@@ -95,6 +94,11 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
                 lines = [x.at + k * x.stride for k in range(x.bytes // x.line)]
                 if not all(any(_covers(h, at, at + x.line, *now) for h in there) for at in lines):
                     yield plan.steps[found.step].node.name
+    yield from _maps_back_too_early(plan)
+
+
+def _maps_back_too_early(plan: Plan) -> Iterator[str]:
+    """Layers whose feature map comes back to L2 before all of it has left."""
     for n, h in enumerate(plan.l3_transfers):
         # Inputs are there before the first layer; of other maps all bytes are taken out before.
         if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:

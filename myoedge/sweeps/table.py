@@ -44,14 +44,19 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     chosen = set()
     for budget in {row["budget"] for row in rows}:
         able = [i for i, row in enumerate(rows) if row["budget"] == budget and _is_good(row)]
-        labelled = [rows[i] for i in able if rows[i].get("accuracy_int8") is not None]
-        is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
-        known = [row["accuracy_int8"] for row in labelled if is_one_kind]
-        least = max(known, default=0.0) - TOLERATED["accuracy"]
+        least = _least_accuracy([rows[i] for i in able])
         accurate = [i for i in able if _accuracy(rows[i], least) >= least]
         if len(accurate) > 1 or len(able) > len(accurate):
             chosen.add(min(accurate, key=lambda i: _cost(rows[i])))
     return [i in chosen for i in range(len(rows))]
+
+
+def _least_accuracy(rows: Sequence[Result]) -> float:
+    """Accuracy that a result needs to be chosen; 0 if accuracies are not of the same samples."""
+    labelled = [row for row in rows if row.get("accuracy_int8") is not None]
+    is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
+    known = [row["accuracy_int8"] for row in labelled if is_one_kind]
+    return max(known, default=0.0) - TOLERATED["accuracy"]
 
 
 def _accuracy(row: Result, unknown: float) -> float:

@@ -10,10 +10,13 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.system.regular_files import open_regular
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
 
 _RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
@@ -94,20 +97,25 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         elf = ELFFile(io.BytesIO(data))
         if elf["e_machine"] != _RISCV or elf.elfclass != 32 or not elf.little_endian:
             raise _not_usable(name, f"{elf['e_machine']}, {elf.elfclass} bits")
-        executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
-        code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
-        _check_sizes(elf, code, name, len(data))
-        loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
-        segments = tuple((segment["p_paddr"], segment.data()) for segment in loaded)
-        if not segments:
-            raise _not_usable(name, "nothing to load")
-        symbols, functions = _symbols(elf)
-        contents = tuple((s["sh_addr"], _content(s)) for s in code if s["sh_size"])
-        return Program(data, elf["e_entry"], segments, symbols, functions, contents)
+        return _program(elf, data, name)
     except MyoedgeError:
         raise
     except (ELFError, *_DAMAGED) as error:
         raise _not_usable(name, f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _program(elf: ELFFile, data: bytes, name: str) -> Program:
+    """Sections, segments and symbols of a program. Errors: E241 nothing to load, or too large."""
+    executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
+    code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
+    _check_sizes(elf, code, name, len(data))
+    loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
+    segments = tuple((segment["p_paddr"], segment.data()) for segment in loaded)
+    if not segments:
+        raise _not_usable(name, "nothing to load")
+    symbols, functions = _symbols(elf)
+    contents = tuple((s["sh_addr"], _content(s)) for s in code if s["sh_size"])
+    return Program(data, elf["e_entry"], segments, symbols, functions, contents)
 
 
 def _not_usable(name: str, has: str) -> MyoedgeError:

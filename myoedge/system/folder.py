@@ -97,7 +97,14 @@ def _check_replaceable(target: Path) -> None:
         raise _blocked(target, "is a folder with other files")
     if Path.cwd().is_relative_to(target):
         raise _blocked(target, "is the current folder")
-    files = manifest_files(target)
+    _refuse_foreign_files(target, manifest_files(target))
+
+
+def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
+    """Errors: as _blocked, for files that build did not write, and for those edited since.
+
+    files   digests by name
+    """
     names = (p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir())
     foreign = sorted(n for n in names if n not in files and not _OTHER_FILES.fullmatch(n))
     if foreign:

@@ -244,20 +244,29 @@ def _problems(board: Board) -> dict[str, str]:
         problems["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
     for name, flash in board.flash.items():
         problems.update(_flash_problems(name, flash))
-    if board.probe is not None and not SAFE_WORD.fullmatch(board.probe.target):
-        problems["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
-    for script in board.probe.scripts if board.probe else ():
+    if board.probe is not None:
+        problems.update(_probe_problems(board.probe))
+    return problems | dict(_out_of_range(board))
+
+
+def _probe_problems(probe: Probe) -> Iterator[tuple[str, str]]:
+    if not SAFE_WORD.fullmatch(probe.target):
+        yield "probe.target", f"{probe.target!r} is no name of OpenOCD's, as gap9.fc"
+    for script in probe.scripts:
         if not SCRIPT.fullmatch(script):
-            problems["probe.scripts"] = f"{script!r} is no file's path in openocd_tools of the SDK"
-    for usb_id in board.probe.usb_ids if board.probe else ():
+            yield "probe.scripts", f"{script!r} is no file's path in openocd_tools of the SDK"
+    for usb_id in probe.usb_ids:
         if not USB_ID.fullmatch(usb_id):
-            problems["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
+            yield "probe.usb_ids", f"{usb_id!r} is not as 0403:6010"
+
+
+def _out_of_range(board: Board) -> Iterator[tuple[str, str]]:
+    """Keys of numbers outside LIMITS, and their problems."""
+    flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
     for key, (low, high) in LIMITS.items():
         kind, _, field_name = key.partition(".")
-        flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
         tables = flashes if kind == "flash" else {kind: getattr(board, kind)}
         for table, described in tables.items():
             value = low if described is None else getattr(described, field_name)
             if value is not None and not low <= value <= high:
-                problems[f"{table}.{field_name}"] = f"{value:,} is not {low:,} to {high:,}"
-    return problems
+                yield f"{table}.{field_name}", f"{value:,} is not {low:,} to {high:,}"

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
+    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 # onnx 1.23 believes their axis: the process ends if there is no such one
 DEADLY = ("LayerNormalization", "RMSNormalization")
@@ -50,12 +50,7 @@ def results(
     stated = {a.name: int(a.i) for a in node.attribute}
     if node.op_type == "STFT" and "onesided" not in stated:  # onnx 1.23 infers as of 0, not of 1
         node = helper.make_node("STFT", node.input, node.output, onesided=1)
-    count, axis = stated.get("num_outputs", len(node.output)), stated.get("axis", -1)
-    if node.op_type == "Split" and count != len(node.output):  # onnx 1.23 writes past a list's end
-        raise ValueError(f"num_outputs {count} with {len(node.output)} outputs")
-    shape = values[node.input[0]].shape if node.input and node.input[0] in values else None
-    if node.op_type in DEADLY and shape is not None and not -len(shape) <= axis < len(shape):
-        raise ValueError(f"axis {axis} of {len(shape)} axes")
+    _refuse_deadly(node, stated, values)
     read = [name for name in dict.fromkeys(node.input) if name]
     types = {name: helper.make_tensor_type_proto(*values[name]) for name in read}
     small = (n for n in read if n in arrays and arrays[n].size <= SHOWN_ELEMENTS)
@@ -112,11 +107,22 @@ def _stored(node: NodeProto) -> Array:
     return np.array(value, np.float32 if "float" in attribute.name else np.int64)
 
 
+def _refuse_deadly(
+    node: NodeProto, stated: Mapping[str, int], values: Mapping[str, TensorType]
+) -> None:
+    """Errors: ValueError for attributes with which onnx 1.23 reads or writes past an end."""
+    count, axis = stated.get("num_outputs", len(node.output)), stated.get("axis", -1)
+    if node.op_type == "Split" and count != len(node.output):
+        raise ValueError(f"num_outputs {count} with {len(node.output)} outputs")
+    shape = values[node.input[0]].shape if node.input and node.input[0] in values else None
+    if node.op_type in DEADLY and shape is not None and not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis {axis} of {len(shape)} axes")
+
+
 def evaluated(
     node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, TensorType]
 ) -> dict[str, Array]:
     """A node whose inputs are constants, run once, by ONNX's reference implementation."""
-    from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
     for value in outs.values():
@@ -128,19 +134,24 @@ def evaluated(
         equations = [a.s.decode(errors="replace") for a in node.attribute if a.name == "equation"]
         check_einsum("".join(equations), [given[name].shape for name in node.input])
     try:
-        kinds = {n: helper.np_dtype_to_tensor_dtype(value.dtype) for n, value in given.items()}
-        ins = [helper.make_tensor_value_info(n, kinds[n], given[n].shape) for n in given]
-        ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
-        graph = helper.make_graph([node], "constants", ins, ends)
-        opsets = [helper.make_opsetid("", opset)]
-        model = helper.make_model(graph, opset_imports=opsets)
         with np.errstate(all="ignore"):
-            computed = ReferenceEvaluator(model).run(None, given)
+            computed = ReferenceEvaluator(_model_of(node, opset, given)).run(None, given)
     # the reference implementation checks little: whatever NumPy makes of it
     except Exception as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unsupported(f"onnx refuses it: {why[0]}") from None
     return dict(zip([n for n in node.output if n], map(np.asarray, computed), strict=False))
+
+
+def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelProto:
+    """The model of one node and its inputs."""
+    from onnx import helper
+
+    kinds = {name: helper.np_dtype_to_tensor_dtype(x.dtype) for name, x in given.items()}
+    ins = [helper.make_tensor_value_info(name, kinds[name], x.shape) for name, x in given.items()]
+    ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    graph = helper.make_graph([node], "constants", ins, ends)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
 
 
 def needs_own_graph(node: NodeProto) -> bool:

@@ -59,7 +59,7 @@ from myoedge.frontend.operator_table import (
 )
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Shape
 from myoedge.graph.rewrite import format_of
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
@@ -116,15 +116,13 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
     unknown = [name for name in node.input if name and name not in state.values]
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
-    target = node.op_type
+    is_function = (node.domain, node.op_type) in functions
+    target = f"{node.op_type}()" if is_function else _qualified(node)
     try:
-        if (node.domain, node.op_type) in functions:
-            target = f"{node.op_type}()"
+        if is_function:
             raise Unsupported("a function of the model's own")
-        if node.domain not in OWN and not is_quantizer(node):
-            target = f"{node.domain}.{node.op_type}"
-            if target not in CONTRIBUTED:
-                raise Unsupported("")
+        if target != node.op_type and target not in CONTRIBUTED:
+            raise Unsupported("")
         if unknown:
             raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
         _import(state, node)
@@ -133,6 +131,12 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
         found = refusal_of(reason, shown(target), origin)
         return replace(found, reason=shown(found.reason))
     return None
+
+
+def _qualified(node: NodeProto) -> str:
+    """Name of an operator, with its domain unless it is ONNX's own or a quantiser."""
+    is_plain = node.domain in OWN or is_quantizer(node)
+    return node.op_type if is_plain else f"{node.domain}.{node.op_type}"
 
 
 def _instead(state: Importing, node: NodeProto) -> Made | None:
@@ -181,23 +185,26 @@ def _import(state: Importing, node: NodeProto) -> None:
     of_constant = node.op_type in ("CastLike", "NonZero") and node.input[0] in state.arrays
     if node.op_type in SHAPES or of_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
-        return
-    folded = node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n)
-    if not folded and not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
+    elif node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n):
+        _fold(state, node, inferred(state, node))
+    else:
+        _import_by_row(state, node)
+
+
+def _import_by_row(state: Importing, node: NodeProto) -> None:
+    """Imports a node of ONNX's own by the row of its operator, or of its operator on integers."""
+    if not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
     outs = inferred(state, node)
-    if not folded and any(out.shape is not None and 0 in out.shape for out in outs.values()):
+    if any(out.shape is not None and 0 in out.shape for out in outs.values()):
         keep_empty(state, outs)
         return
-    if not folded:
-        state.values.update(outs)
-        whole = _of_integers(state, node, outs)
-        table = ONNX_OF_INTEGERS if whole else ONNX_IMPORT
-        if node.op_type not in table:
-            raise Unsupported("")
-        _row(state, node, outs, table[node.op_type], whole=whole)
-        return
-    _fold(state, node, outs)
+    state.values.update(outs)
+    whole = _of_integers(state, node, outs)
+    table = ONNX_OF_INTEGERS if whole else ONNX_IMPORT
+    if node.op_type not in table:
+        raise Unsupported("")
+    _row(state, node, outs, table[node.op_type], whole=whole)
 
 
 def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> None:
@@ -268,14 +275,19 @@ def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
         raise Unsupported(f"{what} from {given:,}: {most}", "a smaller factor or pad")
 
 
-def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
+def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shape, ...]:
+    """Shapes of the results. Errors: Unsupported if one is not known."""
     shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
         has_window = any(a.name == "kernel_shape" for a in node.attribute)
         too_large = "a window that is larger than what it reads"
         depends = "a result whose shape depends on values"
         raise Unsupported(too_large if has_window else depends)
-    known = tuple(shape for shape in shapes if shape is not None)
+    return tuple(shape for shape in shapes if shape is not None)
+
+
+def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
+    known = _known_shapes(node, outs)
     # the first input is the one that an operator works on; a part without elements joins as nothing
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None
     if node.op_type != "Concat" and 0 in (first or ()):

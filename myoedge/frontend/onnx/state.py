@@ -127,20 +127,24 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
         at = [i for i, x in enumerate(node.input) if x in held]
         if not at:
             continue
-        to = {a.name: a.i for a in node.attribute}.get("to")
-        if (node.op_type in GATHERS and at == [1]) or node.op_type == "OneHot":
-            found.add(ROWS)
-        elif node.op_type in COMPARES or (node.op_type == "Cast" and to == BOOL):
-            found.add(COMPARED)
-        elif (
-            node.op_type in MOVES
-            or node.op_type in ONNX_OF_INTEGERS
-            or (node.op_type == "Cast" and to not in FLOATS)
-        ):
+        if (use := _use_of(node, at)) is None:
             held.update(node.output)
         else:
-            found.add(NUMBERS)
+            found.add(use)
     return found
+
+
+def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
+    """Use of integers that a node reads as its inputs `at`; None if its results are integers."""
+    to = {a.name: a.i for a in node.attribute}.get("to") if node.op_type == "Cast" else None
+    if (node.op_type in GATHERS and list(at) == [1]) or node.op_type == "OneHot":
+        return ROWS
+    if node.op_type in COMPARES or to == BOOL:
+        return COMPARED
+    makes_integers = node.op_type in MOVES or node.op_type in ONNX_OF_INTEGERS
+    if makes_integers or (node.op_type == "Cast" and to not in FLOATS):
+        return None
+    return NUMBERS
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:

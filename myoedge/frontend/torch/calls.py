@@ -37,7 +37,7 @@ from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
 )
-from myoedge.operators.import_rows import aten_names
+from myoedge.operators.import_rows import Row, aten_names
 from myoedge.operators.integers.numbers import kind
 from myoedge.operators.norm.import_rows import normalized
 
@@ -149,17 +149,24 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
         return _parts(builder, values, node)
     if row is None:
         raise Unsupported(_of_complex(node) if pairs else "")
-    out = _shape(node.meta["val"])
+    made = _by_row(builder, values, node, row, arguments)
+    return converted(builder, made, kind_of(node)) if target in KEEPS and not pairs else made
+
+
+def _by_row(
+    builder: GraphBuilder, values: dict[str, Any], node: Any, row: Row, arguments: dict[str, Any]
+) -> Any:
+    """The result of a call by a row of the import table."""
+    target, out = str(node.target), _shape(node.meta["val"])
     if not isinstance(out, list) and 0 in out:
         return _zeros(builder, node.meta["val"])
+    read = [values[n.name] for n in node.all_input_nodes]
     if target not in JOINS and any(isinstance(x, str) and 0 in builder.shape(x) for x in read):
         raise Unsupported("a tensor without elements")
     _refuse_types(builder, node, values)
     mask = arguments_of(node).get("attn_mask") if target == ATTENTION else None
     if mask is not None and kind_of(mask) == "bool":
-        arguments["attn_mask"] = added_mask(builder, arguments["attn_mask"])
-    if target in KEEPS and not pairs:
-        return converted(builder, row(builder, arguments, out), kind_of(node))
+        arguments = {**arguments, "attn_mask": added_mask(builder, arguments["attn_mask"])}
     return row(builder, arguments, out)
 
 

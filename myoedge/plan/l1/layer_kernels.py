@@ -15,7 +15,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import plain
 from myoedge.operators.base import OPS, QuantizedNode, kernels_of
-from myoedge.operators.kernel import CORES, FREE, SCRATCH, TiledKernel
+from myoedge.operators.kernel import CORES, FREE, SCRATCH, Kernel, TiledKernel
 from myoedge.operators.products.packed_weights import with_packed_weights
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
@@ -61,6 +61,13 @@ class NetworkKernels:
         return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
 
 
+def _tiled(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bool) -> TiledKernel:
+    tiled = replace(kernel.tiling(step, engine), preferred=engine.name == step.engine.name)
+    tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
+    tiled = with_packed_weights(step, tiled, engine)
+    return replace(tiled, engine=engine.name, cost=_cost(tiled, engine))
+
+
 def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -> list[TiledKernel]:
     """Kernels of a layer's operator, of engines that the chip has and the layer's choice allows.
 
@@ -81,12 +88,9 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
         engine = engines.get(kernel.engine)
         fits = kernel.fallback and any(_fits_l1(known, chip) for known in usual)
         if engine and kernel.accepts(step) and not fits:
-            tiled = replace(kernel.tiling(step, engine), preferred=engine.name == chosen)
-            tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
-            tiled = with_packed_weights(step, tiled, engine)
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
-            kind.append(replace(tiled, engine=engine.name, cost=_cost(tiled, engine)))
+            kind.append(_tiled(kernel, step, engine, tables_in_l3))
     if fallbacks:
         usual = [known for known in usual if _fits_l2(known, chip)]
     return [*usual, *fallbacks, *accelerated]

@@ -88,18 +88,28 @@ def _choices(
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
-
-        def worth(key: Key) -> tuple[float, int]:
-            """Cycles that a byte saves; of equals the one that is needed first."""
-            return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
-
-        count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
-        best = sorted(fits, key=worth, reverse=True)[:count]
+        best = _best(known, sizes, fits, rate)
         totals = itertools.accumulate((sizes[key] for key in best), initial=stays)
         next(totals)
         streamed.difference_update(
             key for key, total in zip(best, totals, strict=True) if total <= room
         )
+
+
+def _best(
+    known: Mapping[Key, Sequence[Chunk]],
+    sizes: Mapping[Key, int],
+    fits: Sequence[Key],
+    rate: L3TransferCost,
+) -> list[Key]:
+    """The constants that save most cycles a byte: one, or a share of many."""
+
+    def worth(key: Key) -> tuple[float, int]:
+        """Cycles that a byte saves; of equals the one that is needed first."""
+        return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
+
+    count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
+    return sorted(fits, key=worth, reverse=True)[:count]
 
 
 def fill(
