@@ -15,10 +15,11 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.numerics.element_type import INT8, ElementType
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
+from myoedge.operators.format import MOVES, Format
 from myoedge.operators.kernel import FASTEST, AffineExpr, EngineChoice, Kernel
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
@@ -73,6 +74,11 @@ class QuantizeInputs:
     weight_format: WeightFormat = EIGHT_BITS
     unsigned_sums: bool = False
     formats: Mapping[int, ConstantFormat] = field(default_factory=dict)
+
+    def has_int16(self, operands: int = 1) -> bool:
+        """Whether one of the first operands or the result has 16 bits."""
+        known = (*map(self.params, range(operands)), self.target)
+        return any(q.element_type == INT16 for q in known)
 
     def params(self, index: int) -> QuantParams:
         params = self.input_params[index]
@@ -149,7 +155,8 @@ class QuantizedNode(Generic[P]):
     low, high  if requantised values saturate
     element_type   of the result
     engine     asked for
-    after     a layer that alone reads these results, if a kernel computes both: the node's
+    operand_types   of the operands; () where all are int8
+    behind     a layer that alone reads these results, if a kernel computes both: the node's
                name is that of its results
     """
 
@@ -163,6 +170,7 @@ class QuantizedNode(Generic[P]):
     element_type: ElementType = INT8
     engine: EngineChoice = FASTEST
     behind: QuantizedNode | None = None
+    operand_types: tuple[ElementType, ...] = ()
 
     @property
     def attrs(self) -> Attrs:
@@ -171,6 +179,21 @@ class QuantizedNode(Generic[P]):
     @property
     def table(self) -> Array | None:
         return self.integers.table
+
+    def read_type(self, operand: int) -> ElementType:
+        """Element type of an operand."""
+        return self.operand_types[operand] if self.operand_types else INT8
+
+    @property
+    def has_int16(self) -> bool:
+        """Whether an operand or the result has 16 bits."""
+        return INT16 in (*self.operand_types, self.element_type)
+
+    def wide_flags(self, *names: str) -> dict[str, int]:
+        """Fields of C structs, 1 for an operand of 16 bits: names of the first operands, then that
+        of the result."""
+        kinds = (*map(self.read_type, range(len(names) - 1)), self.element_type)
+        return {f"{name}_wide": int(t == INT16) for name, t in zip(names, kinds, strict=True)}
 
     @property
     def weight_type(self) -> ElementType:
@@ -198,6 +221,18 @@ class QuantizedNode(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultParams:
+    """Rule for the parameters of results of one element type, by their range.
+
+    of      largest magnitude -> parameters
+    may_be  whether results may have these parameters, of a file say
+    """
+
+    of: Callable[[float], QuantParams]
+    may_be: Callable[[QuantParams], bool] = lambda params: True
+
+
+@dataclass(frozen=True, slots=True)
 class OpDef:
     """An operator, defined once.
 
@@ -222,29 +257,21 @@ class OpDef:
     out_dtype  of the output in the float graph: "float32", or the integers that it is there too
     fixed_params   parameters of the output if they do not depend on data
     params_of      attributes -> the same if these say more than `fixed_params`
-    int8_params    largest magnitude -> parameters of 8-bit results, finer ones of a small range
-               in the place of `fixed_params`
+    result_params  by element type how results' parameters follow from their range, if an
+               operator has a rule of its own: of 8 bits finer ones in the place of `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, if that is not so
     symmetric  inputs whose zero point must be 0
     prefers_symmetric  inputs whose zero point is 0 if their range hardly suffers from it
     broadcast_inputs   by input the number of leading axes that may be 1 next to longer ones; None:
                all axes
-    accepts_int16, emits_int16   (attrs, input shapes, output shape) -> whether operands and results
-               may be int16; None: never
-    int16_inputs   inputs that are int16 always
-    int16_together   inputs of which one of 16 bits costs as many cycles as all
-    int16_result   whether results are int16 always
-    int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
-               16 bits next to an int16 operand; None: weights have 8 bits always
-    int16_params   largest magnitude -> parameters of 16-bit results; None: symmetric ones
-    may_carry_int16   whether 16-bit results may have these parameters; None: any
     first_states   inputs whose range results have, too, if it decides their parameters
-    multiplies_result   whether weights multiply earlier results, and have 16 bits if these have
+    multiplies_result   whether weights multiply earlier results, as wide as these, not operands
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
                `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
+    formats    those of its kernels
     """
 
     name: str
@@ -269,25 +296,22 @@ class OpDef:
     out_dtype: str = "float32"
     fixed_params: QuantParams | None = None
     params_of: Callable[[Attrs], QuantParams] | None = None
-    int8_params: Callable[[float], QuantParams] | None = None
+    result_params: Mapping[ElementType, ResultParams] = field(default_factory=dict)
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
     broadcast_inputs: Mapping[int, int | None] = field(default_factory=dict)
     prefers_symmetric: tuple[int, ...] = ()
-    accepts_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
-    emits_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
-    int16_inputs: tuple[int, ...] = ()
-    int16_together: tuple[int, ...] = ()
-    int16_result: bool = False
-    int16_weights: Callable[[Array], Array] | None = None
-    int16_params: Callable[[float], QuantParams] | None = None
-    may_carry_int16: Callable[[QuantParams], bool] | None = None
     first_states: tuple[int, ...] = ()
     multiplies_result: bool = False
     multiplicands: Callable[..., Array] | None = None
     reads_indices: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
+    formats: tuple[Format, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = dict.fromkeys(form for kernel in self.kernels for form in kernel.formats)
+        object.__setattr__(self, "formats", (MOVES,) if self.view else tuple(found))
 
 
 OPS: dict[str, OpDef] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that several operators give alike: loops, shapes, bounds, 16 bits, turns, time."""
+"""Answers that several operators give alike: loops, shapes, bounds, turns, time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.element_type import INT8
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, RequantParams
@@ -64,40 +64,26 @@ class ProductParams(RequantParams):
     b_zero: int
     acc_bound: int
     drop: int | None = None
-    a_wide: int | None = None
-    b_wide: int | None = None
-    y_wide: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentredParams(RequantParams):
-    """Sums of one operand less its zero point; what makes them more or less precise in 16 bits."""
+    """Sums of one operand less its zero point."""
 
     x_zero: int
     acc_bound: int
-    x_wide: int | None = None
-    y_wide: int | None = None
-    up: int | None = None
-    down: int | None = None
-    drop: int | None = None
 
 
-def product_requant(inputs: QuantizeInputs, bound: int, **wide: int) -> ProductParams:
+def product_requant(inputs: QuantizeInputs, bound: int) -> ProductParams:
     """acc = sum (a - a_zero)(b - b_zero), |acc| <= bound, requantised once."""
     a, b = inputs.params(0), inputs.params(1)
-    more = {"a_zero": a.zero_point, "b_zero": b.zero_point, **wide}
+    more = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     return with_requant(ProductParams, inputs, a.scale * b.scale / inputs.target.scale, bound, more)
 
 
 def sum_bound(x: QuantParams, count: int) -> int:
     """Largest |sum of x - x_zero| over so many numbers."""
     return count * (255 if x.element_type == INT8 else x.reach)
-
-
-def wide_scalars(x: QuantParams, y: QuantParams) -> dict[str, Any]:
-    """Scalars of an operator if what it reads or writes has 16 bits; none if neither has."""
-    wide = {"x_wide": int(x.element_type == INT16), "y_wide": int(y.element_type == INT16)}
-    return wide if any(wide.values()) else {}
 
 
 def with_requant(
@@ -121,21 +107,6 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
         return real(step.attrs, *xs)
 
     return integer
-
-
-def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """`accepts_int16`, `emits_int16` of operators that take any element type."""
-    return True
-
-
-def limited(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """`accepts_int16`, `emits_int16` of operators whose int16 kernels only clamp."""
-    return all(name == "clamp" for name, *_ in attrs.get("act", ()))
-
-
-def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """`accepts_int16`, `emits_int16` of operators whose int16 kernels have no activation."""
-    return "act" not in attrs
 
 
 def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:

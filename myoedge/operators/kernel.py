@@ -13,6 +13,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array, round_up
+from myoedge.operators.format import INT8_ALONE, Format
 from myoedge.targets.chip import Engine, KernelCost
 
 if TYPE_CHECKING:
@@ -298,6 +299,9 @@ class EngineChoice:
 FASTEST = EngineChoice()
 
 
+Tiling = Callable[["QuantizedNode", Engine], TiledKernel]
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One way to run an operator's layers in tiles: an engine, and how a layer is tiled on it.
@@ -305,7 +309,8 @@ class Kernel:
     engine   name of the engine; chips that do not list it do not have the kernel
     tiling   layer, engine -> loops, operands, packed constants, scratch and work of the layer, with
              the C function and so the row of the engine's costs
-    accepts  layers that it runs
+    accepts  layers of these formats that it runs
+    formats  element types and bits of weights that it takes
     broken_rule   of an accelerator: the rule that a layer breaks which it does not accept
     fallback   slower with little scratch: taken if L1 has no room for that of the other kernels
     unsigned_sums   the engine sums products of the inputs plus 128 and has no pre-shift: layers are
@@ -313,24 +318,45 @@ class Kernel:
     """
 
     engine: str
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel]
+    tiling: Tiling
     accepts: Callable[[QuantizedNode], bool] = lambda node: True
+    formats: tuple[Format, ...] = (INT8_ALONE,)
     fallback: bool = False
     unsigned_sums: bool = False
     broken_rule: Callable[[QuantizedNode], ConstraintViolation | None] = lambda node: None
 
+    def runs(self, step: QuantizedNode) -> bool:
+        """Whether it runs a layer: one of its formats has the layer's types, and it is accepted."""
+        weight = step.weight_type if any(form.weights for form in self.formats) else None
+        types = (step.operand_types, step.element_type, weight)
+        return any(form.takes(*types) for form in self.formats) and self.accepts(step)
 
-def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[Kernel, ...]:
-    """The kernel on the eight cores that compute."""
-    return (Kernel(CLUSTER, tiling),)
+
+def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:
+    """The kernel on the eight cores that compute; without formats of int8 alone."""
+    return (Kernel(CLUSTER, tiling, formats=formats or (INT8_ALONE,)),)
 
 
 def low_scratch_fallback(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
+    tiling: Tiling,
+    *formats: Format,
     accepts: Callable[[QuantizedNode], bool] = lambda node: True,
 ) -> Kernel:
     """A kernel of little scratch, for layers that ask the others for more than L1 has."""
-    return Kernel(CLUSTER, tiling, accepts, fallback=True)
+    return Kernel(CLUSTER, tiling, accepts, formats or (INT8_ALONE,), fallback=True)
+
+
+def has_int16(step: QuantizedNode) -> bool:
+    """`accepts` of kernels for 16 bits, beside one of int8 alone."""
+    return step.has_int16
+
+
+def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ...]:
+    """Kernels on eight cores: of int8 alone, and of these formats with 16 bits among them."""
+    return (
+        Kernel(CLUSTER, tiling, lambda node: not node.has_int16),
+        Kernel(CLUSTER, wide, has_int16, formats),
+    )
 
 
 def is_large(macs: int) -> bool:
@@ -339,11 +365,12 @@ def is_large(macs: int) -> bool:
 
 
 def on_nine_cores(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
+    tiling: Tiling,
     large: Callable[[QuantizedNode], bool],
+    *formats: Format,
 ) -> tuple[Kernel, ...]:
     """The kernel on eight cores, and of large layers on nine."""
     return (
-        Kernel(CLUSTER, tiling, lambda node: not large(node)),
-        Kernel(NINE_CORES, tiling, large),
+        Kernel(CLUSTER, tiling, lambda node: not large(node), formats),
+        Kernel(NINE_CORES, tiling, large, formats),
     )

@@ -9,15 +9,16 @@ carries others, or shares them with tensors that do, has a requantised copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import PRE, Constant, Graph, Node, Shape, Tensor, TensorQuant
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, fixed_params, own_params
 from myoedge.operators.fake_quantize.definition import carried_params
+from myoedge.operators.kernel_formats import always_writes, may_read, may_write, operand_places
 from myoedge.passes.qdq_tables import (
     ROUND,
     fuse_tables_between_roundings,
@@ -91,7 +92,8 @@ class _Propagation:
         wanted, op = self._wanted(name), OPS[self.made_by[name].op]
         if op.fixed_params is None or wanted is None:
             return False
-        finer = None if op.int8_params is None else op.int8_params(-wanted.low * wanted.scale)
+        own = op.result_params.get(INT8)
+        finer = None if own is None else own.of(-wanted.low * wanted.scale)
         is_other = wanted.element_type == INT16 or wanted == finer != op.fixed_params
         return is_other and self._takes(name, wanted)
 
@@ -122,12 +124,10 @@ class _Propagation:
             return False
         if node is None or params.element_type != INT16:
             return True
-        op, shapes = OPS[node.op], [*map(self._shape, node.inputs)]
-        if op.may_carry_int16 is not None and not op.may_carry_int16(params):
+        rule = OPS[node.op].result_params.get(INT16)
+        if rule is not None and not rule.may_be(params):
             return False
-        return op.int16_result or (
-            op.emits_int16 is not None and op.emits_int16(node.attrs, shapes, self._shape(x))
-        )
+        return may_write(node, INT16, [*map(self._shape, node.inputs)], self._shape(x))
 
     def _joined(self, node: Node) -> Node:
         """A node that moves integers: its operands in the parameters of its result."""
@@ -135,7 +135,11 @@ class _Propagation:
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
         wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
-        if wanted is not None and wanted.element_type == INT16 and not self._reads_int16(node):
+        if (
+            wanted is not None
+            and wanted.element_type == INT16
+            and not any(self._reads_int16(node, i) for i in operand_places(node))
+        ):
             wanted = None
         for i, params in found.items():
             takes = wanted is None or self._takes(inputs[i], wanted)
@@ -171,7 +175,7 @@ class _Propagation:
         """A node that computes: its constants in the file's integers, and copies of operands that
         it does not read in the form that they have."""
         inputs = list(node.inputs)
-        for i in _operands(node):
+        for i in operand_places(node):
             stored = self._stored(inputs[i])
             if stored is not None:
                 self._state(inputs[i], stored)
@@ -184,17 +188,15 @@ class _Propagation:
         op, maker = OPS[node.op], self.made_by.get(node.inputs[index])
         if fixed_params(self.graph, node.inputs[index]) is not None:
             return False
-        if maker is not None and OPS[maker.op].int16_result:
+        if maker is not None and always_writes(maker.op, INT16):
             return False
         if index in op.symmetric and params.zero_point != 0:
             return True
-        if params.element_type != INT16 or index in op.int16_inputs:
-            return False
-        return not self._reads_int16(node)
+        return params.element_type == INT16 and not self._reads_int16(node, index)
 
-    def _reads_int16(self, node: Node) -> bool:
-        accepts, shapes = OPS[node.op].accepts_int16, [*map(self._shape, node.inputs)]
-        return accepts is not None and accepts(node.attrs, shapes, self._shape(node.name))
+    def _reads_int16(self, node: Node, index: int) -> bool:
+        shapes = [*map(self._shape, node.inputs)]
+        return may_read(node, index, INT16, shapes, self._shape(node.name))
 
     def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
         """A requantised copy for one reader, in these parameters or in calibrated ones."""
@@ -244,11 +246,7 @@ class _Propagation:
 
     def _floats(self, node: Node) -> Iterator[int]:
         """Operands that have parameters: no indices."""
-        for i in _operands(node):
+        for i in operand_places(node):
             tensor = self.tensors.get(node.inputs[i])
             if tensor is None or tensor.dtype == "float32":
                 yield i
-
-
-def _operands(node: Node) -> Iterable[int]:
-    return (i for i in range(len(node.inputs)) if i not in OPS[node.op].weights)

@@ -13,6 +13,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.interpreter import has_table
+from myoedge.operators.kernel_formats import layer_shapes, may_write
 
 ROUND = "fake_quantize"
 
@@ -40,12 +41,10 @@ def _needs_table_apart(graph: Graph, node: Node) -> bool:
         return False
     if before.element_type != INT16:  # tables of 16-bit results are nodes of their own
         return _is_rounded_to_16_bits(graph, node.name)
-    attrs = {name: value for name, value in node.attrs.items() if name != "act"}
-    emits, shapes = OPS[node.op].emits_int16, [*map(graph.shape, node.inputs)]
-    written = [attrs, node.attrs] if _is_rounded_to_16_bits(graph, node.name) else [attrs]
-    is_written = emits is not None and all(
-        emits(each, shapes, graph.shape(node.name)) for each in written
-    )
+    alone = node.but(attrs={name: x for name, x in node.attrs.items() if name != "act"})
+    written = [alone, node] if _is_rounded_to_16_bits(graph, node.name) else [alone]
+    layer = layer_shapes(graph, node)
+    is_written = all(may_write(each, INT16, *layer) for each in written)
     return not (is_written and is_continuous(node.attrs["act"]))
 
 

@@ -15,9 +15,11 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import rounds_to_16_bits
 from myoedge.operators.graph_builder import GraphBuilder, reshape
+from myoedge.operators.kernel_formats import always_reads, always_writes
 from myoedge.operators.spectral.definition import CURVES
 from myoedge.operators.spectral.fourier import has_transform
 from myoedge.operators.spectral.transforms import PARTS, as_products
@@ -233,7 +235,7 @@ def find_non_int16_use(
         readers, producer = graph.users.get(name, ()), graph.producer.get(name)
         if producer is not None and leaves(graph, producer):
             left.append(producer)
-        others = [n for n in readers if not moves(n) and not OPS[n.op].int16_inputs]
+        others = [n for n in readers if not moves(n) and not always_reads(n, INT16)]
         filters = producer is not None and producer.op in SAMPLED and "act" not in producer.attrs
         if producer is not None and not moves(producer) and not filters:
             others.append(producer)
@@ -245,13 +247,21 @@ def find_non_int16_use(
     return None
 
 
+def _is_written_so(graph: Graph, name: str) -> bool:
+    """Whether an operator gives a tensor 16 bits always: gates, sums."""
+    made = graph.producer.get(name)
+    return made is not None and always_writes(made.op, INT16)
+
+
 def check_samples(graph: Graph) -> None:
     """Checks that int16 samples come from an input, at most moved, and have no other readers.
 
     Errors: E111.
     """
     for node in graph.nodes:
-        others = (find_non_int16_use(graph, node.inputs[i]) for i in OPS[node.op].int16_inputs)
+        read = (node.inputs[i] for i in always_reads(node, INT16))
+        samples = (x for x in read if not _is_written_so(graph, x))
+        others = (find_non_int16_use(graph, x) for x in samples)
         if (other := next(filter(None, others), None)) is not None:
             raise MyoedgeError(
                 "E111",

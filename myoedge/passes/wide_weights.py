@@ -9,9 +9,9 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
-from myoedge.numerics.element_type import INT8
-from myoedge.operators.base import OPS
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.kernel_formats import layer_shapes, may_weigh
 
 
 @rewrite_pattern("conv")
@@ -20,10 +20,10 @@ def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
     x, weight, *bias = node.inputs
     stated = graph.format(weight)
     steps = None if stated is None else stated.steps(graph.array(weight))
-    shapes, accepts = [*map(graph.shape, node.inputs)], OPS["conv"].accepts_int16
+    shapes, out = layer_shapes(graph, node)
     if stated is None or steps is None or not steps.size:
         return None
-    if accepts is not None and accepts(node.attrs, shapes, graph.shape(node.name)):
+    if may_weigh(node, INT16.bits, shapes, out):
         return None
     count = max(-(-int(steps.max()) // INT8.high), -(-int(steps.min()) // INT8.low))
     if count < 2:

@@ -12,12 +12,20 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor, as_constants
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT32
+from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
+from myoedge.operators.kernel_formats import (
+    always_reads,
+    always_writes,
+    layer_shapes,
+    may_read,
+    may_write,
+    weight_bits,
+)
 from myoedge.operators.recurrent.cells import gate_params
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.masked_ranges import Range
@@ -51,16 +59,13 @@ class DrawnCase(DrawnUse):
     @property
     def wide(self) -> tuple[int, ...]:
         """16-bit inputs: those that always have them, or of some products the first."""
-        op = OPS[self.op]
-        shapes = [*self.shapes, *(w.shape for w in self.weights)]
-        products = op.int16_weights is not None and not op.multiplies_result and self.seed % 5 < 2
-        if (
-            products
-            and op.accepts_int16
-            and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes))
-        ):
+        op, (node,) = OPS[self.op], self.graph.nodes
+        products = INT16.bits in weight_bits(self.op) and not op.multiplies_result
+        layer = layer_shapes(self.graph, node)
+        if products and self.seed % 5 < 2 and may_read(node, 0, INT16, *layer):
             return (0,)
-        return self.int16 or op.int16_inputs
+        always = always_reads(node, INT16)
+        return self.int16 or tuple(i for i in always if self.types[i] != "int16")
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -135,12 +140,12 @@ class DrawnCase(DrawnUse):
     @property
     def is_wide(self) -> bool:
         """Whether results have 16 bits."""
-        able, (node,) = OPS[self.op].emits_int16, self.graph.nodes
+        (node,) = self.graph.nodes
         if OPS[self.op].same_scale:  # what it moves has the same bits
             return 0 in self.wide
-        shapes = [self.graph.shape(name) for name in node.inputs]
-        out = self.graph.shape("y")
-        return self.seed % 7 < 3 and able is not None and able(node.attrs, shapes, out)
+        layer = layer_shapes(self.graph, node)
+        may = may_write(node, INT16, *layer) and not always_writes(self.op, INT16)
+        return self.seed % 7 < 3 and may
 
     @property
     def wider(self) -> frozenset[str]:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, params_of
 from myoedge.quantization.calibrate import Calibration, Observer
-from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.scales import QuantGraph, element_type
 
 
 def to_json(q: QuantGraph) -> dict[str, Any]:
@@ -95,11 +96,14 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)
     shapes = {name: tuple(c["shape"]) for name, c in document["constants"].items()}
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
-    steps = tuple(_step(fields, nodes, shapes, stored) for fields in document["steps"])
     params = {
         name: QuantParams(p["scale"], p["zero_point"], ElementType.of(p["dtype"]))
         for name, p in document["params"].items()
     }
+    steps = tuple(
+        _step(fields, nodes, shapes, partial(element_type, graph, params), stored)
+        for fields in document["steps"]
+    )
     ran = document["calibration"]
     ranges = {name: (low, high) for name, (low, high) in ran["ranges"].items()}
     observer = Observer(ran["observer"])
@@ -111,6 +115,7 @@ def _step(
     fields: Mapping[str, Any],
     nodes: Mapping[str, Node],
     shapes: Mapping[str, Shape],
+    type_of: Callable[[str], ElementType],
     stored: Mapping[str, Array],
 ) -> QuantizedNode:
     node, operands = nodes[fields["name"]], tuple(fields["operands"])
@@ -118,7 +123,9 @@ def _step(
     integers = params_of(node.op, {**fields["scalars"], **held})
     last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
     read = tuple(shapes[name] for name in operands)
-    return QuantizedNode(node, operands, read, shapes[node.name], integers, *last)
+    types = tuple(map(type_of, operands))
+    out = shapes[node.name]
+    return QuantizedNode(node, operands, read, out, integers, *last, operand_types=types)
 
 
 def _node(fields: Mapping[str, Any]) -> Node:

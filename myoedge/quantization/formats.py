@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from myoedge.graph.ir import PRE, Graph, Node, Shape
+from myoedge.graph.ir import PRE, Graph, Node
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import has_table
+from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, operand_places
 
 NORMS = ("layer_norm", "rms_norm")
 
@@ -47,8 +49,8 @@ def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
 
 def _refuses_int16(graph: Graph, node: Node) -> bool:
     """Whether the operator reads 16 bits in other forms only; filters read what there is."""
-    rule = OPS[node.op].accepts_int16
-    return rule is not None and not rule(node.attrs, *_shapes(graph, node))
+    layer = layer_shapes(graph, node)
+    return not any(may_read(node, i, INT16, *layer) for i in operand_places(node))
 
 
 def _apart(node: Node) -> tuple[Node, Node]:
@@ -96,17 +98,16 @@ def _may_be_int16(graph: Graph, name: str) -> bool:
     node, readers = graph.producer.get(name), graph.users.get(name, ())
     if any(x.attrs.get("masked") and x.inputs[-1] == name for x in readers):
         return False
-    rules = [(OPS[reader.op].accepts_int16, reader) for reader in readers]
-    if node is not None:
-        rules.append((OPS[node.op].emits_int16, node))
-    given = graph.is_const(name) or name in graph.inputs
-    return (node is not None or given) and all(
-        rule is not None and rule(x.attrs, *_shapes(graph, x)) for rule, x in rules
+    if node is None:
+        is_written = graph.is_const(name) or name in graph.inputs
+    else:
+        is_written = may_write(node, INT16, *layer_shapes(graph, node))
+    return is_written and all(
+        may_read(reader, i, INT16, *layer_shapes(graph, reader))
+        for reader in readers
+        for i, read in enumerate(reader.inputs)
+        if read == name
     )
-
-
-def _shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
-    return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
 
 
 def _without_broadcast(graph: Graph, node: Node) -> bool:

@@ -17,8 +17,10 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
+from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, has_table, stated_node
+from myoedge.operators.kernel_formats import read_together, weight_bits
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
@@ -95,7 +97,7 @@ def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
     """The groups, those as one that operators read together: 16 bits of one cost them as much."""
     joined = list(groups)
     for node in graph.nodes:
-        read = {node.inputs[i] for i in OPS[node.op].int16_together}
+        read = {node.inputs[i] for i in read_together(node.op)}
         parts = [group for group in joined if not read.isdisjoint(group)]
         if len(parts) > 1:
             joined[joined.index(parts[0])] = tuple(name for group in parts for name in group)
@@ -145,8 +147,8 @@ def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
     """Parameters of 16 bits for the range of 8: any that its operator takes do for an estimate."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
     made = graph.producer.get(name)
-    own = None if made is None else OPS[made.op].int16_params
-    return symmetric_params(low, high, INT16) if own is None else own(max(-low, high))
+    own = None if made is None else OPS[made.op].result_params.get(INT16)
+    return symmetric_params(low, high, INT16) if own is None else own.of(max(-low, high))
 
 
 def added_cycles(network: QuantGraph, wider: QuantGraph, cycles: Cycles) -> float:
@@ -256,12 +258,14 @@ def _with_rounded(
     changed = {name: _rounded(real[name], params[name]) for name in given}
     for node in graph.nodes:
         op = OPS[node.op]
-        weight = node.inputs[op.weights[0]] if op.int16_weights is not None else ""
-        if op.int16_weights is None or graph.format(weight) is not None:  # a file's integers stay
+        if INT16.bits not in weight_bits(node.op):
+            continue
+        weight = node.inputs[op.weights[0]]
+        if graph.format(weight) is not None:  # a file's integers stay
             continue
         beside = node.outputs if op.multiplies_result else node.inputs
         if group.intersection(beside):
-            changed[weight] = op.int16_weights(graph.array(weight))
+            changed[weight] = EIGHT_BITS.rounded(graph.array(weight))
     for node in graph.nodes:
         name = node.name
         if any(x in changed for x in node.inputs):

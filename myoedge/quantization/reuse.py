@@ -104,9 +104,11 @@ def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) 
 def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
     """Whether two quantised nodes have equal integers, bit for bit."""
     left, right = a.integers, b.integers
+    types = a.operand_types == b.operand_types
     numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
     return (
-        numbers
+        types
+        and numbers
         and left.arrays.keys() == right.arrays.keys()
         and all(
             x.dtype == right.arrays[name].dtype and np.array_equal(x, right.arrays[name])

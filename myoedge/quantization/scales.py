@@ -25,6 +25,7 @@ from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, has_table, normalize_input
+from myoedge.operators.kernel_formats import weight_bits
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.formats import (
     fills,
@@ -92,10 +93,7 @@ class QuantGraph:
 
     def element_type(self, name: str) -> ElementType:
         """Element type of a tensor's integers."""
-        tensor = self.graph.tensors.get(name)
-        if tensor is not None and tensor.dtype != "float32":
-            return ElementType.of(tensor.dtype)
-        return self.params[name].element_type if name in self.params else INT8
+        return element_type(self.graph, self.params, name)
 
     def input_integers(self, name: str, x: Array) -> Array:
         """An input as the network in integers reads it: quantised, or its own integers."""
@@ -106,6 +104,14 @@ class QuantGraph:
     def dtype(self, name: str) -> str:
         """Name of a tensor's element type, as in files and reports."""
         return str(self.element_type(name))
+
+
+def element_type(graph: Graph, params: Mapping[str, QuantParams], name: str) -> ElementType:
+    """Element type of a tensor's integers."""
+    tensor = graph.tensors.get(name)
+    if tensor is not None and tensor.dtype != "float32":
+        return ElementType.of(tensor.dtype)
+    return params[name].element_type if name in params else INT8
 
 
 def quantize_graph(
@@ -151,7 +157,7 @@ def quantize_graph(
 
 
 def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
-    has_weights = "weight" in step.integers.arrays and step.weight_type == INT16
+    has_weights = weight_bits(step.node.op) and step.weight_type == INT16
     if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
         return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
     return "fewer products per output: smaller kernels, fewer channels, or groups"
@@ -192,10 +198,11 @@ def quantize_node(
     if has_table(node):
         table = make_table(node.attrs["act"], target, params[node.name])
         integers = replace(integers, table=table)
-    kind = graph.tensors[node.name].dtype
-    made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
+    made, *read = (element_type(graph, params, name) for name in (node.name, *names))
     shapes = tuple(map(graph.shape, names))
-    return QuantizedNode(node, names, shapes, out, integers, low, high, made)
+    return QuantizedNode(
+        node, names, shapes, out, integers, low, high, made, operand_types=tuple(read)
+    )
 
 
 def _has_weights_of_file(graph: Graph, node: Node) -> bool:
@@ -252,7 +259,7 @@ def _shared_scales(q: QuantGraph) -> Iterator[str]:
 def _integers(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         for key, array in step.integers.arrays.items():
-            if key in RANGES:
+            if key in RANGES and not (key == "mult" and step.has_int16):
                 low, high = RANGES[key].get(ElementType.of(array.dtype), (0, -1))
                 if not array.size or int(array.min()) < low or high < int(array.max()):
                     yield step.node.name

@@ -10,6 +10,7 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators import kernel_formats
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import has_table
 from myoedge.quantization.formats import (
@@ -91,7 +92,7 @@ def left_in_8_bits(
             "W107",
             f'[quant] "{rule.pattern}" asks for layers and inputs of 16 bits, and {has}',
             {"needs": "kernels of 16 bits of them and of what reads them", "has": _some(left)},
-            ["patterns of other layers; docs/integer-semantics.md lists what has 16 bits"],
+            ["patterns of other layers; docs/ops.md lists what has 16 bits"],
         )
 
 
@@ -123,7 +124,7 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
 
 def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
     """Layers whose weights a file gives as integers."""
-    weighted = [s for s in steps if OPS[s.node.op].weights and "weight" in s.integers.arrays]
+    weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
     names = (step.node.inputs[OPS[step.node.op].weights[0]] for step in weighted)
     return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
 
@@ -205,7 +206,9 @@ def _some(layers: Iterable[str]) -> str:
 
 def _may_have_less(graph: Graph, node: Node) -> bool:
     """Whether results are floats that need not have 16 bits."""
-    return graph.tensors[node.name].dtype == "float32" and not OPS[node.op].int16_result
+    return graph.tensors[node.name].dtype == "float32" and not kernel_formats.always_writes(
+        node.op, INT16
+    )
 
 
 def wide_weights(
@@ -223,8 +226,7 @@ def wide_weights(
     op, rule = OPS[node.op], weight_rule(rules, node)
     if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
         return INT8.bits
-    able = op.accepts_int16 if op.int16_weights is not None else None
-    is_able = able is not None and able(node.attrs, shapes, out)
+    is_able = kernel_formats.may_weigh(node, WIDE_BITS, shapes, out)
     if is_pattern(rule) and not (is_able and (result == INT16 or not op.multiplies_result)):
         return INT8.bits
     if not is_able:
@@ -267,5 +269,5 @@ def _no_kernel(rule: WidthRule, node: Node, what: str, able: Sequence[str]) -> M
             "needs": f"a kernel of 16 bits of {node.op} and of what reads its results",
             "has": "one of 8 bits",
         },
-        [*tries, "a pattern of other layers; docs/integer-semantics.md lists what has 16 bits"],
+        [*tries, "a pattern of other layers; docs/ops.md lists what has 16 bits"],
     )

@@ -8,10 +8,11 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_params
 from myoedge.operators.base import OPS, own_params
 from myoedge.operators.interpreter import PRE, result_bounds
+from myoedge.operators.kernel_formats import always_reads, always_writes
 from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.formats import (
     fills,
@@ -45,8 +46,8 @@ def choose_params(
     padding = {name: (value, value) for name, value in fills(graph).items()}
     spans = {**ranges, **constants_of(graph, ranges), **padding}
     # samples of a converter: inputs that an operator reads with 16 bits always; 16-bit sums
-    always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
-    always |= {node.name for node in graph.nodes if OPS[node.op].int16_result}
+    always = {node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16)}
+    always |= {node.name for node in graph.nodes if always_writes(node.op, INT16)}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
     fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
     params: dict[str, QuantParams] = {}
@@ -74,12 +75,12 @@ def _of_operators(
     """Parameters of 8 bits that operators give results: those they fix, or by the range."""
     found = {x: q for x in names if (q := fixed.get(x)) is not None}
     nodes = (graph.producer[name] for name in found if name in graph.producer)
-    makers = [node for node in nodes if OPS[node.op].int8_params is not None]
-    if not makers or len(makers) < len(found):
+    own = [OPS[node.op].result_params.get(INT8) for node in nodes]
+    rules = {rule.of for rule in own if rule is not None}
+    if not rules or None in own or len(own) < len(found):
         return [*found.values()]
     low, high = _span(graph, names, spans)
     carried = {q for x in names if (q := graph.given_params(x)) is not None}
-    rules = {rule for node in makers if (rule := OPS[node.op].int8_params) is not None}
     return [q for q in carried if all(rule(-q.low * q.scale) == q for rule in rules)] or [
         rule(max(-low, high)) for rule in rules
     ]
@@ -98,9 +99,9 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
     choose theirs by the range of results and first states."""
     low, high = _span(graph, names, spans)
     made = [graph.producer[name] for name in names if name in graph.producer]
-    own = [params for node in made if (params := OPS[node.op].int16_params) is not None]
+    own = [rule for node in made if (rule := OPS[node.op].result_params.get(INT16)) is not None]
     if own:
-        return max((params(max(-low, high)) for params in own), key=lambda q: q.scale)
+        return max((rule.of(max(-low, high)) for rule in own), key=lambda q: q.scale)
     factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
     every = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
     known = [span for span in every if span is not None]

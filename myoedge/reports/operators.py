@@ -18,6 +18,7 @@ from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.decompositions import WRITTEN_OUT
 from myoedge.numerics.pointwise import FUNCTIONS
+from myoedge.operators.kernel_formats import format_rows
 
 if TYPE_CHECKING:
     from myoedge.api import Operator
@@ -27,6 +28,7 @@ def markdown(operators: Sequence[Operator]) -> str:
     """The page as Markdown; the same text for the same tables."""
     values = {
         "operators": operators,
+        "formats": [*format_rows()],
         "no_operator": calls_of(""),
         "complex": complex_calls(),
         "onnx_no_operator": sorted([*onnx_of(""), *SEQUENCES, *CONTROL]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
+from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import enforce
@@ -40,6 +41,12 @@ class PassBuilder:
         tensor = self.tensors.get(name)
         return self.q.graph.shape(name) if tensor is None else tensor.shape
 
+    def element_type(self, name: str) -> ElementType:
+        """Element type of a tensor of the pass."""
+        if name in self.params:
+            return self.params[name].element_type
+        return self.q.element_type(self.like.get(name, name))
+
     def with_frames(self, name: str, frames: int) -> Shape:
         """The shape of a tensor of `q` with another number of frames."""
         shape, axis = self.q.graph.shape(name), self.axis[name]
@@ -64,7 +71,10 @@ class PassBuilder:
         operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
         out = OPS[node.op].shape(attrs, *map(self.shape, inputs))
-        placed = replace(step, node=node, operands=operands, shapes=shapes, out=out)
+        types = tuple(map(self.element_type, operands))
+        placed = replace(
+            step, node=node, operands=operands, shapes=shapes, out=out, operand_types=types
+        )
         self.add(placed, node.name)
         return placed
 
@@ -109,7 +119,7 @@ class PassBuilder:
             op, tuple(operands), (name,), attrs, () if producer is None else producer.origin
         )
         shapes = tuple(map(self.shape, operands))
-        element = self.q.element_type(like)
+        *types, element = (*map(self.element_type, operands), self.q.element_type(like))
         step = QuantizedNode(
             node,
             node.inputs,
@@ -117,6 +127,7 @@ class PassBuilder:
             OPS[op].shape(attrs, *shapes),
             QuantizedParams(),
             element_type=element,
+            operand_types=tuple(types),
         )
         self.add(step, like)
         return name

@@ -42,7 +42,7 @@ ADDED: tuple[tuple[Any, ...], ...] = (
     ((9, 9, 4, 4, None, 2, 4, "b"), "bias mask", True, True),
 )
 FIELDS = (
-    "q_wide", "k_wide", "v_wide", "bias_wide", "y_wide", "q_drop", "k_drop", "v_drop", "v_zero",
+    "q_drop", "k_drop", "v_drop", "v_zero",
     "bias_mult", "bias_shift", "distance_drop", "mult", "most", "share", "out_shift", "zero",
 )  # fmt: skip
 
@@ -71,7 +71,9 @@ def step_of(
     inputs = QuantizeInputs(attrs, shapes, out, given, kinds["y"], (None,) * len(shapes))
     node, y = Node("attention", names, ("y",), attrs), kinds["y"]
     integers = ATTENTION.quantize(inputs)
-    return QuantizedNode(node, names, shapes, out, integers, y.low, y.high, y.element_type)
+    types = tuple(params.element_type for params in given)
+    limits = (y.low, y.high, y.element_type)
+    return QuantizedNode(node, names, shapes, out, integers, *limits, operand_types=types)
 
 
 def case_of(
@@ -97,7 +99,8 @@ def case_of(
     sizes, apart = sizes_of(step), each * rows * keys
     numbers = (
         *(sizes[n] for n in ("keys", "width", "out_width", "before", "after")),
-        *(getattr(step.integers, n) for n in FIELDS),
+        *(int(n[0] in wide and n in (*step.operands, "y")) for n in NAMES),
+        *step.integers.named(FIELDS).values(),
         *(step.low, step.high, int(flat)),
         *(*data.starts[:5], *places),
         *(rows, apart, apart, part, heads),

@@ -48,7 +48,8 @@ def step_of(
     inputs = QuantizeInputs(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), attrs)
     result = (OPS[op].quantize(inputs), target.low, target.high, target.element_type)
-    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), *result)
+    types = (x.element_type,)
+    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), *result, operand_types=types)
 
 
 def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -> Array:
@@ -159,7 +160,8 @@ def test_no_variance_is_too_small_or_too_large(op: str, wide: bool) -> None:
     target = QuantParams(2.0**-5, 0)
     inputs = QuantizeInputs({"eps": 1e-5}, shapes, x.shape, (kind, *none), target, (None, *ones))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), {"eps": 1e-5})
-    step = QuantizedNode(node, ("x",), (x.shape,), x.shape, OPS[op].quantize(inputs))
+    integers, types = OPS[op].quantize(inputs), (kind.element_type,)
+    step = QuantizedNode(node, ("x",), (x.shape,), x.shape, integers, operand_types=types)
     real = OPS[op].real({"eps": 1e-5}, x.astype(np.float64) * kind.scale, *ones)
     wanted = np.clip(real / target.scale, -128, 127)
     found = integer_step(step, [x]).astype(np.float64)

@@ -20,7 +20,7 @@ from tests.kernels.drawn import RUNS, Case, blob, check
 
 KERNELS = ("me_selective_scan_s16",)
 FIELDS = (
-    "delta_wide", "x_wide", "b_wide", "c_wide", "delta_zero", "x_zero", "b_zero", "c_zero",
+    "delta_zero", "x_zero", "b_zero", "c_zero",
     "y_zero", "delta_up", "x_up", "v_up", "b_up", "c_up", "decay_up", "most",
 )  # fmt: skip
 # steps, channels, states, which of delta, x, B and C have 16 bits
@@ -39,7 +39,9 @@ def case_of(rng: np.random.Generator, steps: int, width: int, states: int, wide:
     arrays = {k: np.full(width, v, np.int32) for k, v in lowest.items()}
     integers = replace(integers, **arrays, term=integers.term >> 20)
     node = Node("selective_scan", (*names, "a", "d"), ("y",), {})
-    step = QuantizedNode(node, names, shapes, shapes[0], integers, y.low, y.high, y.element_type)
+    types = tuple(q.element_type for q in kinds)
+    result = (y.low, y.high, y.element_type)
+    step = QuantizedNode(node, names, shapes, shapes[0], integers, *result, operand_types=types)
     spread = [rng.integers(-6, 7, s) * (rng.random(s) < 0.7) for s in shapes]
     data = [
         np.asarray(x + q.zero_point, q.element_type.dtype)
@@ -50,8 +52,8 @@ def case_of(rng: np.random.Generator, steps: int, width: int, states: int, wide:
     channels = np.stack([getattr(step.integers, name) for name in CHANNEL], -1)
     held = blob(step.integers.powers, *data, decay, channels)
     numbers = (
-        *step.integers.named(FIELDS[:4]).values(), 1, steps, states,
-        *step.integers.named(FIELDS[4:]).values(),
+        *step.wide_flags(*names, "y").values(), steps, states,
+        *step.integers.named(FIELDS).values(),
         *held.starts, width,
     )  # fmt: skip
     return Case(f"{steps} {wide}", numbers, held.data, integer_step(step, data).view(np.int8))

@@ -34,7 +34,8 @@ def step_of(chain: tuple[tuple[str], ...], x: QuantParams, y: QuantParams, n: in
     inputs = QuantizeInputs({"chain": chain}, ((n,),), (n,), (x,), y, (None,))
     node = Node("table", ("x",), ("y",), {"chain": chain})
     integers = OPS["table"].quantize(inputs)
-    return QuantizedNode(node, ("x",), ((n,),), (n,), integers, y.low, y.high, y.element_type)
+    result, types = (y.low, y.high, y.element_type), (x.element_type,)
+    return QuantizedNode(node, ("x",), ((n,),), (n,), integers, *result, operand_types=types)
 
 
 def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementType]) -> Case:
@@ -48,7 +49,7 @@ def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementT
     drawn = rng.integers(x.low, x.high + 1, n) >> rng.integers(0, x.bits, n)
     values = np.where(rng.random(n) < 0.2, rng.choice(ends, n), drawn).astype(x.dtype)
     data = blob(table, values)
-    numbers = (step.integers.x_wide, y.bits // 16, step.integers.x_zero, *data.starts, n)
+    numbers = (*step.wide_flags("x", "y").values(), step.integers.x_zero, *data.starts, n)
     expected = integer_step(step, [values])
     assert expected.dtype == y.dtype
     return Case(f"{x} -> {y} {n}", numbers, data.data, expected.view(np.int8))

@@ -43,7 +43,9 @@ def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) ->
     node = Node("add", ("a", "b"), ("y",))
     limits = (y.low, y.high) if widths[2] else LIMITS[shape[-1] % len(LIMITS)]
     shapes, integers = (shape, shape), ADD.quantize(inputs)
-    return QuantizedNode(node, ("a", "b"), shapes, shape, integers, *limits, y.element_type)
+    types = (a.element_type, b.element_type)
+    result = (*limits, y.element_type)
+    return QuantizedNode(node, ("a", "b"), shapes, shape, integers, *result, operand_types=types)
 
 
 def case_of(
@@ -59,11 +61,12 @@ def case_of(
     kinds = ["int16" if wide else "int8" for wide in widths[:2]]
     x = [draw(rng, size, kind) for size, kind in zip(sizes, kinds, strict=True)]
     data = blob(*x)
-    fields = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
+    fields = ("a_mult", "b_mult", "offset", "shift")
     steps = (0 if one else n for one in same)
     limits = (step.low, step.high)
     numbers = (
-        *(getattr(step.integers, name) for name in fields),
+        *step.wide_flags("a", "b", "y").values(),
+        *step.integers.named(fields).values(),
         *limits,
         *data.starts,
         n,

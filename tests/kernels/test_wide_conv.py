@@ -50,7 +50,8 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
     )
     limits = LIMITS[str(y.element_type)][number % len(LIMITS[str(y.element_type)])]
     node, result = Node("conv", ("x", "w", "b"), ("y",), attrs), (*limits, y.element_type)
-    return QuantizedNode(node, ("x",), (shape,), out, CONV.quantize(inputs), *result)
+    integers, types = CONV.quantize(inputs), (x.element_type,)
+    return QuantizedNode(node, ("x",), (shape,), out, integers, *result, operand_types=types)
 
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:

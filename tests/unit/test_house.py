@@ -164,3 +164,47 @@ def test_a_table_of_instances_is_one_c_file_each() -> None:
     body = "{\n    me_a(op, tile, 1);\n    me_put(op);\n}\n"
     assert text[1] == f'#include "me_a_steps.h"\n\n{function}\n{body}'
     assert not made
+
+
+TEXT_METHODS = ("replace", "startswith", "endswith", "removeprefix", "removesuffix", "split")
+
+
+def guessed_formats(tree: ast.AST) -> Iterator[ast.AST]:
+    """Code that tells a format by a name among a layer's numbers, by an optional number, by a flag,
+    or by the text of a kernel's name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(ast.Constant(str()), comparators=[ast.Attribute(attr=attr)]):
+                guesses = attr in ("integers", "scalars", "arrays")
+            case ast.Compare(ast.Attribute(ast.Attribute(attr="integers")), [op], [right]):
+                guesses = isinstance(op, ast.Is | ast.IsNot) and ast.unparse(right) == "None"
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                guesses = name.endswith("_wide")
+            case ast.Call(ast.Attribute(value=text, attr=attr)) if attr in TEXT_METHODS:
+                name = ast.unparse(text).rpartition(".")[2]
+                guesses = name in ("kernel", "function")
+            case _:
+                guesses = False
+        if guesses:
+            yield node
+
+
+def test_no_format_is_told_by_a_key_a_flag_or_a_name() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)} {ast.unparse(node)}"
+        for path, tree in trees().items()
+        for node in guessed_formats(tree)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"x_wide" in step.integers.scalars', "step.integers.y_wide is not None",
+        "x_wide: int | None = None", 'kernel.replace("gru", "gru_reset_first")',
+        'tiled.function.endswith("_s16")',
+    ],
+)  # fmt: skip
+def test_guessed_formats_are_found(code: str) -> None:
+    assert [*guessed_formats(ast.parse(code))]

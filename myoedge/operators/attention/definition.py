@@ -35,7 +35,8 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import always, masked_scores, stored_bound
+from myoedge.operators.common_rules import masked_scores, stored_bound
+from myoedge.operators.format import EITHER, INT8_ALONE, Format
 from myoedge.operators.kernel import AffineExpr, is_large, on_nine_cores
 from myoedge.operators.products.ne16 import sums_on_ne16
 
@@ -226,17 +227,19 @@ ATTENTION = register(
         params=(AttentionParams, wide.WideAttentionParams),
         acc_bound=stored_bound,
         kernels=(
-            *on_nine_cores(in_tiles, _is_large),
-            sums_on_ne16(lambda step, engine: on_ne16(in_tiles(step, engine), step), sees_all_keys),
+            *on_nine_cores(in_tiles, _is_large, Format((EITHER,), EITHER, together=(0, 1, 2))),
+            sums_on_ne16(
+                lambda step, engine: on_ne16(in_tiles(step, engine), step),
+                INT8_ALONE,
+                sees_all_keys,
+            ),
             sums_on_ne16(
                 lambda step, engine: resident_on_ne16(in_tiles(step, engine), step),
+                INT8_ALONE,
                 sees_all_keys,
             ),
         ),
         symmetric=(0,),
-        accepts_int16=always,
-        emits_int16=always,
-        int16_together=(0, 1, 2),
         broadcast_inputs={3: 2, 4: 2},
         multiplies=True,
         products=products,

@@ -15,7 +15,6 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
@@ -27,13 +26,13 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
-    always,
     axis_permuted,
     last_axis_kept,
     like_first,
     same_shape,
     stored_bound,
 )
+from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
@@ -84,7 +83,6 @@ class RotaryParams(QuantizedParams):
     x_zero: int
     offset: int
     shift: int
-    x_wide: int
     acc_bound: int
     turns: Array
 
@@ -109,7 +107,6 @@ def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) 
         x_zero=x.zero_point,
         offset=offset,
         shift=shift,
-        x_wide=int(x.element_type == INT16),
         acc_bound=x.reach * both + abs(offset),
         turns=np.stack([c, -s, s, c], axis=-1),
     )
@@ -128,58 +125,27 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around the positions and between them."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
     index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
-    shape = (outer, period, inner, 2 * pairs)
-    if step.integers.x_wide or step.element_type == INT16:
-        return _wide_in_tiles(step, engine, shape, index)
+    shape, halves = (outer, period, inner, 2 * pairs), bool(step.attrs.get("halves"))
+    turns = Operand("turns", "turns", (period, 8 * pairs), index[1:3], array=step.integers.turns)
+    op = {"inner": inner, "pairs": pairs, **step.integers.named(("x_zero", "offset", "shift"))}
+    wide = {
+        **step.wide_flags("x", "y"),
+        "first": 1 if halves else 2,
+        "apart": pairs if halves else 1,
+        "low": step.low,
+        "high": step.high,
+    }
+    int8 = "me_rotary_halves_s8" if halves else "me_rotary_s8"
     return TiledKernel(
-        function="me_rotary_halves_s8" if step.attrs.get("halves") else "me_rotary_s8",
+        function="me_rotary_s16" if step.has_int16 else int8,
         axes={"o": outer, "p": period},
         split=("o", "p"),
         operands=(
-            Operand("x", 0, shape, index),
-            Operand(
-                "turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step.integers.turns
-            ),
-            Operand("y", OUT, shape, index),
-        ),
-        op={
-            "inner": inner,
-            "pairs": pairs,
-            **step.integers.named(("x_zero", "offset", "shift")),
-        },
-        tile=_tile_fields,
-        work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
-    )
-
-
-def _wide_in_tiles(
-    step: QuantizedNode, engine: Engine, shape: Shape, index: tuple[AffineExpr, ...]
-) -> TiledKernel:
-    """Tiles if x or y has 16 bits, cut alike."""
-    outer, period, inner, length = shape
-    pairs, halves = length // 2, bool(step.attrs.get("halves"))
-    numbers = ("x_zero", "offset", "shift", "x_wide")
-    return TiledKernel(
-        function="me_rotary_s16",
-        axes={"o": outer, "p": period},
-        split=("o", "p"),
-        operands=(
-            Operand("x", 0, shape, index, itemsize=1 + step.integers.x_wide),
-            Operand(
-                "turns", "turns", (period, 8 * pairs), ((("p", 1),), ()), array=step.integers.turns
-            ),
+            Operand("x", 0, shape, index, itemsize=step.read_type(0).size_bytes),
+            turns,
             Operand("y", OUT, shape, index, itemsize=step.element_type.size_bytes),
         ),
-        op={
-            "inner": inner,
-            "pairs": pairs,
-            **step.integers.named(numbers),
-            "y_wide": int(step.element_type == INT16),
-            "first": 1 if halves else 2,
-            "apart": pairs if halves else 1,
-            "low": step.low,
-            "high": step.high,
-        },
+        op={**op, **(wide if step.has_int16 else {})},
         tile=_tile_fields,
         work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
     )
@@ -203,10 +169,8 @@ ROTARY = register(
         quantize=quantize,
         params=(RotaryParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, EITHER_WIDTH),
         weights=(1, 2),
-        accepts_int16=always,
-        emits_int16=always,
         permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
     )
 )

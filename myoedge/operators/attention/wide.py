@@ -5,13 +5,14 @@ scaled in 64."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.geometry import added, in_window, seen, sizes_of
@@ -28,7 +29,7 @@ VALUE_BITS, SHARES_BITS = 12, 19  # of a value besides the sign, and of a sum of
 DISTANCE_BITS = 15  # after the point of the factor from distances to entries
 RATIO_MAX = 2.0**14
 ACC_BOUND = 2**31 - 2**VALUE_BITS
-WIDTHS = ("q_wide", "k_wide", "v_wide", "bias_wide", "y_wide")
+NAMES = ("q", "k", "v", "bias")  # of operands that may have 16 bits
 DROPS = ("q_drop", "k_drop", "v_drop")
 # Cycles of a word of 4 x 4 sums, and words around a block; of a key, a result, a row, a copy
 WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
@@ -50,11 +51,6 @@ class WideAttentionParams(QuantizedParams):
     out_shift: int
     v_zero: int
     zero: int
-    q_wide: int
-    k_wide: int
-    v_wide: int
-    bias_wide: int
-    y_wide: int
     acc_bound: int
     exp: Array
     exp_far: Array
@@ -70,8 +66,7 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
     bias = inputs.params(at["bias"]) if "bias" in at else QuantParams(0.0, 0)
-    widths = [int(x.element_type == INT16) for x in (q, k, v, bias)]
-    if not any(widths):
+    if all(x.element_type != INT16 for x in (q, k, v, bias)):
         return None
     bias_bits = BIAS_BITS - (bias.element_type.bits - 1)
     least, product = bias.scale / 2**bias_bits, q.scale * k.scale * inputs.attrs["scale"]
@@ -85,7 +80,6 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
         **_share(math.ldexp(v.scale / y.scale, v_drop)),
         "v_zero": v.zero_point,
         "zero": y.zero_point,
-        **dict(zip(WIDTHS, (*widths, int(y.element_type == INT16)), strict=True)),
     }
     return WideAttentionParams(**numbers, acc_bound=ACC_BOUND, **exp_tables())
 
@@ -180,11 +174,23 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
     return np.where(shown, (near[at & 255] * far[at >> 8] + 2**14) >> 15, 0)
 
 
+def element_types(step: QuantizedNode) -> dict[str, ElementType]:
+    """Element types of operands that may have 16 bits, and of the result, by name."""
+    at = {"q": 0, "k": 1, "v": 2, **added(step.attrs, step.shapes)}
+    kinds = {name: step.read_type(at[name]) if name in at else INT8 for name in NAMES}
+    return {**kinds, "y": step.element_type}
+
+
+def _of_type(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
+    kind = kinds.get(operand.name)
+    return operand if kind is None else replace(operand, itemsize=kind.size_bytes)
+
+
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
     """tiled   loops and operands, as all kernels have them"""
-    sizes = {name.removesuffix("_wide"): 1 + getattr(step.integers, name) for name in WIDTHS}
+    kinds = element_types(step)
     tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]
-    *read, y = (replace(x, itemsize=sizes.get(x.name, x.itemsize)) for x in tiled.operands)
+    *read, y = (_of_type(x, kinds) for x in tiled.operands)
     return replace(
         tiled,
         function="me_attention_s16",
@@ -192,6 +198,7 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
         op={
             **tiled.op,
             **{n: value for n, value in step.integers.scalars.items() if n != "acc_bound"},
+            **{f"{name}_wide": int(kind == INT16) for name, kind in kinds.items()},
             "low": step.low,
             "high": step.high,
             "exp.near": "@exp",
@@ -217,10 +224,9 @@ def _copied(step: QuantizedNode, tile: Sizes) -> Any:
     keys = tile["h"] * np.minimum(4 * tile["keys"], round_up(sizes["keys"], 4))
     own = {"q": tile["h"] * tile["row"] * sizes["width"], "k": keys * sizes["width"]}
     own["v"] = keys * sizes["out_width"]
+    kinds = element_types(step)
     is_copied = {
-        name: not getattr(step.integers, f"{name}_wide")
-        or getattr(step.integers, f"{name}_drop") > 0
-        for name in own
+        name: kinds[name] != INT16 or getattr(step.integers, f"{name}_drop") > 0 for name in own
     }
     return sum(
         own[name] for name in own if is_copied[name] or (name == "v" and step.integers.v_zero)

@@ -12,7 +12,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import exact_sums
-from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -20,7 +19,7 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import limited, not_activated, with_entry
+from myoedge.operators.common_rules import with_entry
 from myoedge.operators.conv.ne16 import conv_by_channels_on_ne16, conv_on_ne16
 from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
 from myoedge.operators.conv.ne16_rules import (
@@ -36,9 +35,17 @@ from myoedge.operators.conv.tiling import (
     is_grouped,
     is_large_pointwise,
 )
+from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import low_scratch_fallback, on_nine_cores
 from myoedge.operators.products.ne16 import on_ne16
-from myoedge.operators.products.packing import WeightedParams, acc_bound, accepts_int16, quantize
+from myoedge.operators.products.packing import (
+    INT8_PRODUCTS,
+    INT16_PRODUCTS,
+    ROOM_FOR_SUMS,
+    WeightedParams,
+    acc_bound,
+    quantize,
+)
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
@@ -117,11 +124,7 @@ def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) ->
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]
     plain = attrs["groups"] == 1 and not any(map(any, attrs["pads"]))
-    return rows and dense and plain and not_activated(attrs, shapes, out)
-
-
-def emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    return accepts_int16(attrs, shapes, out) and limited(attrs, shapes, out)
+    return rows and dense and plain and "act" not in attrs
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -146,6 +149,16 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     )
 
 
+FORMATS = (
+    INT8_PRODUCTS,
+    Format(
+        writes=SIXTEEN,
+        weights=STORED_BITS,
+        where=Condition("windows side by side", windows_are_contiguous) & ROOM_FOR_SUMS,
+    ),
+    *INT16_PRODUCTS,
+)
+
 CONV = register(
     OpDef(
         name="conv",
@@ -158,9 +171,9 @@ CONV = register(
         params=(WeightedParams,),
         acc_bound=acc_bound,
         kernels=(
-            *on_nine_cores(in_tiles, is_large_pointwise),
-            low_scratch_fallback(gathered_once, has_wide_windows),
-            low_scratch_fallback(grouped_in_place, is_grouped),
+            *on_nine_cores(in_tiles, is_large_pointwise, *FORMATS),
+            low_scratch_fallback(gathered_once, INT8_PRODUCTS, accepts=has_wide_windows),
+            low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
             on_ne16(conv_on_ne16, one_group_or_depthwise),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
         ),
@@ -173,9 +186,6 @@ CONV = register(
         epilogue=True,
         multiplies=True,
         streaming_rule=streaming_rule,
-        accepts_int16=accepts_int16,
-        emits_int16=emits_int16,
-        int16_weights=EIGHT_BITS.rounded,
         multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0),
     )
 )

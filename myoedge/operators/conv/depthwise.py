@@ -129,7 +129,6 @@ def wide_depthwise_in_tiles(
     """16-bit products; channels are cut in fours if they are a multiple of it."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: AffineExpr = CHANNELS if cut else ()
-    wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
     table = table_operand(step)
 
     def halves(sizes: Sizes) -> Any:
@@ -153,12 +152,12 @@ def wide_depthwise_in_tiles(
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n",),
         operands=(
-            replace(conv.read(channels), itemsize=1 + wide["x_wide"]),
+            replace(conv.read(channels), itemsize=step.read_type(0).size_bytes),
             *_wide_constants(step, conv, channels),
             *table,
-            replace(conv.write(channels), itemsize=1 + wide["y_wide"]),
+            replace(conv.write(channels), itemsize=step.element_type.size_bytes),
         ),
-        op={**fields, **wide},
+        op={**fields, **step.wide_flags("x", "y")},
         tile=_wide_fields,
         scratch=lambda sizes: 2 * halves(sizes),
         work=work,

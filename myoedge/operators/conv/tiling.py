@@ -193,13 +193,12 @@ def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def is_grouped(step: QuantizedNode) -> bool:
-    """Whether a convolution is of int8, in groups."""
-    return is_int8(step) and step.attrs["groups"] > 1
+    return bool(step.attrs["groups"] > 1)
 
 
 def has_wide_windows(step: QuantizedNode) -> bool:
-    """Whether a convolution is of int8, and rows of its windows are not read as a word each."""
-    return is_int8(step) and not Conv2dGeometry.of(step, step.attrs["groups"]).narrow
+    """Whether rows of windows are not read as a word each."""
+    return not Conv2dGeometry.of(step, step.attrs["groups"]).narrow
 
 
 def _dense_in_tiles(
@@ -250,8 +249,8 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> 
     """16-bit products, group by group."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
-    wide = {"x_wide": step.integers.x_wide, "y_wide": step.element_type.size_bytes - 1}
-    x = replace(conv.read(()), itemsize=1 + wide["x_wide"], row_stride="row_stride")
+    x_size = step.read_type(0).size_bytes
+    x = replace(conv.read(()), itemsize=x_size, row_stride="row_stride")
     y = replace(conv.write(CHANNELS), itemsize=step.element_type.size_bytes)
     return TiledKernel(
         function="me_conv_s16",
@@ -264,7 +263,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> 
             *table_operand(step),
             y,
         ),
-        op={**conv.fields(c, step), **wide},
+        op={**conv.fields(c, step), **step.wide_flags("x", "y")},
         tile=lambda regions: _wide_tile(regions, x.itemsize),
         # me_conv_s16_row_bytes of every window
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,18 +18,16 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     CentredParams,
-    always,
     axis_permuted,
     elementwise,
-    limited,
     same_shape,
     stored_bound,
     stream_except_axis,
     sum_bound,
-    wide_scalars,
     with_requant,
 )
 from myoedge.operators.cumsum.tiling import in_tiles
+from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 
 
@@ -36,21 +35,28 @@ def real(attrs: Attrs, x: Array) -> Array:
     return np.cumsum(x, axis=attrs["axis"], dtype=x.dtype)
 
 
-def quantize(site: QuantizeInputs) -> CentredParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CumsumParams(CentredParams):
+    """drop   bits of a sum that go before it is requantised"""
+
+    drop: int
+
+
+def quantize(site: QuantizeInputs) -> CumsumParams:
     """Sums of x - x_zero, requantised; of many numbers of 16 bits without the bits
     (`drop`) that int32 has no room for."""
     x, y, n = site.params(0), site.target, site.shapes[0][site.attrs["axis"]]
-    bound, wide = sum_bound(x, n), wide_scalars(x, y)
+    bound, wide = sum_bound(x, n), site.has_int16()
     drop = max(bound.bit_length() - 31, 0) if wide else 0
-    scalars = {"x_zero": x.zero_point, **wide, **({"drop": drop} if wide else {})}
+    scalars = {"x_zero": x.zero_point, "drop": drop}
     factor = math.ldexp(x.scale / y.scale, drop)
-    return with_requant(CentredParams, site, factor, bound >> drop, scalars)
+    return with_requant(CumsumParams, site, factor, bound >> drop, scalars)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
     sums = np.cumsum(x.astype(np.int64) - step.integers.x_zero, axis=step.attrs["axis"])
-    drop = step.integers.drop or 0
+    drop = step.integers.drop
     return step.requantize((sums + ((1 << drop) >> 1)) >> drop)
 
 
@@ -63,12 +69,10 @@ CUMSUM = register(
         real=real,
         integer=integer,
         quantize=quantize,
-        params=(CentredParams,),
+        params=(CumsumParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
-        accepts_int16=always,
-        emits_int16=limited,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
     )

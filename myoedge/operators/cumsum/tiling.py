@@ -18,8 +18,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
-    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
-    is_wide = any(wide.values())
+    wide, is_wide = step.wide_flags("x", "y"), step.has_int16
     flags = {**wide, "drop": step.integers.drop} if is_wide else {}
     x, y = (
         Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])

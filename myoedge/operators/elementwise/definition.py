@@ -26,22 +26,19 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     ProductParams,
-    always,
     axis_permuted,
     broadcast_streaming_rule,
     elementwise,
-    limited,
-    not_activated,
     product_requant,
     same_attrs,
     same_shape,
     stored_bound,
     stream_except_axis,
-    wide_scalars,
     with_requant,
 )
 from myoedge.operators.elementwise import tiling as flat
-from myoedge.operators.kernel import TiledKernel, on_cluster, on_nine_cores
+from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, NOT_ACTIVATED, Format, int16_where
+from myoedge.operators.kernel import TiledKernel, by_width, on_cluster, on_nine_cores
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
@@ -63,27 +60,23 @@ class SumParams(QuantizedParams):
     offset: int
     shift: int
     acc_bound: int
-    a_wide: int | None = None
-    b_wide: int | None = None
-    y_wide: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelParams(QuantizedParams):
-    """y = (x * mult + offset) >> shift, int32 [channels]; `factor` stands for mult next to 16 bits,
-    if it may have more than 16.
-
-    x_zero   of a prelu, from which on the last numbers apply
-    """
+    """y = (x * mult + offset) >> shift, int32 [channels]."""
 
     offset: Array
     shift: Array
     acc_bound: int
-    mult: Array | None = None
-    factor: Array | None = None
-    x_wide: int | None = None
-    y_wide: int | None = None
-    x_zero: int | None = None
+    mult: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreluParams(ChannelParams):
+    """x_zero   from which on the last numbers apply"""
+
+    x_zero: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +88,13 @@ class MagnitudeParams(RequantParams):
     a_mult: int
     b_mult: int
     acc_bound: int
-    a_wide: int | None = None
-    b_wide: int | None = None
 
 
 def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
-    types = {"a_wide": a.element_type, "b_wide": b.element_type, "y_wide": y.element_type}
     bounds, zeros = (-a.low, -b.low), (a.zero_point, b.zero_point)
-    int16 = INT16 in types.values()
+    int16 = inputs.has_int16(2)
     c = choose_sum_requant(
         (a.scale / y.scale, sign * b.scale / y.scale),
         bounds,
@@ -113,14 +103,12 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
         factor_max=factor_max((a.element_type, b.element_type), y.element_type),
         mult_max=INT32_MAX if int16 else MULT_MAX,
     )
-    flags: dict[str, Any] = {name: int(t == INT16) for name, t in types.items()} if int16 else {}
     return SumParams(
         a_mult=c.mult[0],
         b_mult=c.mult[1],
         offset=c.offset,
         shift=c.shift,
         acc_bound=c.largest(bounds),
-        **flags,
     )
 
 
@@ -133,10 +121,12 @@ def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if step.integers.y_wide is not None:
+    if step.has_int16:
         return flat.wide_sum(step, engine)
     return flat.pair(step, engine, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
 
+
+SUMS = (INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED))
 
 pairwise = partial(  # OpDef of an operator on elements of two tensors, broadcast
     OpDef,
@@ -157,9 +147,7 @@ ADD = register(
         integer=sum_integer,
         quantize=partial(_quantize_sum, sign=1),
         params=(SumParams,),
-        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
-        accepts_int16=limited,
-        emits_int16=limited,
+        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
     )
 )
 
@@ -171,25 +159,19 @@ SUB = register(
         integer=sum_integer,
         quantize=partial(_quantize_sum, sign=-1),
         params=(SumParams,),
-        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
-        accepts_int16=limited,
-        emits_int16=limited,
+        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
     )
 )
 
 
 def mul_quantize(inputs: QuantizeInputs) -> ProductParams:
     """One factor for the product of both less their zero points."""
-    a, b = params = inputs.params(0), inputs.params(1)
-    types = zip(("a_wide", "b_wide", "y_wide"), (*params, inputs.target), strict=True)
-    wide = {name: int(q.element_type == INT16) for name, q in types}
-    reach_a, reach_b = (255 if q.element_type == INT8 else q.reach for q in (a, b))
-    return product_requant(inputs, reach_a * reach_b, **(wide if any(wide.values()) else {}))
+    params = inputs.params(0), inputs.params(1)
+    reach_a, reach_b = (255 if q.element_type == INT8 else q.reach for q in params)
+    return product_requant(inputs, reach_a * reach_b)
 
 
 def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if step.integers.y_wide is not None:
-        return flat.wide_product(step, engine)
     return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", *REQUANT))
 
 
@@ -207,9 +189,7 @@ MUL = register(
         integer=mul_integer,
         quantize=mul_quantize,
         params=(ProductParams,),
-        kernels=on_cluster(mul_in_tiles),
-        accepts_int16=always,
-        emits_int16=limited,
+        kernels=by_width(mul_in_tiles, flat.wide_product, *int16_where(LIMITED)),
     )
 )
 
@@ -222,15 +202,13 @@ def _along(attrs: Attrs, values: Array, rank: int) -> Array:
 def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
     """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
     scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
-    return _per_channel(inputs, scale, offset)
+    return ChannelParams(**_per_channel(inputs, scale, offset))
 
 
-def _per_channel(
-    inputs: QuantizeInputs, scales: Array, offsets: Array, **scalars: Any
-) -> ChannelParams:
+def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[str, Any]:
     """A SumRequant for every pair; offsets keep their fraction and may lie outside the output."""
     x, y = inputs.params(0), inputs.target
-    wide, most = wide_scalars(x, y), factor_max((x.element_type,), y.element_type)
+    most = factor_max((x.element_type,), y.element_type)
     parts = [
         choose_sum_requant(
             (a * x.scale / y.scale,),
@@ -238,27 +216,23 @@ def _per_channel(
             (x.zero_point,),
             y.zero_point + b / y.scale,
             factor_max=most,
-            mult_max=INT32_MAX if wide else MULT_MAX,
+            mult_max=INT32_MAX if inputs.has_int16() else MULT_MAX,
         )
         for a, b in zip(scales.tolist(), offsets.tolist(), strict=True)
     ]
-    mult = np.array([c.mult[0] for c in parts], np.int32)
-    return ChannelParams(
-        mult=None if wide else mult,
-        factor=mult if wide else None,
-        offset=np.array([c.offset for c in parts], np.int32),
-        shift=np.array([c.shift for c in parts], np.int32),
-        acc_bound=max(c.largest([-x.low]) for c in parts),
-        **wide,
-        **scalars,
-    )
+    return {
+        "mult": np.array([c.mult[0] for c in parts], np.int32),
+        "offset": np.array([c.offset for c in parts], np.int32),
+        "shift": np.array([c.shift for c in parts], np.int32),
+        "acc_bound": max(c.largest([-x.low]) for c in parts),
+    }
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [*outer, C, *inner] -> int8 or int16; a prelu has the last numbers from
     x_zero on."""
-    numbers = flat.channel_numbers(step)
-    if step.node.op == "affine":
+    numbers = step.integers.named(REQUANT).values()
+    if not isinstance(step.integers, PreluParams):
         mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)
     else:
         mult, offset, shift = (
@@ -282,21 +256,20 @@ AFFINE = register(
         quantize=affine_quantize,
         params=(ChannelParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(flat.per_channel),
+        kernels=on_cluster(flat.per_channel, *int16_where(LIMITED)),
         weights=(1, 2),
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
-        accepts_int16=always,
-        emits_int16=limited,
     )
 )
 
 
-def prelu_quantize(inputs: QuantizeInputs) -> ChannelParams:
+def prelu_quantize(inputs: QuantizeInputs) -> PreluParams:
     """Negative inputs have a multiplier per channel, the others share the last entry."""
     factors = np.append(inputs.constant(1).astype(np.float64), 1.0)
-    return _per_channel(inputs, factors, np.zeros_like(factors), x_zero=inputs.params(0).zero_point)
+    numbers = _per_channel(inputs, factors, np.zeros_like(factors))
+    return PreluParams(**numbers, x_zero=inputs.params(0).zero_point)
 
 
 PRELU = register(
@@ -306,6 +279,8 @@ PRELU = register(
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
         quantize=prelu_quantize,
+        params=(PreluParams,),
+        kernels=on_cluster(flat.by_sign, *int16_where(LIMITED)),
         weights=(1,),
     )
 )
@@ -339,7 +314,6 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> M
         numbers |= {
             f"{name}_mult": round(p.scale / unit * (1 << COMMON_BITS)),
             f"{name}_zero": p.zero_point,
-            f"{name}_wide": int(p.element_type == INT16),
         }
     factor = unit / 4 / inputs.target.scale
     return with_requant(MagnitudeParams, inputs, factor, WIDE_ROOT_MAX, numbers)
@@ -361,7 +335,7 @@ def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
 def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 or int16 of one shape -> int8 or int16: the root of a sum of squares in uint32,
     rounded down."""
-    if step.integers.a_wide is not None:
+    if INT16 in step.operand_types:
         return step.requantize(_wide_root(step, a, b))
     squares = [
         (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) ** 2
@@ -382,9 +356,7 @@ MAGNITUDE = register(
         integer=magnitude_integer,
         quantize=magnitude_quantize,
         params=(MagnitudeParams,),
-        kernels=on_cluster(flat.magnitude),
-        accepts_int16=always,
-        emits_int16=not_activated,
+        kernels=on_cluster(flat.magnitude, *int16_where(NOT_ACTIVATED)),
         broadcast_inputs={},
     )
 )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -16,7 +16,8 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
+from myoedge.operators.elementwise.tiling import Loop, axes_of
+from myoedge.operators.kernel import OUT, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 SEGMENTS_MAX = 1024
@@ -94,11 +95,11 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
-def in_tiles(
-    step: QuantizedNode, engine: Engine, axes: Mapping[str, int], dims: tuple[AffineExpr, ...]
-) -> TiledKernel:
-    """All numbers as one row, by its axes and its index."""
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """All numbers as one row."""
     n = math.prod(step.out)
+    axes, index = axes_of((Loop(n, (1,)),))
+    dims = tuple(index)
     y = Operand("y", OUT, (n,), dims, itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
@@ -115,7 +116,7 @@ def in_tiles(
             y,
         ),
         op={
-            "y_wide": step.element_type.size_bytes - 1,
+            "y_wide": int(step.element_type == INT16),
             "levels": step.integers.levels,
             "segments": "@segments",
         },

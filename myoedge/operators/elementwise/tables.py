@@ -21,7 +21,6 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
-    always,
     broadcast_streaming_rule,
     elementwise,
     same_attrs,
@@ -29,7 +28,9 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
-from myoedge.operators.kernel import on_cluster
+from myoedge.operators.format import EITHER_WIDTH
+from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.targets.chip import Engine
 
 POINTS_PER_OCTAVE = 64  # magnitudes below it have points of their own, octaves above it as many
 TOP = POINTS_PER_OCTAVE.bit_length() - 1
@@ -60,17 +61,25 @@ def points() -> Array:
 class TableParams(QuantizedParams):
     """A function of one number.
 
-    lut   int8 [256], or int16 of 16-bit operands     segments  int32 of functions in lines
+    lut   int8 [256], or int16 of 16-bit operands
     """
 
-    lut: Array | None = None
-    segments: Array | None = None
-    levels: int | None = None
-    x_wide: int | None = None
+    lut: Array
     x_zero: int | None = None
 
 
-def _quantize(inputs: QuantizeInputs) -> TableParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentParams(QuantizedParams):
+    """A function of numbers of 16 bits that jumps, in lines.
+
+    segments  int32     levels   halvings that find one
+    """
+
+    segments: Array
+    levels: int
+
+
+def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams:
     """256 entries of what has 8 bits; else the points between which me_table_s16 draws lines: they
     reach ROOM bits beyond the results; of functions of 16 bits that jump segments."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
@@ -78,7 +87,7 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
         return TableParams(lut=make_table(chain, x, y))
     if x.element_type == INT16 and not is_continuous(chain):
         lines = segments.segments_of(chain, x, y)
-        return TableParams(segments=lines, levels=int(math.log2(len(lines))))
+        return SegmentParams(segments=lines, levels=int(math.log2(len(lines))))
     x_wide, drop = x.element_type == INT16, 16 - y.element_type.bits
     at = np.concatenate([points(), -points()]) if x_wide else np.arange(-128, 128) - x.zero_point
     values = evaluate(chain, at * x.scale)
@@ -86,12 +95,12 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
     entries = np.rint(np.ldexp(steps, drop - HEADROOM_BITS if x_wide else 0))
     lut = np.clip(entries, INT16.low, INT16.high).astype(np.int16)
-    return TableParams(x_wide=int(x_wide), x_zero=x.zero_point, lut=lut)
+    return TableParams(x_zero=x.zero_point, lut=lut)
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 -> int8 or int16."""
-    if step.integers.segments is not None:
+    if isinstance(step.integers, SegmentParams):
         return segments.integer(step, x)
     if x.dtype == np.int8:
         return lookup(x, step.integers.lut)
@@ -110,6 +119,12 @@ def _integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    if isinstance(step.integers, SegmentParams):
+        return segments.in_tiles(step, engine)
+    return flat.lookup(step, engine)
+
+
 TABLE = register(
     OpDef(
         name="table",
@@ -119,12 +134,10 @@ TABLE = register(
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
         integer=_integer,
         quantize=_quantize,
-        params=(TableParams,),
+        params=(TableParams, SegmentParams),
         bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None,
-        kernels=on_cluster(flat.lookup),
+        kernels=on_cluster(in_tiles, EITHER_WIDTH),
         permute_rule=same_attrs,
-        accepts_int16=always,
-        emits_int16=always,
         streaming_rule=broadcast_streaming_rule,
     )
 )

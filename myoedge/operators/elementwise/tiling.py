@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
-from myoedge.operators.elementwise import segments
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
@@ -166,7 +165,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
-    y = Operand("y", OUT, extents, tuple(dims), itemsize=1 + step.integers.y_wide)
+    y = Operand("y", OUT, extents, tuple(dims), itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
         """Elements of one core, and its rows."""
@@ -174,10 +173,9 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
         return elements + 6 * elements / extents[-1]
 
     reads = tuple(
-        replace(_read(name, i, loops, dims), itemsize=1 + getattr(step.integers, f"{name}_wide"))
+        replace(_read(name, i, loops, dims), itemsize=step.read_type(i).size_bytes)
         for i, name in enumerate("ab")
     )
-    widths = step.integers.named(("a_wide", "b_wide", "y_wide"))
     once = {f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")}
     return TiledKernel(
         function=function,
@@ -185,7 +183,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
         split=(f"i{max(last - 1, 0)}",),
         unit_axes=tuple(f"i{d}" for d in range(last - 1)),
         operands=(*reads, *table_operand(step), y),
-        op={**widths, **op, **once},
+        op={**step.wide_flags("a", "b", "y"), **op, **once},
         tile=lambda regions: _wide_tile(regions, loops),
         work=work,
     )
@@ -193,7 +191,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
 
 def is_large_sum(step: QuantizedNode) -> bool:
     """Whether nine cores share a sum of 16 bits."""
-    return step.integers.y_wide is not None and is_large(AS_MACS * math.prod(step.out))
+    return step.has_int16 and is_large(AS_MACS * math.prod(step.out))
 
 
 def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
@@ -204,27 +202,25 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A function applied to all elements: by 256 entries, by points of 16 bits, by segments."""
+    """A function applied to all elements: by 256 entries, or by points of 16 bits."""
     n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
-    if step.integers.segments is not None:
-        return segments.in_tiles(step, engine, axes, tuple(dims))
-    wide = step.integers.lut.dtype == np.int16
-    x_wide, y_wide = step.integers.x_wide if wide else 0, step.element_type.size_bytes - 1
-    x = Operand("x", 0, (n,), tuple(dims), itemsize=1 + x_wide)
-    y = Operand("y", OUT, (n,), tuple(dims), itemsize=1 + y_wide)
-    fields = {name: getattr(step.integers, name) for name in ("x_wide", "x_zero") if wide}
+    wide = step.has_int16
+    x = Operand("x", 0, (n,), tuple(dims), itemsize=step.read_type(0).size_bytes)
+    y = Operand("y", OUT, (n,), tuple(dims), itemsize=step.element_type.size_bytes)
+    flags = step.wide_flags("x", "y")
+    numbers = {"x_wide": flags["x_wide"], "x_zero": step.integers.x_zero, **flags}
 
     def elements(sizes: Sizes) -> Any:
         """Elements of one core; entries take a third of the time of points."""
-        return -(-math.prod(y.extents(sizes)) // cores) / (1 if x_wide else 3)
+        return -(-math.prod(y.extents(sizes)) // cores) / (1 if flags["x_wide"] else 3)
 
     return TiledKernel(
         function="me_table_s16" if wide else "me_table_s8",
         axes=axes,
         split=("i0",),
         operands=(x, Operand.whole("table", step.integers.lut), y),
-        op={**fields, **({"y_wide": y_wide} if wide else {}), "table": "@table"},
+        op={**(numbers if wide else {}), "table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         work=elements if wide else lambda sizes: row_work(y, sizes, cores, 4.0),
     )
@@ -234,14 +230,14 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Roots of sums of two squares, of all elements."""
     n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
-    flags = {name: getattr(step.integers, name) or 0 for name in ("a_wide", "b_wide")}
-    is_wide = step.integers.a_wide is not None
+    flags, is_wide = step.wide_flags("a", "b", "y"), INT16 in step.operand_types
     reads = tuple(
-        Operand(name, i, (n,), (index,), itemsize=1 + flags[f"{name}_wide"])
+        Operand(name, i, (n,), (index,), itemsize=step.read_type(i).size_bytes)
         for i, name in enumerate("ab")
     )
     numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
-    op = {**(flags if is_wide else {}), **step.integers.named(numbers)}
+    y_wide = flags.pop("y_wide")
+    op: Fields = {**(flags if is_wide else {}), **step.integers.named(numbers)}
     return TiledKernel(
         function="me_magnitude_s16" if is_wide else "me_magnitude_s8",
         axes=axes,
@@ -251,27 +247,26 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
             *table_operand(step),
             Operand("y", OUT, (n,), (index,), itemsize=step.element_type.size_bytes),
         ),
-        op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
+        op={**op, "y_wide": y_wide, **scale_fields(step)},
         tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size},
         work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // engine.cores),
     )
 
 
-def channel_numbers(step: QuantizedNode) -> list[Array]:
-    """Factors, offsets and shifts by channel; those of 16 bits have a name of their own, as they
-    may be larger."""
-    factor = "mult" if step.integers.x_wide is None else "factor"
-    return [getattr(step.integers, name) for name in (factor, "offset", "shift")]
+def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """`per_channel` with one factor for all channels from x_zero on."""
+    return per_channel(step, engine, step.integers.x_zero)
 
 
-def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A factor and an offset for every channel: cut around and within the channels."""
-    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
-    is_wide, numbers = step.integers.x_wide is not None, channel_numbers(step)
+def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) -> TiledKernel:
+    """A factor and an offset for every channel: cut around and within the channels.
+
+    x_zero   from which on the last factor is for all channels; None: never
+    """
+    numbers = [*step.integers.named(("mult", "offset", "shift")).values()]
+    is_wide = step.has_int16
     most = 32768 if is_wide else 128
-    x_zero = (
-        most if step.integers.x_zero is None else step.integers.x_zero
-    )  # from here on one factor for all channels
+    x_zero = most if x_zero is None else x_zero
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * numbers[0], *numbers], axis=1)
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
@@ -282,10 +277,10 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(
-            Operand("x", 0, shape, dims, itemsize=1 + wide["x_wide"]),
+            Operand("x", 0, shape, dims, itemsize=step.read_type(0).size_bytes),
             Operand.whole("channels", rows.astype(np.int32)),
             *table_operand(step),
-            Operand("y", OUT, shape, dims, itemsize=1 + wide["y_wide"]),
+            Operand("y", OUT, shape, dims, itemsize=step.element_type.size_bytes),
         ),
         op={
             "channels": channels,
@@ -293,7 +288,7 @@ def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "each": "@channels",
             "scale.pre": 0,
             **limit_fields(step),
-            **(wide if is_wide else {}),
+            **(step.wide_flags("x", "y") if is_wide else {}),
         },
         tile=rows_tile,
         work=lambda sizes: (

@@ -21,8 +21,9 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import always, broadcast_index
+from myoedge.operators.common_rules import broadcast_index
 from myoedge.operators.embedding.tiling import in_tiles
+from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
@@ -127,10 +128,9 @@ EMBEDDING = register(
         integer=integer,
         quantize=integer_rows,
         params=(EmbeddingParams,),
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, Format((INTEGERS,), EITHER)),
         weights=(1,),
         reads_indices=True,
         streaming_rule=embedding_streaming_rule,
-        emits_int16=always,
     )
 )

@@ -18,7 +18,9 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
-from myoedge.operators.elementwise.tables import TABLE, TableParams
+from myoedge.operators.elementwise.tables import TABLE, TableParams, in_tiles
+from myoedge.operators.format import INT8_ALONE
+from myoedge.operators.kernel import on_cluster
 
 
 def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
@@ -72,7 +74,6 @@ FAKE_QUANTIZE = register(
         integer=_integer,
         quantize=_quantize,
         params=(TableParams,),
-        accepts_int16=None,
-        emits_int16=None,
+        kernels=on_cluster(in_tiles, INT8_ALONE),
     )
 )

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16, INT32
+from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
@@ -30,11 +30,11 @@ from myoedge.operators.common_rules import (
     elementwise,
     final_state,
     like_first,
-    limited,
     same_shape,
     stored_bound,
     stream_except_axis,
 )
+from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
@@ -311,6 +311,10 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
+# samples of a converter, and states
+SAMPLED = (Format((SIXTEEN, ANY)), Format((SIXTEEN, ANY), SIXTEEN, where=LIMITED))
+KEPT = Format((SIXTEEN, ANY), (INT32, INT64))  # states
+
 BIQUADS = register(
     OpDef(
         name="biquads",
@@ -322,13 +326,11 @@ BIQUADS = register(
         quantize=biquads_quantize,
         params=(BiquadParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *SAMPLED),
         weights=(1,),
         epilogue=True,
         products=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
         multiplies=True,
-        emits_int16=limited,
-        int16_inputs=(0,),
         streaming_rule=biquads_streaming_rule,
     )
 )
@@ -337,12 +339,12 @@ BIQUADS_PAST = register(
     final_state(
         BIQUADS,
         name="biquads_past",
+        kernels=on_cluster(in_tiles, KEPT),
         doc="what biquads keep between samples, behind the last one, by running them once more",
         shape=past_shape,
         nest=kept_nest,
         real=past_real,
         integer=past_integer,
         fixed_params=SAMPLES,
-        emits_int16=None,
     )
 )

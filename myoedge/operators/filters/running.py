@@ -21,12 +21,13 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import (
     final_state,
     like_first,
-    limited,
     same_shape,
     stored_bound,
     stream_except_axis,
 )
 from myoedge.operators.filters.definition import (
+    KEPT,
+    SAMPLED,
     factor,
     filter_kernel,
     kept_nest,
@@ -151,10 +152,8 @@ RUNNING_NORM = register(
         quantize=quantize,
         params=(RunningParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *SAMPLED),
         epilogue=True,
-        emits_int16=limited,
-        int16_inputs=(0,),
         streaming_rule=norm_streaming_rule,
     )
 )
@@ -163,12 +162,12 @@ RUNNING_POWER = register(
     final_state(
         RUNNING_NORM,
         name="running_power",
+        kernels=on_cluster(in_tiles, KEPT),
         doc="the power that running_norm goes on with, behind the last sample: on streams",
         shape=without_time,
         nest=kept_nest,
         real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
         integer=power_integer,
         fixed_params=POWER,
-        emits_int16=None,
     )
 )

@@ -8,7 +8,8 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, register
-from myoedge.operators.common_rules import always, as_in_floats, by_output
+from myoedge.operators.common_rules import as_in_floats, by_output
+from myoedge.operators.format import MOVES
 from myoedge.operators.gather.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -39,10 +40,8 @@ GATHER = register(
         nest=by_output,
         real=gathered,
         integer=as_in_floats(gathered),
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, MOVES),
         same_scale=True,
-        accepts_int16=always,
-        emits_int16=always,
         reads_indices=True,
         streaming_rule=streaming_rule,
     )

@@ -26,6 +26,7 @@ from myoedge.operators.common_rules import (
     same_shape,
     stream_except_axis,
 )
+from myoedge.operators.format import INTEGERS, Format
 from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles, math_in_tiles
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
@@ -166,7 +167,7 @@ MATH = register(
         integer=math_integer,
         quantize=math_quantize,
         params=(IntegerParams,),
-        kernels=on_cluster(math_in_tiles),
+        kernels=on_cluster(math_in_tiles, Format((INTEGERS,), INTEGERS)),
         out_dtype="int32",
         reads_indices=True,
         permute_rule=same_attrs,
@@ -194,7 +195,7 @@ COMPARE = register(
         integer=compare_integer,
         quantize=compare_quantize,
         params=(IntegerParams,),
-        kernels=on_cluster(compare_in_tiles),
+        kernels=on_cluster(compare_in_tiles, Format((INTEGERS,))),
         out_dtype="float32",
     )
 )
@@ -220,7 +221,7 @@ CUMSUM = register(
         integer=cumsum_integer,
         quantize=math_quantize,
         params=(IntegerParams,),
-        kernels=on_cluster(cumsum_in_tiles),
+        kernels=on_cluster(cumsum_in_tiles, Format((INTEGERS,), INTEGERS)),
         out_dtype="int32",
         reads_indices=True,
         permute_rule=axis_permuted,

@@ -24,12 +24,12 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     all_beside_axis,
-    always,
     as_in_floats,
     axis_permuted,
     by_output,
     with_entry,
 )
+from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import AffineExpr, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
@@ -60,8 +60,6 @@ data_movement = partial(  # OpDef of an operator whose results are input element
     nest=by_output,
     same_scale=True,
     is_data_movement=True,
-    accepts_int16=always,
-    emits_int16=always,
 )
 
 RESHAPE = register(
@@ -152,7 +150,7 @@ TRANSPOSE = register(
         shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
         real=transpose_real,
         integer=as_in_floats(transpose_real),
-        kernels=on_cluster(transpose_in_tiles),
+        kernels=on_cluster(transpose_in_tiles, MOVES),
         streaming_rule=lambda at: StreamingRule(at.attrs["perm"].index(at.axis)),
     )
 )
@@ -164,7 +162,7 @@ SLICE = register(
         shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
         real=slice_real,
         integer=as_in_floats(slice_real),
-        kernels=on_cluster(slice_in_tiles),
+        kernels=on_cluster(slice_in_tiles, MOVES),
         permute_rule=cuts_turned,
         streaming_rule=_slice_streaming_rule,
     )
@@ -177,7 +175,7 @@ EXPAND = register(
         shape=lambda attrs, x: tuple(attrs["shape"]),
         real=expand_real,
         integer=as_in_floats(expand_real),
-        kernels=on_cluster(expand_in_tiles),
+        kernels=on_cluster(expand_in_tiles, MOVES),
         streaming_rule=_expand_streaming_rule,
     )
 )
@@ -221,7 +219,7 @@ PAD = register(
         integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill),
         quantize=pad_quantize,
         params=(PadParams,),
-        kernels=on_cluster(pad_in_tiles),
+        kernels=on_cluster(pad_in_tiles, MOVES),
         permute_rule=cuts_turned,
         streaming_rule=_pad_streaming_rule,
     )
@@ -266,7 +264,7 @@ CONCAT = register(
         nest=concat_nest,
         real=concat_real,
         integer=as_in_floats(concat_real),
-        kernels=on_cluster(concat_in_tiles),
+        kernels=on_cluster(concat_in_tiles, MOVES),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
     )

@@ -14,7 +14,6 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import exact_matmul, exact_sums
-from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -24,10 +23,7 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     ProductParams,
-    always,
     broadcast_index,
-    limited,
-    not_activated,
     product_requant,
     stored_bound,
     stream_except_last_axis,
@@ -35,6 +31,15 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.tiling import wide_in_tiles
 from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
+from myoedge.operators.format import (
+    INT8_ALONE,
+    LIMITED,
+    NOT_ACTIVATED,
+    SIXTEEN,
+    STORED_BITS,
+    Format,
+    int16_where,
+)
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
@@ -51,9 +56,10 @@ from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.ne16 import on_ne16, rows_on_ne16
 from myoedge.operators.products.packing import (
     CHANNELS,
+    INT8_PRODUCTS,
+    INT16_PRODUCTS,
     WeightedParams,
     acc_bound,
-    accepts_int16,
     channel_axes,
     quantize,
     scale_fields,
@@ -101,15 +107,16 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
 def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
     """16-bit weights if the input has them, or if the result has them and is clamped."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
-    if not not_activated(inputs.attrs, inputs.shapes, inputs.out):
+    if "act" in inputs.attrs:
         weights = weights.beside(inputs.target.element_type)
     return quantize(inputs, weights)
 
 
-def _emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """A clamp asks for 16-bit products."""
-    clamped = limited(attrs, shapes, out) and accepts_int16(attrs, shapes, out)
-    return clamped or not_activated(attrs, shapes, out)
+FORMATS = (  # a clamp of 16 bits asks for products of 16 bits
+    INT8_PRODUCTS,
+    Format(writes=SIXTEEN, weights=STORED_BITS, where=NOT_ACTIVATED),
+    *INT16_PRODUCTS,
+)
 
 
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -137,18 +144,17 @@ LINEAR = register(
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(
-                linear_in_tiles, lambda step: is_int8(step) and is_large_product(*row_sizes(step))
+                linear_in_tiles,
+                lambda step: is_int8(step) and is_large_product(*row_sizes(step)),
+                *FORMATS,
             ),
-            low_scratch_fallback(rows_in_place, is_int8),
+            low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
             on_ne16(rows_on_ne16),
         ),
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
         streaming_rule=stream_except_last_axis,
-        accepts_int16=accepts_int16,
-        emits_int16=_emits_int16,
-        int16_weights=EIGHT_BITS.rounded,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
     )
 )
@@ -229,7 +235,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         work=partial(_matmul_work, step, engine.cores),
         nine_cores=engine.control_core,
     )
-    return wide_matmul.in_tiles(step, engine, tiled) if wide_matmul.is_wide(step) else tiled
+    return wide_matmul.in_tiles(step, engine, tiled) if step.has_int16 else tiled
 
 
 def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
@@ -298,7 +304,7 @@ def _matmul_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 def _is_large_matmul(step: QuantizedNode) -> bool:
     large = is_large_product(step.out[-2], step.shapes[0][-1], step.out[-1])
-    return large and not wide_matmul.is_wide(step)
+    return large and not step.has_int16
 
 
 MATMUL = register(
@@ -313,11 +319,9 @@ MATMUL = register(
         params=(ProductParams,),
         acc_bound=stored_bound,
         kernels=(
-            *on_nine_cores(matmul_in_tiles, _is_large_matmul),
-            low_scratch_fallback(_matmul_in_place, lambda step: not wide_matmul.is_wide(step)),
+            *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
+            low_scratch_fallback(_matmul_in_place, INT8_ALONE),
         ),
-        accepts_int16=always,
-        emits_int16=limited,
         epilogue=True,
         multiplies=True,
         prefers_symmetric=(1,),

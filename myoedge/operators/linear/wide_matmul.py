@@ -15,27 +15,21 @@ from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields
 from myoedge.targets.chip import Engine
 
-WIDTHS = ("a_wide", "b_wide", "y_wide")
 SUM_BITS = 30  # of a sum that is requantised, besides the sign
 FACTOR_MAX = 2**15  # of numbers less their zero points, which kernels keep in 16 bits
 TOO_LARGE = 2**32  # bound of sums with other factors: E117
 AROUND = 12.0  # words of taps that take as long as what is around a sum
 
 
-def is_wide(step: QuantizedNode) -> bool:
-    return step.integers.y_wide is not None
-
-
 def quantize(inputs: QuantizeInputs) -> ProductParams | None:
     """64-bit sums, shifted right so that 31 hold them; None if all have 8 bits."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
-    wide = {name: int(q.element_type == INT16) for name, q in zip(WIDTHS, (a, b, y), strict=True)}
-    if not any(wide.values()):
+    if not inputs.has_int16(2):
         return None
     reach = [255 if q.element_type == INT8 else q.reach for q in (a, b)]
     bound = inputs.shapes[0][-1] * reach[0] * reach[1]
     drop = max(bound.bit_length() - SUM_BITS, 0)
-    numbers = {"a_zero": a.zero_point, "b_zero": b.zero_point, "drop": drop, **wide}
+    numbers = {"a_zero": a.zero_point, "b_zero": b.zero_point, "drop": drop}
     factor = a.scale * b.scale / y.scale * 2.0**drop
     found = with_requant(ProductParams, inputs, factor, (bound >> drop) + 1, numbers)
     if max(reach) > FACTOR_MAX:
@@ -45,18 +39,20 @@ def quantize(inputs: QuantizeInputs) -> ProductParams | None:
 
 def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledKernel:
     """narrow   the kernel of 8 bits for these shapes, of which loops and operands are taken"""
-    numbers = (*WIDTHS, "a_zero", "b_zero", "mult", "offset", "shift", "drop")
-    sizes = {name: 1 + getattr(step.integers, f"{name}_wide") for name in "aby"}
+    numbers = ("a_zero", "b_zero", "mult", "offset", "shift", "drop")
+    kinds = {"a": step.read_type(0), "b": step.read_type(1), "y": step.element_type}
     c = step.shapes[0][-1]
     return replace(
         narrow,
         function="me_matmul_s16",
         kernel_waits=False,
         operands=tuple(
-            replace(x, itemsize=sizes[x.name]) if x.name in sizes else x for x in narrow.operands
+            replace(x, itemsize=kinds[x.name].size_bytes) if x.name in kinds else x
+            for x in narrow.operands
         ),
         op={
             "c": c,
+            **step.wide_flags("a", "b", "y"),
             **step.integers.named(numbers),
             "b_transposed": narrow.op["b_transposed"],
             **scale_fields(step),
@@ -78,6 +74,6 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     c, columns = step.shapes[0][-1], 4 * tile["k"]
     sums = -(-tile["m"] * columns // cores) * (c / 2 + AROUND)
     copied = -(-columns // cores) + (
-        0 if step.integers.a_wide and c % 2 == 0 else tile["m"] / cores + 1
+        0 if step.read_type(0) == INT16 and c % 2 == 0 else tile["m"] / cores + 1
     )
     return sums + copied * c

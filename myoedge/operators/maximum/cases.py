@@ -17,7 +17,7 @@ def maximum(d: Draw) -> DrawnUse:
 def slack(case: Any) -> float:
     """Each operand's factor has 15 bits, or of 16 bits a step of 2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
-    if case.step.integers.y_wide is not None:
+    if case.step.has_int16:
         return float(
             max(2.0 ** (16 - getattr(case.step.integers, f"{name}_shift")) for name in "ab")
         )

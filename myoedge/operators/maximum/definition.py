@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import always, limited
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.elementwise.tiling import pair, wide_pair
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.format import LIMITED, int16_where
+from myoedge.operators.kernel import TiledKernel, by_width
 from myoedge.operators.products.packing import limit_fields
 from myoedge.targets.chip import Engine
 
@@ -34,17 +33,12 @@ class MaximumParams(QuantizedParams):
     b_offset: int
     b_shift: int
     acc_bound: int
-    a_wide: int | None = None
-    b_wide: int | None = None
-    y_wide: int | None = None
 
 
 def quantize(site: QuantizeInputs) -> MaximumParams:
     """Both operands in steps of the result: (x * mult + offset) >> shift, each with its own."""
     scalars, bounds, y = dict[str, Any](), list[int](), site.target
     operands = site.params(0), site.params(1)
-    types = {"a_wide": operands[0], "b_wide": operands[1], "y_wide": y}
-    wide = {name: int(q.element_type == INT16) for name, q in types.items()}
     for name, x in zip("ab", operands, strict=True):
         r = choose_sum_requant(
             (x.scale / y.scale,),
@@ -52,11 +46,10 @@ def quantize(site: QuantizeInputs) -> MaximumParams:
             (x.zero_point,),
             y.zero_point,
             factor_max=factor_max((x.element_type,), y.element_type),
-            mult_max=INT32_MAX if any(wide.values()) else MULT_MAX,
+            mult_max=INT32_MAX if site.has_int16(2) else MULT_MAX,
         )
         scalars |= {f"{name}_mult": r.mult[0], f"{name}_offset": r.offset, f"{name}_shift": r.shift}
         bounds.append(r.largest((-x.low,)))
-    scalars |= wide if any(wide.values()) else {}
     return MaximumParams(**scalars, acc_bound=max(bounds))
 
 
@@ -76,8 +69,10 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if step.integers.y_wide is None:
-        return pair(step, engine, "me_maximum_s8", NUMBERS)
+    return pair(step, engine, "me_maximum_s8", NUMBERS)
+
+
+def wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     op = {**step.integers.named(NUMBERS), "scale.pre": 0, **limit_fields(step)}
     return wide_pair(step, engine, "me_maximum_s16", op)
 
@@ -90,8 +85,6 @@ MAXIMUM = register(
         integer=integer,
         quantize=quantize,
         params=(MaximumParams,),
-        kernels=on_cluster(in_tiles),
-        accepts_int16=always,
-        emits_int16=limited,
+        kernels=by_width(in_tiles, wide_in_tiles, *int16_where(LIMITED)),
     )
 )

@@ -23,12 +23,12 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
-    always,
     last_axis_kept,
     same_shape,
     stored_bound,
     stream_except_last_axis,
 )
+from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import (
     OUT,
     Operand,
@@ -75,17 +75,12 @@ def fraction_bits(length: int) -> int:
 def quantize(inputs: QuantizeInputs) -> NormParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     length = inputs.shapes[0][-1]
-    params = affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
-    wide = inputs.params(0).element_type == INT16
-    return replace(params, wide=int(wide))
+    return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormParams(QuantizedParams):
-    """Gains and offsets int32 by channel with their common shift, eps in units of the spread.
-
-    wide   1 if a row of 16 bits is read; x_wide, y_wide likewise, of group norms
-    """
+    """Gains and offsets int32 by channel with their common shift, eps in units of the spread."""
 
     down: int
     x_zero: int
@@ -95,9 +90,6 @@ class NormParams(QuantizedParams):
     acc_bound: int
     gain: Array
     offset: Array
-    wide: int | None = None
-    x_wide: int | None = None
-    y_wide: int | None = None
 
 
 def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: int) -> NormParams:
@@ -155,7 +147,7 @@ def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
 def _halvings(step: QuantizedNode, x: Array) -> Array:
     """Right shift that brings each int16 row to 11 bits and a sign, and eps into its bits; 0 for
     int8."""
-    if not step.integers.wide:
+    if step.read_type(0) != INT16:
         return np.zeros((*x.shape[:-1], 1), np.int64)
     largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
     bits = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
@@ -207,8 +199,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     y_size = step.element_type.size_bytes
     row = ((("row", 1),), ())
-    x = Operand("x", 0, (rows, length), row, itemsize=1 + step.integers.wide)
-    numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high", "down")
+    x = Operand("x", 0, (rows, length), row, itemsize=step.read_type(0).size_bytes)
+    wide = int(step.read_type(0) == INT16)
+    numbers = ("x_zero", "shift", "eps_low", "eps_high", "down")
     return TiledKernel(
         function="me_norm_s16" if y_size > 1 else "me_norm_s8",
         axes={"row": rows},
@@ -222,15 +215,20 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "length": length,
             "bits": fraction_bits(length),
             "centred": int(step.node.op == "layer_norm"),
+            "wide": wide,
             **step.integers.named(numbers),
             "pairs": "@pairs",
         },
         tile=lambda regions: {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]},
         work=lambda sizes: (
-            -(-sizes["row"] // engine.cores) * (length * (1.4 if step.integers.wide else 1.0) + 40)
+            -(-sizes["row"] // engine.cores) * (length * (1.4 if wide else 1.0) + 40)
         ),
         nine_cores=engine.control_core,
     )
+
+
+def _is_large(step: QuantizedNode) -> bool:
+    return is_large(AS_MACS * math.prod(step.out))
 
 
 LAYER_NORM = register(
@@ -244,11 +242,9 @@ LAYER_NORM = register(
         quantize=quantize,
         params=(NormParams,),
         acc_bound=stored_bound,
-        kernels=on_nine_cores(in_tiles, lambda step: is_large(AS_MACS * math.prod(step.out))),
+        kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
         weights=(1, 2),
         permute_rule=last_axis_kept,
-        accepts_int16=always,
-        emits_int16=always,
         streaming_rule=stream_except_last_axis,
     )
 )

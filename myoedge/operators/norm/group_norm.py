@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,11 +23,10 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     elementwise,
-    limited,
     same_shape,
     stored_bound,
-    wide_scalars,
 )
+from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
@@ -92,13 +90,19 @@ def fraction_bits(length: int) -> int:
 def quantize(inputs: QuantizeInputs) -> NormParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     length = layout(inputs.attrs, inputs.shapes[0]).length
-    found = affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
-    return replace(found, **wide_scalars(inputs.params(0), inputs.target))
+    return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
 
-def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether sums of squares of numbers of 16 bits keep within 62."""
-    return layout(attrs, out).length <= WIDE_LENGTH_MAX
+SHORT = Condition(  # sums of squares of numbers of 16 bits keep within 62
+    f"groups of at most {WIDE_LENGTH_MAX:,} elements",
+    lambda attrs, shapes, out: layout(attrs, out).length <= WIDE_LENGTH_MAX,
+)
+FORMATS = (
+    INT8_ALONE,
+    Format(writes=SIXTEEN, where=LIMITED),
+    Format((EITHER,), where=SHORT),
+    Format((EITHER,), SIXTEEN, where=SHORT & LIMITED),
+)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -122,32 +126,26 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype).reshape(x.shape)
 
 
-def wide_widths(step: QuantizedNode) -> dict[str, int]:
-    """Scalars that say whether x and y have 16 bits; none if neither has."""
-    found = step.integers.named(("x_wide", "y_wide"))
-    return {name: value for name, value in found.items() if value is not None}
-
-
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows and between groups. Few groups are shared by all cores, each with a part of
     every group; else a core has groups of its own."""
     at = layout(step.attrs, step.out)
-    fields, wide = _fields(step, at), wide_widths(step)
+    fields, wide = _fields(step, at), step.wide_flags("x", "y")
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most; squares of 16 bits take a fourth of one more."""
         groups = sizes["row"] * sizes["group"]
-        length = at.length * (1.25 if wide.get("x_wide") else 1.0)
+        length = at.length * (1.25 if wide["x_wide"] else 1.0)
         shared = groups * (length / engine.cores + AROUND)
         own = np.ceil(groups / engine.cores) * (length + AROUND)
         return np.where(groups < engine.cores, shared, own)
 
     return TiledKernel(
-        function="me_group_norm_s16" if wide else "me_group_norm_s8",
+        function="me_group_norm_s16" if step.has_int16 else "me_group_norm_s8",
         axes={"row": at.rows, "group": at.groups},
         split=("row", "group"),
         operands=_operands(step, at),
-        op={"norm." + name: value for name, value in fields.items()} | wide if wide else fields,
+        op={f"norm.{name}": x for name, x in fields.items()} | wide if step.has_int16 else fields,
         tile=lambda regions: {
             **{name: f"@{name}" for name in ("x", "y", "pairs", "scratch")},
             "rows": regions["y"].extent[0],
@@ -162,12 +160,12 @@ def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
     shape = (at.rows, at.positions, at.groups, at.channels * at.inner)
     row, group = (("row", 1),), (("group", 1),)
     index: tuple[AffineExpr, ...] = (row, (), group, ())
-    pairs, wide = np.stack([step.integers.gain, step.integers.offset], axis=1), wide_widths(step)
+    pairs = np.stack([step.integers.gain, step.integers.offset], axis=1)
     return (
-        Operand("x", 0, shape, index, itemsize=1 + wide.get("x_wide", 0)),
+        Operand("x", 0, shape, index, itemsize=step.read_type(0).size_bytes),
         Operand("pairs", "pairs", (at.groups, 8 * at.channels), (group, ()), array=pairs),
         *table_operand(step),
-        Operand("y", OUT, shape, index, itemsize=1 + wide.get("y_wide", 0)),
+        Operand("y", OUT, shape, index, itemsize=step.element_type.size_bytes),
     )
 
 
@@ -209,11 +207,9 @@ GROUP_NORM = register(
         quantize=quantize,
         params=(NormParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *FORMATS),
         weights=(1, 2),
         epilogue=True,
-        accepts_int16=accepts_int16,
-        emits_int16=limited,
         permute_rule=permute_rule,
         streaming_rule=streaming_rule,
     )

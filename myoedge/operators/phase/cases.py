@@ -24,7 +24,7 @@ def slack(case: Any) -> Array:
     y, x = np.broadcast_arrays(*case.dequantized)
     operands = [case.params(name) for name in case.names]
     steps, away = [p.scale for p in operands], np.maximum(np.hypot(y, x), 1e-30)
-    if case.step.integers.y_wide is not None:
+    if case.step.has_int16:
         unit = max(p.scale * p.reach for p in operands) * 2.0**-15
         return np.asarray((2.0**-14 + np.minimum(2.2 * unit / away, 4.0)) / case.target.scale)
     coarse = 255 * min(max(steps) * 2.0**-15, min(steps)) / away  # of the smaller coordinate

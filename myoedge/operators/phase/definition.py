@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams, register
-from myoedge.operators.common_rules import always, limited, with_requant
+from myoedge.operators.common_rules import with_requant
 from myoedge.operators.elementwise.definition import pairwise
+from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.phase.tiling import in_tiles
 
@@ -36,18 +36,11 @@ class AngleParams(RequantParams):
     b_zero: int
     acc_bound: int
     angles: Array
-    a_wide: int | None = None
-    b_wide: int | None = None
-    y_wide: int | None = None
 
 
 def quantize(site: QuantizeInputs) -> AngleParams:
     """Both coordinates in one unit, and the angle of each quotient of 0 .. 256 of 256."""
-    if INT16 in (
-        site.params(0).element_type,
-        site.params(1).element_type,
-        site.target.element_type,
-    ):
+    if site.has_int16(2):
         return _wide(site)
     scales = [site.params(i).scale for i in (0, 1)]
     mults = [max(round(LARGEST * scale / max(scales)), 1) for scale in scales]
@@ -60,12 +53,11 @@ def _wide(site: QuantizeInputs) -> AngleParams:
     """Coordinates in steps of which the larger range has 2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
-    scalars = {"y_wide": int(site.target.element_type == INT16)}
+    scalars: dict[str, int] = {}
     for name, p in operands.items():
         scalars |= {
             f"{name}_mult": round(p.scale / unit * (1 << COMMON_BITS)),
             f"{name}_zero": p.zero_point,
-            f"{name}_wide": int(p.element_type == INT16),
         }
     return _with_angles(site, FINE_TURN, scalars)
 
@@ -122,7 +114,7 @@ def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
         for name, v in zip("ab", np.broadcast_arrays(y, x), strict=True)
     )
     up, right = y * step.integers.a_mult, x * step.integers.b_mult
-    if step.integers.y_wide is None:
+    if not step.has_int16:
         angle = angle_of(up, right, step.integers.angles)
         return step.requantize(_in_quadrant(angle, y, x, HALF_TURN))
     half = 1 << COMMON_BITS >> 1
@@ -139,8 +131,6 @@ ATAN2 = register(
         integer=integer,
         quantize=quantize,
         params=(AngleParams,),
-        kernels=on_cluster(in_tiles),
-        accepts_int16=always,
-        emits_int16=limited,
+        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
     )
 )

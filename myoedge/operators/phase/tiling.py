@@ -16,7 +16,7 @@ NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Two operands that are broadcast, and the angles of quotients."""
-    if step.integers.y_wide is not None:
+    if step.has_int16:
         op = {**step.integers.named(NUMBERS), **scale_fields(step)}
         tiled = wide_pair(step, engine, "me_atan2_s16", op)
     else:

@@ -22,14 +22,12 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     CentredParams,
-    always,
     as_in_floats,
-    limited,
     stored_bound,
     sum_bound,
-    wide_scalars,
     with_entry,
 )
+from myoedge.operators.format import EITHER_WIDTH, LIMITED, int16_where
 from myoedge.operators.kernel import AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
@@ -122,8 +120,8 @@ def max_real(attrs: Attrs, x: Array) -> Array:
 def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = tiling.Work(taps, average=False, few=taps <= 9)
-    wide = (step.element_type.size_bytes - 1,) * 2
-    return tiling.in_tiles(step, engine, "me_max_pool_s8", {"unused": 0}, work, wide=wide)
+    name = "me_max_pool_s16" if step.has_int16 else "me_max_pool_s8"
+    return tiling.in_tiles(step, engine, name, {"unused": 0}, work)
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
@@ -164,10 +162,8 @@ MAX_POOL = register(
         nest=nest,
         real=max_real,
         integer=as_in_floats(max_real),
-        kernels=on_cluster(max_in_tiles),
+        kernels=on_cluster(max_in_tiles, EITHER_WIDTH),
         same_scale=True,
-        accepts_int16=always,
-        emits_int16=always,
         streaming_rule=_max_streaming_rule,
     )
 )
@@ -196,7 +192,7 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
     factors = [x.scale / (inputs.target.scale * d) for d in distinct]
     bound, y = sum_bound(x, taps), inputs.target
     r = choose_requant(factors, [bound] * len(distinct), y.zero_point, y.element_type)
-    numbers = {"mult": r.mult, "offset": r.offset, "shift": r.shift, **wide_scalars(x, y)}
+    numbers = {"mult": r.mult, "offset": r.offset, "shift": r.shift}
     return CentredParams(x_zero=x.zero_point, pre=r.pre, acc_bound=bound, **numbers)
 
 
@@ -221,13 +217,12 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         at = [distinct.index(r * c) if r * c in distinct else 0 for r in rows for c in columns]
     numbers = [np.zeros(len(at), np.int32), *(getattr(step.integers, name)[at] for name in REQUANT)]
     op = {"x_zero": step.integers.x_zero, "kinds": max(len(kinds[1]), 1), "each": "@each"}
-    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
-    op |= {**scale_fields(step), **(wide if any(wide.values()) else {})}
+    op |= {**scale_fields(step), **(step.wide_flags("x", "y") if step.has_int16 else {})}
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = tiling.Work(taps, average=True, few=taps == 4 and step.integers.pre == 0)
     each = Operand.whole("each", np.stack(numbers, axis=1))
-    both = (wide["x_wide"], wide["y_wide"])
-    return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, (each,), kinds, both)
+    name = "me_avg_pool_s16" if step.has_int16 else "me_avg_pool_s8"
+    return tiling.in_tiles(step, engine, name, op, work, (each,), kinds)
 
 
 AVG_POOL = register(
@@ -241,10 +236,8 @@ AVG_POOL = register(
         quantize=avg_quantize,
         params=(CentredParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(avg_in_tiles),
+        kernels=on_cluster(avg_in_tiles, *int16_where(LIMITED)),
         epilogue=True,
-        accepts_int16=always,
-        emits_int16=limited,
         streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step.integers.x_zero)),
     )
 )

@@ -22,14 +22,12 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     CentredParams,
-    always,
-    limited,
     stored_bound,
     sum_bound,
-    wide_scalars,
     with_requant,
 )
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
+from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
@@ -71,7 +69,7 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
     """acc = sum (x - x_zero), requantised once."""
     x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
     factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
-    scalars = {"x_zero": x.zero_point, **wide_scalars(x, inputs.target)}
+    scalars = {"x_zero": x.zero_point}
     return with_requant(CentredParams, inputs, factor, sum_bound(x, reduced), scalars)
 
 
@@ -90,19 +88,18 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
-    wide = {name: getattr(step.integers, name) or 0 for name in ("x_wide", "y_wide")}
-    x_size, y_size = (1 + value for value in wide.values())
+    x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
     x = Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=x_size)
     y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=y_size)
     op = {"reduced": reduced, "x_zero": step.integers.x_zero, "each": "@each", **scale_fields(step)}
-    is_wide = any(wide.values())
+    is_wide = step.has_int16
 
     return TiledKernel(
         function="me_reduce_s16" if is_wide else "me_reduce_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(x, Operand.whole("each", each), *table_operand(step), y),
-        op={**op, **(wide if is_wide else {})},
+        op={**op, **(step.wide_flags("x", "y") if is_wide else {})},
         tile=rows_tile,
         work=lambda sizes: (
             -(-sizes["o"] * y.footprint({**sizes, "o": 1}) // (y_size * engine.cores))
@@ -142,10 +139,8 @@ MEAN = register(
         quantize=partial(_quantize, mean=True),
         params=(CentredParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
-        accepts_int16=always,
-        emits_int16=limited,
         streaming_rule=streaming_rule,
     )
 )

@@ -139,12 +139,10 @@ def in_tiles(
     work: Work,
     each: tuple[Operand, ...] = (),
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
-    wide: tuple[int, int] = (0, 0),
 ) -> TiledKernel:
     """Axes: images n, windows t0 and t1, taps r0 and r1 of the largest, channels c, or their fours.
 
     each, kinds   of averages: requantisation by pair of divisors, and the divisors along both axes
-    wide   whether input and results have 16 bits
     """
     (rows, columns), (n, *_, c) = windows_of(step), step.shapes[0]
     arrays = {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
@@ -156,17 +154,17 @@ def in_tiles(
     axes |= {"r1": reach(columns)[2], **({"c": c // 4, "c4": 4} if c % 4 == 0 else {})}
     table, runs = table_operand(step), [_runs(array) for array in arrays.values()]
     even = max(runs) == 1 and "c" in axes and work.few and not table
-    repeated, is_wide = replace(work, runs=runs[1], even=even), any(wide)
-    x, y = (replace(o, itemsize=1 + w) for o, w in zip(_images(step), wide, strict=True))
+    repeated = replace(work, runs=runs[1], even=even)
+    x, y = _images(step)
     return TiledKernel(
-        function=kernel.replace("_s8", "_s16") if is_wide else kernel,
+        function=kernel,
         axes=axes,
         split=("c", "t0", "t1") if "c" in axes else ("t0", "t1"),
         unit_axes=("n",),
         operands=(x, *lists, *each, *table, y),
         op=op,
         tile=lambda regions: _fields(regions, x.itemsize),
-        work=_cycles(repeated, axes, c, engine.cores, is_wide=is_wide),
+        work=_cycles(repeated, axes, c, engine.cores, is_wide=step.has_int16),
     )
 
 
@@ -177,8 +175,21 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
     channels: AffineExpr = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
     image, t0, t1 = (((axis, 1),) for axis in ("n", "t0", "t1"))
     windows = (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1))
-    x = Operand("x", 0, (n, *(1, *spatial)[-2:], c), (image, *windows, channels), (0, top, left, 0))
-    y = Operand("y", OUT, (n, len(rows), len(columns), c), (image, t0, t1, channels))
+    x = Operand(
+        "x",
+        0,
+        (n, *(1, *spatial)[-2:], c),
+        (image, *windows, channels),
+        (0, top, left, 0),
+        step.read_type(0).size_bytes,
+    )
+    y = Operand(
+        "y",
+        OUT,
+        (n, len(rows), len(columns), c),
+        (image, t0, t1, channels),
+        itemsize=step.element_type.size_bytes,
+    )
     return x, y
 
 

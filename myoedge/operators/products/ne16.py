@@ -16,6 +16,7 @@ from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.format import Format
 from myoedge.operators.kernel import (
     OUT,
     ConstraintViolation,
@@ -43,6 +44,7 @@ from myoedge.operators.products.ne16_cycles import (
     pointwise_cycles,
 )
 from myoedge.operators.products.packing import (
+    INT8_PRODUCTS,
     packed_channels,
     row_sums,
     table_operand,
@@ -62,16 +64,22 @@ Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None 
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
     """A kernel on NE16, of layers that keep to the engine's rules and to these."""
-    return _kernel(tiling, *rules, _eight_bits, _no_clamp, _multipliers, unsigned_sums=True)
+    rules = (*rules, _eight_bits, _no_clamp, _multipliers)
+    return _kernel(tiling, INT8_PRODUCTS, *rules, unsigned_sums=True)
 
 
-def sums_on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
+def sums_on_ne16(
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel], form: Format, *rules: Rule
+) -> Kernel:
     """A kernel of cores that take sums from NE16, of layers that keep to these rules."""
-    return _kernel(tiling, *rules, unsigned_sums=False)
+    return _kernel(tiling, form, *rules, unsigned_sums=False)
 
 
 def _kernel(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule, unsigned_sums: bool
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
+    form: Format,
+    *rules: Rule,
+    unsigned_sums: bool,
 ) -> Kernel:
     def broken_rule(step: QuantizedNode) -> ConstraintViolation | None:
         return next((broken for rule in rules if (broken := rule(step))), None)
@@ -80,14 +88,14 @@ def _kernel(
         NE16,
         tiling,
         lambda step: broken_rule(step) is None,
+        (form,),
         unsigned_sums=unsigned_sums,
         broken_rule=broken_rule,
     )
 
 
 def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
-    wide = step.integers.x_wide
-    if is_int8(step) and not wide:
+    if is_int8(step):
         return None
     has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
     change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
@@ -125,8 +133,8 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Inputs and 8-bit weights; sums of unsigned inputs within int32."""
-    if step.weight_type == INT16 or step.integers.x_wide:
+    """8-bit inputs and weights; sums of unsigned inputs within int32."""
+    if step.weight_type == INT16:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
         return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
     if int(unsigned_bound(step.integers.weight, step.integers.bias).max()) <= INT32_MAX:

@@ -5,18 +5,26 @@ them."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
+from myoedge.operators.format import (
+    EIGHT,
+    EITHER,
+    LIMITED,
+    SIXTEEN,
+    STORED_BITS,
+    WIDE_BITS,
+    Condition,
+    Format,
+)
 from myoedge.operators.kernel import AffineExpr, Operand
 
 BLOCK = 4  # channels that are computed together, and bytes of a word
@@ -39,7 +47,6 @@ class WeightedParams(RequantParams):
     x_zero: int
     weight: Array
     bias: Array
-    x_wide: int | None = None
     scale: Array | None = field(default=None, metadata={"kept": "by the host"})
 
 
@@ -64,7 +71,6 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     return WeightedParams(
         x_zero=x.zero_point,
         pre=r.pre,
-        x_wide=int(x.element_type == INT16) if weight.dtype == np.int16 else None,
         weight=weight,
         bias=folded.astype(np.int32),
         mult=r.mult,
@@ -129,13 +135,23 @@ def unsigned_bound(weight: Array, bias: Array) -> Array:
 
 def acc_bound(step: QuantizedNode) -> int:
     """Largest |acc| of any order of summation, for these weights and this bias."""
-    operand = INT16 if step.integers.x_wide else INT8
+    return bound_of(step, step.read_type(0))
+
+
+def bound_of(step: QuantizedNode, operand: ElementType) -> int:
+    """Largest |acc| for weights that multiply an operand of this type."""
     return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
 
 
-def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether 16-bit products have room for their sums in int32."""
-    return math.prod(shapes[1][1:]) <= INT16_TAPS_MAX
+ROOM_FOR_SUMS = Condition(  # of products of 16 bits, in int32
+    f"at most {INT16_TAPS_MAX:,} products in a sum",
+    lambda attrs, shapes, out: math.prod(shapes[1][1:]) <= INT16_TAPS_MAX,
+)
+INT8_PRODUCTS = Format(weights=STORED_BITS)
+INT16_PRODUCTS = (
+    Format((EITHER,), EIGHT, WIDE_BITS, where=ROOM_FOR_SUMS),
+    Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS & LIMITED),
+)
 
 
 def channel_axes(k: int) -> dict[str, int]:

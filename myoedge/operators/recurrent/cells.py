@@ -15,7 +15,8 @@ from myoedge.numerics.fixed_point import exact_sums
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.products.packing import acc_bound
+from myoedge.operators.products.packing import bound_of
+from myoedge.operators.recurrent.params import ScaledParams, ShiftedParams
 
 LSTM_GATES, GRU_GATES = 4, 3
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
@@ -80,7 +81,8 @@ INT8_RESULT_SHIFT = 23  # of an LSTM's h: from Q30 to steps of 1/128
 
 def cell_bits(step: QuantizedNode) -> int:
     """Fraction bits of an LSTM's c."""
-    return int(step.integers.cell_bits or CELL_BITS)
+    scaled = isinstance(step.integers, ScaledParams)
+    return step.integers.cell_bits if scaled else CELL_BITS
 
 
 def gate_params(attrs: Attrs) -> QuantParams:
@@ -101,7 +103,7 @@ def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
 def hidden_params(step: QuantizedNode) -> QuantParams:
     """Parameters of an LSTM's or GRU's h as it is multiplied."""
     numbers = step.integers
-    if numbers.result_shift is not None:
+    if isinstance(numbers, ShiftedParams):
         return QuantParams(2.0 ** (numbers.result_shift - 30), 0, step.weight_type)
     if not is_wide(step):
         return HIDDEN_PARAMS
@@ -136,8 +138,9 @@ def lstm_steps(
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
     numbers, kept = step.integers, cell_bits(step)
-    shift = INT8_RESULT_SHIFT if numbers.result_shift is None else numbers.result_shift
-    sums = numbers.gate_bits or GATE_BITS
+    shifted, scaled = (isinstance(numbers, kind) for kind in (ShiftedParams, ScaledParams))
+    shift = numbers.result_shift if shifted else INT8_RESULT_SHIFT
+    sums = numbers.gate_bits if scaled else GATE_BITS
     sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
     for now in time_order(step.attrs, gates):
         i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
@@ -230,9 +233,14 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 def recurrent_bound(step: QuantizedNode) -> int:
     """Largest of the sums over h, and of c' before its last shift: f c + i g, f and i below 1."""
-    return max(acc_bound(step), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14)
+    return max(
+        bound_of(step, step.weight_type), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14
+    )
 
 
 def gru_bound(step: QuantizedNode) -> int:
     """Largest of the sums over h, and of z (h - n): h within 2**14, n of 16 bits within 2**15."""
-    return max(acc_bound(step), 2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14)
+    return max(
+        bound_of(step, step.weight_type),
+        2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14,
+    )

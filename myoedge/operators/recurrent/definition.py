@@ -14,13 +14,13 @@ from dataclasses import replace
 from functools import partial
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
     register,
 )
-from myoedge.operators.common_rules import always, final_state, stream_except_last_axis
+from myoedge.operators.common_rules import final_state, stream_except_last_axis
+from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import AffineExpr, on_cluster
 from myoedge.operators.linear.definition import (
     linear_integer,
@@ -36,7 +36,7 @@ from myoedge.operators.products.ne16 import (
     sums_on_ne16,
     wide_rows_on_ne16,
 )
-from myoedge.operators.products.packing import WeightedParams, acc_bound, accepts_int16
+from myoedge.operators.products.packing import ROOM_FOR_SUMS, WeightedParams, acc_bound
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
@@ -65,13 +65,10 @@ from myoedge.operators.recurrent.ne16 import (
     resets_products,
     steps_on_ne16,
 )
+from myoedge.operators.recurrent.params import RecurrentParams, ScaledParams, ShiftedParams
 from myoedge.operators.recurrent.quantized import (
-    RecurrentParams,
-    gru_params,
-    is_gru_params,
-    is_lstm_params,
-    lstm_int8_params,
-    lstm_params,
+    GRU_RESULTS,
+    LSTM_RESULTS,
     recurrent_quantize,
     relu_quantize,
     tanh_quantize,
@@ -82,7 +79,7 @@ from myoedge.operators.recurrent.streaming_rules import (
     lstm_streaming_rule,
     plain_streaming_rule,
 )
-from myoedge.operators.recurrent.tiling import in_tiles
+from myoedge.operators.recurrent.tiling import STATES, STEPS, in_tiles
 
 # ---- shapes and loops
 
@@ -111,6 +108,8 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return LoopNest(axes, operands, frozenset(summed))
 
 
+GATE_SUMS = Format((EIGHT,), SIXTEEN, STORED_BITS)
+
 GATES = register(
     OpDef(
         name="gates",
@@ -123,9 +122,15 @@ GATES = register(
         params=(WeightedParams,),
         acc_bound=acc_bound,
         kernels=(
-            *on_cluster(rows_of_16_bits),
-            sums_on_ne16(wide_rows_on_ne16, has_int8_products),
-            sums_on_ne16(partial(wide_rows_on_ne16, in_place=True), has_int8_products, is_in_words),
+            *on_cluster(
+                rows_of_16_bits,
+                GATE_SUMS,
+                Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS),
+            ),
+            sums_on_ne16(wide_rows_on_ne16, GATE_SUMS, has_int8_products),
+            sums_on_ne16(
+                partial(wide_rows_on_ne16, in_place=True), GATE_SUMS, has_int8_products, is_in_words
+            ),
         ),
         weights=(1, 2),
         out_dtype="int16",
@@ -135,8 +140,6 @@ GATES = register(
         multiplies=True,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
         streaming_rule=stream_except_last_axis,
-        accepts_int16=accepts_int16,
-        int16_weights=EIGHT_BITS.rounded,
     )
 )
 
@@ -149,11 +152,10 @@ SUMS = register(
         reach=math.inf,
         fixed_params=None,
         params_of=None,
-        int16_result=True,
     )
 )
 
-ON_CORES = (*on_cluster(in_tiles), *streamed_kernels())
+ON_CORES = (*on_cluster(in_tiles, *STEPS), *streamed_kernels(*STEPS))
 
 LSTM = register(
     OpDef(
@@ -164,25 +166,20 @@ LSTM = register(
         real=every_step(lstm_floats),
         integer=all_steps(lstm_steps),
         quantize=recurrent_quantize,
-        params=(RecurrentParams,),
+        params=(RecurrentParams, ShiftedParams, ScaledParams),
         acc_bound=recurrent_bound,
         kernels=(
             *ON_CORES,
-            sums_on_ne16(steps_on_ne16, has_int8_products, one_sequence_of_many_units),
+            sums_on_ne16(steps_on_ne16, STEPS[0], has_int8_products, one_sequence_of_many_units),
         ),
         weights=(3,),
         fixed_params=HIDDEN_PARAMS,
         multiplies=True,
         multiplicands=states_before(lstm_floats),
         streaming_rule=lstm_streaming_rule,
-        accepts_int16=always,
-        emits_int16=always,
-        int8_params=lstm_int8_params,
-        int16_params=lstm_params,
-        may_carry_int16=is_lstm_params,
+        result_params=LSTM_RESULTS,
         first_states=(1,),
         multiplies_result=True,
-        int16_weights=EIGHT_BITS.rounded,
     )
 )
 
@@ -190,15 +187,13 @@ LSTM_CELL = register(
     final_state(
         LSTM,
         name="lstm_cell",
-        kernels=ON_CORES,
+        kernels=(*on_cluster(in_tiles, *STATES), *streamed_kernels(*STATES)),
         doc="c behind the last step of an LSTM, by running it once more",
         shape=_state_shape,
         real=state_behind(lstm_floats),
         integer=last_state(lstm_steps),
         fixed_params=None,
-        int8_params=None,
-        int16_params=None,
-        may_carry_int16=None,
+        result_params={},
         first_states=(),
     )
 )
@@ -210,7 +205,11 @@ GRU = register(
         kernels=(
             *ON_CORES,
             sums_on_ne16(
-                steps_on_ne16, has_int8_products, one_sequence_of_many_units, resets_products
+                steps_on_ne16,
+                STEPS[0],
+                has_int8_products,
+                one_sequence_of_many_units,
+                resets_products,
             ),
         ),
         doc="h of every step of a GRU, one layer and direction; between steps it has 16 bits",
@@ -220,9 +219,7 @@ GRU = register(
         weights=(2, 3),
         multiplicands=states_before(gru_floats),
         streaming_rule=gru_streaming_rule,
-        int8_params=None,
-        int16_params=gru_params,
-        may_carry_int16=is_gru_params,
+        result_params=GRU_RESULTS,
     )
 )
 
@@ -230,15 +227,13 @@ GRU_STATE = register(
     final_state(
         GRU,
         name="gru_state",
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *STATES),
         doc="h behind the last step of a GRU in 16 bits, by running it once more: on streams",
         shape=_state_shape,
         real=state_behind(gru_floats),
         integer=last_state(gru_steps),
         fixed_params=None,
-        int8_params=None,
-        int16_params=None,
-        may_carry_int16=None,
+        result_params={},
         first_states=(),
     )
 )
@@ -257,10 +252,8 @@ RNN_RELU = register(
         acc_bound=recurrent_bound,
         weights=(2,),
         fixed_params=None,
+        result_params={},
         streaming_rule=plain_streaming_rule,
-        int8_params=None,
-        int16_params=None,
-        may_carry_int16=None,
     )
 )
 

@@ -13,7 +13,7 @@ from myoedge.operators.products.ne16_constants import WEIGHT_OFFSET, linear_plan
 from myoedge.operators.products.ne16_cycles import linear_cycles
 from myoedge.operators.products.packing import packed_channels, row_sums
 from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
-from myoedge.operators.recurrent.tiling import in_tiles, packed_rows, suffix
+from myoedge.operators.recurrent.tiling import in_tiles, instance_of, packed_rows
 from myoedge.targets.chip import Engine
 
 SUM_BYTES = 4
@@ -41,7 +41,7 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     kept = (operand for operand in on_cores.operands if operand.name not in arrays)
     return replace(
         on_cores,
-        function=f"me_ne16_{step.node.op}_{suffix(step)}",
+        function=instance_of(step).name(step, "on_ne16"),
         operands=(*kept, *(Operand.whole(name, array) for name, array in arrays.items())),
         op={
             **{f"cell.{name}": value for name, value in on_cores.op.items()},

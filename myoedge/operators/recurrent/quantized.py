@@ -8,16 +8,15 @@ Their steps are powers of two, by the range of the results.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import replace
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
-from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.products.packing import WeightedParams, quantize
+from myoedge.operators.base import QuantizeInputs, ResultParams
+from myoedge.operators.products.packing import quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GATE_BITS,
@@ -31,6 +30,7 @@ from myoedge.operators.recurrent.cells import (
     gate_params,
     table,
 )
+from myoedge.operators.recurrent.params import RecurrentParams, ScaledParams, ShiftedParams
 
 HIDDEN_BITS = 7  # fraction of an LSTM's h in 8 bits: +-1
 WIDE_BITS = 15  # the same in 16 bits
@@ -76,51 +76,17 @@ def gru_params(reach: float) -> QuantParams:
     return _power_of_two(reach, STATE_BITS)
 
 
+LSTM_RESULTS = {
+    INT8: ResultParams(lstm_int8_params),
+    INT16: ResultParams(lstm_params, is_lstm_params),
+}
+GRU_RESULTS = {INT16: ResultParams(gru_params, is_gru_params)}
+
+
 def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
     """Steps of 2**-unit_bits for a reach of 1/2 to 1."""
     more = -math.ceil(math.log2(max(reach, 2.0**-FINEST_BITS)))
     return QuantParams(2.0 ** -(unit_bits + min(more, FINEST_BITS)), 0, INT16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecurrentParams(WeightedParams):
-    """Weights of h, factors of the states, and tables of the gates' functions.
-
-    h_*, c_*   from a first state to the bits that steps keep of it
-    x_*        from an input to the sums of a plain RNN
-    result_shift, gate_bits, cell_bits   an LSTM's, if they are not the usual ones of 8 bits
-    new_*      from a GRU's new gate to its h of 16 bits
-    y_*        from a last state to the output, of operators that give it
-    """
-
-    relu: int | None = None
-    h0_wide: int | None = None
-    c0_wide: int | None = None
-    h_mult: int | None = None
-    h_offset: int | None = None
-    h_shift: int | None = None
-    c_mult: int | None = None
-    c_offset: int | None = None
-    c_shift: int | None = None
-    x_mult: int | None = None
-    x_offset: int | None = None
-    x_shift: int | None = None
-    result_shift: int | None = None
-    gate_bits: int | None = None
-    cell_bits: int | None = None
-    new_mult: int | None = None
-    new_offset: int | None = None
-    new_shift: int | None = None
-    y_mult: int | None = None
-    y_offset: int | None = None
-    y_shift: int | None = None
-    sigmoid: Array | None = None
-    tanh: Array | None = None
-
-    @classmethod
-    def of(cls, weights: WeightedParams, **more: Any) -> RecurrentParams:
-        own = {f.name: getattr(weights, f.name) for f in fields(weights)}
-        return cls(**own, **more)
 
 
 def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
@@ -142,12 +108,10 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
         formats=_second(inputs, 1 + len(bits)),
     )
     weights = quantize(inner, inputs.weight_format.beside(element_type))
-    scalars = _wide_states(inputs, list(bits))
+    kind, scalars = _steps(inputs, 30 - bits["h"], wide) if lstm else (RecurrentParams, {})
     for index, name in enumerate(bits, start=1):
         scalars |= from_params(inputs.params(index), name, bits[name])
-    if lstm:
-        scalars |= _steps(inputs, 30 - bits["h"], wide)
-    elif wide:
+    if wide and not lstm:
         scalars |= _new_gate(bits["h"])
     if last:
         y, unit = inputs.target, 2.0 ** -bits["c" if lstm else "h"]
@@ -155,16 +119,19 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
             "y", choose_sum_requant([unit / y.scale], [-INT16_LIMITS[0]], [0], y.zero_point)
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
-    return RecurrentParams.of(weights, **scalars, **tables)
+    return kind.of(weights, **scalars, **tables)
 
 
-def _steps(inputs: QuantizeInputs, result_shift: int, wide: bool) -> dict[str, int]:
-    """Scalars of an LSTM's steps; {} if all are the usual ones of 8 bits."""
+def _steps(
+    inputs: QuantizeInputs, result_shift: int, wide: bool
+) -> tuple[type[RecurrentParams], dict[str, int]]:
+    """Parameters of an LSTM and the numbers of its steps."""
     gate, cell = inputs.attrs.get("gate_bits", GATE_BITS), inputs.attrs.get("cell_bits", CELL_BITS)
     usual_h = wide or result_shift == INT8_RESULT_SHIFT
-    if usual_h and (gate, cell) == (GATE_BITS, CELL_BITS):
-        return {"result_shift": result_shift} if wide else {}
-    return {"result_shift": result_shift, "gate_bits": gate, "cell_bits": cell}
+    if not usual_h or (gate, cell) != (GATE_BITS, CELL_BITS):
+        numbers = {"result_shift": result_shift, "gate_bits": gate, "cell_bits": cell}
+        return ScaledParams, numbers
+    return (ShiftedParams, {"result_shift": result_shift}) if wide else (RecurrentParams, {})
 
 
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
@@ -190,12 +157,6 @@ def _new_gate(bits: int) -> dict[str, int]:
     """Factor and offset from a GRU's new gate, Q15, to its state with so many fraction bits."""
     shift = max(15 - bits, 0)
     return {"new_mult": 1 << max(bits - 15, 0), "new_offset": 1 << shift >> 1, "new_shift": shift}
-
-
-def _wide_states(inputs: QuantizeInputs, names: list[str]) -> dict[str, int]:
-    """Flags of first states of 16 bits."""
-    kinds = (inputs.params(i).element_type for i in range(1, 1 + len(names)))
-    return {f"{n}0_wide": 1 for n, kind in zip(names, kinds, strict=True) if kind == INT16}
 
 
 def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
@@ -240,7 +201,6 @@ def _plain_quantize(
         "x": choose_sum_requant([x.scale / unit], [most], [x.zero_point], 0.0),
         "y": choose_sum_requant([result / y.scale], [most], [0], y.zero_point),
     }
-    scalars = {**scalars, **_wide_states(inputs, ["h"])}
     for name, to in factors.items():
         scalars |= _factor(name, to)
     return RecurrentParams.of(weights, **scalars, **tables)

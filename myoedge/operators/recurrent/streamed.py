@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.format import Format
 from myoedge.operators.kernel import (
     CLUSTER,
     Fields,
@@ -22,7 +23,13 @@ from myoedge.operators.kernel import (
     TiledKernel,
 )
 from myoedge.operators.products.packing import packed_channels
-from myoedge.operators.recurrent.tiling import WORD_BYTES, in_tiles, packed_rows, step_work, suffix
+from myoedge.operators.recurrent.tiling import (
+    WORD_BYTES,
+    in_tiles,
+    instance_of,
+    packed_rows,
+    step_work,
+)
 from myoedge.targets.chip import Engine
 
 LEAST_BYTES = 16384  # of weights: fewer fit any L1
@@ -31,10 +38,11 @@ MOST_STEP_TILES = 65536  # some of every step: many steps have many tiles
 UNITS = 8  # that all cores compute at once
 
 
-def streamed_kernels() -> tuple[Kernel, ...]:
+def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
     """Kernels of layers with one product of h a step, by the bytes of weights that stay in L1."""
     return tuple(
-        Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large) for most in RESIDENT_BYTES
+        Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large, formats)
+        for most in RESIDENT_BYTES
     )
 
 
@@ -62,7 +70,7 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
 
     return replace(
         on_cores,
-        function=f"me_{step.node.op.split('_')[0]}_streamed_{suffix(step)}",
+        function=instance_of(step).name(step, "streamed"),
         axes={"t": t, "j": come},
         split=("j",),
         unit_axes=("t",),

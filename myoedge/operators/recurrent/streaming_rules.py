@@ -18,22 +18,19 @@ from myoedge.operators.recurrent.cells import (
     first_hidden,
     first_state,
     hidden_params,
-    is_wide,
 )
 from myoedge.operators.recurrent.quantized import from_params
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
-# the first h of the whole network may have had 16 bits if the one that frames leave has 8
-AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0, "h0_wide": 0}
-AS_IT_IS_WIDE = {**AS_IT_IS, "h0_wide": 1}
+AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
 
 
 def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Forwards, with h and c as one frame leaves them for the next."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
-    factors = {**from_params(HIDDEN_PARAMS, "h", 7), "h0_wide": 0}
+    factors = from_params(HIDDEN_PARAMS, "h", 7)
     h = StreamState(
         1, "h", at.shapes[1], HIDDEN_PARAMS, first_hidden, scalars=factors, by_step=_hidden,
     )  # fmt: skip
@@ -45,15 +42,14 @@ def _hidden(usual: StreamState, step: QuantizedNode) -> StreamState:
     """An LSTM's h between frames: its result, whatever its steps."""
     if hidden_params(step) == usual.params:
         return usual
-    scalars = AS_IT_IS_WIDE if is_wide(step) else AS_IT_IS
-    return replace(usual, params=None, scalars=scalars)
+    return replace(usual, params=None, scalars=AS_IT_IS)
 
 
 def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
     """An LSTM's c between frames, in its own steps."""
     bits = cell_bits(step)
     params = QuantParams(2.0**-bits, 0, INT16)
-    scalars = {**from_params(params, "c", bits), **from_params(params, "y", bits), "c0_wide": 1}
+    scalars = {**from_params(params, "c", bits), **from_params(params, "y", bits)}
     return replace(state, params=params, scalars=scalars)
 
 
@@ -61,7 +57,7 @@ def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
     """A state that is the result if that has 16 bits."""
     if step.element_type != INT16:
         return state
-    return replace(state, params=None, scalars=AS_IT_IS_WIDE, last="")
+    return replace(state, params=None, scalars=AS_IT_IS, last="")
 
 
 def _first_cell(step: QuantizedNode, x: Array) -> Array:
@@ -76,7 +72,7 @@ def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
     h = StreamState(
         1, "h", at.shapes[1], WHOLE, _first_kept,
-        scalars={**factors, "h0_wide": 1}, last="gru_state", by_step=_of_16_bits,
+        scalars=factors, last="gru_state", by_step=_of_16_bits,
     )  # fmt: skip
     return StreamingRule(0, carries=(h,))
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,47 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import packed_channels
+from myoedge.operators.recurrent.params import ScaledParams
 from myoedge.targets.chip import Engine
 
-FACTORS = ("_mult", "_offset", "_shift")  # after the letter of a state or sum
-FIELDS = ("relu", "h0_wide", "c0_wide", "result_shift", "gate_bits", "cell_bits")
+FACTORS = ("mult", "offset", "shift")
+FIELDS = (  # of the C structs, of all operators
+    "relu",
+    *(f"{name}_{part}" for name in "hcx" for part in FACTORS),
+    *("result_shift", "gate_bits", "cell_bits"),
+    *(f"{name}_{part}" for name in ("new", "y") for part in FACTORS),
+)
 WORD_BYTES = 4
+# gates have 16 bits, first states any; results of 16 bits are multiplied by weights of 16
+STEPS = (
+    Format((SIXTEEN, EITHER), EIGHT, STORED_BITS),
+    Format((SIXTEEN, EITHER), SIXTEEN, WIDE_BITS),
+)
+STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # whatever is multiplied
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """States stay in L1 from tile to tile."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
     gates, arrays = columns // units, _packed(step)
-    reverse, parts = bool(step.attrs["reverse"]), 1  # of a step, with a barrier each
+    reverse = bool(step.attrs["reverse"])
     size = step.weight_type.size_bytes
-    kernel = f"me_{'rnn' if columns == units else step.node.op}_{suffix(step)}"
-    if step.attrs.get("reset_first"):
-        kernel, parts = kernel.replace("gru", "gru_reset_first"), 2
+    instance = instance_of(step)
+    parts = 2 if instance.reset_first else 1
     states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
-    numbers = {k: v for k, v in step.integers.scalars.items() if _is_field(k)}
+    wide = {
+        f"{name}_wide": 1 for i, name in enumerate(states, start=1) if step.read_type(i) == INT16
+    }
+    given = step.integers.scalars
+    numbers = {name: given[name] for name in FIELDS if name in given}
+    first = {name: x for name, x in numbers.items() if name == "relu"}
     words = ceil_div(units * size, WORD_BYTES)
     work = step_work(n, gates + parts - 1, words, units, engine.cores, parts)
     return TiledKernel(
-        function=kernel,
+        function=instance.name(step),
         axes={"t": t},
         split=("t",),
         reversed_axes=("t",) if reverse else (),
@@ -45,6 +63,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "reverse": int(reverse),
             "pre": step.integers.pre,
             "y_wide": int(step.element_type == INT16),
+            **first,
+            **wide,
             **numbers,
             **{name: f"@{name}" for name in (*states, *arrays)},
             "states": "@scratch",
@@ -55,15 +75,40 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def suffix(step: QuantizedNode) -> str:
-    """The element type of h, as names of kernels have it, of an LSTM with unusual steps too."""
-    scaled = "scaled_" if step.integers.cell_bits is not None else ""
-    return f"{scaled}s{step.weight_type.bits}"
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """C functions that run an operator's steps.
+
+    whole      all weights in L1     streamed   some of them come in every step
+    on_ne16    products on the engine
+    reset_first   h is reset before it is multiplied: in two parts of a step
+    """
+
+    whole: str
+    streamed: str = ""
+    on_ne16: str = ""
+    reset_first: bool = False
+
+    def name(self, step: QuantizedNode, way: str = "whole") -> str:
+        """The function for the element type of h, and for unusual steps of an LSTM."""
+        scaled = "scaled_" if isinstance(step.integers, ScaledParams) else ""
+        return f"{getattr(self, way)}_{scaled}s{step.weight_type.bits}"
 
 
-def _is_field(scalar: str) -> bool:
-    """Whether kernels read a scalar under its own name."""
-    return scalar[1:] in FACTORS or scalar in FIELDS or scalar.startswith("new_")
+INSTANCES = {  # by operator, and whether h is reset first
+    ("lstm", False): Instance("me_lstm", "me_lstm_streamed", "me_ne16_lstm"),
+    ("lstm_cell", False): Instance("me_lstm_cell", "me_lstm_streamed"),
+    ("gru", False): Instance("me_gru", "me_gru_streamed", "me_ne16_gru"),
+    ("gru", True): Instance("me_gru_reset_first", reset_first=True),
+    ("gru_state", False): Instance("me_gru_state"),
+    ("gru_state", True): Instance("me_gru_reset_first_state", reset_first=True),
+    ("rnn_relu", False): Instance("me_rnn", "me_rnn_streamed"),
+    ("rnn_tanh", False): Instance("me_rnn", "me_rnn_streamed"),
+}
+
+
+def instance_of(step: QuantizedNode) -> Instance:
+    return INSTANCES[step.node.op, bool(step.attrs.get("reset_first"))]
 
 
 def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts: int = 1) -> Any:
@@ -100,9 +145,8 @@ def _operands(
     """Gates and results step by step, or of results the last state only; all else whole."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
-    wide = step.integers.scalars
     first = (
-        Operand(name, i, (lanes,), ((),), itemsize=1 + wide.get(f"{name}_wide", 0))
+        Operand(name, i, (lanes,), ((),), itemsize=step.read_type(i).size_bytes)
         for i, name in enumerate(states, start=1)
     )
     return (

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import TERM_FACTOR_MAX
 from myoedge.operators.base import (
@@ -21,14 +21,13 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     all_beside_axis,
-    always,
     as_in_floats,
     axis_permuted,
     by_output,
-    limited,
     stored_bound,
     stream_except_axis,
 )
+from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
 
@@ -48,11 +47,9 @@ TAKE = register(
         nest=by_output,
         real=take_real,
         integer=as_in_floats(take_real),
-        kernels=on_cluster(take_in_tiles),
+        kernels=on_cluster(take_in_tiles, MOVES),
         same_scale=True,
         is_data_movement=True,
-        accepts_int16=always,
-        emits_int16=always,
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
     )
@@ -82,15 +79,13 @@ class ResizeParams(QuantizedParams):
     acc_bound: int
     mult: Array
     offset: Array
-    x_wide: int | None = None
-    y_wide: int | None = None
 
 
 def quantize(site: QuantizeInputs) -> ResizeParams:
     """y = (sum of x * weight + offset) >> shift, weights in output steps: one rounding."""
     x, y = site.params(0), site.target
-    wide = {"x_wide": x.element_type.bits // 8 - 1, "y_wide": y.element_type.bits // 8 - 1}
-    most = WIDE_FACTOR_MAX if wide["x_wide"] else MULT_MAX if wide["y_wide"] else TERM_FACTOR_MAX
+    most = MULT_MAX if y.element_type == INT16 else TERM_FACTOR_MAX
+    most = WIDE_FACTOR_MAX if x.element_type == INT16 else most
     factors = site.constant(1).astype(np.float64) * (x.scale / y.scale)
     factors, reach = np.clip(factors, -most, most), -x.element_type.low
     for shift in range(SHIFT_MAX, -1, -1):
@@ -100,8 +95,7 @@ def quantize(site: QuantizeInputs) -> ResizeParams:
         if bound <= INT32_MAX and np.abs(mult).max() <= MULT_MAX:
             break
     arrays = {"mult": mult.astype(np.int32), "offset": offset.astype(np.int32)}
-    more: dict[str, Any] = {**arrays, **(wide if any(wide.values()) else {})}
-    return ResizeParams(shift=shift, acc_bound=int(bound), **more)
+    return ResizeParams(shift=shift, acc_bound=int(bound), **arrays)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -123,11 +117,9 @@ RESIZE = register(
         quantize=quantize,
         params=(ResizeParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(resize_in_tiles),
+        kernels=on_cluster(resize_in_tiles, INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)),
         weights=(1,),
         epilogue=True,
-        accepts_int16=limited,
-        emits_int16=limited,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
     )

@@ -79,30 +79,16 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return lines * (LINE + length * (1 + TAP * max(mult.shape[1] - 2, 0)))
 
     packed = Operand("rows", "rows", rows.shape, (loops.results, ()), itemsize=4, array=rows)
-    if step.integers.x_wide is not None:
-        wide = step.integers.named(("x_wide", "y_wide"))
-        x = replace(loops.x, itemsize=1 + wide["x_wide"])
-        return TiledKernel(
-            function="me_resize_s16",
-            axes=loops.axes,
-            split=loops.split,
-            operands=(x, packed, replace(loops.y, itemsize=1 + wide["y_wide"])),
-            op={
-                "taps": mult.shape[1],
-                "shift": step.integers.shift,
-                **wide,
-                "low": step.low,
-                "high": step.high,
-            },
-            tile=_tile_fields,
-            work=work,
-        )
+    x = replace(loops.x, itemsize=step.read_type(0).size_bytes)
+    y = replace(loops.y, itemsize=step.element_type.size_bytes)
+    wide = {**step.wide_flags("x", "y"), "low": step.low, "high": step.high}
+    scale = wide if step.has_int16 else limit_fields(step)
     return TiledKernel(
-        function="me_resize_s8",
+        function="me_resize_s16" if step.has_int16 else "me_resize_s8",
         axes=loops.axes,
         split=loops.split,
-        operands=(loops.x, packed, *table_operand(step), loops.y),
-        op={"taps": mult.shape[1], "shift": step.integers.shift, **limit_fields(step)},
+        operands=(x, packed, *table_operand(step), y),
+        op={"taps": mult.shape[1], "shift": step.integers.shift, **scale},
         tile=_tile_fields,
         work=work,
     )

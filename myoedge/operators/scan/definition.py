@@ -12,7 +12,6 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -22,12 +21,12 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     all_beside_axis,
-    always,
     axis_permuted,
     elementwise,
     same_shape,
     stored_bound,
 )
+from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.scan.tiling import in_tiles
 
@@ -70,9 +69,6 @@ class ScanParams(QuantizedParams):
     b_shift: int
     y_zero: int
     acc_bound: int
-    a_wide: int | None = None
-    b_wide: int | None = None
-    y_wide: int | None = None
 
 
 def quantize(site: QuantizeInputs) -> ScanParams:
@@ -82,25 +78,24 @@ def quantize(site: QuantizeInputs) -> ScanParams:
     s has 24, and products with it have 64.
     """
     a, b, y = site.params(0), site.params(1), site.target
-    types = zip(("a_wide", "b_wide", "y_wide"), (a, b, y), strict=True)
-    wide: dict[str, Any] = {name: int(q.element_type == INT16) for name, q in types}
+    is_wide = site.has_int16(2)
     bits = int(np.clip(15 - math.frexp(a.scale * a.reach)[1], 0, 15))
     a_mult, a_shift = _multiplier(math.ldexp(a.scale, bits))
-    b_bits = 30 - b.reach.bit_length() if any(wide.values()) else 15
+    b_bits = 30 - b.reach.bit_length() if is_wide else 15
     b_mult, b_shift = _multiplier(math.ldexp(b.scale / y.scale, STATE_BITS), b_bits)
     numbers: dict[str, Any] = {
         "a_zero": a.zero_point, "a_mult": a_mult, "a_shift": a_shift, "bits": bits,
         "b_zero": b.zero_point, "b_mult": b_mult, "b_shift": b_shift, "y_zero": y.zero_point,
     }  # fmt: skip
-    if not any(wide.values()):
+    if not is_wide:
         return ScanParams(**numbers, acc_bound=(MOST + 1) ** 2 + (1 << 15))
     bound = max(a.reach * a_mult + (1 << a_shift >> 1), b.reach * b_mult + (1 << b_shift >> 1))
-    return ScanParams(**numbers, **wide, acc_bound=bound)
+    return ScanParams(**numbers, acc_bound=bound)
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 or int16 -> int8 or int16."""
-    most = WIDE_MOST if step.integers.y_wide is not None else MOST
+    most = WIDE_MOST if step.has_int16 else MOST
 
     def scaled(x: Array, name: str) -> Array:
         half = (1 << getattr(step.integers, f"{name}_shift")) >> 1
@@ -134,10 +129,8 @@ SCAN = register(
         quantize=quantize,
         params=(ScanParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, EITHER_WIDTH),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
-        accepts_int16=always,
-        emits_int16=always,
     )
 )

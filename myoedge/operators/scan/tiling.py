@@ -20,8 +20,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))
-    wide = {f"{name}_wide": getattr(step.integers, f"{name}_wide") or 0 for name in "aby"}
-    is_wide = any(wide.values())
+    wide, is_wide = step.wide_flags("a", "b", "y"), step.has_int16
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most of them, in all steps."""

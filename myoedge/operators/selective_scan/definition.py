@@ -28,7 +28,8 @@ from myoedge.operators.base import (
     RequantParams,
     register,
 )
-from myoedge.operators.common_rules import always, same_shape, stored_bound
+from myoedge.operators.common_rules import same_shape, stored_bound
+from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import AffineExpr, on_cluster
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
@@ -227,11 +228,8 @@ SELECTIVE_SCAN = register(
         quantize=quantize,
         params=(SelectiveScanParams, wide.WideScanParams),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, Format((EITHER,), EITHER, together=(0, 1, 2, 3))),
         weights=(4, 5),
         multiplies=True,
-        accepts_int16=always,
-        emits_int16=always,
-        int16_together=(0, 1, 2, 3),
     )
 )

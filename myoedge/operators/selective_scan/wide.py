@@ -48,10 +48,6 @@ class WideScanParams(QuantizedParams):
     x_zero: int
     b_zero: int
     c_zero: int
-    delta_wide: int
-    x_wide: int
-    b_wide: int
-    c_wide: int
     x_up: int
     b_up: int
     delta_up: int
@@ -96,7 +92,6 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
     decay, halvings = _halvings(site.constant(4), scales[0], ups["delta_up"])
     numbers: dict[str, Any] = {
         **{f"{name}_zero": q.zero_point for name, q in operands.items()},
-        **{f"{name}_wide": int(q.element_type == INT16) for name, q in operands.items()},
         **ups, **halvings, "y_zero": site.target.zero_point, "acc_bound": largest,
     }  # fmt: skip
     numbers |= {"term": term, "decay": decay, "powers": TABLE}
@@ -217,9 +212,11 @@ def _decay(step: QuantizedNode, halvings: Array) -> Array:
 
 def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
     """tiled   loops and operands, as both kernels have them"""
-    wide = {name: getattr(step.integers, f"{name}_wide") for name in OPERANDS}
-    wide["y"] = int(step.element_type == INT16)
-    operands = (replace(x, itemsize=1 + wide.get(x.name, x.itemsize - 1)) for x in tiled.operands)
+    flags = step.wide_flags(*OPERANDS, "y")
+    y_wide = flags.pop("y_wide")
+    sizes = {name: kind.size_bytes for name, kind in zip(OPERANDS, step.operand_types, strict=True)}
+    operands = (replace(x, itemsize=sizes.get(x.name, x.itemsize)) for x in tiled.operands)
+    zeros = step.integers.named(f"{name}_zero" for name in OPERANDS)
     numbers = {k: v for k, v in step.integers.scalars.items() if k != "acc_bound"}
     return replace(
         tiled,
@@ -227,8 +224,10 @@ def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
         operands=(*operands,),
         op={
             **tiled.op,
+            **zeros,
+            **flags,
             **numbers,
-            "y_wide": wide["y"],
+            "y_wide": y_wide,
             "powers": "@powers",
             "scratch": "@scratch",
         },

@@ -15,10 +15,11 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, outer_inner, register
-from myoedge.operators.common_rules import always, as_in_floats
+from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.softmax.definition import IndexParams, argmax_quantize
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
@@ -50,13 +51,12 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between sequences: a core brings the frames of one together."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
-    wide = step.integers.x_wide is not None
     return TiledKernel(
-        function="me_ctc_greedy_s16" if wide else "me_ctc_greedy_s8",
+        function="me_ctc_greedy_s16" if step.has_int16 else "me_ctc_greedy_s8",
         axes={"n": n},
         split=("n",),
         operands=(
-            Operand("x", 0, (t, n, c), ((), along, ()), itemsize=1 + wide),
+            Operand("x", 0, (t, n, c), ((), along, ()), itemsize=step.read_type(0).size_bytes),
             Operand("y", OUT, step.out, (along, ()), itemsize=4),
         ),
         op={"steps": t, "classes": c, "blank": step.attrs["blank"]},
@@ -75,10 +75,7 @@ CTC_GREEDY = register(
         nest=greedy_nest,
         real=greedy_real,
         integer=as_in_floats(greedy_real),
-        quantize=argmax_quantize,
-        params=(IndexParams,),
-        kernels=on_cluster(greedy_in_tiles),
-        accepts_int16=always,
+        kernels=on_cluster(greedy_in_tiles, Format((EITHER,), (INT32,))),
         out_dtype="int32",
     )
 )
@@ -176,7 +173,7 @@ CTC_NEW = register(
         nest=classes_nest,
         real=new_real,
         integer=as_in_floats(new_real),
-        kernels=on_cluster(classes_in_tiles),
+        kernels=on_cluster(classes_in_tiles, Format((INTEGERS,), INTEGERS)),
         out_dtype="int32",
         reads_indices=True,
         streaming_rule=classes_streaming_rule,

@@ -11,14 +11,20 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import TERM_FACTOR_MAX, SumRequant, choose_sum_requant
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    ResultParams,
+    register,
+)
 from myoedge.operators.common_rules import (
     all_beside_axis,
-    always,
     as_in_floats,
     axis_permuted,
     elementwise,
@@ -26,11 +32,16 @@ from myoedge.operators.common_rules import (
     same_shape,
     stored_bound,
     stream_except_axis,
-    wide_scalars,
 )
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.format import EITHER, EITHER_WIDTH, Format
+from myoedge.operators.kernel import TiledKernel, by_width, on_cluster
 from myoedge.operators.pool import reduce
-from myoedge.operators.softmax.tiling import log_softmax_in_tiles, rows_in_tiles, softmax_in_tiles
+from myoedge.operators.softmax.tiling import (
+    log_softmax_in_tiles,
+    rows_in_tiles,
+    softmax_in_tiles,
+    wide_softmax_in_tiles,
+)
 from myoedge.targets.chip import Engine
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
@@ -63,24 +74,27 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
     return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
-def exp_tables(x: QuantParams, *, wide: bool) -> dict[str, Any]:
-    """Exponentials by distance; of 16 bits by its lower and its upper eight: their product."""
-    near = {"exp": exp_table(x.scale)}
-    return near | ({"exp_far": exp_table(256 * x.scale)} if wide else {})
+def far_tables(x: QuantParams) -> dict[str, Any]:
+    """Exponentials by the lower and the upper eight bits of a distance: their product."""
+    return {"exp": exp_table(x.scale), "exp_far": exp_table(256 * x.scale)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftmaxParams(QuantizedParams):
-    """exp, exp_far   int32 exponentials; mult, shift, zero: of results next to 16 bits"""
+    """exp   int32 exponentials by distance"""
 
     acc_bound: int
     exp: Array
-    exp_far: Array | None = None
-    x_wide: int | None = None
-    y_wide: int | None = None
-    mult: int | None = None
-    shift: int | None = None
-    zero: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideSoftmaxParams(SoftmaxParams):
+    """Beside 16 bits: exponentials by the upper eight of a distance too, factors of shares."""
+
+    exp_far: Array
+    mult: int
+    shift: int
+    zero: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +109,13 @@ class LogSoftmaxParams(QuantizedParams):
     acc_bound: int
     exp: Array
     log: Array
-    exp_far: Array | None = None
-    x_wide: int | None = None
-    y_wide: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexParams(QuantizedParams):
-    """x_wide   1 if what is compared has 16 bits"""
+class WideLogSoftmaxParams(LogSoftmaxParams):
+    """exp_far   as WideSoftmaxParams has it"""
 
-    x_wide: int | None = None
+    exp_far: Array
 
 
 def _exponentials(
@@ -117,7 +128,7 @@ def _exponentials(
     distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
     at = np.maximum(distance, 0)
     e = step.integers.exp.astype(np.int64)[at & 255]
-    if step.integers.exp_far is not None:
+    if step.has_int16:
         e = (e * step.integers.exp_far.astype(np.int64)[at >> 8] + EXP_ONE // 2) >> 15
     e = np.where(seen, e, 0)
     total = e.sum(axis=-1, keepdims=True)
@@ -130,12 +141,12 @@ def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
     of 2**-16."""
     x, y = inputs.params(0), inputs.target
     bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
-    wide: dict[str, Any] = wide_scalars(x, y)
-    if wide:
-        shift = min(max(15 - math.frexp(2.0**-16 / y.scale)[1], 0), 31)
-        mult = min(round(math.ldexp(1 / y.scale, shift - 16)), MULT_MAX)
-        wide |= {"mult": mult, "shift": shift, "zero": y.zero_point}
-    return SoftmaxParams(acc_bound=bound, **wide, **exp_tables(x, wide=bool(wide)))
+    if not inputs.has_int16():
+        return SoftmaxParams(acc_bound=bound, exp=exp_table(x.scale))
+    shift = min(max(15 - math.frexp(2.0**-16 / y.scale)[1], 0), 31)
+    mult = min(round(math.ldexp(1 / y.scale, shift - 16)), MULT_MAX)
+    numbers = {**far_tables(x), "mult": mult, "shift": shift, "zero": y.zero_point}
+    return WideSoftmaxParams(acc_bound=bound, **numbers)
 
 
 def int16_params(most: float) -> QuantParams:
@@ -154,7 +165,7 @@ def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
         seen, rows = seen | blind, np.where(blind & bool(step.attrs.get("flat")), 0, rows)
     _, e, mantissa, halvings = _exponentials(step, rows, seen)
     share = (e * (2**31 // mantissa)) >> 15
-    if step.integers.zero is not None:
+    if step.has_int16:
         shift = np.minimum(step.integers.shift + halvings, 31)
         y = ((share * step.integers.mult + ((1 << shift) >> 1)) >> shift) + step.integers.zero
     else:
@@ -172,14 +183,12 @@ SOFTMAX = register(
         real=softmax_real,
         integer=softmax_integer,
         quantize=softmax_quantize,
-        params=(SoftmaxParams,),
+        params=(SoftmaxParams, WideSoftmaxParams),
         acc_bound=stored_bound,
-        kernels=on_cluster(softmax_in_tiles),
+        kernels=by_width(softmax_in_tiles, wide_softmax_in_tiles, EITHER_WIDTH),
         fixed_params=QuantParams(2.0**-8, -128),
         bounds=lambda attrs: (0.0, 1.0),
-        accepts_int16=always,
-        emits_int16=always,
-        int16_params=int16_params,
+        result_params={INT16: ResultParams(int16_params)},
         broadcast_inputs={1: None},
         # a mask is alike along leading axes, which a permutation may move
         permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
@@ -195,31 +204,32 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
     """
     x, y = inputs.params(0), inputs.target
     most = 2**x.element_type.bits - 1
-    wide: dict[str, Any] = wide_scalars(x, y)
+    is_wide = inputs.has_int16()
     c = choose_sum_requant(
         (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale)),
         (most, 16 * LOG_ONE),
         (0, 0),
         y.zero_point,
-        factor_max=TERM_FACTOR_MAX / 2 if wide else TERM_FACTOR_MAX,
-        mult_max=INT32_MAX if wide else MULT_MAX,
+        factor_max=TERM_FACTOR_MAX / 2 if is_wide else TERM_FACTOR_MAX,
+        mult_max=INT32_MAX if is_wide else MULT_MAX,
     )
     bound = max(
         EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]],
         most * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
     )
     log_table = np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256))
-    return LogSoftmaxParams(
-        mult=c.mult[0],
-        log_mult=c.mult[1],
-        offset=c.offset,
-        shift=c.shift,
-        ln2=round(LOG_ONE * math.log(2.0)),
-        acc_bound=bound,
-        log=log_table.astype(np.int32),
-        **wide,
-        **exp_tables(x, wide=bool(wide)),
-    )
+    numbers: dict[str, Any] = {
+        "mult": c.mult[0],
+        "log_mult": c.mult[1],
+        "offset": c.offset,
+        "shift": c.shift,
+        "ln2": round(LOG_ONE * math.log(2.0)),
+        "acc_bound": bound,
+        "log": log_table.astype(np.int32),
+    }
+    if is_wide:
+        return WideLogSoftmaxParams(**numbers, **far_tables(x))
+    return LogSoftmaxParams(**numbers, exp=exp_table(x.scale))
 
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
@@ -243,11 +253,9 @@ LOG_SOFTMAX = register(
         real=log_softmax_real,
         integer=log_softmax_integer,
         quantize=log_softmax_quantize,
-        params=(LogSoftmaxParams,),
+        params=(LogSoftmaxParams, WideLogSoftmaxParams),
         acc_bound=stored_bound,
-        kernels=on_cluster(log_softmax_in_tiles),
-        accepts_int16=always,
-        emits_int16=always,
+        kernels=on_cluster(log_softmax_in_tiles, EITHER_WIDTH),
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
     )
@@ -260,14 +268,8 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
-def argmax_quantize(inputs: QuantizeInputs) -> IndexParams:
-    """Whether operands have 16 bits; indices have no scale."""
-    x = inputs.input_params[0]
-    return IndexParams(x_wide=1 if x is not None and x.element_type == INT16 else None)
-
-
 def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    wide = step.integers.x_wide is not None
+    wide = step.has_int16
     return rows_in_tiles(step, engine, "me_argmax_s16" if wide else "me_argmax_s8", {}, {})
 
 
@@ -279,10 +281,7 @@ ARGMAX = register(
         nest=reduce.nest,
         real=argmax_real,
         integer=as_in_floats(argmax_real),
-        quantize=argmax_quantize,
-        params=(IndexParams,),
-        kernels=on_cluster(argmax_in_tiles),
-        accepts_int16=always,
+        kernels=on_cluster(argmax_in_tiles, Format((EITHER,), (INT32,))),
         out_dtype="int32",
         streaming_rule=reduce.streaming_rule,
     )

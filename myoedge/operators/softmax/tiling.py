@@ -28,8 +28,7 @@ def rows_in_tiles(
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
     index: tuple[AffineExpr, ...] = (around, (), inside)
-    wide = step.integers.x_wide or 0
-    x = Operand("x", 0, (outer, length, inner), index, itemsize=1 + wide)
+    x = Operand("x", 0, (outer, length, inner), index, itemsize=step.read_type(0).size_bytes)
     y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
     if step.node.op == "argmax":
         y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
@@ -48,8 +47,6 @@ def rows_in_tiles(
 
 
 def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if step.integers.zero is not None:
-        return _wide_in_tiles(step, engine)
     exp = step.integers.exp.astype(np.uint16)
     if len(step.shapes) > 1:
         return _masked_in_tiles(step, engine, exp)
@@ -85,22 +82,22 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
     )
 
 
-def _wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def wide_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """16 bits of x or of y; masked or not, with the loops of masked ones."""
     tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands
     mask = masked.operands[1:-2]
-    names = ("x_wide", "y_wide", "zero", "mult", "shift")
-    op = {**step.integers.named(names), "low": step.low, "high": step.high}
+    flags, names = step.wide_flags("x", "y"), ("zero", "mult", "shift")
+    op = {**flags, **step.integers.named(names), "low": step.low, "high": step.high}
     return replace(
         masked,
         function="me_softmax_s16",
         operands=(
-            replace(x, itemsize=1 + step.integers.x_wide),
+            replace(x, itemsize=step.read_type(0).size_bytes),
             *mask,
             *(Operand.whole(name, array) for name, array in tables.items()),
-            replace(y, itemsize=1 + step.integers.y_wide),
+            replace(y, itemsize=step.element_type.size_bytes),
         ),
         op={
             **op,
@@ -115,9 +112,8 @@ def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     arrays = {"exp": step.integers.exp.astype(np.uint16), "log": step.integers.log.astype(np.int16)}
     numbers = step.integers.named(("ln2", "mult", "log_mult", "offset", "shift"))
     op = {"log": "@log", **numbers, "low": step.low, "high": step.high}
-    if step.integers.x_wide is None:
+    if not step.has_int16:
         return rows_in_tiles(step, engine, "me_log_softmax_s8", {"exp": "@exp", **op}, arrays)
-    widths = step.integers.named(("x_wide", "y_wide"))
-    op = {**widths, "exp.near": "@exp", "exp.far": "@exp_far", **op}
+    op = {**step.wide_flags("x", "y"), "exp.near": "@exp", "exp.far": "@exp_far", **op}
     arrays["exp_far"] = step.integers.exp_far.astype(np.uint16)
     return rows_in_tiles(step, engine, "me_log_softmax_s16", op, arrays)

@@ -25,7 +25,8 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import always, stored_bound
+from myoedge.operators.common_rules import stored_bound
+from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
@@ -253,12 +254,10 @@ SPECTROGRAM = register(
         quantize=spectrogram_quantize,
         params=(SpectrogramParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(spectrogram_in_tiles),
+        kernels=on_cluster(spectrogram_in_tiles, Format((SIXTEEN,), EITHER)),
         weights=(1, 2, 3),
         products=spectrogram_products,
         multiplies=True,
-        int16_inputs=(0,),
-        emits_int16=always,
         streaming_rule=spectrogram_streaming_rule,
     )
 )

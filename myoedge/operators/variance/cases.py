@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.cases import Draw, DrawnUse
 
 SQUARES = """
@@ -41,7 +42,7 @@ def slack(case: Any) -> Array | float:
     step, root = case.step, case.attrs["root"]
     y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)
     found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)
-    if step.integers.x_wide:
+    if INT16 in step.operand_types:
         unit = step.integers.mult / 2.0 ** (step.integers.shift + step.integers.pre)
         found = found + unit * 2.0**step.integers.pre + y / (2 * max(step.integers.mult, 1))
     return np.asarray(found)

@@ -5,12 +5,12 @@ root deviation and length."""
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import (
     OpDef,
@@ -20,11 +20,10 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     CentredParams,
-    always,
-    limited,
     stored_bound,
     with_requant,
 )
+from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.variance.tiling import in_tiles
@@ -42,7 +41,15 @@ def real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(np.sqrt(y) if attrs["root"] else y, x.dtype)
 
 
-def quantize(inputs: QuantizeInputs) -> CentredParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpreadParams(CentredParams):
+    """up, down   bits that the spread is shifted by, for its root or without one"""
+
+    up: int
+    down: int
+
+
+def quantize(inputs: QuantizeInputs) -> SpreadParams:
     """acc = spread >> down, or root(spread << 2 up), spread n times the sum of squares around the
     mean of n numbers, or that of squares of x - x_zero; requantised once."""
     x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
@@ -55,9 +62,8 @@ def quantize(inputs: QuantizeInputs) -> CentredParams:
     root = min(math.isqrt(largest << 2 * up), INT32_MAX)
     bound = root if attrs["root"] else largest >> down
     factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down
-    wide = int(x.element_type == INT16)
-    scalars = {"x_zero": x.zero_point, "x_wide": wide, "up": up, "down": down}
-    return with_requant(CentredParams, inputs, factor / inputs.target.scale, bound, scalars)
+    scalars = {"x_zero": x.zero_point, "up": up, "down": down}
+    return with_requant(SpreadParams, inputs, factor / inputs.target.scale, bound, scalars)
 
 
 def _length(attrs: Attrs, shape: Shape) -> int:
@@ -96,12 +102,10 @@ VARIANCE = register(
         real=real,
         integer=integer,
         quantize=quantize,
-        params=(CentredParams,),
+        params=(SpreadParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
-        accepts_int16=always,
-        emits_int16=limited,
         streaming_rule=reduce.streaming_rule,
     )
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
@@ -23,9 +22,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
-    x_wide, y_wide = step.integers.x_wide, int(step.element_type == INT16)
-    is_wide = bool(x_wide or y_wide)
-    y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=1 + y_wide)
+    is_wide = step.has_int16
+    y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
         """Elements of the core that has most; words of four of them are faster."""
@@ -38,12 +36,18 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(
-            Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=1 + x_wide),
+            Operand(
+                "x",
+                0,
+                (outer, reduced, inner),
+                (around, (), inside),
+                itemsize=step.read_type(0).size_bytes,
+            ),
             *table_operand(step),
             y,
         ),
         op={
-            **({"x_wide": x_wide, "y_wide": y_wide} if is_wide else {}),
+            **(step.wide_flags("x", "y") if is_wide else {}),
             "reduced": reduced,
             "centred": int(step.attrs["centred"]),
             "root": int(step.attrs["root"]),

@@ -87,7 +87,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
     for kernel in sorted(kernels_of(step), key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
         fits = kernel.fallback and any(_fits_l1(known, chip) for known in usual)
-        if engine and kernel.accepts(step) and not fits:
+        if engine and kernel.runs(step) and not fits:
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
             kind.append(_tiled(kernel, step, engine, tables_in_l3))
@@ -251,7 +251,8 @@ def content_key(step: QuantizedNode) -> Hashable:
     numbers = {**step.attrs, "": dict(step.integers.scalars)}
     attrs = json.dumps(plain(numbers), sort_keys=True)
     read = (len(step.node.inputs), *map(step.operands.index, step.operands))  # x * x reads one
-    result = (step.out, step.low, step.high, step.element_type, step.engine.name)
+    types = (*step.operand_types, step.element_type)
+    result = (step.out, step.low, step.high, types, step.engine.name)
     behind = None if step.behind is None else content_key(step.behind)
     return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind
 

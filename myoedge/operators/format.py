@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats of kernels: element types of operands, weights and results that go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.element_type import INT8, INT16, INT32, INT64, ElementType
+
+Types = tuple[ElementType, ...]
+EIGHT: Types = (INT8,)
+SIXTEEN: Types = (INT16,)
+EITHER: Types = (INT8, INT16)
+INTEGERS: Types = (ElementType(8, signed=False), INT32)  # ids, indices, classes: without a scale
+ANY: Types = (*EITHER, *INTEGERS, INT64)
+STORED_BITS = tuple(range(2, 9))  # of weights that are int8, or packed
+WIDE_BITS = (16,)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Rule of a format for attributes and shapes of a layer, in words and as a test.
+
+    holds   (attrs, input shapes, output shape) -> whether a layer is like that
+    """
+
+    text: str
+    holds: Callable[[Attrs, Sequence[Shape], Shape], bool]
+
+    def __and__(self, other: Condition) -> Condition:
+        return Condition(
+            f"{self.text}; {other.text}", lambda *layer: self.holds(*layer) and other.holds(*layer)
+        )
+
+
+ALWAYS = Condition("", lambda attrs, shapes, out: True)
+LIMITED = Condition(
+    "no fused function but limits",
+    lambda attrs, shapes, out: all(name == "clamp" for name, *_ in attrs.get("act", ())),
+)
+NOT_ACTIVATED = Condition("no fused function", lambda attrs, shapes, out: "act" not in attrs)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Element types that a kernel takes together.
+
+    reads     by operand the types that it may have, the last entry for all operands that follow;
+              operands that are weights have none
+    writes    types that the result may have
+    weights   bits that constant weights may have; () for an operator without such weights
+    together  operands of which one of 16 bits costs as many cycles as all
+    where     condition on the layer
+    """
+
+    reads: tuple[Types, ...] = (EIGHT,)
+    writes: Types = EIGHT
+    weights: tuple[int, ...] = ()
+    together: tuple[int, ...] = ()
+    where: Condition = ALWAYS
+
+    def of_operand(self, index: int) -> Types:
+        """Types that an operand may have, by its place among the inputs."""
+        return self.reads[min(index, len(self.reads) - 1)]
+
+    def takes(self, operands: Types, result: ElementType, weight: ElementType | None) -> bool:
+        """Whether a layer has these types; those of operands are () where all are int8."""
+        return (
+            result in self.writes
+            and all(kind in self.of_operand(i) for i, kind in enumerate(operands or EIGHT))
+            and (weight is None or not self.weights or weight.bits in self.weights)
+        )
+
+
+INT8_ALONE = Format()
+EITHER_WIDTH = Format((EITHER,), EITHER)
+MOVES = Format((ANY,), ANY)
+
+
+def int16_where(where: Condition) -> tuple[Format, ...]:
+    """Operands of 8 or 16 bits, results of 16 bits where a condition holds."""
+    return Format((EITHER,)), Format((EITHER,), SIXTEEN, where=where)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers from the formats of kernels: tensors that may have 16 bits, bits that weights may have.
+
+A layer is given as its node, the shapes of its inputs and that of its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.numerics.element_type import ElementType
+from myoedge.operators.base import OPS
+from myoedge.operators.format import ANY, Format
+
+
+def _fitting(node: Node, shapes: Sequence[Shape], out: Shape) -> list[Format]:
+    return [form for form in OPS[node.op].formats if form.where.holds(node.attrs, shapes, out)]
+
+
+def may_read(
+    node: Node, index: int, kind: ElementType, shapes: Sequence[Shape], out: Shape
+) -> bool:
+    """Whether a kernel reads an operand, by its place among the inputs, in this type."""
+    return any(kind in form.of_operand(index) for form in _fitting(node, shapes, out))
+
+
+def may_write(node: Node, kind: ElementType, shapes: Sequence[Shape], out: Shape) -> bool:
+    """Whether a kernel writes results in this type."""
+    return any(kind in form.writes for form in _fitting(node, shapes, out))
+
+
+def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> bool:
+    """Whether a kernel has weights of so many bits."""
+    return any(bits in form.weights for form in _fitting(node, shapes, out))
+
+
+def operand_places(node: Node) -> list[int]:
+    """Places of the inputs that are read as integers; weights are not among them."""
+    return [i for i in range(len(node.inputs)) if i not in OPS[node.op].weights]
+
+
+def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
+    """Shapes of a node's inputs and of its result."""
+    return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
+
+
+def always_reads(node: Node, kind: ElementType) -> list[int]:
+    """Inputs that every kernel reads in this type alone."""
+    forms = OPS[node.op].formats
+    return [i for i in operand_places(node) if all(form.of_operand(i) == (kind,) for form in forms)]
+
+
+def always_writes(op: str, kind: ElementType) -> bool:
+    """Whether every kernel writes results in this type alone."""
+    return all(form.writes == (kind,) for form in OPS[op].formats)
+
+
+def weight_bits(op: str) -> frozenset[int]:
+    """Bits that weights of an operator may have, of layers that keep to its formats' conditions."""
+    return frozenset(bits for form in OPS[op].formats for bits in form.weights)
+
+
+def read_together(op: str) -> frozenset[int]:
+    """Inputs of which one of 16 bits costs as many cycles as all."""
+    return frozenset(i for form in OPS[op].formats for i in form.together)
+
+
+def format_rows() -> Iterator[tuple[str, ...]]:
+    """The table of formats as text: operators, engines, operands, weights, results, condition;
+    operators of the same formats on the same engines are a row."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for op in OPS.values():
+        for form in op.formats:
+            engines = dict.fromkeys(k.engine for k in op.kernels if form in k.formats)
+            kinds = (_types_text(types) for types in form.reads)
+            row = (
+                ", ".join(engines),
+                "; then ".join(kinds),
+                _bits_text(form.weights),
+                _types_text(form.writes),
+                form.where.text,
+            )
+            names.setdefault(row, []).append(op.name)
+    return ((", ".join(f"`{name}`" for name in found), *row) for row, found in names.items())
+
+
+def _types_text(types: Sequence[ElementType]) -> str:
+    return "any" if types == ANY else ", ".join(map(str, types))
+
+
+def _bits_text(bits: Sequence[int]) -> str:
+    return f"{bits[0]} to {bits[-1]}" if len(bits) > 1 else "".join(map(str, bits))

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of recurrent layers at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.products.packing import WeightedParams
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurrentParams(WeightedParams):
+    """Weights of h, factors of the states, and tables of the gates' functions.
+
+    h_*, c_*   from a first state to the bits that steps keep of it
+    x_*        from an input to the sums of a plain RNN
+    new_*      from a GRU's new gate to its h of 16 bits
+    y_*        from a last state to the output, of operators that give it
+    """
+
+    relu: int | None = None
+    h_mult: int | None = None
+    h_offset: int | None = None
+    h_shift: int | None = None
+    c_mult: int | None = None
+    c_offset: int | None = None
+    c_shift: int | None = None
+    x_mult: int | None = None
+    x_offset: int | None = None
+    x_shift: int | None = None
+    new_mult: int | None = None
+    new_offset: int | None = None
+    new_shift: int | None = None
+    y_mult: int | None = None
+    y_offset: int | None = None
+    y_shift: int | None = None
+    sigmoid: Array | None = None
+    tanh: Array | None = None
+
+    @classmethod
+    def of(cls, weights: WeightedParams, **more: Any) -> Self:
+        own = {f.name: getattr(weights, f.name) for f in fields(weights)}
+        return cls(**own, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftedParams(RecurrentParams):
+    """An LSTM's whose h has steps of its own: result_shift, from Q30 to them."""
+
+    result_shift: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledParams(ShiftedParams):
+    """An LSTM's whose gates and c have steps of their own, too: fraction bits."""
+
+    gate_bits: int
+    cell_bits: int
