@@ -98,12 +98,13 @@ def buffer_sizes(tiling: Tiling) -> dict[str, dict[int, int]]:
 
 @dataclass(frozen=True)
 class NetworkAddresses:
-    """C of where tensors lie, as a layer, or what comes after the last one, reads them."""
+    """C expressions for the addresses of tensors, for each layer and after the last one."""
 
     plan: Plan
 
     def written(self, index: int) -> str:
-        """Name of a layer's result in L1 or in the arena; "" if it lies elsewhere."""
+        """Return the name of a layer's result in L1 or in the arena; "" if it is stored
+        elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
         memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
         function = function_name(index, step)

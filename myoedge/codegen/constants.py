@@ -55,7 +55,7 @@ def constants(plan: Plan) -> dict[str, Array]:
 
 
 def array_aliases(plan: Plan) -> list[tuple[str, str]]:
-    """C names of arrays that are the bytes of others, and those of these."""
+    """Return (C name of an array, C name of the stored array with the same bytes)."""
 
     def name(key: Key) -> str:
         return f"{function_name(key[0], plan.steps[key[0]])}_{key[1]}"
@@ -65,7 +65,7 @@ def array_aliases(plan: Plan) -> list[tuple[str, str]]:
 
 
 def constant_name(plan: Plan, name: str) -> str:
-    """C name of a constant operand; those that are alike, byte for byte, have one."""
+    """Return the C name of a constant operand; operands with equal bytes share one array."""
     return f"const{list(plan.constants).index(plan.same[name]):02d}"
 
 

@@ -179,6 +179,7 @@ def check_instructions(firmware: Firmware) -> None:
 
 @functools.cache
 def _suspects(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
-    """(mask, match, erratum) of those that an instruction with these lowest 7 bits can be."""
+    """Return (mask, match, erratum) of the errata that apply to instructions with these lowest 7
+    bits."""
     rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]
     return tuple(row for row in rows if (lowest ^ row[1]) & row[0] & 0x7F == 0)

@@ -188,7 +188,7 @@ def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
 
 
 def pointer(plan: Plan, name: str) -> str:
-    """The C expression for if a tensor lies in a constant or one of the caller's buffers."""
+    """Return the C expression for the address of a constant or of a caller's buffer."""
     location = plan.where[name]
     base = _base(plan, location)
     if location.offset and location.kind in ("input", "output"):

@@ -200,7 +200,8 @@ def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
 
 
 def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
-    """A frame lies in `outer` pieces among those of a pass."""
+    """Describe inputs or outputs for the templates; a frame may consist of `outer` pieces of a
+    pass."""
     rows = []
     for port in ports:
         q, shape = plan.quant, plan.quant.graph.shape(port.name)

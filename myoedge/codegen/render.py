@@ -60,7 +60,7 @@ def environment() -> Environment:
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:
-    """One template with these values; a name that is missing is an error."""
+    """Render a template; a missing value is an error."""
     return environment().get_template(name).render(values)
 
 
@@ -97,7 +97,7 @@ Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
 
 
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:
-    """Statements that give a struct these values, by one compound literal.
+    """Return the C statements that assign these fields to a struct, as one compound literal.
 
     Field by field if it has arrays: a compound literal would store zeros in all other elements,
     in an instruction each, which the core waits for when it runs them for the first time.
@@ -130,7 +130,8 @@ def designated(fields: Fields, indent: int = 8) -> list[str]:
 
 
 def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
-    """One, or of a struct that is wider those of its fields; none of a field that is 0."""
+    """Return the initialisers of a field, one per line if it is too wide; none if the value is
+    0."""
     text = f".{name} = {_text(value)},"
     if isinstance(value, str) or len(text) <= width or all(key.isdigit() for key in value):
         return [text] if value != "0" else []

@@ -52,7 +52,8 @@ def expression(values: Sequence[int]) -> str | None:
 
 
 def _terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
-    """Terms whose sum is values less the first one; each value is for `run` tiles."""
+    """Find terms whose sum equals values minus the first value; each value is used for `run`
+    tiles."""
     more = _run(values)
     values, run = values[::more], run * more
     if len(values) == 1:

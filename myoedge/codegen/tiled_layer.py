@@ -33,7 +33,7 @@ class TiledLayer:
 
 @dataclass(frozen=True)
 class LayerAddresses:
-    """Where operands start, as C: in L1, and those of `l2` if they lie."""
+    """C expressions for the start addresses of a layer's operands, in L1 or (`l2`) in place."""
 
     l1: Addresses
     l2: Mapping[str, str]
@@ -126,7 +126,8 @@ def _slot(tiling: Tiling) -> str:
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:
-    """One line for people: shapes that the kernel has, if others; tiles, and what stays in L2."""
+    """Describe a layer in one line: the kernel's shapes if they differ, tiles, and weights in
+    L2."""
     shape, count = "x".join(map(str, tiling.shape)), len(tiling.tiles)
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
     known = (*(o.name for o in tiling.kernel.operands), SCRATCH)
@@ -262,7 +263,7 @@ def _pointer(start: str, offset: str) -> str:
 
 
 def _place(value: str, l1: Mapping[str, int]) -> int | None:
-    """Offset in L1 of "@operand", with what is added or taken away; None: it has no place there."""
+    """Return the L1 offset of "@operand", plus or minus a constant; None if it is not in L1."""
     match = re.fullmatch(r"@(\w+)([+-]\d+)?", value)
     assert match is not None, value
     name, shift = match.groups()
@@ -330,7 +331,7 @@ def _within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
 
 
 def _one(movement: Movement, function: str, moved: Sequence[Transfer], base: Outside) -> str:
-    """One transfer for each tile."""
+    """Return the C code of one transfer per tile."""
     name, tables, origin = moved[0].operand, movement.tables, movement.l1.offset(moved[0].operand)
     l1 = tables.number(f"{name}_moved_l1", [x.l1 - origin for x in moved])
     at = tables.number(f"{name}_moved_at", [x.at - base.origin for x in moved])

@@ -267,7 +267,7 @@ class Graph(ConstantValues):
         return {name: found for name, found in rows if found is not None}
 
     def with_given(self, given: Mapping[str, TensorQuant | None]) -> Graph:
-        """The graph whose values, by name as in `all_given`, carry these; None: nothing."""
+        """Return the graph with these quantisation parameters, by value name; None removes them."""
         tensors, constants = {**self.tensors}, {**self.constants}
         for name, q in given.items():
             if name in constants:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that replace one node by others, applied until none matches."""
+"""Rewrite patterns: each replaces one node; they are applied until none matches."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class RewritePattern:
 def rewrite_pattern(
     *ops: str,
 ) -> Callable[[Callable[[Graph, Node], Rewrite | None]], RewritePattern]:
-    """Decorator that makes a function the rule for these operators, or for all without any."""
+    """Decorate a function as a rewrite pattern for these operators (for all if none is given)."""
     return lambda rewrite: RewritePattern(rewrite, ops)
 
 
 class MutableGraph:
-    """A graph whose nodes are replaced one by one, with writer and readers of every tensor kept.
+    """A graph whose nodes are replaced one by one, with an index of writers and readers.
 
     The cost of a replacement does not grow with the graph.
 
@@ -94,7 +94,7 @@ class MutableGraph:
         return changed
 
     def _hand_on(self, given: TensorQuant | None, name: str) -> None:
-        """Gives a value what it carried under another name, unless it carries its own."""
+        """Copy quantisation parameters to a value's new name, unless it has its own."""
         if given is None or self.view.given(name) is not None:
             return
         if name in self._constants:
@@ -195,7 +195,7 @@ class MutableGraph:
 def with_formats_of(
     constants: Mapping[str, Constant], sources: Sequence[ConstantFormat]
 ) -> Mapping[str, Constant]:
-    """Constants that were made of others in these formats, with the format that they still have."""
+    """Return constants derived from others, with the formats that still apply to their values."""
     if not sources:
         return constants
     return {
@@ -265,7 +265,7 @@ def joined_origins(*nodes: Node) -> tuple[Origin, ...]:
 
 
 def made_by(graph: Graph, name: str, *ops: str, reader: Node | None = None) -> Node | None:
-    """The node that writes a tensor, if it is one of these operators, or any without them.
+    """Return the node that writes a tensor if its operator is one of `ops` (any if none is given).
 
     reader   that alone may read the tensor, which is no output then
     """

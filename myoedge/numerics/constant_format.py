@@ -56,7 +56,8 @@ class ConstantFormat:
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
-        """value float32 [...] -> int64 q - zero_point [...]; None if these floats are others."""
+        """Convert float32 values to int64 q - zero_point; None if they are not exact in this
+        format."""
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
         if self.integers is not None:
@@ -68,8 +69,8 @@ class ConstantFormat:
         return steps.astype(np.int64) if inside and np.array_equal(again, value) else None
 
     def of(self, value: Array) -> ConstantFormat | None:
-        """Format of a constant that was made of one in this format by moving, cutting, repeating
-        or filling up with zeros; None if its values are others.
+        """Return the format of a constant that was moved, cut, repeated or zero-padded; None if its
+        values do not fit it.
 
         Of axes that all fit the first one, that of rows: a square of zeros tells none.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of one number, which a 256-entry table may hold."""
+"""Pointwise functions of one operand, which a 256-entry table can represent."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ COMPARISONS: Mapping[str, Callable[..., Array]] = {
 
 
 def _product(a: Array, b: Array) -> Array:
-    """0 if a factor is 0, whatever the other one: choices are sums of such products."""
+    """Multiply; 0 if either factor is 0, even times infinity, as `where` is a sum of such
+    products."""
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
 
@@ -182,8 +183,8 @@ MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
 
 
 def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """Range that results keep to: that of the last bounded function, through monotone ones; None
-    if there is none."""
+    """Return the range of results: that of the last bounded function, through monotone ones; None
+    if unbounded."""
     found: tuple[float, float] | None = None
     for call in chain:
         ends = (

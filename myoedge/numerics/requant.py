@@ -74,7 +74,7 @@ class Requant:
 
     @property
     def scalars(self) -> dict[str, int]:
-        """C fields that hold one number: `pre`, and the others if all channels share them."""
+        """Return the C fields with one value: `pre`, and those that all channels share."""
         shared = () if np.ndim(self.mult) else NUMBERS
         return {"pre": self.pre, **{name: int(getattr(self, name)) for name in shared}}
 
@@ -152,7 +152,8 @@ class SumRequant:
     def apply(
         self, terms: Sequence[Array], low: int, high: int, element_type: ElementType = INT8
     ) -> Array:
-        """int32 terms of one shape -> integers within [low, high]; one rounding, as in C."""
+        """Requantise a sum of int32 terms of equal shape to [low, high], with one rounding, as in
+        C."""
         products = (x.astype(np.int64) * m for x, m in zip(terms, self.mult, strict=True))
         total = np.asarray(sum(products) + self.offset)
         return np.asarray(np.clip(total >> self.shift, low, high), element_type.dtype)

@@ -115,7 +115,7 @@ def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
 
 
 def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
-    """Every column at its best for what the others are; changes q."""
+    """Set every column of q to its best value, given the other columns; changes q in place."""
     gradient = (w - q * scale[:, None]) @ squares
     for i in range(q.shape[1]):
         best = np.rint(q[:, i] + gradient[:, i] / (squares[i, i] * scale))
@@ -126,7 +126,7 @@ def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
 
 
 def _fitted(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Array) -> Array:
-    """Scales with the least error for these integers; those of rows without any stay.
+    """Return the scales with the least error for these integers; all-zero rows keep their scale.
 
     parts   (integers, real weights, squares) of the columns
     """

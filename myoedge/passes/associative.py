@@ -56,7 +56,8 @@ class InterleavedScan:
         return name == self.odd or self._cut(name, range(self.pairs - 1), self.pairs) == self.odd
 
     def _cut(self, name: str, steps: range, n: int) -> str:
-        """The tensor of n steps of which another has these; "" if there is none."""
+        """Return the n-step tensor of which `name` is a slice of these steps; "" if there is
+        none."""
         node = made_by(self.graph, name, "slice")
         shape = () if node is None else self.graph.shape(node.inputs[0])
         if node is None or len(shape) <= self.axis or shape[self.axis] != n:
@@ -100,7 +101,7 @@ def _of_pairs(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[st
 
 
 def _halves(graph: Graph, node: Node) -> InterleavedScan | None:
-    """Halves of stack([even, odd]) as one axis; one of an odd number of steps is left out."""
+    """Match stack([even, odd]) along one axis, without the last step if their number is odd."""
     view = node if node.op == "reshape" else made_by(graph, node.inputs[0], "reshape")
     stacked = None if view is None else made_by(graph, view.inputs[0], "concat")
     if view is None or stacked is None or len(stacked.inputs) != 2 or not stacked.attrs["axis"]:
@@ -201,8 +202,10 @@ def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
 def _factor(
     patch: GraphBuilder, halves: InterleavedScan, halved: tuple[str, str], products: str
 ) -> str:
-    """The factors of all steps from those of odd and of even ones, "" if they are of different
-    tensors; `products` are of pairs, "" if there is one."""
+    """Merge the factors of odd and even steps; "" if they come from different tensors.
+
+    products   factors of pairs; "" if there is one pair
+    """
     graph, (odd, even) = halves.graph, halved
     a = halves.whole(odd, 1)
     if a:
@@ -218,7 +221,7 @@ def _factor(
 
 
 def _interleaved(odd: Array, even: Array | None, halves: InterleavedScan) -> Array:
-    """Factors of all steps; that of the first one, which multiplies nothing, is 0."""
+    """Return the factors of all steps; the factor of the first step, which is never used, is 0."""
     odd = np.moveaxis(odd, halves.axis, 0)
     found = np.zeros((halves.n, *odd.shape[1:]), odd.dtype)
     found[1::2] = odd

@@ -47,8 +47,8 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
-    """Addends of a sum that has no other reader, one of which has its shape; a constant that is
-    taken away is one, negated."""
+    """Yield the addends of a sum with one reader, if one has its shape; subtracted constants are
+    negated."""
     graph = patch.graph
     total = made_by(graph, name, "add", reader=reader) or made_by(graph, name, "sub", reader=reader)
     parts = [] if total is None else [*total.inputs]

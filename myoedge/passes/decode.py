@@ -60,7 +60,7 @@ def _largest_class(graph: Graph, name: str) -> Graph:
 
 
 def _time(shape: Shape) -> int:
-    """The time axis: the first one, or the second after a batch of one."""
+    """Return the time axis: the first axis, or the second after a batch axis of 1."""
     return int(len(shape) == 3 and shape[0] == 1)
 
 

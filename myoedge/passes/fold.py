@@ -109,7 +109,7 @@ def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
-    """affine(affine(x)) along one axis is one affine."""
+    """Merge two affine operators along the same axis: affine(affine(x)) -> affine(x)."""
     producer = made_by(graph, node.inputs[0], "affine", reader=node)
     if producer is None or "act" in producer.attrs or producer.attrs["axis"] != node.attrs["axis"]:
         return None
@@ -255,7 +255,7 @@ def _normalization(graph: Graph, node: Node) -> InputNormalization | None:
 def merged_normalization(
     first: InputNormalization | None, second: InputNormalization | None
 ) -> InputNormalization | None:
-    """One normalization equal to two, one after the other; None along different axes."""
+    """Compose two input normalizations into one; None if their axes differ."""
     if first is None or second is None:
         return second
     along = [

@@ -15,7 +15,7 @@ from myoedge.operators.layout.tiling import PARTS
 
 @rewrite_pattern("mean", "sum", "variance")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
-    """A reduction over separated axes transposes first, so that its axes are the last ones."""
+    """Transpose before a reduction over separated axes, so that these become the last axes."""
     axes, x = node.attrs["axes"], node.inputs[0]
     shape, rank = graph.shape(x), len(graph.shape(x))
     between = range(min(axes), max(axes) + 1)
@@ -76,8 +76,8 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """Taps at the ends of a kernel that read nothing but padding are left out, with the padding: of
-    3 x 3 taps over an image of one pixel one stays."""
+    """Remove outer kernel taps that read only padding: a 3 x 3 kernel on one pixel becomes 1 x
+    1."""
     x, weight, *bias = node.inputs
     if not graph.is_const(weight):
         return None
@@ -93,8 +93,7 @@ def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[int, int]]:
-    """Taps of an axis without those at its ends whose windows all lie in the padding, and the
-    padding around these."""
+    """Return the kernel taps along an axis that read some input, and the padding that they need."""
     taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
     step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))
     before, behind = node.attrs["pads"][axis - 1]

@@ -34,7 +34,7 @@ class SumOfSquares(NamedTuple):
 
 
 def _squared(graph: Graph, name: str) -> str | None:
-    """The tensor whose squares these are."""
+    """Return x if the tensor is x * x; None otherwise."""
     node = made_by(graph, name, "table", "mul")
     if node is None:
         return None
@@ -102,7 +102,7 @@ def _addends(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _element(graph: Graph, name: str) -> tuple[str, int, int]:
-    """The tensor that a slice takes one element of an axis from, the axis and the index."""
+    """Return (tensor, axis, index) of a slice that takes one element of an axis."""
     view = made_by(graph, name, "reshape")
     cut = made_by(graph, name if view is None else view.inputs[0], "slice")
     if cut is None:
@@ -191,7 +191,7 @@ def _inverse_deviation(graph: Graph, name: str) -> InverseRoot | None:
 
 
 def _moves_units(graph: Graph, view: Node) -> bool:
-    """Whether a view adds and takes axes of one element."""
+    """Return whether a view only adds and removes axes of size 1."""
     shapes = (graph.shape(name) for name in (view.inputs[0], view.name))
     before, after = ([n for n in shape if n > 1] for shape in shapes)
     return before == after
@@ -244,7 +244,7 @@ def norm(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
-    """The norm over any axes, which become the last one on the way."""
+    """Build the norm over any axes: transpose them to the end, normalise, transpose back."""
     (x, axes, centred, divisor, _), eps = scaled
     patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
     kept = [axis for axis in range(len(shape)) if axis not in axes]

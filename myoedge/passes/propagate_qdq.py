@@ -118,7 +118,7 @@ class _Propagation:
         self.params[self._group(name)] = params
 
     def _may_carry(self, x: str, params: QuantParams) -> bool:
-        """Whether the operator that makes a tensor writes such integers."""
+        """Return whether the tensor's operator can write integers with these parameters."""
         node = self.made_by.get(x)
         if self.graph.is_const(x):
             return False
@@ -158,8 +158,8 @@ class _Propagation:
         return self._wanted(x) == params and self._may_carry(x, params)
 
     def _wanted(self, name: str) -> QuantParams | None:
-        """Parameters of a tensor in the file, or those that all ask for who read it, moved or not;
-        a copy has them if one reader sees it unchanged, or in others."""
+        """Return the parameters of a tensor: the file's, or those that all readers request through
+        data movement."""
         own = self.graph.given_params(name)
         if own is not None or name in self.graph.outputs:
             return own
@@ -199,7 +199,7 @@ class _Propagation:
         return may_read(node, index, INT16, shapes, self._shape(node.name))
 
     def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
-        """A requantised copy for one reader, in these parameters or in calibrated ones."""
+        """Add a requantised copy of x for one reader, with given or calibrated parameters."""
         name = self._free(f"{x}.copy")
         self.tensors[name] = replace(self.tensors[x], name=name, q=None, pre_q=None)
         self._append(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))

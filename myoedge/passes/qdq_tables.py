@@ -81,7 +81,7 @@ def fuse_tables_between_roundings(graph: Graph) -> Graph:
 
 
 def _maker(graph: Graph, node: Node) -> Node | None:
-    """The operator that a table goes into; None if it stays a layer."""
+    """Return the operator that a table is fused into; None if the table stays a separate layer."""
     if node.op != "table":
         return None
     x = node.inputs[0]

@@ -21,7 +21,7 @@ class _Refusal(NamedTuple):
 
 
 def reject_unsupported_qdq(graph: Graph) -> None:
-    """Checks that every constant that the file has as integers can stay these integers.
+    """Check that every integer constant of the file can be used unchanged.
 
     Errors: E111.
     """
@@ -67,7 +67,7 @@ def _reads_gates(node: Node) -> bool:
 
 
 def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:
-    """Weights of products, whose result has a scale for each row of them."""
+    """Reject weights whose matrix products do not have one scale per row."""
     op = OPS[node.op]
     value = graph.array(node.inputs[op.weights[0]])
     rows = stated.by_rows

@@ -128,7 +128,7 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _between(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
-    """Tensors after the source up to this one; none if it depends on others besides."""
+    """Return the tensors from `source` to `name`; empty if `name` also depends on other tensors."""
     seen, pending = set[str](), [name]
     while pending:
         name = pending.pop()
@@ -240,7 +240,8 @@ def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns | None:
 
 
 def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:
-    """Rows of pairs, so that cosines and sines follow one axis besides; None for more axes.
+    """Arrange pairs in rows, so that cosines and sines vary along one more axis; None for several
+    axes.
 
     cos, sin   [..., distance]: of pairs in the order of memory
     """
@@ -256,7 +257,7 @@ def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | Non
 
 
 def _varying(turns: Turns) -> list[int]:
-    """Axes along which angles change, besides that of the pairs."""
+    """Return the axes along which the angles vary, without the axis of the pairs."""
     both = np.stack([turns.cos, turns.sin])
     axes = range(len(turns.rows) - 1)
     return [axis for axis in axes if (both != both.take([0], axis + 1)).any()]

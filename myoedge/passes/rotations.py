@@ -81,7 +81,7 @@ def _rotation(graph: Graph, name: str) -> tuple[str, int]:
 
 
 def _shown(graph: Graph, name: str) -> str:
-    """The tensor whose bytes reshapes show under `name`, as long as they keep its rows."""
+    """Return the tensor that reshapes show as `name`, if its rows are unchanged."""
     while (view := made_by(graph, name, "reshape")) is not None:
         if graph.shape(view.inputs[0])[-2:] != graph.shape(name)[-2:]:
             break

@@ -101,7 +101,8 @@ def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int] | None:
 
 
 def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | None:
-    """Operands of the selective scan whose states a readout sums up, if there is one."""
+    """Match the operands of a selective scan whose states are reduced by a readout; None if
+    none."""
     scans = [some for some in factors if made_by(graph, some.name, "scan")]
     if len(scans) != 1:
         return None
@@ -156,7 +157,7 @@ def _product(
     axes: Sequence[tuple[int, ...]],
     extents: Sequence[int],
 ) -> str:
-    """The product of tensors with these axes, those of one group as one."""
+    """Multiply tensors that are broadcast to these axes; each group of axes becomes one axis."""
     made = [
         _ordered(patch, some, [a for group in axes for a in group], extents) for some in factors
     ]

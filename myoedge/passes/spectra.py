@@ -69,7 +69,7 @@ def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
 
 
 def _uncut(graph: Graph, name: str) -> str:
-    """The tensor that a slice takes out of a concat again, else the slice."""
+    """Return the tensor that a slice restores from a concat; otherwise the slice itself."""
     cut = made_by(graph, name, "slice")
     both = made_by(graph, cut.inputs[0], "concat") if cut else None
     if cut is None or both is None:
@@ -102,7 +102,7 @@ def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
 
 
 def _squared(graph: Graph, name: str) -> str:
-    """The tensor of which this one is the square; "" if it is none."""
+    """Return x if the tensor is x * x; "" otherwise."""
     square = made_by(graph, name, "table", "mul")
     if square is None:
         return ""
@@ -116,8 +116,7 @@ def _squared(graph: Graph, name: str) -> str:
 
 @rewrite_pattern("spectrogram")
 def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
-    """A magnitude next to whose parts other nodes read both is computed of these, which are there
-    anyway: a spectrum times a mask made of its magnitudes."""
+    """Compute a magnitude from real and imaginary parts if other nodes need both parts anyway."""
     beside = (
         other
         for other in graph.users[node.inputs[0]]

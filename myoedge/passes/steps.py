@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rule that rolls loops which export has written out: recurrences, and what is made of each
-step.
+"""Patterns that roll loops that the exporter unrolled: recurrences, and what is computed per step.
 
 Results of equal steps that are joined are one result of joined operands, step by step, down to the
 slices of one tensor; a chain of states h = a h + b is the operator `scan`.
@@ -40,7 +39,7 @@ def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("add")
 def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
-    """The last state of a loop, of whose states nothing else is read, is the last one of a scan."""
+    """Replace an unrolled loop of which only the last state is read by a scan and its last step."""
     chain, shape = _chain(graph, node), graph.shape(node.name)
     if len(chain) < FEWEST - 1 or any(graph.shape(state.name) != shape for state in chain):
         return None
@@ -126,7 +125,8 @@ def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
 
 
 def _with_steps(node: Node, shape: Shape) -> Attrs | None:
-    """Attributes with one more axis in front; None for operators that have no such form."""
+    """Return the attributes with a leading axis of steps; None if the operator does not allow
+    one."""
     attrs = node.attrs
     by_op: dict[str, Attrs] = {
         **dict.fromkeys((*PAIRS, "table", "linear", "matmul"), attrs),
@@ -139,7 +139,7 @@ def _with_steps(node: Node, shape: Shape) -> Attrs | None:
 
 
 def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str | None:
-    """[steps, ...] of this rank and one more, or [1, ...] of what all steps read."""
+    """Return an operand of all steps as [steps, ...], or as [1, ...] if all steps share it."""
     shape = ranked(patch.shape(names[0]), rank)
     if len({*names}) > 1:
         stacked = _stacked(patch, names)
@@ -151,7 +151,7 @@ def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str | None
 
 
 def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
-    """Slices of one tensor, one after the other along an axis, as that tensor."""
+    """Return the tensor whose consecutive slices along one axis these nodes are; None otherwise."""
     source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
     axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
     if len(axes) != 1 or any(node.inputs[0] != source for node in nodes):
@@ -196,7 +196,8 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
 
 
 def _after_the_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) -> str | None:
-    """[steps, *shape] of a first tensor and others, which differ from it and are alike."""
+    """Stack step tensors to [steps, *shape], if all but the first are computed alike; None
+    otherwise."""
     first, rest = (_operand(patch, some, len(shape)) for some in (names[:1], names[1:]))
     if first is None or rest is None:
         return None

@@ -121,7 +121,7 @@ def _started_apart(plan: Plan) -> Iterator[str]:
 
 
 def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
-    """(tile of the network that starts the next one, bytes of L1 which that one writes)."""
+    """Yield (tile that starts the next tile early, L1 bytes that the next tile writes)."""
     starts, out, kernel = tiling.kernel.launches_next_tile, tiling.kernel.out, tiling.kernel
     rows = [kernel.tile(tile.regions) for tile in tiling.tiles] if starts else []
     for t, (here, behind) in enumerate(pairwise(rows)):
@@ -207,7 +207,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 
 
 def _movable(plan: Plan) -> Iterator[str]:
-    """Transfers keep within what the DMA takes, their operands and their buffers."""
+    """Check that transfers are within the DMA's limits, their operands and their buffers."""
     longest = LONGEST_TRANSFER if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}

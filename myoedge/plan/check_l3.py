@@ -56,7 +56,7 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
 
 
 def _arrived_when_read(plan: Plan) -> Iterator[str]:
-    """A tile's part of a constant from L3 lies in one chunk, in L2 at that time."""
+    """Check that each tile's part of an L3 constant is in one chunk, which is in L2 in time."""
     for (index, array), l3_transfers in plan.streamed.items():
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
         enter = plan.timeline_steps.enters[index]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of the layers of a plan: why a layer does not run on the other one."""
+"""Explanations of why layers of a plan do not run on the other engine."""
 
 from __future__ import annotations
 

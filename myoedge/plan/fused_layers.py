@@ -20,7 +20,7 @@ Roots = Mapping[str, tuple[str, int]]
 def fuse_layers(
     steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
-    """Steps, of which two are one if a kernel computes both in fewer estimated cycles.
+    """Fuse pairs of layers for which a fused kernel needs fewer estimated cycles.
 
     outputs   tensors that are handed out     roots   tensors whose bytes tensors are
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offsets of buffers in one arena: never two at one place at one time, as low as possible."""
+"""Offsets of buffers in one arena: no overlap in space and time, with the lowest peak."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
 
 
 def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
-    """(the most bytes that are alive at one step, the first such step)"""
+    """Return (maximum bytes alive at one step, first such step)."""
     change: defaultdict[int, int] = defaultdict(int)
     for life in lives:
         change[life.first] += round_up(life.size_bytes, alignment)
@@ -118,14 +118,14 @@ def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
 
 @dataclass(eq=False)
 class GrowingPlacement:
-    """Offsets as `greedy` has them, of buffers that are added one by one."""
+    """The placement of `greedy`, updated as buffers are added one by one."""
 
     alignment: int
     offsets: dict[str, int] = field(default_factory=dict)
     placed: LiveRangeIndex = field(default_factory=LiveRangeIndex)
 
     def with_one_more(self, added: LiveRange) -> dict[str, int]:
-        """Offsets of one more buffer, and of others as far as it moves them."""
+        """Return the offsets after adding a buffer, including buffers that it moves."""
         moved: dict[str, int] = {}
         pending, seen = [(_turn(added), added)], {added.name}
         while pending:
@@ -183,7 +183,8 @@ def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) 
 def _solve(
     lives: Sequence[LiveRange], alignment: int, hint: dict[str, int], bound: int, most: int
 ) -> tuple[dict[str, int], bool]:
-    """Two-dimensional packing: time is given, offsets are sought; one worker: repeatable."""
+    """Solve the 2-D packing (times given, offsets unknown) with one worker, so that it is
+    repeatable."""
     try:
         from ortools.sat.python import cp_model
     except ImportError:

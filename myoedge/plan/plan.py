@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan of a network: which bytes every tensor is, and where they lie; what follows from it."""
+"""The plan of a network: the memory and offset of every tensor, and derived sizes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def arena_bytes(self) -> int:
-        """Feature maps, and places of what comes from L3."""
+        """Bytes of feature maps and of the destinations of L3 transfers."""
         ends = (x.l2 + x.chunk.room_bytes for x in self.l3_transfers)
         return max([self.placement.arena_bytes, *ends])
 
@@ -94,8 +94,8 @@ class Plan:
 
     @cached_property
     def same(self) -> Mapping[str, str]:
-        """Constant operands, each with the one as which it is stored: of those alike the first.
-        What nobody reads is not stored, as a first state instead of which a stream has its own."""
+        """Map every constant operand to the equal operand that is stored. Unread constants are not
+        stored, such as initial states of a stream."""
         read = {name for step in self.steps for name in step.operands}
         return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
@@ -108,7 +108,7 @@ class Plan:
 
     @cached_property
     def owners(self) -> Mapping[Key, Key]:
-        """By step and array, those as which they are stored: of some that are alike the first."""
+        """Map every (step, array) to the first one with equal bytes, which is stored."""
         return owners(
             ((index, name), array)
             for index in range(len(self.steps))
@@ -158,7 +158,7 @@ class Plan:
 
     @property
     def l3_moved_bytes(self) -> int:
-        """Bytes of a run's transfers from and to L3, which are of whole words."""
+        """Bytes moved from and to L3 in one run, rounded up to words."""
         return sum(x.chunk.room_bytes for x in self.l3_transfers)
 
     @property
@@ -237,11 +237,11 @@ class Plan:
 
     @property
     def border_bytes(self) -> int:
-        """The caller's input and output buffers, which lie in L2 too; except for those in L3."""
+        """Bytes of the caller's input and output buffers in L2 (not of those in L3)."""
         return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
 
     def port_bytes(self, names: Sequence[str]) -> int:
-        """Bytes of these inputs or outputs that lie in L2."""
+        """Return the bytes of these inputs or outputs in L2."""
         return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != IN_L3)
 
     @property
@@ -324,7 +324,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
 
 
 def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
-    """Moments are told as layers, whose number is that of the step."""
+    """Return a transfer as JSON; its times are layer numbers."""
     chunk, layer = l3_transfer.chunk, plan.timeline_steps.layer
     return {
         "step": chunk.step,

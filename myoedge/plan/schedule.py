@@ -153,7 +153,7 @@ def _fitting(network: LoweredNetwork) -> Plan:
 
 
 def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
-    """With tiles: such that no constant needs more than `held` bytes of L2 at a time.
+    """Return the plan with tiles, of which no constant needs more than `held` bytes of L2 at once.
 
     Errors: E304 a layer has no tile, whichever of its operands are in L2.
     """
@@ -183,7 +183,7 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
 
 
 def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
-    """The faster of the tiles that suit L1 and those that suit L2's room too."""
+    """Return the faster plan: tiles chosen for L1 only, or also for the space in L2."""
     window = window_bytes(plan)
     plans = []
     if window > 0:
@@ -223,7 +223,7 @@ def _slice_of_output(q: QuantGraph, name: str) -> str:
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:
-    """First element of a slice that is one run of elements; None for others."""
+    """Return the first element of a slice that is contiguous; None if it is not."""
     resident = [len(range(*cut)) for cut in cuts]
     cut_axes = [d for d, n in enumerate(shape) if resident[d] != n]
     last = max(cut_axes, default=0)
@@ -258,7 +258,7 @@ def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[i
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
-    """Tensors that only steps read, so that they may stay in L1."""
+    """Return the tensors that only steps read, and which may therefore stay in L1."""
     leaving = {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
     readers: dict[str, list[tuple[int, int, int]]] = {}
     for at, step in enumerate(n.steps):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The timeline steps of a run, and in which of them constants are read from L2."""
+"""Timeline steps of a run, and the steps in which constants are read from L2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORD = 4  # bytes: what L3 and L2 address in transfers between them
 
 
 def whole_words(size_bytes: Count) -> Count:
-    """Bytes up to whole words."""
+    """Round bytes up to words."""
     return round_up(size_bytes, WORD)
 
 
@@ -31,7 +31,7 @@ class TimelineSteps:
 
     @staticmethod
     def of(tilings: Sequence[Tiling | None], copies: bool) -> TimelineSteps:
-        """Outputs that are copied make a layer of their own, of one tile."""
+        """Number the timeline steps; copied outputs count as one more layer with one tile."""
         counts = [1 if tiling is None else len(tiling.tiles) for tiling in tilings]
         enters = [0]
         for count in (*counts, *((1,) if copies else ())):
@@ -96,7 +96,7 @@ def chunks(
     timeline_steps: TimelineSteps,
     most: int,
 ) -> list[Chunk]:
-    """An array in chunks of at most so many bytes, if its tiles allow it: none is cut apart."""
+    """Split an array into chunks of at most `most` bytes, if its tiles allow: no fetch is split."""
     enter = timeline_steps.enters[index]
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
@@ -129,7 +129,7 @@ def reads_of(
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
-    """Bytes at which chunks end: as large as may be, at words, if no fetch is cut apart."""
+    """Yield the ends of chunks: as large as allowed, at words, never within a tile's fetch."""
     spans = sorted({(low, high) for _, low, high in reads})
     ends, reach = [], 0
     for low, high in spans:

@@ -55,7 +55,7 @@ class PassReads:
 
 
 def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
-    """Reads with as many frames before frame 0 as let the outputs come earliest."""
+    """Return the frame reads with the lead-in that makes the outputs available earliest."""
     tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
     rate = paths.stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))

@@ -82,9 +82,9 @@ class Stream:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass of a stream.
+    """The tensors of one pass of a stream.
 
-    number   since the reset        sample   what went in, states too
+    number   number since the reset   sample   inputs, states included
     values   of all tensors         ready    frames of the outputs that are ready
     """
 

@@ -35,7 +35,7 @@ class TimeAxisMap:
 
 
 def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
-    """Follows time from the inputs, whose axes are given, to all outputs.
+    """Propagate time axes from the inputs to all outputs.
 
     Errors: E131 if an operator needs frames to come, or all of them at once.
     """
@@ -217,7 +217,7 @@ def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
 
 
 def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
-    """The time axis of every input: the given one, or the only one possible.
+    """Return the time axis of every input: the given one, or the only possible one.
 
     Errors: E131 there is none; E235 there are several.
     """

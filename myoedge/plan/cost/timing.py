@@ -27,7 +27,7 @@ Due = tuple[int, int]  # layer and tile that need a transfer
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A transfer into L1, or what is left of it: the step that needs it, cycles of the DMA."""
+    """An unfinished transfer into L1: the step that needs it, and its remaining DMA cycles."""
 
     due: Due
     cycles: float
@@ -53,7 +53,8 @@ class TimelineStep:
     def lasts(
         self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
-        """(cycles, loads that are left then); l3_cycles: of the control core before all else."""
+        """Return (cycles of the step, unfinished loads); the control core first spends
+        `l3_cycles`."""
         issue = l3_cycles + self.control + len(self.stores) * cost.command_cycles
         stored = max(issue + sum(self.stores), 0.0) if self.stores else 0.0
         queue = [(0.0, load) for load in under_way]
@@ -80,7 +81,7 @@ def _end(needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load
 
 
 def _left(queue: Sequence[tuple[float, Load]], cycles: float) -> list[Load]:
-    """Loads that are not over after so many cycles, with what is left of each."""
+    """Return the loads that are unfinished after `cycles`, with their remaining cycles."""
     end, left = 0.0, []
     for at, load in queue:
         begin = max(end, at)

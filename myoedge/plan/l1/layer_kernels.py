@@ -97,7 +97,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
 
 
 def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
-    """The kernel's own cost, which those of plug-ins bring, else its row of the engine's.
+    """Return the kernel's own cost (plug-ins have one), else its row in the engine's table.
 
     Errors: E257 neither.
     """
@@ -112,8 +112,7 @@ def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
 
 
 def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
-    """Whether the smallest tile takes a part of L1 that leaves larger ones room; a host has all
-    room."""
+    """Return whether the smallest tile leaves enough L1 for larger ones; always true on a host."""
     parts = smallest(kernel)[1]
     return sum(parts.values()) <= SMALLEST_TILE * chip.l1_room_bytes or not chip.l1_bytes
 
@@ -136,8 +135,7 @@ def fastest_kernel(
     limits: Limits,
     known: dict[Hashable, list[float]],
 ) -> tuple[TiledKernel, str]:
-    """The kernel of fewest cycles by itself among those that fit, and its distinct layer; a
-    preferred kernel comes before all others.
+    """Return the fastest kernel that fits, and its layer signature; a preferred kernel comes first.
 
     known   cycles of kernels, of equal layers before
     """
@@ -178,7 +176,7 @@ def _cycles_alone(
 
 
 def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
-    """Cycles transfer by transfer, for kernels of one function, which differ in these only."""
+    """Estimate cycles transfer by transfer, to compare kernels of the same function."""
     return modelled([unplaced(kernel, choice, ())], cost)[0]
 
 
@@ -266,7 +264,7 @@ def least_bytes(kernel: TiledKernel) -> int:
 
 
 def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
-    """The smallest tile of a layer, what there is, and the operand that takes most of it."""
+    """Describe the smallest tile of a layer, the available L1, and the largest operand."""
     sizes, parts = smallest(kernel)
     largest = max(parts, key=lambda name: parts[name])
     tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in kernel.split)
@@ -284,13 +282,13 @@ def smaller(kernel: TiledKernel) -> str:
 
 
 def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
-    """E304 if what does not fit L1 is not one run of bytes in L2 either."""
+    """Return E304 for an operand that fits L1 in no tile and is not contiguous in L2."""
     facts, tries = tile_facts(kernel, room), [smaller(kernel)]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
 def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
-    """Why a layer stays in L2; `name` is what people know it by."""
+    """Return the warning that a layer is computed in L2; `name` is the layer's path."""
     reason = "does not fit L1 in any tile"
     if least_bytes(kernel) <= room:
         reason = f"needs more than {kernel.most_tiles:,} tiles to fit L1"

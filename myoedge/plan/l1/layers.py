@@ -78,7 +78,7 @@ def plan_l1(
 def _with_fewer_tensors(
     resident: Sequence[ResidentTensor], index: int, l1_bytes: int
 ) -> list[ResidentTensor]:
-    """Resident tensors without the largest of those next to which a step has no place in L1."""
+    """Remove the largest resident tensor that keeps a step from fitting in L1."""
     beside = [tensor for tensor in resident if index in tensor.steps]
     assert beside, "tiles that were chosen to fit do not"
     fewer = [*resident]
@@ -104,7 +104,7 @@ def _prefetched(
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
 ) -> Sequence[PlacedLayer | None] | None:
-    """Layers in these tiles with prefetch as late as all allow; None if L1 has no place so."""
+    """Prefetch constants of layers as late as possible; None if L1 has no space for that."""
     spare: list[float] = []
     fetches: dict[int, tuple[int, float]] = {}
     for index, layer in enumerate(placed):
@@ -131,7 +131,7 @@ def _placed_layers(
     pick: Pick,
     earliest: Mapping[int, int] | None = None,
 ) -> list[PlacedLayer | None] | int:
-    """All layers, or the step for whose buffers resident tensors leave no place.
+    """Place all layers; return the failing step's index if resident tensors leave it no space.
 
     earliest   tiles from which on constants are fetched, by step; None: not known yet
     """
@@ -188,8 +188,8 @@ def _with_prefetch(
     other: TileChoice | None,
     state: L1State,
 ) -> PlacedLayer:
-    """The layer in other tiles, whose constants have a place in L1 next to the layer before, where
-    these are estimated faster than those that wait for theirs."""
+    """Return the layer with prefetched constants in other tiles, if this is estimated faster than
+    waiting."""
     waiting = layer.choice.cycles + layer.fetch_cycles
     if other is None or other.cycles >= PREFETCHED * waiting:
         return layer
@@ -211,7 +211,8 @@ def _held(
     offsets: Mapping[int, int],
     enters: Sequence[int],
 ) -> list[tuple[int, LiveRange]]:
-    """Resident tensors as buffers, while a step is placed; those that it may meet stay for ever.
+    """Return resident tensors as live ranges while a step is placed; those that may overlap it live
+    forever.
 
     Those that ended more tiles ago than a fetch may start ahead are left out.
     """

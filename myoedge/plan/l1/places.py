@@ -123,7 +123,7 @@ def placed_layer(
 def buffer_offsets(
     found: Sequence[tuple[str, int, LiveRange]], first: int, taken: Sequence[tuple[int, LiveRange]]
 ) -> list[tuple[str, int, LiveRange, int]]:
-    """Buffers at the lowest offsets next to what is taken.
+    """Place buffers at the lowest offsets that are free during their live ranges.
 
     Prefetched ones have fewest places to go, large ones fewer than small ones.
     """

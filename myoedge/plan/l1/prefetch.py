@@ -22,7 +22,7 @@ MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at
 
 
 def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
-    """Cycles of the DMA for transfers one after the other."""
+    """Return the DMA cycles of consecutive transfers."""
     return cost.load_cycles(sum(x.bytes for x in moved), sum(x.bytes // x.line for x in moved))
 
 
@@ -76,7 +76,7 @@ def hidden_cycles(spare: Sequence[float]) -> float:
 
 
 def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
-    """Tiles of the network in which a fetch of so many cycles may start, the best first."""
+    """Yield the tiles in which a fetch of `cycles` may start, best first."""
     last = len(spare) - 1
     oldest, best = max(last + 1 - MOST_AHEAD, 0), last
     for tile in range(last, oldest - 1, -1):

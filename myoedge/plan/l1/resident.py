@@ -97,7 +97,7 @@ def choose_resident(
     hidden = [Hidden(hidden_cycles([cycles])) for cycles in computed]
 
     def total_cycles(steps: Iterable[int], resident: Sequence[ResidentTensor]) -> float:
-        """Cycles of these nodes; infinite if one of them has no feasible tile any more."""
+        """Return the cycles of these steps; infinite if one has no feasible tile."""
         total = 0.0
         for index in steps:
             if (kernel := kernels[index]) is not None:

@@ -29,7 +29,7 @@ def cut_axes(kernel: TiledKernel) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """All combinations of tile sizes, flat, with what each takes in any room and order of loops.
+    """All combinations of tile sizes, with the bytes and cycles of each for any loop order.
 
     sizes    of every axis that may be cut; the others are whole
     counts   of tiles along every such axis

@@ -78,7 +78,7 @@ NOTHING_HIDDEN = Hidden(0.0)
 def choose(
     kernel: TiledKernel, l1_bytes: int, cost: TransferCost, limits: Limits = NO_LIMITS
 ) -> TileChoice | None:
-    """The fastest tiles whose buffers take at most so many bytes of L1; None if none do."""
+    """Return the fastest tiling whose buffers fit in `l1_bytes`; None if there is none."""
     problem = TilingProblem(Grid.of(kernel, cost), l1_bytes, limits=limits)
     return next(iter(choices(problem)), None)
 
@@ -179,7 +179,7 @@ def _possible(
 
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
-    """Whether a constant needs no more than so many bytes of L2 at a time."""
+    """Return, per tile size, whether a constant needs at most `held` bytes of L2 at once."""
     if grid.kernel.arrays[str(operand.source)].nbytes <= held:
         return np.ones(len(times), bool)
     own = np.ones(len(times), np.int64)
@@ -191,7 +191,8 @@ def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
 def _in_rows(
     grid: Grid, operand: Operand, order: Sequence[str], limits: Limits, most_strips: int
 ) -> Array:
-    """Whether tiles go through a feature map row by row, of so many bytes at a time."""
+    """Return, per tile size, whether tiles pass through a feature map in blocks of rows of limited
+    bytes."""
     axis = order[0] if order else ""
     if axis not in operand.axes or strips(operand, axis) > most_strips:
         return np.zeros(len(grid.tiles), bool)
@@ -200,7 +201,7 @@ def _in_rows(
 
 
 def strips(operand: Operand, axis: str) -> int:
-    """Parts of an operand, one after the other, that each have all rows along an axis."""
+    """Return the number of contiguous parts of an operand that each have all rows along an axis."""
     d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
     return math.prod(operand.shape[:d])
 

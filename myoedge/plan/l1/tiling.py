@@ -19,7 +19,7 @@ from myoedge.plan.placement import LiveRange
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One command of the DMA: bytes in lines, one after the other in L1, apart outside.
+    """One DMA command: rows of bytes, contiguous in L1, strided outside.
 
     at      bytes from the start of the operand, outside
     l1      bytes from the start of the planned part of L1
@@ -41,7 +41,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One tile: its regions, if they lie in L1, and what has to be moved for it.
+    """One tile: its regions, their L1 offsets, and its transfers.
 
     l1      bytes from the start of L1; of what stays in L2, from its own start
     loads   transfers before it, of operands that the tile before did not have
@@ -166,7 +166,8 @@ def make_tiling(
     placed: Sequence[tuple[str, int, LiveRange, int]],
     resident: Mapping[str, int],
 ) -> Tiling:
-    """With an offset for every buffer; `resident` gives those of operands in L1 as a whole."""
+    """Build the tiling with an L1 offset per buffer; `resident` has the offsets of resident
+    operands."""
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
@@ -195,7 +196,7 @@ def unplaced(
 
 @lru_cache(MOST_KNOWN)
 def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
-    """Tiles with all buffers at 0, except for operands that lie if they are as a whole."""
+    """Return tiles whose buffers all have offset 0, except for operands that are used in place."""
     offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
     places = dict.fromkeys(in_place, 0)
     return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
@@ -232,7 +233,7 @@ def _tile(
 
 
 def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
-    """The region as runs of bytes, as many of them in one command as can be."""
+    """Split a region into DMA commands, as few as possible."""
     for more, at, size, line, stride in _commands(operand.shape, operand.itemsize, region):
         yield Transfer(operand.name, at, l1 + more, size, line, stride)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants in L2: which stay resident, and which are stored once."""
+"""Constants in L2: the choice of resident ones, and deduplication."""

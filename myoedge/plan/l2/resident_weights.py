@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choice of constants that stay in L2; the others come from L3 in every run. Equal ones are stored
-once.
+"""Choice of constants that stay in L2; the others are loaded from L3 in every run.
 
 First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
 by energy: a byte from L3 costs it in every run, even if the time is hidden, one that stays costs
@@ -52,7 +51,7 @@ def residences(
     room: int,
     rate: L3TransferCost,
 ) -> list[WeightResidency]:
-    """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
+    """Return choices of resident constants for `room` bytes of L2, fastest first.
 
     known   chunks of an array and of those that are alike: one of them is enough to stay for all
 
@@ -153,14 +152,15 @@ def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
 
 
 def _rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Row]:
-    """All chunks in the order of their use: that of some of them is the same."""
+    """Return all chunks in order of use; a subset of arrays keeps this order."""
     owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
     chunks = in_order([p for chunks in known.values() for p in chunks])
     return [(owner[p.step, p.array], p, rate.cycles(p)) for p in chunks]
 
 
 def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float | None:
-    """Cycles of a run with these transfers in so many bytes of L2; None if that is too few."""
+    """Return the cycles of a run with these transfers in `window` bytes of L2; None if it is too
+    small."""
     l3_transfers = [chunk for _, chunk, _ in rows]
     begins, stuck = schedule_in_window(l3_transfers, window)
     if stuck is not None or window < 0:
@@ -191,7 +191,7 @@ def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
 
 
 def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
-    """For each of them the first one that has its type and its bytes."""
+    """Map every array to the first one with the same type and bytes."""
     first: dict[tuple[str, bytes], K] = {}
     return {
         key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key) for key, a in arrays
@@ -201,7 +201,7 @@ def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
 def stored_once(
     l3_transfers: Sequence[L3Transfer], digest: Callable[[Chunk], bytes]
 ) -> list[L3Transfer]:
-    """Constants that are the same bytes come from one place in L3; feature maps unchanged.
+    """Make constants with equal bytes share one place in L3; feature maps are unchanged.
 
     digest   of a chunk's bytes
     """

@@ -64,7 +64,7 @@ class Access:
         return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
 
     def chunks(self, n: int) -> Iterator[tuple[int, int, int]]:
-        """(start, size, place in the window's slot) of what comes or goes for a part: words."""
+        """Yield (start, size, offset in the window's slot) of the words transferred for part n."""
         part = self.parts[n]
         for strip in range(self.strips):
             lead = self.lead(n, strip)
@@ -110,7 +110,7 @@ def access(
 
 
 def _within(x: Transfer, strip_bytes: int) -> bool:
-    """Whether a transfer stays in a strip, or its lines go from one to another."""
+    """Return whether no row of a transfer crosses strips."""
     across = x.stride % strip_bytes == 0
     return x.at % strip_bytes + (x.line if across else x.end - x.at) <= strip_bytes
 
@@ -180,7 +180,8 @@ def _step_spans(
 def _turn(
     access: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
-    """Timeline steps: in which a transfer may begin, and the last in which its slot is its own."""
+    """Return (first timeline step of a transfer, last timeline step in which its slot is
+    reserved)."""
     if not access.written:
         begins = (
             step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[access.step]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature maps that L2 has no room for go to L3: which of them, and the plan that follows."""
+"""Choice of feature maps that are moved to L3 because L2 is too small, and the resulting plan."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _with_more_maps(
 
 
 def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
-    """The largest maps at the peak of L2: as many as must leave it, their windows left out."""
+    """Return the largest maps at the peak of L2, enough to make it fit with their windows."""
     lives, border = plan.lives, plan.border_bytes
     chosen: list[str] = []
     while True:

@@ -39,7 +39,7 @@ class L3Transfer:
 
     @property
     def owned_from(self) -> int:
-        """The timeline step from which on its place in L2 is its own."""
+        """The timeline step from which its destination in L2 is reserved."""
         return self.chunk.first if self.out else self.begins
 
 
@@ -122,7 +122,7 @@ def timeline(
 
 
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
-    """When transfers can start if so many bytes of L2 are theirs, wherever these lie.
+    """Schedule transfers, in order, into a window of L2; fragmentation is ignored.
 
     -> (timeline steps, the first one for which there is no room in time, or None)
     """
@@ -148,7 +148,8 @@ def place_l3_transfers(
     room: int,
     maps: Sequence[L3Transfer] = (),
 ) -> list[L3Transfer] | None:
-    """Each if it can start earliest, at the lowest such offset; None if one finds no place.
+    """Place each transfer where it can start earliest, at the lowest offset; None if one does not
+    fit.
 
     others   (offset, life in timeline steps) of all else in the arena, windows of maps among them
     maps     transfers of feature maps, which have their places, and take turns with the others

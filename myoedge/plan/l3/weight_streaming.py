@@ -31,7 +31,7 @@ SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
 
 
 def fits(plan: Plan) -> bool:
-    """Whether all of it stays in L2."""
+    """Return whether the whole plan fits in L2."""
     chip = plan.chip
     return plan.l2_bytes <= (plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
 
@@ -50,7 +50,8 @@ def exceeds_l3(plan: Plan) -> bool:
 
 
 def with_l3_transfers(plan: Plan) -> Plan | None:
-    """With what does not stay in L2 on its way from L3; None if L2 is too small even so."""
+    """Return the plan with L3 transfers for what does not fit in L2; None if L2 is still too
+    small."""
     window, known = window_bytes(plan), _known(plan)
     fastest, digest = (
         residences(known, computed(plan), window, L3TransferCost.of(plan.chip)),
@@ -64,13 +65,14 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 
 
 def filled(plan: Plan) -> Plan:
-    """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
+    """Make more constants resident in L2 if no run gets slower, which saves energy."""
     plans = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
     return min(plans, key=lambda plan: plan.l3_moved_bytes)
 
 
 def _filled(plan: Plan, most: int) -> Plan:
-    """With transfers of at most so many bytes: smaller ones need less room, and take longer."""
+    """Return the plan with transfers of at most `most` bytes: small ones need less space and more
+    time."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
@@ -99,7 +101,7 @@ def _with_streamed(
     streamed: frozenset[Key],
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
-    """With transfers for these arrays; None if one finds no place."""
+    """Return the plan with L3 transfers for these arrays; None if one does not fit."""
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
     others = [(at[life.name], alive(life)) for life in plan.lives]
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
@@ -116,7 +118,8 @@ def _with_streamed(
 
 
 def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
-    """Pieces of every constant that can come from L3, those that are alike together."""
+    """Return the chunks of every constant that can be streamed from L3; equal arrays share
+    theirs."""
     chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.tilings):
@@ -144,7 +147,7 @@ def read_at_once(plan: Plan) -> dict[int, int]:
 def too_large(
     plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
 ) -> MyoedgeError:
-    """E301, with what stays in L2 whatever comes from L3.
+    """Return E301 with the buffers that need L2 even if everything else is streamed from L3.
 
     least         the plan that needs least of L2, if there is L3
     short_of_l1   layers that would leave more of it in L3 if they had more of L1
@@ -201,7 +204,7 @@ def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
 
 
 def _stays(least: Plan) -> str:
-    """The largest of what does."""
+    """Describe the largest buffer that must stay in L2."""
     graph = least.quant.graph
     sizes = [(life.size_bytes, _shown(least, life.name)) for life in least.lives]
     ports = [*graph.inputs, *graph.outputs]
