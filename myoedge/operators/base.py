@@ -111,7 +111,7 @@ class QuantizedParams:
         return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
 
     def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Some of them, by name."""
+        """Return some fields, by name."""
         return {name: getattr(self, name) for name in names}
 
     def _in_c(self) -> Iterator[tuple[str, Any]]:
@@ -120,7 +120,7 @@ class QuantizedParams:
 
     @classmethod
     def holds(cls, names: Iterable[str]) -> bool:
-        """Whether it has fields of these names, and needs no others."""
+        """Return whether these names are valid fields that include all required ones."""
         has = {f.name: f.default is not MISSING or bool(f.metadata) for f in fields(cls)}
         return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
 
@@ -350,7 +350,7 @@ def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
 
 
 def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
-    """Parameters of an operator from all of them, by name. Errors: ValueError for others."""
+    """Build an operator's parameters from values by name. Errors: ValueError for unknown names."""
     kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
     if kind is None:
         raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")

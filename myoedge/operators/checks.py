@@ -124,7 +124,8 @@ def _weights_constant(graph: Graph, node: Node) -> bool:
 
 
 def _scale_is_free(graph: Graph, node: Node) -> bool:
-    """concat and pad share one scale with their inputs, so that none may have its own."""
+    """Check that the inputs of concat and pad, which share the result's scale, have no fixed
+    scale."""
     if node.op not in ("concat", "pad"):
         return True
     fixed = {fixed_params(graph, name) for name in node.inputs}

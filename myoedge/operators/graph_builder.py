@@ -19,7 +19,7 @@ from myoedge.operators.base import OPS, output_of
 
 
 class Unsupported(Exception):
-    """A use of an operator that has no integer meaning yet; the text says which.
+    """Use of an operator that has no integer implementation; the text gives the reason.
 
     instead   what to write in its place, if that follows from the use alone
     """
@@ -30,7 +30,7 @@ class Unsupported(Exception):
 
 
 class ReadsRefused(Unsupported):
-    """A use that is not judged: what it would have to know is the result of a refused call."""
+    """A use that cannot be checked, because it depends on the result of a refused call."""
 
 
 EMPTY = Graph((), (), (), {}, {}, ())
@@ -114,7 +114,7 @@ class GraphBuilder(ConstantValues):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Nodes added meanwhile are of one part of the module; "" of the whole."""
+        """Add nodes under this part of the module; "" for the whole module."""
         whole = self.origin
         self.origin = tuple(replace(origin, part=name) for origin in whole)
         yield
@@ -141,7 +141,7 @@ class GraphBuilder(ConstantValues):
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
     def keep_formats(self, before: int, names: Iterable[str]) -> None:
-        """Gives constants that were made of these ones their formats, if they still have them.
+        """Copy the formats of constants to constants derived from them, if they still apply.
 
         before   number of constants when the first of them was made
         """
@@ -151,7 +151,8 @@ class GraphBuilder(ConstantValues):
         self.constants |= with_formats_of(made, sources)
 
     def stand_in(self, shape: Sequence[int]) -> str:
-        """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
+        """Add a placeholder for the result of a refused call, so that its readers can be checked
+        too."""
         name = self._free(f"{self.stem}.refused")
         self.tensors[name] = Tensor(name, tuple(shape))
         return name
@@ -204,7 +205,7 @@ class GraphBuilder(ConstantValues):
 
 
 def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
-    """One number for every axis, or as many as there are."""
+    """Repeat a number for every axis; a sequence is returned as a tuple."""
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * rank if len(values) == 1 else values
 

@@ -24,7 +24,7 @@ Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, outp
 
 @dataclass(frozen=True)
 class ImportRow:
-    """One way in which networks call an operator.
+    """One call of PyTorch or ONNX, and how it maps to operators.
 
     ops    operators that do the work, "linear matmul"; "" if none is left
     row    (builder, arguments, output shape) -> name of the result; with `all_results` of the
@@ -53,7 +53,7 @@ class ImportRow:
 
 @dataclass(frozen=True)
 class OnnxCall:
-    """One node of an ONNX model.
+    """A node of an ONNX model, as import rows see it.
 
     inputs   ONNX's names, "" for what is left out
     outs     shapes of the outputs
@@ -161,7 +161,7 @@ def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
 
 
 def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
-    """Rows by operator and operator of ONNX; those of integers only, or the others."""
+    """Return the import rows by operator and ONNX operator, of integers or of floats."""
     calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
         named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())

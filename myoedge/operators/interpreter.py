@@ -98,7 +98,7 @@ def as_stated(graph: Graph, name: str, value: Array) -> Array:
 
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """`run_float`, and what comes before every table as `name.pre`."""
+    """Run `run_float`; also return the input of every fused table as `name.pre`."""
     values: dict[str, Array] = graph.arrays
     run_float(graph, inputs, lambda name, value: values.update({name: value}))
     return values

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention as one operator: scores stay in L1, exponentials are bytes, or of 12 bits if that is
-asked for, and the division comes last."""
+"""Attention as one operator: scores stay in L1, exponentials have 8 or 12 bits, and the division
+comes last."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops over results; for each of them every key and the whole width is read."""
+    """Return the loop nest over results; each result reads every key and the whole width."""
     q, v = shapes[0], shapes[2]
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)

@@ -58,7 +58,7 @@ class ExpTable:
         return found
 
     def table(self, step: float) -> Array:
-        """uint8: the values, or their lower bytes and after these their upper ones."""
+        """Return the table as uint8: the values, or all lower bytes followed by all upper bytes."""
         values = self.values(step)
         parts = (values & 255, values >> 8) if self.is_fine else (values,)
         return np.concatenate(parts).astype(np.uint8)
@@ -82,8 +82,8 @@ def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
 
 
 def units_apart(numbers: Mapping[str, int], units: int) -> int:
-    """Units between two entries, by which cores may take distances beyond `most` apart; 0 where
-    the product of such a distance could leave int32."""
+    """Return the distance between entries for score differences above `most`; 0 if the product
+    could overflow int32."""
     farthest = numbers["most"] + BEYOND * units
     return units if farthest * numbers["mult"] <= INT32_MAX else 0
 

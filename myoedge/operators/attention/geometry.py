@@ -15,7 +15,7 @@ from myoedge.operators.kernel import AffineExpr
 
 
 def broadcast_dims(shape: Shape, *lead: AffineExpr) -> tuple[AffineExpr, ...]:
-    """Indices along batch and heads, along which one bias or mask may be for all."""
+    """Return the indices along batch and heads; constant along an axis that is broadcast."""
     return tuple(dim if n > 1 else () for n, dim in zip(shape, lead, strict=False))
 
 

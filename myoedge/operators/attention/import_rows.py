@@ -138,7 +138,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _of_positions(table: Array, positions: Array | None) -> Array:
-    """[batch, tokens, pairs] of a cache, by positions [batch, tokens] if these are given."""
+    """Select [batch, tokens, pairs] from a cache, by positions [batch, tokens] if given."""
     return table if positions is None else table[positions]
 
 

@@ -38,7 +38,7 @@ SCALARS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The kernel of 8-bit operands, and that of wider ones."""
+    """Return the kernel for int8 operands, or for int16 operands."""
     tiled = _of_all_widths(step, engine)
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)

@@ -85,8 +85,8 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
 
 
 def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[int, int]:
-    """Bits that numbers of q and k lose, those of the wider one first, until sums have SUM_BITS
-    and one step of them is at least `least` of the products: a bias may be so much larger."""
+    """Return the low bits to drop from q and k so that sums fit SUM_BITS with a step of at least
+    `least` of the products."""
     whole = [x.element_type.bits - 1 for x in (q, k)]
     bits = [*whole]
     while sum(bits) + (width - 1).bit_length() > SUM_BITS or (

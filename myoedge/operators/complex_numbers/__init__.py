@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Complex tensors, which are pairs of real ones."""
+"""Complex tensors, represented as pairs of real tensors."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of complex numbers: how they are made and read, and what else is said of them."""
+"""Import rows of complex numbers: constructors, accessors and arithmetic."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def stacked(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Both parts one after the other along a new last axis: `out` with that axis."""
+    """Stack real and imaginary parts along a new last axis; `out` includes that axis."""
     thin = (*out[:-1], 1)
     parts = [reshape(b, tensor(b, part, out[:-1]), thin) for part in x.parts]
     return concat(b, parts, len(thin) - 1)
@@ -105,7 +105,7 @@ def _reciprocal(b: GraphBuilder, x: Any) -> Any:
 
 
 def power(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-    """A whole power, as products."""
+    """Import a power with an integer exponent, as products."""
     x, exponent = pair_of(b, a["self"]), a.get("exponent", 2)
     if not isinstance(exponent, int | float) or exponent not in range(1, PARTS_MOST + 1):
         raise Unsupported(f"a power {exponent} of complex numbers")
@@ -120,7 +120,7 @@ def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -
 
 
 def matrix_product(row: Row) -> Row:
-    """Products of matrices, of which one or both are complex."""
+    """Import a matrix product with one or two complex operands."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         left = pair_of(b, a["self"])

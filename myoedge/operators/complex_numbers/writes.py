@@ -31,7 +31,7 @@ def filled(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def chosen(b: GraphBuilder, condition: str, x: Any, y: Any, out: Shape) -> Complex:
-    """x if a condition holds, y elsewhere: a sum of products by masks."""
+    """Select x if a condition holds, otherwise y: a sum of products with masks."""
     holds = truth(b, condition)
     fails = (
         b.constant(1.0 - b.array(holds))
@@ -77,14 +77,14 @@ def index_put(row: Row) -> Row:
 
 
 def _places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
-    """Ones in the places of an index, zeros elsewhere; along one axis if that says it all."""
+    """Build a mask of ones at an index and zeros elsewhere; along one axis if that is enough."""
     mask = np.zeros(out, np.float32)
     mask[where] = 1.0
     return b.constant(_thinned(mask))
 
 
 def _thinned(mask: Array) -> Array:
-    """With one element along axes along which all are alike."""
+    """Reduce axes along which all elements are equal to extent 1."""
     for axis in range(mask.ndim):
         first = mask.take([0], axis)
         mask = first if (mask == first).all() else mask

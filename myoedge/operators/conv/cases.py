@@ -27,7 +27,7 @@ def conv(d: Draw) -> DrawnUse:
 
 
 def _axis(d: Draw) -> tuple[int, int, int, int, tuple[int, int]]:
-    """Extent, taps, stride, dilation, and pads, which make room for all taps."""
+    """Draw extent, taps, stride, dilation, and pads that make all taps fit."""
     n, taps, stride, dilation = d.integer(1, 5), d.integer(1, 4), d.integer(1, 3), d.integer(1, 3)
     before, after = d.integer(0, 3), d.integer(0, 3)
     missing = max(0, (taps - 1) * dilation + 1 - n - before - after)

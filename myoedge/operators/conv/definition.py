@@ -128,7 +128,7 @@ def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) ->
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Windows along a spatial axis; images one by one."""
+    """Return the rule for windows along a spatial axis; images are independent."""
     attrs, axis, d = at.attrs, at.axis, at.axis - 1
     x, w = at.shapes[:2]
     if at.operand or axis == len(x) - 1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A convolution over two axes: sizes, what windows reach over, what bringing them in costs."""
+"""Geometry of a 2-D convolution: sizes, window extents, and the cost of gathering windows."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Conv2dGeometry:
 
     @property
     def crossing(self) -> bool:
-        """Whether windows of one piece each lie across words, and are read so: that takes less time
-        than copies of them."""
+        """Whether contiguous windows are read unaligned, across words, which is faster than copying
+        them."""
         in_one = self.kernel[0] == 1 and (self.kernel[1] == 1 or self.dilation[1] == 1)
         return in_one and self.unaligned and -(-self.taps // 4) * self.y[-1] <= CROSSING_WORDS
 
@@ -98,7 +98,7 @@ class Conv2dGeometry:
         return round_up(rows * columns * self.x[-1], 4) + 4
 
     def windows(self, *, once: bool = False) -> dense.Windows:
-        """Windows as me_conv reads them; narrow ones lie anywhere, a word for every row.
+        """Return the windows as me_conv reads them; narrow rows take one unaligned word each.
 
         once   all windows are copied
         """
@@ -143,7 +143,7 @@ class Conv2dGeometry:
 
     @property
     def unread(self) -> int:
-        """Columns after the last window; with them rows lie one after the other."""
+        """Columns after the last window; including them, rows are contiguous."""
         read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
         return max(self.x[2] + self.pads[1][0] - read, 0)
 

@@ -55,7 +55,7 @@ JOINED = (2, 4)  # results of a row that are computed as one
 
 @dataclass(frozen=True, slots=True)
 class JobSchedule:
-    """Jobs of a convolution: what of its input lies in scratch, and their cycles.
+    """A schedule of NE16 jobs for a convolution, with its cycle estimate.
 
     jobs   of a tile; 0: as many as are estimated best     bits   of a weight
     """
@@ -72,8 +72,8 @@ class JobSchedule:
     def of(
         conv: Conv2dGeometry, scale: int, groups: int, bits: int, *, keeps_scratch: bool
     ) -> JobSchedule:
-        """Way of fewest cycles for the layer: a depthwise one, or one in one group; without scratch
-        to keep, one of little scratch if there is one."""
+        """Return the schedule with the fewest cycles; one with little scratch if scratch cannot be
+        kept."""
         if groups > 1 or (is_filter(conv) and not keeps_scratch):
             one_channel = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
             number = one_channel if groups > 1 else FILTER
@@ -91,7 +91,7 @@ class JobSchedule:
 
     @staticmethod
     def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
-        """Way of as many jobs of rows as may be, for a layer that keeps to `has_rows`."""
+        """Return the schedule with the most jobs of rows, for a layer that satisfies `has_rows`."""
         number = FILTER if is_filter(conv) else PIXELS
         return JobSchedule(
             conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits
@@ -121,7 +121,7 @@ class JobSchedule:
         return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
 
     def _edges(self, sizes: Sizes) -> Any:
-        """Cycles of windows over an edge, next to those of others."""
+        """Return the extra cycles of windows that cross an edge."""
         windows = self.conv.edge_share * sizes["t0"] * sizes["t1"]
         return EDGE_ROW * self.conv.kernel[0] * windows
 
@@ -210,7 +210,7 @@ class JobSchedule:
 
 
 def _before_threes(first: int, units: int) -> int:
-    """Units of a first job of about so many, after which there are whole threes."""
+    """Return a size of the first job near `first` that leaves a multiple of three units."""
     rest = (units - first) // SIDE * SIDE
     return units - (SIDE if rest == 0 and units % SIDE else rest)
 

@@ -21,7 +21,7 @@ MEAN = "mean_"  # before the names of its constants, next to those of the convol
 
 
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tiles of whole rows, whose results lie in scratch until their mean is taken."""
+    """Tile by whole rows, whose results stay in scratch until their mean is computed."""
     mean = _mean(step, engine)
     way = JobSchedule.by_rows(
         Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits

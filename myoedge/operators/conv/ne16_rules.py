@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions that NE16 has jobs for, and what the others would need."""
+"""Rules for convolutions that NE16 can run, with the requirement that others violate."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions in tiles: dense ones, depthwise ones, and those of 16 bits."""
+"""Tiling of dense, depthwise and 16-bit convolutions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def is_large_pointwise(step: QuantizedNode) -> bool:
-    """Whether nine cores share a convolution: one whose results are each made of one position."""
+    """Return whether nine cores share the layer: a 1x1 convolution with enough work."""
     plain = is_int8(step) and step.attrs["groups"] == 1 and Conv2dGeometry.of(step).pointwise
     return plain and is_large_product(*row_sizes(step))
 
@@ -125,7 +125,7 @@ class _Dense:
 
     @property
     def has_edges(self) -> bool:
-        """Whether windows reach over the edges of what lies there."""
+        """Whether windows reach over the edges of the operand."""
         return self.conv.pads != ((0, 0), (0, 0)) and not self.padded
 
     def work(self, sizes: Sizes) -> Any:

@@ -53,7 +53,8 @@ class TransposedAxis:
 
     @property
     def reach(self) -> int:
-        """Taps and the zeros between them, if several results are made at a time."""
+        """Extent of the taps and the zeros between them, if several results are computed at
+        once."""
         return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
 
     @property
@@ -79,7 +80,7 @@ class TransposedAxis:
 
     @property
     def crop(self) -> tuple[int, int, int]:
-        """Results that are kept, among those of all positions."""
+        """The slice of results that are kept."""
         first = self.front - self.positions.start * self.stride
         return first, first + self.out, 1
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums along an axis in tiles: whole signals, as many as fit."""
+"""Tiling of cumulative sums: whole signals, as many as fit."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
 
 
 def _spelt(axes: str, count: int) -> str:
-    """Axes with letters in the place of an ellipsis of so many."""
+    """Replace an ellipsis of `count` axes by letters."""
     return axes.replace("...", SPARE[len(SPARE) - count :])
 
 

@@ -30,7 +30,7 @@ def binary(op: str) -> Row:
 
 
 def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
-    """left op alpha * right: a function of the other operand if one is a number, else a node.
+    """Import left op alpha * right: a pointwise function if one operand is a number, else a node.
 
     A number may have more axes than the tensor.
     """

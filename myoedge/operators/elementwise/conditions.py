@@ -174,7 +174,7 @@ def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> s
 
 
 def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
-    """A side of a choice with zeros elsewhere; "" if all of it is 0."""
+    """Return one side of a selection with zeros elsewhere; "" if the side is all 0."""
     value = value_of(d, side)
     if value is not None and not value.any():
         return ""

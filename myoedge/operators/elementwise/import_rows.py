@@ -156,7 +156,7 @@ def glu(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def prelu(*, broadcast: bool) -> Row:
-    """A single slope is a function of one number, one along an axis is an operator.
+    """Import PReLU: a pointwise function for a single slope, an operator for a slope per channel.
 
     Slopes of torch are along axis 1, those of ONNX are broadcast.
     """
@@ -189,7 +189,7 @@ def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def infinite(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Ones at infinities of either sign, or of one of them."""
+    """Import a test for infinities of either sign, or of one sign."""
     signs = {"detect_positive": math.inf, "detect_negative": -math.inf}
     sought = [infinity for name, infinity in signs.items() if a[name]]
     step = ("is_inf",) if len(sought) == 2 else ("eq", *(sought or [math.nan]))

@@ -58,7 +58,7 @@ def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
 
 
 def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
-    """Each line as long as one of its slopes keeps within the error."""
+    """Approximate values by lines, each as long as one slope stays within the error."""
     start = 0
     while start < len(wanted):
         value, slope, length = round(float(wanted[start])), 0, 1
@@ -103,7 +103,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     y = Operand("y", OUT, (n,), dims, itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
-        """Numbers of a core, by the halvings of their search and what takes as long as two."""
+        """Return the work units of a core: elements times the steps of their binary search."""
         return -(-math.prod(y.extents(sizes)) // engine.cores) * (step.integers.levels + 2.2)
 
     return TiledKernel(

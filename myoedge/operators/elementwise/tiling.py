@@ -37,7 +37,7 @@ AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop of a kernel: its extent, and what one turn adds to the index of every operand."""
+    """A loop of a kernel: its extent, and the index step of every operand."""
 
     extent: int
     steps: tuple[int, ...]

@@ -22,7 +22,7 @@ BY_PRODUCT = "use F.one_hot(ids, len(table)).float() @ table for a table that is
 
 
 def embedding(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """The row of padding_idx is one like others: only its gradient is not."""
+    """Import an embedding; padding_idx is an ordinary row, as it only affects gradients."""
     weights(d, a["weight"], "the table of an embedding", BY_PRODUCT)
     return rows_by(d, a["indices"], a["weight"])
 
@@ -32,7 +32,8 @@ def one_hot(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def one_hot_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Values [off, on]; ids -depth .. -1 count from the end, others outside have no one."""
+    """Import ONNX's OneHot with values [off, on]; ids -depth .. -1 count from the end, others give
+    no one."""
     depth, (off, on) = int(a["depth"].reshape(-1)[0]), a["values"].reshape(-1)
     table = np.full((2 * depth + 2, depth), off, np.float32)
     table[1:-1] = np.where(np.tile(np.eye(depth), (2, 1)) > 0, on, off)

@@ -25,7 +25,7 @@ BYTE_BYTES = 8  # the same if a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """ids [n], y [n, width] in bytes; the table is whole in L1, or stays in L2."""
+    """Tile ids [n] and results y [n, width] in bytes; the table is untiled, in L1 or L2."""
     count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
     width = rows.shape[1]
     table = Operand.whole("table", rows)
@@ -34,7 +34,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return _fetched(step, count, width, table)
 
     def work(sizes: Sizes) -> Any:
-        """Bytes of a core, and what takes as long as bytes: rows."""
+        """Return the work units of the busiest core: bytes, plus a constant per row."""
         each = np.ceil(sizes["id"] * sizes["byte"] / engine.cores)
         found = each + (ROW_BYTES if width > 1 else BYTE_BYTES) * np.ceil(each / sizes["byte"])
         return found * (1.0 if in_l1 else L2_BYTE)

@@ -21,7 +21,7 @@ PER_TENSOR = "one scale for the whole tensor: scales per channel are for weights
 
 
 def rounded(b: GraphBuilder, x: str, scale: Any, zero_point: Any, low: int, high: int) -> str:
-    """x rounded to one scale and zero point. Errors: Unsupported for several of them."""
+    """Round x to one scale and zero point. Errors: Unsupported for several scales."""
     scales, zeros = (np.unique(np.asarray(value)) for value in (scale, zero_point))
     if scales.size != 1 or zeros.size != 1:
         raise Unsupported("activations with a scale for every channel", f"use {PER_TENSOR}")
@@ -39,8 +39,8 @@ def fake_quantize(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def rounding_of(b: GraphBuilder, x: str) -> Node | None:
-    """The node that rounded a tensor, through those that move its elements and padding with one of
-    its values; None without one.
+    """Return the node that rounded a tensor, looking through data movement and padding; None if
+    there is none.
 
     Errors: Unsupported if integers of several scales are joined: they are read with one.
     """

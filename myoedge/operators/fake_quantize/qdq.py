@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounding to given parameters as ONNX writes it: by its own float operators."""
+"""Fake quantisation in the exported ONNX model: float operators."""
 
 from __future__ import annotations
 

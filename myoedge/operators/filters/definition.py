@@ -217,7 +217,7 @@ def gain(coefficients: Array) -> float:
 
 
 def stored_sections(sections: Array) -> tuple[Array, int]:
-    """(int32 coefficients with as many bits as 32 hold, bits of their fraction)"""
+    """Return (int32 coefficients with the most bits possible, number of fraction bits)."""
     floats = _normal(sections)
     fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
     return np.rint(np.ldexp(floats, fraction)).astype(np.int32), fraction
@@ -230,7 +230,7 @@ def is_stable(sections: Array) -> bool:
 
 
 def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
-    """`_sample` of one signal in Python's own numbers, which is ten times faster."""
+    """Compute `_sample` for one signal in Python floats, ten times as fast as with arrays."""
     latest = []
     for (b0, b1, b2, a1, a2), (x1, x2), (y1, y2) in zip(rows, past, past[1:], strict=False):
         latest.append((now, x1))
@@ -252,7 +252,7 @@ class BiquadParams(QuantizedParams):
 
 
 def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
-    """Coefficients with as many bits as 32 hold, and as many after the samples as 2**29 allows."""
+    """Choose fraction bits: coefficients fill int32, samples stay below 2**29."""
     integers, fraction = stored_sections(inputs.constant(1))
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
     assert math.isfinite(largest), "passes refuse others: is_stable"
@@ -265,7 +265,7 @@ def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
 
 
 def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    """(all results with their guard bits, time first; what is left after the last one)."""
+    """Return (all results with guard bits, time first; the final state)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step.integers.guard
     sections, fraction = step.integers.sections.astype(np.int64), step.integers.fraction
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64) + sum(before)

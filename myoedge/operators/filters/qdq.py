@@ -24,7 +24,7 @@ TIME = {"axis": 0}
 
 
 def write(*, kept: bool) -> Write:
-    """`kept`: what is left after the last sample, instead of the results."""
+    """Return the writer of filter results, or of the final state with `kept`."""
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])

@@ -51,8 +51,8 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
-    """Lists on axes side by side that vary along axes of their own, one axis after the other; ""
-    if they go together."""
+    """Import index lists on adjacent axes that vary independently, one axis after the other; "" if
+    they do not."""
     arrays = [weights(d, name, "an index") for name in picks.values()]
     rank = max(array.ndim for array in arrays)
     shapes = [ranked(array.shape, rank) for array in arrays]

@@ -29,7 +29,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     id_bytes = ElementType.of(step.attrs["dtype"]).size_bytes
 
     def work(sizes: Sizes) -> Any:
-        """Words of a row, and what takes as long, of the core with most rows."""
+        """Return the work units of the busiest core: words, plus a constant per row."""
         rows = np.ceil(sizes["o"] * sizes["k"] / engine.cores)
         each = sizes["i"] * (EACH if shape[2] > 1 else own / 4)
         return rows * (ROW + each)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows of an axis side by side, parts of a tensor in the place of others."""
+"""Sliding windows along an axis, and slice assignment."""

@@ -230,8 +230,8 @@ def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Seque
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Elements by computed indices, or by constant ones: parts if these are alike for all other
-    axes."""
+    """Import a gather along an axis; constant indices that are equal along all other axes become
+    slices."""
     given, x = a.get("index", a.get("indices")), str(a["self"])
     if a["dim"] is None and given in d.constants:
         return reshape(d, picked(d, _flat(d, x), 0, d.array(given).reshape(-1)), out)

@@ -24,7 +24,7 @@ def producer(d: GraphBuilder, x: str) -> Node | None:
 
 
 def is_truth(d: GraphBuilder, x: str) -> bool:
-    """Whether a tensor holds ones and zeros only, whatever the inputs."""
+    """Return whether a tensor can only contain 0 and 1."""
     if x in d.constants:
         return bool(np.isin(d.array(x), (0, 1)).all())
     node = producer(d, x)
@@ -130,13 +130,13 @@ def constant_behind(d: GraphBuilder, x: str) -> Array | None:
 
 
 def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:
-    """With as many axes as `out`."""
+    """Reshape x to the rank of `out`."""
     shape = d.shape(x)
     return reshape(d, x, (*(1,) * (len(out) - len(shape)), *shape))
 
 
 def whole_numbers(value: Array) -> Array:
-    """Integers that a graph's float constants hold. Errors: Unsupported others."""
+    """Convert float constants to integers. Errors: Unsupported for fractions."""
     if not (np.isfinite(value).all() and (value == np.rint(value)).all()):
         raise Unsupported("a constant that is no whole number beside integers")
     if value.size and np.abs(value.astype(np.float64)).max() > EXACT:

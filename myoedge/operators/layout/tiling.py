@@ -44,7 +44,7 @@ class Along:
 
     @property
     def idle(self) -> bool:
-        """Whether it is no loop: one turn, over a dimension of one."""
+        """Whether the loop has a single iteration."""
         return self.extent == 1 and self.size == 1 and self.first == 0
 
 
@@ -88,8 +88,7 @@ def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
 
 
 def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Loops in the order of memory, those that step through whole groups as two: over these, and
-    over one of each group."""
+    """Order loops as in memory; split strided loops into one over groups and one within a group."""
     for at, loop in enumerate(loops):
         if loop.place is None or loop.step < 2 or loop.size % loop.step:
             continue
@@ -102,7 +101,7 @@ def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
 
 
 def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """One element of every short row, as one loop that steps over the others."""
+    """Reduce loops over short rows to single-element steps over the other loops."""
     if len(loops) < 2 or loops[-1].extent > 1 or loops[-1].size > IN_STEPS:
         return tuple(loops)
     *others, outer, inner = loops
@@ -205,7 +204,8 @@ def _word(value: int, size_bytes: int) -> int:
 def _copy_work(
     y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool, cores: int
 ) -> Any:
-    """Bytes of one core, and what takes as long: sources, rows that lie apart, filled bytes."""
+    """Return the work units of the busiest core: bytes, plus costs per source, separate row and
+    filled byte."""
     extents = y.extents(sizes)
     rows = math.prod(extents[:-1])
     total = 200 * (len(sources) + fills) + fills * 0.4 * rows * extents[-1] / cores
@@ -244,7 +244,7 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
 
 
 def _begin_odd(loops: Sequence[Along]) -> bool:
-    """Whether what is read begins within a word, or what it becomes does."""
+    """Return whether source or destination starts unaligned within a word."""
     dense = strides([x.size for x in loops])
     return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
 
@@ -269,8 +269,8 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
 
 
 def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel:
-    """Results in the order of loops that step through the source as they like, in bytes; elements
-    of 16 bits that lie apart are moved as such."""
+    """Return the transposing kernel: results in order, sources with any strides; int16 elements are
+    moved as such."""
     halves = step.element_type.size_bytes == 2 and _is_half(loops)
     loops = loops[:-1] if halves else loops
     outer, size = max(len(loops) - LOOPS, 0), 1 + halves
@@ -296,7 +296,8 @@ def _is_half(loops: Sequence[Along]) -> bool:
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Elements of one core, and what takes as long: runs along the longest loop."""
+    """Return the work units of the busiest core: elements, plus a constant per run of the longest
+    loop."""
     total = math.prod(extents)
     share, longest = -(-total // cores), functools.reduce(np.maximum, extents)
     return share + 30 * (1 + share // longest)

@@ -161,7 +161,7 @@ LINEAR = register(
 
 
 def _turned(attrs: Attrs) -> bool:
-    """Whether b is given as rows: [..., K, C], if it is [..., C, K] else."""
+    """Return whether b is stored as rows [..., K, C] instead of [..., C, K]."""
     return bool(attrs.get("b_turned", False))
 
 
@@ -203,7 +203,8 @@ def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes of the batch one by one, m rows of a, k columns of b by fours."""
+    """Tile a batched matrix product: batch axes one by one, m rows of a, k columns of b in
+    fours."""
     (*_, m, c), n = step.shapes[0], step.out[-1]
     steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
     loops = collapse_loops(step.out[:-2], steps)

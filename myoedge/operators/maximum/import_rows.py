@@ -33,7 +33,7 @@ def extreme_of_all(largest: bool) -> Row:
 
 
 def between(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """clamp by tensors, either of which may be left out."""
+    """Import clamp with tensor bounds, either of which may be missing."""
     y = str(a["self"])
     for name, largest in (("min", True), ("max", False)):
         limit = a.get(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group norm: one mean and one deviation for all elements of a group of channels.
+"""Group norm: one mean and one deviation per group of channels.
 
 Instance norm has a channel in a group; layer norm and RMS norm of long rows have one group.
 """

@@ -25,8 +25,8 @@ EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
 
 
 def norm(op: str) -> Row:
-    """Layer norm and RMS norm over the last axes, which become one; what is computed of their
-    factors and offsets follows as operators of its own."""
+    """Import layer norm and RMS norm over the last axes, merged into one; non-constant factors and
+    offsets become separate operators."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         x, shape = first(a), d.shape(first(a))
@@ -49,7 +49,8 @@ def norm(op: str) -> Row:
 
 
 def of_rows(d: GraphBuilder, op: str, x: str, factors: Sequence[str], eps: float) -> str:
-    """Layer norm or RMS norm over the last axis, long ones as a group norm of one group."""
+    """Build a layer norm or RMS norm over the last axis; a long axis becomes a group norm with one
+    group."""
     shape, centred = d.shape(x), op == "layer_norm"
     if shape[-1] <= LENGTH_MAX:
         return d.add(op, x, *(factors if centred else factors[:1]), eps=eps)
@@ -118,7 +119,7 @@ def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """ONNX's norm over any axes: those that stay become channels, before the others."""
+    """Import ONNX's MeanVarianceNormalization: axes that are not reduced become channels."""
     shape = d.shape(a["self"])
     if not all(-len(shape) <= axis < len(shape) for axis in a["axes"]):
         raise ValueError(f"axes {a['axes']} of {len(shape)}")
@@ -187,7 +188,7 @@ def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
 
 
 def cosine_similarity(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """The sum of products of vectors of length one, which torch broadcasts before."""
+    """Import cosine similarity as a sum of products of normalised, broadcast vectors."""
     if a["eps"] > EPS_MOST:
         raise Unsupported(f"eps={a['eps']:g}, at most {EPS_MOST:g}", f"use eps={EPS_MOST:g}")
     both = np.broadcast_shapes(d.shape(a["x1"]), d.shape(a["x2"]))

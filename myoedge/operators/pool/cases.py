@@ -26,7 +26,7 @@ def pool(op: str, d: Draw) -> DrawnUse:
 
 
 def _in_any_order(op: str, d: Draw) -> DrawnUse:
-    """Windows along one axis as those of a pool with dilation, whose starts go up and down."""
+    """Draw windows of a dilated pool along one axis, with starts in any order."""
     size, stride, dilation = d.integer(2, 4), d.integer(1, 3), d.integer(2, 3)
     n = (size - 1) * dilation + d.integer(1, 9)
     windows = regular(n, size, stride, (1, 0), dilation, ceil=d.flag(), count_pad=d.flag())

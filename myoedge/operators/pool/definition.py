@@ -125,7 +125,8 @@ def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
-    """Windows at one distance, of one size but where the first ones are cut off; images one by one.
+    """Return the rule for regular windows, which may be cut off at the start; images are
+    independent.
 
     A single window is over the whole axis, as far as one can know.
     """
@@ -148,7 +149,7 @@ def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> St
 
 
 def _max_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Before the first frame is what no maximum is taken of."""
+    """Return the rule for max pools; padding before the first frame is ignored."""
     windows = tuple(tuple((*w[:2], 1) for w in axis) for axis in at.attrs["windows"])
     alike = replace(at, attrs={**at.attrs, "windows": windows})
     return _streaming_rule(alike, lambda step: step.low)

@@ -125,7 +125,7 @@ def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def all_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Ones if no element is 0."""
+    """Import all(): 1 if no element is 0."""
     return str(least(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
@@ -143,7 +143,7 @@ def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Products of halves, until one element of each axis is left."""
+    """Import a product over axes, by multiplying halves until one element is left."""
     x = first(a)
     for axis in reduced_axes(d, a):
         while (n := d.shape(x)[axis]) > 1:
@@ -162,7 +162,7 @@ def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
 
 
 def spatial_reduction(op: str) -> Row:
-    """`op` over all axes after the second, which stay with extent 1."""
+    """Import `op` over all axes after the second, which stay with extent 1."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = set(range(2, len(d.shape(a["self"]))))

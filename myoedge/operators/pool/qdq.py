@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling as ONNX writes it: its own operator for regular windows, else one window at a time."""
+"""Pooling in the exported ONNX model: its own operator for regular windows, else one window at a
+time."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
 
 
 def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
-    """Whether ONNX makes these windows of the grid, padding below one window's size."""
+    """Return whether ONNX computes these windows, with padding smaller than a window."""
     if g.stride < 1 or not (0 <= g.before < g.size and g.after < g.size):
         return False
     if (n + g.before + g.after - g.size) // g.stride + 1 != len(axis):
@@ -88,7 +89,7 @@ def _max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
-    """The mean over each window's own elements if that is what is asked, else with a factor."""
+    """Write an average pool, with a correction factor if padding is counted."""
     windows, grids = step.attrs["windows"], _grids_of(step)
     inside = _products(step, [[high - low for low, high, _ in axis] for axis in windows])
     divisors = _products(step, [[window[2] for window in axis] for axis in windows])

@@ -71,7 +71,7 @@ def _runs(windows: Array) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Windows of so many taps: averages or maxima; of few taps, which have faster ways.
+    """Work estimate for average or max windows with a number of taps.
 
     runs   of windows that are alike, in a row
     even   all are, along both axes
@@ -194,7 +194,8 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
 
 
 def _fields(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
-    """Windows count from the start of the whole input, so x points there."""
+    """Return the tile's fields; x points to the start of the whole input, as windows count from
+    there."""
     x, y = regions["x"], regions["y"]
     c, row = x.extent[3], x.extent[2] * x.extent[3]
     return {

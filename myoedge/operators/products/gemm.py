@@ -24,7 +24,7 @@ SEVERAL_ROWS, COPIED = 18.0, 50.0
 
 
 def scratch(taps: int, cores: int) -> int:
-    """me_gemm_scratch_bytes: what the cores gather at a time, rows filled to words."""
+    """Return me_gemm_scratch_bytes: the gathered rows of all cores, padded to words."""
     row = round_up(taps, 4)
     at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in fours
     return cores * PIXELS * at_a_time * (row + 4)
@@ -63,7 +63,7 @@ def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
 
 
 def _row_work(rows: Any, words: int) -> Any:
-    """Work of one block: a word of taps takes 5 instructions a row and 4 more."""
+    """Estimate the work of a block: 5 instructions per word of taps and row, plus 4."""
     return words * (5 * rows + 4) / 24 + BLOCK + BLOCK_ROW * rows
 
 
@@ -101,7 +101,8 @@ def _copies_work(copies: Any, w: Windows) -> Any:
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Work on windows that all cores gathered: four, two or one at a time, as keeps most busy."""
+    """Estimate the work on shared windows, processed by fours, twos or singly, on the busiest
+    core."""
     each = [
         np.where(rows % high == 0, ceil_div(ceil_div(rows, high) * blocks, cores), np.inf)
         * _row_work(high, words)

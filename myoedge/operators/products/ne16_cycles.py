@@ -41,8 +41,8 @@ def units_of_jobs(
 
 
 def pads_to_nine_pixels(pixels: Any, of_layer: int) -> Any:
-    """Whether eight pixels are a layer's only tile: nine, one of them unused, are one tile of 3x3,
-    eight are two."""
+    """Return whether a layer has exactly eight pixels, which are computed as nine: one 3x3 tile
+    instead of two."""
     return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)
 
 
@@ -56,7 +56,7 @@ def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
 
 
 def _run_tiles(pixels: Any) -> Any:
-    """Tiles of 3x3 pixels that me_ne16_set_run makes of so many."""
+    """Return the number of 3x3-pixel tiles that me_ne16_set_run makes of `pixels`."""
     third = ceil_div(pixels, SIDE)
     return ceil_div(third + (pixels - third) % 2, SIDE)
 
@@ -102,7 +102,7 @@ def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
 
 
 def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
-    """Sum of the cycles of tiles of outputs: whole ones, and the last."""
+    """Sum the cycles over full blocks of outputs and the last, partial block."""
     whole, rest = k // OUTPUTS, k % OUTPUTS
     return whole * cycles(OUTPUTS) + np.where(rest > 0, cycles(rest), 0)
 

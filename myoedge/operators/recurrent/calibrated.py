@@ -56,7 +56,8 @@ def step_attrs(reach: Reach) -> dict[str, int]:
 
 
 def _finer(reach: float, usual: int, most: int) -> int:
-    """The most bits if they hold a range HEADROOM times as large, else the usual ones."""
+    """Return the larger number of fraction bits if it covers HEADROOM times the range, else the
+    usual one."""
     return most if 0.0 < reach * HEADROOM * 2.0**most <= 2.0**15 else usual
 
 

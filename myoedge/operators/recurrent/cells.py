@@ -179,7 +179,7 @@ def _new_state(step: QuantizedNode, n: Array) -> Array:
 
 
 def _multiplied(step: QuantizedNode, state: Array) -> Array:
-    """A GRU's h as it is multiplied: what is kept of it, or 8 bits of that."""
+    """Return the GRU's h that is multiplied by the weights: all of it, or its upper 8 bits."""
     if is_wide(step):
         return state
     return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), *INT8_LIMITS))

@@ -76,7 +76,7 @@ def plain(
 
 
 def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
-    """An LSTM with projections: a plain one whose recurrent weights are multiplied by them.
+    """Import an LSTM with projections as an LSTM whose recurrent weights include them.
 
     A first h is what the plain LSTM's least h with this projection is: the pseudoinverse times h.
     """
@@ -192,7 +192,7 @@ def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
 
 
 def cell(kind: str) -> Row:
-    """lstm_cell, gru_cell and those of plain layers: a layer of one step."""
+    """Import lstm_cell, gru_cell and Elman RNN cells as a layer of one step."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
         w, r = (weights(d, a[name], "a recurrent cell's weight") for name in ("w_ih", "w_hh"))
@@ -212,7 +212,7 @@ def cell(kind: str) -> Row:
 
 
 def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
-    """The last states of all runs one after the other: h, of an LSTM c too."""
+    """Concatenate the last states of all directions: h, and c for an LSTM."""
     h = concat(d, [run.h for run in runs], 0)
     cells = [run.c for run in runs if run.c is not None]
     return (h, concat(d, cells, 0)) if cells else (h,)
@@ -231,7 +231,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
 
 
 def onnx(name: str) -> Row:
-    """LSTM, GRU and RNN of ONNX: one layer, one or two directions."""
+    """Import ONNX's LSTM, GRU and RNN: one layer, one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         batch_first, kind = bool(a["layout"]), name

@@ -56,7 +56,7 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
-    """Units that the engine multiplies h for, so that a step takes fewest cycles; and these."""
+    """Return (units whose h NE16 multiplies, cycles of a step), for the fewest cycles."""
     cell = CELL_INSTRUCTIONS[gates]
 
     def cycles(of_engine: int) -> float:

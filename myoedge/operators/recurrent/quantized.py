@@ -62,17 +62,17 @@ def int8_bits(reach: float) -> int:
 
 
 def is_lstm_params(q: QuantParams) -> bool:
-    """Whether an LSTM's h may have these parameters: those of a reach."""
+    """Return whether an LSTM's h may have these parameters."""
     return q == lstm_params(q.scale * 2.0**WIDE_BITS)
 
 
 def is_gru_params(q: QuantParams) -> bool:
-    """Whether a GRU's h may have these parameters: those of a reach."""
+    """Return whether a GRU's h may have these parameters."""
     return q == gru_params(q.scale * 2.0**STATE_BITS)
 
 
 def gru_params(reach: float) -> QuantParams:
-    """Parameters of a GRU's h in 16 bits, of which it takes 15."""
+    """Return the parameters of a GRU's int16 h, which uses 15 bits."""
     return _power_of_two(reach, STATE_BITS)
 
 
@@ -207,7 +207,7 @@ def _plain_quantize(
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
-    """Factor and offset from a state with these parameters to so many fraction bits."""
+    """Return factor and offset that convert a state to a number of fraction bits."""
     return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
 
 

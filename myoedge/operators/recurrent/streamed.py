@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers whose weights L1 has no room for: those of some units come in every step."""
+"""Tiling of recurrent layers whose weights exceed L1: those of some units are loaded in every
+step."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def is_large(step: QuantizedNode) -> bool:
 
 
 def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
-    """Axes t, and j of the units whose weights come in every step; others stay in L1.
+    """Tile a recurrent layer whose weights do not fit L1: some are loaded again in every time step.
 
     most_bytes   of the weights and channels of the units that stay
     """

@@ -142,7 +142,8 @@ def packed_rows(rows: Array, units: int) -> Array:
 def _operands(
     step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
-    """Gates and results step by step, or of results the last state only; all else whole."""
+    """Return the operands: gates and results per step (or only the last state), the rest
+    untiled."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
     first = (

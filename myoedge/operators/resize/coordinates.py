@@ -29,7 +29,7 @@ class ResizedAxis:
 
     @property
     def length(self) -> float:
-        """Results that the step makes of all elements; `wanted` if that is whole."""
+        """Exact number of results that the step gives; `wanted` if it is an integer."""
         exact = self.n / self.step
         return round(exact) if abs(exact - round(exact)) < 1e-9 else exact
 

@@ -122,7 +122,7 @@ def upsample_cubic(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """ONNX's Resize of any mode; what lies outside a region is padded."""
+    """Import ONNX's Resize in any mode; results outside the region are padded."""
     x, mode = a["self"], a["mode"]
     if a["antialias"] or mode not in ("nearest", "linear", "cubic"):
         raise Unsupported("antialias" if a["antialias"] else f"mode {mode}")
@@ -142,7 +142,7 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _span(axis: ResizedAxis) -> tuple[int, int]:
-    """Results that lie within the axis; all of them if others take the last element's value."""
+    """Return the range of results inside the axis; all if those outside repeat the edge."""
     if axis.mode != "tf_crop_and_resize":
         return 0, axis.wanted
     place = axis.places()

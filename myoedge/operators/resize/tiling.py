@@ -74,7 +74,7 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     loops = ResizeLoops.of(step, step.attrs["starts"], mult.shape[1], 1)
 
     def work(sizes: Sizes) -> Any:
-        """Results of the core that has most, and what takes as long."""
+        """Return the work units of the busiest core: results, plus a constant per row."""
         lines, length = loops.lines(sizes, engine.cores)
         return lines * (LINE + length * (1 + TAP * max(mult.shape[1] - 2, 0)))
 
@@ -99,7 +99,7 @@ def take_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     loops = ResizeLoops.of(step, step.attrs["index"], 1, step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
-        """Words of the core that has most, and what takes as long."""
+        """Return the work units of the busiest core: words, plus a constant per row."""
         lines, length = loops.lines(sizes, engine.cores)
         dense = loops.y.shape[-1] > 1
         return lines * (COPY + (np.ceil(length / 4) if dense else 2 * length))

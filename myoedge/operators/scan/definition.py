@@ -36,7 +36,7 @@ WIDE_MOST = (1 << 23) - 1  # of states next to numbers of 16 bits, which have 8 
 
 
 def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array], Array]) -> Array:
-    """States of every step, from zero; `step` makes one of (a, state, b)."""
+    """Return the state after every step, from zero; `step` maps (a, state, b) to the next state."""
     moved_a, moved_b = (np.moveaxis(x, attrs["axis"], 0) for x in (a, b))
     state, states = np.zeros_like(moved_b[0]), []
     for at, more in zip(moved_a, moved_b, strict=True):
@@ -46,7 +46,7 @@ def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array]
 
 
 def real(attrs: Attrs, a: Array, b: Array) -> Array:
-    """a, b of one shape."""
+    """Run the scan in floats; a and b have the same shape."""
     return along(attrs, a, b, lambda a, state, b: a * state + b)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes over time, as indices: greedy CTC of a whole sequence, symbols of CTC if they are new,
-and what most frames say.
+"""Class indices over time: greedy CTC of a sequence, new CTC symbols of a stream, and majority
+votes.
 
 Of the latter two, frame j of the results is made of `taps` frames from j - attrs["before"] on;
 if there are none NOTHING stands in their place.

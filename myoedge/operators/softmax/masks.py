@@ -162,7 +162,7 @@ def _visible(d: GraphBuilder, mask: Term) -> str:
 
 
 def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array = NOWHERE) -> str:
-    """Scores and a bias, which stays in its range if a key is hidden; "" for neither."""
+    """Add scores and a bias, which is clipped to its visible range; "" for neither."""
     left = bias[np.broadcast_to(~hidden, bias.shape)]
     bias = narrow(np.where(hidden, np.clip(0.0, left.min(), left.max()), bias))
     parts = [_product(d, term, hidden) for term in scores if term[1].any()]
@@ -245,7 +245,7 @@ def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: 
 
 
 def narrow(value: Array) -> Array:
-    """Axes along which all elements are alike get the extent 1."""
+    """Reduce axes along which all elements are equal to extent 1."""
     for axis in range(value.ndim):
         first = value.take([0], axis)
         value = first if (value == first).all() else value

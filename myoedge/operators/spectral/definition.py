@@ -199,7 +199,7 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Some frames at a time, all lanes of them."""
+    """Tile by frames, with all lanes."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step.integers.window)
     mixed, y_bytes = is_mixed(length), step.element_type.size_bytes

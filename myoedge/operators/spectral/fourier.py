@@ -36,7 +36,7 @@ def is_mixed(length: int) -> bool:
 
 
 def has_transform(length: int) -> bool:
-    """Whether frames of so many samples have one."""
+    """Return whether frames of this length have a fast transform."""
     if not is_mixed(length):
         return True
     most = max(radixes_of(length), default=MOST_RADIX + 1) if length % 2 == 0 else MOST_RADIX + 1

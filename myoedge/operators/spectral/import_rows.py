@@ -63,7 +63,7 @@ def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> s
 
 
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
-    """torch.fft's transforms along one axis, or along several one after the other."""
+    """Import torch.fft's transforms along one axis, or along several in turn."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
         x = pair_of(d, a["self"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of squares in tiles: whole signals, as many as fit."""
+"""Tiling of sums of squares: whole signals, as many as fit."""
 
 from __future__ import annotations
 
