@@ -68,7 +68,7 @@ class ProductParams(RequantParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentredParams(RequantParams):
-    """Sums of one operand less its zero point."""
+    """Parameters of sums over one operand minus its zero point, with their shift in int16."""
 
     x_zero: int
     acc_bound: int
@@ -110,7 +110,7 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """`permute_rule` of operators along the last axis, which must stay the last."""
+    """Return the attributes after a permutation that keeps the last axis last; None otherwise."""
     return attrs if perm[-1] == len(perm) - 1 else None
 
 
@@ -159,8 +159,8 @@ def final_state(op: OpDef, **fields: Any) -> OpDef:
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
-    """Scores, hidden ones so low that exp is 0 if their row sees another one; minus infinity,
-    outside a window, stays."""
+    """Lower hidden scores until exp is 0 if another key of the row is visible; -inf (outside a
+    window) stays."""
     flat = np.where(np.isneginf(scores), scores, 0.0)
     base = flat if attrs.get("flat") else scores.astype(np.float64)
     return np.asarray(np.where(mask < 0.5, base - HIDDEN_BELOW, scores))

@@ -59,7 +59,7 @@ def points() -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableParams(QuantizedParams):
-    """A function of one number.
+    """The table of a pointwise function.
 
     lut   int8 [256], or int16 of 16-bit operands
     """
@@ -80,8 +80,8 @@ class SegmentParams(QuantizedParams):
 
 
 def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams:
-    """256 entries of what has 8 bits; else the points between which me_table_s16 draws lines: they
-    reach ROOM bits beyond the results; of functions of 16 bits that jump segments."""
+    """Build the table: 256 entries for int8; for int16, points between which me_table_s16
+    interpolates, or segments if the function jumps."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
     if x.element_type == y.element_type == INT8:
         return TableParams(lut=make_table(chain, x, y))

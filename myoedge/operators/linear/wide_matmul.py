@@ -22,7 +22,7 @@ AROUND = 12.0  # words of taps that take as long as what is around a sum
 
 
 def quantize(inputs: QuantizeInputs) -> ProductParams | None:
-    """64-bit sums, shifted right so that 31 hold them; None if all have 8 bits."""
+    """Choose the right shift of 64-bit sums to 31 bits; None if all operands are int8."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     if not inputs.has_int16(2):
         return None
@@ -38,7 +38,7 @@ def quantize(inputs: QuantizeInputs) -> ProductParams | None:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledKernel:
-    """narrow   the kernel of 8 bits for these shapes, of which loops and operands are taken"""
+    """Return the 16-bit kernel, with loops and operands of the 8-bit kernel `narrow`."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift", "drop")
     kinds = {"a": step.read_type(0), "b": step.read_type(1), "y": step.element_type}
     c = step.shapes[0][-1]

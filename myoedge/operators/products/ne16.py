@@ -63,7 +63,7 @@ Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None 
 
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
-    """A kernel on NE16, of layers that keep to the engine's rules and to these."""
+    """Make an NE16 kernel for layers that satisfy the engine's rules and these rules."""
     rules = (*rules, _eight_bits, _no_clamp, _multipliers)
     return _kernel(tiling, INT8_PRODUCTS, *rules, unsigned_sums=True)
 
@@ -71,7 +71,7 @@ def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule
 def sums_on_ne16(
     tiling: Callable[[QuantizedNode, Engine], TiledKernel], form: Format, *rules: Rule
 ) -> Kernel:
-    """A kernel of cores that take sums from NE16, of layers that keep to these rules."""
+    """Make a core kernel that reads sums from NE16, for layers that satisfy these rules."""
     return _kernel(tiling, form, *rules, unsigned_sums=False)
 
 
@@ -281,7 +281,7 @@ def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
 
 
 def is_in_words(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rows of whole words: those that become unsigned in their place."""
+    """Check that rows are multiples of 4 bytes, so that they can be converted to uint8 in place."""
     has = row_sizes(step)[1]
     return (
         ConstraintViolation("inputs in multiples of 4", str(has), "more inputs")
