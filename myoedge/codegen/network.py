@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -31,13 +31,6 @@ def network_values(plan: Plan) -> dict[str, Any]:
     layers = [_layer(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
     prefetches = _prefetches(plan)
-    table = [
-        layer_fields(function_name(index, step), tiling, layer, prefetches.get(index))
-        for index, (step, tiling, layer) in enumerate(
-            zip(plan.steps, plan.tilings, layers, strict=True)
-        )
-    ]
-    table += [[".tiles = 1, .compute.once = copy_outputs,"]] if plan.copies else []
     return {
         "kernels": [layer.text for layer in layers],
         "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
@@ -49,8 +42,20 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
         "map_bytes": plan.map_bytes,
         "limits": list(turns(plan.l3_transfers)),
-        "layer_table": table,
+        "layer_table": _layer_table(plan, layers, prefetches),
     }
+
+
+def _layer_table(
+    plan: Plan, layers: Sequence[TiledLayer], prefetches: Mapping[int, Prefetch]
+) -> list[list[str]]:
+    """Initialisers of all me_layer, in lines."""
+    rows = zip(plan.steps, plan.tilings, layers, strict=True)
+    table = [
+        layer_fields(function_name(index, step), tiling, layer, prefetches.get(index))
+        for index, (step, tiling, layer) in enumerate(rows)
+    ]
+    return [*table, [".tiles = 1, .compute.once = copy_outputs,"]] if plan.copies else table
 
 
 def layer_fields(

@@ -68,31 +68,14 @@ def tiled_layer(
     scratch     the C of where scratch in L2 starts
     l3_tables   offsets in L3
     """
-    fn, kernel = function_name(index, step), tiling.kernel.function
+    fn = function_name(index, step)
     tables, l1 = Tables(fn), l1_addresses(fn, tiling, resident)
     base = named(base, l1)
-    l2 = {o.name: base(o).text for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
-    l2 |= {SCRATCH: l1.define(SCRATCH, scratch, "L2")} if SCRATCH in tiling.choice.in_l2 else {}
-    l2 |= {o.name: base(o).text for o in tiling.kernel.l2_tables}
-    l2 |= {f"%{name}": l1.define(name, str(at), "L3") for name, at in l3_tables.items()}
-    addresses = LayerAddresses(l1, l2)
-    op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
-    early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
-    sent, out = [tile.stores for tile in tiling.tiles], tiling.kernel.out
-    movement = Movement(tables, l1)
-    slot = _slot(tiling)
-    run = f"{kernel}(&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel});"
+    addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, scratch, l3_tables))
     lines = {
-        "arguments": [
-            *_first_only(
-                assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op), tiling
-            ),
-            *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields),
-        ],
-        "load": list(_loads(tiling, base, movement)),
-        "compute": [*_unpacks(tiling, tables, addresses), run],
-        "store": [*_moves(movement, "me_send", sent, base(out), False)] if any(sent) else [],
-        "fetch_constants": [_call("me_fetch", x, base, tiling, movement) for x in early],
+        "arguments": _arguments(index, tiling, addresses, tables),
+        **_movements(tiling, base, Movement(tables, l1)),
+        "compute": [*_unpacks(tiling, tables, addresses), _kernel_call(index, tiling)],
     }
     values = {
         "fn": fn,
@@ -111,11 +94,45 @@ def tiled_layer(
     return TiledLayer(render("project/layer.c.j2", values), functions)
 
 
-def _first_only(lines: Sequence[str], tiling: Tiling) -> list[str]:
-    """Statements for the first of several tiles."""
-    if len(tiling.tiles) == 1:
-        return [*lines]
-    return ["if (t == 0) {", *(f"    {line}" for line in lines), "}"]
+def _outside_l1(
+    tiling: Tiling, base: Base, addresses: Addresses, scratch: str, l3_tables: Mapping[str, int]
+) -> dict[str, str]:
+    """The C of where operands start that the kernel reads outside L1; "%name" is a table in L3."""
+    in_l2 = tiling.choice.in_l2
+    found = {o.name: base(o).text for o in tiling.kernel.operands if o.name in in_l2}
+    if SCRATCH in in_l2:
+        found[SCRATCH] = addresses.define(SCRATCH, scratch, "L2")
+    found |= {o.name: base(o).text for o in tiling.kernel.l2_tables}
+    return found | {
+        f"%{name}": addresses.define(name, str(at), "L3") for name, at in l3_tables.items()
+    }
+
+
+def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[str]:
+    """Statements that write the arguments of the kernel call."""
+    kernel, slot = tiling.kernel.function, _slot(tiling)
+    op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
+    params = assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op)
+    if len(tiling.tiles) > 1:
+        params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
+    return [*params, *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields)]
+
+
+def _kernel_call(index: int, tiling: Tiling) -> str:
+    kernel, slot = tiling.kernel.function, _slot(tiling)
+    return f"{kernel}(&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel});"
+
+
+def _movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[str]]:
+    """Statements of the functions that start transfers."""
+    sent = [tile.stores for tile in tiling.tiles]
+    stores = _moves(movement, "me_send", sent, base(tiling.kernel.out), False) if any(sent) else ()
+    early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
+    return {
+        "load": [*_loads(tiling, base, movement)],
+        "store": [*stores],
+        "fetch_constants": [_call("me_fetch", x, base, tiling, movement) for x in early],
+    }
 
 
 def _slot(tiling: Tiling) -> str:
