@@ -21,8 +21,7 @@ typedef struct {
     int32_t extent[ME_LOOPS], a_step[ME_LOOPS], b_step[ME_LOOPS];
 } me_binary_s8_tile;
 
-typedef me_binary_s8_tile me_add_s8_tile;
-typedef me_binary_s8_tile me_mul_s8_tile;
+typedef me_binary_s8_tile me_add_s8_tile, me_mul_s8_tile;
 
 /* y = clip((a * a_mult + b * b_mult + offset) >> shift), then the table; multipliers in 16 bits,
  * faster where both are in 8. A difference has a negative b_mult. pre does not count. */

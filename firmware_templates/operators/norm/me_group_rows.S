@@ -32,8 +32,8 @@ me_function me_moments_apart
     ret
 me_end me_moments_apart
 
-/* a0 x, a1 y, a2 n, a3 run */
-me_function me_normalise_run
+/* Fields of the run that a3 points to. */
+.macro run_fields
     lw t6, 0(a3)
     lw t5, 4(a3)
     lw a6, 8(a3)
@@ -42,12 +42,10 @@ me_function me_normalise_run
     lw a4, 20(a3)
     lw a5, 24(a3)
     lw t3, 28(a3)
-    lw a3, 32(a3)
-    srli t0, a2, 1
-    beqz t0, .Lrun_rest
-    lp_setup 0, t0, .Lrun_last
-    p_lb_r t1, a3, a0
-    p_lb_r t2, a3, a0
+.endm
+
+/* Normalised numbers of t1 and t2, of t1. */
+.macro normalised_two
     mul t1, t1, t6
     mul t2, t2, t6
     p_addN_r t1, t5, a6
@@ -60,6 +58,27 @@ me_function me_normalise_run
     p_max t2, t2, a5
     p_min t1, t1, t3
     p_min t2, t2, t3
+.endm
+
+.macro normalised_one
+    mul t1, t1, t6
+    p_addN_r t1, t5, a6
+    mul t1, t1, a7
+    p_addN_r t1, t4, a4
+    p_max t1, t1, a5
+    p_min t1, t1, t3
+.endm
+
+/* a0 x, a1 y, a2 n, a3 run */
+me_function me_normalise_run
+    run_fields
+    lw a3, 32(a3)
+    srli t0, a2, 1
+    beqz t0, .Lrun_rest
+    lp_setup 0, t0, .Lrun_last
+    p_lb_r t1, a3, a0
+    p_lb_r t2, a3, a0
+    normalised_two
     p_sb_r t1, a3, a1
 .Lrun_last:
     p_sb_r t2, a3, a1
@@ -68,12 +87,7 @@ me_function me_normalise_run
     beqz a2, .Lrun_done
     lb t1, 0(a0)
     nop
-    mul t1, t1, t6
-    p_addN_r t1, t5, a6
-    mul t1, t1, a7
-    p_addN_r t1, t4, a4
-    p_max t1, t1, a5
-    p_min t1, t1, t3
+    normalised_one
     sb t1, 0(a1)
 .Lrun_done:
     ret
@@ -129,14 +143,7 @@ me_end me_moments_words_h
 me_function \name
     addi sp, sp, -16
     me_saved sw, 1
-    lw t6, 0(a3)
-    lw t5, 4(a3)
-    lw a6, 8(a3)
-    lw a7, 12(a3)
-    lw t4, 16(a3)
-    lw a4, 20(a3)
-    lw a5, 24(a3)
-    lw t3, 28(a3)
+    run_fields
     lw s0, 36(a3)
     lw a3, 32(a3)
     srli t0, a2, 1
@@ -144,18 +151,7 @@ me_function \name
     lp_setup 0, t0, .Llast_\name
     \load t1, a3, a0
     \load t2, a3, a0
-    mul t1, t1, t6
-    mul t2, t2, t6
-    p_addN_r t1, t5, a6
-    p_addN_r t2, t5, a6
-    mul t1, t1, a7
-    mul t2, t2, a7
-    p_addN_r t1, t4, a4
-    p_addN_r t2, t4, a4
-    p_max t1, t1, a5
-    p_max t2, t2, a5
-    p_min t1, t1, t3
-    p_min t2, t2, t3
+    normalised_two
     \store t1, s0, a1
 .Llast_\name:
     \store t2, s0, a1
@@ -164,12 +160,7 @@ me_function \name
     beqz a2, .Ldone_\name
     \load t1, a3, a0
     nop
-    mul t1, t1, t6
-    p_addN_r t1, t5, a6
-    mul t1, t1, a7
-    p_addN_r t1, t4, a4
-    p_max t1, t1, a5
-    p_min t1, t1, t3
+    normalised_one
     \store t1, s0, a1
 .Ldone_\name:
     me_saved lw, 1

@@ -23,12 +23,8 @@ typedef struct {
     const uint8_t *planes;
 } me_ne16_recurrent_params;
 
-typedef me_ne16_recurrent_params me_ne16_lstm_s8_params;
-typedef me_recurrent_tile me_ne16_lstm_s8_tile;
-typedef me_ne16_recurrent_params me_ne16_lstm_scaled_s8_params;
-typedef me_recurrent_tile me_ne16_lstm_scaled_s8_tile;
-typedef me_ne16_recurrent_params me_ne16_gru_s8_params;
-typedef me_recurrent_tile me_ne16_gru_s8_tile;
+typedef me_ne16_recurrent_params me_ne16_lstm_s8_params, me_ne16_lstm_scaled_s8_params, me_ne16_gru_s8_params;
+typedef me_recurrent_tile me_ne16_lstm_s8_tile, me_ne16_lstm_scaled_s8_tile, me_ne16_gru_s8_tile;
 
 /* Hidden states of all steps. */
 void me_ne16_lstm_s8(const me_ne16_lstm_s8_params *op, const me_ne16_lstm_s8_tile *tile);

@@ -50,42 +50,17 @@ typedef struct {
     int32_t steps, done;
 } me_recurrent_tile;
 
-typedef me_recurrent_params me_lstm_s8_params;
-typedef me_recurrent_tile me_lstm_s8_tile;
-typedef me_recurrent_params me_lstm_cell_s8_params;
-typedef me_recurrent_tile me_lstm_cell_s8_tile;
-typedef me_recurrent_params me_lstm_scaled_s8_params;
-typedef me_recurrent_tile me_lstm_scaled_s8_tile;
-typedef me_recurrent_params me_lstm_cell_scaled_s8_params;
-typedef me_recurrent_tile me_lstm_cell_scaled_s8_tile;
-typedef me_recurrent_params me_gru_s8_params;
-typedef me_recurrent_tile me_gru_s8_tile;
-typedef me_recurrent_params me_gru_state_s8_params;
-typedef me_recurrent_tile me_gru_state_s8_tile;
-typedef me_recurrent_params me_rnn_s8_params;
-typedef me_recurrent_tile me_rnn_s8_tile;
-typedef me_recurrent_params me_gru_reset_first_s8_params;
-typedef me_recurrent_tile me_gru_reset_first_s8_tile;
-typedef me_recurrent_params me_gru_reset_first_state_s8_params;
-typedef me_recurrent_tile me_gru_reset_first_state_s8_tile;
-typedef me_recurrent_params me_lstm_s16_params;
-typedef me_recurrent_tile me_lstm_s16_tile;
-typedef me_recurrent_params me_lstm_cell_s16_params;
-typedef me_recurrent_tile me_lstm_cell_s16_tile;
-typedef me_recurrent_params me_lstm_scaled_s16_params;
-typedef me_recurrent_tile me_lstm_scaled_s16_tile;
-typedef me_recurrent_params me_lstm_cell_scaled_s16_params;
-typedef me_recurrent_tile me_lstm_cell_scaled_s16_tile;
-typedef me_recurrent_params me_gru_s16_params;
-typedef me_recurrent_tile me_gru_s16_tile;
-typedef me_recurrent_params me_gru_state_s16_params;
-typedef me_recurrent_tile me_gru_state_s16_tile;
-typedef me_recurrent_params me_rnn_s16_params;
-typedef me_recurrent_tile me_rnn_s16_tile;
-typedef me_recurrent_params me_gru_reset_first_s16_params;
-typedef me_recurrent_tile me_gru_reset_first_s16_tile;
-typedef me_recurrent_params me_gru_reset_first_state_s16_params;
-typedef me_recurrent_tile me_gru_reset_first_state_s16_tile;
+typedef me_recurrent_params me_lstm_s8_params, me_lstm_cell_s8_params, me_lstm_scaled_s8_params,
+    me_lstm_cell_scaled_s8_params, me_gru_s8_params, me_gru_state_s8_params, me_rnn_s8_params,
+    me_gru_reset_first_s8_params, me_gru_reset_first_state_s8_params, me_lstm_s16_params,
+    me_lstm_cell_s16_params, me_lstm_scaled_s16_params, me_lstm_cell_scaled_s16_params, me_gru_s16_params,
+    me_gru_state_s16_params, me_rnn_s16_params, me_gru_reset_first_s16_params,
+    me_gru_reset_first_state_s16_params;
+typedef me_recurrent_tile me_lstm_s8_tile, me_lstm_cell_s8_tile, me_lstm_scaled_s8_tile,
+    me_lstm_cell_scaled_s8_tile, me_gru_s8_tile, me_gru_state_s8_tile, me_rnn_s8_tile,
+    me_gru_reset_first_s8_tile, me_gru_reset_first_state_s8_tile, me_lstm_s16_tile, me_lstm_cell_s16_tile,
+    me_lstm_scaled_s16_tile, me_lstm_cell_scaled_s16_tile, me_gru_s16_tile, me_gru_state_s16_tile,
+    me_rnn_s16_tile, me_gru_reset_first_s16_tile, me_gru_reset_first_state_s16_tile;
 
 /* LSTM of int8: the hidden states of all steps, or the cell state after the last one. */
 void me_lstm_s8(const me_lstm_s8_params *op, const me_lstm_s8_tile *tile);

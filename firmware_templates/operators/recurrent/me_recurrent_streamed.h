@@ -30,22 +30,12 @@ typedef struct {
     int32_t first, units, resident_first, resident_end, done, ends;
 } me_recurrent_streamed_tile;
 
-typedef me_recurrent_streamed_params me_lstm_streamed_s8_params;
-typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile;
-typedef me_recurrent_streamed_params me_lstm_streamed_s16_params;
-typedef me_recurrent_streamed_tile me_lstm_streamed_s16_tile;
-typedef me_recurrent_streamed_params me_lstm_streamed_scaled_s8_params;
-typedef me_recurrent_streamed_tile me_lstm_streamed_scaled_s8_tile;
-typedef me_recurrent_streamed_params me_lstm_streamed_scaled_s16_params;
-typedef me_recurrent_streamed_tile me_lstm_streamed_scaled_s16_tile;
-typedef me_recurrent_streamed_params me_gru_streamed_s8_params;
-typedef me_recurrent_streamed_tile me_gru_streamed_s8_tile;
-typedef me_recurrent_streamed_params me_gru_streamed_s16_params;
-typedef me_recurrent_streamed_tile me_gru_streamed_s16_tile;
-typedef me_recurrent_streamed_params me_rnn_streamed_s8_params;
-typedef me_recurrent_streamed_tile me_rnn_streamed_s8_tile;
-typedef me_recurrent_streamed_params me_rnn_streamed_s16_params;
-typedef me_recurrent_streamed_tile me_rnn_streamed_s16_tile;
+typedef me_recurrent_streamed_params me_lstm_streamed_s8_params, me_lstm_streamed_s16_params,
+    me_lstm_streamed_scaled_s8_params, me_lstm_streamed_scaled_s16_params, me_gru_streamed_s8_params,
+    me_gru_streamed_s16_params, me_rnn_streamed_s8_params, me_rnn_streamed_s16_params;
+typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile, me_lstm_streamed_s16_tile,
+    me_lstm_streamed_scaled_s8_tile, me_lstm_streamed_scaled_s16_tile, me_gru_streamed_s8_tile,
+    me_gru_streamed_s16_tile, me_rnn_streamed_s8_tile, me_rnn_streamed_s16_tile;
 
 void me_lstm_streamed_s8(const me_lstm_streamed_s8_params *op, const me_lstm_streamed_s8_tile *tile);
 void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile);

@@ -23,10 +23,8 @@ typedef struct {
     int8_t *scratch;
 } me_classes_tile;
 
-typedef me_classes_params me_ctc_new_s32_params;
-typedef me_classes_tile me_ctc_new_s32_tile;
-typedef me_classes_params me_majority_s32_params;
-typedef me_classes_tile me_majority_s32_tile;
+typedef me_classes_params me_ctc_new_s32_params, me_majority_s32_params;
+typedef me_classes_tile me_ctc_new_s32_tile, me_majority_s32_tile;
 
 /* The class of every frame that is not that of the frame before, nor blank; ME_NO_CLASS for others. */
 void me_ctc_new_s32(const me_ctc_new_s32_params *op, const me_ctc_new_s32_tile *tile);
@@ -36,25 +34,20 @@ void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_til
 
 static inline int32_t me_votes_bytes(int32_t classes) { return 8 * classes * (int32_t)sizeof(int32_t); }
 
+/* steps, classes   1 or more     blank   0 .. classes - 1 */
 typedef struct {
     int32_t steps, classes, blank;
-} me_ctc_greedy_s8_params;
+} me_ctc_greedy_params;
 
-/* x int8 [steps][batch][classes], y int32 [batch][1 + steps] */
+/* x int8 or int16 [steps][batch][classes], y int32 [batch][1 + steps], apart from x */
 typedef struct {
-    const int8_t *x;
+    const void *x;
     int32_t *y;
     int32_t batch;
-} me_ctc_greedy_s8_tile;
+} me_ctc_greedy_tile;
 
-typedef me_ctc_greedy_s8_params me_ctc_greedy_s16_params;
-
-/* As that of int8, with x int16 */
-typedef struct {
-    const int16_t *x;
-    int32_t *y;
-    int32_t batch;
-} me_ctc_greedy_s16_tile;
+typedef me_ctc_greedy_params me_ctc_greedy_s8_params, me_ctc_greedy_s16_params;
+typedef me_ctc_greedy_tile me_ctc_greedy_s8_tile, me_ctc_greedy_s16_tile;
 
 /* For each of the batch a count, so many symbols, and ME_NO_CLASS to the end: the best classes of
  * frames without repetitions and blanks. */

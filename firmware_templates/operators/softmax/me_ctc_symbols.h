@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What greedy CTC of 8 and of 16 bits share: from the best class of every frame to symbols.
+ * Greedy CTC: the body of me_ctc_instances.def's kernels.
  */
 #ifndef ME_CTC_SYMBOLS_H
 #define ME_CTC_SYMBOLS_H
@@ -10,13 +10,13 @@
 
 /* Where the best class of frame i of [steps][batch] waits: where its symbol would be if none before it were
  * left out. */
-static inline int32_t *me_ctc_waiting(const me_ctc_greedy_s8_params *op, int32_t *y, int32_t batch, int32_t i)
+static inline int32_t *me_ctc_waiting(const me_ctc_greedy_params *op, int32_t *y, int32_t batch, int32_t i)
 {
     return y + i % batch * (op->steps + 1) + 1 + i / batch;
 }
 
 /* Leaves out repetitions and blanks of out[1 .. steps]. */
-static inline void me_ctc_collapse(const me_ctc_greedy_s8_params *op, int32_t *out)
+static inline void me_ctc_collapse(const me_ctc_greedy_params *op, int32_t *out)
 {
     int32_t before = ME_NO_CLASS, count = 0;
     for (int32_t t = 1; t <= op->steps; t++) {
@@ -31,11 +31,34 @@ static inline void me_ctc_collapse(const me_ctc_greedy_s8_params *op, int32_t *o
 }
 
 /* Behind a barrier, the symbols of the core's sequences. */
-static inline void me_ctc_symbols(const me_ctc_greedy_s8_params *op, int32_t *y, int32_t batch)
+static inline void me_ctc_symbols(const me_ctc_greedy_params *op, int32_t *y, int32_t batch)
 {
     ME_SYNC();
     for (int32_t lane = ME_FIRST(batch); lane < ME_LAST(batch); lane++)
         me_ctc_collapse(op, y + lane * (op->steps + 1));
+}
+
+/* The first of the largest; bytes: of a number of the row. */
+static inline int32_t me_ctc_best(const void *row, int32_t classes, int32_t bytes)
+{
+    const int8_t *narrow = row;
+    const int16_t *wide = row;
+    int32_t best = 0;
+    for (int32_t c = 1; c < classes; c++)
+        best = (bytes == 1 ? narrow[c] > narrow[best] : wide[c] > wide[best]) ? c : best;
+    return best;
+}
+
+/* x_bytes: of a number of x, a constant of the kernel */
+static inline void me_ctc_greedy(const me_ctc_greedy_params *op, const me_ctc_greedy_tile *tile,
+                                 int32_t x_bytes)
+{
+    const int32_t batch = tile->batch, n = op->steps * batch;
+    for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++) {
+        const int8_t *row = (const int8_t *)tile->x + x_bytes * i * op->classes;
+        *me_ctc_waiting(op, tile->y, batch, i) = me_ctc_best(row, op->classes, x_bytes);
+    }
+    me_ctc_symbols(op, tile->y, batch);
 }
 
 #endif

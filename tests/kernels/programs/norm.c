@@ -1,5 +1,5 @@
 /* Layer norm and RMS norm; see test_norm.py for the numbers. */
-#include "me_norm_s16.h"
+#include "me_norm.h"
 
 #define HELPED
 #include "drawn.h"
@@ -17,7 +17,7 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
                               n[6],  n[7], (const me_gain *)(const void *)(in + n[8]),
                               n[11], n[12] };
     tile = (me_norm_s8_tile){ in + n[9], out, n[10] };
-    tile_s16 = (me_norm_s16_tile){ in + n[9], (int16_t *)(void *)out, n[10] };
+    tile_s16 = (me_norm_s16_tile){ in + n[9], out, n[10] };
     y_wide = n[13];
 }
 

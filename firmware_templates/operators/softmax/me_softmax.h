@@ -15,8 +15,7 @@ typedef struct {
     int32_t outer, inner;
 } me_softmax_s8_tile;
 
-typedef me_softmax_s8_tile me_log_softmax_s8_tile;
-typedef me_softmax_s8_tile me_argmax_s8_tile;
+typedef me_softmax_s8_tile me_log_softmax_s8_tile, me_argmax_s8_tile;
 
 /* length  1 or more
  * exp     256 numbers in Q15, by the distance from the row's maximum */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_norm_s8.c and me_norm_s16.c, for n >= 1 numbers or words. Two bodies: me_norm_rows.S for GAP9's
- * cores, me_norm_rows.c in C.
+ * The micro-kernels of me_norm.h, for n >= 1 numbers or words. Two bodies: me_norm_rows.S for GAP9's cores,
+ * me_norm_rows.c in C.
  */
 #ifndef ME_NORM_ROWS_H
 #define ME_NORM_ROWS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Layer norm and RMS norm of rows in L1. Cores 0 .. 7 call together, each takes its share of the
- * rows, and no barrier is inside.
+ * rows, and no barrier is inside. No scratch; y may be x where both have the same type.
  */
 #ifndef ME_NORM_H
 #define ME_NORM_H
@@ -21,16 +21,20 @@ typedef struct {
     int32_t length, bits, centred, wide, x_zero, shift, eps_low, eps_high;
     const me_gain *pairs;
     int32_t nine_cores, down;
-} me_norm_s8_params;
+} me_norm_params;
 
-/* rows one behind the other, x and y aligned to 4 */
+/* x, y   [rows][length], aligned to 4     rows   0 or more */
 typedef struct {
     const void *x;
-    int8_t *y;
+    void *y;
     int32_t rows;
-} me_norm_s8_tile;
+} me_norm_tile;
 
-/* Layer norm or RMS norm of rows of int8 or int16, y int8 [rows][length]. */
+typedef me_norm_params me_norm_s8_params, me_norm_s16_params;
+typedef me_norm_tile me_norm_s8_tile, me_norm_s16_tile;
+
+/* y is int8, or int16. */
 void me_norm_s8(const me_norm_s8_params *op, const me_norm_s8_tile *tile);
+void me_norm_s16(const me_norm_s16_params *op, const me_norm_s16_tile *tile);
 
 #endif

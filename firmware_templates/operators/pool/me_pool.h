@@ -29,8 +29,7 @@ typedef struct {
     int32_t y_stride;
 } me_pool_s8_tile;
 
-typedef me_pool_s8_tile me_max_pool_s8_tile;
-typedef me_pool_s8_tile me_avg_pool_s8_tile;
+typedef me_pool_s8_tile me_max_pool_s8_tile, me_avg_pool_s8_tile;
 
 /* A maximum has no parameters. */
 typedef struct {
