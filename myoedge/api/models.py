@@ -184,7 +184,7 @@ def build(
     one inference (of a stream one pass), writes the build folder.
 
     target   chip, "gap9" without it
-    test     labelled samples, as calib, that choose nothing: accuracy or errors are theirs
+    test     labelled samples, in the forms of calib, used only to measure accuracy or errors
     weights  "auto": as few bits, layer by layer, as [budget] sqnr, l2 or energy allow
     ctc      class that is the blank: greedy CTC's symbols take the place of the output
     reuse    an older build, whose ranges and integers the layers with its weights keep

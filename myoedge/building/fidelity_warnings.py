@@ -218,7 +218,7 @@ def flat(graph: Graph, given: Data) -> Iterable[Notice]:
             {"found": f"{given.source}: the ranges inside the network remain unknown"},
             [
                 "calibrate with real recordings",
-                "where it is a mask, with some in which it hides: what it leaves makes the ranges",
+                "if it is a mask, include samples that mask something",
             ],
         )
 

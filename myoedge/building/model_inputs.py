@@ -40,7 +40,7 @@ class ModelInputs:
 
     factory   for a file that does not hold its network
     calib     file, arrays, or "random"; None: the model's own examples
-    test      labelled samples that choose nothing, as a file or arrays; None: there are none
+    test      labelled samples used only for evaluation, as a file or arrays; None: there are none
     stages    before the network and after it
     reading   how samples are taken from files
     set_in    the table that names the samples or how they are taken, for errors; "" if none does

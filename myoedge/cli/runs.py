@@ -198,8 +198,9 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
     if not terminal.json_printed("advice/1", advice.plain()):
         for suggestion in advice.suggestions:
-            how = printable(_as_typed(suggestion.how, advice.folder))
-            terminal.text(printable(suggestion.text), f"  {how}", soft_wrap=True)
+            how = _as_typed(suggestion.how, advice.folder).split("\n")
+            lines = (f"  {printable(line)}" for line in how)
+            terminal.text(printable(suggestion.text), *lines, soft_wrap=True)
         if not advice.suggestions:
             terminal.text(f"{advice.tried} builds measured: none is better")
     warn(advice.unwritten)

@@ -286,7 +286,8 @@ def _suggested(report: Report) -> Iterable[Text]:
     rows = (report.get("advice") or {}).get("suggestions", ())
     for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
         text = styled("\n").append(title, "bold") if title else styled("")
-        lines = [f"  {printable(row['text'])}", f"    {printable(row['how'])}"]
+        how = [f"    {printable(line)}" for line in row["how"].split("\n")]
+        lines = [f"  {printable(row['text'])}", *how]
         yield text.append("\n".join([*([""] if title else []), *lines]))
 
 

@@ -44,7 +44,7 @@ EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 class SweepModel:
     """[[model]]: paths as seen from the file; `name` is the file's without it.
 
-    test   labelled samples that choose nothing
+    test   labelled samples used only for evaluation
     window, hop, label, array, columns, scale, classes   as in [calib] of myoedge.toml
     """
 

@@ -115,7 +115,7 @@ def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
     keys = "activations = 16, weights = 16" if row["weight_dtype"] else "activations = 16"
     rule = LayerTable(weights=weights, activations=16)
     pattern = _pattern(row)
-    how = f"[quant] {json.dumps(pattern)} = {{ {keys} }}"
+    how = f"[quant]\n{json.dumps(pattern)} = {{ {keys} }}"
     return Variation("16 bits", f"16 bits at {name}", how, quant={pattern: rule})
 
 
@@ -142,7 +142,7 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
 
 
 def _with_few_bits(pattern: str, name: str) -> Variation:
-    how = f"[quant] {json.dumps(pattern)} = {{ weights = {FEW_BITS} }}"
+    how = f"[quant]\n{json.dumps(pattern)} = {{ weights = {FEW_BITS} }}"
     of = "weights" if pattern == "*" else f"weights of {name}"
     title = f"{of} of {FEW_BITS} bits" if pattern == "*" else f"{FEW_BITS} bits for {of}"
     return Variation("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})
