@@ -11,7 +11,6 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
-from myoedge.quantization.accuracy import SYMBOLS
 from myoedge.quantization.calibrate import Samples, constant_inputs
 from myoedge.quantization.output_ranges import largest_probabilities
 from myoedge.quantization.reuse import shares_weights
@@ -61,7 +60,7 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, output in fidelity.outputs.items():
         share, is_index = output.agreement, graph.tensors[name].dtype != "float32"
-        symbols = name in graph.producer and graph.producer[name].op in SYMBOLS
+        symbols = name in graph.producer and OPS[graph.producer[name].op].decodes
         if share is None or share >= ENOUGH_AGREEMENT or not is_index or symbols:
             continue
         db = "no signal" if output.db is None else f"SQNR {output.db:z.1f} dB"

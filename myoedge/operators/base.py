@@ -269,6 +269,9 @@ class OpDef:
     multiplies_result   whether weights multiply earlier results, as wide as these, not operands
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
                `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
+    compares_rows  whether results follow from the differences of the elements of a row
+    decodes    whether results are symbols, which no label says
+    normalizes whether results are rows over their own size
     reads_indices  whether it reads integers: those of an input, classes as argmax gives them
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
     formats    those of its kernels
@@ -306,6 +309,9 @@ class OpDef:
     multiplies_result: bool = False
     multiplicands: Callable[..., Array] | None = None
     reads_indices: bool = False
+    compares_rows: bool = False
+    decodes: bool = False
+    normalizes: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
     formats: tuple[Format, ...] = field(init=False)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
 
-SYMBOLS = ("ctc_greedy", "ctc_new")  # of which none has a label
 LIKELY = 0.5  # probability from which on the only output says class 1
 
 
@@ -23,7 +23,7 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
     there are as many numbers as labels.
     """
     shape, node = graph.shape(name), graph.producer.get(name)
-    if node is not None and node.op in ("softmax", "log_softmax"):
+    if node is not None and OPS[node.op].compares_rows and OPS[node.op].out_dtype == "float32":
         return int(node.attrs["axis"] % len(shape))
     long = [d for d, n in enumerate(shape) if n > 1]
     if len(long) < 2:
@@ -36,7 +36,7 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
 def can_measure_accuracy(graph: Graph) -> bool:
     """Whether labels say anything of the first output: nothing of a list of symbols."""
     made = graph.producer.get(graph.outputs[0])
-    return made is None or made.op not in SYMBOLS
+    return made is None or not OPS[made.op].decodes
 
 
 def is_binary(graph: Graph, name: str) -> bool:

@@ -15,8 +15,6 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import has_table
 from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, operand_places
 
-NORMS = ("layer_norm", "rms_norm")
-
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
     """The graph in which the tables of these nodes, fused into an operator, are nodes after it:
@@ -84,8 +82,8 @@ def residual_streams(graph: Graph) -> frozenset[str]:
             node.op == "add"
             and _may_be_int16(graph, node.name)
             and node.name not in graph.outputs
-            and any(reader.op in NORMS for reader in readers)
-            and all(reader.op in ("add", *NORMS) for reader in readers)
+            and any(OPS[reader.op].normalizes for reader in readers)
+            and all(x.op == "add" or OPS[x.op].normalizes for x in readers)
             and all(_without_broadcast(graph, x) for x in (node, *readers))
         ):
             streams.add(node.name)

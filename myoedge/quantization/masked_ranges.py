@@ -20,9 +20,7 @@ from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.float_runs import float_values
 
 NO_SHARE = math.log(2.0**9)  # below a row's largest score: rounds to no step of 1/256
-ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
 CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far below the largest
-CHOOSING = ("argmax", "ctc_greedy")  # by differences only, whatever their scale
 BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
@@ -47,10 +45,12 @@ def rows_of(graph: Graph) -> dict[str, Row]:
     """The rows of tensors that are compared, softmax first of all, and of gates."""
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(-1, reach=reach) for name, reach in reaches if reach < np.inf}
-    for node in (n for n in graph.nodes if n.op in ORDERED):
+    for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
         name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
-        readers = {reader.op for reader in graph.users[name]}
-        is_chosen_from = readers.issubset(CHOOSING) and name not in graph.outputs
+        is_chosen_from = name not in graph.outputs and all(
+            OPS[reader.op].compares_rows and OPS[reader.op].out_dtype != "float32"
+            for reader in graph.users[name]
+        )
         rows[name] = Row(node.attrs.get("axis", -1), mask, is_chosen_from)
         if node.op == "log_softmax":
             rows[node.name] = rows[name]

@@ -23,7 +23,6 @@ from myoedge.quantization.intervals import Interval, interval_db
 from myoedge.quantization.masked_ranges import Row, judged_values, rows_of
 from myoedge.quantization.scales import QuantGraph
 
-FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
 WEAK_DB = 20.0  # below it a layer or an output is weak: noise above 1 % of the signal's power
 GOOD_DB = 30.0  # from here on a layer or an output is good
 ROUNDED_DB = 40.0  # more is no matter, nor of a quantised file: its layers may be a step away
@@ -164,7 +163,7 @@ def real_values(q: QuantGraph, name: str, values: Array) -> Array:
 def before_final(q: QuantGraph, name: str) -> str:
     """The tensor that SQNR is measured on for an output: its logits if it ends in a softmax."""
     node = q.graph.producer.get(name)
-    if node is not None and node.op in FINAL:
+    if node is not None and OPS[node.op].compares_rows:
         return node.inputs[0]
     return before_final(q, node.inputs[0]) if node is not None and node.op in BEHIND else name
 
@@ -200,7 +199,7 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
     node = q.graph.producer.get(output)
     if node is not None and node.op in BEHIND:
         return _final_function(q, node.inputs[0])
-    return node.op if node is not None and node.op in FINAL else None
+    return node.op if node is not None and OPS[node.op].compares_rows else None
 
 
 @dataclass

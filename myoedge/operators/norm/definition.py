@@ -242,6 +242,7 @@ LAYER_NORM = register(
         quantize=quantize,
         params=(NormParams,),
         acc_bound=stored_bound,
+        normalizes=True,
         kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
         weights=(1, 2),
         permute_rule=last_axis_kept,

@@ -75,6 +75,8 @@ CTC_GREEDY = register(
         nest=greedy_nest,
         real=greedy_real,
         integer=as_in_floats(greedy_real),
+        compares_rows=True,
+        decodes=True,
         kernels=on_cluster(greedy_in_tiles, Format((EITHER,), (INT32,))),
         out_dtype="int32",
     )
@@ -173,6 +175,7 @@ CTC_NEW = register(
         nest=classes_nest,
         real=new_real,
         integer=as_in_floats(new_real),
+        decodes=True,
         kernels=on_cluster(classes_in_tiles, Format((INTEGERS,), INTEGERS)),
         out_dtype="int32",
         reads_indices=True,
@@ -184,6 +187,7 @@ MAJORITY = register(
     replace(
         CTC_NEW,
         name="majority",
+        decodes=False,
         doc="the class that most of the last frames have: [model] vote",
         real=vote_real,
         integer=as_in_floats(vote_real),
