@@ -180,8 +180,8 @@ def build(
     say: Progress = silent,
     progress: CycleProgress | None = None,
 ) -> Build:
-    """The whole build: quantises as `quantize` does, plans memory, makes C and firmware, simulates
-    one inference (of a stream one pass), writes the build folder.
+    """Build a network: quantise it, plan memory, generate C and firmware, simulate one inference
+    (of a stream: one pass), and write the build folder.
 
     target   chip, "gap9" without it
     test     labelled samples, in the forms of calib, used only to measure accuracy or errors

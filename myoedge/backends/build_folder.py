@@ -61,7 +61,7 @@ MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", 
 
 @dataclass(frozen=True)
 class BuildFolder(Tabular):
-    """A build folder; its files are those of one build, or an error."""
+    """A build folder whose files are checked to belong to one build."""
 
     folder: Path
 
@@ -120,7 +120,7 @@ class BuildFolder(Tabular):
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
-        """Errors: E222 if another build has replaced these files of a new one."""
+        """Check that no other build has replaced these files. Errors: E222."""
         self._check_manifest(json.loads(files[MANIFEST]))
 
     def _check_manifest(self, known: Mapping[str, Any]) -> None:

@@ -238,7 +238,7 @@ def _whole_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence
 def all_samples(
     build: Build, random: int, given: Data | None = None, *, short: bool = False
 ) -> Iterator[Sample]:
-    """The golden sample, those a person gives, and random ones; of a stream so many passes."""
+    """Yield the golden sample, the user's samples and random ones; for a stream, passes."""
     yield golden_sample(build, short)
     yield from given_samples(build, given)
     yield from random_samples(build.network, build.stream, random)
@@ -372,7 +372,7 @@ def check_backends(names: Sequence[str]) -> None:
 
 
 def check_known(names: Sequence[str], known: Sequence[str]) -> None:
-    """Errors: E204 no backend is given, or an unknown one."""
+    """Check the names of backends. Errors: E204 none is given, or one is unknown."""
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         title = f"there is no backend {', '.join(unknown) or '(none given)'}"

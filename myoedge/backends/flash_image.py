@@ -173,7 +173,7 @@ def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
 
 
 def _device(row: Partition) -> tuple[int, int, int, int]:
-    """Flags, device, place and room of an entry."""
+    """Return flags, device, offset and size of a partition."""
     return 0, DEVICES[row.memory], 0, 0
 
 

@@ -49,7 +49,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """Cycles and stalls of one layer in one inference.
+    """Cycles and stalls of a layer in one inference.
 
     cycles        of the cluster clock
     instructions  sum over the cores that compute

@@ -28,7 +28,7 @@ OWN = ("output", "strict", "simulate")  # of the one call only
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of api.build by name, and the folder in which they were given."""
+    """Arguments of api.build by name, and the folder from which it was called."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
     folder: str = "."
@@ -50,7 +50,7 @@ def _current_folder() -> str:
 
 @contextmanager
 def inside(folder: str) -> Iterator[None]:
-    """Makes a folder the current one for a while; "" leaves it."""
+    """Make a folder the current one within the context; "" changes nothing."""
     before = _current_folder()
     if folder:
         os.chdir(folder)

@@ -77,7 +77,8 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
-    """The limits, less what the application's runtime takes. Errors: E204 no such application."""
+    """Return the limits minus the memory of the application's runtime. Errors: E204 unknown
+    application."""
     if app in (None, "baremetal"):
         return budget
     if app != "gap-sdk" or chip.name != "gap9":
@@ -145,7 +146,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
 
 
 def _empty(chip: Chip, limited: Chip) -> Iterator[Broken]:
-    """Memories in which no network has room, whichever it is."""
+    """Yield the memories whose limit is too small for any network."""
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
@@ -184,7 +185,7 @@ def memories(budget: Budget, chip: Chip) -> list[str]:
 
 
 def without(budget: Budget, names: Iterable[str]) -> Budget:
-    """The limits except for those of these memories."""
+    """Return the budget without the limits of these memories."""
     return replace(budget, **{f"{name}_bytes": None for name in names})
 
 

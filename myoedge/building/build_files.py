@@ -132,7 +132,7 @@ def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
 
 
 def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The report with its own digest, by which an edit is noticed."""
+    """Add a digest to the report, to detect later edits."""
     return {**report, "digest": report_digest(report)}
 
 
@@ -251,7 +251,7 @@ def _last_pass(
 def _golden(
     quantized: Quantized, integers: Mapping[str, Array], values: Mapping[str, Array]
 ) -> dict[str, bytes]:
-    """The first sample as it went in, as integers, and what comes out."""
+    """Return the files of the golden sample: its inputs as integers, and the expected outputs."""
     graph = quantized.network.graph
     real = {name: x[0] for name, x in quantized.data.inputs.items()}
     inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}

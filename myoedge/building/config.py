@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""myoedge.toml: what a project says once, so that a command line need not."""
+"""myoedge.toml: defaults of a project for the options of the command line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [c
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """[model]: the file, what makes the network for a checkpoint, and what stands after it.
+    """[model]: the model file, the factory of a checkpoint's network, and the decoder after it.
 
     ctc   the blank of greedy CTC     vote   the last so many frames choose a class together
     """
@@ -120,8 +120,8 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class BudgetTable:
-    """[budget]: what a build must keep to; "20 ms", "900 KiB", "1 mJ", sqnr in dB, of all outputs
-    or by the name of one."""
+    """[budget]: limits of a build, "20 ms", "900 KiB", "1 mJ", and sqnr in dB, for all outputs or
+    by output."""
 
     latency: str | float | None = None
     l1: str | int | float | None = None

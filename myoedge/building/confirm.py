@@ -123,7 +123,7 @@ def first_accepted(
     evaluate: Callable[[Candidate], Result],
     holds: Callable[[Result], bool],
 ) -> Result:
-    """The first result that holds; that of the last candidate if none does.
+    """Evaluate candidates in order; return the first result that is accepted, else the last one.
 
     candidates   at least one, in the order of their estimates
     """

@@ -93,8 +93,8 @@ def duty_cycle(
 def module_powers(
     others: str | None, sleep: str | None, board_name: str | None
 ) -> dict[str, float]:
-    """Powers of `energy --others --sleep --board`, in milliwatts; those that are not given are not
-    in it. Errors: E232 no power; E252, E253 no such board."""
+    """Return the powers of `energy --others --sleep --board`, in milliwatts, without those not
+    given. Errors: E232 no power; E252, E253 no such board."""
     stated = find_board(board_name).energy if board_name else None
     known = {} if stated is None else asdict(stated)
     if others is not None:
@@ -202,8 +202,8 @@ def coefficients() -> Coefficients:
 
 
 def _checked(stored: Coefficients) -> Coefficients:
-    """Numbers as numbers; a ValueError if there are not five, or one cannot be. A calibration of
-    four, of before NE16 was one of them, takes the published one."""
+    """Check that all five coefficients are numbers; add the published one to calibrations older
+    than NE16. Errors: ValueError."""
     values = tuple(float(x) for x in stored.values)
     rows = tuple(tuple(float(x) for x in row) for row in stored.covariance)
     if len(values) == len(rows) == 4:

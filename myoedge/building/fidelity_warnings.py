@@ -78,7 +78,7 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
 def less_accurate(
     network: QuantGraph, fidelity: Fidelity, *, tried: bool, reused: bool
 ) -> Iterable[Notice]:
-    """W105 of a network that keeps less than --accurate asks for.
+    """Return W105 for a network below the SQNR of --accurate.
 
     tried    whether 16 bits were; not if the samples that choose keep enough
     reused   whether an older build's choices stay
@@ -145,9 +145,8 @@ def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
 
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Tensors whose rounding loses much: int8 is too coarse for what they hold. Of those of one
-    source line the worst; none if every output keeps 30 dB all the same: what is lost is read by
-    nothing, as the fill of a mask before a maximum."""
+    """Warn of tensors with a low SQNR, the worst one per source line; not if every output reaches
+    30 dB, as then nothing reads the lost values."""
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
     named = _named_steps(network)
@@ -173,13 +172,14 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
 
 
 def _line(graph: Graph, source: str) -> str:
-    """Source line of what makes a tensor; an input, or a layer without one, is a line itself."""
+    """Return the source line of a tensor's layer; the name itself for inputs and layers without
+    one."""
     origin = graph.producer[source].origin if source in graph.producer else ()
     return origin[0].source if origin and origin[0].source else source
 
 
 def _where(step: QuantizedNode, source: str, names: Mapping[str, str]) -> str:
-    """The layer in which noise is seen, if another one makes it."""
+    """Name the layer in which the noise is seen, if another layer causes it."""
     name = step.node.name
     return "" if name == source else f", as {names[name]} reads it"
 

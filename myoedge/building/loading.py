@@ -163,8 +163,8 @@ def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
 
 
 def model_key(path: Path, stages: PrePostProcessing) -> str | None:
-    """Key of a model file that holds all of its network; None for one that names other files, and
-    for weights, whose network a function makes."""
+    """Return the cache key of a model file; None for files that refer to other files, and for
+    weights."""
     kind = sniff(path)
     if kind not in WHOLE or (kind is ModelFormat.ONNX and ELSEWHERE in path.read_bytes()):
         return None

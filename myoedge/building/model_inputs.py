@@ -62,7 +62,7 @@ class ModelInputs:
 
     @cached_property
     def given(self) -> Data | None:
-        """Samples as they were given; None without. Errors: those of read."""
+        """Return the given samples; None if there are none. Errors: those of read."""
         if self.calib is None or is_random(self.calib):
             return None
         with set_in(self.set_in):
@@ -70,7 +70,7 @@ class ModelInputs:
 
     @cached_property
     def given_test(self) -> Data | None:
-        """The test set as it was given; None without one. Errors: those of read, E211 no labels."""
+        """Return the test set; None without one. Errors: those of read, E211 no labels."""
         if self.test is None:
             return None
         with set_in(self.test_in, OF_TEST):
@@ -125,7 +125,7 @@ class ModelInputs:
         return model, self._samples(model)
 
     def _samples(self, model: Model) -> Data:
-        """The data given, else the archive's example inputs, or random ones if the file gives
+        """Return the given data, else the archive's example inputs; random data if the file fixes
         all ranges.
 
         Errors: those of windowed and fit, E219 if there are neither.

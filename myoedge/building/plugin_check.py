@@ -178,7 +178,7 @@ def _about(case: DrawnCase) -> str:
 
 
 def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
-    """One network whose layers are the cases, with inputs and outputs of their own."""
+    """Build one network whose layers are the cases, each with its own inputs and outputs."""
     parts = [_renamed(case.graph, i) for i, case in enumerate(cases)]
     graph = Graph(
         tuple(name for part in parts for name in part.inputs),

@@ -22,7 +22,7 @@ Blame = Callable[[str], MyoedgeError]  # the error that names a plug-in, for a c
 
 
 def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
-    """The operator with functions that raise if another one of its own returns what it must not."""
+    """Return the operator with functions that check the types of what they return."""
 
     def checked(name: str, is_right: Callable[..., bool], wanted: Callable[..., str]) -> Any:
         function = getattr(op, name)

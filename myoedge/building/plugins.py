@@ -99,7 +99,7 @@ def error_in_plugin(error: BaseException) -> MyoedgeError | None:
 
 
 def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
-    """Errors: E256; E257 one that several packages have, of which no order says which is meant."""
+    """Find an entry point. Errors: E256; E257 several packages define it."""
     points = metadata.entry_points(group=GROUP + kind)
     installed = {point.name: point for point in points}
     if name in installed:

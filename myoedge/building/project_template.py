@@ -125,7 +125,7 @@ USUAL = InputArray((8, 200))  # channels and samples, if no model is named
 
 
 def _of_samples(given: str | Path | None) -> dict[str, InputArray]:
-    """Inputs as samples have them, if these are windows. Errors: those of read."""
+    """Return the input arrays of a file of windows. Errors: those of read."""
     from myoedge.quantization.recordings.sources import read
 
     if given is None or is_function(given) or is_random(given):

@@ -21,7 +21,7 @@ _STORED = frozenset(
 
 
 class NotRecordable(TypeError):
-    """A value with a part that no record holds, a function say."""
+    """A value that cannot be stored as a record, such as a function."""
 
 
 def packed(value: Any) -> bytes:

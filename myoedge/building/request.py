@@ -81,8 +81,8 @@ class BuildRequest:
         return replace(self, limits=replace(self.limits, latency_s=None))
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
-        """The request in whose L2 budget code takes these bytes, and what that of another plan
-        may be longer."""
+        """Return the request with an L2 budget reduced by the code size, with a margin for code of
+        other plans."""
         limits = replace(self.limits, l2_code_bytes=code_bytes + LINKED_MARGIN_BYTES)
         return replace(self, limits=limits)
 
@@ -218,8 +218,8 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
 
 
 def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
-    """Estimated cycles by memory with a limit that the plan takes more than with all of it, as a
-    share of those; of streams, whose passes have other lengths then, nothing."""
+    """Return the extra cycles caused by each memory limit, as a fraction of all; empty for
+    streams."""
     if request.frames is not None:
         return {}
     shares = {}
@@ -233,7 +233,7 @@ def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict
 
 
 def _limited(request: BuildRequest) -> list[str]:
-    """Memories whose limit is below the chip's size, less what the application's runtime takes."""
+    """Return the memories with a limit below the chip's size minus the application's runtime."""
     most = _freed(request, budget.MEMORIES).limits.l1_bytes
     spared = most is not None and request.limits.l1_bytes == most
     names = budget.memories(request.limits, request.chip)

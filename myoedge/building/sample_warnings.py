@@ -55,7 +55,8 @@ def _few(given: Data) -> Iterator[Notice]:
 
 
 def _unread(graph: Graph) -> Iterator[Notice]:
-    """Inputs of which no output depends: an export whose example has one tensor twice keeps one."""
+    """Warn of inputs that no output depends on: the export merges inputs whose examples are the
+    same tensor."""
     unread = [x for x in graph.inputs if not graph.users.get(x) and x not in graph.outputs]
     if unread:
         others = ", ".join(name for name in graph.inputs if name not in unread)
@@ -86,8 +87,8 @@ def _batch(graph: Graph) -> Iterator[Notice]:
 
 
 def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
-    """Samples whose deviation is far from that of the training set, as a batch norm tells it, or
-    else from that of example inputs that are no noise."""
+    """Warn of samples whose deviation is far from the training set's (from a batch norm) or the
+    example inputs'."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
         return  # W201, or a few samples only
     norm = _first_norm(model.imported)

@@ -67,7 +67,7 @@ def _size_bytes(graph: Graph, node: Node, bits: int) -> int:
 
 
 def _weight_bytes(graph: Graph, bits: int) -> int:
-    """Bytes of all weights, those that are alike once."""
+    """Return the bytes of all weights; equal arrays count once."""
     sizes = {}
     for node in _nodes(graph):
         array = graph.constants[node.inputs[OPS[node.op].weights[0]]].array

@@ -60,7 +60,7 @@ Result = TypeVar("Result")
 
 
 def key(*parts: Any) -> str | None:
-    """Digest of what a result follows from; None if results are not kept.
+    """Return a digest of everything a result depends on; None if caching is off.
 
     parts   what the stage reads; of a part that no record holds nothing is kept
     """

@@ -184,8 +184,8 @@ def _plans_in_time(
 
 
 def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost]:
-    """Costs of passes of the least frames, twice, four and eight times as many, and of the chosen
-    one; of those that fit."""
+    """Yield the costs of passes with 1, 2, 4 and 8 times the least frames and of the chosen pass,
+    if they fit."""
     for frames in sorted({chosen, *(least << doubled for doubled in range(DOUBLED))}):
         try:
             plan = plan_for(frames)[1]
@@ -265,7 +265,8 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
-    """Frames of a pass: those that are asked for, else as few as give a frame of the outputs."""
+    """Return the frames per pass: the requested number, else the fewest that give an output
+    frame."""
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}

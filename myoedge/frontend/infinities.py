@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Infinities in constants: masks are left out of scores by now, a clamp may read one, else none."""
+"""Infinite constants: accepted only if clamps read them, as masks have been removed before."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Refuses so, except for infinities of one sign: `replace_clamped_infinities` judges those."""
+    """Refuse arrays with NaN or infinities of both signs; `replace_clamped_infinities` checks the
+    others."""
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])

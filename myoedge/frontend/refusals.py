@@ -85,7 +85,7 @@ def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
 
 
 def damaged(path: Path, cause: str) -> MyoedgeError:
-    """E104 for a file whose contents do not hold together."""
+    """Return E104 for a file with inconsistent contents."""
     return MyoedgeError(
         "E104", f"{path} is damaged", {"cause": cause}, ("copy or save the model again",)
     )
@@ -137,7 +137,7 @@ def _hint(kind: ModelFormat, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that cannot be imported: which, where, why, and what to write in its place.
+    """A call that cannot be imported, with its location, reason and replacement.
 
     instead   if that follows from the reason; else the operator's own advice is given
     follows   whether it only reads the result of another call that is refused
@@ -325,7 +325,7 @@ INDEX_BY_NUMBERS = (
 
 
 def depends_on_values(target: str, place: str, *, is_constant: bool) -> MyoedgeError:
-    """E110 for a call whose result is as large as values say, those of constants or of inputs."""
+    """Return E110 for a call whose result's shape depends on values."""
     what = f"{short(target)}{f' at {place}' if place else ''}"
     facts = {"needs": "shapes that are known before any value is", "has": what}
     title = f"the shape of what {what} gives depends on values"

@@ -202,8 +202,7 @@ def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
 def _factor(
     patch: GraphBuilder, halves: InterleavedScan, halved: tuple[str, str], products: str
 ) -> str:
-    """Merge the factors of odd and even steps; "" if they come from different tensors, `products`
-    "" for one pair.
+    """Merge the factors of odd and even steps; "" if they come from different tensors.
 
     products   factors of pairs; "" if there is one pair
     """

@@ -16,7 +16,7 @@ LIKELY = 0.5  # probability from which on the only output says class 1
 
 
 def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
-    """The axis of an output along which classes lie; None if nothing tells.
+    """Return the class axis of an output, or None if it is ambiguous.
 
     frames   labels of a sample, if every frame has one
     The axis of a final softmax, the only one that is longer than 1, or else the one besides which

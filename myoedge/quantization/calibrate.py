@@ -67,7 +67,7 @@ Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *inp
 
 
 def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
-    """The samples one after the other, as inputs of run_float."""
+    """Yield the samples one by one, as inputs of run_float."""
     count = len(next(iter(samples.values())))
     each = ({name: values[i] for name, values in samples.items()} for i in range(count))
     return counted(each, count, "samples")
@@ -137,7 +137,7 @@ def _rearranged(graph: Graph) -> dict[str, str]:
 
 
 def _has_bins(span: Range) -> bool:
-    """Whether float32 tells the edges of all bins apart: not if shares are summed up to one."""
+    """Return whether float32 can represent the edges of all bins."""
     edges = np.linspace(*span, BINS + 1, dtype=np.float32)
     return bool(np.all(edges[:-1] < edges[1:]))
 
@@ -181,8 +181,7 @@ def calibrations(
 
 
 def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges without values that nothing keeps: of a tensor that only maxima or parts are taken
-    of, the range of these; never more than its own, as a concat's range is that of all parts."""
+    """Narrow each range to the values that its readers keep, such as slices and max pools."""
     found = dict(ranges)
     for node in reversed(graph.nodes):
         readers = graph.users.get(node.name, ())
@@ -231,8 +230,8 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
 
 
 def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
-    """Half of what is left out lies on each side; a range that touches 0 keeps that side, and so
-    do both of no numbers at all."""
+    """Return the range without the outermost (100 - percentile) %, half on each side; a bound at 0
+    is kept."""
     if not histogram.any():
         return span
     edges = np.linspace(*span, BINS + 1)

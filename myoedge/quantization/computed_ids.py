@@ -66,7 +66,7 @@ def _readers(graph: Graph) -> list[Node]:
 
 
 def _ancestors(graph: Graph, names: list[str]) -> set[str]:
-    """Tensors that these are made of, themselves among them."""
+    """Return these tensors and all tensors that they depend on."""
     found, pending = set[str](), [*names]
     while pending:
         name = pending.pop()

@@ -17,7 +17,7 @@ ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors l
 
 
 def is_exact(case: DrawnCase) -> bool:
-    """Whether integers are those that the float meaning makes of integers."""
+    """Return whether integer results must equal the float results exactly."""
     op = OPS[case.op]
     return op.out_dtype == "int32" or (op.same_scale and case.op != "pad")
 

@@ -78,7 +78,7 @@ def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
 
 
 def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
-    """Products that rounding the weights of these layers takes, without those of the samples."""
+    """Return the MACs of rounding these layers' weights, without running the samples."""
     return sum(
         graph.array(weight_of(node)).size * min(_taps(graph, node), BLOCK_TAPS) for node in nodes
     )

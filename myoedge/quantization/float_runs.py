@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of the float network over a sample, kept for those who ask for the same one again."""
+"""Cache of float runs of a network on single samples."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ Values = dict[str, Array]  # of inputs, results, and `name.pre` before fused tab
 
 @dataclass
 class _Runs:
-    """Values by graph and sample, graph by graph; the graphs are held so that none takes another's
-    place in memory."""
+    """Cached values by graph and sample; graphs are referenced so that their ids stay unique."""
 
     graphs: dict[int, Graph] = field(default_factory=dict)
     values: dict[tuple[int, bytes], Values] = field(default_factory=dict)

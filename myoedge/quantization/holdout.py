@@ -44,16 +44,16 @@ class Split:
 
     @property
     def labelled(self) -> tuple[str, Data]:
-        """The samples whose labels are compared, with their role: the test set, or without one
-        those that SQNR is measured on."""
+        """Return (role, samples) for the accuracy: the test set, otherwise the samples used for
+        SQNR."""
         if self.test is not None:
             return TEST, self.test
         return self.judged_on, thin(self.judged, JUDGED_SAMPLES)
 
 
 def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
-    """Holds out a share of the samples, drawn with a fixed seed: neighbours in a recording are
-    alike, so that its last fifth would say more of that place than of the network.
+    """Hold out a fraction of the samples, drawn with a fixed seed, as neighbours in a recording are
+    similar.
 
     share   0 .. 1, rounded to whole samples; nothing is held out below LEAST_SAMPLES samples
     """

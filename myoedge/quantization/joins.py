@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors that keep their own scale next to a concat of others that are far larger, or smaller.
+"""Separate scales for tensors of a concat whose ranges differ too much.
 
 All parts of a concat have one scale. An operator that reads a small part too would read the few
 integers that the largest part leaves to it: there the concat reads a copy, which a table
@@ -47,8 +47,7 @@ def _ratio(a: QuantParams, b: QuantParams) -> float:
 
 
 def _needs_own(graph: Graph, names: Collection[str]) -> bool:
-    """Whether tensors of one scale are more than parts of one concat: an operator computes with
-    one, it is an output, or another concat reads one."""
+    """Return whether tensors with a shared scale have other uses than one concat."""
     readers = [reader for name in names for reader in graph.users.get(name, ())]
     concats = {reader.name for reader in readers if reader.op == "concat"}
     computes = any(not OPS[reader.op].same_scale for reader in readers)

@@ -111,7 +111,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
-    """Classes of rows that hold one 1, as many numbers as the first output; None of others."""
+    """Convert one-hot rows to class indices; None for other labels."""
     shape = graph.shape(graph.outputs[0])
     if labels[:1].size != math.prod(shape) or not np.isin(labels, (0, 1)).all():
         return None

@@ -124,7 +124,7 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
 
 
 def _keeps_truth(node: Node) -> bool:
-    """Whether the operands of ones and zeros are ones and zeros."""
+    """Return whether an operator maps zeros and ones to zeros and ones."""
     compares = node.op == "table" and node.attrs["chain"][-1][0] in COMPARISONS
     computes = node.op in ("mul", "table", "maximum")
     return OPS[node.op].is_data_movement or (computes and not compares)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors whose rounding makes the noise of weak layers: their own, an operand's, or an input's."""
+"""The tensors whose rounding causes the noise of weak layers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelit
 
 
 def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict[str, str]:
-    """The tensor by layer that makes most of its noise: the layer's result, if its weights and
-    the rounding of its result do, else the operand whose rounding alone makes half of it."""
+    """Return, for each layer, the tensor that causes most of its noise: the layer's result, or an
+    operand whose rounding causes at least half."""
     steps = {step.node.name: step for step in q.steps}
     asked = [steps[name] for name in names]
     total = {step.node.name: Noise() for step in asked}

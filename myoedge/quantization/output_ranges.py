@@ -23,8 +23,7 @@ PROBABILITY = (0.0, 1.0)
 
 
 def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
-    """The bounds of outputs that have some, and ranges with which what the functions read reaches
-    both halves of them.
+    """Return full ranges for bounded outputs, and ranges of their inputs that reach both halves.
 
     seen   range of every tensor over the samples
     """

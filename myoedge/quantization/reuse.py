@@ -24,7 +24,7 @@ from myoedge.quantization.trials import trial_samples
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Layers whose integers are those of an older build, and the others.
+    """The layers with integers of an older build, and the requantised layers.
 
     digest              of the older build's network
     kept, requantised   labels of layers of the plan
@@ -77,7 +77,7 @@ def inherit_params(
 
 
 def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:
-    """The graph with what remedies changed in the old one next to parameters."""
+    """Return the graph with the changes that remedies made to the old graph."""
     graph = with_copies(graph, copied_parts(old))
     if is_equalized(old):
         graph = equalized(graph, subsample_evenly(samples, trial_samples(graph)), time_axes)
@@ -86,7 +86,7 @@ def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[s
 
 
 def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
-    """Whether a node is that of the older build, apart from weights.
+    """Return whether a node equals the older build's node, apart from weights.
 
     in_frames   the older build's inputs have other shapes: frames of a stream, whose layers read
                 states in the place of padding

@@ -147,8 +147,8 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
 
 
 def _signal(data: Data, graph: Graph) -> str:
-    """Name of the array that the only input is likely to be: of those that fit, one that is named
-    like it, else the largest."""
+    """Return the array that is most likely the only input: named like it, else the largest that
+    fits."""
     (name,) = graph.inputs
     shape = graph.shape(name)
 
@@ -245,7 +245,7 @@ def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
 
 
 def one_window() -> tuple[str, str]:
-    """Lines that export a network for one window in the place of a batch."""
+    """Return code lines that export a network for one window instead of a batch."""
     return (
         "torch.export.export(model, (example[:1],)): a batch of one",
         'torch.onnx.export(model, (example[:1],), "model.onnx")',
@@ -253,7 +253,7 @@ def one_window() -> tuple[str, str]:
 
 
 def window(shape: Shape) -> Shape:
-    """One sample in its short form: without a batch axis of one."""
+    """Return the shape of a sample without a batch axis of 1."""
     return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
 
 
@@ -277,7 +277,7 @@ def taken(data: Data, picked: Array, relation: str) -> Data:
 
 
 def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
-    """The archive's own example inputs: one sample, and every report says so."""
+    """Use the archive's example inputs as one sample; reports name this source."""
     inputs = {name: np.asarray(x)[None] for name, x in zip(graph.inputs, examples, strict=True)}
     fitted = fit(Data(inputs, None, ""), graph)
     return replace(fitted, source=f"{fitted.count} example input{'s' * (fitted.count > 1)}")

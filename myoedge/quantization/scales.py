@@ -171,7 +171,7 @@ def quantize_node(
     *,
     unsigned_sums: bool = False,
 ) -> QuantizedNode:
-    """Weights, multipliers and tables of one node, for these parameters.
+    """Quantise the weights, multipliers and tables of one node with these parameters.
 
     unsigned_sums   as QuantizeInputs has it
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out samples whose values lie beyond those of the calibration samples."""
+"""Warning about held-out samples with values outside the calibrated range."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers whose ranges say that something is wrong with them."""
+"""Warnings about layers with suspicious ranges."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def weak_layers(
 def _cut_states(
     graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[Notice]:
-    """W106: recurrent layers whose first state is beyond what they hold of it in 8 bits."""
+    """Yield W106 for recurrent layers whose initial state exceeds their int8 range."""
     for node in graph.nodes:
         own = OPS[node.op].fixed_params
         if own is None or params.get(node.name) != own:

@@ -95,8 +95,8 @@ class ChosenBits:
 def with_chosen_bits(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> ChosenBits:
-    """The network with as few bits of weights as its noise allows; if memories and energy are
-    given, with as many as these allow.
+    """Return the network with as few weight bits as its noise allows, or as memory and energy
+    require.
 
     Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
     above its limits already gets at most LEAST_GAIN_DB more.
@@ -124,8 +124,8 @@ def with_chosen_bits(
 
 @dataclass(frozen=True)
 class _OrderedBits:
-    """Constants of a search: the steps in the order in which they are taken, noise [judged tensors]
-    before all and its limits."""
+    """State of the search: the steps in order, the noise [judged tensors] before them, and its
+    limits."""
 
     start: QuantGraph
     samples: Samples
@@ -163,7 +163,7 @@ class _OrderedBits:
         return f"weights of {layers} in {in_bits}, {saved:,} B less"
 
     def trial(self, noise: Array, count: int) -> Choice:
-        """The choice of so many steps, whose network has this noise."""
+        """Return the choice after `count` steps, with the noise of its network."""
         worst = float(noise.max(initial=0.0))
         worst_db = -10 * float(np.log10(worst)) if worst else np.inf
         return Choice(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
@@ -204,8 +204,7 @@ class _OrderedBits:
         return best, trials
 
     def fewest_steps(self, keeps: Keeps, most: int) -> int:
-        """Fewest steps with which a network keeps to its memories and energy; that of `most`
-        does."""
+        """Return the fewest steps that meet the limits of memory and energy; `most` steps do."""
         low, high = -1, most
         while high - low > 1:
             middle = (low + high) // 2
@@ -259,7 +258,7 @@ def _steps(
     noise: Array,
     levels: Sequence[int],
 ) -> Iterator[FewerBits]:
-    """Steps of a layer, whose noise grows as the errors of its own sums do.
+    """Yield the steps of a layer; its noise grows in proportion to the error of its own sums.
 
     errors   by bits, of these samples and of others     noise   what PROBED_BITS add
     """

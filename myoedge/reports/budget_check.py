@@ -40,8 +40,7 @@ def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: lis
 
 
 def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
-    """E302 of all budgets that are not kept, or the only one's own code. Facts are named after
-    their budget if there are several; tries hold for all of them.
+    """Return E302 with all exceeded budgets, or the specific code if there is only one.
 
     short   memory that is too small, one of them: the others are judged with all of the chip's
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of [budget] that a build keeps, and what each of them costs."""
+"""The cost of each goal of [budget] that a build meets."""
 
 from __future__ import annotations
 

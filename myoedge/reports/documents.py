@@ -25,7 +25,7 @@ class ReportDocument(dict[str, Any], Tabular):
         return framed(report_html(self), "report")
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Plain text in notebooks, which they keep next to the page: the keys only."""
+        """Print the keys only: the plain-text form that notebooks store next to the page."""
         printer.text(f"{type(self).__name__} of {self['model']['name']}: {', '.join(self)}")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An evaluation as JSON values, which is what texts and pages read."""
+"""Evaluations as JSON values, the source of texts and pages."""
 
 from __future__ import annotations
 

@@ -115,8 +115,8 @@ def on_examples(report: Report) -> bool:
 
 
 def advice(report: Report) -> str:
-    """One sentence on what adds the most noise, with a remedy if one is needed; none where
-    nothing adds any."""
+    """Return one sentence on the largest noise source, with a remedy if needed; "" without
+    noise."""
     q = report["quantization"]
     if q["weakest"] is None or q["weakest"]["sqnr_local_db"] >= EXACT_DB:
         return ""
@@ -133,7 +133,7 @@ def advice(report: Report) -> str:
 
 
 def _noise(report: Report) -> str:
-    """The weakest layer, or the tensor whose rounding makes its noise."""
+    """Name the weakest layer, or the tensor whose rounding causes its noise."""
     q, names = report["quantization"], layer_names(report)
     weakest = q["weakest"]["name"]
     source, value = q.get("noise_from", {}).get(weakest), decibels(q["weakest"]["sqnr_local_db"])

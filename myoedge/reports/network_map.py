@@ -41,7 +41,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class NetworkMap:
-    """Boxes from left to right in the order in which layers run, all of one height."""
+    """Boxes of equal height, from left to right in execution order."""
 
     boxes: tuple[LayerBox, ...]
     skips: tuple[Skip, ...]

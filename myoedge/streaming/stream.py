@@ -82,7 +82,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Pass:
-    """The buffers of one pass of a stream.
+    """The tensors of one pass of a stream.
 
     number   number since the reset   sample   inputs, states included
     values   of all tensors         ready    frames of the outputs that are ready

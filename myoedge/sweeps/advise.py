@@ -109,7 +109,7 @@ def _with_command(variation: Variation, arguments: Arguments, build: Build) -> V
 
 
 def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
-    """A simulated build. Errors: those of build that say nothing of the network."""
+    """Build and simulate a variation. Errors: those of build that do not concern the network."""
     given = {**arguments.given, **variation.options}
     given["config"] = found._replace(settings=variation.settings(found.settings))
     try:

@@ -58,7 +58,7 @@ Result = dict[str, Any]
 
 
 def work(task: Task) -> Result:
-    """Result of one build, simulated if the sweep says so.
+    """Run one build, simulated if the sweep requests it.
 
     A model or a budget that is refused is a result too. Errors: everything else (a missing tool, a
     bug), with the name of the task in front.
@@ -123,7 +123,7 @@ Done = TypeVar("Done")
 
 
 def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done]) -> Iterator[Done]:
-    """Results as they come. Errors: E503 a process died; those of `do`."""
+    """Yield results as they finish. Errors: E503 a process died; those of `do`."""
     context = multiprocessing.get_context("spawn")
     # Children take the environment as it is when they start.
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})

@@ -35,7 +35,7 @@ COLOURS = 8  # of models, in sweep.html.j2
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A figure, how it is shown, and which end is the good one (-1: less).
+    """A figure with its format, and its better direction (-1: less is better).
 
     unit   ticks are round numbers of it
     """

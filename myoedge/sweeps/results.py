@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on disk, the tables made of them, and what is worse than the bounds allow."""
+"""Results on disk, their tables, and regressions beyond the bounds."""
 
 from __future__ import annotations
 

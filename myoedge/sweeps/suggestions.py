@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suggestions: builds that are better in one figure, with what they gain and what they cost."""
+"""Suggestions: builds that are better in one figure, with their gains and costs."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def gains(base: Figures, new: Figures) -> bool:
 
 
 def _l2_saved(base: Figures, new: Figures) -> float:
-    """Share of all L2 that is saved; of what comes from L3 too, which L2 would have to hold."""
+    """Return the saved fraction of L2, including data streamed from L3."""
     taken = [(f["l2_bytes"] or 0) + (f["l3_bytes"] or 0) for f in (base, new)]
     return (taken[0] - taken[1]) / (base["chip_l2_bytes"] or math.inf)
 
 
 def keeps_up_now(base: Figures, new: Figures) -> bool:
-    """Whether only the new one computes a stream as fast as its frames come."""
+    """Return whether only the new build processes the stream in real time."""
     return base["average_mw"] is None and new["average_mw"] is not None
 
 

@@ -78,7 +78,7 @@ def _cost(row: Result) -> tuple[float, float]:
 
 
 def differing(rows: Sequence[Result]) -> tuple[str, ...]:
-    """Labels that tell the results apart; the model's, if none is needed."""
+    """Return the labels that distinguish the results; the model's if none is needed."""
     labels = [label for label in LABELS if len({str(row[label]) for row in rows}) > 1]
     return tuple(labels or LABELS[:1])
 
@@ -130,8 +130,8 @@ def outcome(row: Result, *, is_best: bool) -> str:
 
 
 def printed(rows: Sequence[Result], width: int) -> Table:
-    """The table for a terminal of so many columns: figures that no result has are left out, and so
-    are the least telling if there is no room."""
+    """Return the table for a terminal of this width, without empty and, if needed, less important
+    columns."""
     from rich.markup import escape
 
     columns, _ = _fitting(rows, width)
@@ -144,7 +144,7 @@ def printed(rows: Sequence[Result], width: int) -> Table:
 
 
 def hidden(rows: Sequence[Result], width: int) -> list[str]:
-    """The line that names the columns for which a terminal of so many columns has no room."""
+    """Return a line that names the columns that do not fit a terminal of this width."""
     _, titles = _fitting(rows, width)
     return [f"not shown: {', '.join(titles)}: in sweep.csv and sweep.html"] if titles else []
 

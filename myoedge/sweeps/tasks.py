@@ -195,7 +195,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One build, and one run of it.
+    """One build and one run.
 
     labels   model, budget, options, operating point: the name of the result
     chosen   arguments of build     toml   what stands in its myoedge.toml
@@ -279,7 +279,7 @@ def _source(
 
 
 def _beside(model: Path) -> Iterator[str]:
-    """Digests of the files in which an ONNX model's arrays lie."""
+    """Yield the digests of an ONNX model's external data files."""
     if sniff(model) is ModelFormat.ONNX:
         for file in external_files(model):
             yield hashlib.sha256(_bytes(file, file.name)).hexdigest()

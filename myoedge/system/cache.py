@@ -130,7 +130,7 @@ def prune(folder: Path) -> None:
 
 
 def _dated(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """(time of the last use in s, size in bytes, path) of what lies in a folder."""
+    """Yield (time of last use in s, size in bytes, path) of a folder's entries."""
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # removed by another process

@@ -110,7 +110,7 @@ def data_frame(rows: Sequence[Row]) -> DataFrame:
 
 
 def framed(page: str, title: str) -> str:
-    """A whole HTML page in a frame of its own, in which no script runs."""
+    """Wrap an HTML page in a sandboxed iframe, without scripts."""
     return (
         f'<iframe srcdoc="{escape(page)}" title="{escape(title)}" '
         f'sandbox="allow-same-origin" style="{FRAME}"></iframe>'

@@ -27,14 +27,14 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 
 def tell(unit: str, done: int, total: int) -> None:
-    """Tells a count to the watcher, if there is one."""
+    """Report a count to the watcher, if there is one."""
     watcher = _watcher.get()
     if watcher is not None:
         watcher(unit, done, total)
 
 
 def tell_cycles(done: int, estimated: float) -> None:
-    """Tells simulated cycles of about so many, in millions."""
+    """Report simulated cycles, in millions, with the estimated total."""
     tell("M cycles", done // MILLION, math.ceil(max(done, estimated) / MILLION))
 
 

@@ -146,7 +146,7 @@ def compile_sources(
     objects: Files = (),
     root: Path | None = None,
 ) -> CompletedProcess:
-    """Compiles C files, or all C files below a folder, to what the flags ask for.
+    """Compile C files, or all C files below a folder.
 
     root   folder that names of sources in the output are relative to; their common one by default
     """

@@ -193,8 +193,8 @@ BY_OTHERS = 0o022  # permission to write, for group and all
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file or folder, no link, is this user's and writable by nobody else: what the cache
-    holds is executed."""
+    """Return whether a file or folder is no link, belongs to this user and is writable only by
+    them: the cache's contents are executed."""
     status = path.lstat()
     is_link = stat.S_ISLNK(status.st_mode)
     return status.st_uid == os.getuid() and not is_link and not status.st_mode & BY_OTHERS

@@ -72,7 +72,7 @@ class UserFunction:
             yield
 
     def error(self, what: str, cause: str) -> MyoedgeError:
-        """The error that says so of the function."""
+        """Return the error about this function, with its cause."""
         facts = {"cause": cause} if cause else {}
         return MyoedgeError(self.code, f"{self.option} {self.name} {what}", facts, self.tries)
 
@@ -126,7 +126,8 @@ def converted(to: Callable[[BaseException], MyoedgeError]) -> Iterator[None]:
 
 
 def cause_of(error: BaseException, places: Sequence[Path] = ()) -> str:
-    """ "ValueError: no such size (net.py:12)", the last place in the user's own code.
+    """Describe an exception: "ValueError: no such size (net.py:12)", with the last line of the
+    user's code.
 
     places   files and folders that count as such, though they are installed
     """
@@ -146,5 +147,5 @@ def cause_of(error: BaseException, places: Sequence[Path] = ()) -> str:
 
 
 def is_in(file: str, places: Sequence[Path]) -> bool:
-    """Whether a file is one of these, or below one of them."""
+    """Return whether a file is one of these places, or below one."""
     return any(Path(file).is_relative_to(place) for place in places)

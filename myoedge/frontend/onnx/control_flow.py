@@ -111,7 +111,7 @@ def stacked(state: Importing, names: list[str], output: str, axis: int) -> Itera
 def _turn(
     state: Importing, graph: GraphProto, known: Mapping[str, str], place: str
 ) -> Iterator[NodeProto]:
-    """Nodes of a subgraph under names of this place; those from outside keep theirs."""
+    """Yield the nodes of a subgraph under new names; outer names are unchanged."""
     state.unrolled += 1 + len(graph.node)
     if state.unrolled > MOST_NODES:
         raise Unsupported(f"loops of more than {MOST_NODES:,} nodes")

@@ -107,7 +107,7 @@ def _name_outputs_once(graph: GraphProto) -> None:
 
 
 def _state_shapes(graph: GraphProto) -> None:
-    """Gives outputs without a shape one, which the checker asks for, and nobody reads."""
+    """Add a shape to outputs without one: the checker requires it."""
     for value in graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()

@@ -333,7 +333,7 @@ def _refuse_types(state: Importing, call: OnnxCall) -> None:
 
 
 def _stand_ins(state: Importing, node: NodeProto) -> None:
-    """Tensors instead of a refused node's, so that what reads them is judged as well.
+    """Add placeholders for the results of a refused node, so that their readers are checked too.
 
     Shapes are those that the file declares: the rules of what is not supported are not run.
     """

@@ -23,7 +23,7 @@ SEQUENCES = (
 
 
 def of_sequences(state: Importing, node: NodeProto) -> bool:
-    """Whether a node makes or reads sequences, or is one's second name."""
+    """Import a node on sequences; return whether it is one."""
     known = any(name in state.sequences for name in node.input)
     return node.op_type in SEQUENCES or (known and node.op_type == "Identity")
 
@@ -65,7 +65,7 @@ def _parts(state: Importing, node: NodeProto) -> tuple[str, ...]:
 
 
 def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Parts of the sequence that a node makes of one."""
+    """Return the parts of a sequence after a node that changes it."""
     if node.op_type == "SequenceConstruct":
         return tuple(node.input)
     if node.op_type == "SequenceInsert":

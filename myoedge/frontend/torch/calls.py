@@ -53,7 +53,7 @@ ATTENTION = "aten.scaled_dot_product_attention.default"
 
 
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
-    """Imports every call; what cannot be is collected, so that all of it is told at once."""
+    """Import every call; return all refusals, so that they are reported together."""
     needed = needed_nodes(program.graph)
     outputs = (
         n for node in program.graph.nodes if node.op == "output" for n in node.all_input_nodes
@@ -216,7 +216,7 @@ def _parts(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:
 
 
 def is_known(node: Any) -> bool:
-    """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
+    """Return whether torch may run a call: it is imported, or folds constants."""
     target = str(node.target)
     is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
     if is_rounding(node):

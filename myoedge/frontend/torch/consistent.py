@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of an exported program are made again by torch, of tensors without values: an archive may
-say anything of them."""
+"""Check of a program's recorded shapes and types: torch runs every call on meta tensors."""
 
 from __future__ import annotations
 
@@ -62,7 +61,7 @@ def _is_shaped_by_values(node: Any) -> bool:
 
 
 def _depends(nodes: Sequence[Any], given: Set[Any]) -> bool:
-    """Whether any of these values is computed from one of the network's inputs."""
+    """Return whether any of these values depends on an input of the network."""
     pending, seen = [*nodes], {*nodes}
     while pending:
         node = pending.pop()

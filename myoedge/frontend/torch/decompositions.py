@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that torch writes out in others, which are imported in their place.
+"""Calls that torch decomposes into others, which are imported instead.
 
 Only the calls named here are written out: large operators that have a row of their own, attention
 say, stay whole, and a file can ask for no other call.

@@ -86,7 +86,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
 
 
 def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[Graph, Buffers]:
-    """The graph of a call that finds these in its buffers, and what it leaves in those it writes.
+    """Import one call of the program; return the graph and the buffers that it leaves.
 
     Inputs may change in place: on the device they are read only and what is read is the copy.
     """
@@ -134,8 +134,8 @@ def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] |
 
 
 def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """In-place calls become ordinary ones, blocks without gradients are inlined, calls of vmap
-    take their batch axis; an empty table keeps every operator whole otherwise."""
+    """Functionalise in-place calls, inline no_grad blocks and resolve vmap, without decomposing
+    operators."""
     functionalize(program)
     nodes = program.graph.nodes
     if not any(writes(node) or node.op == "get_attr" or _is_of_vmap(node) for node in nodes):

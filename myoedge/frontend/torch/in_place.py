@@ -23,14 +23,13 @@ DROPOUTS = tuple(f"aten.{name}dropout.default" for name in ("", "feature_", "alp
 
 
 def writes(node: Any) -> bool:
-    """Whether a call writes into what it reads; detach_ only says that it does."""
+    """Return whether a call writes to one of its operands; detach_ does not."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and schema.is_mutable and schema.name != "aten::detach_"
 
 
 def functionalize(program: torch.export.ExportedProgram) -> None:
-    """Replaces calls that write into what another call made, in the program's graph; those stay
-    whose tensor is an input or may share its bytes."""
+    """Functionalise in-place calls, except those on inputs and on tensors that may share memory."""
     order = {node: at for at, node in enumerate(program.graph.nodes)}
     written = [node for node in order if writes(node)]
     for node in order if written else ():
@@ -75,8 +74,7 @@ def _is_alone(node: Any, order: dict[Any, int]) -> bool:
 
 
 def _gives_anew(node: Any) -> bool:
-    """Whether the bytes of a call's result are its own: as its schema says, which holds for calls
-    that torch does not write out in others."""
+    """Return whether a call's result has its own memory, according to its schema."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or any(given.alias_info is not None for given in schema.returns):
         return False

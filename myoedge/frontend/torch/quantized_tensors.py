@@ -101,7 +101,7 @@ def _group(nodes: Sequence[Any]) -> TensorGroup:
 
 
 def quantized_tensors(graph: Any) -> list[Any]:
-    """Nodes whose floats become integers: inputs, and what calls compute of them."""
+    """Return the nodes whose floats are quantised: inputs, and results that depend on them."""
     computed: set[Any] = set()
     for node in graph.nodes:
         if node.op == "placeholder" or not computed.isdisjoint(node.all_input_nodes):
@@ -148,7 +148,7 @@ def paths_of(node: Any) -> Iterator[str]:
 
 
 def call_of(node: Any) -> str:
-    """Name of a node's call, of one in place as of the one that gives its result again."""
+    """Return the name of a node's call; in-place calls have the name of their functional form."""
     name, dot, overload = str(node.target).rpartition(".")
     return f"{name.removesuffix('_')}{dot}{overload}"
 
@@ -203,7 +203,7 @@ def _is_residual(node: Any) -> bool:
 
 
 def _is_normalization(node: Any) -> bool:
-    """Whether a call shifts or scales one tensor by constants, one for all or one a channel."""
+    """Return whether a call shifts or scales one tensor by constants, per tensor or per channel."""
     others = node.all_input_nodes[1:]
     if call_of(node) not in SHIFTS or any(x.op != "get_attr" for x in others):
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch's scan as calls of its body, one after the other: rules roll what is a recurrence."""
+"""Import of torch's scan: its body is called once per step, and patterns roll recurrences."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _chosen(path: Path, table: TextTable, reading: Reading, label: int | None) -
 
 
 def _label(path: Path, table: TextTable, reading: Reading) -> int | None:
-    """Place of the column of labels; None without one of the usual name."""
+    """Return the index of the label column; None if no column has the usual name."""
     if reading.label == LABEL and LABEL not in table.names:
         return None
     return _place(path, table, reading.label)
@@ -205,8 +205,7 @@ def _at(table: TextTable, number: int, place: int) -> str:
 
 
 def _others(table: TextTable, place: int, label: int | None) -> str:
-    """Remedy that leaves a column out: the names of all others; "" if there are none to tell, or
-    the column is that of labels."""
+    """Suggest all columns except one; "" if there are no names, or it is the label column."""
     names = [n for i, n in enumerate(table.names) if n and i not in (place, label)]
     if place == label or not names or len(names) >= MOST_NAMES:
         return ""

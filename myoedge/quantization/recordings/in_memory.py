@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples as Python holds them: lists, torch's Dataset and DataLoader, told by what they can do."""
+"""Samples in memory: lists, torch's Dataset and DataLoader, recognised by their methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = "a file, array or tensor, arrays by name, a list, Dataset or DataLoader,
 
 
 def is_collection(given: object) -> bool:
-    """Whether an object gives samples one after the other, or batches of them."""
+    """Return whether an object yields samples or batches of samples."""
     return hasattr(given, "__iter__") or hasattr(given, "__getitem__")
 
 
@@ -50,7 +50,7 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
 
 
 def not_samples(given: object) -> MyoedgeError:
-    """E248 of an object that is nothing of what samples are given as."""
+    """Return E248 for an object of an unknown kind."""
     facts = {"needs": KINDS, "has": type(given).__name__}
     return MyoedgeError(
         "E248",
@@ -85,7 +85,7 @@ def _by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
 
 
 def _joined(parts: Sequence[Array], batched: bool, named: UserFunction) -> Array:
-    """Samples stacked, or batches one after the other."""
+    """Stack samples, or concatenate batches."""
     shapes = {x.shape for x in parts}
     rest = {x.shape[1:] for x in parts}
     is_concatenated = batched or (len(shapes) > 1 and len(rest) == 1)

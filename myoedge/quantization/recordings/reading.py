@@ -96,8 +96,7 @@ def _as_array(value: Any) -> Any:
 
 
 def plain(values: Any, title: str) -> Array:
-    """An array of what a person gives. Errors: E216 values that a mask of np.ma hides: below it
-    lies whatever a recorder left there."""
+    """Convert a user's values to an array. Errors: E216 masked values of np.ma."""
     parts = values if isinstance(values, list | tuple) else [values]
     hidden = sum(
         int(np.ma.getmaskarray(x).sum()) for x in parts if isinstance(x, np.ma.MaskedArray)

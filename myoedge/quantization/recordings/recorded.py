@@ -18,8 +18,8 @@ from myoedge.quantization.samples import FINITE, Data, label_as_input, window
 
 
 def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
-    """The data with windows in the place of a recording, which is an array [rows, channels], or
-    [rows] of one channel, for a network with one input; other data unchanged.
+    """Cut recordings [rows, channels] or [rows] into windows, for a network with one input; other
+    data is unchanged.
 
     Windows lie within one file, and with labels within one class, which is theirs; of numbers that
     are no classes they have their last row's.

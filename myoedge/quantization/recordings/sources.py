@@ -119,7 +119,7 @@ def _of_files(path: Path, reading: Reading) -> Data:
 
 
 def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
-    """Files one after the other.
+    """Concatenate the data of several files.
 
     Errors: E218 labels, E246 if they hold arrays of other names or shapes, or other columns.
     """

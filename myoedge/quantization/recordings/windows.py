@@ -40,7 +40,7 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 
 
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
-    """First rows of the windows that lie within one recording and, with labels, within one class.
+    """Return the first rows of windows that are within one recording and one class.
 
     lengths   rows of each recording, one after the other     labels   [rows, ...] or None
     """
