@@ -59,7 +59,7 @@ def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:
 
 
 def _missing_model(folder: Path) -> Iterator[str]:
-    """What has to be written first, as comments of the shell."""
+    """Return shell comments on what has to be written first."""
     import tomllib
 
     table = tomllib.loads((folder / "myoedge.toml").read_text("utf-8"))["model"]

@@ -28,7 +28,7 @@ def added(start: str, offset: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Where an operand starts in L2 or in the caller's buffers.
+    """Start address of an operand in L2 or in the caller's buffers.
 
     text     C of a pointer to bytes
     origin   what transfers have for its first byte: those of an operand that comes from L3 count

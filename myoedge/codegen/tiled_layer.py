@@ -289,7 +289,7 @@ def _place(value: str, l1: Mapping[str, int]) -> int | None:
 
 @dataclass(frozen=True)
 class Movement:
-    """What statements that move operands need: tables of the layer, and its addresses in L1."""
+    """Tables and L1 addresses of a layer, used by the statements that move operands."""
 
     tables: Tables
     l1: Addresses

@@ -89,7 +89,7 @@ def evaluate(
 
 
 def _digest(data: Data) -> str:
-    """The same for equal samples and labels, whatever types and files they come in."""
+    """Digest of samples and labels, independent of types and files."""
     arrays = [x for _, x in sorted(data.inputs.items())] + [np.asarray(data.labels)]
     digest = hashlib.sha256()
     for x in arrays:
