@@ -39,10 +39,16 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "prefetches": [prefetch for prefetch in prefetches.values() if prefetch.lines],
         "traced": [row for index in range(len(layers)) for row in _traced(plan, index)],
         "copies": copies,
+        "layer_table": _layer_table(plan, layers, prefetches),
+        **_l3_values(plan),
+    }
+
+
+def _l3_values(plan: Plan) -> dict[str, Any]:
+    return {
         "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
         "map_bytes": plan.map_bytes,
         "limits": list(turns(plan.l3_transfers)),
-        "layer_table": _layer_table(plan, layers, prefetches),
     }
 
 

@@ -38,6 +38,7 @@ typedef struct {
     int32_t n;
 } me_magnitude_s16_tile;
 
+/* The same of numbers of 8 or 16 bits, as a_wide, b_wide and y_wide say. */
 void me_magnitude_s16(const me_magnitude_s16_params *op, const me_magnitude_s16_tile *tile);
 
 #endif

@@ -19,6 +19,7 @@ typedef struct {
 
 typedef me_mul_s16_tile me_atan2_s16_tile;
 
+/* The angle of numbers of 8 or 16 bits, as a_wide, b_wide and y_wide say. */
 void me_atan2_s16(const me_atan2_s16_params *op, const me_atan2_s16_tile *tile);
 
 #endif
