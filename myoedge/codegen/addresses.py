@@ -63,7 +63,7 @@ class Addresses:
         return name
 
     def l1(self, operand: str) -> str:
-        """The C of where an operand's buffers start in L1."""
+        """Return the C expression for the L1 address of an operand's buffers."""
         return macro(self.function, operand) if operand in self.offsets else L1
 
     def offset(self, operand: str) -> int:

@@ -193,10 +193,10 @@ class TiledKernel:
     nine_cores  whether the control core calls the kernel too, when it has started a tile's
               transfers; None: of this kernel it never does
     operands  what is read and written; scratch is apart
-    l2_tables constants that the kernel reads if they lie in L2, rows of them as data say
+    l2_tables constants that the kernel reads where they lie in L2, rows of them as data say
     l3_tables the same in L3, from where the control core brings rows; their offsets are "%name"
     from_l3   the kernel with its tables in L3, if it has one
-    in_l2     the kernel takes all operands if they lie in L2, uncut
+    in_l2     the kernel takes all operands where they lie in L2, uncut
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     launches_next_tile  fields of a tile and of the next one -> whether the kernel starts an

@@ -153,7 +153,7 @@ class Plan:
 
     @property
     def from_l3_bin(self) -> tuple[L3Transfer, ...]:
-        """Transfers of constants."""
+        """Return the transfers of constants from l3.bin."""
         return tuple(x for x in self.l3_transfers if not x.chunk.tensor)
 
     @property

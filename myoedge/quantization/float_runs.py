@@ -54,7 +54,8 @@ _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
 
 @contextmanager
 def float_run_cache() -> Iterator[None]:
-    """Within it, `float_values` runs a network once for a sample if KEPT_BYTES are enough."""
+    """Within this context, `float_values` runs a network once per sample, up to KEPT_BYTES of
+    results."""
     token = _RUNS.set(_Runs())
     try:
         yield

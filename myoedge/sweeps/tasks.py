@@ -293,7 +293,7 @@ def _bytes(file: Path, shown: str) -> bytes:
 
 
 def with_files(task: Task) -> Task:
-    """With the bytes of its files, for a computer that may not have them."""
+    """Return the task with the bytes of its files, for a computer that may not have them."""
 
     def loaded(source: Source) -> Source:
         return replace(source, content=_bytes(Path(source.path), source.path))

@@ -108,7 +108,7 @@ class Engine:
 class Chip:
     """Memories, engines and clocks; the first operating point is the default.
 
-    l1_bytes         0: kernels run on operands if they lie in L2
+    l1_bytes         0: kernels run on operands where they lie in L2
     l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
     alignment_bytes  of every buffer
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there

@@ -156,7 +156,7 @@ def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
 
 
 def is_held(state: Importing, name: str) -> bool:
-    """Whether a tensor is one of integers that stand for other numbers."""
+    """Return whether a tensor holds quantised integers."""
     if name not in state.names or state.values[name].kind in FLOATS:
         return False
     return rounding_of(state.builder, state.names[name]) is not None

@@ -233,7 +233,7 @@ def _is_folded(target: Any) -> bool:
 
 
 def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
-    """An argument of a call, nodes as what they became."""
+    """Return an argument of a call, with nodes replaced by their imported values."""
     if isinstance(value, list | tuple):
         return [_resolved(item, values) for item in value]
     name = getattr(value, "name", None)

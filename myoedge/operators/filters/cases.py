@@ -78,7 +78,8 @@ def _peak(sections: Array) -> float:
 
 
 def biquads_slack(case: Any) -> Array:
-    """Rounding of coefficients and of sums, which each section rings on, and of the factor."""
+    """Return the error bound: rounding of coefficients, of sums (amplified by each section), and of
+    the factor."""
     sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
     rings = [np.abs(signal.sosfilt(sections[i:], IMPULSE)).sum() for i in range(len(sections))]
     poles = [np.abs(signal.lfilter([1.0], s[3:], IMPULSE)).sum() for s in sections]

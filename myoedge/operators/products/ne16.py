@@ -193,7 +193,7 @@ def wide_rows_on_ne16(
 ) -> TiledKernel:
     """int16 results. The engine's results are sums, which the cores requantise.
 
-    in_place   whether x becomes unsigned if it lies in L1, and int8 again in the last tile of k
+    in_place   whether x becomes unsigned where it lies in L1, and int8 again in the last tile of k
     """
     _, c, k = row_sizes(step)
     channels = packed_channels(step)

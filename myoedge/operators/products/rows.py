@@ -90,7 +90,7 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Rows of any length, read if they lie."""
+    """Return the kernel for rows of any length, which it reads in place."""
     tiled, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
     return replace(
         tiled,

@@ -2,7 +2,7 @@
 """Masks of a softmax: recognised here, at import, whatever form a network gives them.
 
 Scores are taken as a sum: tensors times constants, plus one constant. One rule decides: a constant
-hides a key if it lies MASK_GAP below the other constants of its row, an input of ones and zeros if
+hides a key if it is MASK_GAP below the other constants of its row, an input of ones and zeros if
 its factor has that magnitude. Softmax and attention read the mask as a boolean operand, and scores
 without it. After import no code compares numbers to find masks.
 """

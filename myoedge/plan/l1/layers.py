@@ -46,7 +46,7 @@ def plan_l1(
 ) -> tuple[Tiling | None, ...]:
     """Tilings of all nodes; None if none keeps to the limits.
 
-    Without L1 kernels run on operands if they lie in L2.
+    Without L1 kernels run on operands where they lie in L2.
 
     room     bytes of L1 for operands
     limits   what L2 has no room for, by step

@@ -21,7 +21,7 @@ from myoedge.targets.chip import Chip
 class L3Transfer:
     """A chunk on its way: L3's controller moves one after the other, in the order of the plan.
 
-    l3, l2   if it lies in L3, and where in the arena
+    l3, l2   where it lies in L3, and where in the arena
     begins   the timeline step from which on it may move
     out      to L3: its place in L2 is its own until it has ended
     """
