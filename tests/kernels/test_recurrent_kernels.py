@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
@@ -75,6 +75,7 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
         target = QuantParams(2.0 ** -int(rng.integers(7, 16) if scaled else 7), 0)
     step = plain(step_of(rng, op, whole, constants, target=target, **attrs))
     step = _wide(step) if wide else step
+    step = replace(step, operand_types=(INT16, *(INT8,) * states))
     x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
     first = [draw_bytes(rng, shape) for shape in shapes[1:]]
     y = np.ascontiguousarray(integer_step(step, [x, *first])).view(np.int8)
