@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from myoedge.building.confirm import CycleProgress, SimulationOptions
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
-    from myoedge.quantization.weight_bits import Keeps
+    from myoedge.quantization.search.moves.weight_bits import Keeps
 
 
 def silent(_: object) -> None:
@@ -211,7 +211,7 @@ def build(
     from myoedge.building.config import find
     from myoedge.building.confirm import SimulationOptions
     from myoedge.building.energy import coefficients
-    from myoedge.building.request import build_request, check_simulation, fits
+    from myoedge.building.request import build_request, check_simulation, planned_cycles
     from myoedge.building.weight_choice import keeper
 
     given = BuildOptions(**{f.name: arguments[f.name] for f in fields(BuildOptions)})
@@ -221,7 +221,7 @@ def build(
         given,
         keeps=keeper(request, coefficients()),
         examine=request.check_graph,
-        fits=partial(fits, request=request),
+        planned_cycles=partial(planned_cycles, request=request),
         stream=stream,
         say=say,
         engine=engine,

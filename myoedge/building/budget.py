@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable
-from myoedge.building.precision import NO_ROOM, missed_outputs, needs_db
+from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError, raised
 from myoedge.graph.ir import Graph
@@ -19,6 +19,7 @@ from myoedge.plan.l1.layer_kernels import least_bytes, smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.report import NO_ROOM
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.budget_check import (
     MAX_NAMED,

@@ -7,8 +7,8 @@ from myoedge.building.options import QuantizeOptions
 from myoedge.errors import MyoedgeError
 from myoedge.operators.kernel import AUTO
 from myoedge.quantization.calibrate import Observer
-from myoedge.quantization.observers import METHODS_TRIED
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.moves.observer import METHODS_TRIED
 
 LARGEST_HOLDOUT = 0.9
 METHODS = ("auto", *METHODS_TRIED)

@@ -16,8 +16,8 @@ from myoedge.quantization.output_ranges import largest_probabilities
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB, Fidelity
-from myoedge.quantization.trials import ACCURATE_DB
 from myoedge.quantization.unseen_values import unseen_values
 from myoedge.reports.wording import percent
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,12 @@ from myoedge.building.model_inputs import ModelInputs
 from myoedge.building.pipeline import Options, run_quantize, stage_key, timed
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import reused
-from myoedge.errors import Notice
+from myoedge.building.stream_rate import TOO_LARGE
+from myoedge.errors import MyoedgeError, Notice
 
 if TYPE_CHECKING:
-    from myoedge.building.confirm import SimulationOptions
+    from myoedge.building.confirm import Finished, SimulationOptions
+    from myoedge.building.quantized import Quantized
 
 OF_THIS_COMPUTER = ("W304",)  # warnings of what it lacks
 
@@ -60,10 +63,28 @@ def _computed(
     quantized = run_quantize(options, inputs)
     times_s |= quantized.times_s
     stage = partial(timed, times_s=times_s, say=options.say)
-    finished = finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
+
+    def finished_of(quantized: Quantized) -> Finished:
+        return finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
+
+    try:
+        finished = finished_of(quantized)
+    except MyoedgeError as error:
+        if error.exit_code != TOO_LARGE or not any(
+            x.is_kept and x.tensors for x in quantized.choices
+        ):
+            raise
+        quantized = run_quantize(_without_room(options), inputs)
+        finished = finished_of(quantized)
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     files = build_files(finished.contents, finished.reported(warnings), request.plugins)
     return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
+
+
+def _without_room(options: Options) -> Options:
+    """The options of a build whose program leaves the memories no room for what takes more."""
+    decided_by = (options.decided_by, "without room")
+    return replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by)
 
 
 def _lasts(build: FinishedBuild) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,16 +29,7 @@ from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import QuantizeOptions, with_settings
-from myoedge.building.precision import (
-    ENGINE_RANGES,
-    Means,
-    Refined,
-    kept_on_engines,
-    needs_db,
-    refined,
-    refined_for,
-    with_choices_before,
-)
+from myoedge.building.precision import Reached, needs_db, reach, usual_goal
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import doubtful
 from myoedge.building.stages import key, reused
@@ -51,25 +43,23 @@ from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrations
 from myoedge.quantization.cell_steps import with_cell_steps
-from myoedge.quantization.engines import on_accelerators, with_engines
+from myoedge.quantization.engines import EngineIntegers, on_accelerators
 from myoedge.quantization.evaluation import Evaluation, evaluated
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.float_runs import float_run_cache
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.noise_sources import with_sources
-from myoedge.quantization.observers import (
-    ObserverChoice,
-    best_observer,
-    observers_for,
-    with_finer_outputs,
-)
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.search.bench import Bench
+from myoedge.quantization.search.goal import Goal
+from myoedge.quantization.search.moves.observer import observers_for
+from myoedge.quantization.search.moves.weight_bits import Keeps
+from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import Design, Network, Workshop
 from myoedge.quantization.sqnr import Fidelity, measure
 from myoedge.quantization.stated_widths import kept_of_file
-from myoedge.quantization.trials import ENOUGH_DB, Choice
-from myoedge.quantization.weight_bits import Keeps
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
@@ -78,7 +68,7 @@ MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 
 Progress = Callable[[str], None]
 _FROM_FILES = ("model", "calib", "test", "factory", "config")  # of which the contents count
-_NO_VALUES = (*_FROM_FILES, "examine", "fits", "keeps", "say", "ctc")
+_NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
 
 
 @dataclass(frozen=True)
@@ -87,21 +77,22 @@ class Options(QuantizeOptions):
 
     reuse       network of an older build, whose choices unchanged layers keep
     max_bytes   that samples, or a compressed checkpoint, may take unpacked
-    fits        whether the memories have room for a network: 16 bits must not take it
+    planned_cycles   estimate for a network as it is planned, infinite where the memories have no
+                room for it; None: the layers' own are added up
     examine     called with the loaded network before the long part: returns what of it is built,
                 or refuses it
     say         progress: called with the name of each stage as it starts
     stream      whether frames are pushed: what is decoded comes frame by frame
     engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        whose accelerators layers may run on: these are quantised as one of them computes
-    keeps       whether a network keeps to [budget] l2 and energy; None if neither is given
-    decided_by  all that fits, keeps and examine follow from; None: no result is kept
+    keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
+    decided_by  all that planned_cycles, keeps and examine follow from; None: no result is kept
     """
 
     reuse: QuantGraph | None = None
     max_bytes: int = MAX_UNPACKED_BYTES
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
-    fits: Callable[[QuantGraph], bool] = field(default=lambda network: True)
+    planned_cycles: Callable[[QuantGraph], float] | None = None
     say: Progress = field(default=lambda stage: None)
     stream: bool = False
     engine: str = AUTO
@@ -118,7 +109,7 @@ class Integers:
     fidelity: Fidelity
     warnings: tuple[Notice, ...]
     observers_db: Mapping[str, float]
-    choices: tuple[Choice, ...]
+    choices: tuple[TriedMove, ...]
 
 
 @dataclass(frozen=True)
@@ -133,23 +124,18 @@ class Quantizing:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A network in integers without 16 bits, and what chose it.
+    """A design before the search, and what searches.
 
-    choice      of the observer     network   with the integers of its layers' engines
-    bits        low-bit weights that were tried
-    data        samples that chose  needs  dB by output
-    calibrated  calibrations of a graph by observers
-    on_engines  what made `network` of the choice's, and makes it of others
+    network   before the search
+    tried   bits of weights
+    needs   dB by output
     """
 
-    choice: ObserverChoice
-    network: QuantGraph
-    bits: tuple[Choice, ...]
-    data: Data
-    rules: tuple[LayerRule, ...]
+    network: Network
+    workshop: Workshop
+    tried: tuple[TriedMove, ...]
+    goal: Goal
     needs: Mapping[str, float]
-    calibrated: Callable[[Graph, Sequence[Observer]], list[Calibration]]
-    on_engines: Callable[[QuantGraph], QuantGraph]
     warnings: tuple[Notice, ...]
 
 
@@ -223,8 +209,7 @@ def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
     yield from small_probabilities(network)
     yield from weak_layers(network, fidelity)
     if quantized.accurate:
-        tried = any(x.remedy != ENGINE_RANGES for x in quantized.choices)
-        is_reused = quantized.older is not None
+        is_reused, tried = quantized.older is not None, bool(quantized.choices)
         yield from less_accurate(network, fidelity, tried=tried, reused=is_reused)
 
 
@@ -255,13 +240,14 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         chosen = _chosen(options, settings, given)
     raise_first(options.strict, chosen.warnings)
     with timed("measure", given.times_s, options.say), one_blas_thread():
-        network, fidelity, choices = _measured(options, settings, given.parts, chosen)
-        fidelity = with_sources(network, fidelity, given.parts.judged.inputs)
+        found, observers_db = _reached(options, settings, given.parts, chosen)
+        network = found.network
+        fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
         left = left_range(network, _held_out(given.parts))
-    tried, choices = chosen.choice.worst_db, (*chosen.bits, *choices)
     warnings = (*network.warnings, *left)
     raise_first(options.strict, warnings)
-    return Integers(network, fidelity, (*chosen.warnings, *warnings), tried, choices)
+    tried = (*chosen.tried, *found.tried)
+    return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)
 
 
 def _held_out(parts: Split) -> Samples | None:
@@ -271,73 +257,73 @@ def _held_out(parts: Split) -> Samples | None:
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
-    """Ranges by the best observer, few bits of weights if they are asked for, and engines."""
+    """Ranges, few bits of weights where they are asked for, and engines."""
     model, graph = given.model, given.model.graph
     chooses = is_chosen(options.weights, settings.budget, has_limits=options.keeps is not None)
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
     data = samples.thin(given.parts.calibration, options.samples or 1)
-    calibrated = partial(_calibrated, data=data, rules=rules)
+    choosing = samples.thin(given.parts.calibration, MEASURED_SAMPLES)
+    axes = axes_of_windows(graph, settings.stream) if options.stream else {}
     graph = with_cell_steps(graph, data.inputs, options.reuse)
     if options.reuse is not None:
-        choosing = samples.thin(given.parts.calibration, MEASURED_SAMPLES).inputs
-        axes = axes_of_windows(graph, settings.stream) if options.stream else {}
-        graph = inherit_params(graph, options.reuse, rules, choosing, axes)
+        graph = inherit_params(graph, options.reuse, rules, choosing.inputs, axes)
     graph = with_few_bits(graph, data.inputs, rules)
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)
-    on_engines = partial(with_engines, engines=engines, rules=rules, older=options.reuse)
-    ranges = calibrated(graph, with_finer_outputs(graph, observers_of(options)))
-    choice = best_observer(graph, ranges, data.inputs, rules, ENOUGH_DB)
-    bits: tuple[Choice, ...] = ()
-    if chooses and options.reuse is None:
-        choice, bits = with_weights(
-            choice,
-            data.inputs,
-            rules,
-            needs,
-            _keeps(options, on_engines),
-            accurate=options.accurate,
-            planes=on_accelerators(on_engines(choice.network), engines),
-        )
-    network = on_engines(choice.network)
-    seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
-    stays = kept_of_file(model.graph, network.steps, rules)
-    warnings = (*seen, *stays, *doubtful(model, given.data))
-    return Chosen(choice, network, bits, data, rules, needs, calibrated, on_engines, warnings)
-
-
-def _measured(options: Options, settings: Config, parts: Split, chosen: Chosen) -> Refined:
-    """The network with 16 bits if outputs need them, its SQNR, and the remedies tried."""
-    choice, cores = chosen.choice, chosen.choice.network
-    choosing = samples.thin(parts.calibration, MEASURED_SAMPLES).inputs
-    means = Means(
-        samples=choosing,
-        calibrated=chosen.calibrated,
-        observers=observers_of(options),
+    workshop = Workshop(
+        bench=Bench.of(graph, choosing.inputs),
+        samples=choosing.inputs,
+        calibrated=partial(_calibrated, data=data, rules=rules),
+        observers=observers_for(graph, observers_of(options)),
         cycles=layer_cycles(_priced(options)),
-        on_engines=chosen.on_engines,
-        fits=_has_room(options, chosen),
-        rules=chosen.rules,
-        floor=weight_noise(cores, choosing),
-        time_axes=axes_of_windows(cores.graph, settings.stream) if options.stream else {},
+        on_engines=EngineIntegers(engines, rules, options.reuse),
+        rules=rules,
+        time_axes=axes,
+        digest=graph.digest,
     )
-    known = choice.fidelity if chosen.data is parts.calibration else None  # the same samples
-    wanted_db = max(chosen.needs.values(), default=0.0)
-    start = kept_on_engines(cores, chosen.network, means, options.reuse, known, wanted_db)
-    judge = partial(_judged, parts=parts)
+    design = Design(graph, workshop.calibrated(graph, workshop.observers[:1])[0])
+    network = workshop.make(design)
+    goal = usual_goal(graph, needs, accurate=options.accurate)
+    tried: tuple[TriedMove, ...] = ()
+    if chooses and options.reuse is None:
+        on_engines = workshop.on_engines
+        planes = on_accelerators(network.engined, engines)
+        keeps = _keeps(options, on_engines)
+        network, tried = with_weights(workshop, network, goal, keeps, planes)
+    seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
+    stays = kept_of_file(model.graph, network.cores.steps, rules)
+    warnings = (*seen, *stays, *doubtful(model, given.data))
+    return Chosen(network, workshop, tried, goal, needs, warnings)
+
+
+def _reached(
+    options: Options, settings: Config, parts: Split, chosen: Chosen
+) -> tuple[Reached, Mapping[str, float]]:
+    """The network by the search, its SQNR, and dB of the first observer where there are others."""
+    workshop, judge = chosen.workshop, partial(_judged, parts=parts)
     if options.reuse is not None:  # what the older build chose stays
-        return Refined(start.network, judge(start.network))
-    refine = partial(refined_for, start, choice.other, means)
-    found = refined(judge, refine, chosen.needs, accurate=options.accurate)
-    return with_choices_before(found, start)
+        network = chosen.network.engined
+        return Reached(network, judge(network)), {}
+    start = workshop.measured(chosen.network)
+    goal = replace(
+        chosen.goal,
+        floor=weight_noise(start.network.cores, workshop.bench.samples),
+        planned_cycles=_planned_cycles(options, chosen, start.network.engined),
+    )
+    observers_db = {x.method: start.measured.worst_db for x in workshop.observers[:1]}
+    found = reach(workshop, start, goal, chosen.needs, judge)
+    return found, observers_db if len(workshop.observers) > 1 else {}
 
 
-def _has_room(options: Options, chosen: Chosen) -> Callable[[QuantGraph], bool]:
-    """Options.fits, and where bits of weights were chosen for L2 or energy, room in these too."""
-    keeps = options.keeps
-    if keeps is None or not chosen.bits or not keeps(chosen.network):
-        return options.fits
-    return lambda network: options.fits(network) and keeps(network)
+def _planned_cycles(
+    options: Options, chosen: Chosen, network: QuantGraph
+) -> Callable[[QuantGraph], float] | None:
+    """Options.planned_cycles; where bits of weights were chosen for L2 or energy, infinite for a
+    network that does not keep to these."""
+    keeps, cycles = options.keeps, options.planned_cycles
+    if keeps is None or cycles is None or not chosen.tried or not keeps(network):
+        return cycles
+    return lambda network: cycles(network) if keeps(network) else math.inf
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
@@ -361,8 +347,15 @@ def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> 
 
 
 def _calibrated(
-    graph: Graph, observers: Sequence[Observer], data: Data, rules: Sequence[LayerRule]
+    graph: Graph,
+    observers: Sequence[Observer],
+    given: Samples | None = None,
+    *,
+    data: Data,
+    rules: Sequence[LayerRule],
 ) -> list[Calibration]:
+    """Calibrations of all samples, or of those given."""
+    inputs = data.inputs if given is None else given
     overrides = {
         node.name: rule.observer
         for rule in rules
@@ -370,6 +363,6 @@ def _calibrated(
         if rule.observer is not None and rule.matches(node)
     }
     chosen = observers_for(graph, observers)
-    compute = partial(calibrations, graph, data.inputs, chosen, data.source, overrides)
-    parts = (graph, data.inputs, tuple(chosen), data.source, overrides)
+    compute = partial(calibrations, graph, inputs, chosen, data.source, overrides)
+    parts = (graph, inputs, tuple(chosen), data.source, overrides)
     return reused("calibrate", key("calibrate", *parts), compute)

@@ -15,8 +15,8 @@ from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.sqnr import Fidelity
-from myoedge.quantization.trials import Choice
 from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
@@ -46,7 +46,7 @@ class Quantized(Tabular):
     older: QuantGraph | None = field(repr=False)
     parts: Split = field(repr=False)
     observers_db: Mapping[str, float] = field(default_factory=dict)
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TriedMove, ...] = ()
     accurate: bool = False
     evaluation: Evaluation | None = field(default=None, repr=False)
 

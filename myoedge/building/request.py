@@ -310,6 +310,15 @@ def fits(network: QuantGraph, request: BuildRequest) -> bool:
     return _first_plan(network, request) is not None
 
 
+def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
+    """Estimated cycles of a network as it is planned, infinite where no plan keeps to the memories;
+    0 of streams, whose plans have passes of different lengths."""
+    plan = _first_plan(network, request)
+    if plan is None:
+        return math.inf
+    return 0.0 if request.frames is not None else float(modelled_cycles(plan))
+
+
 def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
     """The fastest plan by the estimate; None if none keeps to the memories."""
     try:

@@ -38,15 +38,15 @@ from myoedge.operators.kernel import EngineChoice
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.sqnr import Fidelity, OutputFidelity
-from myoedge.quantization.trials import Choice
 from myoedge.system import cache as files
 from myoedge.system import toolchain
 from myoedge.system.tools import cache_folder
 
 SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
 KEPT: tuple[type[Any], ...] = (
-    *(Activity, Calibration, Choice, Constant, ConstantFormat, ElementType, EngineChoice),
+    *(Activity, Calibration, Constant, ConstantFormat, TriedMove, ElementType, EngineChoice),
     *(Evaluation, Fidelity, Graph, Inference, InputNormalization, LayerCost, Measurement, Node),
     *(Notice, Observer),
     *(Origin, OutputFidelity, QuantGraph, QuantParams, QuantizedNode, QuantizedParams, Tensor),
@@ -54,7 +54,7 @@ KEPT: tuple[type[Any], ...] = (
 )
 CLASSES = {kind.__name__: kind for kind in KEPT}
 PACKAGES = ("numpy", "torch", "onnx", "ortools", "scipy", "safetensors", "jinja2", "threadpoolctl")
-MOST_BYTES = files.MAX_BYTES // 8  # of a result that is kept
+MOST_BYTES = files.MAX_BYTES // 4  # of a result that is kept: a ResNet-18 takes 100 MB
 
 Result = TypeVar("Result")
 

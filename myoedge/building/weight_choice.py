@@ -4,7 +4,6 @@ and energy do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,11 +13,11 @@ from myoedge.building.request import BuildRequest, planned
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.power.model import Coefficients, energy, typical
-from myoedge.quantization.calibrate import Samples
-from myoedge.quantization.observers import ObserverChoice
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.trials import ACCURATE_DB, AIM_DB, Aim, Choice
-from myoedge.quantization.weight_bits import Keeps, WeightBudget, with_chosen_bits
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.goal import Goal
+from myoedge.quantization.search.moves.weight_bits import Keeps, WeightBudget, with_chosen_bits
+from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import Network, Workshop
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
@@ -48,30 +47,23 @@ def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> boo
 
 
 def with_weights(
-    choice: ObserverChoice,
-    samples: Samples,
-    rules: Sequence[LayerRule],
-    needs: Mapping[str, float],
+    workshop: Workshop,
+    network: Network,
+    goal: Goal,
     keeps: Keeps | None,
-    *,
-    accurate: bool,
     planes: frozenset[str],
-) -> tuple[ObserverChoice, tuple[Choice, ...]]:
-    """The networks of an observer's choice with chosen bits of weights, and what was tried.
+) -> tuple[Network, tuple[TriedMove, ...]]:
+    """A network with chosen bits of weights, and what was tried.
 
-    needs    dB by output     accurate   as Options has it
     planes   layers, by name, whose weights an accelerator reads bit by bit
     """
-    aim = Aim(ACCURATE_DB if accurate else AIM_DB, needs)
-    budget = WeightBudget(aim.limits(choice.network), keeps, planes)
-    found = with_chosen_bits(choice.network, samples, rules, budget)
-    if found.network is choice.network:
-        return choice, found.choices
-    other = choice.other
-    if other is not None:
-        few = other.graph.with_formats(found.network.graph.formats)
-        other = replace(quantize_graph(few, other.calibration, rules), digest=other.digest)
-    return replace(choice, network=found.network, other=other, fidelity=None), found.choices
+    cores, graph = network.cores, network.design.graph
+    budget = WeightBudget(goal.limits(cores), keeps, planes)
+    found = with_chosen_bits(cores, workshop.bench, workshop.rules, budget)
+    if found.network is not cores:
+        graph = graph.with_formats(found.network.graph.formats)
+        network = workshop.make(replace(network.design, graph=graph), network)
+    return network, found.choices
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:

@@ -7,19 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from myoedge.graph.ir import Graph, Node, TensorQuant, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
-from myoedge.quantization.calibrate import Samples, subsample_evenly
-from myoedge.quantization.equalization import NO_AXES, equalized, is_equalized
-from myoedge.quantization.exponentials import fine_attentions, with_exp_bits
+from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
-from myoedge.quantization.trials import trial_samples
+from myoedge.quantization.scales import LayerRule, QuantGraph, equal, quantize_node
+from myoedge.quantization.search.moves.equalize import NO_AXES, equalized, is_equalized
+from myoedge.quantization.search.moves.exponentials import fine_attentions, with_exp_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[s
     """Return the graph with the changes that remedies made to the old graph."""
     graph = with_copies(graph, copied_parts(old))
     if is_equalized(old):
-        graph = equalized(graph, subsample_evenly(samples, trial_samples(graph)), time_axes)
+        graph = equalized(graph, samples, time_axes)
     graph = with_tables_apart(graph, tables_apart(old))
     return with_exp_bits(graph, fine_attentions(old))
 
@@ -99,22 +96,6 @@ def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) 
     operands = operand_names(node)
     alike = old == new and before.operands == operands
     return alike and before.shapes == tuple(map(graph.shape, operands))
-
-
-def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
-    """Whether two quantised nodes have equal integers, bit for bit."""
-    left, right = a.integers, b.integers
-    types = a.operand_types == b.operand_types
-    numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
-    return (
-        types
-        and numbers
-        and left.arrays.keys() == right.arrays.keys()
-        and all(
-            x.dtype == right.arrays[name].dtype and np.array_equal(x, right.arrays[name])
-            for name, x in left.arrays.items()
-        )
-    )
 
 
 def reused_layers(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Constant, Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
@@ -119,12 +119,14 @@ def quantize_graph(
     calibration: Calibration,
     rules: Iterable[LayerRule] = (),
     int16: frozenset[str] = frozenset(),
+    before: QuantGraph | None = None,
 ) -> QuantGraph:
     """Chooses scales (equal if an operator needs it) and every operator's integers.
 
-    int16   16-bit tensors besides residual streams; a table fused into an operator is a node of
-            its own in the result if it reads or writes one of them
-    Errors: E117 if an accumulator could leave int32 whatever is done; E244 if a rule says 16
+    int16   tensors of 16 bits besides residual streams; a table fused into an operator is a node of
+            its own in the result where it reads or writes one of them
+    before  network of the same rules: steps of the same node, constants and parameters are its own
+    Errors: E117 where an accumulator could leave int32 whatever is done; E244 where a rule says 16
     bits and no kernel has them.
     """
     rules = tuple(rules)
@@ -139,7 +141,10 @@ def quantize_graph(
     constants = {
         name: quantize(graph.array(name), params[name]) for name in operands if graph.is_const(name)
     }
-    steps = tuple(quantize_node(graph, node, params, rules) for node in graph.nodes)
+    known = {} if before is None else _unchanged(before, graph, params)
+    steps = tuple(
+        known.get(id(node)) or quantize_node(graph, node, params, rules) for node in graph.nodes
+    )
     for step in steps:
         bound = OPS[step.node.op].acc_bound(step)
         if bound > INT32_MAX:
@@ -154,6 +159,27 @@ def quantize_graph(
     network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
+
+
+def _unchanged(
+    before: QuantGraph, graph: Graph, params: Mapping[str, QuantParams]
+) -> dict[int, QuantizedNode]:
+    """Steps of another network by the id of their node, whose integers these parameters leave."""
+
+    def is_same(name: str) -> bool:
+        old, new = before.graph.constants.get(name), graph.constants.get(name)
+        is_known = old is new or (old is not None and new is not None and _is_alike(old, new))
+        return is_known and before.params.get(name) == params.get(name)
+
+    return {
+        id(step.node): step
+        for step in before.steps
+        if all(map(is_same, (*step.node.inputs, step.node.name, step.node.name + PRE)))
+    }
+
+
+def _is_alike(a: Constant, b: Constant) -> bool:
+    return a.array is b.array and a.format is b.format
 
 
 def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
@@ -202,6 +228,22 @@ def quantize_node(
     shapes = tuple(map(graph.shape, names))
     return QuantizedNode(
         node, names, shapes, out, integers, low, high, made, operand_types=tuple(read)
+    )
+
+
+def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
+    """Whether two quantised nodes have equal integers, bit for bit."""
+    left, right = a.integers, b.integers
+    types = a.operand_types == b.operand_types
+    numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
+    return (
+        types
+        and numbers
+        and left.arrays.keys() == right.arrays.keys()
+        and all(
+            x.dtype == right.arrays[name].dtype and np.array_equal(x, right.arrays[name])
+            for name, x in left.arrays.items()
+        )
     )
 
 

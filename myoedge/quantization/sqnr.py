@@ -230,7 +230,7 @@ class _Sums:
         for output in dict.fromkeys(q.graph.outputs):
             name, *end = judged_tensors(q, output)
             self.outputs[output].append(noise := Noise())
-            self._compare(noise, name, real, _integers_of(name, values, steps))
+            self._compare(noise, name, real, integers_of(q, name, values))
             for behind in end:
                 self._compare(self.ends[output], behind, real, values[behind])
         self.integer.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
@@ -345,12 +345,14 @@ def alone(
     }
 
 
-def _integers_of(
-    name: str, values: Mapping[str, Array], steps: Mapping[str, QuantizedNode]
-) -> Array:
-    """Integers of a tensor, or of one before a table that is fused into a layer."""
+def integers_of(q: QuantGraph, name: str, values: Mapping[str, Array]) -> Array:
+    """Integers of a tensor, or of one before a table that is fused into a layer.
+
+    values   of all tensors, after tables
+    """
     if name in values:
         return values[name]
-    step = steps[name.removesuffix(PRE)]
+    owner = name.removesuffix(PRE)
+    step = next(step for step in q.steps if step.node.name == owner)
     integers = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
     return integers.reshape(step.out)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.quantization.observers import METHOD_NAMES, TRIAL_SAMPLES
+from myoedge.quantization.search.moves.observer import METHOD_NAMES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
 from myoedge.reports.wording import (
     decibels,
@@ -51,7 +51,7 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
     if len(worst_db) < 2:
         return name
     tried = ", ".join(f"{METHOD_NAMES.get(n, n)} {decibels(db)}" for n, db in worst_db.items())
-    return f"{name}; tried on {min(samples, TRIAL_SAMPLES)} of them: {tried}"
+    return f"{name}; tried on {samples} of them: {tried}"
 
 
 def refined(choice: Mapping[str, Any]) -> str:

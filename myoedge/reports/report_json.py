@@ -20,10 +20,10 @@ from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
+from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
 from myoedge.quantization.sqnr import Fidelity
-from myoedge.quantization.trials import Choice
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
@@ -66,7 +66,7 @@ class Outcome:
     judged_on: str = "calibration"
     holdout: Mapping[str, Any] | None = None
     observers_db: Mapping[str, float] = field(default_factory=dict)
-    choices: Sequence[Choice] = ()
+    choices: Sequence[TriedMove] = ()
     accurate: bool = False
 
 
@@ -189,7 +189,7 @@ def _other_sources(fidelity: Fidelity) -> dict[str, str]:
     return {name: source for name, source in fidelity.sources.items() if source != name}
 
 
-def choice_row(choice: Choice) -> dict[str, Any]:
+def choice_row(choice: TriedMove) -> dict[str, Any]:
     """A remedy that was tried as JSON values."""
     return {
         "remedy": choice.remedy,

@@ -14,7 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 
 SEAL_BYTES = 32
-MAX_FILES, MAX_BYTES = 4096, 256 << 20  # of one folder of the cache
+MAX_FILES, MAX_BYTES = 4096, 512 << 20  # of one folder of the cache
 MOST_REMOVALS = 3  # of the cache, next to one compilation
 FOLDERS = ("libraries", "objects", "programs", "scratch", "zig")  # that compilations need
 LIBRARY_BYTES = 4 << 20  # the largest file: a library with zig's UBSan in it

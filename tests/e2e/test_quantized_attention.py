@@ -16,7 +16,7 @@ from torch import nn
 import myoedge
 from myoedge.building.fidelity_warnings import less_accurate
 from myoedge.building.pipeline import Options, run_quantize
-from myoedge.quantization.reuse import equal
+from myoedge.quantization.scales import equal
 from tests.conftest import save_exported
 
 KEYS, CHANNELS, HEADS, WIDTH, SCALE = 200, 64, 2, 8, 3.0
@@ -76,7 +76,8 @@ def test_a_file_is_kept_to_40_db(file: Path, tmp_path: Path, engine: str) -> Non
     ours = np.stack([build.run(x) for x in X])
     error = np.abs(ours - theirs)
     (output,) = build.network.graph.outputs
-    assert error.max() <= 3.001 * build.network.params[output].scale  # q and k are a step off, too
+    steps = 3.001 if engine == "cores" else 4.001  # q and k are a step off too, two on NE16
+    assert error.max() <= steps * build.network.params[output].scale
     assert 10 * np.log10(np.sum(theirs**2) / np.sum(error**2)) > AGREES_DB
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference

@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
-from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread, run_int
-from myoedge.plan.l1.layer_kernels import layer_cycles
-from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
-from myoedge.quantization.refinement import refine_precision
-from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
-from myoedge.targets.gap9.chip import GAP9
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.goal import Goal
+from myoedge.quantization.sqnr import quantized_inputs, real_values
 from myoedge.zoo import tinymyo
 from tests.e2e.test_tinymyo_heads import graph_of, windows
+from tests.searches import searched, workshop_of
 
 LEAST_DB = 25.0
 CALIBRATION = 64  # windows; 16 miss ranges of the recording: 23.8 dB of one network, not 30.5
@@ -51,15 +46,8 @@ def test_logits_of_held_back_windows(layers: int, samples: int, version: int, se
 def built(model: torch.nn.Module, calib: Array) -> QuantGraph:
     """As `myoedge build` quantises it."""
     graph = graph_of(model, calib.shape[1:])
-    given = {graph.inputs[0]: calib}
-    network = quantize_graph(graph, calibrated(graph, given))
-    measured = measure(network, given, layers=False)
-    again, cycles = partial(calibrated, given=given), layer_cycles(GAP9.cores_alone())
-    return refine_precision(network, measured, given, again, cycles).network
-
-
-def calibrated(graph: Graph, given: Samples) -> Calibration:
-    return calibrate(graph, given, Observer(), "windows")
+    workshop = workshop_of(graph, {graph.inputs[0]: calib})
+    return searched(workshop, graph, Goal())[0].network.engined
 
 
 def logits(network: QuantGraph, x: Array) -> Array:

@@ -18,10 +18,10 @@ from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import every_value
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.equalization import equalized
 from myoedge.quantization.formats import shared_scale_groups
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.search.moves.equalize import equalized
 from tests.unit.test_passes_random import random_graph, weights
 
 GELU = (("gelu",),)

@@ -7,7 +7,6 @@ import itertools
 import tomllib
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import pytest
@@ -22,13 +21,13 @@ from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.products.packed_weights import packed_bytes
-from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
-from myoedge.quantization.refinement import UNLIMITED, Aim, Refinement, refine_precision
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import measure, quantized_inputs
+from myoedge.quantization.search.goal import UNLIMITED, Goal
+from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip
+from tests.searches import searched, workshop_of
 
 CHIP = find_chip("gap9")
 MINMAX = Observer("minmax")
@@ -238,16 +237,12 @@ def graph_of_floats(q: QuantGraph) -> Graph:
 def test_16_bits_are_not_for_the_noise_of_weights() -> None:
     """2 bits keep some 8 dB; of tensors with 8 bits there are 25 more."""
     q, samples = quantized(2)
-    before, aim = measure(q, samples), Aim(25.0, allowances=UNLIMITED)
-
-    def tried(aim: Aim) -> Refinement:
-        again = partial(calibrate, samples=samples, observer=MINMAX, source="test")
-        return refine_precision(q, before, samples, again, layer_cycles(CHIP), (), aim)
-
-    assert tried(aim).choices
-    found = tried(replace(aim, floor=weight_noise(q, samples)))
-    assert found.network is q
-    assert found.choices == ()
+    goal = Goal(budgets=UNLIMITED)
+    assert searched(workshop_of(q.graph, samples), q.graph, goal)[1]
+    above = replace(goal, floor=weight_noise(q, samples))
+    found, moves = searched(workshop_of(q.graph, samples), q.graph, above)
+    assert found.network.engined.params == q.params
+    assert not moves
 
 
 @pytest.mark.parametrize("bits", [2, 4])

@@ -17,15 +17,14 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.joins import copied_parts, unlike_parts, with_copies
-from myoedge.quantization.refinement import refine_precision
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.sqnr import measure
-from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import save_exported
+from tests.searches import searched, workshop_of
 
 
 class Skipped(nn.Module):
@@ -106,10 +105,10 @@ class Steps(nn.Module):
 
 def test_parts_of_two_concats_are_copied() -> None:
     graph = prepared(Steps(), 4, 12)
-    given, cycles = {graph.inputs[0]: windows()}, layer_cycles(GAP9.cores_alone())
+    given = {graph.inputs[0]: windows()}
     before = quantize_graph(graph, calibrated(graph))
     alone = measure(before, given, layers=False)
-    after = refine_precision(before, alone, given, calibrated, cycles).network
+    after = searched(workshop_of(graph, given), graph, Goal())[0].network.engined
     joined, *_ = (node.name for node in graph.nodes if node.op == "concat")
     low, high = calibrated(graph).ranges[joined]
     parts = [part for _, part in copied_parts(after.graph)]
@@ -134,8 +133,8 @@ def test_a_range_is_never_more_than_the_tensors_own() -> None:
 def test_the_branch_reads_a_scale_of_its_own(network: QuantGraph) -> None:
     given = {network.graph.inputs[0]: windows()}
     before = measure(network, given, layers=False)
-    cycles = layer_cycles(GAP9.cores_alone())
-    better = refine_precision(network, before, given, calibrated, cycles).network
+    workshop = workshop_of(network.graph, given)
+    better = searched(workshop, network.graph, Goal())[0].network.engined
     assert before.worst_db is not None
     after = measure(better, given, layers=False).worst_db
     assert after is not None

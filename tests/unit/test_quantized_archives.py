@@ -22,7 +22,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer
-from myoedge.quantization.observers import observers_for
+from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.reports.fidelity import scales_of
 from tests.integer_agreement import largest_difference, quantized
 

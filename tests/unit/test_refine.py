@@ -17,25 +17,20 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from myoedge.plan.l1.layer_kernels import layer_cycles
-from myoedge.quantization.calibrate import Calibration, Observer, calibrate
-from myoedge.quantization.mixed_precision import (
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.search.candidates import (
     Candidate,
-    added_cycles,
     int16_candidates,
     most_noise,
     noise_of,
     picked_candidates,
 )
-from myoedge.quantization.refinement import refine_precision
-from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.tensor_params import HEADROOM
-from myoedge.quantization.trials import UNLIMITED, Aim, Allowance
-from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import save_exported
-
-CYCLES = layer_cycles(GAP9.cores_alone())
+from tests.searches import CYCLES, searched, workshop_of
 
 
 class Rounded(nn.Module):
@@ -73,33 +68,23 @@ def quiet() -> tuple[QuantGraph, Array]:
     return quantize_graph(graph, ranges), windows
 
 
-def never(graph: Graph) -> Calibration:
-    raise AssertionError("a norm lies between its products: nothing can be evened out")
-
-
-def test_a_network_above_the_aim_is_left_alone(quiet: tuple[QuantGraph, Array]) -> None:
-    network, windows = quiet
-    given = {network.graph.inputs[0]: windows}
-    found = measure(network, given, layers=False)
-    assert found.worst_db is not None
-    aim = Aim(found.worst_db - 3.1)
-    assert refine_precision(network, found, given, never, CYCLES, aim=aim).network is network
-
-
 def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
+    """A norm lies between its products: nothing can be equalized."""
     network, windows = quiet
     given = {network.graph.inputs[0]: windows}
     before = measure(network, given, layers=False)
     assert before.worst_db is not None
-    aim = Aim(before.worst_db, allowances=UNLIMITED)
-    wider = refine_precision(network, before, given, never, CYCLES, aim=aim).network
+    goal = Goal(before.worst_db, budgets=UNLIMITED)
+    found, again = (
+        searched(workshop_of(network.graph, given), network.graph, goal)[0] for _ in range(2)
+    )
+    wider = found.network.engined
     after = measure(wider, given, layers=False)
     assert after.worst_db is not None
     assert after.worst_db > before.worst_db + 1.0
     first, output = network.graph.nodes[0].name, network.graph.outputs[0]
     assert {n for n, p in wider.params.items() if p.element_type.bits == 16} == {first, output}
-    again = refine_precision(network, before, given, never, CYCLES, aim=aim).network
-    assert again.params == wider.params
+    assert again.network.engined.params == wider.params
 
 
 def test_outputs_of_16_bits_have_room_beyond_their_range(quiet: tuple[QuantGraph, Array]) -> None:
@@ -190,7 +175,8 @@ def test_what_attention_reads_is_chosen_together() -> None:
     wide = quantize_graph(graph, network.calibration, (), frozenset(read.names))
     db = [measure(q, samples, layers=False).worst_db or 0.0 for q in (network, wide)]
     assert db[1] > db[0] + 4.0  # the result keeps 8 bits
-    assert added_cycles(network, wide, CYCLES) == pytest.approx(read.cost_cycles)
+    more = sum(map(CYCLES, wide.steps)) - sum(map(CYCLES, network.steps))
+    assert more == pytest.approx(read.cost_cycles)
 
 
 def test_an_output_is_judged_behind_its_softmax_too(quiet: tuple[QuantGraph, Array]) -> None:
@@ -267,22 +253,19 @@ def test_weights_that_8_bits_lose_get_16_with_what_they_multiply() -> None:
 def test_cycles_of_16_bits_stay_within_what_is_allowed() -> None:
     """No tensor for no cycles; one or more for those of the cheapest; the same for all the rest."""
     network, windows = spread()
-    given = {network.graph.inputs[0]: windows}
-    before = measure(network, given, layers=False)
+    graph, given = network.graph, {network.graph.inputs[0]: windows}
     total = sum(map(CYCLES, network.steps))
     costs = [c.cost_cycles for c in int16_candidates(network, given, np.array([1e-9]), CYCLES)]
     found = []
     for share in (0.0, 1.01 * max(costs) / total, math.inf):
-        aim = Aim(80.0, allowances=(Allowance(share, math.inf), Allowance(math.inf, -99.0)))
-        wider = refine_precision(
-            network, before, given, lambda _: network.calibration, CYCLES, aim=aim
-        )
-        assert added_cycles(network, wider.network, CYCLES) <= share * total
-        choice = wider.choices[-1]
-        params = wider.network.params.values()
-        assert choice.tensors == sum(p.element_type.bits == 16 for p in params)
-        assert choice.is_kept == (choice.tensors > 0)
-        found.append((choice.tensors, choice.worst_db))
+        goal = Goal(80.0, budgets=(CycleBudget(share),), moves=frozenset({"int16"}))
+        state, moves = searched(workshop_of(graph, given), graph, goal)
+        wide = state.network.engined
+        assert sum(map(CYCLES, wide.steps)) <= (1.0 + share) * total
+        kept = [x for x in moves if x.is_kept]
+        tensors = sum(p.element_type.bits == 16 for p in wide.params.values())
+        assert tensors == (kept[-1].tensors if kept else 0)
+        found.append((tensors, state.measured.worst_db))
     assert found[0][0] == 0
     assert found[1][0] > 0
     assert found[2][1] >= found[1][1] > found[0][1] + 1.0

@@ -277,7 +277,17 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "decided_by": 2, "max_bytes": 1 << 29,
         "chip": myoedge.targets.find_chip("gap9"), "calib": "random",
     }  # fmt: skip
-    alike = {"model", "factory", "config", "examine", "fits", "keeps", "say", "reuse", "test"}
+    alike = {
+        "model",
+        "factory",
+        "config",
+        "examine",
+        "planned_cycles",
+        "keeps",
+        "say",
+        "reuse",
+        "test",
+    }
     assert {*other} | alike == {*Options.__dataclass_fields__}
     assert "reuse" not in pipeline._NO_VALUES
     keys = [key_of(named)]

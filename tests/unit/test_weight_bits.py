@@ -16,7 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.building.config import from_tables
-from myoedge.building.pipeline import _has_room
+from myoedge.building.pipeline import _planned_cycles
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
@@ -24,11 +24,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.refinement import Aim, relative_noise
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import measure
-from myoedge.quantization.trials import Choice
-from myoedge.quantization.weight_bits import (
+from myoedge.quantization.search.bench import Bench
+from myoedge.quantization.search.goal import Goal
+from myoedge.quantization.search.moves.weight_bits import (
     PLANE_BITS,
     STORED_BITS,
     WeightBudget,
@@ -42,7 +41,7 @@ RULES = (LayerRule("nothing"),)
 
 
 def budget(q: QuantGraph, db: float) -> WeightBudget:
-    return WeightBudget(Aim(db).limits(q), planes=layers(q))
+    return WeightBudget(Goal(db).limits(q), planes=layers(q))
 
 
 def layers(q: QuantGraph) -> frozenset[str]:
@@ -57,18 +56,18 @@ def stored_bits(q: QuantGraph) -> int:
 def test_as_few_bits_as_the_noise_allows(db: float) -> None:
     """Fewer for more noise; 3 dB are left for other samples."""
     q, samples = quantized(8)
-    made = with_chosen_bits(q, samples, RULES, budget(q, db))
-    noise = relative_noise(made.network, measure(made.network, samples, layers=False))
+    made = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db))
+    noise = Bench.of(q.graph, samples).measure(made.network).noise()
     assert -10 * np.log10(noise.max()) >= db + 3.0
     assert [choice.is_kept for choice in made.choices].count(True) == 1
-    more = with_chosen_bits(q, samples, RULES, budget(q, db + 6.0)).network
+    more = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db + 6.0)).network
     assert stored_bits(made.network) < stored_bits(more) < stored_bits(q)
 
 
 def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
     """Noise by floats with one layer's weights alone rounded."""
     q, samples = quantized(8)
-    steps = ordered_steps(q, samples, RULES, WeightBudget(Aim(20.0).limits(q)))
+    steps = ordered_steps(q, samples, RULES, WeightBudget(Goal(20.0).limits(q)))
     assert sorted((step.weight, step.bits) for step in steps) == [
         ("v", 2), ("v", 4), ("w", 2), ("w", 4)
     ]  # fmt: skip
@@ -94,7 +93,7 @@ def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
 def test_bits_that_a_rule_names_stay() -> None:
     q, samples = quantized(8)
     rules = (LayerRule("head", weight_bits=8),)
-    steps = ordered_steps(q, samples, rules, WeightBudget(Aim(20.0).limits(q)))
+    steps = ordered_steps(q, samples, rules, WeightBudget(Goal(20.0).limits(q)))
     assert {step.weight for step in steps} == {"w"}
 
 
@@ -109,16 +108,16 @@ def test_few_samples_leave_others_their_noise_too(count: int) -> None:
     graph = prepare(from_exported(program))
     own, others = ({graph.inputs[0]: x} for x in (drawn[:count], drawn[4:]))
     q = quantize_graph(graph, calibrate(graph, others, Observer(), "test"))
-    made = with_chosen_bits(q, own, RULES, budget(q, 15.0)).network
+    made = with_chosen_bits(q, Bench.of(q.graph, own), RULES, budget(q, 15.0)).network
     assert stored_bits(made) < stored_bits(q)
-    noise = relative_noise(made, measure(made, others, layers=False))
+    noise = Bench.of(graph, others).measure(made).noise()
     assert -10 * np.log10(noise.max()) >= 15.0
 
 
 def test_the_cores_have_bits_that_save_bytes() -> None:
     """3 bits would be stored in 4 there, 5 to 7 in 8."""
     q, samples = quantized(8)
-    limits = Aim(20.0).limits(q)
+    limits = Goal(20.0).limits(q)
     steps = ordered_steps(q, samples, RULES, WeightBudget(limits, planes=frozenset({"conv"})))
     bits = {name: [s.bits for s in steps if s.weight == name] for name in "wv"}
     assert bits == {"w": [*PLANE_BITS], "v": [*STORED_BITS]}
@@ -128,14 +127,14 @@ def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
     q, samples = quantized(8)
     most = 6 * stored_bits(q) // 8
     keeping = replace(budget(q, 10.0), keeps=lambda network: stored_bits(network) <= most)
-    found = with_chosen_bits(q, samples, RULES, keeping).network
+    found = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, keeping).network
     steps = ordered_steps(q, samples, RULES, keeping)
     largest = max(step.saved_bytes for step in steps) * 8
     assert most - largest < stored_bits(found) <= most
     enough = replace(keeping, keeps=lambda network: True)
-    assert with_chosen_bits(q, samples, RULES, enough).network is q
+    assert with_chosen_bits(q, Bench.of(q.graph, samples), RULES, enough).network is q
     never = replace(keeping, keeps=lambda network: False)
-    short = with_chosen_bits(q, samples, RULES, never)
+    short = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, never)
     assert stored_bits(short.network) < most
     assert "would need more" in short.choices[-1].remedy
 
@@ -145,13 +144,14 @@ def test_16_bits_stay_within_l2_that_bits_were_chosen_for(kept: int) -> None:
     """But where no bits were enough, nothing more is refused."""
     chosen, larger = quantized(4)[0], quantized(8)[0]
     options: Any = SimpleNamespace(
-        fits=lambda network: True,
+        planned_cycles=lambda network: 1e6,
         keeps=lambda network: stored_bits(network) <= kept * stored_bits(chosen) // 4,
     )
-    bits: Any = SimpleNamespace(network=chosen, bits=(Choice("4 bits", 20.0, 0.0, True),))
-    room = _has_room(options, bits)
-    assert room(chosen)
-    assert room(larger) == (kept != 4)
+    bits: Any = SimpleNamespace(tried=("4 bits",))
+    cycles = _planned_cycles(options, bits, chosen)
+    assert cycles is not None
+    assert cycles(chosen) == 1e6
+    assert np.isinf(cycles(larger)) == (kept == 4)
 
 
 @pytest.mark.parametrize("levels", [STORED_BITS, PLANE_BITS])
@@ -159,7 +159,9 @@ def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
     q, samples = quantized(8)
     planes = layers(q) if levels == PLANE_BITS else frozenset[str]()
     limits = replace(budget(q, 18.0), planes=planes)
-    one, other = (with_chosen_bits(q, samples, RULES, limits).network for _ in range(2))
+    one, other = (
+        with_chosen_bits(q, Bench.of(q.graph, samples), RULES, limits).network for _ in range(2)
+    )
     for a, b in zip(one.steps, other.steps, strict=True):
         assert np.array_equal(a.integers.weight, b.integers.weight)
         assert a.weight_bits <= max(levels)

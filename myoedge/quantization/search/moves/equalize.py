@@ -22,6 +22,8 @@ from myoedge.operators.base import OPS
 from myoedge.passes.fold import merged_normalization
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.joins import unlike_parts, with_copies
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
 
 PRODUCTS = ("conv", "linear")
 READERS = (*PRODUCTS, "gates")  # that also read channels with other scales
@@ -32,6 +34,9 @@ TINY = 1e-30
 EQUALIZED = ".equalized."  # in names of constants
 NO_AXES: Mapping[str, int] = {}
 MOST_POWER = 30  # of two: float32 holds weights that are so much larger or smaller
+# The same of factors that follow from few samples: largest values of two faces differ from those of
+# two others by more, and 11.7 dB were lost.
+FEW_SAMPLES, MOST_POWER_OF_FEW = 64, 3
 LEAST_APART = 16.0  # factors of an input: fewer win less than they ask of a host
 
 
@@ -52,7 +57,12 @@ class _Link:
     readers: Sequence[tuple[str, Array]]
 
 
-def equalized(graph: Graph, samples: Samples, time_axes: Mapping[str, int] = NO_AXES) -> Graph:
+def equalized(
+    graph: Graph,
+    samples: Samples,
+    time_axes: Mapping[str, int] = NO_AXES,
+    count: int | None = None,
+) -> Graph:
     """Graph of equal outputs with balanced channels between pairs of products.
 
     The first product's channels are multiplied by powers of two, those of the products that read
@@ -61,18 +71,44 @@ def equalized(graph: Graph, samples: Samples, time_axes: Mapping[str, int] = NO_
     Returns the graph itself where there is no such pair.
     samples     for the largest value of every channel
     time_axes   of inputs: no factor changes along them
+    count       samples that factors are limited by, where these are some of more
     """
     sources = [x for x in _sources(graph) if x not in time_axes.items()]
     links = [link for source, axis in sources for link in _links(graph, source, axis)]
     if not links:
         return graph
     values = _shares(graph, links, samples)
-    rows = [(x, _factors_of(graph, x, most)) for x, most in zip(links, values, strict=True)]
+    is_few = (count or len(next(iter(samples.values())))) < FEW_SAMPLES
+    power = MOST_POWER_OF_FEW if is_few else MOST_POWER
+    rows = [
+        (x, _factors_of(graph, x, most, MOST_POWER if x.source in graph.inputs else power))
+        for x, most in zip(links, values, strict=True)
+    ]
     for source, of_source in itertools.groupby(rows, lambda row: row[0].source):
         link, factors = max(of_source, key=lambda row: _apart(row[1]))
         if source not in graph.inputs or _apart(factors) >= LEAST_APART:
             graph = _scaled(graph, link, factors)
     return graph
+
+
+def equalized_designs(search: Search, state: State) -> Proposals:
+    """Products balanced with their operands, and parts of concats with scales of their own."""
+    workshop, design = search.workshop, state.design
+    graph, ranges = design.graph, design.calibration.ranges
+    if is_equalized(graph) or design.int16:
+        return
+    apart = with_copies(graph, unlike_parts(graph, ranges))
+
+    count = len(next(iter(workshop.samples.values())))
+
+    def fit(samples: Samples, of_ranges: Samples | None = workshop.bench.samples) -> Design:
+        made = equalized(apart, samples, workshop.time_axes, count)
+        (calibration,) = workshop.calibrated(made, [design.calibration.observer], of_ranges)
+        return replace(design, graph=made, calibration=calibration)
+
+    found = fit(workshop.samples, None)
+    if found.graph is not graph:
+        yield Proposal("equalization", found, None if found.graph is apart else fit)
 
 
 def is_equalized(graph: Graph) -> bool:
@@ -209,19 +245,16 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
     return np.asarray(found / max(float(found.max()), TINY))
 
 
-def _factors_of(graph: Graph, link: _Link, values: Array) -> Array:
-    """[1 + channels] Factors of a link, of label 0 first; values as `_shares` has them."""
-    of_readers = [_share_of_weights(graph, *x, len(values)) for x in link.readers]
-    return _factors(values, np.max(of_readers, axis=0))
-
-
-def _factors(values: Array, weights: Array) -> Array:
-    """Powers of two that bring values and weights of a channel to equal shares of their largest."""
+def _factors_of(graph: Graph, link: _Link, values: Array, power: int) -> Array:
+    """[1 + channels] Factors of a link, of label 0 first, at most 2^power and at least 2^-power;
+    values as `_shares` has them. They bring values and weights of a channel to equal shares of
+    their largest."""
+    weights = np.max([_share_of_weights(graph, *x, len(values)) for x in link.readers], axis=0)
     used = (values > 0) & (weights > 0)
     logs = [np.log2(np.where(used, x, 1.0).astype(np.float64)) for x in (weights, values)]
     halves = (logs[0] - logs[1]) / 2
     middle = np.median(halves[used]) if used.any() else 0.0
-    powers = np.clip(np.rint(halves - middle), -MOST_POWER, MOST_POWER)
+    powers = np.clip(np.rint(halves - middle), -power, power)
     return np.where(used, np.exp2(powers), 1.0).astype(np.float32)
 
 

@@ -25,23 +25,18 @@ from myoedge.quantization.few_bits import (
 )
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import judged_values, rows_of
-from myoedge.quantization.mixed_precision import NOISE_SAMPLES
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import measure
+from myoedge.quantization.search.bench import Bench, network_macs
+from myoedge.quantization.search.candidates import NOISE_SAMPLES
+from myoedge.quantization.search.goal import judged_rows
+from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.stated_widths import weight_rule
-from myoedge.quantization.trials import (
-    LEAST_GAIN_DB,
-    Choice,
-    judged_rows,
-    network_macs,
-    relative_noise,
-    trial_samples,
-)
 
 STORED_BITS = (4, 2)  # that the cores' kernels unpack
 PLANE_BITS = (6, 5, 4, 3, 2)  # if an accelerator reads as many bit planes
 PROBED_BITS = 4  # whose noise at the outputs is measured, and so that of all others
 NOISE_MACS = 3_000_000_000  # of all samples that a layer's noise is measured for
+MOST_LOST_DB = 0.5  # of an output that 8 bits leave below its goal
 TRIALS_MAX = 4  # networks that are measured: noise adds up nearly, not quite
 
 Keeps = Callable[[QuantGraph], bool]
@@ -89,21 +84,19 @@ class ChosenBits:
     """The network with chosen bits of weights, and the networks that were measured for it."""
 
     network: QuantGraph
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TriedMove, ...] = ()
 
 
 def with_chosen_bits(
-    network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
+    network: QuantGraph, bench: Bench, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> ChosenBits:
     """Return the network with as few weight bits as its noise allows, or as memory and energy
     require.
 
     Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
-    above its limits already gets at most LEAST_GAIN_DB more.
+    above its limits already gets at most MOST_LOST_DB more.
     """
-    search = _OrderedBits.of(
-        network, subsample_evenly(samples, trial_samples(network.graph)), rules, budget
-    )
+    search = _OrderedBits.of(network, bench, rules, budget)
     count, trials = search.most_steps()
     if not count:
         return ChosenBits(network, tuple(trials))
@@ -116,7 +109,7 @@ def with_chosen_bits(
         return ChosenBits(network)
     chosen, remedy = search.network(count), search.told(count)
     if all(trial.remedy != remedy for trial in trials):
-        trials.append(search.trial(search.expected(search.measured(chosen), count), count))
+        trials.append(search.trial(search.expected(bench.measure(chosen).noise(), count), count))
     kept = next(trial for trial in trials if trial.remedy == remedy)
     left = (replace(trial, is_kept=False) for trial in trials if trial is not kept)
     return ChosenBits(chosen, (*left, replace(kept, remedy=remedy + note, is_kept=True)))
@@ -128,7 +121,7 @@ class _OrderedBits:
     limits."""
 
     start: QuantGraph
-    samples: Samples
+    bench: Bench
     rules: Sequence[LayerRule]
     steps: Sequence[FewerBits]
     noise: Array
@@ -136,12 +129,12 @@ class _OrderedBits:
 
     @staticmethod
     def of(
-        network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
+        network: QuantGraph, bench: Bench, rules: Sequence[LayerRule], budget: WeightBudget
     ) -> _OrderedBits:
-        noise = relative_noise(network, measure(network, samples, layers=False))
-        limits = np.maximum(budget.limits, 10 ** (LEAST_GAIN_DB / 10) * noise)
-        steps = ordered_steps(network, samples, rules, replace(budget, limits=limits))
-        return _OrderedBits(network, samples, rules, steps, noise, limits)
+        noise = bench.measure(network).noise()
+        limits = np.maximum(budget.limits, 10 ** (MOST_LOST_DB / 10) * noise)
+        steps = ordered_steps(network, bench.samples, rules, replace(budget, limits=limits))
+        return _OrderedBits(network, bench, rules, steps, noise, limits)
 
     def network(self, count: int) -> QuantGraph:
         """With the first so many steps."""
@@ -150,7 +143,7 @@ class _OrderedBits:
             return self.start
         graph = self.start.graph
         few = graph.with_formats(formats)
-        made = quantize_graph(few, self.start.calibration, self.rules)
+        made = quantize_graph(few, self.start.calibration, self.rules, before=self.start)
         return replace(made, digest=self.start.digest)
 
     def told(self, count: int) -> str:
@@ -162,19 +155,16 @@ class _OrderedBits:
         in_bits = f"{low} to {high} bits" if low < high else f"{low} bits"
         return f"weights of {layers} in {in_bits}, {saved:,} B less"
 
-    def trial(self, noise: Array, count: int) -> Choice:
+    def trial(self, noise: Array, count: int) -> TriedMove:
         """Return the choice after `count` steps, with the noise of its network."""
         worst = float(noise.max(initial=0.0))
         worst_db = -10 * float(np.log10(worst)) if worst else np.inf
-        return Choice(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
-
-    def measured(self, network: QuantGraph) -> Array:
-        return relative_noise(network, measure(network, self.samples, layers=False))
+        return TriedMove(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
 
     def expected(self, noise: Array, count: int) -> Array:
         """Noise of so many steps for other samples, from that for the samples here, of which
         rounding fits the first ROUNDING_SAMPLES."""
-        taken, measured = self.steps[:count], len(next(iter(self.samples.values())))
+        taken, measured = self.steps[:count], self.bench.count
         fitted, others = (
             np.sum(x, axis=0)
             for x in ([step.noise for step in taken], [step.of_others for step in taken])
@@ -184,19 +174,19 @@ class _OrderedBits:
         more = times / (share + (1.0 - share) * times) - 1.0
         return np.asarray(noise + np.maximum(noise - self.noise, 0.0) * more)
 
-    def most_steps(self) -> tuple[int, list[Choice]]:
+    def most_steps(self) -> tuple[int, list[TriedMove]]:
         """Steps that the noise allows, by networks that are measured; and these."""
         if not self.steps:
             return 0, []
         added = np.cumsum([step.noise for step in self.steps], axis=0)
         factor, best, high = np.ones(len(self.noise)), 0, len(self.steps)
-        trials: list[Choice] = []
+        trials: list[TriedMove] = []
         for _ in range(TRIALS_MAX):
             fits = ((self.noise + factor * added[:high]) <= self.limits).all(axis=1)
             count = high if fits.all() else int(np.argmin(fits))
             if count <= best:
                 break
-            noise = self.expected(self.measured(self.network(count)), count)
+            noise = self.expected(self.bench.measure(self.network(count)).noise(), count)
             trials.append(self.trial(noise, count))
             is_met = bool((noise <= self.limits).all())
             best, high = (count, high) if is_met else (best, count - 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors that have 16 bits: those that win most noise for the cycles that they cost.
+"""Tensors that could have 16 bits: noise that these win, and cycles that they cost.
 
 The noise of a group of tensors is that of a float network in which they alone are rounded; its
 cycles are the planner's estimates of the layers around them.
@@ -149,27 +149,6 @@ def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
     made = graph.producer.get(name)
     own = None if made is None else OPS[made.op].result_params.get(INT16)
     return symmetric_params(low, high, INT16) if own is None else own.of(max(-low, high))
-
-
-def added_cycles(network: QuantGraph, wider: QuantGraph, cycles: Cycles) -> float:
-    """Estimated cycles of a network with tensors of 16 bits, less those of the network in 8 bits:
-    of the layers that differ in an element type."""
-    before, after = (_by_types(x) for x in (network, wider))
-    more = sum(cycles(after[key]) for key in after.keys() - before.keys())
-    less = sum(cycles(before[key]) for key in before.keys() - after.keys())
-    return more - less if math.isfinite(less) else 0.0
-
-
-def _by_types(q: QuantGraph) -> dict[tuple[str, ...], QuantizedNode]:
-    """Steps by operator, name and element types."""
-    return {
-        (step.node.op, step.node.name, str(q.element_type(step.node.name)), *_read(q, step)): step
-        for step in q.steps
-    }
-
-
-def _read(q: QuantGraph, step: QuantizedNode) -> list[str]:
-    return [str(q.element_type(name)) for name in step.operands]
 
 
 Worth = Callable[[Candidate, int], float]  # and the row of a judged tensor

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Noise of networks in integers, measured sample by sample; what an earlier run shares with a
+network is not computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode, macs
+from myoedge.operators.interpreter import integer_step
+from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
+from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.masked_ranges import judged_values, rows_of
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.goal import judged_rows
+from myoedge.quantization.sqnr import (
+    integers_of,
+    is_passed_through,
+    quantized_inputs,
+    real_values,
+)
+
+MOST_RUNS = 24  # of networks, that of the result on the samples that judge included
+MEASURED = (8, 64)  # samples at least and at most
+MEASURED_MACS = 500_000_000  # of all samples, where more than the least are run
+KEPT_BYTES = 2**27  # of integers of the run before
+
+Judged = Callable[[Array], Array]  # values of a tensor -> those that count
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Noise of a network by half of the samples and by all of them.
+
+    error   [samples, judged tensors] squared     signal   the same of the float network
+    """
+
+    error: Array = field(repr=False)
+    signal: Array = field(repr=False)
+
+    def noise(self, half: int | None = None) -> Array:
+        """[judged tensors] Power relative to the signal; 0 of what has none.
+
+        half   0 or 1: every other sample; None: all. One sample is both halves
+        """
+        rows = slice(None) if half is None or len(self.error) < 2 else slice(half, None, 2)
+        error, signal = self.error[rows].sum(axis=0), self.signal[rows].sum(axis=0)
+        return np.asarray(np.where(signal > 0.0, error / np.maximum(signal, 1e-300), 0.0))
+
+    def missing_db(self, limits: Array, half: int | None = None) -> float:
+        """Decibels that are missing to the limits, of all judged tensors; 0 meets the goal."""
+        over = np.maximum(self.noise(half) / limits, 1.0)
+        return float(np.sum(10 * np.log10(over)))
+
+    @property
+    def worst_db(self) -> float:
+        """Decibels of what is worst; infinite without noise."""
+        worst = float(self.noise().max(initial=0.0))
+        return float(-10 * np.log10(worst)) if worst else np.inf
+
+
+@dataclass
+class Bench:
+    """Samples that networks are measured with, against one float network.
+
+    runs   networks that were measured
+    """
+
+    graph: Graph
+    samples: Samples
+    runs: int = 0
+    _before: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
+        default_factory=dict
+    )
+    _exact: list[dict[str, tuple[Judged, Array]]] = field(default_factory=list)
+
+    @staticmethod
+    def of(graph: Graph, samples: Samples) -> Bench:
+        return Bench(graph, subsample_evenly(samples, measured_samples(graph)))
+
+    @property
+    def is_spent(self) -> bool:
+        return self.runs >= MOST_RUNS - 2
+
+    @property
+    def halves(self) -> tuple[Samples, Samples]:
+        """Every other sample; one sample alone is both."""
+        if self.count < 2:
+            return self.samples, self.samples
+        even, odd = ({n: x[at::2] for n, x in self.samples.items()} for at in (0, 1))
+        return even, odd
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.samples.values())))
+
+    def measure(self, network: QuantGraph, half: int | None = None) -> Measured:
+        """Runs all samples in integers; of the others than `half` there is no noise."""
+        self.runs += 1
+        rows = judged_rows(network)
+        error, signal = np.zeros((2, self.count, len(rows)))
+        known = self._known(rows)
+        for at, sample in enumerate(each_sample(self.samples)):
+            if half is not None and at % 2 != half:
+                continue
+            values = self._integers(network, at, sample)
+            for row, (_, name) in enumerate(rows):
+                if name in known[at]:
+                    judged, exact = known[at][name]
+                    found = real_values(network, name, integers_of(network, name, values))
+                    error[at, row] = np.sum((exact - judged(found)) ** 2)
+                    signal[at, row] = np.sum(exact**2)
+        return Measured(error, signal)
+
+    def _integers(
+        self, network: QuantGraph, at: int, sample: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """All values of a sample; those of steps that the run before had, with the same operands,
+        are taken from there."""
+        steps, before = self._before.get(at, ({}, {}))
+        values = {**network.constants, **quantized_inputs(network, sample)}
+        same = {x for x, y in values.items() if x in before and np.array_equal(y, before[x])}
+        for step in network.steps:
+            name = step.node.name
+            if steps.get(name) is step and same.issuperset(step.operands):
+                values[name] = before[name]
+                same.add(name)
+            else:
+                made = integer_step(step, [values[x] for x in step.operands])
+                values[name] = np.ascontiguousarray(made).reshape(step.out)
+        size_bytes = sum(x.nbytes for x in values.values())
+        if size_bytes * (at + 1) <= KEPT_BYTES:
+            self._before[at] = {step.node.name: step for step in network.steps}, values
+        return values
+
+    def _known(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, tuple[Judged, Array]]]:
+        """By sample and judged tensor: what counts of it, and those numbers of the float network.
+        Outputs that no operator computes have none, unless there are no others."""
+        if not self._exact:
+            passed = {output for output, _ in rows if is_passed_through(self.graph, output)}
+            names = [name for output, name in rows if output not in passed]
+            judged_names, compared = names or [name for _, name in rows], rows_of(self.graph)
+            for sample in each_sample(self.samples):
+                real = float_values(self.graph, sample)
+                judged = {name: judged_values(compared, name, real) for name in judged_names}
+                exact = {name: (of, of(real[name])) for name, of in judged.items()}
+                self._exact.append(exact)
+        return self._exact
+
+
+def measured_samples(graph: Graph) -> int:
+    """Number of samples that networks are measured with: many of a small network, whose few numbers
+    scatter."""
+    least, most = MEASURED
+    return max(least, min(most, MEASURED_MACS // max(network_macs(graph), 1)))
+
+
+def network_macs(graph: Graph) -> int:
+    """Multiply-accumulates of a sample."""
+    return sum(
+        macs(node, [graph.shape(name) for name in node.inputs], graph.shape(node.name))
+        for node in graph.nodes
+    )

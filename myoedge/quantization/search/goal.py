@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goals of the precision search: dB by output, cycles that may be spent, and what memories hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import ROUNDED_DB, judged_tensors
+
+AIM_DB = 25.0  # SQNR of every output
+ACCURATE_DB = 30.0  # the same with --accurate
+MARGIN_DB = 3.0  # that samples outside the calibration set may lose
+LEAST_GAIN_DB = 1.0  # of a move: less may be another choice of samples
+EVERY_MOVE = frozenset(
+    {"steps", "equalize", "observer", "int16", "exponentials", "engine", "round"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CycleBudget:
+    """Cycles that may be added while an output keeps less than `below_db`, as a share of those of
+    the network in 8 bits."""
+
+    share: float
+    below_db: float = math.inf
+
+
+# So that simulated cycles grow by less than 15 and 40 %: estimates of layers by themselves add up
+# to as much as a sixth more than a network takes.
+USUAL = (CycleBudget(0.13), CycleBudget(0.34, AIM_DB))
+UNLIMITED = (CycleBudget(math.inf),)
+NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file's own roundings
+
+
+@dataclass(frozen=True)
+class Goal:
+    """SQNR that outputs are to keep, before and after a final function, and what it may cost.
+
+    db           of outputs that outputs_db does not name
+    budgets      of cycles, ascending: a larger one is for outputs that the smaller leaves below
+    margin_db    that is asked of the samples that choose beyond `db`
+    floor        noise by judged tensor that weights of few bits make: moves are for what is above
+    planned_cycles   estimate for a network as it is planned; infinite where memories have no room;
+                     None: layers by themselves are added up
+    moves        kinds that may be taken
+    """
+
+    db: float = AIM_DB
+    outputs_db: Mapping[str, float] = field(default_factory=dict)
+    budgets: tuple[CycleBudget, ...] = USUAL
+    margin_db: float = MARGIN_DB
+    floor: Mapping[str, float] = field(default_factory=dict)
+    planned_cycles: Callable[[QuantGraph], float] | None = None
+    moves: frozenset[str] = EVERY_MOVE
+
+    def limits(self, network: QuantGraph) -> Array:
+        """[judged tensors] Noise that is allowed, relative to the signal."""
+        rows = judged_rows(network)
+        every_db = (self.outputs_db.get(output, self.db) + self.margin_db for output, _ in rows)
+        allowed = np.array([10 ** (-db / 10) for db in every_db])
+        floor = np.array([self.floor.get(name, 0.0) for _, name in rows])
+        return np.asarray(np.maximum(allowed + floor, 10 ** (LEAST_GAIN_DB / 20) * floor))
+
+    @property
+    def of_file(self) -> tuple[Goal, ...]:
+        """Goals of a network that its file quantised: near to its own roundings, which no samples
+        of ours chose. What it leaves in float gets 16 bits where these are nearly free."""
+        near = replace(self, db=max(self.db, ROUNDED_DB), margin_db=0.0)
+        budgets = (self.budgets,) * 2 if self.budgets == UNLIMITED else (NEARLY_FREE, ROUNDED)
+        kinds = (frozenset({"int16"}), frozenset({"exponentials"}))
+        pairs = zip(budgets, kinds, strict=True)
+        return tuple(replace(near, budgets=cycles, moves=moves) for cycles, moves in pairs)
+
+
+def judged_rows(network: QuantGraph) -> list[tuple[str, str]]:
+    """(output, tensor that it is judged by) in a fixed order."""
+    outputs = dict.fromkeys(network.graph.outputs)
+    return [(output, name) for output in outputs for name in judged_tensors(network, output)]

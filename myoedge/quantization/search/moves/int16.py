@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""16 bits for the tensors that win most noise for the cycles that they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from myoedge.numerics.arrays import ceil_div
+from myoedge.quantization.search.candidates import (
+    Candidate,
+    Group,
+    Worth,
+    int16_candidates,
+    most_noise,
+    noise_per_cycle,
+    picked_candidates,
+)
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
+
+REMEDY = "16 bits"
+CHEAP_SHARE = 0.01  # of the network's cycles
+MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not quite
+
+
+def wider_tensors(search: Search, state: State) -> Proposals:
+    """More tensors, for the least budget of cycles that has room for some; then for the next.
+
+    At last those tensors instead that are noisiest: many that cost little leave no cycles for one
+    that costs much.
+    """
+    key = id(state.design.calibration)
+    if not state.design.int16:
+        search.narrow[key] = state
+    candidates, tried = _candidates(search, state), state
+    for share in search.shares(state):
+        for _ in range(MOST_TRIED):
+            design = _picked(search, tried, candidates, share)
+            if design.names == tried.design.names:
+                break
+            tried = yield Proposal(REMEDY, design)
+    share = max(search.shares(state), default=math.inf)
+    if math.isinf(share) or not candidates:
+        return
+    if key not in search.narrow:
+        search.narrow[key] = search.workshop.state(replace(state.design, int16=()))
+    tried = search.narrow[key]
+    for _ in range(MOST_TRIED):
+        design = _picked(search, tried, candidates, share, most_noise)
+        if design.names in (tried.design.names, state.design.names):
+            break
+        tried = yield Proposal(f"{REMEDY} for the noisiest", design)
+
+
+def fewer_tensors(before: State, design: Design) -> Design:
+    """Half of the tensors that a design added to those of a state."""
+    kept = len(before.design.int16)
+    if design.int16[:kept] != before.design.int16:
+        kept = 0
+    return replace(design, int16=design.int16[: kept + (len(design.int16) - kept) // 2])
+
+
+def _candidates(search: Search, state: State) -> Sequence[Candidate]:
+    """Groups of tensors that could have 16 bits; the same for all networks of the same ranges."""
+    key = id(state.design.calibration)
+    if key not in search.candidates:
+        workshop = search.workshop
+        narrow = workshop.make(replace(state.design, int16=()), state.network).engined
+        given = (workshop.bench.samples, search.limits, workshop.layer_cycles, workshop.rules)
+        search.candidates[key] = int16_candidates(narrow, *given)
+    return search.candidates[key]
+
+
+def _picked(
+    search: Search,
+    state: State,
+    candidates: Sequence[Candidate],
+    share: float,
+    worth: Worth = noise_per_cycle,
+) -> Design:
+    """A design with more tensors of 16 bits, as many as cycles allow: layers between two of them
+    cost more or less than each alone says. Outputs that cost next to nothing come first, as few
+    samples do not show their range."""
+    design, total = state.design, search.start.cycles
+    left = [c for c in candidates if c.names not in design.int16]
+    rest = share * total - (state.network.cycles - total)
+    first = [] if worth is most_noise else _cheap_outputs(search, state, left)
+    others = [c for c in left if c not in first]
+    noise = state.noise
+    picked = picked_candidates(others, noise, search.limits, rest, worth)
+    groups: list[Group] = [c.names for c in (*first, *picked)]
+    low, high, count = 0, len(groups), len(groups)
+    while True:
+        wider = replace(design, int16=(*design.int16, *groups[:count]))
+        more = search.more_cycles(search.workshop.make(wider, state.network))
+        if count and more > share:
+            high = count - 1
+        elif count == high:
+            return wider
+        else:
+            low = count
+        count = ceil_div(low + high, 2)
+
+
+def _cheap_outputs(search: Search, state: State, left: Sequence[Candidate]) -> list[Candidate]:
+    outputs, missed = {*state.design.graph.outputs}, state.noise > search.limits
+    most_cycles = CHEAP_SHARE * search.start.cycles
+    return [
+        candidate
+        for candidate in left
+        if outputs.intersection(candidate.names)
+        and candidate.noise[missed].any()
+        and candidate.cost_cycles <= most_cycles
+    ]

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranges by another observer, or of outputs as far as the samples go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from myoedge.graph.ir import Graph
+from myoedge.quantization.calibrate import Observer, Samples
+from myoedge.quantization.formats import all_stated
+from myoedge.quantization.output_ranges import bounded_results
+from myoedge.quantization.search.moves.int16 import wider_tensors
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
+
+METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins
+METHOD_NAMES = {"minmax": "min-max", "percentile": "percentile", "mse": "least squares"}
+NEAR_DB = 6.0  # missing at a judged tensor: ranges win no more
+
+
+def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
+    """The observers to try: none where the model file gives all scales."""
+    if all_stated(graph):
+        return [Observer("file")]
+    return [Observer() if observer.method == "file" else observer for observer in observers]
+
+
+def other_ranges(search: Search, state: State) -> Proposals:
+    """Ranges by other observers, where these could come near to the goal."""
+    if search.missing_db(state) <= NEAR_DB * len(search.limits):
+        yield from _by_others(search, state)
+
+
+def last_ranges(search: Search, state: State) -> Proposals:
+    """Ranges of outputs as far as the samples go, with 16 bits for other tensors, too; then ranges
+    by other observers, however far the goal."""
+    observer = state.design.calibration.observer
+    if observer.full_outputs and any(bounded_results(state.design.graph)):
+        narrow = yield _ranged(search, state, replace(observer, full_outputs=False))
+        if narrow.design.int16:
+            narrow = search.workshop.state(replace(narrow.design, int16=()))
+        yield from wider_tensors(search, narrow)
+    yield from _by_others(search, state)
+
+
+def _by_others(search: Search, state: State) -> Proposals:
+    design = state.design
+    if design.graph.has_fake_quantized:
+        return
+    for observer in observers_for(design.graph, search.workshop.observers):
+        if observer.method != design.calibration.observer.method:
+            full = design.calibration.observer.full_outputs
+            yield _ranged(search, state, replace(observer, full_outputs=full))
+
+
+def _ranged(search: Search, state: State, observer: Observer) -> Proposal:
+    workshop, design = search.workshop, state.design
+
+    def fit(samples: Samples | None) -> Design:
+        (calibration,) = workshop.calibrated(design.graph, [observer], samples)
+        return replace(design, calibration=calibration)
+
+    name = f"ranges by {METHOD_NAMES[observer.method]}"
+    if not observer.full_outputs:
+        name += ", outputs as far as the samples go"
+    return Proposal(name, fit(None), None if observer.method == METHODS_TRIED[0] else fit)

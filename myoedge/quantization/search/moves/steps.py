@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The usual steps of an LSTM's cell state where larger values of the samples gave it coarser ones:
+these change nothing after a tanh."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myoedge.graph.ir import Node
+from myoedge.operators.recurrent.cells import CELL_BITS
+from myoedge.quantization.search.state import Proposal, Proposals, Search, State
+
+
+def usual_cell_steps(search: Search, state: State) -> Proposals:
+    """Cell states within ±16, beyond which they saturate."""
+    design = state.design
+    graph = replace(design.graph, nodes=tuple(map(_usual, design.graph.nodes)))
+    if graph.nodes != design.graph.nodes:
+        yield Proposal("cell states within ±16", replace(design, graph=graph))
+
+
+def _usual(node: Node) -> Node:
+    if node.attrs.get("cell_bits", CELL_BITS) >= CELL_BITS:
+        return node
+    return node.but(attrs={k: v for k, v in node.attrs.items() if k != "cell_bits"})

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves that a search tried, for reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Reasons that a move is not kept.
+LITTLE = "too little gain"
+ONE_HALF = "a gain on one half of the samples only"
+NO_ROOM = "too large for the memories"
+TOO_SLOW = "more cycles than allowed"
+OTHER_MOVE = "another move gains more for its cycles"
+
+
+@dataclass(frozen=True, slots=True)
+class TriedMove:
+    """A move that was tried.
+
+    remedy        with the reason where it is not kept
+    worst_db      dB of the worst output with it, for samples that choose
+    more_cycles   share of the cycles of 8 bits that the network takes more with it, estimated
+    tensors       that have 16 bits with it
+    """
+
+    remedy: str
+    worst_db: float
+    more_cycles: float
+    is_kept: bool
+    tensors: int = 0

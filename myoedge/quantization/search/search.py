@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop of the precision search: while an output misses its goal, the move of most dB a cycle.
+
+A move counts if samples that did not choose it gain as well: each half of them, by what follows
+from the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from myoedge.quantization.search.goal import LEAST_GAIN_DB, Goal
+from myoedge.quantization.search.moves.engine import cores_integers
+from myoedge.quantization.search.moves.equalize import equalized_designs
+from myoedge.quantization.search.moves.exponentials import finer_exponentials
+from myoedge.quantization.search.moves.int16 import REMEDY, fewer_tensors, wider_tensors
+from myoedge.quantization.search.moves.observer import last_ranges, other_ranges
+from myoedge.quantization.search.moves.rounding import rounded_weights
+from myoedge.quantization.search.moves.steps import usual_cell_steps
+from myoedge.quantization.search.report import (
+    LITTLE,
+    NO_ROOM,
+    ONE_HALF,
+    OTHER_MOVE,
+    TOO_SLOW,
+    TriedMove,
+)
+from myoedge.quantization.search.state import Network, Proposal, Proposals, Search, State, Workshop
+
+Move = Callable[[Search, State], Proposals]
+# By kind; those of a stage are compared, and a later stage is for what the earlier ones leave.
+STAGES: tuple[Mapping[str, Move], ...] = (
+    {"steps": usual_cell_steps, "equalize": equalized_designs, "observer": other_ranges},
+    {"int16": wider_tensors, "exponentials": finer_exponentials, "engine": cores_integers},
+    {"observer": last_ranges, "round": rounded_weights},
+)
+MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A proposal that was measured; `why` it does not count, "" if it does."""
+
+    remedy: str
+    state: State
+    gain_db: float
+    why: str = ""
+
+
+def search(
+    workshop: Workshop, start: State, goal: Goal, of_8_bits: Network
+) -> tuple[State, list[TriedMove]]:
+    """The network that meets the goal, or comes nearest to it, and the moves that were tried.
+
+    of_8_bits   of whose cycles the goal's budgets are shares
+    """
+    found = Search(workshop, goal, of_8_bits, goal.limits(start.network.engined))
+    return _Loop(found).run(start)
+
+
+class _Loop:
+    """A search that runs, with what it tried so far.
+
+    left   remedies that won nothing, with the tensors of 16 bits, which are not tried again
+    """
+
+    def __init__(self, of: Search) -> None:
+        self.search, self.moves = of, list[TriedMove]()
+        self.left = dict[tuple[str, frozenset[str]], Tried]()
+
+    def run(self, state: State) -> tuple[State, list[TriedMove]]:
+        better: State | None = state
+        while better is not None:
+            state, better = better, None
+            for stage in STAGES:
+                better = better or self._best(stage, state)
+        return self._fewest(state), self.moves
+
+    def _is_open(self, state: State) -> bool:
+        bench = self.search.workshop.bench
+        return self.search.missing_db(state) > 0.0 and not bench.is_spent
+
+    def _best(self, stage: Mapping[str, Move], state: State) -> State | None:
+        """The state of most dB a cycle, of each move the first that counts; None without one."""
+        moves = [move for kind, move in stage.items() if kind in self.search.goal.moves]
+        found = [row for move in moves if (row := self._first(move, state)) is not None]
+        if not found:
+            return None
+        best = max(found, key=lambda row: row.gain_db / _added_cycles(state, row.state))
+        for row in found:
+            if row is not best:
+                self._note(replace(row, why=OTHER_MOVE))
+        if best.state.design.int16[: len(state.design.int16)] != state.design.int16:
+            self.moves = [replace(x, is_kept=x.is_kept and not x.tensors) for x in self.moves]
+        self._note(best)
+        return best.state
+
+    def _first(self, move: Move, state: State) -> Tried | None:
+        """The first proposal of a move that counts."""
+        if not self._is_open(state):
+            return None
+        proposals = move(self.search, state)
+        proposal = next(proposals, None)
+        while proposal is not None and not self.search.workshop.bench.is_spent:
+            key = proposal.remedy, proposal.design.names
+            found = self.left.get(key) or self._tried(state, proposal)
+            if not found.why:
+                return found
+            if key not in self.left:
+                self._note(found)
+            self.left[key] = found
+            with suppress(StopIteration):
+                proposal = proposals.send(found.state)
+                continue
+            return None
+        return None
+
+    def _tried(self, state: State, proposal: Proposal) -> Tried:
+        """A proposal; with fewer tensors of 16 bits where the plan has no room or cycles for it."""
+        first = found = self._measured(state, proposal)
+        for _ in range(MOST_PLANS - 1):
+            fewer = fewer_tensors(state, proposal.design)
+            if found.why not in (NO_ROOM, TOO_SLOW) or fewer.names == state.design.names:
+                break
+            proposal = replace(proposal, design=fewer)
+            found = self._measured(state, proposal)
+        return first if found.why else found
+
+    def _measured(self, state: State, proposal: Proposal) -> Tried:
+        search = self.search
+        found = search.workshop.state(proposal.design, state.network)
+        gain_db = search.missing_db(state) - search.missing_db(found)
+        met = search.missing_db(found) == 0.0
+        why = ""
+        if gain_db < LEAST_GAIN_DB and not met:
+            why = LITTLE
+        elif not all(self._gains(state, proposal, found, half) for half in (0, 1)):
+            why = ONE_HALF
+        elif found.network.cycles > state.network.cycles:
+            why = self._over_budget(state, found.network)
+        return Tried(proposal.remedy, found, gain_db, why)
+
+    def _gains(self, state: State, proposal: Proposal, found: State, half: int) -> bool:
+        """Whether a half of the samples gains, by what follows from the other one."""
+        search = self.search
+        missing = state.measured.missing_db(search.limits, half)
+        with_it = found.measured.missing_db(search.limits, half)
+        bench = search.workshop.bench
+        if proposal.fit is not None and bench.count > 1:
+            fitted = search.workshop.make(proposal.fit(bench.halves[1 - half]), state.network)
+            other = bench.measure(fitted.engined, half)
+            with_it = max(with_it, other.missing_db(search.limits, half))
+        return with_it < missing or with_it == 0.0
+
+    def _over_budget(self, state: State, network: Network) -> str:
+        """Why a network takes too much; "" if it does not. It is planned, if that is possible."""
+        share = max(self.search.shares(state), default=0.0)
+        if self.search.more_cycles(network) > share:
+            return TOO_SLOW
+        if self.search.goal.planned_cycles is None:
+            return ""
+        planned = self.search.planned_cycles(network.engined)
+        if math.isinf(planned):
+            return NO_ROOM
+        before = self.search.planned_cycles(self.search.start.engined)
+        return TOO_SLOW if planned > (1.0 + share) * before else ""
+
+    def _fewest(self, state: State) -> State:
+        """A network that meets the goal with 16 bits for as few tensors as do, in their order:
+        noise that was predicted adds up to more than there is."""
+        low, high, search = 0, len(state.design.int16), self.search
+        if search.missing_db(state):
+            return state
+        while high - low > 1 and not search.workshop.bench.is_spent:
+            count = (low + high) // 2
+            design = replace(state.design, int16=state.design.int16[:count])
+            fewer = search.workshop.state(design, state.network)
+            is_met = not search.missing_db(fewer)
+            state = fewer if is_met else state
+            low, high = (low, count) if is_met else (count, high)
+        if self.moves and len(state.design.int16) < self.moves[-1].tensors:
+            self._note(Tried(f"fewer {REMEDY}", state, 0.0))
+        return state
+
+    def _note(self, tried: Tried) -> None:
+        design, more = tried.state.design, self.search.more_cycles(tried.state.network)
+        remedy = f"{tried.remedy}, {tried.why}" if tried.why else tried.remedy
+        worst_db, tensors = tried.state.measured.worst_db, len(design.names)
+        self.moves.append(TriedMove(remedy, worst_db, max(more, 0.0), not tried.why, tensors))
+
+
+def _added_cycles(before: State, after: State) -> float:
+    return max(after.network.cycles - before.network.cycles, 1.0)

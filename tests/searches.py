@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Precision searches of small networks, as a build makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from myoedge.graph.ir import Graph
+from myoedge.plan.l1.layer_kernels import layer_cycles
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
+from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.search.bench import Bench
+from myoedge.quantization.search.candidates import Cycles
+from myoedge.quantization.search.goal import Goal
+from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.search import search
+from myoedge.quantization.search.state import Design, State, Workshop
+from myoedge.targets.gap9.chip import GAP9
+
+CYCLES = layer_cycles(GAP9.cores_alone())
+MINMAX = (Observer(),)
+
+
+def workshop_of(
+    graph: Graph,
+    samples: Samples,
+    observers: Sequence[Observer] = MINMAX,
+    cycles: Cycles = CYCLES,
+    on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
+    rules: Sequence[LayerRule] = (),
+) -> Workshop:
+    def calibrated(
+        graph: Graph, observers: Sequence[Observer], given: Samples | None = None
+    ) -> list[Calibration]:
+        return [calibrate(graph, given or samples, each, "test") for each in observers]
+
+    bench = Bench.of(graph, samples)
+    return Workshop(bench, samples, calibrated, observers, cycles, on_engines, rules)
+
+
+def started(workshop: Workshop, graph: Graph) -> State:
+    """In 8 bits, with ranges by the first observer."""
+    return workshop.state(Design(graph, workshop.calibrated(graph, workshop.observers[:1])[0]))
+
+
+def searched(workshop: Workshop, graph: Graph, goal: Goal) -> tuple[State, list[TriedMove]]:
+    start = started(workshop, graph)
+    return search(workshop, start, goal, start.network)
