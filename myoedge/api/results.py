@@ -67,6 +67,7 @@ class Validation(Tabular):
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     unwritten    W210 if the reports of the folder could not be replaced
     evaluation   of labelled samples, with the keys of report.json: accuracy or errors
+    warnings     W209 if that accuracy is no better than chance
     """
 
     exact: dict[str, bool | None]
@@ -76,6 +77,7 @@ class Validation(Tabular):
     in_passes: bool = False
     unwritten: Notice | None = None
     evaluation: dict[str, Any] | None = None
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from myoedge.api.models import as_build, silent
 from myoedge.api.plugin_errors import with_plugin_errors
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from myoedge.backends.equivalence import Difference
     from myoedge.building.energy import EnergyCalibration
     from myoedge.building.simulate import Simulated
+    from myoedge.quantization.evaluation import Evaluation
     from myoedge.reports.diff import Changes
     from myoedge.reports.documents import EnergyReport, ReportDocument
     from myoedge.reports.peaks import Peaks
@@ -59,9 +60,10 @@ def validate(
     """
     from myoedge.backends.equivalence import check_backends, real_inputs
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
+    from myoedge.building.accuracy_warnings import warn_chance_accuracy
     from myoedge.building.build_files import report_files
     from myoedge.building.labelled import samples_for
-    from myoedge.reports.evaluations import with_evaluation
+    from myoedge.reports.evaluations import evaluation_rows, with_evaluation
 
     backends = on.split(",") if isinstance(on, str) else on
     check_backends(backends)
@@ -73,28 +75,30 @@ def validate(
     tested = None if test is None else samples_for(chosen, test, is_test=True)
     counts, same, difference = _compare(chosen, backends, given, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
-    evaluation = _evaluated(chosen, given, tested)
+    found = _evaluated(chosen, given, tested)
+    evaluation = None if found is None else evaluation_rows(found)
     report = chosen.report  # as it is now: a simulate may have written there meanwhile
     exact = {**report["exact"], **same}
     if evaluation is not None and tested is not None:
         report = with_evaluation(report, evaluation)
     unwritten = chosen.updated(report_files({**report, "exact": exact}))
     in_passes = chosen.stream is not None
-    return Validation(exact, counts, difference, onnx_db, in_passes, unwritten, evaluation)
+    warnings = tuple(warn_chance_accuracy(found))
+    return Validation(
+        exact, counts, difference, onnx_db, in_passes, unwritten, evaluation, warnings
+    )
 
 
-def _evaluated(build: Build, given: Data | None, tested: Data | None) -> dict[str, Any] | None:
+def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:
     """Accuracy or errors of the test set, or of labelled samples; None without labels."""
     from myoedge.backends.equivalence import evaluated_outputs
     from myoedge.quantization.evaluation import GIVEN
     from myoedge.quantization.holdout import TEST
-    from myoedge.reports.evaluations import evaluation_rows
 
     data = given if tested is None else tested
     if data is None:
         return None
-    found = evaluated_outputs(build, data, role=GIVEN if tested is None else TEST)
-    return None if found is None else evaluation_rows(found)
+    return evaluated_outputs(build, data, role=GIVEN if tested is None else TEST)
 
 
 def _compare(

@@ -5,8 +5,9 @@ chance."""
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -67,30 +68,45 @@ def _samples(data: Data) -> Iterator[bytes]:
 
 def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
     """W209 if floats or integers are right no more often than classes drawn as often as they
-    choose them would be; nothing is reported for few frames, nor of one class only.
+    choose them would be, or have larger errors than the mean of the targets; nothing is reported
+    for few frames, nor of one class only.
     """
-    if judged is None or not judged.has_classes or judged.real is None:
+    if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
-    if len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
+    if not judged.has_classes:
+        yield from _worse_than_the_mean(judged)
         return
     shares_of = judged.accuracies
-    real, integer = shares_of["float"], shares_of["int8"]
-    chances = [chance(judged.labels, chosen) for chosen in (judged.real, judged.integer)]
-    is_guess = [
-        share <= by_chance + _margin(by_chance, len(judged.labels))
-        for share, by_chance in zip((real, integer), chances, strict=True)
+    chances = {name: chance(judged.labels, chosen) for name, chosen in judged.results.items()}
+    guesses = [
+        name
+        for name, by_chance in chances.items()
+        if shares_of[name] <= by_chance + _margin(by_chance, len(judged.labels))
     ]
-    if any(is_guess):
+    if guesses:
         shares = " and ".join(
-            f"{name} {wording.percent(share)} (by chance {wording.percent(by_chance)})"
-            for name, share, by_chance in zip(
-                ("float", "int8"), (real, integer), chances, strict=True
-            )
+            f"{name} {wording.percent(shares_of[name])} (by chance {wording.percent(by_chance)})"
+            for name, by_chance in chances.items()
         )
         found = f"{shares}, of {len(judged.labels):,} {judged.data} labels"
-        likely, tries = _likely(judged.labels, judged.real) if is_guess[0] else _lost()
+        is_lost = guesses == ["int8"] and judged.real is not None
+        likely, tries = _lost() if is_lost else _likely(judged)
         facts = {"found": found, "likely": likely}
         yield notice("W209", "the accuracy is no better than chance", facts, tries)
+
+
+def _worse_than_the_mean(judged: Evaluation) -> Iterator[Notice]:
+    """W209 if the errors of targets are larger than those of their mean, R2 below 0."""
+    spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
+    squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
+    r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}
+    if min(r2.values()) < 0.0:
+        found = " and ".join(f"{name} R2 {value:.3g}" for name, value in r2.items())
+        is_lost = r2.get("float", -1.0) >= 0.0
+        targets = "targets of another unit or order than in training, or untrained weights"
+        likely, tries = _lost() if is_lost else (targets, (UNTRAINED, OTHER_WINDOWS))
+        facts = {"found": f"{found}, of {len(judged.labels):,} samples", "likely": likely}
+        yield notice("W209", "the mean of the targets has smaller errors", facts, tries)
 
 
 def chance(labels: Array, chosen: Array) -> float:
@@ -107,20 +123,32 @@ def _margin(share: float, count: int) -> float:
     return min(MARGIN, 2 * math.sqrt(share * (1 - share) / count))
 
 
-def _likely(labels: Array, real: Array) -> tuple[str, tuple[str, ...]]:
-    """The cause that the float network's choices point to, and remedies."""
-    numbers = find_label_permutation(labels, real)
+def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
+    """The cause that the choices point to, the float network's if it has run, and remedies."""
+    chosen = judged.integer if judged.real is None else judged.real
+    numbers = find_label_permutation(judged.labels, chosen)
     if numbers is not None:
-        renumbered = f"label=np.array({numbers})[label]"
-        return "labels are numbered otherwise than in training", (renumbered,)
-    most = int(np.bincount(real).argmax())
-    if np.mean(real == most) >= NEARLY_ALL:
+        return "labels are numbered otherwise than in training", (_renumbered(numbers, judged),)
+    most = int(np.bincount(chosen).argmax())
+    if np.mean(chosen == most) >= NEARLY_ALL:
         likely = f"windows of another scale than in training: class {most} is chosen nearly always"
         return likely, (OTHER_WINDOWS, UNTRAINED)
     return "weights are not trained, or windows are not those of training", (
         UNTRAINED,
         OTHER_WINDOWS,
     )
+
+
+def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
+    """Labels in the network's numbering: names in its order, or other numbers.
+
+    numbers   class of the network for each label
+    """
+    names = {c: judged.names[label] for label, c in enumerate(numbers) if label < len(judged.names)}
+    if len(names) == len(numbers) and -1 not in names:
+        listed = json.dumps([names[c] for c in sorted(names)], ensure_ascii=False)
+        return f"[calib] classes = {listed}  # in the order of the outputs"
+    return f"label=np.array({[*numbers]})[label]"
 
 
 def _lost() -> tuple[str, tuple[str, ...]]:

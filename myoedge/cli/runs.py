@@ -89,7 +89,7 @@ def validate(
     }
     if not terminal.json_printed("validation/1", result):
         _show_validation(terminal, validation)
-    warn(validation.unwritten)
+    warn(*validation.warnings, validation.unwritten)
     if not validation.passed:
         sys.exit(DIFFERENT)
     report = api.load_build(build).report

@@ -88,19 +88,21 @@ def _numbered(
     if len(known) != classes or not {*found} <= {*known}:
         facts = {"needs": f"names of {classes} classes", "has": _listed([*map(str, found)])}
         facts |= {"[calib] classes": _listed(names)} if names else {}
-        tries = [_class_names([*map(str, found)], classes)]
+        tries = [_class_names([*map(str, found)], names, classes)]
         raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
     numbers = {name: number for number, name in enumerate(known)}
     places = np.array([numbers[str(name)] for name in found])
     return places[np.searchsorted(found, labels)], known
 
 
-def _class_names(found: Sequence[str], classes: int) -> str:
-    """The remedy for labels by name that are not as many as the classes."""
-    if len(found) > classes:
+def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:
+    """The remedy for labels by name that are not as many as the classes: the names of [calib], and
+    those that it lacks."""
+    listed = [*names, *(name for name in found if name not in names)]
+    if len(listed) > classes:
         return f"leave out samples of other classes: the network has {classes}"
-    line = f"[calib] classes = {json.dumps(found, ensure_ascii=False)}"
-    more = classes - len(found)
+    line = f"[calib] classes = {json.dumps(listed, ensure_ascii=False)}"
+    more = classes - len(listed)
     missing = f", and the name{'s' * (more > 1)} of {more} more" if more else ""
     return f"{line}  # in the order of the outputs{missing}"
 
@@ -174,8 +176,9 @@ def _check_classes(labels: Array, graph: Graph, title: str) -> None:
     tries = [UNLABELLED]
     if least < 0:
         tries.insert(0, "keep = label >= 0: x[keep] and label[keep] are the windows with a class")
-    if least > 0 and most - least < classes:
-        tries.insert(0, f"label=label - {least}, if classes are counted from {least}")
+    if most - least < classes:
+        shift = f"- {least}" if least > 0 else f"+ {-least}"
+        tries.insert(0, f"label=label {shift}, if classes are counted from {least}")
     raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 

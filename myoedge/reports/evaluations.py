@@ -48,17 +48,17 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
     q = report["quantization"]
     of_samples = (q.get("evaluated_on") or {}).get("digest")
     if of_samples == found["evaluated_on"]["digest"]:
-        found = {key: _filled(value, q.get(key)) for key, value in found.items()}
+        found = {key: _with_float(value, q.get(key), key) for key, value in found.items()}
     return {**report, "quantization": {**q, **found}}
 
 
-def _filled(new: Any, old: Any) -> Any:
-    """JSON values with an older document's if these have none."""
+def _with_float(new: Any, old: Any, key: str = "") -> Any:
+    """JSON values with an older document's results of the float network if these have none."""
     if isinstance(new, dict) and isinstance(old, dict):
-        return {**old, **{key: _filled(value, old.get(key)) for key, value in new.items()}}
+        return {k: _with_float(value, old.get(k), k) for k, value in new.items()}
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
-        return [*map(_filled, new, old)]
-    return old if new is None else new
+        return [_with_float(value, before) for value, before in zip(new, old, strict=True)]
+    return old if new is None and "float" in key else new
 
 
 def _source(data: str) -> str:

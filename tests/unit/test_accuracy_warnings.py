@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,25 @@ def test_the_numbering_that_is_shown_makes_the_labels_right() -> None:
     assert np.mean(given["label"] == real) == np.mean(LABELS == GOOD)
     assert find_label_permutation(LABELS, GUESSED) is None
     assert find_label_permutation(LABELS[:19], real[:19]) is None, "five frames a class say little"
+
+
+def test_labels_by_name_in_another_order_are_listed_in_the_networks_order() -> None:
+    names = ("fist", "open", "pinch", "rest")  # sorted: rest is the network's class 0
+    judged = Evaluation(LABELS, None, np.array([1, 2, 3, 0])[GOOD], names=names)
+    (warning,) = warn_chance_accuracy(judged)
+    line = warning.tries[0].partition("#")[0].removeprefix("[calib] ")
+    assert tomllib.loads(line)["classes"] == ["rest", "fist", "open", "pinch"]
+    assert "int8" in dict(warning.facts)["found"]
+    assert "float" not in dict(warning.facts)["found"]
+
+
+def test_targets_with_larger_errors_than_their_mean() -> None:
+    targets = RNG.normal(size=(40, 2))
+    (warning,) = warned(targets + 30.0, labels=targets)
+    assert warning.code == "W209"
+    r2 = 1.0 - np.sum(30.0**2 * np.ones_like(targets)) / np.sum((targets - targets.mean(0)) ** 2)
+    assert f"R2 {r2:.3g}" in dict(warning.facts)["found"]
+    assert warned(targets + 0.1, labels=targets) == []
 
 
 def test_nothing_is_said_of_networks_that_know_something() -> None:
