@@ -22,8 +22,8 @@ def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
     """
     settings = config.find(None).settings
     reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
-    known = build.report["quantization"].get("classes") or {}
-    classes = reading.classes or tuple(known.get("names") or ())
+    known = build.report["quantization"].get("class_names")
+    classes = reading.classes or tuple(known or ())
     reading = replace(reading, classes=classes)
     place, words = ("--test", OF_TEST) if is_test else ("--input", OF_INPUT)
     with set_in(place, words):

@@ -55,7 +55,8 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
 def _with_float(new: Any, old: Any, key: str = "") -> Any:
     """JSON values with an older document's results of the float network if these have none."""
     if isinstance(new, dict) and isinstance(old, dict):
-        return {k: _with_float(value, old.get(k), k) for k, value in new.items()}
+        lost = {k: value for k, value in old.items() if k not in new and "float" in k}
+        return {**lost, **{k: _with_float(value, old.get(k), k) for k, value in new.items()}}
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         return [_with_float(value, before) for value, before in zip(new, old, strict=True)]
     return old if new is None and "float" in key else new

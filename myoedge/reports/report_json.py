@@ -171,6 +171,7 @@ def _quantization(
         **sqnr(fidelity),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
         **evaluation_rows(outcome.evaluation),
+        "class_names": _class_names(outcome.evaluation),
         "samples": None if fidelity is None else len(fidelity.real),
         "judged_on": None if fidelity is None else outcome.judged_on,
         "holdout": outcome.holdout,
@@ -182,6 +183,11 @@ def _quantization(
         "weakest": weakest,
         "noise_from": {} if fidelity is None else _other_sources(fidelity),
     }
+
+
+def _class_names(evaluation: Evaluation | None) -> list[str]:
+    """Names that a build's own samples gave the classes; of other samples `classes` has names."""
+    return [] if evaluation is None or not evaluation.has_classes else [*evaluation.names]
 
 
 def _other_sources(fidelity: Fidelity) -> dict[str, str]:

@@ -171,7 +171,7 @@ def test_every_unsupported_operator_is_named_with_module_and_line(user_module: M
     assert found[1] == "cummin, at my_network.py:33"
     assert found[2] == "cummax, at my_network.py:34"
     tries = "\n".join(error.notice.tries)
-    assert "its operand as an output" in tries
+    assert "its input as a network output" in tries
     assert "rewrite cummax" in tries
     assert "myoedge ops" in tries
 

@@ -406,6 +406,12 @@ def test_validate_keeps_the_float_result_of_the_same_samples(model: Path, tmp_pa
     other = build.report["quantization"]
     assert other["accuracy_int8"] == before["accuracy_int8"]
     assert (other["accuracy_float"], other["classes"]["right_float"]) == (None, None)
+    named = np.array([f"gesture {n}" for n in range(CLASSES)])[LABELS]
+    for label in (named, LABELS):  # names of one file are none of the next one
+        np.savez(tmp_path / "names.npz", emg=TEST, label=label)
+        myoedge.validate(build, test=tmp_path / "names.npz")
+        names = build.report["quantization"]["classes"]["names"]
+        assert names == (sorted({*named}) if label is named else [])
 
 
 # --- comparisons and sweeps -----------------------------------------------------------------------
