@@ -96,6 +96,18 @@ def sampling(size: tuple[int, int], grid: Array) -> Array:
 
 
 MODELS: Mapping[str, RefusedModel] = {
+    "RequantShift": refused(
+        "use QuantizeLinear and DequantizeLinear around float operators (QDQ)",
+        "y = com.acme.RequantShift<div=256, n_levels=256, signed=1>(x, mul, add)",
+        "q = QuantizeLinear(x, scale, zero) y = DequantizeLinear(q, scale, zero)",
+        constants={
+            "mul": np.float32(7),
+            "add": np.float32(0),
+            "scale": np.float32(0.02),
+            "zero": np.uint8(128),
+        },
+        same=False,
+    ),
     "CausalConvWithState": refused(
         "use Concat of the state and the new frames, Conv, and Slice of the last frames",
         "y, new = CausalConvWithState(x, w, , old) -> y new",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 MEANINGS = MappingProxyType(
     {
         101: "a stack grew over its end",
-        102: "input.bin is not there or cannot be read: `myoedge simulate BUILD` writes it",
+        102: "input.bin is not there or cannot be read",
         103: "input.bin holds no whole number of inputs",
         104: "output.bin or cycles.bin cannot be written",
         105: "the clock generator does not lock",

@@ -13,7 +13,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB, AIM_DB, UNLIMITED, Goal
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.search import search
-from myoedge.quantization.search.state import State, Workshop
+from myoedge.quantization.search.state import SearchState, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity
 
 MOST_SEARCHES = 3  # as usual, for the budget, and for what other samples keep less
@@ -74,7 +74,7 @@ class Reached:
 
 def reach(
     workshop: Workshop,
-    start: State,
+    start: SearchState,
     goal: Goal,
     needs: Mapping[str, float],
     judge: Callable[[QuantGraph], Fidelity],
@@ -103,8 +103,8 @@ def reach(
 
 
 def _searched(
-    workshop: Workshop, state: State, goal: Goal, start: State
-) -> tuple[State, list[TriedMove]]:
+    workshop: Workshop, state: SearchState, goal: Goal, start: SearchState
+) -> tuple[SearchState, list[TriedMove]]:
     """The search for a goal, and for that of a network which its file quantised."""
     goals = goal.of_file if start.design.graph.has_fake_quantized else ()
     tried = list[TriedMove]()

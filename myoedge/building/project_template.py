@@ -125,17 +125,18 @@ USUAL = InputArray((8, 200))  # channels and samples, if no model is named
 
 
 def _of_samples(given: str | Path | None) -> dict[str, InputArray]:
-    """Return the input arrays of a file of windows. Errors: those of read."""
+    """Return the input arrays of a file of windows; {} of a file that cannot be read: quantize
+    says why."""
     from myoedge.quantization.recordings.sources import read
 
     if given is None or is_function(given) or is_random(given):
         return {}
-    inputs = {name: x.shape[1:] for name, x in read(given).inputs.items()}
-    return (
-        {n: InputArray(s) for n, s in inputs.items()}
-        if all(map(_is_window, inputs.values()))
-        else {}
-    )
+    try:
+        inputs = {name: x.shape[1:] for name, x in read(given).inputs.items()}
+    except MyoedgeError:
+        return {}
+    has_windows = all(map(_is_window, inputs.values()))
+    return {name: InputArray(shape) for name, shape in inputs.items()} if has_windows else {}
 
 
 def _is_window(shape: tuple[int, ...]) -> bool:

@@ -13,8 +13,9 @@ Types = tuple[ElementType, ...]
 EIGHT: Types = (INT8,)
 SIXTEEN: Types = (INT16,)
 EITHER: Types = (INT8, INT16)
-INTEGERS: Types = (ElementType(8, signed=False), INT32)  # ids, indices, classes: without a scale
-ANY: Types = (*EITHER, *INTEGERS, INT64)
+UINT8 = ElementType(8, signed=False)
+INTEGERS: Types = (INT8, UINT8, INT32)  # ids, indices, classes, truth values: without a scale
+ANY: Types = (*EITHER, UINT8, INT32, INT64)
 STORED_BITS = tuple(range(2, 9))  # of weights that are int8, or packed
 WIDE_BITS = (16,)
 

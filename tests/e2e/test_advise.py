@@ -72,7 +72,7 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     elsewhere = command("report", folder / "out", cwd=tmp_path.parent).out
     assert f"  (cd {folder} && {how})\n" in elsewhere, "on one line, to copy"
     page = (folder / "out" / "report.html").read_text()
-    assert "<code>[stream] frames = 8</code>" in page
+    assert '<code class="lines">[stream] frames = 8</code>' in page
     with pytest.raises(MyoedgeError) as caught:  # myoedge.toml is another one now
         myoedge.advise(folder / "out", jobs=1)
     assert caught.value.code == "E263"

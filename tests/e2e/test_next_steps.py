@@ -100,8 +100,11 @@ def test_a_model_without_samples_is_built_from_random_ones(folder: Path) -> None
     ]
 
 
-def test_a_project_says_what_is_to_be_written_first(folder: Path) -> None:
+def test_a_project_says_what_is_to_be_written_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model, or the function that makes a checkpoint's network: then the steps can be run."""
+    monkeypatch.delitem(sys.modules, "net", raising=False)  # of another test
     plain = command("init", "new", cwd=folder)
     first, *_ = [x for x in plain.err.splitlines() if "first" in x]
     assert "# first save the network, in Python: torch.export.save(" in first

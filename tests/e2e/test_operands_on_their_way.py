@@ -90,8 +90,9 @@ def run_changed(build: myoedge.Build, old: str, new: str) -> None:
 
 def test_the_chip_shows_when_nobody_waits_for_it(tmp_path: Path) -> None:
     build = built("a long one", tmp_path)
-    wait = "layer->load(0, in, out);\n        me_wait_for(&me_of_next);"
+    load = "me_call(layer->load, tiles, 0);"
+    wait = f"{load}\n        me_wait_for(&me_of_next);"
     run_changed(build, wait, wait)
     with pytest.raises(MyoedgeError, match="yet to write") as raised:
-        run_changed(build, wait, "layer->load(0, in, out);")
+        run_changed(build, wait, load)
     assert raised.value.code == "E705"

@@ -106,7 +106,9 @@ def test_logits_of_a_whole_recording(build: myoedge.Build, recording: Array) -> 
     for one in streams.passes(build.streaming, integers(build, recording)):
         before = OPS[step.node.op].integer(step, *(one.values[x] for x in step.operands))
         found.append(float(real_values(network, "sigmoid" + PRE, before).ravel()[0]))
-    said = re.search(r"chunk by chunk: ([\d.]+) dB .*?and ([\d.]+) dB", PAGE.read_text(), re.DOTALL)
+    said = re.search(
+        r"SQNR is ([\d.]+) dB before the sigmoid and ([\d.]+) dB after", PAGE.read_text(), re.DOTALL
+    )
     assert said is not None
     pair = (decibels(wanted, np.array(found)), decibels(*map(sigmoid, (wanted, np.array(found)))))
     assert pair == pytest.approx(tuple(map(float, said.groups())), abs=1.0)

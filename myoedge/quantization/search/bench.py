@@ -34,7 +34,7 @@ Judged = Callable[[Array], Array]  # values of a tensor -> those that count
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredNoise:
     """Noise of a network by half of the samples and by all of them.
 
     error   [samples, judged tensors] squared     signal   the same of the float network
@@ -99,7 +99,7 @@ class Bench:
     def count(self) -> int:
         return len(next(iter(self.samples.values())))
 
-    def measure(self, network: QuantGraph, half: int | None = None) -> Measured:
+    def measure(self, network: QuantGraph, half: int | None = None) -> MeasuredNoise:
         """Runs all samples in integers; of the others than `half` there is no noise."""
         self.runs += 1
         rows = judged_rows(network)
@@ -115,7 +115,7 @@ class Bench:
                     found = real_values(network, name, integers_of(network, name, values))
                     error[at, row] = np.sum((exact - judged(found)) ** 2)
                     signal[at, row] = np.sum(exact**2)
-        return Measured(error, signal)
+        return MeasuredNoise(error, signal)
 
     def _integers(
         self, network: QuantGraph, at: int, sample: Mapping[str, Array]

@@ -28,9 +28,16 @@ from myoedge.quantization.search.report import (
     TOO_SLOW,
     TriedMove,
 )
-from myoedge.quantization.search.state import Network, Proposal, Proposals, Search, State, Workshop
+from myoedge.quantization.search.state import (
+    Network,
+    Proposal,
+    Proposals,
+    Search,
+    SearchState,
+    Workshop,
+)
 
-Move = Callable[[Search, State], Proposals]
+Move = Callable[[Search, SearchState], Proposals]
 # By kind; those of a stage are compared, and a later stage is for what the earlier ones leave.
 STAGES: tuple[Mapping[str, Move], ...] = (
     {"steps": usual_cell_steps, "equalize": equalized_designs, "observer": other_ranges},
@@ -41,18 +48,18 @@ MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
 
 
 @dataclass(frozen=True)
-class Tried:
+class Trial:
     """A proposal that was measured; `why` it does not count, "" if it does."""
 
     remedy: str
-    state: State
+    state: SearchState
     gain_db: float
     why: str = ""
 
 
 def search(
-    workshop: Workshop, start: State, goal: Goal, of_8_bits: Network
-) -> tuple[State, list[TriedMove]]:
+    workshop: Workshop, start: SearchState, goal: Goal, of_8_bits: Network
+) -> tuple[SearchState, list[TriedMove]]:
     """The network that meets the goal, or comes nearest to it, and the moves that were tried.
 
     of_8_bits   of whose cycles the goal's budgets are shares
@@ -69,21 +76,21 @@ class _Loop:
 
     def __init__(self, of: Search) -> None:
         self.search, self.moves = of, list[TriedMove]()
-        self.left = dict[tuple[str, frozenset[str]], Tried]()
+        self.left = dict[tuple[str, frozenset[str]], Trial]()
 
-    def run(self, state: State) -> tuple[State, list[TriedMove]]:
-        better: State | None = state
+    def run(self, state: SearchState) -> tuple[SearchState, list[TriedMove]]:
+        better: SearchState | None = state
         while better is not None:
             state, better = better, None
             for stage in STAGES:
                 better = better or self._best(stage, state)
         return self._fewest(state), self.moves
 
-    def _is_open(self, state: State) -> bool:
+    def _is_open(self, state: SearchState) -> bool:
         bench = self.search.workshop.bench
         return self.search.missing_db(state) > 0.0 and not bench.is_spent
 
-    def _best(self, stage: Mapping[str, Move], state: State) -> State | None:
+    def _best(self, stage: Mapping[str, Move], state: SearchState) -> SearchState | None:
         """The state of most dB a cycle, of each move the first that counts; None without one."""
         moves = [move for kind, move in stage.items() if kind in self.search.goal.moves]
         found = [row for move in moves if (row := self._first(move, state)) is not None]
@@ -98,7 +105,7 @@ class _Loop:
         self._note(best)
         return best.state
 
-    def _first(self, move: Move, state: State) -> Tried | None:
+    def _first(self, move: Move, state: SearchState) -> Trial | None:
         """The first proposal of a move that counts."""
         if not self._is_open(state):
             return None
@@ -118,7 +125,7 @@ class _Loop:
             return None
         return None
 
-    def _tried(self, state: State, proposal: Proposal) -> Tried:
+    def _tried(self, state: SearchState, proposal: Proposal) -> Trial:
         """A proposal; with fewer tensors of 16 bits where the plan has no room or cycles for it."""
         first = found = self._measured(state, proposal)
         for _ in range(MOST_PLANS - 1):
@@ -129,7 +136,7 @@ class _Loop:
             found = self._measured(state, proposal)
         return first if found.why else found
 
-    def _measured(self, state: State, proposal: Proposal) -> Tried:
+    def _measured(self, state: SearchState, proposal: Proposal) -> Trial:
         search = self.search
         found = search.workshop.state(proposal.design, state.network)
         gain_db = search.missing_db(state) - search.missing_db(found)
@@ -141,9 +148,9 @@ class _Loop:
             why = ONE_HALF
         elif found.network.cycles > state.network.cycles:
             why = self._over_budget(state, found.network)
-        return Tried(proposal.remedy, found, gain_db, why)
+        return Trial(proposal.remedy, found, gain_db, why)
 
-    def _gains(self, state: State, proposal: Proposal, found: State, half: int) -> bool:
+    def _gains(self, state: SearchState, proposal: Proposal, found: SearchState, half: int) -> bool:
         """Whether a half of the samples gains, by what follows from the other one."""
         search = self.search
         missing = state.measured.missing_db(search.limits, half)
@@ -155,7 +162,7 @@ class _Loop:
             with_it = max(with_it, other.missing_db(search.limits, half))
         return with_it < missing or with_it == 0.0
 
-    def _over_budget(self, state: State, network: Network) -> str:
+    def _over_budget(self, state: SearchState, network: Network) -> str:
         """Why a network takes too much; "" if it does not. It is planned, if that is possible."""
         share = max(self.search.shares(state), default=0.0)
         if self.search.more_cycles(network) > share:
@@ -168,7 +175,7 @@ class _Loop:
         before = self.search.planned_cycles(self.search.start.engined)
         return TOO_SLOW if planned > (1.0 + share) * before else ""
 
-    def _fewest(self, state: State) -> State:
+    def _fewest(self, state: SearchState) -> SearchState:
         """A network that meets the goal with 16 bits for as few tensors as do, in their order:
         noise that was predicted adds up to more than there is."""
         low, high, search = 0, len(state.design.int16), self.search
@@ -182,15 +189,15 @@ class _Loop:
             state = fewer if is_met else state
             low, high = (low, count) if is_met else (count, high)
         if self.moves and len(state.design.int16) < self.moves[-1].tensors:
-            self._note(Tried(f"fewer {REMEDY}", state, 0.0))
+            self._note(Trial(f"fewer {REMEDY}", state, 0.0))
         return state
 
-    def _note(self, tried: Tried) -> None:
+    def _note(self, tried: Trial) -> None:
         design, more = tried.state.design, self.search.more_cycles(tried.state.network)
         remedy = f"{tried.remedy}, {tried.why}" if tried.why else tried.remedy
         worst_db, tensors = tried.state.measured.worst_db, len(design.names)
         self.moves.append(TriedMove(remedy, worst_db, max(more, 0.0), not tried.why, tensors))
 
 
-def _added_cycles(before: State, after: State) -> float:
+def _added_cycles(before: SearchState, after: SearchState) -> float:
     return max(after.network.cycles - before.network.cycles, 1.0)

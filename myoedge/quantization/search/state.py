@@ -14,7 +14,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.calibrate import Calibration, Observer, Samples
 from myoedge.quantization.engines import with_cores_integers
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-from myoedge.quantization.search.bench import Bench, Measured
+from myoedge.quantization.search.bench import Bench, MeasuredNoise
 from myoedge.quantization.search.candidates import Candidate, Cycles, Group
 from myoedge.quantization.search.goal import Goal
 
@@ -62,11 +62,11 @@ class Network:
 
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """A network that was measured."""
 
     network: Network
-    measured: Measured
+    measured: MeasuredNoise
 
     @property
     def design(self) -> Design:
@@ -90,7 +90,7 @@ class Proposal:
 
 
 # Proposals of a move for a state; each is answered with the state that it leads to.
-Proposals = Generator[Proposal, State, None]
+Proposals = Generator[Proposal, SearchState, None]
 
 
 @dataclass(frozen=True)
@@ -126,16 +126,16 @@ class Workshop:
         return Network(design, cores, engined, sum(x for x in every if math.isfinite(x)))
 
     def layer_cycles(self, step: QuantizedNode) -> float:
-        """Of a layer by itself; each is estimated once."""
+        """Estimated cycles of a layer by itself; each is estimated once."""
         if id(step) not in self._cycles:
             self._cycles[id(step)] = step, self.cycles(step)
         return self._cycles[id(step)][1]
 
-    def state(self, design: Design, before: Network | None = None) -> State:
+    def state(self, design: Design, before: Network | None = None) -> SearchState:
         return self.measured(self.make(design, before))
 
-    def measured(self, network: Network) -> State:
-        return State(network, self.bench.measure(network.engined))
+    def measured(self, network: Network) -> SearchState:
+        return SearchState(network, self.bench.measure(network.engined))
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,18 @@ class Search:
     goal: Goal
     start: Network
     limits: Array
-    narrow: dict[int, State] = field(default_factory=dict)
+    narrow: dict[int, SearchState] = field(default_factory=dict)
     candidates: dict[int, Sequence[Candidate]] = field(default_factory=dict)
     planned: dict[int, tuple[QuantGraph, float]] = field(default_factory=dict)
 
-    def missing_db(self, state: State) -> float:
+    def missing_db(self, state: SearchState) -> float:
         return state.measured.missing_db(self.limits)
 
     def more_cycles(self, network: Network) -> float:
         """Share of the cycles at the start that a network takes more, by its layers."""
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
-    def shares(self, state: State) -> list[float]:
+    def shares(self, state: SearchState) -> list[float]:
         """Shares of cycles that may be added, ascending."""
         worst_db = state.measured.worst_db
         return [x.share for x in self.goal.budgets if worst_db < x.below_db]

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from myoedge.numerics.arrays import ceil_div
 from myoedge.quantization.engines import free_layers
-from myoedge.quantization.search.state import Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Proposal, Proposals, Search, SearchState
 
 
-def cores_integers(search: Search, state: State) -> Proposals:
+def cores_integers(search: Search, state: SearchState) -> Proposals:
     """Half of the layers, those first that take fewest cycles more on the cores; then all.
 
     Layer by layer both integers have the same noise, within 0.01 dB: what an output loses is

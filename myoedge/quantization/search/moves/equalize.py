@@ -23,7 +23,7 @@ from myoedge.passes.fold import merged_normalization
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.joins import unlike_parts, with_copies
-from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 PRODUCTS = ("conv", "linear")
 READERS = (*PRODUCTS, "gates")  # that also read channels with other scales
@@ -91,7 +91,7 @@ def equalized(
     return graph
 
 
-def equalized_designs(search: Search, state: State) -> Proposals:
+def equalized_designs(search: Search, state: SearchState) -> Proposals:
     """Products balanced with their operands, and parts of concats with scales of their own."""
     workshop, design = search.workshop, state.design
     graph, ranges = design.graph, design.calibration.ranges

@@ -10,10 +10,10 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.operators.attention.exponentials import FINE_BITS, is_fine
 from myoedge.operators.attention.wide import is_wide
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.state import Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Proposal, Proposals, Search, SearchState
 
 
-def finer_exponentials(search: Search, state: State) -> Proposals:
+def finer_exponentials(search: Search, state: SearchState) -> Proposals:
     """Exponentials of 12 bits in attention whose operands have 8."""
     graph = state.design.graph
     finer = with_exp_bits(graph, attentions_of_bytes(state.network.engined))

@@ -17,14 +17,14 @@ from myoedge.quantization.search.candidates import (
     noise_per_cycle,
     picked_candidates,
 )
-from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 REMEDY = "16 bits"
 CHEAP_SHARE = 0.01  # of the network's cycles
 MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not quite
 
 
-def wider_tensors(search: Search, state: State) -> Proposals:
+def wider_tensors(search: Search, state: SearchState) -> Proposals:
     """More tensors, for the least budget of cycles that has room for some; then for the next.
 
     At last those tensors instead that are noisiest: many that cost little leave no cycles for one
@@ -53,7 +53,7 @@ def wider_tensors(search: Search, state: State) -> Proposals:
         tried = yield Proposal(f"{REMEDY} for the noisiest", design)
 
 
-def fewer_tensors(before: State, design: Design) -> Design:
+def fewer_tensors(before: SearchState, design: Design) -> Design:
     """Half of the tensors that a design added to those of a state."""
     kept = len(before.design.int16)
     if design.int16[:kept] != before.design.int16:
@@ -61,7 +61,7 @@ def fewer_tensors(before: State, design: Design) -> Design:
     return replace(design, int16=design.int16[: kept + (len(design.int16) - kept) // 2])
 
 
-def _candidates(search: Search, state: State) -> Sequence[Candidate]:
+def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
     """Groups of tensors that could have 16 bits; the same for all networks of the same ranges."""
     key = id(state.design.calibration)
     if key not in search.candidates:
@@ -74,7 +74,7 @@ def _candidates(search: Search, state: State) -> Sequence[Candidate]:
 
 def _picked(
     search: Search,
-    state: State,
+    state: SearchState,
     candidates: Sequence[Candidate],
     share: float,
     worth: Worth = noise_per_cycle,
@@ -103,7 +103,9 @@ def _picked(
         count = ceil_div(low + high, 2)
 
 
-def _cheap_outputs(search: Search, state: State, left: Sequence[Candidate]) -> list[Candidate]:
+def _cheap_outputs(
+    search: Search, state: SearchState, left: Sequence[Candidate]
+) -> list[Candidate]:
     outputs, missed = {*state.design.graph.outputs}, state.noise > search.limits
     most_cycles = CHEAP_SHARE * search.start.cycles
     return [

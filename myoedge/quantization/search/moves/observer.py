@@ -11,7 +11,7 @@ from myoedge.quantization.calibrate import Observer, Samples
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.search.moves.int16 import wider_tensors
-from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins
 METHOD_NAMES = {"minmax": "min-max", "percentile": "percentile", "mse": "least squares"}
@@ -25,13 +25,13 @@ def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]
     return [Observer() if observer.method == "file" else observer for observer in observers]
 
 
-def other_ranges(search: Search, state: State) -> Proposals:
+def other_ranges(search: Search, state: SearchState) -> Proposals:
     """Ranges by other observers, where these could come near to the goal."""
     if search.missing_db(state) <= NEAR_DB * len(search.limits):
         yield from _by_others(search, state)
 
 
-def last_ranges(search: Search, state: State) -> Proposals:
+def last_ranges(search: Search, state: SearchState) -> Proposals:
     """Ranges of outputs as far as the samples go, with 16 bits for other tensors, too; then ranges
     by other observers, however far the goal."""
     observer = state.design.calibration.observer
@@ -43,7 +43,7 @@ def last_ranges(search: Search, state: State) -> Proposals:
     yield from _by_others(search, state)
 
 
-def _by_others(search: Search, state: State) -> Proposals:
+def _by_others(search: Search, state: SearchState) -> Proposals:
     design = state.design
     if design.graph.has_fake_quantized:
         return
@@ -53,7 +53,7 @@ def _by_others(search: Search, state: State) -> Proposals:
             yield _ranged(search, state, replace(observer, full_outputs=full))
 
 
-def _ranged(search: Search, state: State, observer: Observer) -> Proposal:
+def _ranged(search: Search, state: SearchState, observer: Observer) -> Proposal:
     workshop, design = search.workshop, state.design
 
     def fit(samples: Samples | None) -> Design:

@@ -13,12 +13,12 @@ from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.few_bits import layers_to_round, rounding_work, with_rounded_weights
 from myoedge.quantization.scales import LayerRule
 from myoedge.quantization.search.goal import UNLIMITED
-from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 MOST_ROUNDING = 2_000_000_000  # products for rounding weights, where cycles count: some seconds
 
 
-def rounded_weights(search: Search, state: State) -> Proposals:
+def rounded_weights(search: Search, state: SearchState) -> Proposals:
     """Small layers alone where cycles count."""
     workshop, design = search.workshop, state.design
     graph, steps = design.graph, state.network.engined.steps

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from myoedge.graph.ir import Node
 from myoedge.operators.recurrent.cells import CELL_BITS
-from myoedge.quantization.search.state import Proposal, Proposals, Search, State
+from myoedge.quantization.search.state import Proposal, Proposals, Search, SearchState
 
 
-def usual_cell_steps(search: Search, state: State) -> Proposals:
+def usual_cell_steps(search: Search, state: SearchState) -> Proposals:
     """Cell states within ±16, beyond which they saturate."""
     design = state.design
     graph = replace(design.graph, nodes=tuple(map(_usual, design.graph.nodes)))

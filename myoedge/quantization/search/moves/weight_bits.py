@@ -117,8 +117,7 @@ def with_chosen_bits(
 
 @dataclass(frozen=True)
 class _OrderedBits:
-    """State of the search: the steps in order, the noise [judged tensors] before them, and its
-    limits."""
+    """The steps in order, the noise [judged tensors] before them, and its limits."""
 
     start: QuantGraph
     bench: Bench
