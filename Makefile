@@ -43,6 +43,7 @@ check: $(DEV_STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/python -m tests.dead_files
+	$(BIN)/python -m tests.size
 
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .
