@@ -293,6 +293,9 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("average", power_range(duty["average_mw"], "mW", sleeps=is_guess)),
         ("asleep", _asleep(duty)),
     ]
+    if duty["asleep_s"]:
+        waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
+        rows.append(("waking", f"{speed.duration(waking_s)} of each period, idle: in the average"))
     if duty["hours"] is not None:
         rows.append(("battery", power_range(duty["hours"], "h", sleeps=is_guess)))
     if width := _guessed_width(duty):
