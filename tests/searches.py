@@ -14,7 +14,7 @@ from myoedge.quantization.search.candidates import Cycles
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.search import search
-from myoedge.quantization.search.state import Design, State, Workshop
+from myoedge.quantization.search.state import Design, SearchState, Workshop
 from myoedge.targets.gap9.chip import GAP9
 
 CYCLES = layer_cycles(GAP9.cores_alone())
@@ -38,11 +38,11 @@ def workshop_of(
     return Workshop(bench, samples, calibrated, observers, cycles, on_engines, rules)
 
 
-def started(workshop: Workshop, graph: Graph) -> State:
+def started(workshop: Workshop, graph: Graph) -> SearchState:
     """In 8 bits, with ranges by the first observer."""
     return workshop.state(Design(graph, workshop.calibrated(graph, workshop.observers[:1])[0]))
 
 
-def searched(workshop: Workshop, graph: Graph, goal: Goal) -> tuple[State, list[TriedMove]]:
+def searched(workshop: Workshop, graph: Graph, goal: Goal) -> tuple[SearchState, list[TriedMove]]:
     start = started(workshop, graph)
     return search(workshop, start, goal, start.network)
