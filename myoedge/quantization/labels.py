@@ -70,7 +70,7 @@ def is_whole(labels: Array) -> bool:
 def _texts(labels: Array) -> Array:
     """Bytes and Python's strings as an array of strings; other labels unchanged."""
     if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8")
+        return np.char.decode(labels, "utf-8", "backslashreplace")
     is_text = labels.dtype.kind == "O" and all(isinstance(x, str) for x in labels.flat)
     return labels.astype(str) if is_text else labels
 

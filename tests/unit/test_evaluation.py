@@ -217,6 +217,11 @@ def test_labels_in_a_column_are_those_in_a_row(model: Path) -> None:
         assert rows_of(model, label)["accuracy_float"] == wanted["accuracy_float"]
 
 
+def test_names_in_bytes_need_not_be_utf8(model: Path) -> None:
+    names = np.array([b"fist", b"\xff", b"rest"])
+    assert rows_of(model, names[LABELS])["classes"]["names"] == ["\\xff", "fist", "rest"]
+
+
 def test_errors_of_a_test_set_name_its_file_and_none_says_to_leave_labels_out(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
