@@ -67,7 +67,7 @@ class Validation(Tabular):
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     unwritten    W210 if the reports of the folder could not be replaced
     evaluation   of labelled samples, with the keys of report.json: accuracy or errors
-    warnings     W209 if that accuracy is no better than chance
+    warnings     W207, W211 of the samples; W209 if that accuracy is no better than chance
     """
 
     exact: dict[str, bool | None]

@@ -63,6 +63,7 @@ def validate(
     from myoedge.building.accuracy_warnings import warn_chance_accuracy
     from myoedge.building.build_files import report_files
     from myoedge.building.labelled import samples_for
+    from myoedge.building.sample_warnings import compared
     from myoedge.reports.evaluations import evaluation_rows, with_evaluation
 
     backends = on.split(",") if isinstance(on, str) else on
@@ -83,7 +84,10 @@ def validate(
         report = with_evaluation(report, evaluation)
     unwritten = chosen.updated(report_files({**report, "exact": exact}))
     in_passes = chosen.stream is not None
-    warnings = tuple(warn_chance_accuracy(found))
+    data = given if tested is None else tested
+    is_test = tested is not None
+    seen = () if data is None else compared(chosen.calibration, data, is_test=is_test)
+    warnings = (*seen, *warn_chance_accuracy(found))
     return Validation(
         exact, counts, difference, onnx_db, in_passes, unwritten, evaluation, warnings
     )

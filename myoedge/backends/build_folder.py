@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from myoedge.simulator import Program
 
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
+CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
 SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # if results lie that are no outputs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
@@ -184,6 +185,14 @@ class BuildFolder(Tabular):
         with np.load(packed, allow_pickle=False) as arrays:
             known = {name for name in arrays.files if f"{name}.q" in arrays.files}
         return frozenset(known.difference(self.frame_inputs))
+
+    @cached_property
+    def calibration(self) -> dict[str, Array]:
+        """What is kept of the calibration samples; {} of random ones, and of older versions."""
+        if CALIBRATION not in self.digests:
+            return {}
+        with np.load(io.BytesIO(self.written(CALIBRATION)), allow_pickle=False) as arrays:
+            return dict(arrays)
 
     @property
     def frame_inputs(self) -> tuple[str, ...]:

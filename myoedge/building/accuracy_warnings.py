@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings of labels: an accuracy that is not measured, of samples known before, or no better than
-chance."""
+"""Warnings of labels: an accuracy that is not measured, or no better than chance."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,30 +38,6 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
             {"found": f"label {list(given.labels.shape)}"},
             scores if can_measure_accuracy(graph) else symbols,
         )
-
-
-def seen_before(calibration: Data, test: Data | None) -> Iterator[Notice]:
-    """W211 if samples of the test set are in the calibration recording."""
-    if test is None or calibration.is_random:
-        return
-    known = {*_samples(calibration)}
-    count = sum(sample in known for sample in _samples(test))
-    if count:
-        yield notice(
-            "W211",
-            "samples of the test set are in the calibration recording too",
-            {"found": f"{count:,} of {test.count:,} samples"},
-            ("another recording, session or repetition as --test",),
-        )
-
-
-def _samples(data: Data) -> Iterator[bytes]:
-    """A digest of each sample."""
-    for number in range(data.count):
-        digest = hashlib.sha256()
-        for x in data.inputs.values():
-            digest.update(np.ascontiguousarray(x[number]).data)
-        yield digest.digest()
 
 
 def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:

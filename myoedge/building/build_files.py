@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.build_folder import report_digest
+from myoedge.backends.build_folder import CALIBRATION, report_digest
 from myoedge.building.plugins import Plugin, recorded
+from myoedge.building.sample_warnings import described
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value, run_int
 from myoedge.quantization import holdout
@@ -185,6 +186,7 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     sources = make_sources(plan, name, (inputs, outputs), stream)
     application = sdk_application(plan, name, sources, stream) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
+    known = described(quantized.model, quantized.data)
     files = {
         **_described(build_plan, quantized),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
@@ -192,6 +194,7 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
         **({"firmware.elf": firmware.elf} if firmware is not None else {}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
+        **({CALIBRATION: npz(known)} if known else {}),
     }
     return BuildArtifacts(files, sources.digest, integers, values, firmware)
 

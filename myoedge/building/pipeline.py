@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
-from myoedge.building.accuracy_warnings import seen_before, unjudged, warn_chance_accuracy
+from myoedge.building.accuracy_warnings import unjudged, warn_chance_accuracy
 from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
@@ -31,7 +31,7 @@ from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import QuantizeOptions, with_settings
 from myoedge.building.precision import Reached, needs_db, reach, usual_goal
 from myoedge.building.quantized import Quantized, raise_first
-from myoedge.building.sample_warnings import doubtful
+from myoedge.building.sample_warnings import compared, described, doubtful
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import axes_of_windows
 from myoedge.building.weight_choice import is_chosen, with_weights
@@ -196,7 +196,10 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     told = (network, fidelity, found.warnings, times_s, options.reuse, parts)
     more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
-    labels = (*unjudged(network.graph, test or given, evaluation), *seen_before(given, test))
+    known = () if test is None else compared(described(model, given), test, is_test=True)
+    told = {warning.code for warning in found.warnings}  # W207: of both files, once
+    labels = (*unjudged(network.graph, test or given, evaluation),)
+    labels += (*(warning for warning in known if warning.code not in told),)
     noted = (*_weaknesses(quantized), *labels, *warn_chance_accuracy(evaluation))
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Warnings of samples that are few, of another scale or order of axes than the network was trained
-with, and of a network that was exported for a batch."""
+with, known from calibration, and of a network that was exported for a batch."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from myoedge.building.loading import Model
+from myoedge.building.project_template import existing_samples
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
@@ -28,6 +31,7 @@ UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by
 CLEARLY = 20.0  # times more so in the other order of axes
 LOUD, FEW_LOUD = 1e3, 0.05  # times the usual largest value; share of the samples
 MOST_NAMED = 3
+UNTESTED = "another recording, session or repetition as --test"
 BETTER = 1.5  # times less spread within channels, if these are the longer axis
 
 
@@ -47,11 +51,16 @@ def _few(given: Data) -> Iterator[Notice]:
             "W205",
             f"ranges follow from {given.source} alone",
             {"needs": f"{LEAST_SAMPLES} windows at least, better some hundred of every class"},
-            [
-                "myoedge build ... --calib recordings/  cuts them from recordings",
-                "myoedge init  writes a script that makes calib.npz",
-            ],
+            ["myoedge build ... --calib recordings/  cuts them from recordings", _more(given.source)],
         )
+
+
+def _more(source: str) -> str:
+    """Where more samples are, or can come from: init writes no script where there are some."""
+    there = existing_samples(Path())
+    if there is None:
+        return "myoedge init  writes a script that makes calib.npz"
+    return f"more windows in {there}" if there in source else f"myoedge build ... --calib {there}"
 
 
 def _unread(graph: Graph) -> Iterator[Notice]:
@@ -87,10 +96,15 @@ def _batch(graph: Graph) -> Iterator[Notice]:
 
 
 def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
-    """Warn of samples whose deviation is far from the training set's (from a batch norm) or the
-    example inputs'."""
+    factor, evidence = _times_training(model, given)
+    yield from _of_scale(factor, evidence, "samples")
+
+
+def _times_training(model: Model, given: Data) -> tuple[float, str]:
+    """How many times the training set's deviation (from a batch norm) or the example inputs' samples
+    have, and what tells; 1 if it is near or not known."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
-        return  # W201, or a few samples only
+        return 1.0, ""  # W201, or a few samples only
     norm = _first_norm(model.imported)
     if norm is not None and model.imported.inputs == model.graph.inputs:
         deviation = _deviation_behind(model.imported, norm, given)
@@ -100,16 +114,31 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
         factor = _times_examples(model, given)
         factor = factor if max(factor, 1 / max(factor, 1e-30)) > OTHER_SCALE else 1.0
         evidence = f"the deviation is {factor:.2g} times that of the export's example input"
-    if factor in (0.0, 1.0) or not math.isfinite(factor):
+    return (1.0 if factor == 0.0 or not math.isfinite(factor) else factor), evidence
+
+
+def _of_scale(
+    factor: float, evidence: str, samples: str, file: str | None = ""
+) -> Iterator[Notice]:
+    """W207.
+
+    file   that alone has another scale; "": all of [calib], and [test] too; None: [calib] scale is
+           not for these samples
+    """
+    if factor == 1.0:
         return
     power = 10.0 ** round(math.log10(factor))
     change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
-    scale = f"[calib] scale = {1 / power:g}  in myoedge.toml, or that factor times the scale there"
+    by_name, which = f"{1 / power:g}", "it scales the test set too"
+    if file:
+        by_name, which = f'{{"{file}" = {1 / power:g}}}', "a factor by name of the file"
+    scale = f"[calib] scale = {by_name}  in myoedge.toml, times the scale there; {which}"
+    lines = [] if file is None else [scale]
     yield notice(
         "W207",
-        f"samples seem to be {_times(power)} those of the training set",
+        f"{samples} seem to be {_times(power)} those of the training set",
         {"found": evidence},
-        [f"input=windows {change}, in the unit and the scaling of training", scale],
+        [f"input=windows {change}, in the unit and the scaling of training", *lines],
     )
 
 
@@ -175,6 +204,55 @@ def _is_made_up(example: Array) -> bool:
     is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
     is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
     return deviation == 0.0 or is_normal or is_uniform
+
+
+# --- samples that are known from calibration ---------------------------------------------------------
+
+
+def described(model: Model, given: Data) -> dict[str, Array]:
+    """What a build keeps of its calibration samples: `digests` uint64 [samples], and of each input
+    `deviation.NAME` in the unit of training, as far as W207 can tell it; {} of random ones."""
+    if given.is_random:
+        return {}
+    factor, _ = _times_training(model, given)
+    three_digits = {name: f"{_deviation(x) / factor:.3g}" for name, x in given.inputs.items()}
+    deviations = {f"deviation.{name}": np.float64(x) for name, x in three_digits.items()}
+    return {"digests": np.array([*_digests(given)], np.uint64), **deviations}
+
+
+def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Iterator[Notice]:
+    """W207 of samples in another unit than those of training, W211 of a test set with samples of the
+    calibration recording.
+
+    known   of `described`
+    """
+    ratios = (
+        _deviation(x) / float(known[f"deviation.{name}"])
+        for name, x in given.inputs.items()
+        if known.get(f"deviation.{name}")
+    )
+    factor = next((ratio for ratio in ratios if not 1 / OTHER_SCALE < ratio < OTHER_SCALE), 1.0)
+    if 0.0 < factor < math.inf and not [*loud(given)]:
+        evidence = f"the deviation is {factor:.2g} times that of training"
+        file = given.source.rpartition(" of ")[2].partition(",")[0]
+        samples = f"{'test ' * is_test}samples"
+        has_name = is_test and Path(file).suffix
+        yield from _of_scale(factor, evidence, samples, file if has_name else None)
+    seen = {*map(int, known.get("digests", ()))}
+    count = sum(digest in seen for digest in _digests(given)) if is_test and seen else 0
+    if count:
+        title = "samples of the test set are in the calibration recording too"
+        found = {"found": f"{count:,} of {given.count:,} samples"}
+        yield notice("W211", title, found, [UNTESTED])
+
+
+def _digests(data: Data) -> Iterator[int]:
+    """64 bits of the digest of each sample."""
+    for number in range(data.count):
+        digest = hashlib.sha256()
+        for x in data.inputs.values():
+            digest.update(np.ascontiguousarray(x[number]).data)
+        yield int.from_bytes(digest.digest()[:8], "little")
 
 
 # --- order of axes --------------------------------------------------------------------------------

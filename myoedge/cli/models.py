@@ -46,7 +46,8 @@ def build(terminal: Terminal, **options: Any) -> None:
     result = {"folder": str(built.folder), "report": built.report}
     if not terminal.json_printed("build/1", result):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
-    terminal.next(*next_steps.after_build(built.folder, built.report, options["app"]))
+    steps = next_steps.after_build(built.folder, built.report, options["app"])
+    terminal.next(*next_steps.after_warnings(built.warnings, *steps))
 
 
 @click.command("quantize")
@@ -76,7 +77,8 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     }
     if not terminal.json_printed("quantization/1", result):
         _show_quantized(terminal, quantized, rows)
-    terminal.next(command_line("build", *next_steps.given_words()))
+    step = command_line("build", *next_steps.given_words())
+    terminal.next(*next_steps.after_warnings(quantized.warnings, step))
 
 
 def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[str, Any]]) -> None:

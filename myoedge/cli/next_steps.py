@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from myoedge.errors import command, printable
+from myoedge.errors import Notice, command, printable
 
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # of init
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
@@ -44,6 +44,21 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
     if isinstance(parameter, click.Argument):
         return []
     return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
+
+
+# Warnings after which no result is of use: samples that are few, of another unit or order of axes,
+# labels in another order, or weights that are not trained.
+UNUSABLE = ("W205", "W207", "W208", "W209")
+
+
+def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
+    """What the first warning of unusable samples advises, then this command again; else others."""
+    unusable = next((w for w in warnings if w.code in UNUSABLE), None)
+    if unusable is None:
+        yield from others
+        return
+    yield printable(f"# first, for {unusable.code}: {unusable.tries[0]}")
+    yield command(click.get_current_context().command.name, *given_words())
 
 
 def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:

@@ -93,7 +93,8 @@ def validate(
     if not validation.passed:
         sys.exit(DIFFERENT)
     report = api.load_build(build).report
-    terminal.next(next_steps.after_validate(build, report, validation.exact))
+    step = next_steps.after_validate(build, report, validation.exact)
+    terminal.next(*next_steps.after_warnings(validation.warnings, step))
 
 
 def _onnx_verdict(db: float) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,41 @@ def test_labels_of_the_calibration_recording_are_told_to_be_known_before(model: 
     doubtful = myoedge.quantize(model, calib=CALIB, test=shared)
     (warning,) = [w for w in doubtful.warnings if w.code == "W211"]
     assert dict(warning.facts)["found"] == "5 of 53 samples"
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0], ids=["calibration of training", "of another unit"])
+def test_validate_warns_of_the_samples_that_a_build_warns_of(unit: float, tmp_path: Path) -> None:
+    """The unit is that of the model's example input, not the calibration's."""
+    real = (torch.from_numpy(7 * TEST[:1]),)
+    file = save_exported(network(), real, tmp_path / "m.pt2")
+    np.savez(tmp_path / "t.npz", input=np.concatenate([7e3 * TEST, 7 * CALIB[:5] * unit]), label=[0] * 53)
+    np.savez(tmp_path / "same.npz", input=7 * TEST, label=LABELS)
+    options = {"calib": 7 * CALIB * unit, "simulate": False, "output": tmp_path / "b"}
+    build = myoedge.build(file, test=tmp_path / "t.npz", **options)
+    given = {w.code: w for w in build.warnings}
+    told = {w.code: w for w in myoedge.validate(build, test=tmp_path / "t.npz").warnings}
+    assert {"W207", "W211"} <= told.keys() & given.keys()
+    assert told["W211"] == given["W211"]
+    assert dict(told["W211"].facts)["found"] == "5 of 53 samples"
+    line = told["W207"].tries[1].partition("  ")[0].removeprefix("[calib] ")
+    assert tomllib.loads(line) == {"scale": {"t.npz": 0.001}}
+    assert len([w for w in build.warnings if w.code == "W207"]) == 1, "told once of both files"
+    same = myoedge.validate(build, test=tmp_path / "same.npz").warnings
+    assert not {"W207", "W211"} & {w.code for w in same}
+    (only,) = [w for w in myoedge.validate(build, input=7e3 * TEST).warnings]
+    assert [only.code, len(only.tries)] == ["W207", 1], "[calib] scale is not for --input"
+
+
+def test_the_scale_of_calib_is_that_of_the_test_set_too(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "uv.npz", input=1000 * TEST, label=LABELS)
+    toml = tmp_path / "myoedge.toml"
+    right = rows_of(model, LABELS)["accuracy_float"]
+    for scale, calib in (("0.001", 1000 * CALIB), ('{"uv.npz" = 0.001}', CALIB)):
+        toml.write_text(f"[calib]\nscale = {scale}\n")
+        options = {"test": tmp_path / "uv.npz", "config": toml}
+        found = myoedge.quantize(model, calib=calib, **options).evaluation_rows()
+        assert found["accuracy_float"] == right
+        assert "times 0.001" in found["evaluated_on"]["source"]
 
 
 def test_a_test_set_needs_labels(model: Path) -> None:
